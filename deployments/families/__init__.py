@@ -1,0 +1,24 @@
+"""Model families by name. A family's module is imported only when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from deployments.errors import ConfigError
+
+if TYPE_CHECKING:
+    from deployments.families.base import Family
+
+FAMILIES = {"small": "deployments.families.small.family"}
+
+
+def load(name: str, options: Mapping[str, Any] | None = None) -> Family:
+    """The family `name` with its options (each family checks its own, unknown keys are refused).
+
+    Raises ConfigError for an unknown name or a wrong option.
+    """
+    if name not in FAMILIES:
+        raise ConfigError(f"unknown family {name!r}: one of {', '.join(FAMILIES)}", param="family.name")
+    return import_module(FAMILIES[name]).load(dict(options or {}))

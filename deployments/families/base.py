@@ -1,0 +1,205 @@
+"""The interface between the engine and a model family.
+
+A family is one folder that offers four parts, each usable alone in a plain Python shell:
+
+    frontend   text                      -> segments of token ids
+    voice      reference audio           -> voice prompt
+    gpt        segments + prompts        -> codes, one decode step at a time
+    vocoder    chunks of codes + prompts -> waveform
+
+The engine knows no family by name. Types that cross process boundaries hold numpy arrays, never torch tensors, and
+this module imports no torch, so that processes without a device stay small.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+if TYPE_CHECKING:
+    import torch
+
+    from deployments.engine.device import Device
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How codes are drawn. `speed` scales durations (2.0 is twice as fast); `max_tokens` bounds the codes of a segment."""
+
+    seed: int = 0
+    temperature: float = 0.7
+    top_k: int = 25
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    max_tokens: int = 1500
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FamilySpec:
+    """What the rest of the service must know of a family without loading a weight."""
+
+    name: str
+    sample_rate: int  # Hz
+    codes_per_second: float
+    samples_per_code: int
+    left_context: int  # codes before a chunk that the vocoder must see for chunked to equal whole
+    right_context: int  # codes after it
+    languages: tuple[str, ...]
+    sampling: Sampling  # defaults
+    min_reference_seconds: float
+    max_reference_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of text that is synthesised as one.
+
+    token_ids: int64 (T,); pause_after: silence that follows, in seconds; features: whatever else the GPT needs.
+    """
+
+    text: str
+    token_ids: np.ndarray
+    pause_after: float = 0.0
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VoicePrompt:
+    """The features of a voice: named arrays, and `key`, the hash of their content (it names the prompt in caches)."""
+
+    family: str
+    tensors: Mapping[str, np.ndarray]
+    key: str
+
+    @classmethod
+    def of(cls, family: str, tensors: Mapping[str, np.ndarray]) -> VoicePrompt:
+        arrays = {name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())}
+        return cls(family, arrays, hashlib.sha256(save_tensors(arrays)).hexdigest())
+
+    def to_bytes(self) -> bytes:
+        return save_tensors(dict(self.tensors), {"family": self.family})
+
+    @classmethod
+    def from_bytes(cls, family: str, data: bytes) -> VoicePrompt:
+        return cls.of(family, load_tensors(data))
+
+
+@dataclass(frozen=True, slots=True)
+class GptRequest:
+    """One segment for the GPT. `prefix` holds the codes that a listener already has: int64 (N, *code_shape)."""
+
+    segment: Segment
+    prompt: VoicePrompt
+    sampling: Sampling
+    prefix: np.ndarray | None = None
+
+    def resume(self, delivered: Sequence[np.ndarray]) -> GptRequest:
+        """The same request, to be continued behind `delivered` (consecutive runs of codes) on another replica."""
+        runs = ([] if self.prefix is None else [self.prefix]) + list(delivered)
+        return replace(self, prefix=np.concatenate(runs) if runs else None)
+
+
+@dataclass(frozen=True, slots=True)
+class VocoderChunk:
+    """A run of codes with its context: int64 (left + n + right, *code_shape); n codes are turned into sound.
+
+    first: index in the segment of codes[0]; state: what the previous chunk of this segment returned, None for the first.
+    """
+
+    codes: np.ndarray
+    left: int
+    right: int
+    first: int
+    prompt: VoicePrompt
+    seed: int
+    state: Mapping[str, np.ndarray] | None = None
+
+    def resume(self, delivered: Sequence[object]) -> VocoderChunk:
+        """A chunk is delivered whole or not at all, so it is simply done again."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class VocodedChunk:
+    """waveform: float32 (n * samples_per_code,), in -1..1; state: for the next chunk of the segment."""
+
+    waveform: np.ndarray
+    state: Mapping[str, np.ndarray]
+
+
+class StepOutput(Protocol):
+    """What a decode step leaves in static tensors. codes: (B, *code_shape); done: bool (B,), true on a row's last code."""
+
+    codes: torch.Tensor
+    done: torch.Tensor
+
+
+class Frontend(Protocol):
+    def segments(self, text: str, language: str | None = None) -> list[Segment]:
+        """Raises InvalidInput (param "input" or "language") where nothing in `text` can be spoken."""
+        ...
+
+
+class VoiceEncoder(Protocol):
+    def encode(self, waveform: np.ndarray, rate: int, transcript: str | None = None) -> VoicePrompt:
+        """waveform: float32 (N,) mono at `rate` Hz. Raises InvalidInput (param "reference_audio")."""
+        ...
+
+
+class GptModel(Protocol):
+    """A GPT with static slots. Slot `slots` (one past the last) is scratch: padding rows of a batch point at it."""
+
+    slots: int
+    context: int  # positions that a slot holds: prefix and codes together
+    code_shape: tuple[int, ...]
+
+    def prefill(self, slot: int, request: GptRequest) -> int:
+        """Fills the slot's cache and per-slot state; returns how many positions are taken. Overwrites what was there."""
+        ...
+
+    def step(self, rows: torch.Tensor, length: int) -> StepOutput:
+        """One decode step of the slots `rows` (int64 (B,)): forward, sample, update the slots' state in place.
+
+        `length` bounds the positions that are attended to (host integer, at least every row's position + 1). Static
+        shapes, no allocation that outlives the step and no host synchronisation: it is captured in a CUDA graph per (B, length).
+        """
+        ...
+
+    def force(self, slot: int, code: np.ndarray) -> None:
+        """Replaces the code that the last step drew in `slot` (used to follow a known prefix)."""
+        ...
+
+
+class VocoderModel(Protocol):
+    """A vocoder over padded batches. `forward` alone touches the device, with fixed shapes, and may be captured."""
+
+    def collate(self, chunks: Sequence[VocoderChunk], batch: int, codes: int) -> dict[str, torch.Tensor]:
+        """Host tensors of `batch` rows and `codes` codes, padded behind the given chunks."""
+        ...
+
+    def forward(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]: ...
+
+    def split(self, outputs: dict[str, torch.Tensor], chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
+        """From host tensors back to one result per chunk."""
+        ...
+
+
+class Family(Protocol):
+    """`spec` and `frontend()` need no torch; the other three load their weights onto `device`."""
+
+    spec: FamilySpec
+
+    def frontend(self) -> Frontend: ...
+
+    def voice_encoder(self, device: Device) -> VoiceEncoder: ...
+
+    def gpt(self, device: Device, slots: int) -> GptModel: ...
+
+    def vocoder(self, device: Device) -> VocoderModel: ...
