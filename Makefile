@@ -1,0 +1,64 @@
+# `make` sets up .venv; every other target does so first. Needs python3 (3.11 or 3.12), make and a package registry.
+
+UV_VERSION := 0.13.8
+BIN := .venv/bin
+STAMP := .venv/.ready
+
+# The first of these that is 3.11 or 3.12: `make PYTHON=/path/to/python3.12` chooses another.
+PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
+
+# Arguments of the programs behind the targets, e.g. `make serve ARGS="--port 9000"`, `make test ARGS="-k seed"`.
+ARGS ?=
+
+.DEFAULT_GOAL := venv
+.PHONY: venv demo serve test lint format bench lock clean distclean
+
+venv: $(STAMP)
+	@echo "Ready: make demo | serve | test | lint | bench, or $(BIN)/chorale --help"
+
+$(STAMP): pyproject.toml requirements-dev.lock Makefile
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed (python3 is $$(python3 --version 2>&1))"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "$(PYTHON) could not make a virtual environment (Debian: apt-get install python3-venv)"; exit 1; }
+	@$(BIN)/uv --version 2>/dev/null | grep -qF "uv $(UV_VERSION)" || { \
+		$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip -q; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet -r requirements-dev.lock
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/python -m serve_app.demo $(ARGS)
+
+serve: $(STAMP)
+	$(BIN)/chorale serve $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.single_request $(ARGS)
+
+# Writes the exact versions of everything for Python 3.11 and 3.12 anew; pins that still hold are kept.
+LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --quiet \
+	--no-header --no-emit-index-url --no-emit-find-links
+lock: $(STAMP)
+	$(LOCK) --output-file requirements.lock >/dev/null
+	$(LOCK) --extra dev --output-file requirements-dev.lock >/dev/null
+
+clean:
+	rm -rf out build .pytest_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv *.egg-info

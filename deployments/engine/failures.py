@@ -1,0 +1,17 @@
+"""What a caller may see of an exception inside a model."""
+
+from __future__ import annotations
+
+import logging
+
+from deployments.errors import ChoraleError, SynthesisFailed
+
+log = logging.getLogger(__name__)
+
+
+def as_failure(error: Exception, message: str) -> ChoraleError:
+    """Typed errors pass as they are; anything else is logged with its traceback and becomes SynthesisFailed(message)."""
+    if isinstance(error, ChoraleError):
+        return error
+    log.error("%s", message, exc_info=error)
+    return SynthesisFailed(message)

@@ -1,0 +1,99 @@
+"""Sizes and rates of the small family: everything that decides the shape of its nets."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+
+@dataclass(frozen=True)
+class SmallConfig:
+    """Constants of one trained set of weights; saved beside them as JSON."""
+
+    # audio and features
+    sample_rate: int = 16000  # Hz
+    hop: int = 160  # samples per frame (10 ms)
+    n_fft: int = 512
+    n_mels: int = 80
+    codes_per_second: int = 50
+    fsq_levels: tuple[int, ...] = (8, 5, 5, 5)
+
+    # speaker encoder
+    speaker_dim: int = 128  # size of the speaker vector, S
+    speaker_hidden: int = 192
+
+    # vocoder trunk
+    vocoder_dim: int = 256
+    vocoder_hidden: int = 768
+    code_blocks: int = 3  # at codes_per_second
+    code_kernel: int = 5
+    frame_blocks: int = 5  # at sample_rate / hop
+    frame_kernel: int = 7
+    f0_floor: float = 50.0  # Hz
+    f0_ceil: float = 450.0  # Hz
+    top_harmonic: float = 7900.0  # Hz, the pulse train holds no harmonic above it
+
+    # GPT
+    n_phones: int = 44
+    gpt_dim: int = 256
+    gpt_layers: int = 6
+    gpt_heads: int = 4
+    gpt_ff: int = 1024
+    phone_convs: int = 3
+    phone_kernel: int = 5
+    max_stay: int = 25  # steps that one phone may last
+    max_phones: int = 320  # of a segment
+    max_codes: int = 1500  # of a segment
+
+    # sampling defaults
+    temperature: float = 0.6
+    top_k: int = 25
+
+    @property
+    def n_codes(self) -> int:
+        return prod(self.fsq_levels)
+
+    @property
+    def bos(self) -> int:
+        """Id of the code that stands before the first one."""
+        return self.n_codes
+
+    @property
+    def frames_per_code(self) -> int:
+        return self.sample_rate // self.hop // self.codes_per_second
+
+    @property
+    def samples_per_code(self) -> int:
+        return self.sample_rate // self.codes_per_second
+
+    @property
+    def n_bins(self) -> int:
+        return self.n_fft // 2 + 1
+
+    @property
+    def left_context(self) -> int:
+        """Codes before a sample that it can depend on: the trunk's reach, and 4 frames of overlap-add."""
+        return self._trunk_reach(overlap=4)
+
+    @property
+    def right_context(self) -> int:
+        """Codes after it: the trunk's reach, and 5 frames (window, excitation under it, the end point of its F0)."""
+        return self._trunk_reach(overlap=5)
+
+    def _trunk_reach(self, overlap: int) -> int:
+        frames = self.frame_blocks * (self.frame_kernel // 2) + overlap
+        return self.code_blocks * (self.code_kernel // 2) - (-frames // self.frames_per_code)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SmallConfig:
+        """Inverse of `to_dict`; an unknown key raises ValueError."""
+        unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown keys in the small family's config: {sorted(unknown)}")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

@@ -1,0 +1,122 @@
+"""The small family: loads its four parts from the weights that this repository ships."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from deployments.errors import ConfigError
+from deployments.families.base import FamilySpec, Frontend, GptModel, Sampling, VocoderModel, VoiceEncoder
+from deployments.families.small.config import SmallConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from deployments.engine.device import Device
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+class SmallOptions(BaseModel):
+    """Options of the family. `weights`: a folder with small.safetensors and small.json; ours if not given."""
+
+    model_config = ConfigDict(extra="forbid")
+    weights: Path = WEIGHTS
+
+
+class SmallFamily:
+    """Implements Family. `spec` and `frontend()` import no torch."""
+
+    def __init__(self, options: SmallOptions) -> None:
+        self.folder = options.weights
+        path = self.folder / "small.json"
+        try:
+            self.config = SmallConfig.from_dict(json.loads(path.read_text()))
+        except FileNotFoundError:
+            raise ConfigError(
+                f"family.options.weights: no {path.name} in the folder {self.folder.name!r}", param="family.options"
+            ) from None
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{path.name}: {error}", param="family.options") from None
+
+    @cached_property
+    def spec(self) -> FamilySpec:
+        config = self.config
+        return FamilySpec(
+            name="small",
+            sample_rate=config.sample_rate,
+            codes_per_second=config.codes_per_second,
+            samples_per_code=config.samples_per_code,
+            left_context=config.left_context,
+            right_context=config.right_context,
+            languages=("en",),
+            sampling=Sampling(temperature=config.temperature, top_k=config.top_k, max_tokens=config.max_codes),
+            min_reference_seconds=1.0,
+            max_reference_seconds=60.0,
+        )
+
+    def frontend(self) -> Frontend:
+        from deployments.families.small.text.frontend import EnglishFrontend
+
+        return EnglishFrontend()
+
+    def voice_encoder(self, device: Device) -> VoiceEncoder:
+        from deployments.families.small.speaker import SpeakerEncoder
+        from deployments.families.small.voice import SmallVoiceEncoder
+
+        net = self._filled(SpeakerEncoder(self.config), "speaker")
+        return SmallVoiceEncoder(net, self.config, device.torch_device)
+
+    def gpt(self, device: Device, slots: int) -> GptModel:
+        from deployments.families.small.gpt import SmallGpt
+        from deployments.families.small.gpt_net import GptNet
+
+        net = self._filled(GptNet(self.config), "gpt")
+        return SmallGpt(net, self.config, device, slots)
+
+    def vocoder(self, device: Device) -> VocoderModel:
+        from deployments.families.small.vocoder import SmallVocoder
+        from deployments.families.small.vocoder_net import VocoderNet
+
+        net = self._filled(VocoderNet(self.config), "vocoder")
+        return SmallVocoder(net, device.torch_device)
+
+    def _filled(self, net: nn.Module, part: str) -> Any:
+        """`net` with the tensors of `part`. Raises ConfigError naming file, tensor and both shapes on a mismatch."""
+        tensors = self._tensors(part)
+        wanted = net.state_dict()
+        for name in sorted(wanted.keys() | tensors.keys()):
+            have = tuple(tensors[name].shape) if name in tensors else "missing"
+            need = tuple(wanted[name].shape) if name in wanted else "not expected"
+            if have != need:
+                raise ConfigError(f"small.safetensors: {part}.{name} is {have}, the config wants {need}")
+        net.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        return net
+
+    def _tensors(self, part: str) -> dict[str, Tensor]:
+        from safetensors import SafetensorError, safe_open
+
+        path = self.folder / "small.safetensors"
+        prefix = part + "."
+        try:
+            with safe_open(path, framework="pt") as file:
+                names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+                return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+        except FileNotFoundError:
+            raise ConfigError(f"family.options.weights: no {path.name} in the folder {self.folder.name!r}") from None
+        except SafetensorError as error:
+            raise ConfigError(f"{path.name} cannot be read: {error}") from None
+
+
+def load(options: dict[str, Any]) -> SmallFamily:
+    """Raises ConfigError on an unknown option or unreadable config."""
+    try:
+        return SmallFamily(SmallOptions(**options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"family.options.{key}: {first['msg']}; allowed: weights", param="family.options") from None

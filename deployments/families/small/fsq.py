@@ -1,0 +1,33 @@
+"""Finite scalar quantisation: a code is one level per dimension, mixed radix."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class FSQ(nn.Module):
+    """Latents in [-1, 1] on a fixed grid. No parameters; dimension 0 is the fastest-changing digit of a code."""
+
+    def __init__(self, levels: tuple[int, ...]) -> None:
+        super().__init__()
+        radix = torch.cumprod(torch.tensor([1, *levels[:-1]]), 0)
+        self.register_buffer("levels", torch.tensor(levels), persistent=False)  # (Q,)
+        self.register_buffer("radix", radix, persistent=False)  # (Q,)
+
+    def quantise(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Unbounded (..., Q) -> latents (..., Q) with a straight-through gradient, codes (...) int64."""
+        half = (self.levels - 1) / 2
+        scaled = (torch.tanh(z) * 0.999 + 1) * half  # 0 ... levels - 1
+        rounded = torch.round(scaled)
+        codes = (rounded.long() * self.radix).sum(-1)
+        return (scaled + (rounded - scaled).detach() - half) / half, codes
+
+    def digits(self, codes: Tensor) -> Tensor:
+        """Codes (...) -> level indices (..., Q)."""
+        return torch.div(codes.unsqueeze(-1), self.radix, rounding_mode="floor") % self.levels
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes (...) -> latents (..., Q) float32."""
+        half = (self.levels - 1) / 2
+        return (self.digits(codes) - half) / half

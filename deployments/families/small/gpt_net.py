@@ -1,0 +1,129 @@
+"""GPT of the small family: a speaker vector and phones to codes, with a monotonic pointer into the phones.
+
+The sequence is [speaker vector][phones][codes], causal. A code step's input is the code before it, the phone that the
+pointer is at, and for how many steps it has been there. A step yields logits of its own code and of how far the pointer
+moves afterwards: 0 (stay), 1, 2 or 3 phones, or the end. How to decode those: `deployments/families/small/duration.py`.
+
+The pieces are small so that the caller may own the KV cache:
+
+    x, pointers = net.prefix(speaker, phones)              # then run the blocks over x, positions 0 ... P
+    x = net.embed_step(codes, pointers[row, phone], stay)  # position 1 + P + step; the first code is config.bos
+    for block in net.blocks:
+        q, k, v = block.qkv(x, net.rotary(positions))      # put k, v into the cache, attend with q
+        x = block.finish(x, attended)
+    code_logits, advance_logits = net.heads(x)
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deployments.families.small.config import SmallConfig
+
+STAY, END, N_ADVANCES = 0, 4, 5  # advance classes; 1, 2 and 3 are phones
+
+Rotary = tuple[Tensor, Tensor]
+
+
+def rotate(x: Tensor, rotary: Rotary) -> Tensor:
+    """Rotary position embedding: x (B, H, T, d), cosine and sine (1, T, d / 2) or (B, 1, T, d / 2)."""
+    cosine, sine = rotary
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cosine - b * sine, a * sine + b * cosine], dim=-1)
+
+
+class Block(nn.Module):
+    """Pre-norm transformer layer, split around the attention product. Dropout (training only) by `dropout`."""
+
+    def __init__(self, config: SmallConfig) -> None:
+        super().__init__()
+        dim = config.gpt_dim
+        self.heads, self.dropout = config.gpt_heads, 0.0
+        self.norm_1 = nn.LayerNorm(dim)
+        self.project = nn.Linear(dim, 3 * dim)
+        self.merge = nn.Linear(dim, dim)
+        self.norm_2 = nn.LayerNorm(dim)
+        self.widen = nn.Linear(dim, config.gpt_ff)
+        self.narrow = nn.Linear(config.gpt_ff, dim)
+
+    def qkv(self, x: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
+        """x (B, T, D) -> query, key, value (B, H, T, D / H), query and key rotated."""
+        parts = self.project(self.norm_1(x)).unflatten(-1, (3, self.heads, -1))  # (B, T, 3, H, d)
+        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        return rotate(query, rotary), rotate(key, rotary), value
+
+    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        """x (B, T, D), attended (B, H, T, D / H) -> (B, T, D)."""
+        x = x + F.dropout(self.merge(attended.transpose(1, 2).flatten(2)), self.dropout, self.training)
+        y = self.narrow(F.gelu(self.widen(self.norm_2(x))))
+        return x + F.dropout(y, self.dropout, self.training)
+
+    def forward(self, x: Tensor, rotary: Rotary, mask: Tensor | None = None) -> Tensor:
+        """A whole sequence without a cache: causal, or by `mask` (B or 1, 1, T, T), True where attended."""
+        query, key, value = self.qkv(x, rotary)
+        return self.finish(
+            x, F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None)
+        )
+
+
+class GptNet(nn.Module):
+    """Weights and the pieces of a step."""
+
+    def __init__(self, config: SmallConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.gpt_dim
+        self.speaker_in = nn.Linear(config.speaker_dim, dim)
+        self.phone_embedding = nn.Embedding(config.n_phones, dim, padding_idx=0)
+        self.phone_norms = nn.ModuleList([nn.LayerNorm(dim) for _ in range(config.phone_convs)])
+        self.phone_convs = nn.ModuleList(
+            [nn.Conv1d(dim, dim, config.phone_kernel, padding=config.phone_kernel // 2) for _ in self.phone_norms]
+        )
+        self.pointer_in = nn.Linear(dim, dim)
+        self.stay_embedding = nn.Embedding(config.max_stay + 1, dim)
+        self.code_embedding = nn.Embedding(config.n_codes + 1, dim)  # the last one is bos
+        self.blocks = nn.ModuleList([Block(config) for _ in range(config.gpt_layers)])
+        self.norm = nn.LayerNorm(dim)
+        self.code_head = nn.Linear(dim, config.n_codes)
+        self.advance_head = nn.Linear(dim, N_ADVANCES)
+
+        half = dim // config.gpt_heads // 2
+        positions = 1 + config.max_phones + config.max_codes + 1
+        angle = torch.outer(torch.arange(positions).double(), 10000.0 ** (-torch.arange(half).double() / half))
+        self.register_buffer("cosine", torch.cos(angle).float(), persistent=False)  # (positions, d / 2)
+        self.register_buffer("sine", torch.sin(angle).float(), persistent=False)
+
+    def rotary(self, positions: Tensor) -> Rotary:
+        """Positions (T,) or (B, T) int64 -> cosine, sine for `Block.qkv`."""
+        cosine, sine = self.cosine[positions], self.sine[positions]  # (..., T, d / 2)
+        return cosine.unsqueeze(-3), sine.unsqueeze(-3)
+
+    def prefix(self, speaker: Tensor, phones: Tensor) -> tuple[Tensor, Tensor]:
+        """speaker (B, S), phones (B, P) int64, 0 = padding on the right -> embeddings (B, 1 + P, D), pointers (B, P, D).
+
+        Padded phones' embeddings are zero and must be masked in attention; the others do not depend on the padding.
+        """
+        mask = (phones > 0).unsqueeze(-1).to(self.speaker_in.weight.dtype)  # (B, P, 1)
+        x = self.phone_embedding(phones)
+        for norm, conv in zip(self.phone_norms, self.phone_convs):
+            y = conv((norm(x) * mask).transpose(1, 2)).transpose(1, 2)
+            x = (x + F.gelu(y)) * mask
+        return torch.cat([self.speaker_in(speaker).unsqueeze(1), x], dim=1), self.pointer_in(x)
+
+    def embed_codes(self, codes: Tensor) -> Tensor:
+        """Codes (...) int64, `config.bos` included -> (..., D)."""
+        return self.code_embedding(codes)
+
+    def embed_step(self, codes: Tensor, pointer: Tensor, stay: Tensor) -> Tensor:
+        """Input of code steps: codes (...), pointer (..., D) rows of the pointer table, stay (...) -> (..., D).
+
+        `stay`: int64, steps already spent at this phone, 0 on entering it (clamped to `config.max_stay`).
+        """
+        return self.embed_codes(codes) + pointer + self.stay_embedding(stay.clamp(max=self.config.max_stay))
+
+    def heads(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Output of the last block (..., D) -> code logits (..., n_codes), advance logits (..., 5), float32."""
+        h = self.norm(h)
+        return self.code_head(h).float(), self.advance_head(h).float()

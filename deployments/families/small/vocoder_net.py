@@ -1,0 +1,104 @@
+"""Vocoder of the small family: codes and a speaker vector to a waveform.
+
+A trunk of convolutions predicts, per 10 ms frame, F0, voicing and two spectral filters; `SourceFilter` makes sound of
+them. Run it in float32: F0 is exponentiated and its phase accumulates.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from deployments.engine.noise import normal
+from deployments.families.small.blocks import ConvBlock
+from deployments.families.small.config import SmallConfig
+from deployments.families.small.fsq import FSQ
+from deployments.families.small.source_filter import SourceFilter
+
+
+class VocoderNet(nn.Module):
+    """See `forward`; `left_context` and `right_context` are how many codes on each side a sample can depend on."""
+
+    def __init__(self, config: SmallConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim, hidden, speaker = config.vocoder_dim, config.vocoder_hidden, config.speaker_dim
+        self.fsq = FSQ(config.fsq_levels)
+        self.enter = nn.Linear(len(config.fsq_levels), dim)
+        self.code_blocks = nn.ModuleList(
+            [ConvBlock(dim, hidden, config.code_kernel, speaker) for _ in range(config.code_blocks)]
+        )
+        self.upsample = nn.Linear(dim, config.frames_per_code * dim)
+        self.frame_blocks = nn.ModuleList(
+            [ConvBlock(dim, hidden, config.frame_kernel, speaker) for _ in range(config.frame_blocks)]
+        )
+        self.norm = nn.LayerNorm(dim)
+        self.pitch_head = nn.Linear(dim, 2)  # log F0, voicing logit
+        self.filter_head = nn.Linear(dim, 2 * config.n_bins)  # log magnitudes: harmonic, noise
+        nn.init.normal_(self.filter_head.weight, std=0.01)
+        nn.init.constant_(self.filter_head.bias, -3.0)
+        self.source_filter = SourceFilter(config)
+        self.left_context, self.right_context = config.left_context, config.right_context
+
+    def trunk(self, latents: Tensor, speaker: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """latents (B, T, Q), speaker (B, S), mask (B, T) -> hidden (B, F, D), frame mask (B, F)."""
+        config = self.config
+        x, code_mask = self.enter(latents), mask.unsqueeze(-1)  # (B, T, D), (B, T, 1)
+        for block in self.code_blocks:
+            x = block(x, code_mask, speaker)
+        x = self.upsample(x).unflatten(-1, (config.frames_per_code, config.vocoder_dim)).flatten(1, 2)
+        frame_mask = mask.repeat_interleave(config.frames_per_code, dim=1)  # (B, F)
+        for block in self.frame_blocks:
+            x = block(x, frame_mask.unsqueeze(-1), speaker)
+        return self.norm(x), frame_mask
+
+    def pitch(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden (B, F, D) -> log F0 in log Hz, voicing logit; (B, F) each."""
+        out = self.pitch_head(hidden)
+        return out[..., 0] * 0.5 + 5.0, out[..., 1]
+
+    def filters(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden (B, F, D) -> magnitudes of the harmonic and the noise filter, (B, F, bins) each."""
+        harmonic, noisy = torch.exp(self.filter_head(hidden).clamp(-12, 4)).chunk(2, dim=-1)
+        return harmonic, noisy
+
+    def forward(
+        self,
+        codes: Tensor,
+        speaker: Tensor,
+        mask: Tensor,
+        seed: Tensor,
+        first_code: Tensor,
+        left: Tensor,
+        n: Tensor,
+        phase: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """One chunk per row: codes (B, T) int64 -> waveform (B, T * samples_per_code), next phase (B,) float64.
+
+        A row is [left context | emitted codes | right context | padding]. Rows aligned with the codes: the caller keeps
+        samples [left * samples_per_code, (left + n) * samples_per_code). Give `left_context` codes on the left and
+        `right_context` on the right, fewer only where the utterance begins or ends.
+
+        speaker (B, S) float32; mask (B, T) float32, 1 for codes, 0 for padding (at either side);
+        seed (B,) int64 of the noise; first_code (B,) int64: index in the utterance of the row's code 0 (negative if
+        the row starts with padding); left, n (B,) int64: context codes (padding on the left included) and emitted
+        codes; phase (B,) float64: cycles in [0, 1) at the first emitted sample, 0 for an utterance's first chunk. The
+        second result is the phase of the chunk that follows.
+        """
+        config = self.config
+        hidden, frame_mask = self.trunk(self.fsq.decode(codes), speaker, mask)
+        log_f0, voicing = self.pitch(hidden)
+        f0 = torch.exp(log_f0).clamp(config.f0_floor, config.f0_ceil)
+        passed = self.source_filter.frame_phase(f0, frame_mask)  # (B, F + 1)
+        start = left.unsqueeze(1) * config.frames_per_code  # (B, 1) first emitted frame
+        stop = start + n.unsqueeze(1) * config.frames_per_code
+        origin = phase.unsqueeze(1) - passed.gather(1, start)  # (B, 1)
+        next_phase = torch.remainder(origin + passed.gather(1, stop), 1.0).squeeze(1)
+
+        voiced = (voicing > 0).to(f0.dtype)
+        pulses = self.source_filter.pulses(f0, voiced, origin + passed[:, :-1], frame_mask)
+        samples = codes.shape[1] * config.samples_per_code
+        counter = torch.arange(samples, device=codes.device) + first_code.unsqueeze(1) * config.samples_per_code
+        noise = normal(seed.unsqueeze(1), counter)  # (B, N)
+        harmonic, noisy = self.filters(hidden)
+        return self.source_filter(pulses, noise, harmonic, noisy, frame_mask), next_phase

@@ -1,0 +1,242 @@
+"""The replica's half of lease and pull: one streaming query during which the device thread works on what is pulled.
+
+Three parties share a lease: the device thread admits, steps and frees at step boundaries; the event loop pulls, listens
+for cancellations and streams reports; the scheduler at the other end answers. Knows no ray: `WorkSource` is the scheduler
+as the replica sees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import queue
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from deployments.engine.work import Event, StageWorker, WorkItem
+from deployments.errors import ChoraleError, SynthesisFailed
+from deployments.ledger import Grant, Orders
+
+log = logging.getLogger(__name__)
+
+REPORT_PERIOD_S = 2.0
+POLL_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a lease streams: events in order, and now and then what the replica says about itself."""
+
+    events: tuple[Event, ...] = ()
+    status: dict[str, Any] | None = None
+
+
+class WorkSource(Protocol):
+    async def pull(self, lease_id: str, free: int, timeout: float) -> Grant: ...
+
+    async def cancellations(self, lease_id: str, timeout: float) -> Orders: ...
+
+
+class Executor(Protocol):
+    """What is needed of the device thread: everything handed in runs there, one thing after the other."""
+
+    def submit(self, fn: Callable[..., Any], *args: Any) -> Future[Any]: ...
+
+
+Command = tuple[str, Any]  # ("admit", WorkItem), ("cancel", id), ("close", None): no more will come, ("abort", None)
+Post = Callable[[Report], None]
+
+
+class LeaseLoop:
+    """Runs one lease at a time over a worker that lives on the device thread.
+
+    Attributes:
+        failed: the error that a step raised; the device is then beyond repair and the replica should be replaced.
+    """
+
+    def __init__(self, worker: StageWorker, device: Executor, describe: Callable[[], dict[str, Any]] = dict) -> None:
+        self.worker = worker
+        self.device = device
+        self.describe = describe  # called on the device thread
+        self.failed: BaseException | None = None
+        self.leases = 0
+        self._beat: float | None = None
+
+    @property
+    def silent_s(self) -> float | None:
+        """Seconds since the device thread last came to a step boundary; None while no lease runs."""
+        beat = self._beat
+        return None if beat is None else time.monotonic() - beat
+
+    async def run(self, source: WorkSource, lease_id: str) -> AsyncIterator[Report]:
+        """Serves one lease. Ends when the scheduler closes it and the active items are done, or at once when the scheduler
+        does not answer; abandoning the iteration frees all slots at once."""
+        if self.failed is not None:
+            await asyncio.Event().wait()  # holds the query without taking work, until the replica is replaced
+        self.leases += 1
+        loop = asyncio.get_running_loop()
+        mailbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        outbox: asyncio.Queue[Report | None] = asyncio.Queue()
+        held = _Held(self.worker.slots)
+
+        def post(report: Report) -> None:
+            loop.call_soon_threadsafe(outbox.put_nowait, report)
+
+        drive = asyncio.wrap_future(self.device.submit(self._drive, mailbox, post))
+        drive.add_done_callback(lambda done: (done.cancelled() or done.exception(), outbox.put_nowait(None)))
+        tasks = (
+            loop.create_task(_pull(source, lease_id, held, mailbox)),
+            loop.create_task(_obey(source, lease_id, held, mailbox)),
+        )
+        try:
+            ended = False
+            while not ended:
+                reports = [await outbox.get()]
+                while not outbox.empty():
+                    reports.append(outbox.get_nowait())
+                ended = reports[-1] is None
+                merged = _merge([report for report in reports if report is not None])
+                held.finished(event.id for event in merged.events if event.done or event.error is not None)
+                if merged.events or merged.status is not None:
+                    yield merged
+            drive.result()
+        finally:
+            mailbox.put(("abort", None))
+            for task in tasks:
+                task.cancel()
+
+    def _drive(self, mailbox: queue.SimpleQueue[Command], post: Post) -> None:
+        """On the device thread, for the whole lease: commands at step boundaries, asleep while there is nothing to do."""
+        worker, active, closing = self.worker, set[str](), False
+        reported = -math.inf
+        try:
+            while True:
+                self._beat = now = time.monotonic()
+                if now - reported >= REPORT_PERIOD_S:
+                    reported = now
+                    post(Report(status=self.describe()))
+                for kind, value in _commands(mailbox, wait=0.0 if active else REPORT_PERIOD_S):
+                    if kind == "abort":
+                        return
+                    if kind == "close":
+                        closing = True
+                    elif kind == "cancel":
+                        worker.cancel(value)
+                        active.discard(value)
+                    elif (error := _admit(worker, value)) is None:
+                        active.add(value.id)
+                    else:
+                        post(Report((Event(value.id, error=error),)))
+                if active:
+                    events = worker.step()
+                    active.difference_update(event.id for event in events if event.done or event.error is not None)
+                    if events:
+                        post(Report(tuple(events)))
+                elif closing:
+                    return
+        except BaseException as error:
+            self.failed = error
+            log.exception("a device step failed: this replica takes no more work")
+            raise
+        finally:
+            self._beat = None
+            if self.failed is None:
+                for item_id in active:
+                    worker.cancel(item_id)
+
+
+class _Held:
+    """Ids that the replica was given and has not finished."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.ids: set[str] = set()
+        self._revoked: deque[str] = deque(maxlen=1024)
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def add(self, item_id: str) -> bool:
+        """False where the item was cancelled before it came: the two travel on different calls."""
+        if item_id in self._revoked:
+            return False
+        self.ids.add(item_id)
+        if len(self.ids) >= self.slots:
+            self._room.clear()
+        return True
+
+    def revoke(self, ids: Iterable[str]) -> None:
+        self._revoked.extend(ids)
+        self.finished(ids)
+
+    def finished(self, ids: Iterable[str]) -> None:
+        self.ids.difference_update(ids)
+        if len(self.ids) < self.slots:
+            self._room.set()
+
+    async def free(self) -> int:
+        await self._room.wait()
+        return self.slots - len(self.ids)
+
+
+async def _pull(source: WorkSource, lease_id: str, held: _Held, mailbox: queue.SimpleQueue[Command]) -> None:
+    try:
+        while True:
+            grant = await source.pull(lease_id, await held.free(), POLL_S)
+            for item in grant.items:
+                if held.add(item.id):
+                    mailbox.put(("admit", item))
+            if grant.close:
+                mailbox.put(("close", None))
+                return
+    except Exception as error:
+        # An orphaned lease would hold the replica's only query for ever.
+        log.warning("lease %s: the scheduler does not answer (%s); giving the slots back", lease_id, type(error).__name__)
+        mailbox.put(("abort", None))
+
+
+async def _obey(source: WorkSource, lease_id: str, held: _Held, mailbox: queue.SimpleQueue[Command]) -> None:
+    try:
+        while True:
+            orders = await source.cancellations(lease_id, 4 * POLL_S)
+            for item_id in orders.cancelled:
+                mailbox.put(("cancel", item_id))
+            held.revoke(orders.cancelled)
+            if orders.close:
+                mailbox.put(("abort", None))
+                return
+    except Exception as error:
+        log.warning("lease %s: the scheduler does not answer (%s); giving the slots back", lease_id, type(error).__name__)
+        mailbox.put(("abort", None))
+
+
+def _commands(mailbox: queue.SimpleQueue[Command], wait: float) -> list[Command]:
+    """All waiting commands; blocks up to `wait` seconds for the first."""
+    commands: list[Command] = []
+    try:
+        commands.append(mailbox.get(timeout=wait) if wait else mailbox.get_nowait())
+        while True:
+            commands.append(mailbox.get_nowait())
+    except queue.Empty:
+        return commands
+
+
+def _admit(worker: StageWorker, item: WorkItem) -> ChoraleError | None:
+    try:
+        worker.admit(item)
+    except ChoraleError as error:
+        return error
+    except Exception:
+        log.exception("item %s was not admitted", item.id)
+        return SynthesisFailed("the model could not begin with this request")
+    return None
+
+
+def _merge(reports: list[Report]) -> Report:
+    events = tuple(event for report in reports for event in report.events)
+    statuses = [report.status for report in reports if report.status is not None]
+    return Report(events, statuses[-1] if statuses else None)

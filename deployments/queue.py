@@ -1,0 +1,75 @@
+"""The waiting line of a stage: pure data structure, no clock of its own, no asyncio, no ray."""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from itertools import count
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class AgingQueue(Generic[T]):
+    """Lower priority numbers first, equal ones in order of arrival, and nobody waits for ever.
+
+    An entry is ordered by `arrival + priority * patience`: one level of priority is worth `patience` seconds of
+    waiting, so work of priority p overtakes nothing that has waited (q - p) * patience seconds longer at priority q.
+    What was taken out and comes back (`put_back`) goes before everything else, in the order of its first arrival.
+    """
+
+    def __init__(self, patience: float = 2.0) -> None:
+        if patience <= 0:
+            raise ValueError("patience must be positive: otherwise low priorities starve")
+        self.patience = patience
+        self._order = count()
+        self._heap: list[tuple[float, int, str]] = []
+        self._entries: dict[str, tuple[int, T]] = {}  # id -> (arrival number, value); the truth about what waits
+        self._front: OrderedDict[str, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._entries
+
+    def put(self, key: str, value: T, priority: float, now: float) -> int:
+        """Adds an entry; returns its arrival number, which `put_back` wants to see again."""
+        if key in self._entries:
+            raise KeyError(f"{key!r} waits already")
+        number = next(self._order)
+        self._entries[key] = (number, value)
+        heapq.heappush(self._heap, (now + priority * self.patience, number, key))
+        return number
+
+    def put_back(self, key: str, value: T, number: int) -> None:
+        if key in self._entries:
+            raise KeyError(f"{key!r} waits already")
+        self._entries[key] = (number, value)
+        self._front[key] = None
+        self._front = OrderedDict(sorted(self._front.items(), key=lambda item: self._entries[item[0]][0]))
+
+    def remove(self, key: str) -> T | None:
+        """Takes an entry out of the line wherever it stands; None where it does not wait."""
+        entry = self._entries.pop(key, None)
+        self._front.pop(key, None)
+        return None if entry is None else entry[1]
+
+    def peek(self) -> T | None:
+        key = self._first()
+        return None if key is None else self._entries[key][1]
+
+    def pop(self) -> T | None:
+        key = self._first()
+        return None if key is None else self.remove(key)
+
+    def _first(self) -> str | None:
+        if self._front:
+            return next(iter(self._front))
+        while self._heap:
+            _, number, key = self._heap[0]
+            entry = self._entries.get(key)
+            if entry is not None and entry[0] == number:
+                return key
+            heapq.heappop(self._heap)  # removed meanwhile
+        return None

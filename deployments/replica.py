@@ -1,0 +1,83 @@
+"""What a leased model replica is: a device thread with a worker on it, and one query, the lease."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from deployments.engine.device_thread import DeviceThread, ModelReplica
+from deployments.engine.work import StageWorker
+from deployments.ledger import Grant, Orders
+from deployments.lease import LeaseLoop, Report
+
+ANSWER_MARGIN_S = 10.0
+
+
+class LeasedReplica(ModelReplica):
+    """Base of Gpt and Vocoder. `load` runs on the device thread and returns the worker and what to say about its device.
+
+    stuck_after_s: a device step that takes longer fails the health check, and Serve replaces the replica.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[], tuple[StageWorker, dict[str, Any]]],
+        *,
+        threads: int | None = None,
+        stuck_after_s: float = 60.0,
+    ) -> None:
+        self._device = DeviceThread(name, threads)
+        self._stuck_after_s = stuck_after_s
+        self._worker, self._facts = self._device.submit(load).result()
+        self._loop = LeaseLoop(self._worker, self._device, self._describe)
+        self._sources: dict[str, HandleSource] = {}
+        context = serve.get_replica_context()
+        self._app, self._tag = context.app_name, context.replica_tag
+
+    async def lease(self, scheduler: str, lease_id: str) -> AsyncIterator[Report]:
+        """Pulls work from the deployment `scheduler` of this application, and streams reports, until the lease ends."""
+        if scheduler not in self._sources:
+            self._sources[scheduler] = HandleSource(serve.get_deployment_handle(scheduler, self._app))
+        async for report in self._loop.run(self._sources[scheduler], lease_id):
+            yield report
+
+    async def check_health(self) -> None:
+        """Raises RuntimeError when the device thread is dead, stuck, or a step of it failed."""
+        if self._loop.failed is not None:
+            raise RuntimeError(f"a device step failed: {self._loop.failed!r}")
+        heart = self._device.heartbeat()
+        busy = self._loop.silent_s if self._loop.silent_s is not None else heart.busy_s
+        if not heart.alive or (busy is not None and busy > self._stuck_after_s):
+            raise RuntimeError(f"the device thread is dead or has been stuck for {busy or 0:.0f} s")
+
+    def _describe(self) -> dict[str, Any]:
+        worker = self._worker
+        said = {**self._facts, "replica": self._tag, "pid": os.getpid(), "thread_id": self._device.thread_id}
+        for part in ("status", "stats"):
+            if callable(ask := getattr(worker, part, None)):
+                said[part] = ask()
+        return {**said, "slots": worker.slots, "active": worker.active, "leases": self._loop.leases}
+
+
+class HandleSource:
+    """The scheduler behind its deployment handle. A call that is not answered raises, whatever the reason."""
+
+    def __init__(self, handle: DeploymentHandle) -> None:
+        self._handle = handle.options(_by_reference=False)
+
+    async def pull(self, lease_id: str, free: int, timeout: float) -> Grant:
+        return await asyncio.wait_for(_answer(self._handle.pull.remote(lease_id, free, timeout)), timeout + ANSWER_MARGIN_S)
+
+    async def cancellations(self, lease_id: str, timeout: float) -> Orders:
+        call = self._handle.cancellations.remote(lease_id, timeout)
+        return await asyncio.wait_for(_answer(call), timeout + ANSWER_MARGIN_S)
+
+
+async def _answer(response: Any) -> Any:
+    return await response

@@ -1,0 +1,210 @@
+"""The scheduler of a stage: a one-replica CPU deployment, written once and bound once for the Gpt and once for the Vocoder.
+
+It keeps a lease open on every replica that is wanted. A lease is an ordinary streaming call through Serve's router to a
+deployment with max_ongoing_requests=1 and target_ongoing_requests=1, so that calls which find no free replica are what
+the autoscaler sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+from ray import serve
+from ray.exceptions import RayActorError
+from ray.serve.handle import DeploymentHandle
+
+from deployments.engine.work import Event, WorkItem
+from deployments.ledger import Grant, Lease, Ledger, Orders
+from deployments.lease import Report
+
+log = logging.getLogger("ray.serve")
+
+DRAIN_CHECK_S = 3.0
+FORGET_REPLICA_S = 60.0
+
+
+class StageScheduler:
+    """Queue, leases and bookkeeping of one stage.
+
+    Args:
+        stage: handle of the model deployment; its replicas offer `lease(scheduler_name, lease_id)`.
+        slots: items that one replica works on at once.
+        max_queue: waiting items beyond which `submit` refuses with Overloaded.
+        min_replicas, max_replicas: how many leases are kept at least and at most.
+        lease_s: age in seconds from which a lease may end: when it is idle, no longer wanted, or its stage is being rolled out.
+            A busy lease that is none of these is renewed in place, so that new work does not wait for the old.
+        silence_s: a lease that reports nothing for so long is taken for lost.
+    """
+
+    def __init__(
+        self,
+        stage: DeploymentHandle,
+        *,
+        slots: int,
+        max_queue: int,
+        min_replicas: int = 1,
+        max_replicas: int = 1,
+        lease_s: float = 10.0,
+        silence_s: float = 30.0,
+        patience_s: float = 2.0,
+    ) -> None:
+        context = serve.get_replica_context()
+        self.name = context.deployment
+        self.app = context.app_name
+        self.stage_name = stage.deployment_name
+        self.min_replicas, self.max_replicas = min_replicas, max_replicas
+        self.lease_s, self.silence_s = lease_s, silence_s
+        self.ledger = Ledger(self.stage_name, slots, max_queue, patience=patience_s, keep=self._keep)
+        self._stage = stage.options(method_name="lease", stream=True, _by_reference=False)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._started: set[str] = set()
+        self._replicas: dict[str, dict[str, Any]] = {}
+        self._draining = False
+        loop = asyncio.get_running_loop()
+        self._keeper = loop.create_task(self._keep_leases())
+        self._watcher = loop.create_task(self._watch_roll_out())
+
+    # -- for the ingress ----------------------------------------------------------------------------------------
+
+    async def submit(self, item: WorkItem, admitted: bool = False) -> AsyncIterator[Event]:
+        """Streams the item's events (see `Ledger.submit`) behind an empty one that says: received.
+
+        `admitted`: part of a request that was let in, never refused as too much.
+        """
+        yield Event(item.id)
+        async for event in self.ledger.submit(item, admitted):
+            yield event
+
+    async def cancel(self, item_id: str) -> bool:
+        return self.ledger.cancel(item_id)
+
+    async def status(self) -> dict[str, Any]:
+        now = time.monotonic()
+        ledger = self.ledger
+        replicas = {
+            name: {**state, "age_s": round(now - state["age_s"], 1)}
+            for name, state in self._replicas.items()
+            if now - state["age_s"] < FORGET_REPLICA_S
+        }
+        return {
+            "stage": self.stage_name,
+            "pending": ledger.pending,
+            "active": ledger.in_flight - ledger.pending,
+            "max_queue": ledger.max_queue,
+            "slots": ledger.slots,
+            "leases": len(self._started),
+            "leases_wanted": self._wanted(),
+            "rate": round(ledger.rate(), 3),
+            **ledger.counts,
+            "ready": len(self._started) >= min(1, self.min_replicas),
+            "replicas": replicas,
+        }
+
+    # -- for the replicas ---------------------------------------------------------------------------------------
+
+    async def pull(self, lease_id: str, free: int, timeout: float) -> Grant:
+        return await self.ledger.pull(lease_id, free, timeout)
+
+    async def cancellations(self, lease_id: str, timeout: float) -> Orders:
+        return await self.ledger.cancellations(lease_id, timeout)
+
+    # -- for Serve ----------------------------------------------------------------------------------------------
+
+    async def check_health(self) -> None:
+        for task in (self._keeper, self._watcher):
+            if task.done():
+                raise RuntimeError(f"a task of {self.name} ended: {task}")
+
+    # -- leases -------------------------------------------------------------------------------------------------
+
+    def _wanted(self) -> int:
+        return wanted_leases(self.ledger.in_flight, self.ledger.slots, self.min_replicas, self.max_replicas)
+
+    def _keep(self, lease: Lease) -> bool:
+        if lease.closing:
+            return False
+        if self.ledger.age(lease) < self.lease_s:
+            return True
+        staying = sum(not self.ledger.leases[lease_id].closing for lease_id in self._started)
+        return bool(lease.held) and not self._draining and staying <= self._wanted()
+
+    async def _keep_leases(self) -> None:
+        while True:
+            wanted = self._wanted()
+            closing = sum(lease.closing for lease in self.ledger.leases.values())
+            surplus = len(self._tasks) - closing - wanted
+            for _ in range(-surplus):
+                self._open_lease()
+            for lease_id in [lease_id for lease_id in self._tasks if lease_id not in self._started][: max(0, surplus)]:
+                self._tasks[lease_id].cancel()  # still waits in the router: the autoscaler need not see it any more
+            await self.ledger.changed(timeout=1.0)
+
+    def _open_lease(self) -> None:
+        lease_id = uuid.uuid4().hex[:12]
+        task = asyncio.get_running_loop().create_task(self._hold_lease(lease_id))
+        self._tasks[lease_id] = task
+        task.add_done_callback(lambda _: (self._tasks.pop(lease_id), self.ledger.touch()))
+
+    async def _hold_lease(self, lease_id: str) -> None:
+        lease = self.ledger.open_lease(lease_id)
+        stream = self._stage.remote(self.name, lease_id)
+        died, replica = False, ""
+        try:
+            while True:
+                started = lease_id in self._started
+                report: Report = await asyncio.wait_for(stream.__anext__(), self.silence_s if started else None)
+                if not started:
+                    self._started.add(lease_id)
+                    lease.opened += self.ledger.age(lease)  # it does not age while it waits in the router
+                if report.status is not None:
+                    replica = report.status.get("replica", "")
+                    self._replicas[replica] = {**report.status, "age_s": time.monotonic()}
+                self.ledger.deliver(lease_id, list(report.events))
+        except StopAsyncIteration:
+            pass
+        except RayActorError as error:
+            died = True
+            log.warning("%s: lease %s: its replica is gone (%s)", self.stage_name, lease_id, type(error).__name__)
+        except TimeoutError:
+            died = True
+            log.warning("%s: lease %s was silent for %.0f s: taken for lost", self.stage_name, lease_id, self.silence_s)
+        except Exception:
+            died = True
+            log.exception("%s: lease %s broke", self.stage_name, lease_id)
+        finally:
+            started = lease_id in self._started
+            self._started.discard(lease_id)
+            returned = self.ledger.end_lease(lease_id, died=died)
+            if died:
+                self._replicas.pop(replica, None)
+            if returned:
+                log.warning("%s: lease %s: %d items go back to the head of the line", self.stage_name, lease_id, returned)
+            stream.cancel()
+        if died and not started:
+            await asyncio.sleep(0.2)
+
+    async def _watch_roll_out(self) -> None:
+        """Notices replicas that Serve is stopping, whose leases must end, though no call tells the scheduler so."""
+        while True:
+            await asyncio.sleep(DRAIN_CHECK_S)
+            try:
+                status = await asyncio.to_thread(serve.status)
+                states = status.applications[self.app].deployments[self.stage_name].replica_states
+                draining = states.get("STOPPING", 0) > 0
+            except Exception as error:
+                log.debug("no status from the controller: %r", error)
+                continue
+            if draining and not self._draining:
+                self.ledger.nudge()
+            self._draining = draining
+
+
+def wanted_leases(in_flight: int, slots: int, minimum: int, maximum: int) -> int:
+    """As many replicas as the work in flight fills, within the limits."""
+    return max(minimum, min(maximum, math.ceil(in_flight / slots)))

@@ -1,0 +1,41 @@
+"""The vocoder stage: chunks of codes to sound, batched over requests on one device thread."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from deployments import families
+from deployments.engine.work import StageWorker
+from deployments.replica import LeasedReplica
+
+log = logging.getLogger("ray.serve")
+
+
+class Vocoder(LeasedReplica):
+    """Args: the family's name and options; `device`: preference, half, threads; the rest as in `VocodeWorker`."""
+
+    def __init__(
+        self,
+        family: str,
+        options: Mapping[str, Any],
+        device: Mapping[str, Any],
+        *,
+        optimize: bool = True,
+        max_batch: int = 8,
+        stuck_after_s: float = 60.0,
+    ) -> None:
+        def load() -> tuple[StageWorker, dict[str, Any]]:
+            from deployments.engine.device import choose_device
+            from deployments.engine.vocode import VocodeWorker
+
+            chosen = choose_device(**device)
+            log.info("Vocoder: %s", chosen.describe())
+            loaded = families.load(family, options)
+            worker = VocodeWorker(loaded.vocoder(chosen), chosen, loaded.spec, max_batch=max_batch, optimize=optimize)
+            if callable(example := getattr(loaded, "example_prompt", None)):
+                worker.warm_up(example())
+            return worker, {"device": chosen.describe()}
+
+        super().__init__("vocoder", load, threads=device.get("threads"), stuck_after_s=stuck_after_s)

@@ -1,0 +1,122 @@
+"""Builds the graph from our options: `import_path: serve_app.app:build` of a Serve config file, which hands over `args`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ray import serve
+
+from deployments.gpt import Gpt
+from deployments.scheduler import StageScheduler
+from deployments.text_frontend import TextFrontend
+from deployments.vocoder import Vocoder
+from deployments.voice_encoder import VoiceEncoder
+from serve_app.serve_ingress import Ingress
+from serve_app.settings import LeasedSettings, Scaled, Settings
+
+log = logging.getLogger("ray.serve")
+
+# Serve's default router looks again for a free replica after 25 to 500 ms. These stages answer in milliseconds.
+SHORT_CALLS = {"initial_backoff_s": 0.002, "backoff_multiplier": 1.0, "max_backoff_s": 0.002}
+LEASES = {"initial_backoff_s": 0.01, "backoff_multiplier": 1.5, "max_backoff_s": 0.1}
+
+
+def build(args: dict[str, Any]) -> serve.Application:
+    """Ingress ← TextFrontend, VoiceEncoder, GptScheduler ← Gpt, VocoderScheduler ← Vocoder.
+
+    Raises ConfigError for an unknown key or a wrong type.
+    """
+    settings = Settings.from_args(args)
+    log.info("settings %s", settings.hash)
+    family = (settings.family.name, settings.family.options)
+    device = settings.device.model_dump()
+
+    text_frontend = _stage(TextFrontend, settings.text_frontend, SHORT_CALLS).bind(*family)
+    voice_encoder = _stage(VoiceEncoder, settings.voice_encoder, SHORT_CALLS).bind(
+        *family, device, cache_size=settings.voice_encoder.cache_size
+    )
+    gpt = _stage(Gpt, settings.gpt, LEASES).bind(
+        *family,
+        device,
+        optimize=settings.optimize,
+        slots=settings.gpt.slots,
+        first_emit=settings.gpt.first_emit,
+        emit_every=settings.gpt.emit_every,
+        stuck_after_s=settings.gpt.stuck_after_s,
+    )
+    vocoder = _stage(Vocoder, settings.vocoder, LEASES).bind(
+        *family,
+        device,
+        optimize=settings.optimize and settings.use_vocoder_optimization,
+        max_batch=settings.vocoder.max_batch,
+        stuck_after_s=settings.vocoder.stuck_after_s,
+    )
+    ingress = serve.deployment(
+        Ingress,
+        name="Ingress",
+        num_replicas=settings.ingress.replicas,
+        max_ongoing_requests=settings.ingress.max_ongoing_requests,
+        ray_actor_options={"num_cpus": settings.ingress.num_cpus},
+    )
+    return ingress.bind(
+        ingress_settings(settings),
+        text_frontend,
+        voice_encoder,
+        _scheduler("GptScheduler", gpt, settings.gpt, settings.gpt.slots),
+        _scheduler("VocoderScheduler", vocoder, settings.vocoder, settings.vocoder.max_batch),
+    )
+
+
+def ingress_settings(settings: Settings) -> dict[str, Any]:
+    """The part of the options that the HTTP side works with."""
+    return {
+        "family": settings.family.name,
+        "family_options": settings.family.options,
+        "sampling": settings.sampling.model_dump(exclude_none=True),
+        "data_dir": settings.data_dir,
+        "max_input_chars": settings.limits.max_input_chars,
+        "max_upload_bytes": settings.limits.max_upload_bytes,
+        "vocoder_chunk_size": settings.vocoder_chunk_size,
+        "voice_cache": settings.ingress.voice_cache,
+        "window": settings.ingress.window,
+    }
+
+
+def _stage(replica: type, section: Scaled, router: dict[str, float]) -> serve.Deployment:
+    """A stage whose replicas take one query at a time."""
+    options: dict[str, Any] = {"num_replicas": section.replicas}
+    if section.autoscaling is not None:
+        options = {"autoscaling_config": {**section.autoscaling.model_dump(), "target_ongoing_requests": 1}}
+    if isinstance(section, LeasedSettings):
+        options["graceful_shutdown_timeout_s"] = section.graceful_shutdown_s
+    return serve.deployment(
+        replica,
+        name=replica.__name__,
+        max_ongoing_requests=1,
+        health_check_period_s=5,
+        health_check_timeout_s=30,
+        ray_actor_options={"num_cpus": section.num_cpus, "num_gpus": section.num_gpus},
+        request_router_config=router,
+        **options,
+    )
+
+
+def _scheduler(name: str, stage: serve.Application, section: LeasedSettings, slots: int) -> serve.Application:
+    smallest, largest = section.bounds
+    deployment = serve.deployment(
+        StageScheduler,
+        name=name,
+        num_replicas=1,
+        max_ongoing_requests=100_000,
+        health_check_period_s=5,
+        ray_actor_options={"num_cpus": 0.1},
+    )
+    return deployment.bind(
+        stage,
+        slots=slots,
+        max_queue=section.max_queue or 10 * slots,
+        min_replicas=smallest,
+        max_replicas=largest,
+        lease_s=section.lease_s,
+    )

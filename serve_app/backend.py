@@ -1,0 +1,212 @@
+"""The graph as the HTTP side sees it: typed calls over deployment handles, which outlive the death of what they call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import grpc
+import numpy as np
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from deployments import families
+from deployments.engine.work import Event, WorkItem
+from deployments.errors import ChoraleError, SynthesisFailed, Unavailable
+from deployments.families.base import FamilySpec, GptRequest, Segment, VocodedChunk, VocoderChunk, VoicePrompt
+
+log = logging.getLogger("ray.serve")
+
+R = TypeVar("R")
+Stage = DeploymentHandle
+ANSWER_S = 20.0  # for a scheduler to say that it has the work
+UNARY_S = 120.0
+GIVE_UP_S = 30.0  # without any progress, before a stage counts as gone
+STATUS_S = 2.0
+LOST = (RayError, grpc.RpcError, RayServeException)  # the other end died, or is not there yet
+
+
+class RayBackend:
+    """Implements `serve_app.synthesis.Backend`. Raises nothing but ChoraleError.
+
+    options: the family's options; sampling: overrides of its default sampling.
+    """
+
+    def __init__(
+        self,
+        family: str,
+        text_frontend: Stage,
+        voice_encoder: Stage,
+        gpt_scheduler: Stage,
+        vocoder_scheduler: Stage,
+        *,
+        options: Mapping[str, Any] | None = None,
+        sampling: Mapping[str, Any] | None = None,
+    ) -> None:
+        spec = families.load(family, options).spec
+        self.spec: FamilySpec = replace(spec, sampling=replace(spec.sampling, **(sampling or {})))
+        self._unary = {
+            "text_frontend": text_frontend.options(_by_reference=False),
+            "voice_encoder": voice_encoder.options(_by_reference=False),
+            "gpt": gpt_scheduler.options(_by_reference=False),
+            "vocoder": vocoder_scheduler.options(_by_reference=False),
+        }
+        self._status: dict[str, dict[str, Any]] = {}
+        self._status_at = -STATUS_S
+        self._status_lock = asyncio.Lock()
+
+    async def segments(self, text: str, language: str | None) -> list[Segment]:
+        return await self._ask("text_frontend", "segments", text, language)
+
+    async def encode_voice(self, waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
+        return await self._ask("voice_encoder", "encode", waveform, rate, transcript)
+
+    async def generate(
+        self, request: GptRequest, *, id: str, priority: int, admitted: bool
+    ) -> AsyncIterator[np.ndarray]:
+        """Runs of codes, int64 (n, *code_shape). Closing the iteration frees the slot."""
+        async with contextlib.aclosing(self._work("gpt", WorkItem(id, request, priority), admitted)) as events:
+            async for event in events:
+                if event.value is not None and len(event.value):
+                    yield event.value
+
+    async def vocode(self, chunk: VocoderChunk, *, id: str, priority: int) -> VocodedChunk:
+        """A chunk belongs to a request that was let in, so it is never refused."""
+        async with contextlib.aclosing(self._work("vocoder", WorkItem(id, chunk, priority), True)) as events:
+            async for event in events:
+                if event.value is not None:
+                    return event.value
+        raise SynthesisFailed("the vocoder returned nothing")
+
+    async def cancel(self, id: str) -> None:
+        for stage in ("gpt", "vocoder"):
+            self._cancel(stage, id)
+
+    async def status(self) -> dict[str, Any]:
+        """What every stage says about itself, at most STATUS_S old. Never raises."""
+        async with self._status_lock:
+            if time.monotonic() - self._status_at >= STATUS_S:
+                names = list(self._unary)
+                answers = await asyncio.gather(*(self._stage_status(name) for name in names))
+                self._status = dict(zip(names, answers, strict=True))
+                self._status_at = time.monotonic()
+        stages = self._status
+        return {
+            "ready": all(stage.get("ready", False) for stage in stages.values()),
+            "device": _device(stages),
+            "stages": stages,
+        }
+
+    # -- calls --------------------------------------------------------------------------------------------------
+
+    async def _ask(self, stage: str, method: str, *args: Any) -> Any:
+        """One answer of a stage that holds no state: asked again when its replica dies."""
+        give_up = time.monotonic() + GIVE_UP_S
+        while True:
+            try:
+                answer = await asyncio.wait_for(self._unary[stage].__getattr__(method).remote(*args), UNARY_S)
+            except TimeoutError:
+                raise Unavailable(f"the {stage} stage does not answer") from None
+            except ChoraleError as error:
+                raise _plain(error) from None
+            except LOST as error:
+                await self._wait_or_give_up(stage, error, give_up)
+                continue
+            except Exception as error:
+                raise _failure(stage, error) from None
+            if isinstance(answer, ChoraleError):
+                raise answer
+            return answer
+
+    async def _work(self, stage: str, item: WorkItem, admitted: bool) -> AsyncIterator[Event]:
+        """The item's events. When the scheduler dies, what is missing is asked for again, behind what came."""
+        delivered: list[Any] = []
+        attempt = 0
+        give_up = time.monotonic() + GIVE_UP_S
+        while True:
+            work = item
+            if attempt:  # under a new id: the old one may still be known
+                work = replace(item, id=f"{item.id}~{attempt}", payload=item.payload.resume(delivered))
+            submit = self._unary[stage].options(method_name="submit", stream=True)
+            stream = submit.remote(work, admitted or attempt > 0)
+            finished = False
+            try:
+                await asyncio.wait_for(anext(stream), ANSWER_S)
+                async for event in stream:
+                    if event.error is not None:
+                        finished = True
+                        raise event.error
+                    if event.value is not None:
+                        delivered.append(event.value)
+                        give_up = time.monotonic() + GIVE_UP_S
+                    finished = event.done
+                    yield event
+                    if event.done:
+                        return
+                finished = True
+                raise SynthesisFailed("the work was cancelled", code="cancelled")
+            except (ChoraleError, GeneratorExit):
+                raise
+            except (TimeoutError, StopAsyncIteration):
+                raise Unavailable(f"the {stage} stage does not answer") from None
+            except LOST as error:
+                await self._wait_or_give_up(stage, error, give_up)
+                attempt += 1
+            except Exception as error:
+                raise _failure(stage, error) from None
+            finally:
+                if not finished:
+                    self._cancel(stage, work.id)
+                    stream.cancel()
+
+    def _cancel(self, stage: str, item_id: str) -> None:
+        """Sent, not waited for: this runs while a request is being torn down."""
+        try:
+            self._unary[stage].cancel.remote(item_id)
+        except Exception as error:
+            log.warning("cancelling %s at %s failed: %r", item_id, stage, error)
+
+    async def _wait_or_give_up(self, stage: str, error: BaseException, give_up: float) -> None:
+        if isinstance(error, RayTaskError) and not isinstance(error.cause, LOST):
+            raise _failure(stage, error) from None
+        if time.monotonic() > give_up:
+            raise Unavailable(f"the {stage} stage is gone") from None
+        log.warning("%s: %s; trying again", stage, type(error).__name__)
+        await asyncio.sleep(0.2)
+
+    async def _stage_status(self, stage: str) -> dict[str, Any]:
+        try:
+            return await asyncio.wait_for(self._unary[stage].status.remote(), STATUS_S)
+        except TimeoutError:  # one query at a time: a busy replica answers later
+            return {**self._status.get(stage, {"ready": False}), "busy": True}
+        except Exception as error:
+            return {"ready": False, "error": type(error).__name__}
+
+
+def _plain(error: ChoraleError) -> ChoraleError:
+    """The error that was raised remotely, without the traceback that Ray puts into its message."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, ChoraleError) else error
+
+
+def _failure(stage: str, error: BaseException) -> ChoraleError:
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, ChoraleError):
+        return cause
+    log.error("%s failed: %r", stage, error)
+    return SynthesisFailed(f"the {stage} stage failed")
+
+
+def _device(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the Gpt's device is and why; name and reason are always there."""
+    for replica in stages.get("gpt", {}).get("replicas", {}).values():
+        if isinstance(device := replica.get("device"), Mapping):
+            reason = device.get("reason") or "; ".join(device.get("reasons", ()))
+            return {**device, "name": device.get("name", ""), "reason": reason}
+    return {"name": "", "reason": "no replica of the Gpt has reported yet"}

@@ -1,0 +1,72 @@
+"""What the routes of one ingress process share, and the settings that it is made from."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from serve_app.synthesis import Backend, Synthesizer
+from serve_app.voices import VoiceLibrary, VoicePrompts
+
+MODEL_ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")  # so that OpenAI clients work unchanged
+
+
+class IngressSettings(BaseModel):
+    """How the service looks from outside. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    family: str = "small"
+    family_options: dict[str, Any] = {}
+    sampling: dict[str, Any] = {}  # over the family's defaults; a seed here replaces the random one
+    data_dir: str = "~/.local/share/chorale"
+    max_input_chars: int = Field(5000, ge=1)
+    max_upload_bytes: int = Field(10 * 2**20, ge=1024)
+    vocoder_chunk_size: int = Field(100, ge=10)  # codes
+    max_voices: int = Field(1000, ge=0)  # uploaded ones
+    voice_cache: int = Field(256, ge=1)  # prompts in memory
+    window: int = Field(3, ge=1)  # segments of one request at once
+    echo_request_id: bool = True  # off behind a proxy that sets x-request-id itself
+
+    @property
+    def model(self) -> str:
+        return f"chorale-{self.family.replace('_', '-')}"
+
+
+@dataclass(slots=True)
+class Context:
+    """One per ingress process; reached through `request.app.state.context`."""
+
+    settings: IngressSettings
+    backend: Backend
+    synthesizer: Synthesizer
+    voices: VoiceLibrary
+    prompts: VoicePrompts
+    started: float = field(default_factory=time.time)
+    requests: int = 0  # speech requests so far
+    listening: int = 0  # of them now
+
+    @classmethod
+    def create(cls, settings: IngressSettings, backend: Backend, shipped: Path | None = None) -> Context:
+        """shipped: a folder of voices that come with the service; by default the family's own."""
+        spec = backend.spec
+        voices = VoiceLibrary(
+            shipped or shipped_voices(settings.family),
+            Path(settings.data_dir).expanduser() / "voices",
+            min_seconds=spec.min_reference_seconds,
+            max_seconds=spec.max_reference_seconds,
+            capacity=settings.max_voices,
+        )
+        prompts = VoicePrompts(backend.encode_voice, settings.voice_cache)
+        synthesizer = Synthesizer(backend, window=settings.window, chunk_codes=settings.vocoder_chunk_size)
+        return cls(settings, backend, synthesizer, voices, prompts)
+
+
+def shipped_voices(family: str) -> Path:
+    import deployments.families as families
+
+    return Path(families.__file__).parent / family / "voices"

@@ -1,0 +1,106 @@
+"""What several routes need: the context, names to voices, fields to sampling, and an eye on the client."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+from starlette.requests import ClientDisconnect
+
+from deployments.errors import InvalidInput, NotFound
+from deployments.families.base import Sampling, VoicePrompt
+from serve_app.context import MODEL_ALIASES, Context
+from serve_app.voices import Voice
+
+T = TypeVar("T")
+
+SAMPLING_FIELDS = ("temperature", "top_k", "top_p", "repetition_penalty", "max_tokens")
+
+
+def _context(request: Request) -> Context:
+    return request.app.state.context
+
+
+Shared = Annotated[Context, Depends(_context)]
+
+
+def check_text(context: Context, text: str, param: str) -> None:
+    most = context.settings.max_input_chars
+    if len(text) > most:
+        message = f"Invalid '{param}': {len(text)} characters, at most {most} are allowed."
+        raise InvalidInput(message, param=param, code="string_above_max_length")
+
+
+def check_model(context: Context, model: str) -> None:
+    known = (context.settings.model, *MODEL_ALIASES)
+    if model not in known:
+        message = f"The model in 'model' does not exist. Available: {', '.join(known)}."
+        raise NotFound(message, param="model", code="model_not_found")
+
+
+def sampling_of(context: Context, fields: dict[str, Any], *, seed: int | None, speed: float) -> Sampling:
+    """The request's values over the family's defaults; without a seed a random one, told in x-seed."""
+    given = {name: fields[name] for name in SAMPLING_FIELDS if fields.get(name) is not None}
+    if seed is None:
+        seed = context.settings.sampling.get("seed")
+    return replace(
+        context.backend.spec.sampling,
+        **given,
+        seed=secrets.randbelow(2**31) if seed is None else seed,
+        speed=speed,
+    )
+
+
+async def named_prompt(context: Context, name: str, param: str) -> tuple[Voice, VoicePrompt]:
+    """Raises InvalidInput (param `param`) for a voice that does not exist."""
+
+    def read() -> tuple[Voice, bytes]:
+        voice = context.voices.get(name, param)
+        return voice, context.voices.read(voice)
+
+    try:
+        voice, audio = await asyncio.to_thread(read)
+    except NotFound as error:  # here it is a wrong value of a field, as OpenAI sees it
+        raise InvalidInput(error.message, param=param, code=error.code) from None
+    return voice, await _prompt(context, audio, voice.transcript, param)
+
+
+async def reference_prompt(context: Context, audio: bytes, transcript: str | None, param: str) -> VoicePrompt:
+    return await _prompt(context, audio, transcript, param)
+
+
+async def _prompt(context: Context, audio: bytes, transcript: str | None, param: str) -> VoicePrompt:
+    spec = context.backend.spec
+    return await context.prompts.of(
+        audio,
+        transcript,
+        min_seconds=spec.min_reference_seconds,
+        max_seconds=spec.max_reference_seconds,
+        param=param,
+    )
+
+
+async def while_connected(request: Request, work: Awaitable[T]) -> T:
+    """The result of `work`. Where the client goes away first, `work` is cancelled: ClientDisconnect.
+
+    Only for the time before a response starts: afterwards the response itself watches.
+    """
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        gone.cancel()
+        task.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,75 @@
+"""GET /health (alive), /ready (warm) and /v1/status (everything)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any
+
+import psutil
+from fastapi import APIRouter
+from starlette.responses import JSONResponse
+
+from deployments.errors import Unavailable
+from serve_app.context import Context
+from serve_app.errors import to_http
+from serve_app.routes.common import Shared
+
+router = APIRouter(tags=["health"])
+
+PATIENCE = 3.0  # seconds that the stages have to tell how they are
+
+
+@router.get("/health")
+async def health(context: Shared) -> dict[str, Any]:
+    """200 as long as this process answers; says which device the stages run on, and why."""
+    status = await _status(context)
+    return {
+        "status": "ok",
+        "ready": status["ready"],
+        "model": context.settings.model,
+        "device": status.get("device"),
+    }
+
+
+@router.get("/ready", response_model=None)
+async def ready(context: Shared) -> JSONResponse:
+    """200 when every stage is loaded and warm, else 503."""
+    status = await _status(context)
+    if status["ready"]:
+        return JSONResponse({"ready": True, "model": context.settings.model})
+    error = to_http(Unavailable("Not every stage is warm yet.", code="not_ready"))
+    return JSONResponse({"ready": False, **error.body}, 503, dict(error.headers))
+
+
+@router.get("/v1/status")
+async def status(context: Shared) -> dict[str, Any]:
+    memory = psutil.Process().memory_info()
+    return {
+        **await _status(context),
+        "model": context.settings.model,
+        "ingress": {
+            "pid": os.getpid(),
+            "memory_bytes": memory.rss,
+            "uptime_s": round(time.time() - context.started, 1),
+            "speech_requests": context.requests,
+            "listening": context.listening,
+            "voice_prompts": {
+                "cached": len(context.prompts),
+                "hits": context.prompts.hits,
+                "misses": context.prompts.misses,
+            },
+        },
+        "limits": {
+            "max_input_chars": context.settings.max_input_chars,
+            "max_upload_bytes": context.settings.max_upload_bytes,
+        },
+    }
+
+
+async def _status(context: Context) -> dict[str, Any]:
+    try:
+        return await asyncio.wait_for(context.backend.status(), PATIENCE)
+    except Exception:  # whatever a stage's trouble is, this process is alive and says so
+        return {"ready": False, "device": None, "stages": {}}

@@ -1,0 +1,158 @@
+"""POST /v1/audio/speech."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+
+import numpy as np
+from fastapi import APIRouter, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from deployments.errors import InvalidInput
+from deployments.families.base import VoicePrompt
+from serve_app.audio import MEDIA_TYPES, Encoder, open_encoder
+from serve_app.context import Context
+from serve_app.errors import BodyTooLarge, to_http
+from serve_app.routes.common import (
+    Shared,
+    check_model,
+    check_text,
+    named_prompt,
+    reference_prompt,
+    sampling_of,
+    while_connected,
+)
+from serve_app.schemas import SpeechBody
+from serve_app.synthesis import Speech, SpeechStream
+
+log = logging.getLogger("chorale.http")
+router = APIRouter(tags=["audio"])
+
+_AUDIO = {"schema": {"type": "string", "format": "binary"}}
+_CONTENT = dict.fromkeys(MEDIA_TYPES.values(), _AUDIO) | {"text/event-stream": {"schema": {"type": "string"}}}
+
+
+@router.post("/v1/audio/speech", response_class=Response, responses={200: {"content": _CONTENT}})
+async def create_speech(body: SpeechBody, request: Request, context: Shared) -> Response:
+    """Speaks a text. The answer starts with the first sound and grows as the rest is made.
+
+    `stream_format: audio` sends the file's bytes, `sse` OpenAI's events with the bytes in base64.
+    Without `stream_format` FLAC alone comes whole, since its header tells the length.
+    """
+    check_model(context, body.model)
+    check_text(context, body.input, "input")
+    began = time.perf_counter()
+    voice, prompt = await while_connected(request, _prompt(context, body))
+    sampling = sampling_of(context, body.model_dump(), seed=body.seed, speed=body.speed)
+    stream = context.synthesizer.stream(Speech(body.input, prompt, sampling, body.language))
+    try:
+        first = await while_connected(request, anext(stream))
+    except BaseException:
+        stream.close()
+        raise
+    events = body.stream_format == "sse"
+    streamed = events or "stream_format" in body.model_fields_set
+    encoder = open_encoder(body.response_format, context.backend.spec.sample_rate, streamed=streamed)
+    audio = _encoded(stream, first, encoder)
+    headers = {"x-seed": str(sampling.seed), "x-voice": voice, "cache-control": "no-cache"}
+    log.info(
+        "speech %s: %d characters, voice %s, %s, first sound after %.3f s",
+        request.state.request_id, len(body.input), voice, body.response_format, time.perf_counter() - began,
+    )  # fmt: skip
+    return _Streamed(
+        context,
+        stream,
+        _events(audio, stream, request.state.request_id) if events else audio,
+        media_type="text/event-stream" if events else encoder.media_type,
+        headers=headers,
+    )
+
+
+class _Streamed(StreamingResponse):
+    """A body made of a speech stream, which is closed whatever ends the response."""
+
+    def __init__(
+        self, context: Context, stream: SpeechStream, body: AsyncIterator[bytes], **options: object
+    ) -> None:
+        super().__init__(body, **options)
+        self._context = context
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._context.requests += 1
+        self._context.listening += 1
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._context.listening -= 1
+            self._stream.close()
+
+
+async def _encoded(stream: SpeechStream, first: np.ndarray, encoder: Encoder) -> AsyncIterator[bytes]:
+    piece: np.ndarray | None = first
+    while piece is not None:
+        data = await asyncio.to_thread(encoder.encode, piece)
+        if data:
+            yield data
+        piece = await anext(stream, None)
+    tail = await asyncio.to_thread(encoder.finish)
+    if tail:
+        yield tail
+
+
+async def _events(audio: AsyncIterator[bytes], stream: SpeechStream, request_id: str) -> AsyncIterator[bytes]:
+    try:
+        async for data in audio:
+            yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(data).decode()})
+        usage = {
+            "input_tokens": stream.input_tokens,
+            "output_tokens": stream.output_tokens,
+            "total_tokens": stream.input_tokens + stream.output_tokens,
+        }
+        yield _event({"type": "speech.audio.done", "usage": usage})
+    except Exception as error:
+        log.exception("speech %s failed after it had started", request_id)
+        yield b"event: error\n" + _event({"type": "error", **to_http(error).body})
+
+
+def _event(data: dict) -> bytes:
+    return b"data: " + json.dumps(data, separators=(",", ":")).encode() + b"\n\n"
+
+
+async def _prompt(context: Context, body: SpeechBody) -> tuple[str, VoicePrompt]:
+    """(the voice's name, its prompt). A reference in the request goes before a named voice."""
+    if body.reference_audio is not None:
+        audio = _base64(body.reference_audio, context.settings.max_upload_bytes)
+        return "reference_audio", await reference_prompt(
+            context, audio, body.reference_text, "reference_audio"
+        )
+    if body.voice is None:
+        raise InvalidInput(
+            "Missing required field 'voice' (or 'reference_audio').",
+            param="voice",
+            code="missing_required_parameter",
+        )
+    name = body.voice if isinstance(body.voice, str) else body.voice.id
+    voice, prompt = await named_prompt(context, name, "voice")
+    return voice.name, prompt
+
+
+def _base64(text: str, most: int) -> bytes:
+    param = "reference_audio"
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        data = base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        message = f"Invalid '{param}': must be an audio file in base64."
+        raise InvalidInput(message, param=param) from None
+    if len(data) > most:
+        raise BodyTooLarge(f"Invalid '{param}': at most {most} bytes are allowed.", param=param)
+    return data

@@ -1,0 +1,224 @@
+"""Starts and stops the application: Ray on this machine (or the cluster at RAY_ADDRESS), Serve, and the graph of a config file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from deployments.errors import ConfigError, Unavailable
+from serve_app.config_file import default_config_path, load_config
+from serve_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parent.parent
+OBJECT_STORE_BYTES = 256 * 2**20  # what stages exchange travels in messages, not in the object store
+STOP_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What `start` has started. `dashboard` is None where there is none; `local`: Ray's processes are ours to end."""
+
+    http: str
+    dashboard: str | None
+    app: str
+    local: bool
+    settings: Settings
+
+
+def start_ray(*, num_cpus: float | None = None, dashboard: bool = True, quiet: bool = True) -> str | None:
+    """Connects to RAY_ADDRESS, or starts Ray here. Returns the dashboard's address."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    _let_workers_import(ROOT)
+    import ray
+
+    options: dict[str, Any] = {
+        "log_to_driver": not quiet,
+        "logging_level": logging.ERROR if quiet else logging.INFO,
+        "namespace": "serve",
+    }
+    if address := os.environ.get("RAY_ADDRESS"):
+        context = ray.init(address=address, **options)
+    else:
+        context = ray.init(
+            address="local",
+            num_cpus=num_cpus or max(2, os.cpu_count() or 2),
+            include_dashboard=dashboard,
+            dashboard_host="127.0.0.1",
+            dashboard_port=free_port() if dashboard else None,
+            object_store_memory=OBJECT_STORE_BYTES,
+            **options,
+        )
+    return f"http://{context.dashboard_url}" if context.dashboard_url else None
+
+
+def start(
+    config: str | Path | None = None,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    quiet: bool = True,
+    num_cpus: float | None = None,
+) -> Running:
+    """Starts everything and deploys the graph; returns before it is ready (see `wait_ready`).
+
+    Raises ConfigError for a wrong file, and where the port is taken.
+    """
+    document, settings = load_config(config or default_config_path())
+    http = document.setdefault("http_options", {})
+    http["host"] = host or http.get("host", "127.0.0.1")
+    http["port"] = port if port is not None else http.get("port", 8000)
+    local = not os.environ.get("RAY_ADDRESS")
+    if local and not _is_free(http["host"], http["port"]):
+        raise ConfigError(f"port {http['port']} of {http['host']} is taken", param="http_options.port")
+
+    dashboard = start_ray(num_cpus=num_cpus, quiet=quiet)
+    document["applications"][0]["args"] = settings.to_args()  # with the environment's say, which other nodes lack
+    deploy(document)
+    shown = "127.0.0.1" if http["host"] in ("0.0.0.0", "::") else http["host"]
+    name = document["applications"][0].get("name", "default")
+    return Running(f"http://{shown}:{http['port']}", dashboard, name, local, settings)
+
+
+def deploy(document: dict[str, Any]) -> None:
+    """Hands a Serve config to the controller, as `serve run FILE` does; does not wait."""
+    from ray import serve
+    from ray.serve.context import _get_global_client
+    from ray.serve.schema import ServeDeploySchema
+
+    schema = ServeDeploySchema.model_validate(document)
+    serve.start(
+        proxy_location=schema.proxy_location,
+        http_options=schema.http_options.model_dump(),
+        logging_config=schema.logging_config,
+    )
+    client = _get_global_client()
+    assert client is not None
+    client.deploy_apps(schema, _blocking=False)
+
+
+def wait_ready(running: Running, timeout: float = 120.0, stop: threading.Event | None = None) -> None:
+    """Returns when GET /ready answers 200. Raises Unavailable with the reason when that does not come."""
+    from ray import serve
+
+    stop = stop or threading.Event()
+    deadline = time.monotonic() + timeout
+    while not stop.is_set():
+        try:
+            with urllib.request.urlopen(f"{running.http}/ready", timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            pass
+        application = serve.status().applications.get(running.app)
+        if application is not None and application.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+            raise Unavailable(f"the application did not start:\n{application.message.strip()}")
+        if time.monotonic() > deadline:
+            state = application.status if application else "not deployed"
+            raise Unavailable(f"the application is not ready after {timeout:.0f} s (state: {state})")
+        stop.wait(0.25)
+
+
+def stop(running: Running | None = None) -> None:
+    """Ends every process of a Ray that was started here; from a cluster, takes the application away. May be called twice."""
+    import ray
+
+    if not ray.is_initialized():
+        return
+    if running is not None and not running.local:
+        from ray import serve
+
+        serve.delete(running.app)
+        ray.shutdown()
+        return
+    ours = psutil.Process().children(recursive=True)
+    ray.shutdown()
+    _, left = psutil.wait_procs(_of_ray(ours), timeout=STOP_S)
+    for process in left:
+        log.warning("process %d of Ray did not end: killed", process.pid)
+        process.kill()
+    psutil.wait_procs(left, timeout=5)
+
+
+def serve_forever(
+    config: str | Path | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    echo: Callable[[str], None] = print,
+) -> int:
+    """`chorale serve`: up until SIGINT or SIGTERM. Returns the exit code."""
+    stopping = threading.Event()
+    before = {name: signal.signal(name, lambda *_: stopping.set()) for name in (signal.SIGINT, signal.SIGTERM)}
+    running = None
+    try:
+        echo("starting …")
+        running = start(config, host=host, port=port)
+        for name in before:  # Ray sets its own
+            signal.signal(name, lambda *_: stopping.set())
+        echo(f"settings   {running.settings.hash[:16]}")
+        echo(f"dashboard  {running.dashboard or 'none'}")
+        wait_ready(running, stop=stopping)
+        if not stopping.is_set():
+            echo(f"ready      {running.http}")
+        stopping.wait()
+        return 0
+    except ConfigError as error:
+        echo(f"wrong configuration:\n{error.message}")
+        return 2
+    except Unavailable as error:
+        echo(error.message)
+        return 1
+    finally:
+        echo("stopping …")
+        stop(running)
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _let_workers_import(root: Path) -> None:
+    """Ray's workers find the packages beside this one, installed or not."""
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if str(root) not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, paths)])
+
+
+def _of_ray(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that belong to Ray: its daemons, and what descends from them."""
+    found = []
+    for process in processes:
+        try:
+            line = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if "ray" in line:
+            found.append(process)
+    return found

@@ -1,0 +1,114 @@
+"""What a client may send and what it gets back: OpenAI's fields, ours beside them. Others are refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+AudioFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
+
+MAX_SEED = 2**63 - 1
+MAX_TOKENS = 8192
+
+
+def _speakable(text: str) -> str:
+    """Cheap checks only: whether anything in it can be said is for the text frontend to decide."""
+    if not text.strip():
+        raise ValueError("must not be empty: a text to speak")
+    if any((ord(c) < 32 and c not in "\t\n\r\f\v") or c == "\x7f" for c in text):
+        raise ValueError("must not hold control characters (only tab and line breaks are allowed)")
+    if any(0xD800 <= ord(c) <= 0xDFFF for c in text):
+        raise ValueError("must be valid Unicode text (it holds half a surrogate pair)")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_speakable)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class StrictModel(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SamplingFields(StrictModel):
+    """Our own, all optional: what is left out is the model family's default."""
+
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, strict=True)
+    temperature: Finite | None = Field(None, ge=0, le=2, strict=True)
+    top_k: int | None = Field(None, ge=0, le=MAX_TOKENS, strict=True)
+    top_p: Finite | None = Field(None, gt=0, le=1, strict=True)
+    repetition_penalty: Finite | None = Field(None, ge=0.5, le=10, strict=True)
+    max_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS, strict=True)
+
+
+class VoiceId(StrictModel):
+    id: str = Field(min_length=1, max_length=128)
+
+
+class SpeechBody(SamplingFields):
+    """POST /v1/audio/speech. `instructions` is accepted for compatibility and has no effect."""
+
+    input: Text
+    model: str = Field(min_length=1, max_length=128)
+    voice: str | VoiceId | None = None  # required unless reference_audio is given
+    instructions: str | None = Field(None, max_length=4096)
+    response_format: AudioFormat = "mp3"
+    speed: Finite = Field(1.0, ge=0.25, le=4.0, strict=True)
+    stream_format: Literal["audio", "sse"] = "audio"
+
+    language: str | None = Field(None, min_length=1, max_length=32)
+    reference_audio: str | None = Field(None, min_length=1)  # base64, a data: URL is fine too
+    reference_text: str | None = Field(None, max_length=2000)
+
+
+class CachedVoiceQuery(StrictModel):
+    """GET and POST /tts_with_cached_voice."""
+
+    voice_name: str = Field(min_length=1, max_length=128)
+    text: Text
+    text_lang: str | None = Field(None, min_length=1, max_length=32)
+    temperature: Finite | None = Field(None, ge=0, le=2)
+    speed_factor: Finite = Field(1.0, ge=0.25, le=4.0)
+    seed: int | None = Field(None, ge=0, le=MAX_SEED)
+    top_k: int | None = Field(None, ge=0, le=MAX_TOKENS)
+    top_p: Finite | None = Field(None, gt=0, le=1)
+    repetition_penalty: Finite | None = Field(None, ge=0.5, le=10)
+
+
+class ModelCard(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "chorale"
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+class VoiceCard(BaseModel):
+    id: str
+    object: Literal["audio.voice"] = "audio.voice"
+    type: Literal["audio_sample"] = "audio_sample"
+    created_at: int
+    name: str
+    language: str | None = None
+    gender: str | None = None
+    description: str | None = None
+    transcript: str | None = None
+    consent: str | None = None
+    shipped: bool
+    aliases: list[str] = []
+
+
+class VoiceList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[VoiceCard]
+
+
+class VoiceDeleted(BaseModel):
+    id: str
+    object: Literal["audio.voice.deleted"] = "audio.voice.deleted"
+    deleted: bool = True

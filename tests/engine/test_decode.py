@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deployments.engine.decode import Decoder, batch_buckets
+from deployments.engine.work import WorkItem
+from deployments.errors import SynthesisFailed
+
+CONTEXT = 160
+
+
+@pytest.fixture
+def decoder(on, cpu, engine):
+    return on(lambda: Decoder(engine.gpt(8, CONTEXT, cpu.torch_device), cpu, first_emit=6, emit_every=4))
+
+
+def fresh(engine, cpu, slots=8, context=CONTEXT):
+    return Decoder(engine.gpt(slots, context, cpu.torch_device), cpu, first_emit=6, emit_every=4)
+
+
+def test_same_codes_alone_and_among_eight(on, cpu, engine):
+    def run():
+        requests = {f"r{i}": engine.request(i, temperature=(0.0, 0.7, 1.0)[i % 3]) for i in range(8)}
+        together = engine.decode(fresh(engine, cpu), requests)
+        alone = {n: engine.decode(fresh(engine, cpu, slots=2), {n: r})[n] for n, r in requests.items()}
+        return together, alone
+
+    together, alone = on(run)
+    assert len({len(codes) for codes in alone.values()}) > 2, "the sequences should end at different steps"
+    for name in alone:
+        np.testing.assert_array_equal(together[name], alone[name])
+
+
+def test_joining_and_leaving_changes_no_ones_codes(on, decoder, engine):
+    def run():
+        alone = {f"r{i}": engine.decode(decoder, {f"r{i}": engine.request(i)})[f"r{i}"] for i in range(12)}
+        events, waiting, sizes = [], [f"r{i}" for i in range(12)], []
+        while waiting or decoder.active:
+            if waiting and decoder.active < 5:
+                name = waiting.pop(0)
+                decoder.admit(WorkItem(name, engine.request(int(name[1:]))))
+            events += decoder.step()
+            events += decoder.step()
+            sizes.append(decoder.active)
+        return alone, engine.collect(events), sizes
+
+    alone, staggered, sizes = on(run)
+    assert max(sizes) >= 4
+    for name in alone:
+        np.testing.assert_array_equal(staggered[name], alone[name])
+
+
+def test_one_newcomer_is_prefilled_a_step(on, decoder, engine):
+    def run():
+        for i in range(4):
+            decoder.admit(WorkItem(f"r{i}", engine.request(i, max_tokens=40)))
+        batches = []
+        for _ in range(4):
+            before = decoder.stats()
+            decoder.step()
+            after = decoder.stats()
+            batches.append(round(after["mean_batch"] * after["steps"] - before["mean_batch"] * before["steps"]))
+        return batches
+
+    assert on(run) == [1, 2, 3, 4]
+
+
+def test_first_event_after_first_emit_then_every_emit_every(on, decoder, engine):
+    def run():
+        decoder.admit(WorkItem("a", engine.request(1, max_tokens=21)))
+        return engine.drain(decoder)
+
+    events = on(run)
+    assert [len(e.value) for e in events] == [6, 4, 4, 4, 3]
+    assert [e.index for e in events] == [0, 6, 10, 14, 18]
+    assert [e.done for e in events] == [False] * 4 + [True]
+    assert all(e.value.dtype == np.int64 and e.value.shape == (len(e.value),) for e in events)
+
+
+@pytest.mark.parametrize("delivered", [1, 6, 13, 30])
+def test_a_resumed_sequence_equals_the_undisturbed_one(on, cpu, engine, delivered):
+    def run():
+        whole = engine.decode(fresh(engine, cpu), {"a": engine.request(3, repetition_penalty=1.3)})["a"]
+        assert len(whole) > 30
+        resumed = engine.request(3, repetition_penalty=1.3).resume([whole[:4][:delivered], whole[4:delivered]])
+        others = {f"r{i}": engine.request(i) for i in (4, 5)}
+        decoder = fresh(engine, cpu)
+        decoder.admit(WorkItem("a", resumed))
+        for name, request in others.items():
+            decoder.admit(WorkItem(name, request))
+        events = engine.drain(decoder)
+        return whole, [e for e in events if e.id == "a"]
+
+    whole, events = on(run)
+    assert events[0].index == delivered
+    np.testing.assert_array_equal(np.concatenate([e.value for e in events]), whole[delivered:])
+    assert events[-1].done
+
+
+def test_a_prefix_is_followed_even_where_the_model_would_draw_otherwise(on, decoder, engine):
+    def run():
+        prefix = np.arange(9) % 5
+        return engine.decode(decoder, {"a": engine.request(2).resume([prefix])}), engine.decode(
+            decoder, {"a": engine.request(2)}
+        )
+
+    followed, free = on(run)
+    assert not np.array_equal(followed["a"][:5], free["a"][9:14])
+
+
+@pytest.mark.parametrize("extra", [0, 3])
+def test_a_prefix_that_is_already_whole_ends_at_once_without_codes(on, cpu, engine, extra):
+    def run():
+        whole = engine.decode(fresh(engine, cpu), {"a": engine.request(6)})["a"]
+        limit = 90 if extra == 0 else len(whole)
+        decoder = fresh(engine, cpu)
+        decoder.admit(WorkItem("a", engine.request(6, max_tokens=limit).resume([whole])))
+        return len(whole), engine.drain(decoder)
+
+    length, events = on(run)
+    assert [(len(e.value), e.done, e.index) for e in events] == [(0, True, length)]
+
+
+def test_max_tokens_and_the_context_end_a_sequence_without_an_error(on, cpu, engine):
+    def run():
+        short = engine.decode(fresh(engine, cpu), {"a": engine.request(9, max_tokens=5)})["a"]
+        request = engine.request(9, max_tokens=10_000, temperature=3.0, top_k=0)
+        return short, len(request.segment.token_ids), engine.decode(fresh(engine, cpu, context=24), {"a": request})["a"]
+
+    short, text, long = on(run)
+    assert len(short) == 5
+    assert len(long) == 24 - text
+
+
+def test_cancel_frees_the_slot_at_once_and_disturbs_nobody(on, cpu, engine):
+    def run():
+        alone = engine.decode(fresh(engine, cpu, slots=2), {"b": engine.request(3)})["b"]
+        decoder = fresh(engine, cpu, slots=2)
+        decoder.admit(WorkItem("a", engine.request(1)))
+        decoder.admit(WorkItem("b", engine.request(3)))
+        events = [event for _ in range(5) for event in decoder.step()]
+        decoder.cancel("a")
+        decoder.cancel("nobody")
+        assert decoder.active == 1
+        decoder.admit(WorkItem("c", engine.request(5)))
+        decoder.cancel("c")  # still waiting for its prefill
+        decoder.admit(WorkItem("d", engine.request(5)))
+        events += engine.drain(decoder)
+        return alone, [e for e in events if e.id != "a"], {e.id for e in events}
+
+    alone, events, ids = on(run)
+    assert ids == {"b", "d"}
+    np.testing.assert_array_equal(engine.collect(events)["b"], alone)
+
+
+def test_more_than_the_slots_or_the_same_id_twice_is_refused(on, decoder, engine):
+    def run():
+        for i in range(7):
+            decoder.admit(WorkItem(f"r{i}", engine.request(i)))
+        with pytest.raises(RuntimeError, match="already"):
+            decoder.admit(WorkItem("r1", engine.request(1)))
+        decoder.admit(WorkItem("r7", engine.request(7)))
+        with pytest.raises(RuntimeError, match="slot"):
+            decoder.admit(WorkItem("r8", engine.request(8)))
+
+    on(run)
+
+
+def test_a_row_of_nan_fails_alone(on, cpu, engine):
+    def run():
+        alone = engine.decode(fresh(engine, cpu), {"good": engine.request(3)})
+        bad = engine.request(4)
+        bad.prompt.tensors["voice"][:] = np.nan
+        decoder = fresh(engine, cpu)
+        decoder.admit(WorkItem("good", engine.request(3)))
+        decoder.admit(WorkItem("bad", bad))
+        events = engine.drain(decoder)
+        after = engine.decode(decoder, {"good": engine.request(3)})  # the slots hold NaN from before, behind the mask
+        return alone, after, events
+
+    alone, after, events = on(run)
+    failed = [e for e in events if e.id == "bad"]
+    assert len(failed) == 1 and isinstance(failed[0].error, SynthesisFailed)
+    good = engine.collect([e for e in events if e.id == "good"])
+    np.testing.assert_array_equal(good["good"], alone["good"])
+    np.testing.assert_array_equal(after["good"], alone["good"])
+
+
+def test_a_prefill_that_raises_fails_its_own_item(on, decoder, engine):
+    def run():
+        bad = engine.request(4)
+        bad.segment.token_ids[2] = 999  # no such row in the embedding
+        decoder.admit(WorkItem("bad", bad))
+        decoder.admit(WorkItem("good", engine.request(3)))
+        return engine.drain(decoder)
+
+    events = on(run)
+    failed = [e for e in events if e.id == "bad"]
+    assert len(failed) == 1 and isinstance(failed[0].error, SynthesisFailed)
+    assert "999" not in failed[0].error.message
+    assert len(engine.collect([e for e in events if e.id == "good"])["good"]) > 0
+
+
+def test_a_prefix_that_the_model_refuses_fails_its_own_item(on, decoder, engine):
+    def run():
+        decoder.admit(WorkItem("bad", engine.request(4).resume([np.array([3, 5000, 2])])))
+        decoder.admit(WorkItem("good", engine.request(3)))
+        return engine.drain(decoder)
+
+    events = on(run)
+    assert [type(e.error) for e in events if e.id == "bad"] == [SynthesisFailed]
+    assert engine.collect([e for e in events if e.id == "good"])
+
+
+def test_a_step_that_raises_fails_what_was_running_and_the_decoder_goes_on(on, decoder, engine):
+    def run():
+        alone = engine.decode(decoder, {"c": engine.request(5)})["c"]
+        decoder.admit(WorkItem("a", engine.request(1)))
+        decoder.admit(WorkItem("b", engine.request(2)))
+        events = decoder.step() + decoder.step()
+        model = decoder._model
+        head, model.head = model.head, None  # the next forward raises
+        events += decoder.step()
+        model.head = head
+        assert decoder.active == 0
+        return alone, events, engine.decode(decoder, {"c": engine.request(5)})["c"]
+
+    alone, events, after = on(run)
+    assert {e.id: type(e.error) for e in events} == {"a": SynthesisFailed, "b": SynthesisFailed}
+    np.testing.assert_array_equal(alone, after)
+
+
+def test_everything_runs_on_the_one_device_thread(on, thread, decoder, engine):
+    on(engine.decode, decoder, {f"r{i}": engine.request(i) for i in range(4)})
+    assert decoder._model.threads == {thread.thread_id}
+    assert on(decoder.status)["thread_id"] == thread.thread_id
+    for call in (decoder.step, decoder.warm_up, lambda: decoder.cancel("a"), lambda: decoder.admit(None)):
+        with pytest.raises(RuntimeError, match="device thread"):
+            call()
+
+
+def test_the_caches_never_grow_or_move(on, decoder, engine):
+    def addresses():
+        cache = decoder._model.cache
+        return cache.bytes, cache.keys.data_ptr(), cache.values.data_ptr(), cache.positions.data_ptr()
+
+    def run():
+        before = addresses()
+        for _ in range(3):
+            engine.decode(decoder, {f"r{i}": engine.request(i) for i in range(8)})
+        return before, addresses(), decoder._model.cache.positions[decoder.slots].item()
+
+    before, after, scratch = on(run)
+    assert before == after
+    assert scratch == 0
+
+
+def test_warm_up_leaves_no_trace(on, cpu, engine):
+    def run():
+        cold, warm = fresh(engine, cpu), fresh(engine, cpu)
+        warm.warm_up()
+        return [engine.decode(d, {"a": engine.request(3)})["a"] for d in (cold, warm)]
+
+    cold, warm = on(run)
+    np.testing.assert_array_equal(cold, warm)
+
+
+def test_batch_buckets():
+    assert batch_buckets(1) == [1]
+    assert batch_buckets(6) == [1, 2, 4, 6]
+    assert batch_buckets(32) == [1, 2, 4, 8, 16, 32]

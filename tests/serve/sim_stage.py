@@ -1,0 +1,79 @@
+"""A stage with a simulated device: a step of the whole batch takes 4 ms + 0.2 ms for each row, codes follow from the request alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+import numpy as np
+
+from deployments.engine.work import Event, StageWorker, WorkItem
+from deployments.families.base import GptRequest, Sampling, Segment, VoicePrompt
+from deployments.replica import LeasedReplica
+
+PROMPT = VoicePrompt.of("small", {"speaker": np.zeros(4, np.float32)})
+RUN = 10  # codes in an event
+
+
+def request(seed: int, codes: int, *, poison: bool = False) -> GptRequest:
+    features = {"codes": np.array(codes), "poison": np.array(poison)}
+    segment = Segment(f"text {seed}", np.array([seed], np.int64), features=features)
+    return GptRequest(segment, PROMPT, Sampling(seed=seed))
+
+
+def expected(seed: int, codes: int) -> np.ndarray:
+    return (seed * 7919 + np.arange(codes, dtype=np.int64) * 104729) % 1000
+
+
+class SimWorker:
+    """Decodes one code of every active item in a step."""
+
+    def __init__(self, slots: int = 8, step_s: float = 0.004) -> None:
+        self.slots = slots
+        self.step_s = step_s
+        self.steps = 0
+        self._rows: dict[str, list[int]] = {}  # id -> position, last sent, end, seed, poison
+
+    @property
+    def active(self) -> int:
+        return len(self._rows)
+
+    def admit(self, item: WorkItem) -> None:
+        assert len(self._rows) < self.slots, "more items than slots"
+        payload: GptRequest = item.payload
+        begun = 0 if payload.prefix is None else len(payload.prefix)
+        features = payload.segment.features
+        seed = int(payload.segment.token_ids[0])
+        self._rows[item.id] = [begun, begun, int(features["codes"]), seed, int(features["poison"])]
+
+    def cancel(self, item_id: str) -> None:
+        self._rows.pop(item_id, None)
+
+    def step(self) -> list[Event]:
+        time.sleep(self.step_s + 0.0002 * len(self._rows))
+        self.steps += 1
+        events = []
+        for item_id, row in list(self._rows.items()):
+            row[0] += 1
+            position, sent, end, seed, poison = row
+            if poison and position > 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if position >= end or position - sent >= RUN:
+                events.append(Event(item_id, expected(seed, position)[sent:], position >= end, index=sent))
+                row[1] = position
+            if position >= end:
+                del self._rows[item_id]
+        return events
+
+    def stats(self) -> dict[str, Any]:
+        return {"steps": self.steps}
+
+
+class SimGpt(LeasedReplica):
+    def __init__(self, slots: int = 8, step_s: float = 0.004) -> None:
+        def load() -> tuple[StageWorker, dict[str, Any]]:
+            return SimWorker(slots, step_s), {"device": {"name": "simulated"}}
+
+        super().__init__("sim", load)

@@ -1,0 +1,204 @@
+"""A small real backend that speaks in tones, and the application over it.
+
+Every letter is three codes, every code a sine of its own pitch; the phase is the state that chunks hand on. What a text
+must sound like is thus known exactly, whatever the order of work was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+import uvicorn
+
+from deployments.errors import InvalidInput, Overloaded
+from deployments.families.base import (
+    FamilySpec,
+    GptRequest,
+    Sampling,
+    Segment,
+    VocodedChunk,
+    VocoderChunk,
+    VoicePrompt,
+)
+from serve_app.context import Context, IngressSettings
+from serve_app.ingress import create_app
+from serve_app.synthesis import segment_seed
+
+RATE, PER_CODE, RUN = 16_000, 320, 16
+PAUSE = 0.1
+
+SPEC = FamilySpec(
+    name="tones",
+    sample_rate=RATE,
+    codes_per_second=50.0,
+    samples_per_code=PER_CODE,
+    left_context=4,
+    right_context=6,
+    languages=("en",),
+    sampling=Sampling(),
+    min_reference_seconds=1.0,
+    max_reference_seconds=15.0,
+)
+
+
+def codes_of(text: str, seed: int, temperature: float = 0.7) -> np.ndarray:
+    """int64 (3 per letter,)."""
+    letters = np.repeat(np.frombuffer(text.encode(), np.uint8).astype(np.int64), 3)
+    wobble = np.random.default_rng(seed).integers(0, 5, len(letters)) if temperature else 0
+    return letters * 8 + wobble
+
+
+def tones(codes: np.ndarray, pitch: float, phase: float = 0.0) -> tuple[np.ndarray, float]:
+    """(float32 (320 per code,), the phase after it). Samples depend on their code and the phase alone."""
+    steps = np.repeat((pitch + codes) * (2 * np.pi / RATE), PER_CODE)
+    phases = phase + np.cumsum(steps)
+    return (0.5 * np.sin(phases)).astype(np.float32), float(phases[-1] if len(phases) else phase)
+
+
+@dataclass
+class ToneBackend:
+    """delay: seconds of a run of codes; max_queue: segments in flight before a new request is refused."""
+
+    delay: float = 0.0
+    max_queue: int = 1000
+    break_after: int | None = None  # chunks until the vocoder fails
+    spec: FamilySpec = SPEC
+    encoded: int = 0
+    chunks: int = 0
+    active: set[str] = field(default_factory=set)
+    most_active: int = 0
+    cancelled: list[str] = field(default_factory=list)
+    started: list[tuple[str, int, bool]] = field(default_factory=list)
+    ready: bool = True
+
+    async def segments(self, text: str, language: str | None) -> list[Segment]:
+        if language not in (None, "en"):
+            raise InvalidInput("Invalid 'language': must be en.", param="language")
+        sentences = [s.strip() for s in re.findall(r"[^.!?]+[.!?]*", text)]
+        spoken = [s for s in sentences if re.search(r"[A-Za-z0-9]", s)]
+        if not spoken:
+            raise InvalidInput("Invalid 'input': nothing in it can be spoken.", param="input", code="unspeakable")
+        return [Segment(s, np.frombuffer(s.encode(), np.uint8).astype(np.int64), PAUSE) for s in spoken]
+
+    async def encode_voice(self, waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
+        self.encoded += 1
+        await asyncio.sleep(0.01)
+        spectrum = np.abs(np.fft.rfft(waveform * np.hanning(len(waveform))))
+        pitch = np.round(np.fft.rfftfreq(len(waveform), 1 / rate)[spectrum.argmax()])
+        return VoicePrompt.of("tones", {"pitch": np.array([pitch])})
+
+    async def generate(
+        self, request: GptRequest, *, id: str, priority: int, admitted: bool
+    ) -> AsyncIterator[np.ndarray]:
+        self.started.append((id, priority, admitted))
+        if not admitted and len(self.active) >= self.max_queue:
+            raise Overloaded("Too many requests wait.", retry_after=2.0)
+        self.active.add(id)
+        self.most_active = max(self.most_active, len(self.active))
+        try:
+            sampling = request.sampling
+            codes = codes_of(request.segment.text, sampling.seed, sampling.temperature)[: sampling.max_tokens]
+            for start in range(0, len(codes), RUN):
+                await asyncio.sleep(self.delay)
+                yield codes[start : start + RUN]
+        finally:
+            self.active.discard(id)
+
+    async def vocode(self, chunk: VocoderChunk, *, id: str, priority: int) -> VocodedChunk:
+        self.chunks += 1
+        if self.break_after is not None and self.chunks > self.break_after:
+            raise RuntimeError("secret detail /etc/passwd")
+        await asyncio.sleep(self.delay)
+        middle = chunk.codes[chunk.left : len(chunk.codes) - chunk.right]
+        phase = float(chunk.state["phase"]) if chunk.state else 0.0
+        waveform, phase = tones(middle, float(chunk.prompt.tensors["pitch"][0]), phase)
+        return VocodedChunk(waveform, {"phase": np.array(phase)})
+
+    async def cancel(self, id: str) -> None:
+        self.cancelled.append(id)
+
+    async def status(self) -> dict:
+        return {"ready": self.ready, "device": {"name": "tones", "reason": "a test"}, "stages": {"gpt": {}}}
+
+    def expected(self, text: str, seed: int, pitch: float, temperature: float = 0.7) -> np.ndarray:
+        """The whole text in one go, no chunks: float32 (N,)."""
+        sentences = [s.strip() for s in re.findall(r"[^.!?]+[.!?]*", text) if s.strip()]
+        parts: list[np.ndarray] = []
+        for index, sentence in enumerate(sentences):
+            if index:
+                parts.append(np.zeros(round(PAUSE * RATE), np.float32))
+            parts.append(tones(codes_of(sentence, segment_seed(seed, index), temperature), pitch)[0])
+        return np.concatenate(parts)
+
+
+def wav(seconds: float = 2.0, pitch: float = 220.0, rate: int = RATE, level: float = 0.5) -> bytes:
+    """A recording: a WAV file with one tone."""
+    t = np.arange(round(seconds * rate)) / rate
+    file = io.BytesIO()
+    soundfile.write(file, level * np.sin(2 * np.pi * pitch * t), rate, "PCM_16", format="WAV")
+    return file.getvalue()
+
+
+@pytest.fixture
+def backend() -> ToneBackend:
+    return ToneBackend()
+
+
+@pytest.fixture
+def shipped(tmp_path: Path) -> Path:
+    """Two voices that come with the family: ada (220 Hz) and bob (110 Hz)."""
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    for name, pitch, gender in (("ada", 220.0, "female"), ("bob", 110.0, "male")):
+        (folder / f"{name}.wav").write_bytes(wav(pitch=pitch))
+        meta = {"name": name, "language": "en", "gender": gender, "description": "a tone", "transcript": "la"}
+        (folder / f"{name}.json").write_text(json.dumps(meta))
+    return folder
+
+
+@pytest.fixture
+def context(backend: ToneBackend, shipped: Path, tmp_path: Path) -> Context:
+    return Context.create(IngressSettings(data_dir=str(tmp_path / "data")), backend, shipped)
+
+
+@pytest.fixture
+async def client(context: Context) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(context), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+@pytest.fixture
+def server(context: Context) -> Iterator[str]:
+    """The application on a real port: its address."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    config = uvicorn.Config(create_app(context), log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not running.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    running.should_exit = True
+    thread.join(10)
+    listener.close()
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def make_wav():
+    return wav

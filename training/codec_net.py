@@ -1,0 +1,68 @@
+"""The codec as it is trained: encoder and quantiser in front of the speaker encoder and the vocoder that are shipped."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from deployments.families.small.blocks import ConvBlock
+from deployments.families.small.config import SmallConfig
+from deployments.families.small.speaker import SpeakerEncoder
+from deployments.families.small.vocoder_net import VocoderNet
+
+
+class Encoder(nn.Module):
+    """Frames to latents before quantisation. What is constant over an utterance is taken out of its inputs."""
+
+    def __init__(self, config: SmallConfig, dim: int = 192) -> None:
+        super().__init__()
+        self.enter = nn.Linear(config.n_mels + 2, dim)
+        self.frame_blocks = nn.ModuleList([ConvBlock(dim, 2 * dim) for _ in range(2)])
+        self.per_code = config.frames_per_code
+        self.down = nn.Linear(self.per_code * dim, dim)
+        self.code_blocks = nn.ModuleList([ConvBlock(dim, 2 * dim) for _ in range(3)])
+        self.norm = nn.LayerNorm(dim)
+        self.leave = nn.Linear(dim, len(config.fsq_levels))
+
+    def forward(self, mel: Tensor, log_f0: Tensor, voiced: Tensor, mean_mel: Tensor, mean_log_f0: Tensor) -> Tensor:
+        """mel (B, F, M), log_f0, voiced (B, F), mean_mel (B, M), mean_log_f0 (B,) -> (B, T, Q) unbounded."""
+        pitch = (log_f0 - mean_log_f0.unsqueeze(1)) * voiced * 4
+        frames = torch.cat([(mel - mean_mel.unsqueeze(1)) / 3, torch.stack([pitch, voiced], -1)], dim=-1)
+        x = self.enter(frames)
+        for block in self.frame_blocks:
+            x = block(x)
+        x = self.down(x.unflatten(1, (-1, self.per_code)).flatten(2))
+        for block in self.code_blocks:
+            x = block(x)
+        return self.leave(self.norm(x))
+
+
+class Codec(nn.Module):
+    """Encoder, quantiser (inside the vocoder), speaker encoder, vocoder, and a mel head that only helps training."""
+
+    def __init__(self, config: SmallConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.speaker = SpeakerEncoder(config)
+        self.vocoder = VocoderNet(config)
+        self.mel_head = nn.Linear(config.vocoder_dim, config.n_mels)
+
+    def encode(self, *features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features as the encoder takes them -> latents (B, T, Q), codes (B, T)."""
+        return self.vocoder.fsq.quantise(self.encoder(*features))
+
+    def speak(self, codes: Tensor, speaker: Tensor, seed: int = 0) -> Tensor:
+        """One utterance whole: codes (T,), speaker (S,) -> waveform (N,)."""
+        zero = torch.zeros(1, dtype=torch.int64)
+        waveform, _ = self.vocoder(
+            codes.unsqueeze(0),
+            speaker.unsqueeze(0),
+            torch.ones(1, len(codes)),
+            zero + seed,
+            zero,
+            zero,
+            zero + len(codes),
+            torch.zeros(1, dtype=torch.float64),
+        )
+        return waveform[0]

@@ -1,0 +1,69 @@
+"""The corpus on disk, memory-mapped: what training/data.py wrote."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from training.data import HOP
+
+
+class Corpus:
+    """Utterances by index. The last `held_out` ones are for validation."""
+
+    def __init__(self, root: Path, held_out: int = 60) -> None:
+        self._arrays: list[dict[str, np.ndarray]] = []
+        self._where: list[tuple[int, int, int, int, int]] = []  # shard, sample offset, samples, phone offset, phones
+        self.speakers: list[str] = []
+        self.texts: list[str] = []
+        for shard in range(len(list(root.glob("index*.json")))):
+            names = ("wav", "f0", "phones", "ends")
+            self._arrays.append({name: np.load(root / f"{name}{shard}.npy", mmap_mode="r") for name in names})
+            sample = phone = 0
+            for speaker, samples, phones, text in json.loads((root / f"index{shard}.json").read_text()):
+                self._where.append((shard, sample, samples, phone, phones))
+                self.speakers.append(speaker)
+                self.texts.append(text)
+                sample, phone = sample + samples, phone + phones
+        self.train = range(len(self) - held_out)
+        self.valid = range(len(self) - held_out, len(self))
+        self.of_speaker: dict[str, list[int]] = defaultdict(list)  # training utterances only
+        for index in self.train:
+            self.of_speaker[self.speakers[index]].append(index)
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def frames(self, index: int) -> int:
+        return self._where[index][2] // HOP
+
+    def waveform(self, index: int, start: int = 0, frames: int | None = None) -> np.ndarray:
+        """float32 samples from frame `start` on."""
+        shard, offset, samples, _, _ = self._where[index]
+        stop = samples if frames is None else min(samples, (start + frames) * HOP)
+        return self._arrays[shard]["wav"][offset + start * HOP : offset + stop].astype(np.float32) / 32767
+
+    def f0(self, index: int) -> np.ndarray:
+        """(F,) Hz, 0 where unvoiced."""
+        shard, offset, samples, _, _ = self._where[index]
+        return np.array(self._arrays[shard]["f0"][offset // HOP : (offset + samples) // HOP])
+
+    def phones(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Ids (P,) int64 and end times (P,) in seconds."""
+        shard, _, _, offset, count = self._where[index]
+        arrays = self._arrays[shard]
+        ids = arrays["phones"][offset : offset + count].astype(np.int64)
+        return ids, np.array(arrays["ends"][offset : offset + count])
+
+
+def continuous_pitch(f0: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """F0 (F,) -> log F0 interpolated through unvoiced frames (F,), voicing (F,) 0 or 1, mean log F0 where voiced."""
+    voiced = f0 > 0
+    if not voiced.any():
+        return np.full(len(f0), 5.0, np.float32), voiced.astype(np.float32), 5.0
+    frames = np.arange(len(f0))
+    log_f0 = np.interp(frames, frames[voiced], np.log(f0[voiced])).astype(np.float32)
+    return log_f0, voiced.astype(np.float32), float(log_f0[voiced].mean())

@@ -1,0 +1,168 @@
+"""Train the GPT: python -m training.gpt --minutes 55
+
+Codes of training/encode.py, speaker vector of another utterance of the same speaker. Losses: cross-entropy of the next
+code and of the pointer's advance. Restartable like the codec: training/runs/gpt.pt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from deployments.families.small.config import SmallConfig
+from deployments.families.small.gpt_net import END
+from training import ranks
+from training.gpt_net import StructuredGpt
+
+IGNORED = -100
+HELD_OUT = 60
+
+
+def stays(pointer: Tensor) -> Tensor:
+    """Steps already spent at the current phone: pointer (T,) -> (T,)."""
+    steps = torch.arange(len(pointer))
+    entered = torch.cat([torch.ones(1, dtype=torch.bool), pointer[1:] != pointer[:-1]])
+    return steps - torch.cummax(torch.where(entered, steps, torch.zeros_like(steps)), 0).values
+
+
+class Batches:
+    """Batches of utterances of like length, `budget` padded codes each."""
+
+    def __init__(self, rows: list[dict], config: SmallConfig, budget: int, rank: int, size: int, seed: int) -> None:
+        self.rows, self.config, self.budget, self.rank, self.size = rows, config, budget, rank, size
+        self.order_rng, self.rng = np.random.default_rng(seed), np.random.default_rng(seed + 7 + rank)
+        self.of_speaker: dict[str, list[int]] = defaultdict(list)
+        for index, row in enumerate(rows[:-HELD_OUT]):
+            self.of_speaker[row["name"]].append(index)
+        self.queue: list[list[int]] = []
+
+    def next(self) -> dict[str, Tensor]:
+        if not self.queue:
+            self.queue = self.epoch()[self.rank :: self.size]
+        return self.collate(self.queue.pop())
+
+    def epoch(self) -> list[list[int]]:
+        """Shuffled groups, the same on every rank; a multiple of the number of ranks."""
+        jitter = self.order_rng.integers(0, 12, len(self.rows))
+        order = sorted(range(len(self.rows) - HELD_OUT), key=lambda i: len(self.rows[i]["codes"]) + jitter[i])
+        groups, group, longest = [], [], 0
+        for index in order:
+            longest = max(longest, len(self.rows[index]["codes"]))
+            if group and longest * (len(group) + 1) > self.budget:
+                groups.append(group)
+                group, longest = [], len(self.rows[index]["codes"])
+            group.append(index)
+        self.order_rng.shuffle(groups)
+        return groups[: len(groups) // self.size * self.size]
+
+    def collate(self, indices: list[int]) -> dict[str, Tensor]:
+        """Padded tensors: inputs of `StructuredGpt.forward` and the targets `next` and `advance`."""
+        rows = [self.rows[i] for i in indices]
+        size, phones, steps = len(rows), max(len(r["phones"]) for r in rows), max(len(r["codes"]) for r in rows)
+        names = ("phones", "codes", "pointer", "stay", "next", "advance")
+        batch = {n: torch.zeros(size, phones if n == "phones" else steps, dtype=torch.int64) for n in names}
+        batch["next"].fill_(IGNORED)
+        batch["advance"].fill_(IGNORED)
+        for b, row in enumerate(rows):
+            codes, pointer, n = row["codes"].long(), row["pointer"].long(), len(row["codes"])
+            batch["phones"][b, : len(row["phones"])] = row["phones"].long()
+            batch["codes"][b, 0] = self.config.bos
+            batch["codes"][b, 1:n] = codes[:-1]
+            batch["pointer"][b, :n] = pointer
+            batch["stay"][b, :n] = stays(pointer)
+            batch["next"][b, :n] = codes
+            batch["advance"][b, : n - 1] = (pointer[1:] - pointer[:-1]).clamp(max=3)
+            batch["advance"][b, n - 1] = END
+        others = [int(self.rng.choice(self.of_speaker[r["name"]])) for r in rows]
+        batch["speaker"] = torch.stack([self.rows[i]["speaker"] for i in others])
+        return batch
+
+
+def losses(net: StructuredGpt, batch: dict[str, Tensor], drop: float) -> tuple[Tensor, dict[str, float]]:
+    inputs = [batch[name] for name in ("speaker", "phones", "codes", "pointer", "stay")]
+    code_logits, advance_logits = net(*inputs, drop=drop)
+    code = F.cross_entropy(code_logits.flatten(0, 1), batch["next"].flatten(), ignore_index=IGNORED)
+    advance = F.cross_entropy(advance_logits.flatten(0, 1), batch["advance"].flatten(), ignore_index=IGNORED)
+    return code + advance, {"code": code.item(), "advance": advance.item()}
+
+
+@torch.no_grad()
+def validate(net: StructuredGpt, batches: Batches) -> dict[str, float]:
+    net.eval()
+    first = len(batches.rows) - HELD_OUT
+    parts = [losses(net, batches.collate(list(range(i, i + 20))), 0.0)[1] for i in range(first, first + HELD_OUT, 20)]
+    net.train()
+    return {f"valid_{name}": float(np.mean([p[name] for p in parts])) for name in parts[0]}
+
+
+def train(rank: int, size: int, args: argparse.Namespace) -> None:
+    config = SmallConfig()
+    net = StructuredGpt(config)
+    for block in net.blocks:
+        block.dropout = args.dropout
+    optimiser = torch.optim.AdamW(net.parameters(), args.rate, betas=(0.9, 0.95), weight_decay=0.05)
+    first, spent = 0, 0.0
+    if args.checkpoint.exists():
+        state = torch.load(args.checkpoint)
+        net.load_state_dict(state["net"])
+        optimiser.load_state_dict(state["optimiser"])
+        first, spent = state["step"], state["minutes"]
+    ranks.share_parameters(net)
+    batches = Batches(torch.load(args.codes), config, args.tokens, rank, size, seed=first)
+    budget, saved, recent, tokens = ranks.Budget(args.minutes, spent), time.time(), [], 0
+    for step in itertools.count(first):
+        progress = budget.progress()
+        if progress >= 1:
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = args.rate * ranks.rate(progress, step, 150, 0.4)
+        batch = batches.next()
+        loss, parts = losses(net, batch, args.drop)
+        optimiser.zero_grad()
+        loss.backward()
+        ranks.average_gradients(net.parameters())
+        ranks.clip(net.parameters(), 1.0)
+        optimiser.step()
+        recent.append(parts)
+        tokens += size * int((batch["next"] >= 0).sum())
+        if rank == 0 and (step + 1) % 100 == 0:
+            means = {k: float(np.mean([r[k] for r in recent])) for k in parts} | validate(net, batches)
+            shown = " ".join(f"{k} {v:.3f}" for k, v in means.items())
+            speed = tokens / (budget.spent - spent) / 60
+            print(f"step {step + 1} min {budget.spent:.2f} {shown} codes/s {speed:.0f}", flush=True)
+            recent = []
+        if rank == 0 and time.time() - saved > 120:
+            store(args.checkpoint, net, optimiser, step + 1, budget)
+            saved = time.time()
+    if rank == 0:
+        store(args.checkpoint, net, optimiser, step, budget)
+
+
+def store(path: Path, net: StructuredGpt, optimiser: torch.optim.Optimizer, step: int, budget: ranks.Budget) -> None:
+    ranks.save(path, net=net.state_dict(), optimiser=optimiser.state_dict(), step=step, minutes=budget.spent)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--codes", type=Path, default=Path("training/runs/codes.pt"))
+    parser.add_argument("--checkpoint", type=Path, default=Path("training/runs/gpt.pt"))
+    parser.add_argument("--minutes", type=float, default=55.0, help="wall minutes in all, earlier runs included")
+    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--tokens", type=int, default=2000, help="padded codes per rank and step")
+    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--dropout", type=float, default=0.05)
+    parser.add_argument("--drop", type=float, default=0.1, help="share of code inputs hidden")
+    args = parser.parse_args()
+    ranks.launch(train, args.ranks, args)
+
+
+if __name__ == "__main__":
+    main()

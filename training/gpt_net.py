@@ -1,0 +1,81 @@
+"""The GPT as it is trained: code embedding and head share weights over the quantiser's levels.
+
+A code's embedding is a free row plus one row per FSQ dimension and level; its logit likewise. Both are linear, so
+`merged()` folds them into the plain tables of the net that is shipped.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deployments.families.small.config import SmallConfig
+from deployments.families.small.fsq import FSQ
+from deployments.families.small.gpt_net import GptNet
+
+
+class StructuredGpt(GptNet):
+    def __init__(self, config: SmallConfig) -> None:
+        super().__init__(config)
+        digits = FSQ(config.fsq_levels).digits(torch.arange(config.n_codes))  # (n_codes, Q)
+        ones = [F.one_hot(digits[:, q], levels) for q, levels in enumerate(config.fsq_levels)]
+        self.register_buffer("levels", torch.cat(ones, dim=1).float(), persistent=False)  # (n_codes, sum of levels)
+        self.level_embedding = nn.Linear(self.levels.shape[1], config.gpt_dim, bias=False)
+        self.level_head = nn.Linear(config.gpt_dim, self.levels.shape[1])
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.normal_(parameter, std=0.02)
+        nn.init.normal_(self.code_embedding.weight, std=0.005)
+        nn.init.zeros_(self.code_head.weight)
+        for block in self.blocks:  # residual branches start small
+            nn.init.normal_(block.merge.weight, std=0.02 / (2 * config.gpt_layers) ** 0.5)
+            nn.init.normal_(block.narrow.weight, std=0.02 / (2 * config.gpt_layers) ** 0.5)
+
+    def code_table(self) -> Tensor:
+        """(n_codes + 1, D)"""
+        return self.code_embedding.weight + F.pad(self.levels @ self.level_embedding.weight.t(), (0, 0, 0, 1))
+
+    def embed_codes(self, codes: Tensor) -> Tensor:
+        return F.embedding(codes, self.code_table())
+
+    def heads(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.norm(h)
+        return self.code_head(h) + self.level_head(h) @ self.levels.t(), self.advance_head(h)
+
+    def forward(
+        self, speaker: Tensor, phones: Tensor, codes: Tensor, pointer: Tensor, stay: Tensor, drop: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Teacher-forced logits of every code step.
+
+        speaker (B, S), phones (B, P), codes (B, T) shifted (bos first), pointer, stay (B, T) -> (B, T, n_codes), (B, T, 5).
+        `drop`: share of steps whose code is hidden, so that the model leans on phones and speaker.
+        """
+        x, table = self.prefix(speaker, phones)
+        rows = torch.gather(table, 1, pointer.unsqueeze(-1).expand(-1, -1, table.shape[-1]))  # (B, T, D)
+        embedded = self.embed_codes(codes)
+        if drop > 0:
+            embedded = embedded * (torch.rand(*codes.shape, 1) >= drop)
+        x = torch.cat([x, embedded + rows + self.stay_embedding(stay.clamp(max=self.config.max_stay))], dim=1)
+        size, length = x.shape[0], x.shape[1]
+        seen = torch.ones(size, length, dtype=torch.bool)
+        seen[:, 1 : 1 + phones.shape[1]] = phones > 0
+        causal = torch.ones(length, length, dtype=torch.bool).tril()
+        mask = (causal & seen[:, None, :]) | torch.eye(length, dtype=torch.bool)  # (B, L, L)
+        real = (phones > 0).sum(1, keepdim=True)  # a row's own P decides its positions
+        head = torch.arange(1 + phones.shape[1]).expand(size, -1)
+        rotary = self.rotary(torch.cat([head, 1 + real + torch.arange(codes.shape[1])], dim=1))
+        for block in self.blocks:
+            x = block(x, rotary, mask.unsqueeze(1))
+        return self.heads(x[:, 1 + phones.shape[1] :])
+
+    @torch.no_grad()
+    def merged(self) -> GptNet:
+        """The net that is shipped, equal up to rounding."""
+        plain = GptNet(self.config)
+        state = {k: v.clone() for k, v in self.state_dict().items() if not k.startswith("level_")}
+        state["code_embedding.weight"] = self.code_table().clone()
+        state["code_head.weight"] += self.levels @ self.level_head.weight
+        state["code_head.bias"] += self.levels @ self.level_head.bias
+        plain.load_state_dict(state)
+        return plain.eval()
