@@ -11,6 +11,9 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 # Arguments of the programs behind the targets, e.g. `make serve ARGS="--port 9000"`, `make test ARGS="-k seed"`.
 ARGS ?=
 
+# Ray starts a dozen processes, and each would compile what it imports.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := venv
 .PHONY: venv demo serve test lint format bench lock clean distclean
 
@@ -26,6 +29,7 @@ $(STAMP): pyproject.toml requirements-dev.lock Makefile
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet -r requirements-dev.lock
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c "import av, ray.serve, torchaudio, serve_app" # proves it, and leaves bytecode for the first start
 	@touch $@
 
 demo: $(STAMP)

@@ -120,7 +120,7 @@ class LeaseLoop:
                 if now - reported >= REPORT_PERIOD_S:
                     reported = now
                     post(Report(status=self.describe()))
-                for kind, value in _commands(mailbox, wait=0.0 if active else REPORT_PERIOD_S):
+                for kind, value in _commands(mailbox, wait=0.0 if active or closing else REPORT_PERIOD_S):
                     if kind == "abort":
                         return
                     if kind == "close":

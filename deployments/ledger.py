@@ -1,6 +1,7 @@
 """Who waits, who holds what, and what was delivered: the state of a stage's scheduler, without ray.
 
 One event loop owns a ledger. Waiting is done on asyncio primitives; opening leases is somebody else's (scheduler.py).
+All waits use asyncio.timeout: in Python 3.11 asyncio.wait_for can swallow a cancellation that meets a result.
 """
 
 from __future__ import annotations
@@ -193,7 +194,8 @@ class Ledger:
                     return Grant(items)
                 self._work.clear()
                 try:
-                    await asyncio.wait_for(self._work.wait(), deadline - self._clock())
+                    async with asyncio.timeout(deadline - self._clock()):
+                        await self._work.wait()
                 except TimeoutError:
                     return Grant(close=self.leases.get(lease_id) is not lease or not self.keep(lease))
         finally:
@@ -223,7 +225,8 @@ class Ledger:
         if lease is not None and not lease.cancelled:
             lease.wake.clear()
             try:
-                await asyncio.wait_for(lease.wake.wait(), timeout)
+                async with asyncio.timeout(timeout):
+                    await lease.wake.wait()
             except TimeoutError:
                 pass
         if lease is None or self.leases.get(lease_id) is not lease:
@@ -285,7 +288,8 @@ class Ledger:
     async def changed(self, timeout: float) -> None:
         """Waits until the number of items in flight may have changed."""
         try:
-            await asyncio.wait_for(self._changed.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._changed.wait()
         except TimeoutError:
             pass
         self._changed.clear()

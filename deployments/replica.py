@@ -72,12 +72,9 @@ class HandleSource:
         self._handle = handle.options(_by_reference=False)
 
     async def pull(self, lease_id: str, free: int, timeout: float) -> Grant:
-        return await asyncio.wait_for(_answer(self._handle.pull.remote(lease_id, free, timeout)), timeout + ANSWER_MARGIN_S)
+        async with asyncio.timeout(timeout + ANSWER_MARGIN_S):
+            return await self._handle.pull.remote(lease_id, free, timeout)
 
     async def cancellations(self, lease_id: str, timeout: float) -> Orders:
-        call = self._handle.cancellations.remote(lease_id, timeout)
-        return await asyncio.wait_for(_answer(call), timeout + ANSWER_MARGIN_S)
-
-
-async def _answer(response: Any) -> Any:
-    return await response
+        async with asyncio.timeout(timeout + ANSWER_MARGIN_S):
+            return await self._handle.cancellations.remote(lease_id, timeout)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -94,6 +95,7 @@ class StageScheduler:
         }
         return {
             "stage": self.stage_name,
+            "pid": os.getpid(),
             "pending": ledger.pending,
             "active": ledger.in_flight - ledger.pending,
             "max_queue": ledger.max_queue,
@@ -158,7 +160,8 @@ class StageScheduler:
         try:
             while True:
                 started = lease_id in self._started
-                report: Report = await asyncio.wait_for(stream.__anext__(), self.silence_s if started else None)
+                async with asyncio.timeout(self.silence_s if started else None):
+                    report: Report = await anext(stream)
                 if not started:
                     self._started.add(lease_id)
                     lease.opened += self.ledger.age(lease)  # it does not age while it waits in the router

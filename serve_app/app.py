@@ -96,6 +96,7 @@ def _stage(replica: type, section: Scaled, router: dict[str, float]) -> serve.De
         max_ongoing_requests=1,
         health_check_period_s=5,
         health_check_timeout_s=30,
+        graceful_shutdown_wait_loop_s=0.5,
         ray_actor_options={"num_cpus": section.num_cpus, "num_gpus": section.num_gpus},
         request_router_config=router,
         **options,
@@ -110,6 +111,7 @@ def _scheduler(name: str, stage: serve.Application, section: LeasedSettings, slo
         num_replicas=1,
         max_ongoing_requests=100_000,
         health_check_period_s=5,
+        graceful_shutdown_wait_loop_s=0.5,
         ray_actor_options={"num_cpus": 0.1},
     )
     return deployment.bind(

@@ -110,7 +110,8 @@ class RayBackend:
         give_up = time.monotonic() + GIVE_UP_S
         while True:
             try:
-                answer = await asyncio.wait_for(self._unary[stage].__getattr__(method).remote(*args), UNARY_S)
+                async with asyncio.timeout(UNARY_S):
+                    answer = await self._unary[stage].options(method_name=method).remote(*args)
             except TimeoutError:
                 raise Unavailable(f"the {stage} stage does not answer") from None
             except ChoraleError as error:
@@ -137,7 +138,8 @@ class RayBackend:
             stream = submit.remote(work, admitted or attempt > 0)
             finished = False
             try:
-                await asyncio.wait_for(anext(stream), ANSWER_S)
+                async with asyncio.timeout(ANSWER_S):
+                    await anext(stream)
                 async for event in stream:
                     if event.error is not None:
                         finished = True
@@ -182,7 +184,8 @@ class RayBackend:
 
     async def _stage_status(self, stage: str) -> dict[str, Any]:
         try:
-            return await asyncio.wait_for(self._unary[stage].status.remote(), STATUS_S)
+            async with asyncio.timeout(STATUS_S):
+                return await self._unary[stage].status.remote()
         except TimeoutError:  # one query at a time: a busy replica answers later
             return {**self._status.get(stage, {"ready": False}), "busy": True}
         except Exception as error:

@@ -24,12 +24,12 @@ class IngressSettings(BaseModel):
     family_options: dict[str, Any] = {}
     sampling: dict[str, Any] = {}  # over the family's defaults; a seed here replaces the random one
     data_dir: str = "~/.local/share/chorale"
-    max_input_chars: int = Field(5000, ge=1)
-    max_upload_bytes: int = Field(10 * 2**20, ge=1024)
-    vocoder_chunk_size: int = Field(100, ge=10)  # codes
-    max_voices: int = Field(1000, ge=0)  # uploaded ones
-    voice_cache: int = Field(256, ge=1)  # prompts in memory
-    window: int = Field(3, ge=1)  # segments of one request at once
+    max_input_chars: int = Field(default=5000, ge=1)
+    max_upload_bytes: int = Field(default=10 * 2**20, ge=1024)
+    vocoder_chunk_size: int = Field(default=100, ge=10)  # codes
+    max_voices: int = Field(default=1000, ge=0)  # uploaded ones
+    voice_cache: int = Field(default=256, ge=1)  # prompts in memory
+    window: int = Field(default=3, ge=1)  # segments of one request at once
     echo_request_id: bool = True  # off behind a proxy that sets x-request-id itself
 
     @property

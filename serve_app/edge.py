@@ -8,6 +8,8 @@ import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.errors import BodyTooLarge, to_http
@@ -56,10 +58,11 @@ class Edge:
             return await to_http(self._too_large()).response()(scope, receive, tagged_send)
         try:
             return await self.app(scope, bounded_receive, tagged_send)
+        except ClientDisconnect:
+            log.info("%s %s: the client left (request %s)", scope["method"], scope["path"], request_id)
+            await Response(status_code=499)(scope, receive, tagged_send)
         except Exception as error:
-            if (
-                started
-            ):  # the status is out: only a broken connection can still tell that the body is not whole
+            if started:  # only a broken connection can still tell that the body is not whole
                 raise
             log.exception("%s %s failed (request %s)", scope["method"], scope["path"], request_id)
             await to_http(error).response()(scope, receive, tagged_send)

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from deployments.errors import ChoraleError, InvalidInput, NotFound, Overloaded, Unavailable
+from serve_app.schemas import RANGES
 
 log = logging.getLogger("chorale.http")
 
@@ -132,7 +133,9 @@ def _describe(error: Mapping[str, Any]) -> tuple[str | None, str, str]:
     """(param, message, code) of one pydantic error. Never shows the input: it may be huge or unprintable."""
     kind = str(error.get("type", ""))
     location = [str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path")]
-    location = [part for part in location if not part.startswith(("str", "function-", "VoiceId", "literal["))]
+    location = location[:1] + [
+        part for part in location[1:] if part not in ("str", "VoiceId")
+    ]  # a union's arms
     if kind == "json_invalid":
         reason = error.get("ctx", {}).get("error", "syntax error")
         return None, f"The request's body is not valid JSON: {reason}.", "invalid_json"
@@ -150,13 +153,11 @@ def _describe(error: Mapping[str, Any]) -> tuple[str | None, str, str]:
     context = error.get("ctx", {})
     allowed = {
         "literal_error": lambda: f"must be one of {context['expected']}",
-        "enum": lambda: f"must be one of {context['expected']}",
         "string_too_long": lambda: f"must have at most {context['max_length']} characters",
         "string_too_short": lambda: f"must have at least {context['min_length']} character(s)",
-        "finite_number": lambda: "must be a finite number",
         "value_error": lambda: str(context["error"]),
     }.get(kind)
-    reason = allowed() if allowed else str(error.get("msg", "is not valid"))
+    reason = RANGES.get(param) or (allowed() if allowed else str(error.get("msg", "is not valid")))
     reason = reason.removeprefix("Input should ").removeprefix("be ")
     verb = "" if reason.startswith("must") else "must be "
     return (

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -27,8 +27,6 @@ from deployments.families.base import (
     VoiceEncoder,
     VoicePrompt,
 )
-from serve_app.context import Context, IngressSettings
-from serve_app.synthesis import Speech
 
 if TYPE_CHECKING:
     from deployments.engine.device import Device
@@ -137,38 +135,6 @@ class LocalBackend:
         else:
             await asyncio.shield(asyncio.wrap_future(self._loaded))
 
-    def speak(
-        self,
-        text: str,
-        voice: str | None = None,
-        *,
-        language: str | None = None,
-        seed: int = 0,
-        speed: float = 1.0,
-        settings: IngressSettings | None = None,
-        **sampling: Any,
-    ) -> tuple[np.ndarray, int]:
-        """A whole text: (float32 (N,), rate in Hz). Not from within an event loop.
-
-        voice: a shipped or uploaded one, by default the first shipped; sampling: temperature, top_k, ...
-        """
-
-        async def run() -> np.ndarray:
-            context = Context.create(settings or IngressSettings(family=self.spec.name), self)
-            chosen = context.voices.get(voice) if voice else context.voices.list()[0]
-            prompt = await context.prompts.of(
-                context.voices.read(chosen),
-                chosen.transcript,
-                min_seconds=self.spec.min_reference_seconds,
-                max_seconds=self.spec.max_reference_seconds,
-                param="voice",
-            )
-            drawn = replace(self.spec.sampling, **sampling, seed=seed, speed=speed)
-            stream = context.synthesizer.stream(Speech(text, prompt, drawn, language))
-            return np.concatenate([piece async for piece in stream])
-
-        return asyncio.run(run()), self.spec.sample_rate
-
 
 @dataclass(slots=True)
 class _Stage:
@@ -219,7 +185,7 @@ class _WorkLoop:
             for name, stage in self.stages.items()
         }
 
-    async def events(self, stage: str, item: WorkItem) -> AsyncIterator[Event]:
+    async def events(self, stage: str, item: WorkItem) -> AsyncGenerator[Event, None]:
         """Until the one that is done. Left early, the item is cancelled; an event's error is raised."""
         listener: asyncio.Queue[Event] = asyncio.Queue()
         self._listeners[item.id] = (asyncio.get_running_loop(), listener)
@@ -310,4 +276,5 @@ class _WorkLoop:
 def _hum(spec: FamilySpec) -> np.ndarray:
     """Two seconds of a voice-like tone, float32 (N,): something to warm up with."""
     t = np.arange(2 * spec.sample_rate) / spec.sample_rate
-    return sum(np.sin(2 * np.pi * 120 * k * t) / k for k in range(1, 20)).astype(np.float32) * 0.1
+    harmonics = np.stack([np.sin(2 * np.pi * 120 * k * t) / k for k in range(1, 20)])
+    return (0.1 * harmonics.sum(axis=0)).astype(np.float32)

@@ -76,6 +76,27 @@ class CachedVoiceQuery(StrictModel):
     repetition_penalty: Finite | None = Field(None, ge=0.5, le=10)
 
 
+def _ranges(*models: type[BaseModel]) -> dict[str, str]:
+    """For every numeric field what it takes, in words: from the models themselves, so that it is never out of date."""
+    words = {}
+    for model in models:
+        for name, schema in model.model_json_schema()["properties"].items():
+            for arm in schema.get("anyOf", [schema]):
+                if arm.get("type") in ("number", "integer"):
+                    noun = "an integer" if arm["type"] == "integer" else "a number"
+                    low = (
+                        f"from {arm['minimum']:g}"
+                        if "minimum" in arm
+                        else f"above {arm['exclusiveMinimum']:g}, up"
+                    )
+                    high = arm["maximum"] if arm["type"] == "integer" else f"{arm['maximum']:g}"
+                    words[name] = f"must be {noun} {low} to {high}"
+    return words
+
+
+RANGES = _ranges(SpeechBody, CachedVoiceQuery)
+
+
 class ModelCard(BaseModel):
     id: str
     object: Literal["model"] = "model"

@@ -6,10 +6,10 @@ import asyncio
 import hashlib
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -127,7 +127,7 @@ class SpeechStream:
         self.close()
         await self._pieces.aclose()
 
-    async def _run(self) -> AsyncIterator[np.ndarray]:
+    async def _run(self) -> AsyncGenerator[np.ndarray, None]:
         synthesizer, speech = self._synthesizer, self._speech
         rate = synthesizer.backend.spec.sample_rate
         segments = await synthesizer.backend.segments(speech.text, speech.language)
@@ -191,7 +191,7 @@ class _Lane:
             later = self._index > 0
             priority = self._priority + later
             runs = self._backend.generate(self._request, id=work_id, priority=priority, admitted=later)
-            async with aclosing(runs):
+            async with aclosing(cast("AsyncGenerator[np.ndarray, None]", runs)):
                 async for codes in runs:
                     self.codes += len(codes)
                     for piece in self._chunker.push(codes):

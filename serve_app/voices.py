@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import json
 import os
 import re
@@ -97,22 +98,19 @@ class VoiceLibrary:
         if wanted in self.aliases:
             return self._shipped[self.aliases[wanted]]
         names = ", ".join([voice.name for voice in voices][:40] + list(self.aliases))
-        shown = name if NAME.fullmatch(name) else "as given"
-        raise NotFound(
-            f"Voice '{shown}' does not exist. Available: {names}.", param=param, code="voice_not_found"
-        )
+        shown = f"'{name}'" if NAME.fullmatch(name) else "this one"
+        message = f"Invalid '{param}': {shown} does not exist. Available: {names}."
+        raise NotFound(message, param=param, code="voice_not_found")
 
-    def add(
-        self,
-        name: str,
-        audio: bytes,
-        *,
-        language: str | None = None,
-        transcript: str | None = None,
-        consent: str | None = None,
-        description: str | None = None,
-    ) -> Voice:
-        """Raises InvalidInput (param "name" or "audio_sample")."""
+    def normalise(self, audio: bytes) -> bytes:
+        """Any audio file as a 16 bit mono WAV. Raises InvalidInput (param "audio_sample")."""
+        waveform, rate = decode_reference(audio, min_seconds=self.min_seconds, max_seconds=self.max_seconds)
+        file = io.BytesIO()
+        soundfile.write(file, waveform, rate, "PCM_16", format="WAV")
+        return file.getvalue()
+
+    def check_name(self, name: str) -> None:
+        """Raises InvalidInput (param "name") for one that is not allowed or taken, or where the library is full."""
         if not NAME.fullmatch(name):
             raise InvalidInput(f"Invalid 'name': must be {NAME_RULE}.", param="name")
         voices = self.list()
@@ -123,26 +121,36 @@ class VoiceLibrary:
         if len(voices) - len(self._shipped) >= self.capacity:
             message = f"The voice library is full ({self.capacity} uploaded voices): delete one first."
             raise InvalidInput(message, param="name", code="voice_limit_reached")
-        waveform, rate = decode_reference(audio, min_seconds=self.min_seconds, max_seconds=self.max_seconds)
-        voice_id = f"voice_{hashlib.sha256(name.casefold().encode()).hexdigest()[:20]}"
-        folder = self.uploads / voice_id
+
+    def add(
+        self,
+        name: str,
+        recording: bytes,
+        *,
+        language: str | None = None,
+        transcript: str | None = None,
+        consent: str | None = None,
+        description: str | None = None,
+    ) -> Voice:
+        """recording: as `normalise` made it. Raises what `check_name` raises."""
+        self.check_name(name)
+        folder = self.uploads / f"voice_{hashlib.sha256(name.casefold().encode()).hexdigest()[:20]}"
         voice = Voice(
-            voice_id,
-            name,
-            folder / "audio.wav",
-            int(time.time()),
-            False,
-            language,
-            None,
-            description,
-            transcript,
-            consent,
+            id=folder.name,
+            name=name,
+            audio=folder / "audio.wav",
+            created_at=int(time.time()),
+            shipped=False,
+            language=language,
+            description=description,
+            transcript=transcript,
+            consent=consent,
         )
         self.uploads.mkdir(parents=True, exist_ok=True)
         draft = self.uploads / f".new-{uuid.uuid4().hex}"
         draft.mkdir()
         try:
-            soundfile.write(draft / "audio.wav", waveform, rate, "PCM_16")
+            (draft / "audio.wav").write_bytes(recording)
             meta = {key: value for key, value in asdict(voice).items() if key not in ("audio", "shipped")}
             (draft / "meta.json").write_text(json.dumps(meta, ensure_ascii=False, indent=1) + "\n", "utf-8")
             os.rename(draft, folder)

@@ -1,9 +1,9 @@
 """Train the codec: python -m training.codec --minutes 40
 
-Mel and F0 -> encoder -> FSQ -> vocoder -> waveform, with the speaker vector of another utterance. Losses: mel of a helper
-head, log F0, voicing, multi-resolution STFT and mel of the waveform (synthesised with the true F0). Restartable: the
-checkpoint training/runs/codec.pt keeps the optimiser and the minutes spent. `--freeze` trains the vocoder only, so that
-codes made earlier stay valid.
+Mel and F0 -> encoder -> FSQ -> vocoder -> waveform, with the speaker vector of another utterance. Losses: mel
+of a helper head, log F0, voicing, multi-resolution STFT and mel of the waveform (synthesised with the true F0).
+Restartable: the checkpoint training/runs/codec.pt keeps the optimiser and the minutes spent. `--freeze` trains
+the vocoder only, so that codes made earlier stay valid.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class Batches:
     def mean(self, index: int) -> Tensor:
         """Mean log-mel of an utterance, (M,), remembered."""
         if index not in self.mean_mel:
-            self.mean_mel[index] = self.mel(torch.from_numpy(self.corpus.waveform(index)).unsqueeze(0))[0].mean(0)
+            self.mean_mel[index] = self.mel(torch.from_numpy(self.corpus.waveform(index)).unsqueeze(0))[
+                0
+            ].mean(0)
         return self.mean_mel[index]
 
     def reference(self, index: int) -> np.ndarray:
@@ -70,7 +72,9 @@ class Batches:
                 )
             )
         names = ("waveform", "log_f0", "voiced", "mean_mel", "mean_log_f0", "reference")
-        batch = {name: torch.stack(values) for name, values in zip(names, zip(*rows))}
+        batch = {
+            name: torch.stack(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)
+        }
         batch["mel"], batch["reference"] = self.mel(batch["waveform"]), self.mel(batch["reference"])
         return batch
 
@@ -153,8 +157,12 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
         store(args.checkpoint, codec, optimiser, step, budget)
 
 
-def store(path: Path, codec: Codec, optimiser: torch.optim.Optimizer, step: int, budget: ranks.Budget) -> None:
-    ranks.save(path, net=codec.state_dict(), optimiser=optimiser.state_dict(), step=step, minutes=budget.spent)
+def store(
+    path: Path, codec: Codec, optimiser: torch.optim.Optimizer, step: int, budget: ranks.Budget
+) -> None:
+    ranks.save(
+        path, net=codec.state_dict(), optimiser=optimiser.state_dict(), step=step, minutes=budget.spent
+    )
 
 
 def load_codec(path: Path) -> Codec:
@@ -164,10 +172,14 @@ def load_codec(path: Path) -> Codec:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=Path("training/runs/data"))
     parser.add_argument("--checkpoint", type=Path, default=Path("training/runs/codec.pt"))
-    parser.add_argument("--minutes", type=float, default=40.0, help="wall minutes in all, earlier runs included")
+    parser.add_argument(
+        "--minutes", type=float, default=40.0, help="wall minutes in all, earlier runs included"
+    )
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--batch", type=int, default=8, help="crops per rank and step")
     parser.add_argument("--rate", type=float, default=1.2e-3)

@@ -1,4 +1,4 @@
-"""The codec as it is trained: encoder and quantiser in front of the speaker encoder and the vocoder that are shipped."""
+"""The codec as it is trained: encoder and quantiser in front of the nets that are shipped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.leave = nn.Linear(dim, len(config.fsq_levels))
 
-    def forward(self, mel: Tensor, log_f0: Tensor, voiced: Tensor, mean_mel: Tensor, mean_log_f0: Tensor) -> Tensor:
+    def forward(
+        self, mel: Tensor, log_f0: Tensor, voiced: Tensor, mean_mel: Tensor, mean_log_f0: Tensor
+    ) -> Tensor:
         """mel (B, F, M), log_f0, voiced (B, F), mean_mel (B, M), mean_log_f0 (B,) -> (B, T, Q) unbounded."""
         pitch = (log_f0 - mean_log_f0.unsqueeze(1)) * voiced * 4
         frames = torch.cat([(mel - mean_mel.unsqueeze(1)) / 3, torch.stack([pitch, voiced], -1)], dim=-1)

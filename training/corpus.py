@@ -16,7 +16,9 @@ class Corpus:
 
     def __init__(self, root: Path, held_out: int = 60) -> None:
         self._arrays: list[dict[str, np.ndarray]] = []
-        self._where: list[tuple[int, int, int, int, int]] = []  # shard, sample offset, samples, phone offset, phones
+        self._where: list[
+            tuple[int, int, int, int, int]
+        ] = []  # shard, sample offset, samples, phone offset, phones
         self.speakers: list[str] = []
         self.texts: list[str] = []
         for shard in range(len(list(root.glob("index*.json")))):

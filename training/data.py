@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,9 @@ def say(text: str, teacher: str, stretch: float = 1.0) -> tuple[np.ndarray, list
     """flite's waveform, phones and their end times in seconds."""
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
         command = ["flite", "-voice", teacher, "--setf", f"duration_stretch={stretch:.3f}", "-psdur"]
-        run = subprocess.run([*command, "-t", text, "-o", file.name], capture_output=True, text=True, check=True)
+        run = subprocess.run(
+            [*command, "-t", text, "-o", file.name], capture_output=True, text=True, check=True
+        )
         waveform, _ = soundfile.read(file.name, dtype="float32")
     pairs = [item.rsplit(":", 1) for item in run.stdout.split()]
     return waveform, [phone for phone, _ in pairs], np.array([float(end) for _, end in pairs])
@@ -68,7 +71,7 @@ def pitch(waveform: np.ndarray) -> np.ndarray:
 def utterance(text: str, teacher: str, warp: float = 1.0, stretch: float = 1.0) -> Utterance:
     """Say `text`, trim its edge pauses, resample by `warp`, level it."""
     waveform, phones, ends = say(text, teacher, stretch * warp)
-    if phones[0] != PAUSE or phones[-1] != PAUSE or any(a == b == PAUSE for a, b in zip(phones, phones[1:])):
+    if phones[0] != PAUSE or phones[-1] != PAUSE or any(a == b == PAUSE for a, b in pairwise(phones)):
         raise ValueError(f"unexpected phones for {text!r}: {phones}")
     start = max(0.0, ends[0] - LEAD)
     stop = min(len(waveform) / RATE, ends[-2] + TAIL)
@@ -102,7 +105,10 @@ def make_shard(shard: int, shards: int, count: int, sentences: list[str], out: P
         made.append(item)
         total += len(item.waveform) / RATE / 3600
         if len(made) % 500 == 0:
-            print(f"shard {shard}: {len(made)} utterances, {total:.2f} h, {time.time() - begin:.0f} s", flush=True)
+            print(
+                f"shard {shard}: {len(made)} utterances, {total:.2f} h, {time.time() - begin:.0f} s",
+                flush=True,
+            )
     np.save(out / f"wav{shard}.npy", np.concatenate([(u.waveform * 32767).astype(np.int16) for u in made]))
     np.save(out / f"f0{shard}.npy", np.concatenate([u.f0 for u in made]))
     np.save(out / f"phones{shard}.npy", np.concatenate([u.phones for u in made]))
@@ -112,7 +118,9 @@ def make_shard(shard: int, shards: int, count: int, sentences: list[str], out: P
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--text", type=Path, default=Path("training/runs/text.txt"))
     parser.add_argument("--out", type=Path, default=Path("training/runs/data"))
     parser.add_argument("--count", type=int, default=9000)

@@ -45,7 +45,9 @@ def encode_part(rank: int, size: int, args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=Path("training/runs/data"))
     parser.add_argument("--codec", type=Path, default=Path("training/runs/codec.pt"))
     parser.add_argument("--out", type=Path, default=Path("training/runs/codes.pt"))

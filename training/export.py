@@ -1,7 +1,8 @@
 """Write the weights that inference needs: python -m training.export
 
-Speaker encoder, vocoder and the merged GPT, in bfloat16, to deployments/families/small/weights/small.safetensors, with the
-sizes beside them in small.json. `--random` fills in whatever is not trained yet.
+Speaker encoder, vocoder and the merged GPT, in bfloat16, to
+deployments/families/small/weights/small.safetensors, with the sizes beside them in small.json. `--random` fills
+in whatever is not trained yet.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ LIMIT = 24 * 2**20  # bytes
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--codec", type=Path, default=Path("training/runs/codec.pt"))
     parser.add_argument("--gpt", type=Path, default=Path("training/runs/gpt.pt"))
     parser.add_argument("--out", type=Path, default=Path("deployments/families/small/weights"))
@@ -50,7 +53,9 @@ def main() -> None:
     file.with_suffix(".tmp").rename(file)
     file.chmod(0o644)
     (args.out / "small.json").write_text(json.dumps(config.to_dict(), indent=2) + "\n")
-    print(f"{file}: {file.stat().st_size / 2**20:.2f} MiB, {sum(v.numel() for v in tensors.values()) / 1e6:.2f} M")
+    print(
+        f"{file}: {file.stat().st_size / 2**20:.2f} MiB, {sum(v.numel() for v in tensors.values()) / 1e6:.2f} M"
+    )
     if file.stat().st_size > LIMIT:
         raise SystemExit("too large")
 

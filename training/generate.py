@@ -48,7 +48,7 @@ def generate(
     causal = torch.ones(width, width, dtype=torch.bool).tril()
     mask = ((causal & seen[:, None, :width]) | torch.eye(width, dtype=torch.bool)).unsqueeze(1)
     rotary = net.rotary(torch.arange(width))
-    for block, (keys, values) in zip(net.blocks, cache):
+    for block, (keys, values) in zip(net.blocks, cache, strict=True):
         query, key, value = block.qkv(x, rotary)
         keys[:, :, :width], values[:, :, :width] = key, value
         x = block.finish(x, F.scaled_dot_product_attention(query, key, value, attn_mask=mask))
@@ -63,10 +63,12 @@ def generate(
         x = net.embed_step(code, table[rows, phone], stay).unsqueeze(1)
         rotary, stop = net.rotary(1 + counts.unsqueeze(1) + step), width + step + 1
         mask = seen[:, None, None, :stop] if padding else None
-        for block, (keys, values) in zip(net.blocks, cache):
+        for block, (keys, values) in zip(net.blocks, cache, strict=True):
             query, key, value = block.qkv(x, rotary)
             keys[:, :, stop - 1 : stop], values[:, :, stop - 1 : stop] = key, value
-            attended = F.scaled_dot_product_attention(query, keys[:, :, :stop], values[:, :, :stop], attn_mask=mask)
+            attended = F.scaled_dot_product_attention(
+                query, keys[:, :, :stop], values[:, :, :stop], attn_mask=mask
+            )
             x = block.finish(x, attended)
         code_logits, advance_logits = net.heads(x[:, 0])
         code = draw(code_logits, temperature, top_k, seeds, step)

@@ -36,7 +36,9 @@ def stays(pointer: Tensor) -> Tensor:
 class Batches:
     """Batches of utterances of like length, `budget` padded codes each."""
 
-    def __init__(self, rows: list[dict], config: SmallConfig, budget: int, rank: int, size: int, seed: int) -> None:
+    def __init__(
+        self, rows: list[dict], config: SmallConfig, budget: int, rank: int, size: int, seed: int
+    ) -> None:
         self.rows, self.config, self.budget, self.rank, self.size = rows, config, budget, rank, size
         self.order_rng, self.rng = np.random.default_rng(seed), np.random.default_rng(seed + 7 + rank)
         self.of_speaker: dict[str, list[int]] = defaultdict(list)
@@ -66,7 +68,11 @@ class Batches:
     def collate(self, indices: list[int]) -> dict[str, Tensor]:
         """Padded tensors: inputs of `StructuredGpt.forward` and the targets `next` and `advance`."""
         rows = [self.rows[i] for i in indices]
-        size, phones, steps = len(rows), max(len(r["phones"]) for r in rows), max(len(r["codes"]) for r in rows)
+        size, phones, steps = (
+            len(rows),
+            max(len(r["phones"]) for r in rows),
+            max(len(r["codes"]) for r in rows),
+        )
         names = ("phones", "codes", "pointer", "stay", "next", "advance")
         batch = {n: torch.zeros(size, phones if n == "phones" else steps, dtype=torch.int64) for n in names}
         batch["next"].fill_(IGNORED)
@@ -98,7 +104,10 @@ def losses(net: StructuredGpt, batch: dict[str, Tensor], drop: float) -> tuple[T
 def validate(net: StructuredGpt, batches: Batches) -> dict[str, float]:
     net.eval()
     first = len(batches.rows) - HELD_OUT
-    parts = [losses(net, batches.collate(list(range(i, i + 20))), 0.0)[1] for i in range(first, first + HELD_OUT, 20)]
+    parts = [
+        losses(net, batches.collate(list(range(i, i + 20))), 0.0)[1]
+        for i in range(first, first + HELD_OUT, 20)
+    ]
     net.train()
     return {f"valid_{name}": float(np.mean([p[name] for p in parts])) for name in parts[0]}
 
@@ -146,15 +155,21 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
         store(args.checkpoint, net, optimiser, step, budget)
 
 
-def store(path: Path, net: StructuredGpt, optimiser: torch.optim.Optimizer, step: int, budget: ranks.Budget) -> None:
+def store(
+    path: Path, net: StructuredGpt, optimiser: torch.optim.Optimizer, step: int, budget: ranks.Budget
+) -> None:
     ranks.save(path, net=net.state_dict(), optimiser=optimiser.state_dict(), step=step, minutes=budget.spent)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--codes", type=Path, default=Path("training/runs/codes.pt"))
     parser.add_argument("--checkpoint", type=Path, default=Path("training/runs/gpt.pt"))
-    parser.add_argument("--minutes", type=float, default=55.0, help="wall minutes in all, earlier runs included")
+    parser.add_argument(
+        "--minutes", type=float, default=55.0, help="wall minutes in all, earlier runs included"
+    )
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=2000, help="padded codes per rank and step")
     parser.add_argument("--rate", type=float, default=1.5e-3)

@@ -20,7 +20,9 @@ class StructuredGpt(GptNet):
         super().__init__(config)
         digits = FSQ(config.fsq_levels).digits(torch.arange(config.n_codes))  # (n_codes, Q)
         ones = [F.one_hot(digits[:, q], levels) for q, levels in enumerate(config.fsq_levels)]
-        self.register_buffer("levels", torch.cat(ones, dim=1).float(), persistent=False)  # (n_codes, sum of levels)
+        self.register_buffer(
+            "levels", torch.cat(ones, dim=1).float(), persistent=False
+        )  # (n_codes, sum of levels)
         self.level_embedding = nn.Linear(self.levels.shape[1], config.gpt_dim, bias=False)
         self.level_head = nn.Linear(config.gpt_dim, self.levels.shape[1])
         for parameter in self.parameters():
@@ -48,7 +50,8 @@ class StructuredGpt(GptNet):
     ) -> tuple[Tensor, Tensor]:
         """Teacher-forced logits of every code step.
 
-        speaker (B, S), phones (B, P), codes (B, T) shifted (bos first), pointer, stay (B, T) -> (B, T, n_codes), (B, T, 5).
+        speaker (B, S), phones (B, P), codes (B, T) shifted (bos first), pointer, stay (B, T)
+        -> (B, T, n_codes), (B, T, 5).
         `drop`: share of steps whose code is hidden, so that the model leans on phones and speaker.
         """
         x, table = self.prefix(speaker, phones)

@@ -86,7 +86,12 @@ class Judge:
         return self.teachers[voice]
 
     def verdict(
-        self, mode: str, voice: str, waveforms: list[np.ndarray], temperature: float | None = None, **rtf: float
+        self,
+        mode: str,
+        voice: str,
+        waveforms: list[np.ndarray],
+        temperature: float | None = None,
+        **rtf: float,
     ) -> Verdict:
         """Listen, measure, keep the files if asked to."""
         teacher = [u.waveform for u in self.teacher(voice)]
@@ -96,9 +101,9 @@ class Judge:
             (self.keep / name).mkdir(parents=True, exist_ok=True)
             for index, waveform in enumerate(waveforms):
                 soundfile.write(self.keep / name / f"{index:02d}.wav", np.clip(waveform, -1, 1), RATE)
-            lines = [f"{words(a)} | {b}" for a, b in zip(self.sentences, heard)]
+            lines = [f"{words(a)} | {b}" for a, b in zip(self.sentences, heard, strict=True)]
             (self.keep / name / "heard.txt").write_text("\n".join(lines) + "\n")
-        lengths = np.array([len(a) / len(b) for a, b in zip(waveforms, teacher)])
+        lengths = np.array([len(a) / len(b) for a, b in zip(waveforms, teacher, strict=True)])
         return Verdict(
             mode,
             voice,
@@ -134,7 +139,9 @@ class Judge:
         for first in range(0, len(texts), batch):
             part, begin = texts[first : first + batch], time.process_time()
             vectors = vector.expand(len(part), -1)
-            codes = generate(self.speaker.gpt, vectors, part, temperature, self.speaker.config.top_k, seed=seed + first)
+            codes = generate(
+                self.speaker.gpt, vectors, part, temperature, self.speaker.config.top_k, seed=seed + first
+            )
             clock["gpt"] += time.process_time() - begin
             begin = time.process_time()
             made += [self.speaker.sound(row, vector, seed) for row in codes]
@@ -160,8 +167,12 @@ def table(verdicts: list[Verdict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--modes", nargs="+", default=["teacher", "copy", "gpt"], choices=["teacher", "copy", "gpt"])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--modes", nargs="+", default=["teacher", "copy", "gpt"], choices=["teacher", "copy", "gpt"]
+    )
     parser.add_argument("--voices", nargs="+", default=list(VOICES), choices=list(VOICES))
     parser.add_argument("--temperatures", nargs="+", type=float, default=[0.0, Speaker().config.temperature])
     parser.add_argument("--count", type=int, default=40, help="sentences")

@@ -28,7 +28,9 @@ def launch(worker: Callable[..., None], ranks: int, *args: object) -> None:
 def _enter(rank: int, worker: Callable[..., None], ranks: int, store: str, args: tuple[object, ...]) -> None:
     torch.set_num_threads(1)
     cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[rank % len(cores)]})  # ranks in lockstep lose half their time on a shared core
+    os.sched_setaffinity(
+        0, {cores[rank % len(cores)]}
+    )  # ranks in lockstep lose half their time on a shared core
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=ranks)
     torch.manual_seed(1000 + rank + int(time.time()))
     worker(rank, ranks, *args)
@@ -48,7 +50,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     flat = torch.cat([g.flatten() for g in gradients])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
-    for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters])):
+    for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
         parameter.grad = part.view_as(parameter)
 
 

@@ -1,4 +1,4 @@
-"""Speak with the exported weights: python -m training.synthesize "Good morning to you all." --voice clara --out hello.wav
+"""Speak with the exported weights: python -m training.synthesize "Good morning to you all." --voice clara
 
 Phones come from flite, the vector of the voice from its shipped reference, the rest from
 deployments/families/small/weights.
@@ -68,7 +68,9 @@ class Speaker:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("text")
     parser.add_argument("--voice", default="clara")
     parser.add_argument("--temperature", type=float, default=SmallConfig().temperature)

@@ -1,4 +1,4 @@
-"""Cutting a stream of codes into chunks for the vocoder: small ones first for an early sound, then larger ones."""
+"""Cutting a stream of codes into chunks for the vocoder: small ones first, for an early sound, then larger."""
 
 from __future__ import annotations
 
@@ -22,14 +22,12 @@ class Piece:
 class Chunker:
     """One segment's codes, pushed in runs of any length, as pieces that tile them without gap or overlap.
 
-    A piece comes out as soon as its codes and their right context are there. Sizes start at `first` codes and grow by
-    `growth` up to `maximum`; the last piece takes up to `first` codes more, so that no sliver is left.
-    Codes behind the left context are dropped: what is held stays under maximum + first + both contexts + one run.
+    A piece comes out as soon as its codes and their right context are there. Sizes start at `first` codes and
+    grow by `growth` up to `maximum`; the last piece takes up to `first` codes more, so that no sliver is left.
+    Codes behind the left context are dropped: at most maximum + both contexts + one run are held.
     """
 
-    def __init__(
-        self, spec: FamilySpec, first: int = 10, growth: float = 2.0, maximum: int = 100
-    ) -> None:
+    def __init__(self, spec: FamilySpec, first: int = 10, growth: float = 2.0, maximum: int = 100) -> None:
         if first < 1 or growth < 1 or maximum < first:
             raise ValueError("a chunk schedule needs 1 <= first <= maximum and growth >= 1")
         self._left, self._right = spec.left_context, spec.right_context

@@ -43,7 +43,7 @@ class Sequence:
 
 @dataclass(slots=True)
 class Launch:
-    """A step on its way. codes, done: host tensors, complete once `ready` is; rows: (sequence, index of its code)."""
+    """A step on its way. codes, done: on the host, complete once `ready` is; rows: (sequence, its code's index)."""
 
     rows: list[tuple[Sequence, int]]
     codes: Tensor
@@ -54,19 +54,20 @@ class Launch:
 class Decoder:
     """Continuous batching over a GptModel's static slots. A StageWorker for GptRequest payloads.
 
-    Each step admits at most one newcomer (its prefill is all that the others wait for), then decodes one code of every
-    running sequence. Batches are padded to a power of two with the scratch slot, so that a few shapes serve all.
+    Each step admits at most one newcomer (its prefill is all that the others wait for), then decodes one code of
+    every running sequence. Batches are padded to a power of two with the scratch slot: a few shapes serve all.
 
     Events carry runs of codes, int64 (n, *code_shape): the first after `first_emit` codes, the next after every
-    `emit_every`, the last with done=True. A sequence that reaches its `max_tokens` or the context's end is done, not failed.
+    `emit_every`, the last with done=True. A sequence that reaches its `max_tokens` or the end of the context is
+    done, not failed.
 
-    A request with a prefix (codes that its listener already has) is decoded again from its start, in step with the others:
-    each code drawn is replaced by the prefix's (`model.force`) and not emitted. Every number in the slot's cache then comes
-    from the same operations, in the same order, as in the undisturbed run, and what follows holds the same bits. A prefill of
-    text and prefix at once would be quicker but sums in another order.
+    A request with a prefix (codes that its listener already has) is decoded again from its start, in step with
+    the others: each code drawn is replaced by the prefix's (`model.force`) and not emitted. Every number in the
+    slot's cache then comes from the same operations, in the same order, as in the undisturbed run, and what
+    follows holds the same bits. A prefill of text and prefix at once would be quicker but sums in another order.
 
-    On a GPU the host never waits for the step that it has just enqueued: codes and done flags travel to pinned memory and
-    are read one step late, and the surplus code of a sequence that has ended is dropped.
+    On a GPU the host never waits for the step that it has just enqueued: codes and done flags travel to pinned
+    memory and are read one step late (`read_late`), and the surplus code of a sequence that has ended is dropped.
     """
 
     def __init__(
@@ -78,19 +79,21 @@ class Decoder:
         first_emit: int = 28,
         emit_every: int = 16,
         backend: Backend | None = None,
+        read_late: bool | None = None,
     ) -> None:
         self._owner = assert_on_device_thread()
         self._model = model
         self.slots = model.slots
         self._first_emit, self._emit_every = first_emit, emit_every
         self._runner = GraphRunner(device, "decode", optimize, backend)
-        self._lag = 1 if device.kind == "cuda" else 0
+        self._on_cuda = device.kind == "cuda"
+        self._lag = int(self._on_cuda if read_late is None else read_late)
         self._batches = batch_buckets(model.slots)
         self._waiting: deque[WorkItem] = deque()
         self._running: dict[str, Sequence] = {}
         self._free = list(range(model.slots - 1, -1, -1))
         self._in_flight: deque[Launch] = deque()
-        self._buffers = [self._pinned() for _ in range(self._lag + 1)] if self._lag else []
+        self._buffers = [self._host_buffers() for _ in range(self._lag + 1)] if self._lag else []
         self._turn = 0
         self._steps = self._codes = self._row_steps = self._failed_steps = 0
 
@@ -200,7 +203,9 @@ class Decoder:
             self._model.force(sequence.slot, sequence.prefix[sequence.launched])
         except Exception as error:
             self._release(sequence)
-            return [Event(sequence.id, error=as_failure(error, "the model could not follow the codes so far"))]
+            return [
+                Event(sequence.id, error=as_failure(error, "the model could not follow the codes so far"))
+            ]
         return []
 
     def _on_its_way(self, rows: list[tuple[Sequence, int]], codes: Tensor, done: Tensor) -> Launch:
@@ -210,8 +215,9 @@ class Decoder:
         self._turn = (self._turn + 1) % len(self._buffers)
         host_codes[: len(codes)].copy_(codes, non_blocking=True)
         host_done[: len(done)].copy_(done, non_blocking=True)
-        ready = torch.cuda.Event()
-        ready.record()
+        ready = torch.cuda.Event() if self._on_cuda else None
+        if ready is not None:
+            ready.record()
         return Launch(rows, host_codes, host_done, ready)
 
     def _read(self, launch: Launch) -> list[Event]:
@@ -279,11 +285,11 @@ class Decoder:
     def _no_codes(self) -> np.ndarray:
         return np.empty((0, *self._model.code_shape), dtype=np.int64)
 
-    def _pinned(self) -> tuple[Tensor, Tensor]:
+    def _host_buffers(self) -> tuple[Tensor, Tensor]:
         batch = self._batches[-1]
         return (
-            torch.empty((batch, *self._model.code_shape), dtype=torch.int64, pin_memory=True),
-            torch.empty(batch, dtype=torch.bool, pin_memory=True),
+            torch.empty((batch, *self._model.code_shape), dtype=torch.int64, pin_memory=self._on_cuda),
+            torch.empty(batch, dtype=torch.bool, pin_memory=self._on_cuda),
         )
 
 

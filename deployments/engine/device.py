@@ -20,7 +20,7 @@ Half = bool | str
 
 @dataclass(frozen=True)
 class Device:
-    """The chosen device. `dtype` is what weights and activations use; `reasons` say what was found and chosen, and why."""
+    """The chosen device. dtype: of weights and activations; reasons: what was found and chosen, and why."""
 
     torch_device: torch.device
     kind: str  # "musa" | "cuda" | "cpu"
@@ -46,14 +46,17 @@ def choose_device(preference: str = "auto", half: Half = "auto", threads: int | 
     """The first usable of MUSA, CUDA and CPU, or the one that is asked for.
 
     preference: "auto", "cpu", "cuda", "musa", or with an index, as "cuda:1".
-    half: "auto" reads the environment variable `is_half`, and where that is unset turns half precision on for CUDA
-        cards of compute capability 7.0 and more; never on MUSA (muDNN has no fp16 convolution) nor on the CPU.
+    half: "auto" reads the environment variable `is_half`, and where that is unset turns half precision on for
+        CUDA cards of compute capability 7.0 and more; never on MUSA (muDNN has no fp16 convolution) nor on the
+        CPU.
     threads: CPU threads for the device thread; by default OMP_NUM_THREADS, else what torch found.
 
-    Raises ConfigError for an unknown preference or `half`, and for a device that is asked for and cannot be used.
+    Raises ConfigError for an unknown preference or `half`, and for a device asked for that cannot be used.
     """
     if not _PREFERENCE.fullmatch(preference):
-        raise ConfigError(f"device {preference!r}: one of auto, cpu, cuda, cuda:N, musa, musa:N", param="device")
+        raise ConfigError(
+            f"device {preference!r}: one of auto, cpu, cuda, cuda:N, musa, musa:N", param="device"
+        )
     if threads is not None and threads < 1:
         raise ConfigError(f"threads {threads}: at least 1", param="threads")
     wanted, half_reason = _wanted_half(half)
@@ -67,7 +70,9 @@ def choose_device(preference: str = "auto", half: Half = "auto", threads: int | 
         found, reason = usable(int(index or 0))
         reasons.append(reason)
         if found is not None:
-            reasons.append(f"chosen: {found} ({'asked for' if kind != 'auto' else 'first of MUSA, CUDA, CPU'})")
+            reasons.append(
+                f"chosen: {found} ({'asked for' if kind != 'auto' else 'first of MUSA, CUDA, CPU'})"
+            )
             choose = _on_musa if candidate == "musa" else _on_cuda
             return choose(found, wanted, half_reason, threads, reasons)
         if kind == candidate:
@@ -82,7 +87,7 @@ def _wanted_half(half: Half) -> tuple[bool | None, str]:
         return half, f"half: {str(half).lower()} in the configuration"
     if half != "auto":
         raise ConfigError(f"half {half!r}: one of auto, true, false", param="half")
-    word = os.environ.get("is_half", "").strip()
+    word = os.environ.get("is_half", "").strip()  # noqa: SIM112 (the name that users of GPT-SoVITS know)
     if not word:
         return None, "half: auto"
     if word.lower() not in _HALF_WORDS:
@@ -149,7 +154,7 @@ def _usable_cuda(index: int) -> tuple[torch.device | None, str]:
 
 
 def has_kernels(capability: tuple[int, int], built: list[str]) -> bool:
-    """Whether code built for `built` (as "sm_80", "compute_90") runs: same major version, or PTX of any older one."""
+    """Whether code built for `built` ("sm_80", "compute_90") runs: the same major version, or any older PTX."""
     for arch in built:
         match = re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", arch)
         if match is None:
@@ -167,7 +172,9 @@ def _on_cuda(
     name, capability = torch.cuda.get_device_name(found.index), torch.cuda.get_device_capability(found.index)
     user = os.environ.get("TORCH_CUDA_ARCH_LIST")
     if user:
-        reasons.append(f"TORCH_CUDA_ARCH_LIST={user} kept as the user set it; this card is {_dotted(capability)}")
+        reasons.append(
+            f"TORCH_CUDA_ARCH_LIST={user} kept as the user set it; this card is {_dotted(capability)}"
+        )
     else:
         os.environ["TORCH_CUDA_ARCH_LIST"] = _dotted(capability)
         reasons.append(f"TORCH_CUDA_ARCH_LIST={_dotted(capability)} set from the card")
@@ -181,7 +188,7 @@ def _on_cuda(
 
 
 def half_dtype(name: str, capability: tuple[int, int]) -> tuple[torch.dtype, str]:
-    """bf16 from compute capability 8.0, fp16 from 7.0; fp32 below, and on the GTX 16 series (its fp16 gives NaN)."""
+    """bf16 from compute capability 8.0, fp16 from 7.0; fp32 below and on the GTX 16 series (fp16 gives NaN)."""
     if re.search(r"\bGTX 16\d\d", name):
         return torch.float32, "fp32: the GTX 16 series has no sound half precision"
     if capability >= (8, 0):
@@ -212,7 +219,7 @@ def has_fft(device: torch.device) -> bool:
 
 
 def fft_on(device: Device, function: Callable[..., Any], *tensors: torch.Tensor) -> Any:
-    """`function(*tensors)` on the device, or on the CPU with its result brought back where the device has no FFT.
+    """`function(*tensors)` on the device, or, where that has no FFT, on the CPU with the result brought back.
 
     function returns a tensor, or a tuple, list or dict of tensors.
     """

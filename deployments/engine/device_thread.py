@@ -1,4 +1,4 @@
-"""One thread per replica that imports, loads, warms up, captures and replays. Nothing else touches the device.
+"""One thread per replica imports, loads, warms up, captures and replays. Nothing else touches the device.
 
 torch is imported by that thread, on first use, so this module costs nothing where no model runs.
 """
@@ -23,7 +23,7 @@ _local = threading.local()
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """idle_s: since the loop last turned; busy_s: how long the call in progress has run, None between calls."""
+    """idle_s: since the loop last turned; busy_s: how long the call in progress runs, None between calls."""
 
     idle_s: float
     busy_s: float | None
@@ -114,10 +114,12 @@ class DeviceThread:
 
 
 def assert_on_device_thread(owner: int | None = None) -> int:
-    """The id of the running device thread. Raises RuntimeError on any other thread, or one that is not `owner`."""
+    """The id of the running device thread. Raises RuntimeError on other threads, and on one that is not `owner`."""
     ident = threading.get_ident()
     if not getattr(_local, "device_thread", False):
-        raise RuntimeError(f"thread {threading.current_thread().name} is not a device thread: use DeviceThread.run")
+        raise RuntimeError(
+            f"thread {threading.current_thread().name} is not a device thread: use DeviceThread.run"
+        )
     if owner is not None and ident != owner:
         raise RuntimeError("this model belongs to another device thread")
     return ident
@@ -126,7 +128,7 @@ def assert_on_device_thread(owner: int | None = None) -> int:
 class ModelReplica:
     """Base of every class that holds a model behind a deployment handle: its public methods are all async.
 
-    A synchronous method runs on a new thread for each call, where CUDA graphs crash, and outlives its cancellation.
+    A synchronous method runs on a new thread at each call, where CUDA graphs crash, and outlives its caller.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -140,7 +142,9 @@ class ModelReplica:
             if isinstance(attribute, staticmethod | classmethod):
                 attribute = attribute.__func__
             if callable(attribute) and not _is_async(attribute):
-                raise TypeError(f"{cls.__name__}.{name} must be async: a sync method leaves the device thread")
+                raise TypeError(
+                    f"{cls.__name__}.{name} must be async: a sync method leaves the device thread"
+                )
 
 
 def _is_async(function: Any) -> bool:

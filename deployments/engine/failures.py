@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 def as_failure(error: Exception, message: str) -> ChoraleError:
-    """Typed errors pass as they are; anything else is logged with its traceback and becomes SynthesisFailed(message)."""
+    """Typed errors pass as they are; others are logged with their traceback and become SynthesisFailed(message)."""
     if isinstance(error, ChoraleError):
         return error
     log.error("%s", message, exc_info=error)

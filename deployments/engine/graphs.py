@@ -1,4 +1,4 @@
-"""CUDA graphs per shape, captured at start and replayed on one thread; the plain path where they cannot run."""
+"""CUDA graphs by shape, captured at start and replayed on one thread; the plain path where they cannot run."""
 
 from __future__ import annotations
 
@@ -56,14 +56,15 @@ class CudaGraphs:
 
 
 class GraphRunner:
-    """Calls functions of static shape by key: a replay where the key was captured, the function itself elsewhere.
+    """Calls functions of static shape by key: a replay where the key was captured, else the function itself.
 
     `call` never captures, so no request waits for a capture, and a new voice or length makes none.
 
     The outputs of `call` are valid until the next call of any key: graphs share their memory.
     Only the device thread that made the runner may use it (RuntimeError).
 
-    optimize: false serves plainly, as does TORCH_CUDAGRAPH_DISABLE=1, a device without CUDA graphs, or a capture that fails.
+    optimize: false serves plainly, as do TORCH_CUDAGRAPH_DISABLE=1, a device without CUDA graphs, and a capture
+    that fails.
     """
 
     def __init__(
@@ -71,6 +72,8 @@ class GraphRunner:
     ) -> None:
         self._owner = assert_on_device_thread()
         self._device = device.torch_device
+        if device.kind == "cuda":
+            torch.cuda.set_device(self._device)  # of this thread: replays and events go to its current stream
         self._name = name
         self._captured: dict[Hashable, tuple[Tensors, Callable[[], None], Any]] = {}
         self._plain: set[Hashable] = set()
@@ -115,7 +118,7 @@ class GraphRunner:
     def capture(self, key: Hashable, function: Function, inputs: Tensors) -> None:
         """At start-up: records `function` for `key`, after running it a few times on `inputs`.
 
-        On the plain path it runs once, which warms that up too. A capture that fails is told in `reason`, not raised.
+        On the plain path it runs once, which warms that up too. A capture that fails is told in `reason`.
         """
         assert_on_device_thread(self._owner)
         if not self.optimize:
@@ -129,7 +132,9 @@ class GraphRunner:
             replay, outputs = self._backend.capture(lambda: function(static))
         except Exception as error:  # whatever the driver, a kernel or an allocation objects to: serve plainly
             self.optimize = False
-            self.reason = f"plain: capture of {key} failed ({type(error).__name__}: {str(error).splitlines()[0]})"
+            self.reason = (
+                f"plain: capture of {key} failed ({type(error).__name__}: {str(error).splitlines()[0]})"
+            )
             self._captured.clear()
             log.warning("%s: %s", self._name, self.reason, exc_info=True)
             return

@@ -1,7 +1,7 @@
 """Linear layers and attention whose rows hold the same bits whatever shares their batch.
 
-Matrix products choose their kernel, and with it the order of their sums, by the number of rows. On CPU in fp32
-(torch 2.11, MKL 2024.2 and FBGEMM, AVX2, one thread; six layers of width 256 and a head of 1001, microseconds):
+Matrix products choose their kernel, and with it the order of their sums, by the number of rows. On a CPU in fp32
+(torch 2.11, MKL 2024.2, FBGEMM, AVX2, one thread; six layers of width 256 and a head of 1001, microseconds):
 
     rows                                    1      4      8     16    same bits for every batch size
     F.linear, addmm, bmm, einsum, oneDNN  1832   4381   4728   4634   no: 1, 2 and 4 rows or more all differ
@@ -9,15 +9,16 @@ Matrix products choose their kernel, and with it the order of their sums, by the
     F.linear, rows padded to 8            5731   5538   2991   5655   yes
     FBGEMM fp16 weights, padded to 4       594    594   1121   3009   yes: its 3 to 6 row kernels sum in one order
 
-FBGEMM keeps the weights as fp16 and computes and sums in fp32; bf16 weights (as shipped) survive that. Its kernels for one
-and two rows sum in another order, and some row counts (7, 14, 31, 32) end in them; multiples of 4 up to 24 do not.
-Which formulation holds on another CPU is not taken for granted: each shape is probed when it is first used.
+FBGEMM keeps the weights as fp16 and computes and sums in fp32; bf16 weights (as shipped) survive that. Its
+kernels for one and two rows sum in another order, and some row counts (7, 14, 31, 32) end in them; multiples of 4
+up to 24 do not. What holds on another CPU is not taken for granted: each shape is probed when it is first used.
 
-Attention runs row by row over views of the cache, of exactly the length in use: no copy, nothing masked, and nothing of
-another row in reach (300 positions, 8 rows, 4 heads of 64: 372 us, a masked batch with its gather 757 us).
+Attention runs row by row over views of the cache, of exactly the length in use: no copy, nothing masked, nothing
+of another row in reach (300 positions, 8 rows, 4 heads of 64: 372 us; a masked batch with its gather: 757 us).
 
-Safe as torch has them: softmax, layer norm, argmax and topk over the last dimension, embeddings, and + - * / anywhere.
-Elementwise exp, erf, tanh (so GELU and SiLU) only when the last dimension is a multiple of 16: the scalar tail differs.
+Safe as torch has them: softmax, layer norm, argmax and topk over the last dimension, embeddings, and + - * /.
+Elementwise exp, erf and tanh (so GELU and SiLU) only where the last dimension is a multiple of 16: a vector loop
+leaves a scalar tail, computed otherwise.
 """
 
 from __future__ import annotations
@@ -46,9 +47,12 @@ class Blocks:
     def apply(self, product: Product, x: Tensor) -> Tensor:
         """x: (M, K) -> (M, N)"""
         rows = x.shape[0]
-        if rows <= self.most and rows % self.multiple == 0:
-            return product(x)
-        x = F.pad(x, (0, 0, 0, -rows % self.multiple))
+        if rows % self.multiple:
+            padded = x.new_zeros(rows + -rows % self.multiple, x.shape[1])
+            padded[:rows] = x
+            x = padded
+        if x.shape[0] <= self.most:
+            return product(x)[:rows]
         return torch.cat([product(block) for block in x.split(self.most)])[:rows]
 
 
@@ -58,9 +62,9 @@ SINGLE = Blocks(1, 1)
 
 
 class Linear:
-    """x (..., K) -> (..., N), x @ weight.T + bias, with row-invariant bits on a CPU in fp32; F.linear elsewhere.
+    """x (..., K) -> (..., N), x @ weight.T + bias; rows are invariant on a CPU in fp32, F.linear elsewhere.
 
-    weight: (N, K); bias: (N,) or None. pack: keep the weights as fp16 (CPU); by default where they are bf16 values.
+    weight: (N, K); bias: (N,) or None. pack: keep the weights as fp16 (CPU); by default if they are bf16 values.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, pack: bool | None = None) -> None:
@@ -78,9 +82,16 @@ class Linear:
         self._product = lambda x: F.linear(x, self.weight, self.bias)
         self.blocks = _blocks_of(*self.weight.shape)
 
+    @property
+    def row_multiple(self) -> int:
+        """Inputs of a multiple of so many rows are not padded: a caller may pad once for several maps."""
+        return 1 if self.blocks is None else self.blocks.multiple
+
     def __call__(self, x: Tensor) -> Tensor:
         if self.blocks is None:
             return F.linear(x, self.weight, self.bias)
+        if x.dim() == 2:
+            return self.blocks.apply(self._product, x)
         flat = x.reshape(-1, x.shape[-1])
         return self.blocks.apply(self._product, flat).reshape(*x.shape[:-1], -1)
 
@@ -94,24 +105,27 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return blocks.apply(lambda rows: F.linear(rows, weight, bias), flat).reshape(*x.shape[:-1], -1)
 
 
-def attend(
-    q: Tensor, keys: Tensor, values: Tensor, rows: Tensor, positions: Tensor, length: int
-) -> Tensor:
+def attend(q: Tensor, keys: Tensor, values: Tensor, rows: Tensor, positions: Tensor, length: int) -> Tensor:
     """One query a row over the cached positions 0..positions[b] of slot rows[b].
 
-    q: (B, H, D); keys, values: (slots, H, C, D); rows, positions: int64 (B,); length: host bound, more than every position.
-    Returns (B, H, D).
+    q: (B, H, D); keys, values: (slots, H, C, D); rows, positions: int64 (B,); length: a host number, more than
+    every position. Returns (B, H, D).
     """
     if q.device.type == "cpu":
-        out = torch.empty_like(q)
-        for b, (slot, last) in enumerate(zip(rows.tolist(), positions.tolist(), strict=True)):
-            k, v = keys[slot : slot + 1, :, : last + 1], values[slot : slot + 1, :, : last + 1]
-            out[b] = F.scaled_dot_product_attention(q[b : b + 1, :, None], k, v)[0, :, 0]
-        return out
+        return attend_rows(q, keys, values, rows.tolist(), positions.tolist())
     k = keys[:, :, :length].index_select(0, rows)  # (B, H, L, D)
     v = values[:, :, :length].index_select(0, rows)
     seen = torch.arange(length, device=q.device) <= positions[:, None]  # (B, L)
     return F.scaled_dot_product_attention(q[:, :, None], k, v, attn_mask=seen[:, None, None])[:, :, 0]
+
+
+def attend_rows(q: Tensor, keys: Tensor, values: Tensor, slots: list[int], last: list[int]) -> Tensor:
+    """`attend` on the CPU, with the rows' slots and positions as host numbers."""
+    mixed = []
+    for b, (slot, position) in enumerate(zip(slots, last, strict=True)):
+        k, v = keys[slot : slot + 1, :, : position + 1], values[slot : slot + 1, :, : position + 1]
+        mixed.append(F.scaled_dot_product_attention(q[b : b + 1, :, None], k, v)[:, :, 0])
+    return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
 
 def _are_bf16(weight: Tensor) -> bool:
@@ -126,7 +140,10 @@ def _packed(weight: Tensor, bias: Tensor | None) -> Product | None:
     except RuntimeError as error:  # not an x86 build
         log.info("plain linear layers: fp16 packing is not available here (%s)", str(error).splitlines()[0])
         return None
-    return lambda x: torch.ops.quantized.linear_dynamic_fp16(x, handle)
+    call = (
+        torch.ops.quantized.linear_dynamic_fp16.default
+    )  # named, so that no overload is searched for at each call
+    return lambda x: call(x, handle)
 
 
 @cache

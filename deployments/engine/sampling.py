@@ -1,4 +1,4 @@
-"""Drawing codes: temperature, top-k, top-p and repetition penalty per row, from a generator keyed by (seed, step).
+"""Drawing codes: temperature, top-k, top-p and repetition penalty by row, from noise keyed by (seed, step).
 
 A row's draw depends on its own logits and settings alone, so it does not matter who shares its batch.
 """
@@ -31,7 +31,8 @@ class SamplingState:
         self.top_p = torch.ones(rows, device=device)
         self.penalty = torch.ones(rows, device=device)
         self.seen = torch.zeros(rows, vocabulary, dtype=torch.bool, device=device) if penalty else None
-        self._last = torch.zeros(rows, dtype=torch.int64, device=device)  # the last draw, and whether it was new
+        # the last draw, and whether it was new
+        self._last = torch.zeros(rows, dtype=torch.int64, device=device)
         self._last_new = torch.zeros(rows, dtype=torch.bool, device=device)
         self._ranks = torch.arange(vocabulary, device=device)
 
@@ -49,16 +50,18 @@ class SamplingState:
     def draw(self, logits: Tensor, rows: Tensor) -> Tensor:
         """logits: float32 (B, V), -inf where a code is forbidden; rows: int64 (B,) slots -> int64 (B,).
 
-        -1 marks a row that has no distribution (NaN, +inf, or every code forbidden). Each row's step goes one further.
+        -1 marks a row that has no distribution (NaN, +inf, or every code forbidden). Each row's step advances.
         """
+        on_host = logits.device.type == "cpu"
         if self.seen is not None:
             factor = self.penalty[rows, None]
-            penalised = torch.where(logits > 0, logits / factor, logits * factor)
-            logits = torch.where(self.seen[rows], penalised, logits)
+            if not on_host or (factor != 1).any():  # a factor of 1 changes no bit
+                penalised = torch.where(logits > 0, logits / factor, logits * factor)
+                logits = torch.where(self.seen[rows], penalised, logits)
         peak = logits.amax(-1)
         sound = (peak > -_INF) & (peak < _INF)  # false for NaN too
         noise = uniform(self.seed[rows], self.step[rows])
-        if logits.device.type == "cpu":
+        if on_host:
             codes = self._draw_by_width(logits, rows, noise)
         else:
             codes = self._invert(*torch.sort(logits, dim=-1, descending=True, stable=True), rows, noise)
@@ -78,9 +81,12 @@ class SamplingState:
         self._last[slot] = code
 
     def _draw_by_width(self, logits: Tensor, rows: Tensor, noise: Tensor) -> Tensor:
-        """Rows with a small top-k need not be sorted whole; which way a row goes depends on its own top-k only."""
-        codes = torch.empty_like(rows)
+        """Rows with a small top-k are not sorted whole; which way a row goes depends on its own top-k only."""
         widths = self.top_k[rows]
+        if widths.max() <= NARROW:
+            ordered = torch.topk(logits, min(NARROW, self.vocabulary), sorted=True)
+            return self._invert(ordered.values, ordered.indices, rows, noise)
+        codes = torch.empty_like(rows)
         narrow = (widths <= NARROW).nonzero()[:, 0]
         if len(narrow):
             ordered = torch.topk(logits[narrow], min(NARROW, self.vocabulary), sorted=True)
@@ -91,7 +97,7 @@ class SamplingState:
         return codes
 
     def _invert(self, ordered: Tensor, indices: Tensor, rows: Tensor, noise: Tensor) -> Tensor:
-        """Inverse of the cumulative distribution. ordered, indices: (B, W), descending; noise: (B,) in (0, 1) -> (B,)"""
+        """Inverse of the cumulative distribution. ordered, indices: (B, W) descending; noise: (B,) -> (B,)"""
         ranks = self._ranks[: ordered.shape[1]]
         temperature = self.temperature[rows, None].clamp_min(1e-4)
         kept = torch.where(ranks < self.top_k[rows, None], ordered, -_INF)

@@ -25,8 +25,9 @@ class VocodeWorker:
     """Dynamic batching over a VocoderModel. A StageWorker for VocoderChunk payloads: one done event a chunk.
 
     On an accelerator the oldest chunk goes first, with those of its own padded length, up to `max_batch` of them.
-    On the CPU a step is one chunk alone: a batch is no faster there, and a chunk's shape, and with it every bit of its
-    sound, then depends on nothing but itself. A batch that fails is done again one by one, so that only the bad chunk fails.
+    On the CPU a step is one chunk alone: its shape, and with it every bit of its sound, then depends on nothing
+    but itself (in the small family a batch of 8 differs by 1e-4, and takes 10-25 % less time for 40-100 codes).
+    A batch that fails is done again one by one, so that only the bad chunk fails.
 
     code_buckets: padded lengths in codes, context included; longer chunks run plainly.
     """

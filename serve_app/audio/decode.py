@@ -18,6 +18,8 @@ log = logging.getLogger("chorale.audio")
 
 MIN_RATE, MAX_RATE = 4_000, 384_000  # Hz
 MAX_CHANNELS = 32
+# demuxers that only read the bytes they are given: no playlist that would open files or addresses
+CONTAINERS = "mp3,aac,ogg,flac,wav,w64,aiff,caf,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 SILENCE = 1e-4  # peak below which nothing can be heard (-80 dBFS)
 
 
@@ -73,7 +75,8 @@ def _decode_soundfile(data: bytes, max_seconds: float) -> tuple[np.ndarray, int]
 
 
 def _decode_av(data: bytes, max_seconds: float) -> tuple[np.ndarray, int] | None:
-    with av.open(io.BytesIO(data), "r") as container:
+    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
+    with av.open(io.BytesIO(data), "r", options=options) as container:
         if not container.streams.audio:
             return None
         stream = container.streams.audio[0]

@@ -8,11 +8,12 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import av
 import numpy as np
 import soxr
+from typing_extensions import Buffer
 
 from deployments.errors import InvalidInput
 
@@ -148,9 +149,9 @@ class _Pipe(io.RawIOBase):
     def seekable(self) -> bool:
         return False
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: Buffer, /) -> int:
         self._parts.append(bytes(data))
-        return len(data)
+        return len(self._parts[-1])
 
     def take(self) -> bytes:
         parts, self._parts = self._parts, []
@@ -171,9 +172,10 @@ class _Container:
         self._codec = codec
         self._pipe = _Pipe() if streamed else _File()
         self._container = av.open(self._pipe, "w", format=codec.container, options=codec.container_options)
-        self._stream = self._container.add_stream(codec.name, rate=OUTPUT_RATE, options=codec.codec_options)
-        self._stream.codec_context.layout = "mono"
-        self._stream.codec_context.format = codec.sample_format
+        stream = self._container.add_stream(codec.name, rate=OUTPUT_RATE, options=codec.codec_options)
+        self._stream = cast(av.AudioStream, stream)
+        self._stream.codec_context.layout = av.AudioLayout("mono")
+        self._stream.codec_context.format = av.AudioFormat(codec.sample_format)
         if codec.bit_rate:
             self._stream.codec_context.bit_rate = codec.bit_rate
         self._position = 0

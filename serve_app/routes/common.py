@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Awaitable
 from dataclasses import replace
@@ -15,6 +16,8 @@ from deployments.errors import InvalidInput, NotFound
 from deployments.families.base import Sampling, VoicePrompt
 from serve_app.context import MODEL_ALIASES, Context
 from serve_app.voices import Voice
+
+log = logging.getLogger("chorale.http")
 
 T = TypeVar("T")
 
@@ -102,5 +105,8 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
 
 
 async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    try:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+    except Exception:  # whoever hands the client's messages over is gone, and the client with it
+        log.info("the client cannot be heard any more", exc_info=True)

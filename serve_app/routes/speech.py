@@ -9,6 +9,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -79,7 +80,7 @@ class _Streamed(StreamingResponse):
     """A body made of a speech stream, which is closed whatever ends the response."""
 
     def __init__(
-        self, context: Context, stream: SpeechStream, body: AsyncIterator[bytes], **options: object
+        self, context: Context, stream: SpeechStream, body: AsyncIterator[bytes], **options: Any
     ) -> None:
         super().__init__(body, **options)
         self._context = context

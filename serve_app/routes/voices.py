@@ -55,14 +55,16 @@ async def create_voice(request: Request, context: Shared) -> VoiceCard:
         sample = form.get("audio_sample")
         fields = {name: value for name, value in form.multi_items() if name != "audio_sample"}
         try:
-            parsed = VoiceForm(**fields)
+            parsed = VoiceForm.model_validate(fields)
         except ValidationError as error:
             raise RequestValidationError(error.errors()) from None
         audio = await _uploaded(sample, context.settings.max_upload_bytes)
-    blank = {key: value for key, value in parsed.model_dump(exclude={"name", "type"}).items() if value}
-    await reference_prompt(context, audio, parsed.transcript or None, "audio_sample")
-    voice = await asyncio.to_thread(lambda: context.voices.add(parsed.name.strip(), audio, **blank))
-    return _card(context, voice)
+    given = {key: value for key, value in parsed.model_dump(exclude={"name", "type"}).items() if value}
+    name, library = parsed.name.strip(), context.voices
+    await asyncio.to_thread(library.check_name, name)
+    recording = await asyncio.to_thread(library.normalise, audio)
+    await reference_prompt(context, recording, parsed.transcript or None, "audio_sample")
+    return _card(context, await asyncio.to_thread(lambda: library.add(name, recording, **given)))
 
 
 @router.delete("/v1/audio/voices/{voice_id}")

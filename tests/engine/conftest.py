@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,7 @@ class Output:
 
 
 class TinyGpt:
-    """A transformer decoder with random weights: text and a voice vector in, codes out, a head that says when to stop."""
+    """A transformer decoder of random weights: text and a voice vector in, codes out, a head that says stop."""
 
     code_shape: tuple[int, ...] = ()
 
@@ -43,12 +44,16 @@ class TinyGpt:
             scale = shape[-1] ** -0.5 if len(shape) > 1 else 0.1
             return (torch.randn(*shape, generator=make) * scale).bfloat16().float().to(device)
 
-        self.text, self.codes, self.places = weight(TEXT, WIDTH), weight(CODES, WIDTH), weight(context, WIDTH)
+        self.text, self.codes, self.places = (
+            weight(TEXT, WIDTH),
+            4 * weight(CODES, WIDTH),
+            weight(context, WIDTH),
+        )
         self.qkv = [invariant.Linear(weight(3 * WIDTH, WIDTH), weight(3 * WIDTH)) for _ in range(LAYERS)]
         self.out = [invariant.Linear(weight(WIDTH, WIDTH), weight(WIDTH)) for _ in range(LAYERS)]
         self.up = [invariant.Linear(weight(4 * WIDTH, WIDTH), weight(4 * WIDTH)) for _ in range(LAYERS)]
         self.down = [invariant.Linear(weight(WIDTH, 4 * WIDTH), weight(WIDTH)) for _ in range(LAYERS)]
-        self.head = invariant.Linear(weight(CODES, WIDTH) * 8)
+        self.head = invariant.Linear(3 * weight(CODES, WIDTH))
         self.stop = invariant.Linear(weight(16, WIDTH))
         self.cache = KVCache(LAYERS, slots, HEADS, context, WIDTH // HEADS, torch.float32, device)
         self.sampling = SamplingState(slots, CODES, device)
@@ -93,15 +98,16 @@ class TinyGpt:
         self.sampling.force(slot, int(code))
 
     def _heads(self, layer: int, x: Tensor) -> list[Tensor]:
-        return [t.reshape(-1, HEADS, WIDTH // HEADS) for t in self.qkv[layer](F.layer_norm(x, (WIDTH,))).chunk(3, -1)]
+        return [
+            t.reshape(-1, HEADS, WIDTH // HEADS)
+            for t in self.qkv[layer](F.layer_norm(x, (WIDTH,))).chunk(3, -1)
+        ]
 
     def _rest(self, layer: int, x: Tensor, mixed: Tensor) -> Tensor:
         x = x + self.out[layer](mixed)
         return x + self.down[layer](F.gelu(self.up[layer](F.layer_norm(x, (WIDTH,)))))
 
     def _note_thread(self) -> None:
-        import threading
-
         self.threads.add(threading.get_ident())
 
 
@@ -109,9 +115,11 @@ def a_request(index: int, max_tokens: int = 90, **sampling: Any) -> GptRequest:
     """The same index gives the same text, voice and seed."""
     draw = np.random.default_rng(index)
     ids = draw.integers(0, TEXT, size=5 + index % 9)
-    prompt = VoicePrompt.of("tiny", {"voice": draw.standard_normal(WIDTH).astype(np.float32)})
+    prompt = VoicePrompt.of("tiny", {"voice": 0.15 * draw.standard_normal(WIDTH, dtype=np.float32)})
     return GptRequest(
-        Segment("", ids), prompt, Sampling(**({"seed": index, "max_tokens": max_tokens, "top_k": 20} | sampling))
+        Segment("", ids),
+        prompt,
+        Sampling(**({"seed": index, "max_tokens": max_tokens, "top_k": 20} | sampling)),
     )
 
 
@@ -168,6 +176,9 @@ def engine() -> Any:
     """The helpers of this file, by name."""
 
     class Engine:
-        gpt, request, collect, drain, decode = TinyGpt, *map(staticmethod, (a_request, collect, drain, decode))
+        gpt, request, collect, drain, decode = (
+            TinyGpt,
+            *map(staticmethod, (a_request, collect, drain, decode)),
+        )
 
     return Engine

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from deployments.engine.decode import Decoder, batch_buckets
 from deployments.engine.work import WorkItem
@@ -32,6 +33,53 @@ def test_same_codes_alone_and_among_eight(on, cpu, engine):
         np.testing.assert_array_equal(together[name], alone[name])
 
 
+def test_the_caches_of_a_row_hold_the_same_bits_alone_and_among_eight(on, cpu, engine):
+    def run():
+        together, taken = fresh(engine, cpu), []
+        requests = [engine.request(i, max_tokens=12) for i in range(8)]
+        engine.decode(together, {f"r{i}": request for i, request in enumerate(requests)})
+        for slot, request in enumerate(requests):
+            alone = fresh(engine, cpu, slots=1)
+            codes = engine.decode(alone, {"a": request})["a"]
+            end = len(request.segment.token_ids) + len(codes)
+            caches = [
+                (d._model.cache.keys[:, s], d._model.cache.values[:, s])
+                for d, s in ((together, slot), (alone, 0))
+            ]
+            assert all(t[:, :, end - 1].any() and not t[:, :, end:].any() for t in caches[1]), (
+                "all that was written"
+            )
+            taken.append(all(torch.equal(a[:, :, :end], b[:, :, :end]) for a, b in zip(*caches, strict=True)))
+        return taken
+
+    assert on(run) == [True] * 8
+
+
+def test_codes_that_are_read_one_step_late_are_the_same_without_a_surplus_one(on, cpu, engine):
+    def late():
+        model = engine.gpt(8, CONTEXT, cpu.torch_device)
+        return Decoder(model, cpu, first_emit=6, emit_every=4, read_late=True)
+
+    def run():
+        requests = {f"r{i}": engine.request(i) for i in range(7)}
+        whole = engine.decode(fresh(engine, cpu), requests)
+        decoder = late()
+        for name, request in requests.items():
+            decoder.admit(WorkItem(name, request.resume([whole[name][:9]]) if name == "r3" else request))
+        decoder.admit(WorkItem("gone", engine.request(7)))
+        events = [event for _ in range(12) for event in decoder.step()]
+        decoder.cancel("gone")
+        decoder.admit(WorkItem("next", engine.request(2)))  # into a slot whose last step is still on its way
+        events += engine.drain(decoder)
+        return whole, engine.collect([e for e in events if e.id != "gone"])
+
+    whole, found = on(run)
+    whole["r3"], whole["next"] = whole["r3"][9:], whole["r2"]
+    assert sorted(found) == sorted(whole)
+    for name, codes in found.items():
+        np.testing.assert_array_equal(codes, whole[name])
+
+
 def test_joining_and_leaving_changes_no_ones_codes(on, decoder, engine):
     def run():
         alone = {f"r{i}": engine.decode(decoder, {f"r{i}": engine.request(i)})[f"r{i}"] for i in range(12)}
@@ -60,7 +108,9 @@ def test_one_newcomer_is_prefilled_a_step(on, decoder, engine):
             before = decoder.stats()
             decoder.step()
             after = decoder.stats()
-            batches.append(round(after["mean_batch"] * after["steps"] - before["mean_batch"] * before["steps"]))
+            batches.append(
+                round(after["mean_batch"] * after["steps"] - before["mean_batch"] * before["steps"])
+            )
         return batches
 
     assert on(run) == [1, 2, 3, 4]
@@ -83,7 +133,9 @@ def test_a_resumed_sequence_equals_the_undisturbed_one(on, cpu, engine, delivere
     def run():
         whole = engine.decode(fresh(engine, cpu), {"a": engine.request(3, repetition_penalty=1.3)})["a"]
         assert len(whole) > 30
-        resumed = engine.request(3, repetition_penalty=1.3).resume([whole[:4][:delivered], whole[4:delivered]])
+        resumed = engine.request(3, repetition_penalty=1.3).resume(
+            [whole[:4][:delivered], whole[4:delivered]]
+        )
         others = {f"r{i}": engine.request(i) for i in (4, 5)}
         decoder = fresh(engine, cpu)
         decoder.admit(WorkItem("a", resumed))
@@ -126,7 +178,11 @@ def test_max_tokens_and_the_context_end_a_sequence_without_an_error(on, cpu, eng
     def run():
         short = engine.decode(fresh(engine, cpu), {"a": engine.request(9, max_tokens=5)})["a"]
         request = engine.request(9, max_tokens=10_000, temperature=3.0, top_k=0)
-        return short, len(request.segment.token_ids), engine.decode(fresh(engine, cpu, context=24), {"a": request})["a"]
+        return (
+            short,
+            len(request.segment.token_ids),
+            engine.decode(fresh(engine, cpu, context=24), {"a": request})["a"],
+        )
 
     short, text, long = on(run)
     assert len(short) == 5
@@ -176,12 +232,15 @@ def test_a_row_of_nan_fails_alone(on, cpu, engine):
         decoder.admit(WorkItem("good", engine.request(3)))
         decoder.admit(WorkItem("bad", bad))
         events = engine.drain(decoder)
-        after = engine.decode(decoder, {"good": engine.request(3)})  # the slots hold NaN from before, behind the mask
+        after = engine.decode(
+            decoder, {"good": engine.request(3)}
+        )  # the slots hold NaN from before, behind the mask
         return alone, after, events
 
     alone, after, events = on(run)
     failed = [e for e in events if e.id == "bad"]
-    assert len(failed) == 1 and isinstance(failed[0].error, SynthesisFailed)
+    assert len(failed) == 1
+    assert isinstance(failed[0].error, SynthesisFailed)
     good = engine.collect([e for e in events if e.id == "good"])
     np.testing.assert_array_equal(good["good"], alone["good"])
     np.testing.assert_array_equal(after["good"], alone["good"])
@@ -197,7 +256,8 @@ def test_a_prefill_that_raises_fails_its_own_item(on, decoder, engine):
 
     events = on(run)
     failed = [e for e in events if e.id == "bad"]
-    assert len(failed) == 1 and isinstance(failed[0].error, SynthesisFailed)
+    assert len(failed) == 1
+    assert isinstance(failed[0].error, SynthesisFailed)
     assert "999" not in failed[0].error.message
     assert len(engine.collect([e for e in events if e.id == "good"])["good"]) > 0
 

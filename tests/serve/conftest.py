@@ -1,4 +1,4 @@
-"""One real Ray with Serve for the whole session, on a port of its own; every test deploys its own application."""
+"""One real Ray with Serve for the whole session, on a port of its own; with stages and the service as they are asked for."""
 
 from __future__ import annotations
 
@@ -46,9 +46,12 @@ class Stage:
     scheduler: Any
 
 
-@pytest.fixture
-def sim_stage(cluster: Cluster) -> Iterator[Callable[..., Stage]]:
-    """sim_stage(replicas=1, slots=8, step_s=0.004, autoscaling=None, **scheduler options) -> Stage"""
+@pytest.fixture(scope="session")
+def sim_stage(cluster: Cluster) -> Callable[..., Stage]:
+    """sim_stage(replicas=1, slots=8, step_s=0.004, autoscaling=None, **scheduler options) -> Stage
+
+    Asked with the same options again it gives the same one: a replica takes seconds to start.
+    """
     from ray import serve
 
     from deployments.scheduler import StageScheduler
@@ -56,17 +59,21 @@ def sim_stage(cluster: Cluster) -> Iterator[Callable[..., Stage]]:
     from serve_app.backend import RayBackend
     from tests.serve.sim_stage import SimGpt
 
-    apps: list[str] = []
+    stages: dict[str, Stage] = {}
 
     def deploy(
         replicas: int = 1, slots: int = 8, step_s: float = 0.004, autoscaling: dict[str, Any] | None = None, **options: Any
     ) -> Stage:
+        wanted = repr((replicas, slots, step_s, autoscaling, options))
+        if wanted in stages:
+            return stages[wanted]
         scale: dict[str, Any] = {"autoscaling_config": autoscaling} if autoscaling else {"num_replicas": replicas}
         stage = serve.deployment(
             SimGpt,
             name="Sim",
             max_ongoing_requests=1,
             health_check_period_s=2,
+            graceful_shutdown_wait_loop_s=0.2,
             ray_actor_options={"num_cpus": 0.1},
             request_router_config=LEASES,
             **scale,
@@ -78,14 +85,13 @@ def sim_stage(cluster: Cluster) -> Iterator[Callable[..., Stage]]:
             max_ongoing_requests=10_000,
             ray_actor_options={"num_cpus": 0.1},
             health_check_period_s=2,
+            graceful_shutdown_wait_loop_s=0.2,
             graceful_shutdown_timeout_s=5,
         ).bind(stage, slots=slots, **(defaults | options))
         app = f"sim-{uuid.uuid4().hex[:6]}"
-        apps.append(app)
         handle = serve.run(scheduler, name=app, route_prefix=None)
         backend = RayBackend("small", handle, handle, handle, handle)
-        return Stage(app, backend, handle)
+        stages[wanted] = Stage(app, backend, handle)
+        return stages[wanted]
 
-    yield deploy
-    for app in apps:
-        serve.delete(app)
+    return deploy

@@ -90,7 +90,9 @@ class ToneBackend:
         sentences = [s.strip() for s in re.findall(r"[^.!?]+[.!?]*", text)]
         spoken = [s for s in sentences if re.search(r"[A-Za-z0-9]", s)]
         if not spoken:
-            raise InvalidInput("Invalid 'input': nothing in it can be spoken.", param="input", code="unspeakable")
+            raise InvalidInput(
+                "Invalid 'input': nothing in it can be spoken.", param="input", code="unspeakable"
+            )
         return [Segment(s, np.frombuffer(s.encode(), np.uint8).astype(np.int64), PAUSE) for s in spoken]
 
     async def encode_voice(self, waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
@@ -186,7 +188,9 @@ def server(context: Context) -> Iterator[str]:
     """The application on a real port: its address."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(context), log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        create_app(context), log_level="error", lifespan="off", timeout_graceful_shutdown=1
+    )
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
     thread.start()

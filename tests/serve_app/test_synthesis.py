@@ -76,12 +76,16 @@ async def test_window_bounds_the_segments_in_flight(backend):
 
 
 async def test_a_slow_listener_bounds_what_is_made_ahead(backend):
-    stream = Synthesizer(backend, window=2, chunk_codes=10).stream(speech("many words here " * 20 + ". " + "b" * 300))
+    stream = Synthesizer(backend, window=2, chunk_codes=10).stream(
+        speech("many words here " * 20 + ". " + "b" * 300)
+    )
     await anext(stream)
     await asyncio.sleep(0.2)
     made = backend.chunks
     await asyncio.sleep(0.2)
-    assert backend.chunks == made <= 2 * (4 + 2)  # two segments: a full queue, one piece waiting, one listened to
+    assert (
+        backend.chunks == made <= 2 * (4 + 2)
+    )  # two segments: a full queue, one piece waiting, one listened to
     await stream.aclose()
 
 
@@ -147,7 +151,7 @@ async def test_leaving_cancels_everything(backend, how):
 async def test_a_failing_segment_fails_the_stream_after_what_came_before(backend):
     backend.break_after = 2
     pieces = []
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError):  # noqa: PT012
         async for piece in Synthesizer(backend).stream(speech()):
             pieces.append(piece)
     expected = backend.expected(TEXT, 7, 220.0)

@@ -1,8 +1,9 @@
 """How the GPT's advance logits become durations: a survival rule that needs no draw per step.
 
-Each phone gets one threshold u when it is entered. A step multiplies the phone's survival by P(stay) ** speed; when it has
-fallen below u, the pointer moves, by the likeliest amount. u = 0.5 is the median of the model's own duration; with
-temperature u is drawn once per phone, from (seed, phone index), so a repeated request repeats its timing.
+Each phone gets one threshold u when it is entered. A step multiplies the phone's survival by P(stay) ** speed;
+when it has fallen below u, the pointer moves, by the likeliest amount. u = 0.5 is the median of the model's own
+duration; with temperature u is drawn once per phone, from (seed, phone index), so a repeated request repeats
+its timing.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ def thresholds(seed: Tensor, phone: Tensor, temperature: Tensor) -> Tensor:
 
 
 def advance(
-    logits: Tensor, survival: Tensor, stay: Tensor, last: Tensor, threshold: Tensor, speed: Tensor, max_stay: int
+    logits: Tensor,
+    survival: Tensor,
+    stay: Tensor,
+    last: Tensor,
+    threshold: Tensor,
+    speed: Tensor,
+    max_stay: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One step of every row.
 

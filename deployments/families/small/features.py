@@ -15,7 +15,9 @@ LOG_FLOOR = 1e-4  # magnitude below which the log is cut: log-mels start at abou
 
 def _slaney_mel(hz: Tensor) -> Tensor:
     """Mel scale that is linear below 1 kHz and logarithmic above."""
-    return torch.where(hz < 1000.0, hz * 3 / 200, 15 + torch.log(hz.clamp(min=1.0) / 1000) * 27 / math.log(6.4))
+    return torch.where(
+        hz < 1000.0, hz * 3 / 200, 15 + torch.log(hz.clamp(min=1.0) / 1000) * 27 / math.log(6.4)
+    )
 
 
 def _slaney_hz(mel: Tensor) -> Tensor:
@@ -35,7 +37,7 @@ def mel_filters(sample_rate: int, n_fft: int, n_mels: int, low: float = 20.0) ->
 
 
 class LogMel(nn.Module):
-    """Waveform to log-mel: (B, N) at `sample_rate` -> (B, N // hop, n_mels). Frame t is centred at t * hop + hop / 2."""
+    """Waveform (B, N) -> log-mel (B, N // hop, n_mels). Frame t is centred at sample t * hop + hop / 2."""
 
     def __init__(self, config: SmallConfig) -> None:
         super().__init__()

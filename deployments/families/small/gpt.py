@@ -56,6 +56,7 @@ class SmallGpt:
             F.pad(net.code_head.weight.detach(), (0, 0, 0, pad)), F.pad(net.code_head.bias.detach(), (0, pad))
         )
         self.advance_head = Linear(net.advance_head.weight, net.advance_head.bias)
+        self.row_multiple = max(block.project.row_multiple for block in self.blocks)
         self.forbidden = torch.arange(config.n_codes + pad, device=self.device) >= config.n_codes
 
         head_dim = config.gpt_dim // config.gpt_heads
@@ -112,17 +113,18 @@ class SmallGpt:
     def step(self, rows: Tensor, length: int) -> StepOut:
         phone, stay = self.phone[rows], self.stay[rows]
         x = self.net.embed_step(self.code[rows].clamp(min=0), self.pointers[rows, phone], stay)  # (B, D)
+        x = F.pad(x, (0, 0, 0, -len(rows) % self.row_multiple))  # (M, D), once for all linear maps
         rotary = self._rotary(self.cache.positions[rows].unsqueeze(1))
         for layer, block in enumerate(self.blocks):
             x = self._block(layer, block, x, rotary, rows, length)
         x = self.net.norm(x)
-        logits = self.code_head(x).float().masked_fill(self.forbidden, float("-inf"))
+        logits = self.code_head(x)[: len(rows)].float().masked_fill(self.forbidden, float("-inf"))
         codes = self.sampling.draw(logits, rows)
 
         # float64: what is left of rounding differences between batch sizes must not decide where a phone ends
         last = self.last[rows]
         move, survival, ended = advance(
-            self.advance_head(x).double(),
+            self.advance_head(x)[: len(rows)].double(),
             self.survival[rows],
             stay,
             phone >= last,
@@ -147,14 +149,15 @@ class SmallGpt:
     def _block(
         self, layer: int, block: StepBlock, x: Tensor, rotary: tuple[Tensor, Tensor], rows: Tensor, length: int
     ) -> Tensor:
-        """x (B, D) -> (B, D); writes this position's key and value."""
-        qkv = block.project(block.norm_1(x)).unflatten(-1, (3, block.heads, -1))  # (B, 3, H, d)
+        """x (M, D) -> (M, D), of which the first B rows count; writes their key and value at this position."""
+        qkv = block.project(block.norm_1(x))[: len(rows)].unflatten(-1, (3, block.heads, -1))  # (B, 3, H, d)
         cosine, sine = rotary  # (B, 1, 1, d / 2)
         a, b = qkv[:, :2].float().chunk(2, dim=-1)
         turned = torch.cat([a * cosine - b * sine, a * sine + b * cosine], dim=-1).to(x.dtype)
         self.cache.write(layer, rows, turned[:, 1], qkv[:, 2])
         attended = self.cache.attend(layer, turned[:, 0], rows, length)  # (B, H, d)
-        x = x + block.merge(attended.flatten(1))
+        attended = F.pad(attended.flatten(1), (0, 0, 0, len(x) - len(rows)))  # (M, D)
+        x = x + block.merge(attended)
         return x + block.narrow(F.gelu(block.widen(block.norm_2(x))))
 
     def _rotary(self, positions: Tensor) -> tuple[Tensor, Tensor]:

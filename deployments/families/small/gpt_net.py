@@ -79,7 +79,10 @@ class GptNet(nn.Module):
         self.phone_embedding = nn.Embedding(config.n_phones, dim, padding_idx=0)
         self.phone_norms = nn.ModuleList([nn.LayerNorm(dim) for _ in range(config.phone_convs)])
         self.phone_convs = nn.ModuleList(
-            [nn.Conv1d(dim, dim, config.phone_kernel, padding=config.phone_kernel // 2) for _ in self.phone_norms]
+            [
+                nn.Conv1d(dim, dim, config.phone_kernel, padding=config.phone_kernel // 2)
+                for _ in self.phone_norms
+            ]
         )
         self.pointer_in = nn.Linear(dim, dim)
         self.stay_embedding = nn.Embedding(config.max_stay + 1, dim)
@@ -91,7 +94,9 @@ class GptNet(nn.Module):
 
         half = dim // config.gpt_heads // 2
         positions = 1 + config.max_phones + config.max_codes + 1
-        angle = torch.outer(torch.arange(positions).double(), 10000.0 ** (-torch.arange(half).double() / half))
+        angle = torch.outer(
+            torch.arange(positions).double(), 10000.0 ** (-torch.arange(half).double() / half)
+        )
         self.register_buffer("cosine", torch.cos(angle).float(), persistent=False)  # (positions, d / 2)
         self.register_buffer("sine", torch.sin(angle).float(), persistent=False)
 
@@ -101,13 +106,13 @@ class GptNet(nn.Module):
         return cosine.unsqueeze(-3), sine.unsqueeze(-3)
 
     def prefix(self, speaker: Tensor, phones: Tensor) -> tuple[Tensor, Tensor]:
-        """speaker (B, S), phones (B, P) int64, 0 = padding on the right -> embeddings (B, 1 + P, D), pointers (B, P, D).
+        """speaker (B, S), phones (B, P) int64, 0 pads on the right -> embeddings (B, 1 + P, D), pointers (B, P, D).
 
         Padded phones' embeddings are zero and must be masked in attention; the others do not depend on the padding.
         """
         mask = (phones > 0).unsqueeze(-1).to(self.speaker_in.weight.dtype)  # (B, P, 1)
         x = self.phone_embedding(phones)
-        for norm, conv in zip(self.phone_norms, self.phone_convs):
+        for norm, conv in zip(self.phone_norms, self.phone_convs, strict=True):
             y = conv((norm(x) * mask).transpose(1, 2)).transpose(1, 2)
             x = (x + F.gelu(y)) * mask
         return torch.cat([self.speaker_in(speaker).unsqueeze(1), x], dim=1), self.pointer_in(x)

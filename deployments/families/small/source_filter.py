@@ -1,8 +1,9 @@
 """Source-filter synthesis: a pulse train and noise, each through its own spectral filter, added.
 
-Everything is a function of absolute time, so a chunk with context equals the same samples of the whole: the phase of the
-pulses is carried between chunks, the noise comes from a counter, and the overlap-add window does not depend on where a
-chunk begins. Frame t starts at sample t * hop; F0 and voicing are values at frame starts, linear in between.
+Everything is a function of absolute time, so a chunk with context equals the same samples of the whole: the
+phase of the pulses is carried between chunks, the noise comes from a counter, and the overlap-add window does
+not depend on where a chunk begins. Frame t starts at sample t * hop; F0 and voicing are values at frame starts,
+linear in between.
 """
 
 from __future__ import annotations
@@ -74,8 +75,10 @@ class SourceFilter(nn.Module):
 
     def forward(self, pulses: Tensor, noise: Tensor, harmonic: Tensor, noisy: Tensor, mask: Tensor) -> Tensor:
         """Filter and add: pulses, noise (B, N), filters (B, F, bins) magnitudes, mask (B, F) -> (B, N), N = F * hop."""
-        batch, frames, _ = harmonic.shape
-        source = torch.stack([pulses, noise], dim=1).unflatten(-1, (frames, self.hop)) * mask[:, None, :, None]
+        frames = harmonic.shape[1]
+        source = (
+            torch.stack([pulses, noise], dim=1).unflatten(-1, (frames, self.hop)) * mask[:, None, :, None]
+        )
         padded = F.pad(source.flatten(2), (self.side, self.side))
         windows = padded.unfold(-1, self.n_fft, self.hop) * self.window  # (B, 2, F, n_fft)
         filters = torch.stack([harmonic, noisy], dim=1) * mask[:, None, :, None]  # (B, 2, F, bins)

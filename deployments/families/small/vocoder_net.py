@@ -98,7 +98,9 @@ class VocoderNet(nn.Module):
         voiced = (voicing > 0).to(f0.dtype)
         pulses = self.source_filter.pulses(f0, voiced, origin + passed[:, :-1], frame_mask)
         samples = codes.shape[1] * config.samples_per_code
-        counter = torch.arange(samples, device=codes.device) + first_code.unsqueeze(1) * config.samples_per_code
+        counter = (
+            torch.arange(samples, device=codes.device) + first_code.unsqueeze(1) * config.samples_per_code
+        )
         noise = normal(seed.unsqueeze(1), counter)  # (B, N)
         harmonic, noisy = self.filters(hidden)
         return self.source_filter(pulses, noise, harmonic, noisy, frame_mask), next_phase

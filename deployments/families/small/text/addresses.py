@@ -7,7 +7,9 @@ import re
 from deployments.families.small.text.numbers import digits
 from deployments.families.small.text.rules import Match, Rule, rule
 
-_DOMAINS = "com|org|net|edu|gov|io|ai|co|uk|de|fr|eu|us|ca|au|jp|cn|info|dev|app|me|tv|html|htm|pdf|txt|py|js|md"
+_DOMAINS = (
+    "com|org|net|edu|gov|io|ai|co|uk|de|fr|eu|us|ca|au|jp|cn|info|dev|app|me|tv|html|htm|pdf|txt|py|js|md"
+)
 ADDRESS = re.compile(
     rf"(?:https?://|www\.)[^\s<>\"]{{1,2000}}|[\w.+-]{{1,100}}@[\w-]{{1,100}}(?:\.[\w-]{{1,60}}){{1,6}}"
     rf"|[A-Za-z0-9][\w-]{{0,60}}(?:\.[\w-]{{1,60}}){{0,5}}\.(?:{_DOMAINS})(?:/[^\s<>\"]{{0,2000}})?(?![\w@])",
@@ -21,14 +23,15 @@ _PIECE = re.compile(r"[A-Za-z]+|\d+|.", re.DOTALL)
 
 
 def address_pieces(text: str) -> list[str]:
-    """An address in the pieces to be said: words and numbers as they stand, signs by name. "https://" is left out."""
+    """An address in the pieces to be said: words and numbers as they stand, signs by name, no "https://"."""
     text = re.sub(r"^https?://", "", text).rstrip("/")
     return [_SIGNS.get(piece, piece) for piece in _PIECE.findall(text) if piece.isalnum() or piece in _SIGNS]
 
 
 @rule(
-    r"(\+?\d{1,3}[ .-])?(?:\((\d{3})\)[ ]?|(\d{3})[ .-])(\d{3})[ .-](\d{4})(?![\d-]|\.\d)"
-    .replace(" ", r"\x20"),
+    r"(\+?\d{1,3}[ .-])?(?:\((\d{3})\)[ ]?|(\d{3})[ .-])(\d{3})[ .-](\d{4})(?![\d-]|\.\d)".replace(
+        " ", r"\x20"
+    ),
 )
 def phone_number(m: Match) -> str | None:
     """(555) 123-4567, +1 555 123 4567"""

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import re
 
-from deployments.families.small.text.numbers import cardinal, decimal, digits, ordinal, plural, whole, year
+from deployments.families.small.text.numbers import (
+    cardinal,
+    decimal,
+    digits,
+    identifier,
+    ordinal,
+    plural,
+    whole,
+    year,
+)
 from deployments.families.small.text.rules import Match, Rule, letters, rule
 
-NUMBER = r"(?:\d{1,3}(?:,\d{3}){1,10}(?!\d)(?:\.\d{1,30}(?!\d))?|\d{1,30}(?!\d)(?:\.\d{1,30}(?!\d))?|\.\d{1,30}(?!\d))"
-_END = r"(?![\dA-Za-z])"
+_FRACTION = r"\.\d{1,30}(?!\d)"
+NUMBER = (
+    rf"(?:\d{{1,3}}(?:,\d{{3}}){{1,10}}(?!\d)(?:{_FRACTION})?|\d{{1,30}}(?!\d)(?:{_FRACTION})?|{_FRACTION})"
+)
+_END = r"(?![\dA-Za-z]|\.\d)"
 
 CURRENCIES = {  # one, many, a hundredth, hundredths
     "$": ("dollar", "dollars", "cent", "cents"),
@@ -30,7 +42,8 @@ _SIGN = r"[$£€¥₹₩₽]"
 
 UNITS = {  # one, many
     "km": ("kilometer", "kilometers"), "m": ("meter", "meters"), "cm": ("centimeter", "centimeters"),
-    "mm": ("millimeter", "millimeters"), "nm": ("nanometer", "nanometers"), "µm": ("micrometer", "micrometers"),
+    "mm": ("millimeter", "millimeters"), "nm": ("nanometer", "nanometers"), "µm": ("micrometer",
+    "micrometers"),
     "ft": ("foot", "feet"), "mi": ("mile", "miles"), "yd": ("yard", "yards"), "yds": ("yard", "yards"),
     "kg": ("kilogram", "kilograms"), "g": ("gram", "grams"), "mg": ("milligram", "milligrams"),
     "µg": ("microgram", "micrograms"), "lb": ("pound", "pounds"), "lbs": ("pound", "pounds"),
@@ -52,16 +65,18 @@ UNITS = {  # one, many
     "KB": ("kilobyte", "kilobytes"), "kB": ("kilobyte", "kilobytes"), "MB": ("megabyte", "megabytes"),
     "GB": ("gigabyte", "gigabytes"), "TB": ("terabyte", "terabytes"), "PB": ("petabyte", "petabytes"),
     "KiB": ("kibibyte", "kibibytes"), "MiB": ("mebibyte", "mebibytes"), "GiB": ("gibibyte", "gibibytes"),
-    "kbps": ("kilobit per second", "kilobits per second"), "Mbps": ("megabit per second", "megabits per second"),
+    "kbps": ("kilobit per second", "kilobits per second"), "Mbps": ("megabit per second",
+    "megabits per second"),
     "Gbps": ("gigabit per second", "gigabits per second"), "px": ("pixel", "pixels"),
     "mph": ("mile per hour", "miles per hour"), "kph": ("kilometer per hour", "kilometers per hour"),
-    "kmh": ("kilometer per hour", "kilometers per hour"), "rpm": ("R P M", "R P M"), "fps": ("F P S", "F P S"),
+    "kmh": ("kilometer per hour", "kilometers per hour"), "rpm": ("R P M", "R P M"), "fps": ("F P S",
+    "F P S"),
     "psi": ("P S I", "P S I"), "ha": ("hectare", "hectares"), "sq ft": ("square foot", "square feet"),
     "sq m": ("square meter", "square meters"), "sq km": ("square kilometer", "square kilometers"),
     "°C": ("degree celsius", "degrees celsius"), "°F": ("degree fahrenheit", "degrees fahrenheit"),
     "°": ("degree", "degrees"), "%": ("percent", "percent"), "¢": ("cent", "cents"),
 }  # fmt: skip
-_UNIT = "(?:" + "|".join(sorted(map(lambda u: u.replace(" ", r"\s"), UNITS), key=len, reverse=True)) + ")"
+_UNIT = "(?:" + "|".join(sorted((u.replace(" ", r"\s") for u in UNITS), key=len, reverse=True)) + ")"
 _POWERS = {"²": "square ", "2": "square ", "³": "cubic ", "3": "cubic "}
 
 
@@ -107,15 +122,23 @@ def measure(m: Match) -> str | None:
 
 @rule(r"(\d{1,2})'\s?(\d{1,2})(?:\"|'')")
 def feet_and_inches(m: Match) -> str | None:
-    """5'10\" """
+    """5'10\""""
     feet, inches = int(m[1]), int(m[2])
-    return f"{cardinal(feet)} {'foot' if feet == 1 else 'feet'} {cardinal(inches)} {'inch' if inches == 1 else 'inches'}"
+    tall = f"{cardinal(feet)} {'foot' if feet == 1 else 'feet'}"
+    return f"{tall} {cardinal(inches)} {'inch' if inches == 1 else 'inches'}"
 
 
 @rule(rf"({NUMBER})\s?[x×]\s?({NUMBER})(?:\s?[x×]\s?({NUMBER}))?{_END}")
 def dimensions(m: Match) -> str | None:
     """1920x1080"""
-    return " by ".join(decimal(part) for part in m.groups() if part)
+    parts = [part for part in m.groups() if part]
+    return " by ".join(identifier(p) if len(p) == 4 and p.isdigit() else decimal(p) for p in parts)
+
+
+@rule(rf"({NUMBER})([A-Za-z]{{1,2}})(?![A-Za-z0-9'])")
+def decimal_with_letters(m: Match) -> str | None:
+    """3.5k"""
+    return f"{decimal(m[1])} {letters(m[2])}" if "." in m[1] or "," in m[1] else None
 
 
 def fraction(numerator: int, denominator: int) -> str:
@@ -171,7 +194,8 @@ def year_number(m: Match) -> str | None:
 
 
 _TIME_WORDS = frozenset(
-    "in since year from until till before after around circa during summer winter spring autumn fall early late mid "
+    "in since year from until till before after around circa during summer winter spring autumn fall early "
+    "late mid "
     "january february march april may june july august september october november december".split()
 )
 
@@ -183,5 +207,7 @@ def number(m: Match) -> str | None:
 
 SIGN_RULES: tuple[Rule, ...] = (money,)
 DIGIT_RULES: tuple[Rule, ...] = (
-    feet_and_inches, dimensions, money_after, measure, ratio, ordinal_number, version, digit_groups, year_number, number,
+    feet_and_inches, dimensions, money_after, measure, ratio, ordinal_number, version, digit_groups, year_number,
+    number,
+    decimal_with_letters,
 )  # fmt: skip

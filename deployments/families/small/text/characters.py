@@ -24,7 +24,7 @@ FOLDS = {
     "‐": "-", "‑": "-", "−": "-", "⁃": "-", "‒": "–", "―": "—", "⸺": "—", "⸻": "—",
     "⁄": "/", "∕": "/", "⁓": "~", "‰": " per mille ", "µ": "µ", "μ": "µ", "º": "°", "Ω": "Ω",
     "，": ",", "、": ",", "。": ".", "！": "!", "？": "?", "：": ":", "；": ";", "（": "(", "）": ")",
-    "¡": "", "¿": "", "‧": "", "·": " ", "∙": "•", "▪": "•", "◦": "•", "●": "•", "‣": "•", "−": "-",
+    "¡": "", "¿": "", "‧": "", "·": " ", "∙": "•", "▪": "•", "◦": "•", "●": "•", "‣": "•",
     "½": " 1/2", "⅓": " 1/3", "⅔": " 2/3", "¼": " 1/4", "¾": " 3/4", "⅕": " 1/5", "⅖": " 2/5", "⅗": " 3/5",
     "⅘": " 4/5", "⅙": " 1/6", "⅚": " 5/6", "⅐": " 1/7", "⅛": " 1/8", "⅜": " 3/8", "⅝": " 5/8", "⅞": " 7/8",
     "⅑": " 1/9", "⅒": " 1/10", "℃": "°C", "℉": "°F", "№": "No. ", "℮": "e", "™": "", "℠": "", "®": "",
@@ -44,17 +44,17 @@ _SPEAKABLE = re.compile(r"[A-Za-z0-9]")
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """Folded text, and for each of its characters (and its end) the index in the original that it came from."""
+    """Folded text, and for each of its characters (and its end) where in the original it came from."""
 
     text: str
     origin: range | list[int]
 
 
 def clean(text: str) -> Cleaned:
-    """Accents, typographic signs and look-alikes folded to ASCII and `SYMBOLS`; emoji and invisible marks dropped.
+    """Accents, typographic signs and look-alikes folded to ASCII and `SYMBOLS`; emoji, invisible marks dropped.
 
-    Raises InvalidInput (param "input") for control characters, words of another script, over-long words, and text
-    without a single letter or digit.
+    Raises InvalidInput (param "input") for control characters, words of another script, over-long words, and
+    text without a single letter or digit.
     """
     if not text.strip():
         raise InvalidInput("input is empty: give the text to speak", param="input", code="empty_input")
@@ -68,7 +68,8 @@ def clean(text: str) -> Cleaned:
     long = _LONG_WORD.search(cleaned.text)
     if long:
         raise InvalidInput(
-            f"input has a word of more than {LONGEST_WORD} letters ({long[0][:12]}...): {LONGEST_WORD} are allowed",
+            f"input has a word of more than {LONGEST_WORD} letters ({long[0][:12]}...): "
+            f"{LONGEST_WORD} are allowed",
             param="input",
             code="word_too_long",
         )
@@ -143,13 +144,15 @@ def _refuse(text: str, index: int) -> NoReturn:
     if category[0] == "L" or category[0] == "N":
         script = script_of(char)
         raise InvalidInput(
-            f"input holds {script} script ({point} at character {index + 1}): this voice speaks English, in Latin script",
+            f"input holds {script} script ({point} at character {index + 1}): "
+            "this voice speaks English, in Latin script",
             param="input",
             code="unsupported_script",
         )
     kind = "control character" if category == "Cc" else "character that is not text"
     raise InvalidInput(
-        f"input holds a {kind}, {point} at character {index + 1}: only line breaks and tabs are allowed besides text",
+        f"input holds a {kind}, {point} at character {index + 1}: "
+        "only line breaks and tabs are allowed besides text",
         param="input",
         code="invalid_character",
     )

@@ -10,10 +10,19 @@ from deployments.families.small.text.rules import Match, Rule, letters, rule
 MONTHS = (
     "january february march april may june july august september october november december"
 ).split()  # fmt: skip
-_MONTH_NUMBERS = {name: i for i, name in enumerate(MONTHS, 1)} | {name[:3]: i for i, name in enumerate(MONTHS, 1)}
+_MONTH_NUMBERS = {name: i for i, name in enumerate(MONTHS, 1)} | {
+    name[:3]: i for i, name in enumerate(MONTHS, 1)
+}
 _MONTH_NUMBERS["sept"] = 9
 
-_MONTH = "(?:" + "|".join(f"{m[:3]}(?:{m[3:]})?" if len(m) > 3 else m for m in MONTHS) + r"|Sept)(?:\.|(?![A-Za-z]))"
+DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
+_LONG = {name[:3].capitalize(): name for name in MONTHS + DAYS} | {"Sept": "september", "Tues": "tuesday"}
+_SHORT = "|".join(sorted(_LONG, key=len, reverse=True))
+_MONTH = (
+    "(?:"
+    + "|".join(f"{m[:3]}(?:{m[3:]})?" if len(m) > 3 else m for m in MONTHS)
+    + r"|Sept)(?:\.|(?![A-Za-z]))"
+)
 _DAY = r"(0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?(?![\dA-Za-z/:%])(?!\.\d)(?!,\d)"
 _YEAR = r"((?:1\d|20|21)\d\d)(?![\dA-Za-z%])(?!\.\d)(?!,\d)"
 _HALF = r"([AaPp])\.?\s?[Mm](?:\.|(?![A-Za-z]))"
@@ -115,5 +124,11 @@ def decade(m: Match) -> str | None:
     return f"{head} {last}".strip()
 
 
-WORD_RULES: tuple[Rule, ...] = (month_first, month_year)
+@rule(rf"({_SHORT})\.?[-–]({_SHORT})(?:\.|(?![A-Za-z]))")
+def short_range(m: Match) -> str | None:
+    """Mon.–Fri., Jan-Dec"""
+    return f"{_LONG[m[1]]} to {_LONG[m[2]]}"
+
+
+WORD_RULES: tuple[Rule, ...] = (short_range, month_first, month_year)
 DIGIT_RULES: tuple[Rule, ...] = (iso_date, numeric_date, time, half_day, era, decade, day_first)

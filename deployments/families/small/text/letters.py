@@ -72,5 +72,3 @@ def load_letters(path: Path = LETTERS_FILE) -> LetterModel:
     first, *lines = gzip.decompress(path.read_bytes()).decode().split("\n")
     sounds = [s.strip("_") for s in first.split(" ")]
     return LetterModel(sounds, {line[:-1]: line[-1] for line in lines})
-
-

@@ -83,7 +83,7 @@ def whole(text: str) -> str:
 
 
 def decimal(text: str) -> str:
-    """"3.14" -> three point one four; "1,234" -> one thousand two hundred thirty four; ".5" -> point five."""
+    """ "3.14" -> three point one four; "1,234" -> one thousand two hundred thirty four; ".5" -> point five."""
     left, _, right = text.partition(".")
     words = [whole(left)] if left else []
     if right:

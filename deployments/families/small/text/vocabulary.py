@@ -5,73 +5,97 @@ from __future__ import annotations
 TITLES = {  # with or without a dot, before a name
     "Mr": "mister", "Mrs": "missus", "Ms": "miz", "Messrs": "messers", "Prof": "professor", "Gen": "general",
     "Capt": "captain", "Lt": "lieutenant", "Sgt": "sergeant", "Cpl": "corporal", "Cmdr": "commander",
-    "Adm": "admiral", "Gov": "governor", "Rev": "reverend", "Hon": "honorable", "Pres": "president", "Mt": "mount",
+    "Adm": "admiral", "Gov": "governor", "Rev": "reverend", "Hon": "honorable", "Pres": "president",
+    "Mt": "mount",
 }  # fmt: skip
 
 DOTTED = {  # only with the dot; a sentence may end here too
     "Col": "colonel", "Maj": "major", "Sen": "senator", "Rep": "representative",
     "Jr": "junior", "Sr": "senior", "Inc": "incorporated", "Ltd": "limited", "Corp": "corporation",
-    "Bros": "brothers", "Ave": "avenue", "Blvd": "boulevard", "Rd": "road", "Hwy": "highway", "Ft": "fort", "Dept": "department", "dept": "department", "Univ": "university", "Assn": "association",
-    "etc": "et cetera", "vs": "versus", "approx": "approximately", "Approx": "approximately", "est": "established",
+    "Bros": "brothers", "Ave": "avenue", "Blvd": "boulevard", "Rd": "road", "Hwy": "highway",
+    "Ft": "fort", "Dept": "department", "dept": "department", "Univ": "university", "Assn": "association",
+    "etc": "et cetera", "vs": "versus", "approx": "approximately", "Approx": "approximately",
+    "est": "established",
     "misc": "miscellaneous", "incl": "including", "max": "maximum", "min": "minimum", "tel": "telephone",
     "Tel": "telephone", "ext": "extension", "Ext": "extension", "cf": "compare", "viz": "namely", "al": "al",
     "Ph.D": "P H D", "e.g": "for example", "E.g": "for example", "i.e": "that is", "I.e": "that is",
-    "Co": "company", "Mon": "monday", "Tue": "tuesday", "Tues": "tuesday", "Wed": "wednesday", "Thu": "thursday",
-    "Thur": "thursday", "Thurs": "thursday", "Fri": "friday", "Jan": "january", "Feb": "february", "Apr": "april",
+    "Co": "company", "Mon": "monday", "Tue": "tuesday", "Tues": "tuesday", "Wed": "wednesday",
+    "Thu": "thursday",
+    "Thur": "thursday", "Thurs": "thursday", "Fri": "friday", "Jan": "january", "Feb": "february",
+    "Apr": "april",
     "Jun": "june", "Jul": "july", "Aug": "august", "Sept": "september", "Sep": "september", "Oct": "october",
     "Nov": "november",
 }  # fmt: skip
 
 BEFORE_NUMBER = {  # only when a number follows
-    "No": "number", "no": "number", "Nos": "numbers", "nos": "numbers", "p": "page", "pp": "pages", "vol": "volume",
+    "No": "number", "no": "number", "Nos": "numbers", "nos": "numbers", "p": "page", "pp": "pages",
+    "vol": "volume",
     "Vol": "volume", "ch": "chapter", "Ch": "chapter", "Fig": "figure", "fig": "figure", "Sec": "section",
     "sec": "section", "Eq": "equation", "Art": "article", "v": "version", "ca": "circa", "c": "circa",
     "Sat": "saturday", "Sun": "sunday", "Mar": "march", "Dec": "december",
 }  # fmt: skip
 
 BARE = {  # without a dot, in exactly this case
-    "vs": "versus", "etc": "et cetera", "OK": "okay", "Ok": "okay", "PhD": "P H D", "eg": "for example", "w/o": "without",
+    "vs": "versus", "etc": "et cetera", "OK": "okay", "Ok": "okay", "PhD": "P H D", "eg": "for example",
+    "w/o": "without",
     "w/": "with", "and/or": "and or", "n'": "and", "'n'": "and", "'n": "and", "'em": "them", "'til": "until",
-    "'cause": "because", "'twas": "it was", "'tis": "it is", "iOS": "I O S", "macOS": "mac O S", "LaTeX": "lay tek",
+    "'cause": "because", "'twas": "it was", "'tis": "it is", "iOS": "I O S", "macOS": "mac O S",
+    "LaTeX": "lay tek",
     "JPEG": "J peg", "jpeg": "J peg", "MPEG": "M peg", "ASCII": "askey", "GUI": "gooey", "SaaS": "sass",
-    "WiFi": "why fye", "Wi-Fi": "why fye", "wifi": "why fye", "COVID": "covid", "AT&T": "A T and T", "C++": "C plus plus", "C#": "C sharp", "km/h": "kilometers per hour",
+    "WiFi": "why fye", "Wi-Fi": "why fye", "wifi": "why fye", "COVID": "covid", "AT&T": "A T and T",
+    "C++": "C plus plus", "C#": "C sharp", "km/h": "kilometers per hour",
 }  # fmt: skip
 
 # All-capital words of up to five letters are spelled, but for these and for what reads as ordinary shouting.
 READ_ACRONYMS = frozenset(
-    "AIDS NASA NATO OPEC UNICEF UNESCO LASER RADAR SONAR SCUBA SIM PIN RAM ROM GIF LAN WAN ZIP NAFTA FIFA UEFA "
+    "AIDS NASA NATO OPEC UNICEF UNESCO LASER RADAR SONAR SCUBA SIM PIN RAM ROM GIF LAN WAN ZIP NAFTA FIFA "
+    "UEFA "
     "OSHA COBOL BASIC UNIX LINUX DOS YAML JSON CUDA SWAT FEMA TASER ICANN NASDAQ IKEA LEGO VISA".split()
 )
 SPELLED_ACRONYMS = frozenset(
-    "US UK EU UN UAE USA IT AI ID TV PC CD DVD AM PM CEO CFO CTO FBI CIA NSA IRS FAQ DIY API URL USB GPU CPU SSD HDD "
-    "LED LCD PDF XML HTML HTTP HTTPS CSS SQL NBC ABC CBS BBC CNN ESPN NBA NFL MLB NHL UCLA MIT NYU GDP HIV DNA RNA "
+    "US UK EU UN UAE USA IT AI ID TV PC CD DVD AM PM CEO CFO CTO FBI CIA NSA IRS FAQ DIY API URL USB GPU "
+    "CPU SSD HDD "
+    "LED LCD PDF XML HTML HTTP HTTPS CSS SQL NBC ABC CBS BBC CNN ESPN NBA NFL MLB NHL UCLA MIT NYU GDP HIV "
+    "DNA RNA "
     "MRI ICU ER ATM VIP RSVP ASAP PHD MBA LLC IPO ETA GPS SUV IBM AMD BMW UPS PR HR QA UI UX VR "
     "AR ML NLP LLM TTS ASR IEEE ISO NGO UFO IQ EQ OS IP ISP VPN DNS SMS SOS AOL ADHD EPA ACLU NAACP".split()
 )
 SHOUTED = frozenset(
-    "A I AN AS AT BE BY DO GO HE IF IN IS ME MY NO OF OH ON OR SO TO UP WE ACT ADD AGE ALL AND ANY ARE ASK BAD BAG BAR BED "
-    "BIG BOX BOY BUS BUT BUY CAN CAR CAT CUP CUT DAY DID DIE DOG DRY EAT END EYE FAR FEW FIX FLY FOR FUN GET GOD GOT GUN "
-    "HAD HAS HER HEY HIM HIS HIT HOT HOW ICE ILL ITS JOB JOY KEY KID LAW LAY LET LIE LOT LOW MAD MAN MAP MAY MEN MOM NEW "
-    "NOT NOW ODD OFF OLD ONE OUR OUT OWN PAY PUT RAN RED RUN SAD SAT SAW SAY SEA SEE SET SHE SIT SIX SKY SON SUN TAX TEN "
-    "THE TOO TOP TRY TWO USE WAR WAS WAY WHO WHY WIN WON YES YET YOU DAD STOP WAIT HELP ONLY EVER WHAT".split()
+    "A I AN AS AT BE BY DO GO HE IF IN IS ME MY NO OF OH ON OR SO TO UP WE ACT ADD AGE ALL AND ANY ARE ASK "
+    "BAD BAG BAR BED "
+    "BIG BOX BOY BUS BUT BUY CAN CAR CAT CUP CUT DAY DID DIE DOG DRY EAT END EYE FAR FEW FIX FLY FOR FUN "
+    "GET GOD GOT GUN "
+    "HAD HAS HER HEY HIM HIS HIT HOT HOW ICE ILL ITS JOB JOY KEY KID LAW LAY LET LIE LOT LOW MAD MAN MAP "
+    "MAY MEN MOM NEW "
+    "NOT NOW ODD OFF OLD ONE OUR OUT OWN PAY PUT RAN RED RUN SAD SAT SAW SAY SEA SEE SET SHE SIT SIX SKY "
+    "SON SUN TAX TEN "
+    "THE TOO TOP TRY TWO USE WAR WAS WAY WHO WHY WIN WON YES YET YOU DAD STOP WAIT HELP ONLY EVER "
+    "WHAT".split()
 )
 
 # Before a Roman numeral.
 NUMBERED = frozenset(
-    "chapter part section book volume act scene phase type class stage level grade title article appendix war apollo "
+    "chapter part section book volume act scene phase type class stage level grade title article appendix "
+    "war apollo "
     "figure table unit episode season round group area division mark generation schedule".split()
 )
 MONARCHS = frozenset(
-    "louis henry charles philip george edward pius william richard ptolemy john paul peter nicholas frederick james "
-    "alfonso ivan napoleon leo gregory catherine elizabeth mary benedict clement innocent urban alexander francis "
-    "ferdinand joseph leopold otto carl gustav christian haakon harald olav felipe juan carlos margrethe beatrix "
-    "rama xerxes darius cyrus ramses ramesses thutmose amenhotep seti robert david malcolm stephen albert victor "
+    "louis henry charles philip george edward pius william richard ptolemy john paul peter nicholas "
+    "frederick james "
+    "alfonso ivan napoleon leo gregory catherine elizabeth mary benedict clement innocent urban alexander "
+    "francis "
+    "ferdinand joseph leopold otto carl gustav christian haakon harald olav felipe juan carlos margrethe "
+    "beatrix "
+    "rama xerxes darius cyrus ramses ramesses thutmose amenhotep seti robert david malcolm stephen albert "
+    "victor "
     "emmanuel umberto pedro wilhelm friedrich".split()
 )
 
 SYMBOL_WORDS = {
-    "&": "and", "@": "at", "+": "plus", "=": "equals", "%": "percent", "$": "dollars", "£": "pounds", "€": "euros",
-    "¥": "yen", "₹": "rupees", "₩": "won", "₽": "rubles", "¢": "cents", "°": "degrees", "²": "squared", "³": "cubed",
+    "&": "and", "@": "at", "+": "plus", "=": "equals", "%": "percent", "$": "dollars", "£": "pounds",
+    "€": "euros",
+    "¥": "yen", "₹": "rupees", "₩": "won", "₽": "rubles", "¢": "cents", "°": "degrees", "²": "squared",
+    "³": "cubed",
     "×": "times", "÷": "divided by", "±": "plus or minus", "≈": "approximately", "≠": "is not equal to",
     "≤": "is at most", "≥": "is at least", "∞": "infinity", "√": "the square root of", "§": "section",
     "©": "copyright", "µ": "mu", "Ω": "omega", "/": "slash", "\\": "backslash",

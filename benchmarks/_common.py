@@ -1,0 +1,131 @@
+"""What every benchmark needs: where it ran, how well it was understood, and a place for its figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import soxr
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+SENTENCES = ROOT / "tests" / "data" / "sentences.txt"
+LISTEN_RATE = 16000  # Hz, what pocketsphinx hears
+
+
+def sentences(count: int) -> list[str]:
+    """The first `count` test sentences, none of which is in the training text."""
+    return SENTENCES.read_text("utf-8").splitlines()[:count]
+
+
+def pin_to_one_core() -> int | None:
+    """Keeps this process and its threads on one core. Returns its number, None where the system cannot."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    core = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})
+    return core
+
+
+def machine() -> dict[str, Any]:
+    """Taken before the work, so that `load` tells what else was running."""
+    memory = psutil.virtual_memory().total / 2**30
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory, 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def provenance(module: str) -> dict[str, Any]:
+    """The command, the commit and the time."""
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    changed = " with changes" if _git("status", "--porcelain", "--untracked-files=no") else ""
+    return {
+        "command": " ".join(["python", "-m", module, *sys.argv[1:]]),
+        "commit": f"{commit}{changed}" if commit else "unknown",
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def summary(values: Sequence[float]) -> dict[str, float]:
+    ordered = sorted(values)
+    return {
+        "mean": round(statistics.fmean(ordered), 4),
+        "p50": round(statistics.median(ordered), 4),
+        "p90": round(ordered[min(len(ordered) - 1, int(0.9 * len(ordered)))], 4),
+        "max": round(ordered[-1], 4),
+    }
+
+
+def save(name: str, result: dict[str, Any]) -> Path:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    file = RESULTS / f"{name}.json"
+    file.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    return file
+
+
+class Listener:
+    """pocketsphinx with its default English model; `errors` adds up over what it has heard."""
+
+    def __init__(self) -> None:
+        from pocketsphinx import Decoder
+
+        self._decoder = Decoder(samprate=float(LISTEN_RATE), loglevel="FATAL")
+        self._said: list[str] = []
+        self._heard: list[str] = []
+
+    def hear(self, said: str, waveform: np.ndarray, rate: int) -> str:
+        """waveform: float32 (N,). Returns the words that were understood."""
+        samples = soxr.resample(waveform, rate, LISTEN_RATE)
+        samples = samples * (0.7 / max(1e-4, float(np.abs(samples).max())))
+        samples = np.pad((samples * 32767).astype(np.int16), LISTEN_RATE // 5)
+        self._decoder.start_utt()
+        self._decoder.process_raw(samples.tobytes(), full_utt=True)
+        self._decoder.end_utt()
+        hypothesis = self._decoder.hyp()
+        heard = _words(hypothesis.hypstr if hypothesis else "")
+        self._said.append(_words(said))
+        self._heard.append(heard)
+        return heard
+
+    def wer(self) -> float:
+        """Word errors over all that was heard, as a share of the words that were said."""
+        import jiwer
+
+        return float(jiwer.wer(self._said, self._heard))
+
+
+def _words(text: str) -> str:
+    text = re.sub(r"\(\d+\)|<\w+>|\[\w+\]", " ", text.lower())
+    return " ".join(re.sub(r"[^a-z' ]", " ", text).split())
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _git(*words: str) -> str:
+    try:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

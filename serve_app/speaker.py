@@ -1,0 +1,150 @@
+"""Speaks in this process, without Ray, and times it: for the command line, the self-check and the benchmarks."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from deployments.families.base import Sampling, VoicePrompt
+from serve_app.context import Context, IngressSettings
+from serve_app.local import LocalBackend
+from serve_app.settings import Settings
+from serve_app.synthesis import Speech
+from serve_app.voices import Voice
+
+R = TypeVar("R")
+DEFAULT_VOICE = "alloy"  # OpenAI's first name, which always stands for one of the shipped voices
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """waveform: float32 (N,) at `rate` Hz; first_s, total_s: from the call to the first and the last piece of sound."""
+
+    waveform: np.ndarray
+    rate: int
+    first_s: float
+    total_s: float
+    voice: str
+    seed: int
+
+    @property
+    def seconds(self) -> float:
+        """Of audio."""
+        return len(self.waveform) / self.rate
+
+    @property
+    def rtf(self) -> float:
+        """Seconds of computing for a second of audio."""
+        return self.total_s / self.seconds
+
+
+class Speaker:
+    """The whole pipeline, loaded. Not for use within an event loop. `load_s`: how long loading took.
+
+    Raises ConfigError where the settings, the weights or the device are at fault.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        settings = settings or Settings.from_args(None)
+        began = time.perf_counter()
+        self.backend = LocalBackend(
+            settings.family.name,
+            settings.family.options,
+            sampling=settings.sampling.model_dump(exclude_none=True),
+            device=settings.device.model_dump(),
+            optimize=settings.optimize,
+            slots=settings.ingress.window,
+        )
+        shape = IngressSettings(
+            family=settings.family.name,
+            data_dir=settings.data_dir,
+            vocoder_chunk_size=settings.vocoder_chunk_size,
+            voice_cache=settings.ingress.voice_cache,
+            window=settings.ingress.window,
+        )
+        self.context = Context.create(shape, self.backend)
+        self.default_seed = settings.sampling.seed
+        self._runner = asyncio.Runner()
+        try:
+            self.backend.wait()
+        except BaseException:
+            self.close()
+            raise
+        self.load_s = time.perf_counter() - began
+
+    def __enter__(self) -> Speaker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._runner.close()
+        self.backend.close()
+
+    def voice(self, name: str | None = None) -> Voice:
+        """Raises NotFound, which lists what there is."""
+        return self.context.voices.get(name or DEFAULT_VOICE)
+
+    def prompt(self, name: str | None = None) -> VoicePrompt:
+        """The voice's features, kept for the next call."""
+        return self._runner.run(self.prompt_of(name))
+
+    async def prompt_of(self, name: str | None = None) -> VoicePrompt:
+        """As `prompt`, for what runs on this speaker's loop."""
+        return await self._prompt(self.voice(name))
+
+    def say(
+        self,
+        text: str,
+        voice: str | None = None,
+        *,
+        seed: int | None = None,
+        speed: float = 1.0,
+        language: str | None = None,
+        **sampling: Any,
+    ) -> Spoken:
+        """Speaks `text`; without a seed a random one. sampling: temperature, top_k, ..., over the family's defaults.
+
+        Raises InvalidInput for a text that cannot be spoken, NotFound for an unknown voice.
+        """
+        chosen = self.voice(voice)
+        seed = self.default_seed if seed is None else seed
+        seed = secrets.randbelow(2**31) if seed is None else seed
+        drawn = replace(self.backend.spec.sampling, **sampling, seed=seed, speed=speed)
+        return self._runner.run(self._say(text, chosen, drawn, language))
+
+    def run(self, work: Coroutine[Any, Any, R]) -> R:
+        """The result of a coroutine, on the loop of this speaker."""
+        return self._runner.run(work)
+
+    async def _say(self, text: str, voice: Voice, sampling: Sampling, language: str | None) -> Spoken:
+        began = time.perf_counter()
+        first_s, pieces = 0.0, []
+        prompt = await self._prompt(voice)
+        async for piece in self.context.synthesizer.stream(Speech(text, prompt, sampling, language)):
+            first_s = first_s or time.perf_counter() - began
+            pieces.append(piece)
+        total_s = time.perf_counter() - began
+        return Spoken(
+            np.concatenate(pieces), self.backend.spec.sample_rate, first_s, total_s, voice.name, sampling.seed
+        )
+
+    async def _prompt(self, voice: Voice) -> VoicePrompt:
+        spec = self.backend.spec
+        return await self.context.prompts.of(
+            self.context.voices.read(voice),
+            voice.transcript,
+            min_seconds=spec.min_reference_seconds,
+            max_seconds=spec.max_reference_seconds,
+            param="voice",
+        )

@@ -1,0 +1,123 @@
+"""The files in configs/, and what happens to wrong ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ray.serve.schema import ServeDeploySchema
+
+from deployments.errors import ConfigError
+from serve_app.config_file import default_config_path, load_config
+from serve_app.settings import Settings
+
+CONFIGS = sorted(default_config_path().parent.glob("*.yaml"))
+DEFAULT = default_config_path().read_text()
+
+
+@pytest.fixture
+def written(tmp_path: Path):
+    def write(text: str) -> Path:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def edited(before: str, after: str) -> tuple[str, int]:
+    """The default config with one place changed, and the number of the line where that is."""
+    assert DEFAULT.count(before) >= 1
+    return DEFAULT.replace(before, after, 1), DEFAULT[: DEFAULT.index(before)].count("\n") + 1
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_shipped_configs_are_valid_and_listen_on_this_machine_only(path):
+    config, settings = load_config(path, environ={})
+    schema = ServeDeploySchema.model_validate(config)
+    assert schema.http_options.host == "127.0.0.1"
+    assert Settings.from_args(config["applications"][0]["args"], environ={}) == settings
+
+
+def test_the_default_fits_on_two_cores():
+    _, settings = load_config(default_config_path(), environ={})
+    schedulers = 0.2
+    stages = (settings.gpt, settings.vocoder, settings.text_frontend, settings.voice_encoder)
+    total = schedulers + settings.ingress.num_cpus * settings.ingress.replicas
+    total += sum(stage.num_cpus * stage.bounds[1] for stage in stages)
+    assert total <= 1.6
+    assert all(stage.num_gpus == 0 for stage in stages)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("slots: 8", "slotz: 8", ["args.gpt.slotz", "unknown key", "slots", "emit_every"]),
+        ("slots: 8", "slots: '8'", ["args.gpt.slots", "valid integer", "'8'"]),
+        ("slots: 8", "slots: 0", ["args.gpt.slots", "greater than 0"]),
+        ("slots: 8", "slots: true", ["args.gpt.slots", "integer"]),
+        ("half: auto", "half: maybe", ["args.device.half", "'auto'", "boolean"]),
+        ("preference: auto", "preference: rocm", ["args.device.preference", "musa", "cuda"]),
+        ("optimize: true", "optimize: 1", ["args.optimize", "boolean"]),
+        ("num_cpus: 0.5", "num_cpus: .nan", ["args.gpt.num_cpus"]),
+        ("max_queue: 80", "autoscaling: {min_replicas: 3, max_replicas: 2}", ["args.gpt", "max_replicas"]),
+        ("family:", "famly:", ["args.famly", "unknown key", "family"]),
+        ("  port: 8000", "  prt: 8000", ["http_options.prt", "unknown key", "port"]),
+        ("  port: 8000", "  port: x", ["http_options.port", "integer"]),
+        ("proxy_location: HeadOnly", "proxy_locaton: HeadOnly", ["proxy_locaton", "proxy_location"]),
+        ("    route_prefix: /", "    route_prefx: /", ["applications[0].route_prefx", "route_prefix"]),
+        ("  log_level: INFO", "  level: INFO", ["logging_config.level", "log_level"]),
+        ("serve_app.app:build", "other.app:build", ["serve_app.app:build"]),
+    ],
+)
+def test_a_fault_is_told_with_its_file_line_key_and_what_is_allowed(written, before, after, says):
+    text, line = edited(before, after)
+    with pytest.raises(ConfigError) as refused:
+        load_config(written(text), environ={})
+    message = refused.value.message
+    assert message.startswith("mine.yaml:"), message
+    lines = {int(part.split(":")[1]) for part in message.splitlines() if part.startswith("mine.yaml:")}
+    if before not in ("max_queue: 80", "serve_app.app:build"):  # these faults lie in the section
+        assert line in lines, message
+    for word in says:
+        assert word in message
+
+
+def test_every_fault_is_told_at_once(written):
+    text, first = edited("slots: 8", "slots: many")
+    text = text.replace("max_batch: 8", "max_batch: 0", 1)
+    with pytest.raises(ConfigError) as refused:
+        load_config(written(text), environ={})
+    lines = refused.value.message.splitlines()
+    assert len(lines) == 2 and lines[0].startswith(f"mine.yaml:{first}:")
+
+
+def test_a_key_given_twice_is_refused(written):
+    text, line = edited("slots: 8", "slots: 8\n        slots: 9")
+    with pytest.raises(ConfigError, match=rf"mine.yaml:{line + 1}: .*slots: this key is given twice"):
+        load_config(written(text), environ={})
+
+
+@pytest.mark.parametrize("text", ["", "[]", "a: [", "\tx: 1", "hello"])
+def test_what_is_no_config_at_all(written, text):
+    with pytest.raises(ConfigError, match=r"mine\.yaml"):
+        load_config(written(text), environ={})
+
+
+def test_a_missing_file_and_bytes_that_are_no_text(tmp_path):
+    with pytest.raises(ConfigError, match="nowhere.yaml: cannot be read"):
+        load_config(tmp_path / "nowhere.yaml")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="bytes.yaml: cannot be read"):
+        load_config(tmp_path / "bytes.yaml")
+
+
+def test_deployment_overrides_may_not_touch_what_the_graph_decides(written):
+    override = "    deployments:\n      - name: Gpt\n        {}\n    args:"
+    allowed = DEFAULT.replace("    args:", override.format("health_check_period_s: 3"), 1)
+    load_config(written(allowed), environ={})
+    for key in ("num_replicas: 2", "max_ongoing_requests: 4", "autoscaling_config: {max_replicas: 2}"):
+        with pytest.raises(ConfigError, match="not allowed here"):
+            load_config(written(DEFAULT.replace("    args:", override.format(key), 1)), environ={})
+    with pytest.raises(ConfigError, match=r"ray_actor_options\.cpus: unknown key; allowed: .*num_cpus"):
+        load_config(written(DEFAULT.replace("    args:", override.format("ray_actor_options: {cpus: 1}"), 1)))

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import numpy as np
+import pytest
+
+from deployments.engine.device_thread import DeviceThread
+from deployments.engine.work import Event, WorkItem
+from deployments.errors import SynthesisFailed
+from deployments.lease import LeaseLoop
+from deployments.ledger import Ledger
+from tests.serve.sim_stage import SimWorker, expected, request
+
+
+@pytest.fixture
+def thread():
+    device = DeviceThread("device")
+    yield device
+    device.close()
+
+
+class Hold:
+    """Feeds a lease's reports to the ledger, as the scheduler does."""
+
+    def __init__(self, book: Ledger, loop: LeaseLoop, name: str = "a") -> None:
+        book.open_lease(name)
+        self.statuses: list[dict] = []
+        self.task = asyncio.create_task(self._run(book, loop, name))
+
+    async def _run(self, book: Ledger, loop: LeaseLoop, name: str) -> None:
+        async for report in loop.run(book, name):
+            book.deliver(name, list(report.events))
+            if report.status is not None:
+                self.statuses.append(report.status)
+
+
+async def listen(book: Ledger, seed: int, codes: int) -> np.ndarray:
+    runs = []
+    async for event in book.submit(WorkItem(f"i{seed}", request(seed, codes)), admitted=True):
+        if event.error is not None:
+            raise event.error
+        runs.append(event.value)
+    return np.concatenate(runs) if runs else np.zeros(0, np.int64)
+
+
+async def until(condition, timeout: float = 20.0) -> None:
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_more_items_than_slots_share_the_device(thread):
+    book, keep = Ledger("Sim", 4, 100), [True]
+    book.keep = lambda lease: keep[0]
+    worker = SimWorker(4, step_s=0.001)
+    hold = Hold(book, LeaseLoop(worker, thread, lambda: {"slots": worker.slots}))
+    results = await asyncio.gather(*(listen(book, seed, 20 + seed) for seed in range(12)))
+    for seed, result in enumerate(results):
+        assert (result == expected(seed, 20 + seed)).all()
+    assert worker.steps < sum(20 + seed for seed in range(12)) / 2, "they were decoded one after the other"
+    assert hold.statuses[0] == {"slots": 4}
+    keep[0] = False
+    book.nudge()
+    await asyncio.wait_for(hold.task, 20)
+
+
+async def test_closing_lets_the_active_ones_finish(thread):
+    book, keep = Ledger("Sim", 4, 100), [True]
+    book.keep = lambda lease: keep[0]
+    hold = Hold(book, LeaseLoop(SimWorker(4, 0.001), thread))
+    listener = asyncio.create_task(listen(book, 1, 200))
+    await until(lambda: book.in_flight and not book.pending)
+    keep[0] = False
+    book.nudge()
+    assert (await listener == expected(1, 200)).all()
+    await asyncio.wait_for(hold.task, 20)
+
+
+async def test_a_cancelled_item_frees_its_slot_while_the_others_go_on(thread):
+    book = Ledger("Sim", 2, 100)
+    worker = SimWorker(2, 0.001)
+    hold = Hold(book, LeaseLoop(worker, thread))
+    endless = asyncio.create_task(listen(book, 1, 10**9))
+    other = asyncio.create_task(listen(book, 2, 10**9))
+    await until(lambda: worker.active == 2)
+    third = asyncio.create_task(listen(book, 3, 50))
+    endless.cancel()
+    assert (await third == expected(3, 50)).all()
+    assert not other.done()
+    other.cancel()
+    await until(lambda: worker.active == 0)
+    hold.task.cancel()
+
+
+async def test_an_abandoned_lease_frees_every_slot(thread):
+    book = Ledger("Sim", 4, 100)
+    worker = SimWorker(4, 0.001)
+    hold = Hold(book, LeaseLoop(worker, thread))
+    listeners = [asyncio.create_task(listen(book, seed, 10**9)) for seed in range(4)]
+    await until(lambda: worker.active == 4)
+    hold.task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await hold.task
+    await until(lambda: worker.active == 0)
+    for listener in listeners:
+        listener.cancel()
+
+
+class Orphaning:
+    """A scheduler that answers until it is gone."""
+
+    def __init__(self, book: Ledger) -> None:
+        self.book, self.gone = book, asyncio.Event()
+
+    async def pull(self, lease_id, free, timeout):
+        return await self._or_gone(self.book.pull(lease_id, free, timeout))
+
+    async def cancellations(self, lease_id, timeout):
+        return await self._or_gone(self.book.cancellations(lease_id, timeout))
+
+    async def _or_gone(self, call):
+        call, gone = asyncio.ensure_future(call), asyncio.ensure_future(self.gone.wait())
+        await asyncio.wait({call, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if self.gone.is_set():
+            call.cancel()
+            raise ConnectionError("gone")
+        gone.cancel()
+        return call.result()
+
+
+@pytest.mark.parametrize("items", [0, 2, 4])  # idle, pulling, and full (no pull is in flight then)
+async def test_an_orphaned_lease_ends_at_once(thread, items):
+    book = Ledger("Sim", 4, 100)
+    worker = SimWorker(4, 0.001)
+    source = Orphaning(book)
+    book.open_lease("a")
+
+    async def hold():
+        async for report in LeaseLoop(worker, thread).run(source, "a"):
+            book.deliver("a", list(report.events))
+
+    lease = asyncio.create_task(hold())
+    listeners = [asyncio.create_task(listen(book, seed, 10**9)) for seed in range(items)]
+    await until(lambda: worker.active == items)
+    source.gone.set()
+    await asyncio.wait_for(lease, 10)
+    await until(lambda: worker.active == 0)
+    for listener in listeners:
+        listener.cancel()
+
+
+async def test_a_cancellation_may_overtake_the_grant(thread):
+    book = Ledger("Sim", 4, 100)
+    worker = SimWorker(4, 0.001)
+    granted, proceed = asyncio.Event(), asyncio.Event()
+
+    class Slow(Orphaning):
+        async def pull(self, lease_id, free, timeout):
+            grant = await book.pull(lease_id, free, timeout)
+            if grant.items:
+                granted.set()
+                await proceed.wait()
+            return grant
+
+    hold = Hold.__new__(Hold)
+    book.open_lease("a")
+    loop = LeaseLoop(worker, thread)
+
+    async def run():
+        async for report in loop.run(Slow(book), "a"):
+            book.deliver("a", list(report.events))
+
+    hold.task = asyncio.create_task(run())
+    listener = asyncio.create_task(listen(book, 1, 10**9))
+    await granted.wait()
+    book.cancel("i1")
+    await until(lambda: not book.leases["a"].cancelled)  # the order was fetched before the item came
+    await asyncio.sleep(0.05)
+    proceed.set()
+    assert (await listen(book, 2, 30) == expected(2, 30)).all()
+    await until(lambda: worker.active == 0)
+    assert len(await listener) == 0
+    hold.task.cancel()
+
+
+class Broken(SimWorker):
+    def step(self) -> list[Event]:
+        raise RuntimeError("device lost")
+
+
+class Refusing(SimWorker):
+    def admit(self, item: WorkItem) -> None:
+        if item.id == "i1":
+            raise ValueError("shape")
+        super().admit(item)
+
+
+async def test_a_failed_step_breaks_the_lease_and_takes_no_more_work(thread):
+    book = Ledger("Sim", 4, 100)
+    loop = LeaseLoop(Broken(4), thread)
+    hold = Hold(book, loop)
+    listener = asyncio.create_task(listen(book, 1, 10))
+    with pytest.raises(RuntimeError, match="device lost"):
+        await asyncio.wait_for(hold.task, 20)
+    assert str(loop.failed) == "device lost"
+    book.end_lease("a", died=True)
+    again = Hold(book, loop, "b")
+    await asyncio.sleep(0.05)
+    assert not again.task.done() and book.pending == 1
+    again.task.cancel()
+    listener.cancel()
+
+
+async def test_an_item_that_cannot_be_admitted_fails_alone(thread):
+    book = Ledger("Sim", 4, 100)
+    hold = Hold(book, LeaseLoop(Refusing(4, 0.001), thread))
+    bad, good = await asyncio.gather(listen(book, 1, 20), listen(book, 2, 20), return_exceptions=True)
+    assert isinstance(bad, SynthesisFailed)
+    assert (good == expected(2, 20)).all()
+    hold.task.cancel()

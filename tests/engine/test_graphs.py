@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+
+from deployments.engine.device import Device
+from deployments.engine.graphs import GraphRunner
+
+
+class Recorder:
+    """A backend that runs the function again into the same outputs, as a graph does with its kernels."""
+
+    def __init__(self, fails_on: int | None = None) -> None:
+        self.warmed = self.captures = self.replays = 0
+        self._fails_on = fails_on
+
+    def warm_up(self, function):
+        self.warmed += 1
+        function()
+
+    def capture(self, function):
+        self.captures += 1
+        if self.captures == self._fails_on:
+            raise RuntimeError("operation not permitted when stream is capturing\nmore")
+        outputs = function()
+
+        def replay():
+            self.replays += 1
+            outputs.copy_(function())
+
+        return replay, outputs
+
+
+@pytest.fixture(autouse=True)
+def no_switch(monkeypatch):
+    monkeypatch.delenv("TORCH_CUDAGRAPH_DISABLE", raising=False)
+
+
+def double(inputs):
+    return inputs["x"] * 2
+
+
+def test_captured_shapes_are_replayed_into_the_same_tensors(on, cpu, thread, caplog):
+    recorder = Recorder()
+
+    def run():
+        runner = GraphRunner(cpu, "test", backend=recorder)
+        runner.capture("two", double, {"x": torch.zeros(2)})
+        first = runner.call("two", double, {"x": torch.tensor([1.0, 2.0])})
+        seen = first.tolist()
+        second = runner.call("two", double, {"x": torch.tensor([5.0, 6.0])})
+        return runner.status(), seen, second.tolist(), first.data_ptr() == second.data_ptr()
+
+    with caplog.at_level(logging.INFO):
+        status, first, second, same_tensor = on(run)
+    assert (first, second, same_tensor) == ([2.0, 4.0], [10.0, 12.0], True)
+    assert (recorder.warmed, recorder.captures, recorder.replays) == (1, 1, 2)
+    assert status == {
+        "optimize": True,
+        "reason": "CUDA graphs on",
+        "captured": ["two"],
+        "thread_id": thread.thread_id,
+    }
+    assert any("captured two (x (2,)) in" in message for message in caplog.messages)
+
+
+def test_a_call_never_captures(on, cpu, caplog):
+    recorder = Recorder()
+
+    def run():
+        runner = GraphRunner(cpu, "test", backend=recorder)
+        for _ in range(3):
+            runner.call("new", double, {"x": torch.ones(3)})
+        return runner.call("new", double, {"x": torch.ones(3)}).tolist()
+
+    assert on(run) == [2.0, 2.0, 2.0]
+    assert recorder.captures == 0
+    assert sum("not captured at start" in message for message in caplog.messages) == 1
+
+
+def test_a_capture_that_fails_leaves_the_plain_path_and_says_so(on, cpu, caplog):
+    recorder = Recorder(fails_on=2)
+
+    def run():
+        runner = GraphRunner(cpu, "test", backend=recorder)
+        runner.capture(1, double, {"x": torch.zeros(1)})
+        runner.capture(2, double, {"x": torch.zeros(2)})
+        runner.capture(3, double, {"x": torch.zeros(3)})
+        return runner.status(), [runner.call(n, double, {"x": torch.ones(n)}).tolist() for n in (1, 2, 3)]
+
+    status, results = on(run)
+    assert results == [[2.0], [2.0, 2.0], [2.0, 2.0, 2.0]]
+    assert status["optimize"] is False
+    assert status["captured"] == []
+    assert "capture of 2 failed (RuntimeError: operation not permitted" in status["reason"]
+    assert recorder.replays == 0
+    assert any("capture of 2 failed" in message for message in caplog.messages)
+
+
+def test_the_switches_and_the_device_decide(on, cpu, monkeypatch):
+    def reason(optimize=True, backend=None, device=cpu):
+        return on(lambda: GraphRunner(device, "test", optimize, backend)).status()["reason"]
+
+    assert reason() == "plain: no CUDA graphs on cpu"
+    assert "MUSA" not in reason(device=Device(torch.device("cpu"), "musa", "MTT"))
+    assert "musa" in reason(device=Device(torch.device("cpu"), "musa", "MTT"))
+    assert reason(backend=Recorder()) == "CUDA graphs on"
+    assert reason(optimize=False, backend=Recorder()) == "plain: optimize is false in the configuration"
+    monkeypatch.setenv("TORCH_CUDAGRAPH_DISABLE", "1")
+    assert reason(backend=Recorder()) == "plain: TORCH_CUDAGRAPH_DISABLE=1"
+
+
+def test_only_its_own_thread_may_use_it(on, cpu):
+    with pytest.raises(RuntimeError, match="device thread"):
+        GraphRunner(cpu)
+    runner = on(GraphRunner, cpu)
+    with pytest.raises(RuntimeError, match="device thread"):
+        runner.call("x", double, {"x": torch.ones(1)})
+
+
+def test_the_decoder_gives_the_same_codes_through_captured_graphs(on, cpu, engine):
+    """The static rows tensor and the bucketed lengths, with the replays of a recorder in place of CUDA's."""
+    from deployments.engine.decode import Decoder
+
+    class TupleRecorder(Recorder):
+        def capture(self, function):
+            self.captures += 1
+            outputs = function()
+
+            def replay():
+                self.replays += 1
+                for static, value in zip(outputs, function(), strict=True):
+                    static.copy_(value)
+
+            return replay, outputs
+
+    recorder = TupleRecorder()
+
+    def run(backend):
+        decoder = Decoder(engine.gpt(4, 300, cpu.torch_device), cpu, backend=backend)
+        decoder.warm_up()
+        captured = decoder.status()["captured"]
+        return engine.decode(decoder, {f"r{i}": engine.request(i, max_tokens=40) for i in range(3)}), captured
+
+    (plain, none), (graphs, captured) = on(run, None), on(run, recorder)
+    assert none == []
+    assert captured == ["(4, 300)", "(4, 256)", "(2, 300)", "(2, 256)", "(1, 300)", "(1, 256)"]
+    assert recorder.captures == 6
+    assert recorder.replays >= 40
+    assert {n: c.tolist() for n, c in plain.items()} == {n: c.tolist() for n, c in graphs.items()}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_cuda_graphs_against_eager_on_a_gpu(thread, engine):
+    from deployments.engine.decode import Decoder
+    from deployments.engine.device import choose_device
+
+    def run(optimize):
+        device = choose_device("cuda", half=False)
+        decoder = Decoder(engine.gpt(8, 300, device.torch_device), device, optimize=optimize)
+        decoder.warm_up()
+        codes = engine.decode(decoder, {f"r{i}": engine.request(i, temperature=0.0) for i in range(8)})
+        return decoder.status(), {name: run.tolist() for name, run in codes.items()}
+
+    status, graphs = thread.submit(run, True).result(300)
+    _, eager = thread.submit(run, False).result(300)
+    assert status["optimize"]
+    assert len(status["captured"]) == 8
+    assert graphs == eager

@@ -1,0 +1,139 @@
+"""Rows hold the same bits whatever shares their batch: what the engine's promise about seeds stands on."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from deployments.engine import invariant
+from deployments.engine.invariant import Linear, attend, linear
+
+SIZES = (1, 2, 3, 5, 7, 8, 14, 16, 31, 32, 33)
+SHAPES = ((256, 768), (256, 1024), (1024, 256), (256, 1001), (192, 333))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def layer(inputs, outputs, bf16):
+    make = torch.Generator().manual_seed(inputs * outputs)
+    weight = torch.randn(outputs, inputs, generator=make) * 0.05
+    return weight.bfloat16().float() if bf16 else weight, torch.randn(outputs, generator=make)
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), SHAPES)
+@pytest.mark.parametrize("form", ["packed", "padded", "function"])
+def test_a_linear_row_is_the_same_at_every_place_of_every_batch(inputs, outputs, form):
+    weight, bias = layer(inputs, outputs, bf16=form == "packed")
+    product = Linear(weight, bias) if form != "function" else lambda x: linear(x, weight, bias)
+    row = torch.randn(1, inputs, generator=torch.Generator().manual_seed(5))
+    alone = product(row)
+    assert alone.shape == (1, outputs)
+    torch.testing.assert_close(alone, F.linear(row, weight, bias), rtol=1e-4, atol=1e-4)
+    for rows in SIZES:
+        others = torch.randn(rows, inputs, generator=torch.Generator().manual_seed(rows))
+        for place in (0, rows // 2, rows - 1):
+            batch = others.clone()
+            batch[place] = row[0]
+            assert torch.equal(product(batch)[place], alone[0]), (rows, place)
+
+
+def test_shapes_with_more_dimensions():
+    weight, bias = layer(64, 48, bf16=True)
+    x = torch.randn(3, 5, 64)
+    torch.testing.assert_close(Linear(weight, bias)(x), F.linear(x, weight, bias), rtol=1e-4, atol=1e-4)
+    assert linear(x, weight).shape == (3, 5, 48)
+
+
+def test_only_weights_that_survive_are_packed():
+    weight, bias = layer(64, 32, bf16=True)
+    huge = weight.clone()
+    huge[0, 0] = 2.0**17
+    assert not Linear(huge, bias).packed, "fp16 ends at 65504"
+    assert not Linear(weight + 2.0**-20, bias).packed, "fp32 weights keep their precision"
+    product = Linear(huge, bias)
+    x = torch.ones(1, 64)
+    torch.testing.assert_close(product(x), F.linear(x, huge, bias))
+
+
+def test_a_formulation_that_does_not_hold_on_this_machine_is_not_used(monkeypatch):
+    weight, bias = layer(64, 40, bf16=True)
+    monkeypatch.setattr(invariant, "_holds", lambda product, blocks, inputs: blocks is invariant.SINGLE)
+    invariant._blocks_of.cache_clear()
+    try:
+        product = Linear(weight, bias)
+        assert product.blocks is invariant.SINGLE
+        assert not product.packed
+        x = torch.randn(5, 64)
+        torch.testing.assert_close(product(x), F.linear(x, weight, bias), rtol=1e-4, atol=1e-4)
+    finally:
+        invariant._blocks_of.cache_clear()
+
+
+def test_the_probe_tells_an_invariant_product_from_one_that_is_not():
+    def by_size(x):
+        return x[:, :4] * (1 + 1e-7 * (x.shape[0] > 8))
+
+    assert not invariant._holds(by_size, invariant.PADDED, 16)
+    assert invariant._holds(lambda x: x[:, :4], invariant.PADDED, 16)
+
+
+def caches(slots=9, heads=4, context=200, width=16):
+    make = torch.Generator().manual_seed(3)
+    return tuple(torch.randn(slots, heads, context, width, generator=make) for _ in range(2))
+
+
+def test_attention_of_a_row_is_the_same_whatever_the_batch_the_length_and_the_slot():
+    keys, values = caches()
+    keys[6], values[6] = keys[2], values[2]
+    q = torch.randn(8, 4, 16, generator=torch.Generator().manual_seed(4))
+    alone = attend(q[3:4], keys, values, torch.tensor([2]), torch.tensor([70]), 128)
+    slots = torch.tensor([0, 1, 3, 2, 4, 5, 7, 8])
+    positions = torch.tensor([5, 199, 64, 70, 0, 63, 150, 1])
+    torch.testing.assert_close(attend(q, keys, values, slots, positions, 200)[3], alone[0], rtol=0, atol=0)
+    slots[3] = 6
+    torch.testing.assert_close(attend(q, keys, values, slots, positions, 200)[3], alone[0], rtol=0, atol=0)
+
+
+def test_attention_is_softmax_over_the_positions_so_far():
+    keys, values = caches()
+    q = torch.randn(2, 4, 16)
+    rows, positions = torch.tensor([1, 4]), torch.tensor([0, 33])
+    found = attend(q, keys, values, rows, positions, 64)
+    for b, (slot, last) in enumerate(((1, 0), (4, 33))):
+        scores = torch.einsum("hd,htd->ht", q[b], keys[slot, :, : last + 1]) / 4.0
+        expected = torch.einsum("ht,htd->hd", scores.softmax(-1), values[slot, :, : last + 1])
+        torch.testing.assert_close(found[b], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_lies_behind_the_position_is_never_touched():
+    keys, values = caches()
+    q, rows, positions = torch.randn(1, 4, 16), torch.tensor([1]), torch.tensor([20])
+    before = attend(q, keys, values, rows, positions, 64)
+    keys[1, :, 21:] = values[1, :, 21:] = float("nan")
+    assert torch.equal(attend(q, keys, values, rows, positions, 64), before)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: F.layer_norm(x, (x.shape[-1],)),
+        lambda x: x.softmax(-1),
+        F.gelu,
+        F.silu,
+        lambda x: x.cumsum(-1),
+        lambda x: x.argmax(-1),
+    ],
+)
+def test_the_plain_functions_that_a_step_uses(function):
+    row = torch.randn(1, 256, generator=torch.Generator().manual_seed(6))
+    for rows in SIZES:
+        batch = torch.randn(rows, 256)
+        batch[rows // 2] = row[0]
+        assert torch.equal(function(batch)[rows // 2], function(row)[0])

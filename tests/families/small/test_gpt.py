@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pytest
+
+from deployments.engine.decode import Decoder
+from deployments.engine.device import Device
+from deployments.engine.device_thread import DeviceThread
+from deployments.engine.work import WorkItem
+from deployments.errors import InvalidInput
+from deployments.families.base import GptRequest, Segment
+from deployments.families.small.family import SmallFamily
+
+SENTENCES = (
+    "The train leaves at seven in the morning.",
+    "Yes.",
+    "Nobody knew why the old clock had stopped, but everyone had a story about it.",
+    "Where did you put the keys?",
+)
+Decode = Callable[[Iterable[GptRequest]], list[np.ndarray]]
+
+
+@pytest.fixture
+def decode(family: SmallFamily, cpu: Device) -> Iterable[Decode]:
+    """decode(requests) -> their codes, all in one batch of up to 8."""
+    thread = DeviceThread("test", threads=1)
+
+    def load() -> Decoder:
+        return Decoder(family.gpt(cpu, slots=8), cpu)
+
+    decoder = thread.submit(load).result()
+
+    def run(requests: Iterable[GptRequest]) -> list[np.ndarray]:
+        codes: dict[str, list[np.ndarray]] = {}
+        for number, request in enumerate(requests):
+            codes[str(number)] = []
+            decoder.admit(WorkItem(str(number), request))
+        while decoder.active:
+            for event in decoder.step():
+                assert event.error is None
+                codes[event.id].append(event.value)
+        return [np.concatenate(runs) for runs in codes.values()]
+
+    yield lambda requests: thread.submit(run, list(requests)).result()
+    thread.close()
+
+
+def test_a_seed_gives_the_same_codes_alone_and_in_a_batch_of_eight(decode: Decode, request_of: Callable) -> None:
+    requests = [request_of(SENTENCES[n % 4], voice=n, seed=n, temperature=0.3 * (n % 3)) for n in range(8)]
+    together = decode(requests)
+    for request, codes in zip(requests, together, strict=True):
+        np.testing.assert_array_equal(decode([request])[0], codes)
+
+
+def test_other_seeds_give_other_codes_unless_temperature_is_zero(decode: Decode, request_of: Callable) -> None:
+    one, two = decode([request_of(SENTENCES[0], seed=1), request_of(SENTENCES[0], seed=2)])
+    assert one.shape != two.shape or (one != two).any()
+    cold = decode([request_of(SENTENCES[0], seed=s, temperature=0.0) for s in (1, 2)])
+    np.testing.assert_array_equal(*cold)
+
+
+def test_codes_after_a_prefix_are_those_of_the_undisturbed_run(decode: Decode, request_of: Callable) -> None:
+    request = request_of(SENTENCES[2])
+    whole = decode([request])[0]
+    for cut in (1, 29, len(whole) - 1):
+        rest = decode([request.resume([whole[:cut]])])[0]
+        np.testing.assert_array_equal(rest, whole[cut:])
+
+
+def test_speed_shortens_and_lengthens(decode: Decode, request_of: Callable) -> None:
+    fast, plain, slow = (
+        len(codes) for codes in decode(request_of(SENTENCES[2], speed=speed) for speed in (2.0, 1.0, 0.5))
+    )
+    assert fast < 0.75 * plain
+    assert slow > 1.3 * plain
+
+
+def test_a_segment_with_too_many_phones_is_refused(family: SmallFamily, cpu: Device, request_of: Callable) -> None:
+    gpt = family.gpt(cpu, slots=1)
+    request = request_of("Hello.")
+    long = Segment("a" * 400, np.full(400, 5, np.int64))
+    with pytest.raises(InvalidInput, match="at most 320"):
+        gpt.prefill(0, GptRequest(long, request.prompt, request.sampling))

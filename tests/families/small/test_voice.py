@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from deployments.engine.device import Device
+from deployments.errors import InvalidInput
+from deployments.families.base import VoicePrompt
+from deployments.families.small.family import SmallFamily
+from deployments.families.small.voice import SmallVoiceEncoder
+
+VOICES = sorted(Path("deployments/families/small/voices").glob("*.wav"))
+
+
+@pytest.fixture(scope="module")
+def encoder(family: SmallFamily, cpu: Device) -> SmallVoiceEncoder:
+    return family.voice_encoder(cpu)
+
+
+def similarity(one: VoicePrompt, two: VoicePrompt) -> float:
+    a, b = one.tensors["speaker"], two.tensors["speaker"]
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def test_loudness_rate_and_silence_at_the_edges_do_not_make_another_voice(encoder: SmallVoiceEncoder) -> None:
+    waveform, rate = soundfile.read(VOICES[0], dtype="float32")
+    plain = encoder.encode(waveform, rate)
+    silence = np.zeros(rate, np.float32)
+    altered = {
+        "quiet": (0.1 * waveform, rate),
+        "44.1 kHz": (soxr.resample(waveform, rate, 44100), 44100),
+        "silent edges": (np.concatenate([silence, waveform, silence]), rate),
+    }
+    others = [encoder.encode(*soundfile.read(path, dtype="float32")) for path in VOICES[1:]]
+    for name, (samples, its_rate) in altered.items():
+        prompt = encoder.encode(samples, its_rate)
+        assert similarity(plain, prompt) > 0.97, name
+        assert similarity(plain, prompt) > max(similarity(plain, other) for other in others), name
+
+
+def test_the_two_halves_of_a_recording_are_nearest_to_each_other(encoder: SmallVoiceEncoder) -> None:
+    halves = []
+    for path in VOICES:
+        waveform, rate = soundfile.read(path, dtype="float32")
+        middle = len(waveform) // 2
+        halves.append([encoder.encode(part, rate) for part in (waveform[:middle], waveform[middle:])])
+    for index, (first, _) in enumerate(halves):
+        nearest = max(range(len(halves)), key=lambda other: similarity(first, halves[other][1]))
+        assert nearest == index, VOICES[index].stem
+
+
+def test_the_key_names_the_content(encoder: SmallVoiceEncoder) -> None:
+    waveform, rate = soundfile.read(VOICES[0], dtype="float32")
+    one, two = encoder.encode(waveform, rate), encoder.encode(waveform, rate)
+    assert one.key == two.key
+    assert VoicePrompt.from_bytes("small", one.to_bytes()).key == one.key
+    assert encoder.encode(waveform[: 2 * rate], rate).key != one.key
+
+
+@pytest.mark.parametrize(
+    ("waveform", "reason"),
+    [(np.zeros(32000, np.float32), "silent"), (np.zeros(0, np.float32), "silent"), (np.full(800, 0.1, np.float32), "at least")],
+)
+def test_unusable_references_are_refused(encoder: SmallVoiceEncoder, waveform: np.ndarray, reason: str) -> None:
+    with pytest.raises(InvalidInput, match=reason) as caught:
+        encoder.encode(waveform, 16000)
+    assert caught.value.param == "reference_audio"

@@ -1,0 +1,174 @@
+"""The real application on the real graph, with the weights that are shipped: isolation, faults, reproducibility."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import random
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import jiwer
+import numpy as np
+import pytest
+import soundfile
+
+from tests.serve.conftest import Cluster
+from tests.wer import recognise, words
+
+SENTENCES = Path("tests/data/sentences.txt").read_text().splitlines()
+CLIENTS, REQUESTS, DISTINCT = 16, 200, 32
+
+
+@dataclass(frozen=True)
+class Say:
+    text: str
+    voice: str
+    seed: int
+
+    def body(self) -> dict[str, object]:
+        return {"model": "chorale-small", "input": self.text, "voice": self.voice, "seed": self.seed} | {
+            "response_format": "wav"
+        }
+
+
+@dataclass(frozen=True)
+class Service:
+    http: str
+    voices: tuple[str, ...]
+
+    async def say(self, client: httpx.AsyncClient, what: Say) -> np.ndarray:
+        answer = await client.post(f"{self.http}/v1/audio/speech", json=what.body())
+        assert answer.status_code == 200, answer.text
+        return soundfile.read(io.BytesIO(answer.content), dtype="float32")[0]
+
+    async def stage(self, client: httpx.AsyncClient, name: str) -> dict:
+        return (await client.get(f"{self.http}/v1/status")).json()["stages"][name]
+
+
+@pytest.fixture(scope="module")
+def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    from ray import serve
+
+    from serve_app.app import build
+    from serve_app.config_file import default_config_path, load_config
+
+    _, settings = load_config(default_config_path())
+    args = {**settings.to_args(), "data_dir": str(tmp_path_factory.mktemp("data"))}
+    serve.run(build(args), name="chorale", route_prefix="/")
+    with httpx.Client(base_url=cluster.http, timeout=60) as client:
+        voices = tuple(voice["name"] for voice in client.get("/v1/audio/voices").json()["data"])
+    yield Service(cluster.http, voices)
+    serve.delete("chorale")
+
+
+def sayings(voices: tuple[str, ...], count: int) -> list[Say]:
+    return [Say(SENTENCES[n % len(SENTENCES)], voices[n % len(voices)], seed=n) for n in range(count)]
+
+
+async def undisturbed(service: Service, client: httpx.AsyncClient, what: list[Say]) -> dict[Say, np.ndarray]:
+    """One after the other, with nobody else about."""
+    return {say: await service.say(client, say) for say in what}
+
+
+@pytest.mark.timeout(900)
+async def test_many_clients_hear_their_own_words_in_their_own_voice(service: Service, cpu_encoder) -> None:
+    what = sayings(service.voices, DISTINCT)
+    rng = random.Random(3)
+    queue = [rng.choice(what) for _ in range(REQUESTS)]
+    async with httpx.AsyncClient(timeout=300) as client:
+        alone = await undisturbed(service, client, what)
+        room = asyncio.Semaphore(CLIENTS)
+
+        async def one(say: Say) -> np.ndarray:
+            async with room:
+                return await service.say(client, say)
+
+        heard = await asyncio.gather(*(one(say) for say in queue))
+    for say, sound in zip(queue, heard, strict=True):
+        np.testing.assert_array_equal(sound, alone[say], err_msg=str(say))
+
+    # every request was sample for sample one of these; what they are is judged by ear
+    spoken = [recognise(alone[say], 24000) for say in what]
+    rate = jiwer.wer([words(say.text) for say in what], spoken)
+    swapped = jiwer.wer([words(say.text) for say in what[1:] + what[:1]], spoken)
+    print(f"word error rate {rate:.1%}, against another request's words {swapped:.1%}")
+    assert rate < 0.35
+    assert swapped > 0.8
+    own = {name: cpu_encoder.shipped(name) for name in service.voices}
+    right = 0
+    for say in what:
+        prompt = cpu_encoder.of(alone[say], 24000)
+        right += max(own, key=lambda name: cpu_encoder.similarity(prompt, own[name])) == say.voice
+    print(f"{right} of {len(what)} are nearest to the voice that was asked for")
+    assert right >= 0.9 * len(what)
+
+
+@pytest.mark.timeout(600)
+async def test_a_killed_gpt_replica_is_not_heard(service: Service) -> None:
+    what = sayings(service.voices, 12)
+    async with httpx.AsyncClient(timeout=300) as client:
+        alone = await undisturbed(service, client, what)
+        before = await service.stage(client, "gpt")
+        (replica,) = before["replicas"].values()
+        tasks = [asyncio.create_task(service.say(client, say)) for say in what]
+        while (await service.stage(client, "gpt"))["active"] < 4:
+            await asyncio.sleep(0.02)
+        os.kill(replica["pid"], signal.SIGKILL)
+        heard = await asyncio.gather(*tasks)
+        after = await service.stage(client, "gpt")
+    assert after["deaths"] == before["deaths"] + 1
+    assert after["requeued"] > before["requeued"]
+    for say, sound in zip(what, heard, strict=True):
+        np.testing.assert_array_equal(sound, alone[say], err_msg=str(say))
+
+
+@pytest.mark.timeout(300)
+async def test_a_client_that_goes_away_frees_its_slot(service: Service) -> None:
+    from ray import serve
+
+    scheduler = serve.get_deployment_handle("GptScheduler", "chorale")
+    long = Say(" ".join(SENTENCES), service.voices[0], seed=1)
+    loop = asyncio.get_running_loop()
+    async with httpx.AsyncClient(timeout=300) as client:
+        async with client.stream("POST", f"{service.http}/v1/audio/speech", json=long.body()) as answer:
+            assert answer.status_code == 200
+            await anext(answer.aiter_bytes())
+            assert (await scheduler.status.remote())["active"] > 0
+        left = loop.time()
+        while (await scheduler.status.remote())["active"] and loop.time() < left + 10:
+            await asyncio.sleep(0.01)
+        print(f"the slots were free {loop.time() - left:.3f} s after the client had gone")
+        assert not (await scheduler.status.remote())["active"]
+        again = Say(SENTENCES[0], service.voices[0], seed=1)
+        assert len(await service.say(client, again))
+
+
+@pytest.mark.timeout(300)
+async def test_the_command_line_and_the_service_say_the_same(service: Service) -> None:
+    from serve_app.audio import open_encoder
+    from serve_app.local import LocalBackend
+
+    say = Say(SENTENCES[5], service.voices[1], seed=11)
+    async with httpx.AsyncClient(timeout=300) as client:
+        served = await service.say(client, say)
+    backend = LocalBackend("small", device={"preference": "cpu", "threads": 1})
+    try:
+        waveform, rate = await asyncio.to_thread(backend.speak, say.text, say.voice, seed=say.seed)
+    finally:
+        backend.close()
+    encoder = open_encoder("wav", rate)
+    spoken, _ = soundfile.read(io.BytesIO(encoder.encode(waveform) + encoder.finish()), dtype="float32")
+    np.testing.assert_array_equal(served, spoken)
+
+
+async def test_every_stage_worked_on_its_one_device_thread(service: Service) -> None:
+    async with httpx.AsyncClient(timeout=60) as client:
+        await service.say(client, Say(SENTENCES[0], service.voices[0], 1))
+        for name in ("gpt", "vocoder"):
+            for replica in (await service.stage(client, name))["replicas"].values():
+                assert replica["thread_id"] == replica["status"]["thread_id"]

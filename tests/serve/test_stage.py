@@ -1,0 +1,137 @@
+"""The scheduler and its replicas on a real Ray, with a simulated device: ordinary work, limits, cancellation, scaling."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+
+from deployments.errors import Overloaded
+from deployments.scheduler import wanted_leases
+from tests.serve.sim_stage import expected, request
+
+ENDLESS = 10**9
+
+
+async def speak(stage, seed: int, codes: int, admitted: bool = False) -> np.ndarray:
+    runs = [
+        run async for run in stage.backend.generate(request(seed, codes), id=f"r{seed}", priority=0, admitted=admitted)
+    ]
+    return np.concatenate(runs)
+
+
+async def until(ask, holds, timeout: float = 60.0):
+    async with asyncio.timeout(timeout):
+        while not holds(answer := await ask()):
+            await asyncio.sleep(0.05)
+        return answer
+
+
+def status_of(stage):
+    return lambda: stage.scheduler.status.remote()
+
+
+def test_the_dashboard_is_up(cluster):
+    with urllib.request.urlopen(cluster.dashboard, timeout=30) as page:
+        assert page.status == 200
+        assert "Ray" in page.read().decode()
+
+
+async def test_many_requests_share_the_batches(sim_stage):
+    stage = sim_stage(slots=8)
+    begun = await status_of(stage)()
+    results = await asyncio.gather(*(speak(stage, seed, 40) for seed in range(32)))
+    assert all((result == expected(seed, 40)).all() for seed, result in enumerate(results))
+    await asyncio.sleep(2.5)  # a replica speaks of itself every two seconds
+    after = await until(status_of(stage), lambda status: len(status["replicas"]) == 1)
+    assert after["completed"] == begun["completed"] + 32
+    (steps,) = (replica["stats"]["steps"] for replica in after["replicas"].values())
+    assert 32 * 40 / 8 <= steps < 32 * 40 / 2, "no batches were formed"
+
+
+async def test_a_stream_begins_before_it_ends(sim_stage):
+    stage = sim_stage(slots=2, max_queue=2)
+    stream = stage.backend.generate(request(1, ENDLESS), id="endless", priority=0, admitted=False)
+    assert (await anext(stream) == expected(1, 10)).all()
+    await stream.aclose()
+
+
+async def test_who_goes_away_frees_the_slot(sim_stage):
+    stage = sim_stage(slots=2, max_queue=2)
+    before = await status_of(stage)()
+    streams = [
+        stage.backend.generate(request(seed, ENDLESS), id=f"e{seed}", priority=0, admitted=False) for seed in range(2)
+    ]
+    for stream in streams:
+        await anext(stream)
+    third = asyncio.create_task(speak(stage, 3, 10))
+    await until(status_of(stage), lambda status: status["pending"] == 1)
+    left = time.perf_counter()
+    await streams[0].aclose()
+    assert (await third == expected(3, 10)).all()
+    print(f"\nclosed stream: the next in line was done {time.perf_counter() - left:.3f} s later")
+
+    fourth = asyncio.create_task(speak(stage, 4, ENDLESS))  # a task that is cancelled while it waits for events
+    await until(status_of(stage), lambda status: status["active"] == 2)
+    fourth.cancel()
+    left = time.perf_counter()
+    assert (await speak(stage, 5, 10) == expected(5, 10)).all()
+    print(f"cancelled task: the next in line was done {time.perf_counter() - left:.3f} s later")
+    await streams[1].aclose()
+    status = await until(status_of(stage), lambda status: status["active"] == 0)
+    assert status["cancelled"] == before["cancelled"] + 3
+
+
+async def test_a_full_line_is_refused_and_says_when_to_come_back(sim_stage):
+    stage = sim_stage(slots=2, max_queue=2)
+    streams = [
+        stage.backend.generate(request(seed, ENDLESS), id=f"e{seed}", priority=0, admitted=False) for seed in range(2)
+    ]
+    for stream in streams:
+        await anext(stream)
+    waiting = [asyncio.create_task(speak(stage, seed, 10)) for seed in (10, 11)]
+    await until(status_of(stage), lambda status: status["pending"] == 2)
+    with pytest.raises(Overloaded) as refused:
+        await speak(stage, 12, 10)
+    assert refused.value.retry_after >= 1
+    later = asyncio.create_task(speak(stage, 13, 10, admitted=True))
+    await until(status_of(stage), lambda status: status["pending"] == 3)
+    for stream in streams:
+        await stream.aclose()
+    for seed, task in zip((10, 11, 13), (*waiting, later), strict=True):
+        assert (await task == expected(seed, 10)).all()
+
+
+def test_wanted_leases_follow_the_work_within_the_limits():
+    assert [wanted_leases(n, 8, 1, 3) for n in (0, 1, 8, 9, 16, 17, 400)] == [1, 1, 1, 2, 2, 3, 3]
+    assert wanted_leases(0, 8, 0, 3) == 0
+
+
+async def test_surplus_leases_make_the_autoscaler_add_a_replica(sim_stage):
+    from ray import serve
+
+    stage = sim_stage(
+        slots=2,
+        min_replicas=1,
+        max_replicas=2,
+        autoscaling={
+            "min_replicas": 1,
+            "max_replicas": 2,
+            "target_ongoing_requests": 1,
+            "upscale_delay_s": 0.5,
+            "look_back_period_s": 1.0,
+            "metrics_interval_s": 0.5,
+        },
+    )
+    streams = [
+        stage.backend.generate(request(seed, ENDLESS), id=f"e{seed}", priority=0, admitted=False) for seed in range(4)
+    ]
+    for stream in streams:  # the last two can begin on a second replica only
+        await anext(stream)
+    states = serve.status().applications[stage.app].deployments["Sim"].replica_states
+    assert states["RUNNING"] == 2
+    for stream in streams:
+        await stream.aclose()

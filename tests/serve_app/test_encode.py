@@ -1,0 +1,155 @@
+"""Every format, by decoding what came out."""
+
+from __future__ import annotations
+
+import io
+import wave
+
+import av
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from deployments.errors import InvalidInput
+from serve_app.audio import MEDIA_TYPES, OUTPUT_RATE, encode_wav, open_encoder
+
+RATE = 16_000
+SECONDS = 2.0
+FORMATS = sorted(MEDIA_TYPES)
+LOSSLESS = ("flac", "pcm", "wav")
+
+
+def sweep() -> np.ndarray:
+    """A tone that climbs from 200 Hz to 7.8 kHz: float32 (N,)."""
+    t = np.arange(int(SECONDS * RATE)) / RATE
+    phase = 200 * t + (7800 - 200) / (2 * SECONDS) * t * t
+    return (0.4 * np.sin(2 * np.pi * phase)).astype(np.float32)
+
+
+def encode(
+    format: str, samples: np.ndarray, piece: int, rate: int = RATE, streamed: bool = True
+) -> list[bytes]:
+    encoder = open_encoder(format, rate, streamed=streamed)
+    parts = [encoder.encode(samples[i : i + piece]) for i in range(0, len(samples), piece)]
+    return [*parts, encoder.finish()]
+
+
+def decode(data: bytes, format: str) -> tuple[np.ndarray, int]:
+    """(float (N,), rate), through PyAV."""
+    if format == "pcm":
+        return np.frombuffer(data, "<i2") / 32768.0, OUTPUT_RATE
+    with av.open(io.BytesIO(data)) as container:
+        stream = container.streams.audio[0]
+        assert stream.codec_context.channels == 1
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=stream.rate)
+        frames = [part for frame in container.decode(stream) for part in resampler.resample(frame)]
+    return np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames]), stream.rate
+
+
+def aligned(heard: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Both cut to what they share, and by how many samples `heard` was late."""
+    size = len(heard) + len(wanted)
+    product = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(wanted, size)), size)
+    late = int(product.argmax())
+    assert late < len(heard)
+    length = min(len(heard) - late, len(wanted))
+    return heard[late : late + length], wanted[:length], late
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_is_heard_is_what_went_in(format):
+    heard, rate = decode(b"".join(encode(format, sweep(), 1600)), format)
+    wanted = soxr.resample(sweep(), RATE, rate)
+    assert len(heard) / rate == pytest.approx(SECONDS, abs=0.0001 if format in LOSSLESS else 0.1)
+    heard, wanted, late = aligned(heard, wanted)
+    assert late / rate < 0.06
+    assert len(heard) / rate > SECONDS - 0.03, "the end is not lost in the encoder"
+    assert np.corrcoef(heard, wanted)[0, 1] > (0.9999 if format in LOSSLESS else 0.95)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_spectrum_is_intact_up_to_8_khz(format):
+    heard, rate = decode(b"".join(encode(format, sweep(), 1600)), format)
+    wanted = soxr.resample(sweep(), RATE, rate)
+    heard, wanted, _ = aligned(heard, wanted)
+    frequencies = np.fft.rfftfreq(len(heard), 1 / rate)
+    power = [np.abs(np.fft.rfft(x)) ** 2 for x in (heard, wanted)]
+    for low, high in ((200, 1000), (1000, 4000), (4000, 6000), (6000, 7000), (7000, 7800)):
+        band = (frequencies >= low) & (frequencies < high)
+        loss = 10 * np.log10(power[0][band].sum() / power[1][band].sum())
+        assert abs(loss) < 1.0, f"{low}-{high} Hz: {loss:.2f} dB"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_bytes_come_while_the_source_still_speaks(format):
+    parts = encode(format, sweep(), 1600)  # 100 ms each
+    early = sum(map(len, parts[: len(parts) // 2]))
+    assert early > 0.3 * sum(map(len, parts))
+
+
+@pytest.mark.parametrize("format", LOSSLESS)
+@pytest.mark.parametrize("piece", [1, 37, 320, 5000, 10**6])
+def test_the_size_of_pieces_changes_no_sample(format, piece):
+    samples = sweep()[:4000]
+    np.testing.assert_array_equal(
+        decode(b"".join(encode(format, samples, piece)), format)[0],
+        decode(b"".join(encode(format, samples, 1000)), format)[0],
+    )
+
+
+@pytest.mark.parametrize("format", ["mp3", "opus", "wav"])
+def test_soundfile_reads_streamed_files(format):
+    samples, rate = soundfile.read(io.BytesIO(b"".join(encode(format, sweep(), 1600))))
+    assert len(samples) / rate == pytest.approx(SECONDS, abs=0.1)
+
+
+def test_whole_flac_tells_its_length():
+    parts = encode("flac", sweep(), 1600, streamed=False)
+    assert not any(parts[:-1])
+    info = soundfile.info(io.BytesIO(parts[-1]))
+    assert info.frames == SECONDS * OUTPUT_RATE
+    samples, _ = soundfile.read(io.BytesIO(parts[-1]))
+    np.testing.assert_allclose(samples, decode(b"".join(encode("wav", sweep(), 1600)), "wav")[0], atol=1e-4)
+
+
+def test_wav_headers():
+    with wave.open(io.BytesIO(encode_wav(sweep(), RATE))) as file:
+        assert (file.getnframes(), file.getframerate(), file.getnchannels()) == (
+            SECONDS * OUTPUT_RATE,
+            OUTPUT_RATE,
+            1,
+        )
+    streamed = b"".join(encode("wav", sweep(), 1600))
+    assert streamed[4:8] == streamed[40:44] == b"\xff" * 4
+
+
+def test_pcm_is_16_bit_little_endian_at_24_khz():
+    data = b"".join(encode("pcm", np.full(2400, 0.5, np.float32), 2400, rate=OUTPUT_RATE))
+    np.testing.assert_array_equal(np.frombuffer(data, "<i2"), np.full(2400, 16384))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_too_loud_is_clipped_not_wrapped(format):
+    loud = np.repeat(np.array([3.0, -3.0] * 20, np.float32), 600)
+    heard, rate = decode(b"".join(encode(format, loud, 600, rate=OUTPUT_RATE)), format)
+    wanted = soxr.resample(np.sign(loud), OUTPUT_RATE, rate)
+    if format not in LOSSLESS:
+        heard, wanted, _ = aligned(heard, wanted)
+    assert np.corrcoef(heard, wanted)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_one_sample_and_no_sample(format):
+    for length in (1, 0):
+        data = b"".join(encode(format, np.zeros(length, np.float32), 1, rate=OUTPUT_RATE))
+        assert len(data) < 10_000  # FLAC's header has 8 KiB of padding
+        if length:
+            assert len(decode(data, format)[0]) <= (1 if format in LOSSLESS else 4000)
+
+
+def test_unknown_format():
+    with pytest.raises(InvalidInput) as caught:
+        open_encoder("exe", RATE)
+    assert caught.value.param == "response_format"
+    assert all(format in caught.value.message for format in FORMATS)
