@@ -19,7 +19,6 @@ import psutil
 import soxr
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
 SENTENCES = ROOT / "tests" / "data" / "sentences.txt"
 LISTEN_RATE = 16000  # Hz, what pocketsphinx hears
 
@@ -72,11 +71,9 @@ def summary(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def save(name: str, result: dict[str, Any]) -> Path:
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    file = RESULTS / f"{name}.json"
+def save(file: Path, result: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-    return file
 
 
 class Listener:

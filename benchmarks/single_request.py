@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -148,6 +149,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--url", help="of a service that is up, to measure over HTTP too")
     parser.add_argument("--all-cores", action="store_true", help="do not pin to one core")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/single_request.json"))
     options = parser.parse_args()
 
     console = Console()
@@ -195,9 +197,8 @@ def main() -> None:
     console.print(
         f"First sound {faster:.1f} x earlier; streamed and whole differ by {difference:.1e} at most."
     )
-    console.print(
-        f"Load of the machine before: {where['load']}. Written: {_common.save('single_request', result)}"
-    )
+    _common.save(options.out, result)
+    console.print(f"Load of the machine before: {where['load']}. Written: {options.out}")
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ class Gpt(LeasedReplica):
         *,
         optimize: bool = True,
         slots: int = 8,
-        first_emit: int = 12,
-        emit_every: int = 25,
+        first_emit: int = 26,
+        emit_every: int = 16,
         stuck_after_s: float = 60.0,
     ) -> None:
         def load() -> tuple[StageWorker, dict[str, Any]]:

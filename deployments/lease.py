@@ -1,8 +1,8 @@
 """The replica's half of lease and pull: one streaming query during which the device thread works on what is pulled.
 
-Three parties share a lease: the device thread admits, steps and frees at step boundaries; the event loop pulls, listens
-for cancellations and streams reports; the scheduler at the other end answers. Knows no ray: `WorkSource` is the scheduler
-as the replica sees it.
+Three parties share a lease: the device thread admits, steps and frees at step boundaries; the event loop pulls,
+listens for cancellations and streams reports; the scheduler at the other end answers. Knows no ray: `WorkSource` is
+the scheduler as the replica sees it.
 """
 
 from __future__ import annotations
@@ -45,10 +45,12 @@ class WorkSource(Protocol):
 class Executor(Protocol):
     """What is needed of the device thread: everything handed in runs there, one thing after the other."""
 
-    def submit(self, fn: Callable[..., Any], *args: Any) -> Future[Any]: ...
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]: ...
 
 
-Command = tuple[str, Any]  # ("admit", WorkItem), ("cancel", id), ("close", None): no more will come, ("abort", None)
+Command = tuple[
+    str, Any
+]  # ("admit", WorkItem), ("cancel", id), ("close", None): no more will come, ("abort", None)
 Post = Callable[[Report], None]
 
 
@@ -59,7 +61,9 @@ class LeaseLoop:
         failed: the error that a step raised; the device is then beyond repair and the replica should be replaced.
     """
 
-    def __init__(self, worker: StageWorker, device: Executor, describe: Callable[[], dict[str, Any]] = dict) -> None:
+    def __init__(
+        self, worker: StageWorker, device: Executor, describe: Callable[[], dict[str, Any]] = dict
+    ) -> None:
         self.worker = worker
         self.device = device
         self.describe = describe  # called on the device thread
@@ -74,8 +78,11 @@ class LeaseLoop:
         return None if beat is None else time.monotonic() - beat
 
     async def run(self, source: WorkSource, lease_id: str) -> AsyncIterator[Report]:
-        """Serves one lease. Ends when the scheduler closes it and the active items are done, or at once when the scheduler
-        does not answer; abandoning the iteration frees all slots at once."""
+        """Serves one lease.
+
+        Ends when the scheduler closes it and the active items are done, or at once when the scheduler does not answer;
+        abandoning the iteration frees all slots at once. Raises what a device step raised.
+        """
         if self.failed is not None:
             await asyncio.Event().wait()  # holds the query without taking work, until the replica is replaced
         self.leases += 1
@@ -90,7 +97,7 @@ class LeaseLoop:
         drive = asyncio.wrap_future(self.device.submit(self._drive, mailbox, post))
         drive.add_done_callback(lambda done: (done.cancelled() or done.exception(), outbox.put_nowait(None)))
         tasks = (
-            loop.create_task(_pull(source, lease_id, held, mailbox)),
+            loop.create_task(_pull(source, lease_id, held, mailbox, outbox)),
             loop.create_task(_obey(source, lease_id, held, mailbox)),
         )
         try:
@@ -111,7 +118,7 @@ class LeaseLoop:
                 task.cancel()
 
     def _drive(self, mailbox: queue.SimpleQueue[Command], post: Post) -> None:
-        """On the device thread, for the whole lease: commands at step boundaries, asleep while there is nothing to do."""
+        """On the device thread, for the whole lease: commands at step boundaries, asleep while nothing is to do."""
         worker, active, closing = self.worker, set[str](), False
         reported = -math.inf
         try:
@@ -134,7 +141,9 @@ class LeaseLoop:
                         post(Report((Event(value.id, error=error),)))
                 if active:
                     events = worker.step()
-                    active.difference_update(event.id for event in events if event.done or event.error is not None)
+                    active.difference_update(
+                        event.id for event in events if event.done or event.error is not None
+                    )
                     if events:
                         post(Report(tuple(events)))
                 elif closing:
@@ -163,6 +172,7 @@ class _Held:
     def add(self, item_id: str) -> bool:
         """False where the item was cancelled before it came: the two travel on different calls."""
         if item_id in self._revoked:
+            self._revoked.remove(item_id)
             return False
         self.ids.add(item_id)
         if len(self.ids) >= self.slots:
@@ -170,7 +180,7 @@ class _Held:
         return True
 
     def revoke(self, ids: Iterable[str]) -> None:
-        self._revoked.extend(ids)
+        self._revoked.extend(set(ids) - self.ids)
         self.finished(ids)
 
     def finished(self, ids: Iterable[str]) -> None:
@@ -183,19 +193,31 @@ class _Held:
         return self.slots - len(self.ids)
 
 
-async def _pull(source: WorkSource, lease_id: str, held: _Held, mailbox: queue.SimpleQueue[Command]) -> None:
+async def _pull(
+    source: WorkSource,
+    lease_id: str,
+    held: _Held,
+    mailbox: queue.SimpleQueue[Command],
+    outbox: asyncio.Queue[Report | None],
+) -> None:
     try:
         while True:
             grant = await source.pull(lease_id, await held.free(), POLL_S)
             for item in grant.items:
                 if held.add(item.id):
                     mailbox.put(("admit", item))
+                else:
+                    outbox.put_nowait(Report((Event(item.id, error=SynthesisFailed("it was cancelled")),)))
             if grant.close:
                 mailbox.put(("close", None))
                 return
     except Exception as error:
         # An orphaned lease would hold the replica's only query for ever.
-        log.warning("lease %s: the scheduler does not answer (%s); giving the slots back", lease_id, type(error).__name__)
+        log.warning(
+            "lease %s: the scheduler does not answer (%s); giving the slots back",
+            lease_id,
+            type(error).__name__,
+        )
         mailbox.put(("abort", None))
 
 
@@ -210,7 +232,11 @@ async def _obey(source: WorkSource, lease_id: str, held: _Held, mailbox: queue.S
                 mailbox.put(("abort", None))
                 return
     except Exception as error:
-        log.warning("lease %s: the scheduler does not answer (%s); giving the slots back", lease_id, type(error).__name__)
+        log.warning(
+            "lease %s: the scheduler does not answer (%s); giving the slots back",
+            lease_id,
+            type(error).__name__,
+        )
         mailbox.put(("abort", None))
 
 

@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -119,8 +119,8 @@ class Ledger:
             )
         return None
 
-    async def submit(self, item: WorkItem, admitted: bool = False) -> AsyncIterator[Event]:
-        """The item's events in order. The last one has `done` or `error`, unless the item was cancelled: then it just ends.
+    async def submit(self, item: WorkItem, admitted: bool = False) -> AsyncGenerator[Event]:
+        """The item's events in order. The last one has `done` or `error`, unless the item was cancelled.
 
         Refusals (Overloaded) come as an event as well. Leaving the iteration early cancels the item.
         """
@@ -273,7 +273,12 @@ class Ledger:
                 self._forget(item_id)
                 self.counts["failed"] += 1
                 entry.outbox.put_nowait(
-                    Event(item_id, error=SynthesisFailed(f"the {self.stage} stage broke {entry.strikes} times over this"))
+                    Event(
+                        item_id,
+                        error=SynthesisFailed(
+                            f"the {self.stage} stage broke {entry.strikes} times over this"
+                        ),
+                    )
                 )
                 continue
             self._queue.put_back(item_id, entry, entry.arrival)

@@ -24,7 +24,9 @@ class AgingQueue(Generic[T]):
         self.patience = patience
         self._order = count()
         self._heap: list[tuple[float, int, str]] = []
-        self._entries: dict[str, tuple[int, T]] = {}  # id -> (arrival number, value); the truth about what waits
+        self._entries: dict[
+            str, tuple[int, T]
+        ] = {}  # id -> (arrival number, value); the truth about what waits
         self._front: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:

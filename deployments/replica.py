@@ -12,14 +12,15 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.engine.device_thread import DeviceThread, ModelReplica
 from deployments.engine.work import StageWorker
-from deployments.ledger import Grant, Orders
 from deployments.lease import LeaseLoop, Report
+from deployments.ledger import Grant, Orders
 
 ANSWER_MARGIN_S = 10.0
+FAILING_STEPS = 3  # in a row: a device that is beyond repair, so that Serve replaces the replica
 
 
 class LeasedReplica(ModelReplica):
-    """Base of Gpt and Vocoder. `load` runs on the device thread and returns the worker and what to say about its device.
+    """Base of Gpt and Vocoder. `load` runs on the device thread; it returns the worker and facts about its device.
 
     stuck_after_s: a device step that takes longer fails the health check, and Serve replaces the replica.
     """
@@ -48,9 +49,11 @@ class LeasedReplica(ModelReplica):
             yield report
 
     async def check_health(self) -> None:
-        """Raises RuntimeError when the device thread is dead, stuck, or a step of it failed."""
+        """Raises RuntimeError when the device thread is dead, stuck, or its steps fail."""
         if self._loop.failed is not None:
             raise RuntimeError(f"a device step failed: {self._loop.failed!r}")
+        if self._worker.failing >= FAILING_STEPS:
+            raise RuntimeError(f"the last {self._worker.failing} device steps failed")
         heart = self._device.heartbeat()
         busy = self._loop.silent_s if self._loop.silent_s is not None else heart.busy_s
         if not heart.alive or (busy is not None and busy > self._stuck_after_s):

@@ -1,4 +1,4 @@
-"""The scheduler of a stage: a one-replica CPU deployment, written once and bound once for the Gpt and once for the Vocoder.
+"""The scheduler of a stage: a one-replica CPU deployment, bound once for the Gpt and once for the Vocoder.
 
 It keeps a lease open on every replica that is wanted. A lease is an ordinary streaming call through Serve's router to a
 deployment with max_ongoing_requests=1 and target_ongoing_requests=1, so that calls which find no free replica are what
@@ -21,8 +21,8 @@ from ray.exceptions import RayActorError
 from ray.serve.handle import DeploymentHandle
 
 from deployments.engine.work import Event, WorkItem
-from deployments.ledger import Grant, Lease, Ledger, Orders
 from deployments.lease import Report
+from deployments.ledger import Grant, Lease, Ledger, Orders
 
 log = logging.getLogger("ray.serve")
 
@@ -38,8 +38,8 @@ class StageScheduler:
         slots: items that one replica works on at once.
         max_queue: waiting items beyond which `submit` refuses with Overloaded.
         min_replicas, max_replicas: how many leases are kept at least and at most.
-        lease_s: age in seconds from which a lease may end: when it is idle, no longer wanted, or its stage is being rolled out.
-            A busy lease that is none of these is renewed in place, so that new work does not wait for the old.
+        lease_s: age in seconds from which a lease may end: when it is idle, no longer wanted, or its stage is being
+            rolled out. A busy lease that is none of these goes on, so that new work does not wait for the old.
         silence_s: a lease that reports nothing for so long is taken for lost.
     """
 
@@ -143,8 +143,12 @@ class StageScheduler:
             surplus = len(self._tasks) - closing - wanted
             for _ in range(-surplus):
                 self._open_lease()
-            for lease_id in [lease_id for lease_id in self._tasks if lease_id not in self._started][: max(0, surplus)]:
-                self._tasks[lease_id].cancel()  # still waits in the router: the autoscaler need not see it any more
+            for lease_id in [lease_id for lease_id in self._tasks if lease_id not in self._started][
+                : max(0, surplus)
+            ]:
+                self._tasks[
+                    lease_id
+                ].cancel()  # still waits in the router: the autoscaler need not see it any more
             await self.ledger.changed(timeout=1.0)
 
     def _open_lease(self) -> None:
@@ -155,7 +159,7 @@ class StageScheduler:
 
     async def _hold_lease(self, lease_id: str) -> None:
         lease = self.ledger.open_lease(lease_id)
-        stream = self._stage.remote(self.name, lease_id)
+        stream: Any = self._stage.remote(self.name, lease_id)
         died, replica = False, ""
         try:
             while True:
@@ -173,10 +177,17 @@ class StageScheduler:
             pass
         except RayActorError as error:
             died = True
-            log.warning("%s: lease %s: its replica is gone (%s)", self.stage_name, lease_id, type(error).__name__)
+            log.warning(
+                "%s: lease %s: its replica is gone (%s)", self.stage_name, lease_id, type(error).__name__
+            )
         except TimeoutError:
             died = True
-            log.warning("%s: lease %s was silent for %.0f s: taken for lost", self.stage_name, lease_id, self.silence_s)
+            log.warning(
+                "%s: lease %s was silent for %.0f s: taken for lost",
+                self.stage_name,
+                lease_id,
+                self.silence_s,
+            )
         except Exception:
             died = True
             log.exception("%s: lease %s broke", self.stage_name, lease_id)
@@ -187,7 +198,12 @@ class StageScheduler:
             if died:
                 self._replicas.pop(replica, None)
             if returned:
-                log.warning("%s: lease %s: %d items go back to the head of the line", self.stage_name, lease_id, returned)
+                log.warning(
+                    "%s: lease %s: %d items go back to the head of the line",
+                    self.stage_name,
+                    lease_id,
+                    returned,
+                )
             stream.cancel()
         if died and not started:
             await asyncio.sleep(0.2)
@@ -199,7 +215,7 @@ class StageScheduler:
             try:
                 status = await asyncio.to_thread(serve.status)
                 states = status.applications[self.app].deployments[self.stage_name].replica_states
-                draining = states.get("STOPPING", 0) > 0
+                draining = any(state == "STOPPING" and count for state, count in states.items())
             except Exception as error:
                 log.debug("no status from the controller: %r", error)
                 continue

@@ -16,14 +16,18 @@ from deployments.families.base import Segment
 class TextFrontend:
     def __init__(self, family: str, options: Mapping[str, Any]) -> None:
         self._frontend = families.load(family, options).frontend()
-        self._thread = ThreadPoolExecutor(1, "frontend")  # off the event loop, so that the health check is answered
+        self._thread = ThreadPoolExecutor(
+            1, "frontend"
+        )  # off the event loop, so that the health check is answered
         self._calls = 0
 
     async def segments(self, text: str, language: str | None = None) -> list[Segment] | ChoraleError:
         """An invalid text's error comes as a value: it is the caller's mistake and not this replica's."""
         self._calls += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._frontend.segments, text, language)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._frontend.segments, text, language
+            )
         except ChoraleError as error:
             return error
 

@@ -33,9 +33,10 @@ class Vocoder(LeasedReplica):
             chosen = choose_device(**device)
             log.info("Vocoder: %s", chosen.describe())
             loaded = families.load(family, options)
-            worker = VocodeWorker(loaded.vocoder(chosen), chosen, loaded.spec, max_batch=max_batch, optimize=optimize)
-            if callable(example := getattr(loaded, "example_prompt", None)):
-                worker.warm_up(example())
+            worker = VocodeWorker(
+                loaded.vocoder(chosen), chosen, loaded.spec, max_batch=max_batch, optimize=optimize
+            )
+            worker.warm_up(loaded.example_prompt())
             return worker, {"device": chosen.describe()}
 
         super().__init__("vocoder", load, threads=device.get("threads"), stuck_after_s=stuck_after_s)

@@ -1,4 +1,4 @@
-"""Builds the graph from our options: `import_path: serve_app.app:build` of a Serve config file, which hands over `args`."""
+"""Builds the graph from our options: the `import_path` of a Serve config file, which hands over its `args`."""
 
 from __future__ import annotations
 
@@ -53,12 +53,11 @@ def build(args: dict[str, Any]) -> serve.Application:
         stuck_after_s=settings.vocoder.stuck_after_s,
     )
     ingress = serve.deployment(
-        Ingress,
         name="Ingress",
         num_replicas=settings.ingress.replicas,
         max_ongoing_requests=settings.ingress.max_ongoing_requests,
         ray_actor_options={"num_cpus": settings.ingress.num_cpus},
-    )
+    )(Ingress)
     return ingress.bind(
         ingress_settings(settings),
         text_frontend,
@@ -91,7 +90,6 @@ def _stage(replica: type, section: Scaled, router: dict[str, float]) -> serve.De
     if isinstance(section, LeasedSettings):
         options["graceful_shutdown_timeout_s"] = section.graceful_shutdown_s
     return serve.deployment(
-        replica,
         name=replica.__name__,
         max_ongoing_requests=1,
         health_check_period_s=5,
@@ -100,20 +98,19 @@ def _stage(replica: type, section: Scaled, router: dict[str, float]) -> serve.De
         ray_actor_options={"num_cpus": section.num_cpus, "num_gpus": section.num_gpus},
         request_router_config=router,
         **options,
-    )
+    )(replica)
 
 
 def _scheduler(name: str, stage: serve.Application, section: LeasedSettings, slots: int) -> serve.Application:
     smallest, largest = section.bounds
     deployment = serve.deployment(
-        StageScheduler,
         name=name,
         num_replicas=1,
         max_ongoing_requests=100_000,
         health_check_period_s=5,
         graceful_shutdown_wait_loop_s=0.5,
         ray_actor_options={"num_cpus": 0.1},
-    )
+    )(StageScheduler)
     return deployment.bind(
         stage,
         slots=slots,

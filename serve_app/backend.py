@@ -1,4 +1,4 @@
-"""The graph as the HTTP side sees it: typed calls over deployment handles, which outlive the death of what they call."""
+"""The graph as the HTTP side sees it: typed calls over deployment handles that outlive the death of a replica."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -69,9 +69,11 @@ class RayBackend:
 
     async def generate(
         self, request: GptRequest, *, id: str, priority: int, admitted: bool
-    ) -> AsyncIterator[np.ndarray]:
+    ) -> AsyncGenerator[np.ndarray]:
         """Runs of codes, int64 (n, *code_shape). Closing the iteration frees the slot."""
-        async with contextlib.aclosing(self._work("gpt", WorkItem(id, request, priority), admitted)) as events:
+        async with contextlib.aclosing(
+            self._work("gpt", WorkItem(id, request, priority), admitted)
+        ) as events:
             async for event in events:
                 if event.value is not None and len(event.value):
                     yield event.value
@@ -125,7 +127,7 @@ class RayBackend:
                 raise answer
             return answer
 
-    async def _work(self, stage: str, item: WorkItem, admitted: bool) -> AsyncIterator[Event]:
+    async def _work(self, stage: str, item: WorkItem, admitted: bool) -> AsyncGenerator[Event]:
         """The item's events. When the scheduler dies, what is missing is asked for again, behind what came."""
         delivered: list[Any] = []
         attempt = 0
@@ -135,7 +137,7 @@ class RayBackend:
             if attempt:  # under a new id: the old one may still be known
                 work = replace(item, id=f"{item.id}~{attempt}", payload=item.payload.resume(delivered))
             submit = self._unary[stage].options(method_name="submit", stream=True)
-            stream = submit.remote(work, admitted or attempt > 0)
+            stream: Any = submit.remote(work, admitted or attempt > 0)
             finished = False
             try:
                 async with asyncio.timeout(ANSWER_S):

@@ -1,4 +1,4 @@
-"""Reads a Serve config file strictly: Ray's part with Ray's own schema, our part (`args`) with Settings, line numbers in errors."""
+"""Reads a Serve config file strictly: Ray's part with Ray's own schema, our `args` with Settings; errors name lines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def default_config_path() -> Path:
     return Path(__file__).resolve().parent.parent / "configs" / "default.yaml"
 
 
-def load_config(path: str | Path, environ: Mapping[str, str] | None = None) -> tuple[dict[str, Any], Settings]:
+def load_config(
+    path: str | Path, environ: Mapping[str, str] | None = None
+) -> tuple[dict[str, Any], Settings]:
     """The Serve config as Ray takes it, and our settings out of it.
 
     Raises ConfigError whose message has one line per fault: file name, line number, key and what is allowed.
@@ -51,14 +53,18 @@ def load_config(path: str | Path, environ: Mapping[str, str] | None = None) -> t
         raise document.error(problems(error, ServeDeploySchema)) from None
     applications = config["applications"]
     if len(applications) != 1 or applications[0]["import_path"].replace(".build", ":build") != IMPORT_PATH:
-        raise document.error([(("applications",), f"exactly one application is allowed, with import_path: {IMPORT_PATH}")])
+        raise document.error(
+            [(("applications",), f"exactly one application is allowed, with import_path: {IMPORT_PATH}")]
+        )
     document.refuse(list(_overridden(applications[0])))
 
     args = applications[0].get("args", {})
     try:
         settings = Settings.checked(args, environ)
     except ValidationError as error:
-        raise document.error([(("applications", 0, "args", *loc), said) for loc, said in problems(error, Settings)]) from None
+        raise document.error(
+            [(("applications", 0, "args", *loc), said) for loc, said in problems(error, Settings)]
+        ) from None
     log.info("%s: settings %s", path.name, settings.hash)
     return config, settings
 

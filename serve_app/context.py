@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from serve_app.synthesis import Backend, Synthesizer
 from serve_app.voices import VoiceLibrary, VoicePrompts
 
+FRAME_S = 0.01
 MODEL_ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")  # so that OpenAI clients work unchanged
 
 
@@ -26,7 +27,7 @@ class IngressSettings(BaseModel):
     data_dir: str = "~/.local/share/chorale"
     max_input_chars: int = Field(default=5000, ge=1)
     max_upload_bytes: int = Field(default=10 * 2**20, ge=1024)
-    vocoder_chunk_size: int = Field(default=100, ge=10)  # codes
+    vocoder_chunk_size: int = Field(default=500, ge=20)  # frames of 10 ms in the longest chunk
     max_voices: int = Field(default=1000, ge=0)  # uploaded ones
     voice_cache: int = Field(default=256, ge=1)  # prompts in memory
     window: int = Field(default=3, ge=1)  # segments of one request at once
@@ -62,7 +63,8 @@ class Context:
             capacity=settings.max_voices,
         )
         prompts = VoicePrompts(backend.encode_voice, settings.voice_cache)
-        synthesizer = Synthesizer(backend, window=settings.window, chunk_codes=settings.vocoder_chunk_size)
+        chunk_codes = round(settings.vocoder_chunk_size * FRAME_S * spec.codes_per_second)
+        synthesizer = Synthesizer(backend, window=settings.window, chunk_codes=chunk_codes)
         return cls(settings, backend, synthesizer, voices, prompts)
 
 

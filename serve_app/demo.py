@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ SENTENCES = (
     "The first sound leaves while the rest of this sentence is still being thought of.",
 )
 HEADER = 44  # bytes of a WAV file before its samples
-READY_S = 120.0
+READY_S = 240.0
 STOP_S = 45.0
 
 console = Console()
@@ -44,14 +45,16 @@ class Take:
 class Server:
     """`chorale serve` as a process of its own, its log beside the audio."""
 
-    def __init__(self, log: Path, config: str | None = None) -> None:
+    def __init__(self, log: Path, config: str | None = None, env: Mapping[str, str] | None = None) -> None:
         port = free_port()
         self.http = f"http://127.0.0.1:{port}"
         self._log = log
         command = [sys.executable, "-m", "serve_app.cli", "serve", "--port", str(port)]
         command += ["--config", config] if config else []
         with log.open("wb") as sink:
-            self._process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT)
+            self._process = subprocess.Popen(
+                command, stdout=sink, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
+            )
 
     def wait_ready(self) -> None:
         """Raises SystemExit with the end of the log where it does not come up."""
@@ -70,12 +73,12 @@ class Server:
         lines = self._log.read_text("utf-8", "replace").splitlines()
         return next((line.split()[-1] for line in lines if line.startswith("dashboard")), "none")
 
-    def stop(self) -> bool:
-        """Whether it ended by itself, well, and with all its processes."""
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> bool:
+        """Whether it ended when it was told to, well, and with all its processes."""
         if self._process.poll() is not None:
             return False
         family = psutil.Process(self._process.pid).children(recursive=True)
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(how)
         try:
             code = self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
@@ -119,14 +122,15 @@ def main() -> None:
         server.wait_ready()
         waited = time.monotonic() - began
         console.print(f"Ready after {waited:.0f} s at {server.http}, Ray dashboard at {server.dashboard()}")
-        _speak_all(server.http, options.out)
+        speak_all(server.http, options.out)
     finally:
         clean = server.stop()
     console.print("Stopped, with every process of Ray." if clean else "It did not stop cleanly.")
     sys.exit(not clean)
 
 
-def _speak_all(http: str, out: Path) -> None:
+def speak_all(http: str, out: Path) -> None:
+    """Every sentence with every shipped voice, and the table."""
     table = Table(title=f"{len(SENTENCES)} sentences a voice, files in {out}{os.sep}")
     for column in ("voice", "seconds of audio", "TTFA", "RTF"):
         table.add_column(column, justify="left" if column == "voice" else "right")

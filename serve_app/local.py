@@ -85,7 +85,7 @@ class LocalBackend:
         vocoder = VocodeWorker(self.family.vocoder(device), device, self.spec, optimize=optimize)
         if device.kind == "cuda" and optimize:
             decoder.warm_up()
-            vocoder.warm_up(self._encoder.encode(_hum(self.spec), self.spec.sample_rate))
+            vocoder.warm_up(self.family.example_prompt())
         self._loop.stages = {"vocoder": _Stage(vocoder), "gpt": _Stage(decoder)}
 
     async def segments(self, text: str, language: str | None) -> list[Segment]:
@@ -271,10 +271,3 @@ class _WorkLoop:
                 loop.call_soon_threadsafe(queue.put_nowait, event)
             except RuntimeError:  # that loop is closed: nobody waits any more
                 self._listeners.pop(event.id, None)
-
-
-def _hum(spec: FamilySpec) -> np.ndarray:
-    """Two seconds of a voice-like tone, float32 (N,): something to warm up with."""
-    t = np.arange(2 * spec.sample_rate) / spec.sample_rate
-    harmonics = np.stack([np.sin(2 * np.pi * 120 * k * t) / k for k in range(1, 20)])
-    return (0.1 * harmonics.sum(axis=0)).astype(np.float32)

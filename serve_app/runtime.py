@@ -1,7 +1,8 @@
-"""Starts and stops the application: Ray on this machine (or the cluster at RAY_ADDRESS), Serve, and the graph of a config file."""
+"""Starts and stops the application: Ray here (or the cluster at RAY_ADDRESS), Serve, the graph of a config file."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -39,7 +40,7 @@ class Running:
     settings: Settings
 
 
-def start_ray(*, num_cpus: float | None = None, dashboard: bool = True, quiet: bool = True) -> str | None:
+def start_ray(*, num_cpus: int | None = None, dashboard: bool = True, quiet: bool = True) -> str | None:
     """Connects to RAY_ADDRESS, or starts Ray here. Returns the dashboard's address."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     _let_workers_import(ROOT)
@@ -53,16 +54,30 @@ def start_ray(*, num_cpus: float | None = None, dashboard: bool = True, quiet: b
     if address := os.environ.get("RAY_ADDRESS"):
         context = ray.init(address=address, **options)
     else:
-        context = ray.init(
-            address="local",
+        context = _start_node(
             num_cpus=num_cpus or max(2, os.cpu_count() or 2),
             include_dashboard=dashboard,
             dashboard_host="127.0.0.1",
-            dashboard_port=free_port() if dashboard else None,
             object_store_memory=OBJECT_STORE_BYTES,
             **options,
         )
     return f"http://{context.dashboard_url}" if context.dashboard_url else None
+
+
+def _start_node(attempts: int = 3, **options: Any) -> Any:
+    """Ray gives its own daemons 30 s to come up, which a busy machine exceeds; files are cached the next time."""
+    import ray
+
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    for attempt in range(1, attempts + 1):
+        try:
+            port = free_port() if options["include_dashboard"] else None
+            return ray.init(address="local", dashboard_port=port, **options)
+        except Exception as error:
+            log.warning("Ray did not start (attempt %d of %d): %s", attempt, attempts, error)
+            ray.shutdown()
+            _end([child for child in psutil.Process().children(recursive=True) if child.pid not in before])
+    raise Unavailable("Ray did not start on this machine; see the log files of its session")
 
 
 def start(
@@ -71,7 +86,7 @@ def start(
     host: str | None = None,
     port: int | None = None,
     quiet: bool = True,
-    num_cpus: float | None = None,
+    num_cpus: int | None = None,
 ) -> Running:
     """Starts everything and deploys the graph; returns before it is ready (see `wait_ready`).
 
@@ -86,7 +101,9 @@ def start(
         raise ConfigError(f"port {http['port']} of {http['host']} is taken", param="http_options.port")
 
     dashboard = start_ray(num_cpus=num_cpus, quiet=quiet)
-    document["applications"][0]["args"] = settings.to_args()  # with the environment's say, which other nodes lack
+    document["applications"][0]["args"] = (
+        settings.to_args()
+    )  # with the environment's say, which other nodes lack
     deploy(document)
     shown = "127.0.0.1" if http["host"] in ("0.0.0.0", "::") else http["host"]
     name = document["applications"][0].get("name", "default")
@@ -133,7 +150,7 @@ def wait_ready(running: Running, timeout: float = 120.0, stop: threading.Event |
 
 
 def stop(running: Running | None = None) -> None:
-    """Ends every process of a Ray that was started here; from a cluster, takes the application away. May be called twice."""
+    """Ends every process of a Ray that was started here; from a cluster, takes the application away."""
     import ray
 
     if not ray.is_initialized():
@@ -144,13 +161,10 @@ def stop(running: Running | None = None) -> None:
         serve.delete(running.app)
         ray.shutdown()
         return
-    ours = psutil.Process().children(recursive=True)
+    ours = _of_ray(psutil.Process().children(recursive=True))
     ray.shutdown()
-    _, left = psutil.wait_procs(_of_ray(ours), timeout=STOP_S)
-    for process in left:
-        log.warning("process %d of Ray did not end: killed", process.pid)
-        process.kill()
-    psutil.wait_procs(left, timeout=5)
+    psutil.wait_procs(ours, timeout=STOP_S)
+    _end(ours)
 
 
 def serve_forever(
@@ -161,7 +175,9 @@ def serve_forever(
 ) -> int:
     """`chorale serve`: up until SIGINT or SIGTERM. Returns the exit code."""
     stopping = threading.Event()
-    before = {name: signal.signal(name, lambda *_: stopping.set()) for name in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        name: signal.signal(name, lambda *_: stopping.set()) for name in (signal.SIGINT, signal.SIGTERM)
+    }
     running = None
     try:
         echo("starting …")
@@ -186,6 +202,15 @@ def serve_forever(
         stop(running)
         for name, handler in before.items():
             signal.signal(name, handler)
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    left = [process for process in processes if process.is_running()]
+    for process in left:
+        log.warning("process %d of Ray did not end: killed", process.pid)
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(left, timeout=5)
 
 
 def free_port() -> int:

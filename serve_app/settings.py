@@ -57,7 +57,9 @@ class Autoscaling(Section):
     @model_validator(mode="after")
     def ordered(self) -> Autoscaling:
         if self.max_replicas < self.min_replicas:
-            raise ValueError(f"max_replicas ({self.max_replicas}) is below min_replicas ({self.min_replicas})")
+            raise ValueError(
+                f"max_replicas ({self.max_replicas}) is below min_replicas ({self.min_replicas})"
+            )
         return self
 
 
@@ -93,12 +95,15 @@ class LeasedSettings(Scaled):
 
 
 class GptSettings(LeasedSettings):
-    """`first_emit`, `emit_every`: codes in the first run that is sent on, and in the later ones."""
+    """`first_emit`, `emit_every`: codes in the first run that is sent on, and in the later ones.
+
+    The first: what the vocoder needs for its first chunk, context included.
+    """
 
     slots: Annotated[int, Field(gt=0, le=256)] = 8
     num_cpus: Cpus = 0.5
-    first_emit: Positive = 12
-    emit_every: Positive = 25
+    first_emit: Positive = 26
+    emit_every: Positive = 16
 
 
 class VocoderSettings(LeasedSettings):
@@ -161,7 +166,9 @@ class Settings(Section):
         try:
             return cls.checked(args, environ)
         except ValidationError as error:
-            raise ConfigError("\n".join(f"{dotted(loc)}: {text}" for loc, text in problems(error, cls))) from None
+            raise ConfigError(
+                "\n".join(f"{dotted(loc)}: {text}" for loc, text in problems(error, cls))
+            ) from None
 
     @classmethod
     def checked(cls, args: Mapping[str, Any] | None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -237,7 +244,11 @@ def problems(error: ValidationError, model: type[BaseModel]) -> list[tuple[Locat
             text = f"unknown key; allowed: {allowed}"
         else:
             given = detail.get("input")
-            shown = f" (is {given!r})" if not isinstance(given, (dict, list)) and detail["type"] != "missing" else ""
+            shown = (
+                f" (is {given!r})"
+                if not isinstance(given, (dict, list)) and detail["type"] != "missing"
+                else ""
+            )
             text = detail["msg"].removeprefix("Value error, ") + shown
         found[loc] = f"{found[loc]}, or: {text}" if loc in found else text
     return list(found.items())
@@ -245,7 +256,12 @@ def problems(error: ValidationError, model: type[BaseModel]) -> list[tuple[Locat
 
 def _without_tags(model: type[BaseModel], loc: Location) -> Location:
     """pydantic's location without the names that it adds for the branches of a union."""
-    while loc and isinstance(loc[-1], str) and field_type(model, loc) is None and field_type(model, loc[:-1]) is not None:
+    while (
+        loc
+        and isinstance(loc[-1], str)
+        and field_type(model, loc) is None
+        and field_type(model, loc[:-1]) is not None
+    ):
         owners = list(models_in(field_type(model, loc[:-1])))
         if owners:
             break

@@ -76,7 +76,7 @@ class Decoder:
         device: Device,
         *,
         optimize: bool = True,
-        first_emit: int = 28,
+        first_emit: int = 26,
         emit_every: int = 16,
         backend: Backend | None = None,
         read_late: bool | None = None,
@@ -96,6 +96,7 @@ class Decoder:
         self._buffers = [self._host_buffers() for _ in range(self._lag + 1)] if self._lag else []
         self._turn = 0
         self._steps = self._codes = self._row_steps = self._failed_steps = 0
+        self.failing = 0
 
     # the StageWorker
 
@@ -125,9 +126,11 @@ class Decoder:
             launched = self._launch(events)
             while len(self._in_flight) > (self._lag if launched else 0):
                 events += self._read(self._in_flight.popleft())
+            self.failing = 0
         except Exception:
             log.exception("decode step failed")
             self._failed_steps += 1
+            self.failing += 1
             events += self._fail_all()
         return events
 

@@ -14,7 +14,7 @@ from deployments.engine.device_thread import assert_on_device_thread
 from deployments.engine.failures import as_failure
 from deployments.engine.graphs import Backend, GraphRunner
 from deployments.engine.work import Event, WorkItem
-from deployments.errors import SynthesisFailed
+from deployments.errors import ChoraleError, SynthesisFailed
 from deployments.families.base import FamilySpec, VocodedChunk, VocoderChunk, VocoderModel, VoicePrompt
 
 GRAPH_CODES = (32, 64, 96, 128, 160)
@@ -52,6 +52,7 @@ class VocodeWorker:
         self._runner = GraphRunner(device, "vocoder", optimize, backend)
         self._waiting: deque[WorkItem] = deque()
         self._steps = self._chunks = self._retries = 0
+        self.failing = 0
 
     @property
     def active(self) -> int:
@@ -117,10 +118,12 @@ class VocodeWorker:
             results = self._run([item.payload for item in items])
         except Exception as error:
             if len(items) == 1:
+                self.failing += not isinstance(error, ChoraleError)
                 failure = as_failure(error, "the vocoder could not turn this segment into sound")
                 return [Event(items[0].id, error=failure)]
             self._retries += 1
             return [event for item in items for event in self._vocode([item])]
+        self.failing = 0
         return [self._event(item, result) for item, result in zip(items, results, strict=True)]
 
     def _run(self, chunks: list[VocoderChunk]) -> list[VocodedChunk]:

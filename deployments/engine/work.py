@@ -25,7 +25,10 @@ class WorkItem:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A piece of an item's result. After `done` or `error` nothing follows. `index` counts the item's codes before it."""
+    """A piece of an item's result. After `done` or `error` nothing follows.
+
+    `index` counts the item's codes before it.
+    """
 
     id: str
     value: Any = None
@@ -39,6 +42,8 @@ class StageWorker(Protocol):
 
     slots: int
 
+    failing: int  # device steps in a row that raised: a device that no longer answers is seen by it
+
     @property
     def active(self) -> int:
         """Items admitted and not yet finished."""
@@ -51,5 +56,5 @@ class StageWorker(Protocol):
         ...
 
     def step(self) -> list[Event]:
-        """One unit of device work for all active items. An item's failure is an event of that item, never an exception."""
+        """One unit of device work for all active items. An item's failure is an event of it, never an exception."""
         ...

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How codes are drawn. `speed` scales durations (2.0 is twice as fast); `max_tokens` bounds the codes of a segment."""
+    """How codes are drawn. `speed` scales durations (2.0 is twice as fast); `max_tokens` bounds a segment's codes."""
 
     seed: int = 0
     temperature: float = 0.7
@@ -110,7 +110,7 @@ class GptRequest:
 class VocoderChunk:
     """A run of codes with its context: int64 (left + n + right, *code_shape); n codes are turned into sound.
 
-    first: index in the segment of codes[0]; state: what the previous chunk of this segment returned, None for the first.
+    first: index in the segment of codes[0]; state: what the segment's chunk before returned, None for the first.
     """
 
     codes: np.ndarray
@@ -135,7 +135,7 @@ class VocodedChunk:
 
 
 class StepOutput(Protocol):
-    """What a decode step leaves in static tensors. codes: (B, *code_shape); done: bool (B,), true on a row's last code."""
+    """What a decode step leaves behind. codes: (B, *code_shape); done: bool (B,), true on a row's last code."""
 
     codes: torch.Tensor
     done: torch.Tensor
@@ -161,14 +161,14 @@ class GptModel(Protocol):
     code_shape: tuple[int, ...]
 
     def prefill(self, slot: int, request: GptRequest) -> int:
-        """Fills the slot's cache and per-slot state; returns how many positions are taken. Overwrites what was there."""
+        """Fills the slot's cache and state, whatever was there; returns how many positions are taken."""
         ...
 
     def step(self, rows: torch.Tensor, length: int) -> StepOutput:
         """One decode step of the slots `rows` (int64 (B,)): forward, sample, update the slots' state in place.
 
         `length` bounds the positions that are attended to (host integer, at least every row's position + 1). Static
-        shapes, no allocation that outlives the step and no host synchronisation: it is captured in a CUDA graph per (B, length).
+        shapes, no allocation that outlives the step, no host synchronisation: a CUDA graph per (B, length) holds it.
         """
         ...
 
@@ -197,6 +197,10 @@ class Family(Protocol):
     spec: FamilySpec
 
     def frontend(self) -> Frontend: ...
+
+    def example_prompt(self) -> VoicePrompt:
+        """A prompt of the right shapes and no meaning, to warm a stage up with."""
+        ...
 
     def voice_encoder(self, device: Device) -> VoiceEncoder: ...
 

@@ -105,10 +105,10 @@ def test_what_is_no_config_at_all(written, text):
 
 
 def test_a_missing_file_and_bytes_that_are_no_text(tmp_path):
-    with pytest.raises(ConfigError, match="nowhere.yaml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read"):
         load_config(tmp_path / "nowhere.yaml")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="bytes.yaml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"bytes\.yaml: cannot be read"):
         load_config(tmp_path / "bytes.yaml")
 
 

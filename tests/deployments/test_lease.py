@@ -185,6 +185,19 @@ async def test_a_cancellation_may_overtake_the_grant(thread):
     hold.task.cancel()
 
 
+async def test_an_id_may_be_used_again_after_its_cancellation(thread):
+    book = Ledger("Sim", 4, 100)
+    worker = SimWorker(4, 0.001)
+    hold = Hold(book, LeaseLoop(worker, thread))
+    for _ in range(3):
+        listener = asyncio.create_task(listen(book, 1, 10**9))
+        await until(lambda: worker.active == 1)
+        listener.cancel()
+        await until(lambda: worker.active == 0)
+    assert (await listen(book, 1, 20) == expected(1, 20)).all()
+    hold.task.cancel()
+
+
 class Broken(SimWorker):
     def step(self) -> list[Event]:
         raise RuntimeError("device lost")

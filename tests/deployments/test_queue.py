@@ -20,7 +20,9 @@ def test_lower_priority_first_and_equal_ones_in_order_of_arrival(priorities):
     assert drain(queue) == expected
 
 
-@given(st.lists(st.tuples(st.integers(0, 20), st.floats(0, 100)), min_size=1, max_size=60), st.floats(0.1, 10))
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.floats(0, 100)), min_size=1, max_size=60), st.floats(0.1, 10)
+)
 def test_nobody_is_overtaken_by_what_came_much_later(entries, patience):
     entries = sorted(entries, key=lambda entry: entry[1])
     queue: AgingQueue[int] = AgingQueue(patience)

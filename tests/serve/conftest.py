@@ -1,4 +1,4 @@
-"""One real Ray with Serve for the whole session, on a port of its own; with stages and the service as they are asked for."""
+"""One real Ray with Serve for the whole session, on a port of its own."""
 
 from __future__ import annotations
 
@@ -62,12 +62,18 @@ def sim_stage(cluster: Cluster) -> Callable[..., Stage]:
     stages: dict[str, Stage] = {}
 
     def deploy(
-        replicas: int = 1, slots: int = 8, step_s: float = 0.004, autoscaling: dict[str, Any] | None = None, **options: Any
+        replicas: int = 1,
+        slots: int = 8,
+        step_s: float = 0.004,
+        autoscaling: dict[str, Any] | None = None,
+        **options: Any,
     ) -> Stage:
         wanted = repr((replicas, slots, step_s, autoscaling, options))
         if wanted in stages:
             return stages[wanted]
-        scale: dict[str, Any] = {"autoscaling_config": autoscaling} if autoscaling else {"num_replicas": replicas}
+        scale: dict[str, Any] = (
+            {"autoscaling_config": autoscaling} if autoscaling else {"num_replicas": replicas}
+        )
         stage = serve.deployment(
             SimGpt,
             name="Sim",
@@ -78,7 +84,12 @@ def sim_stage(cluster: Cluster) -> Callable[..., Stage]:
             request_router_config=LEASES,
             **scale,
         ).bind(slots, step_s)
-        defaults = {"max_queue": 10 * slots, "min_replicas": replicas, "max_replicas": replicas, "lease_s": 1.0}
+        defaults = {
+            "max_queue": 10 * slots,
+            "min_replicas": replicas,
+            "max_replicas": replicas,
+            "lease_s": 1.0,
+        }
         scheduler = serve.deployment(
             StageScheduler,
             name="SimScheduler",

@@ -1,4 +1,4 @@
-"""A stage with a simulated device: a step of the whole batch takes 4 ms + 0.2 ms for each row, codes follow from the request alone."""
+"""A stage with a simulated device: a step takes 4 ms + 0.2 ms for each row; codes follow from the request alone."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ def expected(seed: int, codes: int) -> np.ndarray:
 
 class SimWorker:
     """Decodes one code of every active item in a step."""
+
+    failing = 0
 
     def __init__(self, slots: int = 8, step_s: float = 0.004) -> None:
         self.slots = slots

@@ -9,6 +9,7 @@ import random
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from deployments import families
+from deployments.engine.device import choose_device
+from deployments.families.base import VoiceEncoder
 from tests.serve.conftest import Cluster
 from tests.wer import recognise, words
 
@@ -70,13 +74,32 @@ def sayings(voices: tuple[str, ...], count: int) -> list[Say]:
     return [Say(SENTENCES[n % len(SENTENCES)], voices[n % len(voices)], seed=n) for n in range(count)]
 
 
+@cache
+def voice_encoder() -> tuple[VoiceEncoder, dict[str, np.ndarray]]:
+    """The family's own encoder, and the vector of each shipped voice."""
+    encoder = families.load("small").voice_encoder(choose_device("cpu"))
+    files = Path("deployments/families/small/voices").glob("*.wav")
+    return encoder, {file.stem: vector(encoder, *soundfile.read(file, dtype="float32")) for file in files}
+
+
+def vector(encoder: VoiceEncoder, waveform: np.ndarray, rate: int) -> np.ndarray:
+    speaker = encoder.encode(waveform, rate).tensors["speaker"]
+    return speaker / np.linalg.norm(speaker)
+
+
+def nearest_voice(waveform: np.ndarray, rate: int) -> str:
+    encoder, shipped = voice_encoder()
+    heard = vector(encoder, waveform, rate)
+    return max(shipped, key=lambda name: float(heard @ shipped[name]))
+
+
 async def undisturbed(service: Service, client: httpx.AsyncClient, what: list[Say]) -> dict[Say, np.ndarray]:
     """One after the other, with nobody else about."""
     return {say: await service.say(client, say) for say in what}
 
 
 @pytest.mark.timeout(900)
-async def test_many_clients_hear_their_own_words_in_their_own_voice(service: Service, cpu_encoder) -> None:
+async def test_many_clients_hear_their_own_words_in_their_own_voice(service: Service) -> None:
     what = sayings(service.voices, DISTINCT)
     rng = random.Random(3)
     queue = [rng.choice(what) for _ in range(REQUESTS)]
@@ -99,11 +122,7 @@ async def test_many_clients_hear_their_own_words_in_their_own_voice(service: Ser
     print(f"word error rate {rate:.1%}, against another request's words {swapped:.1%}")
     assert rate < 0.35
     assert swapped > 0.8
-    own = {name: cpu_encoder.shipped(name) for name in service.voices}
-    right = 0
-    for say in what:
-        prompt = cpu_encoder.of(alone[say], 24000)
-        right += max(own, key=lambda name: cpu_encoder.similarity(prompt, own[name])) == say.voice
+    right = sum(nearest_voice(alone[say], 24000) == say.voice for say in what)
     print(f"{right} of {len(what)} are nearest to the voice that was asked for")
     assert right >= 0.9 * len(what)
 
@@ -151,19 +170,22 @@ async def test_a_client_that_goes_away_frees_its_slot(service: Service) -> None:
 @pytest.mark.timeout(300)
 async def test_the_command_line_and_the_service_say_the_same(service: Service) -> None:
     from serve_app.audio import open_encoder
-    from serve_app.local import LocalBackend
+    from serve_app.settings import Settings
+    from serve_app.speaker import Speaker
 
     say = Say(SENTENCES[5], service.voices[1], seed=11)
     async with httpx.AsyncClient(timeout=300) as client:
         served = await service.say(client, say)
-    backend = LocalBackend("small", device={"preference": "cpu", "threads": 1})
-    try:
-        waveform, rate = await asyncio.to_thread(backend.speak, say.text, say.voice, seed=say.seed)
-    finally:
-        backend.close()
+
+    def speak() -> tuple[np.ndarray, int]:
+        with Speaker(Settings.from_args({"device": {"preference": "cpu"}})) as speaker:
+            spoken = speaker.say(say.text, say.voice, seed=say.seed)
+        return spoken.waveform, spoken.rate
+
+    waveform, rate = await asyncio.to_thread(speak)
     encoder = open_encoder("wav", rate)
     spoken, _ = soundfile.read(io.BytesIO(encoder.encode(waveform) + encoder.finish()), dtype="float32")
-    np.testing.assert_array_equal(served, spoken)
+    np.testing.assert_allclose(served, spoken, atol=2e-4)  # other chunk sizes: the last bit of 16 may differ
 
 
 async def test_every_stage_worked_on_its_one_device_thread(service: Service) -> None:

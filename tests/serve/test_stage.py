@@ -1,4 +1,4 @@
-"""The scheduler and its replicas on a real Ray, with a simulated device: ordinary work, limits, cancellation, scaling."""
+"""The scheduler and its replicas on a real Ray, with a simulated device: work, limits, cancellation, scaling."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from deployments.errors import Overloaded
+from deployments.lease import REPORT_PERIOD_S
 from deployments.scheduler import wanted_leases
 from tests.serve.sim_stage import expected, request
 
@@ -18,7 +19,10 @@ ENDLESS = 10**9
 
 async def speak(stage, seed: int, codes: int, admitted: bool = False) -> np.ndarray:
     runs = [
-        run async for run in stage.backend.generate(request(seed, codes), id=f"r{seed}", priority=0, admitted=admitted)
+        run
+        async for run in stage.backend.generate(
+            request(seed, codes), id=f"r{seed}", priority=0, admitted=admitted
+        )
     ]
     return np.concatenate(runs)
 
@@ -34,6 +38,16 @@ def status_of(stage):
     return lambda: stage.scheduler.status.remote()
 
 
+async def settled(stage) -> tuple[dict, int]:
+    """The scheduler's status and its replica's steps, once the replica has spoken of itself, idle."""
+    await asyncio.sleep(REPORT_PERIOD_S + 1)
+    status = await until(
+        status_of(stage), lambda status: len(status["replicas"]) == 1 and not status["active"]
+    )
+    (replica,) = status["replicas"].values()
+    return status, replica["stats"]["steps"]
+
+
 def test_the_dashboard_is_up(cluster):
     with urllib.request.urlopen(cluster.dashboard, timeout=30) as page:
         assert page.status == 200
@@ -42,14 +56,12 @@ def test_the_dashboard_is_up(cluster):
 
 async def test_many_requests_share_the_batches(sim_stage):
     stage = sim_stage(slots=8)
-    begun = await status_of(stage)()
+    begun, steps_before = await settled(stage)
     results = await asyncio.gather(*(speak(stage, seed, 40) for seed in range(32)))
     assert all((result == expected(seed, 40)).all() for seed, result in enumerate(results))
-    await asyncio.sleep(2.5)  # a replica speaks of itself every two seconds
-    after = await until(status_of(stage), lambda status: len(status["replicas"]) == 1)
+    after, steps = await settled(stage)
     assert after["completed"] == begun["completed"] + 32
-    (steps,) = (replica["stats"]["steps"] for replica in after["replicas"].values())
-    assert 32 * 40 / 8 <= steps < 32 * 40 / 2, "no batches were formed"
+    assert 32 * 40 / 8 <= steps - steps_before < 32 * 40 / 2, "no batches were formed"
 
 
 async def test_a_stream_begins_before_it_ends(sim_stage):
@@ -63,7 +75,8 @@ async def test_who_goes_away_frees_the_slot(sim_stage):
     stage = sim_stage(slots=2, max_queue=2)
     before = await status_of(stage)()
     streams = [
-        stage.backend.generate(request(seed, ENDLESS), id=f"e{seed}", priority=0, admitted=False) for seed in range(2)
+        stage.backend.generate(request(seed, ENDLESS), id=f"e{seed}", priority=0, admitted=False)
+        for seed in range(2)
     ]
     for stream in streams:
         await anext(stream)
@@ -74,7 +87,9 @@ async def test_who_goes_away_frees_the_slot(sim_stage):
     assert (await third == expected(3, 10)).all()
     print(f"\nclosed stream: the next in line was done {time.perf_counter() - left:.3f} s later")
 
-    fourth = asyncio.create_task(speak(stage, 4, ENDLESS))  # a task that is cancelled while it waits for events
+    fourth = asyncio.create_task(
+        speak(stage, 4, ENDLESS)
+    )  # a task that is cancelled while it waits for events
     await until(status_of(stage), lambda status: status["active"] == 2)
     fourth.cancel()
     left = time.perf_counter()
@@ -88,7 +103,8 @@ async def test_who_goes_away_frees_the_slot(sim_stage):
 async def test_a_full_line_is_refused_and_says_when_to_come_back(sim_stage):
     stage = sim_stage(slots=2, max_queue=2)
     streams = [
-        stage.backend.generate(request(seed, ENDLESS), id=f"e{seed}", priority=0, admitted=False) for seed in range(2)
+        stage.backend.generate(request(seed, ENDLESS), id=f"e{seed}", priority=0, admitted=False)
+        for seed in range(2)
     ]
     for stream in streams:
         await anext(stream)
@@ -127,7 +143,8 @@ async def test_surplus_leases_make_the_autoscaler_add_a_replica(sim_stage):
         },
     )
     streams = [
-        stage.backend.generate(request(seed, ENDLESS), id=f"e{seed}", priority=0, admitted=False) for seed in range(4)
+        stage.backend.generate(request(seed, ENDLESS), id=f"e{seed}", priority=0, admitted=False)
+        for seed in range(4)
     ]
     for stream in streams:  # the last two can begin on a second replica only
         await anext(stream)

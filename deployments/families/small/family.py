@@ -7,10 +7,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deployments.errors import ConfigError
-from deployments.families.base import FamilySpec, Frontend, GptModel, Sampling, VocoderModel, VoiceEncoder
+from deployments.families.base import (
+    FamilySpec,
+    Frontend,
+    GptModel,
+    Sampling,
+    VocoderModel,
+    VoiceEncoder,
+    VoicePrompt,
+)
 from deployments.families.small.config import SmallConfig
 
 if TYPE_CHECKING:
@@ -38,7 +47,8 @@ class SmallFamily:
             self.config = SmallConfig.from_dict(json.loads(path.read_text()))
         except FileNotFoundError:
             raise ConfigError(
-                f"family.options.weights: no {path.name} in the folder {self.folder.name!r}", param="family.options"
+                f"family.options.weights: no {path.name} in the folder {self.folder.name!r}",
+                param="family.options",
             ) from None
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{path.name}: {error}", param="family.options") from None
@@ -54,7 +64,9 @@ class SmallFamily:
             left_context=config.left_context,
             right_context=config.right_context,
             languages=("en",),
-            sampling=Sampling(temperature=config.temperature, top_k=config.top_k, max_tokens=config.max_codes),
+            sampling=Sampling(
+                temperature=config.temperature, top_k=config.top_k, max_tokens=config.max_codes
+            ),
             min_reference_seconds=1.0,
             max_reference_seconds=60.0,
         )
@@ -63,6 +75,9 @@ class SmallFamily:
         from deployments.families.small.text.frontend import EnglishFrontend
 
         return EnglishFrontend()
+
+    def example_prompt(self) -> VoicePrompt:
+        return VoicePrompt.of("small", {"speaker": np.zeros(self.config.speaker_dim, np.float32)})
 
     def voice_encoder(self, device: Device) -> VoiceEncoder:
         from deployments.families.small.speaker import SpeakerEncoder
@@ -107,7 +122,9 @@ class SmallFamily:
                 names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
                 return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
         except FileNotFoundError:
-            raise ConfigError(f"family.options.weights: no {path.name} in the folder {self.folder.name!r}") from None
+            raise ConfigError(
+                f"family.options.weights: no {path.name} in the folder {self.folder.name!r}"
+            ) from None
         except SafetensorError as error:
             raise ConfigError(f"{path.name} cannot be read: {error}") from None
 
@@ -119,4 +136,6 @@ def load(options: dict[str, Any]) -> SmallFamily:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"family.options.{key}: {first['msg']}; allowed: weights", param="family.options") from None
+        raise ConfigError(
+            f"family.options.{key}: {first['msg']}; allowed: weights", param="family.options"
+        ) from None

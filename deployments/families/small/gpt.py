@@ -147,7 +147,13 @@ class SmallGpt:
         self.sampling.force(slot, int(code))
 
     def _block(
-        self, layer: int, block: StepBlock, x: Tensor, rotary: tuple[Tensor, Tensor], rows: Tensor, length: int
+        self,
+        layer: int,
+        block: StepBlock,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        rows: Tensor,
+        length: int,
     ) -> Tensor:
         """x (M, D) -> (M, D), of which the first B rows count; writes their key and value at this position."""
         qkv = block.project(block.norm_1(x))[: len(rows)].unflatten(-1, (3, block.heads, -1))  # (B, 3, H, d)

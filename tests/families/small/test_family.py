@@ -59,7 +59,9 @@ def test_a_wrong_shape_names_file_tensor_and_both_shapes(weights: Path, cpu: Dev
     tensors = load_file(path)
     tensors["vocoder.enter.weight"] = tensors["vocoder.enter.weight"][:, :2].contiguous()
     save_file(tensors, path)
-    with pytest.raises(ConfigError, match=r"small\.safetensors: vocoder\.enter\.weight is \(256, 2\).*\(256, 4\)"):
+    with pytest.raises(
+        ConfigError, match=r"small\.safetensors: vocoder\.enter\.weight is \(256, 2\).*\(256, 4\)"
+    ):
         families.load("small", {"weights": str(weights)}).vocoder(cpu)
 
 

@@ -47,14 +47,18 @@ def decode(family: SmallFamily, cpu: Device) -> Iterable[Decode]:
     thread.close()
 
 
-def test_a_seed_gives_the_same_codes_alone_and_in_a_batch_of_eight(decode: Decode, request_of: Callable) -> None:
+def test_a_seed_gives_the_same_codes_alone_and_in_a_batch_of_eight(
+    decode: Decode, request_of: Callable
+) -> None:
     requests = [request_of(SENTENCES[n % 4], voice=n, seed=n, temperature=0.3 * (n % 3)) for n in range(8)]
     together = decode(requests)
     for request, codes in zip(requests, together, strict=True):
         np.testing.assert_array_equal(decode([request])[0], codes)
 
 
-def test_other_seeds_give_other_codes_unless_temperature_is_zero(decode: Decode, request_of: Callable) -> None:
+def test_other_seeds_give_other_codes_unless_temperature_is_zero(
+    decode: Decode, request_of: Callable
+) -> None:
     one, two = decode([request_of(SENTENCES[0], seed=1), request_of(SENTENCES[0], seed=2)])
     assert one.shape != two.shape or (one != two).any()
     cold = decode([request_of(SENTENCES[0], seed=s, temperature=0.0) for s in (1, 2)])
@@ -77,7 +81,9 @@ def test_speed_shortens_and_lengthens(decode: Decode, request_of: Callable) -> N
     assert slow > 1.3 * plain
 
 
-def test_a_segment_with_too_many_phones_is_refused(family: SmallFamily, cpu: Device, request_of: Callable) -> None:
+def test_a_segment_with_too_many_phones_is_refused(
+    family: SmallFamily, cpu: Device, request_of: Callable
+) -> None:
     gpt = family.gpt(cpu, slots=1)
     request = request_of("Hello.")
     long = Segment("a" * 400, np.full(400, 5, np.int64))

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -20,8 +21,9 @@ from deployments.families.small.text.segments import MAX_PHONES
 
 FRONTEND = EnglishFrontend()
 LONG = (
-    "The quick brown fox, who was very lazy, jumped over the dog, and then it sat, because the weather was nice, on a mat "
-    "that somebody had left outside in the rain for seven days; nobody knows why it did that or what the dog thought of it."
+    "The quick brown fox, who was very lazy, jumped over the dog, and then it sat, because the weather was nice, "
+    "on a mat that somebody had left outside in the rain for seven days; nobody knows why it did that or what the "
+    "dog thought of it."
 )
 
 
@@ -51,7 +53,7 @@ def test_closing_pause(text: str, closing: str) -> None:
 def test_pauses_stand_at_phrase_breaks_and_never_twice() -> None:
     phones = phones_of("One, two; (three) - four: five... six — seven -- eight.")
     assert phones.count(PAUSE) == 9
-    assert not any(a == b == PAUSE for a, b in zip(phones, phones[1:], strict=False))
+    assert not any(a == b == PAUSE for a, b in pairwise(phones))
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,9 @@ def test_pauses_stand_at_phrase_breaks_and_never_twice() -> None:
         ("the dog", "dh ax d ao g"),
         ("a record", "ax r eh k er d"),
         ("to record", "t ax r ax k ao r d"),
+        ("it presents a list", "ih t p r iy z eh n t s ax l ih s t"),
+        ("such uses", "s ah ch y uw s ax z"),
+        ("that uses it", "dh ae t y uw z ih z ih t"),
         ("I can read", "ay k ae n r iy d"),
         ("I read it", "ay r eh d ih t"),
         ("we live", "w iy l ih v"),
@@ -169,7 +174,11 @@ def check(text: str) -> None:
     try:
         segments = FRONTEND.segments(text)
     except InvalidInput as error:
-        assert error.param == "input" and error.message
+        refused = error
+    else:
+        refused = None
+    if refused:
+        assert refused.param == "input" and refused.message
         return
     assert segments
     assert squeezed("".join(s.text for s in segments)) == squeezed(text)

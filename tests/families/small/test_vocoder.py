@@ -48,18 +48,24 @@ def test_chunks_add_up_to_the_whole(
     np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-4)
 
 
-def test_every_offset_of_a_cut_gives_the_whole(family: SmallFamily, vocoder: SmallVocoder, prompt: VoicePrompt) -> None:
+def test_every_offset_of_a_cut_gives_the_whole(
+    family: SmallFamily, vocoder: SmallVocoder, prompt: VoicePrompt
+) -> None:
     codes = random_codes(60, seed=9)
     whole = vocode(vocoder, [VocoderChunk(codes, 0, 0, 0, prompt, seed=5)])[0].waveform
     for cut in range(20, 28):
         right = min(family.spec.right_context, len(codes) - cut)
         left = min(family.spec.left_context, cut)
         head = vocode(vocoder, [VocoderChunk(codes[: cut + right], 0, right, 0, prompt, 5)])[0]
-        tail = vocode(vocoder, [VocoderChunk(codes[cut - left :], left, 0, cut - left, prompt, 5, head.state)])[0]
+        tail = vocode(
+            vocoder, [VocoderChunk(codes[cut - left :], left, 0, cut - left, prompt, 5, head.state)]
+        )[0]
         np.testing.assert_allclose(np.concatenate([head.waveform, tail.waveform]), whole, atol=1e-4)
 
 
-def test_a_chunk_sounds_the_same_behind_padding_and_beside_others(vocoder: SmallVocoder, prompt: VoicePrompt) -> None:
+def test_a_chunk_sounds_the_same_behind_padding_and_beside_others(
+    vocoder: SmallVocoder, prompt: VoicePrompt
+) -> None:
     chunks = [VocoderChunk(random_codes(n, seed=n), 0, 0, 0, prompt, seed=n) for n in (30, 44, 25)]
     for chunk, beside in zip(chunks, vocode(vocoder, chunks, codes=50), strict=True):
         alone = vocode(vocoder, [chunk])[0]

@@ -63,9 +63,15 @@ def test_the_key_names_the_content(encoder: SmallVoiceEncoder) -> None:
 
 @pytest.mark.parametrize(
     ("waveform", "reason"),
-    [(np.zeros(32000, np.float32), "silent"), (np.zeros(0, np.float32), "silent"), (np.full(800, 0.1, np.float32), "at least")],
+    [
+        (np.zeros(32000, np.float32), "silent"),
+        (np.zeros(0, np.float32), "silent"),
+        (np.full(800, 0.1, np.float32), "at least"),
+    ],
 )
-def test_unusable_references_are_refused(encoder: SmallVoiceEncoder, waveform: np.ndarray, reason: str) -> None:
+def test_unusable_references_are_refused(
+    encoder: SmallVoiceEncoder, waveform: np.ndarray, reason: str
+) -> None:
     with pytest.raises(InvalidInput, match=reason) as caught:
         encoder.encode(waveform, 16000)
     assert caught.value.param == "reference_audio"

@@ -25,7 +25,8 @@ _PIECE = re.compile(r"[A-Za-z]+|\d+|.", re.DOTALL)
 def address_pieces(text: str) -> list[str]:
     """An address in the pieces to be said: words and numbers as they stand, signs by name, no "https://"."""
     text = re.sub(r"^https?://", "", text).rstrip("/")
-    return [_SIGNS.get(piece, piece) for piece in _PIECE.findall(text) if piece.isalnum() or piece in _SIGNS]
+    pieces: list[str] = _PIECE.findall(text)
+    return [_SIGNS.get(piece, piece) for piece in pieces if piece.isalnum() or piece in _SIGNS]
 
 
 @rule(

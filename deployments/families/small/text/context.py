@@ -8,7 +8,7 @@ from deployments.families.small.text.normalise import Word
 from deployments.families.small.text.pronounce import VOWEL_PHONES, Phones, Pronouncer
 
 _DETERMINERS = frozenset(
-    "a an the this that these those my your his her its our their whose some any no every each another "
+    "such many all a an the this that these those my your his her its our their whose some any no every each another "
     "which one two three "
     "four five six seven eight nine ten of for with from by in on at about".split()
 )
@@ -22,6 +22,9 @@ _SUBJECTS = frozenset("i you we they who people".split())
 _BE = frozenset(
     "is are was were be been being am very so too quite more most as how it's that's i'm you're".split()
 )
+_MOSTLY_VERBS = frozenset(["live", "use", "uses"])
+_OBJECTS = frozenset("a an the my your his her its our their this these those it them him us me".split())
+_NEVER_BEFORE_OBJECT = frozenset(["minute", "lives", "wind", "tear", "tears", "mouth", "baths"])
 _READ_PRESENT = frozenset(
     "to can can't cannot could couldn't will won't would shall should may might must do don't let's".split()
 )
@@ -58,10 +61,8 @@ def _in_context(words: Sequence[Word], index: int, pronouncer: Pronouncer) -> Ph
 
 
 def _is_verb(text: str, before: str, after: str) -> bool:
-    if text == "does":
+    if text == "does" or before in _TO_VERB or before in _SUBJECTS:
         return True
-    if before in _TO_VERB or before in _SUBJECTS:
-        return True
-    if text == "live":
-        return before not in _DETERMINERS and before not in _BE
-    return False
+    if text in _MOSTLY_VERBS:
+        return before in ("that", "which") or (before not in _DETERMINERS and before not in _BE)
+    return after in _OBJECTS and before not in _DETERMINERS and text not in _NEVER_BEFORE_OBJECT

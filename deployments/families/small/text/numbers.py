@@ -115,9 +115,9 @@ def plural(words: str) -> str:
 
 def identifier(text: str) -> str:
     """The number in a name such as H200, A320 or B52: up to two digits or round hundreds whole, else in pieces."""
-    value = int(text)
     if text[0] == "0" or len(text) > 4:
         return digits(text, group=4 if len(text) > 8 else 0)
+    value = int(text)
     if len(text) <= 2 or value % 100 == 0:
         return cardinal(value)
     if len(text) == 3:

@@ -15,6 +15,7 @@ MAX_PHONES = 100
 
 _WINDOW = 4000  # characters that the sentence splitter sees at once: it is not linear on every input
 _PARAGRAPH = re.compile(r"\n[ \t]*(?:\n[ \t]*)+|\n(?=[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t])")
+_ITEM_NUMBER = re.compile(r"\s*\d{1,3}[.)]\s*")
 _BLANK = re.compile(r"\s")
 _UNFINISHED = re.compile(
     r"(?:^|[\s(])(?:approx|no|nos|vol|fig|figs|pp|p|ch|sec|eq|art|ca|vs|cf|e\.g|i\.e|mr|mrs|ms|dr|prof|st|mt|gen|col|capt|lt|sgt|"
@@ -45,15 +46,17 @@ def paragraphs(text: str) -> Iterator[tuple[int, int]]:
 
 def sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Spans of the sentences of text[start:end], whitespace included."""
-    begin = start  # of the sentence that is being read
+    first = begin = start  # begin: of the sentence that is being read
     while start < end:
         stop = _window_end(text, start, end)
-        pieces = sentencex.segment("en", text[start:stop])
+        pieces = sentencex.segment("en", text[start:stop])  # pyright: ignore[reportAttributeAccessIssue]
         if stop < end and len(pieces) > 1:
             stop -= len(pieces.pop())  # perhaps cut short: it is read again
         for piece in pieces:
             start += len(piece)
-            if start < end and _goes_on(text[max(begin, start - 24) : start], text[start : start + 2]):
+            if start < end and _goes_on(
+                text[max(begin, start - 24) : start], text[start : start + 2], begin == first
+            ):
                 continue
             yield begin, start
             begin = start
@@ -69,9 +72,11 @@ def _window_end(text: str, start: int, end: int) -> int:
     return blank.end() if blank else min(end, start + 2 * _WINDOW)
 
 
-def _goes_on(tail: str, following: str) -> bool:
-    """Whether the splitter was misled by an abbreviation."""
-    return following[:1] in set("–-,;)") or (bool(_UNFINISHED.search(tail)) and not following[:1].isspace())
+def _goes_on(tail: str, following: str, opens: bool) -> bool:
+    """Whether the splitter was misled by an abbreviation, or by the number of a list item that `opens` a paragraph."""
+    if following[:1] in set("–-,;)") or (opens and _ITEM_NUMBER.fullmatch(tail)):
+        return True
+    return bool(_UNFINISHED.search(tail)) and not following[:1].isspace()
 
 
 def cut(words: Sequence[Word], sizes: Sequence[int], limit: int) -> list[int]:

@@ -48,7 +48,7 @@ BARE = {  # without a dot, in exactly this case
 
 # All-capital words of up to five letters are spelled, but for these and for what reads as ordinary shouting.
 READ_ACRONYMS = frozenset(
-    "AIDS NASA NATO OPEC UNICEF UNESCO LASER RADAR SONAR SCUBA SIM PIN RAM ROM GIF LAN WAN ZIP NAFTA FIFA "
+    "AIDS GNU NASA NATO OPEC UNICEF UNESCO LASER RADAR SONAR SCUBA SIM PIN RAM ROM GIF LAN WAN ZIP NAFTA FIFA "
     "UEFA "
     "OSHA COBOL BASIC UNIX LINUX DOS YAML JSON CUDA SWAT FEMA TASER ICANN NASDAQ IKEA LEGO VISA".split()
 )
