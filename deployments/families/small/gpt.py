@@ -111,7 +111,9 @@ class SmallGpt:
         return 1 + count
 
     def step(self, rows: Tensor, length: int) -> StepOut:
-        phone, stay = self.phone[rows], self.stay[rows]
+        phone, steps, speed = self.phone[rows], self.stay[rows], self.speed[rows]
+        # at twice the speed a phone is as far along after half the steps: in what the net sees, and in its hazard
+        stay = (steps * speed).long().clamp(max=self.config.max_stay)
         x = self.net.embed_step(self.code[rows].clamp(min=0), self.pointers[rows, phone], stay)  # (B, D)
         x = F.pad(x, (0, 0, 0, -len(rows) % self.row_multiple))  # (M, D), once for all linear maps
         rotary = self._rotary(self.cache.positions[rows].unsqueeze(1))
@@ -129,14 +131,14 @@ class SmallGpt:
             stay,
             phone >= last,
             self.threshold[rows],
-            self.speed[rows],
+            speed,
             self.config.max_stay,
         )
         moved = move > 0
         phone = torch.minimum(phone + move, last)
         self.code[rows] = codes
         self.phone[rows] = phone
-        self.stay[rows] = torch.where(moved, 0, (stay + 1).clamp(max=self.config.max_stay))
+        self.stay[rows] = torch.where(moved, 0, steps + 1)
         self.survival[rows] = torch.where(moved, 1.0, survival)
         self.threshold[rows] = self._thresholds(rows, phone)
         self.cache.advance(rows)
