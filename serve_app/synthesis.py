@@ -24,6 +24,7 @@ from deployments.families.base import (
     VocoderChunk,
     VoicePrompt,
 )
+from serve_app.audio.tempo import Tempo
 
 PIECES_AHEAD = 4  # of one segment: what a slow listener has not fetched yet
 
@@ -108,7 +109,7 @@ class SpeechStream:
         self._synthesizer = synthesizer
         self._speech = speech
         self._lanes: deque[_Lane] = deque()
-        self._pieces = self._run()
+        self._pieces = self._paced()
 
     def __aiter__(self) -> SpeechStream:
         return self
@@ -127,9 +128,22 @@ class SpeechStream:
         self.close()
         await self._pieces.aclose()
 
-    async def _run(self) -> AsyncGenerator[np.ndarray, None]:
+    async def _paced(self) -> AsyncGenerator[np.ndarray, None]:
+        spec, speed = self._synthesizer.backend.spec, self._speech.sampling.speed
+        tempo = None if spec.keeps_pace or speed == 1 else Tempo(spec.sample_rate, speed)
+        async with aclosing(self._spoken()) as pieces:
+            async for piece in pieces:
+                paced = piece if tempo is None else await asyncio.to_thread(tempo.process, piece)
+                if len(paced):
+                    yield paced
+        if tempo is not None and len(tail := tempo.finish()):
+            yield tail
+
+    async def _spoken(self) -> AsyncGenerator[np.ndarray, None]:
+        """The pieces as the models make them."""
         synthesizer, speech = self._synthesizer, self._speech
-        rate = synthesizer.backend.spec.sample_rate
+        spec = synthesizer.backend.spec
+        pace = speech.sampling.speed if spec.keeps_pace else 1.0
         segments = await synthesizer.backend.segments(speech.text, speech.language)
         self.input_tokens = sum(len(segment.token_ids) for segment in segments)
         waiting = deque(enumerate(segments))
@@ -145,7 +159,7 @@ class SpeechStream:
                 self.output_tokens += lane.codes
                 self._lanes.popleft()
                 self._open(waiting, synthesizer.window)
-                pause = round(lane.segment.pause_after / speech.sampling.speed * rate)
+                pause = round(lane.segment.pause_after / pace * spec.sample_rate)
                 if self._lanes and spoken and pause:
                     yield np.zeros(pause, np.float32)
             if not spoken:

@@ -133,6 +133,7 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
     batches = Batches(Corpus(args.data), config, seed=rank + 2 * first)
     budget, saved, recent = ranks.Budget(args.minutes, spent), time.time(), []
     hold = max(0.5, math.nextafter(spent / args.minutes, 1)) if args.freeze else 0.5
+    step = first
     for step in itertools.count(first):
         progress = budget.progress()
         if progress >= 1:

@@ -28,7 +28,6 @@ def generate(
     phones: list[Tensor],
     temperature: float = 0.0,
     top_k: int = 25,
-    speed: float = 1.0,
     seed: int = 0,
 ) -> list[Tensor]:
     """speaker (B, S), phones B x (P,) int64 -> codes B x (T,); row b draws from seed + b."""
@@ -57,7 +56,7 @@ def generate(
     code, phone = torch.full((size,), config.bos), torch.zeros(size, dtype=torch.int64)
     stay, survival = torch.zeros(size, dtype=torch.int64), torch.ones(size)
     done, lengths, made = torch.zeros(size, dtype=torch.bool), torch.full((size,), limit), []
-    heat, pace = torch.full((size,), temperature), torch.full((size,), speed)
+    heat = torch.full((size,), temperature)
     padding = not bool(seen.all())
     for step in range(limit):
         x = net.embed_step(code, table[rows, phone], stay).unsqueeze(1)
@@ -75,7 +74,7 @@ def generate(
         made.append(code)
         bound = thresholds(seeds, phone, heat)
         move, survival, ended = advance(
-            advance_logits, survival, stay, phone == counts - 1, bound, pace, config.max_stay
+            advance_logits, survival, stay, phone == counts - 1, bound, config.max_stay
         )
         phone = torch.minimum(phone + move, counts - 1)
         stay = torch.where(move > 0, torch.zeros_like(stay), stay + 1)

@@ -127,6 +127,7 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
     ranks.share_parameters(net)
     batches = Batches(torch.load(args.codes), config, args.tokens, rank, size, seed=first)
     budget, saved, recent, tokens = ranks.Budget(args.minutes, spent), time.time(), [], 0
+    step = first
     for step in itertools.count(first):
         progress = budget.progress()
         if progress >= 1:

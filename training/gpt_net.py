@@ -16,6 +16,8 @@ from deployments.families.small.gpt_net import GptNet
 
 
 class StructuredGpt(GptNet):
+    levels: Tensor
+
     def __init__(self, config: SmallConfig) -> None:
         super().__init__(config)
         digits = FSQ(config.fsq_levels).digits(torch.arange(config.n_codes))  # (n_codes, Q)
@@ -59,7 +61,7 @@ class StructuredGpt(GptNet):
         embedded = self.embed_codes(codes)
         if drop > 0:
             embedded = embedded * (torch.rand(*codes.shape, 1) >= drop)
-        x = torch.cat([x, embedded + rows + self.stay_embedding(stay.clamp(max=self.config.max_stay))], dim=1)
+        x = torch.cat([x, embedded + rows + self.embed_stay(stay)], dim=1)
         size, length = x.shape[0], x.shape[1]
         seen = torch.ones(size, length, dtype=torch.bool)
         seen[:, 1 : 1 + phones.shape[1]] = phones > 0

@@ -193,7 +193,7 @@ def main() -> None:
                 elif mode == "copy":
                     verdicts.append(judge.speak_copy(voice, args.codec))
                 else:
-                    verdicts.append(judge.speak_gpt(voice, heat, args.batch, args.seed))
+                    verdicts.append(judge.speak_gpt(voice, heat or 0.0, args.batch, args.seed))
                 print(table(verdicts[-1:]).splitlines()[-1], flush=True)
                 if args.json:
                     args.json.parent.mkdir(parents=True, exist_ok=True)

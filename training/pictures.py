@@ -16,6 +16,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import soundfile
+from matplotlib.figure import Figure
+from PIL import Image
 
 CODEC_CURVES = {
     "mel": "mel (helper head)",
@@ -41,6 +43,12 @@ def curves(log: Path) -> dict[str, np.ndarray]:
     return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
 
 
+def save(figure: Figure, path: Path, dpi: int) -> None:
+    """PNG of 48 colours: a third of the size."""
+    figure.savefig(path, dpi=dpi)
+    Image.open(path).convert("RGB").quantize(48).save(path, optimize=True)
+
+
 def draw_curves(runs: Path, out: Path) -> None:
     figure, panels = plt.subplots(1, 2, figsize=(11, 3.6))
     for panel, (stage, names) in zip(panels, (("codec", CODEC_CURVES), ("gpt", GPT_CURVES)), strict=True):
@@ -52,7 +60,7 @@ def draw_curves(runs: Path, out: Path) -> None:
         panel.legend(fontsize=8)
     panels[0].set_ylim(0, 1.2)
     figure.tight_layout()
-    figure.savefig(out / "training_curves.png", dpi=90)
+    save(figure, out / "training_curves.png", dpi=90)
 
 
 def draw_spectrograms(kept: Path, voice: str, index: int, out: Path, heat: str) -> None:
@@ -68,7 +76,7 @@ def draw_spectrograms(kept: Path, voice: str, index: int, out: Path, heat: str) 
         panel.set(title=f"{voice}: {title}", ylabel="Hz")
     panels[-1].set_xlabel("s")
     figure.tight_layout()
-    figure.savefig(out / f"spectrogram_{voice}.png", dpi=80)
+    save(figure, out / f"spectrogram_{voice}.png", dpi=75)
 
 
 def main() -> None:

@@ -74,7 +74,6 @@ def main() -> None:
     parser.add_argument("text")
     parser.add_argument("--voice", default="clara")
     parser.add_argument("--temperature", type=float, default=SmallConfig().temperature)
-    parser.add_argument("--speed", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("speech.wav"))
     args = parser.parse_args()
@@ -86,7 +85,6 @@ def main() -> None:
         vector.unsqueeze(0),
         [flite_phones(args.text)],
         temperature=args.temperature,
-        speed=args.speed,
         seed=args.seed,
     )[0]
     soundfile.write(args.out, speaker.sound(codes, vector, args.seed), speaker.config.sample_rate)

@@ -55,6 +55,7 @@ class FamilySpec:
     sampling: Sampling  # defaults
     min_reference_seconds: float
     max_reference_seconds: float
+    keeps_pace: bool = True  # the GPT follows Sampling.speed; where it does not, the sound's tempo is changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +138,11 @@ class VocodedChunk:
 class StepOutput(Protocol):
     """What a decode step leaves behind. codes: (B, *code_shape); done: bool (B,), true on a row's last code."""
 
-    codes: torch.Tensor
-    done: torch.Tensor
+    @property
+    def codes(self) -> torch.Tensor: ...
+
+    @property
+    def done(self) -> torch.Tensor: ...
 
 
 class Frontend(Protocol):

@@ -156,8 +156,11 @@ async def test_a_client_that_goes_away_frees_its_slot(service: Service) -> None:
     async with httpx.AsyncClient(timeout=300) as client:
         async with client.stream("POST", f"{service.http}/v1/audio/speech", json=long.body()) as answer:
             assert answer.status_code == 200
-            await anext(answer.aiter_bytes())
-            assert (await scheduler.status.remote())["active"] > 0
+            async for _ in answer.aiter_bytes():  # a listener who falls behind has no slot: this one keeps up
+                if (await scheduler.status.remote())["active"]:
+                    break
+            else:
+                pytest.fail("no slot was seen at work")
         left = loop.time()
         while (await scheduler.status.remote())["active"] and loop.time() < left + 10:
             await asyncio.sleep(0.01)

@@ -1,6 +1,6 @@
 """How the GPT's advance logits become durations: a survival rule that needs no draw per step.
 
-Each phone gets one threshold u when it is entered. A step multiplies the phone's survival by P(stay) ** speed;
+Each phone gets one threshold u when it is entered. A step multiplies the phone's survival by P(stay);
 when it has fallen below u, the pointer moves, by the likeliest amount. u = 0.5 is the median of the model's own
 duration; with temperature u is drawn once per phone, from (seed, phone index), so a repeated request repeats
 its timing.
@@ -29,20 +29,19 @@ def advance(
     stay: Tensor,
     last: Tensor,
     threshold: Tensor,
-    speed: Tensor,
     max_stay: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One step of every row.
 
     logits (B, 5); survival (B,) 1.0 on entering a phone; stay (B,) int64 steps spent there before this one;
     last (B,) bool: at the last phone, where only stay and end are possible (elsewhere the end is not);
-    threshold, speed (B,) -> phones to move (B,) int64 (0 stays), survival after this step (B,), ended (B,) bool.
+    threshold (B,) -> phones to move (B,) int64 (0 stays), survival after this step (B,), ended (B,) bool.
     The caller caps the pointer at the last phone and resets survival and stay when it moves.
     """
     classes = torch.arange(logits.shape[-1], device=logits.device)
     allowed = torch.where(last.unsqueeze(-1), (classes == STAY) | (classes == END), classes != END)
     logits = logits.masked_fill(~allowed, float("-inf"))
-    survival = survival * torch.softmax(logits, dim=-1)[:, STAY] ** speed
+    survival = survival * torch.softmax(logits, dim=-1)[:, STAY]
     leaves = (survival < threshold) | (stay + 1 >= max_stay)
     amount = logits[:, STAY + 1 :].argmax(dim=-1) + 1  # END on the last phone
     ended = leaves & last

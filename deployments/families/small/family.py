@@ -69,6 +69,7 @@ class SmallFamily:
             ),
             min_reference_seconds=1.0,
             max_reference_seconds=60.0,
+            keeps_pace=False,
         )
 
     def frontend(self) -> Frontend:

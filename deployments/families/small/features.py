@@ -39,6 +39,9 @@ def mel_filters(sample_rate: int, n_fft: int, n_mels: int, low: float = 20.0) ->
 class LogMel(nn.Module):
     """Waveform (B, N) -> log-mel (B, N // hop, n_mels). Frame t is centred at sample t * hop + hop / 2."""
 
+    filters: Tensor
+    window: Tensor
+
     def __init__(self, config: SmallConfig) -> None:
         super().__init__()
         self.n_fft, self.hop = config.n_fft, config.hop

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 class FSQ(nn.Module):
     """Latents in [-1, 1] on a fixed grid. No parameters; dimension 0 is the fastest-changing digit of a code."""
 
+    levels: Tensor
+    radix: Tensor
+
     def __init__(self, levels: tuple[int, ...]) -> None:
         super().__init__()
         radix = torch.cumprod(torch.tensor([1, *levels[:-1]]), 0)

@@ -76,7 +76,6 @@ class SmallGpt:
         self.threshold = per_slot(0.5, torch.float64)
         self.seed = per_slot(0, torch.int64)
         self.temperature = per_slot(0.0, torch.float32)
-        self.speed = per_slot(1.0, torch.float64)
         self.pointers = per_slot(0.0, self.dtype, config.max_phones, config.gpt_dim)
 
     def prefill(self, slot: int, request: GptRequest) -> int:
@@ -106,14 +105,11 @@ class SmallGpt:
         self.survival[slot] = 1.0
         self.seed[slot] = sampling.seed
         self.temperature[slot] = sampling.temperature
-        self.speed[slot] = sampling.speed
         self.threshold[slot] = self._thresholds(slot, self.phone[slot])
         return 1 + count
 
     def step(self, rows: Tensor, length: int) -> StepOut:
-        phone, steps, speed = self.phone[rows], self.stay[rows], self.speed[rows]
-        # at twice the speed a phone is as far along after half the steps: in what the net sees, and in its hazard
-        stay = (steps * speed).long().clamp(max=self.config.max_stay)
+        phone, stay = self.phone[rows], self.stay[rows]
         x = self.net.embed_step(self.code[rows].clamp(min=0), self.pointers[rows, phone], stay)  # (B, D)
         x = F.pad(x, (0, 0, 0, -len(rows) % self.row_multiple))  # (M, D), once for all linear maps
         rotary = self._rotary(self.cache.positions[rows].unsqueeze(1))
@@ -131,14 +127,13 @@ class SmallGpt:
             stay,
             phone >= last,
             self.threshold[rows],
-            speed,
             self.config.max_stay,
         )
         moved = move > 0
         phone = torch.minimum(phone + move, last)
         self.code[rows] = codes
         self.phone[rows] = phone
-        self.stay[rows] = torch.where(moved, 0, steps + 1)
+        self.stay[rows] = torch.where(moved, 0, (stay + 1).clamp(max=self.config.max_stay))
         self.survival[rows] = torch.where(moved, 1.0, survival)
         self.threshold[rows] = self._thresholds(rows, phone)
         self.cache.advance(rows)

@@ -16,6 +16,8 @@ The pieces are small so that the caller may own the KV cache:
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -71,6 +73,9 @@ class Block(nn.Module):
 class GptNet(nn.Module):
     """Weights and the pieces of a step."""
 
+    cosine: Tensor
+    sine: Tensor
+
     def __init__(self, config: SmallConfig) -> None:
         super().__init__()
         self.config = config
@@ -85,9 +90,9 @@ class GptNet(nn.Module):
             ]
         )
         self.pointer_in = nn.Linear(dim, dim)
-        self.stay_embedding = nn.Embedding(config.max_stay + 1, dim)
+        self.stay_embedding = nn.Embedding(config.stay_rows, dim)
         self.code_embedding = nn.Embedding(config.n_codes + 1, dim)  # the last one is bos
-        self.blocks = nn.ModuleList([Block(config) for _ in range(config.gpt_layers)])
+        self.blocks = cast("list[Block]", nn.ModuleList([Block(config) for _ in range(config.gpt_layers)]))
         self.norm = nn.LayerNorm(dim)
         self.code_head = nn.Linear(dim, config.n_codes)
         self.advance_head = nn.Linear(dim, N_ADVANCES)
@@ -124,9 +129,13 @@ class GptNet(nn.Module):
     def embed_step(self, codes: Tensor, pointer: Tensor, stay: Tensor) -> Tensor:
         """Input of code steps: codes (...), pointer (..., D) rows of the pointer table, stay (...) -> (..., D).
 
-        `stay`: int64, steps already spent at this phone, 0 on entering it (clamped to `config.max_stay`).
+        `stay`: int64, steps already spent at this phone, 0 on entering it (clamped to `config.stay_rows - 1`).
         """
-        return self.embed_codes(codes) + pointer + self.stay_embedding(stay.clamp(max=self.config.max_stay))
+        return self.embed_codes(codes) + pointer + self.embed_stay(stay)
+
+    def embed_stay(self, stay: Tensor) -> Tensor:
+        """Steps at the current phone (...) -> (..., D)."""
+        return self.stay_embedding(stay.clamp(max=self.config.stay_rows - 1))
 
     def heads(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """Output of the last block (..., D) -> code logits (..., n_codes), advance logits (..., 5), float32."""

@@ -30,6 +30,13 @@ class SourceFilter(nn.Module):
     `matmul_dft` computes the Fourier transforms as products with a fixed matrix, for devices without an FFT.
     """
 
+    window: Tensor
+    overlap: Tensor
+    ramp: Tensor
+    cosine: Tensor
+    sine: Tensor
+    weight: Tensor
+
     def __init__(self, config: SmallConfig) -> None:
         super().__init__()
         self.rate, self.hop, self.n_fft = config.sample_rate, config.hop, config.n_fft
@@ -90,6 +97,7 @@ class SourceFilter(nn.Module):
             pieces = torch.fft.irfft((torch.fft.rfft(windows) * filters).sum(1), n=self.n_fft)
         pieces = F.pad(pieces * self.window, (0, self.hops * self.hop - self.n_fft))  # (B, F, hops * hop)
         pieces = pieces.unflatten(-1, (self.hops, self.hop))
-        added = sum(F.pad(pieces[:, :, k], (0, 0, k, self.hops - 1 - k)) for k in range(self.hops))
+        shifted = [F.pad(pieces[:, :, k], (0, 0, k, self.hops - 1 - k)) for k in range(self.hops)]
+        added = torch.stack(shifted).sum(0)
         waveform = (added / self.overlap).flatten(1)  # (B, (F + hops - 1) * hop), begins `side` early
         return waveform[:, self.side : self.side + frames * self.hop]

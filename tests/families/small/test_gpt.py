@@ -73,14 +73,6 @@ def test_codes_after_a_prefix_are_those_of_the_undisturbed_run(decode: Decode, r
         np.testing.assert_array_equal(rest, whole[cut:])
 
 
-def test_speed_shortens_and_lengthens(decode: Decode, request_of: Callable) -> None:
-    fast, plain, slow = (
-        len(codes) for codes in decode(request_of(SENTENCES[2], speed=speed) for speed in (2.0, 1.0, 0.5))
-    )
-    assert fast < 0.85 * plain
-    assert slow > 1.25 * plain
-
-
 def test_a_segment_with_too_many_phones_is_refused(
     family: SmallFamily, cpu: Device, request_of: Callable
 ) -> None:
