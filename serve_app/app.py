@@ -19,6 +19,7 @@ log = logging.getLogger("ray.serve")
 
 # Serve's default router looks again for a free replica after 25 to 500 ms. These stages answer in milliseconds.
 SHORT_CALLS = {"initial_backoff_s": 0.002, "backoff_multiplier": 1.0, "max_backoff_s": 0.002}
+QUIET = {"enable_access_log": False}  # of the stages: a line for every poll would tell nobody anything
 LEASES = {"initial_backoff_s": 0.01, "backoff_multiplier": 1.5, "max_backoff_s": 0.1}
 
 
@@ -97,6 +98,7 @@ def _stage(replica: type, section: Scaled, router: dict[str, float]) -> serve.De
         graceful_shutdown_wait_loop_s=0.5,
         ray_actor_options={"num_cpus": section.num_cpus, "num_gpus": section.num_gpus},
         request_router_config=router,
+        logging_config=QUIET,
         **options,
     )(replica)
 
@@ -110,6 +112,7 @@ def _scheduler(name: str, stage: serve.Application, section: LeasedSettings, slo
         health_check_period_s=5,
         graceful_shutdown_wait_loop_s=0.5,
         ray_actor_options={"num_cpus": 0.1},
+        logging_config=QUIET,
     )(StageScheduler)
     return deployment.bind(
         stage,
