@@ -95,8 +95,8 @@ class Listener:
         self._decoder.process_raw(samples.tobytes(), full_utt=True)
         self._decoder.end_utt()
         hypothesis = self._decoder.hyp()
-        heard = _words(hypothesis.hypstr if hypothesis else "")
-        self._said.append(_words(said))
+        heard = words(hypothesis.hypstr if hypothesis else "")
+        self._said.append(words(said))
         self._heard.append(heard)
         return heard
 
@@ -107,7 +107,7 @@ class Listener:
         return float(jiwer.wer(self._said, self._heard))
 
 
-def _words(text: str) -> str:
+def words(text: str) -> str:
     text = re.sub(r"\(\d+\)|<\w+>|\[\w+\]", " ", text.lower())
     return " ".join(re.sub(r"[^a-z' ]", " ", text).split())
 

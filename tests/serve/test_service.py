@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from benchmarks._common import Listener, words
 from deployments import families
 from deployments.engine.device import choose_device
 from deployments.families.base import VoiceEncoder
 from tests.serve.conftest import Cluster
-from tests.wer import recognise, words
 
 SENTENCES = Path("tests/data/sentences.txt").read_text().splitlines()
 CLIENTS, REQUESTS, DISTINCT = 16, 200, 32
@@ -116,8 +116,9 @@ async def test_many_clients_hear_their_own_words_in_their_own_voice(service: Ser
         np.testing.assert_array_equal(sound, alone[say], err_msg=str(say))
 
     # every request was sample for sample one of these; what they are is judged by ear
-    spoken = [recognise(alone[say], 24000) for say in what]
-    rate = jiwer.wer([words(say.text) for say in what], spoken)
+    listener = Listener()
+    spoken = [listener.hear(say.text, alone[say], 24000) for say in what]
+    rate = listener.wer()
     swapped = jiwer.wer([words(say.text) for say in what[1:] + what[:1]], spoken)
     print(f"word error rate {rate:.1%}, against another request's words {swapped:.1%}")
     assert rate < 0.35
