@@ -88,10 +88,11 @@ async def _whole(speaker: Speaker, text: str, voice: str, seed: int, temperature
         sampling = replace(backend.spec.sampling, **chosen, seed=segment_seed(seed, index))
         request = GptRequest(segment, prompt, sampling)
         runs = [
-            run async for run in backend.generate(request, id=f"whole.{index}", priority=0, admitted=True)
+            run.spoken
+            async for run in backend.generate(request, id=f"whole.{index}", priority=0, admitted=True)
         ]
-        codes = np.concatenate(runs)
-        chunk = VocoderChunk(codes, 0, 0, 0, prompt, sampling.seed)
+        frames = np.concatenate(runs)
+        chunk = VocoderChunk(frames, 0, 0, 0, prompt, sampling.seed)
         vocoded = await backend.vocode(chunk, id=f"whole.{index}.0", priority=0)
         pieces.append(vocoded.waveform)
         pieces.append(np.zeros(round(segment.pause_after * backend.spec.sample_rate), np.float32))

@@ -14,10 +14,9 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from deployments.engine.work import Event, WorkItem
 from deployments.errors import ChoraleError, InvalidInput, Overloaded, SynthesisFailed
+from deployments.families.base import Run
 from deployments.queue import AgingQueue
 
 MAX_STRIKES = 3
@@ -324,12 +323,12 @@ def _resumed(entry: Entry) -> WorkItem:
 
 
 def _length(value: Any) -> int:
-    return len(value) if isinstance(value, np.ndarray) else 1
+    return len(value) if isinstance(value, Run) else 1
 
 
 def _unrepeated(event: Event, end: int | None) -> Event:
     """The event without what lies before `end`, which was delivered before."""
     if end is None or event.value is None or event.index >= end:
         return event
-    rest = event.value[end - event.index :] if isinstance(event.value, np.ndarray) else ()
+    rest = event.value[end - event.index :] if isinstance(event.value, Run) else ()
     return replace(event, index=end, value=rest if len(rest) else None)

@@ -19,7 +19,15 @@ from ray.serve.handle import DeploymentHandle
 from deployments import families
 from deployments.engine.work import Event, WorkItem
 from deployments.errors import ChoraleError, SynthesisFailed, Unavailable
-from deployments.families.base import FamilySpec, GptRequest, Segment, VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.families.base import (
+    FamilySpec,
+    GptRequest,
+    Run,
+    Segment,
+    VocodedChunk,
+    VocoderChunk,
+    VoicePrompt,
+)
 
 log = logging.getLogger("ray.serve")
 
@@ -69,8 +77,8 @@ class RayBackend:
 
     async def generate(
         self, request: GptRequest, *, id: str, priority: int, admitted: bool
-    ) -> AsyncGenerator[np.ndarray]:
-        """Runs of codes, int64 (n, *code_shape). Closing the iteration frees the slot."""
+    ) -> AsyncGenerator[Run]:
+        """Closing the iteration frees the slot."""
         async with contextlib.aclosing(
             self._work("gpt", WorkItem(id, request, priority), admitted)
         ) as events:

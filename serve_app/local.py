@@ -21,6 +21,7 @@ from deployments.errors import Overloaded, SynthesisFailed
 from deployments.families.base import (
     FamilySpec,
     GptRequest,
+    Run,
     Segment,
     VocodedChunk,
     VocoderChunk,
@@ -102,7 +103,7 @@ class LocalBackend:
 
     async def generate(
         self, request: GptRequest, *, id: str, priority: int, admitted: bool
-    ) -> AsyncIterator[np.ndarray]:
+    ) -> AsyncIterator[Run]:
         await self._wait()
         if not admitted and self._loop.waiting("gpt") >= self._loop.max_queue:
             raise Overloaded("Too many requests are waiting: try again in a moment.", retry_after=1.0)

@@ -18,6 +18,7 @@ from deployments.errors import SynthesisFailed
 from deployments.families.base import (
     FamilySpec,
     GptRequest,
+    Run,
     Sampling,
     Segment,
     VocodedChunk,
@@ -40,10 +41,8 @@ class Backend(Protocol):
         """waveform: float32 (N,) mono at `rate` Hz."""
         ...
 
-    def generate(
-        self, request: GptRequest, *, id: str, priority: int, admitted: bool
-    ) -> AsyncIterator[np.ndarray]:
-        """Runs of codes, int64 (n, *code_shape). Closing it cancels.
+    def generate(self, request: GptRequest, *, id: str, priority: int, admitted: bool) -> AsyncIterator[Run]:
+        """Closing it cancels.
 
         Not `admitted`: Overloaded where the queue is full.
         """
@@ -205,10 +204,10 @@ class _Lane:
             later = self._index > 0
             priority = self._priority + later
             runs = self._backend.generate(self._request, id=work_id, priority=priority, admitted=later)
-            async with aclosing(cast("AsyncGenerator[np.ndarray, None]", runs)):
-                async for codes in runs:
-                    self.codes += len(codes)
-                    for piece in self._chunker.push(codes):
+            async with aclosing(cast("AsyncGenerator[Run, None]", runs)):
+                async for run in runs:
+                    self.codes += len(run)
+                    for piece in self._chunker.push(run.spoken):
                         await self._vocode(piece, work_id)
             for piece in self._chunker.finish():
                 await self._vocode(piece, work_id)
@@ -220,7 +219,7 @@ class _Lane:
 
     async def _vocode(self, piece: Piece, work_id: str) -> None:
         chunk = VocoderChunk(
-            codes=piece.codes,
+            frames=piece.frames,
             left=piece.left,
             right=piece.right,
             first=piece.first,

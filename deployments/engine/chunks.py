@@ -1,4 +1,4 @@
-"""Cutting a stream of codes into chunks for the vocoder: small ones first, for an early sound, then larger."""
+"""Cutting a stream of frames into chunks for the vocoder: small ones first, for an early sound, then larger."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from deployments.families.base import FamilySpec
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """The fields of a VocoderChunk that come from the codes: int64 (left + n + right, *code_shape)."""
+    """The fields of a VocoderChunk that come from the frames: (left + n + right, *frame_shape)."""
 
-    codes: np.ndarray
+    frames: np.ndarray
     left: int
     right: int
-    first: int  # index in the segment of codes[0]
+    first: int  # index in the segment of frames[0]
 
 
 class Chunker:
-    """One segment's codes, pushed in runs of any length, as pieces that tile them without gap or overlap.
+    """One segment's frames, pushed in runs of any length, as pieces that tile them without gap or overlap.
 
-    A piece comes out as soon as its codes and their right context are there. Sizes start at `first` codes and
-    grow by `growth` up to `maximum`; the last piece takes up to `first` codes more, so that no sliver is left.
-    Codes behind the left context are dropped: at most maximum + both contexts + one run are held.
+    A piece comes out as soon as its frames and their right context are there. Sizes start at `first` frames and
+    grow by `growth` up to `maximum`; the last piece takes up to `first` frames more, so that no sliver is left.
+    Frames behind the left context are dropped: at most maximum + both contexts + one run are held.
     """
 
     def __init__(self, spec: FamilySpec, first: int = 10, growth: float = 2.0, maximum: int = 100) -> None:
@@ -33,21 +33,21 @@ class Chunker:
         self._left, self._right = spec.left_context, spec.right_context
         self._first, self._growth, self._maximum = first, growth, maximum
         self._size = first
-        self._held: np.ndarray | None = None  # codes from index `_base` on
+        self._held: np.ndarray | None = None  # frames from index `_base` on
         self._base = 0
-        self._next = 0  # index of the first code that no piece has
+        self._next = 0  # index of the first frame that no piece has
         self._finished = False
 
     @property
     def held(self) -> int:
-        """How many codes are kept."""
+        """How many frames are kept."""
         return 0 if self._held is None else len(self._held)
 
-    def push(self, codes: np.ndarray) -> list[Piece]:
-        """codes: int64 (n, *code_shape), those that follow the ones pushed before; n may be 0."""
+    def push(self, frames: np.ndarray) -> list[Piece]:
+        """frames: (n, *frame_shape), those that follow the ones pushed before; n may be 0."""
         if self._finished:
-            raise ValueError("codes after the end of a segment")
-        self._held = codes if self._held is None else np.concatenate((self._held, codes))
+            raise ValueError("frames after the end of a segment")
+        self._held = frames if self._held is None else np.concatenate((self._held, frames))
         pieces = []
         while self._next + self._size + self._right <= self._end:
             pieces.append(self._piece(self._size, self._right))
@@ -55,7 +55,7 @@ class Chunker:
         return pieces
 
     def finish(self) -> list[Piece]:
-        """The rest; a segment without codes has none."""
+        """The rest; a segment without frames has none."""
         self._finished = True
         pieces = []
         while (rest := self._end - self._next) > 0:

@@ -18,11 +18,15 @@ from deployments.engine.failures import as_failure
 from deployments.engine.graphs import Backend, Function, GraphRunner
 from deployments.engine.work import Event, WorkItem
 from deployments.errors import SynthesisFailed
-from deployments.families.base import GptModel, GptRequest
+from deployments.families.base import GptModel, GptRequest, Run
 
 log = logging.getLogger(__name__)
+Output = dict[str, Tensor]  # the parts of a StepOutput that the model has
 _LENGTH_STEP = 64
 _SHORTEST_GRAPH = 256
+
+
+Taken = tuple[np.ndarray, ...]  # of one step and row: its code, its frame, whether that is kept
 
 
 @dataclass(slots=True, eq=False)
@@ -37,17 +41,16 @@ class Sequence:
     emit_at: int  # read count that makes the next event
     launched: int = 0
     read: int = 0
-    pending: list[np.ndarray] = field(default_factory=list)
+    pending: list[Taken] = field(default_factory=list)
     gone: bool = False
 
 
 @dataclass(slots=True)
 class Launch:
-    """A step on its way. codes, done: on the host, complete once `ready` is; rows: (sequence, its code's index)."""
+    """A step on its way. output: on the host, complete once `ready` is; rows: (sequence, its code's index)."""
 
     rows: list[tuple[Sequence, int]]
-    codes: Tensor
-    done: Tensor
+    output: Output
     ready: torch.cuda.Event | None
 
 
@@ -57,7 +60,7 @@ class Decoder:
     Each step admits at most one newcomer (its prefill is all that the others wait for), then decodes one code of
     every running sequence. Batches are padded to a power of two with the scratch slot: a few shapes serve all.
 
-    Events carry runs of codes, int64 (n, *code_shape): the first after `first_emit` codes, the next after every
+    Events carry a `Run` each: the first after `first_emit` codes, the next after every
     `emit_every`, the last with done=True. A sequence that reaches its `max_tokens` or the end of the context is
     done, not failed.
 
@@ -93,7 +96,7 @@ class Decoder:
         self._running: dict[str, Sequence] = {}
         self._free = list(range(model.slots - 1, -1, -1))
         self._in_flight: deque[Launch] = deque()
-        self._buffers = [self._host_buffers() for _ in range(self._lag + 1)] if self._lag else []
+        self._buffers: list[Output] = [{} for _ in range(self._lag + 1)]
         self._turn = 0
         self._steps = self._codes = self._row_steps = self._failed_steps = 0
         self.failing = 0
@@ -165,14 +168,14 @@ class Decoder:
         except Exception as error:
             self._free.append(slot)
             return [Event(item.id, error=as_failure(error, "the model could not begin this segment"))]
-        prefix = request.prefix if request.prefix is not None else self._no_codes()
-        limit = min(request.sampling.max_tokens, self._model.context - taken)
+        prefix = request.prefix if request.prefix is not None else np.empty(0)
+        limit = min(request.sampling.max_tokens, self._model.max_codes, self._model.context - taken)
         emit_at = len(prefix) + self._emit_every if len(prefix) else self._first_emit
         sequence = Sequence(item.id, slot, taken, limit, prefix, emit_at)
         self._running[item.id] = sequence
         if limit <= len(prefix):  # nothing is left to say
             self._release(sequence)
-            return [Event(item.id, self._no_codes(), done=True, index=len(prefix))]
+            return [Event(item.id, done=True, index=len(prefix))]
         return []
 
     def _launch(self, events: list[Event]) -> bool:
@@ -183,8 +186,8 @@ class Decoder:
         slots = [s.slot for s in sequences] + [self.slots] * (batch - len(sequences))
         length = self._length(max(s.taken + s.launched for s in sequences) + 1)
         rows = torch.tensor(slots, dtype=torch.int64)
-        codes, done = self._runner.call(*self._key_and_step(batch, length), {"rows": rows})
-        self._in_flight.append(self._on_its_way([(s, s.launched) for s in sequences], codes, done))
+        output = self._runner.call(*self._key_and_step(batch, length), {"rows": rows})
+        self._in_flight.append(self._on_its_way([(s, s.launched) for s in sequences], output))
         for s in sequences:
             events += self._follow_prefix(s)
             s.launched += 1
@@ -193,9 +196,10 @@ class Decoder:
         return True
 
     def _key_and_step(self, batch: int, length: int) -> tuple[tuple[int, int], Function]:
-        def step(inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        def step(inputs: dict[str, Tensor]) -> Output:
             output = self._model.step(inputs["rows"], length)
-            return output.codes, output.done
+            parts = {"codes": output.codes, "done": output.done, "frames": output.frames, "kept": output.kept}
+            return {name: part for name, part in parts.items() if part is not None}
 
         return (batch, length), step
 
@@ -211,35 +215,39 @@ class Decoder:
             ]
         return []
 
-    def _on_its_way(self, rows: list[tuple[Sequence, int]], codes: Tensor, done: Tensor) -> Launch:
+    def _on_its_way(self, rows: list[tuple[Sequence, int]], output: Output) -> Launch:
         if not self._lag:
-            return Launch(rows, codes.cpu(), done.cpu(), None)
-        host_codes, host_done = self._buffers[self._turn]
+            return Launch(rows, {name: part.cpu() for name, part in output.items()}, None)
+        buffers = self._buffers[self._turn]
         self._turn = (self._turn + 1) % len(self._buffers)
-        host_codes[: len(codes)].copy_(codes, non_blocking=True)
-        host_done[: len(done)].copy_(done, non_blocking=True)
+        for name, part in output.items():
+            if name not in buffers:
+                shape = (self._batches[-1], *part.shape[1:])
+                buffers[name] = torch.empty(shape, dtype=part.dtype, pin_memory=self._on_cuda)
+            buffers[name][: len(part)].copy_(part, non_blocking=True)
         ready = torch.cuda.Event() if self._on_cuda else None
         if ready is not None:
             ready.record()
-        return Launch(rows, host_codes, host_done, ready)
+        return Launch(rows, buffers, ready)
 
     def _read(self, launch: Launch) -> list[Event]:
         if launch.ready is not None:
             launch.ready.synchronize()
-        codes, done = launch.codes.numpy(), launch.done.tolist()
+        parts = [launch.output[name].numpy() for name in ("codes", "frames", "kept") if name in launch.output]
+        done = launch.output["done"].tolist()
         events: list[Event] = []
         for row, (sequence, index) in enumerate(launch.rows):
             if not sequence.gone:
-                events += self._take(sequence, index, codes[row], done[row])
+                events += self._take(sequence, index, tuple(part[row] for part in parts), done[row])
         return events
 
-    def _take(self, sequence: Sequence, index: int, code: np.ndarray, last: bool) -> Iterable[Event]:
-        if (code < 0).any():
+    def _take(self, sequence: Sequence, index: int, taken: Taken, last: bool) -> Iterable[Event]:
+        if _is_lost(taken[0]) or (len(taken) > 1 and not np.isfinite(taken[1]).all()):
             self._release(sequence)
             return [Event(sequence.id, error=SynthesisFailed("the model lost its numbers in this segment"))]
         sequence.read = index + 1
         if index >= len(sequence.prefix):
-            sequence.pending.append(code.astype(np.int64))  # a copy: the buffer is used again
+            sequence.pending.append(tuple(part.copy() for part in taken))  # the buffers are used again
             self._codes += 1
         elif index < len(sequence.prefix) - 1:
             return []  # the listener has gone past this code: an end here is not an end
@@ -253,9 +261,9 @@ class Decoder:
         return []
 
     def _flush(self, sequence: Sequence, done: bool) -> Event:
-        value = np.stack(sequence.pending) if sequence.pending else self._no_codes()
-        sequence.pending = []
-        return Event(sequence.id, value, done=done, index=sequence.read - len(value))
+        steps, sequence.pending = sequence.pending, []
+        value = Run(*(np.stack(part) for part in zip(*steps, strict=True))) if steps else None
+        return Event(sequence.id, value, done=done, index=sequence.read - len(steps))
 
     def _release(self, sequence: Sequence) -> None:
         sequence.gone = True
@@ -285,15 +293,10 @@ class Decoder:
             length *= 2
         return [*lengths, context]
 
-    def _no_codes(self) -> np.ndarray:
-        return np.empty((0, *self._model.code_shape), dtype=np.int64)
 
-    def _host_buffers(self) -> tuple[Tensor, Tensor]:
-        batch = self._batches[-1]
-        return (
-            torch.empty((batch, *self._model.code_shape), dtype=torch.int64, pin_memory=self._on_cuda),
-            torch.empty(batch, dtype=torch.bool, pin_memory=self._on_cuda),
-        )
+def _is_lost(code: np.ndarray) -> bool:
+    """code: one step's, (*code_shape)"""
+    return bool((code < 0).any()) if code.dtype.kind == "i" else not np.isfinite(code).all()
 
 
 def batch_buckets(slots: int) -> list[int]:

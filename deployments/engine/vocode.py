@@ -17,19 +17,21 @@ from deployments.engine.work import Event, WorkItem
 from deployments.errors import ChoraleError, SynthesisFailed
 from deployments.families.base import FamilySpec, VocodedChunk, VocoderChunk, VocoderModel, VoicePrompt
 
-GRAPH_CODES = (32, 64, 96, 128, 160)
+GRAPH_FRAMES = (32, 64, 96, 128)  # of a chunk, without its context
 _CPU_STEP = 8  # padding costs time there, and a shape that is new costs its primitives once
 
 
 class VocodeWorker:
     """Dynamic batching over a VocoderModel. A StageWorker for VocoderChunk payloads: one done event a chunk.
 
-    On an accelerator the oldest chunk goes first, with those of its own padded length, up to `max_batch` of them.
+    On an accelerator the oldest chunk goes first, with those of its own padded length, up to `max_batch` of them;
+    one that cannot be padded goes alone.
     On the CPU a step is one chunk alone: its shape, and with it every bit of its sound, then depends on nothing
     but itself (in the small family a batch of 8 differs by 1e-4, and takes 10-25 % less time for 40-100 codes).
     A batch that fails is done again one by one, so that only the bad chunk fails.
 
-    code_buckets: padded lengths in codes, context included; longer chunks run plainly.
+    buckets: padded lengths in frames, context included; longer chunks run plainly. By default one for a segment's
+    first chunk, which has context on the right only, and one for each of GRAPH_FRAMES.
     """
 
     def __init__(
@@ -40,14 +42,17 @@ class VocodeWorker:
         *,
         max_batch: int = 8,
         optimize: bool = True,
-        code_buckets: Sequence[int] = GRAPH_CODES,
+        buckets: Sequence[int] | None = None,
         backend: Backend | None = None,
     ) -> None:
         self._owner = assert_on_device_thread()
         self._model, self._spec = model, spec
         self.slots = max_batch
         self._alone = device.kind == "cpu" and backend is None
-        self._buckets = sorted(code_buckets)
+        both = spec.left_context + spec.right_context
+        self._buckets = sorted(
+            buckets or [spec.right_context + 16, *(both + frames for frames in GRAPH_FRAMES)]
+        )
         self._batches = [1] if self._alone else batch_buckets(max_batch)
         self._runner = GraphRunner(device, "vocoder", optimize, backend)
         self._waiting: deque[WorkItem] = deque()
@@ -78,16 +83,16 @@ class VocodeWorker:
         self._chunks += len(batch)
         return self._vocode(batch)
 
-    def warm_up(self, prompt: VoicePrompt, code_shape: tuple[int, ...] = ()) -> None:
-        """Runs, or captures, every shape on code 0: no request ever waits for it."""
+    def warm_up(self, prompt: VoicePrompt) -> None:
+        """Runs, or captures, every shape on frames of 0: no request ever waits for it."""
         assert_on_device_thread(self._owner)
-        for codes in reversed(self._buckets):
+        for frames in reversed(self._buckets):
+            right = min(self._spec.right_context, frames - 1)
+            zeros = np.zeros((frames, *self._model.frame_shape), dtype=self._model.frame_dtype)
+            chunk = VocoderChunk(zeros, 0, right, 0, prompt, seed=0)
             for batch in reversed(self._batches):
-                silent = np.zeros((codes, *code_shape), dtype=np.int64)
-                right = min(self._spec.right_context, codes - 1)
-                chunk = VocoderChunk(silent, 0, right, 0, prompt, seed=0)
-                inputs = self._model.collate([chunk] * batch, batch, codes)
-                self._runner.capture((batch, codes), self._model.forward, inputs)
+                inputs = self._model.collate([chunk] * batch, batch, frames)
+                self._runner.capture((batch, frames), self._model.forward, inputs)
 
     def stats(self) -> dict[str, float]:
         return {
@@ -104,11 +109,18 @@ class VocodeWorker:
     def _next_batch(self) -> list[WorkItem]:
         if not self._waiting:
             return []
-        length = self._length(self._waiting[0].payload)
+        first: VocoderChunk = self._waiting[0].payload
+        if not self._model.paddable(first):
+            return [self._waiting.popleft()]
+        length = self._length(first)
         batch: list[WorkItem] = []
         kept: deque[WorkItem] = deque()
         for item in self._waiting:
-            fits = len(batch) < self._batches[-1] and self._length(item.payload) == length
+            fits = (
+                len(batch) < self._batches[-1]
+                and self._length(item.payload) == length
+                and self._model.paddable(item.payload)
+            )
             (batch if fits else kept).append(item)
         self._waiting = kept
         return batch
@@ -128,9 +140,9 @@ class VocodeWorker:
 
     def _run(self, chunks: list[VocoderChunk]) -> list[VocodedChunk]:
         batch = next(size for size in self._batches if size >= len(chunks))
-        codes = self._length(chunks[0])
-        inputs = self._model.collate(chunks, batch, codes)
-        outputs = self._runner.call((batch, codes), self._model.forward, inputs)
+        frames = self._length(chunks[0])
+        inputs = self._model.collate(chunks, batch, frames)
+        outputs = self._runner.call((batch, frames), self._model.forward, inputs)
         return self._model.split({name: value.cpu() for name, value in outputs.items()}, chunks)
 
     @staticmethod
@@ -141,8 +153,10 @@ class VocodeWorker:
         return Event(item.id, result, done=True, index=chunk.first + chunk.left)
 
     def _length(self, chunk: VocoderChunk) -> int:
-        """The chunk's padded length in codes: a function of the chunk alone."""
-        needed = len(chunk.codes)
+        """The chunk's padded length in frames: a function of the chunk alone."""
+        needed = len(chunk.frames)
+        if not self._model.paddable(chunk):
+            return needed
         if self._alone:
             return -(-needed // _CPU_STEP) * _CPU_STEP
         return next((bucket for bucket in self._buckets if bucket >= needed), -(-needed // 32) * 32)

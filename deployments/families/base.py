@@ -4,8 +4,11 @@ A family is one folder that offers four parts, each usable alone in a plain Pyth
 
     frontend   text                      -> segments of token ids
     voice      reference audio           -> voice prompt
-    gpt        segments + prompts        -> codes, one decode step at a time
-    vocoder    chunks of codes + prompts -> waveform
+    gpt        segments + prompts        -> codes and frames, one decode step at a time
+    vocoder    chunks of frames + prompts -> waveform
+
+A code is what a decode step draws and feeds back: a number, or a patch of continuous latents. A frame is what the
+vocoder takes for it. In some families they are the same; in others the frame is the GPT's hidden state.
 
 The engine knows no family by name. Types that cross process boundaries hold numpy arrays, never torch tensors, and
 this module imports no torch, so that processes without a device stay small.
@@ -49,8 +52,8 @@ class FamilySpec:
     sample_rate: int  # Hz
     codes_per_second: float
     samples_per_code: int
-    left_context: int  # codes before a chunk that the vocoder must see for chunked to equal whole
-    right_context: int  # codes after it
+    left_context: int  # frames before a chunk that the vocoder must see for chunked to equal whole
+    right_context: int  # frames after it
     languages: tuple[str, ...]
     sampling: Sampling  # defaults
     min_reference_seconds: float
@@ -93,28 +96,55 @@ class VoicePrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive decode steps of one segment.
+
+    codes: (n, *code_shape); frames: (n, *frame_shape), None where the codes themselves are the frames; kept: bool (n,),
+    false where a step makes no sound (a stop token, surplus silence), None where all do.
+    """
+
+    codes: np.ndarray
+    frames: np.ndarray | None = None
+    kept: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, part: slice) -> Run:
+        frames = None if self.frames is None else self.frames[part]
+        return Run(self.codes[part], frames, None if self.kept is None else self.kept[part])
+
+    @property
+    def spoken(self) -> np.ndarray:
+        """The frames for the vocoder: (m, *frame_shape), m <= n."""
+        frames = self.codes if self.frames is None else self.frames
+        return frames if self.kept is None else frames[self.kept]
+
+
+@dataclass(frozen=True, slots=True)
 class GptRequest:
-    """One segment for the GPT. `prefix` holds the codes that a listener already has: int64 (N, *code_shape)."""
+    """One segment for the GPT. `prefix` holds the codes that a listener already has: (N, *code_shape)."""
 
     segment: Segment
     prompt: VoicePrompt
     sampling: Sampling
     prefix: np.ndarray | None = None
 
-    def resume(self, delivered: Sequence[np.ndarray]) -> GptRequest:
-        """The same request, to be continued behind `delivered` (consecutive runs of codes) on another replica."""
-        runs = ([] if self.prefix is None else [self.prefix]) + list(delivered)
+    def resume(self, delivered: Sequence[Run]) -> GptRequest:
+        """The same request, to be continued behind `delivered` (consecutive runs) on another replica."""
+        runs = ([] if self.prefix is None else [self.prefix]) + [run.codes for run in delivered]
         return replace(self, prefix=np.concatenate(runs) if runs else None)
 
 
 @dataclass(frozen=True, slots=True)
 class VocoderChunk:
-    """A run of codes with its context: int64 (left + n + right, *code_shape); n codes are turned into sound.
+    """Frames with their context: (left + n + right, *frame_shape); n of them are turned into sound.
 
-    first: index in the segment of codes[0]; state: what the segment's chunk before returned, None for the first.
+    first: index in the segment of frames[0]; state: what the segment's chunk before returned, None for the first.
+    Fewer than the spec's context on a side means that the segment begins or ends there.
     """
 
-    codes: np.ndarray
+    frames: np.ndarray
     left: int
     right: int
     first: int
@@ -136,13 +166,23 @@ class VocodedChunk:
 
 
 class StepOutput(Protocol):
-    """What a decode step leaves behind. codes: (B, *code_shape); done: bool (B,), true on a row's last code."""
+    """What a decode step leaves behind. codes: (B, *code_shape); done: bool (B,), true on a row's last code.
+
+    frames: (B, *frame_shape) and kept: bool (B,), or None, as in Run. A row that lost its numbers says so by a code
+    that is negative or not finite.
+    """
 
     @property
     def codes(self) -> torch.Tensor: ...
 
     @property
     def done(self) -> torch.Tensor: ...
+
+    @property
+    def frames(self) -> torch.Tensor | None: ...
+
+    @property
+    def kept(self) -> torch.Tensor | None: ...
 
 
 class Frontend(Protocol):
@@ -162,7 +202,7 @@ class GptModel(Protocol):
 
     slots: int
     context: int  # positions that a slot holds: prefix and codes together
-    code_shape: tuple[int, ...]
+    max_codes: int  # of a segment
 
     def prefill(self, slot: int, request: GptRequest) -> int:
         """Fills the slot's cache and state, whatever was there; returns how many positions are taken."""
@@ -184,8 +224,15 @@ class GptModel(Protocol):
 class VocoderModel(Protocol):
     """A vocoder over padded batches. `forward` alone touches the device, with fixed shapes, and may be captured."""
 
-    def collate(self, chunks: Sequence[VocoderChunk], batch: int, codes: int) -> dict[str, torch.Tensor]:
-        """Host tensors of `batch` rows and `codes` codes, padded behind the given chunks."""
+    frame_shape: tuple[int, ...]
+    frame_dtype: type  # numpy's
+
+    def paddable(self, chunk: VocoderChunk) -> bool:
+        """Whether the chunk's sound is the same in a longer row. One that is not runs alone, at its own length."""
+        ...
+
+    def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> dict[str, torch.Tensor]:
+        """Host tensors of `batch` rows of `frames` frames, the given chunks in the first of them, padded."""
         ...
 
     def forward(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]: ...

@@ -41,7 +41,7 @@ async def listen(book: Ledger, seed: int, codes: int) -> np.ndarray:
     async for event in book.submit(WorkItem(f"i{seed}", request(seed, codes)), admitted=True):
         if event.error is not None:
             raise event.error
-        runs.append(event.value)
+        runs.append(event.value.codes)
     return np.concatenate(runs) if runs else np.zeros(0, np.int64)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from deployments.engine.work import Event, WorkItem
 from deployments.errors import InvalidInput, Overloaded, SynthesisFailed
+from deployments.families.base import Run
 from deployments.ledger import Ledger
 from tests.serve.sim_stage import expected, request
 
@@ -25,7 +26,7 @@ async def collect(book: Ledger, work: WorkItem, admitted: bool = False) -> list[
 
 
 def codes(events: list[Event]) -> np.ndarray:
-    return np.concatenate([event.value for event in events if event.value is not None])
+    return np.concatenate([event.value.codes for event in events if event.value is not None])
 
 
 async def submitted(book: Ledger, *works: WorkItem) -> list[asyncio.Task]:
@@ -36,7 +37,7 @@ async def submitted(book: Ledger, *works: WorkItem) -> list[asyncio.Task]:
 
 def events_of(work: WorkItem, start: int, stop: int, done: bool = False) -> list[Event]:
     seed = int(work.payload.segment.token_ids[0])
-    return [Event(work.id, expected(seed, stop)[start:], done, index=start)]
+    return [Event(work.id, Run(expected(seed, stop)[start:]), done, index=start)]
 
 
 async def test_what_is_delivered_reaches_the_listener_in_order():

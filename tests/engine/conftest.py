@@ -29,15 +29,15 @@ LAYERS, WIDTH, HEADS, CODES, TEXT = 2, 64, 4, 60, 40
 class Output:
     codes: Tensor
     done: Tensor
+    frames: Tensor | None = None
+    kept: Tensor | None = None
 
 
 class TinyGpt:
     """A transformer decoder of random weights: text and a voice vector in, codes out, a head that says stop."""
 
-    code_shape: tuple[int, ...] = ()
-
     def __init__(self, slots: int, context: int, device: torch.device) -> None:
-        self.slots, self.context = slots, context
+        self.slots, self.context, self.max_codes = slots, context, context
         make = torch.Generator().manual_seed(7)
 
         def weight(*shape: int) -> Tensor:
@@ -133,7 +133,7 @@ def collect(events: list[Event]) -> dict[str, np.ndarray]:
         runs = codes.setdefault(event.id, [])
         start = runs[0][0] if runs else event.index
         assert event.index == start + sum(len(run) for _, run in runs), "a gap or a repeat"
-        runs.append((event.index, event.value))
+        runs.append((event.index, event.value.codes if event.value else np.empty(0, np.int64)))
         if event.done:
             ended.add(event.id)
     assert ended == set(codes)

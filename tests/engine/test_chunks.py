@@ -14,7 +14,7 @@ def spec(left=18, right=18):
 
 
 def sizes(pieces):
-    return [len(piece.codes) - piece.left - piece.right for piece in pieces]
+    return [len(piece.frames) - piece.left - piece.right for piece in pieces]
 
 
 runs_of_codes = st.lists(st.integers(0, 70), max_size=25)
@@ -32,20 +32,20 @@ def test_pieces_tile_the_codes_with_their_context_in_bounded_memory(runs, left, 
         fresh = chunker.push(codes[at : at + run])
         at += run
         assert all(piece.right == right for piece in fresh), "a piece is held back until its context is there"
-        assert all(piece.first + len(piece.codes) <= at for piece in fresh)
+        assert all(piece.first + len(piece.frames) <= at for piece in fresh)
         pieces += fresh
         assert chunker.held <= left + maximum + right
     pieces += chunker.finish()
     assert chunker.held == 0
 
-    tiled = [piece.codes[piece.left : len(piece.codes) - piece.right] for piece in pieces]
+    tiled = [piece.frames[piece.left : len(piece.frames) - piece.right] for piece in pieces]
     np.testing.assert_array_equal(np.concatenate([codes[:0], *tiled]), codes)
     for piece in pieces:
         start = piece.first + piece.left
-        end = start + len(piece.codes) - piece.left - piece.right
+        end = start + len(piece.frames) - piece.left - piece.right
         assert piece.left == min(left, start)
         assert piece.right == min(right, len(codes) - end)
-        np.testing.assert_array_equal(piece.codes, codes[piece.first : piece.first + len(piece.codes)])
+        np.testing.assert_array_equal(piece.frames, codes[piece.first : piece.first + len(piece.frames)])
     assert all(1 <= size <= maximum + first for size in sizes(pieces))
 
 
@@ -59,8 +59,8 @@ def test_the_cut_does_not_depend_on_how_the_codes_arrive(runs):
         found += parts.push(codes[at : at + run])
         at += run
     found += parts.finish()
-    assert [(p.first, p.left, p.right, len(p.codes)) for p in found] == [
-        (p.first, p.left, p.right, len(p.codes)) for p in expected
+    assert [(p.first, p.left, p.right, len(p.frames)) for p in found] == [
+        (p.first, p.left, p.right, len(p.frames)) for p in expected
     ]
 
 
@@ -68,7 +68,7 @@ def test_the_first_piece_comes_with_28_codes_and_the_pieces_grow():
     chunker = Chunker(spec())
     assert chunker.push(np.arange(27)) == []
     (first,) = chunker.push(np.arange(27, 28))
-    assert (first.left, first.right, first.first, len(first.codes)) == (0, 18, 0, 28)
+    assert (first.left, first.right, first.first, len(first.frames)) == (0, 18, 0, 28)
     rest = chunker.push(np.arange(28, 500)) + chunker.finish()
     assert sizes(rest) == [20, 40, 80, 100, 100, 100, 50]
 
@@ -82,7 +82,7 @@ def test_no_sliver_is_left_at_the_end():
 def test_codes_with_a_shape():
     chunker = Chunker(spec(2, 2), first=3, maximum=6)
     pieces = chunker.push(np.arange(40).reshape(10, 4)) + chunker.finish()
-    assert all(piece.codes.shape[1] == 4 for piece in pieces)
+    assert all(piece.frames.shape[1] == 4 for piece in pieces)
     assert sizes(pieces) == [3, 7]
 
 

@@ -7,6 +7,7 @@ import torch
 from deployments.engine.decode import Decoder, batch_buckets
 from deployments.engine.work import WorkItem
 from deployments.errors import SynthesisFailed
+from deployments.families.base import Run
 
 CONTEXT = 160
 
@@ -65,7 +66,7 @@ def test_codes_that_are_read_one_step_late_are_the_same_without_a_surplus_one(on
         whole = engine.decode(fresh(engine, cpu), requests)
         decoder = late()
         for name, request in requests.items():
-            decoder.admit(WorkItem(name, request.resume([whole[name][:9]]) if name == "r3" else request))
+            decoder.admit(WorkItem(name, request.resume([Run(whole[name][:9])]) if name == "r3" else request))
         decoder.admit(WorkItem("gone", engine.request(7)))
         events = [event for _ in range(12) for event in decoder.step()]
         decoder.cancel("gone")
@@ -125,7 +126,7 @@ def test_first_event_after_first_emit_then_every_emit_every(on, decoder, engine)
     assert [len(e.value) for e in events] == [6, 4, 4, 4, 3]
     assert [e.index for e in events] == [0, 6, 10, 14, 18]
     assert [e.done for e in events] == [False] * 4 + [True]
-    assert all(e.value.dtype == np.int64 and e.value.shape == (len(e.value),) for e in events)
+    assert all(e.value.codes.dtype == np.int64 and e.value.spoken.shape == (len(e.value),) for e in events)
 
 
 @pytest.mark.parametrize("delivered", [1, 6, 13, 30])
@@ -134,7 +135,7 @@ def test_a_resumed_sequence_equals_the_undisturbed_one(on, cpu, engine, delivere
         whole = engine.decode(fresh(engine, cpu), {"a": engine.request(3, repetition_penalty=1.3)})["a"]
         assert len(whole) > 30
         resumed = engine.request(3, repetition_penalty=1.3).resume(
-            [whole[:4][:delivered], whole[4:delivered]]
+            [Run(whole[:4][:delivered]), Run(whole[4:delivered])]
         )
         others = {f"r{i}": engine.request(i) for i in (4, 5)}
         decoder = fresh(engine, cpu)
@@ -146,14 +147,14 @@ def test_a_resumed_sequence_equals_the_undisturbed_one(on, cpu, engine, delivere
 
     whole, events = on(run)
     assert events[0].index == delivered
-    np.testing.assert_array_equal(np.concatenate([e.value for e in events]), whole[delivered:])
+    np.testing.assert_array_equal(np.concatenate([e.value.codes for e in events]), whole[delivered:])
     assert events[-1].done
 
 
 def test_a_prefix_is_followed_even_where_the_model_would_draw_otherwise(on, decoder, engine):
     def run():
         prefix = np.arange(9) % 5
-        return engine.decode(decoder, {"a": engine.request(2).resume([prefix])}), engine.decode(
+        return engine.decode(decoder, {"a": engine.request(2).resume([Run(prefix)])}), engine.decode(
             decoder, {"a": engine.request(2)}
         )
 
@@ -167,11 +168,11 @@ def test_a_prefix_that_is_already_whole_ends_at_once_without_codes(on, cpu, engi
         whole = engine.decode(fresh(engine, cpu), {"a": engine.request(6)})["a"]
         limit = 90 if extra == 0 else len(whole)
         decoder = fresh(engine, cpu)
-        decoder.admit(WorkItem("a", engine.request(6, max_tokens=limit).resume([whole])))
+        decoder.admit(WorkItem("a", engine.request(6, max_tokens=limit).resume([Run(whole)])))
         return len(whole), engine.drain(decoder)
 
     length, events = on(run)
-    assert [(len(e.value), e.done, e.index) for e in events] == [(0, True, length)]
+    assert [(e.value, e.done, e.index) for e in events] == [(None, True, length)]
 
 
 def test_max_tokens_and_the_context_end_a_sequence_without_an_error(on, cpu, engine):
@@ -264,7 +265,7 @@ def test_a_prefill_that_raises_fails_its_own_item(on, decoder, engine):
 
 def test_a_prefix_that_the_model_refuses_fails_its_own_item(on, decoder, engine):
     def run():
-        decoder.admit(WorkItem("bad", engine.request(4).resume([np.array([3, 5000, 2])])))
+        decoder.admit(WorkItem("bad", engine.request(4).resume([Run(np.array([3, 5000, 2]))])))
         decoder.admit(WorkItem("good", engine.request(3)))
         return engine.drain(decoder)
 

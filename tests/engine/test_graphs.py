@@ -124,19 +124,19 @@ def test_the_decoder_gives_the_same_codes_through_captured_graphs(on, cpu, engin
     """The static rows tensor and the bucketed lengths, with the replays of a recorder in place of CUDA's."""
     from deployments.engine.decode import Decoder
 
-    class TupleRecorder(Recorder):
+    class DictRecorder(Recorder):
         def capture(self, function):
             self.captures += 1
             outputs = function()
 
             def replay():
                 self.replays += 1
-                for static, value in zip(outputs, function(), strict=True):
-                    static.copy_(value)
+                for name, value in function().items():
+                    outputs[name].copy_(value)
 
             return replay, outputs
 
-    recorder = TupleRecorder()
+    recorder = DictRecorder()
 
     def run(backend):
         decoder = Decoder(engine.gpt(4, 300, cpu.torch_device), cpu, backend=backend)

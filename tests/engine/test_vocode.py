@@ -19,6 +19,8 @@ SPEC = FamilySpec("tiny", 200, 50.0, PER_CODE, 3, 3, ("en",), Sampling(), 1.0, 3
 class TinyVocoder:
     """Codes and a voice vector through two convolutions of random weights: three codes of context on each side."""
 
+    frame_shape, frame_dtype = (), np.int64
+
     def __init__(self) -> None:
         make = torch.Generator().manual_seed(11)
         self.table = torch.randn(CODES, WIDTH, generator=make)
@@ -26,15 +28,18 @@ class TinyVocoder:
         self.narrow = torch.randn(PER_CODE, WIDTH, 3, generator=make) * 0.1
         self.batches: list[tuple[int, ...]] = []
 
-    def collate(self, chunks, batch, codes):
+    def paddable(self, chunk):
+        return True
+
+    def collate(self, chunks, batch, frames):
         inputs = {
-            "codes": torch.zeros(batch, codes, dtype=torch.int64),
-            "mask": torch.zeros(batch, codes),
+            "codes": torch.zeros(batch, frames, dtype=torch.int64),
+            "mask": torch.zeros(batch, frames),
             "voice": torch.zeros(batch, WIDTH),
         }
         for row, chunk in enumerate(chunks):
-            inputs["codes"][row, : len(chunk.codes)] = torch.from_numpy(chunk.codes)
-            inputs["mask"][row, : len(chunk.codes)] = 1.0
+            inputs["codes"][row, : len(chunk.frames)] = torch.from_numpy(chunk.frames)
+            inputs["mask"][row, : len(chunk.frames)] = 1.0
             inputs["voice"][row] = torch.from_numpy(chunk.prompt.tensors["voice"])
         return inputs
 
@@ -50,7 +55,7 @@ class TinyVocoder:
         waves = outputs["waveform"].numpy()
         return [
             VocodedChunk(
-                waves[row, chunk.left * PER_CODE : (len(chunk.codes) - chunk.right) * PER_CODE].copy(), {}
+                waves[row, chunk.left * PER_CODE : (len(chunk.frames) - chunk.right) * PER_CODE].copy(), {}
             )
             for row, chunk in enumerate(chunks)
         ]
@@ -99,14 +104,14 @@ def test_a_chunk_is_the_same_bit_for_bit_whatever_waits_beside_it_on_the_cpu(on,
         assert together[name].done
         assert together[name].index == 10
         wave = together[name].value.waveform
-        assert wave.shape == ((len(chunk.codes) - 6) * PER_CODE,)
+        assert wave.shape == ((len(chunk.frames) - 6) * PER_CODE,)
         np.testing.assert_array_equal(wave, alone[name].value.waveform)
 
 
 def test_batches_on_an_accelerator_join_chunks_of_one_length_oldest_first(on, cpu):
     def run():
         model = TinyVocoder()
-        worker = VocodeWorker(model, cpu, SPEC, max_batch=4, code_buckets=(16, 32), backend=Recorder())
+        worker = VocodeWorker(model, cpu, SPEC, max_batch=4, buckets=(16, 32), backend=Recorder())
         chunks = {"a": a_chunk(0, 20), "b": a_chunk(1, 10), "c": a_chunk(2, 30), "d": a_chunk(3, 31)}
         for name, chunk in chunks.items():
             worker.admit(WorkItem(name, chunk))
@@ -121,7 +126,7 @@ def test_batched_and_padded_equals_alone(on, cpu):
     chunks = {f"c{i}": a_chunk(i, length=17 + i) for i in range(5)}
 
     def run():
-        batched = VocodeWorker(TinyVocoder(), cpu, SPEC, code_buckets=(32,), backend=Recorder())
+        batched = VocodeWorker(TinyVocoder(), cpu, SPEC, buckets=(32,), backend=Recorder())
         return vocode(batched, chunks), vocode(VocodeWorker(TinyVocoder(), cpu, SPEC), chunks)
 
     batched, alone = on(run)
@@ -135,7 +140,7 @@ def test_captured_shapes_are_replayed_and_a_longer_chunk_runs_plainly(on, cpu):
     def run(optimize):
         recorder = Recorder()
         worker = VocodeWorker(
-            TinyVocoder(), cpu, SPEC, max_batch=2, optimize=optimize, code_buckets=(16, 32), backend=recorder
+            TinyVocoder(), cpu, SPEC, max_batch=2, optimize=optimize, buckets=(16, 32), backend=recorder
         )
         worker.warm_up(chunks["fits"].prompt)
         return vocode(worker, chunks), recorder.captures, worker.status()
@@ -151,13 +156,13 @@ def test_captured_shapes_are_replayed_and_a_longer_chunk_runs_plainly(on, cpu):
 @pytest.mark.parametrize("batched", [True, False])
 def test_only_the_bad_chunk_of_a_batch_fails(on, cpu, batched):
     broken = a_chunk(2)
-    broken.codes[4] = 5000  # no such row in the table
+    broken.frames[4] = 5000  # no such row in the table
     silent = replace(a_chunk(3), prompt=VoicePrompt.of("tiny", {"voice": np.full(WIDTH, np.nan, np.float32)}))
     chunks = {"a": a_chunk(1), "broken": broken, "nan": silent, "b": a_chunk(4)}
 
     def run():
         backend = Recorder() if batched else None
-        worker = VocodeWorker(TinyVocoder(), cpu, SPEC, code_buckets=(32,), backend=backend)
+        worker = VocodeWorker(TinyVocoder(), cpu, SPEC, buckets=(32,), backend=backend)
         events = vocode(worker, chunks)
         good = vocode(worker, {"a": chunks["a"], "b": chunks["b"]})
         return events, good, worker.stats()
@@ -182,7 +187,7 @@ def test_pieces_of_a_segment_join_to_the_whole(on, cpu):
     def run():
         worker = VocodeWorker(TinyVocoder(), cpu, SPEC, max_batch=32)
         parts = {
-            f"p{i}": VocoderChunk(p.codes, p.left, p.right, p.first, prompt, 0) for i, p in enumerate(pieces)
+            f"p{i}": VocoderChunk(p.frames, p.left, p.right, p.first, prompt, 0) for i, p in enumerate(pieces)
         }
         whole = vocode(worker, {"whole": VocoderChunk(codes, 0, 0, 0, prompt, 0)})["whole"]
         joined = vocode(worker, parts)

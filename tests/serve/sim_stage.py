@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from deployments.engine.work import Event, StageWorker, WorkItem
-from deployments.families.base import GptRequest, Sampling, Segment, VoicePrompt
+from deployments.families.base import GptRequest, Run, Sampling, Segment, VoicePrompt
 from deployments.replica import LeasedReplica
 
 PROMPT = VoicePrompt.of("small", {"speaker": np.zeros(4, np.float32)})
@@ -63,7 +63,9 @@ class SimWorker:
             if poison and position > 3:
                 os.kill(os.getpid(), signal.SIGKILL)
             if position >= end or position - sent >= RUN:
-                events.append(Event(item_id, expected(seed, position)[sent:], position >= end, index=sent))
+                events.append(
+                    Event(item_id, Run(expected(seed, position)[sent:]), position >= end, index=sent)
+                )
                 row[1] = position
             if position >= end:
                 del self._rows[item_id]

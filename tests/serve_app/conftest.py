@@ -27,6 +27,7 @@ from deployments.errors import InvalidInput, Overloaded
 from deployments.families.base import (
     FamilySpec,
     GptRequest,
+    Run,
     Sampling,
     Segment,
     VocodedChunk,
@@ -104,7 +105,7 @@ class ToneBackend:
 
     async def generate(
         self, request: GptRequest, *, id: str, priority: int, admitted: bool
-    ) -> AsyncIterator[np.ndarray]:
+    ) -> AsyncIterator[Run]:
         self.started.append((id, priority, admitted))
         if not admitted and len(self.active) >= self.max_queue:
             raise Overloaded("Too many requests wait.", retry_after=2.0)
@@ -115,7 +116,7 @@ class ToneBackend:
             codes = codes_of(request.segment.text, sampling.seed, sampling.temperature)[: sampling.max_tokens]
             for start in range(0, len(codes), RUN):
                 await asyncio.sleep(self.delay)
-                yield codes[start : start + RUN]
+                yield Run(codes[start : start + RUN])
         finally:
             self.active.discard(id)
 
@@ -124,7 +125,7 @@ class ToneBackend:
         if self.break_after is not None and self.chunks > self.break_after:
             raise RuntimeError("secret detail /etc/passwd")
         await asyncio.sleep(self.delay)
-        middle = chunk.codes[chunk.left : len(chunk.codes) - chunk.right]
+        middle = chunk.frames[chunk.left : len(chunk.frames) - chunk.right]
         phase = float(chunk.state["phase"]) if chunk.state else 0.0
         waveform, phase = tones(middle, float(chunk.prompt.tensors["pitch"][0]), phase)
         return VocodedChunk(waveform, {"phase": np.array(phase)})

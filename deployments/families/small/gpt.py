@@ -26,6 +26,8 @@ LANES = 16  # logits are padded to a multiple of this, so that no vector tail de
 class StepOut(NamedTuple):
     codes: Tensor  # (B,) int64
     done: Tensor  # (B,) bool
+    frames: None = None
+    kept: None = None
 
 
 class StepBlock:
@@ -43,10 +45,8 @@ class StepBlock:
 class SmallGpt:
     """Implements GptModel: one code a step, and a pointer into the phones that moves with it."""
 
-    code_shape: tuple[int, ...] = ()
-
     def __init__(self, net: GptNet, config: SmallConfig, device: Device, slots: int) -> None:
-        self.config, self.slots, self.context = config, slots, CONTEXT
+        self.config, self.slots, self.context, self.max_codes = config, slots, CONTEXT, config.max_codes
         self.device, self.dtype = device.torch_device, device.dtype
         self.net = net.eval().to(self.device, self.dtype)
         self.net.cosine, self.net.sine = self.net.cosine.float(), self.net.sine.float()

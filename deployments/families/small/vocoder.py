@@ -15,16 +15,22 @@ from deployments.families.small.vocoder_net import VocoderNet
 class SmallVocoder:
     """Implements VocoderModel. Always float32: the phase of the pulses accumulates over a segment."""
 
+    frame_shape: tuple[int, ...] = ()
+    frame_dtype = np.int64
+
     def __init__(self, net: VocoderNet, device: torch.device) -> None:
         self.net = net.float().eval().to(device)
         self.config = net.config
 
-    def collate(self, chunks: Sequence[VocoderChunk], batch: int, codes: int) -> dict[str, Tensor]:
+    def paddable(self, chunk: VocoderChunk) -> bool:
+        return True
+
+    def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> dict[str, Tensor]:
         """Rows [left context | codes | right context | padding]; unused rows repeat nothing: they are masked out."""
         inputs = {
-            "codes": torch.zeros(batch, codes, dtype=torch.int64),
+            "codes": torch.zeros(batch, frames, dtype=torch.int64),
             "speaker": torch.zeros(batch, self.config.speaker_dim),
-            "mask": torch.zeros(batch, codes),
+            "mask": torch.zeros(batch, frames),
             "seed": torch.zeros(batch, dtype=torch.int64),
             "first_code": torch.zeros(batch, dtype=torch.int64),
             "left": torch.zeros(batch, dtype=torch.int64),
@@ -32,8 +38,8 @@ class SmallVocoder:
             "phase": torch.zeros(batch, dtype=torch.float64),
         }
         for row, chunk in enumerate(chunks):
-            count = len(chunk.codes)
-            inputs["codes"][row, :count] = torch.from_numpy(np.ascontiguousarray(chunk.codes))
+            count = len(chunk.frames)
+            inputs["codes"][row, :count] = torch.from_numpy(np.ascontiguousarray(chunk.frames))
             inputs["speaker"][row] = torch.from_numpy(np.ascontiguousarray(chunk.prompt.tensors["speaker"]))
             inputs["mask"][row, :count] = 1.0
             inputs["seed"][row] = chunk.seed
@@ -53,7 +59,7 @@ class SmallVocoder:
         per_code = self.config.samples_per_code
         results = []
         for row, chunk in enumerate(chunks):
-            stop = (len(chunk.codes) - chunk.right) * per_code
+            stop = (len(chunk.frames) - chunk.right) * per_code
             waveform = waveforms[row, chunk.left * per_code : stop].copy()
             results.append(VocodedChunk(waveform, {"phase": phases[row].copy()}))
         return results

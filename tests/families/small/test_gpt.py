@@ -10,7 +10,7 @@ from deployments.engine.device import Device
 from deployments.engine.device_thread import DeviceThread
 from deployments.engine.work import WorkItem
 from deployments.errors import InvalidInput
-from deployments.families.base import GptRequest, Segment
+from deployments.families.base import GptRequest, Run, Segment
 from deployments.families.small.family import SmallFamily
 
 SENTENCES = (
@@ -40,7 +40,7 @@ def decode(family: SmallFamily, cpu: Device) -> Iterable[Decode]:
         while decoder.active:
             for event in decoder.step():
                 assert event.error is None
-                codes[event.id].append(event.value)
+                codes[event.id].append(event.value.codes)
         return [np.concatenate(runs) for runs in codes.values()]
 
     yield lambda requests: thread.submit(run, list(requests)).result()
@@ -69,7 +69,7 @@ def test_codes_after_a_prefix_are_those_of_the_undisturbed_run(decode: Decode, r
     request = request_of(SENTENCES[2])
     whole = decode([request])[0]
     for cut in (1, 29, len(whole) - 1):
-        rest = decode([request.resume([whole[:cut]])])[0]
+        rest = decode([request.resume([Run(whole[:cut])])])[0]
         np.testing.assert_array_equal(rest, whole[cut:])
 
 

@@ -23,7 +23,7 @@ def prompt(prompts: dict[str, VoicePrompt]) -> VoicePrompt:
 
 def vocode(vocoder: SmallVocoder, chunks: list[VocoderChunk], codes: int = 0) -> list[VocodedChunk]:
     with torch.inference_mode():
-        width = max(codes, *(len(chunk.codes) for chunk in chunks))
+        width = max(codes, *(len(chunk.frames) for chunk in chunks))
         return vocoder.split(vocoder.forward(vocoder.collate(chunks, len(chunks), width)), chunks)
 
 
@@ -40,8 +40,8 @@ def test_chunks_add_up_to_the_whole(
     chunker = Chunker(family.spec, first=first, growth=1.5, maximum=50)
     pieces, state = [], None
     for piece in [*chunker.push(codes), *chunker.finish()]:
-        chunk = VocoderChunk(piece.codes, piece.left, piece.right, piece.first, prompt, 5, state)
-        done = vocode(vocoder, [chunk], codes=len(piece.codes) + 3)[0]
+        chunk = VocoderChunk(piece.frames, piece.left, piece.right, piece.first, prompt, 5, state)
+        done = vocode(vocoder, [chunk], codes=len(piece.frames) + 3)[0]
         pieces.append(done.waveform)
         state = done.state
     assert len(whole) == 120 * family.spec.samples_per_code

@@ -1,0 +1,83 @@
+"""Reading published checkpoints: untrusted files, so tensors only, and every mismatch named."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from deployments.errors import ConfigError
+
+Tensors = dict[str, Tensor]
+Module = TypeVar("Module", bound=nn.Module)
+NESTS = ("model", "generator", "state_dict")  # keys under which publishers keep the state dict
+
+
+def read_tensors(path: Path, nests: Collection[str] = NESTS) -> Tensors:
+    """The state dict of a .safetensors file, or of a torch file, there also under one of the keys `nests`.
+
+    Torch files are read with `weights_only=True`: one that would run code is refused.
+    Raises ConfigError that names the file (never its folder) and says what is wrong.
+    """
+    name = path.name
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except FileNotFoundError:
+        raise ConfigError(f"{name}: there is no such file in the model folder") from None
+    except pickle.UnpicklingError:
+        raise ConfigError(
+            f"{name}: refused, it holds more than tensors (loading it would run code), or is no torch file"
+        ) from None
+    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        kind = type(error).__name__
+        raise ConfigError(f"{name}: cannot be read, it is truncated or no checkpoint ({kind})") from None
+    return _state_dict(content, name, nests)
+
+
+def _state_dict(content: Any, name: str, nests: Collection[str]) -> Tensors:
+    for nest in nests:
+        if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
+            content = content[nest]
+            break
+    if not isinstance(content, Mapping) or not content:
+        raise ConfigError(f"{name}: holds no dictionary of tensors")
+    wrong = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
+    if wrong:
+        raise ConfigError(f"{name}: {wrong[0]} is no tensor")
+    return dict(content)
+
+
+def part_of(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
+    """Those whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def fill(module: Module, tensors: Mapping[str, Tensor], file: str, prefix: str = "") -> Module:
+    """`module` with `tensors` as its float32 state.
+
+    Raises ConfigError that names the file, the tensor and both shapes where names or shapes differ.
+    """
+    wanted = module.state_dict()
+    check_shapes({name: tuple(tensor.shape) for name, tensor in wanted.items()}, tensors, file, prefix)
+    module.load_state_dict({name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()})
+    return module
+
+
+def check_shapes(
+    wanted: Mapping[str, Iterable[int]], tensors: Mapping[str, Tensor], file: str, prefix: str = ""
+) -> None:
+    """Raises ConfigError for the first name, in sorted order, that is missing, surplus, or of another shape."""
+    for name in sorted(wanted.keys() | tensors.keys()):
+        have = tuple(tensors[name].shape) if name in tensors else "missing"
+        need = tuple(wanted[name]) if name in wanted else "not expected"
+        if have != need:
+            raise ConfigError(f"{file}: {prefix}{name} is {have}, the config wants {need}")

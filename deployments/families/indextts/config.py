@@ -1,0 +1,164 @@
+"""config.yaml of a published IndexTTS 1.0 or 1.5 folder: what inference reads of it, strictly."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from deployments.errors import ConfigError
+
+Count = Annotated[int, Field(gt=0)]
+FileName = Annotated[str, Field(pattern=r"^[^/\\]+$")]  # files of the folder itself, nothing outside it
+N_LATENTS = 32
+N_MELS = 100
+SAMPLE_RATE = 24000
+HEAD_DIM = 64  # of the perceiver
+MARGIN = 3  # rows of the mel position table beyond max_mel_tokens
+SILENT_CODE = 52
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Loose(BaseModel):
+    """Sections that hold training's keys too: those are passed over."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+
+class Conditioning(Strict):
+    output_size: Count
+    linear_units: Count
+    attention_heads: Count
+    num_blocks: Count
+    input_layer: Literal["conv2d2"]
+    perceiver_mult: Count
+
+
+class GptConfig(Strict):
+    model_dim: Count
+    layers: Count
+    heads: Count
+    max_mel_tokens: Count
+    max_text_tokens: Count
+    number_text_tokens: Count
+    number_mel_codes: Count
+    start_mel_token: Count
+    stop_mel_token: Count
+    start_text_token: Literal[0] = 0
+    stop_text_token: Literal[1] = 1
+    mel_length_compression: Count
+    activation_function: Literal["gelu_pytorch_tanh", "gelu_new"] = "gelu_new"  # two names of one formula
+    use_mel_codes_as_input: Literal[True] = True
+    train_solo_embeddings: Literal[False] = False
+    condition_type: Literal["conformer_perceiver"]
+    condition_module: Conditioning
+
+    @model_validator(mode="after")
+    def consistent(self) -> GptConfig:
+        if self.model_dim % self.heads:
+            raise ValueError(f"model_dim {self.model_dim} is no multiple of heads {self.heads}")
+        if not self.start_mel_token < self.number_mel_codes > self.stop_mel_token:
+            raise ValueError("start_mel_token and stop_mel_token must be below number_mel_codes")
+        return self
+
+
+class BigVganConfig(Loose):
+    resblock: Literal["1"]
+    upsample_rates: tuple[Count, ...]
+    upsample_kernel_sizes: tuple[Count, ...]
+    upsample_initial_channel: Count
+    resblock_kernel_sizes: tuple[Count, ...]
+    resblock_dilation_sizes: tuple[tuple[Count, Count, Count], ...]
+    speaker_embedding_dim: Count
+    gpt_dim: Count
+    feat_upsample: Literal[False]
+    cond_d_vector_in_each_upsampling_layer: Literal[True]
+    activation: Literal["snakebeta"]
+    snake_logscale: Literal[True]
+    num_mels: Literal[100] = N_MELS
+
+    @model_validator(mode="after")
+    def consistent(self) -> BigVganConfig:
+        if len(self.upsample_rates) != len(self.upsample_kernel_sizes):
+            raise ValueError("upsample_rates and upsample_kernel_sizes must be of one length")
+        if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
+            raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes must be of one length")
+        return self
+
+
+class Dataset(Loose):
+    bpe_model: FileName = "bpe.model"
+
+
+class IndexConfig(Strict):
+    """`version` is absent in 1.0. Sections that only training reads are passed over."""
+
+    gpt: GptConfig
+    bigvgan: BigVganConfig
+    dataset: Dataset = Dataset()
+    vqvae: dict | None = None
+    gpt_checkpoint: FileName = "gpt.pth"
+    bigvgan_checkpoint: FileName = "bigvgan_generator.pth"
+    dvae_checkpoint: str | None = None
+    version: float | None = None
+
+    @model_validator(mode="after")
+    def consistent(self) -> IndexConfig:
+        if self.bigvgan.gpt_dim != self.gpt.model_dim:
+            raise ValueError(f"bigvgan.gpt_dim {self.bigvgan.gpt_dim} is not gpt.model_dim {self.gpt.model_dim}")
+        if self.samples_per_code != self.gpt.mel_length_compression:
+            raise ValueError(
+                f"bigvgan.upsample_rates make {self.samples_per_code} samples of a code,"
+                f" gpt.mel_length_compression says {self.gpt.mel_length_compression}"
+            )
+        if self.version is not None and not 1 <= self.version < 2:
+            raise ValueError(f"version {self.version} is not supported: 1.0 and 1.5 are")
+        return self
+
+    @property
+    def samples_per_code(self) -> int:
+        return math.prod(self.bigvgan.upsample_rates)
+
+    @property
+    def max_codes(self) -> int:
+        """Codes of a segment, at most, under either position rule: row k + 2 of the table must exist for a fed code k."""
+        return self.gpt.max_mel_tokens + 2
+
+
+def read_config(folder: Path) -> IndexConfig:
+    """Raises ConfigError naming the key and what is allowed; no path but the file's name."""
+    path = folder / "config.yaml"
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"family.options.model_dir: no {path.name} in the folder {folder.name!r}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path.name}: cannot be read as YAML ({type(error).__name__})") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path.name}: holds no mapping of keys")
+    try:
+        return IndexConfig.model_validate(_tuples(content))
+    except ValidationError as error:
+        lines = []
+        for detail in error.errors():
+            key = ".".join(str(part) for part in detail["loc"]) or "(the whole)"
+            if detail["type"] == "extra_forbidden":
+                lines.append(f"{path.name}: {key} is not a key of IndexTTS 1.0 or 1.5")
+            else:
+                lines.append(f"{path.name}: {key}: {detail['msg'].removeprefix('Value error, ')}")
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _tuples(value: object) -> object:
+    """YAML's lists as tuples, which is what strict models take for fields of fixed content."""
+    if isinstance(value, list):
+        return tuple(_tuples(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return value
