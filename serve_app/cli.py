@@ -1,4 +1,4 @@
-"""The command line. Only `serve` imports Ray; only what speaks imports torch."""
+"""The command line. Only `serve`, or a config file, imports Ray; only what speaks imports torch."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from deployments.errors import ChoraleError, InvalidInput
 if TYPE_CHECKING:
     import numpy as np
 
+    from serve_app.settings import Settings
+
 app = typer.Typer(
     name="chorale",
     help="Speech synthesis: in this process, or as a Ray Serve application.",
@@ -26,6 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 FAULT = 2  # exit code of what the caller can mend
+Config = Annotated[
+    Path | None, typer.Option(help="A Serve config file: the model and its options are taken from it.")
+]
 
 
 @contextmanager
@@ -47,6 +52,8 @@ def _os_error(error: OSError) -> str:
 def speak(
     text: Annotated[str, typer.Argument(help="What to say.")],
     voice: Annotated[str | None, typer.Option(help="A voice's name, as `chorale voices` lists them.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="A recording whose voice is cloned instead.")] = None,
+    transcript: Annotated[str | None, typer.Option(help="What is said in it, where the model asks.")] = None,
     out: Annotated[Path, typer.Option(help="WAV, or .mp3 .opus .aac .flac by the ending.")] = Path(
         "speech.wav"
     ),
@@ -58,16 +65,29 @@ def speak(
     ] = None,
     speed: Annotated[float, typer.Option(help="0.25 to 4; 2 is twice as fast.")] = 1.0,
     language: Annotated[str | None, typer.Option(help="Default: found by the text.")] = None,
+    config: Config = None,
 ) -> None:
     """Speak TEXT into a file, in this process, without Ray."""
     with _plain_errors():
         _check(text, voice, seed, temperature, speed, language)
+        if voice is not None and reference is not None:
+            raise InvalidInput("give either --voice or --reference, not both", param="reference")
         format = _format(out)
+        recording = None if reference is None else reference.read_bytes()
         from serve_app.speaker import Speaker
 
         sampling = {} if temperature is None else {"temperature": temperature}
-        with Speaker() as speaker:
-            spoken = speaker.say(text, voice, seed=seed, speed=speed, language=language, **sampling)
+        with Speaker(_settings(config)) as speaker:
+            spoken = speaker.say(
+                text,
+                voice,
+                reference=recording,
+                transcript=transcript,
+                seed=seed,
+                speed=speed,
+                language=language,
+                **sampling,
+            )
             load_s = speaker.load_s
         _write(out, format, spoken.waveform, spoken.rate)
     table = _table("file", "voice", "seed", "audio", "loaded in", "first audio after", "RTF")
@@ -100,29 +120,27 @@ def serve(
 
 
 @app.command()
-def check() -> None:
+def check(config: Config = None) -> None:
     """Check this machine: devices, precision, model, memory, seeds. Exit code 1 if something fails."""
     with _plain_errors():
         from serve_app.check import report
-        from serve_app.settings import Settings
 
-        sound = report(Settings.from_args(None), Console())
+        sound = report(_settings(config), Console())
     raise typer.Exit(0 if sound else 1)
 
 
 @app.command()
-def voices() -> None:
+def voices(config: Config = None) -> None:
     """List the voices that can be spoken with."""
     with _plain_errors():
         from deployments import families
-        from serve_app.context import shipped_voices
-        from serve_app.settings import Settings
+        from serve_app.context import SHIPPED_VOICES
         from serve_app.voices import VoiceLibrary
 
-        settings = Settings.from_args(None)
+        settings = _settings(config)
         spec = families.load(settings.family.name, settings.family.options).spec
         library = VoiceLibrary(
-            shipped_voices(settings.family.name),
+            SHIPPED_VOICES,
             Path(settings.data_dir).expanduser() / "voices",
             min_seconds=spec.min_reference_seconds,
             max_seconds=spec.max_reference_seconds,
@@ -153,6 +171,17 @@ def _root(
     if show_version:
         typer.echo(version("chorale"))
         raise typer.Exit
+
+
+def _settings(config: Path | None) -> Settings:
+    """From the file and the environment, or from the environment alone."""
+    from serve_app.settings import Settings
+
+    if config is None:
+        return Settings.from_args(None)
+    from serve_app.config_file import load_config
+
+    return load_config(config)[1]
 
 
 def _check(

@@ -9,10 +9,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from deployments import families
 from serve_app.synthesis import Backend, Synthesizer
 from serve_app.voices import VoiceLibrary, VoicePrompts
 
 FRAME_S = 0.01
+SHIPPED_VOICES = (
+    Path(families.__file__).parent / "small" / "voices"
+)  # recordings: every family can clone them
 MODEL_ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")  # so that OpenAI clients work unchanged
 
 
@@ -53,10 +57,10 @@ class Context:
 
     @classmethod
     def create(cls, settings: IngressSettings, backend: Backend, shipped: Path | None = None) -> Context:
-        """shipped: a folder of voices that come with the service; by default the family's own."""
+        """shipped: a folder of voices that come with the service."""
         spec = backend.spec
         voices = VoiceLibrary(
-            shipped or shipped_voices(settings.family),
+            shipped or SHIPPED_VOICES,
             Path(settings.data_dir).expanduser() / "voices",
             min_seconds=spec.min_reference_seconds,
             max_seconds=spec.max_reference_seconds,
@@ -64,11 +68,6 @@ class Context:
         )
         prompts = VoicePrompts(backend.encode_voice, settings.voice_cache)
         chunk_codes = round(settings.vocoder_chunk_size * FRAME_S * spec.codes_per_second)
-        synthesizer = Synthesizer(backend, window=settings.window, chunk_codes=chunk_codes)
+        window = spec.window or settings.window
+        synthesizer = Synthesizer(backend, window=window, chunk_codes=chunk_codes)
         return cls(settings, backend, synthesizer, voices, prompts)
-
-
-def shipped_voices(family: str) -> Path:
-    import deployments.families as families
-
-    return Path(families.__file__).parent / family / "voices"

@@ -108,6 +108,8 @@ class Speaker:
         text: str,
         voice: str | None = None,
         *,
+        reference: bytes | None = None,
+        transcript: str | None = None,
         seed: int | None = None,
         speed: float = 1.0,
         language: str | None = None,
@@ -115,9 +117,10 @@ class Speaker:
     ) -> Spoken:
         """Speaks `text`; without a seed a random one. sampling: temperature, top_k, ..., over the family's defaults.
 
-        Raises InvalidInput for a text that cannot be spoken, NotFound for an unknown voice.
+        reference: an audio file's bytes, whose voice is cloned instead of a named one; transcript: what is said in it.
+        Raises InvalidInput for a text or a recording that cannot be used, NotFound for an unknown voice.
         """
-        chosen = self.voice(voice)
+        chosen = self.voice(voice) if reference is None else (reference, transcript)
         seed = self.default_seed if seed is None else seed
         seed = secrets.randbelow(2**31) if seed is None else seed
         drawn = replace(self.backend.spec.sampling, **sampling, seed=seed, speed=speed)
@@ -127,24 +130,32 @@ class Speaker:
         """The result of a coroutine, on the loop of this speaker."""
         return self._runner.run(work)
 
-    async def _say(self, text: str, voice: Voice, sampling: Sampling, language: str | None) -> Spoken:
+    async def _say(
+        self, text: str, voice: Voice | tuple[bytes, str | None], sampling: Sampling, language: str | None
+    ) -> Spoken:
         began = time.perf_counter()
         first_s, pieces = 0.0, []
-        prompt = await self._prompt(voice)
+        if isinstance(voice, tuple):
+            name, prompt = "reference", await self._encode(*voice, param="reference")
+        else:
+            name, prompt = voice.name, await self._prompt(voice)
         async for piece in self.context.synthesizer.stream(Speech(text, prompt, sampling, language)):
             first_s = first_s or time.perf_counter() - began
             pieces.append(piece)
         total_s = time.perf_counter() - began
         return Spoken(
-            np.concatenate(pieces), self.backend.spec.sample_rate, first_s, total_s, voice.name, sampling.seed
+            np.concatenate(pieces), self.backend.spec.sample_rate, first_s, total_s, name, sampling.seed
         )
 
     async def _prompt(self, voice: Voice) -> VoicePrompt:
+        return await self._encode(self.context.voices.read(voice), voice.transcript, param="voice")
+
+    async def _encode(self, data: bytes, transcript: str | None, param: str) -> VoicePrompt:
         spec = self.backend.spec
         return await self.context.prompts.of(
-            self.context.voices.read(voice),
-            voice.transcript,
+            data,
+            transcript,
             min_seconds=spec.min_reference_seconds,
             max_seconds=spec.max_reference_seconds,
-            param="voice",
+            param=param,
         )

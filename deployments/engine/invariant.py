@@ -63,7 +63,7 @@ SINGLE = Blocks(1, 1)
 class Linear:
     """x (..., K) -> (..., N), x @ weight.T + bias; rows are invariant on a CPU in fp32, F.linear elsewhere.
 
-    weight: (N, K); bias: (N,) or None. pack: keep the weights as fp16 (CPU); by default if they are bf16 values.
+    weight: (N, K); bias: (N,) or None. pack: keep the weights as fp16 (CPU); by default if they are 16-bit values.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, pack: bool | None = None) -> None:
@@ -72,7 +72,7 @@ class Linear:
         self.packed = False
         if weight.device.type != "cpu" or weight.dtype != torch.float32:
             return
-        if pack or (pack is None and _are_bf16(self.weight)):
+        if pack or (pack is None and _are_16_bit(self.weight)):
             packed = _packed(self.weight, self.bias)
             if packed is not None and _holds(packed, PACKED, self.weight.shape[1]):
                 self._product, self.blocks, self.packed = packed, PACKED, True
@@ -127,8 +127,8 @@ def attend_rows(q: Tensor, keys: Tensor, values: Tensor, slots: list[int], last:
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
 
-def _are_bf16(weight: Tensor) -> bool:
-    return torch.equal(weight, weight.bfloat16().float())
+def _are_16_bit(weight: Tensor) -> bool:
+    return any(torch.equal(weight, weight.to(dtype).float()) for dtype in (torch.bfloat16, torch.float16))
 
 
 def _packed(weight: Tensor, bias: Tensor | None) -> Product | None:

@@ -23,8 +23,10 @@ class Step:
 class KVCache:
     """Static slots. Slot `slots`, one past the last, is scratch: padding rows of a batch point at it.
 
-    keys, values: (layers, slots + 1, heads, context, head_dim); positions: int64 (slots + 1,), how many are
-    taken (change it through the methods only: the layers of a step share what was looked up in it).
+    A slot has `lanes` rows, which share the prefix and go separate ways behind it: row `slot + lane * (slots + 1)`.
+
+    keys, values: (layers, lanes * (slots + 1), heads, context, head_dim); positions: int64 (lanes * (slots + 1),),
+    how many are taken (change it through the methods only: the layers of a step share what was looked up in it).
     """
 
     def __init__(
@@ -36,13 +38,15 @@ class KVCache:
         head_dim: int,
         dtype: torch.dtype,
         device: torch.device,
+        lanes: int = 1,
     ) -> None:
-        shape = (layers, slots + 1, heads, context, head_dim)
-        self.slots, self.context = slots, context
+        rows = lanes * (slots + 1)
+        shape = (layers, rows, heads, context, head_dim)
+        self.slots, self.context, self.lanes = slots, context, lanes
         # zeros and not empty: what is masked out must be finite
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)
-        self.positions = torch.zeros(slots + 1, dtype=torch.int64, device=device)
+        self.positions = torch.zeros(rows, dtype=torch.int64, device=device)
         self._step: Step | None = None
 
     @property
@@ -50,9 +54,9 @@ class KVCache:
         return sum(t.numel() * t.element_size() for t in (self.keys, self.values, self.positions))
 
     def fill(self, layer: int, slot: int, k: Tensor, v: Tensor) -> None:
-        """k, v: (T, H, D) for positions 0..T-1 of the slot."""
-        self.keys[layer, slot, :, : k.shape[0]] = k.transpose(0, 1)
-        self.values[layer, slot, :, : v.shape[0]] = v.transpose(0, 1)
+        """k, v: (T, H, D) for positions 0..T-1 of the slot, in every lane."""
+        self.keys[layer, slot :: self.slots + 1, :, : k.shape[0]] = k.transpose(0, 1)
+        self.values[layer, slot :: self.slots + 1, :, : v.shape[0]] = v.transpose(0, 1)
 
     def write(self, layer: int, rows: Tensor, k: Tensor, v: Tensor) -> None:
         """k, v: (B, H, D) at each row's next position. rows: int64 (B,)."""
@@ -69,13 +73,13 @@ class KVCache:
 
     def set_length(self, slot: int, taken: int) -> None:
         self._step = None
-        self.positions[slot] = taken
+        self.positions[slot :: self.slots + 1] = taken
 
-    def advance(self, rows: Tensor) -> None:
-        """One position further in each row, once a step; the scratch slot stays at 0."""
+    def advance(self, rows: Tensor, by: Tensor | int = 1) -> None:
+        """`by` positions further in each row, int64 (B,) or a number; the scratch slot stays at 0."""
         self._step = None
-        self.positions[rows] = self.positions[rows] + 1
-        self.positions[self.slots] = 0
+        self.positions[rows] = self.positions[rows] + by
+        self.positions[self.slots :: self.slots + 1] = 0
 
     def reset(self, slot: int) -> None:
         self.set_length(slot, 0)

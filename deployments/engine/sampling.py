@@ -53,11 +53,7 @@ class SamplingState:
         -1 marks a row that has no distribution (NaN, +inf, or every code forbidden). Each row's step advances.
         """
         on_host = logits.device.type == "cpu"
-        if self.seen is not None:
-            factor = self.penalty[rows, None]
-            if not on_host or (factor != 1).any():  # a factor of 1 changes no bit
-                penalised = torch.where(logits > 0, logits / factor, logits * factor)
-                logits = torch.where(self.seen[rows], penalised, logits)
+        logits = self.penalise(logits, rows)
         peak = logits.amax(-1)
         sound = (peak > -_INF) & (peak < _INF)  # false for NaN too
         noise = uniform(self.seed[rows], self.step[rows])
@@ -69,6 +65,24 @@ class SamplingState:
         codes = torch.where(sound, codes, -1)
         self._remember(codes.clamp_min(0), rows)
         return codes
+
+    def penalise(self, logits: Tensor, rows: Tensor) -> Tensor:
+        """Codes that a row has seen become less likely: positive logits are divided, others multiplied. (B, V)"""
+        if self.seen is None:
+            return logits
+        factor = self.penalty[rows, None]
+        if logits.device.type == "cpu" and not (factor != 1).any():  # a factor of 1 changes no bit
+            return logits
+        return torch.where(self.seen[rows], torch.where(logits > 0, logits / factor, logits * factor), logits)
+
+    def shares(self, ordered: Tensor, rows: Tensor) -> Tensor:
+        """Temperature, then top-k, then top-p on descending logits (B, W) -> shares (B, W), not normalised."""
+        ranks = self._ranks[: ordered.shape[1]]
+        temperature = self.temperature[rows, None].clamp_min(1e-4)
+        kept = torch.where(ranks < self.top_k[rows, None], ordered, -_INF)
+        share = torch.softmax(kept / temperature, -1)
+        below = share.cumsum(-1) - share
+        return torch.where((below < self.top_p[rows, None]) | (ranks == 0), share, 0.0)
 
     def force(self, slot: int, code: int) -> None:
         """The last draw of `slot` counts as `code`."""
@@ -98,12 +112,7 @@ class SamplingState:
 
     def _invert(self, ordered: Tensor, indices: Tensor, rows: Tensor, noise: Tensor) -> Tensor:
         """Inverse of the cumulative distribution. ordered, indices: (B, W) descending; noise: (B,) -> (B,)"""
-        ranks = self._ranks[: ordered.shape[1]]
-        temperature = self.temperature[rows, None].clamp_min(1e-4)
-        kept = torch.where(ranks < self.top_k[rows, None], ordered, -_INF)
-        share = torch.softmax(kept / temperature, -1)
-        below = share.cumsum(-1) - share
-        share = torch.where((below < self.top_p[rows, None]) | (ranks == 0), share, 0.0)
+        share = self.shares(ordered, rows)
         total = share.cumsum(-1)
         reached = (total <= noise[:, None] * total[:, -1:]).sum(-1)
         last = (share > 0).sum(-1) - 1  # rounding must not reach past the last code with a share

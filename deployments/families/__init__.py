@@ -11,7 +11,10 @@ from deployments.errors import ConfigError
 if TYPE_CHECKING:
     from deployments.families.base import Family
 
-FAMILIES = {"small": "deployments.families.small.family"}
+FAMILIES = {
+    "small": "deployments.families.small.family",
+    "indextts": "deployments.families.indextts.family",
+}
 
 
 def load(name: str, options: Mapping[str, Any] | None = None) -> Family:

@@ -59,6 +59,7 @@ class FamilySpec:
     min_reference_seconds: float
     max_reference_seconds: float
     keeps_pace: bool = True  # the GPT follows Sampling.speed; where it does not, the sound's tempo is changed
+    window: int | None = None  # segments of a request in work at once, where the family has a say in it
 
 
 @dataclass(frozen=True, slots=True)

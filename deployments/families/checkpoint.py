@@ -37,7 +37,15 @@ def read_tensors(path: Path, nests: Collection[str] = NESTS) -> Tensors:
         raise ConfigError(
             f"{name}: refused, it holds more than tensors (loading it would run code), or is no torch file"
         ) from None
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except (
+        SafetensorError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        OSError,
+        zipfile.BadZipFile,
+    ) as error:
         kind = type(error).__name__
         raise ConfigError(f"{name}: cannot be read, it is truncated or no checkpoint ({kind})") from None
     return _state_dict(content, name, nests)

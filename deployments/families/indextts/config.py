@@ -16,7 +16,7 @@ FileName = Annotated[str, Field(pattern=r"^[^/\\]+$")]  # files of the folder it
 N_LATENTS = 32
 N_MELS = 100
 SAMPLE_RATE = 24000
-HEAD_DIM = 64  # of the perceiver
+MIN_SECONDS, MAX_SECONDS = 0.5, 60.0  # of a reference; the conformer's position table ends at 106 s
 MARGIN = 3  # rows of the mel position table beyond max_mel_tokens
 SILENT_CODE = 52
 
@@ -111,7 +111,9 @@ class IndexConfig(Strict):
     @model_validator(mode="after")
     def consistent(self) -> IndexConfig:
         if self.bigvgan.gpt_dim != self.gpt.model_dim:
-            raise ValueError(f"bigvgan.gpt_dim {self.bigvgan.gpt_dim} is not gpt.model_dim {self.gpt.model_dim}")
+            raise ValueError(
+                f"bigvgan.gpt_dim {self.bigvgan.gpt_dim} is not gpt.model_dim {self.gpt.model_dim}"
+            )
         if self.samples_per_code != self.gpt.mel_length_compression:
             raise ValueError(
                 f"bigvgan.upsample_rates make {self.samples_per_code} samples of a code,"
@@ -127,7 +129,7 @@ class IndexConfig(Strict):
 
     @property
     def max_codes(self) -> int:
-        """Codes of a segment, at most, under either position rule: row k + 2 of the table must exist for a fed code k."""
+        """Codes of a segment, at most, under either position rule: a fed code k needs row k + 2 of the table."""
         return self.gpt.max_mel_tokens + 2
 
 

@@ -1,0 +1,156 @@
+"""IndexTTS 1.0 and 1.5: loads its four parts from a published checkpoint folder, which the user brings."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from deployments.errors import ConfigError
+from deployments.families.base import (
+    FamilySpec,
+    Frontend,
+    GptModel,
+    Sampling,
+    VocoderModel,
+    VoiceEncoder,
+    VoicePrompt,
+)
+from deployments.families.indextts.config import (
+    MAX_SECONDS,
+    MIN_SECONDS,
+    N_LATENTS,
+    SAMPLE_RATE,
+    read_config,
+)
+from deployments.families.indextts.receptive_field import context
+
+if TYPE_CHECKING:
+    from deployments.engine.device import Device
+
+PIECES = {"infer": 120, "infer_fast": 100}
+# The published defaults, with one beam instead of three: see docs/indextts.md.
+SAMPLING = Sampling(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=10.0, max_tokens=600)
+
+
+class IndexOptions(BaseModel):
+    """Options of the family; docs/indextts.md tells what they do.
+
+    model_dir: the checkpoint's folder; mode: the published code's way to cut a text and to work on the pieces;
+    max_text_tokens_per_sentence: pieces of a segment, 120 for `infer` and 100 for `infer_fast` if not given;
+    sentences_bucket_max_size: segments of one request that `infer_fast` works on at once; positions: `trained` or
+    `published`, where in the table codes are fed back; shrink_silence: long pauses are cut.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    model_dir: Path
+    mode: Literal["infer", "infer_fast"] = "infer"
+    max_text_tokens_per_sentence: Annotated[int, Field(ge=10, le=400)] | None = None
+    sentences_bucket_max_size: Annotated[int, Field(ge=1, le=64)] = 6
+    positions: Literal["trained", "published"] = "trained"
+    shrink_silence: bool = True
+
+
+class IndexFamily:
+    """Implements Family. `spec` and `frontend()` import no torch.
+
+    Raises ConfigError where a file is missing or config.yaml is not one of IndexTTS 1.0 or 1.5.
+    """
+
+    def __init__(self, options: IndexOptions) -> None:
+        self.options = options
+        self.folder = options.model_dir.expanduser()
+        if not self.folder.is_dir():
+            raise ConfigError(
+                f"family.options.model_dir: there is no folder {self.folder.name!r}", param="family.options"
+            )
+        self.config = read_config(self.folder)
+        for name in (
+            self.config.gpt_checkpoint,
+            self.config.bigvgan_checkpoint,
+            self.config.dataset.bpe_model,
+        ):
+            if not (self.folder / name).is_file():
+                raise ConfigError(
+                    f"{name}: there is no such file in the model folder", param="family.options"
+                )
+        limit = options.max_text_tokens_per_sentence or PIECES[options.mode]
+        self.limit = min(limit, self.config.gpt.max_text_tokens)
+
+    @cached_property
+    def spec(self) -> FamilySpec:
+        config = self.config
+        around = context(config.bigvgan)
+        return FamilySpec(
+            name="indextts",
+            sample_rate=SAMPLE_RATE,
+            codes_per_second=SAMPLE_RATE / config.samples_per_code,
+            samples_per_code=config.samples_per_code,
+            left_context=around,
+            right_context=around,
+            languages=("zh", "en"),
+            sampling=SAMPLING,
+            min_reference_seconds=MIN_SECONDS,
+            max_reference_seconds=MAX_SECONDS,
+            keeps_pace=False,
+            window=self.options.sentences_bucket_max_size if self.options.mode == "infer_fast" else None,
+        )
+
+    def frontend(self) -> Frontend:
+        from deployments.families.indextts.text.frontend import IndexFrontend
+
+        gpt = self.config.gpt
+        return IndexFrontend(self.folder / self.config.dataset.bpe_model, gpt.number_text_tokens, self.limit)
+
+    def example_prompt(self) -> VoicePrompt:
+        latents = np.zeros((N_LATENTS, self.config.gpt.model_dim), np.float32)
+        speaker = np.zeros(self.config.bigvgan.speaker_embedding_dim, np.float32)
+        return VoicePrompt.of("indextts", {"latents": latents, "speaker": speaker})
+
+    def voice_encoder(self, device: Device) -> VoiceEncoder:
+        from deployments.families.checkpoint import read_tensors
+        from deployments.families.indextts.voice import IndexVoiceEncoder
+
+        config = self.config
+        gpt = read_tensors(self.folder / config.gpt_checkpoint)
+        vocoder = read_tensors(self.folder / config.bigvgan_checkpoint)
+        return IndexVoiceEncoder(config, gpt, vocoder, device.torch_device)
+
+    def gpt(self, device: Device, slots: int) -> GptModel:
+        from deployments.families.checkpoint import read_tensors
+        from deployments.families.indextts.gpt import IndexGpt
+
+        return IndexGpt(
+            read_tensors(self.folder / self.config.gpt_checkpoint),
+            self.config,
+            device,
+            slots,
+            positions=self.options.positions,
+            shrink_silence=self.options.shrink_silence,
+            max_text=self.limit,
+        )
+
+    def vocoder(self, device: Device) -> VocoderModel:
+        from deployments.families.checkpoint import read_tensors
+        from deployments.families.indextts.bigvgan import BigVgan
+        from deployments.families.indextts.vocoder import IndexVocoder
+
+        tensors = read_tensors(self.folder / self.config.bigvgan_checkpoint)
+        net = BigVgan.load(tensors, self.config)
+        return IndexVocoder(net, device.torch_device)
+
+
+def load(options: dict[str, Any]) -> IndexFamily:
+    """Raises ConfigError on an unknown option, a missing file or a config that does not fit."""
+    try:
+        return IndexFamily(IndexOptions(**options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        allowed = ", ".join(IndexOptions.model_fields)
+        raise ConfigError(
+            f"family.options.{key}: {first['msg']}; allowed: {allowed}", param="family.options"
+        ) from None

@@ -1,0 +1,162 @@
+"""GPT part of IndexTTS 1.x: the decode step over static slots, and the vocoder's latents without a second pass.
+
+The published code decodes codes first, runs the whole GPT a second time over the finished codes, and vocodes the hidden
+states of that run: the latents. By causality a latent depends on what is before it only, so it can be had in the decode
+step itself. How depends on the position rule, which says where in the table of mel positions code k is fed back:
+
+    trained     k + 1, as in training. The state that a code is drawn from is its latent: nothing is left to do.
+    published   k + 2, as the released code decodes. Its second pass uses k + 1, so that a slot keeps two lanes, which
+                share the prefix: one that codes are drawn from, one that yields latents. Both are rows of one batch:
+                where weights are what a step waits for, the second lane is nearly free.
+
+Surplus silence is dropped as it is drawn (see `Silence`): what a listener has heard cannot be taken back.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deployments.engine.device import Device
+from deployments.engine.kv_cache import KVCache
+from deployments.engine.sampling import SamplingState
+from deployments.errors import InvalidInput
+from deployments.families.base import GptRequest
+from deployments.families.indextts.config import N_LATENTS, IndexConfig
+from deployments.families.indextts.gpt_net import GptNet
+from deployments.families.indextts.silence import Silence
+
+PositionRule = Literal["trained", "published"]
+MAX_TEXT = 120  # pieces of a segment
+VOICES = 8  # whose prefix is kept
+PENALISED = 1  # the published history holds this id once for each position of the prefix
+
+
+class StepOut(NamedTuple):
+    codes: Tensor  # (B,) int64
+    done: Tensor  # (B,) bool
+    frames: Tensor  # (B, M) float32: latents
+    kept: Tensor  # (B,) bool
+
+
+class IndexGpt:
+    """Implements GptModel. A frame is the latent (M,) of its code.
+
+    tensors: the state dict of the GPT's file; max_text: the most pieces of a segment that a slot takes.
+    Raises ConfigError where a tensor does not fit the config.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        config: IndexConfig,
+        device: Device,
+        slots: int,
+        *,
+        positions: PositionRule = "trained",
+        shrink_silence: bool = True,
+        max_text: int = MAX_TEXT,
+    ) -> None:
+        gpt = config.gpt
+        self.config, self.slots, self.max_codes = config, slots, config.max_codes
+        self.max_text = min(max_text, gpt.max_text_tokens)
+        self.context = N_LATENTS + self.max_text + 2 + self.max_codes
+        self.device, self.dtype = device.torch_device, device.dtype
+        self.net = GptNet(tensors, config, self.device, self.dtype)
+        self.shift = int(positions == "published")  # of the mel position of every code that is fed back
+        self.lanes = 1 + self.shift
+        head_dim = gpt.model_dim // gpt.heads
+        self.cache = KVCache(
+            gpt.layers, slots, gpt.heads, self.context, head_dim, self.dtype, self.device, self.lanes
+        )
+        width = self.net.mel_head_width
+        self.sampling = SamplingState(slots, width, self.device)
+        self.forbidden = torch.arange(width, device=self.device) >= gpt.number_mel_codes
+        self.silence = Silence(slots, self.device, shrink_silence)
+        self.voices: OrderedDict[str, tuple[Tensor, Tensor]] = OrderedDict()
+
+        def per_slot(value: int) -> Tensor:
+            return torch.full((slots + 1,), value, dtype=torch.int64, device=self.device)
+
+        self.code = per_slot(gpt.start_mel_token)  # what is fed next
+        self.fed = per_slot(0)  # how many were
+        self.heard = per_slot(gpt.start_mel_token)  # the latents' lane: the last code that is kept
+        self.heard_count = per_slot(0)
+
+    def prefill(self, slot: int, request: GptRequest) -> int:
+        """Raises InvalidInput where the segment holds more pieces than a slot takes."""
+        ids = request.segment.token_ids
+        if len(ids) > self.max_text:
+            raise InvalidInput(
+                f"a segment of {len(ids)} pieces is too long: at most {self.max_text}", param="input"
+            )
+        voice_keys, voice_values = self._voice(request)
+        x = self.net.embed_text(
+            torch.from_numpy(np.ascontiguousarray(ids, np.int64)).to(self.device)
+        )  # (T, M)
+        keys, values = self.net.prefix(x, voice_keys, voice_values)
+        for layer, (k, v) in enumerate(zip(keys, values, strict=True)):
+            self.cache.fill(layer, slot, k, v)
+        taken = N_LATENTS + len(x)
+        self.cache.set_length(slot, taken)
+
+        start = self.config.gpt.start_mel_token
+        self.sampling.set(slot, request.sampling)
+        assert self.sampling.seen is not None
+        self.sampling.seen[slot, PENALISED] = True
+        self.sampling.seen[slot, start] = True
+        self.silence.reset(slot)
+        self.code[slot] = start
+        self.heard[slot] = start
+        self.fed[slot] = 0
+        self.heard_count[slot] = 0
+        return taken
+
+    def step(self, rows: Tensor, length: int) -> StepOut:
+        code, fed = self.code[rows].clamp(min=0), self.fed[rows]
+        begun = fed > 0
+        kept = self.silence.feed(rows, code)
+        lanes = [self.net.embed_mel(code, fed + self.shift * begun)]
+        lane_rows = rows
+        if self.lanes == 2:
+            lane_rows = torch.cat([rows, rows + self.slots + 1])
+            lanes.append(self._latent_lane(rows, code, kept & begun))
+        x = self.net.step(torch.cat(lanes), self.cache, lane_rows, length)  # (B * lanes, M)
+        logits = self.net.mel_logits(x[: len(rows)]).masked_fill(self.forbidden, float("-inf"))
+        codes = self.sampling.draw(logits, rows)
+
+        stopped = codes == self.config.gpt.stop_mel_token
+        sounds = self.silence.keeps(rows, codes) & ~stopped
+        self.code[rows] = codes
+        self.fed[rows] = fed + 1
+        self.cache.advance(rows)
+        return StepOut(codes, stopped, x[-len(rows) :].float(), sounds)
+
+    def force(self, slot: int, code: np.ndarray) -> None:
+        self.code[slot] = int(code)
+        self.sampling.force(slot, int(code))
+
+    def _latent_lane(self, rows: Tensor, code: Tensor, new: Tensor) -> Tensor:
+        """The input of the lane that yields latents: the last kept code at its place among the kept. -> (B, M)"""
+        heard = torch.where(new, code, self.heard[rows])
+        count = self.heard_count[rows] + new
+        self.heard[rows] = heard
+        self.heard_count[rows] = count
+        self.cache.advance(rows + self.slots + 1, new.long())
+        return self.net.embed_mel(heard, count)
+
+    def _voice(self, request: GptRequest) -> tuple[Tensor, Tensor]:
+        """Keys and values of the voice's latents, which depend on nothing else: (layers, 32, H, d) each, cached."""
+        key = request.prompt.key
+        if key not in self.voices:
+            latents = torch.from_numpy(np.ascontiguousarray(request.prompt.tensors["latents"]))
+            self.voices[key] = self.net.prefix(latents.to(self.device, self.dtype))
+            while len(self.voices) > VOICES:
+                self.voices.popitem(last=False)
+        self.voices.move_to_end(key)
+        return self.voices[key]

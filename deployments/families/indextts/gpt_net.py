@@ -1,0 +1,188 @@
+"""GPT-2 trunk of IndexTTS 1.x over the engine's cache: weights, the prefix, one step.
+
+Linear layers are stored input-major (y = x W + b) and turned around once. Rows of a step keep their bits whatever
+shares their batch, by `deployments/engine/invariant.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from deployments.engine.invariant import Linear
+from deployments.engine.kv_cache import KVCache
+from deployments.families.checkpoint import Tensors, check_shapes
+from deployments.families.indextts.config import MARGIN, IndexConfig
+
+ELSEWHERE = (
+    "conditioning_encoder.",
+    "perceiver_encoder.",
+)  # parts of the same file that the voice encoder reads
+BUFFERS = (".attn.bias", ".attn.masked_bias")  # of old releases of the training library
+LANES = 16  # the head is padded to a multiple of this, so that no vector tail depends on the batch
+EPSILON = 1e-5
+
+
+def expected_shapes(config: IndexConfig) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor of the trunk."""
+    gpt = config.gpt
+    width, codes, pieces = gpt.model_dim, gpt.number_mel_codes, gpt.number_text_tokens + 1
+    shapes: dict[str, tuple[int, ...]] = {
+        "text_embedding.weight": (pieces, width),
+        "text_pos_embedding.emb.weight": (gpt.max_text_tokens + 2, width),
+        "mel_embedding.weight": (codes, width),
+        "mel_pos_embedding.emb.weight": (gpt.max_mel_tokens + MARGIN, width),
+        "mel_head.weight": (codes, width),
+        "mel_head.bias": (codes,),
+        "text_head.weight": (pieces, width),
+        "text_head.bias": (pieces,),
+    }
+    norms = ["gpt.ln_f", "final_norm"]
+    for layer in range(gpt.layers):
+        block = f"gpt.h.{layer}"
+        norms += [f"{block}.ln_1", f"{block}.ln_2"]
+        for name, inputs, outputs in (
+            ("attn.c_attn", width, 3 * width),
+            ("attn.c_proj", width, width),
+            ("mlp.c_fc", width, 4 * width),
+            ("mlp.c_proj", 4 * width, width),
+        ):
+            shapes[f"{block}.{name}.weight"] = (inputs, outputs)
+            shapes[f"{block}.{name}.bias"] = (outputs,)
+    for norm in norms:
+        shapes[f"{norm}.weight"] = shapes[f"{norm}.bias"] = (width,)
+    return shapes
+
+
+class Norm:
+    """Layer norm. x: (..., M)"""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self.weight, self.bias = weight, bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, EPSILON)
+
+
+class Block:
+    """One layer's weights: x += merge(attention(project(norm_1 x))); x += narrow(gelu(widen(norm_2 x)))."""
+
+    def __init__(self, layer: int, weights: Weights) -> None:
+        name = f"gpt.h.{layer}"
+        self.norm_1, self.norm_2 = weights.norm(f"{name}.ln_1"), weights.norm(f"{name}.ln_2")
+        self.project, self.merge = (
+            weights.linear(f"{name}.attn.c_attn"),
+            weights.linear(f"{name}.attn.c_proj"),
+        )
+        self.widen, self.narrow = weights.linear(f"{name}.mlp.c_fc"), weights.linear(f"{name}.mlp.c_proj")
+
+    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        """x, attended: (B, M) -> (B, M)"""
+        x = x + self.merge(attended)
+        return x + self.narrow(F.gelu(self.widen(self.norm_2(x)), approximate="tanh"))
+
+
+class Weights:
+    """The checkpoint's tensors on the device, one at a time: the file's own are never all copied at once."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> None:
+        self.tensors, self.device, self.dtype = tensors, device, dtype
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name].to(self.device, self.dtype)
+
+    def norm(self, name: str) -> Norm:
+        return Norm(self[f"{name}.weight"], self[f"{name}.bias"])
+
+    def linear(self, name: str) -> Linear:
+        return Linear(self[f"{name}.weight"].t().contiguous(), self[f"{name}.bias"])
+
+    def head(self, name: str) -> Linear:
+        """A head is stored output-major."""
+        weight, bias = self[f"{name}.weight"], self[f"{name}.bias"]
+        pad = -len(bias) % LANES
+        return Linear(F.pad(weight, (0, 0, 0, pad)), F.pad(bias, (0, pad)))
+
+
+class GptNet:
+    """Raises ConfigError where a tensor is missing, surplus, or of another shape than the config wants."""
+
+    def __init__(
+        self, tensors: Mapping[str, Tensor], config: IndexConfig, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        own: Tensors = {
+            name: tensor
+            for name, tensor in tensors.items()
+            if not name.startswith(ELSEWHERE) and not name.endswith(BUFFERS)
+        }
+        check_shapes(expected_shapes(config), own, config.gpt_checkpoint)
+        weights = Weights(own, device, dtype)
+        self.config, self.heads = config, config.gpt.heads
+        self.text_embedding, self.text_places = (
+            weights["text_embedding.weight"],
+            weights["text_pos_embedding.emb.weight"],
+        )
+        self.mel_embedding, self.mel_places = (
+            weights["mel_embedding.weight"],
+            weights["mel_pos_embedding.emb.weight"],
+        )
+        self.blocks = [Block(layer, weights) for layer in range(config.gpt.layers)]
+        self.norm, self.final_norm = weights.norm("gpt.ln_f"), weights.norm("final_norm")
+        self.mel_head = weights.head("mel_head")
+        self.mel_head_width = config.gpt.number_mel_codes + -config.gpt.number_mel_codes % LANES
+        self.row_multiple = max(block.project.row_multiple for block in self.blocks)
+
+    def embed_text(self, ids: Tensor) -> Tensor:
+        """int64 (T,) without start and stop -> (T + 2, M) with them."""
+        gpt = self.config.gpt
+        start, stop = ids.new_tensor([gpt.start_text_token]), ids.new_tensor([gpt.stop_text_token])
+        return self.text_embedding[torch.cat([start, ids, stop])] + self.text_places[: len(ids) + 2]
+
+    def embed_mel(self, codes: Tensor, places: Tensor) -> Tensor:
+        """codes, places: int64 (B,) -> (B, M)"""
+        return self.mel_embedding[codes] + self.mel_places[places]
+
+    def prefix(
+        self, x: Tensor, before_keys: Tensor | None = None, before_values: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Keys and values of what is `before` and of x, causal: (layers, P + T, H, d) each.
+
+        x: (T, M); before: those of the positions in front, (layers, P, H, d). No hidden state is returned: what
+        is drawn begins with the start token.
+        """
+        known = 0 if before_keys is None else before_keys.shape[1]
+        seen = torch.ones(len(x), known + len(x), dtype=torch.bool, device=x.device).tril(known)
+        keys, values = [], []
+        for layer, block in enumerate(self.blocks):
+            q, k, v = self._heads(block.project(block.norm_1(x)))  # (T, H, d)
+            if before_keys is not None and before_values is not None:
+                k, v = torch.cat([before_keys[layer], k]), torch.cat([before_values[layer], v])
+            keys.append(k)
+            values.append(v)
+            if layer < len(self.blocks) - 1:  # nobody reads the last layer's output
+                q, k, v = (part.transpose(0, 1).unsqueeze(0) for part in (q, k, v))  # (1, H, T, d)
+                mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)[0]
+                x = block.finish(x, mixed.transpose(0, 1).flatten(1))
+        return torch.stack(keys), torch.stack(values)
+
+    def step(self, x: Tensor, cache: KVCache, rows: Tensor, length: int) -> Tensor:
+        """One position of each row: x (B, M) -> final hidden states (B, M); writes their keys and values."""
+        count = len(rows)
+        x = F.pad(x, (0, 0, 0, -count % self.row_multiple))  # once for all linear layers
+        for layer, block in enumerate(self.blocks):
+            q, k, v = self._heads(block.project(block.norm_1(x))[:count])
+            cache.write(layer, rows, k, v)
+            mixed = cache.attend(layer, q, rows, length).flatten(1)
+            x = block.finish(x, F.pad(mixed, (0, 0, 0, len(x) - count)))
+        return self.final_norm(self.norm(x))[:count]
+
+    def mel_logits(self, hidden: Tensor) -> Tensor:
+        """(B, M) -> float32 (B, mel_head_width)"""
+        return self.mel_head(hidden).float()
+
+    def _heads(self, projected: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3M) -> query, key, value (B, H, d)"""
+        return projected.unflatten(-1, (3, self.heads, -1)).unbind(1)

@@ -1,0 +1,61 @@
+"""Dropping surplus silence while decoding.
+
+The published rule, applied to a finished segment: where more than 30 of its codes are the silent one, every run of
+those is cut to its first 10. Applied to codes as they come, with the same counts: once a segment has more than 30 of
+them, whatever is beyond the tenth of a run is dropped. A segment of at most 30 silent codes (1.3 s) is left as it is by
+both; with more, at most 20 codes (0.85 s) of early silence stay that the published rule would drop.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deployments.families.indextts.config import SILENT_CODE
+
+ALLOWED = 30  # silent codes in a segment before any is dropped
+RUN = 10  # of a run that stay
+
+
+class Silence:
+    """Counts by slot: int64 (slots + 1,)."""
+
+    def __init__(self, slots: int, device: torch.device, shrink: bool = True) -> None:
+        self.shrink = shrink
+        self.run = torch.zeros(slots + 1, dtype=torch.int64, device=device)
+        self.total = torch.zeros(slots + 1, dtype=torch.int64, device=device)
+
+    def reset(self, slot: int) -> None:
+        self.run[slot] = 0
+        self.total[slot] = 0
+
+    def keeps(self, rows: Tensor, codes: Tensor) -> Tensor:
+        """Whether `codes`, int64 (B,), would be kept as the next of their rows -> bool (B,)"""
+        return self._next(rows, codes)[2]
+
+    def feed(self, rows: Tensor, codes: Tensor) -> Tensor:
+        """Counts `codes` and says whether they are kept. Apart from `keeps`, as a drawn code may yet be replaced."""
+        run, total, kept = self._next(rows, codes)
+        self.run[rows] = run
+        self.total[rows] = total
+        return kept
+
+    def _next(self, rows: Tensor, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        silent = codes == SILENT_CODE
+        run = torch.where(silent, self.run[rows] + 1, 0)
+        total = self.total[rows] + silent
+        surplus = silent & (run > RUN) & (total > ALLOWED)
+        return run, total, ~surplus if self.shrink else torch.ones_like(surplus)
+
+
+def shrink_silence(codes: np.ndarray) -> np.ndarray:
+    """The published rule on the codes of a finished segment, int64 (n,) -> (m,), m <= n."""
+    if int((codes == SILENT_CODE).sum()) <= ALLOWED:
+        return codes
+    kept, run = [], 0
+    for code in codes.tolist():
+        run = run + 1 if code == SILENT_CODE else 0
+        if run <= RUN:
+            kept.append(code)
+    return np.array(kept, dtype=codes.dtype)
