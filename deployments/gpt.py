@@ -24,18 +24,21 @@ class Gpt(LeasedReplica):
         *,
         optimize: bool = True,
         slots: int = 8,
-        first_emit: int = 26,
+        first_emit: int | None = None,
         emit_every: int = 16,
         stuck_after_s: float = 60.0,
     ) -> None:
         def load() -> tuple[StageWorker, dict[str, Any]]:
+            from deployments.engine.chunks import first_run
             from deployments.engine.decode import Decoder
             from deployments.engine.device import choose_device
 
             chosen = choose_device(**device)
             log.info("Gpt: %s", chosen.describe())
-            model = families.load(family, options).gpt(chosen, slots)
-            decoder = Decoder(model, chosen, optimize=optimize, first_emit=first_emit, emit_every=emit_every)
+            loaded = families.load(family, options)
+            first = first_emit or first_run(loaded.spec)
+            model = loaded.gpt(chosen, slots)
+            decoder = Decoder(model, chosen, optimize=optimize, first_emit=first, emit_every=emit_every)
             decoder.warm_up()
             return decoder, {"device": chosen.describe()}
 

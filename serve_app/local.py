@@ -76,13 +76,15 @@ class LocalBackend:
         self._thread.close()
 
     def _load(self, slots: int, optimize: bool) -> None:
+        from deployments.engine.chunks import first_run
         from deployments.engine.decode import Decoder
         from deployments.engine.device import choose_device
         from deployments.engine.vocode import VocodeWorker
 
         device = self._device = choose_device(**self._device_options)
         self._encoder = self.family.voice_encoder(device)
-        decoder = Decoder(self.family.gpt(device, slots), device, optimize=optimize)
+        gpt = self.family.gpt(device, slots)
+        decoder = Decoder(gpt, device, optimize=optimize, first_emit=first_run(self.spec))
         vocoder = VocodeWorker(self.family.vocoder(device), device, self.spec, optimize=optimize)
         if device.kind == "cuda" and optimize:
             decoder.warm_up()

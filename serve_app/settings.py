@@ -97,12 +97,12 @@ class LeasedSettings(Scaled):
 class GptSettings(LeasedSettings):
     """`first_emit`, `emit_every`: codes in the first run that is sent on, and in the later ones.
 
-    The first: what the vocoder needs for its first chunk, context included.
+    The first, if not given: what the family's vocoder needs for its first chunk, context included.
     """
 
     slots: Annotated[int, Field(gt=0, le=256)] = 8
     num_cpus: Cpus = 0.5
-    first_emit: Positive = 26
+    first_emit: Positive | None = None
     emit_every: Positive = 16
 
 

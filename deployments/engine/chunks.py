@@ -8,6 +8,13 @@ import numpy as np
 
 from deployments.families.base import FamilySpec
 
+FIRST = 10  # frames of a segment's first chunk
+
+
+def first_run(spec: FamilySpec) -> int:
+    """Codes that a segment's first chunk takes, context included."""
+    return FIRST + spec.right_context
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -27,7 +34,7 @@ class Chunker:
     Frames behind the left context are dropped: at most maximum + both contexts + one run are held.
     """
 
-    def __init__(self, spec: FamilySpec, first: int = 10, growth: float = 2.0, maximum: int = 100) -> None:
+    def __init__(self, spec: FamilySpec, first: int = FIRST, growth: float = 2.0, maximum: int = 100) -> None:
         if first < 1 or growth < 1 or maximum < first:
             raise ValueError("a chunk schedule needs 1 <= first <= maximum and growth >= 1")
         self._left, self._right = spec.left_context, spec.right_context

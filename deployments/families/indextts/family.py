@@ -63,6 +63,11 @@ class IndexFamily:
     def __init__(self, options: IndexOptions) -> None:
         self.options = options
         self.folder = options.model_dir.expanduser()
+        if not self.folder.is_absolute():  # replicas run in working directories of their own
+            raise ConfigError(
+                f"family.options.model_dir: {str(options.model_dir)!r} must be an absolute path, or begin with ~",
+                param="family.options",
+            )
         if not self.folder.is_dir():
             raise ConfigError(
                 f"family.options.model_dir: there is no folder {self.folder.name!r}", param="family.options"
