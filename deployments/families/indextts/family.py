@@ -83,7 +83,7 @@ class IndexFamily:
                     f"{name}: there is no such file in the model folder", param="family.options"
                 )
         limit = options.max_text_tokens_per_sentence or PIECES[options.mode]
-        self.limit = min(limit, self.config.gpt.max_text_tokens)
+        self.limit = min(limit, self.config.gpt.max_text_tokens - 1)
 
     @cached_property
     def spec(self) -> FamilySpec:
@@ -135,7 +135,7 @@ class IndexFamily:
             slots,
             positions=self.options.positions,
             shrink_silence=self.options.shrink_silence,
-            max_text=self.limit,
+            max_text=self.limit + 1,  # an apostrophe may follow the mark at which a text is cut
         )
 
     def vocoder(self, device: Device) -> VocoderModel:

@@ -1,0 +1,76 @@
+"""The frontend of IndexTTS 1.x: text to segments of token ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from deployments.errors import InvalidInput
+from deployments.families.base import Segment
+from deployments.families.indextts.text.normalize import Normalizer, Reading
+from deployments.families.indextts.text.pieces import START, STOP, Pieces, pre_tokenized, readable
+from deployments.families.indextts.text.split import split_sentences
+
+LANGUAGES: tuple[Reading, ...] = ("zh", "en")
+
+
+class IndexFrontend:
+    """`Frontend` of the IndexTTS family: Chinese, English, and the two mixed. Thread-safe; usable alone.
+
+    model_path: bpe.model of the checkpoint folder; number_text_tokens: gpt.number_text_tokens of its config.yaml;
+    limit: pieces of a segment (one more where a quotation mark follows a sentence's end, see `split_sentences`).
+    Raises ConfigError where the file is not a vocabulary of that size.
+    """
+
+    def __init__(self, model_path: Path, number_text_tokens: int, limit: int = 120) -> None:
+        self.pieces = Pieces.load(Path(model_path), number_text_tokens)
+        self.normalizer = Normalizer()
+        self.limit = limit
+
+    def segments(self, text: str, language: str | None = None) -> list[Segment]:
+        """One segment a sentence, with no silence after it (the model speaks its own pauses).
+
+        language: "zh" or "en" (or a region's form, "zh-CN") says how numbers are read; None lets the text decide.
+        Token ids 0 and 1 are the GPT's own start and stop marks, so they are taken out here, once for all uses.
+        Raises InvalidInput: param "language" for another language; param "input" for text without a letter, digit or
+        Chinese character that the vocabulary knows.
+        """
+        reading = reading_of(language)
+        pieces = self.pieces_of(text, reading)
+        if not any(map(self.pieces.speakable, pieces)):
+            raise InvalidInput(
+                "input holds nothing that can be spoken: this model reads Chinese and English", param="input"
+            )
+        segments = []
+        for sentence in split_sentences(pieces, self.limit):
+            ids = self.pieces.ids(sentence)
+            ids = ids[~np.isin(ids, (START, STOP))]
+            if len(ids):
+                segments.append(Segment(text=readable(sentence), token_ids=ids))
+        return segments
+
+    def pieces_of(self, text: str, reading: Reading | None = None) -> list[str]:
+        """All pieces of `text`, normalised; a lone sign as it stands.
+
+        (The published code takes a lone letter or digit as it stands, too, but its vocabulary is upper case and spells
+        numbers out.)
+        """
+        lone = text.strip()
+        if len(lone) == 1 and lone.isprintable() and not lone.isalnum():
+            return self.pieces.encode(text)
+        return self.pieces.encode(pre_tokenized(self.normalizer(text, reading)))
+
+
+def reading_of(language: str | None) -> Reading | None:
+    """Raises InvalidInput (param "language") for anything but `LANGUAGES`, in any case and with any region."""
+    if not language:
+        return None
+    for reading in LANGUAGES:
+        if language.replace("_", "-").split("-")[0].strip().lower() == reading:
+            return reading
+    raise InvalidInput(
+        f"language {language[:20]!r} is not spoken by this model: one of {', '.join(LANGUAGES)}",
+        param="language",
+        code="unsupported_language",
+    )

@@ -1,0 +1,77 @@
+"""Spoken text as pieces of the checkpoint's sentencepiece vocabulary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from sentencepiece import SentencePieceProcessor
+
+from deployments.errors import ConfigError
+
+START, STOP = 0, 1  # ids of <s> and </s>
+_BLANK = "▁"
+_CJK = (
+    r"[\u1100-\u11ff\u2e80-\ua4cf\ua840-\ud7af\uf900-\ufaff\ufe30-\ufe4f\uff65-\uffdc\U00020000-\U0002ffff]"
+)
+_EACH_CJK = re.compile(f"({_CJK})")
+_BLANK_AFTER_CJK = re.compile(rf"(?<={_CJK}) | (?={_CJK})")
+
+
+def pre_tokenized(text: str) -> str:
+    """Upper case, and every CJK character set apart by blanks."""
+    chunks = (chunk.strip().upper() for chunk in _EACH_CJK.split(text))
+    return " ".join(chunk for chunk in chunks if chunk)
+
+
+def readable(pieces: Sequence[str]) -> str:
+    """The text that the pieces stand for, without the blanks around CJK characters."""
+    return _BLANK_AFTER_CJK.sub("", "".join(pieces).replace(_BLANK, " ").strip())
+
+
+class Pieces:
+    """The vocabulary. Thread-safe."""
+
+    def __init__(self, processor: SentencePieceProcessor) -> None:
+        self._processor = processor
+        self._unknown: int = processor.unk_id()
+
+    @classmethod
+    def load(cls, path: Path, expected: int) -> Pieces:
+        """`expected`: gpt.number_text_tokens of config.yaml. Raises ConfigError naming the file, without its folder."""
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise ConfigError(f"no {path.name} in the model folder") from None
+        except OSError as error:
+            raise ConfigError(f"{path.name} cannot be read: {error.strerror}") from None
+        try:
+            if not content:
+                raise ValueError("empty")
+            processor = SentencePieceProcessor(model_proto=content)
+        except (RuntimeError, ValueError):
+            raise ConfigError(f"{path.name} is no sentencepiece model, or only a part of one") from None
+        held = len(processor)
+        if held != expected:
+            raise ConfigError(
+                f"{path.name} holds {held} pieces, config.yaml's gpt.number_text_tokens says {expected}"
+            )
+        if (processor.bos_id(), processor.eos_id()) != (START, STOP):
+            raise ConfigError(f"{path.name}: pieces 0 and 1 must be <s> and </s>")
+        return cls(processor)
+
+    def __len__(self) -> int:
+        return len(self._processor)
+
+    def encode(self, text: str) -> list[str]:
+        return self._processor.encode(text, out_type=str)
+
+    def ids(self, pieces: Sequence[str]) -> np.ndarray:
+        """int64 (T,). A piece that the vocabulary lacks has the unknown id."""
+        return np.array([self._processor.piece_to_id(piece) for piece in pieces], dtype=np.int64)
+
+    def speakable(self, piece: str) -> bool:
+        """Whether the vocabulary has the piece and it holds a letter, a digit or a character that is read."""
+        return any(map(str.isalnum, piece)) and self._processor.piece_to_id(piece) != self._unknown
