@@ -85,7 +85,7 @@ def check_shapes(
 ) -> None:
     """Raises ConfigError for the first name, in sorted order, that is missing, surplus, or of another shape."""
     for name in sorted(wanted.keys() | tensors.keys()):
-        have = tuple(tensors[name].shape) if name in tensors else "missing"
-        need = tuple(wanted[name]) if name in wanted else "not expected"
-        if have != need:
-            raise ConfigError(f"{file}: {prefix}{name} is {have}, the config wants {need}")
+        have = f"is {tuple(tensors[name].shape)}" if name in tensors else "is missing"
+        need = f"wants {tuple(wanted[name])}" if name in wanted else "knows no such tensor"
+        if name not in tensors or name not in wanted or tuple(tensors[name].shape) != tuple(wanted[name]):
+            raise ConfigError(f"{file}: {prefix}{name} {have}, the config {need}")

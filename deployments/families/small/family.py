@@ -23,7 +23,7 @@ from deployments.families.base import (
 from deployments.families.small.config import SmallConfig
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from deployments.engine.device import Device
 
@@ -103,31 +103,10 @@ class SmallFamily:
 
     def _filled(self, net: nn.Module, part: str) -> Any:
         """`net` with the tensors of `part`. Raises ConfigError naming file, tensor and both shapes on a mismatch."""
-        tensors = self._tensors(part)
-        wanted = net.state_dict()
-        for name in sorted(wanted.keys() | tensors.keys()):
-            have = tuple(tensors[name].shape) if name in tensors else "missing"
-            need = tuple(wanted[name].shape) if name in wanted else "not expected"
-            if have != need:
-                raise ConfigError(f"small.safetensors: {part}.{name} is {have}, the config wants {need}")
-        net.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-        return net
+        from deployments.families.checkpoint import fill, part_of, read_tensors
 
-    def _tensors(self, part: str) -> dict[str, Tensor]:
-        from safetensors import SafetensorError, safe_open
-
-        path = self.folder / "small.safetensors"
-        prefix = part + "."
-        try:
-            with safe_open(path, framework="pt") as file:
-                names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-                return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
-        except FileNotFoundError:
-            raise ConfigError(
-                f"family.options.weights: no {path.name} in the folder {self.folder.name!r}"
-            ) from None
-        except SafetensorError as error:
-            raise ConfigError(f"{path.name} cannot be read: {error}") from None
+        path, prefix = self.folder / "small.safetensors", f"{part}."
+        return fill(net, part_of(read_tensors(path), prefix), path.name, prefix)
 
 
 def load(options: dict[str, Any]) -> SmallFamily:

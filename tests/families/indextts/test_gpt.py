@@ -224,7 +224,9 @@ def test_eight_segments_together_are_what_each_is_alone(decode, facts, prompt, p
 @pytest.mark.parametrize("cut", [1, 7, 25])
 def test_a_segment_that_is_resumed_goes_on_bit_for_bit(decode, facts, prompt, positions, cut):
     requests = [request_of(facts, prompt, 3, replace(SAMPLED, seed=seed)) for seed in range(16)]
-    longest = max(zip(decode(requests, 16, positions=positions), requests, strict=True), key=lambda r: len(r[0]))
+    longest = max(
+        zip(decode(requests, 16, positions=positions), requests, strict=True), key=lambda r: len(r[0])
+    )
     whole, request = longest
     assert len(whole.codes) > 26
     (rest,) = decode([request.resume([whole[:cut]])], positions=positions)

@@ -1,0 +1,131 @@
+"""The voice part as a whole: a recording to a voice prompt, bad recordings, files that do not fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch import Tensor
+
+from deployments.errors import ConfigError, InvalidInput
+from deployments.families.base import VoicePrompt
+from deployments.families.checkpoint import read_tensors
+from deployments.families.indextts.config import IndexConfig, read_config
+from deployments.families.indextts.voice import MAX_SECONDS, MIN_SECONDS, IndexVoiceEncoder
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def config(golden) -> IndexConfig:
+    return read_config(golden / "checkpoint")
+
+
+@pytest.fixture(scope="module")
+def files(golden, config: IndexConfig) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    folder = golden / "checkpoint"
+    return read_tensors(folder / config.gpt_checkpoint), read_tensors(folder / config.bigvgan_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def encoder(config: IndexConfig, files) -> IndexVoiceEncoder:
+    return IndexVoiceEncoder(config, *files, CPU)
+
+
+@pytest.fixture(scope="module")
+def reference(golden) -> tuple[np.ndarray, int]:
+    return soundfile.read(golden / "reference.wav", dtype="float32")
+
+
+def test_the_prompt_of_the_golden_reference(encoder: IndexVoiceEncoder, reference, expected) -> None:
+    prompt, facts = encoder.encode(*reference, "what is said in it"), expected("reference")
+    assert prompt.family == "indextts" and set(prompt.tensors) == {"latents", "speaker"}
+    assert all(array.dtype == np.float32 for array in prompt.tensors.values())
+    np.testing.assert_allclose(prompt.tensors["latents"], facts["cond_latents"][0], atol=1e-4)
+    np.testing.assert_allclose(prompt.tensors["speaker"], facts["speaker_embedding"][0, 0], atol=1e-4)
+
+
+def test_the_key_names_the_content(encoder: IndexVoiceEncoder, reference) -> None:
+    waveform, rate = reference
+    prompt = encoder.encode(waveform, rate)
+    assert encoder.encode(waveform, rate).key == prompt.key
+    assert VoicePrompt.from_bytes("indextts", prompt.to_bytes()).key == prompt.key
+    assert encoder.encode(0.5 * waveform, rate).key != prompt.key  # loudness is kept
+
+
+def noise(seconds: float, rate: int) -> np.ndarray:
+    return np.random.default_rng(5).normal(0, 0.1, round(seconds * rate)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rate"),
+    [
+        (MIN_SECONDS, 8000),
+        (MIN_SECONDS, 48000),
+        (MAX_SECONDS, 16000),
+        (1.0, 4000),
+        (1.0, 44101),
+        (1.0, 384_000),
+    ],
+)
+def test_the_shortest_the_longest_and_odd_rates(
+    encoder: IndexVoiceEncoder, seconds: float, rate: int
+) -> None:
+    prompt = encoder.encode(noise(seconds, rate), rate)
+    assert prompt.tensors["latents"].shape == (32, 64) and prompt.tensors["speaker"].shape == (24,)
+    assert all(np.isfinite(array).all() for array in prompt.tensors.values())
+
+
+@pytest.mark.parametrize(
+    ("waveform", "rate", "code"),
+    [
+        (np.zeros(16000, np.float32), 16000, "silent_audio"),
+        (np.full(16000, 1e-5, np.float32), 16000, "silent_audio"),
+        (np.zeros(0, np.float32), 16000, "audio_too_short"),
+        (noise(MIN_SECONDS - 0.01, 16000), 16000, "audio_too_short"),
+        (noise(MAX_SECONDS + 0.01, 16000), 16000, "audio_too_long"),
+        (np.append(noise(1, 16000), np.float32(np.nan)), 16000, "invalid_value"),
+        (np.append(noise(1, 16000), np.float32(-np.inf)), 16000, "invalid_value"),
+        (1e5 * noise(1, 16000), 16000, "invalid_value"),
+        (noise(1, 16000).reshape(-1, 2), 16000, "invalid_value"),
+        (noise(1, 16000), 3999, "invalid_value"),
+        (noise(1, 16000), 0, "invalid_value"),
+        (noise(1, 16000), 400_000, "invalid_value"),
+    ],
+)
+def test_unusable_references_are_refused(encoder, waveform: np.ndarray, rate: int, code: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        encoder.encode(waveform, rate)
+    assert (caught.value.param, caught.value.code) == ("reference_audio", code)
+
+
+@pytest.mark.parametrize(
+    ("which", "name"),
+    [
+        (0, "conditioning_encoder.embed.out.0.weight"),
+        (0, "perceiver_encoder.latents"),
+        (1, "speaker_encoder.blocks.2.tdnn1.conv.conv.weight"),
+    ],
+)
+def test_files_that_do_not_fit_say_where(config: IndexConfig, files, which: int, name: str) -> None:
+    for change in ("reshape", "remove"):
+        damaged = [dict(tensors) for tensors in files]
+        tensor = damaged[which].pop(name)
+        if change == "reshape":
+            damaged[which][name] = tensor[1:]
+        with pytest.raises(ConfigError) as caught:
+            IndexVoiceEncoder(config, *damaged, CPU)
+        assert name in caught.value.message
+        assert (config.gpt_checkpoint, config.bigvgan_checkpoint)[which] in caught.value.message
+        shape = tuple(tensor.shape)
+        assert str(shape) in caught.value.message and ("missing" in caught.value.message) == (
+            change == "remove"
+        )
+
+
+def test_a_file_without_the_counters_of_training_is_as_good(config, files, encoder, reference) -> None:
+    gpt, vocoder = files
+    lean = {name: tensor for name, tensor in vocoder.items() if not name.endswith("num_batches_tracked")}
+    assert len(lean) < len(vocoder)
+    assert IndexVoiceEncoder(config, gpt, lean, CPU).encode(*reference).key == encoder.encode(*reference).key

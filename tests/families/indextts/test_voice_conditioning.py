@@ -1,0 +1,157 @@
+"""Conformer and perceiver, against what the published code makes of the golden checkpoint at each stage."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from deployments.families.checkpoint import fill, part_of, read_tensors
+from deployments.families.indextts.config import Conditioning, IndexConfig, read_config
+from deployments.families.indextts.conformer import Attention, Conformer
+from deployments.families.indextts.perceiver import Perceiver
+from deployments.families.indextts.voice import Conditioner
+
+TOLERANCE = {"atol": 1e-4, "rtol": 0}
+
+
+@pytest.fixture(scope="module")
+def config(golden) -> IndexConfig:
+    return read_config(golden / "checkpoint")
+
+
+@pytest.fixture(scope="module")
+def facts(expected) -> dict[str, Tensor]:
+    return expected("reference")
+
+
+@pytest.fixture(scope="module")
+def conditioner(golden, config: IndexConfig) -> Conditioner:
+    tensors = read_tensors(golden / "checkpoint" / config.gpt_checkpoint)
+    conditioner = Conditioner(config.gpt)
+    for prefix, module in conditioner.named_children():
+        fill(module, part_of(tensors, f"{prefix}."), config.gpt_checkpoint)
+    return conditioner.eval()
+
+
+def outputs_of(parts: dict[str, nn.Module], call) -> dict[str, Tensor]:
+    """What each of `parts` returns while `call` runs, and what `call` returns as "result"."""
+    seen: dict[str, Tensor] = {}
+    hooks = []
+    for name, part in parts.items():
+
+        def keep(module, inputs, output, name: str = name) -> None:
+            seen[name] = output
+
+        hooks.append(part.register_forward_hook(keep))
+    with torch.inference_mode():
+        seen["result"] = call()
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+@pytest.fixture(scope="module")
+def stages(conditioner: Conditioner, facts) -> dict[str, Tensor]:
+    conformer, perceiver = conditioner.conditioning_encoder, conditioner.perceiver_encoder
+    parts: dict[str, nn.Module] = {
+        "cond.pos_emb": conformer.embed.pos_enc,
+        "cond.embed_out": conformer.embed,
+        "cond.encoder_out": conformer,
+    }
+    for index, block in enumerate(conformer.encoders):
+        parts[f"cond.block{index}_out"] = block
+    for index, (attend, feed) in enumerate(perceiver.layers):
+        parts[f"cond.perceiver{index}_attn"] = attend
+        parts[f"cond.perceiver{index}_ff"] = feed
+    return outputs_of(parts, lambda: conditioner(facts["mel"]))
+
+
+@pytest.mark.parametrize(
+    "stage",
+    "pos_emb embed_out block0_out block1_out encoder_out"
+    " perceiver0_attn perceiver0_ff perceiver1_attn perceiver1_ff".split(),
+)
+def test_every_stage_is_the_published_one(stage: str, stages, facts) -> None:
+    torch.testing.assert_close(stages[f"cond.{stage}"], facts[f"cond.{stage}"], **TOLERANCE)
+
+
+def test_the_latents_are_the_published_ones(stages, conditioner: Conditioner, facts) -> None:
+    torch.testing.assert_close(stages["result"], facts["cond_latents"], **TOLERANCE)
+    with torch.inference_mode():
+        short = conditioner(facts["mel"][:, :, :-40])
+    torch.testing.assert_close(short, facts["cond_short.latents"], **TOLERANCE)
+
+
+def masks(lengths: Tensor, frames: int) -> Tensor:
+    return torch.arange(frames) < lengths.unsqueeze(1)
+
+
+def test_a_padded_batch_is_the_published_one_and_that_is_not_the_rows_alone(conditioner, facts) -> None:
+    mel = facts["cond_masked.mel"]
+    with torch.inference_mode():
+        latents = conditioner(mel, masks(facts["cond_masked.lengths"], mel.shape[2]))
+    torch.testing.assert_close(latents, facts["cond_masked.latents"], **TOLERANCE)
+    torch.testing.assert_close(latents[:1], facts["cond_latents"], **TOLERANCE)
+    assert (latents[1] - facts["cond_short.latents"][0]).abs().max() > 1e-3
+
+
+def test_what_lies_in_masked_frames_does_not_matter(conditioner, facts) -> None:
+    mel, lengths = facts["cond_masked.mel"], facts["cond_masked.lengths"]
+    mask = masks(lengths, mel.shape[2])
+    noise = torch.where(mask.unsqueeze(1), mel, torch.randn(mel.shape, generator=torch.manual_seed(1)))
+    # the frame at the border is made of three mel frames, of which the last must be sound
+    noise[:, :, : int(lengths.min()) + 1] = mel[:, :, : int(lengths.min()) + 1]
+    with torch.inference_mode():
+        torch.testing.assert_close(conditioner(noise, mask), conditioner(mel, mask), atol=1e-6, rtol=0)
+
+
+def test_attention_in_one_product_is_the_sum_of_two() -> None:
+    generator = torch.manual_seed(3)
+    attention = Attention(24, 3).requires_grad_(False)
+    for bias in (attention.pos_bias_u, attention.pos_bias_v):
+        bias.copy_(torch.randn(bias.shape, generator=generator))
+    x, positions = torch.randn(2, 7, 24, generator=generator), torch.randn(1, 7, 24, generator=generator)
+    mask = torch.tensor([[True] * 7, [True] * 4 + [False] * 3])
+
+    def heads(y: Tensor) -> Tensor:
+        return y.unflatten(2, (3, 8)).transpose(1, 2)  # (B, H, T, d)
+
+    q, k, v = (heads(linear(x)) for linear in (attention.linear_q, attention.linear_k, attention.linear_v))
+    p = heads(attention.linear_pos(positions))
+    u, w = attention.pos_bias_u.unsqueeze(1), attention.pos_bias_v.unsqueeze(1)
+    scores = ((q + u) @ k.transpose(2, 3) + (q + w) @ p.transpose(2, 3)) / 8**0.5
+    weights = scores.masked_fill(~mask[:, None, None], -torch.inf).softmax(-1)
+    wanted = attention.linear_out((weights @ v).transpose(1, 2).flatten(2))
+    torch.testing.assert_close(attention(x, positions, mask), wanted, atol=1e-6, rtol=0)
+
+
+def test_contexts_as_wide_as_the_latents_are_not_projected() -> None:
+    assert "proj_context.weight" in Perceiver(64, 32, heads=4, mult=2).state_dict()
+    perceiver = Perceiver(64, 64, heads=4, mult=2)
+    assert not [name for name in perceiver.state_dict() if name.startswith("proj_context")]
+    assert perceiver(torch.randn(2, 5, 64)).shape == (2, 32, 64)
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.5_inferred"])
+def test_names_and_shapes_are_those_of_the_published_files(version: str, golden) -> None:
+    import json
+
+    shapes = json.loads((golden / f"official_shapes_indextts_{version}.json").read_text())["gpt.pth"]
+    dim = shapes["mel_embedding.weight"][1]
+    module = Conditioning(
+        output_size=512,
+        linear_units=2048,
+        attention_heads=8,
+        num_blocks=6,
+        input_layer="conv2d2",
+        perceiver_mult=2,
+    )
+    with torch.device("meta"):
+        parts = {
+            "conditioning_encoder.": Conformer(100, module),
+            "perceiver_encoder.": Perceiver(dim, 512, heads=8, mult=2),
+        }
+    for prefix, part in parts.items():
+        ours = {prefix + name: list(tensor.shape) for name, tensor in part.state_dict().items()}
+        assert ours == {name: shape for name, shape in shapes.items() if name.startswith(prefix)}

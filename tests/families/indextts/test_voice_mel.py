@@ -1,0 +1,84 @@
+"""Resampling and the log-mel, against the published code's."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from deployments.families.indextts.mel import HOP, LogMel, resample
+
+
+@pytest.fixture(scope="module")
+def facts(expected) -> dict[str, Tensor]:
+    return expected("reference")
+
+
+def test_resampling_is_the_published_one(facts) -> None:
+    waveform = resample(facts["wav_native_mono"][0].numpy(), 16000)
+    torch.testing.assert_close(waveform, facts["wav_24k"][0], atol=2e-6, rtol=0)
+
+
+def test_the_log_mel_is_the_published_one(facts) -> None:
+    torch.testing.assert_close(LogMel()(facts["wav_24k"]), facts["mel"], atol=1e-4, rtol=0)
+
+
+def test_from_the_recording_to_the_log_mel(facts) -> None:
+    mel = LogMel()(resample(facts["wav_native_mono"][0].numpy(), 16000).unsqueeze(0))
+    heard = facts["mel"] > -6  # quieter bins turn a sample's last bit into half a unit of the log
+    assert heard.float().mean() > 0.5
+    torch.testing.assert_close(mel[heard], facts["mel"][heard], atol=1e-3, rtol=0)
+
+
+def test_a_recording_at_24_khz_is_taken_as_it_is(facts) -> None:
+    waveform = facts["wav_24k"][0]
+    assert torch.equal(resample(waveform.numpy(), 24000), waveform)
+
+
+def sine(rate: int, seconds: float = 1.0, hertz: float = 1000.0) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
+
+
+@settings(max_examples=25, deadline=None)
+@given(rate=st.integers(4_000, 384_000))
+def test_a_tone_stays_itself_from_any_rate(rate: int) -> None:
+    waveform = resample(sine(rate), rate)
+    assert abs(len(waveform) - 24000) <= 1
+    middle = slice(2000, 22000)  # away from the edges, where the recording is taken to be silent outside
+    np.testing.assert_allclose(waveform[middle], sine(24000)[middle], atol=5e-3)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 12000, 16000, 22050, 32000, 44100, 48000, 96000, 192000])
+def test_usual_rates_go_through_the_published_filter(rate: int, monkeypatch) -> None:
+    monkeypatch.setattr("deployments.families.indextts.mel.soxr", None)
+    assert len(resample(sine(rate), rate)) == 24000
+
+
+def test_a_rate_that_has_nothing_in_common_costs_little_memory() -> None:
+    waveform = sine(44101)  # the plain filter of 44101 : 24000 would take 8 GB
+    before = torch_peak()
+    tracemalloc.start()
+    assert abs(len(resample(waveform, 44101)) - 24000) <= 1
+    assert tracemalloc.get_traced_memory()[1] < 100e6
+    tracemalloc.stop()
+    assert torch_peak() - before < 200e6
+
+
+def torch_peak() -> float:
+    """Bytes of memory that this process has held at most."""
+    import resource
+
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+@given(samples=st.integers(513, 8000))
+@settings(max_examples=20, deadline=None)
+def test_frames_per_sample(samples: int) -> None:
+    mel = LogMel()(torch.zeros(2, samples))
+    assert mel.shape == (2, 100, samples // HOP + 1)
+    assert torch.all(mel == np.log(np.float32(1e-7)))
