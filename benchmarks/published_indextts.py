@@ -1,9 +1,9 @@
-"""IndexTTS 1.x in the order of work of its released code: the baseline of `family_indextts`, and what parity is judged by.
+"""IndexTTS 1.x in the order of work of its released code: the baseline of `family_indextts`, judged by the golden set.
 
-One sentence (or one bucket of them) at a time: the voice is encoded anew for each, codes are decoded with a cache that grows
-by concatenation, the whole GPT runs a second time over the finished codes, and BigVGAN turns the whole sentence into sound,
-kernel by kernel. fp32, one beam. Written from a description of the behaviour; plain on purpose, but with no waste that
-the released code does not have.
+One sentence (or one bucket of them) at a time: the voice is encoded anew for each, codes are decoded with a cache that
+grows by concatenation, the whole GPT runs a second time over the finished codes, and BigVGAN turns the whole sentence
+into sound, kernel by kernel. fp32, one beam. Written from a description of the behaviour; plain on purpose, but with no
+waste that the released code does not have.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deployments.families.base import Sampling
-from deployments.families.checkpoint import part_of, read_tensors
-from deployments.families.indextts.antialias import kaiser_sinc_filter
+from deployments.families.checkpoint import read_tensors
+from deployments.families.indextts.antialias import low_pass
 from deployments.families.indextts.bigvgan import fold_weight_norm
 from deployments.families.indextts.config import IndexConfig, read_config
 from deployments.families.indextts.silence import shrink_silence
-from deployments.families.indextts.voice import Conditioner, speaker_encoder
+from deployments.families.indextts.voice import IndexVoiceEncoder
 
 Past = list[tuple[Tensor, Tensor]]  # keys and values of each layer, (B, H, T, d)
 
@@ -50,8 +50,8 @@ class PublishedGpt:
         return self.weights["mel_embedding.weight"][codes] + table[places]
 
     def forward(self, x: Tensor, past: Past | None, mask: Tensor) -> tuple[Tensor, Past]:
-        """x: (B, T, M); mask: bool (B, P + T), false where a row is padded. Returns hidden states (B, T, M) and caches."""
-        w, heads, present = self.weights, self.config.heads, []
+        """x: (B, T, M); mask: bool (B, P + T), false where a row is padded. -> hidden states (B, T, M), caches"""
+        heads, present = self.config.heads, []
         total, new = mask.shape[1], x.shape[1]
         seen = (
             torch.ones(new, total, dtype=torch.bool).tril(total - new) & mask[:, None, None]
@@ -150,7 +150,7 @@ class PublishedVocoder:
 
     def __init__(self, tensors: dict[str, Tensor], config: IndexConfig) -> None:
         self.config, self.weights = config.bigvgan, fold_weight_norm(tensors)
-        self.filter = kaiser_sinc_filter().reshape(1, 1, -1)
+        self.filter = low_pass().float().reshape(1, 1, -1)
 
     def forward(self, latents: Tensor, speaker: Tensor) -> Tensor:
         """latents (1, n, M), speaker (1, S, 1) -> waveform (n * 1024,)"""
@@ -203,8 +203,8 @@ class PublishedIndexTts:
         }
         self.gpt = PublishedGpt(gpt, self.config)
         self.vocoder = PublishedVocoder(vocoder, self.config)
-        self.conditioner = Conditioner.load(self.config, gpt)
-        self.speaker = speaker_encoder(part_of(generator, "speaker_encoder."), self.config)
+        voice = IndexVoiceEncoder(self.config, gpt, generator, torch.device("cpu"))
+        self.conditioner, self.speaker = voice.conditioner, voice.speaker
 
     @torch.inference_mode()
     def infer(
@@ -224,7 +224,7 @@ class PublishedIndexTts:
     def infer_fast(
         self, sentences: Sequence[Tensor], mel: Tensor, sampling: Sampling, bucket: int = 4, seed: int = 0
     ) -> list[Tensor]:
-        """Buckets of like length share a batch; two neighbours at a time are vocoded as one. -> waveforms of the pairs"""
+        """Buckets of like length share a batch; two neighbours are vocoded as one. -> waveforms of the pairs"""
         generator = torch.Generator().manual_seed(seed)
         latents: list[Tensor] = [torch.empty(0)] * len(sentences)
         for indices in buckets([len(ids) for ids in sentences], bucket):
@@ -265,7 +265,7 @@ def pad_texts(texts: Sequence[list[int]], version: float | None) -> list[list[in
 
 
 def buckets(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Indices of sentences of like length, at most `size` together, by the released rule. Empty sentences are left out."""
+    """Indices of sentences of like length, at most `size` together, by the released rule; empty ones are left out."""
     indices = sorted((i for i, length in enumerate(lengths) if length), key=lambda i: lengths[i])
     if len(indices) <= size:
         return [sorted(indices)]

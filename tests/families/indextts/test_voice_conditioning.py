@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -135,8 +137,6 @@ def test_contexts_as_wide_as_the_latents_are_not_projected() -> None:
 
 @pytest.mark.parametrize("version", ["1.0", "1.5_inferred"])
 def test_names_and_shapes_are_those_of_the_published_files(version: str, golden) -> None:
-    import json
-
     shapes = json.loads((golden / f"official_shapes_indextts_{version}.json").read_text())["gpt.pth"]
     dim = shapes["mel_embedding.weight"][1]
     module = Conditioning(

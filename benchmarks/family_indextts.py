@@ -1,0 +1,237 @@
+"""IndexTTS at full size, random weights: this engine against the published order of work, in one run.
+
+`published` is benchmarks/published_indextts.py: one sentence at a time, two GPT passes, whole-utterance vocoding, fp32.
+`chorale` is what `chorale speak` runs: continuous batching, latents from the decode step, chunked vocoding while codes
+are still being drawn. Both draw one beam with the published settings, from the same weights, until every sentence has
+the same number of codes. Each way runs in a process of its own, so that memory can be told apart. Random weights say
+nothing, so there is no word error rate here: that what is computed is the same is shown by the golden set (make test).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import soundfile
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import _common
+
+REFERENCE = _common.ROOT / "deployments" / "families" / "small" / "voices" / "clara.wav"
+WAYS = ("published", "chorale")
+
+
+def texts(count: int) -> list[str]:
+    return _common.sentences(count)
+
+
+def published(folder: Path, batch: int, codes: int) -> dict[str, Any]:
+    """`batch` sentences one after another."""
+    from benchmarks.published_indextts import PublishedIndexTts
+    from deployments import families
+
+    model = PublishedIndexTts(folder)
+    family = families.load("indextts", {"model_dir": str(folder)})
+    sampling = replace(family.spec.sampling, max_tokens=codes)
+    frontend = family.frontend()
+    ids = [torch.from_numpy(_one_segment(frontend, text).token_ids) for text in texts(batch)]
+    with torch.inference_mode():
+        mel = _mel()
+        spent: dict[str, float] = dict.fromkeys(("voice", "gpt", "second pass", "vocoder"), 0.0)
+        _timed(model, "conditioner", spent, "voice")
+        _timed(model, "_speaker", spent, "voice")
+        _timed(model.gpt, "decode", spent, "gpt")
+        _timed(model.gpt, "latents", spent, "second pass")
+        _timed(model.vocoder, "forward", spent, "vocoder")
+        model.infer(ids[:1], mel, replace(sampling, max_tokens=4))  # kernels choose on their first calls
+        spent.update(dict.fromkeys(spent, 0.0))
+        began = time.perf_counter()
+        sounds = model.infer(ids, mel, sampling)
+        total = time.perf_counter() - began
+    return _figures(total, sum(len(sound) for sound in sounds), batch, codes, total / batch, spent)
+
+
+def chorale(folder: Path, batch: int, codes: int, threads: int) -> dict[str, Any]:
+    """`batch` requests at once, from text and reference to samples."""
+    from serve_app.local import LocalBackend
+    from serve_app.synthesis import Speech, Synthesizer
+
+    backend = LocalBackend(
+        "indextts", {"model_dir": str(folder)}, device={"threads": threads}, slots=batch
+    ).wait()
+    synthesizer = Synthesizer(backend)
+    waveform, rate = soundfile.read(REFERENCE, dtype="float32")
+    spent: dict[str, float] = dict.fromkeys(("voice", "gpt", "vocoder"), 0.0)
+    stages = backend._loop.stages
+    _timed(stages["gpt"].worker, "step", spent, "gpt")
+    _timed(stages["vocoder"].worker, "step", spent, "vocoder")
+    assert backend._encoder is not None
+    _timed(backend._encoder, "encode", spent, "voice")
+    first: list[float] = []
+
+    async def speak(text: str, seed: int, count: int, began: float) -> int:
+        prompt = await prompts
+        sampling = replace(backend.spec.sampling, seed=seed, max_tokens=count)
+        samples = 0
+        async for piece in synthesizer.stream(Speech(text, prompt, sampling)):
+            if not samples:
+                first.append(time.perf_counter() - began)
+            samples += len(piece)
+        return samples
+
+    async def run(count: int) -> tuple[float, int]:
+        nonlocal prompts
+        began = time.perf_counter()
+        prompts = asyncio.ensure_future(backend.encode_voice(waveform, rate, None))  # once for all of them
+        lengths = await asyncio.gather(*(speak(text, i, count, began) for i, text in enumerate(texts(batch))))
+        return time.perf_counter() - began, sum(lengths)
+
+    prompts: Any = None
+    asyncio.run(run(4))
+    spent.update(dict.fromkeys(spent, 0.0))
+    first.clear()
+    total, samples = asyncio.run(run(codes))
+    backend.close()
+    return _figures(total, samples, batch, codes, float(np.median(first)), spent)
+
+
+def _figures(
+    total: float, samples: int, batch: int, codes: int, first_s: float, spent: dict[str, float]
+) -> dict[str, Any]:
+    seconds = samples / 24000
+    decoding = spent["gpt"] + spent.get("second pass", 0.0)
+    return {
+        "total_s": round(total, 2),
+        "audio_s": round(seconds, 2),
+        "rtf": round(total / seconds, 3),
+        "first_sound_s": round(first_s, 2),
+        "codes_per_s": round(batch * codes / decoding, 1),
+        "vocoder_rtf": round(spent["vocoder"] / seconds, 3),
+        "stages_s": {name: round(value, 2) for name, value in spent.items()},
+        "peak_gib": round(_peak() / 2**30, 2),
+    }
+
+
+def _timed(owner: Any, name: str, spent: dict[str, float], key: str) -> None:
+    """Adds the time of every call of `owner.name` to spent[key]."""
+    call = getattr(owner, name)
+
+    def timed(*args: Any, **options: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return call(*args, **options)
+        finally:
+            spent[key] += time.perf_counter() - began
+
+    if isinstance(call, torch.nn.Module):
+        call.forward, inner = timed, call.forward
+        call = inner
+    else:
+        setattr(owner, name, timed)
+
+
+def _mel() -> torch.Tensor:
+    from deployments.families.indextts.mel import LogMel, resample
+
+    waveform, rate = soundfile.read(REFERENCE, dtype="float32")
+    return LogMel()(resample(waveform, rate).unsqueeze(0))
+
+
+def _one_segment(frontend: Any, text: str) -> Any:
+    segments = frontend.segments(text)
+    assert len(segments) == 1, "a benchmark sentence must be one segment"
+    return segments[0]
+
+
+def _peak() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _in_its_own_process(way: str, folder: Path, batch: int, options: argparse.Namespace) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.family_indextts", "--way", way, "--folder", str(folder)]
+    command += ["--batch", str(batch), "--codes", str(options.codes), "--threads", str(options.threads)]
+    done = subprocess.run(command, cwd=_common.ROOT, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    rows = []
+    for batch in options.batch:
+        found = {way: _in_its_own_process(way, folder, batch, options) for way in WAYS}
+        ratio = found["published"]["rtf"] / found["chorale"]["rtf"]
+        rows += [{"batch": batch, "way": way, **found[way]} for way in WAYS]
+        rows[-1]["times_faster"] = round(ratio, 2)
+    return rows
+
+
+def table(rows: Sequence[dict[str, Any]]) -> Table:
+    names = {
+        "batch": "sentences",
+        "way": "way",
+        "rtf": "RTF",
+        "first_sound_s": "first sound, s",
+        "codes_per_s": "codes/s",
+        "vocoder_rtf": "vocoder RTF",
+        "peak_gib": "peak GiB",
+        "times_faster": "times faster",
+    }
+    shown = Table(box=None, pad_edge=False)
+    for name in names.values():
+        shown.add_column(name)
+    for row in rows:
+        shown.add_row(*(str(row.get(key, "")) for key in names))
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, help="a checkpoint; by default one of random tensors is made")
+    parser.add_argument("--version", choices=("1.0", "1.5"), default="1.5", help="of the random one")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], help="sentences at once")
+    parser.add_argument("--codes", type=int, default=128, help="of each sentence; 128 are 5.5 s")
+    parser.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False) or 1)
+    parser.add_argument("--out", type=Path, default=_common.ROOT / "benchmarks/results/family_indextts.json")
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.way:
+        (batch,) = options.batch
+        if options.way == "published":
+            result = published(options.folder, batch, options.codes)
+        else:
+            result = chorale(options.folder, batch, options.codes, options.threads)
+        print(json.dumps(result))
+        return
+    machine = _common.machine()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.folder
+        if folder is None:
+            from tests.golden.random_indextts import make
+
+            folder = make(Path(scratch), options.version)
+        rows = compare(folder.resolve(), options)
+    Console(width=140).print(table(rows))
+    settings = {"version": options.version, "codes": options.codes, "threads": options.threads}
+    result = {**_common.provenance("benchmarks.family_indextts"), "machine": machine, "settings": settings}
+    _common.save(options.out, result | {"rows": rows})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Conformer over a reference's log-mel: what a recording sounds like, frame by frame at half the mel's rate.
+
+Attribute names are those of the checkpoint under `conditioning_encoder.`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deployments.families.indextts.config import Conditioning
+
+KERNEL = 15  # frames under the depthwise convolution
+POSITIONS = 5000  # rows of the position table: the most frames after subsampling
+
+
+class Conformer(nn.Module):
+    """Log-mel (B, T, input_size), 3 <= T <= 10 000 -> (B, T', D) with T' = (T - 1) // 2.
+
+    mask: bool (B, T), true where a row holds sound; None where every row is whole. As in the published code, masked
+    frames are zeroed before the first pointwise convolution only: its bias makes them sound again for the depthwise
+    one, so the last 7 frames of a padded row are not what the row alone would give. Encode one recording at a time.
+    """
+
+    def __init__(self, input_size: int, config: Conditioning) -> None:
+        super().__init__()
+        dim = config.output_size
+        self.embed = Subsampling(input_size, dim)
+        self.encoders = nn.ModuleList(
+            [Block(dim, config.attention_heads, config.linear_units) for _ in range(config.num_blocks)]
+        )
+        self.after_norm = nn.LayerNorm(dim)
+
+    def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = self.embed(mel)  # (B, T', D)
+        positions = self.embed.pos_enc(x.shape[1])  # (1, T', D)
+        if mask is not None:
+            mask = subsampled(mask)
+        for block in self.encoders:
+            x = block(x, positions, mask)
+        return self.after_norm(x)
+
+
+def subsampled(mask: Tensor) -> Tensor:
+    """bool (B, T) -> (B, T'): a frame counts if the last of the three mel frames under it does."""
+    return mask[:, 2::2]
+
+
+class Subsampling(nn.Module):
+    """(B, T, M) -> (B, T', D) by one convolution of stride 2 over time and mel. Positions are not added here."""
+
+    def __init__(self, input_size: int, dim: int) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(1, dim, 3, stride=2), nn.ReLU(inplace=True))
+        self.out = nn.Sequential(nn.Linear(dim * ((input_size - 1) // 2), dim))
+        self.pos_enc = Positions(dim)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        x = self.conv(mel.unsqueeze(1)).transpose(1, 2)  # (B, T', D, M')
+        return self.out(x.flatten(2)) * math.sqrt(x.shape[2])
+
+
+class Positions(nn.Module):
+    """The table as the checkpoint stores it, which in a 16-bit file is not quite the sines it began as."""
+
+    pe: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("pe", torch.zeros(1, POSITIONS, dim))
+
+    def forward(self, length: int) -> Tensor:
+        return self.pe[:, :length]  # (1, length, D)
+
+
+class Block(nn.Module):
+    """x: (B, T, D), positions: (1, T, D), mask: bool (B, T) or None -> (B, T, D)"""
+
+    def __init__(self, dim: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.self_attn = Attention(dim, heads)
+        self.conv_module = Convolution(dim)
+        self.feed_forward = FeedForward(dim, hidden)
+        self.norm_mha = nn.LayerNorm(dim)
+        self.norm_conv = nn.LayerNorm(dim)
+        self.norm_ff = nn.LayerNorm(dim)
+        self.norm_final = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
+        x = x + self.self_attn(self.norm_mha(x), positions, mask)
+        x = x + self.conv_module(self.norm_conv(x), mask)
+        x = x + self.feed_forward(self.norm_ff(x))
+        return self.norm_final(x)
+
+
+class Attention(nn.Module):
+    """Attention with the score ((q + u) k + (q + v) p) / sqrt(d), p the projected position of the key.
+
+    As p belongs to the key alone (nothing is shifted by the query's place), the two products are one, of [q + u, q + v]
+    with [k, p], and fused attention does it without ever holding a score per pair of frames.
+    """
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.linear_q = nn.Linear(dim, dim)
+        self.linear_k = nn.Linear(dim, dim)
+        self.linear_v = nn.Linear(dim, dim)
+        self.linear_out = nn.Linear(dim, dim)
+        self.linear_pos = nn.Linear(dim, dim, bias=False)
+        self.pos_bias_u = nn.Parameter(torch.zeros(heads, dim // heads))
+        self.pos_bias_v = nn.Parameter(torch.zeros(heads, dim // heads))
+
+    def forward(self, x: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
+        heads, width = self.pos_bias_u.shape
+        split = (heads, width)
+        q = self.linear_q(x).unflatten(2, split)  # (B, T, H, d)
+        k = self.linear_k(x).unflatten(2, split)
+        v = self.linear_v(x).unflatten(2, split)
+        p = self.linear_pos(positions).unflatten(2, split).expand_as(k)
+        both = torch.cat([q + self.pos_bias_u, q + self.pos_bias_v], dim=-1).transpose(1, 2)  # (B, H, T, 2d)
+        keys = torch.cat([k, p], dim=-1).transpose(1, 2)
+        values = F.pad(v, (0, width)).transpose(1, 2)  # as wide as the keys, which fused kernels ask for
+        allowed = None if mask is None else mask[:, None, None]
+        mixed = F.scaled_dot_product_attention(both, keys, values, allowed, scale=width**-0.5)
+        return self.linear_out(mixed[..., :width].transpose(1, 2).flatten(2))
+
+
+class Convolution(nn.Module):
+    """(B, T, D) -> (B, T, D): what lies 7 frames to either side, gated."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.pointwise_conv1 = nn.Conv1d(dim, 2 * dim, 1)
+        self.depthwise_conv = nn.Conv1d(dim, dim, KERNEL, padding=KERNEL // 2, groups=dim)
+        self.norm = nn.LayerNorm(dim)
+        self.pointwise_conv2 = nn.Conv1d(dim, dim, 1)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        x = _cleared(x, mask).transpose(1, 2)  # (B, D, T)
+        x = self.depthwise_conv(F.glu(self.pointwise_conv1(x), dim=1))
+        x = F.silu(self.norm(x.transpose(1, 2)))
+        return _cleared(self.pointwise_conv2(x.transpose(1, 2)).transpose(1, 2), mask)
+
+
+class FeedForward(nn.Module):
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.w_1 = nn.Linear(dim, hidden)
+        self.w_2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.w_2(F.silu(self.w_1(x)))
+
+
+def _cleared(x: Tensor, mask: Tensor | None) -> Tensor:
+    """x (B, T, D), zero where the mask (B, T) is false."""
+    return x if mask is None else x.masked_fill(~mask.unsqueeze(2), 0.0)

@@ -1,0 +1,201 @@
+"""ECAPA-TDNN (Desplanques et al., 2020): a log-mel to one vector that says who speaks.
+
+Attribute names are those of the checkpoint under `speaker_encoder.`. Inference only: batch norm uses stored statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deployments.errors import ConfigError
+from deployments.families.indextts.config import N_MELS
+
+SCALE = 8  # groups of channels in a Res2Net block
+DILATIONS = (2, 3, 4)  # of the three blocks
+COUNTERS = (
+    "num_batches_tracked"  # a statistic of training that checkpoints may hold; inference has no use for it
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EcapaWidths:
+    """Widths that no key of the config states. The published ones are 512, 128, 1536 and 128."""
+
+    channels: int  # of the blocks
+    squeezed: int  # inside a squeeze-excitation
+    aggregated: int  # of the blocks' outputs taken together
+    attention: int  # inside the pooling
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor], file: str, prefix: str = "speaker_encoder.") -> EcapaWidths:
+        """Read from the tensors' shapes, names without `prefix`. Raises ConfigError naming file and tensor."""
+
+        def outputs(name: str) -> int:
+            if name not in tensors:
+                raise ConfigError(f"{file}: {prefix}{name} is missing")
+            if tensors[name].dim() != 3:
+                raise ConfigError(
+                    f"{file}: {prefix}{name} is {tuple(tensors[name].shape)}, no weight of a convolution"
+                )
+            return tensors[name].shape[0]
+
+        widths = cls(
+            channels=outputs("blocks.0.conv.conv.weight"),
+            squeezed=outputs("blocks.1.se_block.conv1.conv.weight"),
+            aggregated=outputs("mfa.conv.conv.weight"),
+            attention=outputs("asp.tdnn.conv.conv.weight"),
+        )
+        if widths.channels % SCALE:
+            raise ConfigError(
+                f"{file}: {prefix}blocks.0 has {widths.channels} channels, no multiple of {SCALE}"
+            )
+        return widths
+
+
+def without_counters(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if not name.endswith(COUNTERS)}
+
+
+class Ecapa(nn.Module):
+    """Log-mel (B, 100, T), T > 4 -> speaker vectors (B, speaker_dim)."""
+
+    def __init__(self, widths: EcapaWidths, speaker_dim: int) -> None:
+        super().__init__()
+        dim, total = widths.channels, widths.aggregated
+        self.blocks = nn.ModuleList([Tdnn(N_MELS, dim, 5)])
+        self.blocks.extend([SeRes2Net(dim, widths.squeezed, dilation) for dilation in DILATIONS])
+        self.mfa = Tdnn(len(DILATIONS) * dim, total, 1)
+        self.asp = AttentivePooling(total, widths.attention)
+        self.asp_bn = BatchNorm(2 * total)
+        self.fc = Conv(2 * total, speaker_dim, 1)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        x = self.blocks[0](mel)  # (B, C, T)
+        outputs = []
+        for block in self.blocks[1:]:  # pyright: ignore[reportGeneralTypeIssues]
+            x = block(x)
+            outputs.append(x)
+        pooled = self.asp(self.mfa(torch.cat(outputs, dim=1)))  # (B, 2 Cm, 1)
+        return self.fc(self.asp_bn(pooled)).squeeze(2)
+
+
+class Conv(nn.Module):
+    """(B, C, T) -> (B, D, T): a convolution over time that sees the edges mirrored."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int = 1) -> None:
+        super().__init__()
+        side = dilation * (kernel - 1) // 2
+        mode = "reflect" if side else "zeros"
+        self.conv = nn.Conv1d(inputs, outputs, kernel, padding=side, dilation=dilation, padding_mode=mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class StoredNorm(nn.Module):
+    """Batch norm by stored statistics: (B, C, T) -> (B, C, T)"""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=1e-5)
+
+
+class BatchNorm(nn.Module):
+    """The checkpoint wraps each norm once."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = StoredNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x)
+
+
+class Tdnn(nn.Module):
+    """(B, C, T) -> (B, D, T)"""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.conv = Conv(inputs, outputs, kernel, dilation)
+        self.norm = BatchNorm(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(F.relu(self.conv(x)))
+
+
+class SeRes2Net(nn.Module):
+    """(B, C, T) -> (B, C, T)"""
+
+    def __init__(self, dim: int, squeezed: int, dilation: int) -> None:
+        super().__init__()
+        self.tdnn1 = Tdnn(dim, dim, 1)
+        self.res2net_block = Res2Net(dim, dilation)
+        self.tdnn2 = Tdnn(dim, dim, 1)
+        self.se_block = SqueezeExcitation(dim, squeezed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.se_block(self.tdnn2(self.res2net_block(self.tdnn1(x))))
+
+
+class Res2Net(nn.Module):
+    """Groups of channels in a chain: each sees a wider stretch of time than the one before."""
+
+    def __init__(self, dim: int, dilation: int) -> None:
+        super().__init__()
+        part = dim // SCALE
+        self.blocks = nn.ModuleList([Tdnn(part, part, 3, dilation) for _ in range(SCALE - 1)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, *rest = x.chunk(SCALE, dim=1)  # (B, C / 8, T) each
+        outputs = [first]
+        for index, (block, part) in enumerate(zip(self.blocks, rest, strict=True)):
+            outputs.append(block(part + outputs[-1] if index else part))
+        return torch.cat(outputs, dim=1)
+
+
+class SqueezeExcitation(nn.Module):
+    """Channels weighed by what they hold on average."""
+
+    def __init__(self, dim: int, squeezed: int) -> None:
+        super().__init__()
+        self.conv1 = Conv(dim, squeezed, 1)
+        self.conv2 = Conv(squeezed, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        level = x.mean(dim=2, keepdim=True)  # (B, C, 1)
+        return x * torch.sigmoid(self.conv2(F.relu(self.conv1(level))))
+
+
+class AttentivePooling(nn.Module):
+    """(B, C, T) -> mean and standard deviation over the frames that matter, (B, 2 C, 1)."""
+
+    def __init__(self, channels: int, attention: int) -> None:
+        super().__init__()
+        self.tdnn = Tdnn(3 * channels, attention, 1)
+        self.conv = Conv(attention, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        whole = statistics(x, torch.full_like(x[:1, :1], 1 / x.shape[2])).expand(-1, -1, x.shape[2])
+        scores = self.conv(torch.tanh(self.tdnn(torch.cat([x, whole], dim=1))))
+        return statistics(x, scores.softmax(dim=2))
+
+
+def statistics(x: Tensor, weights: Tensor) -> Tensor:
+    """Mean and standard deviation of x (B, C, T) under weights that sum to one over T: (B, 2 C, 1)."""
+    mean = (weights * x).sum(dim=2, keepdim=True)
+    variance = (weights * (x - mean) ** 2).sum(dim=2, keepdim=True)
+    return torch.cat([mean, variance.clamp(min=1e-12).sqrt()], dim=1)

@@ -1,0 +1,58 @@
+"""Log-mel spectrogram of a reference recording: the one feature that IndexTTS takes a voice from.
+
+All of it runs on the CPU, where it costs a hundredth of the encoders; not every accelerator has an FFT.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import soxr
+import torch
+import torchaudio.functional as AF
+from torch import Tensor, nn
+from torchaudio.transforms import Resample
+
+from deployments.families.indextts.config import N_MELS, SAMPLE_RATE
+
+N_FFT, HOP = 1024, 256  # samples; the window is as long as the transform
+FLOOR = 1e-7  # magnitude below which the log is cut
+MAX_KERNEL = 1 << 20  # numbers in a resampling kernel; the usual rates need under 50 000
+
+
+def resample(waveform: np.ndarray, rate: int) -> Tensor:
+    """float32 (N,) at `rate` Hz -> float32 (ceil(N * 24000 / rate),), or one sample less, at 24 kHz.
+
+    The filter is the one that the models were trained with: sinc under a Hann window, 6 zero crossings a side, cut at
+    0.99 of the lower Nyquist rate. It has `o * n` taps for rates that reduce to o : n (44100 : 24000 is 147 : 80, but
+    44101 : 24000 is itself, a billion), so rates that nothing records at go through soxr, whose memory is bounded.
+    """
+    common = math.gcd(rate, SAMPLE_RATE)
+    if rate * SAMPLE_RATE // common**2 > MAX_KERNEL:
+        return torch.from_numpy(np.asarray(soxr.resample(waveform, rate, SAMPLE_RATE), np.float32))
+    samples = torch.from_numpy(np.array(waveform, np.float32, order="C"))  # a copy: it may be read-only
+    filtered = Resample(rate, SAMPLE_RATE, lowpass_filter_width=6, rolloff=0.99)  # taps from double precision
+    return filtered(samples)
+
+
+class LogMel(nn.Module):
+    """Waveform (B, N) at 24 kHz, N > 512 -> log-mel (B, 100, N // 256 + 1), frame t centred at sample 256 t.
+
+    Natural log of magnitudes (not powers) under 100 triangles of height 1, equally wide on the HTK mel scale.
+    """
+
+    filters: Tensor
+    window: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        filters = AF.melscale_fbanks(
+            N_FFT // 2 + 1, 0.0, SAMPLE_RATE / 2, N_MELS, SAMPLE_RATE, mel_scale="htk"
+        )
+        self.register_buffer("filters", filters.T.contiguous(), persistent=False)  # (100, bins)
+        self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        spectrum = torch.stft(waveform, N_FFT, HOP, window=self.window, return_complex=True)  # (B, bins, T)
+        return torch.log((self.filters @ spectrum.abs()).clamp(min=FLOOR))

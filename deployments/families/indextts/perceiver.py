@@ -1,0 +1,89 @@
+"""Perceiver resampler: frames of any number to the 32 latents that the GPT is conditioned on.
+
+Attribute names are those of the checkpoint under `perceiver_encoder.`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deployments.families.indextts.config import N_LATENTS
+
+DEPTH = 2
+HEAD_DIM = 64
+
+
+class Perceiver(nn.Module):
+    """Frames (B, T, context_dim) -> latents (B, 32, dim).
+
+    mask: bool (B, T), false for frames that are padding; None where there are none.
+    """
+
+    def __init__(self, dim: int, context_dim: int, heads: int, mult: int) -> None:
+        super().__init__()
+        self.latents = nn.Parameter(torch.zeros(N_LATENTS, dim))
+        self.proj_context = nn.Linear(context_dim, dim) if context_dim != dim else nn.Identity()
+        self.layers = nn.ModuleList(
+            [nn.ModuleList([Attention(dim, heads), feed_forward(dim, mult)]) for _ in range(DEPTH)]
+        )
+        self.norm = Norm(dim)
+
+    def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+        context = self.proj_context(frames)  # (B, T, dim)
+        latents = self.latents.expand(len(frames), -1, -1)
+        if mask is not None:
+            mask = F.pad(mask, (N_LATENTS, 0), value=True)  # the latents come first among the keys
+        for attend, feed in self.layers:  # pyright: ignore[reportGeneralTypeIssues]
+            latents = latents + attend(latents, context, mask)
+            latents = latents + feed(latents)
+        return self.norm(latents)
+
+
+class Attention(nn.Module):
+    """latents (B, L, dim), context (B, T, dim), mask: bool (B, L + T) or None -> (B, L, dim)
+
+    The latents attend to themselves and to the context.
+    """
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(dim, heads * HEAD_DIM, bias=False)
+        self.to_kv = nn.Linear(dim, 2 * heads * HEAD_DIM, bias=False)
+        self.to_out = nn.Linear(heads * HEAD_DIM, dim, bias=False)
+
+    def forward(self, latents: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+        k, v = self.to_kv(torch.cat([latents, context], dim=1)).chunk(2, dim=-1)
+        allowed = None if mask is None else mask[:, None, None]
+        q, k, v = (x.unflatten(2, (self.heads, HEAD_DIM)).transpose(1, 2) for x in (self.to_q(latents), k, v))
+        mixed = F.scaled_dot_product_attention(q, k, v, allowed)  # (B, H, L, 64)
+        return self.to_out(mixed.transpose(1, 2).flatten(2))
+
+
+def feed_forward(dim: int, mult: int) -> nn.Sequential:
+    """Two thirds of `mult` as wide as usual, for the gate takes a third of the weights."""
+    hidden = dim * mult * 2 // 3
+    return nn.Sequential(nn.Linear(dim, 2 * hidden), GatedGelu(), nn.Linear(hidden, dim))
+
+
+class GatedGelu(nn.Module):
+    """(..., 2 n) -> (..., n)"""
+
+    def forward(self, x: Tensor) -> Tensor:
+        values, gate = x.chunk(2, dim=-1)
+        return values * F.gelu(gate)
+
+
+class Norm(nn.Module):
+    """(..., dim) scaled to the length sqrt(dim), times a learned gain."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.normalize(x, dim=-1, eps=1e-12) * (math.sqrt(x.shape[-1]) * self.gamma)

@@ -1,0 +1,93 @@
+"""The baseline of the IndexTTS benchmark is what it claims to be: it gives what the published code gave."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from benchmarks.published_indextts import PublishedIndexTts, buckets, pad_texts, pcm16
+from deployments.families.base import Sampling
+from deployments.families.indextts.text.frontend import IndexFrontend
+
+GOLDEN = Path(os.environ.get("GOLDEN_INDEXTTS") or Path(__file__).parents[1] / "golden" / "indextts")
+CASES = json.loads((GOLDEN / "expected" / "text_and_codes.json").read_text("utf-8"))
+GREEDY = Sampling(temperature=0.0, repetition_penalty=10.0, max_tokens=24)
+
+
+@pytest.fixture(scope="module")
+def published() -> PublishedIndexTts:
+    return PublishedIndexTts(GOLDEN / "checkpoint")
+
+
+@pytest.fixture(scope="module")
+def mel() -> torch.Tensor:
+    return load_file(GOLDEN / "expected" / "reference.safetensors")["mel"]
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, torch.Tensor]:
+    return load_file(GOLDEN / "expected" / "e2e.safetensors")
+
+
+def sentence(index: int) -> torch.Tensor:
+    return torch.tensor(CASES["sentences"][index]["ids"])
+
+
+def long_text() -> list[torch.Tensor]:
+    frontend = IndexFrontend(GOLDEN / "checkpoint" / "bpe.model", 324, limit=20)
+    return [torch.from_numpy(s.token_ids) for s in frontend.segments(CASES["sentences"][-1]["text"])]
+
+
+def same_pcm(found: np.ndarray, wanted: torch.Tensor) -> None:
+    assert found.shape == wanted[0].shape
+    assert np.abs(found.astype(int) - wanted[0].numpy()).max() <= 2
+
+
+@pytest.mark.parametrize("index", [0, 2])
+def test_infer(published, mel, expected, index):
+    same_pcm(pcm16(published.infer([sentence(index)], mel, GREEDY)), expected[f"infer.s{index}.pcm16"])
+
+
+def test_infer_and_infer_fast_of_a_long_text(published, mel, expected):
+    brief = Sampling(temperature=0.0, repetition_penalty=10.0, max_tokens=10)
+    same_pcm(pcm16(published.infer(long_text(), mel, brief)), expected["infer.long20.pcm16"])
+    same_pcm(
+        pcm16(published.infer_fast(long_text(), mel, brief, bucket=1)), expected["infer_fast.long20.pcm16"]
+    )
+
+
+@pytest.mark.parametrize("penalty", [1, 10])
+def test_batched_decoding(published, mel, penalty):
+    facts = load_file(GOLDEN / "expected" / "gpt.safetensors")
+    with torch.inference_mode():
+        prefix = published.conditioner(mel)[0]
+        prompts = [published.gpt.prompt(prefix, sentence(index)) for index in range(4)]
+        sampling = Sampling(temperature=0.0, repetition_penalty=float(penalty), max_tokens=40)
+        found = published.gpt.decode(prompts, sampling, torch.Generator())
+    for row, codes in zip(facts[f"batch.greedy_rp{penalty}.codes"], found, strict=True):
+        assert torch.equal(codes, row[: len(codes)])
+        assert (row[len(codes) :] == 193).all()
+
+
+def test_sampled_codes_follow_the_seed(published, mel):
+    sampling = Sampling(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=1.0, max_tokens=12)
+    first, again, other = (published.infer([sentence(1)], mel, sampling, seed=seed)[0] for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first[: len(other)], other[: len(first)])
+
+
+@pytest.mark.parametrize("probe", CASES["bucket_probes"], ids=lambda probe: str(len(probe["lengths"])))
+def test_buckets(probe):
+    assert buckets(probe["lengths"], probe["bucket_max_size"]) == probe["buckets"]
+
+
+@pytest.mark.parametrize("version", [None, 1.5])
+def test_padding(version):
+    probe = CASES["pad_probe"]
+    assert pad_texts(probe["tokens"], version) == probe["out"][str(version)]
