@@ -1,0 +1,144 @@
+"""SnakeBeta between a twofold upsampling and a twofold downsampling, so that its overtones do not alias.
+
+Signals are (B, T, C): a frame's channels lie together, and a filter over time is a matrix product whose other
+operand is the signal itself. Blocks of `BLOCK` frames overlap by the filter's reach, which costs nothing: the
+blocks are a strided view. Upsampling a block is one small matrix, downsampling it another.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from torch import Tensor, nn
+
+from deployments.families.indextts.receptive_field import Window
+from deployments.families.indextts.window import scaled
+
+TAPS = 12
+BLOCK = 8  # frames: the matrices are small enough to waste little, large enough for a matrix product
+_MARGIN = 6  # frames on each side that are read: one more than needed, since up-sampled frames come in pairs
+_HALO = TAPS // 2  # pairs of up-sampled frames around a block, and frames around its pairs
+_TILE = 1 << 18  # elements of a tile on the CPU: what a core's cache holds
+
+
+@functools.cache
+def low_pass() -> Tensor:
+    """The filter of both directions: a sinc of half the band in a Kaiser window, float64 (12,), of sum 1.
+
+    Half width 0.3; the window's shape follows Kaiser's rule for the attenuation that 12 taps reach.
+    """
+    attenuation = 2.285 * (TAPS // 2 - 1) * math.pi * 4 * 0.3 + 7.95  # dB
+    if attenuation > 50:
+        beta = 0.1102 * (attenuation - 8.7)
+    else:
+        beta = 0.5842 * (attenuation - 21) ** 0.4 + 0.07886 * (attenuation - 21)
+    time = torch.arange(TAPS, dtype=torch.float64) - (TAPS - 1) / 2
+    window = torch.kaiser_window(TAPS, periodic=False, beta=beta, dtype=torch.float64)
+    taps = 0.5 * window * torch.sinc(0.5 * time)
+    return taps / taps.sum()
+
+
+@functools.cache
+def resamplers(block: int = BLOCK) -> tuple[Tensor, Tensor]:
+    """(up, down) for a block of frames t = 0..block-1, float32.
+
+    up (2 block, block + 6): from frames -3.. to up-sampled frames 0..; frame 2t is sum_j 2 f[2j+1] x[t+2-j], and
+    frame 2t+1 is sum_j 2 f[2j] x[t+3-j], the two phases of a transposed convolution.
+    down (block, 2 block + 10): frame t is sum_k f[k] u[2t-5+k], from up-sampled frames -5...
+    """
+    taps = low_pass()
+    up = torch.zeros(2 * block, block + _HALO, dtype=torch.float64)
+    down = torch.zeros(block, 2 * block + TAPS - 2, dtype=torch.float64)
+    for t in range(block):
+        for j in range(TAPS // 2):
+            up[2 * t, t + 5 - j] = 2 * taps[2 * j + 1]
+            up[2 * t + 1, t + 6 - j] = 2 * taps[2 * j]
+        down[t, 2 * t : 2 * t + TAPS] = taps
+    return up.float(), down.float()
+
+
+class SnakeBeta(nn.Module):
+    """The two parameters of a channel, as logarithms."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.zeros(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+
+
+class AntiAliasedSnake(nn.Module):
+    """x + sin^2(e^alpha x) / (e^beta + 1e-9) per channel at twice the rate. Call `prepare` once weights are loaded.
+
+    With sin^2(v) = (1 - cos 2v) / 2 and s = 2 e^alpha, b = 1 / (e^beta + 1e-9), and as both filters are linear and of
+    gain 1 at zero frequency, a frame is down(w) / s + b / 2 with w = u - s b / 2 cos u and u = up(s x): each factor is
+    applied at the lower rate, and but one cosine and one product are left at the higher.
+    """
+
+    scale: Tensor
+    wave: Tensor
+    inverse: Tensor
+    offset: Tensor
+    up: Tensor
+    down: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.act = SnakeBeta(channels)
+
+    def prepare(self) -> None:
+        scale = 2 * self.act.alpha.detach().double().exp()
+        half = 0.5 / (self.act.beta.detach().double().exp() + 1e-9)
+        up, down = resamplers()
+        folded = {"scale": scale, "wave": -scale * half, "inverse": 1 / scale, "offset": half}
+        for name, value in {**folded, "up": up, "down": down}.items():
+            self.register_buffer(name, value.float().to(scale.device), persistent=False)
+
+    def forward(self, x: Tensor, have: Window, want: Window) -> Tensor:
+        """x (B, have.size, C) to (B, want.size, C). Frames of `want` beyond the signal's ends are 0.
+
+        Before its ends the signal and, up-sampled, what the snake makes of it, are continued by their last values.
+        """
+        inside = want.clipped()
+        y = x.new_empty(x.shape[0], want.size, x.shape[2])
+        y[:, : inside.start - want.start] = 0
+        y[:, inside.stop - want.start :] = 0
+        step = inside.size if x.device.type != "cpu" else max(_TILE // x.shape[2], BLOCK)
+        for start in range(inside.start, inside.stop, step):
+            tile = Window(start, min(start + step, inside.stop), want.length)
+            self._tile(x, have, tile, y[:, tile.start - want.start : tile.stop - want.start])
+        return y
+
+    def _tile(self, x: Tensor, have: Window, want: Window, out: Tensor) -> None:
+        batch, _, channels = x.shape
+        around = want.grown(_MARGIN)
+        blocks = -(-around.size // BLOCK)  # of a row
+        frames, count = blocks * BLOCK, batch * blocks
+        padded = x.new_empty(batch * frames + _HALO, channels)
+        framed = padded[: count * BLOCK].view(batch, frames, channels)
+        scaled(x, have, around, self.scale, framed[:, : around.size])
+        framed[:, around.size :] = 0  # what these make is cut off below, but it must be finite
+        padded[count * BLOCK :] = 0
+
+        wide = x.new_empty(2 * count * BLOCK + TAPS, channels)  # up-sampled frames from 2 (want.start - 3) on
+        u = wide[: 2 * count * BLOCK]
+        wide[2 * count * BLOCK :] = 0
+        blocked = padded.as_strided((count, BLOCK + _HALO, channels), (BLOCK * channels, channels, 1))
+        torch.bmm(self.up.expand(count, -1, -1), blocked, out=u.view(count, 2 * BLOCK, channels))
+        u.addcmul_(u.cos(), self.wave)
+        _hold_ends(u.view(batch, 2 * frames, channels), 2 * (want.start - 3), 2 * want.length)
+
+        reach = 2 * BLOCK + TAPS - 2
+        blocked = wide.as_strided((count, reach, channels), (2 * BLOCK * channels, channels, 1), channels)
+        y = torch.bmm(self.down.expand(count, -1, -1), blocked).view(batch, frames, channels)
+        torch.addcmul(self.offset, y[:, : want.size], self.inverse, out=out)
+
+
+def _hold_ends(u: Tensor, first: int, length: int) -> None:
+    """u (B, N, C) are frames first.. of a signal of `length` frames: those beyond its ends get its last values."""
+    if first < 0:
+        u[:, :-first] = u[:, -first : 1 - first]
+    end = length - first
+    if end < u.shape[1]:
+        u[:, end:] = u[:, end - 1 : end]

@@ -1,0 +1,209 @@
+"""The generator: latents of the GPT and a speaker vector to sound, six times up-sampled and filtered.
+
+A frame of a late, dear stage depends on few frames before it, so each layer makes only the window of its signal that
+the layers behind it need. Beyond the true ends of a signal, and only there, convolutions see zeros.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from deployments.errors import ConfigError
+from deployments.families.checkpoint import Tensors, fill
+from deployments.families.indextts.antialias import AntiAliasedSnake, low_pass
+from deployments.families.indextts.config import BigVganConfig, IndexConfig
+from deployments.families.indextts.conv import Conv
+from deployments.families.indextts.receptive_field import (
+    ACTIVATION,
+    EDGE,
+    EDGE_TAPS,
+    Window,
+    block_reach,
+    blocks,
+    inner_needs,
+    needs,
+)
+from deployments.families.indextts.window import crop, cut
+
+FILTER_TOLERANCE = 1e-6
+
+
+class Upsample(nn.Module):
+    """A transposed convolution with stride `rate` that makes `rate` frames of each: (B, N, in) to (B, _, out).
+
+    It is a plain one from in to rate x out channels: rate frames lie in each of its own. Kernels are a multiple of
+    the rate, or padded to one. Call `prepare` once weights are loaded.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, rate: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(inputs, outputs, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.rate, self.early = rate, (kernel - rate) // 2
+
+    def prepare(self) -> None:
+        weight, bias = self.weight.detach(), self.bias.detach()
+        del self.weight, self.bias
+        self.register_buffer("bias", bias, persistent=False)
+        inputs, outputs, kernel = weight.shape
+        taps = -(-kernel // self.rate)
+        weight = nn.functional.pad(weight, (0, taps * self.rate - kernel)).unflatten(2, (taps, self.rate))
+        self.conv = Conv(inputs, outputs * self.rate, taps).to(weight.device)
+        # (in, out, taps, rate) to (rate, out, in, taps), the last tap first as it meets the earliest frame
+        self.conv.weight.data = weight.permute(3, 1, 0, 2).flip(3).reshape(self.rate * outputs, inputs, taps)
+        self.conv.prepare()
+
+    def forward(self, x: Tensor, have: Window, want: Window, bias: Tensor) -> Tensor:
+        """bias (B, out) stands in for the convolution's own."""
+        first = (want.start + self.early) // self.rate
+        stop = (want.stop - 1 + self.early) // self.rate + 1
+        seen = Window(first - self.conv.kernel + 1, stop, have.length)
+        y = self.conv(cut(x, have, seen), bias.repeat(1, self.rate))
+        y = y.reshape(len(y), (stop - first) * self.rate, bias.shape[1])
+        skipped = want.start + self.early - first * self.rate
+        return y[:, skipped : skipped + want.size]
+
+
+class AmpBlock(nn.Module):
+    """Three residual steps, each of two activations with a convolution behind: the first one dilated."""
+
+    def __init__(self, channels: int, kernel: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.convs1 = nn.ModuleList(Conv(channels, channels, kernel, dilation) for dilation in dilations)
+        self.convs2 = nn.ModuleList(Conv(channels, channels, kernel) for _ in dilations)
+        self.activations = nn.ModuleList(AntiAliasedSnake(channels) for _ in range(2 * len(dilations)))
+        self.side, self.dilations = kernel // 2, tuple(dilations)
+
+    def forward(self, x: Tensor, have: Window, want: Window) -> Tensor:
+        for step, (conv1, conv2) in enumerate(zip(self.convs1, self.convs2, strict=True)):
+            reach = block_reach(2 * self.side + 1, self.dilations[step + 1 :])
+            after = want.grown(reach).clipped()
+            between = after.grown(self.side + ACTIVATION).clipped()
+            wide = self.side * self.dilations[step]
+            y = conv1(self.activations[2 * step](x, have, between.grown(wide)))
+            y = conv2(self.activations[2 * step + 1](y, between, after.grown(self.side)))
+            x, have = y.add_(cut(x, have, after)), after
+        return x
+
+
+class BigVgan(nn.Module):
+    """Attribute names are those of the checkpoint. Call `prepare` once weights are loaded and on their device."""
+
+    def __init__(self, config: BigVganConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.samples_per_latent = math.prod(config.upsample_rates)
+        top, speaker = config.upsample_initial_channel, config.speaker_embedding_dim
+        widths = [top >> (stage + 1) for stage in range(len(config.upsample_rates))]
+        shapes = zip(
+            [top, *widths], widths, config.upsample_kernel_sizes, config.upsample_rates, strict=False
+        )
+        self.conv_pre = Conv(config.gpt_dim, top, EDGE_TAPS)
+        self.cond_layer = nn.Conv1d(speaker, top, 1)
+        self.ups = nn.ModuleList(nn.ModuleList([Upsample(*shape)]) for shape in shapes)
+        self.conds = nn.ModuleList(nn.Conv1d(speaker, width, 1) for width in widths)
+        self.resblocks = nn.ModuleList(
+            AmpBlock(width, *block) for width in widths for block in blocks(config)
+        )
+        self.activation_post = AntiAliasedSnake(widths[-1])
+        self.conv_post = Conv(widths[-1], 1, EDGE_TAPS)
+
+    @classmethod
+    def load(cls, tensors: Mapping[str, Tensor], config: IndexConfig) -> BigVgan:
+        """From a checkpoint's tensors on the CPU, those of its speaker encoder passed over; `prepare` is left to do.
+
+        Raises ConfigError that names the file and the tensor that is missing, surplus, or not as the config wants it,
+        also where the stored low-pass filters are not the ones computed here.
+        """
+        own = {name: tensor for name, tensor in tensors.items() if not name.startswith("speaker_encoder.")}
+        taps = low_pass().float()
+        for name in [name for name in own if name.endswith(".filter")]:
+            stored = own.pop(name).float().flatten()
+            if stored.shape != taps.shape or (stored - taps).abs().max() > FILTER_TOLERANCE:
+                raise ConfigError(
+                    f"{config.bigvgan_checkpoint}: {name} is not the low-pass filter of factor 2"
+                )
+        with torch.device("meta"):
+            net = cls(config.bigvgan)
+        net.to_empty(device="cpu")
+        return fill(net, fold_weight_norm(own), config.bigvgan_checkpoint).eval()
+
+    def prepare(self) -> BigVgan:
+        for module in list(self.modules()):
+            if isinstance(module, Conv | Upsample | AntiAliasedSnake):
+                module.prepare()
+        return self
+
+    def forward(self, latents: Tensor, speaker: Tensor, want: Window) -> Tensor:
+        """The samples `want` of the sound: latents (B, T, gpt_dim), speaker (B, S) to (B, want.size), in -1..1.
+
+        T latents are the whole signal, or at least each end of it that is nearer to `want` than `context`.
+        """
+        need = needs(self.config, want)
+        have = Window(0, latents.shape[1], latents.shape[1])
+        x = self._first(latents, speaker, have, need.closed[0])
+        for stage, (opened, closed) in enumerate(zip(need.opened, need.closed[1:], strict=True)):
+            x = self._stage(stage, x, speaker, need.closed[stage], opened, closed)
+        return self._last(x, need.closed[-1], want)
+
+    def rows(self, latents: Tensor, speaker: Tensor, first: Tensor, count: int) -> Tensor:
+        """`count` latents' samples of each row, from its latent `first` (B,) int64 on: (B, count * samples_per_latent).
+
+        What the rest needs of a row is cut out behind each stage, as many frames of each row: shapes depend on `count`
+        alone, nothing waits for the device, and a CUDA graph may hold it. Wants first + count <= T.
+        """
+        origin, need = inner_needs(self.config, count)
+        whole = Window.whole(latents.shape[1])
+        x = self._first(latents, speaker, whole, whole)
+        scale, begin = 1, torch.zeros_like(first)  # of the frames that x holds
+        for stage, factor in enumerate(self.config.upsample_rates):
+            whole = Window.whole(x.shape[1] * factor)
+            x = self._stage(stage, x, speaker, Window.whole(x.shape[1]), whole, whole)
+            scale, begin = scale * factor, begin * factor
+            closed = need.closed[stage + 1]
+            keep = min(closed.size, x.shape[1])
+            skipped = (first - origin) * scale + closed.start - begin
+            skipped = skipped.clamp(min=0, max=x.shape[1] - keep)
+            x, begin = crop(x, skipped, keep), begin + skipped
+        whole = Window.whole(x.shape[1])
+        sound = self._last(x, whole, whole).unsqueeze(2)
+        return crop(sound, first * scale - begin, count * scale).squeeze(2)
+
+    def _first(self, latents: Tensor, speaker: Tensor, have: Window, want: Window) -> Tensor:
+        bias = self.conv_pre.bias + _constant(self.cond_layer, speaker)
+        return self.conv_pre(cut(latents, have, want.grown(EDGE)), bias)
+
+    def _stage(
+        self, stage: int, x: Tensor, speaker: Tensor, have: Window, opened: Window, closed: Window
+    ) -> Tensor:
+        up = self.ups[stage][0]
+        x = up(x, have, opened, up.bias + _constant(self.conds[stage], speaker))
+        count = len(blocks(self.config))
+        first, *others = self.resblocks[stage * count : (stage + 1) * count]
+        y = first(x, opened, closed)
+        for block in others:
+            y.add_(block(x, opened, closed))
+        return y.div_(count)
+
+    def _last(self, x: Tensor, have: Window, want: Window) -> Tensor:
+        x = self.activation_post(x, have, want.grown(EDGE))
+        return self.conv_post(x).squeeze(2).tanh_()
+
+
+def _constant(layer: nn.Module, speaker: Tensor) -> Tensor:
+    return layer(speaker.unsqueeze(2)).squeeze(2)
+
+
+def fold_weight_norm(tensors: Mapping[str, Tensor]) -> Tensors:
+    """float32, with `X.weight` for each pair `X.weight_g`, `X.weight_v`: v g / |v|, a norm for each first index."""
+    folded = {name: tensor.float() for name, tensor in tensors.items()}
+    for name in [name.removesuffix("_g") for name in folded if name.endswith(".weight_g")]:
+        gain, value = folded[f"{name}_g"], folded.get(f"{name}_v")
+        if value is not None and gain.shape == (len(value), *[1] * (value.dim() - 1)):
+            del folded[f"{name}_g"], folded[f"{name}_v"]
+            folded[name] = value * (gain / value.flatten(1).norm(dim=1).view_as(gain))
+    return folded

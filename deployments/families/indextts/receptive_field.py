@@ -1,0 +1,93 @@
+"""Which frames of each signal inside the vocoder a stretch of its sound depends on. Needs no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deployments.families.indextts.config import BigVganConfig
+
+EDGE_TAPS = 7  # of the first and the last convolution
+EDGE = EDGE_TAPS // 2
+ACTIVATION = 5  # frames on each side that a frame behind an anti-aliased activation depends on: 12 taps twice
+_FAR = 1 << 20  # frames: further from a signal's ends than any layer sees
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Frames start..stop (exclusive) of a signal whose own frames are 0..length."""
+
+    start: int
+    stop: int
+    length: int
+
+    @classmethod
+    def whole(cls, length: int) -> Window:
+        return cls(0, length, length)
+
+    @property
+    def size(self) -> int:
+        return self.stop - self.start
+
+    def grown(self, frames: int) -> Window:
+        """By as many on each side."""
+        return Window(self.start - frames, self.stop + frames, self.length)
+
+    def clipped(self) -> Window:
+        """Without the frames beyond the signal's ends."""
+        return Window(max(self.start, 0), min(self.stop, self.length), self.length)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The frames to be made: `latents`, then opened[i] behind stage i's up-sampling, closed[i + 1] behind its blocks.
+
+    closed[0] are those behind the first convolution.
+    """
+
+    latents: Window
+    opened: Sequence[Window]
+    closed: Sequence[Window]
+
+
+def needs(config: BigVganConfig, want: Window) -> Needs:
+    """For the samples `want` of the sound."""
+    window = want.grown(EDGE + ACTIVATION).clipped()
+    opened, closed = [], [window]
+    widest = max(block_reach(*block) for block in blocks(config))
+    for rate, kernel in reversed(list(zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True))):
+        opened.append(window.grown(widest).clipped())
+        window = _below(opened[-1], rate, kernel)
+        closed.append(window)
+    return Needs(window.grown(EDGE).clipped(), opened[::-1], closed[::-1])
+
+
+def inner_needs(config: BigVganConfig, count: int) -> tuple[int, Needs]:
+    """(first, needs) of the samples of `count` latents, `first` being the first of them, far from a signal's ends."""
+    rate = math.prod(config.upsample_rates)
+    return _FAR, needs(config, Window(_FAR * rate, (_FAR + count) * rate, 2 * _FAR * rate))
+
+
+def context(config: BigVganConfig) -> int:
+    """Latents before and behind a latent, at most, that its samples depend on."""
+    first, need = inner_needs(config, 1)
+    return max(first - need.latents.start, need.latents.stop - first - 1)
+
+
+def blocks(config: BigVganConfig) -> list[tuple[int, tuple[int, ...]]]:
+    """(kernel, dilations) of the residual blocks of a stage."""
+    return list(zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True))
+
+
+def block_reach(kernel: int, dilations: Sequence[int]) -> int:
+    """Frames on each side that a residual block's frame depends on."""
+    return sum(kernel // 2 * (dilation + 1) + 2 * ACTIVATION for dilation in dilations)
+
+
+def _below(want: Window, rate: int, kernel: int) -> Window:
+    """The frames that a transposed convolution, cut by (kernel - rate) / 2 on both sides, makes `want` of."""
+    early = (kernel - rate) // 2
+    first = -((kernel - 1 - early - want.start) // rate)
+    last = (want.stop - 1 + early) // rate
+    return Window(first, last + 1, want.length // rate).clipped()
