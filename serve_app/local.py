@@ -64,6 +64,7 @@ class LocalBackend:
         self._loop = _WorkLoop(self._thread, 10 * slots if max_queue is None else max_queue)
         self._device: Device | None = None
         self._encoder: VoiceEncoder | None = None
+        slots = max(slots, spec.window or 0)
         self._loaded: Future[None] = self._thread.submit(self._load, slots, optimize)
 
     def wait(self) -> LocalBackend:

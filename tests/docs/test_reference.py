@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from deployments.families.indextts.family import IndexOptions
 from serve_app.routes import cached_voice, health, models, speech, voices
 from serve_app.schemas import CachedVoiceQuery, SpeechBody
 from serve_app.settings import Settings, models_in
@@ -36,3 +37,8 @@ def test_every_route_and_field_is_in_the_http_page() -> None:
     assert not [path for path in paths if path not in page]
     fields = [*SpeechBody.model_fields, *CachedVoiceQuery.model_fields, *voices.VoiceForm.model_fields]
     assert not [name for name in fields if f"`{name}`" not in page and name != "type"]
+
+
+def test_every_option_of_indextts_is_in_its_page() -> None:
+    page = (DOCS / "indextts.md").read_text("utf-8")
+    assert not [name for name in IndexOptions.model_fields if f"| `{name}` |" not in page]

@@ -97,7 +97,13 @@ def test_the_shipped_voices_can_be_cloned_too(service):
 
 async def test_many_at_once_are_what_each_is_alone(service):
     bodies = [
-        {**GREEDY, "input": SENTENCES[n % 4], "voice": "golden", "seed": n, "temperature": (0, 0.8)[n // 4 % 2]}
+        {
+            **GREEDY,
+            "input": SENTENCES[n % 4],
+            "voice": "golden",
+            "seed": n,
+            "temperature": (0, 0.8)[n // 4 % 2],
+        }
         | {"max_tokens": 40, "repetition_penalty": 1.2}
         for n in range(10)
     ]

@@ -1,0 +1,140 @@
+"""From text and a recording to samples, in one process: what the published code made of the same checkpoint."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from deployments.families.base import GptRequest, Sampling, VocoderChunk, VoicePrompt
+from serve_app.local import LocalBackend
+from serve_app.synthesis import Speech, Synthesizer, segment_seed
+
+GREEDY = Sampling(temperature=0.0, top_k=30, top_p=0.8, repetition_penalty=10.0, max_tokens=24)
+BRIEF = replace(GREEDY, max_tokens=10)
+
+
+@pytest.fixture(scope="module")
+def speaking(golden) -> Iterator[Callable[..., LocalBackend]]:
+    """speaking(max_text_tokens_per_sentence=20, ...) -> a backend over the golden checkpoint"""
+    backends: dict[str, LocalBackend] = {}
+
+    def open_backend(**options: Any) -> LocalBackend:
+        key = repr(sorted(options.items()))
+        if key not in backends:
+            options = {"model_dir": str(golden / "checkpoint"), "positions": "published"} | options
+            backends[key] = LocalBackend("indextts", options, device={"preference": "cpu", "threads": 1})
+        return backends[key].wait()
+
+    yield open_backend
+    for backend in backends.values():
+        backend.close()
+
+
+@pytest.fixture
+def recording(golden) -> tuple[np.ndarray, int]:
+    return soundfile.read(golden / "reference.wav", dtype="float32")
+
+
+async def pieces_of(
+    backend: LocalBackend, speech: Speech, chunk_codes: int = 100, window: int = 3
+) -> list[np.ndarray]:
+    return [
+        piece async for piece in Synthesizer(backend, window=window, chunk_codes=chunk_codes).stream(speech)
+    ]
+
+
+async def frames_of(
+    backend: LocalBackend, text: str, prompt: VoicePrompt, sampling: Sampling
+) -> list[np.ndarray]:
+    """The latents of each segment."""
+    found = []
+    for index, segment in enumerate(await backend.segments(text, None)):
+        request = GptRequest(segment, prompt, replace(sampling, seed=segment_seed(sampling.seed, index)))
+        runs = backend.generate(request, id=f"{text[:5]}.{index}", priority=0, admitted=True)
+        found.append(np.concatenate([run.spoken async for run in runs]))
+    return found
+
+
+async def whole(backend: LocalBackend, frames: np.ndarray, prompt: VoicePrompt) -> np.ndarray:
+    chunk = VocoderChunk(frames, 0, 0, 0, prompt, seed=0)
+    return (await backend.vocode(chunk, id="whole", priority=0)).waveform
+
+
+def same_pcm(found: np.ndarray, wanted: Any) -> None:
+    pcm = np.clip(32767 * found, -32767, 32767).astype(np.int16).astype(int)
+    assert pcm.shape == wanted[0].shape
+    assert np.abs(pcm - wanted[0].numpy()).max() <= 2
+
+
+@pytest.mark.parametrize("index", [0, 2])
+def test_a_sentence(speaking, recording, cases, expected, index):
+    async def run() -> np.ndarray:
+        backend = speaking()
+        prompt = await backend.encode_voice(*recording, None)
+        return np.concatenate(
+            await pieces_of(backend, Speech(cases["sentences"][index]["text"], prompt, GREEDY))
+        )
+
+    same_pcm(asyncio.run(run()), expected("e2e")[f"infer.s{index}.pcm16"])
+
+
+@pytest.mark.parametrize("window", [1, 4])
+def test_a_long_text_sentence_by_sentence_and_several_at_once(speaking, recording, cases, expected, window):
+    async def run() -> np.ndarray:
+        backend = speaking(max_text_tokens_per_sentence=20)
+        prompt = await backend.encode_voice(*recording, None)
+        speech = Speech(cases["sentences"][-1]["text"], prompt, BRIEF)
+        return np.concatenate(await pieces_of(backend, speech, window=window))
+
+    same_pcm(asyncio.run(run()), expected("e2e")["infer.long20.pcm16"])
+
+
+def test_neighbours_vocoded_as_one_are_what_infer_fast_gives(speaking, recording, cases, expected):
+    async def run() -> np.ndarray:
+        backend = speaking(max_text_tokens_per_sentence=20)
+        prompt = await backend.encode_voice(*recording, None)
+        latents = await frames_of(backend, cases["sentences"][-1]["text"], prompt, BRIEF)
+        pairs = [np.concatenate(latents[index : index + 2]) for index in range(0, len(latents), 2)]
+        return np.concatenate([await whole(backend, pair, prompt) for pair in pairs])
+
+    same_pcm(asyncio.run(run()), expected("e2e")["infer_fast.long20.pcm16"])
+
+
+@pytest.mark.parametrize("positions", ["published", "trained"])
+def test_streamed_equals_whole(speaking, recording, positions):
+    sampling = Sampling(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=1.0, max_tokens=74)
+    text = "今天是2025年1月11日，价格是12.5元。"
+
+    async def run() -> tuple[list[np.ndarray], np.ndarray]:
+        backend = speaking(positions=positions)
+        prompt = await backend.encode_voice(*recording, None)
+        for seed in range(40):  # until one is long enough to be cut into chunks with context on both sides
+            drawn = replace(sampling, seed=seed)
+            (frames,) = await frames_of(backend, text, prompt, drawn)
+            if len(frames) > 70:
+                pieces = await pieces_of(backend, Speech(text, prompt, drawn), chunk_codes=12)
+                return pieces, await whole(backend, frames, prompt)
+        raise AssertionError("no long segment was drawn")
+
+    pieces, waveform = asyncio.run(run())
+    assert len(pieces) > 3
+    np.testing.assert_allclose(np.concatenate(pieces), waveform, rtol=0, atol=1e-4)
+
+
+def test_a_seed_gives_the_same_samples_and_another_gives_others(speaking, recording):
+    async def run() -> list[np.ndarray]:
+        backend = speaking()
+        prompt = await backend.encode_voice(*recording, None)
+        sampling = replace(backend.spec.sampling, repetition_penalty=1.2, max_tokens=30)
+        speeches = [Speech("Where is the key?", prompt, replace(sampling, seed=seed)) for seed in (5, 5, 6)]
+        return [np.concatenate(await pieces_of(backend, speech)) for speech in speeches]
+
+    first, again, other = asyncio.run(run())
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first[: len(other)], other[: len(first)])

@@ -1,0 +1,45 @@
+"""Folders of the published sizes load and run: random tensors, so only shapes and memory are put to the test."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from serve_app.local import LocalBackend
+from serve_app.synthesis import Speech, Synthesizer
+from tests.golden.random_indextts import make
+
+CODES = 12
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("version", ["1.0", "1.5"])
+def test_a_folder_of_the_published_size_speaks(tmp_path, version):
+    folder = make(tmp_path / version, version)
+    backend = LocalBackend(
+        "indextts", {"model_dir": str(folder)}, device={"preference": "cpu"}, slots=2
+    ).wait()
+    shutil.rmtree(folder)
+    reference = 0.1 * np.random.default_rng(0).standard_normal(2 * 24000, dtype=np.float32)
+
+    async def speak(text: str) -> np.ndarray:
+        prompt = await backend.encode_voice(reference, 24000, None)
+        sampling = replace(backend.spec.sampling, max_tokens=CODES, seed=1)
+        stream = Synthesizer(backend).stream(Speech(text, prompt, sampling))
+        return np.concatenate([piece async for piece in stream])
+
+    async def both() -> list[np.ndarray]:
+        return await asyncio.gather(speak("请把窗户打开，让风吹进来。"), speak("Where is the key?"))
+
+    try:
+        sounds = asyncio.run(both())
+    finally:
+        backend.close()
+    for sound in sounds:
+        assert sound.shape == (CODES * 1024,)
+        assert np.isfinite(sound).all() and 0 < np.abs(sound).max() <= 1
