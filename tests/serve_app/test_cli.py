@@ -131,3 +131,49 @@ def test_serve_refuses_a_wrong_config(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "wrong.yaml:5" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "indextts"
+CONFIG = Path(__file__).parents[2] / "configs" / "indextts.yaml"
+
+
+def test_another_family_with_the_voice_of_a_recording(tmp_path: Path) -> None:
+    model = str(GOLDEN / "checkpoint")
+    words = [
+        "speak",
+        "Where is the key?",
+        "--reference",
+        str(GOLDEN / "reference.wav"),
+        "--config",
+        str(CONFIG),
+    ]
+    words += ["--seed", "5", "--out", str(tmp_path / "a.wav")]
+    done = chorale(*words, CHORALE_FAMILY__OPTIONS__MODEL_DIR=model, CHORALE_SAMPLING__MAX_TOKENS="20")
+    assert done.returncode == 0, done.stderr
+    samples, rate = soundfile.read(tmp_path / "a.wav")
+    assert rate == 24000
+    assert 0 < len(samples) <= 20 * 1024
+
+
+def test_a_config_whose_model_is_not_there(tmp_path: Path) -> None:
+    done = chorale(
+        "speak", TEXT, "--config", str(CONFIG), CHORALE_FAMILY__OPTIONS__MODEL_DIR=str(tmp_path / "gone")
+    )
+    assert done.returncode == 2
+    assert "there is no folder 'gone'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--voice", "ross", "--reference", "x.wav"], "either --voice or --reference"),
+        (["--reference", "not-there.wav"], "not-there.wav: No such file"),
+        (["--reference", __file__], "not an audio file"),
+    ],
+)
+def test_references_that_cannot_be_used(tmp_path: Path, words: list[str], says: str) -> None:
+    done = chorale("speak", TEXT, "--out", str(tmp_path / "a.wav"), *words)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr

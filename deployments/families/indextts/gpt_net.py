@@ -142,8 +142,8 @@ class GptNet:
         return self.text_embedding[torch.cat([start, ids, stop])] + self.text_places[: len(ids) + 2]
 
     def embed_mel(self, codes: Tensor, places: Tensor) -> Tensor:
-        """codes, places: int64 (B,) -> (B, M)"""
-        return self.mel_embedding[codes] + self.mel_places[places]
+        """codes, places: int64 (B,) -> (B, M). Beyond the table, where the scratch row ends up, its last place counts."""
+        return self.mel_embedding[codes] + self.mel_places[places.clamp(max=len(self.mel_places) - 1)]
 
     def prefix(
         self, x: Tensor, before_keys: Tensor | None = None, before_values: Tensor | None = None

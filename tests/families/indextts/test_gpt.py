@@ -261,6 +261,61 @@ def test_no_more_codes_than_the_position_table_has(decode, config, facts, prompt
         assert len(run.codes) <= config.max_codes
 
 
+@pytest.mark.parametrize("positions", ["published", "trained"])
+def test_the_scratch_row_of_padded_batches_never_ends(on, tensors, config, facts, prompt, positions):
+    def run() -> Tensor:
+        model = IndexGpt(tensors, config, CPU, 3, positions=positions)
+        taken = model.prefill(1, request_of(facts, prompt, 0))
+        for _ in range(3 * config.max_codes):
+            model.step(torch.tensor([3, 3]), 64)
+        codes = [model.step(torch.tensor([1, 3]), taken + step + 1).codes[0] for step in range(20)]
+        return torch.stack(codes)
+
+    name = {"published": "greedy_rp10", "trained": "greedy_rp10_nocache"}[positions]
+    wanted = facts[f"s0.{name}.codes"][0][:20]
+    assert torch.equal(on(run)[: len(wanted)], wanted)
+
+
+@pytest.mark.parametrize("positions", ["published", "trained"])
+def test_codes_that_are_read_one_step_late_through_static_shapes_are_the_same(
+    on, tensors, config, facts, prompt, positions
+):
+    """The way of a GPU, with a recorder that runs the function again in place of CUDA's replays."""
+
+    class Recorder:
+        def warm_up(self, function: Callable[[], Any]) -> None:
+            function()
+
+        def capture(self, function: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+            static = function()
+
+            def replay() -> None:
+                for name, value in function().items():
+                    static[name].copy_(value)
+
+            return replay, static
+
+    requests = [request_of(facts, prompt, index % 4, replace(SAMPLED, seed=index)) for index in range(3)]
+
+    def run(**options: Any) -> list[Run]:
+        decoder = Decoder(IndexGpt(tensors, config, CPU, 4, positions=positions), CPU, **options)
+        decoder.warm_up()
+        for number, request in enumerate(requests):
+            decoder.admit(WorkItem(str(number), request))
+        found: dict[str, list[Run]] = {}
+        while decoder.active:
+            for event in decoder.step():
+                assert event.error is None
+                if event.value is not None:
+                    found.setdefault(event.id, []).append(event.value)
+        return [joined(found[name]) for name in sorted(found)]
+
+    plain, late = on(run), on(lambda: run(backend=Recorder(), read_late=True))
+    for one, other in zip(plain, late, strict=True):
+        np.testing.assert_array_equal(one.codes, other.codes)
+        np.testing.assert_array_equal(one.spoken, other.spoken)
+
+
 def test_a_segment_that_is_too_long_is_refused(on, tensors, config, facts, prompt):
     request = GptRequest(Segment("", np.full(61, 9)), prompt, GREEDY)
     with pytest.raises(InvalidInput, match="61 pieces is too long: at most 60"):
