@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from deployments import families
 from deployments.errors import ConfigError, Unavailable
 from serve_app.config_file import default_config_path, load_config
 from serve_app.settings import Settings
@@ -97,6 +99,8 @@ def start(
     http["host"] = host or http.get("host", "127.0.0.1")
     http["port"] = port if port is not None else http.get("port", 8000)
     local = not os.environ.get("RAY_ADDRESS")
+    if local:  # a wrong option or a missing file is told before anything is started
+        families.load(settings.family.name, settings.family.options)
     if local and not _is_free(http["host"], http["port"]):
         raise ConfigError(f"port {http['port']} of {http['host']} is taken", param="http_options.port")
 
@@ -142,11 +146,18 @@ def wait_ready(running: Running, timeout: float = 120.0, stop: threading.Event |
             pass
         application = serve.status().applications.get(running.app)
         if application is not None and application.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-            raise Unavailable(f"the application did not start:\n{application.message.strip()}")
+            raise Unavailable(f"the application did not start:\n{_reason(application)}")
         if time.monotonic() > deadline:
             state = application.status if application else "not deployed"
             raise Unavailable(f"the application is not ready after {timeout:.0f} s (state: {state})")
         stop.wait(0.25)
+
+
+def _reason(application: Any) -> str:
+    """What the stages found wrong in their configuration or checkpoint, or else what Serve says."""
+    messages = "\n".join(deployment.message for deployment in application.deployments.values())
+    found = re.findall(r"(?:^|\.)ConfigError: (.+)", messages, re.MULTILINE)
+    return "\n".join(dict.fromkeys(found)) or application.message.strip()
 
 
 def stop(running: Running | None = None) -> None:

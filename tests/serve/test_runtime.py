@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import psutil
 import pytest
 
 from serve_app.runtime import free_port
 
-PROGRAM = "import sys; from serve_app.runtime import serve_forever; sys.exit(serve_forever(port={port}))"
+PROGRAM = (
+    "import sys; from serve_app.runtime import serve_forever; sys.exit(serve_forever({config}, port={port}))"
+)
+ROOT = Path(__file__).parents[2]
 
 
-def launch(port: int, **environ: str) -> subprocess.Popen[str]:
+def launch(port: int, config: Path | None = None, **environ: str) -> subprocess.Popen[str]:
     environment = {**os.environ, **environ, "PYTHONUNBUFFERED": "1"}
     environment.pop("RAY_ADDRESS", None)
-    command = [sys.executable, "-c", PROGRAM.format(port=port)]
+    command = [sys.executable, "-c", PROGRAM.format(config=repr(config and str(config)), port=port)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
@@ -64,3 +69,21 @@ def test_a_taken_port_is_told(cluster):
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 2
     assert f"port {cluster.port}" in out
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    ("size", "says"), [(None, "no such file in the model folder"), (600_000, "it is truncated")]
+)
+def test_a_damaged_checkpoint_does_not_start_and_is_named(tmp_path, size, says):
+    folder = Path(shutil.copytree(ROOT / "tests/golden/indextts/checkpoint", tmp_path / "model"))
+    data = (folder / "gpt.pth").read_bytes()
+    (folder / "gpt.pth").unlink()
+    if size is not None:
+        (folder / "gpt.pth").write_bytes(data[:size])
+    config = ROOT / "configs" / "indextts.yaml"
+    process = launch(free_port(), config, CHORALE_FAMILY__OPTIONS__MODEL_DIR=str(folder))
+    out, _ = process.communicate(timeout=200)
+    assert process.returncode != 0
+    assert f"gpt.pth: {says}" in out.replace("there is ", "").replace("cannot be read, ", "")
+    assert "Traceback" not in out

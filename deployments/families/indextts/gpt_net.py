@@ -142,7 +142,7 @@ class GptNet:
         return self.text_embedding[torch.cat([start, ids, stop])] + self.text_places[: len(ids) + 2]
 
     def embed_mel(self, codes: Tensor, places: Tensor) -> Tensor:
-        """codes, places: int64 (B,) -> (B, M). Beyond the table, where the scratch row ends up, its last place counts."""
+        """codes, places: int64 (B,) -> (B, M). The scratch row runs past the table: its last place is taken."""
         return self.mel_embedding[codes] + self.mel_places[places.clamp(max=len(self.mel_places) - 1)]
 
     def prefix(
