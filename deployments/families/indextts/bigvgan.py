@@ -180,8 +180,8 @@ class BigVgan(nn.Module):
     def _stage(
         self, stage: int, x: Tensor, speaker: Tensor, have: Window, opened: Window, closed: Window
     ) -> Tensor:
-        up = self.ups[stage][0]
-        x = up(x, have, opened, up.bias + _constant(self.conds[stage], speaker))
+        bias = self.get_buffer(f"ups.{stage}.0.bias") + _constant(self.conds[stage], speaker)
+        x = self.get_submodule(f"ups.{stage}.0")(x, have, opened, bias)
         count = len(blocks(self.config))
         first, *others = self.resblocks[stage * count : (stage + 1) * count]
         y = first(x, opened, closed)

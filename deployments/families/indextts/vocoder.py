@@ -66,13 +66,27 @@ class IndexVocoder:
         return inputs
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """waveform (B, N * samples_per_code) in -1..1; a row's own begins at its `skipped` (B,) sample."""
-        if inputs["latents"].device.type == "cpu":
-            return self._exactly(inputs)
-        latents, span = inputs["latents"], inputs["span"]
-        first = inputs["first"].clamp(max=latents.shape[1] - len(span))
-        waveform = self.net.rows(latents, inputs["speaker"], first, len(span))
+        """waveform (B, N * samples_per_latent) in -1..1; a row's own begins at its `skipped` (B,) sample."""
+        return self.exactly(inputs) if inputs["latents"].device.type == "cpu" else self.together(inputs)
+
+    def together(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """All rows at once, as long a stretch of each, at places that the host need not know."""
+        latents, count = inputs["latents"], len(inputs["span"])
+        first = inputs["first"].clamp(max=latents.shape[1] - count)
+        waveform = self.net.rows(latents, inputs["speaker"], first, count)
         return {"waveform": waveform, "skipped": (inputs["first"] - first) * self.net.samples_per_latent}
+
+    def exactly(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Row by row, and of each only what is wanted: a batch would save a CPU no time."""
+        latents, rate = inputs["latents"], self.net.samples_per_latent
+        waveform = torch.zeros(len(latents), len(inputs["span"]) * rate)
+        wanted = zip(inputs["first"].tolist(), inputs["count"].tolist(), strict=True)
+        for row, (first, count) in enumerate(wanted):
+            if count:
+                want = Window(first * rate, (first + count) * rate, latents.shape[1] * rate)
+                own = slice(row, row + 1)
+                waveform[row, : want.size] = self.net(latents[own], inputs["speaker"][own], want)
+        return {"waveform": waveform, "skipped": torch.zeros_like(inputs["first"])}
 
     def split(self, outputs: dict[str, Tensor], chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
         results = []
@@ -82,16 +96,3 @@ class IndexVocoder:
             waveform = outputs["waveform"][row, skipped : skipped + size].numpy().copy()
             results.append(VocodedChunk(waveform, {}))
         return results
-
-    def _exactly(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Row by row, and of each only what is wanted: a batch would save a CPU no time."""
-        latents, rate = inputs["latents"], self.net.samples_per_latent
-        waveform = torch.zeros(len(latents), len(inputs["span"]) * rate)
-        for row, (first, count) in enumerate(
-            zip(inputs["first"].tolist(), inputs["count"].tolist(), strict=True)
-        ):
-            if count:
-                want = Window(first * rate, (first + count) * rate, latents.shape[1] * rate)
-                own = slice(row, row + 1)
-                waveform[row, : want.size] = self.net(latents[own], inputs["speaker"][own], want)
-        return {"waveform": waveform, "skipped": torch.zeros_like(inputs["first"])}
