@@ -142,7 +142,9 @@ class VocodeWorker:
         batch = next(size for size in self._batches if size >= len(chunks))
         frames = self._length(chunks[0])
         inputs = self._model.collate(chunks, batch, frames)
-        outputs = self._runner.call((batch, frames), self._model.forward, inputs)
+        # graphs are of padded rows: a chunk that cannot be padded may have another shape of the same length
+        key = (batch, frames) if self._model.paddable(chunks[0]) else ("unpadded", frames)
+        outputs = self._runner.call(key, self._model.forward, inputs)
         return self._model.split({name: value.cpu() for name, value in outputs.items()}, chunks)
 
     @staticmethod

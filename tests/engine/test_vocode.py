@@ -219,3 +219,30 @@ def test_only_the_device_thread_may_use_it(on, cpu):
     for call in (worker.step, lambda: worker.cancel("a"), lambda: worker.admit(WorkItem("a", a_chunk(1)))):
         with pytest.raises(RuntimeError, match="device thread"):
             call()
+
+
+def test_a_chunk_that_cannot_be_padded_runs_alone_at_its_own_length_and_in_no_graph(on, cpu):
+    class Particular(TinyVocoder):
+        def paddable(self, chunk):
+            return chunk.left > 0
+
+    def run():
+        model, recorder = Particular(), Recorder()
+        worker = VocodeWorker(model, cpu, SPEC, max_batch=4, buckets=(20, 32), backend=recorder)
+        worker.warm_up(a_chunk(0).prompt)
+        model.batches.clear()
+        chunks = {
+            "a": a_chunk(0, 19),
+            "b": a_chunk(1, 20, left=0),
+            "c": a_chunk(2, 18),
+            "d": a_chunk(3, 9, left=0),
+        }
+        found = vocode(worker, chunks)
+        alone = {n: vocode(VocodeWorker(TinyVocoder(), cpu, SPEC), {n: c})[n] for n, c in chunks.items()}
+        return found, alone, model.batches, worker.status()["captured"]
+
+    found, alone, batches, captured = on(run)
+    assert batches == [(2, 20), (1, 20), (1, 9)]
+    assert captured == ["(4, 32)", "(2, 32)", "(1, 32)", "(4, 20)", "(2, 20)", "(1, 20)"]
+    for name, event in alone.items():
+        np.testing.assert_allclose(found[name].value.waveform, event.value.waveform, atol=1e-5)

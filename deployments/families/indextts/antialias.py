@@ -17,7 +17,8 @@ from deployments.families.indextts.receptive_field import Window
 from deployments.families.indextts.window import scaled
 
 TAPS = 12
-BLOCK = 8  # frames: the matrices are small enough to waste little, large enough for a matrix product
+BLOCK = 8  # frames, on the CPU: a small matrix wastes few products on its zeros
+ACCELERATOR_BLOCK = 32  # there few large matrices are better than many small ones
 _MARGIN = 6  # frames on each side that are read: one more than needed, since up-sampled frames come in pairs
 _HALO = TAPS // 2  # pairs of up-sampled frames around a block, and frames around its pairs
 _TILE = 1 << 18  # elements of a tile on the CPU: what a core's cache holds
@@ -41,7 +42,7 @@ def low_pass() -> Tensor:
 
 
 @functools.cache
-def resamplers(block: int = BLOCK) -> tuple[Tensor, Tensor]:
+def resamplers(block: int) -> tuple[Tensor, Tensor]:
     """(up, down) for a block of frames t = 0..block-1, float32.
 
     up (2 block, block + 6): from frames -3.. to up-sampled frames 0..; frame 2t is sum_j 2 f[2j+1] x[t+2-j], and
@@ -87,10 +88,10 @@ class AntiAliasedSnake(nn.Module):
         super().__init__()
         self.act = SnakeBeta(channels)
 
-    def prepare(self) -> None:
+    def prepare(self, block: int | None = None) -> None:
         scale = 2 * self.act.alpha.detach().double().exp()
         half = 0.5 / (self.act.beta.detach().double().exp() + 1e-9)
-        up, down = resamplers()
+        up, down = resamplers(block or (BLOCK if scale.device.type == "cpu" else ACCELERATOR_BLOCK))
         folded = {"scale": scale, "wave": -scale * half, "inverse": 1 / scale, "offset": half}
         for name, value in {**folded, "up": up, "down": down}.items():
             self.register_buffer(name, value.float().to(scale.device), persistent=False)
@@ -104,7 +105,7 @@ class AntiAliasedSnake(nn.Module):
         y = x.new_empty(x.shape[0], want.size, x.shape[2])
         y[:, : inside.start - want.start] = 0
         y[:, inside.stop - want.start :] = 0
-        step = inside.size if x.device.type != "cpu" else max(_TILE // x.shape[2], BLOCK)
+        step = inside.size if x.device.type != "cpu" else max(_TILE // x.shape[2], 1)
         for start in range(inside.start, inside.stop, step):
             tile = Window(start, min(start + step, inside.stop), want.length)
             self._tile(x, have, tile, y[:, tile.start - want.start : tile.stop - want.start])
@@ -112,25 +113,26 @@ class AntiAliasedSnake(nn.Module):
 
     def _tile(self, x: Tensor, have: Window, want: Window, out: Tensor) -> None:
         batch, _, channels = x.shape
+        block = len(self.down)
         around = want.grown(_MARGIN)
-        blocks = -(-around.size // BLOCK)  # of a row
-        frames, count = blocks * BLOCK, batch * blocks
+        blocks = -(-around.size // block)  # of a row
+        frames, count = blocks * block, batch * blocks
         padded = x.new_empty(batch * frames + _HALO, channels)
-        framed = padded[: count * BLOCK].view(batch, frames, channels)
+        framed = padded[: count * block].view(batch, frames, channels)
         scaled(x, have, around, self.scale, framed[:, : around.size])
         framed[:, around.size :] = 0  # what these make is cut off below, but it must be finite
-        padded[count * BLOCK :] = 0
+        padded[count * block :] = 0
 
-        wide = x.new_empty(2 * count * BLOCK + TAPS, channels)  # up-sampled frames from 2 (want.start - 3) on
-        u = wide[: 2 * count * BLOCK]
-        wide[2 * count * BLOCK :] = 0
-        blocked = padded.as_strided((count, BLOCK + _HALO, channels), (BLOCK * channels, channels, 1))
-        torch.bmm(self.up.expand(count, -1, -1), blocked, out=u.view(count, 2 * BLOCK, channels))
+        wide = x.new_empty(2 * count * block + TAPS, channels)  # up-sampled frames from 2 (want.start - 3) on
+        u = wide[: 2 * count * block]
+        wide[2 * count * block :] = 0
+        blocked = padded.as_strided((count, block + _HALO, channels), (block * channels, channels, 1))
+        torch.bmm(self.up.expand(count, -1, -1), blocked, out=u.view(count, 2 * block, channels))
         u.addcmul_(u.cos(), self.wave)
         _hold_ends(u.view(batch, 2 * frames, channels), 2 * (want.start - 3), 2 * want.length)
 
-        reach = 2 * BLOCK + TAPS - 2
-        blocked = wide.as_strided((count, reach, channels), (2 * BLOCK * channels, channels, 1), channels)
+        reach = 2 * block + TAPS - 2
+        blocked = wide.as_strided((count, reach, channels), (2 * block * channels, channels, 1), channels)
         y = torch.bmm(self.down.expand(count, -1, -1), blocked).view(batch, frames, channels)
         torch.addcmul(self.offset, y[:, : want.size], self.inverse, out=out)
 
