@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,34 +10,34 @@ from safetensors.torch import load_file
 from benchmarks.published_indextts import PublishedIndexTts, buckets, pad_texts, pcm16
 from deployments.families.base import Sampling
 from deployments.families.indextts.text.frontend import IndexFrontend
+from tests.golden.indextts_set import FOLDER, LONG, SENTENCES, SPOKEN, TEXT_CASES
 
-GOLDEN = Path(os.environ.get("GOLDEN_INDEXTTS") or Path(__file__).parents[1] / "golden" / "indextts")
-CASES = json.loads((GOLDEN / "expected" / "text_and_codes.json").read_text("utf-8"))
 GREEDY = Sampling(temperature=0.0, repetition_penalty=10.0, max_tokens=24)
 
 
 @pytest.fixture(scope="module")
 def published() -> PublishedIndexTts:
-    return PublishedIndexTts(GOLDEN / "checkpoint")
+    return PublishedIndexTts(FOLDER / "checkpoint")
 
 
 @pytest.fixture(scope="module")
 def mel() -> torch.Tensor:
-    return load_file(GOLDEN / "expected" / "reference.safetensors")["mel"]
+    return load_file(FOLDER / "expected" / "reference.safetensors")["mel"]
 
 
 @pytest.fixture(scope="module")
 def expected() -> dict[str, torch.Tensor]:
-    return load_file(GOLDEN / "expected" / "e2e.safetensors")
+    return load_file(FOLDER / "expected" / "e2e.safetensors")
 
 
 def sentence(index: int) -> torch.Tensor:
-    return torch.tensor(CASES["sentences"][index]["ids"])
+    return torch.tensor(TEXT_CASES["sentences"][index]["ids"])
 
 
-def long_text() -> list[torch.Tensor]:
-    frontend = IndexFrontend(GOLDEN / "checkpoint" / "bpe.model", 324, limit=20)
-    return [torch.from_numpy(s.token_ids) for s in frontend.segments(CASES["sentences"][-1]["text"])]
+def long_text(published: PublishedIndexTts, limit: int) -> list[torch.Tensor]:
+    count = published.config.gpt.number_text_tokens
+    frontend = IndexFrontend(FOLDER / "checkpoint" / "bpe.model", count, limit)
+    return [torch.from_numpy(s.token_ids) for s in frontend.segments(TEXT_CASES["sentences"][-1]["text"])]
 
 
 def same_pcm(found: np.ndarray, wanted: torch.Tensor) -> None:
@@ -49,30 +45,33 @@ def same_pcm(found: np.ndarray, wanted: torch.Tensor) -> None:
     assert np.abs(found.astype(int) - wanted[0].numpy()).max() <= 2
 
 
-@pytest.mark.parametrize("index", [0, 2])
+@pytest.mark.parametrize("index", SPOKEN)
 def test_infer(published, mel, expected, index):
     same_pcm(pcm16(published.infer([sentence(index)], mel, GREEDY)), expected[f"infer.s{index}.pcm16"])
 
 
-def test_infer_and_infer_fast_of_a_long_text(published, mel, expected):
+@pytest.mark.parametrize("limit", LONG)
+def test_infer_and_infer_fast_of_a_long_text(published, mel, expected, limit):
+    sentences = long_text(published, limit)
     brief = Sampling(temperature=0.0, repetition_penalty=10.0, max_tokens=10)
-    same_pcm(pcm16(published.infer(long_text(), mel, brief)), expected["infer.long20.pcm16"])
+    same_pcm(pcm16(published.infer(sentences, mel, brief)), expected[f"infer.long{limit}.pcm16"])
     same_pcm(
-        pcm16(published.infer_fast(long_text(), mel, brief, bucket=1)), expected["infer_fast.long20.pcm16"]
+        pcm16(published.infer_fast(sentences, mel, brief, bucket=1)),
+        expected[f"infer_fast.long{limit}.pcm16"],
     )
 
 
 @pytest.mark.parametrize("penalty", [1, 10])
 def test_batched_decoding(published, mel, penalty):
-    facts = load_file(GOLDEN / "expected" / "gpt.safetensors")
+    facts = load_file(FOLDER / "expected" / "gpt.safetensors")
     with torch.inference_mode():
         prefix = published.conditioner(mel)[0]
-        prompts = [published.gpt.prompt(prefix, sentence(index)) for index in range(4)]
+        prompts = [published.gpt.prompt(prefix, sentence(index)) for index in SENTENCES]
         sampling = Sampling(temperature=0.0, repetition_penalty=float(penalty), max_tokens=40)
         found = published.gpt.decode(prompts, sampling, torch.Generator())
     for row, codes in zip(facts[f"batch.greedy_rp{penalty}.codes"], found, strict=True):
         assert torch.equal(codes, row[: len(codes)])
-        assert (row[len(codes) :] == 193).all()
+        assert (row[len(codes) :] == published.config.gpt.stop_mel_token).all()
 
 
 def test_sampled_codes_follow_the_seed(published, mel):
@@ -82,12 +81,12 @@ def test_sampled_codes_follow_the_seed(published, mel):
     assert not torch.equal(first[: len(other)], other[: len(first)])
 
 
-@pytest.mark.parametrize("probe", CASES["bucket_probes"], ids=lambda probe: str(len(probe["lengths"])))
+@pytest.mark.parametrize("probe", TEXT_CASES["bucket_probes"], ids=lambda probe: str(len(probe["lengths"])))
 def test_buckets(probe):
     assert buckets(probe["lengths"], probe["bucket_max_size"]) == probe["buckets"]
 
 
 @pytest.mark.parametrize("version", [None, 1.5])
 def test_padding(version):
-    probe = CASES["pad_probe"]
+    probe = TEXT_CASES["pad_probe"]
     assert pad_texts(probe["tokens"], version) == probe["out"][str(version)]

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -16,15 +13,11 @@ import pytest
 import soundfile
 from safetensors.numpy import load_file
 
+from tests.golden.indextts_set import FOLDER, SPOKEN, TEXT_CASES
 from tests.serve.conftest import Cluster
 
-GOLDEN = Path(
-    os.environ.get("GOLDEN_INDEXTTS") or Path(__file__).parents[1] / "golden" / "indextts"
-).resolve()
-REFERENCE = (GOLDEN / "reference.wav").read_bytes()
-SENTENCES = [
-    entry["text"] for entry in json.loads((GOLDEN / "expected/text_and_codes.json").read_text())["sentences"]
-]
+REFERENCE = (FOLDER / "reference.wav").read_bytes()
+SENTENCES = [case["text"] for case in TEXT_CASES["sentences"]]
 GREEDY = {"model": "chorale-indextts", "response_format": "wav", "temperature": 0, "seed": 1}
 
 
@@ -37,7 +30,7 @@ def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     from serve_app.config_file import default_config_path, load_config
 
     _, settings = load_config(default_config_path().with_name("indextts.yaml"))
-    options = {"model_dir": str(GOLDEN / "checkpoint"), "positions": "published"}
+    options = {"model_dir": str(FOLDER / "checkpoint"), "positions": "published"}
     args = settings.to_args() | {
         "data_dir": str(tmp_path_factory.mktemp("data")),
         "family": {"name": "indextts", "options": options},
@@ -71,7 +64,7 @@ def noise(seconds: float, rate: int, channels: int = 1) -> np.ndarray:
     return 0.1 * np.random.default_rng(0).standard_normal((int(seconds * rate), channels))
 
 
-@pytest.mark.parametrize("index", [0, 2])
+@pytest.mark.parametrize("index", SPOKEN)
 @pytest.mark.parametrize("inline", [False, True])
 def test_a_cloned_voice_speaks_the_published_samples(service, index, inline):
     body = {**GREEDY, "input": SENTENCES[index], "max_tokens": 24}
@@ -80,7 +73,7 @@ def test_a_cloned_voice_speaks_the_published_samples(service, index, inline):
     else:
         body["voice"] = "golden"
     found = samples(service.post("/v1/audio/speech", json=body)).astype(int)
-    wanted = load_file(GOLDEN / "expected" / "e2e.safetensors")[f"infer.s{index}.pcm16"][0]
+    wanted = load_file(FOLDER / "expected" / "e2e.safetensors")[f"infer.s{index}.pcm16"][0]
     assert found.shape == wanted.shape
     assert np.abs(found - wanted).max() <= 3
 

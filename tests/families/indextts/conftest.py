@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,19 @@ import pytest
 from safetensors.torch import load_file
 from torch import Tensor
 
-HERE = Path(__file__).parents[2] / "golden" / "indextts"
+from tests.golden.indextts_set import FOLDER, SHIPPED, TEXT_CASES
 
 
 @pytest.fixture(scope="session")
 def golden() -> Path:
-    """Another folder of the same layout may be named in GOLDEN_INDEXTTS."""
-    return Path(os.environ.get("GOLDEN_INDEXTTS") or HERE)
+    """For tests of parity: another folder of the same layout may be named in GOLDEN_INDEXTTS."""
+    return FOLDER
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Path:
+    """For tests of behaviour: the repository's own."""
+    return SHIPPED
 
 
 @pytest.fixture(scope="session")
@@ -27,5 +31,5 @@ def expected(golden: Path) -> Callable[[str], dict[str, Tensor]]:
 
 
 @pytest.fixture(scope="session")
-def cases(golden: Path) -> dict[str, Any]:
-    return json.loads((golden / "expected" / "text_and_codes.json").read_text("utf-8"))
+def cases() -> dict[str, Any]:
+    return TEXT_CASES

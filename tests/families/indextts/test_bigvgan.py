@@ -14,6 +14,7 @@ from deployments.families.indextts.bigvgan import BigVgan, Upsample, fold_weight
 from deployments.families.indextts.config import IndexConfig, read_config
 from deployments.families.indextts.conv import Conv
 from deployments.families.indextts.receptive_field import Window, context, needs
+from tests.golden.indextts_set import SOUNDS
 
 Golden = dict[str, Tensor]
 RATE = 1024
@@ -108,7 +109,7 @@ def test_every_layer_is_the_published_one(net: BigVgan, stored: Golden, speaker:
     torch.testing.assert_close(wav, stored["wav"][0], rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("case", ["s0", "s1"])
+@pytest.mark.parametrize("case", SOUNDS)
 def test_the_sound_is_the_published_one(
     net: BigVgan, expected: Callable[[str], Golden], speaker: Tensor, case: str
 ) -> None:

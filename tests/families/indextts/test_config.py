@@ -12,11 +12,11 @@ from deployments.families.indextts.config import read_config
 
 
 @pytest.fixture
-def edited(golden, tmp_path) -> Callable[..., Path]:
+def edited(shipped, tmp_path) -> Callable[..., Path]:
     """edited({"gpt.layers": 3}) -> a folder whose config.yaml differs there; None removes the key."""
 
     def write(changes: dict[str, Any]) -> Path:
-        config = yaml.safe_load((golden / "checkpoint" / "config.yaml").read_text())
+        config = yaml.safe_load((shipped / "checkpoint" / "config.yaml").read_text())
         for key, value in changes.items():
             section = config
             *path, last = key.split(".")
@@ -39,8 +39,8 @@ def complaint(folder: Path) -> str:
     return caught.value.message
 
 
-def test_the_golden_config(golden):
-    config = read_config(golden / "checkpoint")
+def test_the_golden_config(shipped):
+    config = read_config(shipped / "checkpoint")
     assert config.samples_per_code == 1024
     assert config.max_codes == 74
     assert config.version == 1.5

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from deployments import families
 from deployments.engine.device import choose_device
@@ -26,8 +27,8 @@ PARTS = {
 
 
 @pytest.fixture
-def folder(golden, tmp_path) -> Path:
-    return Path(shutil.copytree(golden / "checkpoint", tmp_path / "model"))
+def folder(shipped, tmp_path) -> Path:
+    return Path(shutil.copytree(shipped / "checkpoint", tmp_path / "model"))
 
 
 def load(folder: Path, parts: Sequence[str], options: dict[str, Any]) -> None:
@@ -43,8 +44,8 @@ def complaint(folder: Path, *parts: str, **options) -> str:
     return caught.value.message
 
 
-def test_the_spec_tells_what_the_service_must_know(golden):
-    spec = families.load("indextts", {"model_dir": str(golden / "checkpoint")}).spec
+def test_the_spec_tells_what_the_service_must_know(shipped):
+    spec = families.load("indextts", {"model_dir": str(shipped / "checkpoint")}).spec
     assert (spec.name, spec.sample_rate, spec.samples_per_code) == ("indextts", 24000, 1024)
     assert spec.codes_per_second == 23.4375
     assert spec.languages == ("zh", "en")
@@ -54,10 +55,10 @@ def test_the_spec_tells_what_the_service_must_know(golden):
     assert spec.window is None
 
 
-def test_spec_and_frontend_need_no_torch(golden):
+def test_spec_and_frontend_need_no_torch(shipped):
     program = (
         "import sys\nfrom deployments import families\n"
-        f"family = families.load('indextts', {{'model_dir': {str(golden / 'checkpoint')!r}}})\n"
+        f"family = families.load('indextts', {{'model_dir': {str(shipped / 'checkpoint')!r}}})\n"
         "family.spec, family.frontend(), family.example_prompt()\n"
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
     )
@@ -65,8 +66,8 @@ def test_spec_and_frontend_need_no_torch(golden):
     subprocess.run([sys.executable, "-c", program], check=True, cwd=root)
 
 
-def test_modes(golden):
-    options = {"model_dir": str(golden / "checkpoint")}
+def test_modes(shipped):
+    options = {"model_dir": str(shipped / "checkpoint")}
     infer = families.load("indextts", options)
     fast = families.load("indextts", options | {"mode": "infer_fast", "sentences_bucket_max_size": 4})
     assert (fast.spec.window, infer.spec.window) == (4, None)
@@ -167,4 +168,14 @@ def test_a_pickle_with_code_is_refused(folder):
 
 def test_a_checkpoint_under_the_key_model(folder):
     torch.save({"model": torch.load(folder / "gpt.pth", weights_only=True)}, folder / "gpt.pth")
+    assert families.load("indextts", {"model_dir": str(folder)}).gpt(CPU, 1).slots == 1
+
+
+def test_files_may_be_safetensors_where_the_config_says_so(folder):
+    save_file(torch.load(folder / "gpt.pth", weights_only=True), folder / "gpt.safetensors")
+    (folder / "gpt.pth").unlink()
+    config = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(
+        config.replace("gpt_checkpoint: gpt.pth", "gpt_checkpoint: gpt.safetensors")
+    )
     assert families.load("indextts", {"model_dir": str(folder)}).gpt(CPU, 1).slots == 1

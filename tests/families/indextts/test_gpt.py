@@ -21,10 +21,12 @@ from deployments.families.checkpoint import read_tensors
 from deployments.families.indextts.config import IndexConfig, read_config
 from deployments.families.indextts.gpt import IndexGpt
 from deployments.families.indextts.gpt_net import GptNet
+from tests.golden.indextts_set import SENTENCES, STEPS, found
 
+PENALTIES = [int(penalty) for penalty in found("gpt", r"s0\.greedy_rp(\d+)\.step_logits")]
 CPU = choose_device("cpu", threads=1)
-SENTENCES = range(4)
-GREEDY = Sampling(temperature=0.0, top_k=30, top_p=0.8, repetition_penalty=10.0, max_tokens=40)
+CODES = 40  # the most that the published code was allowed
+GREEDY = Sampling(temperature=0.0, top_k=30, top_p=0.8, repetition_penalty=10.0, max_tokens=CODES)
 SAMPLED = Sampling(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=1.5, max_tokens=60)
 
 
@@ -118,6 +120,16 @@ def test_prefix_embeddings(net, facts, expected, sentence):
     near(prefix_of(net, facts, expected, sentence), facts[f"s{sentence}.prefix_embeds"][0])
 
 
+def test_prefixes_of_a_batch_padded_on_the_left(net, facts, expected):
+    """Ours are not padded: a row of the published batch is zeros, then what the sentence's own prefix is."""
+    embeds, mask = facts["batch.prefix_embeds"], facts["batch.attention_mask"]
+    for row, sentence in enumerate(SENTENCES):
+        own = prefix_of(net, facts, expected, sentence)
+        near(embeds[row, -len(own) :], own)
+        assert not embeds[row, : -len(own)].any() or len(own) == embeds.shape[1]
+        assert int(mask[row].sum()) == len(own) + 1  # the start token
+
+
 def test_hidden_states_of_the_prefill(net, config, facts, expected):
     start = torch.tensor([config.gpt.start_mel_token])
     x = torch.cat([prefix_of(net, facts, expected, 0), net.embed_mel(start, torch.tensor([0]))])
@@ -140,7 +152,7 @@ def test_teacher_forced_logits_and_latents(net, tensors, config, facts, expected
     near(mel[:-2], facts[f"s{sentence}.fwd.latent"][0])
 
 
-@pytest.mark.parametrize("penalty", [1, 10])
+@pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("sentence", SENTENCES)
 def test_greedy_codes_under_the_published_rule(decode, facts, prompt, sentence, penalty):
     request = request_of(facts, prompt, sentence, replace(GREEDY, repetition_penalty=float(penalty)))
@@ -148,7 +160,7 @@ def test_greedy_codes_under_the_published_rule(decode, facts, prompt, sentence, 
     np.testing.assert_array_equal(run.codes, facts[f"s{sentence}.greedy_rp{penalty}.codes"][0])
 
 
-@pytest.mark.parametrize("penalty", [1, 10])
+@pytest.mark.parametrize("penalty", PENALTIES)
 def test_logits_of_every_step(on, tensors, config, facts, prompt, penalty):
     wanted = facts[f"s0.greedy_rp{penalty}.step_logits"]
     request = request_of(facts, prompt, 0, replace(GREEDY, repetition_penalty=float(penalty)))
@@ -190,12 +202,13 @@ def test_under_the_rule_of_training_a_code_and_its_latent_come_of_one_state(
 
 
 @pytest.mark.parametrize("positions", ["published", "trained"])
-def test_a_batch_gives_the_published_codes_of_each_row(decode, facts, prompt, positions):
-    runs = decode([request_of(facts, prompt, sentence) for sentence in SENTENCES], 4, positions=positions)
+def test_a_batch_gives_the_published_codes_of_each_row(decode, config, facts, prompt, positions):
+    requests = [request_of(facts, prompt, sentence) for sentence in SENTENCES]
+    runs = decode(requests, len(requests), positions=positions)
     name = {"published": "greedy_rp10", "trained": "greedy_rp10_nocache"}[positions]
     for sentence, run in enumerate(runs):
         np.testing.assert_array_equal(run.codes, facts[f"s{sentence}.{name}.codes"][0])
-    stop = 193
+    stop = config.gpt.stop_mel_token
     batch = facts["batch.greedy_rp10.codes"]
     if positions == "published":
         for row, run in zip(batch, runs, strict=True):
@@ -221,23 +234,26 @@ def test_eight_segments_together_are_what_each_is_alone(decode, facts, prompt, p
 
 
 @pytest.mark.parametrize("positions", ["published", "trained"])
-@pytest.mark.parametrize("cut", [1, 7, 25])
-def test_a_segment_that_is_resumed_goes_on_bit_for_bit(decode, facts, prompt, positions, cut):
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
+def test_a_segment_that_is_resumed_goes_on_bit_for_bit(decode, facts, prompt, positions, share):
     requests = [request_of(facts, prompt, 3, replace(SAMPLED, seed=seed)) for seed in range(16)]
     longest = max(
         zip(decode(requests, 16, positions=positions), requests, strict=True), key=lambda r: len(r[0])
     )
     whole, request = longest
-    assert len(whole.codes) > 26
+    cut = int(share * len(whole)) + 1
+    assert len(whole) > cut
     (rest,) = decode([request.resume([whole[:cut]])], positions=positions)
     np.testing.assert_array_equal(rest.codes, whole.codes[cut:])
     np.testing.assert_array_equal(rest.frames, whole.frames[cut:])
     np.testing.assert_array_equal(rest.kept, whole.kept[cut:])
 
 
-def test_the_stop_code_makes_no_sound(decode, facts, prompt):
-    (run,) = decode([request_of(facts, prompt, 1)], positions="published")
-    assert run.codes[-1] == 193
+def test_the_stop_code_makes_no_sound(decode, config, facts, prompt):
+    stop = config.gpt.stop_mel_token
+    sentence = next(s for s in SENTENCES if facts[f"s{s}.greedy_rp10.codes"][0, -1] == stop)
+    (run,) = decode([request_of(facts, prompt, sentence)], positions="published")
+    assert run.codes[-1] == stop
     assert run.kept.tolist() == [True] * (len(run.codes) - 1) + [False]
 
 
@@ -317,12 +333,13 @@ def test_codes_that_are_read_one_step_late_through_static_shapes_are_the_same(
 
 
 def test_a_segment_that_is_too_long_is_refused(on, tensors, config, facts, prompt):
-    request = GptRequest(Segment("", np.full(61, 9)), prompt, GREEDY)
-    with pytest.raises(InvalidInput, match="61 pieces is too long: at most 60"):
+    limit = min(120, config.gpt.max_text_tokens)
+    request = GptRequest(Segment("", np.full(limit + 1, 9)), prompt, GREEDY)
+    with pytest.raises(InvalidInput, match=f"{limit + 1} pieces is too long: at most {limit}"):
         on(lambda: IndexGpt(tensors, config, CPU, 1).prefill(0, request))
 
 
-@pytest.mark.parametrize("step", [0, 3, 9])
+@pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize(
     ("settings", "name"),
     [

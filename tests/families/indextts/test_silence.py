@@ -5,10 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.families.indextts.config import SILENT_CODE
+from deployments.families.indextts.config import SILENT_CODE, read_config
 from deployments.families.indextts.silence import ALLOWED, RUN, Silence, shrink_silence
 
-STOP = 193
 runs = st.lists(st.tuples(st.booleans(), st.integers(1, 40)), max_size=8)
 
 
@@ -29,10 +28,11 @@ def streamed(codes: np.ndarray, shrink: bool = True) -> np.ndarray:
     return np.array(kept, np.int64)
 
 
-def test_the_published_rule(cases):
+def test_the_published_rule(golden, cases):
+    stop = read_config(golden / "checkpoint").gpt.stop_mel_token
     for probe in cases["silence_probes"]:
         rows = probe["codes"] if isinstance(probe["codes"][0], list) else [probe["codes"]]
-        found = [shrink_silence(_until_stop(np.array(row))) for row in rows]
+        found = [shrink_silence(_until(stop, np.array(row))) for row in rows]
         assert [len(row) for row in found] == probe["lens"]
         assert [row.tolist() for row in found] == [
             row[:n] for row, n in zip(probe["out"], probe["lens"], strict=True)
@@ -61,6 +61,6 @@ def test_silence_may_be_left_as_it_is():
     np.testing.assert_array_equal(streamed(codes, shrink=False), codes)
 
 
-def _until_stop(codes: np.ndarray) -> np.ndarray:
-    stops = np.flatnonzero(codes == STOP)
+def _until(stop: int, codes: np.ndarray) -> np.ndarray:
+    stops = np.flatnonzero(codes == stop)
     return codes[: stops[0]] if len(stops) else codes

@@ -14,9 +14,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deployments.errors import ConfigError, InvalidInput
+from deployments.families.indextts.config import read_config
 from deployments.families.indextts.text import IndexFrontend
+from tests.golden.indextts_set import FOLDER
 
-HELD = 324
+HELD = read_config(FOLDER / "checkpoint").gpt.number_text_tokens
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def test_golden_pieces(frontend: IndexFrontend, cases: dict[str, Any]) -> None:
 
 
 def test_golden_segments(golden: Path, cases: dict[str, Any]) -> None:
-    for limit in (120, 100, 40, 20, 8):
+    for limit in map(int, cases["sentences"][0]["split"]):
         frontend = IndexFrontend(golden / "checkpoint" / "bpe.model", HELD, limit)
         for case in cases["sentences"]:
             segments = frontend.segments(case["text"])
@@ -136,7 +138,9 @@ def watch(event, arguments):
     if event.startswith("socket."):
         raise SystemExit(event)
 sys.addaudithook(watch)
+from deployments.families.indextts.config import read_config
 from deployments.families.indextts.text import IndexFrontend
+from tests.golden.indextts_set import FOLDER
 frontend = IndexFrontend({str(golden / "checkpoint" / "bpe.model")!r}, {HELD})
 assert "wetext" not in sys.modules
 assert [s.text for s in frontend.segments("5")] + [s.text for s in frontend.segments("5", "en")] == ["五", "FIVE"]

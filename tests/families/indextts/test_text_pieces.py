@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from deployments.errors import ConfigError
+from deployments.families.indextts.config import read_config
 from deployments.families.indextts.text.pieces import Pieces, pre_tokenized, readable
+from tests.golden.indextts_set import FOLDER
 
-HELD = 324
+HELD = read_config(FOLDER / "checkpoint").gpt.number_text_tokens
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +79,6 @@ def test_a_missing_file_a_folder_and_another_size_are_refused(golden: Path, tmp_
         Pieces.load(tmp_path / "bpe.model", HELD)
     with pytest.raises(
         ConfigError,
-        match=r"^bpe\.model holds 324 pieces, config\.yaml's gpt\.number_text_tokens says 12000$",
+        match=rf"^bpe\.model holds {HELD} pieces, config\.yaml's gpt\.number_text_tokens says 12000$",
     ):
         Pieces.load(golden / "checkpoint" / "bpe.model", 12000)

@@ -17,6 +17,7 @@ from deployments.families.indextts.bigvgan import BigVgan
 from deployments.families.indextts.config import read_config
 from deployments.families.indextts.family import IndexFamily, IndexOptions
 from deployments.families.indextts.vocoder import IndexVocoder
+from tests.golden.indextts_set import SOUNDS
 
 RATE = 1024
 
@@ -87,7 +88,7 @@ def test_the_sound_is_the_published_one(
     vocoder: IndexVocoder, prompts: list[VoicePrompt], expected: Callable[[str], dict[str, Tensor]]
 ) -> None:
     golden = expected("gpt")
-    for case in ("s0", "s1"):
+    for case in SOUNDS:
         frames = golden[f"{case}.fwd.latent"][0].numpy()
         for way in WAYS:
             made = vocode(vocoder, [VocoderChunk(frames, 0, 0, 0, prompts[0], 0)], way)[0]

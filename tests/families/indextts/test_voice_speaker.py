@@ -69,8 +69,8 @@ def recipe(name: str, shape: list[int], seed: int = 11) -> Tensor:
     return torch.from_numpy(values)
 
 
-def test_the_published_widths(golden, expected, facts) -> None:
-    shapes = json.loads((golden / "official_shapes_indextts_1.0.json").read_text())[f"{FILE}[generator]"]
+def test_the_published_widths(shipped, expected, facts) -> None:
+    shapes = json.loads((shipped / "official_shapes_indextts_1.0.json").read_text())[f"{FILE}[generator]"]
     wide = {name: recipe(name, shape) for name, shape in shapes.items() if name.startswith(PREFIX)}
     wanted = expected("ecapa_fullwidth")
     assert float(wide[f"{PREFIX}mfa.conv.conv.weight"].sum()) == pytest.approx(
