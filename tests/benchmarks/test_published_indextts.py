@@ -86,6 +86,12 @@ def test_buckets(probe):
     assert buckets(probe["lengths"], probe["bucket_max_size"]) == probe["buckets"]
 
 
+def test_padding_of_the_golden_sentences(published):
+    facts = load_file(FOLDER / "expected" / "gpt.safetensors")
+    texts = [sentence(index).tolist() for index in SENTENCES]
+    assert pad_texts(texts, published.config.version) == facts["batch.text_ids_padded"].tolist()
+
+
 @pytest.mark.parametrize("version", [None, 1.5])
 def test_padding(version):
     probe = TEXT_CASES["pad_probe"]

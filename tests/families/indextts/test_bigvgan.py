@@ -14,7 +14,7 @@ from deployments.families.indextts.bigvgan import BigVgan, Upsample, fold_weight
 from deployments.families.indextts.config import IndexConfig, read_config
 from deployments.families.indextts.conv import Conv
 from deployments.families.indextts.receptive_field import Window, context, needs
-from tests.golden.indextts_set import SOUNDS
+from tests.golden.indextts_set import found
 
 Golden = dict[str, Tensor]
 RATE = 1024
@@ -109,13 +109,14 @@ def test_every_layer_is_the_published_one(net: BigVgan, stored: Golden, speaker:
     torch.testing.assert_close(wav, stored["wav"][0], rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("case", SOUNDS)
+@pytest.mark.parametrize("case", found("gpt", r"(s\d+)\.pcm16"))
 def test_the_sound_is_the_published_one(
     net: BigVgan, expected: Callable[[str], Golden], speaker: Tensor, case: str
 ) -> None:
     golden = expected("gpt")
     wav = whole(net, golden[f"{case}.fwd.latent"], speaker)
-    torch.testing.assert_close(wav, golden[f"{case}.wav"][0], rtol=0, atol=1e-4)
+    if f"{case}.wav" in golden:
+        torch.testing.assert_close(wav, golden[f"{case}.wav"][0], rtol=0, atol=1e-4)
     pcm = torch.clamp(32767 * wav, -32767, 32767).to(torch.int16)
     assert (pcm.int() - golden[f"{case}.pcm16"].int()).abs().max() <= 1
 

@@ -161,9 +161,10 @@ def test_greedy_codes_under_the_published_rule(decode, facts, prompt, sentence, 
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
-def test_logits_of_every_step(on, tensors, config, facts, prompt, penalty):
-    wanted = facts[f"s0.greedy_rp{penalty}.step_logits"]
-    request = request_of(facts, prompt, 0, replace(GREEDY, repetition_penalty=float(penalty)))
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_logits_of_every_step(on, tensors, config, facts, prompt, sentence, penalty):
+    wanted = facts[f"s{sentence}.greedy_rp{penalty}.step_logits"]
+    request = request_of(facts, prompt, sentence, replace(GREEDY, repetition_penalty=float(penalty)))
 
     def run() -> Tensor:
         model, rows, found = IndexGpt(tensors, config, CPU, 1, positions="published"), torch.tensor([0]), []
