@@ -72,13 +72,16 @@ def published(folder: Path, batch: int, codes: int) -> dict[str, Any]:
     return _figures(total, sum(len(sound) for sound in sounds), batch, codes, first_s, spent)
 
 
-def chorale(folder: Path, batch: int, codes: int, threads: int) -> dict[str, Any]:
+def chorale(folder: Path, batch: int, codes: int, threads: int, positions: str) -> dict[str, Any]:
     """`batch` requests at once, from text and reference to samples."""
     from serve_app.local import LocalBackend
     from serve_app.synthesis import Speech, Synthesizer
 
     backend = LocalBackend(
-        "indextts", {"model_dir": str(folder)}, device={"threads": threads}, slots=batch
+        "indextts",
+        {"model_dir": str(folder), "positions": positions},
+        device={"threads": threads},
+        slots=batch,
     ).wait()
     synthesizer = Synthesizer(backend)
     waveform, rate = soundfile.read(REFERENCE, dtype="float32")
@@ -170,6 +173,7 @@ def _peak() -> int:
 def _in_its_own_process(way: str, folder: Path, batch: int, options: argparse.Namespace) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.family_indextts", "--way", way, "--folder", str(folder)]
     command += ["--batch", str(batch), "--codes", str(options.codes), "--threads", str(options.threads)]
+    command += ["--positions", options.positions]
     done = subprocess.run(command, cwd=_common.ROOT, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -212,6 +216,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], help="sentences at once")
     parser.add_argument("--codes", type=int, default=128, help="of each sentence; 128 are 5.5 s")
     parser.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False) or 1)
+    parser.add_argument("--positions", choices=("trained", "published"), default="trained", help="of ours")
     parser.add_argument("--out", type=Path, default=_common.ROOT / "benchmarks/results/family_indextts.json")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -221,7 +226,7 @@ def main() -> None:
         if options.way == "published":
             result = published(options.folder, batch, options.codes)
         else:
-            result = chorale(options.folder, batch, options.codes, options.threads)
+            result = chorale(options.folder, batch, options.codes, options.threads, options.positions)
         print(json.dumps(result))
         return
     machine = _common.machine()
@@ -233,7 +238,7 @@ def main() -> None:
             folder = make(Path(scratch), options.version)
         rows = compare(folder.resolve(), options)
     Console(width=140).print(table(rows))
-    settings = {"version": options.version, "codes": options.codes, "threads": options.threads}
+    settings = {name: getattr(options, name) for name in ("version", "codes", "threads", "positions")}
     result = {**_common.provenance("benchmarks.family_indextts"), "machine": machine, "settings": settings}
     _common.save(options.out, result | {"rows": rows})
 

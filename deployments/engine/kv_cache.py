@@ -42,7 +42,7 @@ class KVCache:
     ) -> None:
         rows = lanes * (slots + 1)
         shape = (layers, rows, heads, context, head_dim)
-        self.slots, self.context, self.lanes = slots, context, lanes
+        self.slots, self.context = slots, context
         # zeros and not empty: what is masked out must be finite
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)

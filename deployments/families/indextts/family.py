@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.errors import ConfigError
 from deployments.families.base import (
@@ -27,6 +27,7 @@ from deployments.families.indextts.config import (
     read_config,
 )
 from deployments.families.indextts.receptive_field import context
+from deployments.families.options import checked
 
 if TYPE_CHECKING:
     from deployments.engine.device import Device
@@ -150,12 +151,4 @@ class IndexFamily:
 
 def load(options: dict[str, Any]) -> IndexFamily:
     """Raises ConfigError on an unknown option, a missing file or a config that does not fit."""
-    try:
-        return IndexFamily(IndexOptions(**options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        allowed = ", ".join(IndexOptions.model_fields)
-        raise ConfigError(
-            f"family.options.{key}: {first['msg']}; allowed: {allowed}", param="family.options"
-        ) from None
+    return IndexFamily(checked(IndexOptions, options))

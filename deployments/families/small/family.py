@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from deployments.errors import ConfigError
 from deployments.families.base import (
@@ -20,6 +20,7 @@ from deployments.families.base import (
     VoiceEncoder,
     VoicePrompt,
 )
+from deployments.families.options import checked
 from deployments.families.small.config import SmallConfig
 
 if TYPE_CHECKING:
@@ -111,11 +112,4 @@ class SmallFamily:
 
 def load(options: dict[str, Any]) -> SmallFamily:
     """Raises ConfigError on an unknown option or unreadable config."""
-    try:
-        return SmallFamily(SmallOptions(**options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"family.options.{key}: {first['msg']}; allowed: weights", param="family.options"
-        ) from None
+    return SmallFamily(checked(SmallOptions, options))

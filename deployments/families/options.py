@@ -1,0 +1,25 @@
+"""Checking a family's options, which come from a config file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from deployments.errors import ConfigError
+
+Options = TypeVar("Options", bound=BaseModel)
+
+
+def checked(model: type[Options], options: Mapping[str, Any]) -> Options:
+    """Raises ConfigError that names the first wrong key, what is wrong with it, and the keys that are allowed."""
+    try:
+        return model(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        allowed = ", ".join(model.model_fields)
+        raise ConfigError(
+            f"family.options.{key}: {first['msg']}; allowed: {allowed}", param="family.options"
+        ) from None
