@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence as Ordered
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,49 +16,51 @@ from deployments.engine.device import Device
 from deployments.engine.device_thread import assert_on_device_thread
 from deployments.engine.failures import as_failure
 from deployments.engine.graphs import Backend, Function, GraphRunner
+from deployments.engine.readback import Parcel, Readback
+from deployments.engine.sequence import Sequence, Taken, groups, is_lost
 from deployments.engine.work import Event, WorkItem
-from deployments.errors import SynthesisFailed
-from deployments.families.base import GptModel, GptRequest, Run
+from deployments.errors import ChoraleError, SynthesisFailed
+from deployments.families.base import GptModel, GptRequest, Prefill
 
 log = logging.getLogger(__name__)
 Output = dict[str, Tensor]  # the parts of a StepOutput that the model has
 _LENGTH_STEP = 64
 _SHORTEST_GRAPH = 256
+_NEVER = 1 << 62
 
 
-Taken = tuple[np.ndarray, ...]  # of one step and row: its code, its frame, whether that is kept
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An item without a slot. alone_from: see Sequence."""
+
+    item: WorkItem
+    alone_from: int = _NEVER
 
 
-@dataclass(slots=True, eq=False)
-class Sequence:
-    """A request in a slot. launched, read: steps enqueued and steps whose code has come back to the host."""
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """An item whose prefill is under way in a slot."""
 
-    id: str
+    waiting: Waiting
     slot: int
-    taken: int  # cache positions that the prefill filled
-    limit: int  # codes, at most
-    prefix: np.ndarray  # (P, *code_shape): what the listener already has
-    emit_at: int  # read count that makes the next event
-    launched: int = 0
-    read: int = 0
-    pending: list[Taken] = field(default_factory=list)
-    gone: bool = False
+    prefill: Prefill
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Launch:
-    """A step on its way. output: on the host, complete once `ready` is; rows: (sequence, its code's index)."""
+    """A step on its way. rows: (sequence, its code's index) for the first rows of the parcel's arrays."""
 
     rows: list[tuple[Sequence, int]]
-    output: Output
-    ready: torch.cuda.Event | None
+    parcel: Parcel
 
 
 class Decoder:
     """Continuous batching over a GptModel's static slots. A StageWorker for GptRequest payloads.
 
-    Each step admits at most one newcomer (its prefill is all that the others wait for), then decodes one code of
-    every running sequence. Batches are padded to a power of two with the scratch slot: a few shapes serve all.
+    A step does one piece of a newcomer's prefill (that is all that the others wait for; with no others, the whole
+    of it), then decodes one code of every running sequence. With graphs, batches are padded to one of
+    `batch_buckets` with the scratch slot, and what is attended to is bounded by one of `length_buckets`: a few
+    shapes serve all.
 
     Events carry a `Run` each: the first after `first_emit` codes, the next after every
     `emit_every`, the last with done=True. A sequence that reaches its `max_tokens` or the end of the context is
@@ -68,6 +70,9 @@ class Decoder:
     the others: each code drawn is replaced by the prefix's (`model.force`) and not emitted. Every number in the
     slot's cache then comes from the same operations, in the same order, as in the undisturbed run, and what
     follows holds the same bits. A prefill of text and prefix at once would be quicker but sums in another order.
+
+    A step that raises fails nobody yet: those who shared it begin again in the same way, and from the code on
+    that was being decoded each goes alone; only whoever fails then is failed.
 
     On a GPU the host never waits for the step that it has just enqueued: codes and done flags travel to pinned
     memory and are read one step late (`read_late`), and the surplus code of a sequence that has ended is dropped.
@@ -81,6 +86,8 @@ class Decoder:
         optimize: bool = True,
         first_emit: int = 26,
         emit_every: int = 16,
+        batch_buckets: Ordered[int] | None = None,
+        length_buckets: Ordered[int] | None = None,
         backend: Backend | None = None,
         read_late: bool | None = None,
     ) -> None:
@@ -89,15 +96,17 @@ class Decoder:
         self.slots = model.slots
         self._first_emit, self._emit_every = first_emit, emit_every
         self._runner = GraphRunner(device, "decode", optimize, backend)
-        self._on_cuda = device.kind == "cuda"
-        self._lag = int(self._on_cuda if read_late is None else read_late)
-        self._batches = batch_buckets(model.slots)
-        self._waiting: deque[WorkItem] = deque()
+        on_cuda = device.kind == "cuda"
+        self._readback = Readback(int(on_cuda if read_late is None else read_late), model.slots, on_cuda)
+        self._batches = sorted(batch_buckets or powers_of_two(model.slots))
+        self._lengths = sorted(length_buckets or doublings(_SHORTEST_GRAPH, model.context))
+        if self._batches[-1] != model.slots or self._lengths[-1] != model.context:
+            raise ValueError(f"buckets must end at {model.slots} slots and {model.context} positions")
+        self._waiting: deque[Waiting] = deque()
+        self._newcomer: Newcomer | None = None
         self._running: dict[str, Sequence] = {}
-        self._free = list(range(model.slots - 1, -1, -1))
+        self._free = list(range(model.slots))  # a heap: neighbours are cheaper than scattered slots
         self._in_flight: deque[Launch] = deque()
-        self._buffers: list[Output] = [{} for _ in range(self._lag + 1)]
-        self._turn = 0
         self._steps = self._codes = self._row_steps = self._failed_steps = 0
         self.failing = 0
 
@@ -105,42 +114,49 @@ class Decoder:
 
     @property
     def active(self) -> int:
-        return len(self._waiting) + len(self._running)
+        return len(self._waiting) + len(self._running) + (self._newcomer is not None)
 
     def admit(self, item: WorkItem) -> None:
         """Raises RuntimeError when every slot is taken, or the id is at work already."""
         assert_on_device_thread(self._owner)
         if self.active >= self.slots:
             raise RuntimeError("no free slot")
-        if item.id in self._running or any(waiting.id == item.id for waiting in self._waiting):
+        if self._is_known(item.id):
             raise RuntimeError(f"{item.id} is at work already")
-        self._waiting.append(item)
+        self._waiting.append(Waiting(item))
 
     def cancel(self, item_id: str) -> None:
         assert_on_device_thread(self._owner)
-        self._waiting = deque(item for item in self._waiting if item.id != item_id)
+        self._waiting = deque(waiting for waiting in self._waiting if waiting.item.id != item_id)
+        if self._newcomer is not None and self._newcomer.waiting.item.id == item_id:
+            self._turn_away(self._newcomer)
         if item_id in self._running:
             self._release(self._running[item_id])
 
     def step(self) -> list[Event]:
         assert_on_device_thread(self._owner)
-        events = self._start(self._waiting.popleft()) if self._waiting else []
-        try:
-            launched = self._launch(events)
-            while len(self._in_flight) > (self._lag if launched else 0):
-                events += self._read(self._in_flight.popleft())
-            self.failing = 0
-        except Exception:
-            log.exception("decode step failed")
-            self._failed_steps += 1
-            self.failing += 1
-            events += self._fail_all()
+        events = self._prefill()
+        launched = False
+        for group in groups(list(self._running.values())):
+            try:
+                events += self._launch(group)
+                launched = True
+            except Exception as error:
+                events += self._suspect(group, error)
+        late = self._readback.late if launched and not self._anyone_alone() else 0
+        while len(self._in_flight) > late:
+            launch = self._in_flight.popleft()
+            try:
+                events += self._read(launch)
+                self.failing = 0
+            except Exception as error:
+                events += self._suspect([s for s, _ in launch.rows if not s.gone], error)
         return events
 
     def warm_up(self) -> None:
         """Runs, or captures, every shape on the scratch slot: no request ever waits for it."""
         assert_on_device_thread(self._owner)
-        lengths = self._lengths() if self._runner.optimize else [self._length(1)]
+        lengths = self._lengths if self._runner.optimize else [self._length(1)]
         for batch in reversed(self._batches):  # the largest first: the others fit in its memory
             rows = torch.full((batch,), self.slots, dtype=torch.int64)
             for length in reversed(lengths):
@@ -158,42 +174,68 @@ class Decoder:
     def status(self) -> dict[str, Any]:
         return self._runner.status()
 
-    # one step
+    # newcomers
 
-    def _start(self, item: WorkItem) -> list[Event]:
-        request: GptRequest = item.payload
-        slot = self._free.pop()
-        try:
-            taken = self._model.prefill(slot, request)
-        except Exception as error:
-            self._free.append(slot)
-            return [Event(item.id, error=as_failure(error, "the model could not begin this segment"))]
-        prefix = request.prefix if request.prefix is not None else np.empty(0)
-        limit = min(request.sampling.max_tokens, self._model.max_codes, self._model.context - taken)
-        emit_at = len(prefix) + self._emit_every if len(prefix) else self._first_emit
-        sequence = Sequence(item.id, slot, taken, limit, prefix, emit_at)
-        self._running[item.id] = sequence
-        if limit <= len(prefix):  # nothing is left to say
-            self._release(sequence)
-            return [Event(item.id, done=True, index=len(prefix))]
+    def _prefill(self) -> list[Event]:
+        """A piece of one newcomer's; while nobody is running, to its end."""
+        if self._newcomer is None and self._waiting:
+            waiting, slot = self._waiting.popleft(), heapq.heappop(self._free)
+            self._newcomer = Newcomer(waiting, slot, self._model.prefill(slot, waiting.item.payload))
+        newcomer = self._newcomer
+        while newcomer is not None:
+            try:
+                next(newcomer.prefill)
+            except StopIteration as end:
+                self._newcomer = None
+                return self._start(newcomer, end.value)
+            except Exception as error:
+                self.failing += not isinstance(error, ChoraleError)
+                self._turn_away(newcomer)
+                self._wipe(newcomer.slot)
+                failure = as_failure(error, "the model could not begin this segment")
+                return [Event(newcomer.waiting.item.id, error=failure)]
+            if self._running:
+                break
         return []
 
-    def _launch(self, events: list[Event]) -> bool:
-        sequences = [s for s in self._running.values() if s.launched < s.limit]
-        if not sequences:
-            return False
-        batch = next(size for size in self._batches if size >= len(sequences))
-        slots = [s.slot for s in sequences] + [self.slots] * (batch - len(sequences))
-        length = self._length(max(s.taken + s.launched for s in sequences) + 1)
+    def _turn_away(self, newcomer: Newcomer) -> None:
+        newcomer.prefill.close()
+        self._newcomer = None
+        heapq.heappush(self._free, newcomer.slot)
+
+    def _start(self, newcomer: Newcomer, taken: int) -> list[Event]:
+        request: GptRequest = newcomer.waiting.item.payload
+        limit = min(request.sampling.max_tokens, self._model.max_codes, self._model.context - taken)
+        known = 0 if request.prefix is None else len(request.prefix)
+        emit_at = known + self._emit_every if known else self._first_emit
+        item_id, slot, alone_from = newcomer.waiting.item.id, newcomer.slot, newcomer.waiting.alone_from
+        sequence = Sequence(item_id, request, slot, taken, limit, emit_at, alone_from)
+        self._running[item_id] = sequence
+        if limit <= known:  # nothing is left to say
+            self._release(sequence)
+            return [Event(item_id, done=True, index=known)]
+        return []
+
+    # one step
+
+    def _launch(self, group: list[Sequence]) -> list[Event]:
+        slots, batch = [s.slot for s in group], len(group)
+        if self._runner.optimize:
+            batch = next(size for size in self._batches if size >= len(group))
+            slots += [self.slots] * (batch - len(group))
+        length = self._length(max(s.taken + s.launched for s in group) + 1)
         rows = torch.tensor(slots, dtype=torch.int64)
         output = self._runner.call(*self._key_and_step(batch, length), {"rows": rows})
-        self._in_flight.append(self._on_its_way([(s, s.launched) for s in sequences], output))
-        for s in sequences:
-            events += self._follow_prefix(s)
+        parcel = self._readback.send(output, at_once=self._anyone_alone())
+        self._in_flight.append(Launch([(s, s.launched) for s in group], parcel))
+        events = []
+        for s in group:
+            if s.following:
+                events += self._follow(s)
             s.launched += 1
         self._steps += 1
-        self._row_steps += len(sequences)
-        return True
+        self._row_steps += len(group)
+        return events
 
     def _key_and_step(self, batch: int, length: int) -> tuple[tuple[int, int], Function]:
         def step(inputs: dict[str, Tensor]) -> Output:
@@ -203,106 +245,110 @@ class Decoder:
 
         return (batch, length), step
 
-    def _follow_prefix(self, sequence: Sequence) -> list[Event]:
-        if sequence.launched >= len(sequence.prefix):
-            return []
+    def _follow(self, sequence: Sequence) -> list[Event]:
+        assert sequence.request.prefix is not None
         try:
-            self._model.force(sequence.slot, sequence.prefix[sequence.launched])
+            self._model.force(sequence.slot, sequence.request.prefix[sequence.launched])
         except Exception as error:
             self._release(sequence)
-            return [
-                Event(sequence.id, error=as_failure(error, "the model could not follow the codes so far"))
-            ]
+            failure = as_failure(error, "the model could not follow the codes so far")
+            return [Event(sequence.id, error=failure)]
         return []
 
-    def _on_its_way(self, rows: list[tuple[Sequence, int]], output: Output) -> Launch:
-        if not self._lag:
-            return Launch(rows, {name: part.cpu() for name, part in output.items()}, None)
-        buffers = self._buffers[self._turn]
-        self._turn = (self._turn + 1) % len(self._buffers)
-        for name, part in output.items():
-            if name not in buffers:
-                shape = (self._batches[-1], *part.shape[1:])
-                buffers[name] = torch.empty(shape, dtype=part.dtype, pin_memory=self._on_cuda)
-            buffers[name][: len(part)].copy_(part, non_blocking=True)
-        ready = torch.cuda.Event() if self._on_cuda else None
-        if ready is not None:
-            ready.record()
-        return Launch(rows, buffers, ready)
-
     def _read(self, launch: Launch) -> list[Event]:
-        if launch.ready is not None:
-            launch.ready.synchronize()
-        parts = [launch.output[name].numpy() for name in ("codes", "frames", "kept") if name in launch.output]
-        done = launch.output["done"].tolist()
+        output = launch.parcel.open()
+        parts = [output[name] for name in ("codes", "frames", "kept") if name in output]
+        done = output["done"].tolist()
         events: list[Event] = []
         for row, (sequence, index) in enumerate(launch.rows):
             if not sequence.gone:
                 events += self._take(sequence, index, tuple(part[row] for part in parts), done[row])
         return events
 
-    def _take(self, sequence: Sequence, index: int, taken: Taken, last: bool) -> Iterable[Event]:
-        if _is_lost(taken[0]) or (len(taken) > 1 and not np.isfinite(taken[1]).all()):
+    def _take(self, sequence: Sequence, index: int, taken: Taken, last: bool) -> list[Event]:
+        if is_lost(taken):
             self._release(sequence)
+            self._wipe(sequence.slot)
             return [Event(sequence.id, error=SynthesisFailed("the model lost its numbers in this segment"))]
-        sequence.read = index + 1
-        if index >= len(sequence.prefix):
-            sequence.pending.append(tuple(part.copy() for part in taken))  # the buffers are used again
-            self._codes += 1
-        elif index < len(sequence.prefix) - 1:
+        sequence.take(index, taken)
+        self._codes += index >= sequence.known
+        if index < sequence.known - 1:
             return []  # the listener has gone past this code: an end here is not an end
         if last or sequence.read >= sequence.limit:
-            event = self._flush(sequence, done=True)
+            event = sequence.flush(done=True)
             self._release(sequence)
             return [event]
-        if sequence.read >= sequence.emit_at:
+        if index >= sequence.known and sequence.read >= sequence.emit_at:
             sequence.emit_at = sequence.read + self._emit_every
-            return [self._flush(sequence, done=False)]
+            return [sequence.flush(done=False)]
         return []
-
-    def _flush(self, sequence: Sequence, done: bool) -> Event:
-        steps, sequence.pending = sequence.pending, []
-        value = Run(*(np.stack(part) for part in zip(*steps, strict=True))) if steps else None
-        return Event(sequence.id, value, done=done, index=sequence.read - len(steps))
 
     def _release(self, sequence: Sequence) -> None:
         sequence.gone = True
-        sequence.pending = []
         del self._running[sequence.id]
-        self._free.append(sequence.slot)
+        heapq.heappush(self._free, sequence.slot)
 
-    def _fail_all(self) -> list[Event]:
-        self._in_flight.clear()
-        failed = list(self._running.values())
-        for sequence in failed:
-            self._release(sequence)
-        return [Event(s.id, error=SynthesisFailed("the device failed in this step")) for s in failed]
+    # faults
+
+    def _suspect(self, group: list[Sequence], error: Exception) -> list[Event]:
+        """A step of `group` raised: one alone has failed, several begin again and go alone where it happened."""
+        self._failed_steps += 1
+        self.failing += 1
+        for s in group:
+            self._release(s)
+            self._wipe(s.slot)
+        if len(group) == 1:
+            return [Event(group[0].id, error=as_failure(error, "the device failed in this segment"))]
+        log.error("a step of %d sequences failed: each goes alone from there", len(group), exc_info=error)
+        for s in reversed(group):
+            request = replace(s.request, prefix=s.told())
+            self._waiting.appendleft(Waiting(WorkItem(s.id, request), min(s.alone_from, s.read)))
+        return []
+
+    def _wipe(self, slot: int) -> None:
+        try:
+            self._model.wipe(slot)
+        except Exception:  # a device that answers no more: its next steps will tell
+            log.exception("slot %d was not wiped", slot)
+
+    def _anyone_alone(self) -> bool:
+        return any(s.alone for s in self._running.values())
+
+    def _is_known(self, item_id: str) -> bool:
+        return (
+            item_id in self._running
+            or (self._newcomer is not None and self._newcomer.waiting.item.id == item_id)
+            or any(waiting.item.id == item_id for waiting in self._waiting)
+        )
 
     # shapes
 
     def _length(self, needed: int) -> int:
-        """Multiples of 64; doublings where each length is a graph of its own."""
+        """A bucket where each length is a graph of its own, else a multiple of 64."""
         if self._runner.optimize:
-            return next(length for length in self._lengths() if length >= needed)
+            return next(length for length in self._lengths if length >= needed)
         return min(self._model.context, -(-needed // _LENGTH_STEP) * _LENGTH_STEP)
 
-    def _lengths(self) -> list[int]:
-        context, lengths, length = self._model.context, [], _SHORTEST_GRAPH
-        while length < context:
-            lengths.append(length)
-            length *= 2
-        return [*lengths, context]
+
+def prefill_at_once(model: GptModel, slot: int, request: GptRequest) -> int:
+    """The whole prefill; returns how many positions are taken. Raises what the model does."""
+    pieces = model.prefill(slot, request)
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            return end.value
 
 
-def _is_lost(code: np.ndarray) -> bool:
-    """code: one step's, (*code_shape)"""
-    return bool((code < 0).any()) if code.dtype.kind == "i" else not np.isfinite(code).all()
+def powers_of_two(most: int) -> list[int]:
+    """1, 2, 4 … and `most` itself."""
+    return doublings(1, most)
 
 
-def batch_buckets(slots: int) -> list[int]:
-    """1, 2, 4 … and `slots` itself."""
-    sizes, size = [], 1
-    while size < slots:
-        sizes.append(size)
-        size *= 2
-    return [*sizes, slots]
+def doublings(first: int, most: int) -> list[int]:
+    """first, 2 first, 4 first … and `most` itself."""
+    sizes = []
+    while first < most:
+        sizes.append(first)
+        first *= 2
+    return [*sizes, most]

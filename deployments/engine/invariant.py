@@ -12,8 +12,8 @@ FBGEMM keeps the weights as fp16 and computes and sums in fp32; bf16 weights (as
 kernels for one and two rows sum in another order, and some row counts (7, 14, 31, 32) end in them; multiples of 4
 up to 24 do not. What holds on another CPU is not taken for granted: each shape is probed when it is first used.
 
-Attention runs row by row over views of the cache, of exactly the length in use: no copy, nothing masked, nothing
-of another row in reach.
+Attention of one query a row over its own slot holds too, at any batch and behind a mask of any length: rows in
+neighbouring slots are attended to in one call over a view of the cache, without a copy. This too is probed.
 
 Safe as torch has them: softmax, layer norm, argmax and topk over the last dimension, embeddings, and + - * /.
 Elementwise exp, erf and tanh (so GELU and SiLU) only where the last dimension is a multiple of 16: a vector loop
@@ -104,27 +104,50 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return blocks.apply(lambda rows: F.linear(rows, weight, bias), flat).reshape(*x.shape[:-1], -1)
 
 
-def attend(q: Tensor, keys: Tensor, values: Tensor, rows: Tensor, positions: Tensor, length: int) -> Tensor:
-    """One query a row over the cached positions 0..positions[b] of slot rows[b].
+def attend_range(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
+    """One query a row over its own slot. q: (B, H, D); keys, values: (B, H, L, D); mask: (B, 1, 1, L), -inf where
+    nothing is to be seen, or None -> (B, H, D)."""
+    return F.scaled_dot_product_attention(q[:, :, None], keys, values, attn_mask=mask)[:, :, 0]
 
-    q: (B, H, D); keys, values: (slots, H, C, D); rows, positions: int64 (B,); length: a host number, more than
-    every position. Returns (B, H, D).
+
+@cache
+def masked_attention_holds(heads: int, dim: int) -> bool:
+    """Whether a row of `attend_range` keeps its bits beside others and behind a mask of any length, on this CPU.
+
+    True where measured (torch 2.11, AVX2). Where not, each row is to be attended to alone, at exactly its length.
     """
-    if q.device.type == "cpu":
-        return attend_rows(q, keys, values, rows.tolist(), positions.tolist())
-    k = keys[:, :, :length].index_select(0, rows)  # (B, H, L, D)
-    v = values[:, :, :length].index_select(0, rows)
-    seen = torch.arange(length, device=q.device) <= positions[:, None]  # (B, L)
-    return F.scaled_dot_product_attention(q[:, :, None], k, v, attn_mask=seen[:, None, None])[:, :, 0]
+    make = torch.Generator().manual_seed(3)
+    context, rows = 640, 9
+    keys, values = (torch.randn(rows, heads, context, dim, generator=make) for _ in range(2))
+    q = torch.randn(rows, heads, dim, generator=make)
+    for last in (5, 63, 100, 200, 520):
+        found = []
+        for begin, count in ((3, 1), (3, 2), (0, 8), (1, 7), (0, 9)):
+            for length in (128, 192, 576, context):
+                if length <= last:
+                    continue
+                span = slice(begin, begin + count)
+                seen = (
+                    torch.arange(length) <= torch.arange(last - 3 + begin, last - 3 + begin + count)[:, None]
+                )
+                mask = torch.where(seen, 0.0, float("-inf"))[:, None, None]
+                mixed = attend_range(q[span], keys[span, :, :length], values[span, :, :length], mask)
+                found.append(mixed[3 - begin])
+        if not all(torch.equal(one, found[0]) for one in found):
+            log.info("attention row by row: with %d heads of %d, rows depend on their batch here", heads, dim)
+            return False
+    return True
 
 
-def attend_rows(q: Tensor, keys: Tensor, values: Tensor, slots: list[int], last: list[int]) -> Tensor:
-    """`attend` on the CPU, with the rows' slots and positions as host numbers."""
-    mixed = []
-    for b, (slot, position) in enumerate(zip(slots, last, strict=True)):
-        k, v = keys[slot : slot + 1, :, : position + 1], values[slot : slot + 1, :, : position + 1]
-        mixed.append(F.scaled_dot_product_attention(q[b : b + 1, :, None], k, v)[:, :, 0])
-    return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+class Norm:
+    """Layer norm over the last dimension, whose rows are invariant as torch computes them. x: (..., N)"""
+
+    def __init__(self, weight: Tensor, bias: Tensor, epsilon: float = 1e-5) -> None:
+        self.weight, self.bias, self.epsilon = weight.detach(), bias.detach(), epsilon
+        self.shape = tuple(weight.shape)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.shape, self.weight, self.bias, self.epsilon)
 
 
 def _are_16_bit(weight: Tensor) -> bool:

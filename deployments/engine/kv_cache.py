@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from deployments.engine.invariant import attend, attend_rows
+from deployments.engine.invariant import attend_range, masked_attention_holds
+
+_PAGE = 64  # positions: what is attended to on the CPU is rounded up to a multiple of it
+_NEVER = float("-inf")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Rows of a batch whose slots are neighbours: batch rows `rows`, slots `slots`, `length` positions in sight.
+
+    mask: (B, 1, 1, length), added to the scores, or None where every position in sight is seen.
+    """
+
+    rows: slice
+    slots: slice
+    length: int
+    mask: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
-    """The rows of the step in progress, int64 (B,), and their positions; slots and last: the same as host numbers."""
+    """What the layers of a step share. rows, positions: int64 (B,); spans: on the CPU, how to attend."""
 
     rows: Tensor
     positions: Tensor
-    slots: list[int] | None
-    last: list[int] | None
+    spans: list[Span] | None
 
 
 class KVCache:
@@ -25,8 +42,9 @@ class KVCache:
 
     A slot has `lanes` rows, which share the prefix and go separate ways behind it: row `slot + lane * (slots + 1)`.
 
-    keys, values: (layers, lanes * (slots + 1), heads, context, head_dim); positions: int64 (lanes * (slots + 1),),
-    how many are taken (change it through the methods only: the layers of a step share what was looked up in it).
+    layers: one tensor each, (lanes * (slots + 1), 2, heads, context, head_dim): keys, then values; positions: int64
+    (lanes * (slots + 1),), how many are taken (change it through the methods only: the layers of a step share
+    what was looked up in it).
     """
 
     def __init__(
@@ -41,35 +59,43 @@ class KVCache:
         lanes: int = 1,
     ) -> None:
         rows = lanes * (slots + 1)
-        shape = (layers, rows, heads, context, head_dim)
+        shape = (rows, 2, heads, context, head_dim)
         self.slots, self.context = slots, context
         # zeros and not empty: what is masked out must be finite
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.layers = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.positions = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._together = device.type == "cpu" and masked_attention_holds(heads, head_dim)
         self._step: Step | None = None
 
     @property
     def bytes(self) -> int:
-        return sum(t.numel() * t.element_size() for t in (self.keys, self.values, self.positions))
+        return sum(t.numel() * t.element_size() for t in (*self.layers, self.positions))
 
     def fill(self, layer: int, slot: int, k: Tensor, v: Tensor) -> None:
         """k, v: (T, H, D) for positions 0..T-1 of the slot, in every lane."""
-        self.keys[layer, slot :: self.slots + 1, :, : k.shape[0]] = k.transpose(0, 1)
-        self.values[layer, slot :: self.slots + 1, :, : v.shape[0]] = v.transpose(0, 1)
+        lanes = self.layers[layer][slot :: self.slots + 1, :, :, : k.shape[0]]  # (lanes, 2, H, T, D)
+        lanes[:, 0] = k.transpose(0, 1)
+        lanes[:, 1] = v.transpose(0, 1)
 
-    def write(self, layer: int, rows: Tensor, k: Tensor, v: Tensor) -> None:
-        """k, v: (B, H, D) at each row's next position. rows: int64 (B,)."""
-        positions = self._at(rows).positions
-        self.keys[layer][rows, :, positions] = k.to(self.keys.dtype)
-        self.values[layer][rows, :, positions] = v.to(self.values.dtype)
+    def write(self, layer: int, rows: Tensor, kv: Tensor) -> None:
+        """kv: (B, 2, H, D), key and value at each row's next position. rows: int64 (B,)."""
+        self.layers[layer][rows, :, :, self._at(rows).positions] = kv.to(self.layers[layer].dtype)
 
     def attend(self, layer: int, q: Tensor, rows: Tensor, length: int) -> Tensor:
-        """q: (B, H, D) over positions 0..positions[rows], the one just written included -> (B, H, D)."""
-        step = self._at(rows)
-        if step.slots is not None and step.last is not None:
-            return attend_rows(q, self.keys[layer], self.values[layer], step.slots, step.last)
-        return attend(q, self.keys[layer], self.values[layer], rows, step.positions, length)
+        """q: (B, H, D) over positions 0..positions[rows], the one just written included -> (B, H, D).
+
+        length: a host number, more than every row's position; the CPU looks no further than it must.
+        """
+        step, cache = self._at(rows), self.layers[layer]
+        if step.spans is not None:
+            mixed = []
+            for span in step.spans:
+                keys, values = cache[span.slots, :, :, : span.length].unbind(1)
+                mixed.append(attend_range(q[span.rows], keys, values, span.mask))
+            return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+        k, v = (cache[:, part, :, :length].index_select(0, rows) for part in (0, 1))  # (B, H, L, D)
+        seen = torch.arange(length, device=q.device) <= step.positions[:, None]  # (B, L)
+        return F.scaled_dot_product_attention(q[:, :, None], k, v, attn_mask=seen[:, None, None])[:, :, 0]
 
     def set_length(self, slot: int, taken: int) -> None:
         self._step = None
@@ -84,12 +110,43 @@ class KVCache:
     def reset(self, slot: int) -> None:
         self.set_length(slot, 0)
 
+    def wipe(self, slot: int) -> None:
+        """Forgets what is not finite, too: masked out, it would still reach whoever has the slot next."""
+        self.reset(slot)
+        for layer in self.layers:
+            layer[slot :: self.slots + 1] = 0
+
+    def index(self, rows: Tensor) -> Tensor | slice:
+        """`rows`, or the same as a range where they are neighbours: on the CPU a view is cheaper than a gather."""
+        spans = self._at(rows).spans
+        return spans[0].slots if spans is not None and len(spans) == 1 else rows
+
+    def positions_of(self, rows: Tensor) -> Tensor:
+        """int64 (B,): each row's next position."""
+        return self._at(rows).positions
+
     def _at(self, rows: Tensor) -> Step:
         """Looked up once a step, by its first layer."""
         if self._step is None or self._step.rows is not rows:
             positions = self.positions[rows]
-            on_host = rows.device.type == "cpu"
-            self._step = Step(
-                rows, positions, rows.tolist() if on_host else None, positions.tolist() if on_host else None
-            )
+            spans = self._spans(rows.tolist(), positions) if rows.device.type == "cpu" else None
+            self._step = Step(rows, positions, spans)
         return self._step
+
+    def _spans(self, slots: list[int], positions: Tensor) -> list[Span]:
+        last = positions.tolist()
+        if not self._together:
+            return [
+                Span(slice(b, b + 1), slice(slot, slot + 1), last[b] + 1, None)
+                for b, slot in enumerate(slots)
+            ]
+        breaks = [b + 1 for b, (slot, after) in enumerate(pairwise(slots)) if after != slot + 1]
+        spans = []
+        for begin, end in pairwise([0, *breaks, len(slots)]):
+            length = min(self.context, (max(last[begin:end]) // _PAGE + 1) * _PAGE)
+            seen = torch.arange(length) <= positions[begin:end, None]
+            mask = torch.where(seen, 0.0, _NEVER)[:, None, None]
+            spans.append(
+                Span(slice(begin, end), slice(slots[begin], slots[begin] + end - begin), length, mask)
+            )
+        return spans

@@ -17,11 +17,14 @@ this module imports no torch, so that processes without a device stay small.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
@@ -88,12 +91,25 @@ class VoicePrompt:
         arrays = {name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())}
         return cls(family, arrays, hashlib.sha256(save_tensors(arrays)).hexdigest())
 
+    @property
+    def nbytes(self) -> int:
+        return sum(value.nbytes for value in self.tensors.values())
+
     def to_bytes(self) -> bytes:
-        return save_tensors(dict(self.tensors), {"family": self.family})
+        """A safetensors file that names the family and the key."""
+        return save_tensors(dict(self.tensors), {"family": self.family, "key": self.key})
 
     @classmethod
     def from_bytes(cls, family: str, data: bytes) -> VoicePrompt:
-        return cls.of(family, load_tensors(data))
+        """Raises ValueError for what `to_bytes` did not make: damaged, of another family, or something else."""
+        try:
+            prompt = cls.of(family, load_tensors(data))
+            said = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        except (SafetensorError, KeyError, TypeError) as error:
+            raise ValueError(f"no voice prompt ({type(error).__name__})") from None
+        if said != {"family": family, "key": prompt.key}:
+            raise ValueError("a voice prompt whose content or family is another than it says")
+        return prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +204,10 @@ class StepOutput(Protocol):
 
 class Frontend(Protocol):
     def segments(self, text: str, language: str | None = None) -> list[Segment]:
-        """Raises InvalidInput (param "input" or "language") where nothing in `text` can be spoken."""
+        """Raises InvalidInput, param "input" or "language".
+
+        Its code where nothing in `text` can be spoken, which may be but a piece: nothing_to_speak or empty_input.
+        """
         ...
 
 
@@ -198,6 +217,9 @@ class VoiceEncoder(Protocol):
         ...
 
 
+Prefill = Generator[None, None, int]  # yields between pieces of work, returns how many positions are taken
+
+
 class GptModel(Protocol):
     """A GPT with static slots. Slot `slots` (one past the last) is scratch: padding rows of a batch point at it."""
 
@@ -205,8 +227,11 @@ class GptModel(Protocol):
     context: int  # positions that a slot holds: prefix and codes together
     max_codes: int  # of a segment
 
-    def prefill(self, slot: int, request: GptRequest) -> int:
-        """Fills the slot's cache and state, whatever was there; returns how many positions are taken."""
+    def prefill(self, slot: int, request: GptRequest) -> Prefill:
+        """Fills the slot's cache and state, whatever was there, in pieces that take no longer than a step or so.
+
+        Other slots may step between the pieces; this one may once the generator has returned.
+        """
         ...
 
     def step(self, rows: torch.Tensor, length: int) -> StepOutput:
@@ -219,6 +244,10 @@ class GptModel(Protocol):
 
     def force(self, slot: int, code: np.ndarray) -> None:
         """Replaces the code that the last step drew in `slot` (used to follow a known prefix)."""
+        ...
+
+    def wipe(self, slot: int) -> None:
+        """Forgets what may not be finite in the slot's cache: its sequence has lost its numbers."""
         ...
 
 
@@ -247,6 +276,7 @@ class Family(Protocol):
     """`spec` and `frontend()` need no torch; the other three load their weights onto `device`."""
 
     spec: FamilySpec
+    folder: Path  # where its weights are
 
     def frontend(self) -> Frontend: ...
 

@@ -20,7 +20,7 @@ from deployments.engine.device_thread import DeviceThread
 from deployments.engine.kv_cache import KVCache
 from deployments.engine.sampling import SamplingState
 from deployments.engine.work import Event, WorkItem
-from deployments.families.base import GptRequest, Sampling, Segment, VoicePrompt
+from deployments.families.base import GptRequest, Prefill, Sampling, Segment, VoicePrompt
 
 LAYERS, WIDTH, HEADS, CODES, TEXT = 2, 64, 4, 60, 40
 
@@ -61,7 +61,7 @@ class TinyGpt:
         self.voice = torch.zeros(slots + 1, WIDTH, device=device)
         self.threads: set[int] = set()
 
-    def prefill(self, slot: int, request: GptRequest) -> int:
+    def prefill(self, slot: int, request: GptRequest) -> Prefill:
         self._note_thread()
         voice = torch.from_numpy(request.prompt.tensors["voice"]).to(self.voice.device)
         ids = torch.from_numpy(request.segment.token_ids).to(self.voice.device)
@@ -69,6 +69,7 @@ class TinyGpt:
         for layer in range(LAYERS):
             q, k, v = self._heads(layer, x)
             self.cache.fill(layer, slot, k, v)
+            yield
             mixed = F.scaled_dot_product_attention(*(t.transpose(0, 1) for t in (q, k, v)), is_causal=True)
             x = self._rest(layer, x, mixed.transpose(0, 1).reshape(len(ids), WIDTH))
         self.cache.set_length(slot, len(ids))
@@ -83,7 +84,7 @@ class TinyGpt:
         x = F.embedding(self.last[rows].clamp_min(0), self.codes) + self.places[positions] + self.voice[rows]
         for layer in range(LAYERS):
             q, k, v = self._heads(layer, x)
-            self.cache.write(layer, rows, k, v)
+            self.cache.write(layer, rows, torch.stack((k, v), 1))
             x = self._rest(layer, x, self.cache.attend(layer, q, rows, length).reshape(len(rows), WIDTH))
         normal = F.layer_norm(x, (WIDTH,))
         codes = self.sampling.draw(self.head(normal), rows)
@@ -96,6 +97,9 @@ class TinyGpt:
             raise ValueError(f"no code {code}")
         self.last[slot] = int(code)
         self.sampling.force(slot, int(code))
+
+    def wipe(self, slot: int) -> None:
+        self.cache.wipe(slot)
 
     def _heads(self, layer: int, x: Tensor) -> list[Tensor]:
         return [

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from deployments.engine.decode import Decoder, batch_buckets
+from deployments.engine.decode import Decoder, doublings, powers_of_two
 from deployments.engine.work import WorkItem
 from deployments.errors import SynthesisFailed
-from deployments.families.base import Run
+from deployments.families.base import Run, VoicePrompt
 
 CONTEXT = 160
 
@@ -19,6 +21,11 @@ def decoder(on, cpu, engine):
 
 def fresh(engine, cpu, slots=8, context=CONTEXT):
     return Decoder(engine.gpt(slots, context, cpu.torch_device), cpu, first_emit=6, emit_every=4)
+
+
+def endless(decoder):
+    decoder._model.stop = lambda x: x[:, :1] * 0
+    return decoder
 
 
 def test_same_codes_alone_and_among_eight(on, cpu, engine):
@@ -36,21 +43,21 @@ def test_same_codes_alone_and_among_eight(on, cpu, engine):
 
 def test_the_caches_of_a_row_hold_the_same_bits_alone_and_among_eight(on, cpu, engine):
     def run():
-        together, taken = fresh(engine, cpu), []
-        requests = [engine.request(i, max_tokens=12) for i in range(8)]
+        together, taken = endless(fresh(engine, cpu)), []
+        requests = [
+            engine.request(i, max_tokens=40) for i in range(8)
+        ]  # the first runs until the last has begun
         engine.decode(together, {f"r{i}": request for i, request in enumerate(requests)})
         for slot, request in enumerate(requests):
-            alone = fresh(engine, cpu, slots=1)
+            alone = endless(fresh(engine, cpu, slots=1))
             codes = engine.decode(alone, {"a": request})["a"]
             end = len(request.segment.token_ids) + len(codes)
-            caches = [
-                (d._model.cache.keys[:, s], d._model.cache.values[:, s])
-                for d, s in ((together, slot), (alone, 0))
-            ]
-            assert all(t[:, :, end - 1].any() and not t[:, :, end:].any() for t in caches[1]), (
-                "all that was written"
+            mine, others = (
+                torch.stack([layer[s] for layer in d._model.cache.layers])  # (layers, 2, H, C, D)
+                for d, s in ((alone, 0), (together, slot))
             )
-            taken.append(all(torch.equal(a[:, :, :end], b[:, :, :end]) for a, b in zip(*caches, strict=True)))
+            assert mine[:, :, :, end - 1].any() and not mine[:, :, :, end:].any(), "all that was written"
+            taken.append(torch.equal(mine[:, :, :, :end], others[:, :, :, :end]))
         return taken
 
     assert on(run) == [True] * 8
@@ -100,21 +107,37 @@ def test_joining_and_leaving_changes_no_ones_codes(on, decoder, engine):
         np.testing.assert_array_equal(staggered[name], alone[name])
 
 
-def test_one_newcomer_is_prefilled_a_step(on, decoder, engine):
+def test_a_prefill_is_done_at_once_where_nobody_waits_and_else_piece_by_piece(on, decoder, engine):
     def run():
-        for i in range(4):
+        for i in range(3):
             decoder.admit(WorkItem(f"r{i}", engine.request(i, max_tokens=40)))
-        batches = []
-        for _ in range(4):
+        rows = []
+        for _ in range(7):
             before = decoder.stats()
             decoder.step()
             after = decoder.stats()
-            batches.append(
-                round(after["mean_batch"] * after["steps"] - before["mean_batch"] * before["steps"])
-            )
-        return batches
+            rows.append(round(after["mean_batch"] * after["steps"] - before["mean_batch"] * before["steps"]))
+        return rows
 
-    assert on(run) == [1, 2, 3, 4]
+    # two layers, so three pieces: a newcomer decodes in the step that does its last one
+    assert on(run) == [1, 1, 1, 2, 2, 2, 3]
+
+
+def test_a_newcomer_that_is_cancelled_in_the_middle_of_its_prefill_leaves_its_slot(on, decoder, engine):
+    def run():
+        alone = engine.decode(decoder, {"r1": engine.request(1)})["r1"]
+        decoder.admit(WorkItem("r0", engine.request(0)))
+        decoder.step()
+        decoder.admit(WorkItem("gone", engine.request(2)))
+        decoder.step()  # one piece
+        decoder.cancel("gone")
+        assert decoder.active == 1
+        decoder.admit(WorkItem("r1", engine.request(1)))  # into the same slot
+        return alone, engine.collect(engine.drain(decoder))
+
+    alone, found = on(run)
+    assert sorted(found) == ["r0", "r1"]
+    np.testing.assert_array_equal(found["r1"], alone)
 
 
 def test_first_event_after_first_emit_then_every_emit_every(on, decoder, engine):
@@ -274,22 +297,92 @@ def test_a_prefix_that_the_model_refuses_fails_its_own_item(on, decoder, engine)
     assert engine.collect([e for e in events if e.id == "good"])
 
 
-def test_a_step_that_raises_fails_what_was_running_and_the_decoder_goes_on(on, decoder, engine):
-    def run():
-        alone = engine.decode(decoder, {"c": engine.request(5)})["c"]
-        decoder.admit(WorkItem("a", engine.request(1)))
-        decoder.admit(WorkItem("b", engine.request(2)))
-        events = decoder.step() + decoder.step()
-        model = decoder._model
-        head, model.head = model.head, None  # the next forward raises
-        events += decoder.step()
-        model.head = head
-        assert decoder.active == 0
-        return alone, events, engine.decode(decoder, {"c": engine.request(5)})["c"]
+def failing_where(model, fails):
+    """The model's step, raising where fails(rows) says so."""
+    step = model.step
 
-    alone, events, after = on(run)
-    assert {e.id: type(e.error) for e in events} == {"a": SynthesisFailed, "b": SynthesisFailed}
-    np.testing.assert_array_equal(alone, after)
+    def poisoned(rows, length):
+        if fails(rows):
+            raise IndexError("index out of range")
+        return step(rows, length)
+
+    model.step = poisoned
+
+
+def test_who_breaks_a_step_fails_alone_and_the_others_go_on_with_the_same_codes(on, cpu, engine):
+    def run():
+        requests = {f"r{i}": engine.request(i) for i in range(5)}
+        sound = engine.decode(fresh(engine, cpu), requests)
+        decoder = fresh(engine, cpu)
+        model = decoder._model
+        voice = torch.from_numpy(requests["r2"].prompt.tensors["voice"])
+        length = len(requests["r2"].segment.token_ids) + 9
+
+        def is_the_bad_one(rows):
+            return bool(
+                ((model.voice[rows] == voice).all(-1) & (model.cache.positions[rows] >= length)).any()
+            )
+
+        failing_where(model, is_the_bad_one)
+        for name, request in requests.items():
+            decoder.admit(WorkItem(name, request))
+        return sound, engine.drain(decoder), decoder.failing
+
+    sound, events, failing = on(run)
+    errors = {e.id: e.error for e in events if e.error is not None}
+    assert list(errors) == ["r2"]
+    assert isinstance(errors["r2"], SynthesisFailed)
+    assert failing == 0
+    found = engine.collect([e for e in events if e.id != "r2"])
+    for name in ("r0", "r1", "r3", "r4"):
+        np.testing.assert_array_equal(found[name], sound[name])
+
+
+@pytest.mark.parametrize("read_late", [False, True])
+def test_a_batch_that_is_too_large_for_the_device_is_decoded_one_by_one(on, cpu, engine, read_late):
+    def run():
+        requests = {f"r{i}": engine.request(i) for i in range(4)}
+        sound = engine.decode(fresh(engine, cpu), requests)
+        model = engine.gpt(8, CONTEXT, cpu.torch_device)
+        decoder = Decoder(model, cpu, first_emit=6, emit_every=4, read_late=read_late)
+        failing_where(model, lambda rows: len(rows) > 3)
+        return sound, engine.decode(decoder, requests), decoder.stats()["failed_steps"]
+
+    sound, found, failed_steps = on(run)
+    assert failed_steps == 1
+    assert sorted(found) == sorted(sound)
+    for name in sound:
+        np.testing.assert_array_equal(found[name], sound[name])
+
+
+def test_a_device_that_always_fails_fails_everyone_and_is_told(on, cpu, engine):
+    def run():
+        decoder = fresh(engine, cpu)
+        failing_where(decoder._model, lambda rows: True)
+        for i in range(4):
+            decoder.admit(WorkItem(f"r{i}", engine.request(i)))
+        return engine.drain(decoder), decoder.failing
+
+    events, failing = on(run)
+    assert {e.id: type(e.error) for e in events} == dict.fromkeys(("r0", "r1", "r2", "r3"), SynthesisFailed)
+    assert failing >= 4
+
+
+def test_what_is_not_finite_in_a_slot_never_reaches_who_comes_next(on, cpu, engine):
+    def run():
+        alone = engine.decode(fresh(engine, cpu), {"a": engine.request(3)})["a"]
+        decoder = fresh(engine, cpu)
+        nan = engine.request(7)
+        voice = np.full_like(nan.prompt.tensors["voice"], np.nan)
+        lost = replace(nan, prompt=VoicePrompt.of("tiny", {"voice": voice}))
+        decoder.admit(WorkItem("lost", lost))
+        events = engine.drain(decoder)
+        return alone, events, engine.decode(decoder, {"a": engine.request(3)})["a"], decoder
+
+    alone, events, after, decoder = on(run)
+    assert [type(e.error) for e in events] == [SynthesisFailed]
+    assert all(layer.isfinite().all() for layer in decoder._model.cache.layers)
+    np.testing.assert_array_equal(after, alone)
 
 
 def test_everything_runs_on_the_one_device_thread(on, thread, decoder, engine):
@@ -304,7 +397,7 @@ def test_everything_runs_on_the_one_device_thread(on, thread, decoder, engine):
 def test_the_caches_never_grow_or_move(on, decoder, engine):
     def addresses():
         cache = decoder._model.cache
-        return cache.bytes, cache.keys.data_ptr(), cache.values.data_ptr(), cache.positions.data_ptr()
+        return cache.bytes, [layer.data_ptr() for layer in cache.layers], cache.positions.data_ptr()
 
     def run():
         before = addresses()
@@ -327,7 +420,9 @@ def test_warm_up_leaves_no_trace(on, cpu, engine):
     np.testing.assert_array_equal(cold, warm)
 
 
-def test_batch_buckets():
-    assert batch_buckets(1) == [1]
-    assert batch_buckets(6) == [1, 2, 4, 6]
-    assert batch_buckets(32) == [1, 2, 4, 8, 16, 32]
+def test_buckets_end_at_the_most():
+    assert powers_of_two(1) == [1]
+    assert powers_of_two(6) == [1, 2, 4, 6]
+    assert powers_of_two(32) == [1, 2, 4, 8, 16, 32]
+    assert doublings(256, 1000) == [256, 512, 1000]
+    assert doublings(256, 160) == [160]

@@ -20,14 +20,14 @@ def test_fill_then_write_then_attend_sees_exactly_what_was_written(cache):
     cache.fill(1, 2, k[:4], v[:4])
     cache.set_length(2, 4)
     rows = torch.tensor([2, 3])  # a sequence, and scratch
-    cache.write(1, rows, torch.stack([k[4], k[4]]), torch.stack([v[4], v[4]]))
+    cache.write(1, rows, torch.stack([k[4], v[4]]).expand(2, 2, 4, 16))
     q = torch.randn(2, 4, 16)
     found = cache.attend(1, q, rows, 64)
     scores = torch.einsum("hd,thd->ht", q[0], k) / 4.0
     torch.testing.assert_close(
         found[0], torch.einsum("ht,thd->hd", scores.softmax(-1), v), rtol=1e-4, atol=1e-5
     )
-    assert cache.keys[0].count_nonzero() == 0, "another layer"
+    assert cache.layers[0].count_nonzero() == 0, "another layer"
 
 
 def test_advance_moves_the_rows_and_never_the_scratch_slot(cache):
@@ -36,3 +36,69 @@ def test_advance_moves_the_rows_and_never_the_scratch_slot(cache):
     assert cache.positions.tolist() == [8, 0, 0, 0]
     cache.reset(0)
     assert cache.positions.tolist() == [0, 0, 0, 0]
+
+
+def filled(slots=9, heads=4, context=200, width=16, together=True):
+    """A cache of random content, and the same as keys and values: (slots + 1, H, C, D) each."""
+    cache = KVCache(1, slots, heads, context, width, torch.float32, torch.device("cpu"))
+    cache._together &= together
+    make = torch.Generator().manual_seed(3)
+    cache.layers[0].copy_(torch.randn(cache.layers[0].shape, generator=make))
+    return cache, *cache.layers[0].unbind(1)
+
+
+def attend_at(cache, q, slots, lasts):
+    """Attention of queries (B, H, D) over the positions 0..last of their slots."""
+    for slot, last in zip(slots, lasts, strict=True):
+        cache.set_length(slot, last)
+    return cache.attend(0, q, torch.tensor(slots), cache.context)
+
+
+def test_attention_is_softmax_over_the_positions_so_far():
+    cache, keys, values = filled()
+    q = torch.randn(3, 4, 16)
+    slots, lasts = [1, 2, 4], [0, 33, 199]
+    found = attend_at(cache, q, slots, lasts)
+    for b, (slot, last) in enumerate(zip(slots, lasts, strict=True)):
+        scores = torch.einsum("hd,htd->ht", q[b], keys[slot, :, : last + 1]) / 4.0
+        expected = torch.einsum("ht,htd->hd", scores.softmax(-1), values[slot, :, : last + 1])
+        torch.testing.assert_close(found[b], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_attention_of_a_row_is_the_same_whatever_the_batch_the_lengths_and_the_slot(together):
+    cache, keys, values = filled(together=together)
+    keys[6], values[6] = keys[2], values[2]
+    q = torch.randn(8, 4, 16, generator=torch.Generator().manual_seed(4))
+    alone = attend_at(cache, q[3:4], [2], [70])[0]
+    for slots, lasts in (
+        ([0, 1, 3, 2, 4, 5, 7, 8], [5, 199, 64, 70, 0, 63, 150, 1]),
+        ([0, 1, 3, 6, 4, 5, 7, 8], [5, 199, 64, 70, 0, 63, 150, 1]),
+        ([3, 4, 5, 6, 7, 8], [3, 3, 1, 70, 100, 80]),
+        ([1, 4, 5, 2, 3], [3, 3, 1, 70, 71]),
+    ):
+        place = lasts.index(70)
+        batch = torch.randn(len(slots), 4, 16)
+        batch[place] = q[3]
+        assert torch.equal(attend_at(cache, batch, slots, lasts)[place], alone), slots
+
+
+def test_neighbours_are_attended_to_in_one_call_and_indexed_as_a_range(cache):
+    if not cache._together:
+        pytest.skip("rows are attended to one by one on this machine")
+    for slot in range(3):
+        cache.set_length(slot, 5)
+    assert cache.index(torch.tensor([0, 1, 2])) == slice(0, 3)
+    scattered = torch.tensor([0, 2])
+    assert cache.index(scattered) is scattered
+    assert [(s.rows, s.slots) for s in cache._at(scattered).spans] == [
+        (slice(0, 1), slice(0, 1)),
+        (slice(1, 2), slice(2, 3)),
+    ]
+
+
+def test_a_wiped_slot_holds_nothing_that_is_not_finite(cache):
+    cache.fill(0, 1, torch.full((3, 4, 16), float("nan")), torch.ones(3, 4, 16))
+    cache.set_length(1, 3)
+    cache.wipe(1)
+    assert not cache.layers[0].any() and cache.positions[1] == 0

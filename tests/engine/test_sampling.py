@@ -127,7 +127,7 @@ def test_the_penalised_distribution_is_the_softmax_of_penalised_logits():
 
 def test_forcing_a_code_takes_the_drawn_one_out_of_what_was_seen():
     state = SamplingState(2, 6, CPU)
-    state.set(1, Sampling(temperature=0.0))
+    state.set(1, Sampling(temperature=0.0, repetition_penalty=1.0001))
     likes_four = torch.tensor([[0.0, 0, 0, 0, 9, 0]])
     rows = torch.tensor([1])
     state.draw(likes_four, rows)

@@ -15,7 +15,7 @@ Surplus silence is dropped as it is drawn (see `Silence`): what a listener has h
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -26,14 +26,15 @@ from deployments.engine.device import Device
 from deployments.engine.kv_cache import KVCache
 from deployments.engine.sampling import SamplingState
 from deployments.errors import InvalidInput
-from deployments.families.base import GptRequest
+from deployments.families.base import GptRequest, Prefill, Sampling, VoicePrompt
 from deployments.families.indextts.config import N_LATENTS, IndexConfig
-from deployments.families.indextts.gpt_net import GptNet
+from deployments.families.indextts.gpt_net import GptNet, KeysValues
 from deployments.families.indextts.silence import Silence
 
 PositionRule = Literal["trained", "published"]
 MAX_TEXT = 120  # pieces of a segment
 VOICES = 8  # whose prefix is kept
+PREFILL = 240  # positions x layers that a piece of a prefill takes on a CPU: about as long as a step
 PENALISED = 1  # the published history holds this id once for each position of the prefix
 
 
@@ -75,10 +76,10 @@ class IndexGpt:
             gpt.layers, slots, gpt.heads, self.context, head_dim, self.dtype, self.device, self.lanes
         )
         width = self.net.mel_head_width
-        self.sampling = SamplingState(slots, width, self.device)
+        self.sampling = SamplingState(slots, width, self.device, steps=self.max_codes)
         self.forbidden = torch.arange(width, device=self.device) >= gpt.number_mel_codes
         self.silence = Silence(slots, self.device, shrink_silence)
-        self.voices: OrderedDict[str, tuple[Tensor, Tensor]] = OrderedDict()
+        self.voices: OrderedDict[str, list[KeysValues]] = OrderedDict()
 
         def per_slot(value: int) -> Tensor:
             return torch.full((slots + 1,), value, dtype=torch.int64, device=self.device)
@@ -88,33 +89,25 @@ class IndexGpt:
         self.heard = per_slot(gpt.start_mel_token)  # the latents' lane: the last code that is kept
         self.heard_count = per_slot(0)
 
-    def prefill(self, slot: int, request: GptRequest) -> int:
+    def prefill(self, slot: int, request: GptRequest) -> Prefill:
         """Raises InvalidInput where the segment holds more pieces than a slot takes."""
         ids = request.segment.token_ids
         if len(ids) > self.max_text:
             raise InvalidInput(
                 f"a segment of {len(ids)} pieces is too long: at most {self.max_text}", param="input"
             )
-        voice_keys, voice_values = self._voice(request)
         x = self.net.embed_text(
             torch.from_numpy(np.ascontiguousarray(ids, np.int64)).to(self.device)
         )  # (T, M)
-        keys, values = self.net.prefix(x, voice_keys, voice_values)
-        for layer, (k, v) in enumerate(zip(keys, values, strict=True)):
-            self.cache.fill(layer, slot, k, v)
         taken = N_LATENTS + len(x)
-        self.cache.set_length(slot, taken)
-
-        start = self.config.gpt.start_mel_token
-        self.sampling.set(slot, request.sampling)
-        assert self.sampling.seen is not None
-        self.sampling.seen[slot, PENALISED] = True
-        self.sampling.seen[slot, start] = True
-        self.silence.reset(slot)
-        self.code[slot] = start
-        self.heard[slot] = start
-        self.fed[slot] = 0
-        self.heard_count[slot] = 0
+        for _ in self._unless_known(request.prompt):
+            yield
+        layers = self._layers_at_once(len(x))
+        for layer, (k, v) in enumerate(self.net.prefix(x, self.voices[request.prompt.key])):
+            if layer and layer % layers == 0:
+                yield
+            self.cache.fill(layer, slot, k, v)
+        self._begin(slot, request.sampling, taken)
         return taken
 
     def step(self, rows: Tensor, length: int) -> StepOut:
@@ -141,6 +134,9 @@ class IndexGpt:
         self.code[slot] = int(code)
         self.sampling.force(slot, int(code))
 
+    def wipe(self, slot: int) -> None:
+        self.cache.wipe(slot)
+
     def _latent_lane(self, rows: Tensor, code: Tensor, new: Tensor) -> Tensor:
         """The input of the lane that yields latents: the last kept code at its place among the kept. -> (B, M)"""
         heard = torch.where(new, code, self.heard[rows])
@@ -150,13 +146,36 @@ class IndexGpt:
         self.cache.advance(rows + self.slots + 1, new.long())
         return self.net.embed_mel(heard, count)
 
-    def _voice(self, request: GptRequest) -> tuple[Tensor, Tensor]:
-        """Keys and values of the voice's latents, which depend on nothing else: (layers, 32, H, d) each, cached."""
-        key = request.prompt.key
-        if key not in self.voices:
-            latents = torch.from_numpy(np.ascontiguousarray(request.prompt.tensors["latents"]))
-            self.voices[key] = self.net.prefix(latents.to(self.device, self.dtype))
+    def _begin(self, slot: int, sampling: Sampling, taken: int) -> None:
+        start = self.config.gpt.start_mel_token
+        self.cache.set_length(slot, taken)
+        self.sampling.set(slot, sampling)
+        assert self.sampling.seen is not None
+        self.sampling.seen[slot, PENALISED] = True
+        self.sampling.seen[slot, start] = True
+        self.silence.reset(slot)
+        self.code[slot] = start
+        self.heard[slot] = start
+        self.fed[slot] = 0
+        self.heard_count[slot] = 0
+
+    def _unless_known(self, prompt: VoicePrompt) -> Iterator[None]:
+        """Makes the voice's keys and values, (32, H, d) a layer: they depend on nothing else, so they are kept.
+
+        Between its layers others may step.
+        """
+        if prompt.key not in self.voices:
+            latents = torch.from_numpy(np.ascontiguousarray(prompt.tensors["latents"]))
+            layers, found = self._layers_at_once(N_LATENTS), []
+            for layer, part in enumerate(self.net.prefix(latents.to(self.device, self.dtype))):
+                found.append(part)
+                if layer % layers == layers - 1:
+                    yield
+            self.voices[prompt.key] = found
             while len(self.voices) > VOICES:
                 self.voices.popitem(last=False)
-        self.voices.move_to_end(key)
-        return self.voices[key]
+        self.voices.move_to_end(prompt.key)
+
+    def _layers_at_once(self, positions: int) -> int:
+        """Of a prefill: what lies between two yields."""
+        return max(1, PREFILL // positions) if self.device.type == "cpu" else len(self.net.blocks)

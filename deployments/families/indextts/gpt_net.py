@@ -6,13 +6,13 @@ shares their batch, by `deployments/engine/invariant.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deployments.engine.invariant import Linear
+from deployments.engine.invariant import Linear, Norm
 from deployments.engine.kv_cache import KVCache
 from deployments.families.checkpoint import Tensors, check_shapes
 from deployments.families.indextts.config import MARGIN, IndexConfig
@@ -24,6 +24,7 @@ ELSEWHERE = (
 BUFFERS = (".attn.bias", ".attn.masked_bias")  # of old releases of the training library
 LANES = 16  # the head is padded to a multiple of this, so that no vector tail depends on the batch
 EPSILON = 1e-5
+KeysValues = tuple[Tensor, Tensor]
 
 
 def expected_shapes(config: IndexConfig) -> dict[str, tuple[int, ...]]:
@@ -57,16 +58,6 @@ def expected_shapes(config: IndexConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-class Norm:
-    """Layer norm. x: (..., M)"""
-
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self.weight, self.bias = weight, bias
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, EPSILON)
-
-
 class Block:
     """One layer's weights: x += merge(attention(project(norm_1 x))); x += narrow(gelu(widen(norm_2 x)))."""
 
@@ -95,7 +86,7 @@ class Weights:
         return self.tensors[name].to(self.device, self.dtype)
 
     def norm(self, name: str) -> Norm:
-        return Norm(self[f"{name}.weight"], self[f"{name}.bias"])
+        return Norm(self[f"{name}.weight"], self[f"{name}.bias"], EPSILON)
 
     def linear(self, name: str) -> Linear:
         return Linear(self[f"{name}.weight"].t().contiguous(), self[f"{name}.bias"])
@@ -145,37 +136,32 @@ class GptNet:
         """codes, places: int64 (B,) -> (B, M). The scratch row runs past the table: its last place is taken."""
         return self.mel_embedding[codes] + self.mel_places[places.clamp(max=len(self.mel_places) - 1)]
 
-    def prefix(
-        self, x: Tensor, before_keys: Tensor | None = None, before_values: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Keys and values of what is `before` and of x, causal: (layers, P + T, H, d) each.
+    def prefix(self, x: Tensor, before: Sequence[KeysValues] | None = None) -> Iterator[KeysValues]:
+        """Layer by layer the keys and values of what is `before` and of x, causal: (P + T, H, d) each.
 
-        x: (T, M); before: those of the positions in front, (layers, P, H, d). No hidden state is returned: what
+        x: (T, M); before: by layer those of the positions in front, (P, H, d) each. No hidden state is returned: what
         is drawn begins with the start token.
         """
-        known = 0 if before_keys is None else before_keys.shape[1]
+        known = 0 if before is None else len(before[0][0])
         seen = torch.ones(len(x), known + len(x), dtype=torch.bool, device=x.device).tril(known)
-        keys, values = [], []
         for layer, block in enumerate(self.blocks):
-            q, k, v = self._heads(block.project(block.norm_1(x)))  # (T, H, d)
-            if before_keys is not None and before_values is not None:
-                k, v = torch.cat([before_keys[layer], k]), torch.cat([before_values[layer], v])
-            keys.append(k)
-            values.append(v)
+            q, k, v = self._heads(block.project(block.norm_1(x))).unbind(1)  # (T, H, d)
+            if before is not None:
+                k, v = (torch.cat(parts) for parts in zip(before[layer], (k, v), strict=True))
+            yield k, v
             if layer < len(self.blocks) - 1:  # nobody reads the last layer's output
                 q, k, v = (part.transpose(0, 1).unsqueeze(0) for part in (q, k, v))  # (1, H, T, d)
                 mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)[0]
                 x = block.finish(x, mixed.transpose(0, 1).flatten(1))
-        return torch.stack(keys), torch.stack(values)
 
     def step(self, x: Tensor, cache: KVCache, rows: Tensor, length: int) -> Tensor:
         """One position of each row: x (B, M) -> final hidden states (B, M); writes their keys and values."""
         count = len(rows)
         x = F.pad(x, (0, 0, 0, -count % self.row_multiple))  # once for all linear layers
         for layer, block in enumerate(self.blocks):
-            q, k, v = self._heads(block.project(block.norm_1(x))[:count])
-            cache.write(layer, rows, k, v)
-            mixed = cache.attend(layer, q, rows, length).flatten(1)
+            qkv = self._heads(block.project(block.norm_1(x))[:count])
+            cache.write(layer, rows, qkv[:, 1:])
+            mixed = cache.attend(layer, qkv[:, 0], rows, length).flatten(1)
             x = block.finish(x, F.pad(mixed, (0, 0, 0, len(x) - count)))
         return self.final_norm(self.norm(x))[:count]
 
@@ -183,6 +169,6 @@ class GptNet:
         """(B, M) -> float32 (B, mel_head_width)"""
         return self.mel_head(hidden).float()
 
-    def _heads(self, projected: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3M) -> query, key, value (B, H, d)"""
-        return projected.unflatten(-1, (3, self.heads, -1)).unbind(1)
+    def _heads(self, projected: Tensor) -> Tensor:
+        """(B, 3M) -> queries, keys, values (B, 3, H, d)"""
+        return projected.unflatten(-1, (3, self.heads, -1))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deployments.engine.decode import Decoder
+from deployments.engine.decode import Decoder, prefill_at_once
 from deployments.engine.device import choose_device
 from deployments.engine.device_thread import DeviceThread
 from deployments.engine.sampling import SamplingState
@@ -96,7 +96,9 @@ def hidden_states(net: GptNet, x: Tensor) -> list[Tensor]:
     """The whole sequence x (T, M) without a cache: the outputs of every block, of ln_f and of final_norm."""
     outputs = []
     for block in net.blocks:
-        q, k, v = (part.transpose(0, 1).unsqueeze(0) for part in net._heads(block.project(block.norm_1(x))))
+        q, k, v = (
+            part.transpose(0, 1).unsqueeze(0) for part in net._heads(block.project(block.norm_1(x))).unbind(1)
+        )
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)[0]
         x = block.finish(x, mixed.transpose(0, 1).flatten(1))
         outputs.append(x)
@@ -170,7 +172,7 @@ def test_logits_of_every_step(on, tensors, config, facts, prompt, sentence, pena
         model, rows, found = IndexGpt(tensors, config, CPU, 1, positions="published"), torch.tensor([0]), []
         head = model.net.mel_logits
         model.net.mel_logits = lambda hidden: found.append(head(hidden)) or found[-1]
-        taken = model.prefill(0, request)
+        taken = prefill_at_once(model, 0, request)
         for step in range(len(wanted)):
             model.step(rows, taken + step + 1)
         return torch.cat(found)[:, : config.gpt.number_mel_codes]
@@ -265,8 +267,8 @@ def test_a_voice_is_prefilled_once(on, tensors, config, facts, prompt):
         prefix = model.net.prefix
         model.net.prefix = lambda *args: calls.append(len(args)) or prefix(*args)
         for slot in range(2):
-            model.prefill(slot, request_of(facts, prompt, slot))
-        return calls.count(1), calls.count(3)
+            prefill_at_once(model, slot, request_of(facts, prompt, slot))
+        return calls.count(1), calls.count(2)
 
     assert on(run) == (1, 2)
 
@@ -282,7 +284,7 @@ def test_no_more_codes_than_the_position_table_has(decode, config, facts, prompt
 def test_the_scratch_row_of_padded_batches_never_ends(on, tensors, config, facts, prompt, positions):
     def run() -> Tensor:
         model = IndexGpt(tensors, config, CPU, 3, positions=positions)
-        taken = model.prefill(1, request_of(facts, prompt, 0))
+        taken = prefill_at_once(model, 1, request_of(facts, prompt, 0))
         for _ in range(3 * config.max_codes):
             model.step(torch.tensor([3, 3]), 64)
         codes = [model.step(torch.tensor([1, 3]), taken + step + 1).codes[0] for step in range(20)]
@@ -337,7 +339,7 @@ def test_a_segment_that_is_too_long_is_refused(on, tensors, config, facts, promp
     limit = min(120, config.gpt.max_text_tokens)
     request = GptRequest(Segment("", np.full(limit + 1, 9)), prompt, GREEDY)
     with pytest.raises(InvalidInput, match=f"{limit + 1} pieces is too long: at most {limit}"):
-        on(lambda: IndexGpt(tensors, config, CPU, 1).prefill(0, request))
+        on(lambda: prefill_at_once(IndexGpt(tensors, config, CPU, 1), 0, request))
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -366,7 +368,7 @@ def test_the_history_that_is_penalised_at_first(on, tensors, config, facts, prom
 
     def run() -> list[int]:
         model = IndexGpt(tensors, config, CPU, 1)
-        model.prefill(0, request_of(facts, prompt, 0))
+        prefill_at_once(model, 0, request_of(facts, prompt, 0))
         assert model.sampling.seen is not None
         return model.sampling.seen[0].nonzero()[:, 0].tolist()
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 
-from deployments.engine.decode import Decoder
+from deployments.engine.decode import Decoder, prefill_at_once
 from deployments.engine.device import Device
 from deployments.engine.device_thread import DeviceThread
 from deployments.engine.work import WorkItem
@@ -80,4 +80,4 @@ def test_a_segment_with_too_many_phones_is_refused(
     request = request_of("Hello.")
     long = Segment("a" * 400, np.full(400, 5, np.int64))
     with pytest.raises(InvalidInput, match="at most 320"):
-        gpt.prefill(0, GptRequest(long, request.prompt, request.sampling))
+        prefill_at_once(gpt, 0, GptRequest(long, request.prompt, request.sampling))

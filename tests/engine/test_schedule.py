@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deployments import families
+from deployments.engine.schedule import ChunkSchedule
+from deployments.errors import ConfigError
+
+SPEC = families.load("small").spec
+
+
+def test_the_first_run_is_what_the_first_chunk_takes():
+    for schedule in (ChunkSchedule(), ChunkSchedule(3, 1.5, 40), ChunkSchedule.of(SPEC, 500, "whole", 1.0)):
+        chunker = schedule.chunker(SPEC)
+        run = schedule.first_run(SPEC)
+        assert chunker.push(np.zeros(run - 1, np.int64)) == []
+        (piece,) = chunker.push(np.zeros(1, np.int64))
+        assert len(piece.frames) - piece.left - piece.right == schedule.first
+
+
+def test_whole_is_the_longest_at_once():
+    schedule = ChunkSchedule.of(SPEC, 500, "whole", 3.0)
+    assert schedule.first == schedule.maximum == round(5 * SPEC.codes_per_second)
+    assert ChunkSchedule.of(SPEC, 200) == ChunkSchedule(10, 2.0, 100)
+
+
+def test_a_first_chunk_beyond_the_longest_is_refused():
+    with pytest.raises(ConfigError, match=r"chunks\.first: 101 codes .*1 to 100, or whole.*size 200"):
+        ChunkSchedule.of(SPEC, 200, 101)
+    assert ChunkSchedule.of(SPEC, 200, 100).first == 100
