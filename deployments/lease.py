@@ -30,10 +30,14 @@ POLL_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a lease streams: events in order, and now and then what the replica says about itself."""
+    """What a lease streams: events in order, and now and then what the replica says about itself.
+
+    freed: what an order to give memory back came to, as `memory.free` tells it.
+    """
 
     events: tuple[Event, ...] = ()
     status: dict[str, Any] | None = None
+    freed: dict[str, Any] | None = None
 
 
 class WorkSource(Protocol):
@@ -48,28 +52,36 @@ class Executor(Protocol):
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]: ...
 
 
-Command = tuple[
-    str, Any
-]  # ("admit", WorkItem), ("cancel", id), ("close", None): no more will come, ("abort", None)
+# ("admit", WorkItem), ("cancel", id), ("free", None), ("close", None): no more will come, ("abort", None)
+Command = tuple[str, Any]
 Post = Callable[[Report], None]
 
 
 class LeaseLoop:
     """Runs one lease at a time over a worker that lives on the device thread.
 
+    describe, free: called on that thread; what the replica says about itself, and giving back memory. That happens
+    between two steps when the scheduler asks for it, and once when a whole lease has passed without work.
+
     Attributes:
         failed: the error that a step raised; the device is then beyond repair and the replica should be replaced.
     """
 
     def __init__(
-        self, worker: StageWorker, device: Executor, describe: Callable[[], dict[str, Any]] = dict
+        self,
+        worker: StageWorker,
+        device: Executor,
+        describe: Callable[[], dict[str, Any]] = dict,
+        free: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self.worker = worker
         self.device = device
-        self.describe = describe  # called on the device thread
+        self.describe = describe
+        self.free = free
         self.failed: BaseException | None = None
         self.leases = 0
         self._beat: float | None = None
+        self._used = False  # since memory was last given back
 
     @property
     def silent_s(self) -> float | None:
@@ -109,7 +121,7 @@ class LeaseLoop:
                 ended = reports[-1] is None
                 merged = _merge([report for report in reports if report is not None])
                 held.finished(event.id for event in merged.events if event.done or event.error is not None)
-                if merged.events or merged.status is not None:
+                if merged != Report():
                     yield merged
             drive.result()
         finally:
@@ -119,7 +131,7 @@ class LeaseLoop:
 
     def _drive(self, mailbox: queue.SimpleQueue[Command], post: Post) -> None:
         """On the device thread, for the whole lease: commands at step boundaries, asleep while nothing is to do."""
-        worker, active, closing = self.worker, set[str](), False
+        worker, active, closing, worked = self.worker, set[str](), False, False
         reported = -math.inf
         try:
             while True:
@@ -132,6 +144,8 @@ class LeaseLoop:
                         return
                     if kind == "close":
                         closing = True
+                    elif kind == "free":
+                        post(Report(freed=self.free()))
                     elif kind == "cancel":
                         worker.cancel(value)
                         active.discard(value)
@@ -140,6 +154,7 @@ class LeaseLoop:
                     else:
                         post(Report((Event(value.id, error=error),)))
                 if active:
+                    worked = self._used = True
                     events = worker.step()
                     active.difference_update(
                         event.id for event in events if event.done or event.error is not None
@@ -147,6 +162,9 @@ class LeaseLoop:
                     if events:
                         post(Report(tuple(events)))
                 elif closing:
+                    if self._used and not worked:  # nobody has waited for a whole lease
+                        self._used = False
+                        self.free()
                     return
         except BaseException as error:
             self.failed = error
@@ -228,6 +246,8 @@ async def _obey(source: WorkSource, lease_id: str, held: _Held, mailbox: queue.S
             for item_id in orders.cancelled:
                 mailbox.put(("cancel", item_id))
             held.revoke(orders.cancelled)
+            if orders.free:
+                mailbox.put(("free", None))
             if orders.close:
                 mailbox.put(("abort", None))
                 return
@@ -265,4 +285,5 @@ def _admit(worker: StageWorker, item: WorkItem) -> ChoraleError | None:
 def _merge(reports: list[Report]) -> Report:
     events = tuple(event for report in reports for event in report.events)
     statuses = [report.status for report in reports if report.status is not None]
-    return Report(events, statuses[-1] if statuses else None)
+    freed = [report.freed for report in reports if report.freed is not None]
+    return Report(events, statuses[-1] if statuses else None, freed[-1] if freed else None)

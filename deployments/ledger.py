@@ -44,6 +44,7 @@ class Lease:
     opened: float
     held: dict[str, None] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
+    free: bool = False  # an order to give memory back that was not passed on yet
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     closing: bool = False
 
@@ -58,10 +59,14 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """The answer to the poll for cancellations. `close`: this lease is not known (any more), end it at once."""
+    """The answer to the poll for cancellations.
+
+    close: this lease is not known (any more), end it at once; free: give back memory that no work needs.
+    """
 
     cancelled: tuple[str, ...] = ()
     close: bool = False
+    free: bool = False
 
 
 class Ledger:
@@ -219,9 +224,9 @@ class Ledger:
         return any(self._entries[held].strikes == MAX_STRIKES - 1 for held in lease.held)
 
     async def cancellations(self, lease_id: str, timeout: float) -> Orders:
-        """Ids whose slots the lease is to free; waits up to `timeout` seconds for the first."""
+        """Ids whose slots the lease is to free, and other orders; waits up to `timeout` seconds for the first."""
         lease = self.leases.get(lease_id)
-        if lease is not None and not lease.cancelled:
+        if lease is not None and not lease.cancelled and not lease.free:
             lease.wake.clear()
             try:
                 async with asyncio.timeout(timeout):
@@ -230,8 +235,15 @@ class Ledger:
                 pass
         if lease is None or self.leases.get(lease_id) is not lease:
             return Orders(close=True)
-        ids, lease.cancelled = tuple(lease.cancelled), []
-        return Orders(ids)
+        orders = Orders(tuple(lease.cancelled), free=lease.free)
+        lease.cancelled, lease.free = [], False
+        return orders
+
+    def order_free(self, lease_id: str) -> None:
+        """Has the lease's replica give back memory that no work needs; unknown leases are ignored."""
+        if (lease := self.leases.get(lease_id)) is not None:
+            lease.free = True
+            lease.wake.set()
 
     def deliver(self, lease_id: str, events: list[Event]) -> None:
         """What came on the lease's stream. Events of items that the lease no longer holds are dropped."""

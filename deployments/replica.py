@@ -10,6 +10,7 @@ from typing import Any
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from deployments.engine import memory
 from deployments.engine.device_thread import DeviceThread, ModelReplica
 from deployments.engine.work import StageWorker
 from deployments.lease import LeaseLoop, Report
@@ -36,7 +37,8 @@ class LeasedReplica(ModelReplica):
         self._device = DeviceThread(name, threads)
         self._stuck_after_s = stuck_after_s
         self._worker, self._facts = self._device.submit(load).result()
-        self._loop = LeaseLoop(self._worker, self._device, self._describe)
+        self._held = self._device.submit(_held, self._worker).result()
+        self._loop = LeaseLoop(self._worker, self._device, self._describe, memory.free)
         self._sources: dict[str, HandleSource] = {}
         context = serve.get_replica_context()
         self._app, self._tag = context.app_name, context.replica_tag
@@ -65,7 +67,14 @@ class LeasedReplica(ModelReplica):
         for part in ("status", "stats"):
             if callable(ask := getattr(worker, part, None)):
                 said[part] = ask()
+        said["memory"] = {**memory.usage(), **self._held}
         return {**said, "slots": worker.slots, "active": worker.active, "leases": self._loop.leases}
+
+
+def _held(worker: StageWorker) -> dict[str, int]:
+    from deployments.engine.holdings import held
+
+    return held(worker)
 
 
 class HandleSource:

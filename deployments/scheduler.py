@@ -20,6 +20,7 @@ from ray import serve
 from ray.exceptions import RayActorError
 from ray.serve.handle import DeploymentHandle
 
+from deployments.engine import memory
 from deployments.engine.work import Event, WorkItem
 from deployments.lease import Report
 from deployments.ledger import Grant, Lease, Ledger, Orders
@@ -28,6 +29,9 @@ log = logging.getLogger("ray.serve")
 
 DRAIN_CHECK_S = 3.0
 FORGET_REPLICA_S = 60.0
+FREE_S = 10.0  # for a replica to come to the end of a step and give memory back
+QUEUED_PER_SLOT = 10
+UNKNOWN_SLOTS = 4  # the least that memory suggests
 
 
 class StageScheduler:
@@ -35,8 +39,8 @@ class StageScheduler:
 
     Args:
         stage: handle of the model deployment; its replicas offer `lease(scheduler_name, lease_id)`.
-        slots: items that one replica works on at once.
-        max_queue: waiting items beyond which `submit` refuses with Overloaded.
+        slots: items that one replica works on at once; None until one says it.
+        max_queue: waiting items beyond which `submit` refuses with Overloaded; None is QUEUED_PER_SLOT times the slots.
         min_replicas, max_replicas: how many leases are kept at least and at most.
         lease_s: age in seconds from which a lease may end: when it is idle, no longer wanted, or its stage is being
             rolled out. A busy lease that is none of these goes on, so that new work does not wait for the old.
@@ -47,8 +51,8 @@ class StageScheduler:
         self,
         stage: DeploymentHandle,
         *,
-        slots: int,
-        max_queue: int,
+        slots: int | None,
+        max_queue: int | None = None,
         min_replicas: int = 1,
         max_replicas: int = 1,
         lease_s: float = 10.0,
@@ -61,11 +65,16 @@ class StageScheduler:
         self.stage_name = stage.deployment_name
         self.min_replicas, self.max_replicas = min_replicas, max_replicas
         self.lease_s, self.silence_s = lease_s, silence_s
-        self.ledger = Ledger(self.stage_name, slots, max_queue, patience=patience_s, keep=self._keep)
+        self._slots, self._max_queue = slots, max_queue
+        known = slots or UNKNOWN_SLOTS
+        self.ledger = Ledger(
+            self.stage_name, known, max_queue or QUEUED_PER_SLOT * known, patience=patience_s, keep=self._keep
+        )
         self._stage = stage.options(method_name="lease", stream=True, _by_reference=False)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._started: set[str] = set()
         self._replicas: dict[str, dict[str, Any]] = {}
+        self._freeing: dict[str, asyncio.Future[dict[str, Any]]] = {}  # by lease
         self._draining = False
         loop = asyncio.get_running_loop()
         self._keeper = loop.create_task(self._keep_leases())
@@ -105,8 +114,22 @@ class StageScheduler:
             "rate": round(ledger.rate(), 3),
             **ledger.counts,
             "ready": len(self._started) >= min(1, self.min_replicas),
+            "memory": await asyncio.to_thread(memory.usage),
             "replicas": replicas,
         }
+
+    async def free(self) -> list[dict[str, Any]]:
+        """Has every replica under a lease, and this process, give back memory that no work needs (`memory.free`).
+
+        A replica without a lease has done so by itself. One that does not answer within FREE_S is left out.
+        """
+        for lease_id in self._started - self._freeing.keys():
+            self._freeing[lease_id] = asyncio.get_running_loop().create_future()
+            self.ledger.order_free(lease_id)
+        asked = list(self._freeing.values())
+        own = {"process": self.name, **await asyncio.to_thread(memory.free)}
+        done = (await asyncio.wait(asked, timeout=FREE_S))[0] if asked else ()
+        return [own, *(answer.result() for answer in done if not answer.cancelled())]
 
     # -- for the replicas ---------------------------------------------------------------------------------------
 
@@ -172,6 +195,9 @@ class StageScheduler:
                 if report.status is not None:
                     replica = report.status.get("replica", "")
                     self._replicas[replica] = {**report.status, "age_s": time.monotonic()}
+                    self._learn_slots()
+                if report.freed is not None and (asked := self._freeing.pop(lease_id, None)) is not None:
+                    asked.set_result({"process": replica, **report.freed})
                 self.ledger.deliver(lease_id, list(report.events))
         except StopAsyncIteration:
             pass
@@ -194,6 +220,8 @@ class StageScheduler:
         finally:
             started = lease_id in self._started
             self._started.discard(lease_id)
+            if (asked := self._freeing.pop(lease_id, None)) is not None:
+                asked.cancel()
             returned = self.ledger.end_lease(lease_id, died=died)
             if died:
                 self._replicas.pop(replica, None)
@@ -207,6 +235,14 @@ class StageScheduler:
             stream.cancel()
         if died and not started:
             await asyncio.sleep(0.2)
+
+    def _learn_slots(self) -> None:
+        """Where the replicas choose their slots by their memory, the largest number counts."""
+        if self._slots is None and (
+            told := [said["slots"] for said in self._replicas.values() if "slots" in said]
+        ):
+            self.ledger.slots = max(told)
+            self.ledger.max_queue = self._max_queue or QUEUED_PER_SLOT * self.ledger.slots
 
     async def _watch_roll_out(self) -> None:
         """Notices replicas that Serve is stopping, whose leases must end, though no call tells the scheduler so."""

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from deployments import families
+from deployments.engine import memory
 from deployments.errors import ChoraleError
 from deployments.families.base import Segment
 
@@ -32,4 +33,13 @@ class TextFrontend:
             return error
 
     async def status(self) -> dict[str, Any]:
-        return {"ready": True, "pid": os.getpid(), "calls": self._calls}
+        return {
+            "ready": True,
+            "pid": os.getpid(),
+            "calls": self._calls,
+            "memory": await asyncio.to_thread(memory.usage),
+        }
+
+    async def free(self) -> dict[str, Any]:
+        """Gives back memory that is not used (see `memory.free`)."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, memory.free)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deployments import families
@@ -14,7 +14,10 @@ log = logging.getLogger("ray.serve")
 
 
 class Vocoder(LeasedReplica):
-    """Args: the family's name and options; `device`: preference, half, threads; the rest as in `VocodeWorker`."""
+    """Args: the family's name and options; `device`: preference, half, threads; the rest as in `VocodeWorker`.
+
+    chunk_size: frames of 10 ms in the longest chunk.
+    """
 
     def __init__(
         self,
@@ -24,17 +27,35 @@ class Vocoder(LeasedReplica):
         *,
         optimize: bool = True,
         max_batch: int = 8,
+        chunk_size: int = 500,
+        frame_buckets: Sequence[int] | None = None,
+        batch_buckets: Sequence[int] | None = None,
         stuck_after_s: float = 60.0,
     ) -> None:
         def load() -> tuple[StageWorker, dict[str, Any]]:
             from deployments.engine.device import choose_device
+            from deployments.engine.memory import require
+            from deployments.engine.schedule import ChunkSchedule
             from deployments.engine.vocode import VocodeWorker
 
             chosen = choose_device(**device)
             log.info("Vocoder: %s", chosen.describe())
             loaded = families.load(family, options)
             worker = VocodeWorker(
-                loaded.vocoder(chosen), chosen, loaded.spec, max_batch=max_batch, optimize=optimize
+                loaded.vocoder(chosen),
+                chosen,
+                loaded.spec,
+                max_batch=max_batch,
+                optimize=optimize,
+                chunk_frames=ChunkSchedule.longest(loaded.spec, chunk_size),
+                frame_buckets=frame_buckets,
+                batch_buckets=batch_buckets,
+            )
+            require(
+                f"calls of {max_batch} of the longest chunks",
+                worker.bytes,
+                chosen.torch_device,
+                "vocoder.max_batch",
             )
             worker.warm_up(loaded.example_prompt())
             return worker, {"device": chosen.describe()}

@@ -1,94 +1,83 @@
-"""The voice stage: reference audio to a voice prompt, cached by content."""
+"""The voice stage: reference audio to a voice prompt, encoded once and kept by its content."""
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import os
-from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deployments import families
+from deployments.engine import memory
 from deployments.engine.device_thread import DeviceThread, ModelReplica
 from deployments.errors import ChoraleError
 from deployments.families.base import VoiceEncoder as Encoder
 from deployments.families.base import VoicePrompt
+from deployments.prompts import KeptPrompts, PromptStore, fingerprint
 
 
 class VoiceEncoder(ModelReplica):
-    """`cache_size`: prompts kept, the least recently used goes first; 0 keeps none."""
+    """Prompts come from memory, else from disk, else from the encoder.
+
+    cache_size: prompts in memory, the least recently used goes first; 0 keeps none. prompts: a folder for those on
+    disk, which replicas may share, with at most `disk_cache` of them and `disk_cache_bytes`; None for no disk.
+    """
 
     def __init__(
-        self, family: str, options: Mapping[str, Any], device: Mapping[str, Any], *, cache_size: int = 64
+        self,
+        family: str,
+        options: Mapping[str, Any],
+        device: Mapping[str, Any],
+        *,
+        cache_size: int = 64,
+        prompts: str | None = None,
+        disk_cache: int = 10_000,
+        disk_cache_bytes: int = 2**30,
     ) -> None:
-        def load() -> tuple[Encoder, dict[str, Any]]:
+        def load() -> tuple[Encoder, PromptStore | None, dict[str, Any]]:
             from deployments.engine.device import choose_device
 
             chosen = choose_device(**device)
-            return families.load(family, options).voice_encoder(chosen), chosen.describe()
+            loaded = families.load(family, options)
+            encoder = loaded.voice_encoder(chosen)
+            if prompts is None:
+                return encoder, None, chosen.describe()
+            name = fingerprint(loaded, options, chosen)
+            root = Path(prompts).expanduser()
+            return encoder, PromptStore(root, family, name, disk_cache, disk_cache_bytes), chosen.describe()
 
         self._device = DeviceThread("voice", device.get("threads"))
-        self._encoder, self._described = self._device.submit(load).result()
-        self._cache = PromptCache(cache_size)
+        encoder, store, self._described = self._device.submit(load).result()
+        self._prompts = KeptPrompts(partial(self._device.run, encoder.encode), cache_size, store)
 
     async def encode(
         self, waveform: np.ndarray, rate: int, transcript: str | None = None
     ) -> VoicePrompt | ChoraleError:
         """waveform: float32 (N,) mono. A reference that cannot be used comes back as its error, as a value."""
-        key = content_key(waveform, rate, transcript)
-        prompt = self._cache.get(key)
-        if prompt is None:
-            try:
-                prompt = await self._device.run(self._encoder.encode, waveform, rate, transcript)
-            except ChoraleError as error:
-                return error
-            self._cache.put(key, prompt)
-        return prompt
+        try:
+            return await self._prompts.of(waveform, rate, transcript)
+        except ChoraleError as error:
+            return error
 
     async def status(self) -> dict[str, Any]:
-        cache = self._cache
         return {
             "ready": True,
             "pid": os.getpid(),
             "device": self._described,
             "thread_id": self._device.thread_id,
-            "cached": len(cache.prompts),
-            "hits": cache.hits,
-            "misses": cache.misses,
+            "memory": await asyncio.to_thread(memory.usage),
+            "prompts": self._prompts.status(),
         }
+
+    async def free(self) -> dict[str, Any]:
+        """Forgets the prompts in memory and gives back what is not used (see `memory.free`)."""
+        self._prompts.forget()
+        return await self._device.run(memory.free)
 
     async def check_health(self) -> None:
         if not self._device.heartbeat().alive:
             raise RuntimeError("the device thread is dead")
-
-
-class PromptCache:
-    """The `size` most recently used prompts."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.prompts: OrderedDict[str, VoicePrompt] = OrderedDict()
-        self.hits = self.misses = 0
-
-    def get(self, key: str) -> VoicePrompt | None:
-        prompt = self.prompts.get(key)
-        if prompt is None:
-            self.misses += 1
-        else:
-            self.hits += 1
-            self.prompts.move_to_end(key)
-        return prompt
-
-    def put(self, key: str, prompt: VoicePrompt) -> None:
-        self.prompts[key] = prompt
-        self.prompts.move_to_end(key)
-        while len(self.prompts) > self.size:
-            self.prompts.popitem(last=False)
-
-
-def content_key(waveform: np.ndarray, rate: int, transcript: str | None) -> str:
-    digest = hashlib.sha256(f"{rate}\0{transcript is None}\0{transcript or ''}\0".encode())
-    digest.update(np.ascontiguousarray(waveform, dtype=np.float32).tobytes())
-    return digest.hexdigest()

@@ -31,27 +31,39 @@ def build(args: dict[str, Any]) -> serve.Application:
     settings = Settings.from_args(args)
     log.info("settings %s", settings.hash)
     family = (settings.family.name, settings.family.options)
-    device = settings.device.model_dump()
+    gpt, vocoder, voices = settings.gpt, settings.vocoder, settings.voice_encoder
+    slots = None if gpt.slots == "auto" else gpt.slots
 
     text_frontend = _stage(TextFrontend, settings.text_frontend, SHORT_CALLS).bind(*family)
-    voice_encoder = _stage(VoiceEncoder, settings.voice_encoder, SHORT_CALLS).bind(
-        *family, device, cache_size=settings.voice_encoder.cache_size
-    )
-    gpt = _stage(Gpt, settings.gpt, LEASES).bind(
+    voice_encoder = _stage(VoiceEncoder, voices, SHORT_CALLS).bind(
         *family,
-        device,
+        settings.device_of("voice_encoder"),
+        cache_size=voices.cache_size,
+        prompts=f"{settings.data_dir}/prompts",
+        disk_cache=voices.disk_cache,
+        disk_cache_bytes=voices.disk_cache_bytes,
+    )
+    gpt_stage = _stage(Gpt, gpt, LEASES).bind(
+        *family,
+        settings.device_of("gpt"),
         optimize=settings.optimize,
-        slots=settings.gpt.slots,
-        first_emit=settings.gpt.first_emit,
-        emit_every=settings.gpt.emit_every,
-        stuck_after_s=settings.gpt.stuck_after_s,
+        slots=slots,
+        chunks={"frames": settings.vocoder_chunk_size, **settings.chunks.model_dump()},
+        first_emit=gpt.first_emit,
+        emit_every=gpt.emit_every,
+        batch_buckets=gpt.batch_buckets,
+        length_buckets=gpt.length_buckets,
+        stuck_after_s=gpt.stuck_after_s,
     )
-    vocoder = _stage(Vocoder, settings.vocoder, LEASES).bind(
+    vocoder_stage = _stage(Vocoder, vocoder, LEASES).bind(
         *family,
-        device,
+        settings.device_of("vocoder"),
         optimize=settings.optimize and settings.use_vocoder_optimization,
-        max_batch=settings.vocoder.max_batch,
-        stuck_after_s=settings.vocoder.stuck_after_s,
+        max_batch=vocoder.max_batch,
+        chunk_size=settings.vocoder_chunk_size,
+        frame_buckets=vocoder.frame_buckets,
+        batch_buckets=vocoder.batch_buckets,
+        stuck_after_s=vocoder.stuck_after_s,
     )
     ingress = serve.deployment(
         name="Ingress",
@@ -63,8 +75,8 @@ def build(args: dict[str, Any]) -> serve.Application:
         ingress_settings(settings),
         text_frontend,
         voice_encoder,
-        _scheduler("GptScheduler", gpt, settings.gpt, settings.gpt.slots),
-        _scheduler("VocoderScheduler", vocoder, settings.vocoder, settings.vocoder.max_batch),
+        _scheduler("GptScheduler", gpt_stage, gpt, slots),
+        _scheduler("VocoderScheduler", vocoder_stage, vocoder, vocoder.max_batch),
     )
 
 
@@ -78,6 +90,7 @@ def ingress_settings(settings: Settings) -> dict[str, Any]:
         "max_input_chars": settings.limits.max_input_chars,
         "max_upload_bytes": settings.limits.max_upload_bytes,
         "vocoder_chunk_size": settings.vocoder_chunk_size,
+        "chunks": settings.chunks.model_dump(),
         "voice_cache": settings.ingress.voice_cache,
         "window": settings.ingress.window,
     }
@@ -103,7 +116,9 @@ def _stage(replica: type, section: Scaled, router: dict[str, float]) -> serve.De
     )(replica)
 
 
-def _scheduler(name: str, stage: serve.Application, section: LeasedSettings, slots: int) -> serve.Application:
+def _scheduler(
+    name: str, stage: serve.Application, section: LeasedSettings, slots: int | None
+) -> serve.Application:
     smallest, largest = section.bounds
     deployment = serve.deployment(
         name=name,
@@ -117,7 +132,7 @@ def _scheduler(name: str, stage: serve.Application, section: LeasedSettings, slo
     return deployment.bind(
         stage,
         slots=slots,
-        max_queue=section.max_queue or 10 * slots,
+        max_queue=section.max_queue,
         min_replicas=smallest,
         max_replicas=largest,
         lease_s=section.lease_s,

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -37,13 +37,15 @@ ANSWER_S = 20.0  # for a scheduler to say that it has the work
 UNARY_S = 120.0
 GIVE_UP_S = 30.0  # without any progress, before a stage counts as gone
 STATUS_S = 2.0
+FREE_S = 15.0  # for a stage's processes to give memory back; a scheduler waits 10 s for its replicas
 LOST = (RayError, grpc.RpcError, RayServeException)  # the other end died, or is not there yet
 
 
 class RayBackend:
     """Implements `serve_app.synthesis.Backend`. Raises nothing but ChoraleError.
 
-    options: the family's options; sampling: overrides of its default sampling.
+    options: the family's options; sampling: overrides of its default sampling; ingress: where replicas of the HTTP
+    side are, so that they too give memory back.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class RayBackend:
         gpt_scheduler: Stage,
         vocoder_scheduler: Stage,
         *,
+        ingress: Stage | None = None,
         options: Mapping[str, Any] | None = None,
         sampling: Mapping[str, Any] | None = None,
     ) -> None:
@@ -65,6 +68,7 @@ class RayBackend:
             "gpt": gpt_scheduler.options(_by_reference=False),
             "vocoder": vocoder_scheduler.options(_by_reference=False),
         }
+        self._ingress = ingress and ingress.options(_by_reference=False)
         self._status: dict[str, dict[str, Any]] = {}
         self._status_at = -STATUS_S
         self._status_lock = asyncio.Lock()
@@ -112,6 +116,15 @@ class RayBackend:
             "device": _device(stages),
             "stages": stages,
         }
+
+    async def free(self) -> list[dict[str, Any]]:
+        """Every process behind this that answers in time. Never raises."""
+        unary = {name: self._unary[name] for name in ("text_frontend", "voice_encoder")}
+        if self._ingress is not None:
+            unary["ingress"] = self._ingress
+        asked = [_told(name, _everywhere(stage)) for name, stage in unary.items()]
+        asked += [_told(name, _of(self._unary[name])) for name in ("gpt", "vocoder")]
+        return [process for processes in await asyncio.gather(*asked) for process in processes]
 
     # -- calls --------------------------------------------------------------------------------------------------
 
@@ -200,6 +213,23 @@ class RayBackend:
             return {**self._status.get(stage, {"ready": False}), "busy": True}
         except Exception as error:
             return {"ready": False, "error": type(error).__name__}
+
+
+async def _everywhere(stage: Stage) -> list[dict[str, Any]]:
+    return await stage.broadcast("free").results_async(timeout_s=FREE_S)
+
+
+async def _of(scheduler: Stage) -> list[dict[str, Any]]:
+    async with asyncio.timeout(FREE_S):
+        return await scheduler.free.remote()
+
+
+async def _told(stage: str, answers: Awaitable[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    try:
+        return [{"stage": stage, **answer} for answer in await answers]
+    except Exception as error:
+        log.warning("%s did not tell what it gave back: %r", stage, error)
+        return []
 
 
 def _plain(error: ChoraleError) -> ChoraleError:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import gc
 import platform
 import sys
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
 from rich.console import Console
 
+from deployments.engine import cgroup, memory
 from deployments.errors import ChoraleError
 from serve_app.settings import Settings
 from serve_app.speaker import Speaker, Spoken
+
+if TYPE_CHECKING:
+    from deployments.engine.device import Device
 
 TEXT = "The train to the coast leaves in twenty minutes."
 MARKS = {True: "[green]ok[/]    ", False: "[red]FAILED[/]", None: "      "}
@@ -58,20 +61,34 @@ def findings(settings: Settings) -> Iterator[Finding]:
 def _software() -> Iterator[Finding]:
     packages = " ".join(f"{name} {version(name)}" for name in ("torch", "torchaudio", "ray"))
     yield Finding("software", f"chorale {version('chorale')}, Python {platform.python_version()}, {packages}")
-    memory = psutil.virtual_memory().total / 2**30
-    yield Finding("machine", f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.platform()}")
+    size = memory.readable(psutil.virtual_memory().total)
+    yield Finding("machine", f"{cgroup.cpus()} of {psutil.cpu_count()} CPUs, {size}, {platform.platform()}")
 
 
 def _device(settings: Settings) -> Iterator[Finding]:
     from deployments.engine.device import choose_device, has_fft
 
-    device = choose_device(**settings.device.model_dump())
+    device = choose_device(**settings.device_of("gpt"))
     for reason in device.reasons:
         yield Finding("device", reason)
     yield Finding("device", f"{device.torch_device}: {device.name}", True)
     yield Finding("precision", f"{str(device.dtype).removeprefix('torch.')}, {device.threads} CPU thread(s)")
     where = "on the device" if has_fft(device.torch_device) else "on the CPU (this device has none)"
     yield Finding("FFT", where)
+    yield from _room(settings, device)
+
+
+def _room(settings: Settings, device: Device) -> Iterator[Finding]:
+    """What the configuration asks for, beside what there is."""
+    total, free = memory.total_bytes(device.torch_device), memory.free_bytes(device.torch_device)
+    yield Finding("memory", f"{memory.readable(free)} of {memory.readable(total)} are free on {device.kind}")
+    suggested, most = memory.suggest_batch(device.kind, total)
+    yield Finding("slots", f"gpt.slots is {settings.gpt.slots}; memory suggests {suggested}, at most {most}")
+    wanted, cpus = settings.busy_threads(), cgroup.cpus()
+    told = f"{wanted} in the replicas of gpt and vocoder together, on {cpus} CPU(s)"
+    if wanted > cpus:
+        told += ": on one machine they slow each other down (see device.threads)"
+    yield Finding("threads", told)
 
 
 def _model(settings: Settings) -> Iterator[Finding]:
@@ -79,7 +96,9 @@ def _model(settings: Settings) -> Iterator[Finding]:
     speaker = Speaker(settings)
     try:
         held = _memory() - before
-        yield Finding("load", f"family {settings.family.name} in {speaker.load_s:.2f} s, {_mib(held)}", True)
+        yield Finding(
+            "load", f"family {settings.family.name} in {speaker.load_s:.2f} s, {memory.readable(held)}", True
+        )
         yield from _graphs(speaker)
         first = speaker.say(TEXT, seed=1)
         yield _speaks(first)
@@ -116,11 +135,10 @@ def _seeds(speaker: Speaker, first: Spoken) -> Iterator[Finding]:
 
 
 def _clean_up(kept: list[weakref.ref[Any]], used: int, before: int) -> Finding:
-    gc.collect()
-    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    memory.free()
     freed = all(ref() is None for ref in kept)
-    detail = f"{_mib(used)} in use after speaking, {_mib(_memory() - before)} after closing"
+    left = memory.readable(max(0, _memory() - before))
+    detail = f"{memory.readable(used)} in use after speaking, {left} after closing"
     return Finding("clean-up", detail if freed else f"{detail}: the model is still held", freed)
 
 
@@ -130,7 +148,3 @@ def _memory() -> int:
     if torch is not None and torch.cuda.is_available():
         return torch.cuda.memory_allocated()
     return psutil.Process().memory_info().rss
-
-
-def _mib(count: int) -> str:
-    return f"{count / 2**20:.0f} MiB"

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from ray.serve.schema import ServeDeploySchema
 
 from deployments.errors import ConfigError
-from serve_app.settings import Location, Settings, dotted, models_in, problems
+from serve_app.settings import Settings
+from serve_app.strict import Location, dotted, models_in, problems
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments import families
+from deployments.engine.schedule import ChunkSchedule
+from deployments.families.base import FamilySpec
+from serve_app.settings import ChunkSettings
 from serve_app.synthesis import Backend, Synthesizer
 from serve_app.voices import VoiceLibrary, VoicePrompts
 
-FRAME_S = 0.01
 SHIPPED_VOICES = (
     Path(families.__file__).parent / "small" / "voices"
 )  # recordings: every family can clone them
@@ -32,6 +34,7 @@ class IngressSettings(BaseModel):
     max_input_chars: int = Field(default=5000, ge=1)
     max_upload_bytes: int = Field(default=10 * 2**20, ge=1024)
     vocoder_chunk_size: int = Field(default=500, ge=20)  # frames of 10 ms in the longest chunk
+    chunks: ChunkSettings = ChunkSettings()
     max_voices: int = Field(default=1000, ge=0)  # uploaded ones
     voice_cache: int = Field(default=256, ge=1)  # prompts in memory
     window: int = Field(default=3, ge=1)  # segments of one request at once
@@ -40,6 +43,10 @@ class IngressSettings(BaseModel):
     @property
     def model(self) -> str:
         return f"chorale-{self.family.replace('_', '-')}"
+
+    def schedule(self, spec: FamilySpec) -> ChunkSchedule:
+        """Raises ConfigError where the chunks do not fit the family."""
+        return ChunkSchedule.of(spec, self.vocoder_chunk_size, **self.chunks.model_dump())
 
 
 @dataclass(slots=True)
@@ -57,7 +64,10 @@ class Context:
 
     @classmethod
     def create(cls, settings: IngressSettings, backend: Backend, shipped: Path | None = None) -> Context:
-        """shipped: a folder of voices that come with the service."""
+        """shipped: a folder of voices that come with the service.
+
+        Raises ConfigError where the chunks of the settings do not fit the family.
+        """
         spec = backend.spec
         voices = VoiceLibrary(
             shipped or SHIPPED_VOICES,
@@ -67,7 +77,6 @@ class Context:
             capacity=settings.max_voices,
         )
         prompts = VoicePrompts(backend.encode_voice, settings.voice_cache)
-        chunk_codes = round(settings.vocoder_chunk_size * FRAME_S * spec.codes_per_second)
         window = spec.window or settings.window
-        synthesizer = Synthesizer(backend, window=window, chunk_codes=chunk_codes)
+        synthesizer = Synthesizer(backend, window=window, chunks=settings.schedule(spec))
         return cls(settings, backend, synthesizer, voices, prompts)

@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from deployments import families
+from deployments.engine.schedule import ChunkSchedule
 from deployments.errors import ConfigError, Unavailable
 from serve_app.config_file import default_config_path, load_config
 from serve_app.settings import Settings
@@ -29,6 +30,13 @@ log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parent.parent
 OBJECT_STORE_BYTES = 256 * 2**20  # what stages exchange travels in messages, not in the object store
 STOP_S = 15.0
+# Of Ray's processes here; set before, the user's own say stands. No stage computes on its event loop, so Serve needs no
+# second thread beside it for its own work: a call then costs half as much.
+RAY_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,8 @@ class Running:
 
 def start_ray(*, num_cpus: int | None = None, dashboard: bool = True, quiet: bool = True) -> str | None:
     """Connects to RAY_ADDRESS, or starts Ray here. Returns the dashboard's address."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in RAY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     _let_workers_import(ROOT)
     import ray
 
@@ -100,7 +109,8 @@ def start(
     http["port"] = port if port is not None else http.get("port", 8000)
     local = not os.environ.get("RAY_ADDRESS")
     if local:  # a wrong option or a missing file is told before anything is started
-        families.load(settings.family.name, settings.family.options)
+        family = families.load(settings.family.name, settings.family.options)
+        ChunkSchedule.of(family.spec, settings.vocoder_chunk_size, **settings.chunks.model_dump())
     if local and not _is_free(http["host"], http["port"]):
         raise ConfigError(f"port {http['port']} of {http['host']} is taken", param="http_options.port")
 
@@ -132,7 +142,11 @@ def deploy(document: dict[str, Any]) -> None:
 
 
 def wait_ready(running: Running, timeout: float = 120.0, stop: threading.Event | None = None) -> None:
-    """Returns when GET /ready answers 200. Raises Unavailable with the reason when that does not come."""
+    """Returns when GET /ready answers 200.
+
+    Raises ConfigError where a stage refused its configuration, its checkpoint or the memory that it would take, and
+    Unavailable with the reason where that answer does not come.
+    """
     from ray import serve
 
     stop = stop or threading.Event()
@@ -146,18 +160,19 @@ def wait_ready(running: Running, timeout: float = 120.0, stop: threading.Event |
             pass
         application = serve.status().applications.get(running.app)
         if application is not None and application.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-            raise Unavailable(f"the application did not start:\n{_reason(application)}")
+            if refused := _refusals(application):
+                raise ConfigError("\n".join(refused))
+            raise Unavailable(f"the application did not start:\n{application.message.strip()}")
         if time.monotonic() > deadline:
             state = application.status if application else "not deployed"
             raise Unavailable(f"the application is not ready after {timeout:.0f} s (state: {state})")
         stop.wait(0.25)
 
 
-def _reason(application: Any) -> str:
-    """What the stages found wrong in their configuration or checkpoint, or else what Serve says."""
+def _refusals(application: Any) -> list[str]:
+    """What the stages found wrong in their configuration or checkpoint, a line each."""
     messages = "\n".join(deployment.message for deployment in application.deployments.values())
-    found = re.findall(r"(?:^|\.)ConfigError: (.+)", messages, re.MULTILINE)
-    return "\n".join(dict.fromkeys(found)) or application.message.strip()
+    return list(dict.fromkeys(re.findall(r"(?:^|\.)ConfigError: (.+)", messages, re.MULTILINE)))
 
 
 def stop(running: Running | None = None) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from deployments.engine import memory
 from serve_app.backend import RayBackend
 from serve_app.context import Context, IngressSettings
 from serve_app.ingress import create_app
@@ -36,6 +38,7 @@ class Ingress:
             voice_encoder,
             gpt_scheduler,
             vocoder_scheduler,
+            ingress=serve.get_deployment_handle("Ingress", serve.get_replica_context().app_name),
             options=options.family_options,
             sampling=options.sampling,
         )
@@ -43,6 +46,11 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self.context)
+
+    async def free(self) -> dict[str, Any]:
+        """Forgets the voice prompts in this process and gives back what is not used (see `memory.free`)."""
+        self.context.prompts.forget()
+        return await asyncio.to_thread(memory.free)
 
     async def check_health(self) -> None:
         """Answering is the check: this replica's loop runs."""

@@ -8,25 +8,37 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
-from collections.abc import Iterator, Mapping
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from deployments.engine import cgroup
 from deployments.errors import ConfigError
+from serve_app.strict import dotted, overlay, problems
 
-log = logging.getLogger(__name__)
 
-PREFIX = "CHORALE_"
+def _ascending(buckets: list[int]) -> list[int]:
+    if not buckets or sorted(set(buckets)) != buckets:
+        raise ValueError(f"must be ascending numbers, at least one, none twice (is {buckets})")
+    return buckets
+
 
 Positive = Annotated[int, Field(gt=0)]
 Cpus = Annotated[float, Field(ge=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Location = tuple[str | int, ...]
+Stage = Literal["gpt", "vocoder", "voice_encoder"]  # those that hold a model
+Buckets = Annotated[list[Positive], AfterValidator(_ascending)]
 
 
 class Section(BaseModel):
@@ -39,11 +51,14 @@ class FamilySettings(Section):
 
 
 class DeviceSettings(Section):
-    """`half`: half precision, true and false force it; `threads`: CPU threads of one model replica."""
+    """`half`: half precision, true and false force it.
+
+    `threads`: CPU threads of one model replica; "auto" shares this machine's CPUs out among them.
+    """
 
     preference: Literal["auto", "musa", "cuda", "cpu"] = "auto"
     half: Literal["auto"] | bool = "auto"
-    threads: Positive = 1
+    threads: Positive | Literal["auto"] = 1
 
 
 class Autoscaling(Section):
@@ -85,7 +100,13 @@ class Scaled(Section):
         return self.autoscaling.min_replicas, self.autoscaling.max_replicas
 
 
-class LeasedSettings(Scaled):
+class ModelSettings(Scaled):
+    """`threads`: CPU threads of a replica; None is `device.threads`."""
+
+    threads: Positive | None = None
+
+
+class LeasedSettings(ModelSettings):
     """`max_queue`: waiting items before a request is refused with 429; None is ten times the slots."""
 
     max_queue: Positive | None = None
@@ -94,27 +115,65 @@ class LeasedSettings(Scaled):
     graceful_shutdown_s: Seconds = 60.0
 
 
+class ChunkSettings(Section):
+    """`first`: codes in a segment's first chunk, "whole" for as many as the longest has; `growth`: of the others."""
+
+    first: Positive | Literal["whole"] = 10
+    growth: Annotated[float, Field(ge=1, le=100)] = 2.0
+
+
 class GptSettings(LeasedSettings):
     """`first_emit`, `emit_every`: codes in the first run that is sent on, and in the later ones.
 
-    The first, if not given: what the family's vocoder needs for its first chunk, context included.
+    The first, if not given: what the vocoder needs for its first chunk (`chunks.first`), context included.
+    slots: "auto" takes what the device's memory suggests. batch_buckets, length_buckets: the shapes that graphs
+    are captured for; if not given, powers of two up to the slots, and doublings from 256 up to the context.
     """
 
-    slots: Annotated[int, Field(gt=0, le=256)] = 8
+    slots: Annotated[int, Field(gt=0, le=100_000)] | Literal["auto"] = 8
+    batch_buckets: Buckets | None = None
+    length_buckets: Buckets | None = None
     num_cpus: Cpus = 0.5
     first_emit: Positive | None = None
     emit_every: Positive = 16
 
+    @field_validator("batch_buckets")
+    @classmethod
+    def end_at_slots(cls, buckets: list[int] | None, info: ValidationInfo) -> list[int] | None:
+        return _ending_at(buckets, "slots", info)
+
 
 class VocoderSettings(LeasedSettings):
+    """batch_buckets, frame_buckets: the shapes that graphs are captured for, frames without their context."""
+
     max_batch: Annotated[int, Field(gt=0, le=256)] = 8
+    batch_buckets: Buckets | None = None
+    frame_buckets: Buckets | None = None
     num_cpus: Cpus = 0.3
 
+    @field_validator("batch_buckets")
+    @classmethod
+    def end_at_max_batch(cls, buckets: list[int] | None, info: ValidationInfo) -> list[int] | None:
+        return _ending_at(buckets, "max_batch", info)
 
-class VoiceEncoderSettings(Scaled):
-    """`cache_size`: voice prompts that a replica keeps, by the content of the reference."""
+
+def _ending_at(buckets: list[int] | None, key: str, info: ValidationInfo) -> list[int] | None:
+    most = info.data.get(key)  # None where it is wrong itself
+    if buckets is not None and most == "auto":
+        raise ValueError(f"cannot be listed while {key} is auto: give {key} a number, or leave the list out")
+    if buckets is not None and most is not None and buckets[-1] != most:
+        raise ValueError(f"must end at {key}, {most} (is {buckets})")
+    return buckets
+
+
+class VoiceEncoderSettings(ModelSettings):
+    """Voice prompts kept by the content of the reference: `cache_size` in a replica's memory, and on disk, for all
+    replicas and over restarts, up to `disk_cache` of them and `disk_cache_bytes` together; 0 keeps none there.
+    """
 
     cache_size: Annotated[int, Field(ge=0)] = 64
+    disk_cache: Annotated[int, Field(ge=0)] = 10_000
+    disk_cache_bytes: Annotated[int, Field(ge=0)] = 2**30
 
 
 class IngressSettings(Section):
@@ -150,7 +209,8 @@ class Settings(Section):
     device: DeviceSettings = DeviceSettings()
     optimize: bool = True
     use_vocoder_optimization: bool = True
-    vocoder_chunk_size: Positive = 500
+    vocoder_chunk_size: Annotated[int, Field(ge=20)] = 500
+    chunks: ChunkSettings = ChunkSettings()
     gpt: GptSettings = GptSettings()
     vocoder: VocoderSettings = VocoderSettings()
     text_frontend: Scaled = Scaled()
@@ -183,93 +243,17 @@ class Settings(Section):
         """SHA-256 of all values, defaults included."""
         return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
 
+    def threads(self, stage: Stage, cpus: int | None = None) -> int:
+        """CPU threads of a replica of `stage`, where "auto" shares `cpus` (those of this machine) out."""
+        own, common = getattr(self, stage).threads, self.device.threads
+        if own is None and common == "auto":
+            return max(1, (cpus or cgroup.cpus()) // (self.gpt.bounds[1] + self.vocoder.bounds[1]))
+        return own or int(common)
 
-def overlay(model: type[BaseModel], args: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
-    """A copy of `args` with the values of CHORALE_… variables laid over it."""
-    merged = {key: dict(value) if isinstance(value, Mapping) else value for key, value in args.items()}
-    for name in sorted(environ):
-        if not name.startswith(PREFIX):
-            continue
-        path = name.removeprefix(PREFIX).lower().split("__")
-        if path[0] not in model.model_fields:
-            log.debug("%s names no setting", name)
-            continue
-        target: dict[str, Any] = merged
-        for key in path[:-1]:
-            inner = target.get(key)
-            target[key] = target = dict(inner) if isinstance(inner, Mapping) else {}
-        target[path[-1]] = _value(field_type(model, tuple(path)), environ[name])
-    return merged
+    def busy_threads(self) -> int:
+        """CPU threads of all Gpt and Vocoder replicas: the voice encoder has nothing to do but for a new voice."""
+        return self.threads("gpt") * self.gpt.bounds[1] + self.threads("vocoder") * self.vocoder.bounds[1]
 
-
-def _value(annotation: Any, text: str) -> Any:
-    if annotation is str:
-        return text
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-
-
-def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The pydantic models that a field's annotation speaks of, directly or in a union, a list or a mapping."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    elif get_origin(annotation) in (Union, UnionType, Annotated, list, dict, tuple):
-        for inner in get_args(annotation):
-            yield from models_in(inner)
-
-
-def field_type(model: type[BaseModel], path: Location) -> Any:
-    """The annotation of the field at `path`, None where there is none."""
-    annotation: Any = model
-    for key in path:
-        if isinstance(key, int):
-            continue
-        found = [inner.model_fields[key] for inner in models_in(annotation) if key in inner.model_fields]
-        if not found:
-            return None
-        annotation = found[0].annotation
-    return annotation
-
-
-def problems(error: ValidationError, model: type[BaseModel]) -> list[tuple[Location, str]]:
-    """(location, what is wrong and what is allowed) for every complaint of pydantic, a location once."""
-    found: dict[Location, str] = {}
-    for detail in error.errors():
-        loc = _without_tags(model, detail["loc"])
-        if detail["type"] == "extra_forbidden":
-            owners = list(models_in(field_type(model, loc[:-1])))
-            allowed = ", ".join(sorted(owners[0].model_fields)) if owners else "none"
-            text = f"unknown key; allowed: {allowed}"
-        else:
-            given = detail.get("input")
-            shown = (
-                f" (is {given!r})"
-                if not isinstance(given, (dict, list)) and detail["type"] != "missing"
-                else ""
-            )
-            text = detail["msg"].removeprefix("Value error, ") + shown
-        found[loc] = f"{found[loc]}, or: {text}" if loc in found else text
-    return list(found.items())
-
-
-def _without_tags(model: type[BaseModel], loc: Location) -> Location:
-    """pydantic's location without the names that it adds for the branches of a union."""
-    while (
-        loc
-        and isinstance(loc[-1], str)
-        and field_type(model, loc) is None
-        and field_type(model, loc[:-1]) is not None
-    ):
-        owners = list(models_in(field_type(model, loc[:-1])))
-        if owners:
-            break
-        loc = loc[:-1]
-    return loc
-
-
-def dotted(loc: Location) -> str:
-    """("a", 0, "b") -> a[0].b"""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
-    return text.removeprefix(".") or "(the whole)"
+    def device_of(self, stage: Stage) -> dict[str, Any]:
+        """`device` as a replica of `stage` takes it."""
+        return {**self.device.model_dump(), "threads": self.threads(stage)}

@@ -7,11 +7,14 @@ import secrets
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
 
+from deployments import families
+from deployments.engine.schedule import ChunkSchedule
 from deployments.families.base import Sampling, VoicePrompt
 from serve_app.context import Context, IngressSettings
 from serve_app.local import LocalBackend
@@ -54,20 +57,36 @@ class Speaker:
     def __init__(self, settings: Settings | None = None) -> None:
         settings = settings or Settings.from_args(None)
         began = time.perf_counter()
-        self.backend = LocalBackend(
-            settings.family.name,
-            settings.family.options,
-            sampling=settings.sampling.model_dump(exclude_none=True),
-            device=settings.device.model_dump(),
-            optimize=settings.optimize,
-            slots=settings.ingress.window,
-        )
+        family = families.load(settings.family.name, settings.family.options)
         shape = IngressSettings(
             family=settings.family.name,
             data_dir=settings.data_dir,
             vocoder_chunk_size=settings.vocoder_chunk_size,
+            chunks=settings.chunks,
             voice_cache=settings.ingress.voice_cache,
             window=settings.ingress.window,
+        )
+        voices = settings.voice_encoder
+        self.backend = LocalBackend(
+            settings.family.name,
+            settings.family.options,
+            sampling=settings.sampling.model_dump(exclude_none=True),
+            device=settings.device_of("gpt"),
+            optimize=settings.optimize,
+            slots=settings.ingress.window,
+            chunks=shape.schedule(family.spec),
+            gpt={"emit_every": settings.gpt.emit_every, "length_buckets": settings.gpt.length_buckets},
+            vocoder={
+                "optimize": settings.optimize and settings.use_vocoder_optimization,
+                "frame_buckets": settings.vocoder.frame_buckets,
+                "chunk_frames": ChunkSchedule.longest(family.spec, settings.vocoder_chunk_size),
+            },
+            prompts={
+                "root": Path(settings.data_dir).expanduser() / "prompts",
+                "most": voices.disk_cache,
+                "most_bytes": voices.disk_cache_bytes,
+            },
+            cache_size=voices.cache_size,
         )
         self.context = Context.create(shape, self.backend)
         self.default_seed = settings.sampling.seed

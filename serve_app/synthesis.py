@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
-from deployments.engine.chunks import Chunker, Piece
+from deployments.engine.chunks import Piece
+from deployments.engine.schedule import ChunkSchedule
 from deployments.errors import SynthesisFailed
 from deployments.families.base import (
     FamilySpec,
@@ -26,6 +27,7 @@ from deployments.families.base import (
     VoicePrompt,
 )
 from serve_app.audio.tempo import Tempo
+from serve_app.text_flow import TextFlow
 
 PIECES_AHEAD = 4  # of one segment: what a slow listener has not fetched yet
 
@@ -58,6 +60,13 @@ class Backend(Protocol):
         """At least {"ready": bool, "device": {...}, "stages": {...}}; never raises."""
         ...
 
+    async def free(self) -> list[dict[str, Any]]:
+        """Gives back what no work needs, in every process behind this; tells for each what it held and holds.
+
+        A process: {"stage": str, "pid": int, "before": {...}, "after": {...}}, as `deployments.engine.memory.free`.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Speech:
@@ -73,13 +82,13 @@ class Speech:
 class Synthesizer:
     """Turns `Speech` into streams of sound on a backend.
 
-    window: segments of one request that are worked on at once; chunk_codes: the most codes of a vocoder call.
+    window: segments of one request that are worked on at once; chunks: the sizes of vocoder calls.
     """
 
-    def __init__(self, backend: Backend, *, window: int = 3, chunk_codes: int = 100) -> None:
+    def __init__(self, backend: Backend, *, window: int = 3, chunks: ChunkSchedule | None = None) -> None:
         self.backend = backend
         self.window = window
-        self.chunk_codes = chunk_codes
+        self.chunks = chunks or ChunkSchedule()
         self._cancelling: set[asyncio.Task[None]] = set()
 
     def stream(self, speech: Speech) -> SpeechStream:
@@ -107,7 +116,9 @@ class SpeechStream:
         self.output_tokens = 0
         self._synthesizer = synthesizer
         self._speech = speech
+        self._text: TextFlow | None = None
         self._lanes: deque[_Lane] = deque()
+        self._opened = 0  # lanes so far
         self._pieces = self._paced()
 
     def __aiter__(self) -> SpeechStream:
@@ -121,6 +132,8 @@ class SpeechStream:
         for lane in self._lanes:
             lane.task.cancel()
         self._lanes.clear()
+        if self._text is not None:
+            self._text.close()
         self._synthesizer.cancel(work_ids)
 
     async def aclose(self) -> None:
@@ -143,21 +156,21 @@ class SpeechStream:
         synthesizer, speech = self._synthesizer, self._speech
         spec = synthesizer.backend.spec
         pace = speech.sampling.speed if spec.keeps_pace else 1.0
-        segments = await synthesizer.backend.segments(speech.text, speech.language)
-        self.input_tokens = sum(len(segment.token_ids) for segment in segments)
-        waiting = deque(enumerate(segments))
+        text = self._text = TextFlow(synthesizer.backend.segments, speech.text, speech.language)
         spoken = 0  # samples
         try:
-            self._open(waiting, 1)  # alone until it sounds: early, and nothing else to undo if refused
+            self._open(await text.next())  # alone until it sounds: early, and nothing else to undo if refused
             while self._lanes:
                 lane = self._lanes[0]
                 while (piece := await lane.next()) is not None:
-                    self._open(waiting, synthesizer.window)
+                    self._fill_window(text)
                     spoken += len(piece)
                     yield piece
                 self.output_tokens += lane.codes
                 self._lanes.popleft()
-                self._open(waiting, synthesizer.window)
+                self._fill_window(text)
+                if not self._lanes:
+                    self._open(await text.next())
                 pause = round(lane.segment.pause_after / pace * spec.sample_rate)
                 if self._lanes and spoken and pause:
                     yield np.zeros(pause, np.float32)
@@ -166,10 +179,17 @@ class SpeechStream:
         finally:
             self.close()
 
-    def _open(self, waiting: deque[tuple[int, Segment]], count: int) -> None:
-        while waiting and len(self._lanes) < count:
-            index, segment = waiting.popleft()
-            self._lanes.append(_Lane(self._synthesizer, self._speech, f"{self.id}.{index}", index, segment))
+    def _fill_window(self, text: TextFlow) -> None:
+        while len(self._lanes) < self._synthesizer.window and (segment := text.ready()) is not None:
+            self._open(segment)
+
+    def _open(self, segment: Segment | None) -> None:
+        if segment is not None:
+            self.input_tokens += len(segment.token_ids)
+            self._lanes.append(
+                _Lane(self._synthesizer, self._speech, f"{self.id}.{self._opened}", self._opened, segment)
+            )
+            self._opened += 1
 
 
 class _Lane:
@@ -182,7 +202,7 @@ class _Lane:
         self.codes = 0
         self.work_ids = [work_id]  # the GPT's, then that of the chunk in the vocoder
         self._backend = synthesizer.backend
-        self._chunker = Chunker(self._backend.spec, maximum=synthesizer.chunk_codes)
+        self._chunker = synthesizer.chunks.chunker(self._backend.spec)
         self._sampling = replace(speech.sampling, seed=segment_seed(speech.sampling.seed, index))
         self._request = GptRequest(segment, speech.prompt, self._sampling)
         self._priority = speech.priority

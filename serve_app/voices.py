@@ -236,8 +236,13 @@ class VoicePrompts:
         self.hits = 0
         self.misses = 0
 
-    def __len__(self) -> int:
-        return len(self._prompts)
+    def status(self) -> dict[str, int]:
+        held = sum(prompt.nbytes for prompt in self._prompts.values())
+        return {"entries": len(self._prompts), "bytes": held, "hits": self.hits, "misses": self.misses}
+
+    def forget(self) -> None:
+        """All of them: the encoder's stage has its own, in memory and on disk."""
+        self._prompts.clear()
 
     async def of(
         self, audio: bytes, transcript: str | None, *, min_seconds: float, max_seconds: float, param: str

@@ -1,19 +1,13 @@
-"""Cutting a stream of frames into chunks for the vocoder: small ones first, for an early sound, then larger."""
+"""Cutting frames into chunks for the vocoder: a stream, small ones first for an early sound; or a long run at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
-from deployments.families.base import FamilySpec
-
-FIRST = 10  # frames of a segment's first chunk
-
-
-def first_run(spec: FamilySpec) -> int:
-    """Codes that a segment's first chunk takes, context included."""
-    return FIRST + spec.right_context
+from deployments.families.base import FamilySpec, VocoderChunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +28,7 @@ class Chunker:
     Frames behind the left context are dropped: at most maximum + both contexts + one run are held.
     """
 
-    def __init__(self, spec: FamilySpec, first: int = FIRST, growth: float = 2.0, maximum: int = 100) -> None:
+    def __init__(self, spec: FamilySpec, first: int = 10, growth: float = 2.0, maximum: int = 100) -> None:
         if first < 1 or growth < 1 or maximum < first:
             raise ValueError("a chunk schedule needs 1 <= first <= maximum and growth >= 1")
         self._left, self._right = spec.left_context, spec.right_context
@@ -89,3 +83,29 @@ class Chunker:
         if self._held is not None and surplus > 0:
             self._held = self._held[surplus:].copy()
             self._base += surplus
+
+
+def cut(chunk: VocoderChunk, spec: FamilySpec, most: int) -> list[VocoderChunk]:
+    """Chunks of the same sound in order, each of `most` frames at most and about as long as the others, with context.
+
+    Their frames are views. The first has the chunk's state, the others have none.
+    """
+    count = len(chunk.frames) - chunk.left - chunk.right
+    parts = -(-count // most)
+    if parts < 2:
+        return [chunk]
+    edges = [chunk.left + count * part // parts for part in range(parts + 1)]
+    chunks = []
+    for start, stop in pairwise(edges):
+        begin = max(0, start - spec.left_context)
+        end = min(len(chunk.frames), stop + spec.right_context)
+        piece = replace(
+            chunk,
+            frames=chunk.frames[begin:end],
+            left=start - begin,
+            right=end - stop,
+            first=chunk.first + begin,
+            state=None if chunks else chunk.state,
+        )
+        chunks.append(piece)
+    return chunks

@@ -19,7 +19,7 @@ from deployments.engine.graphs import Backend, Function, GraphRunner
 from deployments.engine.readback import Parcel, Readback
 from deployments.engine.sequence import Sequence, Taken, groups, is_lost
 from deployments.engine.work import Event, WorkItem
-from deployments.errors import ChoraleError, SynthesisFailed
+from deployments.errors import ChoraleError, ConfigError, SynthesisFailed
 from deployments.families.base import GptModel, GptRequest, Prefill
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,11 @@ class Decoder:
         self._batches = sorted(batch_buckets or powers_of_two(model.slots))
         self._lengths = sorted(length_buckets or doublings(_SHORTEST_GRAPH, model.context))
         if self._batches[-1] != model.slots or self._lengths[-1] != model.context:
-            raise ValueError(f"buckets must end at {model.slots} slots and {model.context} positions")
+            raise ConfigError(
+                f"gpt: batch_buckets must end at {model.slots}, the slots, and length_buckets at {model.context},"
+                " the positions of a slot of this family",
+                param="gpt.length_buckets",
+            )
         self._waiting: deque[Waiting] = deque()
         self._newcomer: Newcomer | None = None
         self._running: dict[str, Sequence] = {}
@@ -153,13 +157,15 @@ class Decoder:
                 events += self._suspect([s for s, _ in launch.rows if not s.gone], error)
         return events
 
-    def warm_up(self) -> None:
-        """Runs, or captures, every shape on the scratch slot: no request ever waits for it."""
+    def warm_up(self, batches: Ordered[int] | None = None, lengths: Ordered[int] | None = None) -> None:
+        """Runs, or captures, every shape on the scratch slot: no request ever waits for it. Or only the given ones."""
         assert_on_device_thread(self._owner)
-        lengths = self._lengths if self._runner.optimize else [self._length(1)]
-        for batch in reversed(self._batches):  # the largest first: the others fit in its memory
+        lengths = lengths or (self._lengths if self._runner.optimize else [self._length(1)])
+        for batch in sorted(
+            batches or self._batches, reverse=True
+        ):  # the others fit in the largest one's memory
             rows = torch.full((batch,), self.slots, dtype=torch.int64)
-            for length in reversed(lengths):
+            for length in sorted(lengths, reverse=True):
                 self._runner.capture(*self._key_and_step(batch, length), {"rows": rows})
 
     def stats(self) -> dict[str, float]:
@@ -167,6 +173,7 @@ class Decoder:
             "steps": self._steps,
             "codes": self._codes,
             "active": self.active,
+            "running": len(self._running),
             "mean_batch": self._row_steps / self._steps if self._steps else 0.0,
             "failed_steps": self._failed_steps,
         }

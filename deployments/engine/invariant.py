@@ -23,7 +23,9 @@ leaves a scalar tail, computed otherwise.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 
@@ -33,6 +35,7 @@ from torch.nn import functional as F
 
 log = logging.getLogger(__name__)
 _FP16_MAX = 65504.0
+_PLAIN: ContextVar[bool] = ContextVar("plain", default=False)
 Product = Callable[[Tensor], Tensor]
 
 
@@ -63,20 +66,22 @@ SINGLE = Blocks(1, 1)
 class Linear:
     """x (..., K) -> (..., N), x @ weight.T + bias; rows are invariant on a CPU in fp32, F.linear elsewhere.
 
-    weight: (N, K); bias: (N,) or None. pack: keep the weights as fp16 (CPU); by default if they are 16-bit values.
+    weight: (N, K); bias: (N,) or None; bytes: what a product reads of weights. pack: keep the weights as fp16 (CPU); by default if they are 16-bit values.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, pack: bool | None = None) -> None:
         self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
         self.blocks: Blocks | None = None
         self.packed = False
-        if weight.device.type != "cpu" or weight.dtype != torch.float32:
+        self.bytes = self.weight.numel() * self.weight.element_size()
+        if _PLAIN.get() or weight.device.type != "cpu" or weight.dtype != torch.float32:
             return
         if pack or (pack is None and _are_16_bit(self.weight)):
             packed = _packed(self.weight, self.bias)
             if packed is not None and _holds(packed, PACKED, self.weight.shape[1]):
                 self._product, self.blocks, self.packed = packed, PACKED, True
                 self.weight = self.weight.new_empty(0)  # the packed copy replaces it
+                self.bytes //= 2
                 return
         self._product = lambda x: F.linear(x, self.weight, self.bias)
         self.blocks = _blocks_of(*self.weight.shape)
@@ -93,6 +98,16 @@ class Linear:
             return self.blocks.apply(self._product, x)
         flat = x.reshape(-1, x.shape[-1])
         return self.blocks.apply(self._product, flat).reshape(*x.shape[:-1], -1)
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """`Linear` layers made meanwhile are F.linear everywhere, without a promise: what compilers can see into."""
+    token = _PLAIN.set(True)
+    try:
+        yield
+    finally:
+        _PLAIN.reset(token)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from deployments.engine.invariant import attend_range, masked_attention_holds
+from deployments.engine.memory import require
 
 _PAGE = 64  # positions: what is attended to on the CPU is rounded up to a multiple of it
 _NEVER = float("-inf")
@@ -44,7 +46,8 @@ class KVCache:
 
     layers: one tensor each, (lanes * (slots + 1), 2, heads, context, head_dim): keys, then values; positions: int64
     (lanes * (slots + 1),), how many are taken (change it through the methods only: the layers of a step share
-    what was looked up in it).
+    what was looked up in it). static: attends over whole buckets in static shapes, as graphs need; on the CPU false.
+    Raises ConfigError where the slots do not fit into the device's free memory.
     """
 
     def __init__(
@@ -61,10 +64,14 @@ class KVCache:
         rows = lanes * (slots + 1)
         shape = (rows, 2, heads, context, head_dim)
         self.slots, self.context = slots, context
+        require(
+            f"keys and values of {slots} slots", layers * prod(shape) * dtype.itemsize, device, "gpt.slots"
+        )
         # zeros and not empty: what is masked out must be finite
         self.layers = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.positions = torch.zeros(rows, dtype=torch.int64, device=device)
-        self._together = device.type == "cpu" and masked_attention_holds(heads, head_dim)
+        self.static = device.type != "cpu"
+        self._together = not self.static and masked_attention_holds(heads, head_dim)
         self._step: Step | None = None
 
     @property
@@ -129,7 +136,7 @@ class KVCache:
         """Looked up once a step, by its first layer."""
         if self._step is None or self._step.rows is not rows:
             positions = self.positions[rows]
-            spans = self._spans(rows.tolist(), positions) if rows.device.type == "cpu" else None
+            spans = None if self.static else self._spans(rows.tolist(), positions)
             self._step = Step(rows, positions, spans)
         return self._step
 

@@ -19,13 +19,13 @@ _BITS = 23  # of a uniform: (k + 0.5) / 2**23 is exact in float32 and never 0 or
 
 def _shift(x: Tensor, bits: int) -> Tensor:
     """Logical right shift: `>>` on int64 is arithmetic."""
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
+    return (x >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 
 def _mix(x: Tensor) -> Tensor:
-    x = (x ^ _shift(x, 30)) * _MUL_1
-    x = (x ^ _shift(x, 27)) * _MUL_2
-    return x ^ _shift(x, 31)
+    x = _shift(x, 30).bitwise_xor_(x).mul_(_MUL_1)
+    x = _shift(x, 27).bitwise_xor_(x).mul_(_MUL_2)
+    return _shift(x, 31).bitwise_xor_(x)
 
 
 def bits(seed: Tensor, counter: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def bits(seed: Tensor, counter: Tensor) -> Tensor:
 
 
 def _unit(x: Tensor) -> Tensor:
-    return ((x & ((1 << _BITS) - 1)).to(torch.float32) + 0.5) * 2.0**-_BITS
+    return (x & ((1 << _BITS) - 1)).to(torch.float32).add_(0.5).mul_(2.0**-_BITS)
 
 
 def uniform(seed: Tensor, counter: Tensor) -> Tensor:
@@ -45,5 +45,5 @@ def uniform(seed: Tensor, counter: Tensor) -> Tensor:
 def normal(seed: Tensor, counter: Tensor) -> Tensor:
     """float32 standard normal (Box-Muller on two halves of one hash)."""
     both = bits(seed, counter)
-    radius = torch.sqrt(-2.0 * torch.log(_unit(_shift(both, 64 - _BITS))))
-    return radius * torch.cos(_unit(both) * (2.0 * math.pi))
+    radius = _unit(_shift(both, 64 - _BITS)).log_().mul_(-2.0).sqrt_()
+    return _unit(both).mul_(2.0 * math.pi).cos_().mul_(radius)

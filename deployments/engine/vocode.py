@@ -1,14 +1,19 @@
-"""The vocoder's worker: chunks of many requests, padded to a few shapes and run together."""
+"""The vocoder's worker: chunks of many requests, and several of one long request, run together."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from deployments.engine.decode import batch_buckets
+from deployments.engine.chunks import cut
+from deployments.engine.decode import powers_of_two
 from deployments.engine.device import Device
 from deployments.engine.device_thread import assert_on_device_thread
 from deployments.engine.failures import as_failure
@@ -17,21 +22,70 @@ from deployments.engine.work import Event, WorkItem
 from deployments.errors import ChoraleError, SynthesisFailed
 from deployments.families.base import FamilySpec, VocodedChunk, VocoderChunk, VocoderModel, VoicePrompt
 
-GRAPH_FRAMES = (32, 64, 96, 128)  # of a chunk, without its context
-_CPU_STEP = 8  # padding costs time there, and a shape that is new costs its primitives once
+log = logging.getLogger(__name__)
+
+FRAME_BUCKETS = (16, 32, 64, 96, 128)
+LONGEST_S = 5.0  # of sound in a chunk
+MOST_FAULTS = 3  # in a row, of the optimised path alone, until it is given up
+
+Result = VocodedChunk | ChoraleError
+
+
+@dataclass(slots=True, eq=False)
+class Course:
+    """An item on its way. left: its chunks that are still to do; made, state: what those before have left."""
+
+    item: WorkItem
+    left: deque[VocoderChunk]
+    made: list[np.ndarray] = field(default_factory=list)
+    state: Mapping[str, np.ndarray] = field(default_factory=dict)
+    over: bool = False
+
+    def take(self, result: Result) -> Event | None:
+        """The item's event, if `result` is its last or an error."""
+        if isinstance(result, VocodedChunk) and not np.isfinite(result.waveform).all():
+            result = SynthesisFailed("the vocoder lost its numbers in this segment")
+        if isinstance(result, ChoraleError):
+            self.over = True
+            return Event(self.item.id, error=result)
+        self.left.popleft()
+        self.made.append(result.waveform)
+        self.state = result.state
+        if self.left:
+            self.left[0] = replace(self.left[0], state=result.state)
+            return None
+        self.over = True
+        whole = self.made[0] if len(self.made) == 1 else np.concatenate(self.made)
+        chunk: VocoderChunk = self.item.payload
+        return Event(self.item.id, VocodedChunk(whole, self.state), done=True, index=chunk.first + chunk.left)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A chunk in a batch. follows: the earlier row that it continues."""
+
+    course: Course
+    chunk: VocoderChunk
+    follows: int | None
 
 
 class VocodeWorker:
-    """Dynamic batching over a VocoderModel. A StageWorker for VocoderChunk payloads: one done event a chunk.
+    """Dynamic batching over a VocoderModel. A StageWorker for VocoderChunk payloads: one done event each.
 
-    On an accelerator the oldest chunk goes first, with those of its own padded length, up to `max_batch` of them;
-    one that cannot be padded goes alone.
-    On the CPU a step is one chunk alone: its shape, and with it every bit of its sound, then depends on nothing
-    but itself (in the small family a batch of 8 differs by 1e-4, and takes 10-25 % less time for 40-100 codes).
-    A batch that fails is done again one by one, so that only the bad chunk fails.
+    A payload may be of any length: it is cut into chunks of at most `chunk_frames` (5 s by default), which overlap by
+    the spec's context. A batch takes the next chunk of the first in line, then those of the others that fit, then
+    further chunks of each; whoever was served goes to the end of the line, so that a short item waits for no long one.
+    How many chunks fit together:
 
-    buckets: padded lengths in frames, context included; longer chunks run plainly. By default one for a segment's
-    first chunk, which has context on the right only, and one for each of GRAPH_FRAMES.
+    - where the model piles rows of any lengths (`model.pile`): as many frames as make a pile;
+    - on an accelerator: up to `max_batch` of one padded length. A CUDA graph for each of `batch_buckets` and of
+      `frame_buckets` serves them: frames without context, the smallest also with context on the right only, as a
+      segment's first chunk has it. No chunk is longer than the largest bucket;
+    - on any other CPU path, and if a chunk cannot be padded: it goes alone.
+
+    A batch that raises is done again on the plain path, chunk by chunk, so that only the bad item fails. Where it was
+    the optimised path's fault MOST_FAULTS times in a row, that is given up. optimize: false is the plain path from the
+    start: each payload whole, alone, eagerly.
     """
 
     def __init__(
@@ -42,57 +96,82 @@ class VocodeWorker:
         *,
         max_batch: int = 8,
         optimize: bool = True,
-        buckets: Sequence[int] | None = None,
+        chunk_frames: int | None = None,
+        frame_buckets: Sequence[int] | None = None,
+        batch_buckets: Sequence[int] | None = None,
         backend: Backend | None = None,
     ) -> None:
         self._owner = assert_on_device_thread()
-        self._model, self._spec = model, spec
+        self._model, self._device, self._spec = model, device.torch_device, spec
         self.slots = max_batch
-        self._alone = device.kind == "cpu" and backend is None
+        self._padded = device.kind != "cpu" or backend is not None
+        buckets = sorted(frame_buckets or FRAME_BUCKETS)
+        self._longest = chunk_frames or round(LONGEST_S * spec.codes_per_second)
+        if self._padded:
+            self._longest = min(self._longest, buckets[-1])
         both = spec.left_context + spec.right_context
-        self._buckets = sorted(
-            buckets or [spec.right_context + 16, *(both + frames for frames in GRAPH_FRAMES)]
-        )
-        self._batches = [1] if self._alone else batch_buckets(max_batch)
+        self._lengths = sorted({spec.right_context + buckets[0], *(both + frames for frames in buckets)})
+        self._batches = sorted(batch_buckets or powers_of_two(max_batch))
         self._runner = GraphRunner(device, "vocoder", optimize, backend)
-        self._waiting: deque[WorkItem] = deque()
-        self._steps = self._chunks = self._retries = 0
+        self._plain = "" if optimize else self._runner.reason
+        self._waiting: deque[Course] = deque()
+        self._steps = self._chunks = self._retries = self._faults = 0
         self.failing = 0
 
     @property
     def active(self) -> int:
         return len(self._waiting)
 
+    @property
+    def bytes(self) -> int:
+        """About how much the largest batch allocates; graphs of smaller ones share its memory."""
+        longest = self._spec.left_context + self._longest + self._spec.right_context
+        if self._padded and not self._plain:
+            return self._model.activation_bytes(self._batches[-1], self._lengths[-1])
+        return self._model.activation_bytes(1, max(longest, self._model.pile))
+
     def admit(self, item: WorkItem) -> None:
         """Raises RuntimeError when every slot is taken."""
         assert_on_device_thread(self._owner)
         if self.active >= self.slots:
             raise RuntimeError("no free slot")
-        self._waiting.append(item)
+        chunks = [item.payload] if self._plain else cut(item.payload, self._spec, self._longest)
+        self._waiting.append(Course(item, deque(chunks)))
 
     def cancel(self, item_id: str) -> None:
         assert_on_device_thread(self._owner)
-        self._waiting = deque(item for item in self._waiting if item.id != item_id)
+        self._waiting = deque(course for course in self._waiting if course.item.id != item_id)
 
     def step(self) -> list[Event]:
         assert_on_device_thread(self._owner)
-        batch = self._next_batch()
-        if not batch:
+        rows = self._next_batch()
+        if not rows:
             return []
+        began = time.perf_counter()
+        results = self._vocode(rows)
+        if not self._steps:
+            lengths = [len(row.chunk.frames) for row in rows]
+            log.info("vocoder: first batch, of %s frames, in %.3f s", lengths, time.perf_counter() - began)
         self._steps += 1
-        self._chunks += len(batch)
-        return self._vocode(batch)
+        self._chunks += len(rows)
+        pairs = zip(rows, results, strict=True)
+        events = [row.course.take(result) for row, result in pairs if not row.course.over]
+        self._waiting = deque(course for course in self._waiting if not course.over)
+        return [event for event in events if event is not None]
 
     def warm_up(self, prompt: VoicePrompt) -> None:
         """Runs, or captures, every shape on frames of 0: no request ever waits for it."""
         assert_on_device_thread(self._owner)
-        for frames in reversed(self._buckets):
-            right = min(self._spec.right_context, frames - 1)
-            zeros = np.zeros((frames, *self._model.frame_shape), dtype=self._model.frame_dtype)
-            chunk = VocoderChunk(zeros, 0, right, 0, prompt, seed=0)
-            for batch in reversed(self._batches):
-                inputs = self._model.collate([chunk] * batch, batch, frames)
-                self._runner.capture((batch, frames), self._model.forward, inputs)
+        if self._plain:
+            self._alone(self._blank(self._lengths[0], prompt))
+        elif not self._padded:
+            for frames in (self._lengths[0], self._longest):
+                self._together([self._blank(frames, prompt)], [None])
+        else:
+            for frames in reversed(self._lengths):
+                for batch in reversed(self._batches):
+                    inputs = self._model.collate([self._blank(frames, prompt)] * batch, batch, frames)
+                    self._runner.capture((batch, frames), self._model.forward, inputs)
 
     def stats(self) -> dict[str, float]:
         return {
@@ -104,61 +183,103 @@ class VocodeWorker:
         }
 
     def status(self) -> dict[str, Any]:
-        return self._runner.status()
+        said = self._runner.status()
+        return {**said, "optimize": False, "reason": self._plain} if self._plain else said
 
-    def _next_batch(self) -> list[WorkItem]:
-        if not self._waiting:
-            return []
-        first: VocoderChunk = self._waiting[0].payload
-        if not self._model.paddable(first):
-            return [self._waiting.popleft()]
-        length = self._length(first)
-        batch: list[WorkItem] = []
-        kept: deque[WorkItem] = deque()
-        for item in self._waiting:
-            fits = (
-                len(batch) < self._batches[-1]
-                and self._length(item.payload) == length
-                and self._model.paddable(item.payload)
-            )
-            (batch if fits else kept).append(item)
-        self._waiting = kept
-        return batch
+    # batches
 
-    def _vocode(self, items: list[WorkItem]) -> list[Event]:
-        try:
-            results = self._run([item.payload for item in items])
-        except Exception as error:
-            if len(items) == 1:
-                self.failing += not isinstance(error, ChoraleError)
-                failure = as_failure(error, "the vocoder could not turn this segment into sound")
-                return [Event(items[0].id, error=failure)]
-            self._retries += 1
-            return [event for item in items for event in self._vocode([item])]
-        self.failing = 0
-        return [self._event(item, result) for item, result in zip(items, results, strict=True)]
+    def _next_batch(self) -> list[Row]:
+        rows: list[Row] = []
+        last: dict[Course, int] = {}  # of those served, the last row
+        taken: Counter[Course] = Counter()
+        growing = bool(self._waiting)
+        while growing:
+            growing = False
+            for course in self._waiting:
+                if taken[course] < len(course.left) and self._fits(rows, course.left[taken[course]]):
+                    rows.append(Row(course, course.left[taken[course]], last.get(course)))
+                    last[course] = len(rows) - 1
+                    taken[course] += 1
+                    growing = True
+        self._waiting = deque(sorted(self._waiting, key=lambda course: course in last))
+        return rows
 
-    def _run(self, chunks: list[VocoderChunk]) -> list[VocodedChunk]:
-        batch = next(size for size in self._batches if size >= len(chunks))
-        frames = self._length(chunks[0])
-        inputs = self._model.collate(chunks, batch, frames)
-        # graphs are of padded rows: a chunk that cannot be padded may have another shape of the same length
-        key = (batch, frames) if self._model.paddable(chunks[0]) else ("unpadded", frames)
-        outputs = self._runner.call(key, self._model.forward, inputs)
-        return self._model.split({name: value.cpu() for name, value in outputs.items()}, chunks)
-
-    @staticmethod
-    def _event(item: WorkItem, result: VocodedChunk) -> Event:
-        chunk: VocoderChunk = item.payload
-        if not np.isfinite(result.waveform).all():
-            return Event(item.id, error=SynthesisFailed("the vocoder lost its numbers in this segment"))
-        return Event(item.id, result, done=True, index=chunk.first + chunk.left)
+    def _fits(self, rows: list[Row], chunk: VocoderChunk) -> bool:
+        if not rows:
+            return True
+        if self._plain or len(rows) >= self._batches[-1]:
+            return False
+        first = rows[0].chunk
+        if self._model.pile:
+            return sum(len(row.chunk.frames) for row in rows) + len(chunk.frames) <= self._model.pile
+        alike = self._length(first) == self._length(chunk)
+        return self._padded and alike and self._model.paddable(first) and self._model.paddable(chunk)
 
     def _length(self, chunk: VocoderChunk) -> int:
         """The chunk's padded length in frames: a function of the chunk alone."""
         needed = len(chunk.frames)
-        if not self._model.paddable(chunk):
+        if not self._padded or not self._model.paddable(chunk):
             return needed
-        if self._alone:
-            return -(-needed // _CPU_STEP) * _CPU_STEP
-        return next((bucket for bucket in self._buckets if bucket >= needed), -(-needed // 32) * 32)
+        return next((length for length in self._lengths if length >= needed), needed)
+
+    # the two paths
+
+    def _vocode(self, rows: list[Row]) -> Sequence[Result]:
+        if self._plain:
+            return self._apart(rows)
+        try:
+            results = self._together([row.chunk for row in rows], [row.follows for row in rows])
+        except Exception as error:
+            self._retries += 1
+            why = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            log.warning("vocoder: a batch of %d failed (%s): done again plainly, one by one", len(rows), why)
+            again = self._apart(rows)
+            self._blame(why, again)
+            return again
+        self._faults = self.failing = 0
+        return results
+
+    def _together(self, chunks: list[VocoderChunk], follows: list[int | None]) -> list[VocodedChunk]:
+        batch = next(size for size in self._batches if size >= len(chunks)) if self._padded else len(chunks)
+        frames = max(self._length(chunk) for chunk in chunks)
+        inputs = self._model.collate(chunks, batch, frames, follows)
+        # graphs are of padded rows: a chunk that cannot be padded may have another shape of the same length
+        key = (batch, frames) if self._model.paddable(chunks[0]) else ("unpadded", frames)
+        outputs = self._runner.call(key, self._model.forward, inputs)
+        return self._model.split(_to_host(outputs), chunks)
+
+    def _apart(self, rows: list[Row]) -> list[Result]:
+        results: list[Result] = []
+        for row in rows:
+            before = None if row.follows is None else results[row.follows]
+            if isinstance(before, ChoraleError):
+                results.append(before)
+                continue
+            try:
+                results.append(
+                    self._alone(row.chunk if before is None else replace(row.chunk, state=before.state))
+                )
+                self.failing = 0
+            except Exception as error:
+                self.failing += not isinstance(error, ChoraleError)
+                results.append(as_failure(error, "the vocoder could not turn this segment into sound"))
+        return results
+
+    def _alone(self, chunk: VocoderChunk) -> VocodedChunk:
+        inputs = self._model.collate([chunk], 1, len(chunk.frames))
+        outputs = self._model.plain({name: value.to(self._device) for name, value in inputs.items()})
+        return self._model.split(_to_host(outputs), [chunk])[0]
+
+    def _blame(self, why: str, again: list[Result]) -> None:
+        self._faults = 0 if any(isinstance(result, ChoraleError) for result in again) else self._faults + 1
+        if self._faults == MOST_FAULTS:
+            self._plain = f"plain: {MOST_FAULTS} batches in a row failed, and none of them plainly ({why})"
+            log.error("vocoder: %s", self._plain)
+
+    def _blank(self, frames: int, prompt: VoicePrompt) -> VocoderChunk:
+        zeros = np.zeros((frames, *self._model.frame_shape), dtype=self._model.frame_dtype)
+        return VocoderChunk(zeros, 0, min(self._spec.right_context, frames - 1), 0, prompt, seed=0)
+
+
+def _to_host(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.cpu() for name, value in outputs.items()}

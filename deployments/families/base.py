@@ -256,19 +256,38 @@ class VocoderModel(Protocol):
 
     frame_shape: tuple[int, ...]
     frame_dtype: type  # numpy's
+    pile: int  # frames of chunks of any lengths that a call takes at no cost for padding; 0: rows must be of one length
 
     def paddable(self, chunk: VocoderChunk) -> bool:
         """Whether the chunk's sound is the same in a longer row. One that is not runs alone, at its own length."""
         ...
 
-    def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> dict[str, torch.Tensor]:
-        """Host tensors of `batch` rows of `frames` frames, the given chunks in the first of them, padded."""
+    def collate(
+        self,
+        chunks: Sequence[VocoderChunk],
+        batch: int,
+        frames: int,
+        follows: Sequence[int | None] | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Host tensors of `batch` rows of `frames` frames, the given chunks in the first of them, padded.
+
+        follows: for each chunk the earlier row whose chunk it continues, so that it needs no state; None if it has its
+        own. Raises InvalidInput, or any other error, for a chunk that must not reach the device.
+        """
         ...
 
     def forward(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]: ...
 
+    def plain(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The same sound by the simplest way: what serves where nothing is to be optimised, or where that failed."""
+        ...
+
     def split(self, outputs: dict[str, torch.Tensor], chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
         """From host tensors back to one result per chunk."""
+        ...
+
+    def activation_bytes(self, batch: int, frames: int) -> int:
+        """About how much a call of `forward` allocates at its peak (the true figure is within a factor of 2)."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""GET /health (alive), /ready (warm) and /v1/status (everything)."""
+"""GET /health (alive), /ready (warm) and /v1/status (everything); POST /v1/cache/free (memory that nobody needs)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 import time
 from typing import Any
 
-import psutil
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
 
+from deployments.engine import memory
 from deployments.errors import Unavailable
 from serve_app.context import Context
 from serve_app.errors import to_http
@@ -45,27 +45,38 @@ async def ready(context: Shared) -> JSONResponse:
 
 @router.get("/v1/status")
 async def status(context: Shared) -> dict[str, Any]:
-    memory = psutil.Process().memory_info()
     return {
         **await _status(context),
         "model": context.settings.model,
         "ingress": {
             "pid": os.getpid(),
-            "memory_bytes": memory.rss,
+            "memory": memory.usage(),
             "uptime_s": round(time.time() - context.started, 1),
             "speech_requests": context.requests,
             "listening": context.listening,
-            "voice_prompts": {
-                "cached": len(context.prompts),
-                "hits": context.prompts.hits,
-                "misses": context.prompts.misses,
-            },
+            "prompts": context.prompts.status(),
         },
         "limits": {
             "max_input_chars": context.settings.max_input_chars,
             "max_upload_bytes": context.settings.max_upload_bytes,
         },
     }
+
+
+@router.post("/v1/cache/free")
+async def free_cache(context: Shared) -> dict[str, Any]:
+    """Forgets the voice prompts in memory (not those on disk) and gives back what no work needs, in every process.
+
+    Running work is not disturbed: a model's replica does it between two steps. `before` and `after` are sums.
+    """
+    context.prompts.forget()
+    processes = await context.backend.free()
+    totals = {when: dict[str, int]() for when in ("before", "after")}
+    for process in processes:
+        for when, total in totals.items():
+            for name, count in process[when].items():
+                total[name] = total.get(name, 0) + count
+    return {**totals, "processes": processes}
 
 
 async def _status(context: Context) -> dict[str, Any]:

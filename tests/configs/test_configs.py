@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from ray.serve.schema import ServeDeploySchema
 
+from deployments import families
+from deployments.engine.schedule import ChunkSchedule
 from deployments.errors import ConfigError
 from serve_app.config_file import default_config_path, load_config
 from serve_app.settings import Settings
@@ -39,13 +41,31 @@ def test_shipped_configs_are_valid_and_listen_on_this_machine_only(path):
     assert Settings.from_args(config["applications"][0]["args"], environ={}) == settings
 
 
-def test_the_default_fits_on_two_cores():
-    _, settings = load_config(default_config_path(), environ={})
+PROFILES = [path for path in CONFIGS if path.stem in ("latency", "balanced", "throughput")]
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_a_profile_lists_its_shapes_and_they_fit_the_family(path):
+    _, settings = load_config(path, environ={})
+    spec = families.load(settings.family.name, settings.family.options).spec
+    schedule = ChunkSchedule.of(spec, settings.vocoder_chunk_size, **settings.chunks.model_dump())
+    gpt, vocoder = settings.gpt, settings.vocoder
+    assert {"first", "growth"} == settings.chunks.model_fields_set
+    assert gpt.batch_buckets and gpt.length_buckets and vocoder.batch_buckets and vocoder.frame_buckets
+    assert vocoder.frame_buckets[-1] >= schedule.maximum, "the longest chunk is captured"
+    assert vocoder.frame_buckets[0] >= schedule.first or path.stem == "throughput"
+    assert len(gpt.batch_buckets) * len(gpt.length_buckets) < 50, "each pair is a graph"
+
+
+@pytest.mark.parametrize("path", [default_config_path(), *PROFILES], ids=lambda path: path.stem)
+def test_the_default_and_the_profiles_fit_on_two_cores(path):
+    _, settings = load_config(path, environ={})
     schedulers = 0.2
     stages = (settings.gpt, settings.vocoder, settings.text_frontend, settings.voice_encoder)
     total = schedulers + settings.ingress.num_cpus * settings.ingress.replicas
     total += sum(stage.num_cpus * stage.bounds[1] for stage in stages)
     assert total <= 1.6
+    assert settings.busy_threads() <= 2
     assert all(stage.num_gpus == 0 for stage in stages)
 
 

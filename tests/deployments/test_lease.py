@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ class Hold:
     def __init__(self, book: Ledger, loop: LeaseLoop, name: str = "a") -> None:
         book.open_lease(name)
         self.statuses: list[dict] = []
+        self.freed: list[dict] = []
         self.task = asyncio.create_task(self._run(book, loop, name))
 
     async def _run(self, book: Ledger, loop: LeaseLoop, name: str) -> None:
@@ -34,6 +36,8 @@ class Hold:
             book.deliver(name, list(report.events))
             if report.status is not None:
                 self.statuses.append(report.status)
+            if report.freed is not None:
+                self.freed.append(report.freed)
 
 
 async def listen(book: Ledger, seed: int, codes: int) -> np.ndarray:
@@ -233,3 +237,52 @@ async def test_an_item_that_cannot_be_admitted_fails_alone(thread):
     assert isinstance(bad, SynthesisFailed)
     assert (good == expected(2, 20)).all()
     hold.task.cancel()
+
+
+async def test_an_order_to_free_is_obeyed_between_two_steps_of_running_work(thread):
+    book = Ledger("Sim", 4, 100)
+    seen: list[tuple[int, int]] = []  # thread, items at work
+    worker = SimWorker(4, 0.001)
+
+    def free() -> dict:
+        seen.append((threading.get_ident(), worker.active))
+        return {"pid": 7}
+
+    loop = LeaseLoop(worker, thread, free=free)
+    hold = Hold(book, loop)
+    listener = asyncio.create_task(listen(book, 1, 400))
+    await until(lambda: worker.active == 1)
+    book.order_free("a")
+    book.order_free("unknown")
+    await until(lambda: hold.freed)
+    assert (await listener == expected(1, 400)).all()
+    assert seen == [(thread.thread_id, 1)] and hold.freed == [{"pid": 7}]
+    hold.task.cancel()
+
+
+async def test_a_replica_that_was_idle_for_a_whole_lease_frees_memory_once(thread):
+    freed: list[int] = []
+    loop = LeaseLoop(SimWorker(4, 0.001), thread, free=lambda: freed.append(1) or {})
+
+    async def lease(name: str, codes: int) -> None:
+        keep = [True]
+        book = Ledger("Sim", 4, 100)
+        book.keep = lambda lease: keep[0]
+        hold = Hold(book, loop, name)
+        if codes:
+            await listen(book, 1, codes)
+        keep[0] = False
+        book.nudge()
+        await asyncio.wait_for(hold.task, 20)
+
+    await lease("never used", 0)
+    assert not freed
+    await lease("used", 20)
+    assert not freed, "somebody may come back at once"
+    await lease("idle", 0)
+    assert len(freed) == 1
+    await lease("idle still", 0)
+    assert len(freed) == 1
+    await lease("used again", 20)
+    await lease("idle again", 0)
+    assert len(freed) == 2

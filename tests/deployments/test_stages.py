@@ -14,36 +14,7 @@ from deployments.gpt import Gpt
 from deployments.replica import LeasedReplica
 from deployments.text_frontend import TextFrontend
 from deployments.vocoder import Vocoder
-from deployments.voice_encoder import PromptCache, VoiceEncoder, content_key
-
-
-def prompt(number: int) -> VoicePrompt:
-    return VoicePrompt.of("small", {"x": np.array([number], np.float32)})
-
-
-def test_the_least_recently_used_prompt_goes_first():
-    cache = PromptCache(2)
-    for number in (1, 2):
-        cache.put(str(number), prompt(number))
-    assert cache.get("1") is not None
-    cache.put("3", prompt(3))
-    assert cache.get("2") is None
-    assert cache.get("1") is not None and cache.get("3") is not None
-    assert (cache.hits, cache.misses) == (3, 1)
-    PromptCache(0).put("a", prompt(1))
-
-
-def test_the_key_tells_every_input_apart():
-    wave = np.zeros(10, np.float32)
-    keys = {
-        content_key(wave, 16000, None),
-        content_key(wave, 16000, ""),
-        content_key(wave, 16000, "None"),
-        content_key(wave, 24000, None),
-        content_key(wave[:9], 16000, None),
-    }
-    assert len(keys) == 5
-    assert content_key(wave[::2], 16000, None) == content_key(wave[::2].copy(), 16000, None)
+from deployments.voice_encoder import VoiceEncoder
 
 
 async def test_text_becomes_segments_and_a_fault_is_a_value():
@@ -62,8 +33,25 @@ async def test_a_reference_is_encoded_once_and_always_the_same():
     assert isinstance(first, VoicePrompt)
     assert first.key == second.key == third.key
     assert isinstance(await stage.encode(tone[:100], 16000), InvalidInput)
-    assert (await stage.status())["hits"] >= 1
+    prompts = (await stage.status())["prompts"]
+    assert prompts["memory_hits"] >= 1 and prompts["disk_hits"] == prompts["disk_entries"] == 0
+    assert prompts["entries"] == 1 and prompts["bytes"] == first.nbytes > 0
     await stage.check_health()
+
+
+async def test_a_voice_is_encoded_once_for_all_replicas_and_restarts(tmp_path):
+    device = {"preference": "cpu", "half": "auto", "threads": 1}
+    tone = (0.3 * np.sin(np.arange(32000) * 0.05) * np.hanning(32000)).astype(np.float32)
+    before, other = (VoiceEncoder("small", {}, device, prompts=str(tmp_path)) for _ in range(2))
+    first = await before.encode(tone, 16000)
+    again = await other.encode(tone, 16000)
+    assert first.key == again.key
+    freed = await other.free()
+    assert freed["before"]["rss_bytes"] > 0 and freed["after"]["rss_bytes"] > 0
+    assert (await other.encode(tone, 16000)).key == first.key
+    told = (await other.status())["prompts"]
+    assert (told["encoded"], told["disk_hits"], told["memory_hits"]) == (0, 2, 0)
+    assert (await before.status())["prompts"]["encoded"] == 1
 
 
 @pytest.mark.parametrize("replica", [Gpt, Vocoder, VoiceEncoder])

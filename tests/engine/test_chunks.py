@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.engine.chunks import Chunker
-from deployments.families.base import FamilySpec, Sampling
+from deployments.engine.chunks import Chunker, cut
+from deployments.families.base import FamilySpec, Sampling, VocoderChunk, VoicePrompt
 
 
 def spec(left=18, right=18):
@@ -98,3 +98,33 @@ def test_an_empty_segment_has_no_piece_and_nothing_follows_the_end():
 def test_a_schedule_that_makes_no_sense(schedule):
     with pytest.raises(ValueError, match="schedule"):
         Chunker(spec(), *schedule)
+
+
+@given(
+    count=st.integers(1, 300),
+    outer=st.tuples(st.integers(0, 18), st.integers(0, 18)),
+    context=st.tuples(contexts, contexts),
+    most=st.integers(1, 120),
+)
+def test_a_long_run_is_cut_into_chunks_that_tile_it_with_as_much_context_as_there_is(
+    count, outer, context, most
+):
+    (left, right), total = outer, count + sum(outer)
+    frames = np.arange(100, 100 + total)
+    state = {"phase": np.float64(0.5)}
+    run = VocoderChunk(frames, left, right, 100, VoicePrompt.of("test", {}), 7, state)
+    chunks = cut(run, spec(*context), most)
+
+    own = [chunk.frames[chunk.left : len(chunk.frames) - chunk.right] for chunk in chunks]
+    np.testing.assert_array_equal(np.concatenate(own), frames[left : left + count])
+    assert len(chunks) == -(-count // most)
+    assert max(map(len, own)) <= min(most, min(map(len, own)) + 1)
+    for chunk in chunks:
+        assert chunk.first == chunk.frames[0]
+        whole = len(chunks) == 1
+        begin, end = chunk.first - 100 + chunk.left, chunk.first - 100 + len(chunk.frames) - chunk.right
+        assert chunk.left == (left if whole else min(context[0], begin))
+        assert chunk.right == (right if whole else min(context[1], total - end))
+        assert (chunk.seed, chunk.prompt) == (7, run.prompt)
+        assert np.shares_memory(chunk.frames, frames)
+    assert [chunk.state for chunk in chunks] == [state] + [None] * (len(chunks) - 1)

@@ -34,7 +34,9 @@ def test_what_does_not_fit_is_refused_with_both_sizes():
     with pytest.raises(ConfigError) as refused:
         memory.require("the keys and values of 5000 slots", 2**60, CPU, "gpt.slots")
     assert refused.value.param == "gpt.slots"
-    assert refused.value.message.startswith("gpt.slots: the keys and values of 5000 slots need 1073741824.0 GiB, ")
+    assert refused.value.message.startswith(
+        "gpt.slots: the keys and values of 5000 slots need 1073741824.0 GiB, "
+    )
     assert refused.value.message.endswith("are free on cpu")
 
 
@@ -70,7 +72,8 @@ def test_the_containers_limit_counts_where_it_is_smaller(tmp_path, monkeypatch):
 
 
 def test_freeing_gives_back_what_the_process_no_longer_uses():
-    blocks = [np.ones(100_000, np.uint8) for _ in range(2000)]  # below malloc's threshold for pages of their own
+    # each is below the size from which malloc takes pages of their own
+    blocks = [np.ones(100_000, np.uint8) for _ in range(2000)]
     kept = blocks[::1000]
     before = memory.usage()["rss_bytes"]
     del blocks

@@ -15,6 +15,8 @@ from deployments.replica import LeasedReplica
 
 PROMPT = VoicePrompt.of("small", {"speaker": np.zeros(4, np.float32)})
 RUN = 10  # codes in an event
+STEP_S, ROW_S = 0.004, 0.0002  # what a step takes, and what each row adds to it
+TIMER_S = 0.0003  # a sleep ends late by up to this: the host's fault, made up for in the next step
 
 
 def request(seed: int, codes: int, *, poison: bool = False) -> GptRequest:
@@ -32,10 +34,11 @@ class SimWorker:
 
     failing = 0
 
-    def __init__(self, slots: int = 8, step_s: float = 0.004) -> None:
+    def __init__(self, slots: int = 8, step_s: float = STEP_S) -> None:
         self.slots = slots
         self.step_s = step_s
         self.steps = 0
+        self._ends = 0.0  # when the device is done with the last step
         self._rows: dict[str, list[int]] = {}  # id -> position, last sent, end, seed, poison
 
     @property
@@ -54,7 +57,10 @@ class SimWorker:
         self._rows.pop(item_id, None)
 
     def step(self) -> list[Event]:
-        time.sleep(self.step_s + 0.0002 * len(self._rows))
+        now = time.perf_counter()
+        begins = self._ends if now - self._ends < TIMER_S else now
+        self._ends = begins + self.step_s + ROW_S * len(self._rows)
+        time.sleep(max(0.0, self._ends - now))
         self.steps += 1
         events = []
         for item_id, row in list(self._rows.items()):
@@ -76,7 +82,7 @@ class SimWorker:
 
 
 class SimGpt(LeasedReplica):
-    def __init__(self, slots: int = 8, step_s: float = 0.004) -> None:
+    def __init__(self, slots: int = 8, step_s: float = STEP_S) -> None:
         def load() -> tuple[StageWorker, dict[str, Any]]:
             return SimWorker(slots, step_s), {"device": {"name": "simulated"}}
 

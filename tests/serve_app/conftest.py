@@ -23,6 +23,7 @@ import pytest
 import soundfile
 import uvicorn
 
+from deployments.engine import memory
 from deployments.errors import InvalidInput, Overloaded
 from deployments.families.base import (
     FamilySpec,
@@ -92,7 +93,7 @@ class ToneBackend:
         spoken = [s for s in sentences if re.search(r"[A-Za-z0-9]", s)]
         if not spoken:
             raise InvalidInput(
-                "Invalid 'input': nothing in it can be spoken.", param="input", code="unspeakable"
+                "Invalid 'input': nothing in it can be spoken.", param="input", code="nothing_to_speak"
             )
         return [Segment(s, np.frombuffer(s.encode(), np.uint8).astype(np.int64), PAUSE) for s in spoken]
 
@@ -135,6 +136,9 @@ class ToneBackend:
 
     async def status(self) -> dict:
         return {"ready": self.ready, "device": {"name": "tones", "reason": "a test"}, "stages": {"gpt": {}}}
+
+    async def free(self) -> list[dict]:
+        return [{"stage": "gpt"} | memory.free()]
 
     def expected(self, text: str, seed: int, pitch: float, temperature: float = 0.7) -> np.ndarray:
         """The whole text in one go, no chunks: float32 (N,)."""

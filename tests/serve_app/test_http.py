@@ -330,6 +330,22 @@ async def test_models(client):
     assert set(one) == {"id", "object", "created", "owned_by"}
 
 
+async def test_freeing_the_cache_forgets_voices_and_tells_what_it_brought(client, backend):
+    await client.post(SPEECH, json=body())
+    await client.post(SPEECH, json=body())
+    assert backend.encoded == 1
+    answer = await client.post("/v1/cache/free")
+    assert answer.status_code == 200
+    told = answer.json()
+    assert told["before"]["rss_bytes"] == told["processes"][0]["before"]["rss_bytes"] > 0
+    assert told["after"]["rss_bytes"] > 0
+    prompts = (await client.get("/v1/status")).json()["ingress"]["prompts"]
+    assert (prompts["entries"], prompts["bytes"]) == (0, 0)
+    await client.post(SPEECH, json=body())
+    assert backend.encoded == 2
+    assert (await client.get("/v1/cache/free")).status_code == 405
+
+
 async def test_health_ready_status(client, backend):
     health = (await client.get("/health")).json()
     assert health["status"] == "ok"
@@ -339,7 +355,7 @@ async def test_health_ready_status(client, backend):
     status = (await client.get("/v1/status")).json()
     assert status["ingress"]["speech_requests"] == 1
     assert status["ingress"]["listening"] == 0
-    assert status["ingress"]["memory_bytes"] > 0
+    assert status["ingress"]["memory"]["rss_bytes"] > 0
     assert "gpt" in status["stages"]
     backend.ready = False
     response = await client.get("/ready")

@@ -188,3 +188,38 @@ async def test_uploads_are_encoded_at_once(client, context, backend, make_wav):
     silence = {"name": (None, "Silent"), "audio_sample": ("a.wav", make_wav(level=0.0))}
     response = await client.post("/v1/audio/voices", files=silence)
     assert response.json()["error"]["param"] == "audio_sample"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            {"slots": 90_000},
+            r"gpt\.slots: keys and values of 90000 slots need \d+\.\d GiB, \d+\.\d GiB are free on cpu",
+        ),
+        (
+            {"vocoder": {"chunk_frames": 10**8}},
+            r"vocoder\.max_batch: calls of the longest chunks need \d+\.\d GiB, ",
+        ),
+        ({"gpt": {"length_buckets": [256, 300]}}, r"length_buckets at 1024, the positions"),
+    ],
+)
+def test_what_does_not_fit_is_refused_while_loading(options, says):
+    with pytest.raises(ConfigError, match=says):
+        LocalBackend(device={"preference": "cpu", "threads": 1}, **options).wait()
+
+
+async def test_voices_are_kept_on_disk_and_memory_is_given_back(tmp_path):
+    kept = {"root": tmp_path, "most": 10, "most_bytes": 10**6}
+    tone = (0.3 * np.sin(np.arange(32000) * 0.06) * np.hanning(32000)).astype(np.float32)
+    counts = []
+    for _ in range(2):
+        backend = LocalBackend(device={"preference": "cpu", "threads": 1}, slots=1, prompts=kept)
+        for _ in range(2):
+            await backend.encode_voice(tone, 16000, None)
+        ((freed),) = await backend.free()
+        assert freed["stage"] == "local" and freed["after"]["rss_bytes"] > 0
+        told = (await backend.status())["prompts"]
+        counts.append((told["encoded"], told["disk_hits"], told["memory_hits"], told["entries"]))
+        backend.close()
+    assert counts == [(1, 0, 1, 0), (0, 1, 1, 0)]

@@ -80,3 +80,71 @@ json_values = st.recursive(
 def test_nothing_but_config_error_comes_out(args):
     with suppress(ConfigError):
         assert Settings.from_args(args, {}).to_args().keys() == args.keys()
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ({"chunks": {"first": 0}}, r"chunks\.first: .*greater than 0.*'whole'"),
+        ({"chunks": {"first": "half"}}, r"chunks\.first: .*'whole'.*'half'"),
+        ({"chunks": {"growth": 0.5}}, r"chunks\.growth: .*greater than or equal to 1"),
+        ({"chunks": {"growth": float("nan")}}, r"chunks\.growth: "),
+        ({"chunks": {"last": 1}}, r"chunks\.last: unknown key; allowed: first, growth"),
+        ({"vocoder_chunk_size": 10}, r"vocoder_chunk_size: .*greater than or equal to 20"),
+        ({"gpt": {"slots": "all"}}, r"gpt\.slots: .*'auto'"),
+        (
+            {"gpt": {"slots": 8, "batch_buckets": [1, 4]}},
+            r"gpt\.batch_buckets: must end at slots, 8 \(is \[1, 4\]",
+        ),
+        ({"gpt": {"slots": 4, "batch_buckets": [4, 1, 4]}}, r"gpt\.batch_buckets: must be ascending"),
+        (
+            {"gpt": {"slots": 4, "batch_buckets": []}},
+            r"gpt\.batch_buckets: must be ascending numbers, at least one",
+        ),
+        ({"gpt": {"slots": 4, "batch_buckets": [0, 4]}}, r"gpt\.batch_buckets\[0\]: .*greater than 0"),
+        (
+            {"gpt": {"slots": "auto", "batch_buckets": [4]}},
+            r"gpt\.batch_buckets: cannot be listed while slots is auto",
+        ),
+        ({"gpt": {"length_buckets": [512, 256]}}, r"gpt\.length_buckets: must be ascending"),
+        ({"gpt": {"length_buckets": "256"}}, r"gpt\.length_buckets: .*list"),
+        ({"gpt": {"threads": 0}}, r"gpt\.threads: .*greater than 0"),
+        ({"gpt": {"threads": "auto"}}, r"gpt\.threads: .*integer"),
+        ({"device": {"threads": "many"}}, r"device\.threads: .*'auto'"),
+        ({"device": {"threads": 0}}, r"device\.threads: .*greater than 0"),
+        ({"vocoder": {"batch_buckets": [1, 2]}}, r"vocoder\.batch_buckets: must end at max_batch, 8"),
+        ({"vocoder": {"frame_buckets": [16, 16]}}, r"vocoder\.frame_buckets: must be ascending"),
+        ({"vocoder": {"threads": 1.5}}, r"vocoder\.threads: .*integer"),
+        ({"voice_encoder": {"disk_cache": -1}}, r"voice_encoder\.disk_cache: .*greater than or equal to 0"),
+        ({"voice_encoder": {"disk_cache_bytes": "1G"}}, r"voice_encoder\.disk_cache_bytes: .*integer"),
+        ({"voice_encoder": {"threads": -1}}, r"voice_encoder\.threads: .*greater than 0"),
+    ],
+)
+def test_what_a_profile_may_not_say(args, says):
+    with pytest.raises(ConfigError, match=says):
+        Settings.from_args(args, {})
+
+
+def test_buckets_and_schedules_that_a_profile_may_say():
+    settings = Settings.from_args(
+        {
+            "chunks": {"first": "whole", "growth": 1},
+            "gpt": {"slots": 6, "batch_buckets": [1, 3, 6], "length_buckets": [100, 300]},
+            "vocoder": {"max_batch": 2, "batch_buckets": [2], "frame_buckets": [50]},
+        },
+        {"CHORALE_VOCODER__FRAME_BUCKETS": "[20, 40]"},
+    )
+    assert settings.vocoder.frame_buckets == [20, 40]
+    assert Settings.from_args(settings.to_args(), {}) == settings
+    auto = Settings.from_args({}, {"CHORALE_GPT__SLOTS": "auto", "CHORALE_DEVICE__THREADS": "auto"})
+    assert (auto.gpt.slots, auto.device.threads) == ("auto", "auto")
+
+
+def test_threads_of_a_stage_are_its_own_or_the_common_ones_or_a_share():
+    settings = Settings.from_args({"device": {"threads": 3}, "vocoder": {"threads": 2, "replicas": 4}}, {})
+    assert [settings.threads(stage) for stage in ("gpt", "vocoder", "voice_encoder")] == [3, 2, 3]
+    assert settings.busy_threads() == 3 + 4 * 2
+    assert settings.device_of("vocoder") == {"preference": "auto", "half": "auto", "threads": 2}
+    shared = Settings.from_args({"device": {"threads": "auto"}, "gpt": {"replicas": 2, "threads": 7}}, {})
+    assert [shared.threads(stage, cpus=16) for stage in ("gpt", "vocoder", "voice_encoder")] == [7, 5, 5]
+    assert shared.threads("vocoder", cpus=2) == 1

@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from deployments.engine.schedule import ChunkSchedule
 from deployments.errors import InvalidInput, Overloaded, SynthesisFailed
-from deployments.families.base import Sampling, VocodedChunk, VoicePrompt
+from deployments.families.base import Sampling, Segment, VocodedChunk, VoicePrompt
 from serve_app.synthesis import Speech, Synthesizer, segment_seed
 
 TEXT = "One two three. Four five! Six seven eight nine ten eleven twelve? Thirteen. Fourteen fifteen."
@@ -76,7 +77,7 @@ async def test_window_bounds_the_segments_in_flight(backend):
 
 
 async def test_a_slow_listener_bounds_what_is_made_ahead(backend):
-    stream = Synthesizer(backend, window=2, chunk_codes=10).stream(
+    stream = Synthesizer(backend, window=2, chunks=ChunkSchedule(10, 1.0, 10)).stream(
         speech("many words here " * 20 + ". " + "b" * 300)
     )
     await anext(stream)
@@ -184,3 +185,16 @@ async def test_tokens_are_counted_and_pauses_follow_the_speed(backend):
     assert stream.input_tokens == 6
     assert stream.output_tokens == 18
     assert len(heard) == 18 * 320 + round(0.1 / 2.0 * 16_000)
+
+
+async def test_a_long_text_sounds_as_one_and_keeps_few_of_its_segments(backend):
+    words = random.Random(5)
+    text = " ".join(f"{'word ' * words.randint(1, 12)}{n}{words.choice('.!?')}" for n in range(200))
+    pieces, most = [], 0
+    async for piece in Synthesizer(backend).stream(speech(text)):
+        pieces.append(piece)
+        if len(pieces) % 50 == 0:
+            most = max(most, sum(isinstance(thing, Segment) for thing in gc.get_objects()))
+    np.testing.assert_allclose(np.concatenate(pieces), backend.expected(text, 7, 220.0), atol=2e-4)
+    assert len(backend.started) == 200
+    assert 0 < most < 100, "the whole text's segments are held at once"

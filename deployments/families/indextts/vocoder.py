@@ -12,6 +12,8 @@ from deployments.families.base import VocodedChunk, VocoderChunk
 from deployments.families.indextts.bigvgan import BigVgan
 from deployments.families.indextts.receptive_field import Window, context
 
+_SIGNALS = 7  # of a stage's size that are alive at its peak
+
 
 class IndexVocoder:
     """Implements VocoderModel. Takes `net` over: it is moved to `device` and prepared there.
@@ -25,6 +27,7 @@ class IndexVocoder:
     """
 
     frame_dtype = np.float32
+    pile = 0  # `exactly` goes row by row: a batch would only make its first row wait for its last
 
     def __init__(self, net: BigVgan, device: torch.device) -> None:
         self.net = net.float().eval().to(device).prepare()
@@ -35,11 +38,18 @@ class IndexVocoder:
         """Not if both ends of its segment are in its sight."""
         return chunk.left >= self._context or chunk.right >= self._context
 
-    def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> dict[str, Tensor]:
+    def collate(
+        self,
+        chunks: Sequence[VocoderChunk],
+        batch: int,
+        frames: int,
+        follows: Sequence[int | None] | None = None,
+    ) -> dict[str, Tensor]:
         """latents (B, frames, M) and speaker (B, S), zeros in unused rows; for each row the latents that are wanted:
         `first` (B,) and `count` (B,). `span` (N,) 0, 1, .. has the length of what `forward` makes of every row.
 
-        Raises ValueError where a chunk is longer than `frames`, or cannot be padded to it.
+        Chunks carry no state, so that nothing depends on `follows`. Raises ValueError where a chunk is longer than
+        `frames`, or cannot be padded to it.
         """
         padded = all(self.paddable(chunk) for chunk in chunks)
         longest = max(len(chunk.frames) - chunk.left - chunk.right for chunk in chunks)
@@ -87,6 +97,18 @@ class IndexVocoder:
                 own = slice(row, row + 1)
                 waveform[row, : want.size] = self.net(latents[own], inputs["speaker"][own], want)
         return {"waveform": waveform, "skipped": torch.zeros_like(inputs["first"])}
+
+    def plain(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        return self.forward(inputs)
+
+    def activation_bytes(self, batch: int, frames: int) -> int:
+        """The dearest stage's: its signal, the sum of its blocks, and what an anti-aliased activation spreads out."""
+        config, rate, dearest = self.net.config, 1, 0
+        for stage, factor in enumerate(config.upsample_rates):
+            rate *= factor
+            dearest = max(dearest, rate * (config.upsample_initial_channel >> (stage + 1)))
+        on_cpu = next(self.net.buffers()).device.type == "cpu"
+        return 4 * _SIGNALS * dearest * frames * (1 if on_cpu else batch)
 
     def split(self, outputs: dict[str, Tensor], chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
         results = []

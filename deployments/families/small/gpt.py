@@ -91,6 +91,7 @@ class SmallGpt:
         phones = torch.from_numpy(np.ascontiguousarray(request.segment.token_ids, np.int64)).to(self.device)
         speaker = torch.from_numpy(np.ascontiguousarray(request.prompt.tensors["speaker"]))
         x, pointers = self.net.prefix(speaker.to(self.device, self.dtype).unsqueeze(0), phones.unsqueeze(0))
+        yield
         cosine, sine = self.net.rotary(torch.arange(1 + count, device=self.device))
         rotary = cosine.to(self.dtype), sine.to(self.dtype)
         layers = max(1, PREFILL // count) if self.device.type == "cpu" else len(self.blocks)

@@ -72,11 +72,14 @@ class SourceFilter(nn.Module):
         within = (f0 * ramp + 0.5 * change * ramp**2) * (self.hop / self.rate)  # (B, F, hop) cycles
         turn = phase.unsqueeze(-1) + within.double()
         angle = (turn - torch.round(turn)).float() * (2 * math.pi)  # -pi ... pi
-        harmonics = torch.floor(self.top_harmonic / (f0 + change * ramp))
+        fit = self.top_harmonic / (f0 + change * ramp)  # harmonics, a real number
+        full = torch.floor(fit) - 1.0
         half = torch.sin(0.5 * angle)
         near = half.abs() < 1e-5
-        kernel = torch.sin((harmonics + 0.5) * angle) / (2 * torch.where(near, torch.ones_like(half), half))
-        pulse = torch.where(near, harmonics, kernel - 0.5) * torch.sqrt(2 / harmonics)
+        kernel = torch.sin((full + 0.5) * angle) / (2 * torch.where(near, torch.ones_like(half), half)) - 0.5
+        # the highest fades, or where it comes and goes would hang on the last bit of F0
+        highest = (fit - full - 1.0) * torch.cos((full + 1.0) * angle)
+        pulse = (torch.where(near, full, kernel) + highest) * torch.sqrt(2 / fit)
         level = voiced.unsqueeze(-1) + (following(voiced, mask) - voiced).unsqueeze(-1) * ramp
         return (pulse * level).flatten(1)
 

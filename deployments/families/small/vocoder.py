@@ -8,25 +8,47 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deployments.engine.device import has_fft
+from deployments.errors import SynthesisFailed
 from deployments.families.base import VocodedChunk, VocoderChunk
+from deployments.families.small.lean import LeanChunk, LeanVocoder
+from deployments.families.small.spans import BEFORE, BEHIND, Extent
 from deployments.families.small.vocoder_net import VocoderNet
+
+_PILE = 256  # codes: enough rows for fast products, few enough for the cache
+_PACKED_SIGNALS, _PADDED_SIGNALS = 8, 13  # floats for each sample of a frame's window, at the peak (measured)
 
 
 class SmallVocoder:
-    """Implements VocoderModel. Always float32: the phase of the pulses accumulates over a segment."""
+    """Implements VocoderModel. Always float32: the phase of the pulses accumulates over a segment.
+
+    lean: whether `forward` packs chunks of any lengths, as pays on a CPU, and only there.
+    """
 
     frame_shape: tuple[int, ...] = ()
     frame_dtype = np.int64
 
-    def __init__(self, net: VocoderNet, device: torch.device) -> None:
+    def __init__(self, net: VocoderNet, device: torch.device, lean: bool | None = None) -> None:
         self.net = net.float().eval().to(device)
+        self.net.source_filter.matmul_dft = not has_fft(device)
         self.config = net.config
+        self.lean = LeanVocoder(self.net) if (device.type == "cpu" if lean is None else lean) else None
+        self.pile = _PILE if self.lean else 0
 
     def paddable(self, chunk: VocoderChunk) -> bool:
         return True
 
-    def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> dict[str, Tensor]:
-        """Rows [left context | codes | right context | padding]; unused rows repeat nothing: they are masked out."""
+    def collate(
+        self,
+        chunks: Sequence[VocoderChunk],
+        batch: int,
+        frames: int,
+        follows: Sequence[int | None] | None = None,
+    ) -> dict[str, Tensor]:
+        """Rows [left context | codes | right context | padding]; unused rows repeat nothing: they are masked out.
+
+        Raises SynthesisFailed for a code that there is not.
+        """
         inputs = {
             "codes": torch.zeros(batch, frames, dtype=torch.int64),
             "speaker": torch.zeros(batch, self.config.speaker_dim),
@@ -36,23 +58,41 @@ class SmallVocoder:
             "left": torch.zeros(batch, dtype=torch.int64),
             "n": torch.zeros(batch, dtype=torch.int64),
             "phase": torch.zeros(batch, dtype=torch.float64),
+            "chain": torch.zeros(batch, batch, dtype=torch.float64),
         }
         for row, chunk in enumerate(chunks):
-            count = len(chunk.frames)
-            inputs["codes"][row, :count] = torch.from_numpy(np.ascontiguousarray(chunk.frames))
+            codes = torch.from_numpy(np.ascontiguousarray(chunk.frames))
+            count = len(codes)
+            if count and not 0 <= int(codes.min()) <= int(codes.max()) < self.config.n_codes:
+                raise SynthesisFailed(
+                    f"the vocoder was given a code that is not in 0..{self.config.n_codes - 1}"
+                )
+            inputs["codes"][row, :count] = codes
             inputs["speaker"][row] = torch.from_numpy(np.ascontiguousarray(chunk.prompt.tensors["speaker"]))
             inputs["mask"][row, :count] = 1.0
             inputs["seed"][row] = chunk.seed
             inputs["first_code"][row] = chunk.first
             inputs["left"][row] = chunk.left
             inputs["n"][row] = count - chunk.left - chunk.right
-            if chunk.state is not None:
+            if follows is not None and (before := follows[row]) is not None:
+                inputs["chain"][row] = inputs["chain"][before]
+                inputs["chain"][row, before] = 1.0
+                inputs["phase"][row] = inputs["phase"][before]
+            elif chunk.state is not None:
                 inputs["phase"][row] = float(chunk.state["phase"])
         return inputs
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """waveform (B, frames * samples_per_code), a row's own samples where its codes are; phase (B,) behind them."""
+        return self.plain(inputs) if self.lean is None else self._packed(self.lean, inputs)
+
+    def plain(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         waveform, phase = self.net(**inputs)
         return {"waveform": waveform, "phase": phase}
+
+    def activation_bytes(self, batch: int, frames: int) -> int:
+        slots = batch * (frames * self.config.frames_per_code + BEFORE + BEHIND)
+        return 4 * slots * self.config.n_fft * (_PACKED_SIGNALS if self.lean else _PADDED_SIGNALS)
 
     def split(self, outputs: dict[str, Tensor], chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
         waveforms, phases = outputs["waveform"].numpy(), outputs["phase"].numpy()
@@ -63,3 +103,26 @@ class SmallVocoder:
             waveform = waveforms[row, chunk.left * per_code : stop].copy()
             results.append(VocodedChunk(waveform, {"phase": phases[row].copy()}))
         return results
+
+    def _packed(self, lean: LeanVocoder, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """As `plain` of the rows that hold chunks, the first ones."""
+        left, counts = inputs["left"].tolist(), inputs["n"].tolist()
+        lengths, used = inputs["mask"].sum(1).long().tolist(), sum(count > 0 for count in counts)
+        seeds, firsts = inputs["seed"].tolist(), inputs["first_code"].tolist()
+        chunks = [
+            LeanChunk(
+                inputs["codes"][row],
+                Extent(left[row], counts[row], lengths[row] - left[row] - counts[row]),
+                firsts[row],
+                seeds[row],
+                inputs["speaker"][row],
+            )
+            for row in range(used)
+        ]
+        per_code = self.config.samples_per_code
+        waveform = torch.zeros(len(left), inputs["codes"].shape[1] * per_code)
+        phase = inputs["phase"].clone()
+        made, phase[:used] = lean(chunks, phase[:used], inputs["chain"][:used, :used])
+        for row, part in enumerate(made):
+            waveform[row, left[row] * per_code :][: len(part)] = part
+        return {"waveform": waveform, "phase": phase}

@@ -7,6 +7,7 @@ them. Run it in float32: F0 is exponentiated and its phase accumulates.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deployments.engine.noise import normal
@@ -53,9 +54,13 @@ class VocoderNet(nn.Module):
         return self.norm(x), frame_mask
 
     def pitch(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden (B, F, D) -> log F0 in log Hz, voicing logit; (B, F) each."""
-        out = self.pitch_head(hidden)
-        return out[..., 0] * 0.5 + 5.0, out[..., 1]
+        """Hidden (B, F, D) -> log F0 in log Hz, float64, and voicing logit; (B, F) each.
+
+        What float32 would round off here adds up in the phase, and would be heard in the high harmonics.
+        """
+        head = self.pitch_head
+        out = F.linear(hidden.double(), head.weight.double(), head.bias.double())
+        return out[..., 0] * 0.5 + 5.0, out[..., 1].to(hidden.dtype)
 
     def filters(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden (B, F, D) -> magnitudes of the harmonic and the noise filter, (B, F, bins) each."""
@@ -72,6 +77,7 @@ class VocoderNet(nn.Module):
         left: Tensor,
         n: Tensor,
         phase: Tensor,
+        chain: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """One chunk per row: codes (B, T) int64 -> waveform (B, T * samples_per_code), next phase (B,) float64.
 
@@ -84,16 +90,27 @@ class VocoderNet(nn.Module):
         the row starts with padding); left, n (B,) int64: context codes (padding on the left included) and emitted
         codes; phase (B,) float64: cycles in [0, 1) at the first emitted sample, 0 for an utterance's first chunk. The
         second result is the phase of the chunk that follows.
+
+        chain (B, B) float64, if some rows are chunks that continue others of this batch: 1 at [i, j] where row j is one
+        of those that come before row i, back to the one whose phase is known, and `phase` [i] is that one's.
         """
         config = self.config
         hidden, frame_mask = self.trunk(self.fsq.decode(codes), speaker, mask)
         log_f0, voicing = self.pitch(hidden)
-        f0 = torch.exp(log_f0).clamp(config.f0_floor, config.f0_ceil)
-        passed = self.source_filter.frame_phase(f0, frame_mask)  # (B, F + 1)
+        exact = torch.exp(log_f0).clamp(config.f0_floor, config.f0_ceil)
+        passed = self.source_filter.frame_phase(exact, frame_mask)  # (B, F + 1)
+        f0 = exact.float()
         start = left.unsqueeze(1) * config.frames_per_code  # (B, 1) first emitted frame
         stop = start + n.unsqueeze(1) * config.frames_per_code
-        origin = phase.unsqueeze(1) - passed.gather(1, start)  # (B, 1)
-        next_phase = torch.remainder(origin + passed.gather(1, stop), 1.0).squeeze(1)
+        before = passed.gather(1, start)  # (B, 1)
+        advance = passed.gather(1, stop) - before
+        begun = (
+            phase.unsqueeze(1)
+            if chain is None
+            else torch.remainder(phase.unsqueeze(1) + chain @ advance, 1.0)
+        )
+        origin = begun - before
+        next_phase = torch.remainder(begun + advance, 1.0).squeeze(1)
 
         voiced = (voicing > 0).to(f0.dtype)
         pulses = self.source_filter.pulses(f0, voiced, origin + passed[:, :-1], frame_mask)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from deployments.engine.schedule import ChunkSchedule
 from deployments.families.base import GptRequest, Sampling, VocoderChunk, VoicePrompt
 from serve_app.local import LocalBackend
 from serve_app.synthesis import Speech, Synthesizer, segment_seed
@@ -47,7 +48,10 @@ async def pieces_of(
     backend: LocalBackend, speech: Speech, chunk_codes: int = 100, window: int = 3
 ) -> list[np.ndarray]:
     return [
-        piece async for piece in Synthesizer(backend, window=window, chunk_codes=chunk_codes).stream(speech)
+        piece
+        async for piece in Synthesizer(
+            backend, window=window, chunks=ChunkSchedule(10, 2.0, chunk_codes)
+        ).stream(speech)
     ]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,3 +52,9 @@ def request_of(family: SmallFamily, prompts: dict[str, VoicePrompt]) -> Callable
 
 def _read(path: Path) -> tuple[np.ndarray, int]:
     return soundfile.read(path, dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def speech() -> list[dict[str, Any]]:
+    """Sentences as the shipped GPT speaks them: {"voice", "text", "codes"} each."""
+    return json.loads(Path("tests/data/small_codes.json").read_text("utf-8"))

@@ -40,7 +40,9 @@ class IndexFrontend:
         pieces = self.pieces_of(text, reading)
         if not any(map(self.pieces.speakable, pieces)):
             raise InvalidInput(
-                "input holds nothing that can be spoken: this model reads Chinese and English", param="input"
+                "input holds nothing that can be spoken: this model reads Chinese and English",
+                param="input",
+                code="nothing_to_speak",
             )
         segments = []
         for sentence in split_sentences(pieces, self.limit):

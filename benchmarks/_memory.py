@@ -1,0 +1,93 @@
+"""What the processes of a service hold, by the names of what they are."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import psutil
+
+from benchmarks._service import Service
+
+REPLICA = re.compile(r"ray::ServeReplica:[^:]*:(\w+)")
+ACTOR = re.compile(r"ray::(\w+)")
+RAY = "Ray's own"  # its daemons, and workers that nobody uses
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Bytes. rss: resident, shared pages counted in full; pss: those in parts; uss: without them."""
+
+    rss: int = 0
+    pss: int = 0
+    uss: int = 0
+
+    def __add__(self, other: Held) -> Held:
+        return Held(self.rss + other.rss, self.pss + other.pss, self.uss + other.uss)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One moment. parts: by name of the part of the service; pids: of the processes that it is made of."""
+
+    parts: dict[str, Held]
+    pids: frozenset[int]
+    device_bytes: int | None = None
+
+    @property
+    def total(self) -> Held:
+        return sum(self.parts.values(), Held())
+
+
+@dataclass(slots=True)
+class Watch:
+    """Samples a service; a process's name is asked for once."""
+
+    service: Service
+    names: dict[int, str] = field(default_factory=dict)
+
+    def sample(self) -> Sample:
+        parts: dict[str, Held] = {}
+        pids = set[int]()
+        for process in self.service.processes():
+            try:
+                memory = process.memory_full_info()
+                name = self._name(process)
+            except psutil.Error:
+                continue  # it is gone
+            parts[name] = parts.get(name, Held()) + Held(memory.rss, memory.pss, memory.uss)
+            if name != RAY:
+                pids.add(process.pid)
+        return Sample(parts, frozenset(pids), device_bytes())
+
+    def _name(self, process: psutil.Process) -> str:
+        name = self.names.get(process.pid, RAY)
+        if name == RAY:  # an idle worker of Ray may become somebody
+            name = self.names[process.pid] = part_of(process.cmdline(), process == self.service.process)
+        return name
+
+
+def part_of(command: Iterable[str], is_root: bool = False) -> str:
+    """The part of the service that a process of this command line is."""
+    line = " ".join(command)
+    if is_root:
+        return "chorale serve"
+    if found := REPLICA.search(line):
+        return found[1]
+    if (found := ACTOR.search(line)) and found[1] != "IDLE":
+        return found[1]
+    return RAY
+
+
+def device_bytes() -> int | None:
+    """Memory in use on all GPUs, whoever uses it; None where no tool tells."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return None
+    return sum(int(line) for line in done.stdout.split()) * 2**20

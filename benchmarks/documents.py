@@ -1,0 +1,328 @@
+"""Short, medium and long text: the service's way of working against one request at a time, whole and eager.
+
+`as before` does what this engine is to replace: no graphs, one sequence in the GPT, sentence after sentence, all codes
+of a sentence before one vocoder call over the whole of it, one request after another. `chorale` runs several segments
+at once, vocodes chunks while codes are still being drawn, and batches requests. Both run in this process, without
+Ray, from the same weights, on the same device with the same number of threads, and take turns within one run.
+Ratios are of seconds of computing for a second of sound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import soundfile
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import _common, _plot, _statistics
+from deployments.families.base import GptRequest, VocoderChunk, VoicePrompt
+from serve_app.context import Context, IngressSettings
+from serve_app.local import LocalBackend
+from serve_app.settings import Settings
+from serve_app.synthesis import Speech, segment_seed
+
+TEXTS = {
+    "short": (
+        "The ferry leaves at noon, and the tide will not wait for anyone. Bring a warm coat and something to eat."
+    ),
+    "medium": (
+        "Nobody in the village could say when the old mill had stopped turning. Some blamed the dry summer, others the "
+        "new road. In the evenings the children still sat on the wall beside it, and listened to the water running "
+        "under the broken wheel."
+    ),
+    "long": (
+        "My grandmother kept bees behind the kitchen garden, and every spring she told them the news of the family. "
+        "Who had married, who had moved away, who was born. She said that bees are easily offended and must not hear "
+        "such things from strangers. When she died, my uncle walked from hive to hive with his hat in his hands. The "
+        "bees were quiet for a moment, and then they went back to work in the apple trees."
+    ),
+}
+BEFORE, CHORALE = "as before", "chorale"
+BAR, THROUGHPUT_BAR = 2.5, 3.75  # of the table that is to be beaten: at each length, and of requests at once
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """waveform: float32 (N,) at `rate` Hz."""
+
+    waveform: np.ndarray
+    rate: int
+    first_s: float
+    total_s: float
+
+    @property
+    def seconds(self) -> float:
+        return len(self.waveform) / self.rate
+
+
+class Pipeline:
+    """Everything loaded once: the stages in one process, and the voices."""
+
+    def __init__(self, settings: Settings, *, optimize: bool, slots: int, window: int) -> None:
+        family = settings.family
+        self.backend = LocalBackend(
+            family.name,
+            family.options,
+            sampling=settings.sampling.model_dump(exclude_none=True),
+            device=settings.device.model_dump(),
+            optimize=optimize,
+            slots=slots,
+        ).wait()
+        shape = IngressSettings(
+            family=family.name, vocoder_chunk_size=settings.vocoder_chunk_size, window=window
+        )
+        self.context = Context.create(shape, self.backend)
+
+    async def prompt(self, name: str) -> VoicePrompt:
+        voice, spec = self.context.voices.get(name), self.backend.spec
+        bounds = {"min_seconds": spec.min_reference_seconds, "max_seconds": spec.max_reference_seconds}
+        data = self.context.voices.read(voice)
+        return await self.context.prompts.of(data, voice.transcript, param="voice", **bounds)
+
+
+Speak = Callable[[str, VoicePrompt, int], Awaitable[Spoken]]
+
+
+def streamed(pipeline: Pipeline) -> Speak:
+    spec = pipeline.backend.spec
+
+    async def speak(text: str, prompt: VoicePrompt, seed: int) -> Spoken:
+        began, first_s, pieces = time.perf_counter(), 0.0, []
+        speech = Speech(text, prompt, replace(spec.sampling, seed=seed))
+        async for piece in pipeline.context.synthesizer.stream(speech):
+            first_s = first_s or time.perf_counter() - began
+            pieces.append(piece)
+        return Spoken(np.concatenate(pieces), spec.sample_rate, first_s, time.perf_counter() - began)
+
+    return speak
+
+
+def whole(pipeline: Pipeline) -> Speak:
+    backend = pipeline.backend
+    rate = backend.spec.sample_rate
+
+    async def sentence(request: GptRequest, id: str) -> np.ndarray:
+        runs = [run.spoken async for run in backend.generate(request, id=id, priority=0, admitted=True)]
+        chunk = VocoderChunk(np.concatenate(runs), 0, 0, 0, request.prompt, request.sampling.seed)
+        return (await backend.vocode(chunk, id=f"{id}.sound", priority=0)).waveform
+
+    async def speak(text: str, prompt: VoicePrompt, seed: int) -> Spoken:
+        began, pieces = time.perf_counter(), []
+        for index, segment in enumerate(await backend.segments(text, None)):
+            sampling = replace(backend.spec.sampling, seed=segment_seed(seed, index))
+            pieces.append(await sentence(GptRequest(segment, prompt, sampling), f"whole.{index}"))
+            pieces.append(np.zeros(round(segment.pause_after * rate), np.float32))
+        total_s = time.perf_counter() - began
+        return Spoken(np.concatenate(pieces[:-1]), rate, total_s, total_s)
+
+    return speak
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One way through one or several texts: the time that all of them took, and what was said."""
+
+    wall_s: float
+    spoken: list[Spoken]
+
+    @property
+    def rtf(self) -> float:
+        return self.wall_s / sum(spoken.seconds for spoken in self.spoken)
+
+
+async def one_after_another(speak: Speak, texts: Sequence[str], prompt: VoicePrompt, seed: int) -> Turn:
+    began = time.perf_counter()
+    spoken = [await speak(text, prompt, seed + index) for index, text in enumerate(texts)]
+    return Turn(time.perf_counter() - began, spoken)
+
+
+async def at_once(speak: Speak, texts: Sequence[str], prompt: VoicePrompt, seed: int) -> Turn:
+    began = time.perf_counter()
+    spoken = await asyncio.gather(*(speak(text, prompt, seed + index) for index, text in enumerate(texts)))
+    return Turn(time.perf_counter() - began, list(spoken))
+
+
+async def measure(
+    ways: dict[str, Speak], voice: dict[str, VoicePrompt], options: argparse.Namespace, console: Console
+) -> dict[str, dict[str, list[Turn]]]:
+    """turns[row][way]: a turn of each repetition. The ways take turns in going first."""
+    many = [TEXTS[options.lengths[n % len(options.lengths)]] for n in range(options.requests)]
+    together = {BEFORE: one_after_another, CHORALE: at_once}
+    turns: dict[str, dict[str, list[Turn]]] = {}
+    for name, speak in ways.items():
+        await together[name](speak, many, voice[name], seed=1)  # every shape has been seen once
+    for repetition in range(options.repeat):
+        order = list(ways) if repetition % 2 == 0 else list(reversed(ways))
+        seed = 1000 * (repetition + options.seed)
+        for row in [*options.lengths, throughput_row(options)]:
+            for name in order:
+                texts, run = ([TEXTS[row]], one_after_another) if row in TEXTS else (many, together[name])
+                turn = await run(ways[name], texts, voice[name], seed)
+                turns.setdefault(row, {}).setdefault(name, []).append(turn)
+            console.print(f"{repetition + 1} of {options.repeat}: {row}          ", end="\r")
+    return turns
+
+
+def throughput_row(options: argparse.Namespace) -> str:
+    return f"{options.requests} at once"
+
+
+def figures(row: str, turns: dict[str, list[Turn]], options: argparse.Namespace) -> dict[str, Any]:
+    """The ratio of each repetition, their median and their range; the absolute beside them."""
+    pairs = zip(turns[BEFORE], turns[CHORALE], strict=True)
+    ratios = [before.rtf / after.rtf for before, after in pairs]
+    bar = BAR if row in TEXTS else THROUGHPUT_BAR
+    found: dict[str, Any] = {"row": row, "ratios": [round(ratio, 3) for ratio in ratios], "bar": bar}
+    found |= {"ratio": round(float(np.median(ratios)), 3), "met": float(np.median(ratios)) >= bar}
+    if row in TEXTS:
+        found["characters"] = len(TEXTS[row])
+    for name in turns:
+        spoken = [one for turn in turns[name] for one in turn.spoken]
+        found[name] = {
+            "wall_s": _statistics.percentiles([turn.wall_s for turn in turns[name]])["p50"],
+            "audio_s": round(sum(one.seconds for one in spoken) / len(turns[name]), 2),
+            "rtf": round(float(np.median([turn.rtf for turn in turns[name]])), 4),
+            "requests_per_s": round(
+                float(np.median([len(turn.spoken) / turn.wall_s for turn in turns[name]])), 4
+            ),
+            "first_s": _statistics.percentiles([one.first_s for one in spoken])["p50"],
+        }
+    return found
+
+
+def judged(turns: dict[str, dict[str, list[Turn]]], voice: str) -> dict[str, dict[str, Any]] | None:
+    """Word error rate and similarity of what each way said; None where nobody can listen."""
+    if not all(importlib.util.find_spec(name) for name in ("pocketsphinx", "jiwer", "httpx")):
+        return None
+    from benchmarks import _judge
+
+    judge, found = _judge.Judge(), {}
+    for row, text in TEXTS.items():
+        for name, ran in turns.get(row, {}).items():
+            spoken = [one for turn in ran for one in turn.spoken]
+            verdicts = [judge.judge(text, voice, one.waveform, one.rate) for one in spoken]
+            found.setdefault(row, {})[name] = _judge.quality(verdicts)
+    return found
+
+
+def table(rows: Sequence[dict[str, Any]], quality: dict[str, dict[str, Any]] | None) -> Table:
+    shown = Table(box=None, pad_edge=False)
+    names = "|characters|as before, s|chorale, s|times faster (range)|bar|met|first sound, s|RTF|WER"
+    for name in names.split("|"):
+        shown.add_column(name, justify="right" if name else "left")
+    for row in rows:
+        before, after = row[BEFORE], row[CHORALE]
+        heard = quality and quality.get(row["row"])
+        shown.add_row(
+            row["row"],
+            str(row.get("characters", "")),
+            f"{before['wall_s']:.2f}",
+            f"{after['wall_s']:.2f}",
+            f"{row['ratio']:.2f} ({min(row['ratios']):.2f} to {max(row['ratios']):.2f})",
+            f"{row['bar']}",
+            "yes" if row["met"] else "NO",
+            f"{before['first_s']:.2f} → {after['first_s']:.2f}",
+            f"{before['rtf']:.3f} → {after['rtf']:.3f}",
+            " → ".join(f"{heard[name]['wer']['value']:.1%}" for name in (BEFORE, CHORALE)) if heard else "",
+        )
+    return shown
+
+
+def plot(out: Path, rows: Sequence[dict[str, Any]], device: str) -> None:
+    with _plot.panels(out, f"{CHORALE} against one at a time, whole, eager; {device}", "times faster") as (
+        axis,
+    ):
+        ratios = [row["ratio"] for row in rows]
+        below = [row["ratio"] - min(row["ratios"]) for row in rows]
+        above = [max(row["ratios"]) - row["ratio"] for row in rows]
+        axis.bar([row["row"] for row in rows], ratios, yerr=(below, above), capsize=4)
+        for index, row in enumerate(rows):
+            axis.hlines(row["bar"], index - 0.4, index + 0.4, color="black", linestyle="--", linewidth=1)
+
+
+def keep(folder: Path, turns: dict[str, dict[str, list[Turn]]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for row in TEXTS:
+        for name, ran in turns.get(row, {}).items():
+            first = ran[0].spoken[0]
+            soundfile.write(folder / f"{row}.{name.replace(' ', '_')}.wav", first.waveform, first.rate)
+
+
+def _args(config: Path) -> dict[str, Any]:
+    """Of a Serve config file, without Ray."""
+    return yaml.safe_load(config.read_text("utf-8"))["applications"][0]["args"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.documents",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", type=Path, help="family, device and sampling of this file; default: ours")
+    parser.add_argument(
+        "--threads", type=int, default=psutil.cpu_count(logical=False) or 1, help="of both ways"
+    )
+    parser.add_argument("--slots", type=int, default=8, help="of the GPT (8)")
+    parser.add_argument("--window", type=int, default=3, help="segments of a request at once (3)")
+    parser.add_argument("--requests", type=int, default=8, help="at once (8)")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--lengths", nargs="+", choices=list(TEXTS), default=list(TEXTS))
+    parser.add_argument("--voice", default="clara")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="a folder for the sound of both ways")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/documents.json"))
+    options = parser.parse_args()
+
+    console, machine = Console(width=160), _common.machine()
+    settings = Settings.from_args(options.config and _args(options.config))
+    device = settings.device.model_copy(update={"threads": options.threads})
+    settings = settings.model_copy(update={"device": device})
+    before = Pipeline(settings, optimize=False, slots=1, window=1)
+    after = Pipeline(settings, optimize=settings.optimize, slots=options.slots, window=options.window)
+    ways = {BEFORE: whole(before), CHORALE: streamed(after)}
+    with asyncio.Runner() as runner:
+        pipelines = {BEFORE: before, CHORALE: after}
+        prompts = {name: runner.run(pipeline.prompt(options.voice)) for name, pipeline in pipelines.items()}
+        turns = runner.run(measure(ways, prompts, options, console))
+        status = runner.run(after.backend.status())
+    before.backend.close()
+    after.backend.close()
+
+    rows = [figures(row, found, options) for row, found in turns.items()]
+    quality = judged(turns, options.voice)
+    console.print(table(rows, quality))
+    if quality is None:
+        console.print("No word error rate: pocketsphinx, jiwer and httpx are needed to listen (see --keep).")
+    if options.keep:
+        keep(options.keep, turns)
+    names = ("threads", "slots", "window", "requests", "repeat", "voice", "lengths")
+    _common.save(
+        options.out,
+        {
+            **_common.provenance("benchmarks.documents"),
+            "machine": machine,
+            "device": status["device"],
+            "family": settings.family.name,
+            "settings": {name: getattr(options, name) for name in names},
+            "rows": rows,
+            "quality": quality,
+        },
+    )
+    plot(options.out, rows, status["device"]["name"])
+    console.print(f"Load of the machine before: {machine['load']}. Written: {options.out}")
+
+
+if __name__ == "__main__":
+    main()

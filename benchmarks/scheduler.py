@@ -1,0 +1,326 @@
+"""What the stage scheduler costs: the share of a simulated device's throughput that arrives, on a real Ray.
+
+The device sleeps 4 ms + 0.2 ms for each row of a step, and a row gives one code: what a full batch gives is the ideal.
+Three designs take turns: lease and pull (ours), one query at a time in replicas with max_ongoing_requests=1, and
+@serve.batch in a coordinator before such replicas. Each is saturated, and then hears requests at random moments
+(Poisson) at a share of the ideal throughput, more than the other two can bear. Nothing is spoken, so there is no
+word error rate; every code is compared with what it must be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import _common, _plot, _statistics
+from deployments.engine.work import WorkItem
+from deployments.families.base import GptRequest
+from deployments.scheduler import StageScheduler
+from serve_app import runtime
+from serve_app.app import LEASES
+from serve_app.backend import RayBackend
+from tests.serve.sim_stage import ROW_S, STEP_S, SimGpt, SimWorker, expected, request
+
+OURS, ALONE, BATCH = "lease and pull", "one query at a time", "@serve.batch in front"
+WAIT_S = 0.01  # of @serve.batch for a batch to fill
+BARS = {"share": 0.9, "p99_s": 1.0}
+
+Speak = Callable[[int, int], AsyncIterator[np.ndarray]]  # (seed, codes) -> runs of codes
+
+
+# -- the designs -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    replicas: int
+    slots: int
+
+    @property
+    def codes_per_s(self) -> float:
+        """Of all replicas with full batches and nothing else to do."""
+        return self.replicas * self.slots / (STEP_S + ROW_S * self.slots)
+
+
+class OneAtATime:
+    """A replica that works on the one request of the one call that it takes."""
+
+    async def speak(self, payload: GptRequest) -> AsyncIterator[np.ndarray]:
+        worker = SimWorker(slots=1)
+        worker.admit(WorkItem("it", payload))
+        while worker.active:
+            for event in await asyncio.to_thread(worker.step):
+                yield event.value.codes
+
+
+class WholeBatches:
+    """A replica that takes a batch in one call and works on it until its last row is done."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+
+    async def speak(self, payloads: list[GptRequest]) -> list[np.ndarray]:
+        worker = SimWorker(self._slots)
+        for index, payload in enumerate(payloads):
+            worker.admit(WorkItem(str(index), payload))
+        runs: dict[str, list[np.ndarray]] = {str(index): [] for index in range(len(payloads))}
+        while worker.active:
+            for event in await asyncio.to_thread(worker.step):
+                runs[event.id].append(event.value.codes)
+        return [np.concatenate(found) for found in runs.values()]
+
+
+class Coordinator:
+    """Forms batches ahead of the replicas, one for each of them at a time."""
+
+    def __init__(self, stage: DeploymentHandle, shape: Shape) -> None:
+        replica = stage.options(_by_reference=False)
+
+        async def forward(payloads: list[GptRequest]) -> list[np.ndarray]:
+            return await replica.speak.remote(payloads)
+
+        self._batched = serve.batch(
+            max_batch_size=shape.slots, batch_wait_timeout_s=WAIT_S, max_concurrent_batches=shape.replicas
+        )(forward)
+
+    async def speak(self, payload: GptRequest) -> np.ndarray:
+        return await self._batched(payload)
+
+
+def _replicas(kind: type, shape: Shape, router: dict[str, float] | None = None) -> Any:
+    options: dict[str, Any] = {"request_router_config": router} if router else {}
+    return serve.deployment(
+        kind,
+        name=kind.__name__,
+        num_replicas=shape.replicas,
+        max_ongoing_requests=1,
+        ray_actor_options={"num_cpus": 0.1},
+        **options,
+    )
+
+
+def _front(kind: type) -> Any:
+    return serve.deployment(
+        kind, name=kind.__name__, max_ongoing_requests=10_000, ray_actor_options={"num_cpus": 0.1}
+    )
+
+
+def deploy(design: str, shape: Shape) -> Speak:
+    """Starts the design in the place of the one before, and returns how to speak with it."""
+    serve.delete("bench")
+    if design == OURS:
+        stage = _replicas(SimGpt, shape, LEASES).bind(shape.slots, STEP_S)
+        options = {"min_replicas": shape.replicas, "max_replicas": shape.replicas, "max_queue": 100_000}
+        scheduler = _front(StageScheduler).bind(stage, slots=shape.slots, **options)
+        handle = serve.run(scheduler, name="bench", route_prefix=None)
+        backend = RayBackend("small", handle, handle, handle, handle)
+
+        async def ours(seed: int, codes: int) -> AsyncIterator[np.ndarray]:
+            runs = backend.generate(request(seed, codes), id=f"r{seed}", priority=0, admitted=False)
+            async with aclosing(runs):
+                async for run in runs:
+                    yield run.codes
+
+        return ours
+    if design == ALONE:
+        handle = serve.run(_replicas(OneAtATime, shape).bind(), name="bench", route_prefix=None)
+        streaming = handle.options(method_name="speak", stream=True, _by_reference=False)
+
+        async def alone(seed: int, codes: int) -> AsyncIterator[np.ndarray]:
+            async for run in cast("AsyncIterator[np.ndarray]", streaming.remote(request(seed, codes))):
+                yield run
+
+        return alone
+    stage = _replicas(WholeBatches, shape).bind(shape.slots)
+    handle = serve.run(_front(Coordinator).bind(stage, shape), name="bench", route_prefix=None)
+    unary = handle.options(method_name="speak", _by_reference=False)
+
+    async def batched(seed: int, codes: int) -> AsyncIterator[np.ndarray]:
+        yield await unary.remote(request(seed, codes))
+
+    return batched
+
+
+# -- the measurement -------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Heard:
+    """Of one request: when it was due, and when how many codes had come."""
+
+    due: float
+    codes: int
+    arrivals: list[tuple[float, int]] = field(default_factory=list)
+
+    async def listen(self, speak: Speak, seed: int) -> None:
+        runs = []
+        async for run in speak(seed, self.codes):
+            runs.append(run)
+            self.arrivals.append((time.perf_counter(), len(run)))
+        if not np.array_equal(np.concatenate(runs), expected(seed, self.codes)):
+            raise SystemExit(f"request {seed}: these are not the codes that were asked for")
+
+    @property
+    def first_s(self) -> float:
+        return self.arrivals[0][0] - self.due
+
+    @property
+    def total_s(self) -> float:
+        return self.arrivals[-1][0] - self.due
+
+
+async def saturated(speak: Speak, lengths: Sequence[int], clients: int) -> float:
+    """Codes a second while `clients` ask again and again and none has yet run out of requests."""
+    waiting = list(enumerate(lengths))
+    heard: list[Heard] = []
+    dry_at = 0.0
+
+    async def client() -> None:
+        nonlocal dry_at
+        while waiting:
+            seed, codes = waiting.pop()
+            heard.append(one := Heard(time.perf_counter(), codes))
+            await one.listen(speak, seed)
+        dry_at = dry_at or time.perf_counter()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(client() for _ in range(clients)))
+    arrived = sum(codes for one in heard for when, codes in one.arrivals if when <= dry_at)
+    return arrived / (dry_at - began)
+
+
+async def at_random(speak: Speak, lengths: Sequence[int], rate: float, seed: int) -> list[Heard]:
+    """Requests at `rate` a second on average."""
+    rng, due, tasks, heard = random.Random(seed), time.perf_counter(), [], list[Heard]()
+    for index, codes in enumerate(lengths):
+        due += rng.expovariate(rate)
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        heard.append(one := Heard(due, codes))
+        tasks.append(asyncio.create_task(one.listen(speak, index)))
+    await asyncio.gather(*tasks)
+    return heard
+
+
+async def measure(speak: Speak, shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
+    rng = random.Random(options.seed)
+    low, high = round(0.5 * options.codes), round(1.5 * options.codes)
+    lengths = [rng.randint(low, high) for _ in range(options.requests)]
+    clients = 4 * shape.replicas * shape.slots
+    await saturated(
+        speak, lengths[: 2 * shape.replicas], 2 * shape.replicas
+    )  # the first calls look for their replicas
+    shares = [await saturated(speak, lengths, clients) / shape.codes_per_s for _ in range(options.repeat)]
+    rate = options.load * shape.codes_per_s / options.codes
+    heard = await at_random(speak, lengths, rate, options.seed)
+    return {
+        "share": round(float(np.median(shares)), 4),
+        "shares": [round(share, 4) for share in shares],
+        "codes_per_s": round(float(np.median(shares)) * shape.codes_per_s, 1),
+        "rate": round(rate, 2),
+        "latency_s": _statistics.percentiles([one.total_s for one in heard]),
+        "first_s": _statistics.percentiles([one.first_s for one in heard]),
+    }
+
+
+def table(rows: dict[str, dict[str, Any]], load: float) -> Table:
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column("")
+    for name in ("share of the ideal", "codes/s", "of runs"):
+        shown.add_column(name, justify="right")
+    for name in ("latency p50 / p99, ms", "first codes p50 / p99, ms"):
+        shown.add_column(f"at {load:.0%} load: {name}", justify="right")
+    for name, row in rows.items():
+        times = [[f"{1000 * row[key][p]:.0f}" for p in ("p50", "p99")] for key in ("latency_s", "first_s")]
+        spread = f"{min(row['shares']):.1%} to {max(row['shares']):.1%}"
+        shown.add_row(
+            name,
+            f"{row['share']:.1%}",
+            f"{row['codes_per_s']:.0f}",
+            spread,
+            *(" / ".join(two) for two in times),
+        )
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scheduler",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--replicas", type=int, default=2)
+    parser.add_argument("--slots", type=int, default=8, help="of a replica (8)")
+    parser.add_argument("--codes", type=int, default=60, help="of a request, on average (60)")
+    parser.add_argument("--requests", type=int, default=400, help="of a measurement (400)")
+    parser.add_argument(
+        "--repeat", type=int, default=3, help="measurements at saturation; the median counts (3)"
+    )
+    parser.add_argument("--load", type=float, default=0.4, help="share of the ideal throughput (0.4)")
+    parser.add_argument("--design", nargs="+", choices=(OURS, ALONE, BATCH), default=[OURS, ALONE, BATCH])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scheduler.json"))
+    options = parser.parse_args()
+
+    console, shape = Console(width=160), Shape(options.replicas, options.slots)
+    result = {**_common.provenance("benchmarks.scheduler"), "machine": _common.machine()}
+    rows: dict[str, dict[str, Any]] = {}
+    runtime.start_ray(num_cpus=8, dashboard=False)
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)  # routers complain of every busy replica
+    try:
+        serve.start(proxy_location="Disabled", logging_config={"log_level": "ERROR"})
+        for design in options.design:
+            console.print(f"{design} …")
+            rows[design] = asyncio.run(measure(deploy(design, shape), shape, options))
+    finally:
+        runtime.stop()
+    ideal = {
+        "codes_per_s": round(shape.codes_per_s, 1),
+        "requests_per_s": round(shape.codes_per_s / options.codes, 2),
+    }
+    console.print(table(rows, options.load))
+    console.print(f"Ideal: {ideal['codes_per_s']:.0f} codes/s, {ideal['requests_per_s']:.1f} requests/s.")
+    if ours := rows.get(OURS):
+        met = {"share": ours["share"] >= BARS["share"], "p99_s": ours["latency_s"]["p99"] < BARS["p99_s"]}
+        said = {True: "met", False: "NOT met"}
+        console.print(
+            f"At least {BARS['share']:.0%} of the ideal: {said[met['share']]}. "
+            f"p99 under {BARS['p99_s']:g} s at {options.load:.0%}: {said[met['p99_s']]}."
+        )
+        result |= {"bars": BARS, "met": met}
+    settings = {name: getattr(options, name) for name in ("replicas", "slots", "codes", "requests", "load")}
+    _common.save(options.out, result | {"settings": settings, "ideal": ideal, "designs": rows})
+    plot(options.out, rows, options)
+    console.print(f"Load of the machine before: {result['machine']['load']}. Written: {options.out}")
+
+
+def plot(out: Path, rows: dict[str, dict[str, Any]], options: argparse.Namespace) -> None:
+    title = f"simulated device, {options.replicas} replicas x {options.slots} slots"
+    panels = ("share of the ideal throughput", f"latency at {options.load:.0%} load, s")
+    with _plot.panels(out, title, *panels) as (share, latency):
+        names = [name.replace(" ", "\n", 1) for name in rows]
+        share.bar(names, [row["share"] for row in rows.values()])
+        share.axhline(BARS["share"], color="black", linestyle="--", linewidth=1)
+        at = np.arange(len(names))
+        for shift, key, which in ((-0.2, "p50", "p50"), (0.2, "p99", "p99")):
+            latency.bar(at + shift, [row["latency_s"][key] for row in rows.values()], 0.4, label=which)
+        latency.set_xticks(at, names)
+        latency.set_yscale("log")
+        latency.legend()
+
+
+if __name__ == "__main__":
+    main()

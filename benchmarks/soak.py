@@ -1,0 +1,325 @@
+"""Whether memory grows: with the number of requests, or with the length of a text.
+
+By default a service of its own answers --requests of mixed lengths, voices and seeds. One listener in five goes away in
+the middle of the sound and one in five before it begins. Between rounds of requests the memory of every process of
+the service is read. Told is the slope over the last half (the first half warms caches up), in KiB a request, with a
+95 % interval that allows for autocorrelation (see _statistics.slope). With --text-length instead, a service each speaks
+one text of every length in --chars, and the peaks of the whole service's memory are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import random
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import _common, _judge, _load, _memory, _plot, _service, _statistics
+
+MIB = 2**20
+TOTAL = "total"
+JUDGED, JUDGED_S = (
+    24,
+    2.0,
+)  # answers that are kept to tell the word error rate, and how long they are at least
+SETTLE_S = 0.3  # after a round, for what was cancelled to end
+SAMPLE_S = 1.0  # between samples while a long text is spoken
+MOST_GROWTH = 1.1  # of the peak, from the shortest text to the longest
+
+
+def asking(rng: random.Random, voices: Sequence[str]) -> tuple[_load.Say, dict[str, Any]]:
+    """A request of a few words, seldom of two sentences, and what becomes of its listener: options of `_load.ask`."""
+    words = rng.choice(_common.sentences(40)).rstrip(".").split()
+    text = " ".join(words[: rng.randint(2, len(words))]) + "."
+    if rng.random() < 0.1:
+        text += " " + rng.choice(_common.sentences(40))
+    say = _load.Say(text, rng.choice(voices), rng.randrange(2**31))
+    fate = rng.random()
+    if fate < 0.2:
+        return say, {"leave_after_s": rng.uniform(0.005, 0.15)}
+    if fate < 0.4:
+        return say, {"leave_after_bytes": round(rng.uniform(0.05, 0.6) * _load.BYTES_PER_S)}
+    return say, {}
+
+
+class Soak:
+    """Requests in rounds, and a sample of the memory after each."""
+
+    def __init__(self, service: _service.Service, voices: Sequence[str], options: argparse.Namespace) -> None:
+        self.samples: list[_memory.Sample] = []
+        self.counts: Counter[str] = Counter()
+        self.kept: list[_load.Answer] = []
+        self._service, self._voices, self._options = service, voices, options
+        self._watch = _memory.Watch(service)
+        self._rng = random.Random(options.seed)
+
+    async def run(self, console: Console) -> None:
+        rounds = math.ceil(self._options.requests / self._options.round)
+        for index in range(rounds):
+            await self._one_round(keep=index >= rounds - 6)
+            await asyncio.sleep(SETTLE_S)
+            self.samples.append(self._watch.sample())
+            held = self.samples[-1].total.rss / MIB
+            console.print(f"{(index + 1) * self._options.round} requests, {held:.0f} MiB  ", end="\r")
+
+    async def _one_round(self, keep: bool) -> None:
+        waiting = deque(asking(self._rng, self._voices) for _ in range(self._options.round))
+
+        async def one(http: httpx.AsyncClient) -> None:
+            while waiting:
+                say, fate = waiting.popleft()
+                answer = await _load.ask(http, say, keep=keep and not fate, **fate)
+                self.counts[outcome(answer)] += 1
+                if answer.good and answer.data and answer.seconds >= JUDGED_S:
+                    self.kept.append(answer)
+
+        async with _load.client(self._service.url) as http:
+            await asyncio.gather(*(one(http) for _ in range(self._options.clients)))
+
+
+def outcome(answer: _load.Answer) -> str:
+    if answer.left:
+        return "left in the middle" if answer.arrivals else "left before the first sound"
+    return "heard" if answer.good else f"{answer.status} {answer.code}"
+
+
+def slopes(samples: Sequence[_memory.Sample], requests: int) -> dict[str, dict[str, Any]]:
+    """Of every part and of the whole: KiB a request over the last half of the samples, `requests` apart."""
+    half = samples[len(samples) // 2 :]
+    at = [requests * index for index in range(len(half))]
+    parts = sorted({name for sample in half for name in sample.parts})
+    found = {}
+    for name in [*parts, TOTAL]:
+        series = [
+            sample.total if name == TOTAL else sample.parts.get(name, _memory.Held()) for sample in half
+        ]
+        rss, uss = ([getattr(held, kind) / 1024 for held in series] for kind in ("rss", "uss"))
+        slope = _statistics.slope(at, rss)
+        found[name] = {
+            "half_mib": round(rss[0] / 1024, 1),
+            "end_mib": round(rss[-1] / 1024, 1),
+            "rss_kib_per_request": slope.figures(),
+            "uss_kib_per_request": _statistics.slope(at, uss).figures(),
+            "zero_within": slope.holds(0.0),
+        }
+    return found
+
+
+def soak(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    with _service.running(options.config) as service:
+        voices = _judge.judged_voices(service.voices())
+        run = Soak(service, voices, options)
+        began = time.perf_counter()
+        asyncio.run(run.run(console))
+        lasted = time.perf_counter() - began
+        status = service.status()
+    found = slopes(run.samples, options.round)
+    console.print(soak_table(found, options.requests))
+    judge = _judge.Judge()
+    quality = _judge.quality([judge.hear(answer) for answer in run.kept[-JUDGED:]])
+    half = run.samples[len(run.samples) // 2 :]
+    result = {
+        "requests": options.requests,
+        "clients": options.clients,
+        "lasted_s": round(lasted, 1),
+        "requests_per_s": round(options.requests / lasted, 2),
+        "outcomes": dict(run.counts),
+        **quality,
+        "device": status.get("device"),
+        "processes_replaced": half[0].pids != half[-1].pids,
+        "device_bytes": [sample.device_bytes for sample in half] if half[0].device_bytes else None,
+        "slopes": found,
+        "rss_mib": {
+            name: [round(s.parts.get(name, _memory.Held()).rss / MIB, 2) for s in run.samples]
+            for name in found
+            if name != TOTAL
+        },
+    }
+    console.print(
+        f"{result['requests_per_s']} requests/s, WER {quality['wer']['value']:.1%}: {result['outcomes']}"
+    )
+    grown = [name for name, row in found.items() if not row["zero_within"]]
+    console.print(
+        "Zero lies within every interval." if not grown else f"Zero lies outside: {', '.join(grown)}."
+    )
+    plot_soak(options.out, result, options.round)
+    return result
+
+
+def soak_table(found: dict[str, dict[str, Any]], requests: int) -> Table:
+    shown = Table(box=None, pad_edge=False, title=f"{requests} requests, the last half of them")
+    shown.add_column("process")
+    for name in ("RSS, MiB", "KiB a request", "without shared pages", "zero within"):
+        shown.add_column(name, justify="right")
+    for name, row in found.items():
+        rss, uss = (row[f"{kind}_kib_per_request"] for kind in ("rss", "uss"))
+        shown.add_row(
+            name,
+            f"{row['half_mib']:.1f} → {row['end_mib']:.1f}",
+            *(f"{one['value']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]" for one in (rss, uss)),
+            "yes" if row["zero_within"] else "NO",
+        )
+    return shown
+
+
+def plot_soak(out: Path, result: dict[str, Any], requests: int) -> None:
+    with _plot.panels(out, "memory over requests", "RSS since the middle, MiB", "RSS, MiB") as axes:
+        count = len(next(iter(result["rss_mib"].values())))
+        at = [requests * (index + 1) for index in range(count)]
+        for name, series in result["rss_mib"].items():
+            axes[0].plot(at, [value - series[len(series) // 2] for value in series], label=name, linewidth=1)
+            axes[1].plot(at, series, label=name, linewidth=1)
+        axes[0].set_ylim(-10, 10)
+        axes[0].axvline(requests * (count // 2 + 1), color="black", linestyle="--", linewidth=1)
+        axes[1].legend(fontsize=6)
+        for axis in axes:
+            axis.set_xlabel("requests")
+
+
+# -- the length of a text --------------------------------------------------------------------------------------
+
+
+def long_text(chars: int, seed: int) -> str:
+    """Test sentences in random order, exactly `chars` characters."""
+    rng, parts, size = random.Random(seed), [], 0
+    while size < chars:
+        for sentence in rng.sample(every := _common.sentences(40), len(every)):
+            parts.append(sentence)
+            size += len(sentence) + 1
+    return " ".join(parts)[: chars - 1].rstrip(" .").ljust(chars - 1, "s") + "."
+
+
+@contextmanager
+def peaks(service: _service.Service) -> Iterator[list[_memory.Sample]]:
+    """Samples the service in a thread, every SAMPLE_S."""
+    samples, ended, watch = list[_memory.Sample](), threading.Event(), _memory.Watch(service)
+
+    def run() -> None:
+        while not ended.wait(SAMPLE_S):
+            samples.append(watch.sample())
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        ended.set()
+        thread.join()
+        samples.append(watch.sample())
+
+
+async def speak_long(url: str, text: str, voice: str, budget_s: float) -> _load.Answer:
+    async with _load.client(url) as http:
+        return await _load.ask(http, _load.Say(text, voice, seed=1), leave_after_s=budget_s, keep=False)
+
+
+def one_length(chars: int, options: argparse.Namespace) -> dict[str, Any]:
+    environ = {"CHORALE_LIMITS__MAX_INPUT_CHARS": str(max(options.chars))}
+    http = {"request_timeout_s": 2 * options.budget_s}
+    with _service.running(options.config, environ=environ, http=http) as service:
+        (voice, *_) = service.voices()
+        asyncio.run(speak_long(service.url, long_text(300, options.seed), voice, options.budget_s))
+        before = _memory.Watch(service).sample()
+        with peaks(service) as samples:
+            answer = asyncio.run(
+                speak_long(service.url, long_text(chars, options.seed + 1), voice, options.budget_s)
+            )
+    if answer.code is not None:
+        raise SystemExit(f"{chars} characters: {answer.status} {answer.code}")
+    top = max(samples, key=lambda sample: sample.total.pss)
+    devices = [sample.device_bytes for sample in samples if sample.device_bytes is not None]
+    return {
+        "chars": chars,
+        "audio_s": round(answer.seconds, 1),
+        "ttfa_s": round(answer.first_s, 3),
+        "rtf": round(answer.total_s / answer.seconds, 3),
+        "whole": not answer.left,
+        "before_mib": round(before.total.pss / MIB, 1),
+        "peak_mib": round(top.total.pss / MIB, 1),
+        "parts_mib": {name: round(held.pss / MIB, 1) for name, held in top.parts.items()},
+        "device_mib": round(max(devices) / MIB, 1) if devices else None,
+    }
+
+
+def text_length(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    rows = []
+    for chars in sorted(options.chars):
+        console.print(f"{chars} characters …")
+        rows.append(one_length(chars, options))
+    ratio = rows[-1]["peak_mib"] / rows[0]["peak_mib"]
+    shown = Table(
+        "characters", "seconds of sound", "first sound, s", "RTF", "before, MiB", "peak, MiB", box=None
+    )
+    for row in rows:
+        heard = f"{row['audio_s']}" + ("" if row["whole"] else " (left then)")
+        cells = (row[key] for key in ("ttfa_s", "rtf", "before_mib", "peak_mib"))
+        shown.add_row(str(row["chars"]), heard, *map(str, cells))
+    console.print(shown)
+    met = ratio <= MOST_GROWTH
+    console.print(
+        f"Peak {ratio:.3f} x that of the shortest; at most {MOST_GROWTH}: {'met' if met else 'NOT met'}."
+    )
+    names = sorted({name for row in rows for name in row["parts_mib"]})
+    with _plot.panels(options.out, "peak of the whole service", "MiB by part") as (axis,):
+        bottom = [0.0] * len(rows)
+        labels = [str(row["chars"]) for row in rows]
+        for name in names:
+            held = [row["parts_mib"].get(name, 0.0) for row in rows]
+            axis.bar(labels, held, bottom=bottom, label=name)
+            bottom = [a + b for a, b in zip(bottom, held, strict=True)]
+        axis.set_xlabel("characters")
+        axis.legend(fontsize=6)
+    return {"lengths": rows, "peak_ratio": round(ratio, 4), "most": MOST_GROWTH, "met": met}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.soak",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", type=Path, default=_service.DEFAULT_CONFIG, help="configs/default.yaml")
+    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--round", type=int, default=20, help="requests between two samples (20)")
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--text-length", action="store_true", help="compare texts of --chars instead")
+    parser.add_argument("--chars", type=_numbers, default=[500, 50_000], help="500,50000")
+    parser.add_argument("--budget-s", type=float, default=1800.0, help="at most so long for one text (1800)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="benchmarks/results/soak.json or text_length.json")
+    options = parser.parse_args()
+    if options.out is None:
+        options.out = Path("benchmarks/results") / (
+            "text_length.json" if options.text_length else "soak.json"
+        )
+    if not options.text_length and options.requests < 16 * options.round:
+        parser.error("--requests must be at least 16 times --round: half of the samples make the slope")
+
+    console = Console(width=140)
+    head = {
+        **_common.provenance("benchmarks.soak"),
+        "machine": _common.machine(),
+        "config": options.config.name,
+    }
+    result = head | (text_length if options.text_length else soak)(options, console)
+    _common.save(options.out, result)
+    console.print(f"Load of the machine before: {head['machine']['load']}. Written: {options.out}")
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",") if part]
+
+
+if __name__ == "__main__":
+    main()

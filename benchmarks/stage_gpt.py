@@ -1,0 +1,345 @@
+"""The GPT stage by batch size: codes a second, against plain eager code and against what memory bandwidth allows.
+
+Every way decodes the same texts through the engine's decode loop, on one thread of the CPU or on the GPU:
+
+    plain     the baseline: torch's own linear layers, batches and lengths padded as graphs want them, eager
+    served    what the engine does on this device: CUDA graphs, or the lean eager step whose rows keep their bits
+    compiled  plain through torch.compile, a shape at a time (CPU; needs a C++ compiler)
+    bf16      plain in bfloat16 (CPU)
+
+The bound is what a step must read (weights once, keys and values of every row) over the bandwidth with which this
+machine reads a buffer of that size, measured in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import _common
+from benchmarks._plot import panels
+from deployments import families
+from deployments.engine import invariant
+from deployments.engine.decode import Decoder, powers_of_two
+from deployments.engine.device import Device, choose_device
+from deployments.engine.device_thread import DeviceThread
+from deployments.engine.invariant import Linear
+from deployments.engine.vocode import VocodeWorker
+from deployments.engine.work import StageWorker, WorkItem
+from deployments.families.base import Family, GptRequest, Segment, VocoderChunk, VoicePrompt
+from serve_app.context import SHIPPED_VOICES
+
+BASELINE, SERVED = "plain", "served"
+LENGTH = 512  # positions: where graphs and compilers need one, it holds every text here
+WARM_UP = 5  # steps
+
+
+class Compiler:
+    """A graph backend that compiles: the decode loop's other code stays the same."""
+
+    def warm_up(self, function: Callable[[], Any]) -> None:
+        torch._dynamo.config.recompile_limit = 64
+
+    def capture(self, function: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+        compiled = torch.compile(function, dynamic=False)
+        outputs = compiled()
+
+        def replay() -> None:
+            for name, value in compiled().items():
+                outputs[name].copy_(value)
+
+        return replay, outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    name: str
+    model: Any
+    decoder: Decoder
+    tensors: Callable[[], Any]  # the context that steps run in
+    made_s: float  # to load and warm up, captures and compilation included
+
+
+@contextmanager
+def ordinary_tensors() -> Iterator[None]:
+    """Compilers copy what they are to change in place if it is an inference tensor."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+def make_way(name: str, family: Family, device: Device, batches: list[int], prompt: VoicePrompt) -> Way:
+    tensors = ordinary_tensors if name == "compiled" else nullcontext
+    began = time.perf_counter()
+    if name == "bf16":
+        device = replace(device, dtype=torch.bfloat16)
+    with tensors(), nullcontext() if name == SERVED else invariant.plain():
+        model: Any = family.gpt(device, max(batches))
+        model.cache.static |= name != SERVED
+        buckets = sorted({min(LENGTH, model.context), model.context})
+        decoder = Decoder(
+            model,
+            device,
+            optimize=name in (SERVED, "compiled"),
+            length_buckets=buckets,
+            backend=Compiler() if name == "compiled" else None,
+        )
+        decoder.warm_up(batches, buckets[:1])
+    return Way(name, model, decoder, tensors, time.perf_counter() - began)
+
+
+def longest_segment(family: Family) -> Segment:
+    """Of the test sentences: long enough not to end while it is measured."""
+    text = " ".join(_common.sentences(40))
+    return max(family.frontend().segments(text, None), key=lambda segment: len(segment.token_ids))
+
+
+def requests(family: Family, segment: Segment, prompt: VoicePrompt, count: int) -> list[WorkItem]:
+    sampling = family.spec.sampling
+    return [
+        WorkItem(str(row), GptRequest(segment, prompt, replace(sampling, seed=row))) for row in range(count)
+    ]
+
+
+def step_s(way: Way, items: list[WorkItem], steps: int) -> float:
+    """Seconds of one step with all items running."""
+    decoder = way.decoder
+    with way.tensors():
+        for item in items:
+            decoder.admit(item)
+        while decoder.stats()["running"] < len(items):  # prefills
+            decoder.step()
+        for _ in range(WARM_UP):
+            decoder.step()
+        before = decoder.stats()["steps"]
+        _synchronise()
+        began = time.perf_counter()
+        for _ in range(steps):
+            decoder.step()
+        _synchronise()
+        taken = (time.perf_counter() - began) / (decoder.stats()["steps"] - before)
+        assert decoder.active == len(items), "a sequence ended while it was measured"
+        for item in items:
+            decoder.cancel(item.id)
+        while decoder.active:
+            decoder.step()
+    return taken
+
+
+def bytes_of_a_step(model: Any, batch: int, positions: int) -> int:
+    """Weights of every linear layer, and keys and values of `positions` of each row."""
+    weights = sum(layer.bytes for layer in linear_layers(model))
+    layer = model.cache.layers[0]  # (rows, 2, H, C, D)
+    per_position = len(model.cache.layers) * layer[0, :, :, 0].numel() * layer.element_size()
+    return weights + batch * positions * per_position
+
+
+def linear_layers(thing: Any) -> Iterator[Linear]:
+    if isinstance(thing, Linear):
+        yield thing
+    elif isinstance(thing, list):
+        for one in thing:
+            yield from linear_layers(one)
+    elif type(thing).__module__.startswith("deployments.families"):
+        for one in vars(thing).values():
+            yield from linear_layers(one)
+
+
+def read_bandwidth(device: torch.device, size: int) -> float:
+    """Bytes a second: the best of many sums over a buffer of `size` bytes."""
+    buffer = torch.ones(size // 4, device=device)
+    best = float("inf")
+    for _ in range(30):
+        _synchronise()
+        began = time.perf_counter()
+        buffer.sum()
+        _synchronise()
+        best = min(best, time.perf_counter() - began)
+    return size / best
+
+
+def spoken(family: Family, worker: StageWorker, way: Way, texts: list[str], prompt: VoicePrompt) -> list[Any]:
+    """Sentences decoded together, each then vocoded whole: [(text, codes, waveform)]"""
+    frontend, found, codes = family.frontend(), [], {}
+    segments = [(text, segment) for text in texts for segment in frontend.segments(text, None)[:1]]
+    sampling = family.spec.sampling
+    left = [
+        WorkItem(str(i), GptRequest(segment, prompt, replace(sampling, seed=i)))
+        for i, (_, segment) in enumerate(segments)
+    ]
+    runs: dict[str, list[Any]] = {item.id: [] for item in left}
+    with way.tensors():
+        while left or way.decoder.active:
+            while left and way.decoder.active < min(8, way.decoder.slots):
+                way.decoder.admit(left.pop(0))
+            for event in way.decoder.step():
+                if event.value is not None:
+                    runs[event.id].append(event.value)
+    for i, (text, _) in enumerate(segments):
+        frames = np.concatenate([run.spoken for run in runs[str(i)]])
+        codes[i] = np.concatenate([run.codes for run in runs[str(i)]])
+        worker.admit(WorkItem(f"v{i}", VocoderChunk(frames, 0, 0, 0, prompt, seed=i)))
+        events = []
+        while not events:
+            events = worker.step()
+        found.append((text, codes[i], events[0].value.waveform))
+    return found
+
+
+def _synchronise() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def clara(family: Family, device: Device) -> VoicePrompt:
+    waveform, rate = soundfile.read(SHIPPED_VOICES / "clara.wav", dtype="float32")
+    return family.voice_encoder(device).encode(waveform, rate)
+
+
+def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """On the device thread."""
+    device = choose_device(options.device, threads=options.threads)
+    family = families.load(options.family, json.loads(options.options))
+    batches = options.batch or powers_of_two(32)
+    prompt, segment = clara(family, device), longest_segment(family)
+    names = [BASELINE, SERVED] if device.kind != "cpu" else [BASELINE, SERVED, "compiled", "bf16"]
+    ways = []
+    for name in names:
+        if name in options.without:
+            continue
+        try:
+            ways.append(make_way(name, family, device, batches, prompt))
+        except Exception as error:  # no compiler, no bfloat16: the others are measured all the same
+            console.print(f"{name}: left out ({type(error).__name__})")
+    taken: dict[str, dict[int, float]] = {way.name: {} for way in ways}
+    for batch in batches:
+        items = requests(family, segment, prompt, batch)
+        for _ in range(options.rounds):
+            for way in ways:
+                found = step_s(way, items, options.steps)
+                taken[way.name][batch] = min(found, taken[way.name].get(batch, found))
+            console.print(f"batch {batch}", end="\r")
+
+    rate, positions = family.spec.codes_per_second, len(segment.token_ids) + WARM_UP + options.steps // 2
+    rows = []
+    for batch in batches:
+        for way in ways:
+            seconds, size = taken[way.name][batch], bytes_of_a_step(way.model, batch, positions)
+            bound = size / read_bandwidth(device.torch_device, size)
+            rows.append(
+                {
+                    "batch": batch,
+                    "way": way.name,
+                    "step_ms": round(seconds * 1000, 3),
+                    "codes_per_s": round(batch / seconds, 1),
+                    "streams_in_real_time": round(batch / seconds / rate, 2),
+                    "times_plain": round(taken[BASELINE][batch] / seconds, 2),
+                    "bound_codes_per_s": round(batch / bound, 1),
+                    "share_of_bound": round(bound / seconds, 3),
+                }
+            )
+    heard = {}
+    if options.sentences:
+        worker = VocodeWorker(family.vocoder(device), device, family.spec, optimize=False)
+        reference: list[np.ndarray] | None = None
+        for way in ways:
+            listener, found = (
+                _common.Listener(),
+                spoken(family, worker, way, _common.sentences(options.sentences), prompt),
+            )
+            for text, _, waveform in found:
+                listener.hear(text, waveform, family.spec.sample_rate)
+            reference = reference or [codes for _, codes, _ in found]
+            same = sum(np.array_equal(a, b) for a, (_, b, _) in zip(reference, found, strict=True))
+            heard[way.name] = {
+                "wer": round(listener.wer(), 4),
+                "same_codes_as_plain": f"{same} of {len(found)}",
+            }
+    return {
+        "device": device.describe(),
+        "family": options.family,
+        "positions": positions,
+        "rounds": options.rounds,
+        "steps": options.steps,
+        "made_s": {way.name: round(way.made_s, 1) for way in ways},
+        "rows": rows,
+        "heard": heard,
+    }
+
+
+def show(result: dict[str, Any], console: Console, out: Path) -> None:
+    table = Table(
+        title=f"GPT stage of {result['family']} on {result['device']['name']}: the best of the rounds"
+    )
+    for column in ("batch", "way", "step", "codes/s", "streams", "x plain", "bound codes/s", "of it"):
+        table.add_column(column, justify="left" if column == "way" else "right")
+    for row in result["rows"]:
+        table.add_row(
+            str(row["batch"]),
+            row["way"],
+            f"{row['step_ms']:.2f} ms",
+            f"{row['codes_per_s']:.0f}",
+            f"{row['streams_in_real_time']:.1f}",
+            f"{row['times_plain']:.2f}",
+            f"{row['bound_codes_per_s']:.0f}",
+            f"{row['share_of_bound']:.0%}",
+        )
+    console.print(table)
+    for name, one in result["heard"].items():
+        console.print(f"{name}: WER {one['wer']:.1%}, same codes as plain: {one['same_codes_as_plain']}")
+    with panels(out, "GPT stage", "codes a second", "milliseconds a step") as (left, right):
+        for name in result["made_s"]:
+            mine = [row for row in result["rows"] if row["way"] == name]
+            left.plot([row["batch"] for row in mine], [row["codes_per_s"] for row in mine], "o-", label=name)
+            right.plot([row["batch"] for row in mine], [row["step_ms"] for row in mine], "o-", label=name)
+        for axis in (left, right):
+            axis.set_xscale("log", base=2)
+            axis.set_yscale("log")
+            axis.set_xlabel("batch")
+        left.legend(fontsize=8)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.stage_gpt",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--family", default="small")
+    parser.add_argument("--options", default="{}", help="of the family, as JSON")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU (1)")
+    parser.add_argument("--batch", type=int, action="append", help="may be given more than once; 1 to 32")
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=5, help="the ways take turns; the best counts")
+    parser.add_argument("--without", action="append", default=[], choices=["compiled", "bf16"])
+    parser.add_argument("--sentences", type=int, default=10, help="to hear; 0: none")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/stage_gpt.json"))
+    options = parser.parse_args()
+
+    console = Console()
+    where = _common.machine()
+    thread = DeviceThread("stage_gpt", threads=options.threads)
+    result = {
+        **_common.provenance("benchmarks.stage_gpt"),
+        "machine": where,
+        **thread.submit(measure, options, console).result(),
+    }
+    _common.save(options.out, result)
+    show(result, console, options.out)
+    console.print(f"Load of the machine before: {where['load']}. Written: {options.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""SourceFilter over slots: the frames of all chunks of a batch, one behind the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deployments.engine.noise import normal
+from deployments.families.small.config import SmallConfig
+from deployments.families.small.source_filter import SourceFilter
+from deployments.families.small.spans import BEFORE, BEHIND, Extent, Layer
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """A chunk of n emitted frames has BEFORE + n + BEHIND slots, whether its segment has frames there or not.
+
+    starts: of each chunk, the slot of its first emitted frame; counts: its emitted frames; order: of each slot, the row
+    that it takes (one without a frame takes its neighbour's), None where rows lie so already; empty: slots without one.
+    """
+
+    starts: list[int]
+    counts: list[int]
+    order: Tensor | None
+    empty: list[slice]
+
+    @classmethod
+    def of(cls, frames: Layer, chunks: Sequence[Extent], rate: int) -> Slots:
+        starts, counts, order, empty, slot = [], [], [], [], 0
+        for span, chunk in zip(frames, chunks, strict=True):
+            count = chunk.count * rate
+            steps = torch.arange(-BEFORE, count + BEHIND)
+            order.append(steps.clamp_(span.start, span.stop - 1) + (span.row - span.start))
+            start = slot + BEFORE
+            slot = start + count + BEHIND
+            starts.append(start)
+            counts.append(count)
+            empty += [slice(start - BEFORE, start + span.start), slice(start + span.stop, slot)]
+        empty = [part for part in empty if part.stop > part.start]
+        return cls(starts, counts, torch.cat(order) if empty else None, empty)
+
+    def __len__(self) -> int:
+        return self.starts[-1] + self.counts[-1] + BEHIND
+
+    def each(self) -> list[slice]:
+        """Of each chunk, its slots."""
+        pairs = zip(self.starts, self.counts, strict=True)
+        return [slice(start - BEFORE, start + count + BEHIND) for start, count in pairs]
+
+    def lay(self, x: Tensor) -> Tensor:
+        """Rows (R, D) -> slots (S, D)"""
+        return x if self.order is None else x.index_select(0, self.order)
+
+
+class LeanSource:
+    """See `SourceFilter`, whose tables it takes."""
+
+    def __init__(self, config: SmallConfig, tables: SourceFilter) -> None:
+        self.config, self.ramp = config, tables.ramp
+        self.hop, self.n_fft, self.hops, self.side = tables.hop, tables.n_fft, tables.hops, tables.side
+        self.window = tables.window
+        # what overlap-add divides by, taken into the second window
+        self.closing = tables.window / tables.overlap[torch.arange(self.n_fft) % self.hop]
+
+    def __call__(
+        self,
+        log_f0: Tensor,
+        voicing: Tensor,
+        filters: Tensor,
+        slots: Slots,
+        seeds: list[int],
+        firsts: list[int],
+        phase: Tensor,
+        chain: Tensor,
+    ) -> tuple[list[Tensor], Tensor]:
+        """log_f0 (S,) float64, voicing (S,), filters (S, 2 bins) as log magnitudes, taken over: what the heads leave.
+
+        firsts: of each chunk, the index in its segment of its first emitted frame; phase, chain: as in VocoderNet.
+        Returns the chunks' waveforms and the phases behind them.
+        """
+        config, bins = self.config, self.config.n_bins
+        f0 = torch.exp(log_f0).clamp_(config.f0_floor, config.f0_ceil)
+        voiced = (voicing > 0).float()
+        turn, behind = self._phases(f0, slots, phase, chain)
+        source = torch.zeros(2, (len(slots) + 2 * self.hops) * self.hop)  # pulses, noise
+        inner = source[:, self.hops * self.hop :][:, : len(slots) * self.hop].view(2, -1, self.hop)
+        self._pulses(f0.float(), voiced, turn, inner[0])
+        self._noise(slots, seeds, firsts, inner[1])
+        filters.clamp_(-12, 4).exp_()
+        for part in slots.empty:
+            inner[:, part] = 0
+            filters[part] = 0
+        first = self.hops * self.hop - self.side
+        windows = source[:, first:].unfold(-1, self.n_fft, self.hop)[:, : len(slots)] * self.window
+        spectra = torch.fft.rfft(windows)  # (2, S, bins)
+        spectrum = spectra[0].mul_(filters[:, :bins]).add_(spectra[1].mul_(filters[:, bins:]))
+        pieces = torch.fft.irfft(spectrum, n=self.n_fft).mul_(self.closing)  # (S, n_fft)
+        added = source.new_zeros(len(slots) + self.hops, self.hop)  # begins `side` before the first slot
+        for hop, part in enumerate(pieces.split(self.hop, dim=1)):
+            added[hop : hop + len(slots), : part.shape[1]] += part
+        sound = added.flatten()[self.side :]
+        edges = zip(slots.starts, slots.counts, strict=True)
+        waveforms = [sound[start * self.hop : (start + count) * self.hop] for start, count in edges]
+        return waveforms, behind
+
+    def _phases(self, f0: Tensor, slots: Slots, phase: Tensor, chain: Tensor) -> tuple[Tensor, Tensor]:
+        """f0 (S,) float64 -> cycles (S,) at the slots' starts, in -0.5..0.5, and the phases (B,) behind the chunks."""
+        cycles = (f0[:-1] + f0[1:]) * (0.5 * self.hop / self.config.sample_rate)
+        turn = torch.zeros_like(f0)
+        for own in slots.each():
+            torch.cumsum(cycles[own.start : own.stop - 1], 0, out=turn[own.start + 1 : own.stop])
+        starts = torch.tensor(slots.starts)
+        before = turn[starts]
+        passed = turn[starts + torch.tensor(slots.counts)] - before
+        begun = torch.remainder(phase + chain @ passed, 1.0)
+        for own, origin in zip(slots.each(), (begun - before).tolist(), strict=True):
+            turn[own] += origin
+        return (turn - torch.round(turn)).float(), torch.remainder(begun + passed, 1.0)
+
+    def _pulses(self, f0: Tensor, voiced: Tensor, turn: Tensor, out: Tensor) -> None:
+        """SourceFilter.pulses, of those slots that are heard, into `out` (S, hop)."""
+        heard = (voiced[:-1] + voiced[1:]).nonzero().squeeze(1)
+        controls = torch.stack([f0, voiced, turn], dim=1)
+        now, later = controls[heard].unsqueeze(-1), controls[heard + 1].unsqueeze(-1)  # (A, 3, 1)
+        base, level, turned = now.unbind(1)  # (A, 1) each
+        change, fade = (later - now)[:, 0], (later - now)[:, 1]
+        angle = (
+            (base * self.ramp).addcmul_(change, 0.5 * self.ramp**2).mul_(self.hop / self.config.sample_rate)
+        )
+        angle.add_(turned)
+        angle.sub_(angle.round()).mul_(2 * math.pi)  # -pi ... pi
+        fit = torch.addcmul(base, change, self.ramp).reciprocal_().mul_(self.config.top_harmonic)
+        full = fit.floor().sub_(1.0)
+        half = (angle * 0.5).sin_()
+        near = half.abs() < 1e-5
+        highest = (full + 1.0).mul_(angle).cos_().mul_(fit - full - 1.0)
+        kernel = (full + 0.5).mul_(angle).sin_().div_(half.mul_(2).masked_fill_(near, 1.0)).sub_(0.5)
+        pulse = torch.where(near, full, kernel).add_(highest).mul_(torch.sqrt(2 / fit))
+        out.index_copy_(0, heard, pulse.mul_(torch.addcmul(level, fade, self.ramp)))
+
+    def _noise(self, slots: Slots, seeds: list[int], firsts: list[int], out: Tensor) -> None:
+        frames = [
+            torch.arange(first - BEFORE, first + count + BEHIND)
+            for first, count in zip(firsts, slots.counts, strict=True)
+        ]
+        seed = [torch.full((len(frame),), value) for frame, value in zip(frames, seeds, strict=True)]
+        counter = torch.cat(frames).unsqueeze(1) * self.hop + torch.arange(self.hop)
+        out.copy_(normal(torch.cat(seed).unsqueeze(1), counter))

@@ -1,0 +1,198 @@
+"""Voice prompts kept by the content of their reference: in memory, then on disk, so that each is encoded once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deployments.families.base import Family, VoicePrompt
+
+if TYPE_CHECKING:
+    from deployments.engine.device import Device
+
+log = logging.getLogger(__name__)
+
+Encode = Callable[[np.ndarray, int, str | None], Awaitable[VoicePrompt]]
+ENDING = ".safetensors"
+DRAFT = ".draft"
+ABANDONED_S = 3600.0  # a draft so old belongs to a process that died while it wrote
+
+
+def content_key(waveform: np.ndarray, rate: int, transcript: str | None) -> str:
+    """waveform: float32 (N,). Everything that the encoder sees has a say in it."""
+    digest = hashlib.sha256(f"{rate}\0{transcript is None}\0{transcript or ''}\0".encode())
+    digest.update(np.ascontiguousarray(waveform, dtype=np.float32).tobytes())
+    return digest.hexdigest()
+
+
+def fingerprint(family: Family, options: Mapping[str, Any], device: Device) -> str:
+    """Names the encoder: prompts of one are not served by another.
+
+    Made from the family, its options, the device's kind and precision, and the names, sizes and times of change of
+    the weight files and of this package's code. What is in them is not read: that would cost a start many seconds
+    for gigabytes, and a file that is put in another's place has another time. Behind a copy with new times, voices are
+    at worst encoded once more.
+    """
+    files = [_files(family.folder, "*"), _files(Path(__file__).parent, "*.py")]
+    seen = [[(str(path), size, changed) for changed, size, path in found] for found in files]
+    about = [family.spec.name, dict(options), device.kind, str(device.dtype), seen]
+    return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+class PromptCache:
+    """The `size` most recently used prompts, in memory."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.prompts: OrderedDict[str, VoicePrompt] = OrderedDict()
+
+    @property
+    def nbytes(self) -> int:
+        return sum(prompt.nbytes for prompt in self.prompts.values())
+
+    def get(self, key: str) -> VoicePrompt | None:
+        if (prompt := self.prompts.get(key)) is not None:
+            self.prompts.move_to_end(key)
+        return prompt
+
+    def put(self, key: str, prompt: VoicePrompt) -> None:
+        self.prompts[key] = prompt
+        self.prompts.move_to_end(key)
+        while len(self.prompts) > self.size:
+            self.prompts.popitem(last=False)
+
+    def clear(self) -> None:
+        self.prompts.clear()
+
+
+class PromptStore:
+    """Prompts as files `<root>/<fingerprint>/<key>.safetensors`, shared by every process that sees the folder.
+
+    most, most_bytes: of all files under `root`, whatever encoder they are of; the least recently used go first. With
+    a 0 nothing is read, written or removed.
+    A file appears whole, by a rename; one that is damaged, or no prompt of this family, counts as not there.
+    A disk that refuses is logged: the prompt is then encoded again. Blocking: call it in a thread.
+
+    Attributes:
+        entries, nbytes: all that lay under `root` when this store last wrote.
+    """
+
+    def __init__(self, root: Path, family: str, fingerprint: str, most: int, most_bytes: int) -> None:
+        self._root, self._folder = root, root / fingerprint
+        self._family, self._most, self._most_bytes = family, most, most_bytes
+        self._on = most > 0 and most_bytes > 0
+        self.entries = self.nbytes = 0
+        if self._on:
+            self._prune()
+
+    def get(self, key: str) -> VoicePrompt | None:
+        if not self._on:
+            return None
+        path = self._folder / f"{key}{ENDING}"
+        try:
+            prompt = VoicePrompt.from_bytes(self._family, path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            log.warning("voice prompt %s is not read: %s", key[:12], error)
+            return None
+        with suppress(OSError):
+            os.utime(path)  # used just now
+        return prompt
+
+    def put(self, key: str, prompt: VoicePrompt) -> None:
+        if not self._on:
+            return
+        draft = self._folder / f"{uuid.uuid4().hex}{DRAFT}"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            draft.write_bytes(prompt.to_bytes())
+            os.replace(draft, self._folder / f"{key}{ENDING}")
+        except OSError as error:
+            log.warning("voice prompt %s is not kept on disk: %s", key[:12], error.strerror)
+        self._prune()
+
+    def _prune(self) -> None:
+        self.entries = self.nbytes = 0
+        for _, size, path in sorted(_files(self._root, f"*{ENDING}"), reverse=True):
+            if self.entries >= self._most or self.nbytes + size > self._most_bytes:
+                self._remove(path)
+            else:
+                self.entries += 1
+                self.nbytes += size
+        for begun, _, path in _files(self._root, f"*{DRAFT}"):
+            if begun < (time.time() - ABANDONED_S) * 1e9:
+                self._remove(path)
+
+    def _remove(self, path: Path) -> None:
+        with suppress(OSError):
+            (self._root / path).unlink()
+
+
+class KeptPrompts:
+    """What is kept before an encoder: `size` prompts in memory, then `store` on disk. One event loop owns it.
+
+    encode: takes what `VoiceEncoder.encode` takes, on the device's thread.
+    """
+
+    def __init__(self, encode: Encode, size: int, store: PromptStore | None = None) -> None:
+        self._encode, self._store = encode, store
+        self._memory = PromptCache(size)
+        self.encoded = self.memory_hits = self.disk_hits = 0
+
+    async def of(self, waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
+        """waveform: float32 (N,) mono. Raises InvalidInput (param "reference_audio") for one that cannot be used."""
+        key = await asyncio.to_thread(content_key, waveform, rate, transcript)
+        if (prompt := self._memory.get(key)) is not None:
+            self.memory_hits += 1
+            return prompt
+        if self._store is not None and (prompt := await asyncio.to_thread(self._store.get, key)) is not None:
+            self.disk_hits += 1
+        else:
+            prompt = await self._encode(waveform, rate, transcript)
+            self.encoded += 1
+            if self._store is not None:
+                await asyncio.to_thread(self._store.put, key, prompt)
+        self._memory.put(key, prompt)
+        return prompt
+
+    def forget(self) -> None:
+        """Those in memory; the disk keeps its own."""
+        self._memory.clear()
+
+    def status(self) -> dict[str, int]:
+        on_disk = self._store
+        return {
+            "encoded": self.encoded,
+            "memory_hits": self.memory_hits,
+            "disk_hits": self.disk_hits,
+            "entries": len(self._memory.prompts),
+            "bytes": self._memory.nbytes,
+            "disk_entries": on_disk.entries if on_disk else 0,
+            "disk_bytes": on_disk.nbytes if on_disk else 0,
+        }
+
+
+def _files(folder: Path, pattern: str) -> list[tuple[int, int, Path]]:
+    """(time of change in ns, bytes, path within the folder) of the files below `folder`, by path."""
+    found = []
+    for path in sorted(folder.rglob(pattern)):
+        try:
+            stat = path.stat()
+        except OSError:  # another process has removed it
+            continue
+        if path.is_file():
+            found.append((stat.st_mtime_ns, stat.st_size, path.relative_to(folder)))
+    return found

@@ -1,0 +1,108 @@
+"""What is wrong in a strict model's input, and where; and values laid over it from the environment."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+log = logging.getLogger(__name__)
+
+PREFIX = "CHORALE_"
+
+Location = tuple[str | int, ...]
+
+
+def overlay(model: type[BaseModel], args: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """A copy of `args` with the values of CHORALE_… variables laid over it."""
+    merged = {key: dict(value) if isinstance(value, Mapping) else value for key, value in args.items()}
+    for name in sorted(environ):
+        if not name.startswith(PREFIX):
+            continue
+        path = name.removeprefix(PREFIX).lower().split("__")
+        if path[0] not in model.model_fields:
+            log.debug("%s names no setting", name)
+            continue
+        target: dict[str, Any] = merged
+        for key in path[:-1]:
+            inner = target.get(key)
+            target[key] = target = dict(inner) if isinstance(inner, Mapping) else {}
+        target[path[-1]] = _value(field_type(model, tuple(path)), environ[name])
+    return merged
+
+
+def _value(annotation: Any, text: str) -> Any:
+    if annotation is str:
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The pydantic models that a field's annotation speaks of, directly or in a union, a list or a mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, UnionType, Annotated, list, dict, tuple):
+        for inner in get_args(annotation):
+            yield from models_in(inner)
+
+
+def field_type(model: type[BaseModel], path: Location) -> Any:
+    """The annotation of the field at `path`, None where there is none."""
+    annotation: Any = model
+    for key in path:
+        if isinstance(key, int):
+            continue
+        found = [inner.model_fields[key] for inner in models_in(annotation) if key in inner.model_fields]
+        if not found:
+            return None
+        annotation = found[0].annotation
+    return annotation
+
+
+def problems(error: ValidationError, model: type[BaseModel]) -> list[tuple[Location, str]]:
+    """(location, what is wrong and what is allowed) for every complaint of pydantic, a location once."""
+    found: dict[Location, str] = {}
+    for detail in error.errors():
+        loc = _without_tags(model, detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            owners = list(models_in(field_type(model, loc[:-1])))
+            allowed = ", ".join(sorted(owners[0].model_fields)) if owners else "none"
+            text = f"unknown key; allowed: {allowed}"
+        else:
+            given = detail.get("input")
+            shown = (
+                f" (is {given!r})"
+                if not isinstance(given, (dict, list)) and detail["type"] != "missing"
+                else ""
+            )
+            text = detail["msg"].removeprefix("Value error, ") + shown
+        found[loc] = f"{found[loc]}, or: {text}" if loc in found else text
+    return list(found.items())
+
+
+def _without_tags(model: type[BaseModel], loc: Location) -> Location:
+    """pydantic's location without the names that it adds for the branches of a union."""
+    while (
+        loc
+        and isinstance(loc[-1], str)
+        and field_type(model, loc) is None
+        and field_type(model, loc[:-1]) is not None
+    ):
+        owners = list(models_in(field_type(model, loc[:-1])))
+        if owners:
+            break
+        loc = loc[:-1]
+    return loc
+
+
+def dotted(loc: Location) -> str:
+    """("a", 0, "b") -> a[0].b"""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+    return text.removeprefix(".") or "(the whole)"

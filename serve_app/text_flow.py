@@ -1,0 +1,125 @@
+"""The segments of a text as they are needed: the frontend reads on, piece by piece, when the last is nearly spoken."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from deployments.errors import InvalidInput
+from deployments.families.base import Segment
+
+FIRST_PIECE, PIECE = 600, 1200  # characters, about
+TRIES = 8  # of a cut, before more text is looked at
+AHEAD = 8  # segments that wait to be spoken
+SILENT = ("nothing_to_speak", "empty_input")  # codes of refusals that a piece of a text may meet
+
+_SENTENCE_END = re.compile(r"""[.!?…]["'”’)\]]*\s+|[。！？][”’」』）]*\s*|\n[ \t]*\n\s*""")
+Ask = Callable[[str, str | None], Awaitable[list[Segment]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    error: Exception | None = None
+
+
+class TextFlow:
+    """The segments of a text in order, as the frontend cuts the whole text; only a few of them exist at a time.
+
+    The text is read in pieces that end with a sentence. Where exactly is the frontend's choice: a cut holds if it says
+    the same of both sides apart as of both together. Where none does, the piece grows, in the end to the whole text.
+    A piece in which nothing can be spoken is passed over.
+
+    ask: segments of a text and language, as `Frontend.segments`. Needs a running event loop; `close()` it in the end.
+    """
+
+    def __init__(self, ask: Ask, text: str, language: str | None = None) -> None:
+        self._ask, self._text, self._language = ask, text, language
+        self._refusal: InvalidInput | None = None
+        self._queue: asyncio.Queue[Segment | _End] = asyncio.Queue(AHEAD)
+        self._end: _End | None = None
+        self._task = asyncio.ensure_future(self._read())
+
+    def ready(self) -> Segment | None:
+        """The next segment, if it is there by now."""
+        if self._end is not None or self._queue.empty():
+            return None
+        return self._taken(self._queue.get_nowait())
+
+    async def next(self) -> Segment | None:
+        """The next segment, None after the last. Raises what the frontend raised, behind what it said before.
+
+        A text in which nothing can be spoken raises InvalidInput.
+        """
+        segment = self._taken(await self._queue.get()) if self._end is None else None
+        if self._end is not None and self._end.error is not None:
+            raise self._end.error
+        return segment
+
+    def close(self) -> None:
+        self._task.cancel()
+
+    def _taken(self, item: Segment | _End) -> Segment | None:
+        if isinstance(item, Segment):
+            return item
+        self._end = item
+        return None
+
+    async def _read(self) -> None:
+        spoken = False
+        try:
+            async for segments in self._pieces():
+                for segment in segments:
+                    spoken = True
+                    await self._queue.put(segment)
+            await self._queue.put(_End(None if spoken else self._refusal))
+        except Exception as error:
+            await self._queue.put(_End(error))
+
+    async def _pieces(self) -> AsyncGenerator[list[Segment]]:
+        start, size = 0, FIRST_PIECE
+        while True:
+            end = self._sentence_end(start + size)
+            segments = await self._said(start, end)
+            if end == len(self._text):
+                yield segments
+                return
+            if (cut := await self._cut(start, end, segments)) is None:
+                size *= 2
+                continue
+            start, count = cut
+            yield segments[:count]
+            size = PIECE
+
+    async def _cut(self, start: int, end: int, together: Sequence[Segment]) -> tuple[int, int] | None:
+        """The last place in the second half of start..end where a cut holds, and how many segments lie before it."""
+        ends = [match.end() for match in _SENTENCE_END.finditer(self._text, (start + end) // 2, end)]
+        for cut in [place for place in reversed(ends) if place < end][:TRIES]:
+            before, after = await self._said(start, cut), await self._said(cut, end)
+            if _alike([*before, *after], together):
+                return cut, len(before)
+        return None
+
+    async def _said(self, start: int, end: int) -> list[Segment]:
+        try:
+            return await self._ask(self._text[start:end], self._language)
+        except InvalidInput as error:
+            if error.code not in SILENT:
+                raise
+            self._refusal = self._refusal or error
+            return []
+
+    def _sentence_end(self, at: int) -> int:
+        """Behind the first sentence that ends at `at` or later; a short rest is taken along."""
+        found = _SENTENCE_END.search(self._text, min(at, len(self._text)))
+        end = len(self._text) if found is None else found.end()
+        return end if len(self._text) - end > PIECE // 2 else len(self._text)
+
+
+def _alike(one: Sequence[Segment], other: Sequence[Segment]) -> bool:
+    return len(one) == len(other) and all(
+        np.array_equal(a.token_ids, b.token_ids) for a, b in zip(one, other, strict=True)
+    )

@@ -1,0 +1,45 @@
+"""The scheduler's benchmark: the ideal is that of the simulated device, and all designs give the codes asked for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.scheduler import ALONE, BATCH, OURS, Heard, Shape
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_ideal_is_full_batches_without_a_pause():
+    assert Shape(replicas=2, slots=8).codes_per_s == pytest.approx(2 * 8 / 0.0056)
+    assert Shape(replicas=1, slots=1).codes_per_s == pytest.approx(1 / 0.0042)
+
+
+def test_latency_counts_from_when_a_request_was_due():
+    one = Heard(due=1.0, codes=20, arrivals=[(1.5, 10), (2.0, 10)])
+    assert (one.first_s, one.total_s) == (0.5, 1.0)
+
+
+@pytest.mark.timeout(300)
+def test_every_design_runs_and_none_exceeds_the_ideal(tmp_path):
+    out = tmp_path / "scheduler.json"
+    words = ["--requests", "24", "--codes", "20", "--repeat", "1", "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.scheduler", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=290,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(out.read_text())
+    assert set(result["designs"]) == {OURS, ALONE, BATCH}
+    for row in result["designs"].values():
+        assert 0 < row["share"] < 1.05
+        assert 0 < row["first_s"]["p50"] <= row["latency_s"]["p50"] <= row["latency_s"]["p99"]
+    assert set(result["met"]) == {"share", "p99_s"}
+    assert out.with_suffix(".png").exists()

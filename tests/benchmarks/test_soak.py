@@ -1,0 +1,95 @@
+"""The soak sees a leak where there is one, and reads every process of a real service."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks._memory import Held, Sample
+from benchmarks.soak import TOTAL, asking, long_text, slopes
+
+ROOT = Path(__file__).parents[2]
+KIB = 1024
+
+
+def samples(leak_kib: float, count: int = 60, requests: int = 20) -> list[Sample]:
+    """A part that leaks so much a request, beside one that does not."""
+    rng = np.random.default_rng(3)
+    found = []
+    for index in range(count):
+        leaking = Held(rss=round(KIB * (9000 + leak_kib * requests * index + rng.normal(0, 30))))
+        steady = Held(rss=round(KIB * (5000 + rng.normal(0, 30))))
+        found.append(Sample({"Gpt": leaking, "Vocoder": steady}, frozenset({1, 2})))
+    return found
+
+
+def test_a_leak_is_found_in_its_process_and_in_the_total():
+    found = slopes(samples(leak_kib=2.0), requests=20)
+    for name in ("Gpt", TOTAL):
+        slope = found[name]["rss_kib_per_request"]
+        assert not found[name]["zero_within"]
+        assert slope["low"] <= 2.0 <= slope["high"]
+    assert found["Vocoder"]["zero_within"]
+
+
+def test_without_a_leak_zero_is_within():
+    assert all(row["zero_within"] for row in slopes(samples(leak_kib=0.0), requests=20).values())
+
+
+def test_listeners_are_of_all_kinds():
+    rng = random.Random(1)
+    asked = [asking(rng, ["clara", "kai"]) for _ in range(200)]
+    assert {tuple(fate) for _, fate in asked} == {(), ("leave_after_s",), ("leave_after_bytes",)}
+    assert {say.voice for say, _ in asked} == {"clara", "kai"}
+    lengths = [len(say.text.split()) for say, _ in asked]
+    assert min(lengths) == 2
+    assert max(lengths) > 10
+
+
+@pytest.mark.parametrize("chars", [100, 500, 50_000])
+def test_a_text_has_the_length_that_was_asked_for(chars):
+    text = long_text(chars, seed=1)
+    assert len(text) == chars
+    assert text.endswith(".")
+
+
+def run(*words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.soak", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=290,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.timeout(300)
+def test_a_real_service_is_watched(tmp_path):
+    out = tmp_path / "soak.json"
+    run("--requests", "32", "--round", "2", "--clients", "2", "--out", str(out))
+    result = json.loads(out.read_text())
+    assert {"Gpt", "Vocoder", "Ingress", "GptScheduler", "VocoderScheduler", TOTAL} <= set(result["slopes"])
+    assert {"TextFrontend", "VoiceEncoder", "ProxyActor", "chorale serve"} <= set(result["slopes"])
+    assert not result["processes_replaced"]
+    assert sum(result["outcomes"].values()) == 32
+    assert set(result["outcomes"]) <= {"heard", "left in the middle", "left before the first sound"}
+    assert result["outcomes"]["heard"] > 10
+    assert all(len(series) == 16 for series in result["rss_mib"].values())
+    assert out.with_suffix(".png").exists()
+
+
+@pytest.mark.timeout(300)
+def test_texts_longer_than_the_limit_are_compared(tmp_path):
+    out = tmp_path / "text_length.json"
+    run("--text-length", "--chars", "5050", "--budget-s", "8", "--out", str(out))
+    (row,) = json.loads(out.read_text())["lengths"]
+    assert row["chars"] == 5050
+    assert row["peak_mib"] >= row["before_mib"] * 0.9
+    assert row["audio_s"] > 0

@@ -1,0 +1,162 @@
+"""Voice prompts in memory and on disk: found again, bounded, and never believed when damaged."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save
+
+from deployments import families
+from deployments.engine.device import Device
+from deployments.families.base import VoicePrompt
+from deployments.prompts import PromptCache, PromptStore, content_key, fingerprint
+
+CPU = Device(torch.device("cpu"), "cpu", "a CPU")
+
+
+def prompt(number: int, size: int = 4) -> VoicePrompt:
+    return VoicePrompt.of("small", {"x": np.full(size, number, np.float32)})
+
+
+def store(root: Path, most: int = 100, most_bytes: int = 10**6, name: str = "one") -> PromptStore:
+    return PromptStore(root, "small", name, most, most_bytes)
+
+
+def file_of(root: Path) -> Path:
+    (path,) = root.rglob("*.safetensors")
+    return path
+
+
+def test_the_least_recently_used_prompt_goes_first():
+    cache = PromptCache(2)
+    for number in (1, 2):
+        cache.put(str(number), prompt(number))
+    assert cache.get("1") is not None
+    cache.put("3", prompt(3))
+    assert cache.get("2") is None
+    assert cache.get("1") is not None and cache.get("3") is not None
+    assert cache.nbytes == 2 * 16
+    cache.clear()
+    assert cache.get("1") is None
+    nothing = PromptCache(0)
+    nothing.put("a", prompt(1))
+    assert nothing.get("a") is None
+
+
+def test_the_key_tells_every_input_apart():
+    wave = np.zeros(10, np.float32)
+    keys = {
+        content_key(wave, 16000, None),
+        content_key(wave, 16000, ""),
+        content_key(wave, 16000, "None"),
+        content_key(wave, 24000, None),
+        content_key(wave[:9], 16000, None),
+    }
+    assert len(keys) == 5
+    assert content_key(wave[::2], 16000, None) == content_key(wave[::2].copy(), 16000, None)
+
+
+def test_a_prompt_comes_back_from_disk_for_its_own_encoder_only(tmp_path):
+    store(tmp_path).put("k", prompt(1))
+    found = store(tmp_path).get("k")
+    assert found is not None and found.key == prompt(1).key
+    np.testing.assert_array_equal(found.tensors["x"], prompt(1).tensors["x"])
+    assert store(tmp_path, name="other").get("k") is None
+    assert store(tmp_path).get("unknown") is None
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["k.safetensors"]
+
+
+def changed(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:-1],
+        changed,
+        lambda data: data + b"more",
+        lambda data: pickle.dumps(prompt(1)),
+        lambda data: save({"x": np.ones(4, np.float32)}),
+        lambda data: VoicePrompt.of("indextts", {"x": np.ones(4, np.float32)}).to_bytes(),
+        lambda data: b"\xff" * 4096,
+    ],
+)
+def test_a_damaged_or_foreign_file_counts_as_none_and_is_replaced(tmp_path, damage):
+    kept = store(tmp_path)
+    kept.put("k", prompt(1))
+    path = file_of(tmp_path)
+    path.write_bytes(damage(path.read_bytes()))
+    assert kept.get("k") is None
+    kept.put("k", prompt(1))
+    found = kept.get("k")
+    assert found is not None and found.key == prompt(1).key
+
+
+def test_number_and_bytes_are_bounded_and_the_least_recently_used_go(tmp_path):
+    few = store(tmp_path, most=2)
+    for age, key in enumerate("ab"):
+        few.put(key, prompt(age))
+        os.utime(tmp_path / "one" / f"{key}.safetensors", (age + 1.0, age + 1.0))
+    assert few.get("a") is not None  # used just now
+    few.put("c", prompt(3))
+    assert few.get("b") is None
+    assert few.get("a") is not None and few.get("c") is not None
+
+    size = few.nbytes // 2
+    tight = store(tmp_path, most_bytes=int(1.5 * size), name="two")
+    tight.put("d", prompt(4))
+    assert tight.get("d") is not None, "the newest stays, whatever encoder the others are of"
+    assert (tight.entries, few.get("a"), few.get("c")) == (1, None, None)
+    assert tight.nbytes <= 1.5 * size
+
+    none = store(tmp_path, most=0, name="two")
+    none.put("e", prompt(5))
+    assert none.get("e") is None and none.get("d") is None
+    assert tight.get("d") is not None and tight.get("e") is None, "what others keep stays"
+
+
+def test_what_a_dead_process_left_half_written_is_cleared_away(tmp_path):
+    kept = store(tmp_path)
+    kept.put("k", prompt(1))
+    old, young = (tmp_path / "one" / f"{name}.draft" for name in ("old", "young"))
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 7200,) * 2)
+    (tmp_path / "notes.txt").write_text("somebody's")
+    kept.put("l", prompt(2))
+    assert not old.exists() and young.exists()
+    assert (tmp_path / "notes.txt").exists()
+
+
+def test_a_disk_that_refuses_costs_nothing_but_the_encoding(tmp_path):
+    (tmp_path / "file").write_text("no folder can be here")
+    kept = store(tmp_path / "file")
+    kept.put("k", prompt(1))
+    assert kept.get("k") is None
+
+
+def test_the_fingerprint_follows_whatever_decides_a_prompt(tmp_path):
+    weights = Path(shutil.copytree(families.load("small").folder, tmp_path / "weights"))
+    options = {"weights": str(weights)}
+    family = families.load("small", options)
+    name = fingerprint(family, options, CPU)
+    assert name == fingerprint(families.load("small", options), dict(options), CPU)
+    half = Device(torch.device("cpu"), "cpu", "a CPU", dtype=torch.bfloat16)
+    others = {
+        fingerprint(family, {**options, "mode": "x"}, CPU),
+        fingerprint(family, options, half),
+        fingerprint(family, options, Device(torch.device("cpu"), "cuda", "a card")),
+    }
+    os.utime(weights / "small.safetensors", (1.0, 1.0))
+    others.add(fingerprint(family, options, CPU))
+    assert len(others | {name}) == 5

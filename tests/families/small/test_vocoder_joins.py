@@ -1,0 +1,104 @@
+"""Real speech through the worker, cut every 160 ms: nobody can tell where."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deployments.engine.device import Device
+from deployments.engine.device_thread import DeviceThread
+from deployments.engine.vocode import VocodeWorker
+from deployments.engine.work import WorkItem
+from deployments.families.base import VocoderChunk, VoicePrompt
+from deployments.families.small.family import SmallFamily
+from deployments.families.small.vocoder import SmallVocoder
+
+CODES = 8  # of a chunk
+WINDOW, HOP = 256, 64  # samples
+
+
+class Forgetful(SmallVocoder):
+    """Begins every chunk anew: what a vocoder without state between its chunks would do."""
+
+    def collate(self, chunks, batch, frames, follows=None):
+        return super().collate([replace(chunk, state=None) for chunk in chunks], batch, frames)
+
+
+@pytest.fixture(scope="module")
+def thread() -> Iterator[DeviceThread]:
+    device_thread = DeviceThread("joins", threads=1)
+    yield device_thread
+    device_thread.close()
+
+
+def log_flux(waveform: np.ndarray) -> np.ndarray:
+    """How much the log spectrum changes from window to window, (T,): entry t is of WINDOW + HOP samples from t HOP on."""
+    frames = np.lib.stride_tricks.sliding_window_view(waveform, WINDOW)[::HOP] * np.hanning(WINDOW)
+    spectra = np.log(np.abs(np.fft.rfft(frames)) + 1e-4)
+    return np.abs(np.diff(spectra, axis=0)).mean(axis=1)
+
+
+def rank_test(a: np.ndarray, b: np.ndarray) -> float:
+    """Two-sided p of Mann and Whitney's test, by its normal approximation (no ties)."""
+    ranks = np.concatenate([a, b]).argsort().argsort() + 1.0
+    u = ranks[: len(a)].sum() - len(a) * (len(a) + 1) / 2
+    deviation = math.sqrt(len(a) * len(b) * (len(a) + len(b) + 1) / 12)
+    return math.erfc(abs(u - len(a) * len(b) / 2) / deviation / math.sqrt(2))
+
+
+def flux_of(
+    model: SmallVocoder,
+    thread: DeviceThread,
+    cpu: Device,
+    family: SmallFamily,
+    prompts: dict[str, VoicePrompt],
+    speech: list[dict[str, Any]],
+) -> tuple[np.ndarray, np.ndarray]:
+    """The flux of windows that hold a join, and of all others."""
+
+    def run() -> dict[str, np.ndarray]:
+        worker = VocodeWorker(model, cpu, family.spec, max_batch=len(speech), chunk_frames=CODES)
+        for index, said in enumerate(speech):
+            codes = np.array(said["codes"])
+            worker.admit(WorkItem(str(index), VocoderChunk(codes, 0, 0, 0, prompts[said["voice"]], seed=3)))
+        done: dict[str, np.ndarray] = {}
+        while worker.active:
+            done |= {event.id: event.value.waveform for event in worker.step()}
+        return done
+
+    at_joins, elsewhere = [], []
+    for index, waveform in thread.submit(run).result(timeout=120).items():
+        flux, count = log_flux(waveform), len(speech[int(index)]["codes"])
+        parts = -(-count // CODES)
+        joins = np.array([count * part // parts for part in range(1, parts)]) * family.spec.samples_per_code
+        begin = np.arange(len(flux))[:, None] * HOP
+        holds = ((begin < joins) & (joins < begin + WINDOW + HOP)).any(axis=1)
+        at_joins.append(flux[holds])
+        elsewhere.append(flux[~holds])
+    return np.concatenate(at_joins), np.concatenate(elsewhere)
+
+
+@pytest.mark.parametrize("lean", [True, False])
+def test_the_flux_at_joins_is_that_of_speech_and_a_dropped_state_is_heard(
+    family: SmallFamily,
+    cpu: Device,
+    thread: DeviceThread,
+    prompts: dict[str, VoicePrompt],
+    speech: list[dict[str, Any]],
+    lean: bool,
+) -> None:
+    net = family.vocoder(cpu).net
+    rest = (thread, cpu, family, prompts, speech)
+    at_joins, elsewhere = flux_of(SmallVocoder(net, cpu.torch_device, lean), *rest)
+    assert len(at_joins) > 400
+    assert 0.9 < np.median(at_joins) / np.median(elsewhere) < 1.1
+    assert rank_test(at_joins, elsewhere) > 0.05
+
+    at_joins, elsewhere = flux_of(Forgetful(net, cpu.torch_device, lean), *rest)
+    assert np.median(at_joins) / np.median(elsewhere) > 1.2
+    assert rank_test(at_joins, elsewhere) < 0.001
