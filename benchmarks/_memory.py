@@ -15,6 +15,7 @@ from benchmarks._service import Service
 REPLICA = re.compile(r"ray::ServeReplica:[^:]*:(\w+)")
 ACTOR = re.compile(r"ray::(\w+)")
 RAY = "Ray's own"  # its daemons, and workers that nobody uses
+OF_RAY = frozenset({RAY, "ServeController", "ProxyActor", "DashboardAgent", "RuntimeEnvAgent"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class Sample:
     @property
     def total(self) -> Held:
         return sum(self.parts.values(), Held())
+
+    @property
+    def ours(self) -> Held:
+        """Of the processes that run this project's code."""
+        return sum((held for name, held in self.parts.items() if name not in OF_RAY), Held())
 
 
 @dataclass(slots=True)

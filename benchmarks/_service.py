@@ -39,6 +39,10 @@ class Service:
         answer = httpx.get(f"{self.url}/v1/audio/voices", timeout=60).raise_for_status().json()
         return [voice["name"] for voice in answer["data"]]
 
+    def free(self) -> None:
+        """Has every process give back what no work needs."""
+        httpx.post(f"{self.url}/v1/cache/free", timeout=60).raise_for_status()
+
     def processes(self) -> list[psutil.Process]:
         if self.process is None:
             return []

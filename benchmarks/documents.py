@@ -13,7 +13,7 @@ import argparse
 import asyncio
 import importlib.util
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,8 @@ from rich.table import Table
 
 from benchmarks import _common, _plot, _statistics
 from deployments.families.base import GptRequest, VocoderChunk, VoicePrompt
-from serve_app.context import Context, IngressSettings
-from serve_app.local import LocalBackend
 from serve_app.settings import Settings
+from serve_app.speaker import Speaker
 from serve_app.synthesis import Speech, segment_seed
 
 TEXTS = {
@@ -66,41 +65,16 @@ class Spoken:
         return len(self.waveform) / self.rate
 
 
-class Pipeline:
-    """Everything loaded once: the stages in one process, and the voices."""
-
-    def __init__(self, settings: Settings, *, optimize: bool, slots: int, window: int) -> None:
-        family = settings.family
-        self.backend = LocalBackend(
-            family.name,
-            family.options,
-            sampling=settings.sampling.model_dump(exclude_none=True),
-            device=settings.device.model_dump(),
-            optimize=optimize,
-            slots=slots,
-        ).wait()
-        shape = IngressSettings(
-            family=family.name, vocoder_chunk_size=settings.vocoder_chunk_size, window=window
-        )
-        self.context = Context.create(shape, self.backend)
-
-    async def prompt(self, name: str) -> VoicePrompt:
-        voice, spec = self.context.voices.get(name), self.backend.spec
-        bounds = {"min_seconds": spec.min_reference_seconds, "max_seconds": spec.max_reference_seconds}
-        data = self.context.voices.read(voice)
-        return await self.context.prompts.of(data, voice.transcript, param="voice", **bounds)
-
-
 Speak = Callable[[str, VoicePrompt, int], Awaitable[Spoken]]
 
 
-def streamed(pipeline: Pipeline) -> Speak:
-    spec = pipeline.backend.spec
+def streamed(speaker: Speaker) -> Speak:
+    spec = speaker.backend.spec
 
     async def speak(text: str, prompt: VoicePrompt, seed: int) -> Spoken:
         began, first_s, pieces = time.perf_counter(), 0.0, []
         speech = Speech(text, prompt, replace(spec.sampling, seed=seed))
-        async for piece in pipeline.context.synthesizer.stream(speech):
+        async for piece in speaker.context.synthesizer.stream(speech):
             first_s = first_s or time.perf_counter() - began
             pieces.append(piece)
         return Spoken(np.concatenate(pieces), spec.sample_rate, first_s, time.perf_counter() - began)
@@ -108,8 +82,8 @@ def streamed(pipeline: Pipeline) -> Speak:
     return speak
 
 
-def whole(pipeline: Pipeline) -> Speak:
-    backend = pipeline.backend
+def whole(speaker: Speaker) -> Speak:
+    backend = speaker.backend
     rate = backend.spec.sample_rate
 
     async def sentence(request: GptRequest, id: str) -> np.ndarray:
@@ -153,22 +127,33 @@ async def at_once(speak: Speak, texts: Sequence[str], prompt: VoicePrompt, seed:
     return Turn(time.perf_counter() - began, list(spoken))
 
 
-async def measure(
-    ways: dict[str, Speak], voice: dict[str, VoicePrompt], options: argparse.Namespace, console: Console
+@dataclass(frozen=True, slots=True)
+class Way:
+    """`together`: how it takes several texts."""
+
+    speaker: Speaker
+    speak: Speak
+    together: Callable[[Speak, Sequence[str], VoicePrompt, int], Coroutine[Any, Any, Turn]]
+    prompt: VoicePrompt
+
+    def turn(self, texts: Sequence[str], seed: int) -> Turn:
+        return self.speaker.run(self.together(self.speak, texts, self.prompt, seed))
+
+
+def measure(
+    ways: dict[str, Way], options: argparse.Namespace, console: Console
 ) -> dict[str, dict[str, list[Turn]]]:
     """turns[row][way]: a turn of each repetition. The ways take turns in going first."""
     many = [TEXTS[options.lengths[n % len(options.lengths)]] for n in range(options.requests)]
-    together = {BEFORE: one_after_another, CHORALE: at_once}
+    for way in ways.values():
+        way.turn(many, seed=1)  # every shape has been seen once
     turns: dict[str, dict[str, list[Turn]]] = {}
-    for name, speak in ways.items():
-        await together[name](speak, many, voice[name], seed=1)  # every shape has been seen once
     for repetition in range(options.repeat):
         order = list(ways) if repetition % 2 == 0 else list(reversed(ways))
         seed = 1000 * (repetition + options.seed)
         for row in [*options.lengths, throughput_row(options)]:
             for name in order:
-                texts, run = ([TEXTS[row]], one_after_another) if row in TEXTS else (many, together[name])
-                turn = await run(ways[name], texts, voice[name], seed)
+                turn = ways[name].turn([TEXTS[row]] if row in TEXTS else many, seed)
                 turns.setdefault(row, {}).setdefault(name, []).append(turn)
             console.print(f"{repetition + 1} of {options.repeat}: {row}          ", end="\r")
     return turns
@@ -259,23 +244,17 @@ def keep(folder: Path, turns: dict[str, dict[str, list[Turn]]]) -> None:
             soundfile.write(folder / f"{row}.{name.replace(' ', '_')}.wav", first.waveform, first.rate)
 
 
-def _args(config: Path) -> dict[str, Any]:
-    """Of a Serve config file, without Ray."""
-    return yaml.safe_load(config.read_text("utf-8"))["applications"][0]["args"]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.documents",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", type=Path, help="family, device and sampling of this file; default: ours")
+    parser.add_argument("--config", type=Path, default=_common.ROOT / "configs" / "default.yaml")
     parser.add_argument(
         "--threads", type=int, default=psutil.cpu_count(logical=False) or 1, help="of both ways"
     )
     parser.add_argument("--slots", type=int, default=8, help="of the GPT (8)")
-    parser.add_argument("--window", type=int, default=3, help="segments of a request at once (3)")
     parser.add_argument("--requests", type=int, default=8, help="at once (8)")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--lengths", nargs="+", choices=list(TEXTS), default=list(TEXTS))
@@ -286,19 +265,21 @@ def main() -> None:
     options = parser.parse_args()
 
     console, machine = Console(width=160), _common.machine()
-    settings = Settings.from_args(options.config and _args(options.config))
-    device = settings.device.model_copy(update={"threads": options.threads})
-    settings = settings.model_copy(update={"device": device})
-    before = Pipeline(settings, optimize=False, slots=1, window=1)
-    after = Pipeline(settings, optimize=settings.optimize, slots=options.slots, window=options.window)
-    ways = {BEFORE: whole(before), CHORALE: streamed(after)}
-    with asyncio.Runner() as runner:
-        pipelines = {BEFORE: before, CHORALE: after}
-        prompts = {name: runner.run(pipeline.prompt(options.voice)) for name, pipeline in pipelines.items()}
-        turns = runner.run(measure(ways, prompts, options, console))
-        status = runner.run(after.backend.status())
-    before.backend.close()
-    after.backend.close()
+    args = yaml.safe_load(options.config.read_text("utf-8"))["applications"][0]["args"]  # without Ray
+    settings = Settings.from_args(args | {"device": {**args.get("device", {}), "threads": options.threads}})
+    eager = {"optimize": False, "use_vocoder_optimization": False}
+    alone = settings.ingress.model_copy(update={"window": 1})
+    with (
+        Speaker(settings.model_copy(update={**eager, "ingress": alone})) as before,
+        Speaker(settings, slots=options.slots) as after,
+    ):
+        prompts = [speaker.prompt(options.voice) for speaker in (before, after)]
+        ways = {
+            BEFORE: Way(before, whole(before), one_after_another, prompts[0]),
+            CHORALE: Way(after, streamed(after), at_once, prompts[1]),
+        }
+        turns = measure(ways, options, console)
+        status = after.run(after.backend.status())
 
     rows = [figures(row, found, options) for row, found in turns.items()]
     quality = judged(turns, options.voice)
@@ -307,7 +288,7 @@ def main() -> None:
         console.print("No word error rate: pocketsphinx, jiwer and httpx are needed to listen (see --keep).")
     if options.keep:
         keep(options.keep, turns)
-    names = ("threads", "slots", "window", "requests", "repeat", "voice", "lengths")
+    names = ("threads", "slots", "requests", "repeat", "voice", "lengths")
     _common.save(
         options.out,
         {
@@ -315,6 +296,7 @@ def main() -> None:
             "machine": machine,
             "device": status["device"],
             "family": settings.family.name,
+            "config": options.config.name,
             "settings": {name: getattr(options, name) for name in names},
             "rows": rows,
             "quality": quality,

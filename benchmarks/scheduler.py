@@ -36,6 +36,7 @@ from serve_app.backend import RayBackend
 from tests.serve.sim_stage import ROW_S, STEP_S, SimGpt, SimWorker, expected, request
 
 OURS, ALONE, BATCH = "lease and pull", "one query at a time", "@serve.batch in front"
+CLIENTS_PER_SLOT = 4  # at saturation
 WAIT_S = 0.01  # of @serve.batch for a batch to fill
 BARS = {"share": 0.9, "p99_s": 1.0}
 
@@ -219,7 +220,7 @@ async def measure(speak: Speak, shape: Shape, options: argparse.Namespace) -> di
     rng = random.Random(options.seed)
     low, high = round(0.5 * options.codes), round(1.5 * options.codes)
     lengths = [rng.randint(low, high) for _ in range(options.requests)]
-    clients = 4 * shape.replicas * shape.slots
+    clients = CLIENTS_PER_SLOT * shape.replicas * shape.slots
     await saturated(
         speak, lengths[: 2 * shape.replicas], 2 * shape.replicas
     )  # the first calls look for their replicas
@@ -274,6 +275,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scheduler.json"))
     options = parser.parse_args()
+    if options.requests < (least := 2 * CLIENTS_PER_SLOT * options.replicas * options.slots):
+        parser.error(f"--requests must be at least {least}, two for each client that saturates the slots")
 
     console, shape = Console(width=160), Shape(options.replicas, options.slots)
     result = {**_common.provenance("benchmarks.scheduler"), "machine": _common.machine()}

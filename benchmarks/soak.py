@@ -28,7 +28,7 @@ from rich.table import Table
 from benchmarks import _common, _judge, _load, _memory, _plot, _service, _statistics
 
 MIB = 2**20
-TOTAL = "total"
+OURS, TOTAL = "without Ray's own", "total"
 JUDGED, JUDGED_S = (
     24,
     2.0,
@@ -69,6 +69,8 @@ class Soak:
         for index in range(rounds):
             await self._one_round(keep=index >= rounds - 6)
             await asyncio.sleep(SETTLE_S)
+            if self._options.trim:
+                await asyncio.to_thread(self._service.free)
             self.samples.append(self._watch.sample())
             held = self.samples[-1].total.rss / MIB
             console.print(f"{(index + 1) * self._options.round} requests, {held:.0f} MiB  ", end="\r")
@@ -92,6 +94,11 @@ def outcome(answer: _load.Answer) -> str:
     if answer.left:
         return "left in the middle" if answer.arrivals else "left before the first sound"
     return "heard" if answer.good else f"{answer.status} {answer.code}"
+
+
+def held_by(name: str, sample: _memory.Sample) -> _memory.Held:
+    sums = {OURS: sample.ours, TOTAL: sample.total}
+    return sums.get(name) or sample.parts.get(name, _memory.Held())
 
 
 def slopes(samples: Sequence[_memory.Sample], requests: int) -> dict[str, dict[str, Any]]:
@@ -132,6 +139,7 @@ def soak(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     result = {
         "requests": options.requests,
         "clients": options.clients,
+        "trimmed": options.trim,
         "lasted_s": round(lasted, 1),
         "requests_per_s": round(options.requests / lasted, 2),
         "outcomes": dict(run.counts),
@@ -141,9 +149,7 @@ def soak(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         "device_bytes": [sample.device_bytes for sample in half] if half[0].device_bytes else None,
         "slopes": found,
         "rss_mib": {
-            name: [round(s.parts.get(name, _memory.Held()).rss / MIB, 2) for s in run.samples]
-            for name in found
-            if name != TOTAL
+            name: [round(held_by(name, sample).rss / MIB, 2) for sample in run.samples] for name in found
         },
     }
     console.print(
@@ -177,7 +183,8 @@ def plot_soak(out: Path, result: dict[str, Any], requests: int) -> None:
     with _plot.panels(out, "memory over requests", "RSS since the middle, MiB", "RSS, MiB") as axes:
         count = len(next(iter(result["rss_mib"].values())))
         at = [requests * (index + 1) for index in range(count)]
-        for name, series in result["rss_mib"].items():
+        parts = [name for name in result["rss_mib"] if name not in (OURS, TOTAL)]
+        for name, series in ((name, result["rss_mib"][name]) for name in parts):
             axes[0].plot(at, [value - series[len(series) // 2] for value in series], label=name, linewidth=1)
             axes[1].plot(at, series, label=name, linewidth=1)
         axes[0].set_ylim(-10, 10)
@@ -293,6 +300,9 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--round", type=int, default=20, help="requests between two samples (20)")
     parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument(
+        "--trim", action="store_true", help="free the caches before each sample: what grows then is held"
+    )
     parser.add_argument("--text-length", action="store_true", help="compare texts of --chars instead")
     parser.add_argument("--chars", type=_numbers, default=[500, 50_000], help="500,50000")
     parser.add_argument("--budget-s", type=float, default=1800.0, help="at most so long for one text (1800)")

@@ -154,6 +154,7 @@ class Bench:
                 "way": name,
                 "rtf": round(best[name] / seconds, 6),
                 "times_whole": round(best[WHOLE] / best[name], 3),
+                "times_padded": round(best[PADDED] / best[name], 3) if PADDED in best else None,
                 "largest_difference": float(f"{difference(sounds[name], sounds[WHOLE]):.2g}"),
             }
             for name in ways

@@ -31,6 +31,7 @@ class Gpt(LeasedReplica):
         chunks: Mapping[str, Any] | None = None,
         first_emit: int | None = None,
         emit_every: int = 16,
+        head_start: int = 0,
         batch_buckets: Sequence[int] | None = None,
         length_buckets: Sequence[int] | None = None,
         stuck_after_s: float = 60.0,
@@ -52,6 +53,7 @@ class Gpt(LeasedReplica):
                 optimize=optimize,
                 first_emit=first_emit or schedule.first_run(loaded.spec),
                 emit_every=emit_every,
+                head_start=head_start,
                 batch_buckets=batch_buckets,
                 length_buckets=length_buckets,
             )

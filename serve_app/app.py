@@ -51,6 +51,7 @@ def build(args: dict[str, Any]) -> serve.Application:
         chunks={"frames": settings.vocoder_chunk_size, **settings.chunks.model_dump()},
         first_emit=gpt.first_emit,
         emit_every=gpt.emit_every,
+        head_start=gpt.head_start,
         batch_buckets=gpt.batch_buckets,
         length_buckets=gpt.length_buckets,
         stuck_after_s=gpt.stuck_after_s,

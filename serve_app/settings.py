@@ -136,6 +136,7 @@ class GptSettings(LeasedSettings):
     num_cpus: Cpus = 0.5
     first_emit: Positive | None = None
     emit_every: Positive = 16
+    head_start: Annotated[int, Field(ge=0, le=16)] = 0
 
     @field_validator("batch_buckets")
     @classmethod

@@ -51,10 +51,11 @@ class Spoken:
 class Speaker:
     """The whole pipeline, loaded. Not for use within an event loop. `load_s`: how long loading took.
 
+    slots: segments that the GPT works on at once, if more than the window of one request.
     Raises ConfigError where the settings, the weights or the device are at fault.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, *, slots: int = 1) -> None:
         settings = settings or Settings.from_args(None)
         began = time.perf_counter()
         family = families.load(settings.family.name, settings.family.options)
@@ -73,7 +74,7 @@ class Speaker:
             sampling=settings.sampling.model_dump(exclude_none=True),
             device=settings.device_of("gpt"),
             optimize=settings.optimize,
-            slots=settings.ingress.window,
+            slots=max(slots, settings.ingress.window),
             chunks=shape.schedule(family.spec),
             gpt={"emit_every": settings.gpt.emit_every, "length_buckets": settings.gpt.length_buckets},
             vocoder={

@@ -66,7 +66,8 @@ SINGLE = Blocks(1, 1)
 class Linear:
     """x (..., K) -> (..., N), x @ weight.T + bias; rows are invariant on a CPU in fp32, F.linear elsewhere.
 
-    weight: (N, K); bias: (N,) or None; bytes: what a product reads of weights. pack: keep the weights as fp16 (CPU); by default if they are 16-bit values.
+    weight: (N, K); bias: (N,) or None; bytes: what a product reads of weights.
+    pack: keep the weights as fp16 (CPU); by default if they are 16-bit values.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, pack: bool | None = None) -> None:

@@ -28,6 +28,7 @@ class Sequence:
     read: int = 0
     codes: list[np.ndarray] = field(default_factory=list)  # all that came back behind the prefix
     pending: list[Taken] = field(default_factory=list)  # what was not told yet
+    sounding: bool = False  # its listener has a run
     gone: bool = False
 
     @property
@@ -52,7 +53,7 @@ class Sequence:
             self.codes.append(self.pending[-1][0])
 
     def flush(self, done: bool) -> Event:
-        steps, self.pending = self.pending, []
+        steps, self.pending, self.sounding = self.pending, [], True
         value = Run(*(np.stack(part) for part in zip(*steps, strict=True))) if steps else None
         return Event(self.id, value, done=done, index=self.read - len(steps))
 

@@ -27,7 +27,7 @@ def test_latency_counts_from_when_a_request_was_due():
 @pytest.mark.timeout(300)
 def test_every_design_runs_and_none_exceeds_the_ideal(tmp_path):
     out = tmp_path / "scheduler.json"
-    words = ["--requests", "24", "--codes", "20", "--repeat", "1", "--out", str(out)]
+    words = ["--slots", "2", "--requests", "40", "--codes", "20", "--repeat", "1", "--out", str(out)]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.scheduler", *words],
         cwd=ROOT,

@@ -297,6 +297,28 @@ def test_a_prefix_that_the_model_refuses_fails_its_own_item(on, decoder, engine)
     assert engine.collect([e for e in events if e.id == "good"])
 
 
+@pytest.mark.parametrize("read_late", [False, True])
+def test_a_head_start_brings_the_first_run_earlier_and_changes_no_codes(on, cpu, engine, read_late):
+    def first_event_of_the_newcomer(head_start):
+        model = engine.gpt(8, CONTEXT, cpu.torch_device)
+        decoder = Decoder(model, cpu, first_emit=12, emit_every=4, head_start=head_start, read_late=read_late)
+        endless(decoder)
+        for i in range(4):
+            decoder.admit(WorkItem(f"r{i}", engine.request(i)))
+        events = [event for _ in range(25) for event in decoder.step()]
+        decoder.admit(WorkItem("new", engine.request(9)))
+        turns = 0
+        while not any(event.id == "new" for event in events):
+            events += decoder.step()
+            turns += 1
+        return turns, engine.collect(events + engine.drain(decoder))
+
+    (plain, codes), (early, same) = on(lambda: [first_event_of_the_newcomer(n) for n in (0, 2)])
+    assert early <= plain - 6
+    for name in codes:
+        np.testing.assert_array_equal(codes[name], same[name])
+
+
 def failing_where(model, fails):
     """The model's step, raising where fails(rows) says so."""
     step = model.step

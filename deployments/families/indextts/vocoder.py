@@ -12,7 +12,10 @@ from deployments.families.base import VocodedChunk, VocoderChunk
 from deployments.families.indextts.bigvgan import BigVgan
 from deployments.families.indextts.receptive_field import Window, context
 
-_SIGNALS = 7  # of a stage's size that are alive at its peak
+_SIGNALS, _EDGES = (
+    7,
+    4,
+)  # signals of a stage's size that are alive at its peak; latents that its blocks reach over
 
 
 class IndexVocoder:
@@ -102,13 +105,14 @@ class IndexVocoder:
         return self.forward(inputs)
 
     def activation_bytes(self, batch: int, frames: int) -> int:
-        """The dearest stage's: its signal, the sum of its blocks, and what an anti-aliased activation spreads out."""
+        """So many signals of the dearest stage's size; `exactly` makes one row's at a time, and those of no context."""
         config, rate, dearest = self.net.config, 1, 0
         for stage, factor in enumerate(config.upsample_rates):
             rate *= factor
             dearest = max(dearest, rate * (config.upsample_initial_channel >> (stage + 1)))
-        on_cpu = next(self.net.buffers()).device.type == "cpu"
-        return 4 * _SIGNALS * dearest * frames * (1 if on_cpu else batch)
+        if next(self.net.buffers()).device.type == "cpu":
+            batch, frames = 1, max(1, frames - 2 * self._context) + _EDGES
+        return 4 * _SIGNALS * dearest * batch * frames
 
     def split(self, outputs: dict[str, Tensor], chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
         results = []

@@ -37,7 +37,7 @@ def thread() -> Iterator[DeviceThread]:
 
 
 def log_flux(waveform: np.ndarray) -> np.ndarray:
-    """How much the log spectrum changes from window to window, (T,): entry t is of WINDOW + HOP samples from t HOP on."""
+    """Change of the log spectrum from window to window: (T,), entry t is of WINDOW + HOP samples from t HOP on."""
     frames = np.lib.stride_tricks.sliding_window_view(waveform, WINDOW)[::HOP] * np.hanning(WINDOW)
     spectra = np.log(np.abs(np.fft.rfft(frames)) + 1e-4)
     return np.abs(np.diff(spectra, axis=0)).mean(axis=1)
