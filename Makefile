@@ -51,8 +51,10 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# All of them, or `make bench BENCH=stage_gpt ARGS="--batch 8"`.
+BENCH ?= single_request stage_gpt stage_vocoder documents scheduler serve_load soak
 bench: $(STAMP)
-	$(BIN)/python -m benchmarks.single_request $(ARGS)
+	@for name in $(BENCH); do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
 
 # Writes the exact versions of everything for Python 3.11 and 3.12 anew; pins that still hold are kept.
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --quiet \

@@ -107,10 +107,8 @@ def slopes(samples: Sequence[_memory.Sample], requests: int) -> dict[str, dict[s
     at = [requests * index for index in range(len(half))]
     parts = sorted({name for sample in half for name in sample.parts})
     found = {}
-    for name in [*parts, TOTAL]:
-        series = [
-            sample.total if name == TOTAL else sample.parts.get(name, _memory.Held()) for sample in half
-        ]
+    for name in [*parts, OURS, TOTAL]:
+        series = [held_by(name, sample) for sample in half]
         rss, uss = ([getattr(held, kind) / 1024 for held in series] for kind in ("rss", "uss"))
         slope = _statistics.slope(at, rss)
         found[name] = {
