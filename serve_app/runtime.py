@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OBJECT_STORE_BYTES = 256 * 2**20  # what stages exchange travels in messages, not in the object store
 STOP_S = 15.0
 # Of Ray's processes here; set before, the user's own say stands. No stage computes on its event loop, so Serve needs no
-# second thread beside it for its own work: a call then costs half as much. An allocator's arena per thread is free space
+# second thread beside it for its own work: a call then costs half as much. An arena of malloc per thread is free space
 # that grows for thousands of requests, and no stage has two threads that allocate much.
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
