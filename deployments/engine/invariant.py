@@ -10,7 +10,8 @@ Matrix products choose their kernel, and with it the order of their sums, by the
 
 FBGEMM keeps the weights as fp16 and computes and sums in fp32; bf16 weights (as shipped) survive that. Its
 kernels for one and two rows sum in another order, and some row counts (7, 14, 31, 32) end in them; multiples of 4
-up to 24 do not. What holds on another CPU is not taken for granted: each shape is probed when it is first used.
+up to 24 do not. What holds on another CPU or with more threads is not taken for granted: each shape is probed when
+it is first used. A model is therefore built on the thread that runs it (`device_thread`), whose thread count is set.
 
 Attention of one query a row over its own slot holds too, at any batch and behind a mask of any length: rows in
 neighbouring slots are attended to in one call over a view of the cache, without a copy. This too is probed.
@@ -85,7 +86,7 @@ class Linear:
                 self.bytes //= 2
                 return
         self._product = lambda x: F.linear(x, self.weight, self.bias)
-        self.blocks = _blocks_of(*self.weight.shape)
+        self.blocks = _blocks_of(*self.weight.shape, torch.get_num_threads())
 
     @property
     def row_multiple(self) -> int:
@@ -116,7 +117,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if weight.device.type != "cpu" or weight.dtype != torch.float32:
         return F.linear(x, weight, bias)
     flat = x.reshape(-1, x.shape[-1])
-    blocks = _blocks_of(*weight.shape)
+    blocks = _blocks_of(*weight.shape, torch.get_num_threads())
     return blocks.apply(lambda rows: F.linear(rows, weight, bias), flat).reshape(*x.shape[:-1], -1)
 
 
@@ -126,12 +127,17 @@ def attend_range(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = 
     return F.scaled_dot_product_attention(q[:, :, None], keys, values, attn_mask=mask)[:, :, 0]
 
 
-@cache
 def masked_attention_holds(heads: int, dim: int) -> bool:
     """Whether a row of `attend_range` keeps its bits beside others and behind a mask of any length, on this CPU.
 
-    True where measured (torch 2.11, AVX2). Where not, each row is to be attended to alone, at exactly its length.
+    True where measured (torch 2.11, AVX2) with one thread, false with two: the second thread's scratch memory is
+    aligned otherwise. Where false, each row is to be attended to alone, at exactly its length.
     """
+    return _masked_attention_holds(heads, dim, torch.get_num_threads())
+
+
+@cache
+def _masked_attention_holds(heads: int, dim: int, threads: int) -> bool:
     make = torch.Generator().manual_seed(3)
     context, rows = 640, 9
     keys, values = (torch.randn(rows, heads, context, dim, generator=make) for _ in range(2))
@@ -150,7 +156,12 @@ def masked_attention_holds(heads: int, dim: int) -> bool:
                 mixed = attend_range(q[span], keys[span, :, :length], values[span, :, :length], mask)
                 found.append(mixed[3 - begin])
         if not all(torch.equal(one, found[0]) for one in found):
-            log.info("attention row by row: with %d heads of %d, rows depend on their batch here", heads, dim)
+            log.info(
+                "attention row by row: with %d heads of %d and %d threads, rows depend on their batch here",
+                heads,
+                dim,
+                threads,
+            )
             return False
     return True
 
@@ -185,12 +196,14 @@ def _packed(weight: Tensor, bias: Tensor | None) -> Product | None:
 
 
 @cache
-def _blocks_of(outputs: int, inputs: int) -> Blocks:
+def _blocks_of(outputs: int, inputs: int, threads: int) -> Blocks:
     weight = torch.randn(outputs, inputs, generator=torch.Generator().manual_seed(1))
     for blocks in (PADDED, SINGLE):
         if _holds(lambda x: F.linear(x, weight), blocks, inputs):
             return blocks
-    log.warning("linear layers of %d x %d are not batch-invariant on this CPU", outputs, inputs)
+    log.warning(
+        "linear layers of %d x %d are not batch-invariant on this CPU with %d threads", outputs, inputs, threads
+    )
     return SINGLE
 
 

@@ -13,12 +13,7 @@ SIZES = (1, 2, 3, 5, 7, 8, 14, 16, 31, 32, 33)
 SHAPES = ((256, 768), (256, 1024), (1024, 256), (256, 1001), (192, 333))
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def layer(inputs, outputs, bf16):
@@ -84,8 +79,40 @@ def test_the_probe_tells_an_invariant_product_from_one_that_is_not():
     assert invariant._holds(lambda x: x[:, :4], invariant.PADDED, 16)
 
 
-def test_attention_behind_a_mask_is_probed_on_this_machine():
-    assert isinstance(invariant.masked_attention_holds(4, 64), bool)
+def test_the_probe_tells_attention_that_is_invariant_from_one_that_is_not(monkeypatch):
+    def alone(q, keys, values, mask):
+        """Row by row, over what the mask shows and no more."""
+        rows = []
+        for b in range(q.shape[0]):
+            length = int((mask[b, 0, 0] == 0).sum())
+            scores = torch.einsum("hd,hld->hl", q[b], keys[b, :, :length])
+            rows.append(torch.einsum("hl,hld->hd", scores.softmax(-1), values[b, :, :length]))
+        return torch.stack(rows)
+
+    def by_size(q, keys, values, mask):
+        return alone(q, keys, values, mask) * (1 + 1e-6 * (q.shape[0] > 7))
+
+    def by_length(q, keys, values, mask):
+        return alone(q, keys, values, mask) * (1 + 1e-6 * (keys.shape[2] > 500))
+
+    try:
+        for attend, holds in ((alone, True), (by_size, False), (by_length, False)):
+            invariant._masked_attention_holds.cache_clear()
+            monkeypatch.setattr(invariant, "attend_range", attend)
+            assert invariant.masked_attention_holds(4, 16) is holds, attend.__name__
+    finally:
+        invariant._masked_attention_holds.cache_clear()
+
+
+def test_probes_are_kept_by_the_number_of_threads(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        invariant, "_masked_attention_holds", lambda heads, dim, threads: asked.append(threads) or True
+    )
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        assert invariant.masked_attention_holds(4, 16)
+    assert asked == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,12 @@ def test_attention_is_softmax_over_the_positions_so_far():
         torch.testing.assert_close(found[b], expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("together", [True, False])
-def test_attention_of_a_row_is_the_same_whatever_the_batch_the_lengths_and_the_slot(together):
+def test_attention_of_a_row_is_the_same_whatever_the_batch_the_lengths_and_the_slot(
+    one_thread, threads, together
+):
+    torch.set_num_threads(threads)
     cache, keys, values = filled(together=together)
     keys[6], values[6] = keys[2], values[2]
     q = torch.randn(8, 4, 16, generator=torch.Generator().manual_seed(4))
@@ -83,7 +87,7 @@ def test_attention_of_a_row_is_the_same_whatever_the_batch_the_lengths_and_the_s
         assert torch.equal(attend_at(cache, batch, slots, lasts)[place], alone), slots
 
 
-def test_neighbours_are_attended_to_in_one_call_and_indexed_as_a_range(cache):
+def test_neighbours_are_attended_to_in_one_call_and_indexed_as_a_range(one_thread, cache):
     if not cache._together:
         pytest.skip("rows are attended to one by one on this machine")
     for slot in range(3):
