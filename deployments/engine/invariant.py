@@ -202,7 +202,10 @@ def _blocks_of(outputs: int, inputs: int, threads: int) -> Blocks:
         if _holds(lambda x: F.linear(x, weight), blocks, inputs):
             return blocks
     log.warning(
-        "linear layers of %d x %d are not batch-invariant on this CPU with %d threads", outputs, inputs, threads
+        "linear layers of %d x %d are not batch-invariant on this CPU with %d threads",
+        outputs,
+        inputs,
+        threads,
     )
     return SINGLE
 
