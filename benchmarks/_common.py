@@ -1,7 +1,8 @@
-"""What every benchmark needs: where it ran, how well it was understood, and a place for its figures."""
+"""What every benchmark needs: its arguments, where it ran, how well it was understood, and a place for its figures."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -9,18 +10,41 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import psutil
 import soxr
+from rich.console import Console
 
 ROOT = Path(__file__).resolve().parent.parent
 SENTENCES = ROOT / "tests" / "data" / "sentences.txt"
 LISTEN_RATE = 16000  # Hz, what pocketsphinx hears
+N = TypeVar("N", int, float)
+
+
+def arguments(name: str, about: str | None) -> argparse.ArgumentParser:
+    """Of `python -m benchmarks.NAME`, with --out."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{name}",
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    out = Path("benchmarks/results") / f"{name}.json"
+    parser.add_argument("--out", type=Path, default=out, help=str(out))
+    return parser
+
+
+def numbers_of(kind: Callable[[str], N]) -> Callable[[str], list[N]]:
+    """The type of an argument like 1,8,64."""
+
+    def numbers(text: str) -> list[N]:
+        return [kind(part) for part in text.split(",") if part]
+
+    return numbers
 
 
 def sentences(count: int) -> list[str]:
@@ -37,8 +61,12 @@ def pin_to_one_core() -> int | None:
     return core
 
 
+def origin(name: str) -> dict[str, Any]:
+    """What the figures of benchmarks.NAME begin with; taken before the work, so that the machine's load is others'."""
+    return {**provenance(f"benchmarks.{name}"), "machine": machine()}
+
+
 def machine() -> dict[str, Any]:
-    """Taken before the work, so that `load` tells what else was running."""
     memory = psutil.virtual_memory().total / 2**30
     return {
         "cpu": _cpu(),
@@ -69,6 +97,12 @@ def summary(values: Sequence[float]) -> dict[str, float]:
         "p90": round(ordered[min(len(ordered) - 1, int(0.9 * len(ordered)))], 4),
         "max": round(ordered[-1], 4),
     }
+
+
+def finish(file: Path, result: dict[str, Any], console: Console) -> None:
+    """Saves the figures, which begin with their `origin`, and says so."""
+    save(file, result)
+    console.print(f"Load of the machine before: {result['machine']['load']}. Written: {file}")
 
 
 def save(file: Path, result: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from benchmarks._service import Service
 
 REPLICA = re.compile(r"ray::ServeReplica:[^:]*:(\w+)")
 ACTOR = re.compile(r"ray::(\w+)")
+MIB = 2**20
 RAY = "Ray's own"  # its daemons, and workers that nobody uses
 OF_RAY = frozenset({RAY, "ServeController", "ProxyActor", "DashboardAgent", "RuntimeEnvAgent"})
 
@@ -96,4 +97,4 @@ def device_bytes() -> int | None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         return None
-    return sum(int(line) for line in done.stdout.split()) * 2**20
+    return sum(int(line) for line in done.stdout.split()) * MIB

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
@@ -18,11 +19,11 @@ import httpx
 import psutil
 import yaml
 
-from benchmarks._common import ROOT
+from benchmarks import _common
 from serve_app.runtime import free_port
 
 START_S, STOP_S = 240.0, 60.0
-DEFAULT_CONFIG = ROOT / "configs" / "default.yaml"
+DEFAULT_CONFIG = _common.ROOT / "configs" / "default.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,14 @@ class Service:
         if self.process is None:
             return []
         return [self.process, *self.process.children(recursive=True)]
+
+
+def arguments(name: str, about: str | None) -> argparse.ArgumentParser:
+    """Of a benchmark that starts a service from --config."""
+    parser = _common.arguments(name, about)
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="configs/default.yaml")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser
 
 
 @contextmanager
@@ -74,7 +83,7 @@ def running(
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # Ray gives its processes 15 s to import
         command = [sys.executable, "-m", "serve_app.cli", "serve", "--config", str(file), "--port", str(port)]
         with said.open("w") as out:
-            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
+            process = subprocess.Popen(command, cwd=_common.ROOT, env=environment, stdout=out, stderr=out)
         try:
             _wait_ready(process, said)
             yield Service(f"http://127.0.0.1:{port}", psutil.Process(process.pid))

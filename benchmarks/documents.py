@@ -25,11 +25,10 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import _common, _plot, _statistics
-from deployments.families.base import GptRequest, VocoderChunk, VoicePrompt
+from benchmarks import _common, _plot, _statistics, _whole
 from serve_app.settings import Settings
-from serve_app.speaker import Speaker
-from serve_app.synthesis import Speech, segment_seed
+from serve_app.speaker import Speaker, Spoken
+from serve_app.synthesis import Speech
 
 TEXTS = {
     "short": (
@@ -51,54 +50,27 @@ BEFORE, CHORALE = "as before", "chorale"
 BAR, THROUGHPUT_BAR = 2.5, 3.75  # of the table that is to be beaten: at each length, and of requests at once
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """waveform: float32 (N,) at `rate` Hz."""
-
-    waveform: np.ndarray
-    rate: int
-    first_s: float
-    total_s: float
-
-    @property
-    def seconds(self) -> float:
-        return len(self.waveform) / self.rate
+Speak = Callable[[str, int], Awaitable[Spoken]]  # (text, seed)
 
 
-Speak = Callable[[str, VoicePrompt, int], Awaitable[Spoken]]
-
-
-def streamed(speaker: Speaker) -> Speak:
+def streamed(speaker: Speaker, voice: str) -> Speak:
     spec = speaker.backend.spec
 
-    async def speak(text: str, prompt: VoicePrompt, seed: int) -> Spoken:
+    async def speak(text: str, seed: int) -> Spoken:
         began, first_s, pieces = time.perf_counter(), 0.0, []
-        speech = Speech(text, prompt, replace(spec.sampling, seed=seed))
+        speech = Speech(text, await speaker.prompt_of(voice), replace(spec.sampling, seed=seed))
         async for piece in speaker.context.synthesizer.stream(speech):
             first_s = first_s or time.perf_counter() - began
             pieces.append(piece)
-        return Spoken(np.concatenate(pieces), spec.sample_rate, first_s, time.perf_counter() - began)
+        total_s = time.perf_counter() - began
+        return Spoken(np.concatenate(pieces), spec.sample_rate, first_s, total_s, voice, seed)
 
     return speak
 
 
-def whole(speaker: Speaker) -> Speak:
-    backend = speaker.backend
-    rate = backend.spec.sample_rate
-
-    async def sentence(request: GptRequest, id: str) -> np.ndarray:
-        runs = [run.spoken async for run in backend.generate(request, id=id, priority=0, admitted=True)]
-        chunk = VocoderChunk(np.concatenate(runs), 0, 0, 0, request.prompt, request.sampling.seed)
-        return (await backend.vocode(chunk, id=f"{id}.sound", priority=0)).waveform
-
-    async def speak(text: str, prompt: VoicePrompt, seed: int) -> Spoken:
-        began, pieces = time.perf_counter(), []
-        for index, segment in enumerate(await backend.segments(text, None)):
-            sampling = replace(backend.spec.sampling, seed=segment_seed(seed, index))
-            pieces.append(await sentence(GptRequest(segment, prompt, sampling), f"whole.{index}"))
-            pieces.append(np.zeros(round(segment.pause_after * rate), np.float32))
-        total_s = time.perf_counter() - began
-        return Spoken(np.concatenate(pieces[:-1]), rate, total_s, total_s)
+def whole(speaker: Speaker, voice: str) -> Speak:
+    async def speak(text: str, seed: int) -> Spoken:
+        return await _whole.whole(speaker, text, voice, replace(speaker.backend.spec.sampling, seed=seed))
 
     return speak
 
@@ -115,15 +87,15 @@ class Turn:
         return self.wall_s / sum(spoken.seconds for spoken in self.spoken)
 
 
-async def one_after_another(speak: Speak, texts: Sequence[str], prompt: VoicePrompt, seed: int) -> Turn:
+async def one_after_another(speak: Speak, texts: Sequence[str], seed: int) -> Turn:
     began = time.perf_counter()
-    spoken = [await speak(text, prompt, seed + index) for index, text in enumerate(texts)]
+    spoken = [await speak(text, seed + index) for index, text in enumerate(texts)]
     return Turn(time.perf_counter() - began, spoken)
 
 
-async def at_once(speak: Speak, texts: Sequence[str], prompt: VoicePrompt, seed: int) -> Turn:
+async def at_once(speak: Speak, texts: Sequence[str], seed: int) -> Turn:
     began = time.perf_counter()
-    spoken = await asyncio.gather(*(speak(text, prompt, seed + index) for index, text in enumerate(texts)))
+    spoken = await asyncio.gather(*(speak(text, seed + index) for index, text in enumerate(texts)))
     return Turn(time.perf_counter() - began, list(spoken))
 
 
@@ -133,11 +105,10 @@ class Way:
 
     speaker: Speaker
     speak: Speak
-    together: Callable[[Speak, Sequence[str], VoicePrompt, int], Coroutine[Any, Any, Turn]]
-    prompt: VoicePrompt
+    together: Callable[[Speak, Sequence[str], int], Coroutine[Any, Any, Turn]]
 
     def turn(self, texts: Sequence[str], seed: int) -> Turn:
-        return self.speaker.run(self.together(self.speak, texts, self.prompt, seed))
+        return self.speaker.run(self.together(self.speak, texts, seed))
 
 
 def measure(
@@ -145,8 +116,8 @@ def measure(
 ) -> dict[str, dict[str, list[Turn]]]:
     """turns[row][way]: a turn of each repetition. The ways take turns in going first."""
     many = [TEXTS[options.lengths[n % len(options.lengths)]] for n in range(options.requests)]
-    for way in ways.values():
-        way.turn(many, seed=1)  # every shape has been seen once
+    ways[BEFORE].turn([TEXTS[row] for row in options.lengths], seed=1)  # every shape has been seen once
+    ways[CHORALE].turn(many, seed=1)
     turns: dict[str, dict[str, list[Turn]]] = {}
     for repetition in range(options.repeat):
         order = list(ways) if repetition % 2 == 0 else list(reversed(ways))
@@ -245,26 +216,21 @@ def keep(folder: Path, turns: dict[str, dict[str, list[Turn]]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.documents",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = _common.arguments("documents", __doc__)
     parser.add_argument("--config", type=Path, default=_common.ROOT / "configs" / "default.yaml")
     parser.add_argument(
         "--threads", type=int, default=psutil.cpu_count(logical=False) or 1, help="of both ways"
     )
     parser.add_argument("--slots", type=int, default=8, help="of the GPT (8)")
     parser.add_argument("--requests", type=int, default=8, help="at once (8)")
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=1, help="the median counts; about two minutes each (1)")
     parser.add_argument("--lengths", nargs="+", choices=list(TEXTS), default=list(TEXTS))
     parser.add_argument("--voice", default="clara")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="a folder for the sound of both ways")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/documents.json"))
     options = parser.parse_args()
 
-    console, machine = Console(width=160), _common.machine()
+    console, origin = Console(width=160), _common.origin("documents")
     args = yaml.safe_load(options.config.read_text("utf-8"))["applications"][0]["args"]  # without Ray
     settings = Settings.from_args(args | {"device": {**args.get("device", {}), "threads": options.threads}})
     eager = {"optimize": False, "use_vocoder_optimization": False}
@@ -273,10 +239,9 @@ def main() -> None:
         Speaker(settings.model_copy(update={**eager, "ingress": alone})) as before,
         Speaker(settings, slots=options.slots) as after,
     ):
-        prompts = [speaker.prompt(options.voice) for speaker in (before, after)]
         ways = {
-            BEFORE: Way(before, whole(before), one_after_another, prompts[0]),
-            CHORALE: Way(after, streamed(after), at_once, prompts[1]),
+            BEFORE: Way(before, whole(before, options.voice), one_after_another),
+            CHORALE: Way(after, streamed(after, options.voice), at_once),
         }
         turns = measure(ways, options, console)
         status = after.run(after.backend.status())
@@ -289,21 +254,17 @@ def main() -> None:
     if options.keep:
         keep(options.keep, turns)
     names = ("threads", "slots", "requests", "repeat", "voice", "lengths")
-    _common.save(
-        options.out,
-        {
-            **_common.provenance("benchmarks.documents"),
-            "machine": machine,
-            "device": status["device"],
-            "family": settings.family.name,
-            "config": options.config.name,
-            "settings": {name: getattr(options, name) for name in names},
-            "rows": rows,
-            "quality": quality,
-        },
-    )
+    result = {
+        **origin,
+        "device": status["device"],
+        "family": settings.family.name,
+        "config": options.config.name,
+        "settings": {name: getattr(options, name) for name in names},
+        "rows": rows,
+        "quality": quality,
+    }
+    _common.finish(options.out, result, console)
     plot(options.out, rows, status["device"]["name"])
-    console.print(f"Load of the machine before: {machine['load']}. Written: {options.out}")
 
 
 if __name__ == "__main__":

@@ -87,9 +87,8 @@ def chorale(folder: Path, batch: int, codes: int, threads: int, positions: str) 
     synthesizer = Synthesizer(backend)
     waveform, rate = soundfile.read(REFERENCE, dtype="float32")
     spent: dict[str, float] = dict.fromkeys(("voice", "gpt", "vocoder"), 0.0)
-    stages = backend._loop.stages
-    _timed(stages["gpt"].worker, "step", spent, "gpt")
-    _timed(stages["vocoder"].worker, "step", spent, "vocoder")
+    for name in ("gpt", "vocoder"):
+        _timed(backend.workers[name], "step", spent, name)
     first: list[float] = []
 
     async def encoded() -> VoicePrompt:

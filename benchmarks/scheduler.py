@@ -3,8 +3,10 @@
 The device sleeps 4 ms + 0.2 ms for each row of a step, and a row gives one code: what a full batch gives is the ideal.
 Three designs take turns: lease and pull (ours), one query at a time in replicas with max_ongoing_requests=1, and
 @serve.batch in a coordinator before such replicas. Each is saturated, and then hears requests at random moments
-(Poisson) at a share of the ideal throughput, more than the other two can bear. Nothing is spoken, so there is no
-word error rate; every code is compared with what it must be.
+(Poisson) at a share of the ideal throughput. That is more than the other two can bear: their queues grow for as long
+as requests come, and as they are given fewer (a run of each design lasts about as long), their latencies are rather
+told too low than too high. Nothing is spoken, so there is no word error rate; every code is compared with what it
+must be.
 """
 
 from __future__ import annotations
@@ -22,22 +24,21 @@ from typing import Any, cast
 
 import numpy as np
 from ray import serve
-from ray.serve.handle import DeploymentHandle
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import _common, _plot, _statistics
-from deployments.engine.work import WorkItem
-from deployments.families.base import GptRequest
+from benchmarks._baselines import Coordinator, OneAtATime, WholeBatches
 from deployments.scheduler import StageScheduler
 from serve_app import runtime
 from serve_app.app import LEASES
 from serve_app.backend import RayBackend
-from tests.serve.sim_stage import ROW_S, STEP_S, SimGpt, SimWorker, expected, request
+from tests.serve.sim_stage import ROW_S, STEP_S, SimGpt, expected, request
 
 OURS, ALONE, BATCH = "lease and pull", "one query at a time", "@serve.batch in front"
-CLIENTS_PER_SLOT = 4  # at saturation
-WAIT_S = 0.01  # of @serve.batch for a batch to fill
+CLIENTS = 4  # at saturation, for each request that a design can work on at once
+# of the requests asked for: a run of each design lasts about as long
+REQUESTS = {OURS: 1.0, ALONE: 1 / 8, BATCH: 1 / 2}
 BARS = {"share": 0.9, "p99_s": 1.0}
 
 Speak = Callable[[int, int], AsyncIterator[np.ndarray]]  # (seed, codes) -> runs of codes
@@ -55,51 +56,6 @@ class Shape:
     def codes_per_s(self) -> float:
         """Of all replicas with full batches and nothing else to do."""
         return self.replicas * self.slots / (STEP_S + ROW_S * self.slots)
-
-
-class OneAtATime:
-    """A replica that works on the one request of the one call that it takes."""
-
-    async def speak(self, payload: GptRequest) -> AsyncIterator[np.ndarray]:
-        worker = SimWorker(slots=1)
-        worker.admit(WorkItem("it", payload))
-        while worker.active:
-            for event in await asyncio.to_thread(worker.step):
-                yield event.value.codes
-
-
-class WholeBatches:
-    """A replica that takes a batch in one call and works on it until its last row is done."""
-
-    def __init__(self, slots: int) -> None:
-        self._slots = slots
-
-    async def speak(self, payloads: list[GptRequest]) -> list[np.ndarray]:
-        worker = SimWorker(self._slots)
-        for index, payload in enumerate(payloads):
-            worker.admit(WorkItem(str(index), payload))
-        runs: dict[str, list[np.ndarray]] = {str(index): [] for index in range(len(payloads))}
-        while worker.active:
-            for event in await asyncio.to_thread(worker.step):
-                runs[event.id].append(event.value.codes)
-        return [np.concatenate(found) for found in runs.values()]
-
-
-class Coordinator:
-    """Forms batches ahead of the replicas, one for each of them at a time."""
-
-    def __init__(self, stage: DeploymentHandle, shape: Shape) -> None:
-        replica = stage.options(_by_reference=False)
-
-        async def forward(payloads: list[GptRequest]) -> list[np.ndarray]:
-            return await replica.speak.remote(payloads)
-
-        self._batched = serve.batch(
-            max_batch_size=shape.slots, batch_wait_timeout_s=WAIT_S, max_concurrent_batches=shape.replicas
-        )(forward)
-
-    async def speak(self, payload: GptRequest) -> np.ndarray:
-        return await self._batched(payload)
 
 
 def _replicas(kind: type, shape: Shape, router: dict[str, float] | None = None) -> Any:
@@ -147,7 +103,9 @@ def deploy(design: str, shape: Shape) -> Speak:
 
         return alone
     stage = _replicas(WholeBatches, shape).bind(shape.slots)
-    handle = serve.run(_front(Coordinator).bind(stage, shape), name="bench", route_prefix=None)
+    handle = serve.run(
+        _front(Coordinator).bind(stage, shape.replicas, shape.slots), name="bench", route_prefix=None
+    )
     unary = handle.options(method_name="speak", _by_reference=False)
 
     async def batched(seed: int, codes: int) -> AsyncIterator[np.ndarray]:
@@ -216,11 +174,17 @@ async def at_random(speak: Speak, lengths: Sequence[int], rate: float, seed: int
     return heard
 
 
-async def measure(speak: Speak, shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
+def saturating(design: str, shape: Shape) -> int:
+    """Clients."""
+    return CLIENTS * shape.replicas * (1 if design == ALONE else shape.slots)
+
+
+async def measure(speak: Speak, design: str, shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
+    clients = saturating(design, shape)
+    requests = max(2 * clients, round(REQUESTS[design] * options.requests))
     rng = random.Random(options.seed)
     low, high = round(0.5 * options.codes), round(1.5 * options.codes)
-    lengths = [rng.randint(low, high) for _ in range(options.requests)]
-    clients = CLIENTS_PER_SLOT * shape.replicas * shape.slots
+    lengths = [rng.randint(low, high) for _ in range(requests)]
     await saturated(
         speak, lengths[: 2 * shape.replicas], 2 * shape.replicas
     )  # the first calls look for their replicas
@@ -228,6 +192,7 @@ async def measure(speak: Speak, shape: Shape, options: argparse.Namespace) -> di
     rate = options.load * shape.codes_per_s / options.codes
     heard = await at_random(speak, lengths, rate, options.seed)
     return {
+        "requests": requests,
         "share": round(float(np.median(shares)), 4),
         "shares": [round(share, 4) for share in shares],
         "codes_per_s": round(float(np.median(shares)) * shape.codes_per_s, 1),
@@ -240,7 +205,7 @@ async def measure(speak: Speak, shape: Shape, options: argparse.Namespace) -> di
 def table(rows: dict[str, dict[str, Any]], load: float) -> Table:
     shown = Table(box=None, pad_edge=False)
     shown.add_column("")
-    for name in ("share of the ideal", "codes/s", "of runs"):
+    for name in ("requests", "share of the ideal", "codes/s", "of runs"):
         shown.add_column(name, justify="right")
     for name in ("latency p50 / p99, ms", "first codes p50 / p99, ms"):
         shown.add_column(f"at {load:.0%} load: {name}", justify="right")
@@ -249,6 +214,7 @@ def table(rows: dict[str, dict[str, Any]], load: float) -> Table:
         spread = f"{min(row['shares']):.1%} to {max(row['shares']):.1%}"
         shown.add_row(
             name,
+            str(row["requests"]),
             f"{row['share']:.1%}",
             f"{row['codes_per_s']:.0f}",
             spread,
@@ -258,28 +224,25 @@ def table(rows: dict[str, dict[str, Any]], load: float) -> Table:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.scheduler",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = _common.arguments("scheduler", __doc__)
     parser.add_argument("--replicas", type=int, default=2)
     parser.add_argument("--slots", type=int, default=8, help="of a replica (8)")
     parser.add_argument("--codes", type=int, default=60, help="of a request, on average (60)")
-    parser.add_argument("--requests", type=int, default=400, help="of a measurement (400)")
+    parser.add_argument(
+        "--requests", type=int, default=320, help="of a measurement; fewer of the slower designs (320)"
+    )
     parser.add_argument(
         "--repeat", type=int, default=3, help="measurements at saturation; the median counts (3)"
     )
     parser.add_argument("--load", type=float, default=0.4, help="share of the ideal throughput (0.4)")
     parser.add_argument("--design", nargs="+", choices=(OURS, ALONE, BATCH), default=[OURS, ALONE, BATCH])
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scheduler.json"))
     options = parser.parse_args()
-    if options.requests < (least := 2 * CLIENTS_PER_SLOT * options.replicas * options.slots):
+    console, shape = Console(width=160), Shape(options.replicas, options.slots)
+    if options.requests < (least := 2 * saturating(OURS, shape)):
         parser.error(f"--requests must be at least {least}, two for each client that saturates the slots")
 
-    console, shape = Console(width=160), Shape(options.replicas, options.slots)
-    result = {**_common.provenance("benchmarks.scheduler"), "machine": _common.machine()}
+    result = _common.origin("scheduler")
     rows: dict[str, dict[str, Any]] = {}
     runtime.start_ray(num_cpus=8, dashboard=False)
     logging.getLogger("ray.serve").setLevel(logging.ERROR)  # routers complain of every busy replica
@@ -287,7 +250,7 @@ def main() -> None:
         serve.start(proxy_location="Disabled", logging_config={"log_level": "ERROR"})
         for design in options.design:
             console.print(f"{design} …")
-            rows[design] = asyncio.run(measure(deploy(design, shape), shape, options))
+            rows[design] = asyncio.run(measure(deploy(design, shape), design, shape, options))
     finally:
         runtime.stop()
     ideal = {
@@ -305,9 +268,8 @@ def main() -> None:
         )
         result |= {"bars": BARS, "met": met}
     settings = {name: getattr(options, name) for name in ("replicas", "slots", "codes", "requests", "load")}
-    _common.save(options.out, result | {"settings": settings, "ideal": ideal, "designs": rows})
+    _common.finish(options.out, result | {"settings": settings, "ideal": ideal, "designs": rows}, console)
     plot(options.out, rows, options)
-    console.print(f"Load of the machine before: {result['machine']['load']}. Written: {options.out}")
 
 
 def plot(out: Path, rows: dict[str, dict[str, Any]], options: argparse.Namespace) -> None:

@@ -199,24 +199,19 @@ def plot(out: Path, levels: Sequence[Level], found: Sequence[dict[str, Any]], ti
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.serve_load",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--config", type=Path, default=_service.DEFAULT_CONFIG, help="configs/default.yaml")
+    parser, shares = _service.arguments("serve_load", __doc__), _common.numbers_of(float)
     parser.add_argument("--url", help="of a service that is up; then none is started")
-    parser.add_argument("--clients", type=_numbers, default=[1, 8, 64], help="closed loops (1,8,64)")
+    parser.add_argument(
+        "--clients", type=_common.numbers_of(int), default=[1, 8, 64], help="closed loops (1,8,64)"
+    )
     parser.add_argument("--sentences", type=int, default=32, help="different requests of a level (32)")
     parser.add_argument("--requests", type=int, default=64, help="of a level; two of a client at least (64)")
-    parser.add_argument("--share", type=_shares, default=[0.4, 0.8], help="open loops, of the best (0.4,0.8)")
-    parser.add_argument("--rate", type=_shares, default=[], help="open loops, in requests a second, instead")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serve_load.json"))
+    parser.add_argument("--share", type=shares, default=[0.4, 0.8], help="open loops, of the best (0.4,0.8)")
+    parser.add_argument("--rate", type=shares, default=[], help="open loops, in requests a second, instead")
     options = parser.parse_args()
 
     console = Console(width=220)
-    result = {**_common.provenance("benchmarks.serve_load"), "machine": _common.machine()}
+    result = _common.origin("serve_load")
     with _service.running(options.config, url=options.url) as service:
         voices = _judge.judged_voices(service.voices())
         levels = asyncio.run(run(service.url, voices, options, console))
@@ -238,9 +233,8 @@ def main() -> None:
         "levels": found,
         "stages": {name: _totals(stage) for name, stage in status.get("stages", {}).items()},
     }
-    _common.save(options.out, result)
+    _common.finish(options.out, result, console)
     plot(options.out, levels, found, f"{result['device'].get('name', '')}, {options.config.name}")
-    console.print(f"Load of the machine before: {result['machine']['load']}. Written: {options.out}")
 
 
 def _totals(stage: dict[str, Any]) -> dict[str, Any]:
@@ -250,14 +244,6 @@ def _totals(stage: dict[str, Any]) -> dict[str, Any]:
     return kept | {
         "mean_batch": [round(stats["mean_batch"], 2) for stats in replicas if "mean_batch" in stats]
     }
-
-
-def _numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",") if part]
-
-
-def _shares(text: str) -> list[float]:
-    return [float(part) for part in text.split(",") if part]
 
 
 if __name__ == "__main__":

@@ -7,12 +7,10 @@ to a service that is already up (its cores are its own, not pinned by this progr
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,23 +18,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import _common
-from deployments.families.base import GptRequest, VocoderChunk
-from serve_app.speaker import Speaker
-from serve_app.synthesis import segment_seed
+from benchmarks import _common, _whole
+from serve_app.speaker import Speaker, Spoken
 
 STREAMED, WHOLE, HTTP = "streamed", "whole utterance", "over HTTP"
 HTTP_RATE = 24000  # Hz, of the service's pcm
-
-
-@dataclass(frozen=True, slots=True)
-class Timed:
-    """waveform: float32 (N,); first_s, total_s: until the first and the last sound."""
-
-    waveform: np.ndarray
-    rate: int
-    first_s: float
-    total_s: float
 
 
 @dataclass
@@ -50,13 +36,12 @@ class Series:
     share: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
-    def add(self, text: str, timed: Timed) -> None:
-        seconds = len(timed.waveform) / timed.rate
-        self.seconds += seconds
-        self.rtf.append(timed.total_s / seconds)
-        self.first_s.append(timed.first_s)
-        self.share.append(timed.first_s / timed.total_s)
-        self.listener.hear(text, timed.waveform, timed.rate)
+    def add(self, text: str, spoken: Spoken) -> None:
+        self.seconds += spoken.seconds
+        self.rtf.append(spoken.rtf)
+        self.first_s.append(spoken.first_s)
+        self.share.append(spoken.first_s / spoken.total_s)
+        self.listener.hear(text, spoken.waveform, spoken.rate)
 
     def figures(self) -> dict[str, Any]:
         return {
@@ -68,39 +53,19 @@ class Series:
         }
 
 
-def streamed(speaker: Speaker, text: str, voice: str, seed: int, temperature: float | None) -> Timed:
+def streamed(speaker: Speaker, text: str, voice: str, seed: int, temperature: float | None) -> Spoken:
     sampling: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
-    spoken = speaker.say(text, voice, seed=seed, **sampling)
-    return Timed(spoken.waveform, spoken.rate, spoken.first_s, spoken.total_s)
+    return speaker.say(text, voice, seed=seed, **sampling)
 
 
-def whole(speaker: Speaker, text: str, voice: str, seed: int, temperature: float | None) -> Timed:
-    """The baseline: no sound before the last code is there."""
-    return speaker.run(_whole(speaker, text, voice, seed, temperature))
+def whole(speaker: Speaker, text: str, voice: str, seed: int, temperature: float | None) -> Spoken:
+    sampling = replace(speaker.backend.spec.sampling, seed=seed)
+    if temperature is not None:
+        sampling = replace(sampling, temperature=temperature)
+    return speaker.run(_whole.whole(speaker, text, voice, sampling))
 
 
-async def _whole(speaker: Speaker, text: str, voice: str, seed: int, temperature: float | None) -> Timed:
-    backend, pieces = speaker.backend, []
-    chosen = {} if temperature is None else {"temperature": temperature}
-    began = time.perf_counter()
-    prompt = await speaker.prompt_of(voice)
-    for index, segment in enumerate(await backend.segments(text, None)):
-        sampling = replace(backend.spec.sampling, **chosen, seed=segment_seed(seed, index))
-        request = GptRequest(segment, prompt, sampling)
-        runs = [
-            run.spoken
-            async for run in backend.generate(request, id=f"whole.{index}", priority=0, admitted=True)
-        ]
-        frames = np.concatenate(runs)
-        chunk = VocoderChunk(frames, 0, 0, 0, prompt, sampling.seed)
-        vocoded = await backend.vocode(chunk, id=f"whole.{index}.0", priority=0)
-        pieces.append(vocoded.waveform)
-        pieces.append(np.zeros(round(segment.pause_after * backend.spec.sample_rate), np.float32))
-    total_s = time.perf_counter() - began
-    return Timed(np.concatenate(pieces[:-1]), backend.spec.sample_rate, total_s, total_s)
-
-
-def over_http(client: httpx.Client, text: str, voice: str, seed: int, temperature: float | None) -> Timed:
+def over_http(client: httpx.Client, text: str, voice: str, seed: int, temperature: float | None) -> Spoken:
     body: dict[str, Any] = {"model": "tts-1", "input": text, "voice": voice, "seed": seed}
     body |= {"response_format": "pcm", "stream_format": "audio"}
     body |= {} if temperature is None else {"temperature": temperature}
@@ -113,11 +78,12 @@ def over_http(client: httpx.Client, text: str, voice: str, seed: int, temperatur
             data += piece
             first_s = first_s or time.perf_counter() - began
     total_s = time.perf_counter() - began
-    return Timed(np.frombuffer(bytes(data), "<i2").astype(np.float32) / 32768, HTTP_RATE, first_s, total_s)
+    waveform = np.frombuffer(bytes(data), "<i2").astype(np.float32) / 32768
+    return Spoken(waveform, HTTP_RATE, first_s, total_s, voice, seed)
 
 
 def measure(
-    ways: dict[str, Callable[[str, str], Timed]], texts: list[str], voices: list[str], console: Console
+    ways: dict[str, Callable[[str, str], Spoken]], texts: list[str], voices: list[str], console: Console
 ) -> tuple[dict[str, Series], float]:
     """Every way speaks every sentence; they take turns in going first. Also the largest difference between them."""
     series = {name: Series(name, _common.Listener()) for name in ways}
@@ -127,11 +93,11 @@ def measure(
             way("Warm up once.", voice)
         for index, text in enumerate(texts):
             order = list(ways) if index % 2 == 0 else list(reversed(ways))
-            timed = {name: ways[name](text, voice) for name in order}
+            spoken = {name: ways[name](text, voice) for name in order}
             for name in ways:
-                series[name].add(text, timed[name])
-            if STREAMED in timed and WHOLE in timed:
-                difference = max(difference, _difference(timed[STREAMED].waveform, timed[WHOLE].waveform))
+                series[name].add(text, spoken[name])
+            if STREAMED in spoken and WHOLE in spoken:
+                difference = max(difference, _difference(spoken[STREAMED].waveform, spoken[WHOLE].waveform))
             console.print(f"{voice}: {index + 1} of {len(texts)}", end="\r")
     return series, difference
 
@@ -141,7 +107,7 @@ def _difference(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.single_request", description=__doc__)
+    parser = _common.arguments("single_request", __doc__)
     parser.add_argument("--sentences", type=int, default=10, help="of tests/data/sentences.txt (10)")
     parser.add_argument(
         "--voice", action="append", help="may be given more than once; default: every shipped one"
@@ -150,16 +116,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--url", help="of a service that is up, to measure over HTTP too")
     parser.add_argument("--all-cores", action="store_true", help="do not pin to one core")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/single_request.json"))
     options = parser.parse_args()
 
     console = Console()
-    where = _common.machine()
+    origin = _common.origin("single_request")
     core = None if options.all_cores else _common.pin_to_one_core()
     with Speaker() as speaker:
         voices = options.voice or [voice.name for voice in speaker.context.voices.list() if voice.shipped]
         rest = (options.seed, options.temperature)
-        ways: dict[str, Callable[[str, str], Timed]] = {
+        ways: dict[str, Callable[[str, str], Spoken]] = {
             STREAMED: lambda text, voice: streamed(speaker, text, voice, *rest),
             WHOLE: lambda text, voice: whole(speaker, text, voice, *rest),
         }
@@ -171,8 +136,7 @@ def main() -> None:
 
     figures = {name: one.figures() for name, one in series.items()}
     result = {
-        **_common.provenance("benchmarks.single_request"),
-        "machine": where,
+        **origin,
         "pinned_to_core": core,
         "device": status["device"],
         "voices": voices,
@@ -198,8 +162,7 @@ def main() -> None:
     console.print(
         f"First sound {faster:.1f} x earlier; streamed and whole differ by {difference:.1e} at most."
     )
-    _common.save(options.out, result)
-    console.print(f"Load of the machine before: {where['load']}. Written: {options.out}")
+    _common.finish(options.out, result, console)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,9 @@ import argparse
 import asyncio
 import math
 import random
-import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +24,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import _common, _judge, _load, _memory, _plot, _service, _statistics
+from benchmarks._memory import MIB
+from benchmarks._text_length import text_length
 
-MIB = 2**20
 OURS, TOTAL = "without Ray's own", "total"
-JUDGED, JUDGED_S = (
-    24,
-    2.0,
-)  # answers that are kept to tell the word error rate, and how long they are at least
+JUDGED = 24  # answers that are kept to tell the word error rate
+JUDGED_S = 2.0  # of sound in each of them, at least
 SETTLE_S = 0.3  # after a round, for what was cancelled to end
-SAMPLE_S = 1.0  # between samples while a long text is spoken
-MOST_GROWTH = 1.1  # of the peak, from the shortest text to the longest
 
 
 def asking(rng: random.Random, voices: Sequence[str]) -> tuple[_load.Say, dict[str, Any]]:
@@ -192,141 +187,29 @@ def plot_soak(out: Path, result: dict[str, Any], requests: int) -> None:
             axis.set_xlabel("requests")
 
 
-# -- the length of a text --------------------------------------------------------------------------------------
-
-
-def long_text(chars: int, seed: int) -> str:
-    """Test sentences in random order, exactly `chars` characters."""
-    rng, parts, size = random.Random(seed), [], 0
-    while size < chars:
-        for sentence in rng.sample(every := _common.sentences(40), len(every)):
-            parts.append(sentence)
-            size += len(sentence) + 1
-    return " ".join(parts)[: chars - 1].rstrip(" .").ljust(chars - 1, "s") + "."
-
-
-@contextmanager
-def peaks(service: _service.Service) -> Iterator[list[_memory.Sample]]:
-    """Samples the service in a thread, every SAMPLE_S."""
-    samples, ended, watch = list[_memory.Sample](), threading.Event(), _memory.Watch(service)
-
-    def run() -> None:
-        while not ended.wait(SAMPLE_S):
-            samples.append(watch.sample())
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        yield samples
-    finally:
-        ended.set()
-        thread.join()
-        samples.append(watch.sample())
-
-
-async def speak_long(url: str, text: str, voice: str, budget_s: float) -> _load.Answer:
-    async with _load.client(url) as http:
-        return await _load.ask(http, _load.Say(text, voice, seed=1), leave_after_s=budget_s, keep=False)
-
-
-def one_length(chars: int, options: argparse.Namespace) -> dict[str, Any]:
-    environ = {"CHORALE_LIMITS__MAX_INPUT_CHARS": str(max(options.chars))}
-    http = {"request_timeout_s": 2 * options.budget_s}
-    with _service.running(options.config, environ=environ, http=http) as service:
-        (voice, *_) = service.voices()
-        asyncio.run(speak_long(service.url, long_text(300, options.seed), voice, options.budget_s))
-        before = _memory.Watch(service).sample()
-        with peaks(service) as samples:
-            answer = asyncio.run(
-                speak_long(service.url, long_text(chars, options.seed + 1), voice, options.budget_s)
-            )
-    if answer.code is not None:
-        raise SystemExit(f"{chars} characters: {answer.status} {answer.code}")
-    top = max(samples, key=lambda sample: sample.total.pss)
-    devices = [sample.device_bytes for sample in samples if sample.device_bytes is not None]
-    return {
-        "chars": chars,
-        "audio_s": round(answer.seconds, 1),
-        "ttfa_s": round(answer.first_s, 3),
-        "rtf": round(answer.total_s / answer.seconds, 3),
-        "whole": not answer.left,
-        "before_mib": round(before.total.pss / MIB, 1),
-        "peak_mib": round(top.total.pss / MIB, 1),
-        "parts_mib": {name: round(held.pss / MIB, 1) for name, held in top.parts.items()},
-        "device_mib": round(max(devices) / MIB, 1) if devices else None,
-    }
-
-
-def text_length(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    rows = []
-    for chars in sorted(options.chars):
-        console.print(f"{chars} characters …")
-        rows.append(one_length(chars, options))
-    ratio = rows[-1]["peak_mib"] / rows[0]["peak_mib"]
-    shown = Table(
-        "characters", "seconds of sound", "first sound, s", "RTF", "before, MiB", "peak, MiB", box=None
-    )
-    for row in rows:
-        heard = f"{row['audio_s']}" + ("" if row["whole"] else " (left then)")
-        cells = (row[key] for key in ("ttfa_s", "rtf", "before_mib", "peak_mib"))
-        shown.add_row(str(row["chars"]), heard, *map(str, cells))
-    console.print(shown)
-    met = ratio <= MOST_GROWTH
-    console.print(
-        f"Peak {ratio:.3f} x that of the shortest; at most {MOST_GROWTH}: {'met' if met else 'NOT met'}."
-    )
-    names = sorted({name for row in rows for name in row["parts_mib"]})
-    with _plot.panels(options.out, "peak of the whole service", "MiB by part") as (axis,):
-        bottom = [0.0] * len(rows)
-        labels = [str(row["chars"]) for row in rows]
-        for name in names:
-            held = [row["parts_mib"].get(name, 0.0) for row in rows]
-            axis.bar(labels, held, bottom=bottom, label=name)
-            bottom = [a + b for a, b in zip(bottom, held, strict=True)]
-        axis.set_xlabel("characters")
-        axis.legend(fontsize=6)
-    return {"lengths": rows, "peak_ratio": round(ratio, 4), "most": MOST_GROWTH, "met": met}
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.soak",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--config", type=Path, default=_service.DEFAULT_CONFIG, help="configs/default.yaml")
+    parser = _service.arguments("soak", __doc__)
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--round", type=int, default=20, help="requests between two samples (20)")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument(
         "--trim", action="store_true", help="free the caches before each sample: what grows then is held"
     )
-    parser.add_argument("--text-length", action="store_true", help="compare texts of --chars instead")
-    parser.add_argument("--chars", type=_numbers, default=[500, 50_000], help="500,50000")
+    parser.add_argument(
+        "--text-length", action="store_true", help="compare texts of --chars (text_length.json)"
+    )
+    parser.add_argument("--chars", type=_common.numbers_of(int), default=[500, 50_000], help="500,50000")
     parser.add_argument("--budget-s", type=float, default=1800.0, help="at most so long for one text (1800)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="benchmarks/results/soak.json or text_length.json")
     options = parser.parse_args()
-    if options.out is None:
-        options.out = Path("benchmarks/results") / (
-            "text_length.json" if options.text_length else "soak.json"
-        )
+    if options.text_length and options.out == parser.get_default("out"):
+        options.out = options.out.with_name("text_length.json")
     if not options.text_length and options.requests < 16 * options.round:
         parser.error("--requests must be at least 16 times --round: half of the samples make the slope")
 
     console = Console(width=140)
-    head = {
-        **_common.provenance("benchmarks.soak"),
-        "machine": _common.machine(),
-        "config": options.config.name,
-    }
-    result = head | (text_length if options.text_length else soak)(options, console)
-    _common.save(options.out, result)
-    console.print(f"Load of the machine before: {head['machine']['load']}. Written: {options.out}")
-
-
-def _numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",") if part]
+    result = {**_common.origin("soak"), "config": options.config.name}
+    result |= (text_length if options.text_length else soak)(options, console)
+    _common.finish(options.out, result, console)
 
 
 if __name__ == "__main__":

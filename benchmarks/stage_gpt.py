@@ -14,7 +14,6 @@ machine reads a buffer of that size, measured in the same run.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -28,20 +27,20 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import _common
+from benchmarks import _bound, _common, _stage
 from benchmarks._plot import panels
 from deployments import families
 from deployments.engine import invariant
-from deployments.engine.decode import Decoder, powers_of_two
+from deployments.engine.decode import Decoder
 from deployments.engine.device import Device, choose_device
-from deployments.engine.device_thread import DeviceThread
-from deployments.engine.invariant import Linear
+from deployments.engine.graphs import powers_of_two
 from deployments.engine.vocode import VocodeWorker
 from deployments.engine.work import StageWorker, WorkItem
 from deployments.families.base import Family, GptRequest, Segment, VocoderChunk, VoicePrompt
 from serve_app.context import SHIPPED_VOICES
 
 BASELINE, SERVED = "plain", "served"
+OF_THE_CPU = ("compiled", "bf16")
 LENGTH = 512  # positions: where graphs and compilers need one, it holds every text here
 WARM_UP = 5  # steps
 
@@ -123,11 +122,11 @@ def step_s(way: Way, items: list[WorkItem], steps: int) -> float:
         for _ in range(WARM_UP):
             decoder.step()
         before = decoder.stats()["steps"]
-        _synchronise()
+        _bound.synchronise()
         began = time.perf_counter()
         for _ in range(steps):
             decoder.step()
-        _synchronise()
+        _bound.synchronise()
         taken = (time.perf_counter() - began) / (decoder.stats()["steps"] - before)
         assert decoder.active == len(items), "a sequence ended while it was measured"
         for item in items:
@@ -135,38 +134,6 @@ def step_s(way: Way, items: list[WorkItem], steps: int) -> float:
         while decoder.active:
             decoder.step()
     return taken
-
-
-def bytes_of_a_step(model: Any, batch: int, positions: int) -> int:
-    """Weights of every linear layer, and keys and values of `positions` of each row."""
-    weights = sum(layer.bytes for layer in linear_layers(model))
-    layer = model.cache.layers[0]  # (rows, 2, H, C, D)
-    per_position = len(model.cache.layers) * layer[0, :, :, 0].numel() * layer.element_size()
-    return weights + batch * positions * per_position
-
-
-def linear_layers(thing: Any) -> Iterator[Linear]:
-    if isinstance(thing, Linear):
-        yield thing
-    elif isinstance(thing, list):
-        for one in thing:
-            yield from linear_layers(one)
-    elif type(thing).__module__.startswith("deployments.families"):
-        for one in vars(thing).values():
-            yield from linear_layers(one)
-
-
-def read_bandwidth(device: torch.device, size: int) -> float:
-    """Bytes a second: the best of many sums over a buffer of `size` bytes."""
-    buffer = torch.ones(size // 4, device=device)
-    best = float("inf")
-    for _ in range(30):
-        _synchronise()
-        began = time.perf_counter()
-        buffer.sum()
-        _synchronise()
-        best = min(best, time.perf_counter() - began)
-    return size / best
 
 
 def spoken(family: Family, worker: StageWorker, way: Way, texts: list[str], prompt: VoicePrompt) -> list[Any]:
@@ -197,25 +164,60 @@ def spoken(family: Family, worker: StageWorker, way: Way, texts: list[str], prom
     return found
 
 
-def _synchronise() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
 def clara(family: Family, device: Device) -> VoicePrompt:
     waveform, rate = soundfile.read(SHIPPED_VOICES / "clara.wav", dtype="float32")
     return family.voice_encoder(device).encode(waveform, rate)
 
 
+def figures(
+    ways: list[Way], taken: dict[str, dict[int, float]], device: Device, positions: int, rate: float
+) -> Iterator[dict[str, Any]]:
+    """A row for every batch and way. taken[way][batch]: seconds of a step; rate: codes of a second of speech."""
+    for batch in taken[BASELINE]:
+        for way in ways:
+            seconds, size = taken[way.name][batch], _bound.bytes_of_a_step(way.model, batch, positions)
+            bound = size / _bound.read_bandwidth(device.torch_device, size)
+            yield {
+                "batch": batch,
+                "way": way.name,
+                "step_ms": round(seconds * 1000, 3),
+                "codes_per_s": round(batch / seconds, 1),
+                "streams_in_real_time": round(batch / seconds / rate, 2),
+                "times_plain": round(taken[BASELINE][batch] / seconds, 2),
+                "bound_codes_per_s": round(batch / bound, 1),
+                "share_of_bound": round(bound / seconds, 3),
+            }
+
+
+def heard(
+    family: Family, device: Device, ways: list[Way], sentences: int, prompt: VoicePrompt
+) -> dict[str, dict[str, Any]]:
+    """Of every way: how well it is understood, and how often its codes are those of the first."""
+    worker = VocodeWorker(family.vocoder(device), device, family.spec, optimize=False)
+    reference: list[np.ndarray] | None = None
+    rows = {}
+    for way in ways:
+        listener = _common.Listener()
+        found = spoken(family, worker, way, _common.sentences(sentences), prompt)
+        for text, _, waveform in found:
+            listener.hear(text, waveform, family.spec.sample_rate)
+        reference = reference or [codes for _, codes, _ in found]
+        same = sum(np.array_equal(a, b) for a, (_, b, _) in zip(reference, found, strict=True))
+        rows[way.name] = {
+            "wer": round(listener.wer(), 4),
+            "same_codes_as_plain": f"{same} of {len(found)}",
+        }
+    return rows
+
+
 def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """On the device thread."""
     device = choose_device(options.device, threads=options.threads)
-    family = families.load(options.family, json.loads(options.options))
+    family = families.load(options.family, options.options)
     batches = options.batch or powers_of_two(32)
     prompt, segment = clara(family, device), longest_segment(family)
-    names = [BASELINE, SERVED] if device.kind != "cpu" else [BASELINE, SERVED, "compiled", "bf16"]
     ways = []
-    for name in names:
+    for name in (BASELINE, SERVED, *(OF_THE_CPU if device.kind == "cpu" else ())):
         if name in options.without:
             continue
         try:
@@ -230,42 +232,8 @@ def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
                 found = step_s(way, items, options.steps)
                 taken[way.name][batch] = min(found, taken[way.name].get(batch, found))
             console.print(f"batch {batch}", end="\r")
-
-    rate, positions = family.spec.codes_per_second, len(segment.token_ids) + WARM_UP + options.steps // 2
-    rows = []
-    for batch in batches:
-        for way in ways:
-            seconds, size = taken[way.name][batch], bytes_of_a_step(way.model, batch, positions)
-            bound = size / read_bandwidth(device.torch_device, size)
-            rows.append(
-                {
-                    "batch": batch,
-                    "way": way.name,
-                    "step_ms": round(seconds * 1000, 3),
-                    "codes_per_s": round(batch / seconds, 1),
-                    "streams_in_real_time": round(batch / seconds / rate, 2),
-                    "times_plain": round(taken[BASELINE][batch] / seconds, 2),
-                    "bound_codes_per_s": round(batch / bound, 1),
-                    "share_of_bound": round(bound / seconds, 3),
-                }
-            )
-    heard = {}
-    if options.sentences:
-        worker = VocodeWorker(family.vocoder(device), device, family.spec, optimize=False)
-        reference: list[np.ndarray] | None = None
-        for way in ways:
-            listener, found = (
-                _common.Listener(),
-                spoken(family, worker, way, _common.sentences(options.sentences), prompt),
-            )
-            for text, _, waveform in found:
-                listener.hear(text, waveform, family.spec.sample_rate)
-            reference = reference or [codes for _, codes, _ in found]
-            same = sum(np.array_equal(a, b) for a, (_, b, _) in zip(reference, found, strict=True))
-            heard[way.name] = {
-                "wer": round(listener.wer(), 4),
-                "same_codes_as_plain": f"{same} of {len(found)}",
-            }
+    positions = len(segment.token_ids) + WARM_UP + options.steps // 2
+    rows = list(figures(ways, taken, device, positions, family.spec.codes_per_second))
     return {
         "device": device.describe(),
         "family": options.family,
@@ -274,11 +242,11 @@ def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         "steps": options.steps,
         "made_s": {way.name: round(way.made_s, 1) for way in ways},
         "rows": rows,
-        "heard": heard,
+        "heard": heard(family, device, ways, options.sentences, prompt) if options.sentences else {},
     }
 
 
-def show(result: dict[str, Any], console: Console, out: Path) -> None:
+def show(result: dict[str, Any], console: Console) -> None:
     table = Table(
         title=f"GPT stage of {result['family']} on {result['device']['name']}: the best of the rounds"
     )
@@ -298,6 +266,9 @@ def show(result: dict[str, Any], console: Console, out: Path) -> None:
     console.print(table)
     for name, one in result["heard"].items():
         console.print(f"{name}: WER {one['wer']:.1%}, same codes as plain: {one['same_codes_as_plain']}")
+
+
+def plot(out: Path, result: dict[str, Any]) -> None:
     with panels(out, "GPT stage", "codes a second", "milliseconds a step") as (left, right):
         for name in result["made_s"]:
             mine = [row for row in result["rows"] if row["way"] == name]
@@ -311,34 +282,11 @@ def show(result: dict[str, Any], console: Console, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.stage_gpt",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--family", default="small")
-    parser.add_argument("--options", default="{}", help="of the family, as JSON")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=1, help="of the CPU (1)")
+    parser = _stage.arguments("stage_gpt", __doc__)
     parser.add_argument("--batch", type=int, action="append", help="may be given more than once; 1 to 32")
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--rounds", type=int, default=5, help="the ways take turns; the best counts")
-    parser.add_argument("--without", action="append", default=[], choices=["compiled", "bf16"])
-    parser.add_argument("--sentences", type=int, default=10, help="to hear; 0: none")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/stage_gpt.json"))
-    options = parser.parse_args()
-
-    console = Console()
-    where = _common.machine()
-    thread = DeviceThread("stage_gpt", threads=options.threads)
-    result = {
-        **_common.provenance("benchmarks.stage_gpt"),
-        "machine": where,
-        **thread.submit(measure, options, console).result(),
-    }
-    _common.save(options.out, result)
-    show(result, console, options.out)
-    console.print(f"Load of the machine before: {where['load']}. Written: {options.out}")
+    parser.add_argument("--without", action="append", default=[], choices=OF_THE_CPU)
+    _stage.run("stage_gpt", parser.parse_args(), measure, show, plot)
 
 
 if __name__ == "__main__":

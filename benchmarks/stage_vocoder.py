@@ -13,7 +13,6 @@ Beside each way the largest difference of its samples, in -1..1, from those of t
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -26,10 +25,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import _common
+from benchmarks import _common, _stage
 from benchmarks._plot import panels
 from deployments.engine.device import choose_device
-from deployments.engine.device_thread import DeviceThread
 from deployments.engine.vocode import VocodeWorker
 from deployments.engine.work import WorkItem
 from deployments.families.base import Family, GptRequest, VocodedChunk, VocoderChunk, VocoderModel
@@ -63,7 +61,7 @@ async def frames_of(speaker: Speaker, text: str, voice: str, seed: int) -> list[
 
 def spoken(options: argparse.Namespace) -> tuple[Family, list[Spoken]]:
     """The sentences in the shipped voices, one voice after the other."""
-    family = {"name": options.family, "options": json.loads(options.options)}
+    family = {"name": options.family, "options": options.options}
     settings = Settings.from_args({"family": family, "device": {"threads": options.threads}})
     with Speaker(settings) as speaker:
         voices = [voice.name for voice in speaker.context.voices.list() if voice.shipped]
@@ -179,9 +177,9 @@ def difference(some: list[VocodedChunk], others: list[VocodedChunk]) -> float:
     return max(float(np.abs(a.waveform - b.waveform).max()) for a, b in zip(some, others, strict=True))
 
 
-def measure(
-    options: argparse.Namespace, family: Family, said: list[Spoken], console: Console
-) -> dict[str, Any]:
+def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """On the device thread."""
+    family, said = spoken(options)
     bench, rows = Bench(family, options), []
     for batch in options.batch:
         speech = [said[index % len(said)].chunk for index in range(batch)]
@@ -204,11 +202,15 @@ def measure(
     }
 
 
-def show(result: dict[str, Any], console: Console, out: Path) -> None:
+def ways_of(result: dict[str, Any]) -> list[str]:
+    return [way for way in WAYS if any(row["way"] == way for row in result["rows"])]
+
+
+def show(result: dict[str, Any], console: Console) -> None:
     table = Table(title=f"Vocoder of {result['family']} on {result['device']['name']}: RTF, and times whole")
     table.add_column("batch", justify="right")
     table.add_column("length", justify="right")
-    found = [way for way in WAYS if any(row["way"] == way for row in result["rows"])]
+    found = ways_of(result)
     for way in found:
         table.add_column(way, justify="right")
     table.add_column("largest difference", justify="right")
@@ -224,18 +226,19 @@ def show(result: dict[str, Any], console: Console, out: Path) -> None:
     console.print(table)
     for way, rate in result["wer"].items():
         console.print(f"{way}: WER {rate:.1%} of {result['sentences']} sentences")
-    batches = sorted({batch for batch, _ in cases})
-    lengths = sorted({length for _, length in cases if length != SPEECH})
+
+
+def plot(out: Path, result: dict[str, Any]) -> None:
+    batches = sorted({row["batch"] for row in result["rows"]})
     many = 8 if 8 in batches else batches[-1]
     with panels(out, "Vocoder stage", "RTF of sentences", f"RTF by length, batch {many}") as (left, right):
-        for way in found:
-            own = {case: ways[way]["rtf"] for case, ways in cases.items() if way in ways}
-            for axis, keys, x in (
-                (left, [(batch, SPEECH) for batch in batches], batches),
-                (right, [(many, length) for length in lengths], lengths),
-            ):
-                points = [(at, own[key]) for at, key in zip(x, keys, strict=True) if key in own]
-                axis.plot([at for at, _ in points], [rtf for _, rtf in points], "o-", label=way)
+        for way in ways_of(result):
+            rows = [row for row in result["rows"] if row["way"] == way]
+            speech = [(row["batch"], row["rtf"]) for row in rows if row["length_s"] == SPEECH]
+            others = [row for row in rows if row["length_s"] != SPEECH and row["batch"] == many]
+            lengths = [(row["length_s"], row["rtf"]) for row in others]
+            for axis, points in ((left, speech), (right, lengths)):
+                axis.plot([x for x, _ in sorted(points)], [rtf for _, rtf in sorted(points)], "o-", label=way)
         left.set_xlabel("utterances at once")
         right.set_xlabel("seconds of sound each")
         for axis in (left, right):
@@ -245,36 +248,12 @@ def show(result: dict[str, Any], console: Console, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.stage_vocoder",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--family", default="small")
-    parser.add_argument("--options", default="{}", help="of the family, as JSON")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=1, help="of the CPU (1)")
+    parser = _stage.arguments("stage_vocoder", __doc__)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 2, 4, 8, 16], help="utterances at once")
     parser.add_argument(
         "--length", type=float, nargs="*", default=list(LENGTHS), help="seconds of sound of each"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="the ways take turns; the best counts")
-    parser.add_argument("--sentences", type=int, default=10, help="to hear; 0: none")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/stage_vocoder.json"))
-    options = parser.parse_args()
-
-    console = Console()
-    where = _common.machine()
-    family, said = spoken(options)
-    thread = DeviceThread("stage_vocoder", threads=options.threads)
-    result = {
-        **_common.provenance("benchmarks.stage_vocoder"),
-        "machine": where,
-        **thread.submit(measure, options, family, said, console).result(),
-    }
-    _common.save(options.out, result)
-    show(result, console, options.out)
-    console.print(f"Load of the machine before: {where['load']}. Written: {options.out}")
+    _stage.run("stage_vocoder", parser.parse_args(), measure, show, plot)
 
 
 if __name__ == "__main__":

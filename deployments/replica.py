@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -40,6 +41,7 @@ class LeasedReplica(ModelReplica):
         self._held = self._device.submit(_held, self._worker).result()
         self._loop = LeaseLoop(self._worker, self._device, self._describe, memory.free)
         self._sources: dict[str, HandleSource] = {}
+        self._asked_at = time.monotonic()  # when Serve last wanted to know this replica's health
         context = serve.get_replica_context()
         self._app, self._tag = context.app_name, context.replica_tag
 
@@ -52,6 +54,7 @@ class LeasedReplica(ModelReplica):
 
     async def check_health(self) -> None:
         """Raises RuntimeError when the device thread is dead, stuck, or its steps fail."""
+        self._asked_at = time.monotonic()
         if self._loop.failed is not None:
             raise RuntimeError(f"a device step failed: {self._loop.failed!r}")
         if self._worker.failing >= FAILING_STEPS:
@@ -68,6 +71,7 @@ class LeasedReplica(ModelReplica):
             if callable(ask := getattr(worker, part, None)):
                 said[part] = ask()
         said["memory"] = {**memory.usage(), **self._held}
+        said["unasked_s"] = round(time.monotonic() - self._asked_at, 1)
         return {**said, "slots": worker.slots, "active": worker.active, "leases": self._loop.leases}
 
 

@@ -103,7 +103,7 @@ def _model(settings: Settings) -> Iterator[Finding]:
         first = speaker.say(TEXT, seed=1)
         yield _speaks(first)
         yield from _seeds(speaker, first)
-        kept = [weakref.ref(stage.worker) for stage in speaker.backend._loop.stages.values()]
+        kept = [weakref.ref(worker) for worker in speaker.backend.workers.values()]
     finally:
         speaker.close()
     used = _memory() - before
@@ -112,8 +112,8 @@ def _model(settings: Settings) -> Iterator[Finding]:
 
 
 def _graphs(speaker: Speaker) -> Iterator[Finding]:
-    for name, stage in speaker.backend._loop.stages.items():
-        status: dict[str, Any] = stage.worker.status()  # pyright: ignore[reportAttributeAccessIssue]
+    for name, worker in speaker.backend.workers.items():
+        status: dict[str, Any] = worker.status()  # pyright: ignore[reportAttributeAccessIssue]
         captured = f", {len(status['captured'])} captured" if status["captured"] else ""
         yield Finding("graphs", f"{name}: {status['reason']}{captured}")
 

@@ -15,7 +15,7 @@ from deployments import families
 from deployments.engine import memory
 from deployments.engine.device_thread import DeviceThread
 from deployments.engine.schedule import ChunkSchedule
-from deployments.engine.work import WorkItem
+from deployments.engine.work import StageWorker, WorkItem
 from deployments.errors import Overloaded, SynthesisFailed
 from deployments.families.base import (
     FamilySpec,
@@ -85,6 +85,11 @@ class LocalBackend:
         """Blocks until the weights are loaded. Raises what went wrong."""
         self._loaded.result()
         return self
+
+    @property
+    def workers(self) -> dict[str, StageWorker]:
+        """By the name of their stage; none until the weights are loaded."""
+        return {name: stage.worker for name, stage in self._loop.stages.items()}
 
     def close(self) -> None:
         self._text.shutdown(wait=False, cancel_futures=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 from deployments.engine.device import Device
 from deployments.engine.device_thread import assert_on_device_thread
 from deployments.engine.failures import as_failure
-from deployments.engine.graphs import Backend, Function, GraphRunner
+from deployments.engine.graphs import Backend, Function, GraphRunner, doublings, powers_of_two
 from deployments.engine.readback import Parcel, Readback
 from deployments.engine.sequence import Sequence, Taken, groups, is_lost
 from deployments.engine.work import Event, WorkItem
@@ -366,17 +366,3 @@ def prefill_at_once(model: GptModel, slot: int, request: GptRequest) -> int:
             next(pieces)
         except StopIteration as end:
             return end.value
-
-
-def powers_of_two(most: int) -> list[int]:
-    """1, 2, 4 … and `most` itself."""
-    return doublings(1, most)
-
-
-def doublings(first: int, most: int) -> list[int]:
-    """first, 2 first, 4 first … and `most` itself."""
-    sizes = []
-    while first < most:
-        sizes.append(first)
-        first *= 2
-    return [*sizes, most]

@@ -149,3 +149,17 @@ class GraphRunner:
         if self.optimize and key not in self._plain:
             self._plain.add(key)
             log.warning("%s: %s was not captured at start, it runs plainly", self._name, key)
+
+
+def powers_of_two(most: int) -> list[int]:
+    """1, 2, 4 … and `most` itself."""
+    return doublings(1, most)
+
+
+def doublings(first: int, most: int) -> list[int]:
+    """first, 2 first, 4 first … and `most` itself."""
+    sizes = []
+    while first < most:
+        sizes.append(first)
+        first *= 2
+    return [*sizes, most]

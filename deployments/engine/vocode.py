@@ -13,11 +13,10 @@ import numpy as np
 from torch import Tensor
 
 from deployments.engine.chunks import cut
-from deployments.engine.decode import powers_of_two
 from deployments.engine.device import Device
 from deployments.engine.device_thread import assert_on_device_thread
 from deployments.engine.failures import as_failure
-from deployments.engine.graphs import Backend, GraphRunner
+from deployments.engine.graphs import Backend, GraphRunner, powers_of_two
 from deployments.engine.work import Event, WorkItem
 from deployments.errors import ChoraleError, SynthesisFailed
 from deployments.families.base import FamilySpec, VocodedChunk, VocoderChunk, VocoderModel, VoicePrompt

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_both_ways_on_the_golden_checkpoint(tmp_path):
-    out = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "benchmarks.family_indextts", "--batch", "1", "2", "--codes", "6"]
-    command += [
-        "--folder",
-        str(ROOT / "tests/golden/indextts/checkpoint"),
-        "--threads",
-        "1",
-        "--out",
-        str(out),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(out.read_text())
-    assert figures["machine"]["cores"] and figures["command"].startswith(
-        "python -m benchmarks.family_indextts"
-    )
-    rows = figures["rows"]
+def test_both_ways_on_the_golden_checkpoint(run):
+    checkpoint = str(ROOT / "tests/golden/indextts/checkpoint")
+    words = ["--batch", "1", "2", "--codes", "6", "--threads", "1", "--folder", checkpoint]
+    rows = run("family_indextts", *words)["rows"]
     assert [(row["batch"], row["way"]) for row in rows] == [
         (b, w) for b in (1, 2) for w in ("published", "chorale")
     ]

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from benchmarks._load import BYTES_PER_S, Answer, Load, Say
 from benchmarks.serve_load import gaps, sayings
 
-ROOT = Path(__file__).parents[2]
 SAY = Say("Hello.", "clara", 1)
 
 
@@ -59,19 +53,9 @@ def test_every_level_says_the_same_things():
     assert {say.voice for say in few} == {"x", "y"}
 
 
-@pytest.mark.timeout(300)
-def test_against_a_service_of_its_own(tmp_path):
-    out = tmp_path / "load.json"
-    words = ["--clients", "1,3", "--sentences", "3", "--requests", "3", "--share", "0.5", "--out", str(out)]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.serve_load", *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=290,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    result = json.loads(out.read_text())
+def test_against_a_service_of_its_own(run, tmp_path):
+    words = ["--clients", "1,3", "--sentences", "3", "--requests", "3", "--share", "0.5"]
+    result = run("serve_load", *words)
     levels = result["levels"]
     assert [level["clients"] for level in levels] == [1, 3, None]
     for level in levels:
@@ -85,5 +69,4 @@ def test_against_a_service_of_its_own(tmp_path):
     assert levels[1]["requests"] == 6
     assert levels[1]["ttfa_over_first"]["value"] > 0
     assert levels[2]["rate"] > 0
-    assert out.with_suffix(".png").exists()
-    assert result["command"].startswith("python -m benchmarks.serve_load")
+    assert (tmp_path / "serve_load.png").exists()

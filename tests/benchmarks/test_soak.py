@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks._memory import RAY, Held, Sample
-from benchmarks.soak import OURS, TOTAL, asking, long_text, slopes
+from benchmarks._text_length import long_text
+from benchmarks.soak import OURS, TOTAL, asking, slopes
 
-ROOT = Path(__file__).parents[2]
 KIB = 1024
 
 
@@ -59,22 +55,8 @@ def test_a_text_has_the_length_that_was_asked_for(chars):
     assert text.endswith(".")
 
 
-def run(*words: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.soak", *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=290,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.mark.timeout(300)
-def test_a_real_service_is_watched(tmp_path):
-    out = tmp_path / "soak.json"
-    run("--requests", "32", "--round", "2", "--clients", "2", "--trim", "--out", str(out))
-    result = json.loads(out.read_text())
+def test_a_real_service_is_watched(run, tmp_path):
+    result = run("soak", "--requests", "32", "--round", "2", "--clients", "2", "--trim")
     assert {"Gpt", "Vocoder", "Ingress", "GptScheduler", "VocoderScheduler", TOTAL} <= set(result["slopes"])
     assert {"TextFrontend", "VoiceEncoder", "ProxyActor", "chorale serve"} <= set(result["slopes"])
     assert not result["processes_replaced"]
@@ -83,14 +65,11 @@ def test_a_real_service_is_watched(tmp_path):
     assert set(result["outcomes"]) <= {"heard", "left in the middle", "left before the first sound"}
     assert result["outcomes"]["heard"] > 10
     assert all(len(series) == 16 for series in result["rss_mib"].values())
-    assert out.with_suffix(".png").exists()
+    assert (tmp_path / "soak.png").exists()
 
 
-@pytest.mark.timeout(300)
-def test_texts_longer_than_the_limit_are_compared(tmp_path):
-    out = tmp_path / "text_length.json"
-    run("--text-length", "--chars", "5050", "--budget-s", "5", "--out", str(out))
-    (row,) = json.loads(out.read_text())["lengths"]
+def test_texts_longer_than_the_limit_are_compared(run):
+    (row,) = run("soak", "--text-length", "--chars", "5050", "--budget-s", "5")["lengths"]
     assert row["chars"] == 5050
     assert row["peak_mib"] >= row["before_mib"] * 0.9
     assert row["audio_s"] > 0

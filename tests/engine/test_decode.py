@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from deployments.engine.decode import Decoder, doublings, powers_of_two
+from deployments.engine.decode import Decoder
 from deployments.engine.work import WorkItem
 from deployments.errors import SynthesisFailed
 from deployments.families.base import Run, VoicePrompt
@@ -440,11 +440,3 @@ def test_warm_up_leaves_no_trace(on, cpu, engine):
 
     cold, warm = on(run)
     np.testing.assert_array_equal(cold, warm)
-
-
-def test_buckets_end_at_the_most():
-    assert powers_of_two(1) == [1]
-    assert powers_of_two(6) == [1, 2, 4, 6]
-    assert powers_of_two(32) == [1, 2, 4, 8, 16, 32]
-    assert doublings(256, 1000) == [256, 512, 1000]
-    assert doublings(256, 160) == [160]

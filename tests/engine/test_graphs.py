@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from deployments.engine.device import Device
-from deployments.engine.graphs import GraphRunner
+from deployments.engine.graphs import GraphRunner, doublings, powers_of_two
 
 
 class Recorder:
@@ -150,6 +150,14 @@ def test_the_decoder_gives_the_same_codes_through_captured_graphs(on, cpu, engin
     assert recorder.captures == 6
     assert recorder.replays >= 40
     assert {n: c.tolist() for n, c in plain.items()} == {n: c.tolist() for n, c in graphs.items()}
+
+
+def test_buckets_end_at_the_most():
+    assert powers_of_two(1) == [1]
+    assert powers_of_two(6) == [1, 2, 4, 6]
+    assert powers_of_two(32) == [1, 2, 4, 8, 16, 32]
+    assert doublings(256, 1000) == [256, 512, 1000]
+    assert doublings(256, 160) == [160]
 
 
 @pytest.mark.gpu

@@ -54,10 +54,8 @@ def sim_stage(cluster: Cluster) -> Callable[..., Stage]:
     """
     from ray import serve
 
-    from deployments.scheduler import StageScheduler
-    from serve_app.app import LEASES
     from serve_app.backend import RayBackend
-    from tests.serve.sim_stage import SimGpt
+    from tests.serve.sim_stage import application
 
     stages: dict[str, Stage] = {}
 
@@ -71,34 +69,7 @@ def sim_stage(cluster: Cluster) -> Callable[..., Stage]:
         wanted = repr((replicas, slots, step_s, autoscaling, options))
         if wanted in stages:
             return stages[wanted]
-        scale: dict[str, Any] = (
-            {"autoscaling_config": autoscaling} if autoscaling else {"num_replicas": replicas}
-        )
-        stage = serve.deployment(
-            SimGpt,
-            name="Sim",
-            max_ongoing_requests=1,
-            health_check_period_s=2,
-            graceful_shutdown_wait_loop_s=0.2,
-            ray_actor_options={"num_cpus": 0.1},
-            request_router_config=LEASES,
-            **scale,
-        ).bind(slots, step_s)
-        defaults = {
-            "max_queue": 10 * slots,
-            "min_replicas": replicas,
-            "max_replicas": replicas,
-            "lease_s": 1.0,
-        }
-        scheduler = serve.deployment(
-            StageScheduler,
-            name="SimScheduler",
-            max_ongoing_requests=10_000,
-            ray_actor_options={"num_cpus": 0.1},
-            health_check_period_s=2,
-            graceful_shutdown_wait_loop_s=0.2,
-            graceful_shutdown_timeout_s=5,
-        ).bind(stage, slots=slots, **(defaults | options))
+        scheduler = application(replicas, slots, step_s, autoscaling, **options)
         app = f"sim-{uuid.uuid4().hex[:6]}"
         handle = serve.run(scheduler, name=app, route_prefix=None)
         backend = RayBackend("small", handle, handle, handle, handle)

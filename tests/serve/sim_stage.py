@@ -8,10 +8,13 @@ import time
 from typing import Any
 
 import numpy as np
+from ray import serve
 
 from deployments.engine.work import Event, StageWorker, WorkItem
 from deployments.families.base import GptRequest, Run, Sampling, Segment, VoicePrompt
 from deployments.replica import LeasedReplica
+from deployments.scheduler import StageScheduler
+from serve_app.app import LEASES
 
 PROMPT = VoicePrompt.of("small", {"speaker": np.zeros(4, np.float32)})
 RUN = 10  # codes in an event
@@ -87,3 +90,40 @@ class SimGpt(LeasedReplica):
             return SimWorker(slots, step_s), {"device": {"name": "simulated"}}
 
         super().__init__("sim", load)
+
+
+def application(
+    replicas: int = 1,
+    slots: int = 8,
+    step_s: float = STEP_S,
+    autoscaling: dict[str, Any] | None = None,
+    **options: Any,
+) -> serve.Application:
+    """A scheduler with `options` over simulated replicas."""
+    scale: dict[str, Any] = {"autoscaling_config": autoscaling} if autoscaling else {"num_replicas": replicas}
+    stage = serve.deployment(
+        SimGpt,
+        name="Sim",
+        max_ongoing_requests=1,
+        health_check_period_s=2,
+        graceful_shutdown_wait_loop_s=0.2,
+        graceful_shutdown_timeout_s=60,
+        ray_actor_options={"num_cpus": 0.1},
+        request_router_config=LEASES,
+        **scale,
+    ).bind(slots, step_s)
+    defaults = {
+        "max_queue": 10 * slots,
+        "min_replicas": replicas,
+        "max_replicas": replicas,
+        "lease_s": 1.0,
+    }
+    return serve.deployment(
+        StageScheduler,
+        name="SimScheduler",
+        max_ongoing_requests=10_000,
+        ray_actor_options={"num_cpus": 0.1},
+        health_check_period_s=2,
+        graceful_shutdown_wait_loop_s=0.2,
+        graceful_shutdown_timeout_s=5,
+    ).bind(stage, slots=slots, **(defaults | options))

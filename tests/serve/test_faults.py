@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 
 import numpy as np
+from ray import serve
 
-from tests.serve.sim_stage import expected
+from tests.serve.sim_stage import application, expected
 from tests.serve.test_stage import speak, status_of, until
 
 CODES = 120
@@ -61,3 +63,32 @@ async def test_the_scheduler_killed_under_load(sim_stage):
     assert_undisturbed(await under_load(stage, 24, kill))
     status = await until(status_of(stage), lambda status: status["leases"] == 1)
     assert status["pid"] != old
+
+
+async def test_a_roll_out_under_load(sim_stage):
+    """Scheduler and replicas are replaced while they are never idle: nothing is lost."""
+    stage = sim_stage(slots=4, max_queue=400)
+    before = set((await status_of(stage)())["replicas"])
+    over = False
+
+    async def one_after_the_other(client: int) -> int:
+        spoken = 0
+        while not over:
+            seed = 1000 * client + spoken
+            assert np.array_equal(await speak(stage, seed, CODES), expected(seed, CODES)), seed
+            spoken += 1
+        return spoken
+
+    def roll_out() -> None:
+        changed = application(slots=4, step_s=0.005, max_queue=400)
+        serve.run(changed, name=stage.app, route_prefix=None)
+        while "STOPPING" in serve.status().applications[stage.app].deployments["Sim"].replica_states:
+            time.sleep(0.5)
+
+    clients = [asyncio.create_task(one_after_the_other(client)) for client in range(8)]
+    await asyncio.sleep(2)
+    await asyncio.to_thread(roll_out)
+    over = True
+    assert all(spoken > 1 for spoken in await asyncio.gather(*clients))
+    status = await until(status_of(stage), lambda status: set(status["replicas"]) - before)
+    assert status["failed"] == 0

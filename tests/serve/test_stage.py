@@ -11,7 +11,7 @@ import pytest
 
 from deployments.errors import Overloaded
 from deployments.lease import REPORT_PERIOD_S
-from deployments.scheduler import wanted_leases
+from deployments.scheduler import unasked, wanted_leases
 from tests.serve.sim_stage import expected, request
 
 ENDLESS = 10**9
@@ -124,6 +124,13 @@ async def test_a_full_line_is_refused_and_says_when_to_come_back(sim_stage):
 def test_wanted_leases_follow_the_work_within_the_limits():
     assert [wanted_leases(n, 8, 1, 3) for n in (0, 1, 8, 9, 16, 17, 400)] == [1, 1, 1, 2, 2, 3, 3]
     assert wanted_leases(0, 8, 0, 3) == 0
+
+
+def test_a_replica_that_serve_asks_no_more_may_be_on_its_way_out():
+    busy = {"age_s": 99.0, "unasked_s": 4.0}
+    assert not unasked([busy, {"age_s": 99.0}], now=100.0, limit_s=12.0)
+    assert unasked([busy, {"age_s": 98.0, "unasked_s": 11.0}], now=100.0, limit_s=12.0)
+    assert not unasked([{"age_s": 50.0, "unasked_s": 11.0}], now=100.0, limit_s=12.0), "gone, or idle"
 
 
 async def test_surplus_leases_make_the_autoscaler_add_a_replica(sim_stage):

@@ -74,6 +74,10 @@ async def test_voices_differ(context):
     assert len({prompt.key for prompt in prompts}) == len(voices)
 
 
+def test_the_workers_of_both_stages_are_at_hand(backend):
+    assert {name: worker.slots for name, worker in backend.workers.items()} == {"vocoder": 8, "gpt": 4}
+
+
 async def test_leaving_frees_the_slot(context, backend):
     prompt = await prompt_of(context, first_voices(context)[0])
     stream = Synthesizer(backend).stream(Speech(TEXT * 3, prompt, backend.spec.sampling))

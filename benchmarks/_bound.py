@@ -1,0 +1,50 @@
+"""What memory bandwidth allows: how much a step of the GPT must read, and how fast this machine reads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from deployments.engine.invariant import Linear
+
+READS = 30  # of a buffer; the best counts
+
+
+def bytes_of_a_step(model: Any, batch: int, positions: int) -> int:
+    """Weights of every linear layer, and keys and values of `positions` of each row."""
+    weights = sum(layer.bytes for layer in linear_layers(model))
+    layer = model.cache.layers[0]  # (rows, 2, H, C, D)
+    per_position = len(model.cache.layers) * layer[0, :, :, 0].numel() * layer.element_size()
+    return weights + batch * positions * per_position
+
+
+def linear_layers(thing: Any) -> Iterator[Linear]:
+    if isinstance(thing, Linear):
+        yield thing
+    elif isinstance(thing, list):
+        for one in thing:
+            yield from linear_layers(one)
+    elif type(thing).__module__.startswith("deployments.families"):
+        for one in vars(thing).values():
+            yield from linear_layers(one)
+
+
+def read_bandwidth(device: torch.device, size: int) -> float:
+    """Bytes a second: the best of many sums over a buffer of `size` bytes."""
+    buffer = torch.ones(size // 4, device=device)
+    best = float("inf")
+    for _ in range(READS):
+        synchronise()
+        began = time.perf_counter()
+        buffer.sum()
+        synchronise()
+        best = min(best, time.perf_counter() - began)
+    return size / best
+
+
+def synchronise() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()

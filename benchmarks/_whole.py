@@ -1,0 +1,29 @@
+"""The baseline of the first sound: an utterance whole, all codes of a segment before one vocoder call over them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from deployments.families.base import GptRequest, Sampling, VocoderChunk
+from serve_app.speaker import Speaker, Spoken
+from serve_app.synthesis import segment_seed
+
+
+async def whole(speaker: Speaker, text: str, voice: str, sampling: Sampling) -> Spoken:
+    """One segment after the other, on the speaker's loop; no sound before the last of them."""
+    backend, pieces = speaker.backend, []
+    rate = backend.spec.sample_rate
+    began = time.perf_counter()
+    prompt = await speaker.prompt_of(voice)
+    for index, segment in enumerate(await backend.segments(text, None)):
+        seed = segment_seed(sampling.seed, index)
+        request = GptRequest(segment, prompt, replace(sampling, seed=seed))
+        runs = backend.generate(request, id=f"whole.{index}", priority=0, admitted=True)
+        chunk = VocoderChunk(np.concatenate([run.spoken async for run in runs]), 0, 0, 0, prompt, seed)
+        vocoded = await backend.vocode(chunk, id=f"whole.{index}.sound", priority=0)
+        pieces += [vocoded.waveform, np.zeros(round(segment.pause_after * rate), np.float32)]
+    total_s = time.perf_counter() - began
+    return Spoken(np.concatenate(pieces[:-1]), rate, total_s, total_s, voice, sampling.seed)

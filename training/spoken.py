@@ -1,0 +1,41 @@
+"""Write tests/data/small_codes.json, real speech for the vocoder's tests: python -m training.spoken
+
+The first eight test sentences, two in each shipped voice, in codes as the shipped GPT draws them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from deployments.families.base import GptRequest
+from serve_app.speaker import Speaker
+
+SENTENCES = Path("tests/data/sentences.txt")
+OUT = Path("tests/data/small_codes.json")
+VOICES = ("angus", "clara", "kai", "ross")
+EACH = 2  # sentences
+SEED = 7  # of the first voice; the next one has the next seed
+
+
+async def codes_of(speaker: Speaker, text: str, voice: str, seed: int) -> list[int]:
+    (segment,) = await speaker.backend.segments(text, None)
+    sampling = replace(speaker.backend.spec.sampling, seed=seed)
+    request = GptRequest(segment, await speaker.prompt_of(voice), sampling)
+    runs = speaker.backend.generate(request, id=text, priority=0, admitted=True)
+    return [int(code) async for run in runs for code in run.codes]
+
+
+def main() -> None:
+    said = []
+    with Speaker() as speaker:
+        for index, text in enumerate(SENTENCES.read_text("utf-8").splitlines()[: EACH * len(VOICES)]):
+            voice, seed = VOICES[index // EACH], SEED + index // EACH
+            codes = speaker.run(codes_of(speaker, text, voice, seed))
+            said.append({"voice": voice, "text": text, "codes": codes})
+    OUT.write_text("[\n " + ",\n ".join(json.dumps(one) for one in said) + "\n]\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
