@@ -14,6 +14,7 @@ import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from ray import serve
@@ -22,6 +23,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.engine import memory
 from deployments.engine.work import Event, WorkItem
+from deployments.errors import SynthesisFailed
 from deployments.lease import Report
 from deployments.ledger import Grant, Lease, Ledger, Orders
 
@@ -94,6 +96,14 @@ class StageScheduler:
         yield Event(item.id)
         async for event in self.ledger.submit(item, admitted):
             yield event
+
+    async def finish(self, item: WorkItem, admitted: bool = False) -> Event:
+        """The last of the item's events, for work whose result is one value."""
+        async with aclosing(self.ledger.submit(item, admitted)) as events:
+            async for event in events:
+                if event.done or event.error is not None:
+                    return event
+        return Event(item.id, error=SynthesisFailed("the work was cancelled", code="cancelled"))
 
     async def cancel(self, item_id: str) -> bool:
         return self.ledger.cancel(item_id)

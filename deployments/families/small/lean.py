@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,9 @@ from deployments.families.small.spans import Extent, Layer, Plan, rows
 from deployments.families.small.vocoder_net import VocoderNet
 
 _BLOCK = 768  # rows of a product: what it makes stays in the cache for what comes next
+_EXACT = 192  # rows in float64 at most at a time, for the same reason
 _VOICES = 64  # whose conditions are kept
+_PLANS = 64  # kept: chunks of a stream, and those of an utterance that was cut, are of few lengths
 
 Modulation = tuple[Tensor, Tensor]  # gain and shift of a norm, (D,) each
 
@@ -93,15 +96,13 @@ class LeanVocoder:
         self.code_blocks = [LeanBlock(block) for block in _blocks(net.code_blocks)]
         self.frame_blocks = [LeanBlock(block) for block in _blocks(net.frame_blocks)]
         self.upsample, self.upsample_bias = _linear(net.upsample)
-        self.norm = (net.norm.weight.detach(), net.norm.bias.detach())
         self.filter_head, self.filter_bias = _linear(net.filter_head)
-        self.pitch = net.pitch
+        self.normed, self.pitch = net.normed, net.pitch
         blocks = _blocks([*net.code_blocks, *net.frame_blocks])
-        conditions = [_linear(block.condition) for block in blocks if block.condition is not None]
-        self.condition = torch.cat([weight for weight, _ in conditions], dim=1)  # (S, blocks * 2 * D)
-        self.condition_bias = torch.cat([bias for _, bias in conditions])
+        self.conditions = [block.condition for block in blocks if block.condition is not None]
         self.source = LeanSource(config, net.source_filter)
         self.voices: OrderedDict[bytes, list[Modulation]] = OrderedDict()
+        self.laid_out = lru_cache(_PLANS)(self._lay_out)
 
     def __call__(
         self, chunks: Sequence[LeanChunk], phase: Tensor, chain: Tensor
@@ -109,14 +110,7 @@ class LeanVocoder:
         """Waveforms (count * samples_per_code,), and the phases (B,) behind them; `phase`, `chain` as in VocoderNet."""
         config = self.config
         extents = [chunk.extent for chunk in chunks]
-        plan = Plan.of(
-            extents,
-            config.code_kernel // 2,
-            config.code_blocks,
-            config.frame_kernel // 2,
-            config.frame_blocks,
-            config.frames_per_code,
-        )
+        plan, slots = self.laid_out(tuple(extents))
         voices = [self._modulations(chunk.speaker) for chunk in chunks]
         modulations = list(zip(*voices, strict=True))  # of each block, those of the chunks
         codes = [
@@ -130,19 +124,36 @@ class LeanVocoder:
         for index, block in enumerate(self.frame_blocks):
             place = index + len(self.code_blocks)
             x = block(x, plan.frames[index], plan.frames[index + 1], modulations[place])
-        slots = Slots.of(plan.frames[-1], extents, config.frames_per_code)
-        x = F.layer_norm(slots.lay(x), (config.vocoder_dim,), *self.norm)
-        filters = torch.addmm(self.filter_bias, x, self.filter_head)
-        log_f0, voicing = self.pitch(x)
+        x = slots.lay(x)
+        hidden = torch.empty_like(x)
+        pitches = []
+        for some, out in zip(*(y.chunk(-(-len(x) // _EXACT)) for y in (x, hidden)), strict=True):
+            exact = self.normed(some)
+            pitches.append(self.pitch(exact))
+            out.copy_(exact)
+        log_f0, voicing = map(torch.cat, zip(*pitches, strict=True))
+        filters = torch.addmm(self.filter_bias, hidden, self.filter_head)
         seeds = [chunk.seed for chunk in chunks]
         firsts = [(chunk.first + chunk.extent.left) * config.frames_per_code for chunk in chunks]
         return self.source(log_f0, voicing, filters, slots, seeds, firsts, phase, chain)
 
+    def _lay_out(self, extents: tuple[Extent, ...]) -> tuple[Plan, Slots]:
+        config = self.config
+        plan = Plan.of(
+            extents,
+            config.code_kernel // 2,
+            config.code_blocks,
+            config.frame_kernel // 2,
+            config.frame_blocks,
+            config.frames_per_code,
+        )
+        return plan, Slots.of(plan.frames[-1], extents, config.frames_per_code)
+
     def _modulations(self, speaker: Tensor) -> list[Modulation]:
         key = speaker.numpy().tobytes()
         if key not in self.voices:
-            both = torch.addmv(self.condition_bias, self.condition.t(), speaker)
-            both = both.view(-1, 2, self.config.vocoder_dim)
+            # to the bit what VocoderNet makes of one voice: rounded otherwise, it would bias F0 at every frame alike
+            both = [condition(speaker.unsqueeze(0))[0].chunk(2) for condition in self.conditions]
             self.voices[key] = [(1 + gain, shift) for gain, shift in both]
             if len(self.voices) > _VOICES:
                 self.voices.popitem(last=False)

@@ -6,13 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from deployments.engine.noise import normal
 from deployments.families.small.config import SmallConfig
+from deployments.families.small.phase import QUIET, begins_anew, handed_on
 from deployments.families.small.source_filter import SourceFilter
 from deployments.families.small.spans import BEFORE, BEHIND, Extent, Layer
+
+_BLOCK = 512  # slots whose signals are made at a time: they stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class LeanSource:
     def __init__(self, config: SmallConfig, tables: SourceFilter) -> None:
         self.config, self.ramp = config, tables.ramp
         self.hop, self.n_fft, self.hops, self.side = tables.hop, tables.n_fft, tables.hops, tables.side
-        self.window = tables.window
+        self.window, self.bend = tables.window, 0.5 * tables.ramp**2
         # what overlap-add divides by, taken into the second window
         self.closing = tables.window / tables.overlap[torch.arange(self.n_fft) % self.hop]
 
@@ -85,20 +89,26 @@ class LeanSource:
         config, bins = self.config, self.config.n_bins
         f0 = torch.exp(log_f0).clamp_(config.f0_floor, config.f0_ceil)
         voiced = (voicing > 0).float()
-        turn, behind = self._phases(f0, slots, phase, chain)
+        turn, behind = self._phases(f0, voiced, slots, phase, chain)
         source = torch.zeros(2, (len(slots) + 2 * self.hops) * self.hop)  # pulses, noise
         inner = source[:, self.hops * self.hop :][:, : len(slots) * self.hop].view(2, -1, self.hop)
-        self._pulses(f0.float(), voiced, turn, inner[0])
+        controls = torch.stack([f0.float(), voiced, turn], dim=1)
+        for begin in range(0, len(slots) - 1, _BLOCK):
+            some = slice(begin, begin + _BLOCK + 1)
+            self._pulses(controls[some], inner[0, some])
         self._noise(slots, seeds, firsts, inner[1])
         filters.clamp_(-12, 4).exp_()
         for part in slots.empty:
             inner[:, part] = 0
             filters[part] = 0
         first = self.hops * self.hop - self.side
-        windows = source[:, first:].unfold(-1, self.n_fft, self.hop)[:, : len(slots)] * self.window
-        spectra = torch.fft.rfft(windows)  # (2, S, bins)
-        spectrum = spectra[0].mul_(filters[:, :bins]).add_(spectra[1].mul_(filters[:, bins:]))
-        pieces = torch.fft.irfft(spectrum, n=self.n_fft).mul_(self.closing)  # (S, n_fft)
+        windows = source[:, first:].unfold(-1, self.n_fft, self.hop)
+        pieces = source.new_empty(len(slots), self.n_fft)
+        for begin in range(0, len(slots), _BLOCK):
+            some = slice(begin, min(begin + _BLOCK, len(slots)))
+            spectra, gains = torch.fft.rfft(windows[:, some] * self.window), filters[some]  # (2, slots, bins)
+            spectrum = spectra[0].mul_(gains[:, :bins]).add_(spectra[1].mul_(gains[:, bins:]))
+            torch.mul(torch.fft.irfft(spectrum, n=self.n_fft), self.closing, out=pieces[some])
         added = source.new_zeros(len(slots) + self.hops, self.hop)  # begins `side` before the first slot
         for hop, part in enumerate(pieces.split(self.hop, dim=1)):
             added[hop : hop + len(slots), : part.shape[1]] += part
@@ -107,30 +117,42 @@ class LeanSource:
         waveforms = [sound[start * self.hop : (start + count) * self.hop] for start, count in edges]
         return waveforms, behind
 
-    def _phases(self, f0: Tensor, slots: Slots, phase: Tensor, chain: Tensor) -> tuple[Tensor, Tensor]:
-        """f0 (S,) float64 -> cycles (S,) at the slots' starts, in -0.5..0.5, and the phases (B,) behind the chunks."""
-        cycles = (f0[:-1] + f0[1:]) * (0.5 * self.hop / self.config.sample_rate)
-        turn = torch.zeros_like(f0)
-        for own in slots.each():
-            torch.cumsum(cycles[own.start : own.stop - 1], 0, out=turn[own.start + 1 : own.stop])
-        starts = torch.tensor(slots.starts)
-        before = turn[starts]
-        passed = turn[starts + torch.tensor(slots.counts)] - before
-        begun = torch.remainder(phase + chain @ passed, 1.0)
-        for own, origin in zip(slots.each(), (begun - before).tolist(), strict=True):
-            turn[own] += origin
-        return (turn - torch.round(turn)).float(), torch.remainder(begun + passed, 1.0)
+    def _phases(
+        self, f0: Tensor, voiced: Tensor, slots: Slots, phase: Tensor, chain: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """f0 (S,) float64, voiced (S,) -> cycles (S,) at slots' starts, in -0.5..0.5, and phases (B,) behind chunks."""
+        rates, heard = f0.numpy(), np.zeros(QUIET + len(f0))
+        heard[QUIET:] = voiced.numpy()
+        for part in slots.empty:
+            heard[part.start + QUIET : part.stop + QUIET] = 0
+        marks: np.ndarray = begins_anew(heard)
+        cycles = (rates[:-1] + rates[1:]) * (0.5 * self.hop / self.config.sample_rate)
+        turn = np.zeros_like(rates)
+        for own, start in zip(slots.each(), slots.starts, strict=True):
+            np.cumsum(cycles[own.start : own.stop - 1], out=turn[own.start + 1 : own.stop])
+            marks[own.start : start + 1] = False  # these take the phase that is carried
+            marks[own.start] = True
+        # of each slot, where its phase began last: the first slot of its chunk, or where it began anew
+        origins = np.flatnonzero(marks)[np.cumsum(marks) - 1]
+        starts = np.array(slots.starts)
+        stops = starts + np.array(slots.counts)
+        before, anew = turn[starts], origins[stops] > starts
+        passed = turn[stops] - np.where(anew, turn[origins[stops]], before)
+        shift = -turn
+        shift[starts - BEFORE] = handed_on(phase.numpy(), chain.numpy(), anew, passed) - before
+        turn += shift[origins]
+        return torch.from_numpy(turn - np.round(turn)).float(), torch.from_numpy(turn[stops] % 1.0)
 
-    def _pulses(self, f0: Tensor, voiced: Tensor, turn: Tensor, out: Tensor) -> None:
-        """SourceFilter.pulses, of those slots that are heard, into `out` (S, hop)."""
-        heard = (voiced[:-1] + voiced[1:]).nonzero().squeeze(1)
-        controls = torch.stack([f0, voiced, turn], dim=1)
+    def _pulses(self, controls: Tensor, out: Tensor) -> None:
+        """SourceFilter.pulses, of those slots that are heard, into `out` (S, hop).
+
+        controls (S, 3): F0, voiced, and cycles at the slots' starts; of the last slot there are no pulses.
+        """
+        heard = (controls[:-1, 1] + controls[1:, 1]).nonzero().squeeze(1)
         now, later = controls[heard].unsqueeze(-1), controls[heard + 1].unsqueeze(-1)  # (A, 3, 1)
         base, level, turned = now.unbind(1)  # (A, 1) each
         change, fade = (later - now)[:, 0], (later - now)[:, 1]
-        angle = (
-            (base * self.ramp).addcmul_(change, 0.5 * self.ramp**2).mul_(self.hop / self.config.sample_rate)
-        )
+        angle = (base * self.ramp).addcmul_(change, self.bend).mul_(self.hop / self.config.sample_rate)
         angle.add_(turned)
         angle.sub_(angle.round()).mul_(2 * math.pi)  # -pi ... pi
         fit = torch.addcmul(base, change, self.ramp).reciprocal_().mul_(self.config.top_harmonic)

@@ -20,7 +20,7 @@ _PACKED_SIGNALS, _PADDED_SIGNALS = 8, 13  # floats for each sample of a frame's 
 
 
 class SmallVocoder:
-    """Implements VocoderModel. Always float32: the phase of the pulses accumulates over a segment.
+    """Implements VocoderModel. Always float32: the phase of the pulses accumulates while speech is voiced.
 
     lean: whether `forward` packs chunks of any lengths, as pays on a CPU, and only there.
     """

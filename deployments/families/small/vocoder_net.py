@@ -14,6 +14,7 @@ from deployments.engine.noise import normal
 from deployments.families.small.blocks import ConvBlock
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.fsq import FSQ
+from deployments.families.small.phase import QUIET, begins_anew, handed_on
 from deployments.families.small.source_filter import SourceFilter
 
 
@@ -42,7 +43,12 @@ class VocoderNet(nn.Module):
         self.left_context, self.right_context = config.left_context, config.right_context
 
     def trunk(self, latents: Tensor, speaker: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """latents (B, T, Q), speaker (B, S), mask (B, T) -> hidden (B, F, D), frame mask (B, F)."""
+        """latents (B, T, Q), speaker (B, S), mask (B, T) -> hidden (B, F, D), normed; frame mask (B, F)."""
+        x, frame_mask = self.convolved(latents, speaker, mask)
+        return self.norm(x), frame_mask
+
+    def convolved(self, latents: Tensor, speaker: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """As `trunk`, before its norm."""
         config = self.config
         x, code_mask = self.enter(latents), mask.unsqueeze(-1)  # (B, T, D), (B, T, 1)
         for block in self.code_blocks:
@@ -51,16 +57,21 @@ class VocoderNet(nn.Module):
         frame_mask = mask.repeat_interleave(config.frames_per_code, dim=1)  # (B, F)
         for block in self.frame_blocks:
             x = block(x, frame_mask.unsqueeze(-1), speaker)
-        return self.norm(x), frame_mask
+        return x, frame_mask
+
+    def normed(self, x: Tensor) -> Tensor:
+        """x (..., D) -> float64. The norm's and the pitch head's roundings in float32 would be most of F0's."""
+        norm = self.norm
+        return F.layer_norm(x.double(), norm.normalized_shape, norm.weight.double(), norm.bias.double())
 
     def pitch(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden (B, F, D) -> log F0 in log Hz, float64, and voicing logit; (B, F) each.
+        """Hidden (..., D) -> log F0 in log Hz, float64, and voicing logit; (...) each.
 
         What float32 would round off here adds up in the phase, and would be heard in the high harmonics.
         """
         head = self.pitch_head
         out = F.linear(hidden.double(), head.weight.double(), head.bias.double())
-        return out[..., 0] * 0.5 + 5.0, out[..., 1].to(hidden.dtype)
+        return out[..., 0] * 0.5 + 5.0, out[..., 1].to(head.weight.dtype)
 
     def filters(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden (B, F, D) -> magnitudes of the harmonic and the noise filter, (B, F, bins) each."""
@@ -88,36 +99,50 @@ class VocoderNet(nn.Module):
         speaker (B, S) float32; mask (B, T) float32, 1 for codes, 0 for padding (at either side);
         seed (B,) int64 of the noise; first_code (B,) int64: index in the utterance of the row's code 0 (negative if
         the row starts with padding); left, n (B,) int64: context codes (padding on the left included) and emitted
-        codes; phase (B,) float64: cycles in [0, 1) at the first emitted sample, 0 for an utterance's first chunk. The
-        second result is the phase of the chunk that follows.
+        codes; phase (B,) float64: cycles in [0, 1) at the first emitted sample, 0 for an utterance's first chunk, held
+        until the phase begins anew (see phase.py). The second result is the phase of the chunk that follows.
 
         chain (B, B) float64, if some rows are chunks that continue others of this batch: 1 at [i, j] where row j is one
         of those that come before row i, back to the one whose phase is known, and `phase` [i] is that one's.
         """
         config = self.config
-        hidden, frame_mask = self.trunk(self.fsq.decode(codes), speaker, mask)
+        x, frame_mask = self.convolved(self.fsq.decode(codes), speaker, mask)
+        hidden = self.normed(x)
         log_f0, voicing = self.pitch(hidden)
         exact = torch.exp(log_f0).clamp(config.f0_floor, config.f0_ceil)
-        passed = self.source_filter.frame_phase(exact, frame_mask)  # (B, F + 1)
-        f0 = exact.float()
-        start = left.unsqueeze(1) * config.frames_per_code  # (B, 1) first emitted frame
-        stop = start + n.unsqueeze(1) * config.frames_per_code
-        before = passed.gather(1, start)  # (B, 1)
-        advance = passed.gather(1, stop) - before
-        begun = (
-            phase.unsqueeze(1)
-            if chain is None
-            else torch.remainder(phase.unsqueeze(1) + chain @ advance, 1.0)
-        )
-        origin = begun - before
-        next_phase = torch.remainder(begun + advance, 1.0).squeeze(1)
-
-        voiced = (voicing > 0).to(f0.dtype)
-        pulses = self.source_filter.pulses(f0, voiced, origin + passed[:, :-1], frame_mask)
+        voiced = (voicing > 0).to(voicing.dtype)
+        turn, next_phase = self._phases(exact, voiced * frame_mask, frame_mask, left, n, phase, chain)
+        pulses = self.source_filter.pulses(exact.float(), voiced, turn, frame_mask)
         samples = codes.shape[1] * config.samples_per_code
         counter = (
             torch.arange(samples, device=codes.device) + first_code.unsqueeze(1) * config.samples_per_code
         )
         noise = normal(seed.unsqueeze(1), counter)  # (B, N)
-        harmonic, noisy = self.filters(hidden)
+        harmonic, noisy = self.filters(hidden.to(x.dtype))
         return self.source_filter(pulses, noise, harmonic, noisy, frame_mask), next_phase
+
+    def _phases(
+        self,
+        f0: Tensor,
+        voiced: Tensor,
+        frame_mask: Tensor,
+        left: Tensor,
+        n: Tensor,
+        phase: Tensor,
+        chain: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """f0 (B, F) float64, voiced (B, F), 0 where masked -> cycles (B, F) at the frames' starts, next phase (B,)."""
+        passed = self.source_filter.frame_phase(f0, frame_mask)  # (B, F + 1)
+        start = left.unsqueeze(1) * self.config.frames_per_code  # (B, 1) first emitted frame
+        stop = start + n.unsqueeze(1) * self.config.frames_per_code
+        before = passed.gather(1, start)  # (B, 1)
+        frames = torch.arange(passed.shape[1], device=passed.device)
+        # frames in front of the emitted ones, and the first of these, take the phase that is carried
+        marks = begins_anew(F.pad(voiced, (QUIET, 1))) & (frames > start)
+        origin = torch.where(marks, passed, -1.0).cummax(1).values  # cycles passed at the last new beginning
+        anew = origin >= 0
+        since = passed - torch.where(anew, origin, before)  # (B, F + 1)
+        anew_at_stop, since_stop = anew.gather(1, stop)[:, 0], since.gather(1, stop)[:, 0]
+        begun = phase if chain is None else handed_on(phase, chain, anew_at_stop, since_stop)
+        turn = since + torch.where(anew, 0.0, begun.unsqueeze(1))
+        return turn[:, :-1], torch.remainder(turn.gather(1, stop)[:, 0], 1.0)

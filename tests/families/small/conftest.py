@@ -56,5 +56,8 @@ def _read(path: Path) -> tuple[np.ndarray, int]:
 
 @pytest.fixture(scope="session")
 def speech() -> list[dict[str, Any]]:
-    """Sentences as the shipped GPT speaks them: {"voice", "text", "codes"} each."""
+    """Sentences as the shipped GPT speaks them: {"voice", "text", "codes"} each.
+
+    `python -m training.spoken` writes the file anew.
+    """
     return json.loads(Path("tests/data/small_codes.json").read_text("utf-8"))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,6 +139,71 @@ def test_what_chunks_hand_on_within_a_batch_is_what_they_hand_on_from_batch_to_b
             state = alone.state
             np.testing.assert_allclose(together[place].waveform, alone.waveform, atol=CLOSE)
             assert abs(float(together[place].state["phase"] - state["phase"])) < 1e-4
+
+
+@pytest.fixture(scope="module")
+def minute(speech: list[dict[str, Any]]) -> np.ndarray:
+    """The codes of 60 s of sentences in turn."""
+    said = np.concatenate([sentence["codes"] for sentence in speech])
+    return np.resize(said, 60 * 50)
+
+
+def scheduled(count: int, first: int, growth: float = 1.0, maximum: int = 250) -> list[int]:
+    """Where chunks end but the last: they grow from `first` codes to `maximum`."""
+    ends, end, size = [], first, float(first)
+    while end < count:
+        ends.append(end)
+        size = min(maximum, size * growth)
+        end += int(size)
+    return ends
+
+
+@pytest.mark.parametrize("seconds", [5, 20, 60])
+@pytest.mark.parametrize("schedule", [(25,), (250,), (3, 1.5, 100), (1, 1.2, 60)])
+def test_speech_of_any_length_in_any_chunks_is_what_the_whole_is(
+    family: SmallFamily,
+    vocoder: SmallVocoder,
+    prompt: VoicePrompt,
+    minute: np.ndarray,
+    seconds: int,
+    schedule: tuple[Any, ...],
+) -> None:
+    codes = minute[: seconds * 50]
+    utterance = VocoderChunk(codes, 0, 0, 0, prompt, seed=5)
+    pieces, state = [], None
+    for chunk in cut_at(family, utterance, *scheduled(len(codes), *schedule)):
+        done = vocode(vocoder, [replace(chunk, state=state)])[0]
+        pieces.append(done.waveform)
+        state = done.state
+    whole = plain(vocoder, utterance).waveform
+    np.testing.assert_allclose(np.concatenate(pieces), whole, atol=CLOSE)
+
+
+def test_chunks_of_speech_in_one_batch_are_the_whole(
+    family: SmallFamily, vocoder: SmallVocoder, prompt: VoicePrompt, minute: np.ndarray
+) -> None:
+    utterance = VocoderChunk(minute[:500], 0, 0, 0, prompt, seed=5, state={"phase": np.float64(0.4)})
+    chunks = cut_at(family, utterance, *scheduled(500, 2, 1.3, 60))
+    done = vocode(vocoder, chunks, follows=[None, *range(len(chunks) - 1)])
+    whole = plain(vocoder, utterance).waveform
+    np.testing.assert_allclose(np.concatenate([one.waveform for one in done]), whole, atol=CLOSE)
+
+
+def test_a_phase_that_was_off_is_right_again_behind_a_pause(
+    vocoder: SmallVocoder, prompts: dict[str, VoicePrompt], speech: list[dict[str, Any]]
+) -> None:
+    """So no difference, however it came, adds up for longer than speech stays voiced: here 2 s at most."""
+    last = []
+    for said in speech:
+        codes = np.array(said["codes"])[20:]  # from the middle of a word
+        chunk = VocoderChunk(codes, 0, 0, 0, prompts[said["voice"]], seed=5)
+        one, other = (
+            vocode(vocoder, [replace(chunk, state={"phase": np.float64(phase)})])[0] for phase in (0.0, 0.3)
+        )
+        last += np.flatnonzero(one.waveform != other.waveform)[-1:].tolist()
+        assert float(one.state["phase"]) == float(other.state["phase"])
+    assert len(last) > len(speech) / 2
+    assert max(last) < 2.0 * vocoder.config.sample_rate
 
 
 def keeps_bits(*shape: int) -> bool:
