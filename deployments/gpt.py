@@ -16,8 +16,8 @@ log = logging.getLogger("ray.serve")
 class Gpt(LeasedReplica):
     """Args: the family's name and options; `device`: preference, half, threads; the rest as in `Decoder`.
 
-    slots: None takes what the device's memory suggests. chunks: as `ChunkSchedule.of` takes them; `first_emit`, if
-    not given, is what the first chunk takes.
+    slots: None takes what the device's memory suggests. chunks: as `ChunkSchedule.of` takes them; codes are
+    sent on as soon as they complete one.
     """
 
     def __init__(
@@ -29,7 +29,6 @@ class Gpt(LeasedReplica):
         optimize: bool = True,
         slots: int | None = 8,
         chunks: Mapping[str, Any] | None = None,
-        first_emit: int | None = None,
         emit_every: int = 16,
         head_start: int = 0,
         batch_buckets: Sequence[int] | None = None,
@@ -47,11 +46,12 @@ class Gpt(LeasedReplica):
             loaded = families.load(family, options)
             suggested, most = suggest_batch(chosen.kind, total_bytes(chosen.torch_device))
             schedule = ChunkSchedule.of(loaded.spec, **chunks) if chunks else ChunkSchedule()
+            model = loaded.gpt(chosen, slots or suggested)
             decoder = Decoder(
-                loaded.gpt(chosen, slots or suggested),
+                model,
                 chosen,
                 optimize=optimize,
-                first_emit=first_emit or schedule.first_run(loaded.spec),
+                emit_at=schedule.run_ends(loaded.spec, model.max_codes),
                 emit_every=emit_every,
                 head_start=head_start,
                 batch_buckets=batch_buckets,

@@ -49,7 +49,6 @@ def build(args: dict[str, Any]) -> serve.Application:
         optimize=settings.optimize,
         slots=slots,
         chunks={"frames": settings.vocoder_chunk_size, **settings.chunks.model_dump()},
-        first_emit=gpt.first_emit,
         emit_every=gpt.emit_every,
         head_start=gpt.head_start,
         batch_buckets=gpt.batch_buckets,

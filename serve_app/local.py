@@ -71,11 +71,11 @@ class LocalBackend:
         self._loop = WorkLoop(self._thread, 10 * slots if max_queue is None else max_queue)
         self._device: Device | None = None
         self._prompts: KeptPrompts | None = None
-        first = (chunks or ChunkSchedule()).first_run(spec)
         self._loaded: Future[None] = self._thread.submit(
             self._load,
             max(slots, spec.window or 0),
-            {"optimize": optimize, "first_emit": first, **(gpt or {})},
+            chunks or ChunkSchedule(),
+            {"optimize": optimize, **(gpt or {})},
             {"optimize": optimize, **(vocoder or {})},
             prompts,
             cache_size,
@@ -98,6 +98,7 @@ class LocalBackend:
     def _load(
         self,
         slots: int,
+        chunks: ChunkSchedule,
         gpt: Mapping[str, Any],
         vocoder: Mapping[str, Any],
         prompts: Mapping[str, Any] | None,
@@ -118,7 +119,8 @@ class LocalBackend:
             return await self._loop.call(lambda: encoder.encode(*reference))
 
         self._prompts = KeptPrompts(encode, cache_size, store)
-        decoder = Decoder(self.family.gpt(device, slots), device, **gpt)
+        model = self.family.gpt(device, slots)
+        decoder = Decoder(model, device, emit_at=chunks.run_ends(self.spec, model.max_codes), **gpt)
         vocode = VocodeWorker(self.family.vocoder(device), device, self.spec, **vocoder)
         memory.require("calls of the longest chunks", vocode.bytes, device.torch_device, "vocoder.max_batch")
         if device.kind == "cuda":

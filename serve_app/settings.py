@@ -123,9 +123,8 @@ class ChunkSettings(Section):
 
 
 class GptSettings(LeasedSettings):
-    """`first_emit`, `emit_every`: codes in the first run that is sent on, and in the later ones.
+    """emit_every: the most codes in a run that is sent on; one is also sent as soon as it completes a vocoder chunk.
 
-    The first, if not given: what the vocoder needs for its first chunk (`chunks.first`), context included.
     slots: "auto" takes what the device's memory suggests. batch_buckets, length_buckets: the shapes that graphs
     are captured for; if not given, powers of two up to the slots, and doublings from 256 up to the context.
     """
@@ -134,7 +133,6 @@ class GptSettings(LeasedSettings):
     batch_buckets: Buckets | None = None
     length_buckets: Buckets | None = None
     num_cpus: Cpus = 0.5
-    first_emit: Positive | None = None
     emit_every: Positive = 16
     head_start: Annotated[int, Field(ge=0, le=16)] = 0
 

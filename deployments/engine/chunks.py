@@ -75,7 +75,7 @@ class Chunker:
         start, stop = self._next - left - self._base, self._next + size + right - self._base
         piece = Piece(self._held[start:stop].copy(), left, right, self._next - left)
         self._next += size
-        self._size = min(self._maximum, max(self._size + 1, int(self._size * self._growth)))
+        self._size = grown(self._size, self._growth, self._maximum)
         return piece
 
     def _drop(self) -> None:
@@ -83,6 +83,11 @@ class Chunker:
         if self._held is not None and surplus > 0:
             self._held = self._held[surplus:].copy()
             self._base += surplus
+
+
+def grown(size: int, growth: float, maximum: int) -> int:
+    """The size of the chunk behind one of `size` frames."""
+    return min(maximum, max(size + 1, int(size * growth)))
 
 
 def cut(chunk: VocoderChunk, spec: FamilySpec, most: int) -> list[VocoderChunk]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence as Ordered
 from dataclasses import dataclass, replace
@@ -65,9 +66,9 @@ class Decoder:
     `head_start`: so many further steps a turn for those who have not sounded yet, in a smaller and so faster batch. Who
     sounds already is ahead of its listener; the first sound comes earlier, at the price of throughput.
 
-    Events carry a `Run` each: the first after `first_emit` codes, the next after every
-    `emit_every`, the last with done=True. A sequence that reaches its `max_tokens` or the end of the context is
-    done, not failed.
+    Events carry a `Run` each: the first after as many codes as `emit_at` begins with, the others at the further
+    numbers of codes in it and after every `emit_every`, the last with done=True. A sequence that reaches its
+    `max_tokens` or the end of the context is done, not failed.
 
     A request with a prefix (codes that its listener already has) is decoded again from its start, in step with
     the others: each code drawn is replaced by the prefix's (`model.force`) and not emitted. Every number in the
@@ -87,7 +88,7 @@ class Decoder:
         device: Device,
         *,
         optimize: bool = True,
-        first_emit: int = 26,
+        emit_at: Ordered[int] = (26,),
         emit_every: int = 16,
         head_start: int = 0,
         batch_buckets: Ordered[int] | None = None,
@@ -98,7 +99,7 @@ class Decoder:
         self._owner = assert_on_device_thread()
         self._model = model
         self.slots = model.slots
-        self._first_emit, self._emit_every, self._head_start = first_emit, emit_every, head_start
+        self._emit_at, self._emit_every, self._head_start = list(emit_at), emit_every, head_start
         self._runner = GraphRunner(device, "decode", optimize, backend)
         on_cuda = device.kind == "cuda"
         self._readback = Readback(int(on_cuda if read_late is None else read_late), model.slots, on_cuda)
@@ -214,7 +215,7 @@ class Decoder:
         request: GptRequest = newcomer.waiting.item.payload
         limit = min(request.sampling.max_tokens, self._model.max_codes, self._model.context - taken)
         known = 0 if request.prefix is None else len(request.prefix)
-        emit_at = known + self._emit_every if known else self._first_emit
+        emit_at = self._next_emit(known) if known else self._emit_at[0]
         item_id, slot, alone_from = newcomer.waiting.item.id, newcomer.slot, newcomer.waiting.alone_from
         sequence = Sequence(item_id, request, slot, taken, limit, emit_at, alone_from, sounding=known > 0)
         self._running[item_id] = sequence
@@ -307,9 +308,14 @@ class Decoder:
             self._release(sequence)
             return [event]
         if index >= sequence.known and sequence.read >= sequence.emit_at:
-            sequence.emit_at = sequence.read + self._emit_every
+            sequence.emit_at = self._next_emit(sequence.read)
             return [sequence.flush(done=False)]
         return []
+
+    def _next_emit(self, read: int) -> int:
+        further = bisect_right(self._emit_at, read)
+        every = read + self._emit_every
+        return min(every, self._emit_at[further]) if further < len(self._emit_at) else every
 
     def _release(self, sequence: Sequence) -> None:
         sequence.gone = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from deployments.engine.chunks import Chunker
+from deployments.engine.chunks import Chunker, grown
 from deployments.errors import ConfigError
 from deployments.families.base import FamilySpec
 
@@ -43,9 +43,16 @@ class ChunkSchedule:
         """Codes in as many frames of 10 ms."""
         return max(1, round(frames * FRAME_S * spec.codes_per_second))
 
-    def first_run(self, spec: FamilySpec) -> int:
-        """Codes that the first chunk takes, context included: what the GPT should send at first."""
-        return self.first + spec.right_context
+    def run_ends(self, spec: FamilySpec, most: int) -> list[int]:
+        """How many codes of a segment complete its first chunk, context included, its second, and so on up to `most`.
+
+        What the GPT sends on at these moments waits for nothing.
+        """
+        ends, size = [self.first + spec.right_context], self.first
+        while ends[-1] < most:
+            size = grown(size, self.growth, self.maximum)
+            ends.append(ends[-1] + size)
+        return ends
 
     def chunker(self, spec: FamilySpec) -> Chunker:
         return Chunker(spec, self.first, self.growth, self.maximum)

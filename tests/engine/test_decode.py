@@ -16,11 +16,11 @@ CONTEXT = 160
 
 @pytest.fixture
 def decoder(on, cpu, engine):
-    return on(lambda: Decoder(engine.gpt(8, CONTEXT, cpu.torch_device), cpu, first_emit=6, emit_every=4))
+    return on(lambda: Decoder(engine.gpt(8, CONTEXT, cpu.torch_device), cpu, emit_at=(6,), emit_every=4))
 
 
 def fresh(engine, cpu, slots=8, context=CONTEXT):
-    return Decoder(engine.gpt(slots, context, cpu.torch_device), cpu, first_emit=6, emit_every=4)
+    return Decoder(engine.gpt(slots, context, cpu.torch_device), cpu, emit_at=(6,), emit_every=4)
 
 
 def endless(decoder):
@@ -66,7 +66,7 @@ def test_the_caches_of_a_row_hold_the_same_bits_alone_and_among_eight(on, cpu, e
 def test_codes_that_are_read_one_step_late_are_the_same_without_a_surplus_one(on, cpu, engine):
     def late():
         model = engine.gpt(8, CONTEXT, cpu.torch_device)
-        return Decoder(model, cpu, first_emit=6, emit_every=4, read_late=True)
+        return Decoder(model, cpu, emit_at=(6,), emit_every=4, read_late=True)
 
     def run():
         requests = {f"r{i}": engine.request(i) for i in range(7)}
@@ -140,7 +140,16 @@ def test_a_newcomer_that_is_cancelled_in_the_middle_of_its_prefill_leaves_its_sl
     np.testing.assert_array_equal(found["r1"], alone)
 
 
-def test_first_event_after_first_emit_then_every_emit_every(on, decoder, engine):
+def test_runs_end_at_the_given_numbers_of_codes(on, cpu, engine):
+    def run():
+        decoder = Decoder(engine.gpt(8, CONTEXT, cpu.torch_device), cpu, emit_at=(6, 9, 17), emit_every=5)
+        decoder.admit(WorkItem("a", engine.request(1, max_tokens=21)))
+        return engine.drain(decoder)
+
+    assert [len(e.value) for e in on(run)] == [6, 3, 5, 3, 4]
+
+
+def test_the_first_run_comes_at_emit_at_and_the_others_at_every_emit_every(on, decoder, engine):
     def run():
         decoder.admit(WorkItem("a", engine.request(1, max_tokens=21)))
         return engine.drain(decoder)
@@ -301,7 +310,7 @@ def test_a_prefix_that_the_model_refuses_fails_its_own_item(on, decoder, engine)
 def test_a_head_start_brings_the_first_run_earlier_and_changes_no_codes(on, cpu, engine, read_late):
     def first_event_of_the_newcomer(head_start):
         model = engine.gpt(8, CONTEXT, cpu.torch_device)
-        decoder = Decoder(model, cpu, first_emit=12, emit_every=4, head_start=head_start, read_late=read_late)
+        decoder = Decoder(model, cpu, emit_at=(12,), emit_every=4, head_start=head_start, read_late=read_late)
         endless(decoder)
         for i in range(4):
             decoder.admit(WorkItem(f"r{i}", engine.request(i)))
@@ -366,7 +375,7 @@ def test_a_batch_that_is_too_large_for_the_device_is_decoded_one_by_one(on, cpu,
         requests = {f"r{i}": engine.request(i) for i in range(4)}
         sound = engine.decode(fresh(engine, cpu), requests)
         model = engine.gpt(8, CONTEXT, cpu.torch_device)
-        decoder = Decoder(model, cpu, first_emit=6, emit_every=4, read_late=read_late)
+        decoder = Decoder(model, cpu, emit_at=(6,), emit_every=4, read_late=read_late)
         failing_where(model, lambda rows: len(rows) > 3)
         return sound, engine.decode(decoder, requests), decoder.stats()["failed_steps"]
 

@@ -10,13 +10,17 @@ from deployments.errors import ConfigError
 SPEC = families.load("small").spec
 
 
-def test_the_first_run_is_what_the_first_chunk_takes():
+def test_every_run_completes_a_chunk():
     for schedule in (ChunkSchedule(), ChunkSchedule(3, 1.5, 40), ChunkSchedule.of(SPEC, 500, "whole", 1.0)):
-        chunker = schedule.chunker(SPEC)
-        run = schedule.first_run(SPEC)
-        assert chunker.push(np.zeros(run - 1, np.int64)) == []
-        (piece,) = chunker.push(np.zeros(1, np.int64))
-        assert len(piece.frames) - piece.left - piece.right == schedule.first
+        chunker, sent, size = schedule.chunker(SPEC), 0, schedule.first
+        ends = schedule.run_ends(SPEC, 1000)
+        assert ends[-2] < 1000 <= ends[-1]
+        for end in ends:
+            assert chunker.push(np.zeros(end - sent - 1, np.int64)) == []
+            (piece,) = chunker.push(np.zeros(1, np.int64))
+            assert len(piece.frames) - piece.left - piece.right >= size
+            sent, size = end, len(piece.frames) - piece.left - piece.right
+        assert size == schedule.maximum
 
 
 def test_whole_is_the_longest_at_once():
