@@ -39,6 +39,7 @@ class Gpt(LeasedReplica):
             from deployments.engine.decode import Decoder
             from deployments.engine.device import choose_device
             from deployments.engine.memory import suggest_batch, total_bytes
+            from deployments.engine.pace import Pace
             from deployments.engine.schedule import ChunkSchedule
 
             chosen = choose_device(**device)
@@ -46,14 +47,16 @@ class Gpt(LeasedReplica):
             loaded = families.load(family, options)
             suggested, most = suggest_batch(chosen.kind, total_bytes(chosen.torch_device))
             schedule = ChunkSchedule.of(loaded.spec, **chunks) if chunks else ChunkSchedule()
-            model = loaded.gpt(chosen, slots or suggested)
+            model, spec = loaded.gpt(chosen, slots or suggested), loaded.spec
+            run_ends = schedule.run_ends(spec, model.max_codes)
             decoder = Decoder(
                 model,
                 chosen,
                 optimize=optimize,
-                emit_at=schedule.run_ends(loaded.spec, model.max_codes),
+                emit_at=run_ends,
                 emit_every=emit_every,
                 head_start=head_start,
+                pace=Pace(run_ends, spec.right_context, spec.codes_per_second),
                 batch_buckets=batch_buckets,
                 length_buckets=length_buckets,
             )

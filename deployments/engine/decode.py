@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence as Ordered
@@ -17,6 +18,7 @@ from deployments.engine.device import Device
 from deployments.engine.device_thread import assert_on_device_thread
 from deployments.engine.failures import as_failure
 from deployments.engine.graphs import Backend, Function, GraphRunner, doublings, powers_of_two
+from deployments.engine.pace import Pace
 from deployments.engine.readback import Parcel, Readback
 from deployments.engine.sequence import Sequence, Taken, groups, is_lost
 from deployments.engine.work import Event, WorkItem
@@ -63,8 +65,8 @@ class Decoder:
     `batch_buckets` with the scratch slot, and what is attended to is bounded by one of `length_buckets`: a few
     shapes serve all.
 
-    `head_start`: so many further steps a turn for those who have not sounded yet, in a smaller and so faster batch. Who
-    sounds already is ahead of its listener; the first sound comes earlier, at the price of throughput.
+    `head_start`: so many further steps a turn for those who have not sounded yet, in a smaller and so faster batch: the
+    first sound comes earlier, at the price of throughput. With a `pace`, only while all who sound can wait.
 
     Events carry a `Run` each: the first after as many codes as `emit_at` begins with, the others at the further
     numbers of codes in it and after every `emit_every`, the last with done=True. A sequence that reaches its
@@ -91,6 +93,7 @@ class Decoder:
         emit_at: Ordered[int] = (26,),
         emit_every: int = 16,
         head_start: int = 0,
+        pace: Pace | None = None,
         batch_buckets: Ordered[int] | None = None,
         length_buckets: Ordered[int] | None = None,
         backend: Backend | None = None,
@@ -100,6 +103,7 @@ class Decoder:
         self._model = model
         self.slots = model.slots
         self._emit_at, self._emit_every, self._head_start = list(emit_at), emit_every, head_start
+        self._pace = pace
         self._runner = GraphRunner(device, "decode", optimize, backend)
         on_cuda = device.kind == "cuda"
         self._readback = Readback(int(on_cuda if read_late is None else read_late), model.slots, on_cuda)
@@ -145,18 +149,26 @@ class Decoder:
     def step(self) -> list[Event]:
         assert_on_device_thread(self._owner)
         events = self._prefill()
-        launched = self._steps
+        launched, began = self._steps, time.monotonic()
         for group in groups(list(self._running.values())):
             events += self._decode(group)
+        if self._pace is not None and self._steps > launched:
+            self._pace.took(time.monotonic() - began)
         for _ in range(self._head_start):
             silent = [s for s in self._running.values() if not s.sounding and not s.alone]
-            if not silent or len(silent) == len(self._running):
+            if not silent or len(silent) == len(self._running) or not self._can_wait():
                 break
             for group in groups(silent):
                 events += self._decode(group)
         if self._steps == launched:
             events += self._drain(0)
         return events
+
+    def _can_wait(self) -> bool:
+        if (pace := self._pace) is None:
+            return True
+        sounding = [s for s in self._running.values() if s.sounding]
+        return all(pace.can_wait(s.read, s.sounded_at, 1.0 + self._head_start) for s in sounding)
 
     def warm_up(self, batches: Ordered[int] | None = None, lengths: Ordered[int] | None = None) -> None:
         """Runs, or captures, every shape on the scratch slot: no request ever waits for it. Or only the given ones."""
@@ -309,6 +321,8 @@ class Decoder:
             return [event]
         if index >= sequence.known and sequence.read >= sequence.emit_at:
             sequence.emit_at = self._next_emit(sequence.read)
+            if self._pace is not None and not sequence.sounding:
+                sequence.sounded_at = self._pace.now()
             return [sequence.flush(done=False)]
         return []
 

@@ -29,6 +29,7 @@ class Sequence:
     codes: list[np.ndarray] = field(default_factory=list)  # all that came back behind the prefix
     pending: list[Taken] = field(default_factory=list)  # what was not told yet
     sounding: bool = False  # its listener has a run
+    sounded_at: float = 0.0  # when the first was sent, on the clock of `Pace`
     gone: bool = False
 
     @property

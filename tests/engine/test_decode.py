@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from deployments.engine.decode import Decoder
+from deployments.engine.pace import Pace
 from deployments.engine.work import WorkItem
 from deployments.errors import SynthesisFailed
 from deployments.families.base import Run, VoicePrompt
@@ -326,6 +327,28 @@ def test_a_head_start_brings_the_first_run_earlier_and_changes_no_codes(on, cpu,
     assert early <= plain - 6
     for name in codes:
         np.testing.assert_array_equal(codes[name], same[name])
+
+
+def test_a_head_start_is_given_only_while_all_who_sound_can_wait(on, cpu, engine):
+    def turns_to_sound(can_wait):
+        class Stub(Pace):
+            def can_wait(self, read, sounded_at, slower):
+                assert (read >= 12, sounded_at, slower) == (True, 7.0, 2.0)
+                return can_wait
+
+        pace = Stub((12,), 2, 50.0, clock=lambda: 7.0)
+        decoder = Decoder(
+            engine.gpt(8, CONTEXT, cpu.torch_device), cpu, emit_at=(12,), head_start=1, pace=pace
+        )
+        endless(decoder)
+        decoder.admit(WorkItem("old", engine.request(1)))
+        for _ in range(20):
+            decoder.step()
+        decoder.admit(WorkItem("new", engine.request(9)))
+        return next(turn for turn in range(40) if any(event.id == "new" for event in decoder.step()))
+
+    patient, hungry = on(lambda: [turns_to_sound(can_wait) for can_wait in (True, False)])
+    assert patient <= hungry - 5
 
 
 def failing_where(model, fails):

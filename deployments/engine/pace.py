@@ -1,0 +1,45 @@
+"""How far a sequence is ahead of its listener: those who have not sounded yet get steps that nobody else will miss."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+
+MARGIN_S = 0.1  # for the way through the vocoder, which later chunks may wait for longer than first ones
+_WEIGHT = 0.1  # of a step in the moving average
+
+
+class Pace:
+    """Whether listeners would hear a gap if steps took longer.
+
+    run_ends: how many codes complete a segment's first chunk, context included, its second, and so on;
+    right_context: of these, how many are only context; codes_per_second: what a listener hears.
+    """
+
+    def __init__(
+        self,
+        run_ends: Sequence[int],
+        right_context: int,
+        codes_per_second: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ends, self._right, self._rate = list(run_ends), right_context, codes_per_second
+        self.now = clock
+        self._step_s = 0.0
+
+    def took(self, seconds: float) -> None:
+        """A step of everyone took so long."""
+        self._step_s += (seconds - self._step_s) * (_WEIGHT if self._step_s else 1.0)
+
+    def can_wait(self, read: int, sounded_at: float, slower: float) -> bool:
+        """Whether the next chunk comes in time if steps are `slower` times as slow from now on.
+
+        read: codes so far; sounded_at: when the first chunk was complete, at which its listener began to hear it.
+        """
+        chunk = bisect_right(self._ends, read)
+        if not chunk:
+            return False
+        missing = self._ends[chunk] - read if chunk < len(self._ends) else 0
+        heard = sounded_at + (self._ends[chunk - 1] - self._right) / self._rate
+        return self.now() + missing * self._step_s * slower + MARGIN_S <= heard
