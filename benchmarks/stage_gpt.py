@@ -3,7 +3,8 @@
 Every way decodes the same texts through the engine's decode loop, on one thread of the CPU or on the GPU:
 
     plain     the baseline: torch's own linear layers, batches and lengths padded as graphs want them, eager
-    served    what the engine does on this device: CUDA graphs, or the lean eager step whose rows keep their bits
+    served    what the engine does on this device: CUDA graphs, or a step whose rows keep their bits as one program
+    eager     that step operation by operation, as with optimize: false (CPU)
     compiled  plain through torch.compile, a shape at a time (CPU; needs a C++ compiler)
     bf16      plain in bfloat16 (CPU)
 
@@ -40,7 +41,7 @@ from deployments.families.base import Family, GptRequest, Segment, VocoderChunk,
 from serve_app.context import SHIPPED_VOICES
 
 BASELINE, SERVED = "plain", "served"
-OF_THE_CPU = ("compiled", "bf16")
+OF_THE_CPU = ("eager", "compiled", "bf16")
 LENGTH = 512  # positions: where graphs and compilers need one, it holds every text here
 WARM_UP = 5  # steps
 
@@ -83,9 +84,10 @@ def make_way(name: str, family: Family, device: Device, batches: list[int], prom
     began = time.perf_counter()
     if name == "bf16":
         device = replace(device, dtype=torch.bfloat16)
-    with tensors(), nullcontext() if name == SERVED else invariant.plain():
+    lean = name in (SERVED, "eager")
+    with tensors(), nullcontext() if lean else invariant.plain():
         model: Any = family.gpt(device, max(batches))
-        model.cache.static |= name != SERVED
+        model.cache.static |= not lean
         buckets = sorted({min(LENGTH, model.context), model.context})
         decoder = Decoder(
             model,

@@ -115,7 +115,8 @@ def _graphs(speaker: Speaker) -> Iterator[Finding]:
     for name, worker in speaker.backend.workers.items():
         status: dict[str, Any] = worker.status()  # pyright: ignore[reportAttributeAccessIssue]
         captured = f", {len(status['captured'])} captured" if status["captured"] else ""
-        yield Finding("graphs", f"{name}: {status['reason']}{captured}")
+        step = f"; step: {status['step']}" if "step" in status else ""
+        yield Finding("graphs", f"{name}: {status['reason']}{captured}{step}")
 
 
 def _speaks(spoken: Spoken) -> Finding:

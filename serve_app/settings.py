@@ -202,7 +202,7 @@ class SamplingSettings(Section):
 
 
 class Settings(Section):
-    """Everything that can be configured. `optimize`: CUDA graphs where they can run; false is plain eager."""
+    """Everything that can be configured. `optimize`: graphs or programs where they can run; false is eager."""
 
     family: FamilySettings = FamilySettings()
     device: DeviceSettings = DeviceSettings()

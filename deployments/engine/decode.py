@@ -101,6 +101,7 @@ class Decoder:
     ) -> None:
         self._owner = assert_on_device_thread()
         self._model = model
+        self._compiled = model.compile() if optimize and backend is None else ""
         self.slots = model.slots
         self._emit_at, self._emit_every, self._head_start = list(emit_at), emit_every, head_start
         self._pace = pace
@@ -192,7 +193,7 @@ class Decoder:
         }
 
     def status(self) -> dict[str, Any]:
-        return self._runner.status()
+        return {**self._runner.status(), "step": self._compiled or "eager"}
 
     # newcomers
 

@@ -28,10 +28,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 log = logging.getLogger(__name__)
@@ -42,64 +42,68 @@ Product = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Rows are padded to a multiple of `multiple` and computed at most `most` at a time."""
+    """Rows are padded to a multiple of `multiple` and computed at most `most` at a time; 0: all at once."""
 
     multiple: int
     most: int
-
-    def apply(self, product: Product, x: Tensor) -> Tensor:
-        """x: (M, K) -> (M, N)"""
-        rows = x.shape[0]
-        if rows % self.multiple:
-            padded = x.new_zeros(rows + -rows % self.multiple, x.shape[1])
-            padded[:rows] = x
-            x = padded
-        if x.shape[0] <= self.most:
-            return product(x)[:rows]
-        return torch.cat([product(block) for block in x.split(self.most)])[:rows]
 
 
 PACKED = Blocks(4, 24)
 PADDED = Blocks(8, 32)
 SINGLE = Blocks(1, 1)
+_ANY = Blocks(1, 0)
 
 
-class Linear:
+class Linear(nn.Module):
     """x (..., K) -> (..., N), x @ weight.T + bias; rows are invariant on a CPU in fp32, F.linear elsewhere.
 
-    weight: (N, K); bias: (N,) or None; bytes: what a product reads of weights.
+    weight: (N, K); bias: (N,) or None; bytes: what a product reads of weights. TorchScript takes it.
     pack: keep the weights as fp16 (CPU); by default if they are 16-bit values.
     """
 
+    __constants__ = ("packed", "row_multiple", "most_rows")
+
     def __init__(self, weight: Tensor, bias: Tensor | None = None, pack: bool | None = None) -> None:
+        super().__init__()
         self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
-        self.blocks: Blocks | None = None
         self.packed = False
         self.bytes = self.weight.numel() * self.weight.element_size()
+        self._use(_ANY)
         if _PLAIN.get() or weight.device.type != "cpu" or weight.dtype != torch.float32:
             return
         if pack or (pack is None and _are_16_bit(self.weight)):
-            packed = _packed(self.weight, self.bias)
-            if packed is not None and _holds(packed, PACKED, self.weight.shape[1]):
-                self._product, self.blocks, self.packed = packed, PACKED, True
+            handle = _packed(self.weight, self.bias)
+            if handle is not None and _holds(partial(_packed_product, handle), PACKED, self.weight.shape[1]):
+                self.handle, self.packed = handle, True
                 self.weight = self.weight.new_empty(0)  # the packed copy replaces it
                 self.bytes //= 2
+                self._use(PACKED)
                 return
-        self._product = lambda x: F.linear(x, self.weight, self.bias)
-        self.blocks = _blocks_of(*self.weight.shape, torch.get_num_threads())
+        self._use(_blocks_of(*self.weight.shape, torch.get_num_threads()))
 
-    @property
-    def row_multiple(self) -> int:
-        """Inputs of a multiple of so many rows are not padded: a caller may pad once for several maps."""
-        return 1 if self.blocks is None else self.blocks.multiple
+    def _use(self, blocks: Blocks) -> None:
+        # inputs of a multiple of so many rows are not padded: a caller may pad once for several maps
+        self.row_multiple, self.most_rows = blocks.multiple, blocks.most
 
-    def __call__(self, x: Tensor) -> Tensor:
-        if self.blocks is None:
+    def forward(self, x: Tensor) -> Tensor:
+        if self.most_rows == 0:
             return F.linear(x, self.weight, self.bias)
-        if x.dim() == 2:
-            return self.blocks.apply(self._product, x)
-        flat = x.reshape(-1, x.shape[-1])
-        return self.blocks.apply(self._product, flat).reshape(*x.shape[:-1], -1)
+        flat = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])  # (M, K)
+        rows = flat.shape[0]
+        if rows % self.row_multiple != 0:
+            flat = F.pad(flat, (0, 0, 0, self.row_multiple - rows % self.row_multiple))
+        if flat.shape[0] <= self.most_rows:
+            y = self._product(flat)
+        else:
+            y = torch.cat([self._product(block) for block in flat.split(self.most_rows)])
+        if y.shape[0] != rows:
+            y = y[:rows]
+        return y if x.dim() == 2 else y.reshape(x.shape[:-1] + y.shape[-1:])
+
+    def _product(self, x: Tensor) -> Tensor:
+        if self.packed:
+            return torch.ops.quantized.linear_dynamic_fp16(x, self.handle)
+        return F.linear(x, self.weight, self.bias)
 
 
 @contextmanager
@@ -114,11 +118,7 @@ def plain() -> Iterator[None]:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`Linear` for a weight that is not prepared beforehand. x: (..., K), weight: (N, K) -> (..., N)"""
-    if weight.device.type != "cpu" or weight.dtype != torch.float32:
-        return F.linear(x, weight, bias)
-    flat = x.reshape(-1, x.shape[-1])
-    blocks = _blocks_of(*weight.shape, torch.get_num_threads())
-    return blocks.apply(lambda rows: F.linear(rows, weight, bias), flat).reshape(*x.shape[:-1], -1)
+    return Linear(weight, bias, pack=False)(x)
 
 
 def attend_range(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -166,33 +166,35 @@ def _masked_attention_holds(heads: int, dim: int, threads: int) -> bool:
     return True
 
 
-class Norm:
+class Norm(nn.Module):
     """Layer norm over the last dimension, whose rows are invariant as torch computes them. x: (..., N)"""
 
-    def __init__(self, weight: Tensor, bias: Tensor, epsilon: float = 1e-5) -> None:
-        self.weight, self.bias, self.epsilon = weight.detach(), bias.detach(), epsilon
-        self.shape = tuple(weight.shape)
+    __constants__ = ("epsilon",)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.shape, self.weight, self.bias, self.epsilon)
+    def __init__(self, weight: Tensor, bias: Tensor, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.weight, self.bias, self.epsilon = weight.detach(), bias.detach(), epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.epsilon)
 
 
 def _are_16_bit(weight: Tensor) -> bool:
     return any(torch.equal(weight, weight.to(dtype).float()) for dtype in (torch.bfloat16, torch.float16))
 
 
-def _packed(weight: Tensor, bias: Tensor | None) -> Product | None:
+def _packed(weight: Tensor, bias: Tensor | None) -> torch.ScriptObject | None:
     if weight.abs().max().item() > _FP16_MAX:
         return None
     try:
-        handle = torch.ops.quantized.linear_prepack_fp16(weight.contiguous(), bias)
+        return torch.ops.quantized.linear_prepack_fp16(weight.contiguous(), bias)
     except RuntimeError as error:  # not an x86 build
         log.info("plain linear layers: fp16 packing is not available here (%s)", str(error).splitlines()[0])
         return None
-    call = (
-        torch.ops.quantized.linear_dynamic_fp16.default
-    )  # named, so that no overload is searched for at each call
-    return lambda x: call(x, handle)
+
+
+def _packed_product(handle: torch.ScriptObject, x: Tensor) -> Tensor:
+    return torch.ops.quantized.linear_dynamic_fp16(x, handle)
 
 
 @cache

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from deployments.engine.invariant import attend_range, masked_attention_holds
+from deployments.engine.invariant import masked_attention_holds
 from deployments.engine.memory import require
+from deployments.engine.sight import Sight, Span, attend, write
 
 _PAGE = 64  # positions: what is attended to on the CPU is rounded up to a multiple of it
 _NEVER = float("-inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Rows of a batch whose slots are neighbours: batch rows `rows`, slots `slots`, `length` positions in sight.
-
-    mask: (B, 1, 1, length), added to the scores, or None where every position in sight is seen.
-    """
-
-    rows: slice
-    slots: slice
-    length: int
-    mask: Tensor | None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What the layers of a step share. rows, positions: int64 (B,); spans: on the CPU, how to attend."""
-
-    rows: Tensor
-    positions: Tensor
-    spans: list[Span] | None
 
 
 class KVCache:
@@ -72,7 +49,7 @@ class KVCache:
         self.positions = torch.zeros(rows, dtype=torch.int64, device=device)
         self.static = device.type != "cpu"
         self._together = not self.static and masked_attention_holds(heads, head_dim)
-        self._step: Step | None = None
+        self._sight: Sight | None = None
 
     @property
     def bytes(self) -> int:
@@ -86,31 +63,22 @@ class KVCache:
 
     def write(self, layer: int, rows: Tensor, kv: Tensor) -> None:
         """kv: (B, 2, H, D), key and value at each row's next position. rows: int64 (B,)."""
-        self.layers[layer][rows, :, :, self._at(rows).positions] = kv.to(self.layers[layer].dtype)
+        write(self.layers[layer], self.sight(rows), kv)
 
     def attend(self, layer: int, q: Tensor, rows: Tensor, length: int) -> Tensor:
         """q: (B, H, D) over positions 0..positions[rows], the one just written included -> (B, H, D).
 
         length: a host number, more than every row's position; the CPU looks no further than it must.
         """
-        step, cache = self._at(rows), self.layers[layer]
-        if step.spans is not None:
-            mixed = []
-            for span in step.spans:
-                keys, values = cache[span.slots, :, :, : span.length].unbind(1)
-                mixed.append(attend_range(q[span.rows], keys, values, span.mask))
-            return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
-        k, v = (cache[:, part, :, :length].index_select(0, rows) for part in (0, 1))  # (B, H, L, D)
-        seen = torch.arange(length, device=q.device) <= step.positions[:, None]  # (B, L)
-        return F.scaled_dot_product_attention(q[:, :, None], k, v, attn_mask=seen[:, None, None])[:, :, 0]
+        return attend(self.layers[layer], self.sight(rows, length), q)
 
     def set_length(self, slot: int, taken: int) -> None:
-        self._step = None
+        self._sight = None
         self.positions[slot :: self.slots + 1] = taken
 
     def advance(self, rows: Tensor, by: Tensor | int = 1) -> None:
         """`by` positions further in each row, int64 (B,) or a number; the scratch slot stays at 0."""
-        self._step = None
+        self._sight = None
         self.positions[rows] = self.positions[rows] + by
         self.positions[self.slots :: self.slots + 1] = 0
 
@@ -125,35 +93,33 @@ class KVCache:
 
     def index(self, rows: Tensor) -> Tensor | slice:
         """`rows`, or the same as a range where they are neighbours: on the CPU a view is cheaper than a gather."""
-        spans = self._at(rows).spans
-        return spans[0].slots if spans is not None and len(spans) == 1 else rows
+        spans = self.sight(rows).spans
+        return slice(spans[0].slot, spans[0].slot + spans[0].size) if len(spans) == 1 else rows
 
     def positions_of(self, rows: Tensor) -> Tensor:
         """int64 (B,): each row's next position."""
-        return self._at(rows).positions
+        return self.sight(rows).positions
 
-    def _at(self, rows: Tensor) -> Step:
-        """Looked up once a step, by its first layer."""
-        if self._step is None or self._step.rows is not rows:
+    def sight(self, rows: Tensor, length: int = 0) -> Sight:
+        """Of the step that is made next with these rows; length as `attend` takes it."""
+        known = self._sight
+        if known is None or known.rows is not rows:
             positions = self.positions[rows]
-            spans = None if self.static else self._spans(rows.tolist(), positions)
-            self._step = Step(rows, positions, spans)
-        return self._step
+            spans = [] if self.static else self._spans(rows.tolist(), positions)
+            known = self._sight = Sight(rows, positions, spans, length)
+        if self.static and length and known.length != length:
+            known = self._sight = known._replace(length=length)
+        return known
 
     def _spans(self, slots: list[int], positions: Tensor) -> list[Span]:
         last = positions.tolist()
         if not self._together:
-            return [
-                Span(slice(b, b + 1), slice(slot, slot + 1), last[b] + 1, None)
-                for b, slot in enumerate(slots)
-            ]
+            return [Span(b, slot, 1, last[b] + 1, None) for b, slot in enumerate(slots)]
         breaks = [b + 1 for b, (slot, after) in enumerate(pairwise(slots)) if after != slot + 1]
         spans = []
         for begin, end in pairwise([0, *breaks, len(slots)]):
             length = min(self.context, (max(last[begin:end]) // _PAGE + 1) * _PAGE)
             seen = torch.arange(length) <= positions[begin:end, None]
             mask = torch.where(seen, 0.0, _NEVER)[:, None, None]
-            spans.append(
-                Span(slice(begin, end), slice(slots[begin], slots[begin] + end - begin), length, mask)
-            )
+            spans.append(Span(begin, slots[begin], end - begin, length, mask))
         return spans

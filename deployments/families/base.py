@@ -227,6 +227,13 @@ class GptModel(Protocol):
     context: int  # positions that a slot holds: prefix and codes together
     max_codes: int  # of a segment
 
+    def compile(self) -> str:
+        """Makes the steps to come cheaper on this device, to the bit the same, and says how; "" where it cannot.
+
+        Called once, before any step, and not where nothing is to be optimised.
+        """
+        ...
+
     def prefill(self, slot: int, request: GptRequest) -> Prefill:
         """Fills the slot's cache and state, whatever was there, in pieces that take no longer than a step or so.
 

@@ -95,10 +95,7 @@ def test_neighbours_are_attended_to_in_one_call_and_indexed_as_a_range(one_threa
     assert cache.index(torch.tensor([0, 1, 2])) == slice(0, 3)
     scattered = torch.tensor([0, 2])
     assert cache.index(scattered) is scattered
-    assert [(s.rows, s.slots) for s in cache._at(scattered).spans] == [
-        (slice(0, 1), slice(0, 1)),
-        (slice(1, 2), slice(2, 3)),
-    ]
+    assert [(s.row, s.slot, s.size) for s in cache.sight(scattered).spans] == [(0, 0, 1), (1, 2, 1)]
 
 
 def test_a_wiped_slot_holds_nothing_that_is_not_finite(cache):

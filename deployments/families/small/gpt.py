@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from deployments.engine.device import Device
-from deployments.engine.invariant import Linear, Norm
+from deployments.engine.invariant import Linear
 from deployments.engine.kv_cache import KVCache
 from deployments.engine.sampling import SamplingState
+from deployments.engine.script import scripted
 from deployments.errors import InvalidInput
 from deployments.families.base import GptRequest, Prefill, Sampling
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.duration import advance, thresholds
-from deployments.families.small.gpt_net import Block, GptNet
+from deployments.families.small.gpt_net import GptNet
+from deployments.families.small.step_layers import StepLayers, norm_of
 
 CONTEXT = 1024  # positions of a slot: speaker, phones and codes; a segment of 12 s takes about 750
 PREFILL = (
@@ -33,17 +36,6 @@ class StepOut(NamedTuple):
     kept: None = None
 
 
-class StepBlock:
-    """A block's weights as the decode step wants them: linear maps whose rows do not depend on the batch."""
-
-    def __init__(self, block: Block) -> None:
-        self.norm_1, self.norm_2 = _norm(block.norm_1), _norm(block.norm_2)
-        self.project, self.merge, self.widen, self.narrow = (
-            Linear(layer.weight, layer.bias)
-            for layer in (block.project, block.merge, block.widen, block.narrow)
-        )
-
-
 class SmallGpt:
     """Implements GptModel: one code a step, and a pointer into the phones that moves with it."""
 
@@ -52,14 +44,15 @@ class SmallGpt:
         self.device, self.dtype = device.torch_device, device.dtype
         self.net = net.eval().to(self.device, self.dtype)
         self.net.cosine, self.net.sine = self.net.cosine.float(), self.net.sine.float()
-        self.blocks = [StepBlock(block) for block in self.net.blocks]
-        self.norm = _norm(self.net.norm)
+        self.eager_layers = StepLayers(self.net)
+        self.layers: Callable[..., Tensor] = self.eager_layers
+        self.norm = norm_of(self.net.norm)
         pad = -config.n_codes % LANES
         self.code_head = Linear(
             F.pad(net.code_head.weight.detach(), (0, 0, 0, pad)), F.pad(net.code_head.bias.detach(), (0, pad))
         )
         self.advance_head = Linear(net.advance_head.weight, net.advance_head.bias)
-        self.row_multiple = max(block.project.row_multiple for block in self.blocks)
+        self.row_multiple = self.eager_layers.row_multiple
         self.forbidden = torch.arange(config.n_codes + pad, device=self.device) >= config.n_codes
         self.rotary = _rotary_table(self.net)
 
@@ -81,6 +74,12 @@ class SmallGpt:
         self.thresholds = per_slot(0.5, torch.float64, config.max_phones)
         self.pointers = per_slot(0.0, self.dtype, config.max_phones, config.gpt_dim)
 
+    def compile(self) -> str:
+        if self.device.type != "cpu":
+            return ""
+        self.layers, what = scripted(self.eager_layers)
+        return f"layers: {what}"
+
     def prefill(self, slot: int, request: GptRequest) -> Prefill:
         """Raises InvalidInput where the segment holds more phones than a slot takes."""
         count = len(request.segment.token_ids)
@@ -94,13 +93,13 @@ class SmallGpt:
         yield
         cosine, sine = self.net.rotary(torch.arange(1 + count, device=self.device))
         rotary = cosine.to(self.dtype), sine.to(self.dtype)
-        layers = max(1, PREFILL // count) if self.device.type == "cpu" else len(self.blocks)
+        layers = max(1, PREFILL // count) if self.device.type == "cpu" else self.config.gpt_layers
         for layer, block in enumerate(self.net.blocks):
             if layer and layer % layers == 0:
                 yield
             q, k, v = block.qkv(x, rotary)
             self.cache.fill(layer, slot, k[0].transpose(0, 1), v[0].transpose(0, 1))
-            if layer < len(self.blocks) - 1:  # nobody reads the last layer's output
+            if layer < self.config.gpt_layers - 1:  # nobody reads the last layer's output
                 x = block.finish(x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
         self._begin(slot, request.sampling, pointers[0])
         return 1 + count
@@ -110,16 +109,9 @@ class SmallGpt:
         phone, stay = self.phone[at], self.stay[at]
         x = F.embedding(self.code[at].clamp(min=0), self.net.code_embedding.weight)  # (B, D)
         x = x + self.pointers[rows, phone] + self.net.embed_stay(stay)
-        surplus = x.new_zeros(-count % self.row_multiple, x.shape[1])
-        x = torch.cat((x, surplus))  # (M, D), once for all linear maps
-        rotary = self.rotary[self.cache.positions_of(rows)].unbind(1)  # (B, 3, 1, d) each
-        for layer, block in enumerate(self.blocks):
-            qkv = block.project(block.norm_1(x))[:count].unflatten(-1, (3, self.config.gpt_heads, -1))
-            qkv = _rotated(qkv, *rotary)  # (B, 3, H, d)
-            self.cache.write(layer, rows, qkv[:, 1:])
-            attended = self.cache.attend(layer, qkv[:, 0], rows, length).flatten(1)  # (B, D)
-            x = x + block.merge(torch.cat((attended, surplus)))
-            x = x + block.narrow(F.gelu(block.widen(block.norm_2(x))))
+        x = F.pad(x, (0, 0, 0, -count % self.row_multiple))  # (M, D), once for all linear maps
+        rotary = self.rotary[self.cache.positions_of(rows)]  # (B, 2, 3, 1, d)
+        x = self.layers(x, rotary, self.cache.layers, self.cache.sight(rows, length))
         x = self.norm(x)
         logits = self.code_head(x)[:count].float().masked_fill(self.forbidden, float("-inf"))
         codes = self.sampling.draw(logits, at)
@@ -166,10 +158,6 @@ class SmallGpt:
         self.survival[slot] = 1.0
 
 
-def _norm(norm: nn.LayerNorm) -> Norm:
-    return Norm(norm.weight, norm.bias, norm.eps)
-
-
 def _rotary_table(net: GptNet) -> Tensor:
     """By position: what query, key and value are multiplied by, and what their turned selves are.
 
@@ -180,9 +168,3 @@ def _rotary_table(net: GptNet) -> Tensor:
     plain = torch.stack([torch.ones_like(factor), torch.zeros_like(factor)], 1)
     both = torch.stack([factor, turned], 1)
     return torch.stack([both, both, plain], 2).unsqueeze(3)
-
-
-def _rotated(qkv: Tensor, factor: Tensor, turned: Tensor) -> Tensor:
-    """(B, 3, H, d), with the tables' rows (B, 3, 1, d): queries and keys at their positions. One product for all."""
-    x = qkv.float()
-    return (x * factor).addcmul_(x.roll(x.shape[-1] // 2, -1), turned).to(qkv.dtype)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -25,10 +26,16 @@ Decode = Callable[[Iterable[GptRequest]], list[np.ndarray]]
 @pytest.fixture
 def decode(family: SmallFamily, cpu: Device) -> Iterable[Decode]:
     """decode(requests) -> their codes, all in one batch of up to 8."""
+    with decoding(family, cpu) as run:
+        yield run
+
+
+@contextmanager
+def decoding(family: SmallFamily, cpu: Device, optimize: bool = True) -> Iterator[Decode]:
     thread = DeviceThread("test", threads=1)
 
     def load() -> Decoder:
-        return Decoder(family.gpt(cpu, slots=8), cpu)
+        return Decoder(family.gpt(cpu, slots=8), cpu, optimize=optimize)
 
     decoder = thread.submit(load).result()
 
@@ -54,6 +61,23 @@ def test_a_seed_gives_the_same_codes_alone_and_in_a_batch_of_eight(
     together = decode(requests)
     for request, codes in zip(requests, together, strict=True):
         np.testing.assert_array_equal(decode([request])[0], codes)
+
+
+def test_compiled_layers_draw_the_codes_of_eager_ones(
+    family: SmallFamily, cpu: Device, decode: Decode, request_of: Callable
+) -> None:
+    requests = [request_of(SENTENCES[n % 4], voice=n, seed=n) for n in range(5)]
+    with decoding(family, cpu, optimize=False) as eager:
+        for one, other in zip(decode(requests), eager(requests), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_a_cpu_takes_the_layers_as_one_call(family: SmallFamily, cpu: Device) -> None:
+    thread = DeviceThread("test", threads=1)
+    assert (
+        thread.submit(lambda: family.gpt(cpu, slots=1).compile()).result() == "layers: one TorchScript call"
+    )
+    thread.close()
 
 
 def test_other_seeds_give_other_codes_unless_temperature_is_zero(

@@ -1,0 +1,36 @@
+"""A module as one TorchScript call: no Python between its operations, and the GIL is released once and not at each.
+
+torch calls TorchScript deprecated in favour of torch.compile, which wants a C++ compiler on every machine and a
+compilation for every shape. A program takes any shape, is made in a fraction of a second, and runs the very same
+kernels, so that its results are the module's own bits.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+log = logging.getLogger(__name__)
+
+
+def scripted(module: nn.Module) -> tuple[Callable[..., Any], str]:
+    """The module's program, and what became of it in words. The module itself where TorchScript cannot take it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            program = torch.jit.script(module.eval())
+    except Exception as error:  # whatever a release of torch objects to: the module serves as it is
+        reason = f"eager: TorchScript does not take it ({type(error).__name__}: {str(error).splitlines()[0]})"
+        log.warning("%s: %s", type(module).__name__, reason, exc_info=True)
+        return module, reason
+
+    def run(*arguments: Any) -> Any:
+        with torch.jit.optimized_execution(False):  # it would profile shapes, and gains nothing here
+            return program(*arguments)
+
+    return run, "one TorchScript call"

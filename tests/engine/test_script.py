@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from deployments.engine.decode import Decoder
+from deployments.engine.invariant import Linear, Norm
+from deployments.engine.script import scripted
+
+
+class Feed(nn.Module):
+    def __init__(self, linear: Linear) -> None:
+        super().__init__()
+        self.norm, self.linear = Norm(torch.rand(64), torch.rand(64)), linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.linear(self.norm(x))
+
+
+class Printing(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        import json
+
+        return x * len(json.dumps(x.tolist()))
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("pack", [True, False])
+def test_a_program_gives_the_module_s_bits_whatever_the_shape(pack):
+    linear = Linear(torch.randn(64, 64).bfloat16().float(), torch.randn(64), pack=pack)
+    module = Feed(linear)
+    program, what = scripted(module)
+    assert what == "one TorchScript call"
+    assert program is not module
+    for rows in (1, 3, 4, 8, 30, 40):
+        x = torch.randn(rows, 64)
+        assert torch.equal(program(x), module(x)), rows
+    x = torch.randn(2, 3, 64)
+    assert torch.equal(program(x), module(x))
+
+
+def test_what_torchscript_cannot_take_serves_as_it_is_and_says_so(caplog):
+    module = Printing()
+    with caplog.at_level(logging.WARNING):
+        program, what = scripted(module)
+    assert program is module
+    assert what.startswith("eager: TorchScript does not take it")
+    assert "Printing" in caplog.text
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+def test_a_model_is_compiled_once_and_only_where_something_is_to_be_optimised(on, cpu, engine, optimize):
+    def run():
+        model = engine.gpt(2, 64, cpu.torch_device)
+        decoder = Decoder(model, cpu, optimize=optimize)
+        return model.compiled, decoder.status()["step"]
+
+    assert on(run) == ((1, "as it is") if optimize else (0, "eager"))
