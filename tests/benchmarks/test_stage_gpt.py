@@ -8,7 +8,7 @@ def test_ways_decode_the_same_codes_and_are_set_against_the_bound(run, tmp_path)
     words += ["--sentences", "1", "--without", "compiled", "--without", "bf16"]
     result = run("stage_gpt", *words)
     assert [(row["batch"], row["way"]) for row in result["rows"]] == [
-        (batch, way) for batch in (1, 3) for way in ("plain", "served")
+        (batch, way) for batch in (1, 3) for way in ("plain", "served", "eager")
     ]
     for row in result["rows"]:
         assert row["codes_per_s"] > 0
