@@ -70,6 +70,11 @@ class Answer:
         """float32 (N,) at PCM_RATE."""
         return np.frombuffer(self.data, "<i2").astype(np.float32) / 32768
 
+    @property
+    def heard_at(self) -> float:
+        """When a player has played all of it that came."""
+        return self.arrivals[0][0] + self.seconds + sum(self.gaps()) if self.arrivals else self.asked
+
     def gaps(self, buffer_s: float = 0.0) -> list[float]:
         """Seconds of silence, each time that a player ran dry which began `buffer_s` after the first byte."""
         if not self.arrivals:
@@ -177,8 +182,11 @@ def _code(response: httpx.Response) -> str:
         return "unreadable"
 
 
-async def closed_loop(url: str, sayings: Sequence[Say], clients: int) -> Load:
-    """`clients` of them, each asking again as soon as it has heard; the load lasts until no request is left to take."""
+async def closed_loop(url: str, sayings: Sequence[Say], clients: int, listening: bool = False) -> Load:
+    """`clients` of them, each asking again as soon as all has come, or, listening, as soon as it has played that.
+
+    The load lasts until no request is left to take.
+    """
     waiting = deque(sayings)
     answers: list[Answer] = []
     dry_at = 0.0
@@ -186,7 +194,9 @@ async def closed_loop(url: str, sayings: Sequence[Say], clients: int) -> Load:
     async def one(http: httpx.AsyncClient) -> None:
         nonlocal dry_at
         while waiting:
-            answers.append(await ask(http, waiting.popleft()))
+            answers.append(answer := await ask(http, waiting.popleft()))
+            if listening:
+                await asyncio.sleep(answer.heard_at - time.perf_counter())
         dry_at = dry_at or time.perf_counter()
 
     began, cpu = time.perf_counter(), time.process_time()

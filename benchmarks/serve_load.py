@@ -1,7 +1,8 @@
 """The service under load, over HTTP: first sound, throughput, playback gaps, and whether quality stays what it was.
 
-Closed loop: so many clients, each asking again as soon as it has heard (a 429 is tried again after its Retry-After, and
-its first sound counts from the first try). Open loop: requests at random moments (Poisson), at shares of the
+Closed loop: so many clients, each asking again as soon as all has come (a 429 is tried again after its Retry-After, and
+its first sound counts from the first try). Listeners: as those, but each plays what has come before it asks again, as
+a voice agent's caller does: what a profile promises is counted in them. Open loop: requests at random moments (Poisson), at shares of the
 throughput that the closed loop reached. Every level speaks the same sentences with the same voices and seeds, so that
 word error rate and voice similarity are compared in pairs with those of the first level. Without --url a service
 of its own is started from --config, on the same machine: what the clients cost is told beside the figures.
@@ -124,6 +125,12 @@ async def run(url: str, voices: Sequence[str], options: argparse.Namespace, cons
         load = await _load.closed_loop(url, requests, clients)
         levels.append(Level(f"{clients} client{'s' * (clients > 1)}", load, clients=clients))
     top = max(level.load.requests_per_s for level in levels)
+    for listeners in options.listeners:
+        console.print(f"{listeners} listeners …")
+        load = await _load.closed_loop(
+            url, wanted(max(options.requests, 2 * listeners)), listeners, listening=True
+        )
+        levels.append(Level(f"{listeners} listener{'s' * (listeners > 1)}", load, clients=listeners))
     rates = [(f"{rate:g}/s", rate) for rate in options.rate]
     rates += [(f"{share:.0%} of {top:.2f}/s", share * top) for share in options.share if not options.rate]
     for name, rate in rates:
@@ -203,6 +210,12 @@ def main() -> None:
     parser.add_argument("--url", help="of a service that is up; then none is started")
     parser.add_argument(
         "--clients", type=_common.numbers_of(int), default=[1, 8, 64], help="closed loops (1,8,64)"
+    )
+    parser.add_argument(
+        "--listeners",
+        type=_common.numbers_of(int),
+        default=[4, 8],
+        help="closed loops that play what comes (4,8)",
     )
     parser.add_argument("--sentences", type=int, default=32, help="different requests of a level (32)")
     parser.add_argument("--requests", type=int, default=64, help="of a level; two of a client at least (64)")
