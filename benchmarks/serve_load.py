@@ -2,8 +2,8 @@
 
 Closed loop: so many clients, each asking again as soon as all has come (a 429 is tried again after its Retry-After, and
 its first sound counts from the first try). Listeners: as those, but each plays what has come before it asks again, as
-a voice agent's caller does: what a profile promises is counted in them. Open loop: requests at random moments (Poisson), at shares of the
-throughput that the closed loop reached. Every level speaks the same sentences with the same voices and seeds, so that
+a caller does: what a profile promises is counted in them. Open loop: requests at random moments (Poisson), at shares of
+the throughput that the closed loop reached. Every level has the same sentences with the same voices and seeds, so that
 word error rate and voice similarity are compared in pairs with those of the first level. Without --url a service
 of its own is started from --config, on the same machine: what the clients cost is told beside the figures.
 """

@@ -31,6 +31,7 @@ def test_a_player_that_ran_dry_goes_on_later():
     assert one.gaps() == pytest.approx([0.3, 0.2])  # dry at 1.2, then at 1.5 + 0.5 + 0.2
     assert one.gaps(0.2) == pytest.approx([0.1, 0.2])
     assert one.gaps(0.6) == []
+    assert one.heard_at == pytest.approx(2.5)
 
 
 def test_gaps_are_summed_up_over_streams():
@@ -55,9 +56,10 @@ def test_every_level_says_the_same_things():
 
 def test_against_a_service_of_its_own(run, tmp_path):
     words = ["--clients", "1,3", "--sentences", "3", "--requests", "3", "--share", "0.5"]
+    words += ["--listeners", "2"]
     result = run("serve_load", *words)
     levels = result["levels"]
-    assert [level["clients"] for level in levels] == [1, 3, None]
+    assert [level["clients"] for level in levels] == [1, 3, 2, None]
     for level in levels:
         assert level["errors"] == {}
         assert level["ttfa_s"]["p50"] > 0

@@ -1,12 +1,14 @@
 """Which steps of each layer the vocoder has to make for a chunk's sound, and where they lie. Needs no torch.
 
-The chunks of a batch lie one behind the other, as rows of one matrix, each no longer than the next layer needs it.
-"""
+The chunks of a batch lie one behind the other, as rows of one matrix, each no longer than the next layer needs it. What
+a chunk of a stream made of a layer, and the next one reads again, is kept: then only what is new is made.
 
-from __future__ import annotations
+Annotations are evaluated here: TorchScript takes spans, and does not resolve the postponed ones of named tuples.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 BEFORE, BEHIND = (
     4,
@@ -16,79 +18,119 @@ BEFORE, BEHIND = (
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Codes of a chunk: context on the left, emitted, context on the right."""
+    """Codes of a chunk: context on the left, emitted, context on the right.
+
+    ahead: the context on the right of the chunk before, if what was kept of it is at hand; else None.
+    """
 
     left: int
     count: int
     right: int
+    ahead: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Steps start..stop (exclusive) of one chunk, 0 being its first emitted one; `row`: where `start` lies."""
+class Span(NamedTuple):
+    """Steps start..stop (exclusive) of one chunk, 0 being its first emitted one; `row`: where `start` lies.
+
+    kept: how many of them, the first ones, the chunk before has made.
+    """
 
     start: int
     stop: int
     row: int
+    kept: int
 
     @property
     def size(self) -> int:
         return self.stop - self.start
 
-    @property
-    def rows(self) -> slice:
-        return slice(self.row, self.row + self.size)
-
 
 Layer = list[Span]  # one for each chunk
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """codes[0] and frames[0] are what enters the blocks of codes and of frames, [i + 1] what the i-th block leaves."""
-
-    codes: list[Layer]
-    frames: list[Layer]
-
-    @classmethod
-    def of(
-        cls,
-        chunks: Sequence[Extent],
-        code_reach: int,
-        code_blocks: int,
-        frame_reach: int,
-        frame_blocks: int,
-        rate: int,
-    ) -> Plan:
-        """reach: steps on each side that a block's convolution sees; rate: frames of a code."""
-        ends = [(-chunk.left, chunk.count + chunk.right) for chunk in chunks]
-        frame_ends = [(start * rate, stop * rate) for start, stop in ends]
-        want = _within([(-BEFORE, chunk.count * rate + BEHIND) for chunk in chunks], frame_ends)
-        frames = [want]
-        for _ in range(frame_blocks):
-            want = _within([(start - frame_reach, stop + frame_reach) for start, stop in want], frame_ends)
-            frames.append(want)
-        want = [(start // rate, -(-stop // rate)) for start, stop in want]
-        frames[-1] = [(start * rate, stop * rate) for start, stop in want]
-        codes = [want]
-        for _ in range(code_blocks):
-            want = _within([(start - code_reach, stop + code_reach) for start, stop in want], ends)
-            codes.append(want)
-        return cls([_laid(steps) for steps in reversed(codes)], [_laid(steps) for steps in reversed(frames)])
 
 
 def rows(layer: Layer) -> int:
     return layer[-1].row + layer[-1].size
 
 
-def _within(steps: Iterable[tuple[int, int]], ends: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Beyond the ends of what a chunk holds there is nothing to make: its segment ends there."""
-    return [(max(a, low), min(b, high)) for (a, b), (low, high) in zip(steps, ends, strict=True)]
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """reach: steps on each side that a block's convolution sees; rate: frames of a code.
+
+    Its layers, in order: what enters the blocks of codes, what each of them leaves, and the same for those of frames.
+    """
+
+    code_reach: int
+    code_blocks: int
+    frame_reach: int
+    frame_blocks: int
+    rate: int
+
+    @property
+    def layers(self) -> int:
+        return self.code_blocks + 1 + self.frame_blocks + 1
+
+    def starts(self, left: int) -> list[int]:
+        """The first step of each layer that a chunk with `left` codes in front of it takes, if nothing was kept."""
+        frames = [max(-BEFORE, -left * self.rate)]
+        for _ in range(self.frame_blocks):
+            frames.append(max(frames[-1] - self.frame_reach, -left * self.rate))
+        codes = [frames[-1] // self.rate]
+        frames[-1] = codes[0] * self.rate
+        for _ in range(self.code_blocks):
+            codes.append(max(codes[-1] - self.code_reach, -left))
+        return [*reversed(codes), *reversed(frames)]
+
+    def stops(self, count: int, right: int) -> list[int]:
+        """Where each layer ends for a chunk of `count` codes with `right` behind it."""
+        frames = [min(count * self.rate + BEHIND, (count + right) * self.rate)]
+        for _ in range(self.frame_blocks):
+            frames.append(min(frames[-1] + self.frame_reach, (count + right) * self.rate))
+        codes = [-(-frames[-1] // self.rate)]
+        frames[-1] = codes[0] * self.rate
+        for _ in range(self.code_blocks):
+            codes.append(min(codes[-1] + self.code_reach, count + right))
+        return [*reversed(codes), *reversed(frames)]
+
+    def kept(self, right: int, left: int) -> list[int]:
+        """How many steps at the end of each layer are kept of a chunk with `right` codes behind it, for the next one,
+        which has `left` codes in front of it. None of the codes: those are at hand."""
+        made = self.stops(0, right)  # seen from the next chunk
+        kept = [0] * self.layers
+        for layer in range(1, self.code_blocks):
+            kept[layer] = made[layer] - max(made[layer + 1] - self.code_reach, -left)
+        for layer in range(self.code_blocks + 1, self.layers - 1):
+            kept[layer] = made[layer] - max(made[layer + 1] - self.frame_reach, -left * self.rate)
+        kept[-1] = made[-1] - max(-BEFORE, -left * self.rate)
+        return kept
+
+    def spans(self, chunk: Extent) -> list[tuple[int, int, int]]:
+        """Of each layer: start, stop, and how many steps are kept."""
+        stops, none = self.stops(chunk.count, chunk.right), [0] * self.layers
+        if chunk.ahead is None:
+            return list(zip(self.starts(chunk.left), stops, none, strict=True))
+        made, kept = self.stops(0, chunk.ahead), self.kept(chunk.ahead, chunk.left)
+        starts = [end - ready for end, ready in zip(made, kept, strict=True)]
+        starts[0] = max(made[1] - self.code_reach, -chunk.left)
+        return list(zip(starts, stops, kept, strict=True))
 
 
-def _laid(steps: Iterable[tuple[int, int]]) -> Layer:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """By layer, where its steps lie (`have`), and where those lie that are not kept (`made`) before they join these."""
+
+    have: list[Layer]
+    made: list[Layer]
+
+    @classmethod
+    def of(cls, chunks: Sequence[Extent], trunk: Trunk) -> Self:
+        layers = list(zip(*(trunk.spans(chunk) for chunk in chunks), strict=True))
+        new = [[(start + kept, stop, 0) for start, stop, kept in layer] for layer in layers]
+        return cls([_laid(layer) for layer in layers], [_laid(layer) for layer in new])
+
+
+def _laid(steps: Iterable[tuple[int, int, int]]) -> Layer:
     layer, row = [], 0
-    for start, stop in steps:
-        layer.append(Span(start, stop, row))
+    for start, stop, kept in steps:
+        layer.append(Span(start, stop, row, kept))
         row += stop - start
     return layer

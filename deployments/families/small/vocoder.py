@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -60,6 +60,9 @@ class SmallVocoder:
             "phase": torch.zeros(batch, dtype=torch.float64),
             "chain": torch.zeros(batch, batch, dtype=torch.float64),
         }
+        if self.lean is not None:
+            inputs["ahead"] = torch.full((batch,), -1)
+            inputs["kept"] = torch.empty(batch, self.lean.most_kept, self.config.vocoder_dim)
         for row, chunk in enumerate(chunks):
             codes = torch.from_numpy(np.ascontiguousarray(chunk.frames))
             count = len(codes)
@@ -80,6 +83,8 @@ class SmallVocoder:
                 inputs["phase"][row] = inputs["phase"][before]
             elif chunk.state is not None:
                 inputs["phase"][row] = float(chunk.state["phase"])
+                if self.lean is not None and "kept" in chunk.state:
+                    self._take_up(self.lean, chunk, chunk.state, inputs["kept"][row], inputs["ahead"][row])
         return inputs
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -87,7 +92,7 @@ class SmallVocoder:
         return self.plain(inputs) if self.lean is None else self._packed(self.lean, inputs)
 
     def plain(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        waveform, phase = self.net(**inputs)
+        waveform, phase = self.net(**{name: inputs[name] for name in inputs if name not in ("ahead", "kept")})
         return {"waveform": waveform, "phase": phase}
 
     def activation_bytes(self, batch: int, frames: int) -> int:
@@ -101,28 +106,54 @@ class SmallVocoder:
         for row, chunk in enumerate(chunks):
             stop = (len(chunk.frames) - chunk.right) * per_code
             waveform = waveforms[row, chunk.left * per_code : stop].copy()
-            results.append(VocodedChunk(waveform, {"phase": phases[row].copy()}))
+            state = {"phase": phases[row].copy()}
+            if "kept" in outputs and (count := int(outputs["kept_rows"][row])):
+                state |= {"ahead": np.array(chunk.right), "kept": outputs["kept"][row, :count].numpy().copy()}
+            results.append(VocodedChunk(waveform, state))
         return results
+
+    @staticmethod
+    def _take_up(
+        lean: LeanVocoder, chunk: VocoderChunk, state: Mapping[str, np.ndarray], kept: Tensor, ahead: Tensor
+    ) -> None:
+        """What the chunk before left, if it is what this vocoder would have left; else it is made again."""
+        given, right = torch.from_numpy(np.ascontiguousarray(state["kept"])), int(state["ahead"])
+        if not 0 < right <= lean.config.right_context:
+            return
+        count = sum(lean.shape.kept(right, chunk.left))
+        if given.shape == (count, kept.shape[1]) and given.dtype == kept.dtype:
+            kept[:count] = given
+            ahead.fill_(right)
 
     def _packed(self, lean: LeanVocoder, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """As `plain` of the rows that hold chunks, the first ones."""
         left, counts = inputs["left"].tolist(), inputs["n"].tolist()
         lengths, used = inputs["mask"].sum(1).long().tolist(), sum(count > 0 for count in counts)
         seeds, firsts = inputs["seed"].tolist(), inputs["first_code"].tolist()
+        ahead: list[int] = inputs["ahead"].tolist()
         chunks = [
             LeanChunk(
                 inputs["codes"][row],
-                Extent(left[row], counts[row], lengths[row] - left[row] - counts[row]),
+                Extent(
+                    left[row],
+                    counts[row],
+                    lengths[row] - left[row] - counts[row],
+                    ahead[row] if ahead[row] >= 0 else None,
+                ),
                 firsts[row],
                 seeds[row],
                 inputs["speaker"][row],
+                inputs["kept"][row] if ahead[row] >= 0 else None,
             )
             for row in range(used)
         ]
         per_code = self.config.samples_per_code
         waveform = torch.zeros(len(left), inputs["codes"].shape[1] * per_code)
         phase = inputs["phase"].clone()
-        made, phase[:used] = lean(chunks, phase[:used], inputs["chain"][:used, :used])
-        for row, part in enumerate(made):
+        made, phase[:used], saved = lean(chunks, phase[:used], inputs["chain"][:used, :used])
+        kept, kept_rows = torch.empty(len(left), lean.most_kept, self.config.vocoder_dim), [0] * len(left)
+        for row, (part, rest) in enumerate(zip(made, saved, strict=True)):
             waveform[row, left[row] * per_code :][: len(part)] = part
-        return {"waveform": waveform, "phase": phase}
+            kept_rows[row] = len(rest)
+            kept[row, : len(rest)] = rest
+        return {"waveform": waveform, "phase": phase, "kept": kept, "kept_rows": torch.tensor(kept_rows)}

@@ -6,30 +6,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.families.small.config import SmallConfig
-from deployments.families.small.spans import BEFORE, BEHIND, Extent, Plan, rows
+from deployments.families.small.spans import BEFORE, BEHIND, Extent, Plan, Span, Trunk, rows
 
 CONFIG = SmallConfig()
 LEFT, RIGHT = CONFIG.left_context, CONFIG.right_context
 
 
-def plan(chunks: list[Extent]) -> Plan:
-    reaches = (CONFIG.code_kernel // 2, CONFIG.code_blocks, CONFIG.frame_kernel // 2, CONFIG.frame_blocks)
-    return Plan.of(chunks, *reaches, CONFIG.frames_per_code)
+TRUNK = Trunk(
+    CONFIG.code_kernel // 2,
+    CONFIG.code_blocks,
+    CONFIG.frame_kernel // 2,
+    CONFIG.frame_blocks,
+    CONFIG.frames_per_code,
+)
+CODES = CONFIG.code_blocks + 1  # layers of codes; those of frames come behind them
+RATES = [1] * CODES + [CONFIG.frames_per_code] * (CONFIG.frame_blocks + 1)
 
 
 def test_an_inner_chunk_takes_the_whole_context_and_each_layer_less() -> None:
-    of = plan([Extent(LEFT, 10, RIGHT)])
-    codes, frames = [(layer[0].start, layer[0].stop) for layer in of.codes], [layer[0] for layer in of.frames]
-    assert codes[0] == (-LEFT, 10 + RIGHT)
-    assert (frames[-1].start, frames[-1].stop) == (-BEFORE, 20 + BEHIND)
-    sizes = [layer[0].size for layer in of.codes], [span.size for span in frames]
-    assert all(size == sorted(size, reverse=True) for size in sizes)
+    layers = [(layer[0].start, layer[0].stop) for layer in Plan.of([Extent(LEFT, 10, RIGHT)], TRUNK).have]
+    assert layers[0] == (-LEFT, 10 + RIGHT)
+    assert layers[-1] == (-BEFORE, 20 + BEHIND)
+    for part in (layers[:CODES], layers[CODES:]):
+        sizes = [stop - start for start, stop in part]
+        assert sizes == sorted(sizes, reverse=True)
 
 
 def test_a_whole_utterance_is_computed_once_and_nothing_beside_it() -> None:
-    of = plan([Extent(0, 10, 0)])
-    assert {(layer[0].start, layer[0].stop) for layer in of.codes} == {(0, 10)}
-    assert {(layer[0].start, layer[0].stop) for layer in of.frames} == {(0, 20)}
+    layers = Plan.of([Extent(0, 10, 0)], TRUNK).have
+    assert [(layer[0].start, layer[0].stop) for layer in layers] == [(0, 10 * rate) for rate in RATES]
 
 
 extents = st.builds(Extent, st.integers(0, LEFT), st.integers(1, 60), st.integers(0, RIGHT))
@@ -37,18 +42,51 @@ extents = st.builds(Extent, st.integers(0, LEFT), st.integers(1, 60), st.integer
 
 @given(chunks=st.lists(extents, min_size=1, max_size=6))
 def test_every_layer_finds_what_it_reads_and_rows_lie_one_behind_the_other(chunks: list[Extent]) -> None:
-    of = plan(chunks)
-    assert (len(of.codes), len(of.frames)) == (CONFIG.code_blocks + 1, CONFIG.frame_blocks + 1)
-    for layers, reach, rate in ((of.codes, 2, 1), (of.frames, 3, CONFIG.frames_per_code)):
-        for before, after in pairwise(layers):
-            for chunk, have, want in zip(chunks, before, after, strict=True):
-                first, last = -chunk.left * rate, (chunk.count + chunk.right) * rate
-                assert first <= have.start <= max(first, want.start - reach)
-                assert last >= have.stop >= min(last, want.stop + reach)
-        for layer in layers:
-            assert [span.row for span in layer] == [
-                sum(span.size for span in layer[:index]) for index in range(len(layer))
-            ]
-            assert rows(layer) == sum(span.size for span in layer)
-    for code, frame in zip(of.codes[-1], of.frames[0], strict=True):
-        assert (frame.start, frame.stop) == (2 * code.start, 2 * code.stop)
+    of = Plan.of(chunks, TRUNK)
+    assert len(of.have) == len(of.made) == len(RATES)
+    for layer in (*of.have, *of.made):
+        assert [span.row for span in layer] == [
+            sum(span.size for span in layer[:index]) for index in range(len(layer))
+        ]
+        assert rows(layer) == sum(span.size for span in layer)
+    for chunk, spans in zip(chunks, zip(*of.have, strict=True), strict=True):
+        finds_what_it_reads(chunk, list(spans))
+
+
+def finds_what_it_reads(chunk: Extent, spans: list[Span]) -> None:
+    """Of one chunk, what is made of each layer has its neighbours in the one before, or the segment ends."""
+    for layer, ((before, after), rate) in enumerate(zip(pairwise(spans), RATES, strict=False)):
+        begin = after.start + after.kept
+        if layer == CODES - 1:
+            assert (begin, after.stop) == (2 * before.start, 2 * before.stop)
+        elif begin < after.stop:
+            reach = TRUNK.code_reach if layer < CODES else TRUNK.frame_reach
+            first, last = -chunk.left * rate, (chunk.count + chunk.right) * rate
+            assert first <= before.start <= max(first, begin - reach)
+            assert last >= before.stop >= min(last, after.stop + reach)
+    assert spans[-1].start == max(-BEFORE, -chunk.left * TRUNK.rate)
+
+
+@given(sizes=st.lists(st.integers(1, 40), min_size=2, max_size=8), rest=st.integers(0, RIGHT))
+def test_a_stream_makes_every_step_once_and_finds_what_the_chunk_before_kept(
+    sizes: list[int], rest: int
+) -> None:
+    """rest: codes that the segment's last chunk has behind the one before it."""
+    sizes[-1] = max(1, rest)
+    behind = [min(RIGHT, sum(sizes[index + 1 :])) for index in range(len(sizes))]
+    made = [0] * len(RATES)
+    ahead, ready = None, [0] * len(RATES)
+    for index, (count, right) in enumerate(zip(sizes, behind, strict=True)):
+        passed = sum(sizes[:index])
+        chunk = Extent(min(LEFT, passed), count, right, ahead)
+        spans = [layer[0] for layer in Plan.of([chunk], TRUNK).have]
+        finds_what_it_reads(chunk, spans)
+        assert [span.kept for span in spans] == ready
+        for layer, (span, rate) in enumerate(zip(spans, RATES, strict=True)):
+            if layer:  # the first is looked up again
+                assert span.start + span.kept + passed * rate == made[layer]
+            made[layer] = span.stop + passed * rate
+        ready = TRUNK.kept(right, chunk.left + count)
+        assert all(kept <= span.size for kept, span in zip(ready, spans, strict=True))
+        ahead = right
+    assert made == [sum(sizes) * rate for rate in RATES]
