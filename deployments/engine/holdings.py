@@ -43,7 +43,7 @@ def held(worker: Any) -> dict[str, int]:
             kind = "weights_bytes"
         model = hasattr(thing, "prefill") or hasattr(thing, "collate")
         for inner in _inside(thing):
-            direct = isinstance(inner, Tensor)
+            direct = isinstance(inner, (Tensor, tuple))
             left.append((inner, "weights_bytes" if model and not direct else kind))
     return counted
 

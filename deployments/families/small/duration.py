@@ -30,19 +30,22 @@ def advance(
     last: Tensor,
     threshold: Tensor,
     max_stay: int,
+    stays: int = STAY,
+    ends: int = END,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One step of every row.
 
     logits (B, 5); survival (B,) 1.0 on entering a phone; stay (B,) int64 steps spent there before this one;
     last (B,) bool: at the last phone, where only stay and end are possible (elsewhere the end is not);
     threshold (B,) -> phones to move (B,) int64 (0 stays), survival after this step (B,), ended (B,) bool.
+    `stays`, `ends`: the classes, as arguments since TorchScript sees no globals.
     The caller caps the pointer at the last phone and resets survival and stay when it moves.
     """
     classes = torch.arange(logits.shape[-1], device=logits.device)
-    allowed = torch.where(last.unsqueeze(-1), (classes == STAY) | (classes == END), classes != END)
+    allowed = torch.where(last.unsqueeze(-1), (classes == stays) | (classes == ends), classes != ends)
     logits = logits.masked_fill(~allowed, float("-inf"))
-    survival = survival * torch.softmax(logits, dim=-1)[:, STAY]
+    survival = survival * torch.softmax(logits, dim=-1)[:, stays]
     leaves = (survival < threshold) | (stay + 1 >= max_stay)
-    amount = logits[:, STAY + 1 :].argmax(dim=-1) + 1  # END on the last phone
+    amount = logits[:, stays + 1 :].argmax(dim=-1) + 1  # the end on the last phone
     ended = leaves & last
     return torch.where(leaves & ~last, amount, torch.zeros_like(amount)), survival, ended

@@ -11,22 +11,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deployments.engine.device import Device
-from deployments.engine.invariant import Linear
 from deployments.engine.kv_cache import KVCache
 from deployments.engine.sampling import SamplingState
 from deployments.engine.script import scripted
 from deployments.errors import InvalidInput
 from deployments.families.base import GptRequest, Prefill, Sampling
 from deployments.families.small.config import SmallConfig
-from deployments.families.small.duration import advance, thresholds
+from deployments.families.small.duration import thresholds
 from deployments.families.small.gpt_net import GptNet
-from deployments.families.small.step_layers import StepLayers, norm_of
+from deployments.families.small.step_net import State, StepNet
 
 CONTEXT = 1024  # positions of a slot: speaker, phones and codes; a segment of 12 s takes about 750
 PREFILL = (
     128  # phones x layers that a piece of a prefill takes on a CPU: about as long as a step of eight rows
 )
-LANES = 16  # logits are padded to a multiple of this, so that no vector tail depends on the batch
 
 
 class StepOut(NamedTuple):
@@ -44,41 +42,33 @@ class SmallGpt:
         self.device, self.dtype = device.torch_device, device.dtype
         self.net = net.eval().to(self.device, self.dtype)
         self.net.cosine, self.net.sine = self.net.cosine.float(), self.net.sine.float()
-        self.eager_layers = StepLayers(self.net)
-        self.layers: Callable[..., Tensor] = self.eager_layers
-        self.norm = norm_of(self.net.norm)
-        pad = -config.n_codes % LANES
-        self.code_head = Linear(
-            F.pad(net.code_head.weight.detach(), (0, 0, 0, pad)), F.pad(net.code_head.bias.detach(), (0, pad))
-        )
-        self.advance_head = Linear(net.advance_head.weight, net.advance_head.bias)
-        self.row_multiple = self.eager_layers.row_multiple
-        self.forbidden = torch.arange(config.n_codes + pad, device=self.device) >= config.n_codes
-        self.rotary = _rotary_table(self.net)
+        self.step_net = StepNet(self.net)
+        self.run: Callable[..., tuple[Tensor, Tensor]] = self.step_net
 
         head_dim = config.gpt_dim // config.gpt_heads
         self.cache = KVCache(
             config.gpt_layers, slots, config.gpt_heads, CONTEXT, head_dim, self.dtype, self.device
         )
-        self.sampling = SamplingState(slots, config.n_codes + pad, self.device, steps=config.max_codes)
+        self.sampling = SamplingState(slots, self.step_net.n_logits, self.device, steps=config.max_codes)
 
         def per_slot(value: float, dtype: torch.dtype, *shape: int) -> Tensor:
             return torch.full((slots + 1, *shape), value, dtype=dtype, device=self.device)
 
-        self.rows = torch.arange(slots + 1, device=self.device)
-        self.code = per_slot(config.bos, torch.int64)  # the code before the next one
-        self.phone = per_slot(0, torch.int64)  # where the pointer is
-        self.last = per_slot(0, torch.int64)  # index of the last phone
-        self.stay = per_slot(0, torch.int64)  # steps spent at the phone
-        self.survival = per_slot(1.0, torch.float64)
-        self.thresholds = per_slot(0.5, torch.float64, config.max_phones)
-        self.pointers = per_slot(0.0, self.dtype, config.max_phones, config.gpt_dim)
+        self.state = State(
+            code=per_slot(config.bos, torch.int64),
+            phone=per_slot(0, torch.int64),
+            last=per_slot(0, torch.int64),
+            stay=per_slot(0, torch.int64),
+            survival=per_slot(1.0, torch.float64),
+            thresholds=per_slot(0.5, torch.float64, config.max_phones),
+            pointers=per_slot(0.0, self.dtype, config.max_phones, config.gpt_dim),
+        )
 
     def compile(self) -> str:
         if self.device.type != "cpu":
             return ""
-        self.layers, what = scripted(self.eager_layers)
-        return f"layers: {what}"
+        self.run, what = scripted(self.step_net)
+        return what
 
     def prefill(self, slot: int, request: GptRequest) -> Prefill:
         """Raises InvalidInput where the segment holds more phones than a slot takes."""
@@ -105,37 +95,15 @@ class SmallGpt:
         return 1 + count
 
     def step(self, rows: Tensor, length: int) -> StepOut:
-        at, count = self.cache.index(rows), len(rows)
-        phone, stay = self.phone[at], self.stay[at]
-        x = F.embedding(self.code[at].clamp(min=0), self.net.code_embedding.weight)  # (B, D)
-        x = x + self.pointers[rows, phone] + self.net.embed_stay(stay)
-        x = F.pad(x, (0, 0, 0, -count % self.row_multiple))  # (M, D), once for all linear maps
-        rotary = self.rotary[self.cache.positions_of(rows)]  # (B, 2, 3, 1, d)
-        x = self.layers(x, rotary, self.cache.layers, self.cache.sight(rows, length))
-        x = self.norm(x)
-        logits = self.code_head(x)[:count].float().masked_fill(self.forbidden, float("-inf"))
+        logits, ended = self.run(self.state, self.cache.layers, self.cache.sight(rows, length))
+        at = self.cache.index(rows)
         codes = self.sampling.draw(logits, at)
-
-        # float64: what is left of rounding differences between batch sizes must not decide where a phone ends
-        last = self.last[at]
-        move, survival, ended = advance(
-            self.advance_head(x)[:count].double(),
-            self.survival[at],
-            stay,
-            phone >= last,
-            self.thresholds[rows, phone],
-            self.config.max_stay,
-        )
-        moved = move > 0
-        self.code[at] = codes
-        self.phone[at] = torch.minimum(phone + move, last)
-        self.stay[at] = torch.where(moved, 0, (stay + 1).clamp(max=self.config.max_stay))
-        self.survival[at] = torch.where(moved, 1.0, survival)
+        self.state.code[at] = codes
         self.cache.advance(rows)
         return StepOut(codes, ended)
 
     def force(self, slot: int, code: np.ndarray) -> None:
-        self.code[slot] = int(code)
+        self.state.code[slot] = int(code)
         self.sampling.force(slot, int(code))
 
     def wipe(self, slot: int) -> None:
@@ -144,27 +112,15 @@ class SmallGpt:
     def _begin(self, slot: int, sampling: Sampling, pointers: Tensor) -> None:
         """pointers: (P, D)"""
         count = len(pointers)
-        self.pointers[slot, :count] = pointers
+        self.state.pointers[slot, :count] = pointers
         self.cache.set_length(slot, 1 + count)
         self.sampling.set(slot, sampling)
         seed = torch.full((), sampling.seed, dtype=torch.int64, device=self.device)
         temperature = torch.full((), sampling.temperature, device=self.device)
         drawn = thresholds(seed, torch.arange(count, device=self.device), temperature)
-        self.thresholds[slot, :count] = drawn.double()
-        self.code[slot] = self.config.bos
-        self.phone[slot] = 0
-        self.last[slot] = count - 1
-        self.stay[slot] = 0
-        self.survival[slot] = 1.0
-
-
-def _rotary_table(net: GptNet) -> Tensor:
-    """By position: what query, key and value are multiplied by, and what their turned selves are.
-
-    (positions, 2, 3, 1, d): cosine and signed sine for queries and keys, 1 and 0 for values.
-    """
-    cosine, sine = net.cosine, net.sine  # (positions, d / 2)
-    factor, turned = torch.cat([cosine, cosine], -1), torch.cat([-sine, sine], -1)
-    plain = torch.stack([torch.ones_like(factor), torch.zeros_like(factor)], 1)
-    both = torch.stack([factor, turned], 1)
-    return torch.stack([both, both, plain], 2).unsqueeze(3)
+        self.state.thresholds[slot, :count] = drawn.double()
+        self.state.code[slot] = self.config.bos
+        self.state.phone[slot] = 0
+        self.state.last[slot] = count - 1
+        self.state.stay[slot] = 0
+        self.state.survival[slot] = 1.0

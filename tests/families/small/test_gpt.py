@@ -63,7 +63,7 @@ def test_a_seed_gives_the_same_codes_alone_and_in_a_batch_of_eight(
         np.testing.assert_array_equal(decode([request])[0], codes)
 
 
-def test_compiled_layers_draw_the_codes_of_eager_ones(
+def test_a_compiled_step_draws_the_codes_of_an_eager_one(
     family: SmallFamily, cpu: Device, decode: Decode, request_of: Callable
 ) -> None:
     requests = [request_of(SENTENCES[n % 4], voice=n, seed=n) for n in range(5)]
@@ -72,11 +72,9 @@ def test_compiled_layers_draw_the_codes_of_eager_ones(
             np.testing.assert_array_equal(one, other)
 
 
-def test_a_cpu_takes_the_layers_as_one_call(family: SmallFamily, cpu: Device) -> None:
+def test_a_cpu_takes_a_step_as_one_call(family: SmallFamily, cpu: Device) -> None:
     thread = DeviceThread("test", threads=1)
-    assert (
-        thread.submit(lambda: family.gpt(cpu, slots=1).compile()).result() == "layers: one TorchScript call"
-    )
+    assert thread.submit(lambda: family.gpt(cpu, slots=1).compile()).result() == "one TorchScript call"
     thread.close()
 
 

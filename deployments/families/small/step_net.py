@@ -1,0 +1,132 @@
+"""One decode step over static slots, written so that TorchScript can take it as it is.
+
+Annotations are evaluated here, for it does not resolve the postponed ones of named tuples.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deployments.engine.invariant import Linear, Norm
+from deployments.engine.kv_cache import Sight, attend, write
+from deployments.families.small.duration import advance
+from deployments.families.small.gpt_net import Block, GptNet
+
+_LANES = 16  # logits are padded to a multiple of this, so that no vector tail depends on the batch
+
+
+class State(NamedTuple):
+    """Of every slot, the scratch one included, (slots + 1,) each."""
+
+    code: Tensor  # int64, the code before the next one
+    phone: Tensor  # int64, where the pointer is
+    last: Tensor  # int64, index of the last phone
+    stay: Tensor  # int64, steps spent at the phone
+    survival: Tensor  # float64
+    thresholds: Tensor  # float64 (slots + 1, max_phones)
+    pointers: Tensor  # (slots + 1, max_phones, D)
+
+
+class StepBlock(nn.Module):
+    """A block's weights as the decode step wants them: linear maps whose rows do not depend on the batch."""
+
+    __constants__ = ("heads",)
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        self.heads = block.heads
+        self.norm_1, self.norm_2 = norm_of(block.norm_1), norm_of(block.norm_2)
+        self.project, self.merge, self.widen, self.narrow = (
+            Linear(layer.weight, layer.bias)
+            for layer in (block.project, block.merge, block.widen, block.narrow)
+        )
+
+    def forward(self, x: Tensor, rotary: Tensor, surplus: Tensor, layer: Tensor, sight: Sight) -> Tensor:
+        """x (M, D), the first B rows of it the batch's -> (M, D); writes keys and values.
+
+        rotary (B, 2, 3, 1, d); surplus (M - B, D): what fills the attended rows up; layer: of the cache.
+        """
+        qkv = self.project(self.norm_1(x))[: len(rotary)].unflatten(-1, (3, self.heads, -1))
+        qkv = rotated(qkv, rotary)  # (B, 3, H, d)
+        write(layer, sight, qkv[:, 1:])
+        attended = attend(layer, sight, qkv[:, 0]).flatten(1)  # (B, D)
+        x = x + self.merge(torch.cat((attended, surplus)))
+        return x + self.narrow(F.gelu(self.widen(self.norm_2(x))))
+
+
+class StepNet(nn.Module):
+    """All of a step but the draw."""
+
+    __constants__ = ("max_stay", "row_multiple", "stay_rows")
+
+    def __init__(self, net: GptNet) -> None:
+        super().__init__()
+        config = net.config
+        self.max_stay, self.stay_rows = config.max_stay, config.stay_rows
+        self.codes = net.code_embedding.weight.detach()
+        self.stays = net.stay_embedding.weight.detach()
+        blocks = [StepBlock(block) for block in net.blocks]
+        self.blocks = nn.ModuleList(blocks)
+        self.row_multiple = max(block.project.row_multiple for block in blocks)
+        self.norm = norm_of(net.norm)
+        weight, bias = net.code_head.weight.detach(), net.code_head.bias.detach()
+        pad = -config.n_codes % _LANES
+        self.n_logits = config.n_codes + pad
+        self.code_head = Linear(F.pad(weight, (0, 0, 0, pad)), F.pad(bias, (0, pad)))
+        self.advance_head = Linear(net.advance_head.weight, net.advance_head.bias)
+        self.forbidden = torch.arange(self.n_logits, device=weight.device) >= config.n_codes
+        self.rotary = _rotary_table(net)
+
+    def forward(self, state: State, cache: list[Tensor], sight: Sight) -> tuple[Tensor, Tensor]:
+        """Logits (B, n_logits) of the next codes, and ended (B,) bool. Moves the pointers, writes keys and values."""
+        rows = sight.rows
+        count = rows.shape[0]
+        phone, stay, last = state.phone[rows], state.stay[rows], state.last[rows]
+        x = F.embedding(state.code[rows].clamp(min=0), self.codes)  # (B, D)
+        x = x + state.pointers[rows, phone] + F.embedding(stay.clamp(max=self.stay_rows - 1), self.stays)
+        surplus = x.new_zeros((-count % self.row_multiple, x.shape[1]))
+        x = torch.cat((x, surplus))  # (M, D), once for all linear maps
+        rotary = self.rotary[sight.positions]  # (B, 2, 3, 1, d)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, rotary, surplus, cache[layer], sight)
+        x = self.norm(x)
+        logits = self.code_head(x)[:count].float().masked_fill(self.forbidden, float("-inf"))
+
+        # float64: what is left of rounding differences between batch sizes must not decide where a phone ends
+        move, survival, ended = advance(
+            self.advance_head(x)[:count].double(),
+            state.survival[rows],
+            stay,
+            phone >= last,
+            state.thresholds[rows, phone],
+            self.max_stay,
+        )
+        moved = move > 0
+        state.phone[rows] = torch.minimum(phone + move, last)
+        state.stay[rows] = torch.where(moved, 0, (stay + 1).clamp(max=self.max_stay))
+        state.survival[rows] = torch.where(moved, 1.0, survival)
+        return logits, ended
+
+
+def norm_of(norm: nn.LayerNorm) -> Norm:
+    return Norm(norm.weight, norm.bias, norm.eps)
+
+
+def rotated(qkv: Tensor, rotary: Tensor) -> Tensor:
+    """(B, 3, H, d), with the table's rows (B, 2, 3, 1, d): queries and keys at their positions. One product for all."""
+    x = qkv.float()
+    return (x * rotary[:, 0]).addcmul_(x.roll(x.shape[-1] // 2, -1), rotary[:, 1]).to(qkv.dtype)
+
+
+def _rotary_table(net: GptNet) -> Tensor:
+    """By position: what query, key and value are multiplied by, and what their turned selves are.
+
+    (positions, 2, 3, 1, d): cosine and signed sine for queries and keys, 1 and 0 for values.
+    """
+    cosine, sine = net.cosine, net.sine  # (positions, d / 2)
+    factor, turned = torch.cat([cosine, cosine], -1), torch.cat([-sine, sine], -1)
+    plain = torch.stack([torch.ones_like(factor), torch.zeros_like(factor)], 1)
+    both = torch.stack([factor, turned], 1)
+    return torch.stack([both, both, plain], 2).unsqueeze(3)
