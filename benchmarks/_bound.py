@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import nn
 
 from deployments.engine.invariant import Linear
 
@@ -21,15 +21,23 @@ def bytes_of_a_step(model: Any, batch: int, positions: int) -> int:
     return weights + batch * positions * per_position
 
 
-def linear_layers(thing: Any) -> Iterator[Linear]:
-    if isinstance(thing, Linear):
-        yield thing
-    elif isinstance(thing, list):
-        for one in thing:
-            yield from linear_layers(one)
-    elif type(thing).__module__.startswith("deployments.families"):
-        for one in vars(thing).values():
-            yield from linear_layers(one)
+def linear_layers(model: Any) -> list[Linear]:
+    """Every one that the model, its parts, or lists of these lead to, once."""
+    found, left, seen = list[Linear](), [model], set[int]()
+    while left:
+        thing = left.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, Linear):
+            found.append(thing)
+        elif isinstance(thing, list):
+            left += thing
+        elif isinstance(thing, nn.Module):
+            left += list(thing.modules())[1:]
+        elif type(thing).__module__.startswith("deployments.families") and hasattr(thing, "__dict__"):
+            left += vars(thing).values()
+    return found
 
 
 def read_bandwidth(device: torch.device, size: int) -> float:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from benchmarks import _bound
+from deployments import families
+from deployments.engine.device import choose_device
+
 
 def test_ways_decode_the_same_codes_and_are_set_against_the_bound(run, tmp_path):
     words = ["--device", "cpu", "--batch", "1", "--batch", "3", "--steps", "3", "--rounds", "1"]
@@ -15,3 +19,13 @@ def test_ways_decode_the_same_codes_and_are_set_against_the_bound(run, tmp_path)
         assert row["share_of_bound"] is not None and row["share_of_bound"] > 0
     assert result["heard"]["served"]["same_codes_as_plain"] == "1 of 1"
     assert (tmp_path / "stage_gpt.png").stat().st_size > 10_000
+
+
+def test_the_bound_counts_every_linear_layer_once_compiled_or_not():
+    family = families.load("small")
+    model, config = family.gpt(choose_device("cpu", threads=1), 1), family.config
+    for _ in range(2):
+        layers = _bound.linear_layers(model)
+        assert len(layers) == 4 * config.gpt_layers + 2
+        assert sum(layer.bytes for layer in layers) >= 2 * 12 * config.gpt_layers * config.gpt_dim**2
+        model.compile()

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deployments.engine.invariant import Linear, Norm
-from deployments.engine.kv_cache import Sight, attend, write
+from deployments.engine.sight import Sight, attend, write
 from deployments.families.small.duration import advance
 from deployments.families.small.gpt_net import Block, GptNet
 
