@@ -57,13 +57,13 @@ _ANY = Blocks(1, 0)
 class Linear(nn.Module):
     """x (..., K) -> (..., N), x @ weight.T + bias; rows are invariant on a CPU in fp32, F.linear elsewhere.
 
-    weight: (N, K); bias: (N,) or None; bytes: what a product reads of weights. TorchScript takes it.
-    pack: keep the weights as fp16 (CPU); by default if they are 16-bit values.
+    weight: (N, K), kept as fp16 on a CPU if they are 16-bit values; bias: (N,) or None; bytes: what a product reads of
+    weights. TorchScript takes it.
     """
 
     __constants__ = ("packed", "row_multiple", "most_rows")
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None, pack: bool | None = None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         super().__init__()
         self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
         self.packed = False
@@ -71,7 +71,7 @@ class Linear(nn.Module):
         self._use(_ANY)
         if _PLAIN.get() or weight.device.type != "cpu" or weight.dtype != torch.float32:
             return
-        if pack or (pack is None and _are_16_bit(self.weight)):
+        if _are_16_bit(self.weight):
             handle = _packed(self.weight, self.bias)
             if handle is not None and _holds(partial(_packed_product, handle), PACKED, self.weight.shape[1]):
                 self.handle, self.packed = handle, True
@@ -114,11 +114,6 @@ def plain() -> Iterator[None]:
         yield
     finally:
         _PLAIN.reset(token)
-
-
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`Linear` for a weight that is not prepared beforehand. x: (..., K), weight: (N, K) -> (..., N)"""
-    return Linear(weight, bias, pack=False)(x)
 
 
 def attend_range(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:

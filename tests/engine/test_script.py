@@ -30,7 +30,9 @@ class Printing(nn.Module):
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("pack", [True, False])
 def test_a_program_gives_the_module_s_bits_whatever_the_shape(pack):
-    linear = Linear(torch.randn(64, 64).bfloat16().float(), torch.randn(64), pack=pack)
+    weight = torch.randn(64, 64)
+    linear = Linear(weight.bfloat16().float() if pack else weight, torch.randn(64))
+    assert linear.packed == pack
     module = Feed(linear)
     program, what = scripted(module)
     assert what == "one TorchScript call"
