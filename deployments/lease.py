@@ -1,4 +1,4 @@
-"""The replica's half of lease and pull: one streaming query during which the device thread works on what is pulled.
+"""The replica's half of lease and pull: a streaming query during which the device thread works on what is pulled.
 
 Three parties share a lease: the device thread admits, steps and frees at step boundaries; the event loop pulls,
 listens for cancellations and streams reports; the scheduler at the other end answers. Knows no ray: `WorkSource` is
@@ -8,6 +8,7 @@ the scheduler as the replica sees it.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import math
 import queue
@@ -15,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from deployments.engine.work import Event, StageWorker, WorkItem
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 
 REPORT_PERIOD_S = 2.0
 POLL_S = 2.0
+# Ray keeps some 200 bytes for every item of a stream until the stream ends (measured with 2.60), and a busy lease never
+# does: after so many reports a query ends, and the lease goes on in the next one.
+REPORTS_PER_QUERY = 1000
+CARRY_S = 10.0  # for the next query to come
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +38,13 @@ class Report:
     """What a lease streams: events in order, and now and then what the replica says about itself.
 
     freed: what an order to give memory back came to, as `memory.free` tells it.
+    more: the query ends here, and the lease goes on in the next one with its id.
     """
 
     events: tuple[Event, ...] = ()
     status: dict[str, Any] | None = None
     freed: dict[str, Any] | None = None
+    more: bool = False
 
 
 class WorkSource(Protocol):
@@ -73,13 +80,16 @@ class LeaseLoop:
         device: Executor,
         describe: Callable[[], dict[str, Any]] = dict,
         free: Callable[[], dict[str, Any]] = dict,
+        reports_per_query: int = REPORTS_PER_QUERY,
     ) -> None:
         self.worker = worker
         self.device = device
         self.describe = describe
         self.free = free
+        self.reports_per_query = reports_per_query
         self.failed: BaseException | None = None
-        self.leases = 0
+        self.leases = self.queries = 0
+        self._carried: _Lease | None = None  # between two queries
         self._beat: float | None = None
         self._used = False  # since memory was last given back
 
@@ -89,14 +99,47 @@ class LeaseLoop:
         beat = self._beat
         return None if beat is None else time.monotonic() - beat
 
-    async def run(self, source: WorkSource, lease_id: str) -> AsyncIterator[Report]:
-        """Serves one lease.
+    async def run(self, source: WorkSource, lease_id: str, resume: bool = False) -> AsyncIterator[Report]:
+        """Serves one query: a new lease, or with `resume` the rest of the one that is carried.
 
-        Ends when the scheduler closes it and the active items are done, or at once when the scheduler does not answer;
-        abandoning the iteration frees all slots at once. Raises what a device step raised.
+        Ends when the scheduler closes the lease and the active items are done; at once when the scheduler does not
+        answer, or when this is not the query that the replica waits for; and when the lease is to go on in another
+        query (`more`), which must come within CARRY_S. Abandoning the iteration frees all slots at once. Raises what
+        a device step raised.
         """
-        if self.failed is not None:
+        if self.failed is not None and not resume:
             await asyncio.Event().wait()  # holds the query without taking work, until the replica is replaced
+        if (self._carried.id if self._carried else None) != (lease_id if resume else None):
+            return
+        lease, self._carried = self._carried or self._begin(source, lease_id), None
+        if lease.expiry is not None:
+            lease.expiry.cancel()
+        self.queries += 1
+        goes_on = False
+        try:
+            for count in itertools.count(1):
+                reports = [await lease.outbox.get()]
+                while not lease.outbox.empty():
+                    reports.append(lease.outbox.get_nowait())
+                ended = reports[-1] is None
+                merged = _merge([report for report in reports if report is not None])
+                lease.held.finished(
+                    event.id for event in merged.events if event.done or event.error is not None
+                )
+                goes_on = not ended and count >= self.reports_per_query
+                if goes_on:
+                    self._carry(lease)
+                if merged != Report() or goes_on:
+                    yield replace(merged, more=goes_on)
+                if ended:
+                    lease.drive.result()
+                if ended or goes_on:
+                    return
+        finally:
+            if not goes_on:
+                lease.abort()
+
+    def _begin(self, source: WorkSource, lease_id: str) -> _Lease:
         self.leases += 1
         loop = asyncio.get_running_loop()
         mailbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
@@ -112,22 +155,17 @@ class LeaseLoop:
             loop.create_task(_pull(source, lease_id, held, mailbox, outbox)),
             loop.create_task(_obey(source, lease_id, held, mailbox)),
         )
-        try:
-            ended = False
-            while not ended:
-                reports = [await outbox.get()]
-                while not outbox.empty():
-                    reports.append(outbox.get_nowait())
-                ended = reports[-1] is None
-                merged = _merge([report for report in reports if report is not None])
-                held.finished(event.id for event in merged.events if event.done or event.error is not None)
-                if merged != Report():
-                    yield merged
-            drive.result()
-        finally:
-            mailbox.put(("abort", None))
-            for task in tasks:
-                task.cancel()
+        return _Lease(lease_id, mailbox, outbox, held, drive, tasks)
+
+    def _carry(self, lease: _Lease) -> None:
+        """Keeps the lease at work between two queries; not for ever."""
+
+        def expire() -> None:
+            if self._carried is lease:
+                self._carried = None
+                lease.abort()
+
+        self._carried, lease.expiry = lease, asyncio.get_running_loop().call_later(CARRY_S, expire)
 
     def _drive(self, mailbox: queue.SimpleQueue[Command], post: Post) -> None:
         """On the device thread, for the whole lease: commands at step boundaries, asleep while nothing is to do."""
@@ -175,6 +213,24 @@ class LeaseLoop:
             if self.failed is None:
                 for item_id in active:
                     worker.cancel(item_id)
+
+
+@dataclass(slots=True)
+class _Lease:
+    """What goes on from one query to the next. drive: done when the device thread has left the lease."""
+
+    id: str
+    mailbox: queue.SimpleQueue[Command]
+    outbox: asyncio.Queue[Report | None]
+    held: _Held
+    drive: asyncio.Future[None]
+    tasks: tuple[asyncio.Task[None], ...]
+    expiry: asyncio.TimerHandle | None = None  # of being carried
+
+    def abort(self) -> None:
+        self.mailbox.put(("abort", None))
+        for task in self.tasks:
+            task.cancel()
 
 
 class _Held:

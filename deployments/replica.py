@@ -45,11 +45,12 @@ class LeasedReplica(ModelReplica):
         context = serve.get_replica_context()
         self._app, self._tag = context.app_name, context.replica_tag
 
-    async def lease(self, scheduler: str, lease_id: str) -> AsyncIterator[Report]:
-        """Pulls work from the deployment `scheduler` of this application, and streams reports, until the lease ends."""
+    async def lease(self, scheduler: str, lease_id: str, resume: bool = False) -> AsyncIterator[Report]:
+        """Pulls work from the deployment `scheduler` of this application, and streams reports, until the lease ends or
+        is to go on in another query (see `LeaseLoop.run`)."""
         if scheduler not in self._sources:
             self._sources[scheduler] = HandleSource(serve.get_deployment_handle(scheduler, self._app))
-        async for report in self._loop.run(self._sources[scheduler], lease_id):
+        async for report in self._loop.run(self._sources[scheduler], lease_id, resume):
             yield report
 
     async def check_health(self) -> None:
@@ -72,7 +73,8 @@ class LeasedReplica(ModelReplica):
                 said[part] = ask()
         said["memory"] = {**memory.usage(), **self._held}
         said["unasked_s"] = round(time.monotonic() - self._asked_at, 1)
-        return {**said, "slots": worker.slots, "active": worker.active, "leases": self._loop.leases}
+        said |= {"leases": self._loop.leases, "queries": self._loop.queries}
+        return {**said, "slots": worker.slots, "active": worker.active}
 
 
 def _held(worker: StageWorker) -> dict[str, int]:

@@ -7,10 +7,11 @@ import threading
 import numpy as np
 import pytest
 
+from deployments import lease
 from deployments.engine.device_thread import DeviceThread
 from deployments.engine.work import Event, WorkItem
 from deployments.errors import SynthesisFailed
-from deployments.lease import LeaseLoop
+from deployments.lease import LeaseLoop, Report
 from deployments.ledger import Ledger
 from tests.serve.sim_stage import SimWorker, expected, request
 
@@ -32,12 +33,17 @@ class Hold:
         self.task = asyncio.create_task(self._run(book, loop, name))
 
     async def _run(self, book: Ledger, loop: LeaseLoop, name: str) -> None:
-        async for report in loop.run(book, name):
-            book.deliver(name, list(report.events))
-            if report.status is not None:
-                self.statuses.append(report.status)
-            if report.freed is not None:
-                self.freed.append(report.freed)
+        self.queries, more = 0, True
+        while more:
+            more = False
+            async for report in loop.run(book, name, resume=self.queries > 0):
+                book.deliver(name, list(report.events))
+                if report.status is not None:
+                    self.statuses.append(report.status)
+                if report.freed is not None:
+                    self.freed.append(report.freed)
+                more = report.more
+            self.queries += 1
 
 
 async def listen(book: Ledger, seed: int, codes: int) -> np.ndarray:
@@ -286,3 +292,58 @@ async def test_a_replica_that_was_idle_for_a_whole_lease_frees_memory_once(threa
     await lease("used again", 20)
     await lease("idle again", 0)
     assert len(freed) == 2
+
+
+async def test_a_lease_goes_on_over_many_queries_and_nothing_is_lost(thread):
+    book, keep = Ledger("Sim", 4, 100), [True]
+    book.keep = lambda lease: keep[0]
+    worker = SimWorker(4, 0.001)
+    loop = LeaseLoop(worker, thread, reports_per_query=3)
+    hold = Hold(book, loop)
+    results = await asyncio.gather(*(listen(book, seed, 60 + seed) for seed in range(12)))
+    for seed, result in enumerate(results):
+        assert (result == expected(seed, 60 + seed)).all()
+    keep[0] = False
+    book.nudge()
+    await asyncio.wait_for(hold.task, 20)
+    assert hold.queries > 10
+    assert loop.leases == 1 and worker.active == 0
+
+
+async def reports_of(run) -> list[Report]:
+    return [report async for report in run]
+
+
+async def test_between_two_queries_only_the_lease_that_is_carried_is_taken(thread):
+    book = Ledger("Sim", 4, 100)
+    worker = SimWorker(4, 0.001)
+    loop = LeaseLoop(worker, thread, reports_per_query=1)
+    book.open_lease("a")
+    listener = asyncio.create_task(listen(book, 1, 60))
+    assert await reports_of(loop.run(book, "a", resume=True)) == [], "nothing is carried yet"
+    (first,) = await reports_of(loop.run(book, "a"))
+    assert first.more
+    assert await reports_of(loop.run(book, "b")) == []
+    assert await reports_of(loop.run(book, "b", resume=True)) == []
+    book.deliver("a", list(first.events))
+    while not listener.done():
+        for report in await reports_of(loop.run(book, "a", resume=True)):
+            book.deliver("a", list(report.events))
+            await asyncio.sleep(0)
+    assert (await listener == expected(1, 60)).all()
+
+
+async def test_a_lease_that_nobody_goes_on_with_frees_every_slot(thread, monkeypatch):
+    monkeypatch.setattr(lease, "CARRY_S", 0.05)
+    book = Ledger("Sim", 4, 100)
+    worker = SimWorker(4, 0.001)
+    loop = LeaseLoop(worker, thread, reports_per_query=1)
+    book.open_lease("a")
+    listener = asyncio.create_task(listen(book, 1, 10**9))
+    more = True
+    while not worker.active:
+        assert more
+        more = [report.more for report in await reports_of(loop.run(book, "a", resume=loop.leases > 0))][-1]
+    await until(lambda: worker.active == 0)
+    assert await reports_of(loop.run(book, "a", resume=True)) == []
+    listener.cancel()

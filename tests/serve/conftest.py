@@ -48,7 +48,7 @@ class Stage:
 
 @pytest.fixture(scope="session")
 def sim_stage(cluster: Cluster) -> Callable[..., Stage]:
-    """sim_stage(replicas=1, slots=8, step_s=0.004, autoscaling=None, **scheduler options) -> Stage
+    """sim_stage(replicas=1, slots=8, step_s=0.004, autoscaling=None, **options of `application`) -> Stage
 
     Asked with the same options again it gives the same one: a replica takes seconds to start.
     """

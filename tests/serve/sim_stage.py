@@ -12,6 +12,7 @@ from ray import serve
 
 from deployments.engine.work import Event, StageWorker, WorkItem
 from deployments.families.base import GptRequest, Run, Sampling, Segment, VoicePrompt
+from deployments.lease import REPORTS_PER_QUERY
 from deployments.replica import LeasedReplica
 from deployments.scheduler import StageScheduler
 from serve_app.app import LEASES
@@ -85,11 +86,12 @@ class SimWorker:
 
 
 class SimGpt(LeasedReplica):
-    def __init__(self, slots: int = 8, step_s: float = STEP_S) -> None:
+    def __init__(self, slots: int, step_s: float, reports_per_query: int) -> None:
         def load() -> tuple[StageWorker, dict[str, Any]]:
             return SimWorker(slots, step_s), {"device": {"name": "simulated"}}
 
         super().__init__("sim", load)
+        self._loop.reports_per_query = reports_per_query
 
 
 def application(
@@ -97,6 +99,7 @@ def application(
     slots: int = 8,
     step_s: float = STEP_S,
     autoscaling: dict[str, Any] | None = None,
+    reports_per_query: int = REPORTS_PER_QUERY,
     **options: Any,
 ) -> serve.Application:
     """A scheduler with `options` over simulated replicas."""
@@ -111,7 +114,7 @@ def application(
         ray_actor_options={"num_cpus": 0.1},
         request_router_config=LEASES,
         **scale,
-    ).bind(slots, step_s)
+    ).bind(slots, step_s, reports_per_query)
     defaults = {
         "max_queue": 10 * slots,
         "min_replicas": replicas,

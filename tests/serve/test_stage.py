@@ -64,6 +64,18 @@ async def test_many_requests_share_the_batches(sim_stage):
     assert 32 * 40 / 8 <= steps - steps_before < 32 * 40 / 2, "no batches were formed"
 
 
+async def test_a_busy_lease_goes_on_over_many_queries(sim_stage):
+    stage = sim_stage(slots=4, reports_per_query=5)
+    before = (await settled(stage))[0]
+    results = await asyncio.gather(*(speak(stage, seed, 300) for seed in range(12)))
+    assert all((result == expected(seed, 300)).all() for seed, result in enumerate(results))
+    after = (await settled(stage))[0]
+    assert after["completed"] == before["completed"] + 12
+    assert (after["requeued"], after["deaths"]) == (before["requeued"], before["deaths"])
+    (replica,) = after["replicas"].values()
+    assert replica["queries"] - replica["leases"] > 10
+
+
 async def test_a_stream_begins_before_it_ends(sim_stage):
     stage = sim_stage(slots=2, max_queue=2)
     stream = stage.backend.generate(request(1, ENDLESS), id="endless", priority=0, admitted=False)
