@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,11 +24,16 @@ class TextFrontend:
 
     async def segments(self, text: str, language: str | None = None) -> list[Segment] | ChoraleError:
         """An invalid text's error comes as a value: it is the caller's mistake and not this replica's."""
+        return await self._call(self._frontend.segments, text, language)
+
+    async def check(self, text: str, language: str | None = None) -> ChoraleError | None:
+        """What is wrong with a long text, as `Frontend.check` tells it."""
+        return await self._call(self._frontend.check, text, language)
+
+    async def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
         self._calls += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._frontend.segments, text, language
-            )
+            return await asyncio.get_running_loop().run_in_executor(self._thread, method, *arguments)
         except ChoraleError as error:
             return error
 

@@ -77,6 +77,9 @@ class RayBackend:
     async def segments(self, text: str, language: str | None) -> list[Segment]:
         return await self._ask("text_frontend", "segments", text, language)
 
+    async def check_text(self, text: str, language: str | None) -> None:
+        await self._ask("text_frontend", "check", text, language)
+
     async def encode_voice(self, waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
         return await self._ask("voice_encoder", "encode", waveform, rate, transcript)
 

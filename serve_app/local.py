@@ -134,6 +134,10 @@ class LocalBackend:
         running = asyncio.get_running_loop()
         return await running.run_in_executor(self._text, self._frontend.segments, text, language)
 
+    async def check_text(self, text: str, language: str | None) -> None:
+        running = asyncio.get_running_loop()
+        await running.run_in_executor(self._text, self._frontend.check, text, language)
+
     async def encode_voice(self, waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
         await self._wait()
         assert self._prompts is not None

@@ -39,6 +39,10 @@ class Backend(Protocol):
 
     async def segments(self, text: str, language: str | None) -> list[Segment]: ...
 
+    async def check_text(self, text: str, language: str | None) -> None:
+        """Raises what `segments` would, wherever in a long text it is."""
+        ...
+
     async def encode_voice(self, waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
         """waveform: float32 (N,) mono at `rate` Hz."""
         ...
@@ -156,7 +160,7 @@ class SpeechStream:
         synthesizer, speech = self._synthesizer, self._speech
         spec = synthesizer.backend.spec
         pace = speech.sampling.speed if spec.keeps_pace else 1.0
-        text = self._text = TextFlow(synthesizer.backend.segments, speech.text, speech.language)
+        text = self._text = TextFlow(synthesizer.backend, speech.text, speech.language)
         spoken = 0  # samples
         try:
             self._open(await text.next())  # alone until it sounds: early, and nothing else to undo if refused

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -18,7 +19,12 @@ AHEAD = 8  # segments that wait to be spoken
 SILENT = ("nothing_to_speak", "empty_input")  # codes of refusals that a piece of a text may meet
 
 _SENTENCE_END = re.compile(r"""[.!?…]["'”’)\]]*\s+|[。！？][”’」』）]*\s*|\n[ \t]*\n\s*""")
-Ask = Callable[[str, str | None], Awaitable[list[Segment]]]
+
+
+class Reader(Protocol):
+    async def segments(self, text: str, language: str | None) -> list[Segment]: ...
+
+    async def check_text(self, text: str, language: str | None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +37,13 @@ class TextFlow:
 
     The text is read in pieces that end with a sentence. Where exactly is the frontend's choice: a cut holds if it says
     the same of both sides apart as of both together. Where none does, the piece grows, in the end to the whole text.
-    A piece in which nothing can be spoken is passed over.
+    A piece in which nothing can be spoken is passed over; what is wrong with a text is told before any of it is spoken.
 
-    ask: segments of a text and language, as `Frontend.segments`. Needs a running event loop; `close()` it in the end.
+    Needs a running event loop; `close()` it in the end.
     """
 
-    def __init__(self, ask: Ask, text: str, language: str | None = None) -> None:
-        self._ask, self._text, self._language = ask, text, language
+    def __init__(self, reader: Reader, text: str, language: str | None = None) -> None:
+        self._reader, self._text, self._language = reader, text, language
         self._refusal: InvalidInput | None = None
         self._queue: asyncio.Queue[Segment | _End] = asyncio.Queue(AHEAD)
         self._end: _End | None = None
@@ -81,6 +87,8 @@ class TextFlow:
 
     async def _pieces(self) -> AsyncGenerator[list[Segment]]:
         start, size = 0, FIRST_PIECE
+        if self._sentence_end(size) < len(self._text):
+            await self._checked()
         while True:
             end = self._sentence_end(start + size)
             segments = await self._said(start, end)
@@ -103,9 +111,16 @@ class TextFlow:
                 return cut, len(before)
         return None
 
+    async def _checked(self) -> None:
+        try:
+            await self._reader.check_text(self._text, self._language)
+        except InvalidInput as error:
+            if error.code not in SILENT:
+                raise
+
     async def _said(self, start: int, end: int) -> list[Segment]:
         try:
-            return await self._ask(self._text[start:end], self._language)
+            return await self._reader.segments(self._text[start:end], self._language)
         except InvalidInput as error:
             if error.code not in SILENT:
                 raise

@@ -210,6 +210,10 @@ class Frontend(Protocol):
         """
         ...
 
+    def check(self, text: str, language: str | None = None) -> None:
+        """Raises what `segments` would, of a text too long to be read at once. Quick: it reads nothing."""
+        ...
+
 
 class VoiceEncoder(Protocol):
     def encode(self, waveform: np.ndarray, rate: int, transcript: str | None = None) -> VoicePrompt:

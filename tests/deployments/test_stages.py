@@ -22,7 +22,10 @@ async def test_text_becomes_segments_and_a_fault_is_a_value():
     segments = await stage.segments("Good morning. How are you?", "en")
     assert segments and all(len(segment.token_ids) for segment in segments)
     assert isinstance(await stage.segments("?!", "en"), InvalidInput)
-    assert (await stage.status())["calls"] == 2
+    assert await stage.check("Good morning. " * 1000) is None
+    wrong = await stage.check("Good morning. " * 1000 + "\x00")
+    assert isinstance(wrong, InvalidInput) and "at character 14001" in wrong.message
+    assert (await stage.status())["calls"] == 4
 
 
 async def test_a_reference_is_encoded_once_and_always_the_same():

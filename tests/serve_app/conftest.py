@@ -86,9 +86,12 @@ class ToneBackend:
     started: list[tuple[str, int, bool]] = field(default_factory=list)
     ready: bool = True
 
-    async def segments(self, text: str, language: str | None) -> list[Segment]:
+    async def check_text(self, text: str, language: str | None) -> None:
         if language not in (None, "en"):
             raise InvalidInput("Invalid 'language': must be en.", param="language")
+
+    async def segments(self, text: str, language: str | None) -> list[Segment]:
+        await self.check_text(text, language)
         sentences = [s.strip() for s in re.findall(r"[^.!?]+[.!?]*", text)]
         spoken = [s for s in sentences if re.search(r"[A-Za-z0-9]", s)]
         if not spoken:

@@ -52,6 +52,10 @@ class IndexFrontend:
                 segments.append(Segment(text=readable(sentence), token_ids=ids))
         return segments
 
+    def check(self, text: str, language: str | None = None) -> None:
+        """Raises InvalidInput for another language; whatever a text holds beside what can be spoken is passed over."""
+        reading_of(language)
+
     def pieces_of(self, text: str, reading: Reading | None = None) -> list[str]:
         """All pieces of `text`, normalised; a lone sign as it stands.
 

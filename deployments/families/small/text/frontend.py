@@ -60,6 +60,11 @@ class EnglishFrontend:
             for (start, end), piece in zip(spans, pieces, strict=True)
         ]
 
+    def check(self, text: str, language: str | None = None) -> None:
+        """Raises InvalidInput as `segments` does."""
+        check_language(language)
+        clean(text)
+
     def phones_of(self, text: str) -> list[str]:
         """All phones of `text`; the edge pauses of neighbouring segments count once."""
         phones: list[str] = []
