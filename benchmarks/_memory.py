@@ -15,8 +15,11 @@ from benchmarks._service import Service
 REPLICA = re.compile(r"ray::ServeReplica:[^:]*:(\w+)")
 ACTOR = re.compile(r"ray::(\w+)")
 MIB = 2**20
-RAY = "Ray's own"  # its daemons, and workers that nobody uses
-OF_RAY = frozenset({RAY, "ServeController", "ProxyActor", "DashboardAgent", "RuntimeEnvAgent"})
+RAY = "Ray: the rest"  # workers that nobody uses, small helpers
+DAEMONS = {"gcs_server": "gcs_server", "/raylet": "raylet", "dashboard": "dashboard", "monitor": "monitors"}
+OF_RAY = frozenset({RAY, "ServeController", "ProxyActor", "DashboardAgent", "RuntimeEnvAgent"}) | {
+    f"Ray: {name}" for name in DAEMONS.values()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,8 @@ def part_of(command: Iterable[str], is_root: bool = False) -> str:
         return found[1]
     if (found := ACTOR.search(line)) and found[1] != "IDLE":
         return found[1]
-    return RAY
+    name = next((name for part, name in DAEMONS.items() if part in line.split(" --")[0]), None)
+    return f"Ray: {name}" if name else RAY
 
 
 def device_bytes() -> int | None:

@@ -21,6 +21,17 @@ class Estimate:
     low: float
     high: float
 
+    def __sub__(self, other: Estimate) -> Estimate:
+        """Of two independent ones."""
+        value = self.value - other.value
+        low = math.hypot(self.value - self.low, other.high - other.value)
+        high = math.hypot(self.high - self.value, other.value - other.low)
+        return Estimate(value, value - low, value + high)
+
+    def __mul__(self, factor: float) -> Estimate:
+        """factor >= 0"""
+        return Estimate(self.value * factor, self.low * factor, self.high * factor)
+
     def holds(self, value: float) -> bool:
         return self.low <= value <= self.high
 

@@ -3,8 +3,10 @@
 By default a service of its own answers --requests of mixed lengths, voices and seeds. One listener in five goes away in
 the middle of the sound and one in five before it begins. Between rounds of requests the memory of every process of
 the service is read. Told is the slope over the last half (the first half warms caches up), in KiB a request, with a
-95 % interval that allows for autocorrelation (see _statistics.slope). With --text-length instead, a service each speaks
-one text of every length in --chars, and the peaks of the whole service's memory are compared.
+95 % interval that allows for autocorrelation (see _statistics.slope). Ray's processes, and what is Ray's in ours, grow
+with time alone, too: so the service is watched for --idle-s without a request, and what it grows then in the time of a
+request is told beside the slope and taken off it. With --text-length instead, a service each speaks one text of every
+length in --chars, and the peaks of the whole service's memory are compared.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ OURS, TOTAL = "without Ray's own", "total"
 JUDGED = 24  # answers that are kept to tell the word error rate
 JUDGED_S = 2.0  # of sound in each of them, at least
 SETTLE_S = 0.3  # after a round, for what was cancelled to end
+IDLE_PERIOD_S = 3.0  # between two samples of the idle service
 
 
 def asking(rng: random.Random, voices: Sequence[str]) -> tuple[_load.Say, dict[str, Any]]:
@@ -53,6 +56,8 @@ class Soak:
 
     def __init__(self, service: _service.Service, voices: Sequence[str], options: argparse.Namespace) -> None:
         self.samples: list[_memory.Sample] = []
+        self.taken_at: list[float] = []  # s
+        self.idle: list[_memory.Sample] = []
         self.counts: Counter[str] = Counter()
         self.kept: list[_load.Answer] = []
         self._service, self._voices, self._options = service, voices, options
@@ -64,11 +69,24 @@ class Soak:
         for index in range(rounds):
             await self._one_round(keep=index >= rounds - 6)
             await asyncio.sleep(SETTLE_S)
-            if self._options.trim:
-                await asyncio.to_thread(self._service.free)
-            self.samples.append(self._watch.sample())
+            self.samples.append(await self._sample())
+            self.taken_at.append(time.perf_counter())
             held = self.samples[-1].total.rss / MIB
             console.print(f"{(index + 1) * self._options.round} requests, {held:.0f} MiB  ", end="\r")
+
+        for _ in range(round(self._options.idle_s / IDLE_PERIOD_S)):
+            await asyncio.sleep(IDLE_PERIOD_S)
+            self.idle.append(await self._sample())
+
+    @property
+    def seconds_per_request(self) -> float:
+        half = self.taken_at[len(self.taken_at) // 2 :]
+        return (half[-1] - half[0]) / ((len(half) - 1) * self._options.round)
+
+    async def _sample(self) -> _memory.Sample:
+        if self._options.trim:
+            await asyncio.to_thread(self._service.free)
+        return self._watch.sample()
 
     async def _one_round(self, keep: bool) -> None:
         waiting = deque(asking(self._rng, self._voices) for _ in range(self._options.round))
@@ -96,8 +114,16 @@ def held_by(name: str, sample: _memory.Sample) -> _memory.Held:
     return sums.get(name) or sample.parts.get(name, _memory.Held())
 
 
-def slopes(samples: Sequence[_memory.Sample], requests: int) -> dict[str, dict[str, Any]]:
-    """Of every part and of the whole: KiB a request over the last half of the samples, `requests` apart."""
+def slopes(
+    samples: Sequence[_memory.Sample],
+    requests: int,
+    idle: Sequence[_memory.Sample] = (),
+    seconds_per_request: float = 0.0,
+) -> dict[str, dict[str, Any]]:
+    """Of every part and of the whole: KiB a request over the last half of the samples, `requests` apart.
+
+    idle: samples without requests, IDLE_PERIOD_S apart: how much of the slope is time's alone.
+    """
     half = samples[len(samples) // 2 :]
     at = [requests * index for index in range(len(half))]
     parts = sorted({name for sample in half for name in sample.parts})
@@ -113,6 +139,15 @@ def slopes(samples: Sequence[_memory.Sample], requests: int) -> dict[str, dict[s
             "uss_kib_per_request": _statistics.slope(at, uss).figures(),
             "zero_within": slope.holds(0.0),
         }
+        if len(idle) > 8:
+            passed = [IDLE_PERIOD_S * index for index in range(len(idle))]
+            waiting = _statistics.slope(passed, [held_by(name, sample).rss / 1024 for sample in idle])
+            beyond = slope - waiting * seconds_per_request
+            found[name] |= {
+                "idle_kib_per_s": waiting.figures(),
+                "beyond_idle_kib_per_request": beyond.figures(),
+                "zero_within_beyond_idle": beyond.holds(0.0),
+            }
     return found
 
 
@@ -122,9 +157,9 @@ def soak(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         run = Soak(service, voices, options)
         began = time.perf_counter()
         asyncio.run(run.run(console))
-        lasted = time.perf_counter() - began
+        lasted = run.taken_at[-1] - began
         status = service.status()
-    found = slopes(run.samples, options.round)
+    found = slopes(run.samples, options.round, run.idle, run.seconds_per_request)
     console.print(soak_table(found, options.requests))
     judge = _judge.Judge()
     quality = _judge.quality([judge.hear(answer) for answer in run.kept[-JUDGED:]])
@@ -135,6 +170,7 @@ def soak(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         "trimmed": options.trim,
         "lasted_s": round(lasted, 1),
         "requests_per_s": round(options.requests / lasted, 2),
+        "idle_s": options.idle_s,
         "outcomes": dict(run.counts),
         **quality,
         "device": status.get("device"),
@@ -148,7 +184,7 @@ def soak(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     console.print(
         f"{result['requests_per_s']} requests/s, WER {quality['wer']['value']:.1%}: {result['outcomes']}"
     )
-    grown = [name for name, row in found.items() if not row["zero_within"]]
+    grown = [n for n, row in found.items() if not row.get("zero_within_beyond_idle", row["zero_within"])]
     console.print(
         "Zero lies within every interval." if not grown else f"Zero lies outside: {', '.join(grown)}."
     )
@@ -159,16 +195,19 @@ def soak(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 def soak_table(found: dict[str, dict[str, Any]], requests: int) -> Table:
     shown = Table(box=None, pad_edge=False, title=f"{requests} requests, the last half of them")
     shown.add_column("process")
-    for name in ("RSS, MiB", "KiB a request", "without shared pages", "zero within"):
+    for name in ("RSS, MiB", "KiB a request", "zero within", "beyond what it grows idle", "zero within"):
         shown.add_column(name, justify="right")
     for name, row in found.items():
-        rss, uss = (row[f"{kind}_kib_per_request"] for kind in ("rss", "uss"))
-        shown.add_row(
-            name,
-            f"{row['half_mib']:.1f} → {row['end_mib']:.1f}",
-            *(f"{one['value']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]" for one in (rss, uss)),
-            "yes" if row["zero_within"] else "NO",
-        )
+        cells = [f"{row['half_mib']:.1f} → {row['end_mib']:.1f}"]
+        for slope, zero in (
+            ("rss_kib_per_request", "zero_within"),
+            ("beyond_idle_kib_per_request", "zero_within_beyond_idle"),
+        ):
+            if slope in row:
+                one = row[slope]
+                cells.append(f"{one['value']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]")
+                cells.append("yes" if row[zero] else "NO")
+        shown.add_row(name, *cells)
     return shown
 
 
@@ -192,6 +231,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--round", type=int, default=20, help="requests between two samples (20)")
     parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--idle-s", type=float, default=180.0, help="without requests, in the end (180)")
     parser.add_argument(
         "--trim", action="store_true", help="free the caches before each sample: what grows then is held"
     )

@@ -96,7 +96,8 @@ def test_a_ratio_of_medians():
         (["ray::ServeReplica:chorale:Gpt.lease()"], "Gpt"),
         (["ray::ProxyActor"], "ProxyActor"),
         (["ray::IDLE"], _memory.RAY),
-        (["/usr/bin/raylet", "--session"], _memory.RAY),
+        (["/usr/bin/raylet", "--session", "dashboard"], "Ray: raylet"),
+        (["python", "-u", "/ray/dashboard/dashboard.py", "--host=::"], "Ray: dashboard"),
     ],
 )
 def test_processes_are_told_by_what_they_do(command, part):

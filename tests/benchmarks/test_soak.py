@@ -38,6 +38,16 @@ def test_without_a_leak_zero_is_within():
     assert all(row["zero_within"] for row in slopes(samples(leak_kib=0.0), requests=20).values())
 
 
+def test_what_grows_with_time_alone_is_taken_off():
+    waiting = samples(leak_kib=0.6, requests=10)  # 2 KiB a second
+    found = slopes(samples(leak_kib=2.0), 20, waiting, seconds_per_request=0.5)
+    assert not found["Gpt"]["zero_within"]
+    beyond = found["Gpt"]["beyond_idle_kib_per_request"]
+    assert beyond["low"] <= 1.0 <= beyond["high"] and not found["Gpt"]["zero_within_beyond_idle"]
+    found = slopes(samples(leak_kib=2.0), 20, waiting, seconds_per_request=1.0)
+    assert found["Gpt"]["zero_within_beyond_idle"]
+
+
 def test_listeners_are_of_all_kinds():
     rng = random.Random(1)
     asked = [asking(rng, ["clara", "kai"]) for _ in range(200)]
@@ -56,7 +66,7 @@ def test_a_text_has_the_length_that_was_asked_for(chars):
 
 
 def test_a_real_service_is_watched(run, tmp_path):
-    result = run("soak", "--requests", "32", "--round", "2", "--clients", "2", "--trim")
+    result = run("soak", "--requests", "32", "--round", "2", "--clients", "2", "--trim", "--idle-s", "30")
     assert {"Gpt", "Vocoder", "Ingress", "GptScheduler", "VocoderScheduler", TOTAL} <= set(result["slopes"])
     assert {"TextFrontend", "VoiceEncoder", "ProxyActor", "chorale serve"} <= set(result["slopes"])
     assert not result["processes_replaced"]
@@ -65,6 +75,7 @@ def test_a_real_service_is_watched(run, tmp_path):
     assert set(result["outcomes"]) <= {"heard", "left in the middle", "left before the first sound"}
     assert result["outcomes"]["heard"] > 10
     assert all(len(series) == 16 for series in result["rss_mib"].values())
+    assert all("beyond_idle_kib_per_request" in row for row in result["slopes"].values())
     assert (tmp_path / "soak.png").exists()
 
 
