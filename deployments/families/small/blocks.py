@@ -11,12 +11,16 @@ class ConvBlock(nn.Module):
     """Residual: depthwise convolution over time, norm (modulated by a condition, if any), MLP.
 
     x (B, T, D), mask (B, T, 1) of zeros and ones or None, condition (B, C) -> (B, T, D). Masked steps are zero before
-    the convolution, so padding looks like the zeros beyond the utterance's edge.
+    the convolution, so padding looks like the zeros beyond the utterance's edge. reach: how many steps before and
+    after its own the convolution sees.
     """
 
-    def __init__(self, dim: int, hidden: int, kernel: int = 7, condition_dim: int = 0) -> None:
+    def __init__(
+        self, dim: int, hidden: int, reach: tuple[int, int] = (3, 3), condition_dim: int = 0
+    ) -> None:
         super().__init__()
-        self.depthwise = nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=dim)
+        self.reach = reach
+        self.depthwise = nn.Conv1d(dim, dim, 1 + sum(reach), groups=dim)
         self.norm = nn.LayerNorm(dim, elementwise_affine=condition_dim == 0)
         self.condition = nn.Linear(condition_dim, 2 * dim) if condition_dim else None
         self.widen = nn.Linear(dim, hidden)
@@ -26,7 +30,7 @@ class ConvBlock(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         if mask is not None:
             x = x * mask
-        y = self.norm(self.depthwise(x.transpose(1, 2)).transpose(1, 2))
+        y = self.norm(self.depthwise(F.pad(x.transpose(1, 2), self.reach)).transpose(1, 2))
         if self.condition is not None:
             gain, shift = self.condition(condition).unsqueeze(1).chunk(2, dim=-1)  # (B, 1, D) each
             y = y * (1 + gain) + shift

@@ -27,10 +27,15 @@ class SmallConfig:
     # vocoder trunk
     vocoder_dim: int = 256
     vocoder_hidden: int = 768
-    code_blocks: int = 3  # at codes_per_second
-    code_kernel: int = 5
-    frame_blocks: int = 5  # at sample_rate / hop
-    frame_kernel: int = 7
+    # of each block, steps before and after its own that it sees; what comes after, the first sound waits for
+    code_reach: tuple[tuple[int, int], ...] = ((2, 1), (2, 1), (2, 0))  # at codes_per_second
+    frame_reach: tuple[tuple[int, int], ...] = (
+        (3, 1),
+        (3, 0),
+        (3, 0),
+        (3, 0),
+        (3, 0),
+    )  # at sample_rate / hop
     f0_floor: float = 50.0  # Hz
     f0_ceil: float = 450.0  # Hz
     top_harmonic: float = 7900.0  # Hz, the pulse train holds no harmonic above it
@@ -76,20 +81,20 @@ class SmallConfig:
     @property
     def left_context(self) -> int:
         """Codes before a sample that it can depend on: the trunk's reach, and 4 frames of overlap-add."""
-        return self._trunk_reach(overlap=4)
+        return self._trunk_reach(0, overlap=4)
 
     @property
     def right_context(self) -> int:
         """Codes after it: the trunk's reach, and 5 frames (window, excitation under it, the end point of its F0)."""
-        return self._trunk_reach(overlap=5)
+        return self._trunk_reach(1, overlap=5)
 
-    def _trunk_reach(self, overlap: int) -> int:
-        frames = self.frame_blocks * (self.frame_kernel // 2) + overlap
-        return self.code_blocks * (self.code_kernel // 2) - (-frames // self.frames_per_code)
+    def _trunk_reach(self, side: int, overlap: int) -> int:
+        frames = sum(reach[side] for reach in self.frame_reach) + overlap
+        return sum(reach[side] for reach in self.code_reach) - (-frames // self.frames_per_code)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        return _plain(dataclasses.asdict(self))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SmallConfig:
@@ -97,5 +102,14 @@ class SmallConfig:
         unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ValueError(f"unknown keys in the small family's config: {sorted(unknown)}")
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**plain)
+        return cls(**{name: _frozen(value) for name, value in values.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

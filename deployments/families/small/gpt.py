@@ -22,9 +22,8 @@ from deployments.families.small.gpt_net import GptNet
 from deployments.families.small.step_net import State, StepNet
 
 CONTEXT = 1024  # positions of a slot: speaker, phones and codes; a segment of 12 s takes about 750
-PREFILL = (
-    128  # phones x layers that a piece of a prefill takes on a CPU: about as long as a step of eight rows
-)
+# phones x layers that a piece of a prefill takes on a CPU, the embedding being two: as long as a step of eight rows
+PREFILL = 160
 
 
 class StepOut(NamedTuple):
@@ -80,12 +79,11 @@ class SmallGpt:
         phones = torch.from_numpy(np.ascontiguousarray(request.segment.token_ids, np.int64)).to(self.device)
         speaker = torch.from_numpy(np.ascontiguousarray(request.prompt.tensors["speaker"]))
         x, pointers = self.net.prefix(speaker.to(self.device, self.dtype).unsqueeze(0), phones.unsqueeze(0))
-        yield
         cosine, sine = self.net.rotary(torch.arange(1 + count, device=self.device))
         rotary = cosine.to(self.dtype), sine.to(self.dtype)
-        layers = max(1, PREFILL // count) if self.device.type == "cpu" else self.config.gpt_layers
+        piece = max(1, PREFILL // count) if self.device.type == "cpu" else 2 + self.config.gpt_layers
         for layer, block in enumerate(self.net.blocks):
-            if layer and layer % layers == 0:
+            if (2 + layer) % piece == 0:
                 yield
             q, k, v = block.qkv(x, rotary)
             self.cache.fill(layer, slot, k[0].transpose(0, 1), v[0].transpose(0, 1))

@@ -21,7 +21,7 @@ from torch import Tensor
 from deployments.engine.script import scripted
 from deployments.families.small.lean_source import LeanSource, Slots
 from deployments.families.small.lean_trunk import LeanTrunk, blocks, linear
-from deployments.families.small.spans import Extent, Plan, Trunk
+from deployments.families.small.spans import Extent, Plan, TrunkShape
 from deployments.families.small.vocoder_net import VocoderNet
 
 _EXACT = 192  # rows in float64 at most at a time: they stay in the cache
@@ -59,13 +59,7 @@ class LeanVocoder:
         ]
         self.source = LeanSource(config, net.source_filter)
         self.voices: OrderedDict[bytes, Tensor] = OrderedDict()
-        self.shape = Trunk(
-            config.code_kernel // 2,
-            config.code_blocks,
-            config.frame_kernel // 2,
-            config.frame_blocks,
-            config.frames_per_code,
-        )
+        self.shape = TrunkShape(config.code_reach, config.frame_reach, config.frames_per_code)
         self.most_kept = sum(self.shape.kept(config.right_context, config.left_context))  # K at most
         self.laid_out = lru_cache(_PLANS)(self._lay_out)
 

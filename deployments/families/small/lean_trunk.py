@@ -13,20 +13,21 @@ from deployments.families.small.spans import Span
 from deployments.families.small.vocoder_net import VocoderNet
 
 _BLOCK = 768  # rows of a product: what it makes stays in the cache for what comes next
+_STEP = 16  # rows: oneDNN keeps a program, some KiB, for every shape that its GELU has met; these are few
 _FEWEST = 12  # rows of a product: with fewer it may sum otherwise (MKL, one thread or two)
 
 
 class LeanBlock(nn.Module):
     """A ConvBlock over rows."""
 
-    __constants__ = ("middle", "most")
+    __constants__ = ("before", "most", "step")
 
     def __init__(self, block: ConvBlock) -> None:
         super().__init__()
-        self.most = _BLOCK
+        self.most, self.step = _BLOCK, _STEP
         self.taps = block.depthwise.weight.detach()[:, 0].t().contiguous()  # (K, D)
         assert block.depthwise.bias is not None
-        self.tap_bias, self.middle = block.depthwise.bias.detach(), len(self.taps) // 2
+        self.tap_bias, self.before = block.depthwise.bias.detach(), block.reach[0]
         self.widen, self.widen_bias = block.widen.weight.detach().t().contiguous(), block.widen.bias.detach()
         scale = block.scale.detach()
         self.narrow = (block.narrow.weight.detach() * scale.unsqueeze(1)).t().contiguous()
@@ -46,22 +47,27 @@ class LeanBlock(nn.Module):
             normed.append(F.layer_norm(mixed, (dim,), gains[chunk][0], gains[chunk][1]))
             torch.add(own[skipped : skipped + size], self.narrow_bias, out=y[want.row : want.row + size])
         inner, y = filled_up(normed[0] if len(normed) == 1 else torch.cat(normed)), filled_up(y)
-        wide = x.new_empty((min(len(y), self.most), self.widen.shape[1]))
+        wide = x.new_empty((min(self._stepped(len(y)), self.most), self.widen.shape[1]))
         for start in range(0, len(y), self.most):
             stop = min(start + self.most, len(y))
-            hidden = wide[: stop - start]
-            torch.addmm(self.widen_bias, inner[start:stop], self.widen, out=hidden)
-            torch.ops.aten.gelu_(hidden)
-            y[start:stop].addmm_(hidden, self.narrow)
+            size = stop - start
+            torch.addmm(self.widen_bias, inner[start:stop], self.widen, out=wide[:size])
+            stepped = wide[: self._stepped(size)]
+            stepped[size:].zero_()
+            torch.ops.aten.gelu_(stepped)
+            y[start:stop].addmm_(wide[:size], self.narrow)
         return y[:made]
+
+    def _stepped(self, count: int) -> int:
+        return (count + self.step - 1) // self.step * self.step
 
     def _depthwise(self, x: Tensor, skipped: int, count: int) -> Tensor:
         """Steps skipped..skipped + count of the convolution of x; beyond its ends are zeros."""
-        y = torch.addcmul(self.tap_bias, x[skipped : skipped + count], self.taps[self.middle])
+        y = torch.addcmul(self.tap_bias, x[skipped : skipped + count], self.taps[self.before])
         for tap in range(self.taps.shape[0]):
-            start = skipped + tap - self.middle
+            start = skipped + tap - self.before
             low, high = max(0, -start), min(count, x.shape[0] - start)
-            if tap != self.middle and low < high:
+            if tap != self.before and low < high:
                 y[low:high].addcmul_(x[start + low : start + high], self.taps[tap])
         return y
 

@@ -46,6 +46,7 @@ class Span(NamedTuple):
 
 
 Layer = list[Span]  # one for each chunk
+Reach = tuple[tuple[int, int], ...]
 
 
 def rows(layer: Layer) -> int:
@@ -53,42 +54,46 @@ def rows(layer: Layer) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Trunk:
-    """reach: steps on each side that a block's convolution sees; rate: frames of a code.
+class TrunkShape:
+    """code_reach, frame_reach: of each block, steps before and after its own that its convolution sees; rate: frames of
+    a code.
 
-    Its layers, in order: what enters the blocks of codes, what each of them leaves, and the same for those of frames.
+    The layers, in order: what enters the blocks of codes, what each of them leaves, and the same for those of frames.
     """
 
-    code_reach: int
-    code_blocks: int
-    frame_reach: int
-    frame_blocks: int
+    code_reach: Reach
+    frame_reach: Reach
     rate: int
 
     @property
+    def upsampled(self) -> int:
+        """The first layer of frames."""
+        return len(self.code_reach) + 1
+
+    @property
     def layers(self) -> int:
-        return self.code_blocks + 1 + self.frame_blocks + 1
+        return self.upsampled + len(self.frame_reach) + 1
 
     def starts(self, left: int) -> list[int]:
         """The first step of each layer that a chunk with `left` codes in front of it takes, if nothing was kept."""
         frames = [max(-BEFORE, -left * self.rate)]
-        for _ in range(self.frame_blocks):
-            frames.append(max(frames[-1] - self.frame_reach, -left * self.rate))
+        for before, _ in reversed(self.frame_reach):
+            frames.append(max(frames[-1] - before, -left * self.rate))
         codes = [frames[-1] // self.rate]
         frames[-1] = codes[0] * self.rate
-        for _ in range(self.code_blocks):
-            codes.append(max(codes[-1] - self.code_reach, -left))
+        for before, _ in reversed(self.code_reach):
+            codes.append(max(codes[-1] - before, -left))
         return [*reversed(codes), *reversed(frames)]
 
     def stops(self, count: int, right: int) -> list[int]:
         """Where each layer ends for a chunk of `count` codes with `right` behind it."""
         frames = [min(count * self.rate + BEHIND, (count + right) * self.rate)]
-        for _ in range(self.frame_blocks):
-            frames.append(min(frames[-1] + self.frame_reach, (count + right) * self.rate))
+        for _, after in reversed(self.frame_reach):
+            frames.append(min(frames[-1] + after, (count + right) * self.rate))
         codes = [-(-frames[-1] // self.rate)]
         frames[-1] = codes[0] * self.rate
-        for _ in range(self.code_blocks):
-            codes.append(min(codes[-1] + self.code_reach, count + right))
+        for _, after in reversed(self.code_reach):
+            codes.append(min(codes[-1] + after, count + right))
         return [*reversed(codes), *reversed(frames)]
 
     def kept(self, right: int, left: int) -> list[int]:
@@ -96,10 +101,10 @@ class Trunk:
         which has `left` codes in front of it. None of the codes: those are at hand."""
         made = self.stops(0, right)  # seen from the next chunk
         kept = [0] * self.layers
-        for layer in range(1, self.code_blocks):
-            kept[layer] = made[layer] - max(made[layer + 1] - self.code_reach, -left)
-        for layer in range(self.code_blocks + 1, self.layers - 1):
-            kept[layer] = made[layer] - max(made[layer + 1] - self.frame_reach, -left * self.rate)
+        for layer, (before, _) in enumerate(self.code_reach[1:], start=1):
+            kept[layer] = made[layer] - max(made[layer + 1] - before, -left)
+        for layer, (before, _) in enumerate(self.frame_reach, start=self.upsampled):
+            kept[layer] = made[layer] - max(made[layer + 1] - before, -left * self.rate)
         kept[-1] = made[-1] - max(-BEFORE, -left * self.rate)
         return kept
 
@@ -110,7 +115,7 @@ class Trunk:
             return list(zip(self.starts(chunk.left), stops, none, strict=True))
         made, kept = self.stops(0, chunk.ahead), self.kept(chunk.ahead, chunk.left)
         starts = [end - ready for end, ready in zip(made, kept, strict=True)]
-        starts[0] = max(made[1] - self.code_reach, -chunk.left)
+        starts[0] = max(made[1] - self.code_reach[0][0], -chunk.left)
         return list(zip(starts, stops, kept, strict=True))
 
 
@@ -122,7 +127,7 @@ class Plan:
     made: list[Layer]
 
     @classmethod
-    def of(cls, chunks: Sequence[Extent], trunk: Trunk) -> Self:
+    def of(cls, chunks: Sequence[Extent], trunk: TrunkShape) -> Self:
         layers = list(zip(*(trunk.spans(chunk) for chunk in chunks), strict=True))
         new = [[(start + kept, stop, 0) for start, stop, kept in layer] for layer in layers]
         return cls([_laid(layer) for layer in layers], [_laid(layer) for layer in new])

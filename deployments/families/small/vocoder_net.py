@@ -28,11 +28,11 @@ class VocoderNet(nn.Module):
         self.fsq = FSQ(config.fsq_levels)
         self.enter = nn.Linear(len(config.fsq_levels), dim)
         self.code_blocks = nn.ModuleList(
-            [ConvBlock(dim, hidden, config.code_kernel, speaker) for _ in range(config.code_blocks)]
+            [ConvBlock(dim, hidden, reach, speaker) for reach in config.code_reach]
         )
         self.upsample = nn.Linear(dim, config.frames_per_code * dim)
         self.frame_blocks = nn.ModuleList(
-            [ConvBlock(dim, hidden, config.frame_kernel, speaker) for _ in range(config.frame_blocks)]
+            [ConvBlock(dim, hidden, reach, speaker) for reach in config.frame_reach]
         )
         self.norm = nn.LayerNorm(dim)
         self.pitch_head = nn.Linear(dim, 2)  # log F0, voicing logit

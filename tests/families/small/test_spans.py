@@ -6,28 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.families.small.config import SmallConfig
-from deployments.families.small.spans import BEFORE, BEHIND, Extent, Plan, Span, Trunk, rows
+from deployments.families.small.spans import BEFORE, BEHIND, Extent, Plan, Span, TrunkShape, rows
 
 CONFIG = SmallConfig()
 LEFT, RIGHT = CONFIG.left_context, CONFIG.right_context
 
-
-TRUNK = Trunk(
-    CONFIG.code_kernel // 2,
-    CONFIG.code_blocks,
-    CONFIG.frame_kernel // 2,
-    CONFIG.frame_blocks,
-    CONFIG.frames_per_code,
-)
-CODES = CONFIG.code_blocks + 1  # layers of codes; those of frames come behind them
-RATES = [1] * CODES + [CONFIG.frames_per_code] * (CONFIG.frame_blocks + 1)
+TRUNK = TrunkShape(CONFIG.code_reach, CONFIG.frame_reach, CONFIG.frames_per_code)
+REACH = (*TRUNK.code_reach, (0, 0), *TRUNK.frame_reach)  # of what makes each layer but the first
+RATES = [1] * TRUNK.upsampled + [TRUNK.rate] * (len(TRUNK.frame_reach) + 1)
 
 
 def test_an_inner_chunk_takes_the_whole_context_and_each_layer_less() -> None:
     layers = [(layer[0].start, layer[0].stop) for layer in Plan.of([Extent(LEFT, 10, RIGHT)], TRUNK).have]
     assert layers[0] == (-LEFT, 10 + RIGHT)
     assert layers[-1] == (-BEFORE, 20 + BEHIND)
-    for part in (layers[:CODES], layers[CODES:]):
+    for part in (layers[: TRUNK.upsampled], layers[TRUNK.upsampled :]):
         sizes = [stop - start for start, stop in part]
         assert sizes == sorted(sizes, reverse=True)
 
@@ -55,15 +48,15 @@ def test_every_layer_finds_what_it_reads_and_rows_lie_one_behind_the_other(chunk
 
 def finds_what_it_reads(chunk: Extent, spans: list[Span]) -> None:
     """Of one chunk, what is made of each layer has its neighbours in the one before, or the segment ends."""
-    for layer, ((before, after), rate) in enumerate(zip(pairwise(spans), RATES, strict=False)):
+    for layer, (before, after) in enumerate(pairwise(spans), start=1):
         begin = after.start + after.kept
-        if layer == CODES - 1:
-            assert (begin, after.stop) == (2 * before.start, 2 * before.stop)
+        if layer == TRUNK.upsampled:
+            assert (begin, after.stop) == (TRUNK.rate * before.start, TRUNK.rate * before.stop)
         elif begin < after.stop:
-            reach = TRUNK.code_reach if layer < CODES else TRUNK.frame_reach
-            first, last = -chunk.left * rate, (chunk.count + chunk.right) * rate
-            assert first <= before.start <= max(first, begin - reach)
-            assert last >= before.stop >= min(last, after.stop + reach)
+            past, future = REACH[layer - 1]
+            first, last = -chunk.left * RATES[layer], (chunk.count + chunk.right) * RATES[layer]
+            assert first <= before.start <= max(first, begin - past)
+            assert last >= before.stop >= min(last, after.stop + future)
     assert spans[-1].start == max(-BEFORE, -chunk.left * TRUNK.rate)
 
 
