@@ -86,7 +86,9 @@ class SimWorker:
 
 
 class SimGpt(LeasedReplica):
-    def __init__(self, slots: int, step_s: float, reports_per_query: int) -> None:
+    def __init__(
+        self, slots: int = 8, step_s: float = STEP_S, reports_per_query: int = REPORTS_PER_QUERY
+    ) -> None:
         def load() -> tuple[StageWorker, dict[str, Any]]:
             return SimWorker(slots, step_s), {"device": {"name": "simulated"}}
 
