@@ -29,7 +29,7 @@ REPORT_PERIOD_S = 2.0
 POLL_S = 2.0
 # Ray keeps some 200 bytes for every item of a stream until the stream ends (measured with 2.60), and a busy lease never
 # does: after so many reports a query ends, and the lease goes on in the next one.
-REPORTS_PER_QUERY = 1000
+REPORTS_PER_QUERY = 10_000
 CARRY_S = 10.0  # for the next query to come
 
 
