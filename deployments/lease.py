@@ -123,9 +123,6 @@ class LeaseLoop:
                     reports.append(lease.outbox.get_nowait())
                 ended = reports[-1] is None
                 merged = _merge([report for report in reports if report is not None])
-                lease.held.finished(
-                    event.id for event in merged.events if event.done or event.error is not None
-                )
                 goes_on = not ended and count >= self.reports_per_query
                 if goes_on:
                     self._carry(lease)
@@ -146,8 +143,12 @@ class LeaseLoop:
         outbox: asyncio.Queue[Report | None] = asyncio.Queue()
         held = _Held(self.worker.slots)
 
+        def arrive(report: Report) -> None:  # also between two queries: slots are given out again at once
+            held.finished(event.id for event in report.events if event.done or event.error is not None)
+            outbox.put_nowait(report)
+
         def post(report: Report) -> None:
-            loop.call_soon_threadsafe(outbox.put_nowait, report)
+            loop.call_soon_threadsafe(arrive, report)
 
         drive = asyncio.wrap_future(self.device.submit(self._drive, mailbox, post))
         drive.add_done_callback(lambda done: (done.cancelled() or done.exception(), outbox.put_nowait(None)))
