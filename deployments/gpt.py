@@ -17,7 +17,7 @@ class Gpt(LeasedReplica):
     """Args: the family's name and options; `device`: preference, half, threads; the rest as in `Decoder`.
 
     slots: None takes what the device's memory suggests. chunks: as `ChunkSchedule.of` takes them; codes are
-    sent on as soon as they complete one.
+    sent on as soon as they complete one. first_sound_first: who is ahead of a listener stands aside for newcomers.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Gpt(LeasedReplica):
         slots: int | None = 8,
         chunks: Mapping[str, Any] | None = None,
         emit_every: int = 16,
-        head_start: int = 0,
+        first_sound_first: bool = False,
         batch_buckets: Sequence[int] | None = None,
         length_buckets: Sequence[int] | None = None,
         stuck_after_s: float = 60.0,
@@ -55,8 +55,7 @@ class Gpt(LeasedReplica):
                 optimize=optimize,
                 emit_at=run_ends,
                 emit_every=emit_every,
-                head_start=head_start,
-                pace=Pace(run_ends, spec.right_context, spec.codes_per_second),
+                pace=Pace(run_ends, spec.right_context, spec.codes_per_second) if first_sound_first else None,
                 batch_buckets=batch_buckets,
                 length_buckets=length_buckets,
             )

@@ -1,8 +1,8 @@
-"""The replica's half of lease and pull: a streaming query during which the device thread works on what is pulled.
+"""The replica's half of a lease: a streaming query during which the device thread works on what the scheduler orders.
 
-Three parties share a lease: the device thread admits, steps and frees at step boundaries; the event loop pulls,
-listens for cancellations and streams reports; the scheduler at the other end answers. Knows no ray: `WorkSource` is
-the scheduler as the replica sees it.
+Three parties share a lease: the device thread admits, steps and frees at step boundaries; the event loop listens to the
+orders, a stream in the other direction, and streams reports; the scheduler is at the other end of both. Knows no ray:
+`WorkSource` is the scheduler as the replica sees it.
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ import logging
 import math
 import queue
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import Future
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from deployments.engine.work import Event, StageWorker, WorkItem
 from deployments.errors import ChoraleError, SynthesisFailed
-from deployments.ledger import Grant, Orders
+from deployments.ledger import Orders
 
 log = logging.getLogger(__name__)
 
 REPORT_PERIOD_S = 2.0
-POLL_S = 2.0
 # Ray keeps some 200 bytes for every item of a stream until the stream ends (measured with 2.60), and a busy lease never
 # does: after so many reports a query ends, and the lease goes on in the next one.
 REPORTS_PER_QUERY = 10_000
@@ -48,9 +47,9 @@ class Report:
 
 
 class WorkSource(Protocol):
-    async def pull(self, lease_id: str, free: int, timeout: float) -> Grant: ...
-
-    async def cancellations(self, lease_id: str, timeout: float) -> Orders: ...
+    def orders(self, lease_id: str, slots: int) -> AsyncGenerator[Orders]:
+        """As `Ledger.orders`. Raises, whatever it is, when the scheduler does not answer."""
+        ...
 
 
 class Executor(Protocol):
@@ -141,22 +140,14 @@ class LeaseLoop:
         loop = asyncio.get_running_loop()
         mailbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
         outbox: asyncio.Queue[Report | None] = asyncio.Queue()
-        held = _Held(self.worker.slots)
-
-        def arrive(report: Report) -> None:  # also between two queries: slots are given out again at once
-            held.finished(event.id for event in report.events if event.done or event.error is not None)
-            outbox.put_nowait(report)
 
         def post(report: Report) -> None:
-            loop.call_soon_threadsafe(arrive, report)
+            loop.call_soon_threadsafe(outbox.put_nowait, report)
 
         drive = asyncio.wrap_future(self.device.submit(self._drive, mailbox, post))
         drive.add_done_callback(lambda done: (done.cancelled() or done.exception(), outbox.put_nowait(None)))
-        tasks = (
-            loop.create_task(_pull(source, lease_id, held, mailbox, outbox)),
-            loop.create_task(_obey(source, lease_id, held, mailbox)),
-        )
-        return _Lease(lease_id, mailbox, outbox, held, drive, tasks)
+        task = loop.create_task(_obey(source, lease_id, self.worker.slots, mailbox))
+        return _Lease(lease_id, mailbox, outbox, drive, task)
 
     def _carry(self, lease: _Lease) -> None:
         """Keeps the lease at work between two queries; not for ever."""
@@ -223,92 +214,33 @@ class _Lease:
     id: str
     mailbox: queue.SimpleQueue[Command]
     outbox: asyncio.Queue[Report | None]
-    held: _Held
     drive: asyncio.Future[None]
-    tasks: tuple[asyncio.Task[None], ...]
+    obey: asyncio.Task[None]
     expiry: asyncio.TimerHandle | None = None  # of being carried
 
     def abort(self) -> None:
         self.mailbox.put(("abort", None))
-        for task in self.tasks:
-            task.cancel()
+        self.obey.cancel()
 
 
-class _Held:
-    """Ids that the replica was given and has not finished."""
-
-    def __init__(self, slots: int) -> None:
-        self.slots = slots
-        self.ids: set[str] = set()
-        self._revoked: deque[str] = deque(maxlen=1024)
-        self._room = asyncio.Event()
-        self._room.set()
-
-    def add(self, item_id: str) -> bool:
-        """False where the item was cancelled before it came: the two travel on different calls."""
-        if item_id in self._revoked:
-            self._revoked.remove(item_id)
-            return False
-        self.ids.add(item_id)
-        if len(self.ids) >= self.slots:
-            self._room.clear()
-        return True
-
-    def revoke(self, ids: Iterable[str]) -> None:
-        self._revoked.extend(set(ids) - self.ids)
-        self.finished(ids)
-
-    def finished(self, ids: Iterable[str]) -> None:
-        self.ids.difference_update(ids)
-        if len(self.ids) < self.slots:
-            self._room.set()
-
-    async def free(self) -> int:
-        await self._room.wait()
-        return self.slots - len(self.ids)
-
-
-async def _pull(
-    source: WorkSource,
-    lease_id: str,
-    held: _Held,
-    mailbox: queue.SimpleQueue[Command],
-    outbox: asyncio.Queue[Report | None],
-) -> None:
+async def _obey(source: WorkSource, lease_id: str, slots: int, mailbox: queue.SimpleQueue[Command]) -> None:
     try:
         while True:
-            grant = await source.pull(lease_id, await held.free(), POLL_S)
-            for item in grant.items:
-                if held.add(item.id):
-                    mailbox.put(("admit", item))
-                else:
-                    outbox.put_nowait(Report((Event(item.id, error=SynthesisFailed("it was cancelled")),)))
-            if grant.close:
-                mailbox.put(("close", None))
-                return
+            async with aclosing(source.orders(lease_id, slots)) as stream:
+                async for orders in stream:
+                    for item_id in orders.cancelled:
+                        mailbox.put(("cancel", item_id))
+                    for item in orders.items:
+                        mailbox.put(("admit", item))
+                    if orders.free:
+                        mailbox.put(("free", None))
+                    if orders.close:
+                        mailbox.put(("close", None))
+                    if orders.end:
+                        mailbox.put(("abort", None))
+                        return
     except Exception as error:
         # An orphaned lease would hold the replica's only query for ever.
-        log.warning(
-            "lease %s: the scheduler does not answer (%s); giving the slots back",
-            lease_id,
-            type(error).__name__,
-        )
-        mailbox.put(("abort", None))
-
-
-async def _obey(source: WorkSource, lease_id: str, held: _Held, mailbox: queue.SimpleQueue[Command]) -> None:
-    try:
-        while True:
-            orders = await source.cancellations(lease_id, 4 * POLL_S)
-            for item_id in orders.cancelled:
-                mailbox.put(("cancel", item_id))
-            held.revoke(orders.cancelled)
-            if orders.free:
-                mailbox.put(("free", None))
-            if orders.close:
-                mailbox.put(("abort", None))
-                return
-    except Exception as error:
         log.warning(
             "lease %s: the scheduler does not answer (%s); giving the slots back",
             lease_id,

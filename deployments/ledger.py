@@ -7,7 +7,6 @@ All waits use asyncio.timeout: in Python 3.11 asyncio.wait_for can swallow a can
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -21,6 +20,8 @@ from deployments.queue import AgingQueue
 
 MAX_STRIKES = 3
 RATE_WINDOW_S = 30.0
+HEARTBEAT_S = 2.0
+ORDERS_PER_STREAM = 10_000  # Ray keeps some 200 bytes for every item of a stream until the stream ends
 
 
 @dataclass(slots=True)
@@ -38,35 +39,43 @@ class Entry:
 
 @dataclass(slots=True)
 class Lease:
-    """One query that a replica is busy with. `held` are the ids that it was given and has not finished."""
+    """One query that a replica is busy with. `held` are the ids that it was given and has not finished.
+
+    slots: items that it works on at once, 0 until it listens to its orders; the rest are orders not yet passed on.
+    """
 
     id: str
     opened: float
+    slots: int = 0
     held: dict[str, None] = field(default_factory=dict)
-    cancelled: list[str] = field(default_factory=list)
-    free: bool = False  # an order to give memory back that was not passed on yet
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
     closing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """The answer to a pull. `close`: pull no more, finish what is active and end the lease."""
-
-    items: tuple[WorkItem, ...] = ()
+    granted: list[WorkItem] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
     close: bool = False
+    free: bool = False
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self) -> Orders:
+        """The orders not yet passed on; they count as passed on now."""
+        orders = Orders(tuple(self.cancelled), tuple(self.granted), self.free, self.close)
+        self.cancelled, self.granted, self.free, self.close = [], [], False, False
+        self.wake.clear()
+        return orders
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """The answer to the poll for cancellations.
+    """What a lease is to do, in this order: free the slots of `cancelled`, admit `items`.
 
-    close: this lease is not known (any more), end it at once; free: give back memory that no work needs.
+    free: give back memory that no work needs; close: no more work will come, end when all is done; end: this lease is
+    not known (any more), end at once.
     """
 
     cancelled: tuple[str, ...] = ()
-    close: bool = False
+    items: tuple[WorkItem, ...] = ()
     free: bool = False
+    close: bool = False
+    end: bool = False
 
 
 class Ledger:
@@ -75,7 +84,7 @@ class Ledger:
     Attributes:
         slots: items that one replica works on at once.
         max_queue: waiting items beyond which `submit` refuses.
-        keep: asked about a lease whenever it pulls; False closes it.
+        keep: asked about a lease whenever it may get work, and at each heartbeat; False closes it.
     """
 
     def __init__(
@@ -97,9 +106,7 @@ class Ledger:
         self._clock = clock
         self._entries: dict[str, Entry] = {}
         self._queue: AgingQueue[Entry] = AgingQueue(patience)
-        self._work = asyncio.Event()
         self._changed = asyncio.Event()
-        self._pollers = 0
         self._finished: deque[float] = deque(maxlen=1024)
 
     # -- the listener's side ------------------------------------------------------------------------------------
@@ -134,7 +141,7 @@ class Ledger:
             return
         entry = self._entries[item.id] = Entry(item)
         entry.arrival = self._queue.put(item.id, entry, item.priority, self._clock())
-        self._work.set()
+        self._hand_out()
         self._changed.set()
         try:
             while (event := await entry.outbox.get()) is not None:
@@ -155,9 +162,12 @@ class Ledger:
         lease = self.leases.get(entry.lease or "")
         if lease is not None:
             lease.held.pop(item_id, None)
-            lease.cancelled.append(item_id)
-            lease.wake.set()
-            self._work.set()
+            waiting = [item for item in lease.granted if item.id != item_id]
+            if len(waiting) == len(lease.granted):
+                lease.cancelled.append(item_id)
+                lease.wake.set()
+            lease.granted = waiting
+            self._hand_out()
         return True
 
     def retry_after(self) -> float:
@@ -180,64 +190,60 @@ class Ledger:
         lease = self.leases[lease_id] = Lease(lease_id, self._clock())
         return lease
 
-    async def pull(self, lease_id: str, free: int, timeout: float) -> Grant:
-        """Up to `free` items for this lease; waits up to `timeout` seconds for the first.
+    async def orders(
+        self, lease_id: str, slots: int, heartbeat_s: float = HEARTBEAT_S
+    ) -> AsyncGenerator[Orders]:
+        """What the lease is to do from now on, and an empty order whenever there was none for `heartbeat_s` seconds.
 
-        A grant is capped at an even share of the line among those who ask, so that the first to ask does not take all.
+        Ends with the lease, or after ORDERS_PER_STREAM, without `end` and without a loss: the replica asks again.
         """
-        deadline = self._clock() + timeout
-        self._pollers += 1
-        try:
-            while True:
-                lease = self.leases.get(lease_id)
-                if lease is None or not self.keep(lease):
-                    if lease is not None:
-                        lease.closing = True
-                    return Grant(close=True)
-                if items := self._grant(lease, free):
-                    return Grant(items)
-                self._work.clear()
-                try:
-                    async with asyncio.timeout(deadline - self._clock()):
-                        await self._work.wait()
-                except TimeoutError:
-                    return Grant(close=self.leases.get(lease_id) is not lease or not self.keep(lease))
-        finally:
-            self._pollers -= 1
+        for _ in range(ORDERS_PER_STREAM):
+            if (lease := self.leases.get(lease_id)) is not None and lease.slots != slots:
+                lease.slots = slots
+                self._hand_out()
+            if lease is None or not await self._woken(lease, heartbeat_s):
+                yield Orders(end=True)
+                return
+            self._keeps(lease)
+            yield lease.take()
 
-    def _grant(self, lease: Lease, free: int) -> tuple[WorkItem, ...]:
-        room = min(free, math.ceil(self.pending / max(1, self._pollers)))
-        items: list[WorkItem] = []
-        while len(items) < room and (entry := self._queue.peek()) is not None:
-            if self._suspect(lease) or (entry.strikes == MAX_STRIKES - 1 and lease.held):
-                break
+    async def _woken(self, lease: Lease, heartbeat_s: float) -> bool:
+        """Waits until there is something to tell, or for the heartbeat. False where the lease is over."""
+        try:
+            async with asyncio.timeout(heartbeat_s):
+                await lease.wake.wait()
+        except TimeoutError:
+            pass
+        return self.leases.get(lease.id) is lease
+
+    def _hand_out(self) -> None:
+        """The line's items go, one after the other, to the lease that holds the fewest."""
+        while (entry := self._queue.peek()) is not None:
+            takers = [lease for lease in self.leases.values() if self._may_take(lease, entry)]
+            if not takers:
+                return
+            lease = min(takers, key=lambda lease: len(lease.held))
             self._queue.pop()
             entry.lease = lease.id
             lease.held[entry.item.id] = None
-            items.append(_resumed(entry))
-        if items and self.pending:
-            self._work.set()  # the next in line among those who ask
-        return tuple(items)
+            lease.granted.append(_resumed(entry))
+            lease.wake.set()
+
+    def _may_take(self, lease: Lease, entry: Entry) -> bool:
+        if len(lease.held) >= lease.slots or not self._keeps(lease):
+            return False
+        last_chance = entry.strikes == MAX_STRIKES - 1
+        return not (last_chance and lease.held) and not self._suspect(lease)
+
+    def _keeps(self, lease: Lease) -> bool:
+        if not lease.closing and not self.keep(lease):
+            lease.closing = lease.close = True
+            lease.wake.set()
+        return not lease.closing
 
     def _suspect(self, lease: Lease) -> bool:
         """Whether the lease holds an item on its last chance: such an item runs alone, so that the blame is certain."""
         return any(self._entries[held].strikes == MAX_STRIKES - 1 for held in lease.held)
-
-    async def cancellations(self, lease_id: str, timeout: float) -> Orders:
-        """Ids whose slots the lease is to free, and other orders; waits up to `timeout` seconds for the first."""
-        lease = self.leases.get(lease_id)
-        if lease is not None and not lease.cancelled and not lease.free:
-            lease.wake.clear()
-            try:
-                async with asyncio.timeout(timeout):
-                    await lease.wake.wait()
-            except TimeoutError:
-                pass
-        if lease is None or self.leases.get(lease_id) is not lease:
-            return Orders(close=True)
-        orders = Orders(tuple(lease.cancelled), free=lease.free)
-        lease.cancelled, lease.free = [], False
-        return orders
 
     def order_free(self, lease_id: str) -> None:
         """Has the lease's replica give back memory that no work needs; unknown leases are ignored."""
@@ -262,7 +268,7 @@ class Ledger:
             if final:
                 lease.held.pop(event.id, None)
                 self._forget(event.id)
-                self._work.set()
+                self._hand_out()
                 self._finished.append(self._clock())
                 self.counts["completed" if event.error is None else "failed"] += 1
 
@@ -295,7 +301,7 @@ class Ledger:
             self._queue.put_back(item_id, entry, entry.arrival)
             returned += 1
         self.counts["requeued"] += returned
-        self._work.set()
+        self._hand_out()
         self._changed.set()
         return returned
 
@@ -314,8 +320,10 @@ class Ledger:
         self._changed.set()
 
     def nudge(self) -> None:
-        """Lets every waiting pull look at its lease again."""
-        self._work.set()
+        """Has every lease looked at again."""
+        for lease in self.leases.values():
+            if lease.slots:
+                self._keeps(lease)
 
     def age(self, lease: Lease) -> float:
         return self._clock() - lease.opened

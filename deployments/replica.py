@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 from ray import serve
@@ -15,7 +15,7 @@ from deployments.engine import memory
 from deployments.engine.device_thread import DeviceThread, ModelReplica
 from deployments.engine.work import StageWorker
 from deployments.lease import LeaseLoop, Report
-from deployments.ledger import Grant, Orders
+from deployments.ledger import HEARTBEAT_S, Orders
 
 ANSWER_MARGIN_S = 10.0
 FAILING_STEPS = 3  # in a row: a device that is beyond repair, so that Serve replaces the replica
@@ -46,7 +46,7 @@ class LeasedReplica(ModelReplica):
         self._app, self._tag = context.app_name, context.replica_tag
 
     async def lease(self, scheduler: str, lease_id: str, resume: bool = False) -> AsyncIterator[Report]:
-        """Pulls work from the deployment `scheduler` of this application, and streams reports, until the lease ends or
+        """Works for the deployment `scheduler` of this application, and streams reports, until the lease ends or
         is to go on in another query (see `LeaseLoop.run`)."""
         if scheduler not in self._sources:
             self._sources[scheduler] = HandleSource(serve.get_deployment_handle(scheduler, self._app))
@@ -87,12 +87,17 @@ class HandleSource:
     """The scheduler behind its deployment handle. A call that is not answered raises, whatever the reason."""
 
     def __init__(self, handle: DeploymentHandle) -> None:
-        self._handle = handle.options(_by_reference=False)
+        self._handle = handle.options(method_name="orders", stream=True, _by_reference=False)
 
-    async def pull(self, lease_id: str, free: int, timeout: float) -> Grant:
-        async with asyncio.timeout(timeout + ANSWER_MARGIN_S):
-            return await self._handle.pull.remote(lease_id, free, timeout)
-
-    async def cancellations(self, lease_id: str, timeout: float) -> Orders:
-        async with asyncio.timeout(timeout + ANSWER_MARGIN_S):
-            return await self._handle.cancellations.remote(lease_id, timeout)
+    async def orders(self, lease_id: str, slots: int) -> AsyncGenerator[Orders]:
+        stream: Any = self._handle.remote(lease_id, slots)
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(HEARTBEAT_S + ANSWER_MARGIN_S):
+                        orders = await anext(stream)
+                except StopAsyncIteration:
+                    return
+                yield orders
+        finally:
+            stream.cancel()

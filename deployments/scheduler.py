@@ -25,7 +25,7 @@ from deployments.engine import memory
 from deployments.engine.work import Event, WorkItem
 from deployments.errors import SynthesisFailed
 from deployments.lease import CARRY_S, Report
-from deployments.ledger import Grant, Lease, Ledger, Orders
+from deployments.ledger import Lease, Ledger, Orders
 
 log = logging.getLogger("ray.serve")
 
@@ -148,11 +148,10 @@ class StageScheduler:
 
     # -- for the replicas ---------------------------------------------------------------------------------------
 
-    async def pull(self, lease_id: str, free: int, timeout: float) -> Grant:
-        return await self.ledger.pull(lease_id, free, timeout)
-
-    async def cancellations(self, lease_id: str, timeout: float) -> Orders:
-        return await self.ledger.cancellations(lease_id, timeout)
+    async def orders(self, lease_id: str, slots: int) -> AsyncIterator[Orders]:
+        """See `Ledger.orders`."""
+        async for orders in self.ledger.orders(lease_id, slots):
+            yield orders
 
     # -- for Serve ----------------------------------------------------------------------------------------------
 

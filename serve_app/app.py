@@ -50,7 +50,7 @@ def build(args: dict[str, Any]) -> serve.Application:
         slots=slots,
         chunks={"frames": settings.vocoder_chunk_size, **settings.chunks.model_dump()},
         emit_every=gpt.emit_every,
-        head_start=gpt.head_start,
+        first_sound_first=gpt.first_sound_first,
         batch_buckets=gpt.batch_buckets,
         length_buckets=gpt.length_buckets,
         stuck_after_s=gpt.stuck_after_s,

@@ -134,7 +134,7 @@ class GptSettings(LeasedSettings):
     length_buckets: Buckets | None = None
     num_cpus: Cpus = 0.5
     emit_every: Positive = 16
-    head_start: Annotated[int, Field(ge=0, le=16)] = 0
+    first_sound_first: bool = False
 
     @field_validator("batch_buckets")
     @classmethod

@@ -39,6 +39,10 @@ class Waiting:
     item: WorkItem
     alone_from: int = _NEVER
 
+    @property
+    def awaited(self) -> bool:
+        return self.item.priority == 0 and self.item.payload.prefix is None
+
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
@@ -65,8 +69,8 @@ class Decoder:
     `batch_buckets` with the scratch slot, and what is attended to is bounded by one of `length_buckets`: a few
     shapes serve all.
 
-    `head_start`: so many further steps a turn for those who have not sounded yet, in a smaller and so faster batch: the
-    first sound comes earlier, at the price of throughput. With a `pace`, only while all who sound can wait.
+    With a `pace`, those who are ahead of their listeners stand aside while a listener waits for a first sound: the
+    batch is smaller and its steps faster, and nobody hears a gap for it. That costs throughput.
 
     Events carry a `Run` each: the first after as many codes as `emit_at` begins with, the others at the further
     numbers of codes in it and after every `emit_every`, the last with done=True. A sequence that reaches its
@@ -92,7 +96,6 @@ class Decoder:
         optimize: bool = True,
         emit_at: Ordered[int] = (26,),
         emit_every: int = 16,
-        head_start: int = 0,
         pace: Pace | None = None,
         batch_buckets: Ordered[int] | None = None,
         length_buckets: Ordered[int] | None = None,
@@ -103,7 +106,7 @@ class Decoder:
         self._model = model
         self._compiled = model.compile() if optimize and backend is None else ""
         self.slots = model.slots
-        self._emit_at, self._emit_every, self._head_start = list(emit_at), emit_every, head_start
+        self._emit_at, self._emit_every = list(emit_at), emit_every
         self._pace = pace
         self._runner = GraphRunner(device, "decode", optimize, backend)
         on_cuda = device.kind == "cuda"
@@ -150,26 +153,28 @@ class Decoder:
     def step(self) -> list[Event]:
         assert_on_device_thread(self._owner)
         events = self._prefill()
-        launched, began = self._steps, time.monotonic()
-        for group in groups(list(self._running.values())):
+        launched, began, turn = self._steps, time.monotonic(), self._turn()
+        everyone = len(turn) == len(self._running)
+        for group in groups(turn):
             events += self._decode(group)
-        if self._pace is not None and self._steps > launched:
-            self._pace.took(time.monotonic() - began)
-        for _ in range(self._head_start):
-            silent = [s for s in self._running.values() if not s.sounding and not s.alone]
-            if not silent or len(silent) == len(self._running) or not self._can_wait():
-                break
-            for group in groups(silent):
-                events += self._decode(group)
         if self._steps == launched:
             events += self._drain(0)
+        elif self._pace is not None and everyone:
+            self._pace.took(time.monotonic() - began)
         return events
 
-    def _can_wait(self) -> bool:
-        if (pace := self._pace) is None:
-            return True
-        sounding = [s for s in self._running.values() if s.sounding]
-        return all(pace.can_wait(s.read, s.sounded_at, 1.0 + self._head_start) for s in sounding)
+    def _turn(self) -> list[Sequence]:
+        """Who decodes in this step."""
+        running, pace = list(self._running.values()), self._pace
+        if pace is None or not self._anyone_awaited():
+            return running
+        return [s for s in running if s.alone or not (s.sounding and pace.can_wait(s.read, s.sounded_at))]
+
+    def _anyone_awaited(self) -> bool:
+        coming = [self._newcomer.waiting] if self._newcomer is not None else []
+        return any(s.awaited for s in self._running.values()) or any(
+            waiting.awaited for waiting in (*coming, *self._waiting)
+        )
 
     def warm_up(self, batches: Ordered[int] | None = None, lengths: Ordered[int] | None = None) -> None:
         """Runs, or captures, every shape on the scratch slot: no request ever waits for it. Or only the given ones."""
@@ -198,7 +203,7 @@ class Decoder:
     # newcomers
 
     def _prefill(self) -> list[Event]:
-        """A piece of one newcomer's; while nobody is running, to its end."""
+        """A piece of one newcomer's; while nobody is to decode, to its end."""
         if self._newcomer is None and self._waiting:
             waiting, slot = self._waiting.popleft(), heapq.heappop(self._free)
             self._newcomer = Newcomer(waiting, slot, self._model.prefill(slot, waiting.item.payload))
@@ -215,7 +220,7 @@ class Decoder:
                 self._wipe(newcomer.slot)
                 failure = as_failure(error, "the model could not begin this segment")
                 return [Event(newcomer.waiting.item.id, error=failure)]
-            if self._running:
+            if self._turn():
                 break
         return []
 
@@ -230,7 +235,17 @@ class Decoder:
         known = 0 if request.prefix is None else len(request.prefix)
         emit_at = self._next_emit(known) if known else self._emit_at[0]
         item_id, slot, alone_from = newcomer.waiting.item.id, newcomer.slot, newcomer.waiting.alone_from
-        sequence = Sequence(item_id, request, slot, taken, limit, emit_at, alone_from, sounding=known > 0)
+        sequence = Sequence(
+            item_id,
+            request,
+            slot,
+            taken,
+            limit,
+            emit_at,
+            alone_from,
+            sounding=known > 0,
+            awaited=newcomer.waiting.awaited,
+        )
         self._running[item_id] = sequence
         if limit <= known:  # nothing is left to say
             self._release(sequence)

@@ -1,4 +1,4 @@
-"""How far a sequence is ahead of its listener: those who have not sounded yet get steps that nobody else will miss."""
+"""How far a sequence is ahead of its listener: who is far enough stands aside for those who have not sounded yet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WEIGHT = 0.1  # of a step in the moving average
 
 
 class Pace:
-    """Whether listeners would hear a gap if steps took longer.
+    """Whether a listener would hear a gap if his sequence missed a step.
 
     run_ends: how many codes complete a segment's first chunk, context included, its second, and so on;
     right_context: of these, how many are only context; codes_per_second: what a listener hears.
@@ -29,17 +29,17 @@ class Pace:
         self._step_s = 0.0
 
     def took(self, seconds: float) -> None:
-        """A step of everyone took so long."""
+        """A step of all who run took so long."""
         self._step_s += (seconds - self._step_s) * (_WEIGHT if self._step_s else 1.0)
 
-    def can_wait(self, read: int, sounded_at: float, slower: float) -> bool:
-        """Whether the next chunk comes in time if steps are `slower` times as slow from now on.
+    def can_wait(self, read: int, sounded_at: float) -> bool:
+        """Whether the next chunk comes in time if the next step is not for it.
 
         read: codes so far; sounded_at: when the first chunk was complete, at which its listener began to hear it.
         """
         chunk = bisect_right(self._ends, read)
         if not chunk:
             return False
-        missing = self._ends[chunk] - read if chunk < len(self._ends) else 0
+        missing = self._ends[chunk] - read if chunk < len(self._ends) else 0  # steps
         heard = sounded_at + (self._ends[chunk - 1] - self._right) / self._rate
-        return self.now() + missing * self._step_s * slower + MARGIN_S <= heard
+        return self.now() + (1 + missing) * self._step_s + MARGIN_S <= heard

@@ -29,6 +29,7 @@ class Sequence:
     codes: list[np.ndarray] = field(default_factory=list)  # all that came back behind the prefix
     pending: list[Taken] = field(default_factory=list)  # what was not told yet
     sounding: bool = False  # its listener has a run
+    awaited: bool = False  # a listener has nothing yet
     sounded_at: float = 0.0  # when the first was sent, on the clock of `Pace`
     gone: bool = False
 
@@ -54,7 +55,7 @@ class Sequence:
             self.codes.append(self.pending[-1][0])
 
     def flush(self, done: bool) -> Event:
-        steps, self.pending, self.sounding = self.pending, [], True
+        steps, self.pending, self.sounding, self.awaited = self.pending, [], True, False
         value = Run(*(np.stack(part) for part in zip(*steps, strict=True))) if steps else None
         return Event(self.id, value, done=done, index=self.read - len(steps))
 

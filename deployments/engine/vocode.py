@@ -74,7 +74,8 @@ class VocodeWorker:
     A payload may be of any length: it is cut into chunks of at most `chunk_frames` (5 s by default), which overlap by
     the spec's context. A batch takes the next chunk of the first in line, then those of the others that fit, then
     further chunks of each; whoever was served goes to the end of the line, so that a short item waits for no long one.
-    How many chunks fit together:
+    Where a listener waits for a first sound (priority 0), a batch holds nothing else, but for every second one. How
+    many chunks fit together:
 
     - where the model piles rows of any lengths (`model.pile`): as many frames as make a pile;
     - on an accelerator: up to `max_batch` of one padded length. A CUDA graph for each of `batch_buckets` and of
@@ -114,6 +115,7 @@ class VocodeWorker:
         self._runner = GraphRunner(device, "vocoder", optimize, backend)
         self._plain = "" if optimize else self._runner.reason
         self._waiting: deque[Course] = deque()
+        self._first_only = False  # what the last batch was
         self._steps = self._chunks = self._retries = self._faults = 0
         self.failing = 0
 
@@ -191,10 +193,13 @@ class VocodeWorker:
         rows: list[Row] = []
         last: dict[Course, int] = {}  # of those served, the last row
         taken: Counter[Course] = Counter()
-        growing = bool(self._waiting)
+        first = [course for course in self._waiting if course.item.priority == 0]
+        self._first_only = bool(first) and not self._first_only
+        line = first if self._first_only else list(self._waiting)
+        growing = bool(line)
         while growing:
             growing = False
-            for course in self._waiting:
+            for course in line:
                 if taken[course] < len(course.left) and self._fits(rows, course.left[taken[course]]):
                     rows.append(Row(course, course.left[taken[course]], last.get(course)))
                     last[course] = len(rows) - 1

@@ -124,11 +124,10 @@ class Orphaning:
     def __init__(self, book: Ledger) -> None:
         self.book, self.gone = book, asyncio.Event()
 
-    async def pull(self, lease_id, free, timeout):
-        return await self._or_gone(self.book.pull(lease_id, free, timeout))
-
-    async def cancellations(self, lease_id, timeout):
-        return await self._or_gone(self.book.cancellations(lease_id, timeout))
+    async def orders(self, lease_id, slots):
+        async with contextlib.aclosing(self.book.orders(lease_id, slots)) as stream:
+            while True:
+                yield await self._or_gone(anext(stream))
 
     async def _or_gone(self, call):
         call, gone = asyncio.ensure_future(call), asyncio.ensure_future(self.gone.wait())
@@ -140,7 +139,7 @@ class Orphaning:
         return call.result()
 
 
-@pytest.mark.parametrize("items", [0, 2, 4])  # idle, pulling, and full (no pull is in flight then)
+@pytest.mark.parametrize("items", [0, 2, 4])  # idle, at work, and full
 async def test_an_orphaned_lease_ends_at_once(thread, items):
     book = Ledger("Sim", 4, 100)
     worker = SimWorker(4, 0.001)
@@ -159,40 +158,6 @@ async def test_an_orphaned_lease_ends_at_once(thread, items):
     await until(lambda: worker.active == 0)
     for listener in listeners:
         listener.cancel()
-
-
-async def test_a_cancellation_may_overtake_the_grant(thread):
-    book = Ledger("Sim", 4, 100)
-    worker = SimWorker(4, 0.001)
-    granted, proceed = asyncio.Event(), asyncio.Event()
-
-    class Slow(Orphaning):
-        async def pull(self, lease_id, free, timeout):
-            grant = await book.pull(lease_id, free, timeout)
-            if grant.items:
-                granted.set()
-                await proceed.wait()
-            return grant
-
-    hold = Hold.__new__(Hold)
-    book.open_lease("a")
-    loop = LeaseLoop(worker, thread)
-
-    async def run():
-        async for report in loop.run(Slow(book), "a"):
-            book.deliver("a", list(report.events))
-
-    hold.task = asyncio.create_task(run())
-    listener = asyncio.create_task(listen(book, 1, 10**9))
-    await granted.wait()
-    book.cancel("i1")
-    await until(lambda: not book.leases["a"].cancelled)  # the order was fetched before the item came
-    await asyncio.sleep(0.05)
-    proceed.set()
-    assert (await listen(book, 2, 30) == expected(2, 30)).all()
-    await until(lambda: worker.active == 0)
-    assert len(await listener) == 0
-    hold.task.cancel()
 
 
 async def test_an_id_may_be_used_again_after_its_cancellation(thread):
@@ -308,6 +273,16 @@ async def test_a_lease_goes_on_over_many_queries_and_nothing_is_lost(thread):
     await asyncio.wait_for(hold.task, 20)
     assert hold.queries > 10
     assert loop.leases == 1 and worker.active == 0
+
+
+async def test_a_lease_goes_on_over_many_streams_of_orders(thread, monkeypatch):
+    monkeypatch.setattr("deployments.ledger.ORDERS_PER_STREAM", 2)
+    book = Ledger("Sim", 4, 100)
+    hold = Hold(book, LeaseLoop(SimWorker(4, 0.001), thread))
+    results = await asyncio.gather(*(listen(book, seed, 20 + seed) for seed in range(12)))
+    for seed, result in enumerate(results):
+        assert (result == expected(seed, 20 + seed)).all()
+    hold.task.cancel()
 
 
 async def reports_of(run) -> list[Report]:

@@ -307,48 +307,63 @@ def test_a_prefix_that_the_model_refuses_fails_its_own_item(on, decoder, engine)
     assert engine.collect([e for e in events if e.id == "good"])
 
 
+class Standing(Pace):
+    """Every listener can wait, or none; counts how often it is asked."""
+
+    def __init__(self, can_wait):
+        super().__init__((12,), 2, 50.0, clock=lambda: 7.0)
+        self.answer, self.asked = can_wait, 0
+
+    def can_wait(self, read, sounded_at):
+        assert read >= 12 and sounded_at == 7.0
+        self.asked += 1
+        return self.answer
+
+
 @pytest.mark.parametrize("read_late", [False, True])
-def test_a_head_start_brings_the_first_run_earlier_and_changes_no_codes(on, cpu, engine, read_late):
-    def first_event_of_the_newcomer(head_start):
+def test_who_can_wait_stands_aside_for_a_first_sound_and_changes_no_codes(on, cpu, engine, read_late):
+    def first_event_of_the_newcomer(pace):
         model = engine.gpt(8, CONTEXT, cpu.torch_device)
-        decoder = Decoder(model, cpu, emit_at=(12,), emit_every=4, head_start=head_start, read_late=read_late)
+        decoder = Decoder(model, cpu, emit_at=(12,), emit_every=4, pace=pace, read_late=read_late)
         endless(decoder)
         for i in range(4):
             decoder.admit(WorkItem(f"r{i}", engine.request(i)))
         events = [event for _ in range(25) for event in decoder.step()]
+        before = decoder.stats()
         decoder.admit(WorkItem("new", engine.request(9)))
-        turns = 0
         while not any(event.id == "new" for event in events):
             events += decoder.step()
-            turns += 1
-        return turns, engine.collect(events + engine.drain(decoder))
+        rows = (
+            decoder.stats()["mean_batch"] * decoder.stats()["steps"] - before["mean_batch"] * before["steps"]
+        )
+        return rows, engine.collect(events + engine.drain(decoder))
 
-    (plain, codes), (early, same) = on(lambda: [first_event_of_the_newcomer(n) for n in (0, 2)])
-    assert early <= plain - 6
+    (plain, codes), (alone, same), (hungry, too) = on(
+        lambda: [first_event_of_the_newcomer(p) for p in (None, Standing(True), Standing(False))]
+    )
+    assert alone <= 16 and plain == hungry >= 5 * 12
     for name in codes:
         np.testing.assert_array_equal(codes[name], same[name])
+        np.testing.assert_array_equal(codes[name], too[name])
 
 
-def test_a_head_start_is_given_only_while_all_who_sound_can_wait(on, cpu, engine):
-    def turns_to_sound(can_wait):
-        class Stub(Pace):
-            def can_wait(self, read, sounded_at, slower):
-                assert (read >= 12, sounded_at, slower) == (True, 7.0, 2.0)
-                return can_wait
-
-        pace = Stub((12,), 2, 50.0, clock=lambda: 7.0)
-        decoder = Decoder(
-            engine.gpt(8, CONTEXT, cpu.torch_device), cpu, emit_at=(12,), head_start=1, pace=pace
-        )
+def test_nobody_stands_aside_for_later_segments_or_for_those_who_have_sounded(on, cpu, engine):
+    def asked(late):
+        pace = Standing(True)
+        decoder = Decoder(engine.gpt(8, CONTEXT, cpu.torch_device), cpu, emit_at=(12,), pace=pace)
         endless(decoder)
         decoder.admit(WorkItem("old", engine.request(1)))
         for _ in range(20):
             decoder.step()
-        decoder.admit(WorkItem("new", engine.request(9)))
-        return next(turn for turn in range(40) if any(event.id == "new" for event in decoder.step()))
+        decoder.admit(late)
+        for _ in range(5):
+            decoder.step()
+        return pace.asked
 
-    patient, hungry = on(lambda: [turns_to_sound(can_wait) for can_wait in (True, False)])
-    assert patient <= hungry - 5
+    later = WorkItem("later", engine.request(9), priority=1)
+    resumed = WorkItem("resumed", engine.request(3).resume([Run(np.array([3, 5, 2]))]))
+    assert on(lambda: [asked(late) for late in (later, resumed)]) == [0, 0]
+    assert on(lambda: asked(WorkItem("first", engine.request(9)))) >= 5
 
 
 def failing_where(model, fails):

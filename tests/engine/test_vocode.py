@@ -269,6 +269,19 @@ def test_a_short_item_does_not_wait_for_the_chunks_of_a_long_one(on, cpu, backen
     assert rest == ["long"]
 
 
+def test_a_first_sound_shares_its_batch_with_first_sounds_only_and_nobody_starves(on, cpu):
+    def run():
+        worker, order = VocodeWorker(TinyVocoder(pile=400), cpu, SPEC), []
+        for index, priority in enumerate((1, 0, 1, 0)):
+            worker.admit(WorkItem(f"c{index}", a_chunk(index), priority))
+        for turn in range(3):
+            order.append(sorted(event.id for event in worker.step()))
+            worker.admit(WorkItem(f"late{turn}", a_chunk(9), 0))
+        return order
+
+    assert on(run) == [["c1", "c3"], ["c0", "c2", "late0"], ["late1"]]
+
+
 def test_the_plain_path_takes_each_run_whole_alone_and_as_it_is(on, cpu):
     chunks = {"a": a_chunk(0, 20), "b": a_chunk(1, 700), "c": a_chunk(2, 20)}
 
