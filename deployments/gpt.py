@@ -17,7 +17,7 @@ class Gpt(LeasedReplica):
     """Args: the family's name and options; `device`: preference, half, threads; the rest as in `Decoder`.
 
     slots: None takes what the device's memory suggests. chunks: as `ChunkSchedule.of` takes them; codes are
-    sent on as soon as they complete one. first_sound_first: who is ahead of a listener stands aside for newcomers.
+    sent on as soon as they complete one. first_sound_first: the crowd of a `Pace`, 0 for none.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Gpt(LeasedReplica):
         slots: int | None = 8,
         chunks: Mapping[str, Any] | None = None,
         emit_every: int = 16,
-        first_sound_first: bool = False,
+        first_sound_first: int = 0,
         batch_buckets: Sequence[int] | None = None,
         length_buckets: Sequence[int] | None = None,
         stuck_after_s: float = 60.0,
@@ -49,13 +49,14 @@ class Gpt(LeasedReplica):
             schedule = ChunkSchedule.of(loaded.spec, **chunks) if chunks else ChunkSchedule()
             model, spec = loaded.gpt(chosen, slots or suggested), loaded.spec
             run_ends = schedule.run_ends(spec, model.max_codes)
+            pace = Pace(run_ends, spec.right_context, spec.codes_per_second, first_sound_first)
             decoder = Decoder(
                 model,
                 chosen,
                 optimize=optimize,
                 emit_at=run_ends,
                 emit_every=emit_every,
-                pace=Pace(run_ends, spec.right_context, spec.codes_per_second) if first_sound_first else None,
+                pace=pace if first_sound_first else None,
                 batch_buckets=batch_buckets,
                 length_buckets=length_buckets,
             )

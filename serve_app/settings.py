@@ -125,6 +125,7 @@ class ChunkSettings(Section):
 class GptSettings(LeasedSettings):
     """emit_every: the most codes in a run that is sent on; one is also sent as soon as it completes a vocoder chunk.
 
+    first_sound_first: with so many segments at work, those that have sounded stand aside for those that have not.
     slots: "auto" takes what the device's memory suggests. batch_buckets, length_buckets: the shapes that graphs
     are captured for; if not given, powers of two up to the slots, and doublings from 256 up to the context.
     """
@@ -134,7 +135,7 @@ class GptSettings(LeasedSettings):
     length_buckets: Buckets | None = None
     num_cpus: Cpus = 0.5
     emit_every: Positive = 16
-    first_sound_first: bool = False
+    first_sound_first: Annotated[int, Field(ge=0, le=100_000)] = 0
 
     @field_validator("batch_buckets")
     @classmethod

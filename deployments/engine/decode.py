@@ -69,8 +69,8 @@ class Decoder:
     `batch_buckets` with the scratch slot, and what is attended to is bounded by one of `length_buckets`: a few
     shapes serve all.
 
-    With a `pace`, those who are ahead of their listeners stand aside while a listener waits for a first sound: the
-    batch is smaller and its steps faster, and nobody hears a gap for it. That costs throughput.
+    With a `pace`, and a crowd at work, those who have sounded and can wait stand aside while a listener waits for a
+    first sound: the batch is smaller and its steps faster.
 
     Events carry a `Run` each: the first after as many codes as `emit_at` begins with, the others at the further
     numbers of codes in it and after every `emit_every`, the last with done=True. A sequence that reaches its
@@ -166,7 +166,7 @@ class Decoder:
     def _turn(self) -> list[Sequence]:
         """Who decodes in this step."""
         running, pace = list(self._running.values()), self._pace
-        if pace is None or not self._anyone_awaited():
+        if pace is None or self.active < pace.crowd or not self._anyone_awaited():
             return running
         return [s for s in running if s.alone or not (s.sounding and pace.can_wait(s.read, s.sounded_at))]
 

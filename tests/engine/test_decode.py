@@ -310,8 +310,8 @@ def test_a_prefix_that_the_model_refuses_fails_its_own_item(on, decoder, engine)
 class Standing(Pace):
     """Every listener can wait, or none; counts how often it is asked."""
 
-    def __init__(self, can_wait):
-        super().__init__((12,), 2, 50.0, clock=lambda: 7.0)
+    def __init__(self, can_wait, crowd=2):
+        super().__init__((12,), 2, 50.0, crowd, clock=lambda: 7.0)
         self.answer, self.asked = can_wait, 0
 
     def can_wait(self, read, sounded_at):
@@ -338,13 +338,14 @@ def test_who_can_wait_stands_aside_for_a_first_sound_and_changes_no_codes(on, cp
         )
         return rows, engine.collect(events + engine.drain(decoder))
 
-    (plain, codes), (alone, same), (hungry, too) = on(
-        lambda: [first_event_of_the_newcomer(p) for p in (None, Standing(True), Standing(False))]
+    paces = (None, Standing(True), Standing(False), Standing(True, crowd=6))
+    (plain, codes), (alone, same), (hungry, too), (few, still) = on(
+        lambda: [first_event_of_the_newcomer(pace) for pace in paces]
     )
-    assert alone <= 16 and plain == hungry >= 5 * 12
+    assert alone <= 16 and plain == hungry == few >= 5 * 12
     for name in codes:
-        np.testing.assert_array_equal(codes[name], same[name])
-        np.testing.assert_array_equal(codes[name], too[name])
+        for other in (same, too, still):
+            np.testing.assert_array_equal(codes[name], other[name])
 
 
 def test_nobody_stands_aside_for_later_segments_or_for_those_who_have_sounded(on, cpu, engine):
