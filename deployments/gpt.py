@@ -17,7 +17,7 @@ class Gpt(LeasedReplica):
     """Args: the family's name and options; `device`: preference, half, threads; the rest as in `Decoder`.
 
     slots: None takes what the device's memory suggests. chunks: as `ChunkSchedule.of` takes them; codes are
-    sent on as soon as they complete one. first_sound_first: the crowd of a `Pace`, 0 for none.
+    sent on as soon as they complete one.
     """
 
     def __init__(
@@ -39,7 +39,6 @@ class Gpt(LeasedReplica):
             from deployments.engine.decode import Decoder
             from deployments.engine.device import choose_device
             from deployments.engine.memory import suggest_batch, total_bytes
-            from deployments.engine.pace import Pace
             from deployments.engine.schedule import ChunkSchedule
 
             chosen = choose_device(**device)
@@ -49,14 +48,13 @@ class Gpt(LeasedReplica):
             schedule = ChunkSchedule.of(loaded.spec, **chunks) if chunks else ChunkSchedule()
             model, spec = loaded.gpt(chosen, slots or suggested), loaded.spec
             run_ends = schedule.run_ends(spec, model.max_codes)
-            pace = Pace(run_ends, spec.right_context, spec.codes_per_second, first_sound_first)
             decoder = Decoder(
                 model,
                 chosen,
                 optimize=optimize,
                 emit_at=run_ends,
                 emit_every=emit_every,
-                pace=pace if first_sound_first else None,
+                first_sound_first=first_sound_first,
                 batch_buckets=batch_buckets,
                 length_buckets=length_buckets,
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import logging
-import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence as Ordered
@@ -18,7 +17,6 @@ from deployments.engine.device import Device
 from deployments.engine.device_thread import assert_on_device_thread
 from deployments.engine.failures import as_failure
 from deployments.engine.graphs import Backend, Function, GraphRunner, doublings, powers_of_two
-from deployments.engine.pace import Pace
 from deployments.engine.readback import Parcel, Readback
 from deployments.engine.sequence import Sequence, Taken, groups, is_lost
 from deployments.engine.work import Event, WorkItem
@@ -69,8 +67,8 @@ class Decoder:
     `batch_buckets` with the scratch slot, and what is attended to is bounded by one of `length_buckets`: a few
     shapes serve all.
 
-    With a `pace`, and a crowd at work, those who have sounded and can wait stand aside while a listener waits for a
-    first sound: the batch is smaller and its steps faster.
+    With `first_sound_first` or more at work (0: never), those who have sounded stand aside while a listener waits for a
+    first sound: the batch is smaller and its steps are faster.
 
     Events carry a `Run` each: the first after as many codes as `emit_at` begins with, the others at the further
     numbers of codes in it and after every `emit_every`, the last with done=True. A sequence that reaches its
@@ -96,7 +94,7 @@ class Decoder:
         optimize: bool = True,
         emit_at: Ordered[int] = (26,),
         emit_every: int = 16,
-        pace: Pace | None = None,
+        first_sound_first: int = 0,
         batch_buckets: Ordered[int] | None = None,
         length_buckets: Ordered[int] | None = None,
         backend: Backend | None = None,
@@ -107,7 +105,7 @@ class Decoder:
         self._compiled = model.compile() if optimize and backend is None else ""
         self.slots = model.slots
         self._emit_at, self._emit_every = list(emit_at), emit_every
-        self._pace = pace
+        self._crowd = first_sound_first or _NEVER
         self._runner = GraphRunner(device, "decode", optimize, backend)
         on_cuda = device.kind == "cuda"
         self._readback = Readback(int(on_cuda if read_late is None else read_late), model.slots, on_cuda)
@@ -153,22 +151,19 @@ class Decoder:
     def step(self) -> list[Event]:
         assert_on_device_thread(self._owner)
         events = self._prefill()
-        launched, began, turn = self._steps, time.monotonic(), self._turn()
-        everyone = len(turn) == len(self._running)
-        for group in groups(turn):
+        launched = self._steps
+        for group in groups(self._turn()):
             events += self._decode(group)
         if self._steps == launched:
             events += self._drain(0)
-        elif self._pace is not None and everyone:
-            self._pace.took(time.monotonic() - began)
         return events
 
     def _turn(self) -> list[Sequence]:
         """Who decodes in this step."""
-        running, pace = list(self._running.values()), self._pace
-        if pace is None or self.active < pace.crowd or not self._anyone_awaited():
+        running = list(self._running.values())
+        if self.active < self._crowd or not self._anyone_awaited():
             return running
-        return [s for s in running if s.alone or not (s.sounding and pace.can_wait(s.read, s.sounded_at))]
+        return [s for s in running if s.alone or not s.sounding]
 
     def _anyone_awaited(self) -> bool:
         coming = [self._newcomer.waiting] if self._newcomer is not None else []
@@ -337,8 +332,6 @@ class Decoder:
             return [event]
         if index >= sequence.known and sequence.read >= sequence.emit_at:
             sequence.emit_at = self._next_emit(sequence.read)
-            if self._pace is not None and not sequence.sounding:
-                sequence.sounded_at = self._pace.now()
             return [sequence.flush(done=False)]
         return []
 

@@ -30,7 +30,6 @@ class Sequence:
     pending: list[Taken] = field(default_factory=list)  # what was not told yet
     sounding: bool = False  # its listener has a run
     awaited: bool = False  # a listener has nothing yet
-    sounded_at: float = 0.0  # when the first was sent, on the clock of `Pace`
     gone: bool = False
 
     @property

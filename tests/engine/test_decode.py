@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from deployments.engine.decode import Decoder
-from deployments.engine.pace import Pace
 from deployments.engine.work import WorkItem
 from deployments.errors import SynthesisFailed
 from deployments.families.base import Run, VoicePrompt
@@ -307,24 +306,13 @@ def test_a_prefix_that_the_model_refuses_fails_its_own_item(on, decoder, engine)
     assert engine.collect([e for e in events if e.id == "good"])
 
 
-class Standing(Pace):
-    """Every listener can wait, or none; counts how often it is asked."""
-
-    def __init__(self, can_wait, crowd=2):
-        super().__init__((12,), 2, 50.0, crowd, clock=lambda: 7.0)
-        self.answer, self.asked = can_wait, 0
-
-    def can_wait(self, read, sounded_at):
-        assert read >= 12 and sounded_at == 7.0
-        self.asked += 1
-        return self.answer
-
-
 @pytest.mark.parametrize("read_late", [False, True])
-def test_who_can_wait_stands_aside_for_a_first_sound_and_changes_no_codes(on, cpu, engine, read_late):
-    def first_event_of_the_newcomer(pace):
+def test_who_has_sounded_stands_aside_for_a_first_sound_and_changes_no_codes(on, cpu, engine, read_late):
+    def first_event_of_the_newcomer(crowd):
         model = engine.gpt(8, CONTEXT, cpu.torch_device)
-        decoder = Decoder(model, cpu, emit_at=(12,), emit_every=4, pace=pace, read_late=read_late)
+        decoder = Decoder(
+            model, cpu, emit_at=(12,), emit_every=4, first_sound_first=crowd, read_late=read_late
+        )
         endless(decoder)
         for i in range(4):
             decoder.admit(WorkItem(f"r{i}", engine.request(i)))
@@ -338,33 +326,37 @@ def test_who_can_wait_stands_aside_for_a_first_sound_and_changes_no_codes(on, cp
         )
         return rows, engine.collect(events + engine.drain(decoder))
 
-    paces = (None, Standing(True), Standing(False), Standing(True, crowd=6))
-    (plain, codes), (alone, same), (hungry, too), (few, still) = on(
-        lambda: [first_event_of_the_newcomer(pace) for pace in paces]
+    (plain, codes), (alone, same), (few, too) = on(
+        lambda: [first_event_of_the_newcomer(crowd) for crowd in (0, 5, 6)]
     )
-    assert alone <= 16 and plain == hungry == few >= 5 * 12
+    assert alone <= 16 and plain == few >= 5 * 12
     for name in codes:
-        for other in (same, too, still):
-            np.testing.assert_array_equal(codes[name], other[name])
+        np.testing.assert_array_equal(codes[name], same[name])
+        np.testing.assert_array_equal(codes[name], too[name])
 
 
-def test_nobody_stands_aside_for_later_segments_or_for_those_who_have_sounded(on, cpu, engine):
-    def asked(late):
-        pace = Standing(True)
-        decoder = Decoder(engine.gpt(8, CONTEXT, cpu.torch_device), cpu, emit_at=(12,), pace=pace)
+def test_nobody_stands_aside_for_later_segments_or_for_those_who_go_on(on, cpu, engine):
+    def rows_of_a_step(late):
+        model = engine.gpt(8, CONTEXT, cpu.torch_device)
+        decoder = Decoder(model, cpu, emit_at=(12,), first_sound_first=2)
         endless(decoder)
         decoder.admit(WorkItem("old", engine.request(1)))
         for _ in range(20):
             decoder.step()
         decoder.admit(late)
-        for _ in range(5):
+        while decoder.stats()["running"] < 2:
             decoder.step()
-        return pace.asked
+        before = decoder.stats()
+        for _ in range(4):
+            decoder.step()
+        return round(
+            decoder.stats()["mean_batch"] * decoder.stats()["steps"] - before["mean_batch"] * before["steps"]
+        )
 
     later = WorkItem("later", engine.request(9), priority=1)
     resumed = WorkItem("resumed", engine.request(3).resume([Run(np.array([3, 5, 2]))]))
-    assert on(lambda: [asked(late) for late in (later, resumed)]) == [0, 0]
-    assert on(lambda: asked(WorkItem("first", engine.request(9)))) >= 5
+    first = WorkItem("first", engine.request(9))
+    assert on(lambda: [rows_of_a_step(late) for late in (later, resumed, first)]) == [8, 8, 4]
 
 
 def failing_where(model, fails):
