@@ -1,7 +1,7 @@
 """What the stage scheduler costs: the share of a simulated device's throughput that arrives, on a real Ray.
 
 The device sleeps 4 ms + 0.2 ms for each row of a step, and a row gives one code: what a full batch gives is the ideal.
-Three designs take turns: lease and pull (ours), one query at a time in replicas with max_ongoing_requests=1, and
+Three designs take turns: leases (ours), one query at a time in replicas with max_ongoing_requests=1, and
 @serve.batch in a coordinator before such replicas. Each is saturated, and then hears requests at random moments
 (Poisson) at a share of the ideal throughput. That is more than the other two can bear: their queues grow for as long
 as requests come, and as they are given fewer (a run of each design lasts about as long), their latencies are rather
@@ -35,7 +35,7 @@ from serve_app.app import LEASES
 from serve_app.backend import RayBackend
 from tests.serve.sim_stage import ROW_S, STEP_S, SimGpt, expected, request
 
-OURS, ALONE, BATCH = "lease and pull", "one query at a time", "@serve.batch in front"
+OURS, ALONE, BATCH = "leases", "one query at a time", "@serve.batch in front"
 CLIENTS = 4  # at saturation, for each request that a design can work on at once
 # of the requests asked for: a run of each design lasts about as long
 REQUESTS = {OURS: 1.0, ALONE: 1 / 8, BATCH: 1 / 2}
