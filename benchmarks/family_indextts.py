@@ -74,8 +74,9 @@ def published(folder: Path, batch: int, codes: int) -> dict[str, Any]:
 
 def chorale(folder: Path, batch: int, codes: int, threads: int, positions: str) -> dict[str, Any]:
     """`batch` requests at once, from text and reference to samples."""
+    from serve_app.lane import Speech
     from serve_app.local import LocalBackend
-    from serve_app.synthesis import Speech, Synthesizer
+    from serve_app.synthesis import Synthesizer
 
     backend = LocalBackend(
         "indextts",

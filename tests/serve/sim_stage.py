@@ -18,7 +18,9 @@ from deployments.scheduler import StageScheduler
 from serve_app.app import LEASES
 
 PROMPT = VoicePrompt.of("small", {"speaker": np.zeros(4, np.float32)})
-RUN = 10  # codes in an event
+# events end where the default profile's GPT ends them: where a chunk is complete, and every 16 codes between
+CHUNK_ENDS, EVERY = (15, 35, 75, 155), 16
+FIRST = CHUNK_ENDS[0]
 STEP_S, ROW_S = 0.004, 0.0002  # what a step takes, and what each row adds to it
 TIMER_S = 0.0003  # a sleep ends late by up to this: the host's fault, made up for in the next step
 
@@ -31,6 +33,11 @@ def request(seed: int, codes: int, *, poison: bool = False) -> GptRequest:
 
 def expected(seed: int, codes: int) -> np.ndarray:
     return (seed * 7919 + np.arange(codes, dtype=np.int64) * 104729) % 1000
+
+
+def event_end(sent: int) -> int:
+    """Where the event ends that begins behind `sent` codes."""
+    return min([sent + EVERY, *(end for end in CHUNK_ENDS if end > sent)])
 
 
 class SimWorker:
@@ -72,7 +79,7 @@ class SimWorker:
             position, sent, end, seed, poison = row
             if poison and position > 3:
                 os.kill(os.getpid(), signal.SIGKILL)
-            if position >= end or position - sent >= RUN:
+            if position >= end or position >= event_end(sent):
                 events.append(
                     Event(item_id, Run(expected(seed, position)[sent:]), position >= end, index=sent)
                 )
