@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from deployments import families
 from deployments.engine.schedule import ChunkSchedule
 from deployments.families.base import FamilySpec
+from serve_app.lane import Backend
 from serve_app.settings import ChunkSettings
-from serve_app.synthesis import Backend, Synthesizer
+from serve_app.synthesis import Synthesizer
 from serve_app.voices import VoiceLibrary, VoicePrompts
 
 SHIPPED_VOICES = (

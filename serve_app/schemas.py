@@ -122,6 +122,7 @@ class VoiceCard(BaseModel):
     consent: str | None = None
     shipped: bool
     aliases: list[str] = []
+    warnings: list[str] = []  # what is not as it should be in the recording
 
 
 class VoiceList(BaseModel):

@@ -17,9 +17,9 @@ from deployments import families
 from deployments.engine.schedule import ChunkSchedule
 from deployments.families.base import Sampling, VoicePrompt
 from serve_app.context import Context, IngressSettings
+from serve_app.lane import Speech
 from serve_app.local import LocalBackend
 from serve_app.settings import Settings
-from serve_app.synthesis import Speech
 from serve_app.voices import Voice
 
 R = TypeVar("R")

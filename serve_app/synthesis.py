@@ -3,84 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import uuid
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
 
 import numpy as np
 
-from deployments.engine.chunks import Piece
 from deployments.engine.schedule import ChunkSchedule
 from deployments.errors import SynthesisFailed
-from deployments.families.base import (
-    FamilySpec,
-    GptRequest,
-    Run,
-    Sampling,
-    Segment,
-    VocodedChunk,
-    VocoderChunk,
-    VoicePrompt,
-)
+from deployments.families.base import Segment
 from serve_app.audio.tempo import Tempo
+from serve_app.lane import Backend, Faults, Lane, Speech
 from serve_app.text_flow import TextFlow
-
-PIECES_AHEAD = 4  # of one segment: what a slow listener has not fetched yet
-
-
-class Backend(Protocol):
-    """The stages, wherever they run. Every method raises only `ChoraleError`s."""
-
-    spec: FamilySpec
-
-    async def segments(self, text: str, language: str | None) -> list[Segment]: ...
-
-    async def check_text(self, text: str, language: str | None) -> None:
-        """Raises what `segments` would, wherever in a long text it is."""
-        ...
-
-    async def encode_voice(self, waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
-        """waveform: float32 (N,) mono at `rate` Hz."""
-        ...
-
-    def generate(self, request: GptRequest, *, id: str, priority: int, admitted: bool) -> AsyncIterator[Run]:
-        """Closing it cancels.
-
-        Not `admitted`: Overloaded where the queue is full.
-        """
-        ...
-
-    async def vocode(self, chunk: VocoderChunk, *, id: str, priority: int) -> VocodedChunk: ...
-
-    async def cancel(self, id: str) -> None:
-        """Unknown ids are ignored."""
-        ...
-
-    async def status(self) -> dict:
-        """At least {"ready": bool, "device": {...}, "stages": {...}}; never raises."""
-        ...
-
-    async def free(self) -> list[dict[str, Any]]:
-        """Gives back what no work needs, in every process behind this; tells for each what it held and holds.
-
-        A process: {"stage": str, "pid": int, "before": {...}, "after": {...}}, as `deployments.engine.memory.free`.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Speech:
-    """What is to be said. `priority`: 0 for a listener who waits, 10 for work in the background."""
-
-    text: str
-    prompt: VoicePrompt
-    sampling: Sampling
-    language: str | None = None
-    priority: int = 0
 
 
 class Synthesizer:
@@ -93,6 +28,7 @@ class Synthesizer:
         self.backend = backend
         self.window = window
         self.chunks = chunks or ChunkSchedule()
+        self.faults = Faults()
         self._cancelling: set[asyncio.Task[None]] = set()
 
     def stream(self, speech: Speech) -> SpeechStream:
@@ -118,12 +54,18 @@ class SpeechStream:
         self.id = uuid.uuid4().hex
         self.input_tokens = 0
         self.output_tokens = 0
+        self._retried = 0  # in lanes that are done
         self._synthesizer = synthesizer
         self._speech = speech
         self._text: TextFlow | None = None
-        self._lanes: deque[_Lane] = deque()
+        self._lanes: deque[Lane] = deque()
         self._opened = 0  # lanes so far
         self._pieces = self._paced()
+
+    @property
+    def retried(self) -> int:
+        """Segments that were said anew so far."""
+        return self._retried + sum(lane.retried for lane in self._lanes)
 
     def __aiter__(self) -> SpeechStream:
         return self
@@ -171,6 +113,7 @@ class SpeechStream:
                     spoken += len(piece)
                     yield piece
                 self.output_tokens += lane.codes
+                self._retried += lane.retried
                 self._lanes.popleft()
                 self._fill_window(text)
                 if not self._lanes:
@@ -190,80 +133,9 @@ class SpeechStream:
     def _open(self, segment: Segment | None) -> None:
         if segment is not None:
             self.input_tokens += len(segment.token_ids)
+            made = self._synthesizer
+            work_id = f"{self.id}.{self._opened}"
             self._lanes.append(
-                _Lane(self._synthesizer, self._speech, f"{self.id}.{self._opened}", self._opened, segment)
+                Lane(made.backend, made.chunks, made.faults, self._speech, work_id, self._opened, segment)
             )
             self._opened += 1
-
-
-class _Lane:
-    """One segment on its way: codes stream in, are vocoded chunk after chunk and wait in a short queue."""
-
-    def __init__(
-        self, synthesizer: Synthesizer, speech: Speech, work_id: str, index: int, segment: Segment
-    ) -> None:
-        self.segment = segment
-        self.codes = 0
-        self.work_ids = [work_id]  # the GPT's, then that of the chunk in the vocoder
-        self._backend = synthesizer.backend
-        self._chunker = synthesizer.chunks.chunker(self._backend.spec)
-        self._sampling = replace(speech.sampling, seed=segment_seed(speech.sampling.seed, index))
-        self._request = GptRequest(segment, speech.prompt, self._sampling)
-        self._priority = speech.priority
-        self._index = index
-        self._state = None
-        self._chunks = 0
-        self._pieces: asyncio.Queue[np.ndarray | BaseException | None] = asyncio.Queue(PIECES_AHEAD)
-        self.task = asyncio.ensure_future(self._run(work_id))
-
-    async def next(self) -> np.ndarray | None:
-        """The next piece, None at the end. Raises what went wrong."""
-        piece = await self._pieces.get()
-        if isinstance(piece, BaseException):
-            raise piece
-        return piece
-
-    async def _run(self, work_id: str) -> None:
-        try:
-            later = self._index > 0
-            priority = self._priority + later
-            runs = self._backend.generate(self._request, id=work_id, priority=priority, admitted=later)
-            async with aclosing(cast("AsyncGenerator[Run, None]", runs)):
-                async for run in runs:
-                    self.codes += len(run)
-                    for piece in self._chunker.push(run.spoken):
-                        await self._vocode(piece, work_id)
-            for piece in self._chunker.finish():
-                await self._vocode(piece, work_id)
-            self.work_ids = []
-        except Exception as error:
-            await self._pieces.put(error)
-        else:
-            await self._pieces.put(None)
-
-    async def _vocode(self, piece: Piece, work_id: str) -> None:
-        chunk = VocoderChunk(
-            frames=piece.frames,
-            left=piece.left,
-            right=piece.right,
-            first=piece.first,
-            prompt=self._request.prompt,
-            seed=self._sampling.seed,
-            state=self._state,
-        )
-        chunk_id = f"{work_id}.{self._chunks}"
-        self.work_ids = [work_id, chunk_id]
-        priority = self._priority + (self._index > 0 or self._chunks > 0)  # the first sound goes first
-        self._chunks += 1
-        vocoded = await self._backend.vocode(chunk, id=chunk_id, priority=priority)
-        self.work_ids = [work_id]
-        if not np.isfinite(vocoded.waveform).all():
-            raise SynthesisFailed("The vocoder returned samples that are not finite.")
-        self._state = vocoded.state
-        await self._pieces.put(vocoded.waveform)
-
-
-def segment_seed(seed: int, index: int) -> int:
-    """A seed of its own for every segment, 0 <= s < 2**63: neighbours do not share their draws."""
-    digest = hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1

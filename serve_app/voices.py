@@ -23,6 +23,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -30,6 +31,7 @@ import soundfile
 from deployments.errors import InvalidInput, NotFound
 from deployments.families.base import VoicePrompt
 from serve_app.audio import decode_reference
+from serve_app.audio.examine import examine
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
 NAME_RULE = "1 to 64 letters, digits, spaces, '_', '.' or '-', and the first a letter or digit"
@@ -54,6 +56,7 @@ class Voice:
     description: str | None = None
     transcript: str | None = None
     consent: str | None = None
+    warnings: tuple[str, ...] = ()  # keys of `examine.WARNINGS`
 
 
 class VoiceLibrary:
@@ -131,6 +134,7 @@ class VoiceLibrary:
         transcript: str | None = None,
         consent: str | None = None,
         description: str | None = None,
+        warnings: tuple[str, ...] = (),
     ) -> Voice:
         """recording: as `normalise` made it. Raises what `check_name` raises."""
         self.check_name(name)
@@ -145,6 +149,7 @@ class VoiceLibrary:
             description=description,
             transcript=transcript,
             consent=consent,
+            warnings=warnings,
         )
         self.uploads.mkdir(parents=True, exist_ok=True)
         draft = self.uploads / f".new-{uuid.uuid4().hex}"
@@ -191,7 +196,7 @@ def _shipped_voice(audio: Path) -> Voice:
     if described.exists():
         meta = json.loads(described.read_text("utf-8"))
     known = ("language", "gender", "description", "transcript", "consent")
-    text = {key: str(meta[key]) for key in known if meta.get(key)}
+    text: dict[str, Any] = {key: str(meta[key]) for key in known if meta.get(key)}
     return Voice(
         audio.stem, str(meta.get("name", audio.stem)), audio, int(audio.stat().st_mtime), True, **text
     )
@@ -199,7 +204,8 @@ def _shipped_voice(audio: Path) -> Voice:
 
 def _uploaded_voice(folder: Path) -> Voice:
     meta = json.loads((folder / "meta.json").read_text("utf-8"))
-    return Voice(audio=folder / "audio.wav", shipped=False, **meta)
+    warnings = tuple(meta.pop("warnings", ()))
+    return Voice(audio=folder / "audio.wav", shipped=False, warnings=warnings, **meta)
 
 
 def _aliases(shipped: list[Voice]) -> dict[str, str]:
@@ -232,6 +238,7 @@ class VoicePrompts:
         self._encode = encode
         self._capacity = capacity
         self._prompts: OrderedDict[str, VoicePrompt] = OrderedDict()
+        self._warnings: dict[str, tuple[str, ...]] = {}  # of those prompts
         self._running: dict[str, asyncio.Event] = {}
         self.hits = 0
         self.misses = 0
@@ -243,11 +250,14 @@ class VoicePrompts:
     def forget(self) -> None:
         """All of them: the encoder's stage has its own, in memory and on disk."""
         self._prompts.clear()
+        self._warnings.clear()
 
     async def of(
         self, audio: bytes, transcript: str | None, *, min_seconds: float, max_seconds: float, param: str
     ) -> VoicePrompt:
-        """The prompt of an audio file. Raises InvalidInput (param `param`) for no usable recording."""
+        """The prompt of an audio file, which `warnings` has something on. Raises InvalidInput (param `param`) for no
+        usable recording.
+        """
         key = await asyncio.to_thread(_digest, audio, transcript)
         while key not in self._prompts:
             if key in self._running:
@@ -259,9 +269,12 @@ class VoicePrompts:
                 waveform, rate = await asyncio.to_thread(
                     decode_reference, audio, min_seconds=min_seconds, max_seconds=max_seconds, param=param
                 )
+                warnings = await asyncio.to_thread(examine, waveform, rate, param)
                 self._prompts[key] = prompt = await self._encode(waveform, rate, transcript)
+                self._warnings[key] = warnings
                 while len(self._prompts) > self._capacity:
-                    self._prompts.popitem(last=False)
+                    gone, _ = self._prompts.popitem(last=False)
+                    self._warnings.pop(gone, None)
                 return prompt
             except InvalidInput as error:
                 if error.param == "reference_audio":
@@ -273,6 +286,10 @@ class VoicePrompts:
         self.hits += 1
         self._prompts.move_to_end(key)
         return self._prompts[key]
+
+    async def warnings(self, audio: bytes, transcript: str | None) -> tuple[str, ...]:
+        """What is not as it should be in a recording whose prompt is at hand: keys of `examine.WARNINGS`."""
+        return self._warnings.get(await asyncio.to_thread(_digest, audio, transcript), ())
 
 
 def _digest(audio: bytes, transcript: str | None) -> str:

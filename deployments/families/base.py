@@ -63,6 +63,8 @@ class FamilySpec:
     max_reference_seconds: float
     keeps_pace: bool = True  # the GPT follows Sampling.speed; where it does not, the sound's tempo is changed
     window: int | None = None  # segments of a request in work at once, where the family has a say in it
+    # codes for each token of a segment: fewer or more are a fault
+    plausible_codes: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

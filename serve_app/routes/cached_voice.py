@@ -11,9 +11,10 @@ from starlette.responses import Response
 
 from deployments.errors import InvalidInput
 from serve_app.audio import MEDIA_TYPES, encode_wav
+from serve_app.lane import Speech
 from serve_app.routes.common import Shared, check_text, named_prompt, sampling_of, while_connected
 from serve_app.schemas import CachedVoiceQuery
-from serve_app.synthesis import Speech, SpeechStream
+from serve_app.synthesis import SpeechStream
 
 router = APIRouter(tags=["compatibility"])
 
@@ -30,7 +31,7 @@ async def tts_with_cached_voice(
     voice, prompt = await while_connected(request, named_prompt(context, query.voice_name, "voice_name"))
     sampling = sampling_of(context, query.model_dump(), seed=query.seed, speed=query.speed_factor)
     language = None if query.text_lang == "auto" else query.text_lang
-    stream = context.synthesizer.stream(Speech(query.text, prompt, sampling, language))
+    stream = context.synthesizer.stream(Speech(query.text, prompt, sampling, language, whole=True))
     context.requests += 1
     context.listening += 1
     try:
@@ -42,7 +43,7 @@ async def tts_with_cached_voice(
         context.listening -= 1
         stream.close()
     data = await asyncio.to_thread(encode_wav, samples, context.backend.spec.sample_rate)
-    headers = {"x-seed": str(sampling.seed), "x-voice": voice.name}
+    headers = {"x-seed": str(sampling.seed), "x-voice": voice.name, "x-retries": str(stream.retried)}
     return Response(data, media_type=MEDIA_TYPES["wav"], headers=headers)
 
 

@@ -54,6 +54,8 @@ async def status(context: Shared) -> dict[str, Any]:
             "uptime_s": round(time.time() - context.started, 1),
             "speech_requests": context.requests,
             "listening": context.listening,
+            "segments_retried": context.synthesizer.faults.retried,
+            "segments_cut_off": context.synthesizer.faults.cut,
             "prompts": context.prompts.status(),
         },
         "limits": {

@@ -21,6 +21,7 @@ from deployments.families.base import VoicePrompt
 from serve_app.audio import MEDIA_TYPES, Encoder, open_encoder
 from serve_app.context import Context
 from serve_app.errors import BodyTooLarge, to_http
+from serve_app.lane import Speech
 from serve_app.routes.common import (
     Shared,
     check_model,
@@ -31,7 +32,7 @@ from serve_app.routes.common import (
     while_connected,
 )
 from serve_app.schemas import SpeechBody
-from serve_app.synthesis import Speech, SpeechStream
+from serve_app.synthesis import SpeechStream
 
 log = logging.getLogger("chorale.http")
 router = APIRouter(tags=["audio"])
@@ -50,19 +51,27 @@ async def create_speech(body: SpeechBody, request: Request, context: Shared) -> 
     check_model(context, body.model)
     check_text(context, body.input, "input")
     began = time.perf_counter()
-    voice, prompt = await while_connected(request, _prompt(context, body))
+    voice, prompt, warnings = await while_connected(request, _prompt(context, body))
     sampling = sampling_of(context, body.model_dump(), seed=body.seed, speed=body.speed)
-    stream = context.synthesizer.stream(Speech(body.input, prompt, sampling, body.language))
+    events = body.stream_format == "sse"
+    streamed = events or "stream_format" in body.model_fields_set
+    whole = body.response_format == "flac" and not streamed  # its header tells the length
+    stream = context.synthesizer.stream(Speech(body.input, prompt, sampling, body.language, whole=whole))
+    encoder = open_encoder(body.response_format, context.backend.spec.sample_rate, streamed=streamed)
     try:
         first = await while_connected(request, anext(stream))
+        audio = _encoded(stream, first, encoder)
+        if whole:
+            audio = _made(await while_connected(request, _all(audio)))
     except BaseException:
         stream.close()
         raise
-    events = body.stream_format == "sse"
-    streamed = events or "stream_format" in body.model_fields_set
-    encoder = open_encoder(body.response_format, context.backend.spec.sample_rate, streamed=streamed)
-    audio = _encoded(stream, first, encoder)
-    headers = {"x-seed": str(sampling.seed), "x-voice": voice, "cache-control": "no-cache"}
+    retries = str(stream.retried)  # so far, where more is to come
+    headers = {
+        "x-seed": str(sampling.seed), "x-voice": voice, "x-retries": retries, "cache-control": "no-cache",
+    }  # fmt: skip
+    if warnings:
+        headers["x-warnings"] = ", ".join(warnings)
     log.info(
         "speech %s: %d characters, voice %s, %s, first sound after %.3f s",
         request.state.request_id, len(body.input), voice, body.response_format, time.perf_counter() - began,
@@ -108,6 +117,15 @@ async def _encoded(stream: SpeechStream, first: np.ndarray, encoder: Encoder) ->
         yield tail
 
 
+async def _all(audio: AsyncIterator[bytes]) -> list[bytes]:
+    return [data async for data in audio]
+
+
+async def _made(audio: list[bytes]) -> AsyncIterator[bytes]:
+    for data in audio:
+        yield data
+
+
 async def _events(audio: AsyncIterator[bytes], stream: SpeechStream, request_id: str) -> AsyncIterator[bytes]:
     try:
         async for data in audio:
@@ -127,13 +145,15 @@ def _event(data: dict) -> bytes:
     return b"data: " + json.dumps(data, separators=(",", ":")).encode() + b"\n\n"
 
 
-async def _prompt(context: Context, body: SpeechBody) -> tuple[str, VoicePrompt]:
-    """(the voice's name, its prompt). A reference in the request goes before a named voice."""
+async def _prompt(context: Context, body: SpeechBody) -> tuple[str, VoicePrompt, tuple[str, ...]]:
+    """The voice's name, its prompt, and what is wrong with a recording that came with the request.
+
+    A reference in the request goes before a named voice.
+    """
     if body.reference_audio is not None:
         audio = _base64(body.reference_audio, context.settings.max_upload_bytes)
-        return "reference_audio", await reference_prompt(
-            context, audio, body.reference_text, "reference_audio"
-        )
+        prompt = await reference_prompt(context, audio, body.reference_text, "reference_audio")
+        return "reference_audio", prompt, await context.prompts.warnings(audio, body.reference_text)
     if body.voice is None:
         raise InvalidInput(
             "Missing required field 'voice' (or 'reference_audio').",
@@ -142,7 +162,7 @@ async def _prompt(context: Context, body: SpeechBody) -> tuple[str, VoicePrompt]
         )
     name = body.voice if isinstance(body.voice, str) else body.voice.id
     voice, prompt = await named_prompt(context, name, "voice")
-    return voice.name, prompt
+    return voice.name, prompt, ()
 
 
 def _base64(text: str, most: int) -> bytes:

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from starlette.datastructures import UploadFile
 
 from deployments.errors import InvalidInput
+from serve_app.audio.examine import WARNINGS
 from serve_app.context import Context
 from serve_app.errors import BodyTooLarge
 from serve_app.routes.common import Shared, reference_prompt
@@ -59,11 +60,14 @@ async def create_voice(request: Request, context: Shared) -> VoiceCard:
         except ValidationError as error:
             raise RequestValidationError(error.errors()) from None
         audio = await _uploaded(sample, context.settings.max_upload_bytes)
-    given = {key: value for key, value in parsed.model_dump(exclude={"name", "type"}).items() if value}
+    fields = parsed.model_dump(exclude={"name", "type"})
+    given: dict[str, Any] = {key: value for key, value in fields.items() if value}
     name, library = parsed.name.strip(), context.voices
     await asyncio.to_thread(library.check_name, name)
     recording = await asyncio.to_thread(library.normalise, audio)
-    await reference_prompt(context, recording, parsed.transcript or None, "audio_sample")
+    transcript = parsed.transcript or None
+    await reference_prompt(context, recording, transcript, "audio_sample")
+    given["warnings"] = await context.prompts.warnings(recording, transcript)
     return _card(context, await asyncio.to_thread(lambda: library.add(name, recording, **given)))
 
 
@@ -102,4 +106,5 @@ def _card(context: Context, voice: Voice) -> VoiceCard:
         consent=voice.consent,
         shipped=voice.shipped,
         aliases=aliases,
+        warnings=[f"{name}: {WARNINGS[name]}" for name in voice.warnings],
     )

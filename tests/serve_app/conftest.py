@@ -37,7 +37,7 @@ from deployments.families.base import (
 )
 from serve_app.context import Context, IngressSettings
 from serve_app.ingress import create_app
-from serve_app.synthesis import segment_seed
+from serve_app.lane import segment_seed
 
 RATE, PER_CODE, RUN = 16_000, 320, 16
 PAUSE = 0.1

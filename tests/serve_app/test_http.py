@@ -11,6 +11,7 @@ import sys
 
 import av
 import httpx
+import numpy as np
 import pytest
 import soundfile
 
@@ -435,6 +436,28 @@ async def test_cached_voice_route_refuses(client, params, param):
     )
     assert response.status_code == 400
     assert response.json()["error"]["param"] == param
+
+
+async def test_what_is_wrong_with_a_recording_is_told(client, make_wav):
+    tone = make_wav(pitch=440.0)  # narrow, and without a pause
+    data, files = {"name": "Tone"}, {"audio_sample": ("tone.wav", tone, "audio/wav")}
+    voice = (await client.post("/v1/audio/voices", data=data, files=files)).json()
+    assert [warning.partition(":")[0] for warning in voice["warnings"]] == ["background", "narrow_band"]
+    asked = body(reference_audio=base64.b64encode(tone).decode(), response_format="pcm")
+    for _ in range(2):  # made, and remembered
+        spoken = await client.post(SPEECH, json=asked)
+        assert spoken.headers["x-warnings"] == "background, narrow_band"
+    named = await client.post(SPEECH, json=body(voice="Tone", response_format="pcm"))
+    assert "x-warnings" not in named.headers and named.headers["x-retries"] == "0"
+
+
+async def test_a_recording_without_a_voice_is_refused(client):
+    noise = io.BytesIO()
+    soundfile.write(noise, 0.1 * np.random.default_rng(0).standard_normal(48_000), 16_000, format="WAV")
+    files = {"audio_sample": ("noise.wav", noise.getvalue(), "audio/wav")}
+    response = await client.post("/v1/audio/voices", data={"name": "Rain"}, files=files)
+    error = response.json()["error"]
+    assert (response.status_code, error["param"], error["code"]) == (400, "audio_sample", "no_voice")
 
 
 async def test_voices_upload_use_delete(client, backend, make_wav):

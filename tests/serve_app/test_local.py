@@ -16,8 +16,9 @@ from deployments.errors import ConfigError, Overloaded, SynthesisFailed
 from deployments.families.base import GptRequest, Sampling, VoicePrompt
 from serve_app.context import Context, IngressSettings
 from serve_app.ingress import create_app
+from serve_app.lane import Speech
 from serve_app.local import LocalBackend
-from serve_app.synthesis import Speech, Synthesizer
+from serve_app.synthesis import Synthesizer
 
 TEXT = "Good morning. It is half past seven, and the train leaves in ten minutes."
 

@@ -13,7 +13,8 @@ import pytest
 from deployments.engine.schedule import ChunkSchedule
 from deployments.errors import InvalidInput, Overloaded, SynthesisFailed
 from deployments.families.base import Sampling, Segment, VocodedChunk, VoicePrompt
-from serve_app.synthesis import Speech, Synthesizer, segment_seed
+from serve_app.lane import Speech, segment_seed
+from serve_app.synthesis import Synthesizer
 
 TEXT = "One two three. Four five! Six seven eight nine ten eleven twelve? Thirteen. Fourteen fifteen."
 PROMPT = VoicePrompt.of("tones", {"pitch": np.array([220.0])})

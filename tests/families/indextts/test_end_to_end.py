@@ -13,8 +13,9 @@ import soundfile
 
 from deployments.engine.schedule import ChunkSchedule
 from deployments.families.base import GptRequest, Sampling, VocoderChunk, VoicePrompt
+from serve_app.lane import Speech, segment_seed
 from serve_app.local import LocalBackend
-from serve_app.synthesis import Speech, Synthesizer, segment_seed
+from serve_app.synthesis import Synthesizer
 from tests.golden.indextts_set import LONG, SPOKEN
 
 GREEDY = Sampling(temperature=0.0, top_k=30, top_p=0.8, repetition_penalty=10.0, max_tokens=24)

@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from serve_app.lane import Speech
 from serve_app.local import LocalBackend
-from serve_app.synthesis import Speech, Synthesizer
+from serve_app.synthesis import Synthesizer
 from tests.golden.random_indextts import make
 
 CODES = 12

@@ -1,0 +1,88 @@
+"""What is wrong with a reference that can be read: told as warnings, refused where there is no voice in it."""
+
+from __future__ import annotations
+
+import numpy as np
+import soxr
+
+from deployments.errors import InvalidInput
+
+RATE = 16_000
+WINDOW, HOP = 640, 160  # samples: 40 and 10 ms
+LOWEST, HIGHEST = 60.0, 420.0  # Hz of a voice
+BLOCK = 256  # frames at a time: a minute at once would take 200 MB
+LOUD_DB = 30.0  # frames within this of the loudest count
+VOICED = 0.5  # normalised autocorrelation of a voiced frame
+LEAST_VOICED = 0.1  # share of the loud frames, below which nobody speaks
+CLIPPED = 5e-4  # share of samples in runs of four and more at the peak
+STEADY_DB = 20.0  # between loud and quiet frames: speech has pauses
+NARROW_HZ, NARROW_DB = 3_900.0, -45.0  # a telephone passes nothing above
+APART = 0.5  # of log F0 between seconds of one recording: nine semitones
+
+WARNINGS = {
+    "clipped": "it is overdriven",
+    "background": "its level hardly falls between the words: noise, music or an echo is in it",
+    "narrow_band": "it holds nothing above 4 kHz, as from a telephone",
+    "several_voices": "its pitch changes as between two speakers",
+}
+
+
+def examine(waveform: np.ndarray, rate: int, param: str) -> tuple[str, ...]:
+    """waveform: float32 (N,) mono -> keys of WARNINGS.
+
+    Raises InvalidInput (param `param`, code no_voice) where hardly anything in it is voiced.
+    """
+    made = soxr.resample(waveform, rate, RATE) if rate != RATE else waveform
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(made, (0, WINDOW)), WINDOW)[::HOP]
+    level = 10 * np.log10(np.mean(frames**2, axis=1, dtype=np.float64) + 1e-12)
+    loud = np.flatnonzero(level > level.max() - LOUD_DB)
+    parts = [_voice(frames[loud[i : i + BLOCK]]) for i in range(0, len(loud), BLOCK)]
+    strength, f0 = map(np.concatenate, zip(*parts, strict=True))
+    voiced = strength > VOICED
+    if voiced.mean() < LEAST_VOICED:
+        raise InvalidInput(
+            f"Invalid '{param}': no voice can be heard in it, only noise or silence.",
+            param=param,
+            code="no_voice",
+        )
+    pitches = np.where(voiced, np.log(f0), np.nan)
+    found = {
+        "clipped": _clipped(waveform),
+        "background": float(np.percentile(level, 95) - np.percentile(level, 5)) < STEADY_DB,
+        "narrow_band": rate <= 2 * NARROW_HZ + 400 or _narrow(made),
+        "several_voices": _apart(pitches) > APART,
+    }
+    return tuple(name for name, is_so in found.items() if is_so)
+
+
+def _voice(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frames (T, WINDOW) -> the best normalised autocorrelation at a voice's lags, and its pitch in Hz, (T,) each."""
+    window = np.hanning(WINDOW)
+    own = np.fft.irfft(np.abs(np.fft.rfft(window, 2 * WINDOW)) ** 2)[:WINDOW]
+    spectra = np.fft.rfft((frames - frames.mean(1, keepdims=True)) * window, 2 * WINDOW)
+    correlation = np.fft.irfft(np.abs(spectra) ** 2)[:, :WINDOW]
+    normal = correlation / (correlation[:, :1] + 1e-12) * (own[0] / np.maximum(own, 1e-3 * own[0]))
+    short, long = int(RATE / HIGHEST), int(RATE / LOWEST)
+    lags = np.arange(short, long)
+    best = (normal[:, short:long] - 0.04 * np.log2(lags / short)).argmax(1)
+    return normal[np.arange(len(normal)), best + short], RATE / (best + short)
+
+
+def _clipped(waveform: np.ndarray) -> bool:
+    size = np.abs(waveform)
+    flat = size >= 0.999 * size.max()
+    runs = flat[:-3] & flat[1:-2] & flat[2:-1] & flat[3:]
+    return float(runs.mean()) > CLIPPED
+
+
+def _narrow(waveform: np.ndarray) -> bool:
+    power = np.abs(np.fft.rfft(waveform)) ** 2
+    above = power[int(NARROW_HZ / (RATE / 2) * len(power)) :].sum()
+    return bool(10 * np.log10((above + 1e-12) / (power.sum() + 1e-12)) < NARROW_DB)
+
+
+def _apart(pitches: np.ndarray, second: int = RATE // HOP, fewest: int = 15) -> float:
+    """Between the lowest and the highest second of a recording: how far their median pitches are apart."""
+    seconds = [pitches[i : i + second] for i in range(0, len(pitches), second)]
+    medians = [np.nanmedian(part) for part in seconds if np.isfinite(part).sum() >= fewest]
+    return float(max(medians) - min(medians)) if medians else 0.0

@@ -1,0 +1,61 @@
+"""Whether codes can be the speech of a segment: models may run on, go round in circles, or break off."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from deployments.families.base import FamilySpec, Run, Sampling, Segment
+
+LOOP_S = 1.6  # seconds that nobody says the same in
+ROUNDS = 4  # that a loop has gone at least
+LONGEST_ROUND_S = 0.8
+SLACK_S = 2.0  # that any segment may last beyond what its tokens allow: short ones have pauses, too
+
+
+class Implausible(Exception):
+    """What is wrong with the codes, in words for a log."""
+
+
+class Watch:
+    """On one segment's codes as they come; on nothing where the family does not say what is plausible."""
+
+    def __init__(self, spec: FamilySpec, segment: Segment, sampling: Sampling) -> None:
+        self._watches = spec.plausible_codes is not None
+        fewest, most = spec.plausible_codes or (0.0, 0.0)
+        pace, per_second = sampling.speed if spec.keeps_pace else 1.0, spec.codes_per_second
+        tokens = len(segment.token_ids) / pace
+        self._fewest = min(fewest * tokens, sampling.max_tokens)
+        self._most = most * tokens + SLACK_S * per_second
+        self._spoken = 0
+        self._loop, self._round = round(LOOP_S * per_second), round(LONGEST_ROUND_S * per_second)
+        self._tail: deque[int] = deque(maxlen=max(self._loop, ROUNDS * self._round))
+
+    def take(self, run: Run) -> None:
+        """Raises Implausible where the segment has run on for too long or goes round in circles."""
+        if not self._watches:
+            return
+        codes = run.codes if run.kept is None else run.codes[run.kept]
+        self._spoken += len(codes)
+        if self._spoken > self._most:
+            raise Implausible(f"{self._spoken} codes, {self._most:.0f} at most")
+        if codes.ndim == 1 and np.issubdtype(codes.dtype, np.integer):
+            self._tail.extend(codes.tolist())
+            self._check_rounds()
+
+    def finish(self) -> None:
+        """Raises Implausible where too little has been said."""
+        if self._watches and self._spoken < self._fewest:
+            raise Implausible(f"{self._spoken} codes, {self._fewest:.0f} at least")
+
+    def _check_rounds(self) -> None:
+        if len(self._tail) < self._loop:
+            return
+        tail = np.array(self._tail)
+        same = np.flatnonzero(tail[-1 - self._round : -1][::-1] == tail[-1]) + 1  # rounds to look at
+        for period in same.tolist():
+            length = max(self._loop, ROUNDS * period)
+            part = tail[-length:]
+            if len(part) == length and np.array_equal(part[period:], part[:-period]):
+                raise Implausible(f"the same {period} codes again and again")

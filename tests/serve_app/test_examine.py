@@ -1,0 +1,68 @@
+"""What is told of a reference recording: the shipped voices are clean, and what is done to them is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from deployments.errors import InvalidInput
+from serve_app.audio.examine import examine
+from serve_app.context import SHIPPED_VOICES
+
+RATE = 16_000
+NOISE = np.random.default_rng(1)
+
+
+def recording(name: str) -> np.ndarray:
+    waveform, rate = soundfile.read(SHIPPED_VOICES / f"{name}.wav", dtype="float32")
+    assert rate == RATE
+    return waveform
+
+
+def seconds(count: float) -> np.ndarray:
+    return np.arange(int(count * RATE)) / RATE
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED_VOICES.glob("*.wav")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("rate", [16_000, 44_100, 96_000])
+def test_the_shipped_voices_are_clean(path: Path, rate: int) -> None:
+    waveform = recording(path.stem)
+    assert examine(soxr.resample(waveform, RATE, rate), rate, "p") == ()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "rate", "warning"),
+    [
+        (lambda x: np.clip(8 * x, -0.5, 0.5), RATE, "clipped"),
+        (lambda x: x + 0.02 * NOISE.standard_normal(len(x)), RATE, "background"),
+        (lambda x: soxr.resample(x, RATE, 8_000), 8_000, "narrow_band"),
+        (lambda x: soxr.resample(soxr.resample(x, RATE, 8_000), 8_000, RATE), RATE, "narrow_band"),
+        (lambda x: np.concatenate([x, recording("clara")]), RATE, "several_voices"),
+    ],
+)
+def test_what_is_wrong_is_told(spoil: Callable[[np.ndarray], np.ndarray], rate: int, warning: str) -> None:
+    assert warning in examine(spoil(recording("ross")).astype(np.float32), rate, "p")
+
+
+def test_music_is_told() -> None:
+    at = seconds(4)
+    chord = sum(np.sin(2 * np.pi * f * at) for f in (220, 277, 330, 440))
+    assert "background" in examine((0.1 * np.asarray(chord)).astype(np.float32), RATE, "p")
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        0.1 * NOISE.standard_normal(3 * RATE),
+        0.1 * soxr.resample(NOISE.standard_normal(3 * 8_000), 8_000, RATE),
+    ],
+)
+def test_where_nobody_speaks_it_is_refused(sound: np.ndarray) -> None:
+    with pytest.raises(InvalidInput, match="no voice") as caught:
+        examine(sound.astype(np.float32), RATE, "audio_sample")
+    assert (caught.value.param, caught.value.code) == ("audio_sample", "no_voice")
