@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from deployments.families.small.phones import PHONES
+
 
 @dataclass(frozen=True)
 class SmallConfig:
     """Constants of one trained set of weights; saved beside them as JSON."""
+
+    languages: tuple[str, ...] = ("en", "zh")
 
     # audio and features
     sample_rate: int = 16000  # Hz
@@ -18,10 +22,11 @@ class SmallConfig:
     n_fft: int = 512
     n_mels: int = 80
     codes_per_second: int = 50
-    fsq_levels: tuple[int, ...] = (8, 5, 5, 5)
+    fsq_levels: tuple[int, ...] = (5, 5, 5, 5, 4)
 
     # speaker encoder
-    speaker_dim: int = 128  # size of the speaker vector, S
+    speaker_dim: int = 130  # size of the speaker vector, S
+    pitch_dims: int = 2  # of them, at the end, tell how high the voice speaks and how far that moves
     speaker_hidden: int = 192
 
     # vocoder trunk
@@ -41,15 +46,16 @@ class SmallConfig:
     top_harmonic: float = 7900.0  # Hz, the pulse train holds no harmonic above it
 
     # GPT
-    n_phones: int = 44
+    n_phones: int = len(PHONES)
     gpt_dim: int = 256
     gpt_layers: int = 6
     gpt_heads: int = 4
     gpt_ff: int = 1024
     phone_convs: int = 3
     phone_kernel: int = 5
-    stay_rows: int = 26  # steps at one phone that the net tells apart
-    max_stay: int = 16  # steps that one phone may last; 99.9 % in training last at most 14
+    paced: bool = True  # the net is told how fast to speak
+    stay_rows: int = 40  # steps at one phone that the net tells apart
+    max_stay: int = 36  # steps that one phone may last: half as fast, a long final lasts 0.6 s
     max_phones: int = 320  # of a segment
     max_codes: int = 1500  # of a segment
 

@@ -64,19 +64,20 @@ class SmallFamily:
             samples_per_code=config.samples_per_code,
             left_context=config.left_context,
             right_context=config.right_context,
-            languages=("en",),
+            languages=config.languages,
             sampling=Sampling(
                 temperature=config.temperature, top_k=config.top_k, max_tokens=config.max_codes
             ),
             min_reference_seconds=1.0,
             max_reference_seconds=60.0,
-            keeps_pace=False,
+            keeps_pace=config.paced,
+            plausible_codes=(1.0, 14.0),
         )
 
     def frontend(self) -> Frontend:
-        from deployments.families.small.text.frontend import EnglishFrontend
+        from deployments.families.small.text.frontend import SmallFrontend
 
-        return EnglishFrontend()
+        return SmallFrontend(languages=self.config.languages)
 
     def example_prompt(self) -> VoicePrompt:
         return VoicePrompt.of("small", {"speaker": np.zeros(self.config.speaker_dim, np.float32)})

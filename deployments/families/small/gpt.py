@@ -78,7 +78,9 @@ class SmallGpt:
             )
         phones = torch.from_numpy(np.ascontiguousarray(request.segment.token_ids, np.int64)).to(self.device)
         speaker = torch.from_numpy(np.ascontiguousarray(request.prompt.tensors["speaker"]))
-        x, pointers = self.net.prefix(speaker.to(self.device, self.dtype).unsqueeze(0), phones.unsqueeze(0))
+        pace = torch.full((1,), request.sampling.speed, device=self.device)
+        voice = speaker.to(self.device, self.dtype).unsqueeze(0)
+        x, pointers = self.net.prefix(voice, phones.unsqueeze(0), pace)
         cosine, sine = self.net.rotary(torch.arange(1 + count, device=self.device))
         rotary = cosine.to(self.dtype), sine.to(self.dtype)
         piece = max(1, PREFILL // count) if self.device.type == "cpu" else 2 + self.config.gpt_layers

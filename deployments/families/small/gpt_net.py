@@ -6,7 +6,7 @@ moves afterwards: 0 (stay), 1, 2 or 3 phones, or the end. How to decode those: `
 
 The pieces are small so that the caller may own the KV cache:
 
-    x, pointers = net.prefix(speaker, phones)              # then run the blocks over x, positions 0 ... P
+    x, pointers = net.prefix(speaker, phones, pace)        # then run the blocks over x, positions 0 ... P
     x = net.embed_step(codes, pointers[row, phone], stay)  # position 1 + P + step; the first code is config.bos
     for block in net.blocks:
         q, k, v = block.qkv(x, net.rotary(positions))      # put k, v into the cache, attend with q
@@ -89,6 +89,7 @@ class GptNet(nn.Module):
                 for _ in self.phone_norms
             ]
         )
+        self.pace_in = nn.Linear(1, dim, bias=False) if config.paced else None
         self.pointer_in = nn.Linear(dim, dim)
         self.stay_embedding = nn.Embedding(config.stay_rows, dim)
         self.code_embedding = nn.Embedding(config.n_codes + 1, dim)  # the last one is bos
@@ -110,13 +111,16 @@ class GptNet(nn.Module):
         cosine, sine = self.cosine[positions], self.sine[positions]  # (..., T, d / 2)
         return cosine.unsqueeze(-3), sine.unsqueeze(-3)
 
-    def prefix(self, speaker: Tensor, phones: Tensor) -> tuple[Tensor, Tensor]:
+    def prefix(self, speaker: Tensor, phones: Tensor, pace: Tensor) -> tuple[Tensor, Tensor]:
         """speaker (B, S), phones (B, P) int64, 0 pads on the right -> embeddings (B, 1 + P, D), pointers (B, P, D).
 
-        Padded phones' embeddings are zero and must be masked in attention; the others do not depend on the padding.
+        pace (B,): 2.0 is twice as fast as the speaker's usual; nets that are not `paced` take no notice of it. Padded
+        phones' embeddings are zero and must be masked in attention; the others do not depend on the padding.
         """
         mask = (phones > 0).unsqueeze(-1).to(self.speaker_in.weight.dtype)  # (B, P, 1)
         x = self.phone_embedding(phones)
+        if self.pace_in is not None:
+            x = (x + self.pace_in(torch.log(pace).to(x.dtype)[:, None, None])) * mask
         for norm, conv in zip(self.phone_norms, self.phone_convs, strict=True):
             y = conv((norm(x) * mask).transpose(1, 2)).transpose(1, 2)
             x = (x + F.gelu(y)) * mask

@@ -51,7 +51,7 @@ class LeanVocoder:
             self.table = net.enter(net.fsq.decode(torch.arange(config.n_codes)))  # (codes, D)
         self.trunk, _ = scripted(LeanTrunk(net))
         self.filter_head, self.filter_bias = linear(net.filter_head)
-        self.normed, self.pitch = net.normed, net.pitch
+        self.normed, self.pitch, self.base = net.normed, net.pitch, net.base
         self.conditions = [
             block.condition
             for block in (*blocks(net.code_blocks), *blocks(net.frame_blocks))
@@ -93,6 +93,8 @@ class LeanVocoder:
             pitches.append(self.pitch(exact))
             out.copy_(exact)
         log_f0, voicing = map(torch.cat, zip(*pitches, strict=True))
+        for chunk, own in zip(chunks, slots.each(), strict=True):
+            log_f0[own] += self.base(chunk.speaker)
         filters = torch.addmm(self.filter_bias, hidden, self.filter_head)
         seeds = [chunk.seed for chunk in chunks]
         firsts = [(chunk.first + chunk.extent.left) * config.frames_per_code for chunk in chunks]

@@ -1,6 +1,7 @@
 """Phones of the small voice: the sequence that the GPT reads, and its ids.
 
-The set is the US English one that CMU's flite speaks (ARPAbet in lower case, with `ax` for schwa, no stress marks).
+English: the US set that CMU's flite speaks (ARPAbet in lower case, with `ax` for schwa, no stress marks). Mandarin: the
+initials and the finals of pinyin in capitals, a final with its tone as it is said: "ni hao" is `N I2 H AO3`.
 
 A segment's sequence is flite's own, precisely:
 
@@ -24,7 +25,20 @@ _SPEECH = (
     "aa ae ah ao aw ax ay b ch d dh eh er ey f g hh ih iy jh k l m n ng ow oy p r s sh t th uh uw v w y z zh"
 ).split()
 
-PHONES: tuple[str, ...] = (PAD, PAUSE, QUESTION, EXCLAMATION, *_SPEECH)
+INITIALS: tuple[str, ...] = tuple("b p m f d t n l g k h j q x zh ch sh r z c s".split())
+# `ih` is the vowel of zi, ci, si; `iw` that of zhi, chi, shi, ri; `eh` is ê, `v` is ü
+FINALS: tuple[str, ...] = tuple(
+    "a o e eh ih iw ai ei ao ou an en ang eng ong er i ia ie iao iou ian in iang ing iong u ua uo uai uei uan uen uang "
+    "ueng v ve van vn".split()
+)
+TONES = (1, 2, 3, 4, 5)  # 5 is the neutral one
+
+ENGLISH_PHONES: tuple[str, ...] = (PAD, PAUSE, QUESTION, EXCLAMATION, *_SPEECH)
+MANDARIN_PHONES: tuple[str, ...] = (
+    *(initial.upper() for initial in INITIALS),
+    *(f"{final}{tone}".upper() for final in FINALS for tone in TONES),
+)
+PHONES: tuple[str, ...] = ENGLISH_PHONES + MANDARIN_PHONES
 PHONE_TO_ID: dict[str, int] = {phone: index for index, phone in enumerate(PHONES)}
 PAUSE_IDS: tuple[int, ...] = tuple(PHONE_TO_ID[p] for p in (PAUSE, QUESTION, EXCLAMATION))
 

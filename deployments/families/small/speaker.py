@@ -7,23 +7,42 @@ from torch import Tensor, nn
 
 from deployments.families.small.blocks import ConvBlock
 from deployments.families.small.config import SmallConfig
+from deployments.families.small.f0 import pitch_of
+from deployments.families.small.features import LogMel
+
+PITCH_MIDDLE, PITCH_SCALE = (
+    5.0,
+    3.0,
+)  # log Hz; what brings the pitch to the size of the vector's other numbers
 
 
 class SpeakerEncoder(nn.Module):
-    """Log-mel of a reference (B, T, n_mels), T >= 2 -> speaker vector (B, S) of zero mean and unit variance."""
+    """Waveform of a reference (B, N) of 40 ms or more -> speaker vector (B, S).
+
+    What the net makes has zero mean and unit variance; behind it stands the pitch, measured and not learned, so that a
+    stranger's is right.
+    """
 
     def __init__(self, config: SmallConfig, blocks: int = 3) -> None:
         super().__init__()
-        dim = config.speaker_hidden
+        self.config, dim = config, config.speaker_hidden
+        learned = config.speaker_dim - config.pitch_dims
+        self.log_mel = LogMel(config)
         self.enter = nn.Linear(2 * config.n_mels, dim)
         self.blocks = nn.ModuleList([ConvBlock(dim, 2 * dim) for _ in range(blocks)])
-        self.leave = nn.Linear(2 * dim, config.speaker_dim)
-        self.norm = nn.LayerNorm(config.speaker_dim, elementwise_affine=False)
+        self.leave = nn.Linear(2 * dim, learned)
+        self.norm = nn.LayerNorm(learned, elementwise_affine=False)
 
-    def forward(self, mel: Tensor) -> Tensor:
+    def forward(self, waveform: Tensor) -> Tensor:
+        mel = self.log_mel(waveform)  # (B, T, M)
         batch, frames, mels = mel.shape
         pairs = ((mel[:, : frames // 2 * 2] + 5) / 3).reshape(batch, frames // 2, 2 * mels)
         x = self.enter(pairs)  # (B, T / 2, D)
         for block in self.blocks:
             x = block(x)
-        return self.norm(self.leave(torch.cat([x.mean(1), x.std(1)], dim=-1)))
+        vector = self.norm(self.leave(torch.cat([x.mean(1), x.std(1)], dim=-1)))
+        if not self.config.pitch_dims:
+            return vector
+        median, spread = pitch_of(waveform, self.config.sample_rate, self.config.hop)
+        pitch = torch.stack([median - PITCH_MIDDLE, spread], dim=-1) * PITCH_SCALE
+        return torch.cat([vector, pitch], dim=-1)

@@ -16,6 +16,7 @@ from deployments.families.small.config import SmallConfig
 from deployments.families.small.fsq import FSQ
 from deployments.families.small.phase import QUIET, begins_anew, handed_on
 from deployments.families.small.source_filter import SourceFilter
+from deployments.families.small.speaker import PITCH_MIDDLE, PITCH_SCALE
 
 
 class VocoderNet(nn.Module):
@@ -65,13 +66,19 @@ class VocoderNet(nn.Module):
         return F.layer_norm(x.double(), norm.normalized_shape, norm.weight.double(), norm.bias.double())
 
     def pitch(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden (..., D) -> log F0 in log Hz, float64, and voicing logit; (...) each.
+        """Hidden (..., D) -> log F0 above the speaker's `base`, float64, and voicing logit; (...) each.
 
         What float32 would round off here adds up in the phase, and would be heard in the high harmonics.
         """
         head = self.pitch_head
         out = F.linear(hidden.double(), head.weight.double(), head.bias.double())
-        return out[..., 0] * 0.5 + 5.0, out[..., 1].to(head.weight.dtype)
+        return out[..., 0] * 0.5, out[..., 1].to(head.weight.dtype)
+
+    def base(self, speaker: Tensor) -> Tensor:
+        """Speaker (..., S) -> log F0 in log Hz that a voice moves about, float64, (...)."""
+        if not self.config.pitch_dims:
+            return torch.full(speaker.shape[:-1], PITCH_MIDDLE, dtype=torch.float64, device=speaker.device)
+        return speaker[..., -self.config.pitch_dims].double() / PITCH_SCALE + PITCH_MIDDLE
 
     def filters(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden (B, F, D) -> magnitudes of the harmonic and the noise filter, (B, F, bins) each."""
@@ -109,7 +116,7 @@ class VocoderNet(nn.Module):
         x, frame_mask = self.convolved(self.fsq.decode(codes), speaker, mask)
         hidden = self.normed(x)
         log_f0, voicing = self.pitch(hidden)
-        exact = torch.exp(log_f0).clamp(config.f0_floor, config.f0_ceil)
+        exact = torch.exp(log_f0 + self.base(speaker).unsqueeze(-1)).clamp(config.f0_floor, config.f0_ceil)
         voiced = (voicing > 0).to(voicing.dtype)
         turn, next_phase = self._phases(exact, voiced * frame_mask, frame_mask, left, n, phase, chain)
         pulses = self.source_filter.pulses(exact.float(), voiced, turn, frame_mask)

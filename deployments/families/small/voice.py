@@ -9,7 +9,6 @@ import torch
 from deployments.errors import InvalidInput
 from deployments.families.base import VoicePrompt
 from deployments.families.small.config import SmallConfig
-from deployments.families.small.features import LogMel
 from deployments.families.small.speaker import SpeakerEncoder
 
 LOUDNESS = 0.08  # RMS of the utterances that the nets were trained on
@@ -34,7 +33,6 @@ class SmallVoiceEncoder:
     def __init__(self, net: SpeakerEncoder, config: SmallConfig, device: torch.device) -> None:
         self.config, self.device = config, device
         self.net = net.float().eval().to(device)
-        self.log_mel = LogMel(config).to(device)
 
     @torch.inference_mode()
     def encode(self, waveform: np.ndarray, rate: int, transcript: str | None = None) -> VoicePrompt:
@@ -55,5 +53,5 @@ class SmallVoiceEncoder:
         loudness = float(np.sqrt(np.mean(speech**2)))
         speech = speech * min(LOUDNESS / max(loudness, 1e-6), 0.95 / max(float(np.abs(speech).max()), 1e-6))
         samples = torch.from_numpy(np.ascontiguousarray(speech, np.float32)).to(self.device)
-        vector = self.net(self.log_mel(samples.unsqueeze(0)))[0]  # (S,)
+        vector = self.net(samples.unsqueeze(0))[0]  # (S,)
         return VoicePrompt.of("small", {"speaker": vector.float().cpu().numpy()})

@@ -1,17 +1,17 @@
-"""The English frontend of the small family: text to words, words to phones, phones to segments."""
+"""The frontend of the small family: text to words, words to phones, phones to segments."""
 
 from __future__ import annotations
 
 from functools import cache
 
-from deployments.families.small.text.frontend import EnglishFrontend
+from deployments.families.small.text.frontend import SmallFrontend
 
-__all__ = ["EnglishFrontend", "phones_of", "spoken"]
+__all__ = ["SmallFrontend", "phones_of", "spoken"]
 
 
 @cache
-def _frontend() -> EnglishFrontend:
-    return EnglishFrontend()
+def _frontend() -> SmallFrontend:
+    return SmallFrontend()
 
 
 def phones_of(text: str) -> list[str]:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import NoReturn
 
 from deployments.errors import InvalidInput
+from deployments.families.small.text.pinyin import HANZI
 
 LONGEST_WORD = 60  # letters
 
@@ -23,7 +24,7 @@ FOLDS = {
     "“": '"', "”": '"', "„": '"', "‟": '"', "″": '"', "«": '"', "»": '"', "‹": '"', "›": '"',
     "‐": "-", "‑": "-", "−": "-", "⁃": "-", "‒": "–", "―": "—", "⸺": "—", "⸻": "—",
     "⁄": "/", "∕": "/", "⁓": "~", "‰": " per mille ", "µ": "µ", "μ": "µ", "º": "°", "Ω": "Ω",
-    "，": ",", "、": ",", "。": ".", "！": "!", "？": "?", "：": ":", "；": ";", "（": "(", "）": ")",
+    "，": ", ", "、": ", ", "。": ". ", "！": "! ", "？": "? ", "：": ": ", "；": "; ", "（": " (", "）": ") ",
     "¡": "", "¿": "", "‧": "", "·": " ", "∙": "•", "▪": "•", "◦": "•", "●": "•", "‣": "•",
     "½": " 1/2", "⅓": " 1/3", "⅔": " 2/3", "¼": " 1/4", "¾": " 3/4", "⅕": " 1/5", "⅖": " 2/5", "⅗": " 3/5",
     "⅘": " 4/5", "⅙": " 1/6", "⅚": " 5/6", "⅐": " 1/7", "⅛": " 1/8", "⅜": " 3/8", "⅝": " 5/8", "⅞": " 7/8",
@@ -39,7 +40,8 @@ GREEK = (
 _LONG_WORD = re.compile(rf"[A-Za-z]{{{LONGEST_WORD + 1}}}")
 _PLAIN = re.compile(r"[\n\t !-_a-~]*")
 _GREEK_MARK = "\ufdd0"  # not a character of any text
-_SPEAKABLE = re.compile(r"[A-Za-z0-9]")
+_HANZI = re.compile(f"[{HANZI}]")
+_SPEAKABLE = re.compile(f"[A-Za-z0-9{HANZI}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +52,17 @@ class Cleaned:
     origin: range | list[int]
 
 
-def clean(text: str) -> Cleaned:
+def clean(text: str, hanzi: bool = False) -> Cleaned:
     """Accents, typographic signs and look-alikes folded to ASCII and `SYMBOLS`; emoji, invisible marks dropped.
+
+    hanzi: whether Chinese characters are spoken; they stay as they are.
 
     Raises InvalidInput (param "input") for control characters, words of another script, over-long words, and
     text without a single letter or digit.
     """
     if not text.strip():
         raise InvalidInput("input is empty: give the text to speak", param="input", code="empty_input")
-    cleaned = Cleaned(text, range(len(text) + 1)) if _PLAIN.fullmatch(text) else _fold(text)
+    cleaned = Cleaned(text, range(len(text) + 1)) if _PLAIN.fullmatch(text) else _fold(text, hanzi)
     if not _SPEAKABLE.search(cleaned.text):
         raise InvalidInput(
             "input has nothing to speak, only punctuation, symbols or emoji: give letters or digits",
@@ -76,22 +80,22 @@ def clean(text: str) -> Cleaned:
     return cleaned
 
 
-def _fold(text: str) -> Cleaned:
+def _fold(text: str, hanzi: bool) -> Cleaned:
     pieces: list[str] = []
     origin: list[int] = []
     for index, char in enumerate(text):
-        if "A" <= char <= "z" and char.isalnum():
+        if ("A" <= char <= "z" and char.isalnum()) or (hanzi and _HANZI.match(char)):
             piece = char
         elif char == "\r" and text[index + 1 : index + 2] == "\n":
             piece = ""
         else:
             piece = _fold_character(char)
             if piece is None:
-                _refuse(text, index)
+                _refuse(text, index, hanzi)
             elif piece.startswith(_GREEK_MARK):
                 neighbours = text[max(0, index - 1) : index] + text[index + 1 : index + 2]
                 if any(unicodedata.name(c, "").startswith("GREEK") for c in neighbours):
-                    _refuse(text, index)
+                    _refuse(text, index, hanzi)
                 piece = piece.replace(_GREEK_MARK, " ")
         pieces.append(piece)
         origin.extend([index] * len(piece))
@@ -137,7 +141,7 @@ def _greek_letter(name: str) -> str:
     return f"{_GREEK_MARK}{spelled}{_GREEK_MARK}"
 
 
-def _refuse(text: str, index: int) -> NoReturn:
+def _refuse(text: str, index: int, hanzi: bool) -> NoReturn:
     char = text[index]
     point = f"U+{ord(char):04X}"
     category = unicodedata.category(char)
@@ -145,7 +149,7 @@ def _refuse(text: str, index: int) -> NoReturn:
         script = script_of(char)
         raise InvalidInput(
             f"input holds {script} script ({point} at character {index + 1}): "
-            "this voice speaks English, in Latin script",
+            f"this voice speaks English, in Latin script{', and Mandarin, in Chinese characters' * hanzi}",
             param="input",
             code="unsupported_script",
         )

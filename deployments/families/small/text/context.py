@@ -43,6 +43,8 @@ def pronounce_words(words: Sequence[Word], pronouncer: Pronouncer) -> list[Phone
 
 
 def _in_context(words: Sequence[Word], index: int, pronouncer: Pronouncer) -> Phones:
+    if (known := words[index].phones) is not None:
+        return known
     text = words[index].text
     before = words[index - 1].text if index and not words[index - 1].pause else ""
     if text in ("read", "lead"):

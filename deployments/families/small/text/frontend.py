@@ -1,4 +1,4 @@
-"""The English frontend: text to segments of phone ids."""
+"""The frontend: English and Mandarin text, mixed as one likes, to segments of phone ids."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from deployments.families.small.text.segments import MAX_PHONES, cut, paragraphs
 
 # Seconds of silence after a segment.
 CLAUSE_PAUSE, SENTENCE_PAUSE, PARAGRAPH_PAUSE = 0.08, 0.25, 0.6
-LANGUAGES = ("en", "en-US")
 
 _ROOM = MAX_PHONES - 2  # phones between the edge pauses
 _OPENING = "([{<\"'$£€¥#+-–—"
@@ -34,20 +33,26 @@ class _Piece:
     pause_after: float
 
 
-class EnglishFrontend:
-    """`Frontend` of the small family. Thread-safe; loads its word lists when first made, in well under a second."""
+class SmallFrontend:
+    """`Frontend` of the small family. Thread-safe; loads its word lists when first made, in well under a second.
 
-    def __init__(self, pronouncer: Pronouncer | None = None) -> None:
+    languages: what the weights speak, of "en" and "zh".
+    """
+
+    def __init__(
+        self, pronouncer: Pronouncer | None = None, languages: tuple[str, ...] = ("en", "zh")
+    ) -> None:
         self.pronouncer = pronouncer or default_pronouncer()
+        self.languages, self.hanzi = languages, "zh" in languages
 
     def segments(self, text: str, language: str | None = None) -> list[Segment]:
         """At most `MAX_PHONES` phones a segment; their texts together are `text`, but for white space.
 
-        Raises InvalidInput: param "language" for anything but English; param "input" for text that is empty, has
+        Raises InvalidInput: param "language" for anything but its languages; param "input" for text that is empty, has
         nothing to speak, holds another script, control characters or a word of more than 60 letters.
         """
-        check_language(language)
-        cleaned = clean(text)
+        self._check_language(language)
+        cleaned = clean(text, self.hanzi)
         pieces = list(self._pieces(cleaned))
         cuts = [cleaned.origin[p.start] for p in pieces[1:]]
         spans = zip([0, *cuts], [*cuts, len(text)], strict=True)
@@ -62,19 +67,27 @@ class EnglishFrontend:
 
     def check(self, text: str, language: str | None = None) -> None:
         """Raises InvalidInput as `segments` does."""
-        check_language(language)
-        clean(text)
+        self._check_language(language)
+        clean(text, self.hanzi)
+
+    def _check_language(self, language: str | None) -> None:
+        if language and language.replace("_", "-").split("-")[0].strip().lower() not in self.languages:
+            raise InvalidInput(
+                f"language {language[:20]!r} is not spoken by this voice: one of {', '.join(self.languages)}",
+                param="language",
+                code="unsupported_language",
+            )
 
     def phones_of(self, text: str) -> list[str]:
         """All phones of `text`; the edge pauses of neighbouring segments count once."""
         phones: list[str] = []
-        for piece in self._pieces(clean(text)):
+        for piece in self._pieces(clean(text, self.hanzi)):
             phones += piece.phones[1:] if phones else piece.phones
         return phones
 
     def spoken(self, text: str) -> str:
         """The words that are said, in lower case, with blanks between them."""
-        cleaned = clean(text)
+        cleaned = clean(text, self.hanzi)
         return " ".join(word.text.lower() for _, _, words, _ in self._sentences(cleaned) for word in words)
 
     def _sentences(self, cleaned: Cleaned) -> Iterator[tuple[int, int, list[Word], bool]]:
@@ -106,15 +119,6 @@ class EnglishFrontend:
                     phones=_sequence(words[run], phones[run], closing_pause(text) if final else PAUSE),
                     pause_after=CLAUSE_PAUSE if not final else PARAGRAPH_PAUSE if closes else SENTENCE_PAUSE,
                 )
-
-
-def check_language(language: str | None) -> None:
-    if language and language.replace("_", "-").split("-")[0].strip().lower() != "en":
-        raise InvalidInput(
-            f"language {language[:20]!r} is not spoken by this voice: one of {', '.join(LANGUAGES)}",
-            param="language",
-            code="unsupported_language",
-        )
 
 
 def _sequence(words: list[Word], phones: list[Phones], closing: str) -> list[str]:

@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from deployments.families.small.phones import PHONES
+from deployments.families.small.phones import ENGLISH_PHONES
 
 LEXICON_FILE = Path(__file__).with_name("lexicon.txt.gz")
 
-_SPEECH = tuple(p for p in PHONES if p.isalpha() and p != "pau")
+_SPEECH = tuple(p for p in ENGLISH_PHONES if p.isalpha() and p != "pau")
 _SIGNS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PHONE_TO_SIGN = dict(zip(sorted(_SPEECH), _SIGNS, strict=False))
 _SIGN_TO_PHONE = {sign: phone for phone, sign in PHONE_TO_SIGN.items()}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from deployments.families.small.text import addresses, amounts, dates
+from deployments.families.small.text import addresses, amounts, dates, mandarin
 from deployments.families.small.text.dates import DAYS, MONTHS
+from deployments.families.small.text.pronounce import Phones
 from deployments.families.small.text.rules import Rule
 from deployments.families.small.text.vocabulary import SYMBOL_WORDS
 from deployments.families.small.text.words import (
@@ -45,6 +46,7 @@ class Word:
     start: int
     end: int
     pause: int = NO_PAUSE
+    phones: Phones | None = None  # of a Chinese word, which has been read already
 
 
 def normalise(text: str, known: Known) -> list[Word]:
@@ -102,6 +104,8 @@ class _Scanner:
         if char.isspace():
             return at + 1
         fresh = before.isspace() or before in _OPENERS
+        if match := mandarin.RUN.match(self.text, at):
+            return self.chinese(match[0], at)
         if fresh and (end := self.address(at)):
             return end
         if char.isdigit() or (char == "." and self.peek(at + 1).isdigit() and not before.isalnum()):
@@ -115,6 +119,18 @@ class _Scanner:
         if char == "'" and fresh and (found := abbreviation(self.text, at, self.written)):
             return self.say(found[0], at, found[1])
         return self.sign(at, char, before)
+
+    def chinese(self, run: str, at: int) -> int:
+        """Words that share the span of `run`, each with as much of it as it has of the characters."""
+        end, words, done = at + len(run), mandarin.said(run), 0
+        size = max(1, sum(len(word) for word, _ in words))
+        for word, phones in words:
+            left, right = (at + (end - at) * part // size for part in (done, done + len(word)))
+            self.words.append(Word(word, left, right, phones=phones))
+            done += len(word)
+        if words:
+            self.written.append(run)
+        return end
 
     def address(self, at: int) -> int | None:
         match = addresses.ADDRESS.match(self.text, at)

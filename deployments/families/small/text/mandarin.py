@@ -1,0 +1,42 @@
+"""Chinese in a text: where it stands, and the words and phones that are said for it."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+from deployments.families.small.text import pinyin
+from deployments.families.small.text.pinyin import HANZI
+from deployments.families.small.text.pronounce import Phones
+
+if TYPE_CHECKING:
+    from wetext import Normalizer
+
+HAS_HANZI = re.compile(f"[{HANZI}]")
+# Characters, and the numbers among and beside them, which are read in Chinese: 3月5号, 50%的人, 下午3:30
+RUN = re.compile(rf"(?:[\d.,:%/°+-]*\d%?)?[{HANZI}](?:[{HANZI}]|-?\d[\d.,:%/]*(?<![.,:/])|(?<=\d)[°%])*")
+_SPLIT = re.compile(f"[^{HANZI}]+")
+
+
+def said(run: str) -> list[tuple[str, Phones]]:
+    """The words of what `RUN` has found, with their phones; numbers as words."""
+    if not _SPLIT.search(run):
+        return _pronounced(run)
+    spoken = str(_normalizer().normalize(run))
+    return [word for part in _SPLIT.split(spoken) if part for word in _pronounced(part)]
+
+
+def _pronounced(hanzi: str) -> list[tuple[str, Phones]]:
+    return [
+        (word, tuple(phone for syllable in syllables for phone in syllable.phones))
+        for word, syllables in pinyin.words(hanzi)
+    ]
+
+
+@cache
+def _normalizer() -> Normalizer:
+    """wetext's grammars, loaded with the first number: half a second, some 45 MB."""
+    from wetext import Normalizer
+
+    return Normalizer(lang="zh", operator="tn")

@@ -1,0 +1,88 @@
+"""Chinese characters to syllables, and the tones that neighbours change."""
+
+from __future__ import annotations
+
+import pytest
+
+from deployments.families.small.phones import PHONE_TO_ID
+from deployments.families.small.text.pinyin import syllable, syllables
+
+
+def said(hanzi: str) -> str:
+    return " ".join("".join(one.phones).lower() for one in syllables(hanzi))
+
+
+@pytest.mark.parametrize(
+    ("hanzi", "expected"),
+    [
+        ("你好", "ni2 hao3"),
+        ("展览馆", "zhan2 lan2 guan3"),
+        ("我很好", "uo2 hen2 hao3"),
+        ("老李买水果", "lao2 li2 mai2 shuei2 guo3"),
+        ("中国", "zhong1 guo2"),
+    ],
+)
+def test_a_third_tone_before_another_is_a_second(hanzi: str, expected: str) -> None:
+    assert said(hanzi) == expected
+
+
+@pytest.mark.parametrize(
+    ("hanzi", "expected"),
+    [
+        ("不去", "bu2 qv4"),
+        ("不好", "bu4 hao3"),
+        ("不", "bu4"),
+        ("一个", "i2 ge4"),
+        ("一天", "i4 tian1"),
+        ("一本", "i4 ben3"),
+        ("第一", "di4 i1"),
+        ("第一天", "di4 i1 tian1"),
+        ("一九八一", "i1 jiou3 ba1 i1"),
+    ],
+)
+def test_bu_and_yi_follow_what_comes_next(hanzi: str, expected: str) -> None:
+    assert said(hanzi) == expected
+
+
+@pytest.mark.parametrize(
+    ("hanzi", "expected"),
+    [
+        ("银行行长", "in2 hang2 hang2 zhang3"),
+        ("长大", "zhang3 da4"),
+        ("音乐", "in1 ve4"),
+        ("快乐", "kuai4 le4"),
+    ],
+)
+def test_polyphones_are_told_by_their_phrase(hanzi: str, expected: str) -> None:
+    assert said(hanzi) == expected
+
+
+@pytest.mark.parametrize(
+    ("pinyin", "phones"),
+    [
+        ("zhi1", ["ZH", "IW1"]),
+        ("si4", ["S", "IH4"]), ("ji1", ["J", "I1"]), ("ju2", ["J", "V2"]), ("lu2", ["L", "U2"]),
+        ("lv4", ["L", "V4"]), ("lü4", ["L", "V4"]), ("yuan2", ["VAN2"]), ("wu3", ["U3"]), ("xue2", ["X", "VE2"]),
+        ("liu4", ["L", "IOU4"]), ("gui1", ["G", "UEI1"]), ("lun2", ["L", "UEN2"]), ("er2", ["ER2"]), ("ng4", ["EN4"]),
+        ("de5", ["D", "E5"]), ("weng1", ["UENG1"]), ("yong3", ["IONG3"]),
+    ],
+)  # fmt: skip
+def test_syllables_have_an_initial_and_a_toned_final(pinyin: str, phones: list[str]) -> None:
+    one = syllable(pinyin)
+    assert one is not None and one.phones == phones
+
+
+@pytest.mark.parametrize("pinyin", ["", "a", "b1", "qq2", "zhang6", "hello1", "x1"])
+def test_what_is_no_syllable_is_none(pinyin: str) -> None:
+    assert syllable(pinyin) is None
+
+
+def test_every_common_character_has_phones() -> None:
+    from pypinyin.pinyin_dict import pinyin_dict
+
+    common = [chr(code) for code in pinyin_dict if 0x4E00 <= code <= 0x9FA5]
+    unread = [character for character in common if not syllables(character)]
+    assert len(unread) / len(common) < 0.001
+    assert all(
+        phone in PHONE_TO_ID for character in common for one in syllables(character) for phone in one.phones
+    )
