@@ -1,17 +1,14 @@
 """Train the codec: python -m training.codec --minutes 40
 
 Mel and F0 -> encoder -> FSQ -> vocoder -> waveform, with the speaker vector of another utterance. Losses: mel
-of a helper head, log F0, voicing, multi-resolution STFT and mel of the waveform (synthesised with the true F0).
-Restartable: the checkpoint training/runs/codec.pt keeps the optimiser and the minutes spent. `--freeze` trains
-the vocoder only, so that codes made earlier stay valid.
+of a helper head, log F0, voicing, multi-resolution STFT and mel of the waveform (synthesised with the true F0), and
+what the phone recogniser sees in it. Restartable: training/runs/codec.pt. `--freeze` trains the vocoder only, so that
+codes made earlier stay valid.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +18,12 @@ from torch import Tensor
 
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.features import LogMel
-from training import ranks
+from training import loop, ranks
 from training.codec_net import Codec
 from training.corpus import Corpus, continuous_pitch
+from training.phone_net import PhoneNet, load_phone_net
 
-CROP = 128  # frames
+CROP = 96  # frames
 REFERENCE = 200  # frames of the speaker's other utterance
 
 
@@ -75,7 +73,7 @@ class Batches:
         batch = {
             name: torch.stack(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)
         }
-        batch["mel"], batch["reference"] = self.mel(batch["waveform"]), self.mel(batch["reference"])
+        batch["mel"] = self.mel(batch["waveform"])
         return batch
 
 
@@ -92,77 +90,75 @@ def spectral_loss(made: Tensor, real: Tensor) -> Tensor:
     return total
 
 
-def losses(codec: Codec, mel: LogMel, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+def recognised_loss(recogniser: PhoneNet, made: Tensor, real: Tensor) -> Tensor:
+    """How far apart two log-mels (B, F, M) are for a listener who waits for phones: his features and his guesses."""
+    with torch.no_grad():
+        wanted, features = recogniser(real)
+    guesses, made_features = recogniser(made)
+    apart = [(a - b).abs().mean() / b.abs().mean() for a, b in zip(made_features, features, strict=True)]
+    surprise = F.kl_div(
+        guesses.log_softmax(-1), wanted.log_softmax(-1), log_target=True, reduction="none"
+    ).sum(-1)
+    return torch.stack(apart).mean() + 0.5 * surprise.mean()
+
+
+def losses(
+    codec: Codec, mel: LogMel, recogniser: PhoneNet, batch: dict[str, Tensor]
+) -> tuple[Tensor, dict[str, float]]:
     vocoder, (size, frames) = codec.vocoder, batch["log_f0"].shape
     voiced, log_f0 = batch["voiced"], batch["log_f0"]
     speaker = codec.speaker(batch["reference"])
     latents, codes = codec.encode(batch["mel"], log_f0, voiced, batch["mean_mel"], batch["mean_log_f0"])
     hidden, mask = vocoder.trunk(latents, speaker, torch.ones(size, frames // codec.config.frames_per_code))
     made_log_f0, voicing = vocoder.pitch(hidden)
+    made_log_f0 = made_log_f0 + vocoder.base(speaker).unsqueeze(-1)
 
     f0 = torch.exp(log_f0).clamp(codec.config.f0_floor, codec.config.f0_ceil)
     phase = vocoder.source_filter.frame_phase(f0, mask)[:, :-1] + torch.rand(size, 1)
     pulses = vocoder.source_filter.pulses(f0, voiced, phase, mask)
     waveform = vocoder.source_filter(pulses, torch.randn_like(pulses), *vocoder.filters(hidden), mask)
+    wave_mel = mel(waveform)
     parts = {
         "mel": (codec.mel_head(hidden) * 3 - 5 - batch["mel"]).abs().mean(),
         "log_f0": ((made_log_f0 - log_f0).abs() * voiced).sum() / voiced.sum().clamp(min=1),
         "voicing": F.binary_cross_entropy_with_logits(voicing, voiced),
         "stft": spectral_loss(waveform, batch["waveform"]),
-        "wave_mel": (mel(waveform) - batch["mel"]).abs().mean(),
+        "wave_mel": (wave_mel - batch["mel"]).abs().mean(),
+        "phones": recognised_loss(recogniser, wave_mel, batch["mel"]),
     }
-    weights = {"mel": 0.5, "log_f0": 4.0, "voicing": 0.5, "stft": 2.0, "wave_mel": 1.5}
+    weights = {"mel": 0.3, "log_f0": 4.0, "voicing": 0.5, "stft": 2.0, "wave_mel": 1.5, "phones": 1.0}
     total = sum((weights[name] * value for name, value in parts.items()), torch.zeros(()))
     return total, {name: value.item() for name, value in parts.items()} | {"codes": codes.unique().numel()}
+
+
+def warm(codec: Codec, path: Path) -> None:
+    """Takes over what another codec's checkpoint has in common with this one; of tensors of other sizes, a corner."""
+    own = codec.state_dict()
+    for name, value in torch.load(path)["net"].items():
+        if name in own and own[name].dim() == value.dim():
+            corner = tuple(slice(min(a, b)) for a, b in zip(own[name].shape, value.shape, strict=True))
+            own[name][corner] = value[corner]
 
 
 def train(rank: int, size: int, args: argparse.Namespace) -> None:
     config = SmallConfig()
     codec = Codec(config)
-    optimiser = torch.optim.AdamW(codec.parameters(), args.rate, betas=(0.8, 0.98), weight_decay=0.01)
-    first, spent = 0, 0.0
-    if args.checkpoint.exists():
-        state = torch.load(args.checkpoint)
-        codec.load_state_dict(state["net"])
-        optimiser.load_state_dict(state["optimiser"])
-        first, spent = state["step"], state["minutes"]
-    ranks.share_parameters(codec)
+    if args.warm:
+        warm(codec, args.warm)
     if args.freeze:
         for part in (codec.encoder, codec.speaker):
             part.requires_grad_(False)
-    batches = Batches(Corpus(args.data), config, seed=rank + 2 * first)
-    budget, saved, recent = ranks.Budget(args.minutes, spent), time.time(), []
-    hold = max(0.5, math.nextafter(spent / args.minutes, 1)) if args.freeze else 0.5
-    step = first
-    for step in itertools.count(first):
-        progress = budget.progress()
-        if progress >= 1:
-            break
-        for group in optimiser.param_groups:
-            group["lr"] = args.rate * ranks.rate(progress, step, 50, hold)
-        loss, parts = losses(codec, batches.mel, batches.draw(args.batch))
-        optimiser.zero_grad()
-        loss.backward()
-        ranks.average_gradients(codec.parameters())
-        ranks.clip(codec.parameters(), 5.0)
-        optimiser.step()
-        recent.append(parts)
-        if rank == 0 and (step + 1) % 50 == 0:
-            means = " ".join(f"{k} {np.mean([r[k] for r in recent]):.3f}" for k in parts)
-            print(f"step {step + 1} min {budget.spent:.2f} {means}", flush=True)
-            recent = []
-        if rank == 0 and time.time() - saved > 120:
-            store(args.checkpoint, codec, optimiser, step + 1, budget)
-            saved = time.time()
-    if rank == 0:
-        store(args.checkpoint, codec, optimiser, step, budget)
-
-
-def store(
-    path: Path, codec: Codec, optimiser: torch.optim.Optimizer, step: int, budget: ranks.Budget
-) -> None:
-    ranks.save(
-        path, net=codec.state_dict(), optimiser=optimiser.state_dict(), step=step, minutes=budget.spent
+    batches = Batches(Corpus(args.data), config, seed=rank + 2 * loop.begun(args.checkpoint))
+    recogniser = load_phone_net(args.recogniser)
+    schedule = loop.Schedule(
+        args.minutes, args.rate, warmup=50, hold=args.hold, betas=(0.8, 0.98), clip=5.0, tell_every=50
+    )
+    loop.train(
+        codec,
+        lambda: losses(codec, batches.mel, recogniser, batches.draw(args.batch)),
+        args.checkpoint,
+        schedule,
+        rank,
     )
 
 
@@ -173,18 +169,13 @@ def load_codec(path: Path) -> Codec:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = loop.arguments(__doc__, "codec.pt", minutes=120, rate=1.2e-3)
     parser.add_argument("--data", type=Path, default=Path("training/runs/data"))
-    parser.add_argument("--checkpoint", type=Path, default=Path("training/runs/codec.pt"))
-    parser.add_argument(
-        "--minutes", type=float, default=40.0, help="wall minutes in all, earlier runs included"
-    )
-    parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=8, help="crops per rank and step")
-    parser.add_argument("--rate", type=float, default=1.2e-3)
-    parser.add_argument("--freeze", action="store_true")
+    parser.add_argument("--recogniser", type=Path, default=Path("training/runs/phones.pt"))
+    parser.add_argument("--warm", type=Path, help="another codec's checkpoint to begin from")
+    parser.add_argument("--batch", type=int, default=6, help="crops per rank and step")
+    parser.add_argument("--hold", type=float, default=0.5, help="share of the time before the rate falls")
+    parser.add_argument("--freeze", action="store_true", help="the vocoder alone: codes stay what they are")
     args = parser.parse_args()
     ranks.launch(train, args.ranks, args)
 

@@ -19,16 +19,20 @@ class Corpus:
         self._where: list[
             tuple[int, int, int, int, int]
         ] = []  # shard, sample offset, samples, phone offset, phones
+        self._paths: list[Path] = []  # of each shard's ends
         self.speakers: list[str] = []
         self.texts: list[str] = []
+        self.paces: list[float] = []  # 2.0 is twice as fast as the speaker's usual
         for shard in range(len(list(root.glob("index*.json")))):
             names = ("wav", "f0", "phones", "ends")
             self._arrays.append({name: np.load(root / f"{name}{shard}.npy", mmap_mode="r") for name in names})
+            self._paths.append(root / f"ends{shard}.npy")
             sample = phone = 0
-            for speaker, samples, phones, text in json.loads((root / f"index{shard}.json").read_text()):
+            for speaker, samples, phones, text, pace in json.loads((root / f"index{shard}.json").read_text()):
                 self._where.append((shard, sample, samples, phone, phones))
                 self.speakers.append(speaker)
                 self.texts.append(text)
+                self.paces.append(pace)
                 sample, phone = sample + samples, phone + phones
         self.train = range(len(self) - held_out)
         self.valid = range(len(self) - held_out, len(self))
@@ -52,6 +56,33 @@ class Corpus:
         """(F,) Hz, 0 where unvoiced."""
         shard, offset, samples, _, _ = self._where[index]
         return np.array(self._arrays[shard]["f0"][offset // HOP : (offset + samples) // HOP])
+
+    def aligned(self, index: int) -> bool:
+        """Whether it is known when the phones end."""
+        shard, _, _, offset, _ = self._where[index]
+        return not np.isnan(self._arrays[shard]["ends"][offset])
+
+    def align(self, index: int, ends: np.ndarray) -> None:
+        """Keep when the phones end; `store_ends` writes it."""
+        shard, _, _, offset, count = self._where[index]
+        self._ends(shard)[offset : offset + count] = ends
+
+    def store_ends(self) -> None:
+        for shard, path in enumerate(self._paths):
+            np.save(path, self._ends(shard))
+
+    def _ends(self, shard: int) -> np.ndarray:
+        """In memory, so that it can be changed."""
+        arrays = self._arrays[shard]
+        if isinstance(arrays["ends"], np.memmap):
+            arrays["ends"] = np.array(arrays["ends"])
+        return arrays["ends"]
+
+    def pointer(self, index: int, steps: int, per_second: int) -> np.ndarray:
+        """Of each step the phone that is spoken in its middle: (steps,) int64. Only of what is aligned."""
+        phones, ends = self.phones(index)
+        middles = (np.arange(steps) + 0.5) / per_second
+        return np.minimum(np.searchsorted(ends, middles, side="right"), len(phones) - 1)
 
     def phones(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Ids (P,) int64 and end times (P,) in seconds."""

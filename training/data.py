@@ -1,43 +1,49 @@
-"""Make the corpus: python -m training.data --count 9000
+"""Make the corpus: python -m training.data --count 16000
 
-Teacher: CMU flite's four 16 kHz voices. Each utterance is one training sentence with its phones, the time at which each
-ends (flite's own), and F0 (pyworld). Part of the utterances are resampled to another speed, which shifts pitch and
-formants together: pseudo-speakers, for the sake of the speaker encoder. Written to training/runs/data/.
+Every utterance is one training sentence of a pseudo-speaker (personas.py) with its phones, the time at which each ends
+(NaN where the teacher does not tell: align.py fills them in), and F0 (pyworld). Written to training/runs/data/.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import random
+import re
 import subprocess
-import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyworld
-import soundfile
-import soxr
 
-from deployments.families.small.phones import PAUSE, closing_pause, phone_ids
+from deployments.families.small.phones import PAUSE, QUESTION, closing_pause, phone_ids
+from deployments.families.small.text.pinyin import HANZI, syllables
+from training import personas
+from training.espeak import espeak
+from training.personas import Persona
+from training.prosody import rising
+from training.teachers import RATE, STRANGERS, TEACHERS, Said
 
-RATE, HOP, CODE_SAMPLES = 16000, 160, 320
-TEACHERS = ("slt", "rms", "awb", "kal16")
-SHARE = {"slt": 0.3, "rms": 0.27, "awb": 0.23, "kal16": 0.2}
-WARPS = (0.85, 0.9, 0.95, 1.05, 1.1, 1.14, 1.18)
-PLAIN_SHARE = 0.65  # of the utterances are the unwarped teacher
+HOP, CODE_SAMPLES = 160, 320
+PLAIN_SHARE = 0.4  # of the utterances are a plain teacher's
+MANDARIN_SHARE = 0.35
+HASTE_SHARE, FAST_AND_SLOW, USUAL = 0.35, (0.5, 2.0), (0.95, 1.06)  # paces
 LOUDNESS = 0.08  # RMS of every utterance
 LEAD, TAIL = 0.04, 0.12  # seconds of the edge pauses that are kept
+SILENT_DB = -45.0  # a 10 ms frame this far below the loudest is silence
 LONGEST = 9.0  # seconds
+TEXT = {"en": Path("training/runs/text.txt"), "zh": Path("training/runs/text_zh.txt")}
 
 
 @dataclass
 class Utterance:
-    """One spoken sentence; `ends[i]` is the second at which `phones[i]` ends."""
+    """One spoken sentence; `ends[i]` is the second at which `phones[i]` ends, NaN where that is not known."""
 
     speaker: str
     text: str
@@ -45,18 +51,7 @@ class Utterance:
     f0: np.ndarray  # (N / HOP,) Hz at the start of each frame, 0 where unvoiced
     phones: np.ndarray  # (P,) int16
     ends: np.ndarray  # (P,) float32
-
-
-def say(text: str, teacher: str, stretch: float = 1.0) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """flite's waveform, phones and their end times in seconds."""
-    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-        command = ["flite", "-voice", teacher, "--setf", f"duration_stretch={stretch:.3f}", "-psdur"]
-        run = subprocess.run(
-            [*command, "-t", text, "-o", file.name], capture_output=True, text=True, check=True
-        )
-        waveform, _ = soundfile.read(file.name, dtype="float32")
-    pairs = [item.rsplit(":", 1) for item in run.stdout.split()]
-    return waveform, [phone for phone, _ in pairs], np.array([float(end) for _, end in pairs])
+    pace: float
 
 
 def pitch(waveform: np.ndarray) -> np.ndarray:
@@ -68,37 +63,66 @@ def pitch(waveform: np.ndarray) -> np.ndarray:
     return np.pad(f0, (0, max(0, frames - len(f0))))[:frames].astype(np.float32)
 
 
-def utterance(text: str, teacher: str, warp: float = 1.0, stretch: float = 1.0) -> Utterance:
-    """Say `text`, trim its edge pauses, resample by `warp`, level it."""
-    waveform, phones, ends = say(text, teacher, stretch * warp)
+def say(text: str, persona: Persona, pace: float = 1.0) -> Said:
+    """The teacher, before the persona moves him. Raises ValueError where he says something else."""
+    pace /= persona.warp
+    if persona.language == "zh":
+        clauses = [made for run in re.split(f"[^{HANZI}]+", text) if run and (made := syllables(run))]
+        return espeak().say(clauses, persona.teacher, pace, persona.asked_pitch)
+    teacher = (TEACHERS | STRANGERS)[persona.teacher]
+    return teacher.say(text, pace, persona.asked_pitch if teacher.steers else 1.0)
+
+
+def sounding(waveform: np.ndarray) -> tuple[float, float]:
+    """The seconds at which the sound begins and ends."""
+    frames = waveform[: len(waveform) // HOP * HOP].reshape(-1, HOP)
+    level = np.sqrt(np.mean(frames**2, axis=1))
+    loud = np.flatnonzero(level > level.max() * 10 ** (SILENT_DB / 20))
+    return loud[0] * HOP / RATE, (loud[-1] + 1) * HOP / RATE
+
+
+def utterance(text: str, persona: Persona, pace: float = 1.0) -> Utterance:
+    """Say `text`, trim its edge pauses, move it to the persona, level it.
+
+    Raises ValueError where the phones are not as they should be.
+    """
+    said = say(text, persona, pace)
+    waveform, phones, ends = said.waveform, said.phones, said.ends
     if phones[0] != PAUSE or phones[-1] != PAUSE or any(a == b == PAUSE for a, b in pairwise(phones)):
         raise ValueError(f"unexpected phones for {text!r}: {phones}")
-    start = max(0.0, ends[0] - LEAD)
-    stop = min(len(waveform) / RATE, ends[-2] + TAIL)
-    waveform = waveform[int(start * RATE) : int(stop * RATE)]
-    ends = np.minimum(ends, stop) - start
-    if warp != 1.0:
-        waveform, ends = soxr.resample(waveform, RATE * warp, RATE), ends / warp
+    begin, end = sounding(waveform) if ends is None else (ends[0], ends[-2])
+    start, stop = max(0.0, begin - LEAD), min(len(waveform) / RATE, end + TAIL)
+    waveform = persona.moved(waveform[int(start * RATE) : int(stop * RATE)])
+    closing = closing_pause(text.translate(str.maketrans("？！。", "?!.")))
+    if closing == QUESTION:
+        waveform = rising(waveform)
+    ends = np.full(len(phones), np.nan) if ends is None else (np.minimum(ends, stop) - start) / persona.warp
     loudness = np.sqrt(np.mean(waveform**2)) + 1e-6
     waveform = waveform * min(LOUDNESS / loudness, 0.95 / np.abs(waveform).max())
     waveform = np.pad(waveform, (0, -len(waveform) % CODE_SAMPLES)).astype(np.float32)
-    ids = np.array(phone_ids([*phones[:-1], closing_pause(text)]), np.int16)
-    speaker = f"{teacher}-{warp:.2f}"
-    return Utterance(speaker, text, waveform, pitch(waveform), ids, ends.astype(np.float32))
+    ids = np.array(phone_ids([*phones[:-1], closing]), np.int16)
+    return Utterance(persona.name, text, waveform, pitch(waveform), ids, ends.astype(np.float32), pace)
 
 
-def make_shard(shard: int, shards: int, count: int, sentences: list[str], out: Path) -> None:
+def make_shard(shard: int, shards: int, count: int, out: Path, strangers: bool) -> None:
     """Every `shards`-th utterance of the corpus, as flat arrays with their lengths."""
     rng = random.Random(100 + shard)
+    texts = {language: path.read_text().splitlines() for language, path in TEXT.items()}
+    casts = {"en": personas.english(), "zh": personas.mandarin()}
+    if strangers:
+        casts = dict.fromkeys(("en", "zh"), personas.strangers())
     made: list[Utterance] = []
     begin, total = time.time(), 0.0
-    for index in range(shard, count, shards):
-        teacher = rng.choices(TEACHERS, [SHARE[t] for t in TEACHERS])[0]
-        warp = 1.0 if rng.random() < PLAIN_SHARE else rng.choice(WARPS)
+    for _ in range(shard, count, shards):
+        language = "zh" if rng.random() < MANDARIN_SHARE and not strangers else "en"
+        plain = rng.random() < PLAIN_SHARE
+        cast = [p for p in casts[language] if plain == (p.warp == p.pitch == 1.0)]
+        text = rng.choice(texts[language])
+        pace = math.exp(rng.uniform(*map(math.log, FAST_AND_SLOW if rng.random() < HASTE_SHARE else USUAL)))
         try:
-            item = utterance(sentences[index % len(sentences)], teacher, warp, rng.uniform(0.92, 1.1))
-        except (ValueError, KeyError, IndexError) as error:
-            print("left out:", error, flush=True)
+            item = utterance(text, rng.choice(cast), pace)
+        except (ValueError, KeyError, IndexError, subprocess.CalledProcessError) as error:
+            print("left out:", str(error)[:200], flush=True)
             continue
         if len(item.waveform) > LONGEST * RATE or len(item.phones) < 5:
             continue
@@ -109,28 +133,35 @@ def make_shard(shard: int, shards: int, count: int, sentences: list[str], out: P
                 f"shard {shard}: {len(made)} utterances, {total:.2f} h, {time.time() - begin:.0f} s",
                 flush=True,
             )
-    np.save(out / f"wav{shard}.npy", np.concatenate([(u.waveform * 32767).astype(np.int16) for u in made]))
-    np.save(out / f"f0{shard}.npy", np.concatenate([u.f0 for u in made]))
-    np.save(out / f"phones{shard}.npy", np.concatenate([u.phones for u in made]))
-    np.save(out / f"ends{shard}.npy", np.concatenate([u.ends for u in made]))
-    index = [[u.speaker, len(u.waveform), len(u.phones), u.text] for u in made]
-    (out / f"index{shard}.json").write_text(json.dumps(index))
+    arrays: dict[str, Callable[[Utterance], np.ndarray]] = {
+        "wav": lambda u: (u.waveform * 32767).astype(np.int16),
+        "f0": lambda u: u.f0,
+        "phones": lambda u: u.phones,
+        "ends": lambda u: u.ends,
+    }
+    for name, of in arrays.items():
+        np.save(out / f"{name}{shard}.npy", np.concatenate([of(u) for u in made]))
+    index = [[u.speaker, len(u.waveform), len(u.phones), u.text, round(u.pace, 3)] for u in made]
+    (out / f"index{shard}.json").write_text(json.dumps(index, ensure_ascii=False))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--text", type=Path, default=Path("training/runs/text.txt"))
     parser.add_argument("--out", type=Path, default=Path("training/runs/data"))
-    parser.add_argument("--count", type=int, default=9000)
+    parser.add_argument("--count", type=int, default=16000)
+    parser.add_argument(
+        "--strangers", action="store_true", help="those whom nothing is trained on, for the judges"
+    )
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
 
     args.out.mkdir(parents=True, exist_ok=True)
-    sentences = args.text.read_text().splitlines()
     workers = [
-        multiprocessing.Process(target=make_shard, args=(s, args.processes, args.count, sentences, args.out))
+        multiprocessing.Process(
+            target=make_shard, args=(s, args.processes, args.count, args.out, args.strangers)
+        )
         for s in range(args.processes)
     ]
     for worker in workers:

@@ -1,7 +1,7 @@
 """Turn the corpus into GPT training data: python -m training.encode
 
-With the trained codec: codes and speaker vector of every utterance, and for every code the phone that is spoken in its
-middle. Written to training/runs/codes.pt.
+With the trained codec: codes and speaker vector of every aligned utterance, and for every code the phone that is spoken
+in its middle. Written to training/runs/codes.pt.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ def encode_part(rank: int, size: int, args: argparse.Namespace) -> None:
     config, corpus, codec = SmallConfig(), Corpus(args.data), load_codec(args.codec)
     mel, rows = LogMel(config), []
     with torch.inference_mode():
-        for index in range(rank, len(corpus), size):
-            frames = mel(torch.from_numpy(corpus.waveform(index)).unsqueeze(0))  # (1, F, M)
+        for index in filter(corpus.aligned, range(rank, len(corpus), size)):
+            waveform = torch.from_numpy(corpus.waveform(index)).unsqueeze(0)
+            frames = mel(waveform)  # (1, F, M)
             log_f0, voiced, mean_log_f0 = continuous_pitch(corpus.f0(index))
             pitch = torch.from_numpy(log_f0).unsqueeze(0), torch.from_numpy(voiced).unsqueeze(0)
             _, codes = codec.encode(frames, *pitch, frames.mean(1), torch.tensor([mean_log_f0]))
-            phones, ends = corpus.phones(index)
-            middles = (np.arange(codes.shape[1]) + 0.5) / config.codes_per_second
-            pointer = np.minimum(np.searchsorted(ends, middles, side="right"), len(phones) - 1)
+            phones, _ = corpus.phones(index)
+            pointer = corpus.pointer(index, codes.shape[1], config.codes_per_second)
             rows.append(
                 {
                     "codes": codes[0].to(torch.int16),
                     "pointer": torch.from_numpy(pointer.astype(np.int16)),
                     "phones": torch.from_numpy(phones.astype(np.int16)),
-                    "speaker": codec.speaker(frames)[0].clone(),
+                    "speaker": codec.speaker(waveform)[0].clone(),
                     "name": corpus.speakers[index],
+                    "pace": corpus.paces[index],
                 }
             )
     torch.save(rows, args.out.with_suffix(f".{rank}.pt"))

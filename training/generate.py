@@ -29,6 +29,7 @@ def generate(
     temperature: float = 0.0,
     top_k: int = 25,
     seed: int = 0,
+    pace: float = 1.0,
 ) -> list[Tensor]:
     """speaker (B, S), phones B x (P,) int64 -> codes B x (T,); row b draws from seed + b."""
     config, size = net.config, len(phones)
@@ -37,7 +38,7 @@ def generate(
     limit = min(config.max_codes, config.max_stay * padded.shape[1])
     seeds = torch.arange(size) + seed
 
-    x, table = net.prefix(speaker, padded)
+    x, table = net.prefix(speaker, padded, torch.full((size,), pace))
     width = x.shape[1]
     total = width + limit
     seen = torch.ones(size, total, dtype=torch.bool)

@@ -7,8 +7,6 @@ code and of the pointer's advance. Restartable like the codec: training/runs/gpt
 from __future__ import annotations
 
 import argparse
-import itertools
-import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from torch import Tensor
 
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.gpt_net import END
-from training import ranks
+from training import loop, ranks
 from training.gpt_net import StructuredGpt
 
 IGNORED = -100
@@ -89,11 +87,12 @@ class Batches:
             batch["advance"][b, n - 1] = END
         others = [int(self.rng.choice(self.of_speaker[r["name"]])) for r in rows]
         batch["speaker"] = torch.stack([self.rows[i]["speaker"] for i in others])
+        batch["pace"] = torch.tensor([row["pace"] for row in rows])
         return batch
 
 
 def losses(net: StructuredGpt, batch: dict[str, Tensor], drop: float) -> tuple[Tensor, dict[str, float]]:
-    inputs = [batch[name] for name in ("speaker", "phones", "codes", "pointer", "stay")]
+    inputs = [batch[name] for name in ("speaker", "phones", "pace", "codes", "pointer", "stay")]
     code_logits, advance_logits = net(*inputs, drop=drop)
     code = F.cross_entropy(code_logits.flatten(0, 1), batch["next"].flatten(), ignore_index=IGNORED)
     advance = F.cross_entropy(advance_logits.flatten(0, 1), batch["advance"].flatten(), ignore_index=IGNORED)
@@ -117,63 +116,25 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
     net = StructuredGpt(config)
     for block in net.blocks:
         block.dropout = args.dropout
-    optimiser = torch.optim.AdamW(net.parameters(), args.rate, betas=(0.9, 0.95), weight_decay=0.05)
-    first, spent = 0, 0.0
-    if args.checkpoint.exists():
-        state = torch.load(args.checkpoint)
-        net.load_state_dict(state["net"])
-        optimiser.load_state_dict(state["optimiser"])
-        first, spent = state["step"], state["minutes"]
-    ranks.share_parameters(net)
-    batches = Batches(torch.load(args.codes), config, args.tokens, rank, size, seed=first)
-    budget, saved, recent, tokens = ranks.Budget(args.minutes, spent), time.time(), [], 0
-    step = first
-    for step in itertools.count(first):
-        progress = budget.progress()
-        if progress >= 1:
-            break
-        for group in optimiser.param_groups:
-            group["lr"] = args.rate * ranks.rate(progress, step, 150, 0.4)
-        batch = batches.next()
-        loss, parts = losses(net, batch, args.drop)
-        optimiser.zero_grad()
-        loss.backward()
-        ranks.average_gradients(net.parameters())
-        ranks.clip(net.parameters(), 1.0)
-        optimiser.step()
-        recent.append(parts)
-        tokens += size * int((batch["next"] >= 0).sum())
-        if rank == 0 and (step + 1) % 100 == 0:
-            means = {k: float(np.mean([r[k] for r in recent])) for k in parts} | validate(net, batches)
-            shown = " ".join(f"{k} {v:.3f}" for k, v in means.items())
-            speed = tokens / (budget.spent - spent) / 60
-            print(f"step {step + 1} min {budget.spent:.2f} {shown} codes/s {speed:.0f}", flush=True)
-            recent = []
-        if rank == 0 and time.time() - saved > 120:
-            store(args.checkpoint, net, optimiser, step + 1, budget)
-            saved = time.time()
-    if rank == 0:
-        store(args.checkpoint, net, optimiser, step, budget)
-
-
-def store(
-    path: Path, net: StructuredGpt, optimiser: torch.optim.Optimizer, step: int, budget: ranks.Budget
-) -> None:
-    ranks.save(path, net=net.state_dict(), optimiser=optimiser.state_dict(), step=step, minutes=budget.spent)
+    seed = loop.begun(args.checkpoint)
+    batches = Batches(torch.load(args.codes), config, args.tokens, rank, size, seed=seed)
+    schedule = loop.Schedule(
+        args.minutes, args.rate, warmup=150, hold=0.4, betas=(0.9, 0.95), decay=0.05, clip=1.0
+    )
+    loop.train(
+        net,
+        lambda: losses(net, batches.next(), args.drop),
+        args.checkpoint,
+        schedule,
+        rank,
+        lambda: validate(net, batches),
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = loop.arguments(__doc__, "gpt.pt", minutes=90, rate=1.5e-3)
     parser.add_argument("--codes", type=Path, default=Path("training/runs/codes.pt"))
-    parser.add_argument("--checkpoint", type=Path, default=Path("training/runs/gpt.pt"))
-    parser.add_argument(
-        "--minutes", type=float, default=55.0, help="wall minutes in all, earlier runs included"
-    )
-    parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--tokens", type=int, default=2000, help="padded codes per rank and step")
-    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--tokens", type=int, default=1200, help="padded codes per rank and step")
     parser.add_argument("--dropout", type=float, default=0.05)
     parser.add_argument("--drop", type=float, default=0.1, help="share of code inputs hidden")
     args = parser.parse_args()

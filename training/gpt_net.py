@@ -48,15 +48,22 @@ class StructuredGpt(GptNet):
         return self.code_head(h) + self.level_head(h) @ self.levels.t(), self.advance_head(h)
 
     def forward(
-        self, speaker: Tensor, phones: Tensor, codes: Tensor, pointer: Tensor, stay: Tensor, drop: float = 0.0
+        self,
+        speaker: Tensor,
+        phones: Tensor,
+        pace: Tensor,
+        codes: Tensor,
+        pointer: Tensor,
+        stay: Tensor,
+        drop: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
         """Teacher-forced logits of every code step.
 
-        speaker (B, S), phones (B, P), codes (B, T) shifted (bos first), pointer, stay (B, T)
+        speaker (B, S), phones (B, P), pace (B,), codes (B, T) shifted (bos first), pointer, stay (B, T)
         -> (B, T, n_codes), (B, T, 5).
         `drop`: share of steps whose code is hidden, so that the model leans on phones and speaker.
         """
-        x, table = self.prefix(speaker, phones)
+        x, table = self.prefix(speaker, phones, pace)
         rows = torch.gather(table, 1, pointer.unsqueeze(-1).expand(-1, -1, table.shape[-1]))  # (B, T, D)
         embedded = self.embed_codes(codes)
         if drop > 0:

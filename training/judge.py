@@ -82,7 +82,7 @@ class Judge:
 
     def teacher(self, voice: str) -> list[Utterance]:
         if voice not in self.teachers:
-            self.teachers[voice] = [utterance(text, VOICES[voice][0]) for text in self.sentences]
+            self.teachers[voice] = [utterance(text, VOICES[voice].persona) for text in self.sentences]
         return self.teachers[voice]
 
     def verdict(

@@ -23,8 +23,8 @@ from deployments.families.small.gpt_net import GptNet
 from deployments.families.small.phones import closing_pause, phone_ids
 from deployments.families.small.speaker import SpeakerEncoder
 from deployments.families.small.vocoder_net import VocoderNet
-from training.data import say
 from training.generate import generate
+from training.teachers import read
 
 FAMILY = Path("deployments/families/small")
 Net = TypeVar("Net", bound=nn.Module)
@@ -32,8 +32,7 @@ Net = TypeVar("Net", bound=nn.Module)
 
 def flite_phones(text: str) -> Tensor:
     """Phone ids of a sentence, (P,) int64."""
-    _, phones, _ = say(text, "rms")
-    return torch.tensor(phone_ids([*phones[:-1], closing_pause(text)]))
+    return torch.tensor(phone_ids([*read(text)[:-1], closing_pause(text)]))
 
 
 class Speaker:
@@ -56,7 +55,7 @@ class Speaker:
     def voice(self, name: str) -> Tensor:
         """Speaker vector (S,) of a shipped voice."""
         waveform, _ = soundfile.read(FAMILY / "voices" / f"{name}.wav", dtype="float32")
-        return self.encoder(self.mel(torch.from_numpy(waveform).unsqueeze(0)))[0]
+        return self.encoder(torch.from_numpy(waveform).unsqueeze(0))[0]
 
     @torch.inference_mode()
     def sound(self, codes: Tensor, vector: Tensor, seed: int = 0) -> np.ndarray:

@@ -1,46 +1,62 @@
 """Make the shipped voices' references: python -m training.voices
 
-Two sentences per teacher, none of them in the training text or the test sentences by design.
+Two sentences of each persona, none of them in the training text or the test sentences by design.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from training.data import LOUDNESS, RATE, utterance
+from training.personas import Persona
 
 OUT = Path("deployments/families/small/voices")
-VOICES = {  # name: teacher, gender, description
-    "clara": ("slt", "female", "clear American woman"),
-    "ross": ("rms", "male", "calm American man"),
-    "angus": ("awb", "male", "Scottish man"),
-    "kai": ("kal16", "male", "American man, the classic synthesiser"),
+SENTENCES = {
+    "en": ("The quick brown fox jumps over the lazy dog.", "A cold wind blew across the open field tonight."),
+    "zh": ("小河的水很清，河边有几只白鹅。", "窗外的风很大，树叶落了一地。"),
 }
-SENTENCES = (
-    "The quick brown fox jumps over the lazy dog.",
-    "A cold wind blew across the open field tonight.",
-)
+
+
+@dataclass(frozen=True)
+class Voice:
+    persona: Persona
+    gender: str
+    description: str
+
+    @property
+    def language(self) -> str:
+        return self.persona.language
+
+
+VOICES = {
+    "clara": Voice(Persona("slt"), "female", "clear American woman"),
+    "ross": Voice(Persona("rms"), "male", "calm American man"),
+    "angus": Voice(Persona("awb"), "male", "Scottish man"),
+    "kai": Voice(Persona("kal"), "male", "American man, the classic synthesiser"),
+}
 
 
 def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
-    for name, (teacher, gender, description) in VOICES.items():
-        waveform = np.concatenate([utterance(sentence, teacher).waveform for sentence in SENTENCES])
+    for name, voice in VOICES.items():
+        sentences = SENTENCES[voice.language]
+        waveform = np.concatenate([utterance(sentence, voice.persona).waveform for sentence in sentences])
         waveform *= LOUDNESS / np.sqrt(np.mean(waveform**2))
         soundfile.write(OUT / f"{name}.wav", np.clip(waveform, -1, 1), RATE)
         card = {
             "name": name,
-            "language": "en",
-            "gender": gender,
-            "description": description,
-            "transcript": " ".join(SENTENCES),
+            "language": voice.language,
+            "gender": voice.gender,
+            "description": voice.description,
+            "transcript": " ".join(sentences),
             "consent": "synthetic teacher voice",
         }
-        (OUT / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
+        (OUT / f"{name}.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
         print(f"{name}: {len(waveform) / RATE:.2f} s")
 
 

@@ -1,0 +1,86 @@
+"""Pseudo-speakers: a teacher whose pitch, formants and timbre are moved, each a little differently.
+
+Pitch is asked of the teacher himself, formants move by resampling (the pitch that this moves, too, is asked for
+beforehand), and a smooth equaliser of a few decibels makes the timbre. A persona's name tells all of it but the
+equaliser, which is drawn from the name.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import soxr
+
+from training.espeak import VARIANTS
+from training.teachers import RATE, STRANGERS, TEACHERS
+
+_BANDS = np.array([0, 300, 800, 1600, 2800, 4500, 8000])  # Hz, where the equaliser's gain is drawn
+_TAPS = 255
+
+
+@dataclass(frozen=True)
+class Persona:
+    """teacher: a name of TEACHERS or STRANGERS, or an espeak variant; warp moves the formants up, pitch the F0."""
+
+    teacher: str
+    language: str = "en"
+    warp: float = 1.0
+    pitch: float = 1.0
+    equalised: bool = False
+
+    @property
+    def name(self) -> str:
+        plain = f"{self.teacher}-{self.warp:.2f}-{self.pitch:.2f}"
+        return plain + "-eq" * self.equalised
+
+    @property
+    def asked_pitch(self) -> float:
+        """Factor of the F0 to ask the teacher for, so that it is `pitch` after the warp."""
+        return self.pitch / self.warp
+
+    def moved(self, waveform: np.ndarray) -> np.ndarray:
+        """What the teacher said (N,), as the persona says it: shorter by `warp`."""
+        if self.warp != 1.0:
+            waveform = soxr.resample(waveform, RATE * self.warp, RATE)
+        if self.equalised:
+            waveform = np.convolve(waveform, _equaliser(self.name), mode="same")
+        return waveform.astype(np.float32)
+
+
+@cache
+def _equaliser(name: str) -> np.ndarray:
+    """Linear-phase taps of the persona's own gain curve, within 7 dB."""
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    decibels = np.interp(np.linspace(0, RATE / 2, 129), _BANDS, rng.uniform(-7, 7, len(_BANDS)))
+    response = np.fft.irfft(10 ** (decibels / 20), n=256)
+    return np.roll(response, _TAPS // 2)[:_TAPS] * np.hanning(_TAPS)
+
+
+def variations(teacher: str, language: str, steers: bool, count: int) -> list[Persona]:
+    """The plain teacher and `count` personas of him."""
+    rng = random.Random(teacher)
+    made = [Persona(teacher, language)]
+    while len(made) <= count:
+        warp = round(rng.uniform(0.84, 1.2), 2)
+        pitch = round(warp * rng.uniform(0.75, 1.35), 2) if steers else warp
+        made.append(Persona(teacher, language, warp, pitch, rng.random() < 0.7))
+    return made
+
+
+def english(count: int = 24) -> list[Persona]:
+    return [p for teacher in TEACHERS.values() for p in variations(teacher.name, "en", teacher.steers, count)]
+
+
+def mandarin(count: int = 5) -> list[Persona]:
+    return [p for variant in VARIANTS for p in variations(variant, "zh", True, count)]
+
+
+def strangers(count: int = 9) -> list[Persona]:
+    """Of teachers whom no training has heard."""
+    return [
+        p for teacher in STRANGERS.values() for p in variations(teacher.name, "en", teacher.steers, count)
+    ]

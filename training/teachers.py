@@ -1,0 +1,116 @@
+"""The synthesisers that our voices learn from, each behind `Teacher.say`. All are Debian packages; none is imported.
+
+flite tells its phones and when each ends. RHVoice, Pico and Festival say the same words without telling: their phones
+are taken from flite's reading of the text, their times from our own aligner.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+RATE = 16000
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a teacher said; `ends[i]` is the second at which `phones[i]` ends, None where the teacher does not tell."""
+
+    waveform: np.ndarray  # (N,) float32 at RATE
+    phones: list[str]
+    ends: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """name: of the speaker; f0: the median of what he says, Hz; options: of his synthesiser."""
+
+    name: str
+    gender: str
+    f0: float
+    program: str = "flite"
+    voice: str = ""
+    language: str = "en"
+    steers: bool = True  # follows a request for another F0
+    options: tuple[str, ...] = field(default=())
+
+    def say(self, text: str, pace: float = 1.0, pitch: float = 1.0) -> Said:
+        """pace: 1.1 is a tenth faster; pitch: factor of the F0 (where he steers).
+
+        Raises subprocess.CalledProcessError where the program fails.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "said.wav"
+            tell = _PROGRAMS[self.program](self, text, pace, pitch, path)
+            waveform, rate = soundfile.read(path, dtype="float32")
+        waveform = soxr.resample(waveform, rate, RATE) if rate != RATE else waveform
+        phones, ends = tell if tell is not None else (read(text), None)
+        return Said(waveform, phones, ends)
+
+
+def read(text: str) -> list[str]:
+    """flite's phones of a text."""
+    run = _run("flite", "-voice", "kal16", "-ps", "-t", text, "-o", "none")
+    return run.split()
+
+
+def _run(*command: str, stdin: str | None = None) -> str:
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=True).stdout
+
+
+def _flite(
+    teacher: Teacher, text: str, pace: float, pitch: float, path: Path
+) -> tuple[list[str], np.ndarray]:
+    options = ["--setf", f"duration_stretch={1 / pace:.3f}"]
+    if pitch != 1.0:
+        options += ["--setf", f"int_f0_target_mean={teacher.f0 * pitch:.1f}"]
+    told = _run("flite", "-voice", teacher.voice, *options, "-psdur", "-t", text, "-o", str(path))
+    pairs = [item.rsplit(":", 1) for item in told.split()]
+    return [phone for phone, _ in pairs], np.array([float(end) for _, end in pairs])
+
+
+def _rhvoice(teacher: Teacher, text: str, pace: float, pitch: float, path: Path) -> None:
+    options = ["-p", teacher.voice, "-r", f"{100 * pace:.0f}", "-t", f"{100 * pitch:.0f}", "-o", str(path)]
+    _run("RHVoice-test", *options, stdin=text + "\n")
+
+
+def _pico(teacher: Teacher, text: str, pace: float, pitch: float, path: Path) -> None:
+    plain = text.replace("&", " and ").replace("<", " ").replace(">", " ")
+    marked = f'<pitch level="{100 * pitch:.0f}"><speed level="{100 * pace:.0f}">{plain}</speed></pitch>'
+    _run("pico2wave", "-l", teacher.voice, "-w", str(path), marked)
+
+
+def _festival(teacher: Teacher, text: str, pace: float, pitch: float, path: Path) -> None:
+    script = f"(begin ({teacher.voice}) (Parameter.set 'Duration_Stretch {1 / pace:.3f}))"
+    _run("text2wave", "-eval", script, "-o", str(path), stdin=text + "\n")
+
+
+_PROGRAMS = {"flite": _flite, "rhvoice": _rhvoice, "pico": _pico, "festival": _festival}
+
+TEACHERS = {
+    teacher.name: teacher
+    for teacher in (
+        Teacher("rms", "male", 101, voice="rms", steers=False),
+        Teacher("slt", "female", 171, voice="slt"),
+        Teacher("awb", "male", 129, voice="awb"),
+        Teacher("kal", "male", 89, voice="kal16"),
+        Teacher("bdl", "male", 119, "rhvoice", "bdl"),
+        Teacher("clb", "female", 179, "rhvoice", "clb"),
+        Teacher("lh", "female", 163, "pico", "en-US"),
+        Teacher("kh", "female", 174, "pico", "en-GB"),
+    )
+}
+# never trained on: they are the strangers whose voices are cloned when the voices are judged
+STRANGERS = {
+    teacher.name: teacher
+    for teacher in (
+        Teacher("alan", "male", 134, "rhvoice", "alan"),
+        Teacher("ked", "male", 101, "festival", "voice_ked_diphone", steers=False),
+    )
+}
