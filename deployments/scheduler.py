@@ -13,7 +13,7 @@ import math
 import os
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -24,7 +24,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.engine import memory
 from deployments.engine.work import Event, WorkItem
 from deployments.errors import SynthesisFailed
-from deployments.lease import CARRY_S, Report
+from deployments.lease_reports import AGAIN_S, lease_reports
 from deployments.ledger import Lease, Ledger, Orders
 
 log = logging.getLogger("ray.serve")
@@ -34,7 +34,6 @@ REPORTED_S = 10.0  # a younger report is of a replica that is at work
 FORGET_REPLICA_S = 60.0
 FREE_S = 10.0  # for a replica to come to the end of a step and give memory back
 QUEUED_PER_SLOT = 10
-AGAIN_S = 0.05  # until a query that found another replica than it was meant for is made again
 UNKNOWN_SLOTS = 4  # the least that memory suggests
 
 
@@ -196,7 +195,8 @@ class StageScheduler:
 
     async def _hold_lease(self, lease_id: str) -> None:
         lease = self.ledger.open_lease(lease_id)
-        reports, died, replica = self._reports(lease_id), False, ""
+        reports = lease_reports(lambda resume: self._stage.remote(self.name, lease_id, resume))
+        died, replica = False, ""
         try:
             while True:
                 started = lease_id in self._started
@@ -248,28 +248,6 @@ class StageScheduler:
             await reports.aclose()
         if not started:
             await asyncio.sleep(0.2 if died else AGAIN_S)
-
-    async def _reports(self, lease_id: str) -> AsyncGenerator[Report]:
-        """All that a lease reports, over as many queries as it takes.
-
-        A query that goes on with it may come to a replica that does not carry it, and ends at once: it is made again.
-        """
-        resume, until = False, 0.0
-        while True:
-            stream: Any = self._stage.remote(self.name, lease_id, resume)
-            last: Report | None = None
-            try:
-                async for report in stream:
-                    last = report
-                    yield report
-            finally:
-                stream.cancel()
-            if last is not None and last.more:
-                resume, until = True, time.monotonic() + CARRY_S
-            elif last is None and resume and time.monotonic() < until:
-                await asyncio.sleep(AGAIN_S)
-            else:
-                return
 
     def _learn_slots(self) -> None:
         """Where the replicas choose their slots by their memory, the largest number counts."""
