@@ -22,6 +22,7 @@ from training import loop, ranks
 from training.codec_net import Codec
 from training.corpus import Corpus, continuous_pitch
 from training.phone_net import PhoneNet, load_phone_net
+from training.warm import codec_state, warm
 
 CROP = 96  # frames
 REFERENCE = 200  # frames of the speaker's other utterance
@@ -131,20 +132,11 @@ def losses(
     return total, {name: value.item() for name, value in parts.items()} | {"codes": codes.unique().numel()}
 
 
-def warm(codec: Codec, path: Path) -> None:
-    """Takes over what another codec's checkpoint has in common with this one; of tensors of other sizes, a corner."""
-    own = codec.state_dict()
-    for name, value in torch.load(path)["net"].items():
-        if name in own and own[name].dim() == value.dim():
-            corner = tuple(slice(min(a, b)) for a, b in zip(own[name].shape, value.shape, strict=True))
-            own[name][corner] = value[corner]
-
-
 def train(rank: int, size: int, args: argparse.Namespace) -> None:
     config = SmallConfig()
     codec = Codec(config)
     if args.warm:
-        warm(codec, args.warm)
+        warm(codec, codec_state(args.warm))
     if args.freeze:
         for part in (codec.encoder, codec.speaker):
             part.requires_grad_(False)
@@ -172,7 +164,7 @@ def main() -> None:
     parser = loop.arguments(__doc__, "codec.pt", minutes=120, rate=1.2e-3)
     parser.add_argument("--data", type=Path, default=Path("training/runs/data"))
     parser.add_argument("--recogniser", type=Path, default=Path("training/runs/phones.pt"))
-    parser.add_argument("--warm", type=Path, help="another codec's checkpoint to begin from")
+    parser.add_argument("--warm", metavar="FILE", help="a codec's checkpoint to begin from, or `shipped`")
     parser.add_argument("--batch", type=int, default=6, help="crops per rank and step")
     parser.add_argument("--hold", type=float, default=0.5, help="share of the time before the rate falls")
     parser.add_argument("--freeze", action="store_true", help="the vocoder alone: codes stay what they are")

@@ -104,17 +104,26 @@ def utterance(text: str, persona: Persona, pace: float = 1.0) -> Utterance:
     return Utterance(persona.name, text, waveform, pitch(waveform), ids, ends.astype(np.float32), pace)
 
 
-def make_shard(shard: int, shards: int, count: int, out: Path, strangers: bool) -> None:
-    """Every `shards`-th utterance of the corpus, as flat arrays with their lengths."""
+def cast_of(args: argparse.Namespace) -> dict[str, list[Persona]]:
+    """Who speaks, by language; a language in which nobody does is left out."""
+    casts = {"en": personas.english(), "zh": personas.mandarin()}
+    if args.strangers:
+        casts = {"en": personas.strangers()}
+    if args.only:
+        casts = {k: [p for p in everyone if p.teacher in args.only] for k, everyone in casts.items()}
+    return {language: everyone for language, everyone in casts.items() if everyone}
+
+
+def make_shard(shard: int, first: int, args: argparse.Namespace) -> None:
+    """A process' share of the utterances, as flat arrays with their lengths; `first`: number of the first shard."""
     rng = random.Random(100 + shard)
     texts = {language: path.read_text().splitlines() for language, path in TEXT.items()}
-    casts = {"en": personas.english(), "zh": personas.mandarin()}
-    if strangers:
-        casts = dict.fromkeys(("en", "zh"), personas.strangers())
+    casts, out = cast_of(args), args.out
     made: list[Utterance] = []
     begin, total = time.time(), 0.0
-    for _ in range(shard, count, shards):
-        language = "zh" if rng.random() < MANDARIN_SHARE and not strangers else "en"
+    for _ in range(shard - first, args.count, args.processes):
+        language = "zh" if rng.random() < MANDARIN_SHARE else "en"
+        language = language if language in casts else next(iter(casts))
         plain = rng.random() < PLAIN_SHARE
         cast = [p for p in casts[language] if plain == (p.warp == p.pitch == 1.0)]
         text = rng.choice(texts[language])
@@ -154,14 +163,18 @@ def main() -> None:
     parser.add_argument(
         "--strangers", action="store_true", help="those whom nothing is trained on, for the judges"
     )
+    parser.add_argument("--only", nargs="+", metavar="TEACHER", help="none but these and their personas")
+    parser.add_argument("--append", action="store_true", help="to what the folder holds, instead of anew")
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
 
     args.out.mkdir(parents=True, exist_ok=True)
+    if not args.append:
+        for old in args.out.glob("*"):
+            old.unlink()
+    first = len(list(args.out.glob("index*.json")))
     workers = [
-        multiprocessing.Process(
-            target=make_shard, args=(s, args.processes, args.count, args.out, args.strangers)
-        )
+        multiprocessing.Process(target=make_shard, args=(first + s, first, args))
         for s in range(args.processes)
     ]
     for worker in workers:

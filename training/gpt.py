@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.gpt_net import END
 from training import loop, ranks
 from training.gpt_net import StructuredGpt
+from training.warm import SHIPPED, gpt_state, warm
 
 IGNORED = -100
 HELD_OUT = 60
@@ -114,6 +115,12 @@ def validate(net: StructuredGpt, batches: Batches) -> dict[str, float]:
 def train(rank: int, size: int, args: argparse.Namespace) -> None:
     config = SmallConfig()
     net = StructuredGpt(config)
+    if args.warm:
+        warm(net, gpt_state(args.warm))
+        if args.warm == SHIPPED:
+            for part in (net.level_embedding, net.level_head):
+                for parameter in part.parameters():
+                    nn.init.zeros_(parameter)
     for block in net.blocks:
         block.dropout = args.dropout
     seed = loop.begun(args.checkpoint)
@@ -134,6 +141,7 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
 def main() -> None:
     parser = loop.arguments(__doc__, "gpt.pt", minutes=90, rate=1.5e-3)
     parser.add_argument("--codes", type=Path, default=Path("training/runs/codes.pt"))
+    parser.add_argument("--warm", metavar="FILE", help="a GPT's checkpoint to begin from, or `shipped`")
     parser.add_argument("--tokens", type=int, default=1200, help="padded codes per rank and step")
     parser.add_argument("--dropout", type=float, default=0.05)
     parser.add_argument("--drop", type=float, default=0.1, help="share of code inputs hidden")

@@ -1,168 +1,208 @@
-"""Judge the voices: python -m training.judge --modes teacher copy gpt --json training/runs/judge.json
+"""Judge the voices: python -m training.judge --json training/runs/judge.json
 
-Speaks the 40 sentences of tests/data/sentences.txt with every shipped voice and lets pocketsphinx (its default English
-model, no hints) write down what it hears. `teacher`: flite itself; `copy`: flite through the codec; `gpt`: from phones.
-Prints a markdown table: word error rate, length against the teacher's, median F0, compute seconds per audio second.
+Speaks the sentences of tests/data/sentences.txt and sentences_zh.txt, 40 each, which no training has seen, with every
+shipped voice: `teacher`, of whom it learned; `copy`, the teacher through the codec; `gpt`, from text. English is
+written down by pocketsphinx with its default model (word errors), Mandarin by training/listener.py (errors of
+syllables, and of tones apart). Whether it is the voice, training/verifier.py tells. Prints a markdown table, with 95 %
+intervals by bootstrap over the sentences.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import jiwer
 import numpy as np
 import soundfile
 import torch
-from pocketsphinx import Decoder
 
+from benchmarks._common import Listener as Sphinx
+from benchmarks._common import words
+from training import measures
 from training.codec import load_codec
 from training.corpus import continuous_pitch
-from training.data import RATE, Utterance, pitch, utterance
-from training.generate import generate
-from training.synthesize import Speaker
+from training.data import RATE, Utterance, utterance
+from training.listener import Errors, compare, load_listener, sounds, syllables_of
+from training.shipped import Shipped
+from training.verifier import load_verifier
 from training.voices import VOICES
 
-SENTENCES = Path("tests/data/sentences.txt")
+SENTENCES = {"en": Path("tests/data/sentences.txt"), "zh": Path("tests/data/sentences_zh.txt")}
+MODES = ("teacher", "copy", "gpt")
+Rate = tuple[float, float, float]  # and its interval
 
 
 @dataclass
 class Verdict:
-    """One voice in one mode."""
+    """One voice in one mode. error: of words or of syllables; tone: of the tones of syllables that were heard."""
 
     mode: str
     voice: str
+    language: str
     temperature: float | None
     sentences: int
-    wer: float
-    length_mean: float  # ratio to the teacher
-    length_min: float
-    length_max: float
+    error: Rate
+    tone: Rate | None
+    similarity: float  # cosine to the reference, mean
+    length: Rate  # ratio to the teacher: mean, least, most
     f0: float  # Hz, median
     f0_teacher: float
-    gpt_rtf: float | None = None
-    vocoder_rtf: float | None = None
-
-
-def words(text: str) -> str:
-    return re.sub(r"[^a-z' ]", "", text.lower()).strip()
-
-
-class Listener:
-    """pocketsphinx."""
-
-    def __init__(self) -> None:
-        self.decoder = Decoder(loglevel="FATAL")
-
-    def hear(self, waveform: np.ndarray) -> str:
-        """16 kHz waveform (N,) -> words."""
-        level = 0.7 / max(1e-4, float(np.abs(waveform).max()))
-        samples = np.pad((waveform * level * 32767).astype(np.int16), int(0.2 * RATE))
-        self.decoder.start_utt()
-        self.decoder.process_raw(samples.tobytes(), full_utt=True)
-        self.decoder.end_utt()
-        heard = self.decoder.hyp().hypstr if self.decoder.hyp() else ""
-        return re.sub(r"\(\d+\)|<\w+>|\[\w+\]", "", heard).strip()
-
-
-def median_f0(waveforms: list[np.ndarray]) -> float:
-    values = np.concatenate([pitch(w) for w in waveforms])
-    return float(np.median(values[values > 0])) if (values > 0).any() else 0.0
+    f0_error: float | None  # semitones, RMS along the warped path
+    voicing_error: float | None
+    mcd: float | None  # dB
+    clicks: int
+    loudness: float  # dB
+    heard: list[str] = field(default_factory=list)
 
 
 class Judge:
-    def __init__(self, count: int, keep: Path | None) -> None:
-        self.sentences = SENTENCES.read_text().splitlines()[:count]
-        self.listener, self.speaker, self.keep = Listener(), Speaker(), keep
+    def __init__(self, runs: Path, count: int, keep: Path | None) -> None:
+        self.runs, self.keep = runs, keep
+        self.sentences = {k: path.read_text("utf-8").splitlines()[:count] for k, path in SENTENCES.items()}
+        self.shipped, self.verifier = Shipped(), load_verifier(runs / "verifier.pt")
+        self.listener = load_listener(runs / "listener.pt") if (runs / "listener.pt").exists() else None
+        self.sphinx = Sphinx()
         self.teachers: dict[str, list[Utterance]] = {}
 
     def teacher(self, voice: str) -> list[Utterance]:
         if voice not in self.teachers:
-            self.teachers[voice] = [utterance(text, VOICES[voice].persona) for text in self.sentences]
+            texts, persona = self.sentences[VOICES[voice].language], VOICES[voice].persona
+            self.teachers[voice] = [utterance(text, persona) for text in texts]
         return self.teachers[voice]
 
-    def verdict(
-        self,
-        mode: str,
-        voice: str,
-        waveforms: list[np.ndarray],
-        temperature: float | None = None,
-        **rtf: float,
-    ) -> Verdict:
-        """Listen, measure, keep the files if asked to."""
+    def speak(self, mode: str, voice: str, temperature: float, seed: int) -> list[np.ndarray]:
+        if mode == "teacher":
+            return [u.waveform for u in self.teacher(voice)]
+        vector = self.shipped.vector(self.shipped.reference(voice))
+        if mode == "gpt":
+            return self.shipped.say(self.sentences[VOICES[voice].language], vector, temperature, seed)
+        return [self.copied(u, vector) for u in self.teacher(voice)]
+
+    @torch.inference_mode()
+    def copied(self, item: Utterance, vector: torch.Tensor) -> np.ndarray:
+        """Through the encoder of the codec's checkpoint, which must be what was exported, and the shipped vocoder."""
+        codec = load_codec(self.runs / "codec.pt")
+        frames = self.shipped.mel(torch.from_numpy(item.waveform).unsqueeze(0))
+        log_f0, voiced, mean = continuous_pitch(item.f0)
+        tracks = torch.from_numpy(log_f0).unsqueeze(0), torch.from_numpy(voiced).unsqueeze(0)
+        _, codes = codec.encode(frames, *tracks, frames.mean(1), torch.tensor([mean]))
+        return self.shipped.sound(codes[0], vector)
+
+    def hear(self, language: str, waveforms: list[np.ndarray]) -> tuple[Rate, Rate | None, list[str]]:
+        """Errors, those of the tones, and what was heard."""
+        texts = self.sentences[language]
+        if language == "en":
+            heard = [self.sphinx.hear(t, w, RATE) for t, w in zip(texts, waveforms, strict=True)]
+            counts = [
+                jiwer.process_words(words(t), h or "nothing") for t, h in zip(texts, heard, strict=True)
+            ]
+            wrong = np.array([c.substitutions + c.deletions + c.insertions for c in counts])
+            return measures.interval(wrong, np.array([len(words(t).split()) for t in texts])), None, heard
+        assert self.listener is not None, "training/listener.py has not been run"
+        every, heard = [], []
+        for text, waveform in zip(texts, waveforms, strict=True):
+            ids, errors = self.listener.hear(waveform), Errors()
+            compare(sounds(self.shipped.phones(text).numpy()).tolist(), ids, errors)
+            every.append([errors.wrong, errors.syllables, errors.tones, errors.matched])
+            heard.append(" ".join("".join(pair) for pair in syllables_of(ids)))
+        wrong, syllables, tones, matched = np.array(every).T
+        return measures.interval(wrong, syllables), measures.interval(tones, matched), heard
+
+    @torch.inference_mode()
+    def similarity(self, waveforms: list[np.ndarray], reference: np.ndarray) -> float:
+        """Mean cosine of their embeddings to that of the reference."""
+        own = self.verifier(torch.from_numpy(reference).unsqueeze(0))[0]
+        return float(
+            np.mean([float(self.verifier(torch.from_numpy(w).unsqueeze(0))[0] @ own) for w in waveforms])
+        )
+
+    def verdict(self, mode: str, voice: str, temperature: float, seed: int) -> Verdict:
+        waveforms, language = self.speak(mode, voice, temperature, seed), VOICES[voice].language
         teacher = [u.waveform for u in self.teacher(voice)]
-        heard = [self.listener.hear(w) for w in waveforms]
-        name = f"{mode}-{voice}" + (f"-{temperature}" if temperature is not None else "")
+        error, tone, heard = self.hear(language, waveforms)
+        f0_error = voicing = mcd = None
+        if mode != "teacher":
+            mels = [
+                [self.shipped.mel(torch.from_numpy(w).unsqueeze(0))[0].numpy() for w in ws]
+                for ws in (waveforms, teacher)
+            ]
+            found = [measures.distance(a, b) for a, b in zip(*mels, strict=True)]
+            pitches = [
+                measures.pitch_errors(a, b, path)
+                for a, b, (_, path) in zip(waveforms, teacher, found, strict=True)
+            ]
+            mcd = float(np.mean([d for d, _ in found]))
+            f0_error, voicing = (float(value) for value in np.mean(pitches, axis=0))
         if self.keep:
-            (self.keep / name).mkdir(parents=True, exist_ok=True)
-            for index, waveform in enumerate(waveforms):
-                soundfile.write(self.keep / name / f"{index:02d}.wav", np.clip(waveform, -1, 1), RATE)
-            lines = [f"{words(a)} | {b}" for a, b in zip(self.sentences, heard, strict=True)]
-            (self.keep / name / "heard.txt").write_text("\n".join(lines) + "\n")
+            self.store(f"{mode}-{voice}", waveforms, language, heard)
         lengths = np.array([len(a) / len(b) for a, b in zip(waveforms, teacher, strict=True)])
         return Verdict(
             mode,
             voice,
-            temperature,
+            language,
+            temperature if mode == "gpt" else None,
             len(waveforms),
-            float(jiwer.wer([words(s) for s in self.sentences], [h or "nothing" for h in heard])),
-            float(lengths.mean()),
-            float(lengths.min()),
-            float(lengths.max()),
-            median_f0(waveforms),
-            median_f0(teacher),
-            **rtf,
+            error,
+            tone,
+            self.similarity(waveforms, self.shipped.reference(voice)),
+            (float(lengths.mean()), float(lengths.min()), float(lengths.max())),
+            measures.median_f0(waveforms),
+            measures.median_f0(teacher),
+            f0_error,
+            voicing,
+            mcd,
+            sum(map(measures.clicks, waveforms)),
+            float(np.mean([measures.loudness(w) for w in waveforms])),
+            heard,
         )
 
-    def speak_teacher(self, voice: str) -> Verdict:
-        return self.verdict("teacher", voice, [u.waveform for u in self.teacher(voice)])
+    def store(self, name: str, waveforms: list[np.ndarray], language: str, heard: list[str]) -> None:
+        assert self.keep is not None
+        (self.keep / name).mkdir(parents=True, exist_ok=True)
+        for index, waveform in enumerate(waveforms):
+            soundfile.write(self.keep / name / f"{index:02d}.wav", np.clip(waveform, -1, 1), RATE)
+        lines = [f"{a} | {b}" for a, b in zip(self.sentences[language], heard, strict=True)]
+        (self.keep / name / "heard.txt").write_text("\n".join(lines) + "\n", "utf-8")
 
-    @torch.inference_mode()
-    def speak_copy(self, voice: str, checkpoint: Path) -> Verdict:
-        codec, vector, made = load_codec(checkpoint), self.speaker.voice(voice), []
-        for item in self.teacher(voice):
-            frames = self.speaker.mel(torch.from_numpy(item.waveform).unsqueeze(0))
-            log_f0, voiced, mean = continuous_pitch(item.f0)
-            tracks = torch.from_numpy(log_f0).unsqueeze(0), torch.from_numpy(voiced).unsqueeze(0)
-            _, codes = codec.encode(frames, *tracks, frames.mean(1), torch.tensor([mean]))
-            made.append(self.speaker.sound(codes[0], vector))
-        return self.verdict("copy", voice, made)
 
-    @torch.inference_mode()
-    def speak_gpt(self, voice: str, temperature: float, batch: int, seed: int) -> Verdict:
-        vector, made, clock = self.speaker.voice(voice), [], {"gpt": 0.0, "vocoder": 0.0}
-        texts = [torch.from_numpy(u.phones.astype(np.int64)) for u in self.teacher(voice)]
-        for first in range(0, len(texts), batch):
-            part, begin = texts[first : first + batch], time.process_time()
-            vectors = vector.expand(len(part), -1)
-            codes = generate(
-                self.speaker.gpt, vectors, part, temperature, self.speaker.config.top_k, seed=seed + first
-            )
-            clock["gpt"] += time.process_time() - begin
-            begin = time.process_time()
-            made += [self.speaker.sound(row, vector, seed) for row in codes]
-            clock["vocoder"] += time.process_time() - begin
-        seconds = sum(map(len, made)) / RATE
-        rtf = {f"{stage}_rtf": spent / seconds for stage, spent in clock.items()}
-        return self.verdict("gpt", voice, made, temperature, **rtf)
+def percent(rate: Rate | None) -> str:
+    return "" if rate is None else f"{rate[0]:.1%} ({rate[1]:.1%}-{rate[2]:.1%})"
 
 
 def table(verdicts: list[Verdict]) -> str:
     """Markdown."""
     lines = [
-        "| | voice | temperature | WER | length / teacher: mean (min-max) | F0 (teacher), Hz | RTF GPT | RTF vocoder |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | voice | WER or syllables | tones | likeness | length: mean (min-max) | F0 (teacher), Hz "
+        "| F0 error | voicing | MCD | clicks |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for v in verdicts:
-        heat = "" if v.temperature is None else f"{v.temperature:g}"
-        length = "" if v.mode == "teacher" else f"{v.length_mean:.2f} ({v.length_min:.2f}-{v.length_max:.2f})"
-        rtf = [f"{x:.3f}" if x is not None else "" for x in (v.gpt_rtf, v.vocoder_rtf)]
-        cells = [v.mode, v.voice, heat, f"{v.wer:.1%}", length, f"{v.f0:.0f} ({v.f0_teacher:.0f})", *rtf]
-        lines.append("| " + " | ".join(cells) + " |")
+        apart = [
+            "" if value is None else form.format(value)
+            for value, form in ((v.f0_error, "{:.1f}"), (v.voicing_error, "{:.1%}"), (v.mcd, "{:.2f}"))
+        ]
+        length = "" if v.mode == "teacher" else "{:.2f} ({:.2f}-{:.2f})".format(*v.length)
+        f0 = f"{v.f0:.0f} ({v.f0_teacher:.0f})"
+        mode = v.mode if v.temperature is None else f"{v.mode} {v.temperature:g}"
+        cells = [mode, v.voice, percent(v.error), percent(v.tone), f"{v.similarity:.2f}", length, f0, *apart]
+        lines.append("| " + " | ".join([*cells, str(v.clicks)]) + " |")
+    return "\n".join(lines)
+
+
+def summary(verdicts: list[Verdict]) -> str:
+    """Means over the voices of each language and mode."""
+    lines = []
+    for key in dict.fromkeys((v.language, v.mode, v.temperature) for v in verdicts):
+        own = [v for v in verdicts if (v.language, v.mode, v.temperature) == key]
+        error, tone = (
+            np.mean([v.error[0] for v in own]),
+            np.mean([v.tone[0] if v.tone else np.nan for v in own]),
+        )
+        told = f"{key[0]} {key[1]}: mean of {len(own)} voices {error:.1%}, best {min(v.error[0] for v in own):.1%}"
+        lines.append(told + ("" if np.isnan(tone) else f"; tones {tone:.1%}"))
     return "\n".join(lines)
 
 
@@ -170,35 +210,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--modes", nargs="+", default=["teacher", "copy", "gpt"], choices=["teacher", "copy", "gpt"]
-    )
+    parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
     parser.add_argument("--voices", nargs="+", default=list(VOICES), choices=list(VOICES))
-    parser.add_argument("--temperatures", nargs="+", type=float, default=[0.0, Speaker().config.temperature])
+    parser.add_argument("--temperatures", nargs="+", type=float, help="the default one if not given")
     parser.add_argument("--count", type=int, default=40, help="sentences")
-    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--codec", type=Path, default=Path("training/runs/codec.pt"))
+    parser.add_argument("--runs", type=Path, default=Path("training/runs"), help="checkpoints of the judges")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--keep", type=Path, help="folder for the waveforms and what was heard")
     args = parser.parse_args()
 
     torch.set_num_threads(1)
-    judge, verdicts = Judge(args.count, args.keep), []
+    judge, verdicts = Judge(args.runs, args.count, args.keep), []
     for mode in args.modes:
-        for heat in args.temperatures if mode == "gpt" else [None]:
+        for heat in (args.temperatures or [judge.shipped.config.temperature]) if mode == "gpt" else [0.0]:
             for voice in args.voices:
-                if mode == "teacher":
-                    verdicts.append(judge.speak_teacher(voice))
-                elif mode == "copy":
-                    verdicts.append(judge.speak_copy(voice, args.codec))
-                else:
-                    verdicts.append(judge.speak_gpt(voice, heat or 0.0, args.batch, args.seed))
+                verdicts.append(judge.verdict(mode, voice, heat, args.seed))
                 print(table(verdicts[-1:]).splitlines()[-1], flush=True)
                 if args.json:
                     args.json.parent.mkdir(parents=True, exist_ok=True)
                     args.json.write_text(json.dumps([asdict(v) for v in verdicts], indent=2) + "\n")
-    print(table(verdicts))
+    print(table(verdicts), summary(verdicts), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -102,15 +102,30 @@ TEACHERS = {
         Teacher("kal", "male", 89, voice="kal16"),
         Teacher("bdl", "male", 119, "rhvoice", "bdl"),
         Teacher("clb", "female", 179, "rhvoice", "clb"),
+        Teacher("hslt", "female", 171, "rhvoice", "slt"),
         Teacher("lh", "female", 163, "pico", "en-US"),
         Teacher("kh", "female", 174, "pico", "en-GB"),
     )
 }
-# never trained on: they are the strangers whose voices are cloned when the voices are judged
+# never trained on: they are the strangers whose voices are cloned when the voices are judged; some are at home in other
+# languages, and read English as if it were theirs
 STRANGERS = {
     teacher.name: teacher
     for teacher in (
-        Teacher("alan", "male", 134, "rhvoice", "alan"),
-        Teacher("ked", "male", 101, "festival", "voice_ked_diphone", steers=False),
+        Teacher("alan", "male", 135, "rhvoice", "alan"),
+        Teacher("evgeniy", "male", 109, "rhvoice", "evgeniy-eng"),
+        Teacher("lyubov", "female", 216, "rhvoice", "lyubov"),
+        Teacher("natan", "male", 141, "rhvoice", "natan"),
+        Teacher("magda", "female", 197, "rhvoice", "magda"),
+        Teacher("anatol", "male", 125, "rhvoice", "anatol"),
+        Teacher("leticia", "female", 220, "rhvoice", "Leticia-F123"),
+        Teacher("spomenka", "female", 153, "rhvoice", "spomenka"),
+        Teacher("ked", "male", 100, "festival", "voice_ked_diphone", steers=False),
+        Teacher("rab", "male", 100, "festival", "voice_rab_diphone", steers=False),
+        Teacher("machac", "male", 75, "festival", "voice_czech_machac", steers=False),
+        Teacher("dita", "female", 219, "festival", "voice_czech_dita", steers=False),
+        Teacher("lp", "female", 205, "festival", "voice_lp_diphone", steers=False),
+        Teacher("el", "male", 126, "festival", "voice_el_diphone", steers=False),
+        Teacher("lj", "female", 162, "festival", "voice_suo_fi_lj_diphone", steers=False),
     )
 }

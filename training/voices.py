@@ -34,10 +34,20 @@ class Voice:
 
 
 VOICES = {
-    "clara": Voice(Persona("slt"), "female", "clear American woman"),
+    "clara": Voice(Persona("hslt"), "female", "clear American woman"),
+    "nora": Voice(Persona("clb"), "female", "warm American woman"),
+    "lily": Voice(Persona("lh"), "female", "lively American woman"),
+    "emma": Voice(Persona("kh"), "female", "British woman"),
     "ross": Voice(Persona("rms"), "male", "calm American man"),
+    "ben": Voice(Persona("bdl"), "male", "bright American man"),
     "angus": Voice(Persona("awb"), "male", "Scottish man"),
-    "kai": Voice(Persona("kal"), "male", "American man, the classic synthesiser"),
+    "kai": Voice(Persona("bdl", warp=0.88, pitch=0.76), "male", "deep American man"),
+    "mei": Voice(Persona("Annie", "zh"), "female", "清亮的女声"),
+    "lan": Voice(Persona("f2", "zh"), "female", "平和的女声"),
+    "xue": Voice(Persona("linda", "zh", pitch=1.15), "female", "年轻的女声"),
+    "wei": Voice(Persona("m3", "zh"), "male", "沉稳的男声"),
+    "jun": Voice(Persona("Michael", "zh"), "male", "低沉的男声"),
+    "tao": Voice(Persona("m7", "zh", warp=1.1, pitch=1.4), "male", "明快的男声"),
 }
 
 
