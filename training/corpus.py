@@ -1,4 +1,4 @@
-"""The corpus on disk, memory-mapped: what training/data.py wrote."""
+"""The corpus on disk, memory-mapped."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from training.data import HOP
+from training.utterances import HOP
+
+HELD_OUT = 60  # utterances
 
 
 class Corpus:
-    """Utterances by index. The last `held_out` ones are for validation."""
+    """Utterances by index. `held_out` of them, from all over the corpus, are for validation."""
 
-    def __init__(self, root: Path, held_out: int = 60) -> None:
+    def __init__(self, root: Path, held_out: int = HELD_OUT) -> None:
         self._arrays: list[dict[str, np.ndarray]] = []
         self._where: list[
             tuple[int, int, int, int, int]
@@ -34,8 +36,9 @@ class Corpus:
                 self.texts.append(text)
                 self.paces.append(pace)
                 sample, phone = sample + samples, phone + phones
-        self.train = range(len(self) - held_out)
-        self.valid = range(len(self) - held_out, len(self))
+        held_out = held(len(self), held_out)
+        self.valid = [i * len(self) // held_out for i in range(held_out)]
+        self.train = sorted(set(range(len(self))) - set(self.valid))
         self.of_speaker: dict[str, list[int]] = defaultdict(list)  # training utterances only
         for index in self.train:
             self.of_speaker[self.speakers[index]].append(index)
@@ -90,6 +93,11 @@ class Corpus:
         arrays = self._arrays[shard]
         ids = arrays["phones"][offset : offset + count].astype(np.int64)
         return ids, np.array(arrays["ends"][offset : offset + count])
+
+
+def held(count: int, wanted: int = HELD_OUT) -> int:
+    """How many of `count` utterances are held out: `wanted`, of a small corpus every twentieth."""
+    return min(wanted, count // 20)
 
 
 def continuous_pitch(f0: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

@@ -7,15 +7,12 @@ Every utterance is one training sentence of a pseudo-speaker (personas.py) with 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import multiprocessing
 import random
 import re
 import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,30 +25,24 @@ from training import personas
 from training.espeak import espeak
 from training.personas import Persona
 from training.prosody import rising
-from training.teachers import RATE, STRANGERS, TEACHERS, Said
+from training.teachers import STRANGERS, TEACHERS, Said
+from training.utterances import (
+    HOP,
+    LEAD,
+    LONGEST,
+    RATE,
+    TAIL,
+    Utterance,
+    levelled,
+    next_shard,
+    sounding,
+    store,
+)
 
-HOP, CODE_SAMPLES = 160, 320
 PLAIN_SHARE = 0.4  # of the utterances are a plain teacher's
 MANDARIN_SHARE = 0.35
 HASTE_SHARE, FAST_AND_SLOW, USUAL = 0.35, (0.5, 2.0), (0.95, 1.06)  # paces
-LOUDNESS = 0.08  # RMS of every utterance
-LEAD, TAIL = 0.04, 0.12  # seconds of the edge pauses that are kept
-SILENT_DB = -45.0  # a 10 ms frame this far below the loudest is silence
-LONGEST = 9.0  # seconds
 TEXT = {"en": Path("training/runs/text.txt"), "zh": Path("training/runs/text_zh.txt")}
-
-
-@dataclass
-class Utterance:
-    """One spoken sentence; `ends[i]` is the second at which `phones[i]` ends, NaN where that is not known."""
-
-    speaker: str
-    text: str
-    waveform: np.ndarray  # (N,) float32, N a multiple of CODE_SAMPLES
-    f0: np.ndarray  # (N / HOP,) Hz at the start of each frame, 0 where unvoiced
-    phones: np.ndarray  # (P,) int16
-    ends: np.ndarray  # (P,) float32
-    pace: float
 
 
 def pitch(waveform: np.ndarray) -> np.ndarray:
@@ -73,14 +64,6 @@ def say(text: str, persona: Persona, pace: float = 1.0) -> Said:
     return teacher.say(text, pace, persona.asked_pitch if teacher.steers else 1.0)
 
 
-def sounding(waveform: np.ndarray) -> tuple[float, float]:
-    """The seconds at which the sound begins and ends."""
-    frames = waveform[: len(waveform) // HOP * HOP].reshape(-1, HOP)
-    level = np.sqrt(np.mean(frames**2, axis=1))
-    loud = np.flatnonzero(level > level.max() * 10 ** (SILENT_DB / 20))
-    return loud[0] * HOP / RATE, (loud[-1] + 1) * HOP / RATE
-
-
 def utterance(text: str, persona: Persona, pace: float = 1.0) -> Utterance:
     """Say `text`, trim its edge pauses, move it to the persona, level it.
 
@@ -97,9 +80,7 @@ def utterance(text: str, persona: Persona, pace: float = 1.0) -> Utterance:
     if closing == QUESTION:
         waveform = rising(waveform)
     ends = np.full(len(phones), np.nan) if ends is None else (np.minimum(ends, stop) - start) / persona.warp
-    loudness = np.sqrt(np.mean(waveform**2)) + 1e-6
-    waveform = waveform * min(LOUDNESS / loudness, 0.95 / np.abs(waveform).max())
-    waveform = np.pad(waveform, (0, -len(waveform) % CODE_SAMPLES)).astype(np.float32)
+    waveform = levelled(waveform)
     ids = np.array(phone_ids([*phones[:-1], closing]), np.int16)
     return Utterance(persona.name, text, waveform, pitch(waveform), ids, ends.astype(np.float32), pace)
 
@@ -142,16 +123,7 @@ def make_shard(shard: int, first: int, args: argparse.Namespace) -> None:
                 f"shard {shard}: {len(made)} utterances, {total:.2f} h, {time.time() - begin:.0f} s",
                 flush=True,
             )
-    arrays: dict[str, Callable[[Utterance], np.ndarray]] = {
-        "wav": lambda u: (u.waveform * 32767).astype(np.int16),
-        "f0": lambda u: u.f0,
-        "phones": lambda u: u.phones,
-        "ends": lambda u: u.ends,
-    }
-    for name, of in arrays.items():
-        np.save(out / f"{name}{shard}.npy", np.concatenate([of(u) for u in made]))
-    index = [[u.speaker, len(u.waveform), len(u.phones), u.text, round(u.pace, 3)] for u in made]
-    (out / f"index{shard}.json").write_text(json.dumps(index, ensure_ascii=False))
+    store(made, out, shard)
 
 
 def main() -> None:
@@ -168,11 +140,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
 
-    args.out.mkdir(parents=True, exist_ok=True)
-    if not args.append:
-        for old in args.out.glob("*"):
-            old.unlink()
-    first = len(list(args.out.glob("index*.json")))
+    first = next_shard(args.out, args.append)
     workers = [
         multiprocessing.Process(target=make_shard, args=(first + s, first, args))
         for s in range(args.processes)

@@ -22,7 +22,7 @@ from training.corpus import Corpus, continuous_pitch
 def encode_part(rank: int, size: int, args: argparse.Namespace) -> None:
     """Every `size`-th utterance, into codes.<rank>.pt."""
     config, corpus, codec = SmallConfig(), Corpus(args.data), load_codec(args.codec)
-    mel, rows = LogMel(config), []
+    mel, rows, valid = LogMel(config), [], set(corpus.valid)
     with torch.inference_mode():
         for index in filter(corpus.aligned, range(rank, len(corpus), size)):
             waveform = torch.from_numpy(corpus.waveform(index)).unsqueeze(0)
@@ -40,6 +40,7 @@ def encode_part(rank: int, size: int, args: argparse.Namespace) -> None:
                     "speaker": codec.speaker(waveform)[0].clone(),
                     "name": corpus.speakers[index],
                     "pace": corpus.paces[index],
+                    "held": index in valid,
                 }
             )
     torch.save(rows, args.out.with_suffix(f".{rank}.pt"))
@@ -58,6 +59,7 @@ def main() -> None:
     ranks.launch(encode_part, args.ranks, args)
     parts = [torch.load(args.out.with_suffix(f".{rank}.pt")) for rank in range(args.ranks)]
     rows = [part[i] for i in range(len(parts[0])) for part in parts if i < len(part)]  # corpus order again
+    rows.sort(key=lambda row: row.pop("held"))  # those for validation come last
     torch.save(rows, args.out)
     for rank in range(args.ranks):
         args.out.with_suffix(f".{rank}.pt").unlink()

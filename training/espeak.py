@@ -13,7 +13,8 @@ import soxr
 
 from deployments.families.small.phones import PAUSE
 from deployments.families.small.text.pinyin import Syllable
-from training.teachers import RATE, Said
+from training.teachers import Said
+from training.utterances import RATE
 
 LANGUAGE = "cmn-latn-pinyin"
 VARIANTS = {  # of espeak's, with the gender that their pitch suggests

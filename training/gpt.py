@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.gpt_net import END
 from training import loop, ranks
+from training.corpus import held
 from training.gpt_net import StructuredGpt
 from training.warm import SHIPPED, gpt_state, warm
 
 IGNORED = -100
-HELD_OUT = 60
 
 
 def stays(pointer: Tensor) -> Tensor:
@@ -39,9 +39,10 @@ class Batches:
         self, rows: list[dict], config: SmallConfig, budget: int, rank: int, size: int, seed: int
     ) -> None:
         self.rows, self.config, self.budget, self.rank, self.size = rows, config, budget, rank, size
+        self.known = len(rows) - held(len(rows))  # the rest is for validation
         self.order_rng, self.rng = np.random.default_rng(seed), np.random.default_rng(seed + 7 + rank)
         self.of_speaker: dict[str, list[int]] = defaultdict(list)
-        for index, row in enumerate(rows[:-HELD_OUT]):
+        for index, row in enumerate(rows[: self.known]):
             self.of_speaker[row["name"]].append(index)
         self.queue: list[list[int]] = []
 
@@ -53,7 +54,7 @@ class Batches:
     def epoch(self) -> list[list[int]]:
         """Shuffled groups, the same on every rank; a multiple of the number of ranks."""
         jitter = self.order_rng.integers(0, 12, len(self.rows))
-        order = sorted(range(len(self.rows) - HELD_OUT), key=lambda i: len(self.rows[i]["codes"]) + jitter[i])
+        order = sorted(range(self.known), key=lambda i: len(self.rows[i]["codes"]) + jitter[i])
         groups, group, longest = [], [], 0
         for index in order:
             longest = max(longest, len(self.rows[index]["codes"]))
@@ -86,7 +87,10 @@ class Batches:
             batch["next"][b, :n] = codes
             batch["advance"][b, : n - 1] = (pointer[1:] - pointer[:-1]).clamp(max=3)
             batch["advance"][b, n - 1] = END
-        others = [int(self.rng.choice(self.of_speaker[r["name"]])) for r in rows]
+        others = [
+            int(self.rng.choice(self.of_speaker.get(row["name"]) or [i]))
+            for i, row in zip(indices, rows, strict=True)
+        ]
         batch["speaker"] = torch.stack([self.rows[i]["speaker"] for i in others])
         batch["pace"] = torch.tensor([row["pace"] for row in rows])
         return batch
@@ -103,13 +107,12 @@ def losses(net: StructuredGpt, batch: dict[str, Tensor], drop: float) -> tuple[T
 @torch.no_grad()
 def validate(net: StructuredGpt, batches: Batches) -> dict[str, float]:
     net.eval()
-    first = len(batches.rows) - HELD_OUT
     parts = [
-        losses(net, batches.collate(list(range(i, i + 20))), 0.0)[1]
-        for i in range(first, first + HELD_OUT, 20)
+        losses(net, batches.collate(list(range(i, min(i + 20, len(batches.rows))))), 0.0)[1]
+        for i in range(batches.known, len(batches.rows), 20)
     ]
     net.train()
-    return {f"valid_{name}": float(np.mean([p[name] for p in parts])) for name in parts[0]}
+    return {f"valid_{name}": float(np.mean([p[name] for p in parts])) for name in (parts[0] if parts else ())}
 
 
 def train(rank: int, size: int, args: argparse.Namespace) -> None:

@@ -24,9 +24,10 @@ from benchmarks._common import words
 from training import measures
 from training.codec import load_codec
 from training.corpus import continuous_pitch
-from training.data import RATE, Utterance, utterance
+from training.data import utterance
 from training.listener import Errors, compare, load_listener, sounds, syllables_of
 from training.shipped import Shipped
+from training.utterances import RATE, Utterance
 from training.verifier import load_verifier
 from training.voices import VOICES
 

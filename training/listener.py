@@ -182,7 +182,7 @@ def ctc(net: Listener, batch: tuple[Tensor, Tensor, list[np.ndarray]], disturb: 
     return F.ctc_loss(guesses, targets, frames // 2, lengths, BLANK, zero_infinity=True)
 
 
-def judge_listener(net: Listener, corpus: Corpus, indices: range) -> dict[str, float]:
+def judge_listener(net: Listener, corpus: Corpus, indices: list[int]) -> dict[str, float]:
     """Error rates on what the corpus has at `indices`, by language."""
     made = {"en": Errors(), "zh": Errors()}
     for index in indices:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from training.data import RATE, pitch
+from training.data import pitch
+from training.utterances import RATE
 
 CEPSTRA = 13  # without the zeroth, which is loudness
 CLICK = 12.0  # times what is usual around it

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyworld
 
-from training.teachers import RATE
+from training.utterances import RATE
 
 world: Any = pyworld  # its functions come from a compiled module, of which type checkers know some
 

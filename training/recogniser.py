@@ -68,6 +68,8 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
 
     @torch.no_grad()
     def validate() -> dict[str, float]:
+        if not batches.valid:
+            return {}
         waveforms, labels = map(torch.stack, zip(*(batches.crop(i, 0) for i in batches.valid), strict=True))
         return {"valid_" + k: v for k, v in judged(net, batches.mel(waveforms), labels)[1].items()}
 

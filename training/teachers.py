@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 import soxr
 
-RATE = 16000
+from training.utterances import RATE
 
 
 @dataclass(frozen=True)

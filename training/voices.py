@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from training.data import LOUDNESS, RATE, utterance
+from training.data import utterance
 from training.personas import Persona
+from training.utterances import LOUDNESS, RATE
 
 OUT = Path("deployments/families/small/voices")
 SENTENCES = {

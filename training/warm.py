@@ -18,10 +18,10 @@ ENCODER = Path("training/weights/encoder.safetensors")
 
 
 def codec_state(source: str) -> dict[str, Tensor]:
-    """State of a `Codec`; of what is shipped, without the helper head."""
+    """State of a `Codec`; of what is shipped, without the helper head, and the encoder if it is there."""
     if source != SHIPPED:
         return torch.load(source)["net"]
-    tensors = {**load_file(WEIGHTS), **load_file(ENCODER)}
+    tensors = {**load_file(WEIGHTS), **(load_file(ENCODER) if ENCODER.exists() else {})}
     return {name: value.float() for name, value in tensors.items() if not name.startswith("gpt.")}
 
 

@@ -15,8 +15,20 @@ OCTAVE = 0.04  # what a lag loses against one that is half as long: its double c
 def pitch_of(waveform: Tensor, rate: int, hop: int) -> tuple[Tensor, Tensor]:
     """waveform (B, N) -> median log F0 in log Hz, and half of what lies from its 10th to its 90th percentile, (B,).
 
-    Normalised autocorrelation of frames of 40 ms, as in Boersma (1993), "Accurate short-term analysis of the
-    fundamental frequency and the harmonics-to-noise ratio of a sampled sound". Where no frame is voiced: log 150 Hz, 0.
+    Where no frame is voiced: log 150 Hz, 0.
+    """
+    log_f0 = track(waveform, rate, hop)
+    levels = torch.tensor([0.1, 0.5, 0.9], device=waveform.device)
+    low, median, high = torch.nanquantile(log_f0, levels, dim=-1)
+    usual = torch.full_like(median, 150.0).log()
+    return torch.where(median.isnan(), usual, median), torch.nan_to_num((high - low) / 2)
+
+
+def track(waveform: Tensor, rate: int, hop: int) -> Tensor:
+    """waveform (B, N) -> log F0 of every whole frame of WINDOW_S, one each `hop` samples, NaN where unvoiced: (B, T).
+
+    Normalised autocorrelation, as in Boersma (1993), "Accurate short-term analysis of the fundamental frequency and
+    the harmonics-to-noise ratio of a sampled sound".
     """
     size = int(WINDOW_S * rate)
     window = torch.hann_window(size, device=waveform.device)
@@ -37,8 +49,4 @@ def pitch_of(waveform: Tensor, rate: int, hop: int) -> tuple[Tensor, Tensor]:
     lag = best + (0.5 * (before - after) / bend).clamp(-0.5, 0.5)  # the parabola's top
     loud = energy[..., 0] > energy[..., 0].amax(-1, keepdim=True) * 10 ** (QUIET_DB / 10)
     voiced = (value > VOICED) & loud & (best > short) & (best < long - 1)
-    log_f0 = torch.log(rate / lag).masked_fill(~voiced, float("nan"))
-    levels = torch.tensor([0.1, 0.5, 0.9], device=waveform.device)
-    low, median, high = torch.nanquantile(log_f0, levels, dim=-1)
-    usual = torch.full_like(median, 150.0).log()
-    return torch.where(median.isnan(), usual, median), torch.nan_to_num((high - low) / 2)
+    return torch.log(rate / lag).masked_fill(~voiced, float("nan"))

@@ -1,0 +1,96 @@
+"""Make a corpus of one's own recordings: python -m training.folder RECORDINGS --speaker ann --out training/runs/mine
+
+RECORDINGS holds NAME.wav (or .flac) and NAME.txt, what is said in it, for each sentence; any rate, one voice. The
+phones are those of the frontend that serves, F0 is measured, silence at the edges is cut off; `training.align` then
+finds when the phones are spoken. What cannot be used is told and left out. `--append` adds another speaker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+
+from deployments.errors import InvalidInput
+from deployments.families.small import f0
+from deployments.families.small.phones import phone_ids
+from deployments.families.small.text.frontend import SmallFrontend
+from training.utterances import (
+    HOP,
+    LEAD,
+    LONGEST,
+    RATE,
+    TAIL,
+    Utterance,
+    levelled,
+    next_shard,
+    sounding,
+    store,
+)
+
+KINDS = (".wav", ".flac")
+SHORTEST = 0.5  # seconds
+
+
+def pitch(waveform: np.ndarray) -> np.ndarray:
+    """F0 (N / HOP,) in Hz per frame, 0 where unvoiced."""
+    side = int(f0.WINDOW_S * RATE) // 2
+    log_f0 = f0.track(torch.from_numpy(np.pad(waveform, side)).unsqueeze(0), RATE, HOP)[0]
+    return torch.nan_to_num(log_f0.exp()).numpy()[: len(waveform) // HOP]
+
+
+def utterance(sound: Path, speaker: str, frontend: SmallFrontend) -> Utterance:
+    """Raises ValueError, with the reason, where the recording or its text cannot be used."""
+    words = sound.with_suffix(".txt")
+    if not words.exists():
+        raise ValueError(f"{words.name} is missing")
+    text = words.read_text("utf-8").strip()
+    try:
+        waveform, rate = soundfile.read(sound, dtype="float32", always_2d=True)
+        phones = frontend.phones_of(text)
+    except soundfile.LibsndfileError:
+        raise ValueError("it is not a recording that can be read") from None
+    except InvalidInput as error:
+        raise ValueError(f"its text cannot be spoken: {error}") from None
+    waveform = soxr.resample(waveform.mean(1), rate, RATE)
+    if not len(waveform) or not np.abs(waveform).max() > 1e-3:
+        raise ValueError("it is silent")
+    begin, end = sounding(waveform)
+    if not SHORTEST <= end - begin <= LONGEST - LEAD - TAIL:
+        raise ValueError(f"its {end - begin:.1f} s are not from {SHORTEST:g} to {LONGEST - LEAD - TAIL:g}")
+    waveform = levelled(waveform[int(max(0.0, begin - LEAD) * RATE) : int((end + TAIL) * RATE)])
+    ids = np.array(phone_ids(phones), np.int16)
+    ends = np.full(len(ids), np.nan, np.float32)
+    return Utterance(speaker, text, waveform, pitch(waveform), ids, ends, pace=1.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recordings", type=Path)
+    parser.add_argument("--speaker", help="name; the folder's if not given")
+    parser.add_argument("--out", type=Path, default=Path("training/runs/mine"))
+    parser.add_argument("--append", action="store_true", help="to what the folder holds, instead of anew")
+    args = parser.parse_args()
+
+    made, frontend = [], SmallFrontend()
+    for sound in sorted(path for path in args.recordings.glob("*") if path.suffix.lower() in KINDS):
+        try:
+            made.append(utterance(sound, args.speaker or args.recordings.name, frontend))
+        except ValueError as error:
+            print(f"left out: {sound.name}: {error}", file=sys.stderr)
+    if not made:
+        raise SystemExit(f"no recording in {args.recordings} can be used")
+    store(made, args.out, next_shard(args.out, args.append))
+    seconds = sum(len(one.waveform) for one in made) / RATE
+    print(f"{args.out}: {len(made)} utterances, {seconds / 60:.1f} min")
+
+
+if __name__ == "__main__":
+    main()
