@@ -24,8 +24,7 @@ class Watch:
     def __init__(self, spec: FamilySpec, segment: Segment, sampling: Sampling) -> None:
         self._watches = spec.plausible_codes is not None
         fewest, most = spec.plausible_codes or (0.0, 0.0)
-        pace, per_second = sampling.speed if spec.keeps_pace else 1.0, spec.codes_per_second
-        tokens = len(segment.token_ids) / pace
+        per_second, tokens = spec.codes_per_second, len(segment.token_ids) / sampling.speed
         self._fewest = min(fewest * tokens, sampling.max_tokens)
         self._most = most * tokens + SLACK_S * per_second
         self._spoken = 0

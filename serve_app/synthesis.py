@@ -7,6 +7,7 @@ import uuid
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 import numpy as np
 
@@ -56,7 +57,10 @@ class SpeechStream:
         self.output_tokens = 0
         self._retried = 0  # in lanes that are done
         self._synthesizer = synthesizer
-        self._speech = speech
+        asked, (slowest, fastest) = speech.sampling, synthesizer.backend.spec.paces
+        pace = min(max(asked.speed, slowest), fastest)
+        self._speech = replace(speech, sampling=replace(asked, speed=pace))
+        self._tempo = asked.speed / pace  # of the finished sound
         self._text: TextFlow | None = None
         self._lanes: deque[Lane] = deque()
         self._opened = 0  # lanes so far
@@ -87,8 +91,8 @@ class SpeechStream:
         await self._pieces.aclose()
 
     async def _paced(self) -> AsyncGenerator[np.ndarray, None]:
-        spec, speed = self._synthesizer.backend.spec, self._speech.sampling.speed
-        tempo = None if spec.keeps_pace or speed == 1 else Tempo(spec.sample_rate, speed)
+        rate = self._synthesizer.backend.spec.sample_rate
+        tempo = None if self._tempo == 1 else Tempo(rate, self._tempo)
         async with aclosing(self._spoken()) as pieces:
             async for piece in pieces:
                 paced = piece if tempo is None else await asyncio.to_thread(tempo.process, piece)
@@ -100,8 +104,7 @@ class SpeechStream:
     async def _spoken(self) -> AsyncGenerator[np.ndarray, None]:
         """The pieces as the models make them."""
         synthesizer, speech = self._synthesizer, self._speech
-        spec = synthesizer.backend.spec
-        pace = speech.sampling.speed if spec.keeps_pace else 1.0
+        rate = synthesizer.backend.spec.sample_rate
         text = self._text = TextFlow(synthesizer.backend, speech.text, speech.language)
         spoken = 0  # samples
         try:
@@ -118,7 +121,7 @@ class SpeechStream:
                 self._fill_window(text)
                 if not self._lanes:
                     self._open(await text.next())
-                pause = round(lane.segment.pause_after / pace * spec.sample_rate)
+                pause = round(lane.segment.pause_after / speech.sampling.speed * rate)
                 if self._lanes and spoken and pause:
                     yield np.zeros(pause, np.float32)
             if not spoken:

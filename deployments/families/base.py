@@ -61,7 +61,8 @@ class FamilySpec:
     sampling: Sampling  # defaults
     min_reference_seconds: float
     max_reference_seconds: float
-    keeps_pace: bool = True  # the GPT follows Sampling.speed; where it does not, the sound's tempo is changed
+    # least and greatest Sampling.speed that the GPT follows; what is beyond, the finished sound's tempo makes up for
+    paces: tuple[float, float] = (1.0, 1.0)
     window: int | None = None  # segments of a request in work at once, where the family has a say in it
     # codes for each token of a segment: fewer or more are a fault
     plausible_codes: tuple[float, float] | None = None

@@ -53,6 +53,7 @@ SPEC = FamilySpec(
     sampling=Sampling(),
     min_reference_seconds=1.0,
     max_reference_seconds=15.0,
+    paces=(0.5, 2.0),
 )
 
 

@@ -188,6 +188,22 @@ async def test_tokens_are_counted_and_pauses_follow_the_speed(backend):
     assert len(heard) == 18 * 320 + round(0.1 / 2.0 * 16_000)
 
 
+@pytest.mark.parametrize(("speed", "pace"), [(1.5, 1.5), (4.0, 2.0), (0.25, 0.5)])
+async def test_a_speed_that_the_model_does_not_follow_is_made_up_for(backend, monkeypatch, speed, pace):
+    asked, generate = [], backend.generate
+
+    def spied(request, **options):
+        asked.append(request.sampling.speed)
+        return generate(request, **options)
+
+    monkeypatch.setattr(backend, "generate", spied)
+    text = "A sentence of some length. And another one."
+    heard = await collect(Synthesizer(backend), speech(text, speed=speed))
+    whole = sum(3 * 320 * len(part) for part in (text[:26], text[27:])) + 0.1 / pace * 16_000
+    assert set(asked) == {pace}
+    assert len(heard) == pytest.approx(whole * pace / speed, rel=0.05)
+
+
 async def test_a_long_text_sounds_as_one_and_keeps_few_of_its_segments(backend):
     words = random.Random(5)
     text = " ".join(f"{'word ' * words.randint(1, 12)}{n}{words.choice('.!?')}" for n in range(200))

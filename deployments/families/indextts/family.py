@@ -101,7 +101,6 @@ class IndexFamily:
             sampling=SAMPLING,
             min_reference_seconds=MIN_SECONDS,
             max_reference_seconds=MAX_SECONDS,
-            keeps_pace=False,
             plausible_codes=(0.4, 25.0),
             window=self.options.sentences_bucket_max_size if self.options.mode == "infer_fast" else None,
         )

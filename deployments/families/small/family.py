@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from deployments.engine.device import Device
 
 WEIGHTS = Path(__file__).parent / "weights"
+PACES = (0.5, 2.0)  # that the GPT has heard in training
 
 
 class SmallOptions(BaseModel):
@@ -70,7 +71,7 @@ class SmallFamily:
             ),
             min_reference_seconds=1.0,
             max_reference_seconds=60.0,
-            keeps_pace=config.paced,
+            paces=PACES if config.paced else (1.0, 1.0),
             plausible_codes=(1.0, 14.0),
         )
 
