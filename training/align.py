@@ -18,7 +18,7 @@ from deployments.families.small.features import LogMel
 from deployments.families.small.phones import PAUSE_IDS
 from training import ranks
 from training.corpus import Corpus
-from training.phone_net import load_phone_net
+from training.phone_net import RECOGNISER, load_phone_net
 from training.recogniser import plain
 
 WORST = -1.6  # mean log probability of the phones along the best path, below which an utterance is left out
@@ -84,7 +84,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, default=Path("training/runs/data"))
-    parser.add_argument("--recogniser", type=Path, default=Path("training/runs/phones.pt"))
+    parser.add_argument("--recogniser", default=RECOGNISER, help="its checkpoint, or `shipped`")
     parser.add_argument("--ranks", type=int, default=2)
     args = parser.parse_args()
     ranks.launch(align_part, args.ranks, args)

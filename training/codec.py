@@ -21,7 +21,7 @@ from deployments.families.small.features import LogMel
 from training import loop, ranks
 from training.codec_net import Codec
 from training.corpus import Corpus, continuous_pitch
-from training.phone_net import PhoneNet, load_phone_net
+from training.phone_net import RECOGNISER, PhoneNet, load_phone_net
 from training.warm import codec_state, warm
 
 CROP = 96  # frames
@@ -154,16 +154,17 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
     )
 
 
-def load_codec(path: Path) -> Codec:
+def load_codec(source: str) -> Codec:
+    """Of a checkpoint, or what is `shipped`."""
     codec = Codec(SmallConfig())
-    codec.load_state_dict(torch.load(path)["net"])
+    warm(codec, codec_state(source))
     return codec.eval()
 
 
 def main() -> None:
     parser = loop.arguments(__doc__, "codec.pt", minutes=120, rate=1.2e-3)
     parser.add_argument("--data", type=Path, default=Path("training/runs/data"))
-    parser.add_argument("--recogniser", type=Path, default=Path("training/runs/phones.pt"))
+    parser.add_argument("--recogniser", default=RECOGNISER)
     parser.add_argument("--warm", metavar="FILE", help="a codec's checkpoint to begin from, or `shipped`")
     parser.add_argument("--batch", type=int, default=6, help="crops per rank and step")
     parser.add_argument("--hold", type=float, default=0.5, help="share of the time before the rate falls")

@@ -51,7 +51,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, default=Path("training/runs/data"))
-    parser.add_argument("--codec", type=Path, default=Path("training/runs/codec.pt"))
+    parser.add_argument("--codec", default="training/runs/codec.pt", help="its checkpoint, or `shipped`")
     parser.add_argument("--out", type=Path, default=Path("training/runs/codes.pt"))
     parser.add_argument("--ranks", type=int, default=2)
     args = parser.parse_args()

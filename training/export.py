@@ -1,9 +1,8 @@
 """Write the weights that inference needs: python -m training.export
 
 Speaker encoder, vocoder and the merged GPT, in bfloat16, to
-deployments/families/small/weights/small.safetensors, with the sizes beside them in small.json. The codec's encoder,
-which only training needs, goes to training/weights/encoder.safetensors, so that training can go on from what is
-shipped (training/warm.py). `--random` fills in whatever is not trained yet.
+deployments/families/small/weights/small.safetensors, with the sizes beside them in small.json. `--parts` keeps what
+training needs besides, so that it can go on from what is shipped (training/warm.py).
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from deployments.families.small.config import SmallConfig
-from training.codec_net import Codec
-from training.gpt_net import StructuredGpt
-from training.warm import ENCODER
+from training.codec import load_codec
+from training.gpt import load_gpt
+from training.phone_net import RECOGNISER, load_phone_net
+from training.warm import PARTS
 
 LIMIT = 24 * 2**20  # bytes
 
@@ -38,39 +38,29 @@ def write(tensors: dict[str, Tensor], file: Path) -> None:
     save_file(tensors, file.with_suffix(".tmp"))
     file.with_suffix(".tmp").rename(file)
     file.chmod(0o644)
+    size = file.stat().st_size
+    print(f"{file}: {size / 2**20:.2f} MiB, {sum(v.numel() for v in tensors.values()) / 1e6:.2f} M")
+    if size > LIMIT:
+        raise SystemExit("too large")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--codec", type=Path, default=Path("training/runs/codec.pt"))
-    parser.add_argument("--gpt", type=Path, default=Path("training/runs/gpt.pt"))
+    parser.add_argument("--codec", default="training/runs/codec.pt", help="its checkpoint, or `shipped`")
+    parser.add_argument("--gpt", default="training/runs/gpt.pt", help="its checkpoint, or `shipped`")
+    parser.add_argument("--recogniser", default=RECOGNISER, help="its checkpoint, or `shipped`")
     parser.add_argument("--out", type=Path, default=Path("deployments/families/small/weights"))
-    parser.add_argument("--encoder", type=Path, default=ENCODER, help="file for the codec's encoder")
-    parser.add_argument("--random", action="store_true", help="random tensors for a missing checkpoint")
+    parser.add_argument("--parts", action="store_true", help=f"{PARTS} as well")
     args = parser.parse_args()
 
-    torch.manual_seed(0)
-    config = SmallConfig()
-    codec, gpt = Codec(config), StructuredGpt(config)
-    for net, path in ((codec, args.codec), (gpt, args.gpt)):
-        if path.exists():
-            net.load_state_dict(torch.load(path)["net"])
-        elif not args.random:
-            parser.error(f"{path} is missing")
-        else:
-            print(f"{path} is missing: random tensors")
-    file = args.out / "small.safetensors"
-    tensors = rounded({"speaker": codec.speaker, "vocoder": codec.vocoder, "gpt": gpt.merged()})
-    write(tensors, file)
-    write(rounded({"encoder": codec.encoder}), args.encoder)
-    (args.out / "small.json").write_text(json.dumps(config.to_dict(), indent=2) + "\n")
-    print(
-        f"{file}: {file.stat().st_size / 2**20:.2f} MiB, {sum(v.numel() for v in tensors.values()) / 1e6:.2f} M"
-    )
-    if file.stat().st_size > LIMIT:
-        raise SystemExit("too large")
+    codec, gpt = load_codec(args.codec), load_gpt(args.gpt)
+    if args.parts:
+        write(rounded({"encoder": codec.encoder, "recogniser": load_phone_net(args.recogniser)}), PARTS)
+    nets = {"speaker": codec.speaker, "vocoder": codec.vocoder, "gpt": gpt.merged()}
+    write(rounded(nets), args.out / "small.safetensors")
+    (args.out / "small.json").write_text(json.dumps(SmallConfig().to_dict(), indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -14,14 +14,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
-import torch
 
 from deployments.errors import InvalidInput
-from deployments.families.small import f0
 from deployments.families.small.phones import phone_ids
 from deployments.families.small.text.frontend import SmallFrontend
+from training.pitch import measured_f0
 from training.utterances import (
-    HOP,
     LEAD,
     LONGEST,
     RATE,
@@ -35,13 +33,6 @@ from training.utterances import (
 
 KINDS = (".wav", ".flac")
 SHORTEST = 0.5  # seconds
-
-
-def pitch(waveform: np.ndarray) -> np.ndarray:
-    """F0 (N / HOP,) in Hz per frame, 0 where unvoiced."""
-    side = int(f0.WINDOW_S * RATE) // 2
-    log_f0 = f0.track(torch.from_numpy(np.pad(waveform, side)).unsqueeze(0), RATE, HOP)[0]
-    return torch.nan_to_num(log_f0.exp()).numpy()[: len(waveform) // HOP]
 
 
 def utterance(sound: Path, speaker: str, frontend: SmallFrontend) -> Utterance:
@@ -66,7 +57,7 @@ def utterance(sound: Path, speaker: str, frontend: SmallFrontend) -> Utterance:
     waveform = levelled(waveform[int(max(0.0, begin - LEAD) * RATE) : int((end + TAIL) * RATE)])
     ids = np.array(phone_ids(phones), np.int16)
     ends = np.full(len(ids), np.nan, np.float32)
-    return Utterance(speaker, text, waveform, pitch(waveform), ids, ends, pace=1.0)
+    return Utterance(speaker, text, waveform, measured_f0(waveform), ids, ends, pace=1.0)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from deployments.families.small.gpt_net import END
 from training import loop, ranks
 from training.corpus import held
 from training.gpt_net import StructuredGpt
-from training.warm import SHIPPED, gpt_state, warm
+from training.warm import gpt_state, warm
 
 IGNORED = -100
 
@@ -117,13 +117,7 @@ def validate(net: StructuredGpt, batches: Batches) -> dict[str, float]:
 
 def train(rank: int, size: int, args: argparse.Namespace) -> None:
     config = SmallConfig()
-    net = StructuredGpt(config)
-    if args.warm:
-        warm(net, gpt_state(args.warm))
-        if args.warm == SHIPPED:
-            for part in (net.level_embedding, net.level_head):
-                for parameter in part.parameters():
-                    nn.init.zeros_(parameter)
+    net = load_gpt(args.warm).train() if args.warm else StructuredGpt(config)
     for block in net.blocks:
         block.dropout = args.dropout
     seed = loop.begun(args.checkpoint)
@@ -139,6 +133,16 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
         rank,
         lambda: validate(net, batches),
     )
+
+
+def load_gpt(source: str) -> StructuredGpt:
+    """Of a checkpoint, or what is `shipped`, with all of a code in its own row."""
+    net, state = StructuredGpt(SmallConfig()), gpt_state(source)
+    for name, parameter in net.named_parameters():
+        if name not in state:
+            nn.init.zeros_(parameter)
+    warm(net, state)
+    return net.eval()
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ from training.shipped import Shipped
 from training.utterances import RATE, Utterance
 from training.verifier import load_verifier
 from training.voices import VOICES
+from training.warm import SHIPPED
 
 SENTENCES = {"en": Path("tests/data/sentences.txt"), "zh": Path("tests/data/sentences_zh.txt")}
 MODES = ("teacher", "copy", "gpt")
@@ -61,8 +62,9 @@ class Verdict:
 
 class Judge:
     def __init__(self, runs: Path, count: int, keep: Path | None) -> None:
-        self.runs, self.keep = runs, keep
+        self.keep = keep
         self.sentences = {k: path.read_text("utf-8").splitlines()[:count] for k, path in SENTENCES.items()}
+        self.codec = load_codec(SHIPPED)
         self.shipped, self.verifier = Shipped(), load_verifier(runs / "verifier.pt")
         self.listener = load_listener(runs / "listener.pt") if (runs / "listener.pt").exists() else None
         self.sphinx = Sphinx()
@@ -84,12 +86,10 @@ class Judge:
 
     @torch.inference_mode()
     def copied(self, item: Utterance, vector: torch.Tensor) -> np.ndarray:
-        """Through the encoder of the codec's checkpoint, which must be what was exported, and the shipped vocoder."""
-        codec = load_codec(self.runs / "codec.pt")
         frames = self.shipped.mel(torch.from_numpy(item.waveform).unsqueeze(0))
         log_f0, voiced, mean = continuous_pitch(item.f0)
         tracks = torch.from_numpy(log_f0).unsqueeze(0), torch.from_numpy(voiced).unsqueeze(0)
-        _, codes = codec.encode(frames, *tracks, frames.mean(1), torch.tensor([mean]))
+        _, codes = self.codec.encode(frames, *tracks, frames.mean(1), torch.tensor([mean]))
         return self.shipped.sound(codes[0], vector)
 
     def hear(self, language: str, waveforms: list[np.ndarray]) -> tuple[Rate, Rate | None, list[str]]:

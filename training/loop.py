@@ -72,7 +72,7 @@ def train(
 ) -> None:
     """Trains the parameters of `net` that require gradients until the minutes are spent."""
     optimiser = torch.optim.AdamW(
-        net.parameters(), schedule.rate, betas=schedule.betas, weight_decay=schedule.decay
+        net.parameters(), schedule.rate, betas=schedule.betas, weight_decay=schedule.decay, fused=True
     )
     first, spent = 0, 0.0
     if checkpoint.exists():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from training.data import pitch
+from training.pitch import measured_f0
 from training.utterances import RATE
 
 CEPSTRA = 13  # without the zeroth, which is loudness
@@ -56,7 +56,7 @@ def pitch_errors(
 ) -> tuple[float, float]:
     """Waveforms and their path -> RMS of the F0 error in semitones where both are voiced, and the share of frames of
     which one alone is voiced."""
-    own, other = (pitch(waveform) for waveform in (made, teacher))
+    own, other = (measured_f0(waveform) for waveform in (made, teacher))
     own, other = own[np.minimum(path[0], len(own) - 1)], other[np.minimum(path[1], len(other) - 1)]
     both = (own > 0) & (other > 0)
     semitones = 12 * np.log2(own[both] / other[both]) if both.any() else np.zeros(1)
@@ -65,17 +65,18 @@ def pitch_errors(
 
 def median_f0(waveforms: list[np.ndarray]) -> float:
     """Hz over all voiced frames, 0 where there is none."""
-    values = np.concatenate([pitch(waveform) for waveform in waveforms])
+    values = np.concatenate([measured_f0(waveform) for waveform in waveforms])
     return float(np.median(values[values > 0])) if (values > 0).any() else 0.0
 
 
 def clicks(waveform: np.ndarray) -> int:
-    """Blocks of 5 ms whose greatest second difference is CLICK times the median of the blocks around."""
+    """Places whose greatest second difference within 5 ms is CLICK times the median of the blocks around."""
     bend = np.abs(np.diff(waveform, 2))
     peaks = bend[: len(bend) // CLICK_BLOCK * CLICK_BLOCK].reshape(-1, CLICK_BLOCK).max(1)
     around = np.pad(peaks, CLICK_AROUND, mode="reflect")
     usual = np.median(sliding_window_view(around, 2 * CLICK_AROUND + 1), axis=-1) + 1e-4
-    return int((peaks > CLICK * usual).sum())
+    clicking = peaks > CLICK * usual
+    return int((clicking & ~np.roll(clicking, 1)).sum())  # one across two blocks is one
 
 
 def loudness(waveform: np.ndarray) -> float:

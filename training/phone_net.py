@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import torch
 from torch import Tensor, nn
 
 from deployments.families.small.blocks import ConvBlock
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.phones import PHONES
+from training.warm import phone_state
 
+RECOGNISER = "training/runs/phones.pt"
 FRAMES_PER_STEP = 2  # 50 steps a second, as codes
 
 
@@ -37,7 +36,8 @@ class PhoneNet(nn.Module):
         return self.head(self.norm(x)), made
 
 
-def load_phone_net(path: Path) -> PhoneNet:
+def load_phone_net(source: str) -> PhoneNet:
+    """Of a checkpoint, or what is `shipped`."""
     net = PhoneNet(SmallConfig())
-    net.load_state_dict(torch.load(path)["net"])
+    net.load_state_dict(phone_state(source))
     return net.eval().requires_grad_(False)

@@ -14,26 +14,32 @@ from torch import Tensor, nn
 
 SHIPPED = "shipped"
 WEIGHTS = Path("deployments/families/small/weights/small.safetensors")
-ENCODER = Path("training/weights/encoder.safetensors")
+# the codec's encoder and the phone recogniser: nothing that speaks needs them
+PARTS = Path("training/weights/parts.safetensors")
 
 
 def codec_state(source: str) -> dict[str, Tensor]:
-    """State of a `Codec`; of what is shipped, without the helper head, and the encoder if it is there."""
+    """State of a `Codec`; of what is shipped, without the helper head."""
     if source != SHIPPED:
         return torch.load(source)["net"]
-    tensors = {**load_file(WEIGHTS), **(load_file(ENCODER) if ENCODER.exists() else {})}
-    return {name: value.float() for name, value in tensors.items() if not name.startswith("gpt.")}
+    tensors = {**load_file(WEIGHTS), **(load_file(PARTS) if PARTS.exists() else {})}
+    return {name: value.float() for name, value in tensors.items()}
+
+
+def phone_state(source: str) -> dict[str, Tensor]:
+    """State of a `PhoneNet`."""
+    return torch.load(source)["net"] if source != SHIPPED else _shipped(PARTS, "recogniser.")
 
 
 def gpt_state(source: str) -> dict[str, Tensor]:
-    """State of a `StructuredGpt`. What is shipped is merged: the tables by level begin again at nothing."""
+    """State of a `StructuredGpt`; what is shipped is merged and has no tables by level."""
     if source != SHIPPED:
         return torch.load(source)["net"]
-    return {
-        name.removeprefix("gpt."): value.float()
-        for name, value in load_file(WEIGHTS).items()
-        if name.startswith("gpt.")
-    }
+    return _shipped(WEIGHTS, "gpt.")
+
+
+def _shipped(file: Path, part: str) -> dict[str, Tensor]:
+    return {k.removeprefix(part): v.float() for k, v in load_file(file).items() if k.startswith(part)}
 
 
 def warm(net: nn.Module, state: dict[str, Tensor]) -> None:

@@ -1,0 +1,48 @@
+"""Faults that a seed can bring are found: words dropped, words said twice, sound without an end."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.phone_net import load_phone_net
+from training.seeds import Fit, faults, fit, longest_run
+from training.shipped import Shipped
+from training.warm import SHIPPED
+
+TEXT = "The children ran down to the lake before breakfast."
+CUT = 12_000  # samples: two words
+
+
+@pytest.fixture(scope="module")
+def spoken() -> tuple[Shipped, np.ndarray, np.ndarray]:
+    """The nets, a sentence, its phones."""
+    shipped = Shipped()
+    vector = shipped.vector(shipped.reference("ross"))
+    return shipped, shipped.say([TEXT], vector, temperature=0.0)[0], shipped.phones(TEXT).numpy()
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda w: w, ""),
+        (lambda w: np.concatenate([w[:16000], w[16000 + CUT :]]), "not heard"),
+        (lambda w: np.concatenate([w[: 16000 + CUT], w[16000:]]), "none of its phones"),
+    ],
+    ids=["as it was", "dropped", "twice"],
+)
+def test_what_is_dropped_or_said_twice_is_told(spoken, change, fault):
+    shipped, waveform, phones = spoken
+    told = fit(load_phone_net(SHIPPED), shipped.mel, change(waveform), phones).fault
+    assert fault in told
+    assert bool(told) == bool(fault)
+
+
+def test_a_length_unlike_the_others_is_told():
+    fits = [Fit(0, 0.0, seconds) for seconds in (2.0, 2.1, 1.9, 2.0, 4.0, 1.0)]
+    assert [bool(fault) for fault in faults(fits)] == [False] * 4 + [True] * 2
+
+
+@pytest.mark.parametrize(("flags", "run"), [("", 0), ("0", 0), ("1", 1), ("0110111", 3), ("1111", 4)])
+def test_longest_run(flags, run):
+    assert longest_run(np.array([flag == "1" for flag in flags], dtype=bool)) == run

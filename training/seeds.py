@@ -1,0 +1,124 @@
+"""Does any seed run away, repeat or drop something? python -m training.seeds --seeds 48
+
+Every test sentence with every seed, each time by another shipped voice. The phones of the text are laid along what the
+phone recogniser hears: sound that is none of them where it lies (put in, said twice), phones that nothing sounds like
+(dropped), and lengths far from the sentence's usual are told. The same is done with the teachers, of whom none should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from training.align import path
+from training.judge import SENTENCES
+from training.phone_net import PhoneNet, load_phone_net
+from training.recogniser import plain
+from training.shipped import Shipped
+from training.utterances import RATE
+from training.voices import VOICES
+from training.warm import SHIPPED
+
+UNHEARD = -4.0  # mean log probability of a phone, or of a step, that is not heard
+DROPPED = 4  # phones in a row
+PUT_IN_S = 0.24
+LENGTHS = 0.6, 1.6  # of the median of the sentence, all voices and seeds
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a sound fits its phones. dropped: most phones in a row that are not heard; put_in: seconds in a row that are
+    none of them; seconds: of all."""
+
+    dropped: int
+    put_in: float
+    seconds: float
+
+    @property
+    def fault(self) -> str:
+        if self.dropped >= DROPPED:
+            return f"{self.dropped} phones in a row are not heard"
+        return f"{self.put_in:.2f} s are none of its phones" if self.put_in >= PUT_IN_S else ""
+
+
+def longest_run(flags: np.ndarray) -> int:
+    """Of True in a row."""
+    ends = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
+    return int((ends[1::2] - ends[::2]).max(initial=0))
+
+
+@torch.inference_mode()
+def fit(net: PhoneNet, mel: torch.nn.Module, waveform: np.ndarray, phones: np.ndarray) -> Fit:
+    heard = net(mel(torch.from_numpy(waveform).unsqueeze(0)))[0][0].log_softmax(-1).numpy()
+    phones = plain(phones)
+    where, score = path(heard, phones)
+    seconds = len(waveform) / RATE
+    if not np.isfinite(score):
+        return Fit(len(phones), seconds, seconds)
+    steps = heard[np.arange(len(where)), phones[where]]
+    means = np.array([steps[where == i].mean() if (where == i).any() else 0.0 for i in range(len(phones))])
+    return Fit(longest_run(means < UNHEARD), longest_run(steps < UNHEARD) * seconds / len(where), seconds)
+
+
+def faults(fits: list[Fit]) -> list[str]:
+    """What is wrong with each way of saying one sentence; "" where nothing is."""
+    usual = float(np.median([one.seconds for one in fits]))
+    told = []
+    for one in fits:
+        ratio = one.seconds / usual
+        told.append(
+            one.fault or ("" if LENGTHS[0] <= ratio <= LENGTHS[1] else f"{ratio:.2f} times as long as usual")
+        )
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=48)
+    parser.add_argument("--count", type=int, default=40, help="sentences of each language")
+    parser.add_argument("--languages", nargs="+", default=list(SENTENCES), choices=list(SENTENCES))
+    parser.add_argument("--temperature", type=float, help="the default one if not given")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--keep", type=Path, help="folder for what is at fault")
+    args = parser.parse_args()
+
+    torch.set_num_threads(1)
+    shipped, net = Shipped(), load_phone_net(SHIPPED)
+    heat = shipped.config.temperature if args.temperature is None else args.temperature
+    told: dict[str, dict] = {}
+    for language in args.languages:
+        voices = [name for name, voice in VOICES.items() if voice.language == language]
+        vectors = {name: shipped.vector(shipped.reference(name)) for name in voices}
+        found, said = [], 0
+        for index, text in enumerate(SENTENCES[language].read_text("utf-8").splitlines()[: args.count]):
+            phones, fits, made = shipped.phones(text).numpy(), [], []
+            for first, name in zip(range(0, args.seeds, 8), voices * args.seeds, strict=False):
+                texts = [text] * min(8, args.seeds - first)
+                made += shipped.say(texts, vectors[name], heat, seed=1000 * index + first)
+            fits = [fit(net, shipped.mel, waveform, phones) for waveform in made]
+            said += len(fits)
+            for seed, fault in enumerate(faults(fits)):
+                if not fault:
+                    continue
+                voice = voices[seed // 8 % len(voices)]
+                found.append({"text": text, "voice": voice, "seed": 1000 * index + seed, "fault": fault})
+                print(f"{voice}, seed {1000 * index + seed}: {fault}: {text}", flush=True)
+                if args.keep:
+                    args.keep.mkdir(parents=True, exist_ok=True)
+                    soundfile.write(args.keep / f"{language}-{index}-{seed}.wav", made[seed], RATE)
+        told[language] = {"said": said, "at_fault": len(found), "faults": found}
+        print(f"{language}: {len(found)} of {said} at fault", flush=True)
+    if args.json:
+        args.json.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
