@@ -2,7 +2,7 @@
 
 Every test sentence with every seed, each time by another shipped voice. The phones of the text are laid along what the
 phone recogniser hears: sound that is none of them where it lies (put in, said twice), phones that nothing sounds like
-(dropped), and lengths far from the sentence's usual are told. The same is done with the teachers, of whom none should be.
+(dropped), and lengths far from the sentence's usual are told.
 """
 
 from __future__ import annotations

@@ -109,6 +109,7 @@ MEASURES = {
     "100 kg": "one hundred kilograms",
     "60 mph": "sixty miles per hour",
     "100 km/h": "one hundred kilometers per hour",
+    "E = mc²": "e equals mc squared",
     "5 m²": "five square meters",
     "64 GB": "sixty four gigabytes",
     "5 µm": "five micrometers",

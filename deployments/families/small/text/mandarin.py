@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from wetext import Normalizer
 
 HAS_HANZI = re.compile(f"[{HANZI}]")
-# Characters, and the numbers among and beside them, which are read in Chinese: 3月5号, 50%的人, 下午3:30
-RUN = re.compile(rf"(?:[\d.,:%/°+-]*\d%?)?[{HANZI}](?:[{HANZI}]|-?\d[\d.,:%/]*(?<![.,:/])|(?<=\d)[°%])*")
+_NUMBER = rf"[¥$€£]?[+-]?\d++(?:[.,:/-]\d++)*+(?:°C|[°%]|[ckm]?m(?=[{HANZI}])|kg(?=[{HANZI}]))?+"
+# Characters, and the numbers among and beside them, which are read in Chinese: 3月5号, 50%的人, 下午 3:30, 5kg苹果
+RUN = re.compile(
+    rf"(?:(?<![A-Za-z] ){_NUMBER} ?|{_NUMBER})?[{HANZI}](?:[{HANZI}]| ?{_NUMBER}(?! ?[A-Za-z]))*"
+)
+_TWICE = re.compile(r"¥(?=[\d.,]+元)")  # ¥5元
+_CHAPTERS = re.compile(r"(?<=第)(\d+)-(?=\d)")  # 第3-5章, which wetext takes for a difference
 _SPLIT = re.compile(f"[^{HANZI}]+")
 
 
@@ -23,7 +28,8 @@ def said(run: str) -> list[tuple[str, Phones]]:
     """The words of what `RUN` has found, with their phones; numbers as words."""
     if not _SPLIT.search(run):
         return _pronounced(run)
-    spoken = str(_normalizer().normalize(run))
+    written = _CHAPTERS.sub(r"\1到", _TWICE.sub("", run.replace(" ", "")))
+    spoken = str(_normalizer().normalize(written))
     return [word for part in _SPLIT.split(spoken) if part for word in _pronounced(part)]
 
 

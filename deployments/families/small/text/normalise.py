@@ -108,7 +108,7 @@ class _Scanner:
             return self.chinese(match[0], at)
         if fresh and (end := self.address(at)):
             return end
-        if char.isdigit() or (char == "." and self.peek(at + 1).isdigit() and not before.isalnum()):
+        if char.isdecimal() or (char == "." and self.peek(at + 1).isdigit() and not before.isalnum()):
             return self.number(at)
         if char in "+(" and (end := self.rules(addresses.PHONE_RULES, at)):
             return end
