@@ -24,6 +24,7 @@ CODEC_CURVES = {
     "wave_mel": "mel of the waveform",
     "stft": "STFT",
     "log_f0": "log F0",
+    "phones": "phones heard",
 }
 GPT_CURVES = {
     "code": "code",
@@ -63,11 +64,11 @@ def draw_curves(runs: Path, out: Path) -> None:
     save(figure, out / "training_curves.png", dpi=90)
 
 
-def draw_spectrograms(kept: Path, voice: str, index: int, out: Path, heat: str) -> None:
+def draw_spectrograms(kept: Path, voice: str, index: int, out: Path) -> None:
     kinds = {
         "teacher": f"teacher-{voice}",
         "through the codec": f"copy-{voice}",
-        "from text": f"gpt-{voice}-{heat}",
+        "from text": f"gpt-{voice}",
     }
     figure, panels = plt.subplots(len(kinds), 1, figsize=(10, 7.5), sharex=True)
     for panel, (title, folder) in zip(panels, kinds.items(), strict=True):
@@ -85,16 +86,15 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=Path, default=Path("training/runs"))
     parser.add_argument("--kept", type=Path, default=Path("training/runs/judged"))
-    parser.add_argument("--voices", nargs="+", default=["ross", "clara"])
+    parser.add_argument("--voices", nargs="+", default=["ross", "clara", "mei"])
     parser.add_argument("--sentence", type=int, default=1)
-    parser.add_argument("--temperature", default="0.0", help="as in the folder's name")
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     args = parser.parse_args()
 
     args.out.mkdir(parents=True, exist_ok=True)
     draw_curves(args.runs, args.out)
     for voice in args.voices:
-        draw_spectrograms(args.kept, voice, args.sentence, args.out, args.temperature)
+        draw_spectrograms(args.kept, voice, args.sentence, args.out)
 
 
 if __name__ == "__main__":
