@@ -29,10 +29,9 @@ from training.listener import Errors, compare, load_listener, sounds, syllables_
 from training.shipped import Shipped
 from training.utterances import RATE, Utterance
 from training.verifier import load_verifier
-from training.voices import VOICES
+from training.voices import SENTENCES, VOICES
 from training.warm import SHIPPED
 
-SENTENCES = {"en": Path("tests/data/sentences.txt"), "zh": Path("tests/data/sentences_zh.txt")}
 MODES = ("teacher", "copy", "gpt")
 Rate = tuple[float, float, float]  # and its interval
 
