@@ -1,0 +1,135 @@
+"""Do the controls do what their names say? python -m training.control --json training/runs/control.json
+
+`speed`: how long sentences get at half to twice the pace, by the GPT's own durations, and how well they are understood.
+`temperature`: how far eight seeds lie apart. Questions: how high the last syllable is, against the same words as a
+statement. Commas: the pause where one stands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks._common import Listener as Sphinx
+from training.judge import SENTENCES
+from training.pitch import measured_f0
+from training.shipped import Shipped
+from training.utterances import HOP, RATE
+
+SPEEDS = (0.5, 0.75, 1.0, 1.5, 2.0)
+TEMPERATURES = (0.0, 0.3, 0.6, 0.9)
+SEEDS = 8
+END_S = 0.3  # of a sentence, before its last voiced frame
+QUIET_DB = -35.0
+
+PAIRS = (  # a statement, and its words as a question
+    ("You have seen the new house.", "You have seen the new house?"),
+    ("They are coming back tomorrow.", "They are coming back tomorrow?"),
+    ("He wants a cup of tea.", "He wants a cup of tea?"),
+    ("The door was open all night.", "The door was open all night?"),
+    ("She is going home now.", "She is going home now?"),
+    ("We can leave it here.", "We can leave it here?"),
+)
+COMMAS = (
+    ("When it rains we stay at home.", "When it rains, we stay at home."),
+    ("If you like I will wait for you.", "If you like, I will wait for you."),
+    ("In the morning he went to the station.", "In the morning, he went to the station."),
+    ("After the show they walked to the river.", "After the show, they walked to the river."),
+)
+
+
+def ending(waveform: np.ndarray) -> float:
+    """Semitones from the median F0 to that of the last END_S before the last voiced frame."""
+    f0 = measured_f0(waveform)
+    voiced = np.flatnonzero(f0 > 0)
+    last = voiced[voiced > voiced[-1] - END_S * RATE / HOP]
+    return float(12 * np.log2(np.median(f0[last]) / np.median(f0[voiced])))
+
+
+def longest_pause(waveform: np.ndarray) -> float:
+    """Seconds of the longest silence within the sound."""
+    frames = waveform[: len(waveform) // HOP * HOP].reshape(-1, HOP)
+    level = np.sqrt((frames**2).mean(1))
+    loud = np.flatnonzero(level > level.max() * 10 ** (QUIET_DB / 20))
+    return float((np.diff(loud) - 1).max(initial=0) * HOP / RATE)
+
+
+def speeds(shipped: Shipped, vector: Tensor, texts: list[str], heat: float) -> list[dict]:
+    usual, told = None, []
+    for speed in sorted(SPEEDS, key=lambda speed: abs(speed - 1)):
+        made, listener = shipped.say(texts, vector, heat, pace=speed), Sphinx()
+        for text, waveform in zip(texts, made, strict=True):
+            listener.hear(text, waveform, RATE)
+        seconds = sum(map(len, made)) / RATE
+        usual = usual or seconds
+        told.append({"speed": speed, "times as fast": usual / seconds, "wer": listener.wer()})
+    return sorted(told, key=lambda row: row["speed"])
+
+
+def temperatures(shipped: Shipped, vector: Tensor, text: str) -> list[dict]:
+    told = []
+    for heat in TEMPERATURES:
+        made = shipped.say([text] * SEEDS, vector, heat)
+        seconds = np.array([len(waveform) for waveform in made]) / RATE
+        spans = [np.log2(f0[f0 > 0]).std() * 12 for f0 in map(measured_f0, made)]
+        shortest = min(map(len, made))
+        apart = np.mean([np.abs(made[0][:shortest] - other[:shortest]).mean() for other in made[1:]])
+        told.append(
+            {
+                "temperature": heat,
+                "seconds": float(seconds.mean()),
+                "spread of the seconds": float(seconds.std()),
+                "semitones of melody": float(np.mean(spans)),
+                "waveforms apart": float(apart),
+            }
+        )
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--voices", nargs="+", default=["ross", "clara"])
+    parser.add_argument("--count", type=int, default=20, help="sentences at each speed")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+
+    torch.set_num_threads(1)
+    shipped, told = Shipped(), {}
+    heat = shipped.config.temperature
+    texts = SENTENCES["en"].read_text("utf-8").splitlines()[: args.count]
+    for voice in args.voices:
+        vector = shipped.vector(shipped.reference(voice))
+        statements, questions = (
+            [ending(waveform) for waveform in shipped.say(list(side), vector, heat)]
+            for side in zip(*PAIRS, strict=True)
+        )
+        without, with_comma = (
+            [longest_pause(waveform) for waveform in shipped.say(list(side), vector, heat)]
+            for side in zip(*COMMAS, strict=True)
+        )
+        told[voice] = {
+            "speed": speeds(shipped, vector, texts, heat),
+            "temperature": temperatures(shipped, vector, texts[0]),
+            "ending, semitones above the median": {
+                "statements": float(np.mean(statements)),
+                "questions": float(np.mean(questions)),
+            },
+            "longest pause, seconds": {
+                "without a comma": float(np.mean(without)),
+                "with a comma": float(np.mean(with_comma)),
+            },
+        }
+        print(voice, json.dumps(told[voice], indent=2), flush=True)
+    if args.json:
+        args.json.write_text(json.dumps(told, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
