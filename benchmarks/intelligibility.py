@@ -1,4 +1,4 @@
-"""Word error rate of every shipped English voice, from text to sound, as the engine speaks it: no teacher, no phones given."""
+"""Word error rate of every shipped English voice, from text to sound, as the engine speaks it."""
 
 from __future__ import annotations
 
