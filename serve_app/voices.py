@@ -271,6 +271,8 @@ class VoicePrompts:
                     decode_reference, audio, min_seconds=min_seconds, max_seconds=max_seconds, param=param
                 )
                 warnings = await asyncio.to_thread(examine, waveform, rate, param)
+                if len(waveform) >= int(max_seconds * rate):
+                    warnings += ("cut",)
                 self._prompts[key] = prompt = await self._encode(waveform, rate, transcript)
                 self._warnings[key] = warnings
                 while len(self._prompts) > self._capacity:

@@ -20,13 +20,12 @@ import torch
 from benchmarks._common import Listener as Sphinx
 from training import measures
 from training.data import utterance
-from training.judge import SENTENCES
 from training.personas import Persona, strangers
 from training.shipped import Shipped
 from training.teachers import STRANGERS
 from training.utterances import RATE
 from training.verifier import load_verifier
-from training.voices import VOICES
+from training.voices import SENTENCES, VOICES
 
 REFERENCE = (
     "The quick brown fox jumps over the lazy dog.",

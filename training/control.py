@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from benchmarks._common import Listener as Sphinx
-from training.judge import SENTENCES
 from training.pitch import measured_f0
 from training.shipped import Shipped
 from training.utterances import HOP, RATE
+from training.voices import SENTENCES
 
 SPEEDS = (0.5, 0.75, 1.0, 1.5, 2.0)
 TEMPERATURES = (0.0, 0.3, 0.6, 0.9)

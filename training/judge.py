@@ -29,10 +29,9 @@ from training.listener import Errors, compare, load_listener, sounds, syllables_
 from training.shipped import Shipped
 from training.utterances import RATE, Utterance
 from training.verifier import load_verifier
-from training.voices import VOICES
+from training.voices import SENTENCES, VOICES
 from training.warm import SHIPPED
 
-SENTENCES = {"en": Path("tests/data/sentences.txt"), "zh": Path("tests/data/sentences_zh.txt")}
 MODES = ("teacher", "copy", "gpt")
 Rate = tuple[float, float, float]  # and its interval
 
@@ -48,7 +47,7 @@ class Verdict:
     sentences: int
     error: Rate
     tone: Rate | None
-    similarity: float  # cosine to the reference, mean
+    similarity: float | None  # cosine to the reference, mean
     length: Rate  # ratio to the teacher: mean, least, most
     f0: float  # Hz, median
     f0_teacher: float
@@ -65,7 +64,8 @@ class Judge:
         self.keep = keep
         self.sentences = {k: path.read_text("utf-8").splitlines()[:count] for k, path in SENTENCES.items()}
         self.codec = load_codec(SHIPPED)
-        self.shipped, self.verifier = Shipped(), load_verifier(runs / "verifier.pt")
+        self.shipped = Shipped()
+        self.verifier = load_verifier(runs / "verifier.pt") if (runs / "verifier.pt").exists() else None
         self.listener = load_listener(runs / "listener.pt") if (runs / "listener.pt").exists() else None
         self.sphinx = Sphinx()
         self.teachers: dict[str, list[Utterance]] = {}
@@ -113,8 +113,10 @@ class Judge:
         return measures.interval(wrong, syllables), measures.interval(tones, matched), heard
 
     @torch.inference_mode()
-    def similarity(self, waveforms: list[np.ndarray], reference: np.ndarray) -> float:
-        """Mean cosine of their embeddings to that of the reference."""
+    def similarity(self, waveforms: list[np.ndarray], reference: np.ndarray) -> float | None:
+        """Mean cosine of their embeddings to that of the reference; None where nobody was trained to tell."""
+        if self.verifier is None:
+            return None
         own = self.verifier(torch.from_numpy(reference).unsqueeze(0))[0]
         return float(
             np.mean([float(self.verifier(torch.from_numpy(w).unsqueeze(0))[0] @ own) for w in waveforms])
@@ -186,9 +188,10 @@ def table(verdicts: list[Verdict]) -> str:
             for value, form in ((v.f0_error, "{:.1f}"), (v.voicing_error, "{:.1%}"), (v.mcd, "{:.2f}"))
         ]
         length = "" if v.mode == "teacher" else "{:.2f} ({:.2f}-{:.2f})".format(*v.length)
+        likeness = "" if v.similarity is None else f"{v.similarity:.2f}"
         f0 = f"{v.f0:.0f} ({v.f0_teacher:.0f})"
         mode = v.mode if v.temperature is None else f"{v.mode} {v.temperature:g}"
-        cells = [mode, v.voice, percent(v.error), percent(v.tone), f"{v.similarity:.2f}", length, f0, *apart]
+        cells = [mode, v.voice, percent(v.error), percent(v.tone), likeness, length, f0, *apart]
         lines.append("| " + " | ".join([*cells, str(v.clicks)]) + " |")
     return "\n".join(lines)
 

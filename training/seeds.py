@@ -17,12 +17,11 @@ import soundfile
 import torch
 
 from training.align import path
-from training.judge import SENTENCES
 from training.phone_net import PhoneNet, load_phone_net
 from training.recogniser import plain
 from training.shipped import Shipped
 from training.utterances import RATE
-from training.voices import VOICES
+from training.voices import SENTENCES, VOICES
 from training.warm import SHIPPED
 
 UNHEARD = -4.0  # mean log probability of a phone, or of a step, that is not heard

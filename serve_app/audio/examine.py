@@ -24,6 +24,7 @@ WARNINGS = {
     "background": "its level hardly falls between the words: noise, music or an echo is in it",
     "narrow_band": "it holds nothing above 4 kHz, as from a telephone",
     "several_voices": "its pitch changes as between two speakers",
+    "cut": "it is longer than is used: only its beginning is",
 }
 
 

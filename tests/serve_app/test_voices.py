@@ -189,6 +189,15 @@ async def test_the_least_recently_used_prompt_goes(make_wav):
     assert prompts.status()["entries"] == 2
 
 
+async def test_what_is_longer_than_is_used_is_told(make_wav):
+    prompts = VoicePrompts(Encoder(), 2)
+    short, long = make_wav(seconds=14.5), make_wav(seconds=16)
+    for audio in (short, long):
+        await prompts.of(audio, None, **LIMITS)
+    assert "cut" not in await prompts.warnings(short, None)
+    assert "cut" in await prompts.warnings(long, None)
+
+
 async def test_whoever_waits_takes_over_from_who_was_cancelled(make_wav):
     encoder = Encoder()
     encoder.hold.clear()
