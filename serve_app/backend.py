@@ -43,7 +43,7 @@ LOST = (RayError, grpc.RpcError, RayServeException)  # the other end died, or is
 
 
 class RayBackend:
-    """Implements `serve_app.synthesis.Backend`. Raises nothing but ChoraleError.
+    """Implements `serve_app.lane.Backend`. Raises nothing but ChoraleError.
 
     options: the family's options; sampling: overrides of its default sampling; ingress: where replicas of the HTTP
     side are, so that they too give memory back.

@@ -168,7 +168,7 @@ class Lane:
         try:
             await self._speak(work_id, admitted=self._index > 0)
         except Implausible as fault:
-            if self._heard:
+            if self._heard or self._sampling.temperature == 0:  # no seed would help
                 self._cut_off(work_id, fault)
                 return
             log.warning("segment %s is said again with another seed: %s", work_id, fault)

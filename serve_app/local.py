@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class LocalBackend:
-    """Implements `serve_app.synthesis.Backend`. Loading starts at once: `wait()` for its end.
+    """Implements `serve_app.lane.Backend`. Loading starts at once: `wait()` for its end.
 
     device: preference, half, threads, as `choose_device` takes them; max_queue: segments that may wait; chunks: as
     the synthesizer has them; gpt, vocoder: more arguments of `Decoder` and `VocodeWorker`; prompts: where voice

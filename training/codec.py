@@ -22,7 +22,7 @@ from training import loop, ranks
 from training.codec_net import Codec
 from training.corpus import Corpus, continuous_pitch
 from training.phone_net import RECOGNISER, PhoneNet, load_phone_net
-from training.warm import codec_state, warm
+from training.warm import codec_state, warm, whole
 
 CROP = 96  # frames
 REFERENCE = 200  # frames of the speaker's other utterance
@@ -155,9 +155,9 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
 
 
 def load_codec(source: str) -> Codec:
-    """Of a checkpoint, or what is `shipped`."""
+    """Of a checkpoint, or what is `shipped`. Raises ValueError where that is of another net."""
     codec = Codec(SmallConfig())
-    warm(codec, codec_state(source))
+    whole(codec, codec_state(source))
     return codec.eval()
 
 

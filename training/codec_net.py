@@ -53,18 +53,3 @@ class Codec(nn.Module):
     def encode(self, *features: Tensor) -> tuple[Tensor, Tensor]:
         """Features as the encoder takes them -> latents (B, T, Q), codes (B, T)."""
         return self.vocoder.fsq.quantise(self.encoder(*features))
-
-    def speak(self, codes: Tensor, speaker: Tensor, seed: int = 0) -> Tensor:
-        """One utterance whole: codes (T,), speaker (S,) -> waveform (N,)."""
-        zero = torch.zeros(1, dtype=torch.int64)
-        waveform, _ = self.vocoder(
-            codes.unsqueeze(0),
-            speaker.unsqueeze(0),
-            torch.ones(1, len(codes)),
-            zero + seed,
-            zero,
-            zero,
-            zero + len(codes),
-            torch.zeros(1, dtype=torch.float64),
-        )
-        return waveform[0]

@@ -2,7 +2,7 @@
 
 `speed`: how long sentences get at half to twice the pace, by the GPT's own durations, and how well they are understood.
 `temperature`: how far eight seeds lie apart. Questions: how high the last syllable is, against the same words as a
-statement. Commas: the pause where one stands.
+statement. Commas: the longest silence of a sentence with one, and of the same words without.
 """
 
 from __future__ import annotations

@@ -3,42 +3,52 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
-from training.utterances import HOP
+from training.utterances import HOP, shards
 
-HELD_OUT = 60  # utterances
+HELD_OUT = 60  # utterances; of a small corpus every twentieth
 
 
 class Corpus:
-    """Utterances by index. `held_out` of them, from all over the corpus, are for validation."""
+    """Utterances by index. `held_out` of them are for validation, and nobody is trained on what they say."""
 
     def __init__(self, root: Path, held_out: int = HELD_OUT) -> None:
         self._arrays: list[dict[str, np.ndarray]] = []
         self._where: list[
             tuple[int, int, int, int, int]
         ] = []  # shard, sample offset, samples, phone offset, phones
-        self._paths: list[Path] = []  # of each shard's ends
+        self._ends: list[np.ndarray] = []  # of each shard: what the teachers tell, and what `align` has found
+        self._found: list[Path] = []  # where that is kept
         self.speakers: list[str] = []
         self.texts: list[str] = []
         self.paces: list[float] = []  # 2.0 is twice as fast as the speaker's usual
-        for shard in range(len(list(root.glob("index*.json")))):
+        for shard, number in enumerate(shards(root)):
             names = ("wav", "f0", "phones", "ends")
-            self._arrays.append({name: np.load(root / f"{name}{shard}.npy", mmap_mode="r") for name in names})
-            self._paths.append(root / f"ends{shard}.npy")
+            self._arrays.append(
+                {name: np.load(root / f"{name}{number}.npy", mmap_mode="r") for name in names}
+            )
+            self._found.append(root / f"aligned{number}.npy")
+            ends = np.array(self._arrays[-1]["ends"])
+            found = np.load(self._found[-1]) if self._found[-1].exists() else ends
+            self._ends.append(np.where(np.isnan(ends), found, ends))
             sample = phone = 0
-            for speaker, samples, phones, text, pace in json.loads((root / f"index{shard}.json").read_text()):
+            for speaker, samples, phones, text, pace in json.loads(
+                (root / f"index{number}.json").read_text()
+            ):
                 self._where.append((shard, sample, samples, phone, phones))
                 self.speakers.append(speaker)
                 self.texts.append(text)
                 self.paces.append(pace)
                 sample, phone = sample + samples, phone + phones
-        held_out = held(len(self), held_out)
-        self.valid = [i * len(self) // held_out for i in range(held_out)]
-        self.train = sorted(set(range(len(self))) - set(self.valid))
+        shuffled = sorted(range(len(self)), key=lambda i: (zlib.crc32(self.texts[i].encode()), i))
+        self.valid = sorted(shuffled[: min(held_out, len(self) // 20)])
+        unknown = {self.texts[i] for i in self.valid}
+        self.train = [i for i, text in enumerate(self.texts) if text not in unknown]
         self.of_speaker: dict[str, list[int]] = defaultdict(list)  # training utterances only
         for index in self.train:
             self.of_speaker[self.speakers[index]].append(index)
@@ -60,26 +70,24 @@ class Corpus:
         shard, offset, samples, _, _ = self._where[index]
         return np.array(self._arrays[shard]["f0"][offset // HOP : (offset + samples) // HOP])
 
-    def aligned(self, index: int) -> bool:
-        """Whether it is known when the phones end."""
+    def timed(self, index: int) -> bool:
+        """Whether the teacher told when the phones end."""
         shard, _, _, offset, _ = self._where[index]
         return not np.isnan(self._arrays[shard]["ends"][offset])
 
+    def aligned(self, index: int) -> bool:
+        """Whether it is known when the phones end."""
+        shard, _, _, offset, _ = self._where[index]
+        return not np.isnan(self._ends[shard][offset])
+
     def align(self, index: int, ends: np.ndarray) -> None:
-        """Keep when the phones end; `store_ends` writes it."""
+        """Keep when the phones end, NaN where that was not found; `store_ends` writes it."""
         shard, _, _, offset, count = self._where[index]
-        self._ends(shard)[offset : offset + count] = ends
+        self._ends[shard][offset : offset + count] = ends
 
     def store_ends(self) -> None:
-        for shard, path in enumerate(self._paths):
-            np.save(path, self._ends(shard))
-
-    def _ends(self, shard: int) -> np.ndarray:
-        """In memory, so that it can be changed."""
-        arrays = self._arrays[shard]
-        if isinstance(arrays["ends"], np.memmap):
-            arrays["ends"] = np.array(arrays["ends"])
-        return arrays["ends"]
+        for path, ends in zip(self._found, self._ends, strict=True):
+            np.save(path, ends)
 
     def pointer(self, index: int, steps: int, per_second: int) -> np.ndarray:
         """Of each step the phone that is spoken in its middle: (steps,) int64. Only of what is aligned."""
@@ -90,14 +98,8 @@ class Corpus:
     def phones(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Ids (P,) int64 and end times (P,) in seconds."""
         shard, _, _, offset, count = self._where[index]
-        arrays = self._arrays[shard]
-        ids = arrays["phones"][offset : offset + count].astype(np.int64)
-        return ids, np.array(arrays["ends"][offset : offset + count])
-
-
-def held(count: int, wanted: int = HELD_OUT) -> int:
-    """How many of `count` utterances are held out: `wanted`, of a small corpus every twentieth."""
-    return min(wanted, count // 20)
+        ids = self._arrays[shard]["phones"][offset : offset + count].astype(np.int64)
+        return ids, self._ends[shard][offset : offset + count].copy()
 
 
 def continuous_pitch(f0: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

@@ -27,6 +27,8 @@ from training.personas import Persona
 from training.prosody import rising
 from training.teachers import STRANGERS, TEACHERS, Said
 from training.utterances import (
+    F0_CEIL,
+    F0_FLOOR,
     HOP,
     LEAD,
     LONGEST,
@@ -48,7 +50,9 @@ TEXT = {"en": Path("training/runs/text.txt"), "zh": Path("training/runs/text_zh.
 def pitch(waveform: np.ndarray) -> np.ndarray:
     """F0 in Hz per frame of HOP samples, 0 where unvoiced."""
     samples = waveform.astype(np.float64)
-    coarse, times = pyworld.dio(samples, RATE, frame_period=1000 * HOP / RATE, f0_floor=55, f0_ceil=420)
+    coarse, times = pyworld.dio(
+        samples, RATE, frame_period=1000 * HOP / RATE, f0_floor=F0_FLOOR, f0_ceil=F0_CEIL
+    )
     f0 = pyworld.stonemask(samples, coarse, times, RATE)
     frames = len(waveform) // HOP
     return np.pad(f0, (0, max(0, frames - len(f0))))[:frames].astype(np.float32)
@@ -149,6 +153,8 @@ def main() -> None:
         worker.start()
     for worker in workers:
         worker.join()
+    if any(worker.exitcode for worker in workers):
+        raise SystemExit("a process failed: its part is missing")
 
 
 if __name__ == "__main__":

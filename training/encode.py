@@ -20,11 +20,11 @@ from training.corpus import Corpus, continuous_pitch
 
 
 def encode_part(rank: int, size: int, args: argparse.Namespace) -> None:
-    """Every `size`-th utterance, into codes.<rank>.pt."""
+    """Every `size`-th aligned utterance, into codes.<rank>.pt."""
     config, corpus, codec = SmallConfig(), Corpus(args.data), load_codec(args.codec)
     mel, rows, valid = LogMel(config), [], set(corpus.valid)
     with torch.inference_mode():
-        for index in filter(corpus.aligned, range(rank, len(corpus), size)):
+        for index in filter(corpus.aligned, [*corpus.train, *corpus.valid][rank::size]):
             waveform = torch.from_numpy(corpus.waveform(index)).unsqueeze(0)
             frames = mel(waveform)  # (1, F, M)
             log_f0, voiced, mean_log_f0 = continuous_pitch(corpus.f0(index))
@@ -58,8 +58,9 @@ def main() -> None:
 
     ranks.launch(encode_part, args.ranks, args)
     parts = [torch.load(args.out.with_suffix(f".{rank}.pt")) for rank in range(args.ranks)]
-    rows = [part[i] for i in range(len(parts[0])) for part in parts if i < len(part)]  # corpus order again
-    rows.sort(key=lambda row: row.pop("held"))  # those for validation come last
+    rows = sorted(
+        (row for part in parts for row in part), key=lambda row: row["held"]
+    )  # to validate with: last
     torch.save(rows, args.out)
     for rank in range(args.ranks):
         args.out.with_suffix(f".{rank}.pt").unlink()

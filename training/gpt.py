@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,8 @@ from torch import Tensor, nn
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.gpt_net import END
 from training import loop, ranks
-from training.corpus import held
 from training.gpt_net import StructuredGpt
-from training.warm import gpt_state, warm
+from training.warm import gpt_state, warm, whole
 
 IGNORED = -100
 
@@ -39,7 +40,7 @@ class Batches:
         self, rows: list[dict], config: SmallConfig, budget: int, rank: int, size: int, seed: int
     ) -> None:
         self.rows, self.config, self.budget, self.rank, self.size = rows, config, budget, rank, size
-        self.known = len(rows) - held(len(rows))  # the rest is for validation
+        self.known = sum(not row["held"] for row in rows)  # the rest is for validation
         self.order_rng, self.rng = np.random.default_rng(seed), np.random.default_rng(seed + 7 + rank)
         self.of_speaker: dict[str, list[int]] = defaultdict(list)
         for index, row in enumerate(rows[: self.known]):
@@ -48,22 +49,10 @@ class Batches:
 
     def next(self) -> dict[str, Tensor]:
         if not self.queue:
-            self.queue = self.epoch()[self.rank :: self.size]
+            lengths = {i: len(row["codes"]) for i, row in enumerate(self.rows[: self.known])}
+            groups = ranks.epoch(lengths, self.budget, 12, self.size, self.order_rng)
+            self.queue = groups[self.rank :: self.size]
         return self.collate(self.queue.pop())
-
-    def epoch(self) -> list[list[int]]:
-        """Shuffled groups, the same on every rank; a multiple of the number of ranks."""
-        jitter = self.order_rng.integers(0, 12, len(self.rows))
-        order = sorted(range(self.known), key=lambda i: len(self.rows[i]["codes"]) + jitter[i])
-        groups, group, longest = [], [], 0
-        for index in order:
-            longest = max(longest, len(self.rows[index]["codes"]))
-            if group and longest * (len(group) + 1) > self.budget:
-                groups.append(group)
-                group, longest = [], len(self.rows[index]["codes"])
-            group.append(index)
-        self.order_rng.shuffle(groups)
-        return groups[: len(groups) // self.size * self.size]
 
     def collate(self, indices: list[int]) -> dict[str, Tensor]:
         """Padded tensors: inputs of `StructuredGpt.forward` and the targets `next` and `advance`."""
@@ -117,7 +106,7 @@ def validate(net: StructuredGpt, batches: Batches) -> dict[str, float]:
 
 def train(rank: int, size: int, args: argparse.Namespace) -> None:
     config = SmallConfig()
-    net = load_gpt(args.warm).train() if args.warm else StructuredGpt(config)
+    net = load_gpt(args.warm, warm).train() if args.warm else StructuredGpt(config)
     for block in net.blocks:
         block.dropout = args.dropout
     seed = loop.begun(args.checkpoint)
@@ -135,13 +124,15 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
     )
 
 
-def load_gpt(source: str) -> StructuredGpt:
-    """Of a checkpoint, or what is `shipped`, with all of a code in its own row."""
+def load_gpt(
+    source: str, take: Callable[[nn.Module, dict[str, Tensor]], None] = partial(whole, but="level_")
+) -> StructuredGpt:
+    """Of a checkpoint, or what is `shipped`, with all of a code in its own row. Raises as `take` does."""
     net, state = StructuredGpt(SmallConfig()), gpt_state(source)
     for name, parameter in net.named_parameters():
         if name not in state:
             nn.init.zeros_(parameter)
-    warm(net, state)
+    take(net, state)
     return net.eval()
 
 

@@ -1,7 +1,7 @@
 """Train the judge of Mandarin and of phones: python -m training.listener --minutes 25
 
-A recogniser by CTC (Graves et al. 2006) on whole utterances of the teachers; the blank is PAD. It shares nothing with
-the recogniser that the codec is trained with. Tells its error rates on utterances held out. Checkpoint:
+A recogniser by CTC (Graves et al. 2006) on whole utterances of the teachers; the blank is PAD. It has weights of
+its own, not those that the codec is trained with. Tells its error rates on sentences held out. Checkpoint:
 training/runs/listener.pt.
 """
 
@@ -26,7 +26,7 @@ from training.corpus import Corpus
 BLANK = 0
 SECONDS = 30.0  # of sound in a batch, padding included
 NOISE = 0.01
-MASKED = 12  # frames at most that a batch hides of an utterance, so that it listens to what is around
+MASKED = 12  # frames, fewer than which a batch hides of an utterance, so that it listens to what is around
 
 
 class Listener(nn.Module):
@@ -91,7 +91,7 @@ class Errors:
 
 
 def syllables_of(phones: list[int]) -> list[tuple[str, str]]:
-    """Mandarin phones -> syllables and their tones: ("zh+ong", "1"); English ones stand alone, with tone ""."""
+    """Mandarin phones -> syllables and their tones: ("ZH+ONG", "1"); English ones stand alone, with tone ""."""
     made, initial = [], ""
     initials = {one.upper() for one in INITIALS}
     for name in (PHONES[p] for p in phones):
@@ -142,22 +142,10 @@ class Batches:
     def next(self) -> tuple[Tensor, Tensor, list[np.ndarray]]:
         """Waveforms (B, N), frames (B,), phones of each."""
         if not self.queue:
-            self.queue = self.epoch()[self.rank :: self.size]
+            lengths = {i: self.corpus.frames(i) for i in self.corpus.train}
+            groups = ranks.epoch(lengths, int(100 * SECONDS), 40, self.size, self.rng)
+            self.queue = groups[self.rank :: self.size]
         return self.collate(self.queue.pop())
-
-    def epoch(self) -> list[list[int]]:
-        corpus = self.corpus
-        jitter = self.rng.integers(0, 40, len(corpus))
-        order = sorted(corpus.train, key=lambda i: corpus.frames(i) + jitter[i])
-        groups, group, longest = [], [], 0
-        for index in order:
-            longest = max(longest, corpus.frames(index))
-            if group and longest * (len(group) + 1) > 100 * SECONDS:
-                groups.append(group)
-                group, longest = [], corpus.frames(index)
-            group.append(index)
-        self.rng.shuffle(groups)
-        return groups[: len(groups) // self.size * self.size]
 
     def collate(self, indices: list[int]) -> tuple[Tensor, Tensor, list[np.ndarray]]:
         waveforms = [torch.from_numpy(self.corpus.waveform(i)) for i in indices]

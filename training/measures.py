@@ -87,7 +87,12 @@ def loudness(waveform: np.ndarray) -> float:
 def interval(
     wrong: np.ndarray, of: np.ndarray, seed: int = 0, draws: int = 2000
 ) -> tuple[float, float, float]:
-    """A rate sum(wrong) / sum(of) over sentences, and its 95 % interval by bootstrap over them (Efron 1979)."""
+    """A rate sum(wrong) / sum(of) over sentences, and its 95 % interval by bootstrap over them (Efron 1979).
+
+    Of no errors at all there is nothing to draw: the rule of three (Hanley and Lippman-Hand 1983).
+    """
+    if not wrong.any():
+        return 0.0, 0.0, float(min(1.0, 3 / max(3, of.sum())))
     chosen = np.random.default_rng(seed).integers(0, len(wrong), (draws, len(wrong)))
     rates = wrong[chosen].sum(1) / np.maximum(1e-9, of[chosen].sum(1))
     low, high = np.quantile(rates, [0.025, 0.975])

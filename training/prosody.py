@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyworld
 
-from training.utterances import RATE
+from training.utterances import F0_CEIL, F0_FLOOR, RATE
 
 world: Any = pyworld  # its functions come from a compiled module, of which type checkers know some
 
@@ -20,7 +20,7 @@ FADE_S = 0.03
 def rising(waveform: np.ndarray) -> np.ndarray:
     """The waveform (N,) with its end at a rising pitch, resynthesised by WORLD (Morise et al. 2016)."""
     samples = waveform.astype(np.float64)
-    coarse, times = world.dio(samples, RATE, frame_period=FRAME_MS)
+    coarse, times = world.dio(samples, RATE, f0_floor=F0_FLOOR, f0_ceil=F0_CEIL, frame_period=FRAME_MS)
     f0 = world.stonemask(samples, coarse, times, RATE)
     voiced = np.flatnonzero(f0 > 0)
     if not len(voiced):
@@ -28,7 +28,7 @@ def rising(waveform: np.ndarray) -> np.ndarray:
     stop = times[voiced[-1]]
     start = max(0.0, stop - RISE_S)
     moved = f0 * np.exp(RISE * np.clip((times - start) / (stop - start + 1e-9), 0, 1))
-    envelope = world.cheaptrick(samples, f0, times, RATE)
+    envelope = world.cheaptrick(samples, f0, times, RATE, f0_floor=F0_FLOOR)
     noise = world.d4c(samples, f0, times, RATE)
     made = world.synthesize(moved, envelope, noise, RATE, FRAME_MS)[: len(samples)]
     made = np.pad(made, (0, len(samples) - len(made)))

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -52,6 +53,27 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     flat /= dist.get_world_size()
     for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
         parameter.grad = part.view_as(parameter)
+
+
+def epoch(
+    lengths: dict[int, int], budget: int, jitter: int, size: int, rng: np.random.Generator
+) -> list[list[int]]:
+    """Groups of like length in random order, at most `budget` long padded; a multiple of the number of ranks.
+
+    lengths: of each index; jitter: by how much a length is blurred, so that groups are never the same. All ranks get
+    the same where their `rng` is the same.
+    """
+    blurred = {index: length + int(rng.integers(0, jitter)) for index, length in lengths.items()}
+    groups, group, longest = [], [], 0
+    for index in sorted(lengths, key=blurred.__getitem__):
+        longest = max(longest, lengths[index])
+        if group and longest * (len(group) + 1) > budget:
+            groups.append(group)
+            group, longest = [], lengths[index]
+        group.append(index)
+    groups.append(group)
+    rng.shuffle(groups)
+    return groups + groups[: -len(groups) % size]
 
 
 class Budget:

@@ -33,8 +33,8 @@ class Batches:
     def __init__(self, corpus: Corpus, config: SmallConfig, seed: int) -> None:
         self.corpus, self.config, self.mel = corpus, config, LogMel(config)
         self.rng = np.random.default_rng(seed)
-        self.known = [i for i in corpus.train if corpus.frames(i) >= CROP and corpus.aligned(i)]
-        self.valid = [i for i in corpus.valid if corpus.frames(i) >= CROP and corpus.aligned(i)]
+        self.known = [i for i in corpus.train if corpus.frames(i) >= CROP and corpus.timed(i)]
+        self.valid = [i for i in corpus.valid if corpus.frames(i) >= CROP and corpus.timed(i)]
 
     def crop(self, index: int, start: int) -> tuple[Tensor, Tensor]:
         """Waveform (N,) and labels (CROP // 2,) from frame `start` on."""

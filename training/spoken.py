@@ -1,6 +1,6 @@
 """Write tests/data/small_codes.json, real speech for the vocoder's tests: python -m training.spoken
 
-The first eight test sentences, two in each shipped voice, in codes as the shipped GPT draws them.
+The first eight test sentences, two in each of four shipped voices, in codes as the shipped GPT draws them.
 """
 
 from __future__ import annotations

@@ -32,11 +32,9 @@ class Teacher:
     """name: of the speaker; f0: the median of what he says, Hz; options: of his synthesiser."""
 
     name: str
-    gender: str
     f0: float
     program: str = "flite"
     voice: str = ""
-    language: str = "en"
     steers: bool = True  # follows a request for another F0
     options: tuple[str, ...] = field(default=())
 
@@ -96,15 +94,15 @@ _PROGRAMS = {"flite": _flite, "rhvoice": _rhvoice, "pico": _pico, "festival": _f
 TEACHERS = {
     teacher.name: teacher
     for teacher in (
-        Teacher("rms", "male", 101, voice="rms", steers=False),
-        Teacher("slt", "female", 171, voice="slt"),
-        Teacher("awb", "male", 129, voice="awb"),
-        Teacher("kal", "male", 89, voice="kal16"),
-        Teacher("bdl", "male", 119, "rhvoice", "bdl"),
-        Teacher("clb", "female", 179, "rhvoice", "clb"),
-        Teacher("hslt", "female", 171, "rhvoice", "slt"),
-        Teacher("lh", "female", 163, "pico", "en-US"),
-        Teacher("kh", "female", 174, "pico", "en-GB"),
+        Teacher("rms", 101, voice="rms", steers=False),
+        Teacher("slt", 171, voice="slt"),
+        Teacher("awb", 129, voice="awb"),
+        Teacher("kal", 89, voice="kal16"),
+        Teacher("bdl", 119, "rhvoice", "bdl"),
+        Teacher("clb", 179, "rhvoice", "clb"),
+        Teacher("hslt", 171, "rhvoice", "slt"),
+        Teacher("lh", 163, "pico", "en-US"),
+        Teacher("kh", 174, "pico", "en-GB"),
     )
 }
 # never trained on: they are the strangers whose voices are cloned when the voices are judged; some are at home in other
@@ -112,20 +110,20 @@ TEACHERS = {
 STRANGERS = {
     teacher.name: teacher
     for teacher in (
-        Teacher("alan", "male", 135, "rhvoice", "alan"),
-        Teacher("evgeniy", "male", 109, "rhvoice", "evgeniy-eng"),
-        Teacher("lyubov", "female", 216, "rhvoice", "lyubov"),
-        Teacher("natan", "male", 141, "rhvoice", "natan"),
-        Teacher("magda", "female", 197, "rhvoice", "magda"),
-        Teacher("anatol", "male", 125, "rhvoice", "anatol"),
-        Teacher("leticia", "female", 220, "rhvoice", "Leticia-F123"),
-        Teacher("spomenka", "female", 153, "rhvoice", "spomenka"),
-        Teacher("ked", "male", 100, "festival", "voice_ked_diphone", steers=False),
-        Teacher("rab", "male", 100, "festival", "voice_rab_diphone", steers=False),
-        Teacher("machac", "male", 75, "festival", "voice_czech_machac", steers=False),
-        Teacher("dita", "female", 219, "festival", "voice_czech_dita", steers=False),
-        Teacher("lp", "female", 205, "festival", "voice_lp_diphone", steers=False),
-        Teacher("el", "male", 126, "festival", "voice_el_diphone", steers=False),
-        Teacher("lj", "female", 162, "festival", "voice_suo_fi_lj_diphone", steers=False),
+        Teacher("alan", 135, "rhvoice", "alan"),
+        Teacher("evgeniy", 109, "rhvoice", "evgeniy-eng"),
+        Teacher("lyubov", 216, "rhvoice", "lyubov"),
+        Teacher("natan", 141, "rhvoice", "natan"),
+        Teacher("magda", 197, "rhvoice", "magda"),
+        Teacher("anatol", 125, "rhvoice", "anatol"),
+        Teacher("leticia", 220, "rhvoice", "Leticia-F123"),
+        Teacher("spomenka", 153, "rhvoice", "spomenka"),
+        Teacher("ked", 100, "festival", "voice_ked_diphone", steers=False),
+        Teacher("rab", 100, "festival", "voice_rab_diphone", steers=False),
+        Teacher("machac", 75, "festival", "voice_czech_machac", steers=False),
+        Teacher("dita", 219, "festival", "voice_czech_dita", steers=False),
+        Teacher("lp", 205, "festival", "voice_lp_diphone", steers=False),
+        Teacher("el", 126, "festival", "voice_el_diphone", steers=False),
+        Teacher("lj", 162, "festival", "voice_suo_fi_lj_diphone", steers=False),
     )
 }

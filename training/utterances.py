@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 RATE, HOP, CODE_SAMPLES = 16000, 160, 320
+F0_FLOOR, F0_CEIL = 55.0, 420.0  # Hz, of all teachers
 LOUDNESS = 0.08  # RMS of every utterance
 LEAD, TAIL = 0.04, 0.12  # seconds of the edge pauses that are kept
 SILENT_DB = -45.0  # a 10 ms frame this far below the loudest is silence
 LONGEST = 9.0  # seconds
-FILES = ("wav", "f0", "phones", "ends", "index")  # of a shard
+FILES = ("wav", "f0", "phones", "ends", "index", "aligned")  # of a shard
 
 
 @dataclass
@@ -63,6 +64,11 @@ def next_shard(folder: Path, append: bool) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     if not append:
         for name in FILES:
-            for old in folder.glob(f"{name}[0-9]*.*"):
+            for old in (*folder.glob(f"{name}[0-9]*.npy"), *folder.glob(f"{name}[0-9]*.json")):
                 old.unlink()
-    return len(list(folder.glob("index*.json")))
+    return max(shards(folder), default=-1) + 1
+
+
+def shards(folder: Path) -> list[int]:
+    """Numbers of the shards of a corpus."""
+    return sorted(int(file.stem.removeprefix("index")) for file in folder.glob("index[0-9]*.json"))

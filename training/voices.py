@@ -8,6 +8,9 @@ from pathlib import Path
 from training.personas import Persona
 
 SENTENCES = {"en": Path("tests/data/sentences.txt"), "zh": Path("tests/data/sentences_zh.txt")}
+PHONES_ZH = Path(
+    "tests/data/sentences_zh_phones.txt"
+)  # of the Mandarin ones, checked by hand, without pauses
 
 
 @dataclass(frozen=True)

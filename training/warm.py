@@ -22,7 +22,7 @@ def codec_state(source: str) -> dict[str, Tensor]:
     """State of a `Codec`; of what is shipped, without the helper head."""
     if source != SHIPPED:
         return torch.load(source)["net"]
-    tensors = {**load_file(WEIGHTS), **(load_file(PARTS) if PARTS.exists() else {})}
+    tensors = {**load_file(WEIGHTS), **load_file(PARTS)}
     return {name: value.float() for name, value in tensors.items()}
 
 
@@ -40,6 +40,20 @@ def gpt_state(source: str) -> dict[str, Tensor]:
 
 def _shipped(file: Path, part: str) -> dict[str, Tensor]:
     return {k.removeprefix(part): v.float() for k, v in load_file(file).items() if k.startswith(part)}
+
+
+def whole(net: nn.Module, state: dict[str, Tensor], but: str = "mel_head.") -> None:
+    """All of a net from `state`, which may lack what begins with `but`.
+
+    Raises ValueError where it lacks something else, or has it in another size.
+    """
+    for name, value in net.state_dict().items():
+        if name in state and state[name].shape == value.shape:
+            value.copy_(state[name])
+        elif name in state or not name.startswith(but):
+            raise ValueError(
+                f"{name} is missing, or not {tuple(value.shape)}: these weights are of another net"
+            )
 
 
 def warm(net: nn.Module, state: dict[str, Tensor]) -> None:

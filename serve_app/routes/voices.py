@@ -106,5 +106,5 @@ def _card(context: Context, voice: Voice) -> VoiceCard:
         consent=voice.consent,
         shipped=voice.shipped,
         aliases=aliases,
-        warnings=[f"{name}: {WARNINGS[name]}" for name in voice.warnings],
+        warnings=[f"{name}: {WARNINGS[name]}" for name in voice.warnings if name in WARNINGS],
     )

@@ -206,7 +206,7 @@ async def test_uploads_are_encoded_at_once(client, context, backend, make_wav):
             {"vocoder": {"chunk_frames": 10**8}},
             r"vocoder\.max_batch: calls of the longest chunks need \d+\.\d GiB, ",
         ),
-        ({"gpt": {"length_buckets": [256, 300]}}, r"length_buckets at 1024, the positions"),
+        ({"gpt": {"length_buckets": [256, 300]}}, r"length_buckets at 1344, the positions"),
     ],
 )
 def test_what_does_not_fit_is_refused_while_loading(options, says):

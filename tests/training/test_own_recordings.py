@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+import torch
 
 from serve_app.settings import Settings
 from serve_app.speaker import Speaker
@@ -56,7 +57,7 @@ def recordings(tmp_path_factory) -> Path:
     return folder
 
 
-def run(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run(module: str, *arguments: str | Path | float) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", f"training.{module}", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
@@ -82,10 +83,10 @@ def corpus(recordings, tmp_path_factory) -> Path:
     return out
 
 
-def test_recordings_are_cut_levelled_and_aligned(corpus):
+def test_recordings_are_cut_levelled_and_aligned(recordings, corpus):
     made = Corpus(corpus)
     assert len(made) == len(TEXTS)
-    assert set(made.speakers) == {Path(made.speakers[0]).name}
+    assert set(made.speakers) == {recordings.name}
     assert (corpus / "notes.txt").exists()
     for index in range(len(made)):
         waveform = made.waveform(index)
@@ -116,8 +117,9 @@ def test_from_recordings_to_weights_that_speak(corpus, tmp_path):
         codec,
         *brief,
     )
-    run("encode", "--data", corpus, "--codec", codec, "--out", codes, "--ranks", 1)
-    run("gpt", "--codes", codes, "--warm", "shipped", "--checkpoint", gpt, "--rate", 2e-4, *brief)
+    run("encode", "--data", corpus, "--codec", codec, "--out", codes)
+    assert len(torch.load(codes)) == len(TEXTS)
+    run("gpt", "--codes", codes, "--warm", "shipped", "--checkpoint", gpt, "--rate", 2e-4, "--minutes", 0.15)
     run("export", "--codec", codec, "--gpt", gpt, "--out", weights)
     assert json.loads((weights / "small.json").read_text())["sample_rate"] == 16000
     family = {"name": "small", "options": {"weights": str(weights)}}

@@ -52,5 +52,5 @@ def phone_ids(phones: list[str]) -> list[int]:
 
 def closing_pause(text: str) -> str:
     """The pause symbol that closes the phones of `text`, from its last sentence punctuation."""
-    stripped = text.rstrip().rstrip("\"')]”’")
+    stripped = text.rstrip(" \t\n\"')]”’")
     return CLOSING_PAUSE.get(stripped[-1:], PAUSE)

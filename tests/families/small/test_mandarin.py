@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from deployments.errors import InvalidInput
 from deployments.families.small.phones import EXCLAMATION, PAUSE, PHONES, QUESTION
 from deployments.families.small.text import SmallFrontend, phones_of, spoken
 from deployments.families.small.text.segments import MAX_PHONES
 
 FRONTEND = SmallFrontend()
+DATA = Path(__file__).parents[2] / "data"
+SENTENCES = DATA / "sentences_zh.txt", DATA / "sentences_zh_phones.txt"
 LONG = "春天来了，公园里的花都开了，孩子们在草地上跑来跑去，老人们坐在长椅上晒太阳，年轻人在湖边拍照，"
 
 
@@ -47,10 +52,24 @@ def test_phones(text: str, phones: list[str]) -> None:
         ("2-3天", "两到三天"),
         ("二〇二〇年", "二零二零年"),
         ("我有 3 apples", "我有 three apples"),
+        ("会议12：30开始", "会议十二点三十分开始"),
+        ("GPT-4模型", "g p t 四模型"),
+        ("得分 90 85 77", "得分九十八十五七十七"),
+        ("大概3～5天", "大概三到五天"),
+        ("详见 https://example.com/查看详情。", "详见 example dot com 查看详情"),
+        ("见 https://example.com/the查", "见 example dot com slash the 查"),
+        ("男/女", "男女"),
+        ("今天很好.我们走吧", "今天很好我们走吧"),
     ],
 )
 def test_numbers_among_characters_are_read_in_chinese(text: str, words: str) -> None:
     assert spoken(text).replace(" ", "") == words.replace(" ", "")
+
+
+def test_everyday_sentences_are_read_as_a_reader_would() -> None:
+    """The phones were read through by hand: they are what the judge of the voices compares with, too."""
+    for text, phones in zip(*(file.read_text("utf-8").splitlines() for file in SENTENCES), strict=True):
+        assert [p for p in phones_of(text) if p not in (PAUSE, QUESTION)] == phones.split(), text
 
 
 def test_sentences_are_segments_and_their_texts_the_text() -> None:
@@ -75,7 +94,35 @@ def test_both_languages_may_be_asked_for(language: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["「你好」", "《红楼梦》很长……", "（笑）好的——走吧", "１２３块", "你好\u3000世界", "😀好"]
+    ("text", "words"),
+    [
+        ("「你好」", "你好"),
+        ("《红楼梦》很长……", "红楼梦很长"),
+        ("（笑）好的——走吧", "笑好的走吧"),
+        ("１２３块", "一百二十三块"),
+        ("你好\u3000世界", "你好世界"),
+        ("😀好", "好"),
+        ("\uf900有", "豈有"),  # a compatibility character
+        ("⽂字", "文字"),  # a radical, as some PDFs have it
+        ("㊗你好", "祝你好"),
+        ("〇度", "零度"),
+    ],
 )
-def test_punctuation_does_no_harm(text: str) -> None:
-    assert all(len(segment.token_ids) >= 3 for segment in FRONTEND.segments(text))
+def test_signs_do_no_harm_and_look_alikes_are_read(text: str, words: str) -> None:
+    assert spoken(text).replace(" ", "") == words
+
+
+def test_a_question_in_brackets_is_one() -> None:
+    assert phones_of("（你去吗？）")[-1] == QUESTION
+
+
+def test_a_character_without_a_reading_is_told() -> None:
+    with pytest.raises(InvalidInput, match=r"U\+3402 at character 3") as told:
+        FRONTEND.segments("你好㐂")
+    assert told.value.param == "input"
+
+
+@pytest.mark.parametrize("text", ["Call 〇", "豈有此理", "你好"])
+def test_weights_that_speak_english_alone_take_no_characters(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        SmallFrontend(languages=("en",)).check(text)

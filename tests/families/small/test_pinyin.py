@@ -6,6 +6,7 @@ import pytest
 
 from deployments.families.small.phones import PHONE_TO_ID
 from deployments.families.small.text.pinyin import syllable, syllables
+from deployments.families.small.text.readings import readable
 
 
 def said(hanzi: str) -> str:
@@ -38,6 +39,13 @@ def test_a_third_tone_before_another_is_a_second(hanzi: str, expected: str) -> N
         ("第一", "di4 i1"),
         ("第一天", "di4 i1 tian1"),
         ("一九八一", "i1 jiou3 ba1 i1"),
+        ("十一点", "shiw2 i1 dian3"),
+        ("二十一个", "er4 shiw2 i1 ge4"),
+        ("一月一号", "i1 ve4 i1 hao4"),
+        ("一两天", "i4 liang3 tian1"),
+        ("三点一四", "san1 dian3 i1 sih4"),
+        ("点一杯茶", "dian3 i4 bei1 cha2"),
+        ("三点一刻", "san1 dian3 i2 ke4"),
     ],
 )
 def test_bu_and_yi_follow_what_comes_next(hanzi: str, expected: str) -> None:
@@ -51,9 +59,43 @@ def test_bu_and_yi_follow_what_comes_next(hanzi: str, expected: str) -> None:
         ("长大", "zhang3 da4"),
         ("音乐", "in1 ve4"),
         ("快乐", "kuai4 le4"),
+        ("很长的故事", "hen3 chang2 de5 gu4 shiw5"),
+        ("一切都会好", "i2 qie4 dou1 huei4 hao3"),
+        ("首都的都市", "shou3 du1 de5 du1 shiw4"),
+        ("他还没还钱", "ta1 hai2 mei2 huan2 qian2"),
+        ("三只猫", "san1 zhiw1 mao1"),
     ],
 )
 def test_polyphones_are_told_by_their_phrase(hanzi: str, expected: str) -> None:
+    assert said(hanzi) == expected
+
+
+@pytest.mark.parametrize(
+    ("hanzi", "expected"),
+    [
+        ("高兴地跑", "gao1 xing4 de5 pao3"),
+        ("土地和地上", "tu3 di4 he2 di4 shang4"),
+        ("雪下得很大", "xve3 xia4 de5 hen3 da4"),
+        ("跑得快", "pao3 de5 kuai4"),
+        ("我得走了", "uo2 dei2 zou3 le5"),
+        ("他得到了", "ta1 de2 dao4 le5"),
+    ],
+)
+def test_particles_are_told_from_words(hanzi: str, expected: str) -> None:
+    assert said(hanzi) == expected
+
+
+@pytest.mark.parametrize(
+    ("hanzi", "expected"),
+    [
+        ("爸爸", "ba4 ba5"),
+        ("奶奶", "nai3 nai5"),
+        ("衣服", "i1 fu5"),
+        ("月亮", "ve4 liang5"),
+        ("哪里", "na2 li3"),
+    ],
+)
+def test_some_words_end_in_a_neutral_tone(hanzi: str, expected: str) -> None:
     assert said(hanzi) == expected
 
 
@@ -83,6 +125,7 @@ def test_every_common_character_has_phones() -> None:
     common = [chr(code) for code in pinyin_dict if 0x4E00 <= code <= 0x9FA5]
     unread = [character for character in common if not syllables(character)]
     assert len(unread) / len(common) < 0.001
+    assert all(readable(character) for character in common)
     assert all(
         phone in PHONE_TO_ID for character in common for one in syllables(character) for phone in one.phones
     )

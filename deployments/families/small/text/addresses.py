@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 
 from deployments.families.small.text.numbers import digits
+from deployments.families.small.text.pinyin import HANZI
 from deployments.families.small.text.rules import Match, Rule, rule
 
 _DOMAINS = (
     "com|org|net|edu|gov|io|ai|co|uk|de|fr|eu|us|ca|au|jp|cn|info|dev|app|me|tv|html|htm|pdf|txt|py|js|md"
 )
 ADDRESS = re.compile(
-    rf"(?:https?://|www\.)[^\s<>\"]{{1,2000}}|[\w.+-]{{1,100}}@[\w-]{{1,100}}(?:\.[\w-]{{1,60}}){{1,6}}"
-    rf"|[A-Za-z0-9][\w-]{{0,60}}(?:\.[\w-]{{1,60}}){{0,5}}\.(?:{_DOMAINS})(?:/[^\s<>\"]{{0,2000}})?(?![\w@])",
+    rf"(?:https?://|www\.)[^\s<>\"{HANZI}]{{1,2000}}|[\w.+-]{{1,100}}@[\w-]{{1,100}}(?:\.[\w-]{{1,60}}){{1,6}}"
+    rf"|[A-Za-z0-9][\w-]{{0,60}}(?:\.[\w-]{{1,60}}){{0,5}}\.(?:{_DOMAINS})(?:/[^\s<>\"{HANZI}]{{0,2000}})?(?![\w@])",
     re.ASCII,
 )
 _SIGNS = {

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from deployments.errors import InvalidInput
 from deployments.families.small.text.pinyin import HANZI
+from deployments.families.small.text.readings import readable
 
 LONGEST_WORD = 60  # letters
 
@@ -29,7 +30,7 @@ FOLDS = {
     "½": " 1/2", "⅓": " 1/3", "⅔": " 2/3", "¼": " 1/4", "¾": " 3/4", "⅕": " 1/5", "⅖": " 2/5", "⅗": " 3/5",
     "⅘": " 4/5", "⅙": " 1/6", "⅚": " 5/6", "⅐": " 1/7", "⅛": " 1/8", "⅜": " 3/8", "⅝": " 5/8", "⅞": " 7/8",
     "⅑": " 1/9", "⅒": " 1/10", "℃": "°C", "℉": "°F", "№": "No. ", "℮": "e", "™": "", "℠": "", "®": "",
-    "〇": "零", "\u2028": "\n", "\u2029": "\n\n", "\r": "\n",
+    "\u2028": "\n", "\u2029": "\n\n", "\r": "\n",
 }  # fmt: skip
 
 GREEK = (
@@ -84,8 +85,18 @@ def _fold(text: str, hanzi: bool) -> Cleaned:
     pieces: list[str] = []
     origin: list[int] = []
     for index, char in enumerate(text):
-        if ("A" <= char <= "z" and char.isalnum()) or (hanzi and _HANZI.match(char)):
+        if "A" <= char <= "z" and char.isalnum():
             piece = char
+        elif hanzi and (chinese := _chinese(char)):
+            if unread := next((c for c in chinese if not c.isascii() and not readable(c)), None):
+                _refuse_unread(unread, index)
+            piece = chinese
+        elif (
+            char in "，："
+            and text[max(0, index - 1) : index].isdecimal()
+            and text[index + 1 : index + 2].isdecimal()
+        ):
+            piece = FOLDS[char].rstrip()  # a time, or thousands
         elif char == "\r" and text[index + 1 : index + 2] == "\n":
             piece = ""
         else:
@@ -101,6 +112,24 @@ def _fold(text: str, hanzi: bool) -> Cleaned:
         origin.extend([index] * len(piece))
     origin.append(len(text))
     return Cleaned("".join(pieces), origin)
+
+
+@lru_cache(maxsize=4096)
+def _chinese(char: str) -> str:
+    """The usual characters for a Chinese one, a radical or an enclosed one; "" for what is none of these."""
+    if char == "〇":
+        return "零"
+    folded = unicodedata.normalize("NFKC", char)
+    chinese = _HANZI.search(folded) and all(c.isascii() or _HANZI.match(c) for c in folded)
+    return folded if chinese or script_of(char) == "Han" else ""
+
+
+def _refuse_unread(char: str, index: int) -> NoReturn:
+    raise InvalidInput(
+        f"input holds a Chinese character without a known reading, U+{ord(char):04X} at character {index + 1}",
+        param="input",
+        code="unsupported_script",
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -198,7 +198,7 @@ class _Scanner:
         if char in "-–":
             return self.dash(at, before, after)
         if char == ".":
-            if before.isalnum() and after.isalnum():
+            if before.isalnum() and after.isalnum() and (before + after).isascii():
                 return self.say("dot", at, at + 1)
             self.pause(LONG_PAUSE)
             return at + 1
@@ -246,6 +246,9 @@ class _Scanner:
             return {"<": "less than", ">": "greater than"}[char] if alone else None
         if char == "~":
             return "about" if after.isdigit() else None
+        if char == "/" and not (before + next_char).isascii():
+            self.pause(SHORT_PAUSE)  # 男/女
+            return None
         if char in "+=/@&\\":
             touching = (before.isalnum() or before in " )") and (
                 next_char.isalnum() or next_char in "($£€" and next_char

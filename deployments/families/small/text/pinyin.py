@@ -1,10 +1,10 @@
 """Hanzi to syllables with the tones that are said, and syllables to phones.
 
-pypinyin reads the characters (its phrases tell polyphones apart); the tones that neighbours change are ours:
+`readings` reads the characters; the tones that neighbours change are here:
 
 - 不 (bu4) is bu2 before a fourth tone;
 - 一 (yi1) is yi2 before a fourth tone, yi4 before the others, and yi1 where it counts: at a word's end, as an
-  ordinal, in a row of digits;
+  ordinal, in a row of digits, in a number of several, as the name of a month or a day;
 - a third tone before another is a second one: inside a word always, between words where one has one syllable.
 """
 
@@ -15,9 +15,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from deployments.families.small.phones import FINALS, INITIALS
+from deployments.families.small.text.readings import readings
 
 HANZI = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_DIGITS = "零〇一二三四五六七八九幺两"
+_DIGITS = "零〇一二三四五六七八九幺"
+_NUMERALS = _DIGITS + "两十百千万亿"
 _AFTER_Y = {
     "i": "i",
     "a": "ia",
@@ -95,14 +97,10 @@ def syllables(hanzi: str) -> list[Syllable]:
 def words(hanzi: str) -> list[tuple[str, list[Syllable]]]:
     """The words of a run of Chinese characters without punctuation, tones as they are said: a syllable a character.
 
-    A character that pypinyin cannot read is left out.
+    A character that nobody can read is left out.
     """
-    from pypinyin import Style, lazy_pinyin
-    from pypinyin.seg.mmseg import seg
-
     said: list[tuple[str, Syllable, int]] = []  # character, syllable, index of its word
-    for index, word in enumerate(seg.cut(hanzi)):
-        read = lazy_pinyin(word, style=Style.TONE3, neutral_tone_with_five=True, v_to_u=False)
+    for index, (word, read) in enumerate(readings(hanzi)):
         for character, pinyin in zip(word, read, strict=False):
             if one := syllable(pinyin):
                 said.append((character, one, index))
@@ -120,15 +118,23 @@ def _bu_and_yi(said: list[tuple[str, Syllable, int]]) -> list[tuple[Syllable, in
         if character == "不":
             one = replace(one, tone=2 if following and following[1].tone == 4 else 4)
         elif character == "一":
-            before = said[at - 1][0] if at else ""
-            if before in _DIGITS + "第" and before or not following or following[0] in _DIGITS:
+            behind = [c for c, _, _ in said[max(0, at - 2) : at]]
+            if _counts(behind, following[0] if following else ""):
                 one = replace(one, tone=1)
-            elif following[2] != word and at and said[at - 1][2] == word:
+            elif following and following[2] != word and at and said[at - 1][2] == word:
                 one = replace(one, tone=1)  # closes its word
-            else:
+            elif following:
                 one = replace(one, tone=2 if following[1].tone in (4, 5) else 4)
         made.append((one, word))
     return made
+
+
+def _counts(behind: list[str], following: str) -> bool:
+    """Whether 一 is a digit or an ordinal; behind: the two characters before it, or fewer."""
+    last = behind[-1] if behind else ""
+    if last == "点":  # a decimal point, and not an order for one of something
+        last = behind[0] if behind[0] in _NUMERALS and following != "刻" else ""
+    return bool(last) and last in "第" + _NUMERALS or following in ("", "月", "号") or following in _DIGITS
 
 
 def _third_tones(said: list[tuple[Syllable, int]]) -> list[Syllable]:

@@ -1,0 +1,84 @@
+"""How the characters of a Mandarin text are read: its words, and the pinyin of each character before sandhi.
+
+jieba's dictionary cuts the words and tells what kind they are; pypinyin's phrases tell polyphones apart. What neither
+knows is here: particles and others whose reading hangs on the kind of word, and words that end in a neutral tone.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rjieba import Jieba
+
+_KIN = "爸妈爷奶哥姐弟妹叔伯姑舅婶姨公婆嫂宝星娃猩蛐"  # said twice, the second time without a tone
+_NEUTRAL = frozenset(
+    """
+    衣服 时候 学生 先生 告诉 早上 晚上 月亮 休息 朋友 喜欢 知道 认识 东西 意思 明白
+    客气 便宜 漂亮 舒服 麻烦 事情 关系 消息 商量 打听 打算 窗户 钥匙 头发 眼睛 耳朵 鼻涕
+    嘴巴 脑袋 胳膊 指甲 下巴 大夫 丈夫 媳妇 亲戚 姑娘 闺女 丫头 老婆 师傅 徒弟 和尚
+    大爷 大娘 太太 伙计 队伍 名字 故事 笑话 动静 行李 包袱 衣裳 扫帚 苍蝇 骆驼 狐狸 蘑菇
+    萝卜 葡萄 玻璃 石榴 核桃 豆腐 烧饼 点心 馄饨 粮食 庄稼 棉花 牲口 石头 木头 骨头 舌头
+    枕头 馒头 拳头 念头 码头 罐头 街坊 地方 晌午 夜里 云彩 力气 脾气 福气 运气 本事
+    疙瘩 干净 清楚 凉快 暖和 热闹 结实 老实 聪明 糊涂 大方 厉害 勤快 利索 痛快 快活 高粱
+    新娘 规矩 主意 功夫 工夫 买卖 生意 部分 记得 觉得 晓得 懂得 值得 显得 使得 舍得
+    打扮 打发 打量 收拾 招呼 照应 伺候 应付 答应 吩咐 嘱咐 琢磨 咳嗽 哆嗦 告示 折腾 耽误
+    耽搁 唠叨 嘟囔 欺负 得罪 委屈 埋怨 佩服 称呼 稀罕 护士 棺材 畜生 状元 秀才
+    祖宗 丈人 女婿 外甥 老爷 少爷 上头 下头 里头 外头 前头 后头 上边 下边 里边 外边 前边
+    后边 左边 右边 这边 那边 这么 那么 怎么 什么 多么 我们 你们 他们 她们 它们 咱们 人们
+    这里 那里 抽屉 帐篷 篱笆 灯笼 首饰 胭脂 钱粮 算盘 算计 比方 月饼 柴火 炮仗
+    风筝 喇叭 琵琶 口袋 尾巴 爪子 蚂蚱 蛤蟆 刺猬 柿子 橘子 苤蓝 芝麻 牡丹
+    """.split()
+)
+
+
+@cache
+def _jieba() -> Jieba:
+    """Its dictionary, loaded with the first characters: a third of a second, some 60 MB."""
+    from rjieba import Jieba
+
+    return Jieba()
+
+
+def readable(character: str) -> bool:
+    """Whether a Chinese character has a known reading."""
+    from pypinyin.pinyin_dict import pinyin_dict
+
+    return ord(character) in pinyin_dict
+
+
+def readings(hanzi: str) -> list[tuple[str, list[str]]]:
+    """The words of a run of Chinese characters, with a syllable for each of its characters: ("长", ["chang2"])."""
+    from pypinyin import Style, lazy_pinyin
+
+    tagged = _jieba().tag(hanzi, False)
+    made = []
+    for at, (word, kind) in enumerate(tagged):
+        before = tagged[at - 1][1] if at else ""
+        following = tagged[at + 1][1] if at + 1 < len(tagged) else ""
+        alone = _alone(word, kind, before, following) if len(word) == 1 else ""
+        read = [alone] if alone else lazy_pinyin(word, Style.TONE3, neutral_tone_with_five=True)
+        if kind == "m" and word[-1] == "只":
+            read[-1] = "zhi1"
+        if len(word) == 3 and word[1] == "得":
+            read[1] = "de5"
+        if word in _NEUTRAL or (len(word) == 2 and word[0] == word[1] and word[0] in _KIN):
+            read[-1] = read[-1][:-1] + "5"
+        made.append((word, read))
+    return made
+
+
+def _alone(word: str, kind: str, before: str, following: str) -> str:
+    """A word of one character that is read as its kind tells; kinds are jieba's: r pronoun, n noun, v verb."""
+    if word == "地":
+        return "de5" if kind == "uv" and following[:1] not in ("", "u", "f") and before else ""
+    if word == "得":
+        return "dei3" if before[:1] in ("r", "n") and following[:1] == "v" else "de5" if before else ""
+    if word == "长":
+        return "zhang3" if following[:1] == "u" and before[:1] == "n" else "chang2"
+    if word == "还":
+        return "huan2" if following == "n" else ""
+    if word == "只":
+        return "zhi1" if before == "m" else "zhi3"
+    return {"都": "dou1", "着": "zhe5"}.get(word, "")
