@@ -13,12 +13,15 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import psutil
 import soxr
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from serve_app.speaker import Speaker
 
 ROOT = Path(__file__).resolve().parent.parent
 SENTENCES = ROOT / "tests" / "data" / "sentences.txt"
@@ -50,6 +53,12 @@ def numbers_of(kind: Callable[[str], N]) -> Callable[[str], list[N]]:
 def sentences(count: int) -> list[str]:
     """The first `count` test sentences, none of which is in the training text."""
     return SENTENCES.read_text("utf-8").splitlines()[:count]
+
+
+def english_voices(speaker: Speaker) -> list[str]:
+    """The shipped voices that the test sentences are for."""
+    cards = speaker.context.voices.list()
+    return [card.name for card in cards if card.shipped and card.language in (None, "en")]
 
 
 def pin_to_one_core() -> int | None:

@@ -122,7 +122,7 @@ def main() -> None:
     origin = _common.origin("single_request")
     core = None if options.all_cores else _common.pin_to_one_core()
     with Speaker() as speaker:
-        voices = options.voice or [voice.name for voice in speaker.context.voices.list() if voice.shipped]
+        voices = options.voice or _common.english_voices(speaker)
         rest = (options.seed, options.temperature)
         ways: dict[str, Callable[[str, str], Spoken]] = {
             STREAMED: lambda text, voice: streamed(speaker, text, voice, *rest),

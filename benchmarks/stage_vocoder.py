@@ -64,7 +64,7 @@ def spoken(options: argparse.Namespace) -> tuple[Family, list[Spoken]]:
     family = {"name": options.family, "options": options.options}
     settings = Settings.from_args({"family": family, "device": {"threads": options.threads}})
     with Speaker(settings) as speaker:
-        voices = [voice.name for voice in speaker.context.voices.list() if voice.shipped]
+        voices = _common.english_voices(speaker)
         said = []
         for index, text in enumerate(_common.sentences(max(options.sentences, *options.batch))):
             voice = voices[index % len(voices)]

@@ -21,11 +21,18 @@ from rich.table import Table
 from serve_app.audio.encode import OUTPUT_RATE, wav_header
 from serve_app.runtime import free_port
 
-SENTENCES = (
-    "Welcome to Chorale, where every voice sings its own part.",
-    "On the third of May, Dr. Green paid $42.50 for two tickets to the opera.",
-    "The first sound leaves while the rest of this sentence is still being thought of.",
-)
+SENTENCES = {
+    "en": (
+        "Welcome to Chorale, where every voice sings its own part.",
+        "On the third of May, Dr. Green paid $42.50 for two tickets to the opera.",
+        "The first sound leaves while the rest of this sentence is still being thought of.",
+    ),
+    "zh": (
+        "欢迎使用，这里的每个声音都唱着自己的旋律。",
+        "5月3日，王医生花了420元，买了两张音乐会的票。",
+        "后半句还在想，前半句你已经听到了。",
+    ),
+}
 HEADER = 44  # bytes of a WAV file before its samples
 READY_S = 240.0
 STOP_S = 45.0
@@ -131,17 +138,15 @@ def main() -> None:
 
 def speak_all(http: str, out: Path) -> None:
     """Every sentence with every shipped voice, and the table."""
-    table = Table(title=f"{len(SENTENCES)} sentences a voice, files in {out}{os.sep}")
+    table = Table(title=f"Sentences in every voice's language, files in {out}{os.sep}")
     for column in ("voice", "seconds of audio", "TTFA", "RTF"):
         table.add_column(column, justify="left" if column == "voice" else "right")
     with httpx.Client(base_url=http, timeout=120) as client:
-        voices = [
-            voice["name"] for voice in client.get("/v1/audio/voices").json()["data"] if voice["shipped"]
-        ]
-        for voice in voices:
+        cards = [card for card in client.get("/v1/audio/voices").json()["data"] if card["shipped"]]
+        for voice, language in ((card["name"], card["language"]) for card in cards):
             takes = [
                 speak(client, text, voice, out / f"{voice}-{number}.wav")
-                for number, text in enumerate(SENTENCES, 1)
+                for number, text in enumerate(SENTENCES[language or "en"], 1)
             ]
             seconds, total = sum(take.seconds for take in takes), sum(take.total_s for take in takes)
             first = statistics.median(take.first_s for take in takes)

@@ -209,11 +209,12 @@ def _uploaded_voice(folder: Path) -> Voice:
 
 
 def _aliases(shipped: list[Voice]) -> dict[str, str]:
-    """OpenAI's names dealt over the shipped voices of the same gender, always the same way."""
+    """OpenAI's names dealt over the shipped English voices of the same gender, always the same way."""
     own = {voice.name.casefold() for voice in shipped}
+    english = [voice for voice in shipped if voice.language in (None, "en")] or shipped
     dealt: dict[str, str] = {}
     for gender in ("female", "male"):
-        fitting = [voice for voice in shipped if voice.gender == gender] or shipped
+        fitting = [voice for voice in english if voice.gender == gender] or english
         names = [name for name, kind in OPENAI_VOICES.items() if kind == gender and name not in own]
         if fitting:
             dealt |= {name: fitting[i % len(fitting)].id for i, name in enumerate(names)}

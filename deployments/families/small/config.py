@@ -26,7 +26,6 @@ class SmallConfig:
 
     # speaker encoder
     speaker_dim: int = 130  # size of the speaker vector, S
-    pitch_dims: int = 2  # of them, at the end, tell how high the voice speaks and how far that moves
     speaker_hidden: int = 192
 
     # vocoder trunk
@@ -53,7 +52,6 @@ class SmallConfig:
     gpt_ff: int = 1024
     phone_convs: int = 3
     phone_kernel: int = 5
-    paced: bool = True  # the net is told how fast to speak
     stay_rows: int = 40  # steps at one phone that the net tells apart
     max_stay: int = 36  # steps that one phone may last: half as fast, a long final lasts 0.6 s
     max_phones: int = 320  # of a segment

@@ -71,7 +71,7 @@ class SmallFamily:
             ),
             min_reference_seconds=1.0,
             max_reference_seconds=60.0,
-            paces=PACES if config.paced else (1.0, 1.0),
+            paces=PACES,
             plausible_codes=(1.0, 14.0),
         )
 

@@ -89,7 +89,7 @@ class GptNet(nn.Module):
                 for _ in self.phone_norms
             ]
         )
-        self.pace_in = nn.Linear(1, dim, bias=False) if config.paced else None
+        self.pace_in = nn.Linear(1, dim, bias=False)
         self.pointer_in = nn.Linear(dim, dim)
         self.stay_embedding = nn.Embedding(config.stay_rows, dim)
         self.code_embedding = nn.Embedding(config.n_codes + 1, dim)  # the last one is bos
@@ -114,13 +114,12 @@ class GptNet(nn.Module):
     def prefix(self, speaker: Tensor, phones: Tensor, pace: Tensor) -> tuple[Tensor, Tensor]:
         """speaker (B, S), phones (B, P) int64, 0 pads on the right -> embeddings (B, 1 + P, D), pointers (B, P, D).
 
-        pace (B,): 2.0 is twice as fast as the speaker's usual; nets that are not `paced` take no notice of it. Padded
-        phones' embeddings are zero and must be masked in attention; the others do not depend on the padding.
+        pace (B,): 2.0 is twice as fast as the speaker's usual. Padded phones' embeddings are zero and must be masked in
+        attention; the others do not depend on the padding.
         """
         mask = (phones > 0).unsqueeze(-1).to(self.speaker_in.weight.dtype)  # (B, P, 1)
-        x = self.phone_embedding(phones)
-        if self.pace_in is not None:
-            x = (x + self.pace_in(torch.log(pace).to(x.dtype)[:, None, None])) * mask
+        haste = self.pace_in(torch.log(pace).to(mask.dtype)[:, None, None])
+        x = (self.phone_embedding(phones) + haste) * mask
         for norm, conv in zip(self.phone_norms, self.phone_convs, strict=True):
             y = conv((norm(x) * mask).transpose(1, 2)).transpose(1, 2)
             x = (x + F.gelu(y)) * mask

@@ -10,10 +10,9 @@ from deployments.families.small.config import SmallConfig
 from deployments.families.small.f0 import pitch_of
 from deployments.families.small.features import LogMel
 
-PITCH_MIDDLE, PITCH_SCALE = (
-    5.0,
-    3.0,
-)  # log Hz; what brings the pitch to the size of the vector's other numbers
+PITCH_DIMS = 2  # at the end of a speaker vector: how high the voice speaks, and how far that moves
+PITCH_MIDDLE = 5.0  # log Hz
+PITCH_SCALE = 3.0  # brings the pitch to the size of the vector's other numbers
 
 
 class SpeakerEncoder(nn.Module):
@@ -26,7 +25,7 @@ class SpeakerEncoder(nn.Module):
     def __init__(self, config: SmallConfig, blocks: int = 3) -> None:
         super().__init__()
         self.config, dim = config, config.speaker_hidden
-        learned = config.speaker_dim - config.pitch_dims
+        learned = config.speaker_dim - PITCH_DIMS
         self.log_mel = LogMel(config)
         self.enter = nn.Linear(2 * config.n_mels, dim)
         self.blocks = nn.ModuleList([ConvBlock(dim, 2 * dim) for _ in range(blocks)])
@@ -41,8 +40,6 @@ class SpeakerEncoder(nn.Module):
         for block in self.blocks:
             x = block(x)
         vector = self.norm(self.leave(torch.cat([x.mean(1), x.std(1)], dim=-1)))
-        if not self.config.pitch_dims:
-            return vector
         median, spread = pitch_of(waveform, self.config.sample_rate, self.config.hop)
         pitch = torch.stack([median - PITCH_MIDDLE, spread], dim=-1) * PITCH_SCALE
         return torch.cat([vector, pitch], dim=-1)

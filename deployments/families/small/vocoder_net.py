@@ -16,7 +16,7 @@ from deployments.families.small.config import SmallConfig
 from deployments.families.small.fsq import FSQ
 from deployments.families.small.phase import QUIET, begins_anew, handed_on
 from deployments.families.small.source_filter import SourceFilter
-from deployments.families.small.speaker import PITCH_MIDDLE, PITCH_SCALE
+from deployments.families.small.speaker import PITCH_DIMS, PITCH_MIDDLE, PITCH_SCALE
 
 
 class VocoderNet(nn.Module):
@@ -76,9 +76,7 @@ class VocoderNet(nn.Module):
 
     def base(self, speaker: Tensor) -> Tensor:
         """Speaker (..., S) -> log F0 in log Hz that a voice moves about, float64, (...)."""
-        if not self.config.pitch_dims:
-            return torch.full(speaker.shape[:-1], PITCH_MIDDLE, dtype=torch.float64, device=speaker.device)
-        return speaker[..., -self.config.pitch_dims].double() / PITCH_SCALE + PITCH_MIDDLE
+        return speaker[..., -PITCH_DIMS].double() / PITCH_SCALE + PITCH_MIDDLE
 
     def filters(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden (B, F, D) -> magnitudes of the harmonic and the noise filter, (B, F, bins) each."""
