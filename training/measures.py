@@ -10,7 +10,10 @@ from training.utterances import RATE
 
 CEPSTRA = 13  # without the zeroth, which is loudness
 CLICK = 12.0  # times what is usual around it
-CLICK_BLOCK, CLICK_AROUND = RATE // 200, 5  # blocks of 5 ms; so many on either side are what is around one
+CLICK_BLOCK, CLICK_AROUND = (
+    RATE // 50,
+    3,
+)  # blocks of 20 ms, a period of 50 Hz; so many on either side are around one
 
 
 def cepstra(mel: np.ndarray) -> np.ndarray:
@@ -70,7 +73,7 @@ def median_f0(waveforms: list[np.ndarray]) -> float:
 
 
 def clicks(waveform: np.ndarray) -> int:
-    """Places whose greatest second difference within 5 ms is CLICK times the median of the blocks around."""
+    """Places whose greatest second difference within 20 ms is CLICK times the median of the blocks around."""
     bend = np.abs(np.diff(waveform, 2))
     peaks = bend[: len(bend) // CLICK_BLOCK * CLICK_BLOCK].reshape(-1, CLICK_BLOCK).max(1)
     around = np.pad(peaks, CLICK_AROUND, mode="reflect")

@@ -27,8 +27,8 @@ class Voice:
 VOICES = {
     "clara": Voice(Persona("hslt"), "female", "clear American woman"),
     "nora": Voice(Persona("clb"), "female", "warm American woman"),
-    "lily": Voice(Persona("lh"), "female", "lively American woman"),
-    "emma": Voice(Persona("kh"), "female", "British woman"),
+    "lily": Voice(Persona("clb", warp=0.92, pitch=0.85), "female", "dark, gentle American woman"),
+    "emma": Voice(Persona("hslt", warp=0.9, pitch=0.85), "female", "deep American woman"),
     "ross": Voice(Persona("rms"), "male", "calm American man"),
     "ben": Voice(Persona("bdl"), "male", "bright American man"),
     "angus": Voice(Persona("awb"), "male", "Scottish man"),

@@ -60,7 +60,7 @@ def test_a_wrong_shape_names_file_tensor_and_both_shapes(weights: Path, cpu: Dev
     tensors["vocoder.enter.weight"] = tensors["vocoder.enter.weight"][:, :2].contiguous()
     save_file(tensors, path)
     with pytest.raises(
-        ConfigError, match=r"small\.safetensors: vocoder\.enter\.weight is \(256, 2\).*\(256, 4\)"
+        ConfigError, match=r"small\.safetensors: vocoder\.enter\.weight is \(256, 2\).*\(256, 5\)"
     ):
         families.load("small", {"weights": str(weights)}).vocoder(cpu)
 
