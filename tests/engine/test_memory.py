@@ -88,6 +88,7 @@ def test_what_a_worker_holds_is_counted_once_and_by_kind(on):
     from deployments.engine.decode import Decoder
     from deployments.engine.device import choose_device
     from deployments.engine.vocode import VocodeWorker
+    from deployments.families.small.gpt import CONTEXT
 
     def count(slots: int) -> dict[str, int]:
         device, family = choose_device("cpu", threads=1), families.load("small")
@@ -95,7 +96,7 @@ def test_what_a_worker_holds_is_counted_once_and_by_kind(on):
 
     few, many = on(lambda: count(2)), on(lambda: count(6))
     config = families.load("small").config
-    per_slot = config.gpt_layers * 2 * 1024 * config.gpt_dim * 4
+    per_slot = config.gpt_layers * 2 * CONTEXT * config.gpt_dim * 4
     assert many["kv_cache_bytes"] - few["kv_cache_bytes"] == pytest.approx(4 * per_slot, rel=0.01)
     assert many["weights_bytes"] == few["weights_bytes"] > 2**20
     assert many["buffer_bytes"] > few["buffer_bytes"] > 0

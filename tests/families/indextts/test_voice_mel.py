@@ -30,15 +30,26 @@ def test_resampling_is_the_published_one(facts, rate) -> None:
     torch.testing.assert_close(waveform, facts["wav_24k"][0], atol=2e-6, rtol=0)
 
 
+def apart(mel: Tensor, published: Tensor) -> float:
+    """The largest difference of magnitudes, as a share of the loudest of their frame.
+
+    That is what a transform in float32 rounds, each processor in its way. In a quiet bin it may be much of the log.
+    """
+    a, b = mel.double().exp(), published.double().exp()
+    return float(((a - b).abs() / b.amax(1, keepdim=True)).max())
+
+
 def test_the_log_mel_is_the_published_one(facts) -> None:
-    torch.testing.assert_close(LogMel()(facts["wav_24k"]), facts["mel"], atol=1e-4, rtol=0)
+    mel = LogMel()(facts["wav_24k"])
+    assert apart(mel, facts["mel"]) < 2e-6
+    loud = facts["mel"] > -3
+    assert loud.float().mean() > 0.2
+    torch.testing.assert_close(mel[loud], facts["mel"][loud], atol=2e-4, rtol=0)
 
 
 def test_from_the_recording_to_the_log_mel(facts, rate) -> None:
     mel = LogMel()(resample(facts["wav_native_mono"][0].numpy(), rate).unsqueeze(0))
-    heard = facts["mel"] > -6  # quieter bins turn a sample's last bit into half a unit of the log
-    assert heard.float().mean() > 0.5
-    torch.testing.assert_close(mel[heard], facts["mel"][heard], atol=1e-3, rtol=0)
+    assert apart(mel, facts["mel"]) < 2e-6
 
 
 def test_a_recording_at_24_khz_is_taken_as_it_is(facts) -> None:
