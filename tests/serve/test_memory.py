@@ -154,5 +154,5 @@ def test_what_does_not_fit_the_memory_does_not_start_and_says_the_bytes(tmp_path
     process = launch(free_port(), CHORALE_GPT__SLOTS="90000", CHORALE_DATA_DIR=str(tmp_path))
     out, _ = process.communicate(timeout=200)
     assert process.returncode == 2, out
-    assert "gpt.slots: " in out and "90000 slots need 1054." in out and "GiB are free on cpu" in out, out
+    assert "gpt.slots: " in out and "90000 slots need 1384." in out and "GiB are free on cpu" in out, out
     assert "Traceback" not in out
