@@ -41,12 +41,15 @@ class Teacher:
     def say(self, text: str, pace: float = 1.0, pitch: float = 1.0) -> Said:
         """pace: 1.1 is a tenth faster; pitch: factor of the F0 (where he steers).
 
-        Raises subprocess.CalledProcessError where the program fails.
+        Raises subprocess.CalledProcessError where the program fails, ValueError where it makes no sound.
         """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "said.wav"
             tell = _PROGRAMS[self.program](self, text, pace, pitch, path)
-            waveform, rate = soundfile.read(path, dtype="float32")
+            try:
+                waveform, rate = soundfile.read(path, dtype="float32")
+            except soundfile.LibsndfileError as error:  # some texts some voices leave without a word
+                raise ValueError(f"{self.name} makes no sound of {text!r}") from error
         waveform = soxr.resample(waveform, rate, RATE) if rate != RATE else waveform
         phones, ends = tell if tell is not None else (read(text), None)
         return Said(waveform, phones, ends)
