@@ -73,7 +73,7 @@ def main() -> None:
     made, frontend = [], SmallFrontend()
     for sound in sorted(path for path in args.recordings.glob("*") if path.suffix.lower() in KINDS):
         try:
-            made.append(utterance(sound, args.speaker or args.recordings.name, frontend))
+            made.append(utterance(sound, args.speaker or args.recordings.resolve().name, frontend))
         except ValueError as error:
             print(f"left out: {sound.name}: {error}", file=sys.stderr)
     if not made:

@@ -109,8 +109,8 @@ class Faulty:
             yield Run(np.resize(good[:20], 1000)[start : start + 16])
 
 
-async def heard(synthesizer: Synthesizer, **options) -> tuple[np.ndarray, int]:
-    stream = synthesizer.stream(Speech(TEXT, PROMPT, Sampling(seed=7), **options))
+async def heard(synthesizer: Synthesizer, heat: float = 0.6, **options) -> tuple[np.ndarray, int]:
+    stream = synthesizer.stream(Speech(TEXT, PROMPT, Sampling(seed=7, temperature=heat), **options))
     pieces = [piece async for piece in stream]
     return np.concatenate(pieces), stream.retried
 
@@ -134,6 +134,13 @@ async def test_a_second_fault_ends_the_segment_where_it_went_wrong(backend):
     sound, retried = await heard(synthesizer, whole=True)
     assert (retried, synthesizer.faults.retried, synthesizer.faults.cut) == (1, 1, 1)
     assert len(sound) < len(right) + 3 * 16000
+
+
+async def test_where_nothing_is_left_to_chance_nothing_is_said_again(backend):
+    Faulty(backend, ".1")
+    synthesizer = Synthesizer(backend)
+    _, retried = await heard(synthesizer, heat=0.0, whole=True)
+    assert (retried, synthesizer.faults.retried, synthesizer.faults.cut) == (0, 0, 1)
 
 
 async def test_what_somebody_has_heard_is_not_said_again(backend):
