@@ -172,10 +172,11 @@ class Speaker:
 
     async def _encode(self, data: bytes, transcript: str | None, param: str) -> VoicePrompt:
         spec = self.backend.spec
-        return await self.context.prompts.of(
+        examined = await self.context.prompts.of(
             data,
             transcript,
             min_seconds=spec.min_reference_seconds,
             max_seconds=spec.max_reference_seconds,
             param=param,
         )
+        return examined.prompt

@@ -23,7 +23,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -229,6 +229,13 @@ def _taken(name: str) -> InvalidInput:
 Encode = Callable[[np.ndarray, int, str | None], Awaitable[VoicePrompt]]
 
 
+class Examined(NamedTuple):
+    """The prompt of a recording, and what is not as it should be in that: keys of `examine.WARNINGS`."""
+
+    prompt: VoicePrompt
+    warnings: tuple[str, ...]
+
+
 class VoicePrompts:
     """Prompts by the content of their recording, the least recently used one forgotten first.
 
@@ -238,27 +245,23 @@ class VoicePrompts:
     def __init__(self, encode: Encode, capacity: int) -> None:
         self._encode = encode
         self._capacity = capacity
-        self._prompts: OrderedDict[str, VoicePrompt] = OrderedDict()
-        self._warnings: dict[str, tuple[str, ...]] = {}  # of those prompts
+        self._prompts: OrderedDict[str, Examined] = OrderedDict()
         self._running: dict[str, asyncio.Event] = {}
         self.hits = 0
         self.misses = 0
 
     def status(self) -> dict[str, int]:
-        held = sum(prompt.nbytes for prompt in self._prompts.values())
+        held = sum(prompt.nbytes for prompt, _ in self._prompts.values())
         return {"entries": len(self._prompts), "bytes": held, "hits": self.hits, "misses": self.misses}
 
     def forget(self) -> None:
         """All of them: the encoder's stage has its own, in memory and on disk."""
         self._prompts.clear()
-        self._warnings.clear()
 
     async def of(
         self, audio: bytes, transcript: str | None, *, min_seconds: float, max_seconds: float, param: str
-    ) -> VoicePrompt:
-        """The prompt of an audio file, which `warnings` has something on. Raises InvalidInput (param `param`) for no
-        usable recording.
-        """
+    ) -> Examined:
+        """The prompt of an audio file. Raises InvalidInput (param `param`) for no usable recording."""
         key = await asyncio.to_thread(_digest, audio, transcript)
         while key not in self._prompts:
             if key in self._running:
@@ -273,12 +276,11 @@ class VoicePrompts:
                 warnings = await asyncio.to_thread(examine, waveform, rate, param)
                 if len(waveform) >= int(max_seconds * rate):
                     warnings += ("cut",)
-                self._prompts[key] = prompt = await self._encode(waveform, rate, transcript)
-                self._warnings[key] = warnings
+                made = Examined(await self._encode(waveform, rate, transcript), warnings)
+                self._prompts[key] = made
                 while len(self._prompts) > self._capacity:
-                    gone, _ = self._prompts.popitem(last=False)
-                    self._warnings.pop(gone, None)
-                return prompt
+                    self._prompts.popitem(last=False)
+                return made
             except InvalidInput as error:
                 if error.param == "reference_audio":
                     error.param = param
@@ -289,10 +291,6 @@ class VoicePrompts:
         self.hits += 1
         self._prompts.move_to_end(key)
         return self._prompts[key]
-
-    async def warnings(self, audio: bytes, transcript: str | None) -> tuple[str, ...]:
-        """What is not as it should be in a recording whose prompt is at hand: keys of `examine.WARNINGS`."""
-        return self._warnings.get(await asyncio.to_thread(_digest, audio, transcript), ())
 
 
 def _digest(audio: bytes, transcript: str | None) -> str:

@@ -2,8 +2,8 @@
 
 Mel and F0 -> encoder -> FSQ -> vocoder -> waveform, with the speaker vector of another utterance. Losses: mel
 of a helper head, log F0, voicing, multi-resolution STFT and mel of the waveform (synthesised with the true F0), and
-what the phone recogniser sees in it. Restartable: training/runs/codec.pt. `--freeze` trains the vocoder only, so that
-codes made earlier stay valid.
+what the phone recogniser and the critics see in it. Restartable: training/runs/codec.pt. `--freeze` trains the vocoder
+only, so that codes made earlier stay valid.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from deployments.families.small.features import LogMel
 from training import loop, ranks
 from training.codec_net import Codec
 from training.corpus import Corpus, continuous_pitch
+from training.critics import Critics
 from training.phone_net import RECOGNISER, PhoneNet, load_phone_net
 from training.warm import codec_state, warm, whole
 
@@ -104,7 +105,7 @@ def recognised_loss(recogniser: PhoneNet, made: Tensor, real: Tensor) -> Tensor:
 
 
 def losses(
-    codec: Codec, mel: LogMel, recogniser: PhoneNet, batch: dict[str, Tensor]
+    codec: Codec, critics: Critics, mel: LogMel, recogniser: PhoneNet, batch: dict[str, Tensor]
 ) -> tuple[Tensor, dict[str, float]]:
     vocoder, (size, frames) = codec.vocoder, batch["log_f0"].shape
     voiced, log_f0 = batch["voiced"], batch["log_f0"]
@@ -119,6 +120,7 @@ def losses(
     pulses = vocoder.source_filter.pulses(f0, voiced, phase, mask)
     waveform = vocoder.source_filter(pulses, torch.randn_like(pulses), *vocoder.filters(hidden), mask)
     wave_mel = mel(waveform)
+    own, passing, apart = critics(waveform, batch["waveform"])
     parts = {
         "mel": (codec.mel_head(hidden) * 3 - 5 - batch["mel"]).abs().mean(),
         "log_f0": ((made_log_f0 - log_f0).abs() * voiced).sum() / voiced.sum().clamp(min=1),
@@ -126,8 +128,12 @@ def losses(
         "stft": spectral_loss(waveform, batch["waveform"]),
         "wave_mel": (wave_mel - batch["mel"]).abs().mean(),
         "phones": recognised_loss(recogniser, wave_mel, batch["mel"]),
+        "critics": own,
+        "passing": passing,
+        "apart": apart,
     }
     weights = {"mel": 0.3, "log_f0": 4.0, "voicing": 0.5, "stft": 2.0, "wave_mel": 1.5, "phones": 1.0}
+    weights |= {"critics": 0.5, "passing": 0.1, "apart": 0.3}
     total = sum((weights[name] * value for name, value in parts.items()), torch.zeros(()))
     return total, {name: value.item() for name, value in parts.items()} | {"codes": codes.unique().numel()}
 
@@ -140,6 +146,7 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
     if args.freeze:
         for part in (codec.encoder, codec.speaker):
             part.requires_grad_(False)
+    codec.critics = critics = Critics(config)  # kept in the checkpoint with it
     batches = Batches(Corpus(args.data), config, seed=rank + 2 * loop.begun(args.checkpoint))
     recogniser = load_phone_net(args.recogniser)
     schedule = loop.Schedule(
@@ -147,7 +154,7 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
     )
     loop.train(
         codec,
-        lambda: losses(codec, batches.mel, recogniser, batches.draw(args.batch)),
+        lambda: losses(codec, critics, batches.mel, recogniser, batches.draw(args.batch)),
         args.checkpoint,
         schedule,
         rank,

@@ -16,16 +16,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deployments.families.small import f0
 from deployments.families.small.blocks import ConvBlock
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.features import LogMel
 from deployments.families.small.phones import INITIALS, PAUSE_IDS, PHONES
 from training import loop, ranks
 from training.corpus import Corpus
+from training.utterances import HOP, RATE
 
 BLANK = 0
 SECONDS = 30.0  # of sound in a batch, padding included
 NOISE = 0.01
+PITCH = 5.0  # of log F0, which moves by some 0.2: as large as the log-mels are
 MASKED = 12  # frames, fewer than which a batch hides of an utterance, so that it listens to what is around
 
 
@@ -35,21 +38,26 @@ class Listener(nn.Module):
     def __init__(self, config: SmallConfig, dim: int = 224, blocks: int = 4, memory: int = 160) -> None:
         super().__init__()
         self.log_mel = LogMel(config)
-        self.enter = nn.Linear(2 * config.n_mels, dim)
+        self.enter = nn.Linear(2 * (config.n_mels + 2), dim)
         self.blocks = nn.ModuleList([ConvBlock(dim, 2 * dim) for _ in range(blocks)])
         self.memory = nn.GRU(dim, memory, batch_first=True, bidirectional=True)
         self.norm = nn.LayerNorm(2 * memory)
         self.head = nn.Linear(2 * memory, len(PHONES))
 
     def features(self, waveforms: Tensor, frames: Tensor) -> Tensor:
-        """waveforms (B, N), frames (B,) of each -> log-mels without their mean (B, F, M), 0 where padded."""
+        """waveforms (B, N), frames (B,) of each -> (B, F, M + 2), 0 where padded: log-mels without their mean, log F0
+        without its own, 0 where unvoiced, and voicing. Tones are hardly told from log-mels alone."""
         mel = self.log_mel(waveforms)
+        side = int(f0.WINDOW_S * RATE) // 2
+        log_f0 = f0.track(F.pad(waveforms, (side, side)), RATE, HOP)[:, : mel.shape[1]].unsqueeze(-1)
         mask = (torch.arange(mel.shape[1]) < frames.unsqueeze(1)).unsqueeze(-1)
+        voiced = ~log_f0.isnan() & mask
+        pitch = torch.where(voiced, log_f0 - log_f0.masked_fill(~mask, torch.nan).nanmean(1, keepdim=True), 0)
         mean = (mel * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True)
-        return (mel - mean) / 3 * mask
+        return torch.cat([(mel - mean) / 3 * mask, torch.nan_to_num(pitch) * PITCH, voiced.float()], dim=-1)
 
     def forward(self, features: Tensor, frames: Tensor) -> Tensor:
-        """(B, F, M), (B,) -> log probabilities (B, F // 2, phones)."""
+        """(B, F, M + 2), (B,) -> log probabilities (B, F // 2, phones)."""
         x = self.enter(features[:, : features.shape[1] // 2 * 2].unflatten(1, (-1, 2)).flatten(2))
         mask = (torch.arange(x.shape[1]) < (frames // 2).unsqueeze(1)).unsqueeze(-1).to(x.dtype)
         for block in self.blocks:

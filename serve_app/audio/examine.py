@@ -12,6 +12,7 @@ WINDOW, HOP = 640, 160  # samples: 40 and 10 ms
 LOWEST, HIGHEST = 60.0, 420.0  # Hz of a voice
 BLOCK = 256  # frames at a time: a minute at once would take 200 MB
 LOUD_DB = 30.0  # frames within this of the loudest count
+THUMP = 15  # frames: what is loud for a shorter time is a thump, not the loudest of a voice
 VOICED = 0.5  # normalised autocorrelation of a voiced frame
 LEAST_VOICED = 0.1  # share of the loud frames, below which nobody speaks
 CLIPPED = 5e-4  # share of samples in runs of four and more at the peak
@@ -36,7 +37,8 @@ def examine(waveform: np.ndarray, rate: int, param: str) -> tuple[str, ...]:
     made = soxr.resample(waveform, rate, RATE) if rate != RATE else waveform
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(made, (0, WINDOW)), WINDOW)[::HOP]
     level = 10 * np.log10(np.mean(frames**2, axis=1, dtype=np.float64) + 1e-12)
-    loud = np.flatnonzero(level > level.max() - LOUD_DB)
+    loudest = np.partition(level, -min(THUMP, len(level)))[-min(THUMP, len(level))]
+    loud = np.flatnonzero(level > loudest - LOUD_DB)
     parts = [_voice(frames[loud[i : i + BLOCK]]) for i in range(0, len(loud), BLOCK)]
     strength, f0 = map(np.concatenate, zip(*parts, strict=True))
     voiced = strength > VOICED

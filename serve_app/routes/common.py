@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from deployments.errors import InvalidInput, NotFound
 from deployments.families.base import Sampling, VoicePrompt
 from serve_app.context import MODEL_ALIASES, Context
-from serve_app.voices import Voice
+from serve_app.voices import Examined, Voice
 
 log = logging.getLogger("chorale.http")
 
@@ -69,14 +69,11 @@ async def named_prompt(context: Context, name: str, param: str) -> tuple[Voice, 
         voice, audio = await asyncio.to_thread(read)
     except NotFound as error:  # here it is a wrong value of a field, as OpenAI sees it
         raise InvalidInput(error.message, param=param, code=error.code) from None
-    return voice, await _prompt(context, audio, voice.transcript, param)
+    return voice, (await reference_prompt(context, audio, voice.transcript, param)).prompt
 
 
-async def reference_prompt(context: Context, audio: bytes, transcript: str | None, param: str) -> VoicePrompt:
-    return await _prompt(context, audio, transcript, param)
-
-
-async def _prompt(context: Context, audio: bytes, transcript: str | None, param: str) -> VoicePrompt:
+async def reference_prompt(context: Context, audio: bytes, transcript: str | None, param: str) -> Examined:
+    """Raises InvalidInput (param `param`) for a recording that cannot serve."""
     spec = context.backend.spec
     return await context.prompts.of(
         audio,

@@ -66,8 +66,7 @@ async def create_voice(request: Request, context: Shared) -> VoiceCard:
     await asyncio.to_thread(library.check_name, name)
     recording = await asyncio.to_thread(library.normalise, audio)
     transcript = parsed.transcript or None
-    await reference_prompt(context, recording, transcript, "audio_sample")
-    given["warnings"] = await context.prompts.warnings(recording, transcript)
+    _, given["warnings"] = await reference_prompt(context, recording, transcript, "audio_sample")
     return _card(context, await asyncio.to_thread(lambda: library.add(name, recording, **given)))
 
 

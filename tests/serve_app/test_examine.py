@@ -55,6 +55,13 @@ def test_music_is_told() -> None:
     assert "background" in examine((0.1 * np.asarray(chord)).astype(np.float32), RATE, "p")
 
 
+@pytest.mark.parametrize("level", [1.0, 0.01])
+def test_a_thump_is_not_all_that_is_heard(level: float) -> None:
+    waveform = level * recording("clara")
+    waveform[RATE : RATE + RATE // 20] += 0.3 * NOISE.standard_normal(RATE // 20)
+    assert examine(waveform.astype(np.float32), RATE, "p") == ()
+
+
 @pytest.mark.parametrize(
     "sound",
     [

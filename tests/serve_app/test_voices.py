@@ -192,10 +192,8 @@ async def test_the_least_recently_used_prompt_goes(make_wav):
 async def test_what_is_longer_than_is_used_is_told(make_wav):
     prompts = VoicePrompts(Encoder(), 2)
     short, long = make_wav(seconds=14.5), make_wav(seconds=16)
-    for audio in (short, long):
-        await prompts.of(audio, None, **LIMITS)
-    assert "cut" not in await prompts.warnings(short, None)
-    assert "cut" in await prompts.warnings(long, None)
+    assert "cut" not in (await prompts.of(short, None, **LIMITS)).warnings
+    assert "cut" in (await prompts.of(long, None, **LIMITS)).warnings
 
 
 async def test_whoever_waits_takes_over_from_who_was_cancelled(make_wav):
@@ -209,7 +207,7 @@ async def test_whoever_waits_takes_over_from_who_was_cancelled(make_wav):
     await asyncio.sleep(0.05)
     first.cancel()
     encoder.hold.set()
-    assert (await second).family == "x"
+    assert (await second).prompt.family == "x"
     assert first.cancelled() or first.done()
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from deployments.families.small.phones import PHONES
 
+MIN_SECONDS, MAX_SECONDS = 1.0, 60.0  # of a reference: fewer are refused, of more the first ones count
+
 
 @dataclass(frozen=True)
 class SmallConfig:

@@ -21,7 +21,7 @@ from deployments.families.base import (
     VoicePrompt,
 )
 from deployments.families.options import checked
-from deployments.families.small.config import SmallConfig
+from deployments.families.small.config import MAX_SECONDS, MIN_SECONDS, SmallConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,8 +69,8 @@ class SmallFamily:
             sampling=Sampling(
                 temperature=config.temperature, top_k=config.top_k, max_tokens=config.max_codes
             ),
-            min_reference_seconds=1.0,
-            max_reference_seconds=60.0,
+            min_reference_seconds=MIN_SECONDS,
+            max_reference_seconds=MAX_SECONDS,
             paces=PACES,
             plausible_codes=(1.0, 14.0),
         )

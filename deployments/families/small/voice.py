@@ -8,12 +8,12 @@ import torch
 
 from deployments.errors import InvalidInput
 from deployments.families.base import VoicePrompt
-from deployments.families.small.config import SmallConfig
+from deployments.families.small.config import MAX_SECONDS, MIN_SECONDS, SmallConfig
 from deployments.families.small.speaker import SpeakerEncoder
 
 LOUDNESS = 0.08  # RMS of the utterances that the nets were trained on
-EDGE_DB = -40.0  # a 10 ms frame this far below the loudest one is silence
-MIN_SECONDS, MAX_SECONDS = 1.0, 15.0
+EDGE_DB = -40.0  # a 10 ms frame this far below the loudest ones is silence
+THUMP = 10  # frames: what is loud for a shorter time is a thump, and not of these
 
 
 def trim_silence(waveform: np.ndarray, rate: int) -> np.ndarray:
@@ -23,7 +23,8 @@ def trim_silence(waveform: np.ndarray, rate: int) -> np.ndarray:
     level = np.sqrt(np.mean(frames**2, axis=1)) if len(frames) else np.zeros(0)
     if not len(level) or level.max() < 1e-4:
         return waveform[:0]
-    loud = np.flatnonzero(level > level.max() * 10 ** (EDGE_DB / 20))
+    loudest = np.sort(level)[-THUMP:][0]
+    loud = np.flatnonzero(level > loudest * 10 ** (EDGE_DB / 20))
     return waveform[loud[0] * frame : (loud[-1] + 1) * frame]
 
 
@@ -36,7 +37,7 @@ class SmallVoiceEncoder:
 
     @torch.inference_mode()
     def encode(self, waveform: np.ndarray, rate: int, transcript: str | None = None) -> VoicePrompt:
-        """waveform: float32 (N,) mono at `rate` Hz; of a long one the first 15 s of speech count.
+        """waveform: float32 (N,) mono at `rate` Hz; of a long one the first minute of speech counts.
 
         The transcript is not needed by this family. Raises InvalidInput where the reference is silent or too short.
         """

@@ -11,7 +11,7 @@ from deployments.engine.device import Device
 from deployments.errors import InvalidInput
 from deployments.families.base import VoicePrompt
 from deployments.families.small.family import SmallFamily
-from deployments.families.small.voice import SmallVoiceEncoder
+from deployments.families.small.voice import SmallVoiceEncoder, trim_silence
 
 VOICES = sorted(Path("deployments/families/small/voices").glob("*.wav"))
 
@@ -40,6 +40,13 @@ def test_loudness_rate_and_silence_at_the_edges_do_not_make_another_voice(encode
         prompt = encoder.encode(samples, its_rate)
         assert similarity(plain, prompt) > 0.97, name
         assert similarity(plain, prompt) > max(similarity(plain, other) for other in others), name
+
+
+def test_a_thump_beside_a_quiet_voice_is_not_all_that_is_kept() -> None:
+    waveform, rate = soundfile.read(VOICES[0], dtype="float32")
+    thump = 0.7 * np.hanning(rate // 20).astype(np.float32)
+    quiet = trim_silence(np.concatenate([thump, 0.003 * waveform]), rate)
+    assert len(quiet) >= len(trim_silence(waveform, rate))
 
 
 def test_the_two_halves_of_a_recording_are_nearest_to_each_other(encoder: SmallVoiceEncoder) -> None:

@@ -1,0 +1,45 @@
+"""The critics: who is moved by which of their losses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from deployments.families.small.config import SmallConfig
+from training.critics import Critics
+
+
+@pytest.fixture
+def critics() -> Critics:
+    torch.manual_seed(0)
+    return Critics(SmallConfig())
+
+
+def test_critics_move_themselves_alone_and_their_opinion_the_maker_alone(critics):
+    made = (0.1 * torch.randn(2, 16000)).requires_grad_()
+    own, passing, apart = critics(made, 0.1 * torch.randn(2, 16000))
+    own.backward(retain_graph=True)
+    assert made.grad is None
+    of_critics = [parameter.grad.clone() for parameter in critics.parameters()]
+    assert all(grad.abs().sum() > 0 for grad in of_critics)
+    (passing + apart).backward()
+    assert made.grad is not None and made.grad.abs().sum() > 0
+    for parameter, before in zip(critics.parameters(), of_critics, strict=True):
+        torch.testing.assert_close(parameter.grad, before, atol=0, rtol=0)
+
+
+def test_what_is_real_is_not_apart_from_itself(critics):
+    real = 0.1 * torch.randn(2, 16000)
+    assert critics(real, real)[2] == 0
+    assert critics(real, 0.2 * torch.randn(2, 16000))[2] > 0.01
+
+
+def test_critics_learn_to_tell_noise_from_a_tone(critics):
+    optimiser = torch.optim.AdamW(critics.parameters(), 2e-3)
+    tone = 0.1 * torch.sin(torch.arange(8000) * 0.3).expand(2, -1)
+    for _ in range(15):
+        own, passing, _ = critics(0.1 * torch.randn(2, 8000), tone)
+        optimiser.zero_grad()
+        own.backward()
+        optimiser.step()
+    assert float(own.detach()) < 0.3 and float(passing.detach()) > 1.0
