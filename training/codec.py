@@ -27,6 +27,7 @@ from training.warm import codec_state, warm, whole
 
 CROP = 96  # frames
 REFERENCE = 200  # frames of the speaker's other utterance
+DISTURBED, SHIFTED = 0.8, 3  # at most: of a log-mel, and bands
 
 
 class Batches:
@@ -93,7 +94,13 @@ def spectral_loss(made: Tensor, real: Tensor) -> Tensor:
 
 
 def recognised_loss(recogniser: PhoneNet, made: Tensor, real: Tensor) -> Tensor:
-    """How far apart two log-mels (B, F, M) are for a listener who waits for phones: his features and his guesses."""
+    """How far apart two log-mels (B, F, M) are for a listener who waits for phones: his features and his guesses.
+
+    Both are disturbed alike, by noise and by a voice with other formants: made sound shall not please one net's quirks.
+    """
+    level = DISTURBED * torch.rand(len(real), 1, 1)
+    noise, bands = level * torch.randn_like(real), int(torch.randint(-SHIFTED, SHIFTED + 1, ()))
+    made, real = ((mel + noise).roll(bands, -1) for mel in (made, real))
     with torch.no_grad():
         wanted, features = recogniser(real)
     guesses, made_features = recogniser(made)
