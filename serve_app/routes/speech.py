@@ -153,7 +153,7 @@ async def _prompt(context: Context, body: SpeechBody) -> tuple[str, VoicePrompt,
     if body.reference_audio is not None:
         audio = _base64(body.reference_audio, context.settings.max_upload_bytes)
         examined = await reference_prompt(context, audio, body.reference_text, "reference_audio")
-        return "reference_audio", *examined
+        return "reference_audio", examined.prompt, examined.warnings
     if body.voice is None:
         raise InvalidInput(
             "Missing required field 'voice' (or 'reference_audio').",
