@@ -26,6 +26,7 @@ from training.phone_net import RECOGNISER, PhoneNet, load_phone_net
 from training.warm import codec_state, warm, whole
 
 CROP = 96  # frames
+PATCH_FFT, PATCHES = 256, ((8, 3), (16, 8), (4, 16))  # bins of 62.5 Hz, and frames of 8 ms
 REFERENCE = 200  # frames of the speaker's other utterance
 DISTURBED, SHIFTED = 0.8, 3  # at most: of a log-mel, and bands
 
@@ -93,6 +94,22 @@ def spectral_loss(made: Tensor, real: Tensor) -> Tensor:
     return total
 
 
+def level_loss(made: Tensor, real: Tensor) -> Tensor:
+    """Waveforms (B, N): how far apart their powers are, each a mean over a patch of time and frequency, in log, L1.
+
+    Of a patch the power is hardly random, as a bin's magnitude is where the sound is noise; and pulses and noise are
+    measured alike. Levels above 2 kHz, off by 3 dB for whole phones, are what makes them misheard.
+    """
+    window = torch.hann_window(PATCH_FFT)
+    both = torch.stft(torch.cat([made, real]), PATCH_FFT, PATCH_FFT // 2, window=window, return_complex=True)
+    power = (both.real**2 + both.imag**2)[:, 1:].unsqueeze(1)
+    total = torch.zeros(())
+    for patch in PATCHES:
+        a, b = torch.log(F.avg_pool2d(power, patch, tuple(max(1, s // 2) for s in patch)) + 1e-6).chunk(2)
+        total = total + (a - b).abs().mean() / (2 * len(PATCHES))  # of amplitudes
+    return total
+
+
 def recognised_loss(recogniser: PhoneNet, made: Tensor, real: Tensor) -> Tensor:
     """How far apart two log-mels (B, F, M) are for a listener who waits for phones: his features and his guesses.
 
@@ -134,13 +151,14 @@ def losses(
         "voicing": F.binary_cross_entropy_with_logits(voicing, voiced),
         "stft": spectral_loss(waveform, batch["waveform"]),
         "wave_mel": (wave_mel - batch["mel"]).abs().mean(),
+        "level": level_loss(waveform, batch["waveform"]),
         "phones": recognised_loss(recogniser, wave_mel, batch["mel"]),
         "critics": own,
         "passing": passing,
         "apart": apart,
     }
     weights = {"mel": 0.3, "log_f0": 4.0, "voicing": 0.5, "stft": 2.0, "wave_mel": 1.5, "phones": 1.0}
-    weights |= {"critics": 0.5, "passing": 0.1, "apart": 0.3}
+    weights |= {"level": 3.0, "critics": 0.5, "passing": 0.1, "apart": 0.3}
     total = sum((weights[name] * value for name, value in parts.items()), torch.zeros(()))
     return total, {name: value.item() for name, value in parts.items()} | {"codes": codes.unique().numel()}
 
@@ -148,12 +166,12 @@ def losses(
 def train(rank: int, size: int, args: argparse.Namespace) -> None:
     config = SmallConfig()
     codec = Codec(config)
+    codec.critics = critics = Critics(config)  # in the checkpoint with it, not in what is shipped
     if args.warm:
         warm(codec, codec_state(args.warm))
     if args.freeze:
         for part in (codec.encoder, codec.speaker):
             part.requires_grad_(False)
-    codec.critics = critics = Critics(config)  # kept in the checkpoint with it
     batches = Batches(Corpus(args.data), config, seed=rank + 2 * loop.begun(args.checkpoint))
     recogniser = load_phone_net(args.recogniser)
     schedule = loop.Schedule(
