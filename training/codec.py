@@ -98,7 +98,7 @@ def level_loss(made: Tensor, real: Tensor) -> Tensor:
     """Waveforms (B, N): how far apart their powers are, each a mean over a patch of time and frequency, in log, L1.
 
     Of a patch the power is hardly random, as a bin's magnitude is where the sound is noise; and pulses and noise are
-    measured alike. Levels above 2 kHz, off by 3 dB for whole phones, are what makes them misheard.
+    measured alike, so that the level of a whole phone is right.
     """
     window = torch.hann_window(PATCH_FFT)
     both = torch.stft(torch.cat([made, real]), PATCH_FFT, PATCH_FFT // 2, window=window, return_complex=True)

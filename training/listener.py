@@ -16,14 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deployments.families.small import f0
 from deployments.families.small.blocks import ConvBlock
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.features import LogMel
 from deployments.families.small.phones import INITIALS, PAUSE_IDS, PHONES
 from training import loop, ranks
 from training.corpus import Corpus
-from training.utterances import HOP, RATE
+from training.pitch import measured_log_f0
 
 BLANK = 0
 SECONDS = 30.0  # of sound in a batch, padding included
@@ -48,8 +47,7 @@ class Listener(nn.Module):
         """waveforms (B, N), frames (B,) of each -> (B, F, M + 2), 0 where padded: log-mels without their mean, log F0
         without its own, 0 where unvoiced, and voicing. Tones are hardly told from log-mels alone."""
         mel = self.log_mel(waveforms)
-        side = int(f0.WINDOW_S * RATE) // 2
-        log_f0 = f0.track(F.pad(waveforms, (side, side)), RATE, HOP)[:, : mel.shape[1]].unsqueeze(-1)
+        log_f0 = measured_log_f0(waveforms).unsqueeze(-1)
         mask = (torch.arange(mel.shape[1]) < frames.unsqueeze(1)).unsqueeze(-1)
         voiced = ~log_f0.isnan() & mask
         pitch = torch.where(voiced, log_f0 - log_f0.masked_fill(~mask, torch.nan).nanmean(1, keepdim=True), 0)

@@ -31,9 +31,8 @@ def launch(worker: Callable[..., None], ranks: int, *args: object) -> None:
 
 
 def _enter(rank: int, worker: Callable[..., None], ranks: int, store: str, args: tuple[object, ...]) -> None:
-    ctypes.CDLL(None).prctl(
-        PR_SET_PDEATHSIG, signal.SIGTERM
-    )  # torch's own signal is SIGINT: nothing in the background heeds it
+    # torch's own signal is SIGINT, which nothing in the background heeds
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     torch.set_num_threads(1)
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(

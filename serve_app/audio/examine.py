@@ -37,7 +37,7 @@ def examine(waveform: np.ndarray, rate: int, param: str) -> tuple[str, ...]:
     made = soxr.resample(waveform, rate, RATE) if rate != RATE else waveform
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(made, (0, WINDOW)), WINDOW)[::HOP]
     level = 10 * np.log10(np.mean(frames**2, axis=1, dtype=np.float64) + 1e-12)
-    loudest = np.partition(level, -min(THUMP, len(level)))[-min(THUMP, len(level))]
+    loudest = np.sort(level)[-THUMP:][0]
     loud = np.flatnonzero(level > loudest - LOUD_DB)
     parts = [_voice(frames[loud[i : i + BLOCK]]) for i in range(0, len(loud), BLOCK)]
     strength, f0 = map(np.concatenate, zip(*parts, strict=True))

@@ -13,7 +13,7 @@ from deployments.families.small.speaker import SpeakerEncoder
 
 LOUDNESS = 0.08  # RMS of the utterances that the nets were trained on
 EDGE_DB = -40.0  # a 10 ms frame this far below the loudest ones is silence
-THUMP = 10  # frames: what is loud for a shorter time is a thump, and not of these
+THUMP = 15  # frames: what is loud for a shorter time is a thump, and not of these
 
 
 def trim_silence(waveform: np.ndarray, rate: int) -> np.ndarray:
