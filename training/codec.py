@@ -23,6 +23,7 @@ from training.codec_net import Codec
 from training.corpus import Corpus, continuous_pitch
 from training.critics import Critics
 from training.phone_net import RECOGNISER, PhoneNet, load_phone_net
+from training.voices import VOICES
 from training.warm import codec_state, warm, whole
 
 CROP = 96  # frames
@@ -34,10 +35,14 @@ DISTURBED, SHIFTED = 0.8, 3  # at most: of a log-mel, and bands
 class Batches:
     """Random crops with their features."""
 
-    def __init__(self, corpus: Corpus, config: SmallConfig, seed: int) -> None:
+    def __init__(self, corpus: Corpus, config: SmallConfig, seed: int, voices: float = 0.0) -> None:
+        """voices: share of the crops that are of the shipped voices, besides those that chance draws."""
         self.corpus, self.config, self.mel = corpus, config, LogMel(config)
         self.rng = np.random.default_rng(seed)
-        self.long = [i for i in corpus.train if corpus.frames(i) >= CROP]
+        shipped = {voice.persona.name for voice in VOICES.values()}
+        self.long = np.array([i for i in corpus.train if corpus.frames(i) >= CROP])
+        self.shipped = np.array([i for i in self.long if corpus.speakers[i] in shipped])
+        self.voices = voices if len(self.shipped) else 0.0
         self.mean_mel: dict[int, Tensor] = {}
 
     def mean(self, index: int) -> Tensor:
@@ -58,8 +63,8 @@ class Batches:
 
     def draw(self, size: int) -> dict[str, Tensor]:
         config, rows = self.config, []
-        for index in self.rng.choice(self.long, size):
-            index = int(index)
+        for _ in range(size):
+            index = int(self.rng.choice(self.shipped if self.rng.random() < self.voices else self.long))
             room = (self.corpus.frames(index) - CROP) // config.frames_per_code
             start = int(self.rng.integers(0, room + 1)) * config.frames_per_code
             log_f0, voiced, mean_log_f0 = continuous_pitch(self.corpus.f0(index))
@@ -129,7 +134,7 @@ def recognised_loss(recogniser: PhoneNet, made: Tensor, real: Tensor) -> Tensor:
 
 
 def losses(
-    codec: Codec, critics: Critics, mel: LogMel, recogniser: PhoneNet, batch: dict[str, Tensor]
+    codec: Codec, critics: Critics | None, mel: LogMel, recogniser: PhoneNet, batch: dict[str, Tensor]
 ) -> tuple[Tensor, dict[str, float]]:
     vocoder, (size, frames) = codec.vocoder, batch["log_f0"].shape
     voiced, log_f0 = batch["voiced"], batch["log_f0"]
@@ -144,7 +149,6 @@ def losses(
     pulses = vocoder.source_filter.pulses(f0, voiced, phase, mask)
     waveform = vocoder.source_filter(pulses, torch.randn_like(pulses), *vocoder.filters(hidden), mask)
     wave_mel = mel(waveform)
-    own, passing, apart = critics(waveform, batch["waveform"])
     parts = {
         "mel": (codec.mel_head(hidden) * 3 - 5 - batch["mel"]).abs().mean(),
         "log_f0": ((made_log_f0 - log_f0).abs() * voiced).sum() / voiced.sum().clamp(min=1),
@@ -153,10 +157,10 @@ def losses(
         "wave_mel": (wave_mel - batch["mel"]).abs().mean(),
         "level": level_loss(waveform, batch["waveform"]),
         "phones": recognised_loss(recogniser, wave_mel, batch["mel"]),
-        "critics": own,
-        "passing": passing,
-        "apart": apart,
     }
+    if critics is not None:
+        verdicts = critics(waveform, batch["waveform"])
+        parts |= dict(zip(("critics", "passing", "apart"), verdicts, strict=True))
     weights = {"mel": 0.3, "log_f0": 4.0, "voicing": 0.5, "stft": 2.0, "wave_mel": 1.5, "phones": 1.0}
     weights |= {"level": 3.0, "critics": 0.5, "passing": 0.1, "apart": 0.3}
     total = sum((weights[name] * value for name, value in parts.items()), torch.zeros(()))
@@ -166,13 +170,15 @@ def losses(
 def train(rank: int, size: int, args: argparse.Namespace) -> None:
     config = SmallConfig()
     codec = Codec(config)
-    codec.critics = critics = Critics(config)  # in the checkpoint with it, not in what is shipped
+    codec.critics = Critics(config)  # in the checkpoint with it, not in what is shipped
+    codec.critics.requires_grad_(not args.plain)
+    critics = None if args.plain else codec.critics
     if args.warm:
         warm(codec, codec_state(args.warm))
     if args.freeze:
         for part in (codec.encoder, codec.speaker):
             part.requires_grad_(False)
-    batches = Batches(Corpus(args.data), config, seed=rank + 2 * loop.begun(args.checkpoint))
+    batches = Batches(Corpus(args.data), config, rank + 2 * loop.begun(args.checkpoint), args.voices)
     recogniser = load_phone_net(args.recogniser)
     schedule = loop.Schedule(
         args.minutes, args.rate, warmup=50, hold=args.hold, betas=(0.8, 0.98), clip=5.0, tell_every=50
@@ -200,6 +206,8 @@ def main() -> None:
     parser.add_argument("--warm", metavar="FILE", help="a codec's checkpoint to begin from, or `shipped`")
     parser.add_argument("--batch", type=int, default=6, help="crops per rank and step")
     parser.add_argument("--hold", type=float, default=0.5, help="share of the time before the rate falls")
+    parser.add_argument("--plain", action="store_true", help="without critics: more steps a minute, to begin")
+    parser.add_argument("--voices", type=float, default=0.0, help="share of crops of the shipped voices (0)")
     parser.add_argument("--freeze", action="store_true", help="the vocoder alone: codes stay what they are")
     args = parser.parse_args()
     ranks.launch(train, args.ranks, args)

@@ -20,7 +20,7 @@ class Encoder(nn.Module):
         self.frame_blocks = nn.ModuleList([ConvBlock(dim, 2 * dim) for _ in range(2)])
         self.per_code = config.frames_per_code
         self.down = nn.Linear(self.per_code * dim, dim)
-        self.code_blocks = nn.ModuleList([ConvBlock(dim, 2 * dim) for _ in range(3)])
+        self.code_blocks = nn.ModuleList([ConvBlock(dim, 2 * dim) for _ in range(6)])
         self.norm = nn.LayerNorm(dim)
         self.leave = nn.Linear(dim, len(config.fsq_levels))
 

@@ -40,6 +40,7 @@ from training.utterances import (
     sounding,
     store,
 )
+from training.voices import VOICES
 
 PLAIN_SHARE = 0.4  # of the utterances are a plain teacher's
 MANDARIN_SHARE = 0.35
@@ -94,6 +95,8 @@ def cast_of(args: argparse.Namespace) -> dict[str, list[Persona]]:
     casts = {"en": personas.english(), "zh": personas.mandarin()}
     if args.strangers:
         casts = {"en": personas.strangers()}
+    if args.voices:
+        casts = {k: [v.persona for v in VOICES.values() if v.language == k] for k in casts}
     if args.only:
         casts = {k: [p for p in everyone if p.teacher in args.only] for k, everyone in casts.items()}
     return {language: everyone for language, everyone in casts.items() if everyone}
@@ -139,6 +142,7 @@ def main() -> None:
     parser.add_argument(
         "--strangers", action="store_true", help="those whom nothing is trained on, for the judges"
     )
+    parser.add_argument("--voices", action="store_true", help="the shipped voices alone")
     parser.add_argument("--only", nargs="+", metavar="TEACHER", help="none but these and their personas")
     parser.add_argument("--append", action="store_true", help="to what the folder holds, instead of anew")
     parser.add_argument("--processes", type=int, default=2)

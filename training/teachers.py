@@ -101,6 +101,7 @@ TEACHERS = {
         Teacher("slt", 171, voice="slt"),
         Teacher("awb", 129, voice="awb"),
         Teacher("kal", 89, voice="kal16"),
+        Teacher("alan", 135, "rhvoice", "alan"),  # the man whom awb was built from, too: no stranger
         Teacher("bdl", 119, "rhvoice", "bdl"),
         Teacher("clb", 179, "rhvoice", "clb"),
         Teacher("hslt", 171, "rhvoice", "slt"),
@@ -113,7 +114,6 @@ TEACHERS = {
 STRANGERS = {
     teacher.name: teacher
     for teacher in (
-        Teacher("alan", 135, "rhvoice", "alan"),
         Teacher("evgeniy", 109, "rhvoice", "evgeniy-eng"),
         Teacher("lyubov", 216, "rhvoice", "lyubov"),
         Teacher("natan", 141, "rhvoice", "natan"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import math
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence as Ordered
@@ -105,7 +106,7 @@ class Decoder:
         self._compiled = model.compile() if optimize and backend is None else ""
         self.slots = model.slots
         self._emit_at, self._emit_every = list(emit_at), emit_every
-        self._crowd = first_sound_first or _NEVER
+        self._crowd = first_sound_first or math.inf  # sequences at work
         self._runner = GraphRunner(device, "decode", optimize, backend)
         on_cuda = device.kind == "cuda"
         self._readback = Readback(int(on_cuda if read_late is None else read_late), model.slots, on_cuda)

@@ -146,7 +146,6 @@ def test_other_languages_are_refused(language: str) -> None:
         ("こんにちは", "Hiragana"),
         ("one\x00two", r"U\+0000 at character 4"),
         ("bell\x07", r"U\+0007 at character 5"),
-        ("page\x0cbreak", r"U\+000C"),
         ("bad \ud800", r"U\+D800"),
     ],
 )
@@ -167,7 +166,9 @@ def test_chinese_is_refused_where_the_weights_do_not_speak_it() -> None:
 
 def test_invisible_characters_and_line_ends_do_no_harm() -> None:
     assert spoken("\ufeffso\u00adft\u200b line\r\nends\r and\ttabs") == "soft line ends and tabs"
+    assert spoken("a\x0cnew\x0bpage\u2028and\x85lines") == "a new page and lines"
     assert len(FRONTEND.segments("One.\r\n\r\nTwo.")) == 2
+    assert len(FRONTEND.segments("One.\u2029Two.")) == 2
     assert FRONTEND.segments("One.\r\n\r\nTwo.")[0].pause_after == PARAGRAPH_PAUSE
 
 
