@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import random
 import re
 import signal
 import socket
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parent.parent
 OBJECT_STORE_BYTES = 256 * 2**20  # what stages exchange travels in messages, not in the object store
 STOP_S = 15.0
+QUIET_PORTS = range(20000, 32768)  # Ray's workers listen below, the system's own choice of port is above
 # Of Ray's processes here; set before, the user's own say stands. No stage computes on its event loop, so Serve needs no
 # second thread beside it for its own work: with 8 clients on our two-core machine first sound came about 20 % earlier.
 # An arena of malloc per thread is free space that grows for thousands of requests, and no stage has two threads that
@@ -243,9 +245,15 @@ def _end(processes: list[psutil.Process]) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nothing on this machine listens at, and that no outgoing connection will be given meanwhile.
+
+    It is bound only seconds later, when Ray has opened hundreds of connections, whose ports the system chooses.
+    Raises OSError where none is free.
+    """
+    for port in random.SystemRandom().sample(QUIET_PORTS, 100):
+        if _is_free("127.0.0.1", port):
+            return port
+    raise OSError(f"no free port from {QUIET_PORTS.start} to {QUIET_PORTS.stop - 1}")
 
 
 def _is_free(host: str, port: int) -> bool:
