@@ -24,10 +24,11 @@ class Watch:
     def __init__(self, spec: FamilySpec, segment: Segment, sampling: Sampling) -> None:
         self._watches = spec.plausible_codes is not None
         fewest, most = spec.plausible_codes or (0.0, 0.0)
-        per_second, tokens = spec.codes_per_second, len(segment.token_ids) / sampling.speed
-        self._fewest = min(fewest * tokens, sampling.max_tokens)
-        self._most = most * tokens + SLACK_S * per_second
-        self._spoken = 0
+        per_second, tokens = spec.codes_per_second, len(segment.token_ids)
+        self._fewest = min(fewest * tokens / sampling.speed, sampling.max_tokens)
+        self._most = most * tokens / min(sampling.speed, 1) + SLACK_S * per_second  # haste spares the pauses
+        self._may_be_cut = sampling.max_tokens < spec.sampling.max_tokens  # the caller wants it so
+        self._spoken, self._cut = 0, False
         self._loop, self._round = round(LOOP_S * per_second), round(LONGEST_ROUND_S * per_second)
         self._tail: deque[int] = deque(maxlen=max(self._loop, ROUNDS * self._round))
 
@@ -37,6 +38,7 @@ class Watch:
             return
         codes = run.codes if run.kept is None else run.codes[run.kept]
         self._spoken += len(codes)
+        self._cut = run.cut
         if self._spoken > self._most:
             raise Implausible(f"{self._spoken} codes, {self._most:.0f} at most")
         if codes.ndim == 1 and np.issubdtype(codes.dtype, np.integer):
@@ -44,9 +46,11 @@ class Watch:
             self._check_rounds()
 
     def finish(self) -> None:
-        """Raises Implausible where too little has been said."""
+        """Raises Implausible where too little has been said, or as much as there may be without an end."""
         if self._watches and self._spoken < self._fewest:
             raise Implausible(f"{self._spoken} codes, {self._fewest:.0f} at least")
+        if self._watches and self._cut and not self._may_be_cut:
+            raise Implausible(f"{self._spoken} codes, as many as there may be, and no end")
 
     def _check_rounds(self) -> None:
         if len(self._tail) < self._loop:

@@ -328,7 +328,7 @@ class Decoder:
         if index < sequence.known - 1:
             return []  # the listener has gone past this code: an end here is not an end
         if last or sequence.read >= sequence.limit:
-            event = sequence.flush(done=True)
+            event = sequence.flush(done=True, cut=not last)
             self._release(sequence)
             return [event]
         if index >= sequence.known and sequence.read >= sequence.emit_at:

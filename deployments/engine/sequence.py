@@ -53,9 +53,9 @@ class Sequence:
             self.pending.append(tuple(part.copy() for part in taken))
             self.codes.append(self.pending[-1][0])
 
-    def flush(self, done: bool) -> Event:
+    def flush(self, done: bool, cut: bool = False) -> Event:
         steps, self.pending, self.sounding, self.awaited = self.pending, [], True, False
-        value = Run(*(np.stack(part) for part in zip(*steps, strict=True))) if steps else None
+        value = Run(*(np.stack(part) for part in zip(*steps, strict=True)), cut=cut) if steps else None
         return Event(self.id, value, done=done, index=self.read - len(steps))
 
     def told(self) -> np.ndarray | None:

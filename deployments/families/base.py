@@ -120,19 +120,21 @@ class Run:
     """Consecutive decode steps of one segment.
 
     codes: (n, *code_shape); frames: (n, *frame_shape), None where the codes themselves are the frames; kept: bool (n,),
-    false where a step makes no sound (a stop token, surplus silence), None where all do.
+    false where a step makes no sound (a stop token, surplus silence), None where all do; cut: no more codes may follow,
+    though the model had not come to an end.
     """
 
     codes: np.ndarray
     frames: np.ndarray | None = None
     kept: np.ndarray | None = None
+    cut: bool = False
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def __getitem__(self, part: slice) -> Run:
         frames = None if self.frames is None else self.frames[part]
-        return Run(self.codes[part], frames, None if self.kept is None else self.kept[part])
+        return Run(self.codes[part], frames, None if self.kept is None else self.kept[part], self.cut)
 
     @property
     def spoken(self) -> np.ndarray:

@@ -222,6 +222,18 @@ def test_max_tokens_and_the_context_end_a_sequence_without_an_error(on, cpu, eng
     assert len(long) == 24 - text
 
 
+def test_the_last_run_tells_whether_the_model_came_to_an_end(on, cpu, engine):
+    def run():
+        decoder = fresh(engine, cpu)
+        for name, request in {"cut": engine.request(9, max_tokens=5), "whole": engine.request(2)}.items():
+            decoder.admit(WorkItem(name, request))
+        return engine.drain(decoder)
+
+    told = [(event.id, event.done, event.value.cut) for event in on(run)]
+    assert ("cut", True, True) in told and ("whole", True, False) in told
+    assert all(done or not cut for _, done, cut in told)
+
+
 def test_cancel_frees_the_slot_at_once_and_disturbs_nobody(on, cpu, engine):
     def run():
         alone = engine.decode(fresh(engine, cpu, slots=2), {"b": engine.request(3)})["b"]

@@ -8,7 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from deployments.families import load
 from deployments.families.base import Run, Sampling, Segment, VoicePrompt
+from deployments.families.small.gpt import CONTEXT
+from deployments.families.small.text.segments import MAX_PHONES
 from serve_app.lane import Speech
 from serve_app.plausible import Implausible, Watch
 from serve_app.synthesis import Synthesizer
@@ -55,6 +58,25 @@ def test_too_few_are_told_in_the_end():
 
 def test_what_was_asked_to_be_short_is_not_too_short():
     take(watch(max_tokens=10), speech(10))
+
+
+def test_an_end_that_the_model_did_not_make_is_told_where_the_caller_did_not_ask_for_it():
+    long = Segment("Say it all.", np.arange(90))
+    watched = watch(segment=long)
+    watched.take(Run(speech(500)[:480]))
+    watched.take(Run(speech(20, seed=1), cut=True))
+    with pytest.raises(Implausible, match="500 codes, as many as there may be"):
+        watched.finish()
+    asked = watch(segment=long, max_tokens=SPEC.sampling.max_tokens - 1)
+    asked.take(Run(speech(500), cut=True))
+    asked.finish()
+
+
+def test_the_small_familys_longest_segments_are_watched_below_their_room():
+    spec = load("small").spec
+    watched = Watch(spec, Segment("", np.arange(MAX_PHONES)), spec.sampling)
+    with pytest.raises(Implausible, match="at most"):
+        take(watched, speech(CONTEXT - MAX_PHONES - 1))
 
 
 def test_at_twice_the_pace_half_the_codes_will_do():

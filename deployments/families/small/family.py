@@ -72,7 +72,7 @@ class SmallFamily:
             min_reference_seconds=MIN_SECONDS,
             max_reference_seconds=MAX_SECONDS,
             paces=PACES,
-            plausible_codes=(1.0, 14.0),
+            plausible_codes=(1.0, 9.0),
         )
 
     def frontend(self) -> Frontend:

@@ -50,6 +50,18 @@ def test_phones(text: str, phones: list[str]) -> None:
         ("5kg苹果", "五千克苹果"),
         ("第3-5章", "第三到五章"),
         ("2-3天", "两到三天"),
+        ("8-10点", "八到十点"),
+        ("3.5-4.5米", "三点五到四点五米"),
+        ("周1-5", "周一到五"),
+        ("2024-2025年", "二零二四到二零二五年"),
+        ("以3-1获胜", "以三比一获胜"),
+        ("比分是10-8", "比分是十比八"),
+        ("3-1等于2", "三减一等于二"),
+        ("3+5等于8", "三加五等于八"),
+        ("1,2,3名", "一二三名"),
+        ("1,234元", "一千二百三十四元"),
+        ("2/3/4人", "二三四人"),
+        ("1.2.3版本", "一点二点三版本"),
         ("二〇二〇年", "二零二零年"),
         ("我有 3 apples", "我有 three apples"),
         ("会议12：30开始", "会议十二点三十分开始"),
@@ -102,14 +114,27 @@ def test_both_languages_may_be_asked_for(language: str | None) -> None:
         ("１２３块", "一百二十三块"),
         ("你好\u3000世界", "你好世界"),
         ("😀好", "好"),
-        ("\uf900有", "豈有"),  # a compatibility character
+        ("\uf900有", "岂有"),  # a compatibility character, traditional
         ("⽂字", "文字"),  # a radical, as some PDFs have it
         ("㊗你好", "祝你好"),
         ("〇度", "零度"),
+        ("王𫖯来了", "王𫖯来了"),  # beyond the basic plane
+        ("會計還錢", "会计还钱"),
     ],
 )
 def test_signs_do_no_harm_and_look_alikes_are_read(text: str, words: str) -> None:
     assert spoken(text).replace(" ", "") == words
+
+
+def test_traditional_characters_are_read_as_words() -> None:
+    for traditional, simplified in (
+        ("銀行", "银行"),
+        ("睡覺", "睡觉"),
+        ("音樂", "音乐"),
+        ("看著我", "看着我"),
+    ):
+        assert phones_of(traditional) == phones_of(simplified)
+    assert phones_of("他著有三本書")[3:5] == ["ZH", "U4"]
 
 
 def test_a_question_in_brackets_is_one() -> None:

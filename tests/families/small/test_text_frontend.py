@@ -104,6 +104,19 @@ def test_a_sentence_without_clauses_is_cut_into_like_parts() -> None:
     assert max(sizes) <= MAX_PHONES and min(sizes) > MAX_PHONES / 2
 
 
+@pytest.mark.parametrize("syllable", ["ba", "to", "na"])
+def test_a_word_that_just_fits_is_a_segment(syllable) -> None:
+    """98 phones; the pause that its full stop asks for is the segment's own."""
+    (segment,) = FRONTEND.segments(f"{syllable * 30}'{syllable * 19}.")
+    assert len(segment.token_ids) == MAX_PHONES
+
+
+def test_cells_and_rows_of_a_table_are_apart() -> None:
+    for table in ("| Bob | four |\n|---|---|\n| Ann | five |", "Bob\tfour\nAnn\tfive"):
+        phones = FRONTEND.phones_of(table)
+        assert phones.count(PAUSE) == 5 and phones[phones.index("b") : 5] == ["b", "aa", "b", PAUSE]
+
+
 def test_abbreviations_do_not_end_a_sentence() -> None:
     assert (
         len(FRONTEND.segments("Dr. Smith paid approx. 5 dollars on Jan. 5 to Mrs. Jones, i.e. his aunt."))

@@ -193,6 +193,24 @@ SIGNS = {
     "=====\nok": "ok",
     "$$$ ok": "dollars ok",
     "O'Brien's rock'n'roll": "o'brien's rock'n'roll",
+    "Thank you \U0001fa77": "thank you",  # newer than Python 3.11
+}
+
+CODE = {
+    "x != 3": "x is not equal to three",
+    "if a!=b:": "if a is not equal to b",
+    "x == 3": "x equals three",
+    "a <= b": "a is at most b",
+    "a && b": "a and b",
+    "a || b": "a or b",
+    "a*b": "a times b",
+    "2 * x": "two times x",
+    "sh*t happens": "sh t happens",
+    "x**2": "x to the power of two",
+    "*bold* and **strong** words": "bold and strong words",
+    "x += 1": "x plus equals one",
+    "1e-5 m": "one times ten to the minus five m",
+    "==== title ====": "title",
 }
 
 
@@ -200,7 +218,7 @@ SIGNS = {
     ("written", "said"),
     [
         item
-        for table in (NUMBERS, MONEY, DATES, MEASURES, ADDRESSES, ABBREVIATIONS, ACRONYMS, SIGNS)
+        for table in (NUMBERS, MONEY, DATES, MEASURES, ADDRESSES, ABBREVIATIONS, ACRONYMS, SIGNS, CODE)
         for item in table.items()
     ],
 )

@@ -135,6 +135,15 @@ def dimensions(m: Match) -> str | None:
     return " by ".join(identifier(p) if len(p) == 4 and p.isdigit() else decimal(p) for p in parts)
 
 
+@rule(r"(\d{1,9}(?:\.\d{1,9})?)e([+-]?)(\d{1,3})(?![A-Za-z0-9]|\.\d)", re.IGNORECASE)
+def power_of_ten(m: Match) -> str | None:
+    """1.5e-3"""
+    if not m[2] and "." not in m[1]:
+        return None  # 3e5 is as likely a name
+    power = f"minus {cardinal(int(m[3]))}" if m[2] == "-" else ordinal(int(m[3]))
+    return f"{decimal(m[1])} times ten to the {power}"
+
+
 @rule(rf"({NUMBER})([A-Za-z]{{1,2}})(?![A-Za-z0-9'])")
 def decimal_with_letters(m: Match) -> str | None:
     """3.5k"""
@@ -207,7 +216,7 @@ def number(m: Match) -> str | None:
 
 SIGN_RULES: tuple[Rule, ...] = (money,)
 DIGIT_RULES: tuple[Rule, ...] = (
-    feet_and_inches, dimensions, money_after, measure, ratio, ordinal_number, version, digit_groups, year_number,
-    number,
+    power_of_ten, feet_and_inches, dimensions, money_after, measure, ratio, ordinal_number, version, digit_groups,
+    year_number, number,
     decimal_with_letters,
 )  # fmt: skip

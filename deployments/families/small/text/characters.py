@@ -42,6 +42,7 @@ _LONG_WORD = re.compile(rf"[A-Za-z]{{{LONGEST_WORD + 1}}}")
 _PLAIN = re.compile(r"[\n\t !-_a-~]*")
 _GREEK_MARK = "\ufdd0"  # not a character of any text
 _HANZI = re.compile(f"[{HANZI}]")
+_PICTURES = re.compile("[\U0001f000-\U0001faff]")
 _SPEAKABLE = re.compile(f"[A-Za-z0-9{HANZI}]")
 
 
@@ -140,6 +141,8 @@ def _fold_character(char: str) -> str | None:
     if char in SYMBOLS or " " <= char <= "~" or char in "\n\t":
         return char
     category = unicodedata.category(char)
+    if category == "Cn" and _PICTURES.match(char):
+        return " "  # an emoji that is newer than the interpreter's tables
     if category in ("Cc", "Cs", "Co", "Cn"):
         return None
     if category in ("Cf", "Mn", "Me", "Mc", "Sk", "Lm"):

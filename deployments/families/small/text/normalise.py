@@ -9,7 +9,7 @@ from deployments.families.small.text import addresses, amounts, dates, mandarin
 from deployments.families.small.text.dates import DAYS, MONTHS
 from deployments.families.small.text.pronounce import Phones
 from deployments.families.small.text.rules import Rule
-from deployments.families.small.text.vocabulary import SYMBOL_WORDS
+from deployments.families.small.text.vocabulary import OPERATORS, SYMBOL_WORDS
 from deployments.families.small.text.words import (
     Known,
     abbreviation,
@@ -26,10 +26,13 @@ _MIXED = re.compile(r"(?=[A-Za-z]{0,60}\d)[A-Za-z0-9]+")
 _DIGITS = re.compile(r"\d+")
 _DOTS = re.compile(r"\.{2,}|…")
 _OPENERS = "([{<\"'"
+_OPERATOR = re.compile(rf"(?:{'|'.join(map(re.escape, OPERATORS))})(?![-=<>+*/&|!])(?= ?[\w(\[\"'+-])")
+_OPERAND_ENDS = re.compile(r"[\w)\]\"'] ?$")
+_ROW = re.compile(r"[^\n]*[|\t][^\n]*\n")  # of a table
 _CLAUSE = {
     ",": SHORT_PAUSE, ";": LONG_PAUSE, ":": LONG_PAUSE, "(": SHORT_PAUSE, ")": SHORT_PAUSE, "[": SHORT_PAUSE,
     "]": SHORT_PAUSE, "{": SHORT_PAUSE, "}": SHORT_PAUSE, "—": LONG_PAUSE, "…": LONG_PAUSE, "•": LONG_PAUSE,
-    "!": LONG_PAUSE, "?": LONG_PAUSE,
+    "!": LONG_PAUSE, "?": LONG_PAUSE, "|": SHORT_PAUSE,
 }  # fmt: skip
 
 DIGIT_RULES: tuple[Rule, ...] = addresses.PHONE_RULES + dates.DIGIT_RULES + amounts.DIGIT_RULES
@@ -92,6 +95,13 @@ class _Scanner:
         """The character at `at`; a blank before the start and past the end."""
         return self.text[at] if 0 <= at < len(self.text) else " "
 
+    def blank(self, at: int, char: str) -> None:
+        """Cells and rows of a table are apart."""
+        if char == "\t":
+            self.pause(SHORT_PAUSE)
+        elif char == "\n" and _ROW.fullmatch(self.text, self.text.rfind("\n", 0, at) + 1, at + 1):
+            self.pause(LONG_PAUSE)
+
     def rules(self, rules: tuple[Rule, ...], at: int) -> int | None:
         for rule in rules:
             match = rule.pattern.match(self.text, at)
@@ -102,6 +112,7 @@ class _Scanner:
     def step(self, at: int) -> int:
         char, before = self.text[at], self.peek(at - 1)
         if char.isspace():
+            self.blank(at, char)
             return at + 1
         fresh = before.isspace() or before in _OPENERS
         if match := mandarin.RUN.match(self.text, at):
@@ -187,6 +198,8 @@ class _Scanner:
 
     def sign(self, at: int, char: str, before: str) -> int:
         after = self.peek(at + 1)
+        if operator := self.operator(at, before):
+            return self.say(OPERATORS[operator], at, at + len(operator))
         if match := _DOTS.match(self.text, at):
             self.pause(LONG_PAUSE)
             return match.end()
@@ -206,6 +219,13 @@ class _Scanner:
             return at + 1
         spoken = self.symbol(at, char, before, after)
         return self.say(spoken, at, at + 1) if spoken else at + 1
+
+    def operator(self, at: int, before: str) -> str | None:
+        """One of OPERATORS between its operands, with blanks on both sides or on neither: **bold** is none."""
+        match = _OPERATOR.match(self.text, at)
+        if not match or before.isspace() != self.peek(match.end()).isspace():
+            return None
+        return match[0] if _OPERAND_ENDS.search(self.text[max(0, at - 2) : at]) else None
 
     def dash(self, at: int, before: str, after: str) -> int:
         if after in "-–":
@@ -234,7 +254,12 @@ class _Scanner:
         digits_around = self.text[max(0, at - 2) : at].rstrip(" ")[-1:].isdigit()
         next_char = self.text[at + 1 : at + 3].lstrip()[:1]
         if char == "*":
-            return "times" if digits_around and next_char.isdigit() else None
+            spaced = before == after == " " and bool(_OPERAND_ENDS.search(self.text[max(0, at - 2) : at]))
+            named = bool(
+                _FACTOR.search(self.text[max(0, at - 2) : at]) and _FACTOR_AHEAD.match(self.text, at + 1)
+            )
+            factors = digits_around and next_char.isdigit() or named or (spaced and next_char.isalnum())
+            return "times" if factors else None
         if char == "^":
             return "to the power of" if before.isalnum() and after.isalnum() else None
         if char in "<>":
@@ -257,6 +282,9 @@ class _Scanner:
         return SYMBOL_WORDS.get(char)
 
 
+# a*b, 2*x; but not f*ck
+_FACTOR = re.compile(r"(?:^|[^A-Za-z0-9])[A-Za-z]$|\d$")
+_FACTOR_AHEAD = re.compile(r"[A-Za-z0-9](?![A-Za-z])|\d")
 _RANGE_START = re.compile(r"(?:(:\d\d|\d\s?[ap]\.?m\.?)|(\d{1,9})(?:°?[CF]|[%°€])?)$", re.IGNORECASE)
 _RANGE_END = re.compile(r"[$£€¥]?(\d{1,9})")
 

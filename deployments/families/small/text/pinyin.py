@@ -17,7 +17,7 @@ from functools import cache
 from deployments.families.small.phones import FINALS, INITIALS
 from deployments.families.small.text.readings import readings
 
-HANZI = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+HANZI = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 _DIGITS = "零〇一二三四五六七八九幺"
 _NUMERALS = _DIGITS + "两十百千万亿"
 _AFTER_Y = {

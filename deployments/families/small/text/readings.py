@@ -77,6 +77,8 @@ def _alone(word: str, kind: str, before: str, following: str) -> str:
         return "dei3" if before[:1] in ("r", "n") and following[:1] == "v" else "de5" if before else ""
     if word == "长":
         return "zhang3" if following[:1] == "u" and before[:1] == "n" else "chang2"
+    if word == "著":  # of traditional texts, where it is 着 as well
+        return "zhe5" if before[:1] == "v" else "zhu4"
     if word == "还":
         return "huan2" if following == "n" else ""
     if word == "只":

@@ -74,7 +74,7 @@ def _window_end(text: str, start: int, end: int) -> int:
 
 def _goes_on(tail: str, following: str, opens: bool) -> bool:
     """Whether the splitter was misled by an abbreviation, or by the number of a list item that `opens` a paragraph."""
-    if following[:1] in set("–-,;)") or (opens and _ITEM_NUMBER.fullmatch(tail)):
+    if following[:1] in set("–-,;)=") or (opens and _ITEM_NUMBER.fullmatch(tail)):
         return True
     return bool(_UNFINISHED.search(tail)) and not following[:1].isspace()
 
@@ -86,7 +86,10 @@ def cut(words: Sequence[Word], sizes: Sequence[int], limit: int) -> list[int]:
     prepositions, anywhere. A word longer than `limit` must not occur.
     """
     cuts: list[int] = []
-    begin, left = 0, sum(sizes) + sum(bool(w.pause) for w in words)
+    begin, left = (
+        0,
+        sum(sizes) + sum(bool(w.pause) for w in words[:-1]),
+    )  # the edge pause comes behind the last
     while left > limit:
         aim = left / -(-left // limit)
         total, best, best_cost = 0, begin + 1, float("inf")

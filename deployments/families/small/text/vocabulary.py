@@ -100,3 +100,8 @@ SYMBOL_WORDS = {
     "≤": "is at most", "≥": "is at least", "∞": "infinity", "√": "the square root of", "§": "section",
     "©": "copyright", "µ": "mu", "Ω": "omega", "/": "slash", "\\": "backslash",
 }  # fmt: skip
+
+OPERATORS = {  # of programs, between what they work on
+    "==": "equals", "!=": "is not equal to", "<=": "is at most", ">=": "is at least", "&&": "and", "||": "or",
+    "**": "to the power of", "+=": "plus equals", "-=": "minus equals", "*=": "times equals", "/=": "divided by equals",
+}  # fmt: skip
