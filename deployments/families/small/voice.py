@@ -14,18 +14,35 @@ from deployments.families.small.speaker import SpeakerEncoder
 LOUDNESS = 0.08  # RMS of the utterances that the nets were trained on
 EDGE_DB = -40.0  # a 10 ms frame this far below the loudest ones is silence
 THUMP = 15  # frames: what is loud for a shorter time is a thump, and not of these
+THUMP_DB = 6.0  # above the loudest ones: as loud a thump may stay
+
+
+def frame_levels(waveform: np.ndarray, rate: int) -> tuple[np.ndarray, float]:
+    """waveform (N,) -> RMS of its whole frames of 10 ms, (T,), and that of the loudest ones but for thumps."""
+    frame = rate // 100
+    frames = waveform[: len(waveform) // frame * frame].reshape(-1, frame)
+    level = np.sqrt(np.mean(frames**2, axis=1)) if len(frames) else np.zeros(0)
+    return level, float(np.sort(level)[-THUMP:][0]) if len(level) else 0.0
 
 
 def trim_silence(waveform: np.ndarray, rate: int) -> np.ndarray:
     """The waveform (N,) without the silence at its edges; empty where there is nothing but silence."""
-    frame = rate // 100
-    frames = waveform[: len(waveform) // frame * frame].reshape(-1, frame)
-    level = np.sqrt(np.mean(frames**2, axis=1)) if len(frames) else np.zeros(0)
+    level, loudest = frame_levels(waveform, rate)
     if not len(level) or level.max() < 1e-4:
         return waveform[:0]
-    loudest = np.sort(level)[-THUMP:][0]
-    loud = np.flatnonzero(level > loudest * 10 ** (EDGE_DB / 20))
+    loud, frame = np.flatnonzero(level > loudest * 10 ** (EDGE_DB / 20)), rate // 100
     return waveform[loud[0] * frame : (loud[-1] + 1) * frame]
+
+
+def soften_thumps(waveform: np.ndarray, rate: int) -> np.ndarray:
+    """The waveform (N,), whose thumps would hide the voice: what is far above its loudest frames is turned down."""
+    level, loudest = frame_levels(waveform, rate)
+    gain = np.minimum(1.0, loudest * 10 ** (THUMP_DB / 20) / np.maximum(level, 1e-9))
+    if not len(gain) or gain.min() == 1.0:
+        return waveform
+    gain = np.minimum(gain, np.minimum(np.append(gain[1:], 1.0), np.append(1.0, gain[:-1])))
+    middles = (np.arange(len(gain)) + 0.5) * (rate // 100)
+    return waveform * np.interp(np.arange(len(waveform)), middles, gain).astype(np.float32)
 
 
 class SmallVoiceEncoder:
@@ -41,7 +58,7 @@ class SmallVoiceEncoder:
 
         The transcript is not needed by this family. Raises InvalidInput where the reference is silent or too short.
         """
-        speech = trim_silence(np.asarray(waveform, np.float32), rate)
+        speech = soften_thumps(trim_silence(np.asarray(waveform, np.float32), rate), rate)
         if not len(speech):
             raise InvalidInput("the reference audio is silent", param="reference_audio", code="silent_audio")
         if len(speech) < MIN_SECONDS * rate:

@@ -49,6 +49,16 @@ def test_a_thump_beside_a_quiet_voice_is_not_all_that_is_kept() -> None:
     assert len(quiet) >= len(trim_silence(waveform, rate))
 
 
+@pytest.mark.parametrize("volume", [0.1, 0.03])
+def test_a_thump_does_not_make_another_voice(encoder: SmallVoiceEncoder, volume: float) -> None:
+    waveform, rate = soundfile.read(VOICES[0], dtype="float32")
+    thump = np.random.default_rng(0).uniform(-0.5, 0.5, rate // 20).astype(np.float32)
+    for pieces in ((thump, volume * waveform), (volume * waveform[:rate], thump, volume * waveform[rate:])):
+        thumped, plain = encoder.encode(np.concatenate(pieces), rate), encoder.encode(waveform, rate)
+        assert similarity(plain, thumped) > 0.97
+        np.testing.assert_allclose(thumped.tensors["speaker"][-2:], plain.tensors["speaker"][-2:], atol=0.05)  # F0
+
+
 def test_the_two_halves_of_a_recording_are_nearest_to_each_other(encoder: SmallVoiceEncoder) -> None:
     halves = []
     for path in VOICES:
