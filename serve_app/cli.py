@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from serve_app.settings import Settings
+    from serve_app.speaker import Spoken
 
 app = typer.Typer(
     name="chorale",
@@ -86,21 +87,35 @@ def speak(
                 seed=seed,
                 speed=speed,
                 language=language,
+                whole=True,
                 **sampling,
             )
             load_s = speaker.load_s
         _write(out, format, spoken.waveform, spoken.rate)
-    table = _table("file", "voice", "seed", "audio", "loaded in", "first audio after", "RTF")
+    table = _table("file", "voice", "seed", "audio", "loaded in", "spoken in", "RTF")
     table.add_row(
         str(out),
         spoken.voice,
         str(spoken.seed),
         f"{spoken.seconds:.2f} s",
         f"{load_s:.2f} s",
-        f"{spoken.first_s:.2f} s",
+        f"{spoken.total_s:.2f} s",
         f"{spoken.rtf:.2f}",
     )
     _show(table)
+    for line in _remarks(spoken):
+        typer.echo(line, err=True)
+
+
+def _remarks(spoken: Spoken) -> Iterator[str]:
+    from serve_app.audio.examine import WARNINGS
+
+    for warning in spoken.warnings:
+        yield f"The recording was used, but {WARNINGS[warning]}."
+    if spoken.faults.retried:
+        yield f"Segments that went wrong and were said anew, with another seed: {spoken.faults.retried}."
+    if spoken.faults.cut:
+        yield f"Segments that end where they went wrong: {spoken.faults.cut}."
 
 
 @app.command()

@@ -91,10 +91,21 @@ class Speech:
 
 @dataclass(slots=True)
 class Faults:
-    """Segments whose codes could not be speech."""
+    """Segments whose codes could not be speech; `of_all`: where those of one request are counted, too."""
 
     retried: int = 0  # said anew, with another seed
     cut: int = 0  # that end where they went wrong: begun to be heard, or no better the second time
+    of_all: Faults | None = None
+
+    def retry(self) -> None:
+        self.retried += 1
+        if self.of_all:
+            self.of_all.retry()
+
+    def cut_off(self) -> None:
+        self.cut += 1
+        if self.of_all:
+            self.of_all.cut_off()
 
 
 class Lane:
@@ -115,7 +126,6 @@ class Lane:
     ) -> None:
         self.segment = segment
         self.codes = 0
-        self.retried = 0
         self.work_ids = [work_id]  # the GPT's, then that of the chunk in the vocoder
         self._backend, self._schedule, self._faults = backend, chunks, faults
         self._sampling = replace(speech.sampling, seed=segment_seed(speech.sampling.seed, index))
@@ -172,8 +182,7 @@ class Lane:
                 self._cut_off(work_id, fault)
                 return
             log.warning("segment %s is said again with another seed: %s", work_id, fault)
-            self.retried += 1
-            self._faults.retried += 1
+            self._faults.retry()
             self._sampling = replace(self._sampling, seed=segment_seed(self._sampling.seed, AGAIN))
             self._begin()
             self.work_ids = [f"{work_id}.again"]
@@ -184,7 +193,7 @@ class Lane:
 
     def _cut_off(self, work_id: str, fault: Implausible) -> None:
         log.warning("segment %s ends where it went wrong: %s", work_id, fault)
-        self._faults.cut += 1
+        self._faults.cut_off()
 
     async def _speak(self, work_id: str, *, admitted: bool) -> None:
         """All that the codes complete; the rest stays in the chunker. Raises Implausible."""

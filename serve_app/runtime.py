@@ -245,9 +245,10 @@ def _end(processes: list[psutil.Process]) -> None:
 
 
 def free_port() -> int:
-    """A port that nothing on this machine listens at, and that no outgoing connection will be given meanwhile.
+    """A port that nothing on this machine listens at, and that no outgoing connection is given meanwhile by default.
 
-    It is bound only seconds later, when Ray has opened hundreds of connections, whose ports the system chooses.
+    It is bound only seconds later, when Ray has opened hundreds of connections, whose ports the system chooses (on
+    Linux from net.ipv4.ip_local_port_range, which begins at 32768 if nobody has changed it).
     Raises OSError where none is free.
     """
     for port in random.SystemRandom().sample(QUIET_PORTS, 100):

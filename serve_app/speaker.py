@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -17,10 +17,10 @@ from deployments import families
 from deployments.engine.schedule import ChunkSchedule
 from deployments.families.base import Sampling, VoicePrompt
 from serve_app.context import Context, IngressSettings
-from serve_app.lane import Speech
+from serve_app.lane import Faults, Speech
 from serve_app.local import LocalBackend
 from serve_app.settings import Settings
-from serve_app.voices import Voice
+from serve_app.voices import Examined, Voice
 
 R = TypeVar("R")
 DEFAULT_VOICE = "alloy"  # OpenAI's first name, which always stands for one of the shipped voices
@@ -28,7 +28,10 @@ DEFAULT_VOICE = "alloy"  # OpenAI's first name, which always stands for one of t
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """waveform: float32 (N,) at `rate` Hz; first_s, total_s: from the call to the first and the last piece of sound."""
+    """waveform: float32 (N,) at `rate` Hz; first_s, total_s: from the call to the first and the last piece of sound.
+
+    warnings: what is wrong with the recording that was given; faults: segments that were said anew, or cut off.
+    """
 
     waveform: np.ndarray
     rate: int
@@ -36,6 +39,8 @@ class Spoken:
     total_s: float
     voice: str
     seed: int
+    warnings: tuple[str, ...] = ()
+    faults: Faults = field(default_factory=Faults)
 
     @property
     def seconds(self) -> float:
@@ -133,10 +138,12 @@ class Speaker:
         seed: int | None = None,
         speed: float = 1.0,
         language: str | None = None,
+        whole: bool = False,
         **sampling: Any,
     ) -> Spoken:
         """Speaks `text`; without a seed a random one. sampling: temperature, top_k, ..., over the family's defaults.
 
+        whole: no segment is vocoded for a listener before it is known that it need not be said anew.
         reference: an audio file's bytes, whose voice is cloned instead of a named one; transcript: what is said in it.
         Raises InvalidInput for a text or a recording that cannot be used, NotFound for an unknown voice.
         """
@@ -144,39 +151,46 @@ class Speaker:
         seed = self.default_seed if seed is None else seed
         seed = secrets.randbelow(2**31) if seed is None else seed
         drawn = replace(self.backend.spec.sampling, **sampling, seed=seed, speed=speed)
-        return self._runner.run(self._say(text, chosen, drawn, language))
+        return self._runner.run(self._say(text, chosen, drawn, language, whole))
 
     def run(self, work: Coroutine[Any, Any, R]) -> R:
         """The result of a coroutine, on the loop of this speaker."""
         return self._runner.run(work)
 
     async def _say(
-        self, text: str, voice: Voice | tuple[bytes, str | None], sampling: Sampling, language: str | None
+        self,
+        text: str,
+        voice: Voice | tuple[bytes, str | None],
+        sampling: Sampling,
+        language: str | None,
+        whole: bool,
     ) -> Spoken:
         began = time.perf_counter()
-        first_s, pieces = 0.0, []
+        first_s, pieces, warnings = 0.0, [], ()
         if isinstance(voice, tuple):
-            name, prompt = "reference", await self._encode(*voice, param="reference")
+            name, examined = "reference", await self._encode(*voice, param="reference")
+            prompt, warnings = examined.prompt, examined.warnings
         else:
             name, prompt = voice.name, await self._prompt(voice)
-        async for piece in self.context.synthesizer.stream(Speech(text, prompt, sampling, language)):
+        stream = self.context.synthesizer.stream(Speech(text, prompt, sampling, language, whole=whole))
+        async for piece in stream:
             first_s = first_s or time.perf_counter() - began
             pieces.append(piece)
         total_s = time.perf_counter() - began
+        rate = self.backend.spec.sample_rate
         return Spoken(
-            np.concatenate(pieces), self.backend.spec.sample_rate, first_s, total_s, name, sampling.seed
+            np.concatenate(pieces), rate, first_s, total_s, name, sampling.seed, warnings, stream.faults
         )
 
     async def _prompt(self, voice: Voice) -> VoicePrompt:
-        return await self._encode(self.context.voices.read(voice), voice.transcript, param="voice")
+        return (await self._encode(self.context.voices.read(voice), voice.transcript, param="voice")).prompt
 
-    async def _encode(self, data: bytes, transcript: str | None, param: str) -> VoicePrompt:
+    async def _encode(self, data: bytes, transcript: str | None, param: str) -> Examined:
         spec = self.backend.spec
-        examined = await self.context.prompts.of(
+        return await self.context.prompts.of(
             data,
             transcript,
             min_seconds=spec.min_reference_seconds,
             max_seconds=spec.max_reference_seconds,
             param=param,
         )
-        return examined.prompt

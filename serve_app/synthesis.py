@@ -55,7 +55,7 @@ class SpeechStream:
         self.id = uuid.uuid4().hex
         self.input_tokens = 0
         self.output_tokens = 0
-        self._retried = 0  # in lanes that are done
+        self.faults = Faults(of_all=synthesizer.faults)  # so far
         self._synthesizer = synthesizer
         asked, (slowest, fastest) = speech.sampling, synthesizer.backend.spec.paces
         pace = min(max(asked.speed, slowest), fastest)
@@ -65,11 +65,6 @@ class SpeechStream:
         self._lanes: deque[Lane] = deque()
         self._opened = 0  # lanes so far
         self._pieces = self._paced()
-
-    @property
-    def retried(self) -> int:
-        """Segments that were said anew so far."""
-        return self._retried + sum(lane.retried for lane in self._lanes)
 
     def __aiter__(self) -> SpeechStream:
         return self
@@ -116,7 +111,6 @@ class SpeechStream:
                     spoken += len(piece)
                     yield piece
                 self.output_tokens += lane.codes
-                self._retried += lane.retried
                 self._lanes.popleft()
                 self._fill_window(text)
                 if not self._lanes:
@@ -139,6 +133,6 @@ class SpeechStream:
             made = self._synthesizer
             work_id = f"{self.id}.{self._opened}"
             self._lanes.append(
-                Lane(made.backend, made.chunks, made.faults, self._speech, work_id, self._opened, segment)
+                Lane(made.backend, made.chunks, self.faults, self._speech, work_id, self._opened, segment)
             )
             self._opened += 1

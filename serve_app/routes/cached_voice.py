@@ -12,7 +12,14 @@ from starlette.responses import Response
 from deployments.errors import InvalidInput
 from serve_app.audio import MEDIA_TYPES, encode_wav
 from serve_app.lane import Speech
-from serve_app.routes.common import Shared, check_text, named_prompt, sampling_of, while_connected
+from serve_app.routes.common import (
+    Shared,
+    check_text,
+    named_prompt,
+    sampling_of,
+    speech_headers,
+    while_connected,
+)
 from serve_app.schemas import CachedVoiceQuery
 from serve_app.synthesis import SpeechStream
 
@@ -43,8 +50,7 @@ async def tts_with_cached_voice(
         context.listening -= 1
         stream.close()
     data = await asyncio.to_thread(encode_wav, samples, context.backend.spec.sample_rate)
-    headers = {"x-seed": str(sampling.seed), "x-voice": voice.name, "x-retries": str(stream.retried)}
-    return Response(data, media_type=MEDIA_TYPES["wav"], headers=headers)
+    return Response(data, media_type=MEDIA_TYPES["wav"], headers=speech_headers(sampling, voice.name, stream))
 
 
 async def _whole(stream: SpeechStream) -> np.ndarray:

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from deployments.errors import InvalidInput, NotFound
 from deployments.families.base import Sampling, VoicePrompt
 from serve_app.context import MODEL_ALIASES, Context
+from serve_app.synthesis import SpeechStream
 from serve_app.voices import Examined, Voice
 
 log = logging.getLogger("chorale.http")
@@ -56,6 +57,16 @@ def sampling_of(context: Context, fields: dict[str, Any], *, seed: int | None, s
         seed=secrets.randbelow(2**31) if seed is None else seed,
         speed=speed,
     )
+
+
+def speech_headers(sampling: Sampling, voice: str, stream: SpeechStream) -> dict[str, str]:
+    """x-retries, x-cut: what went wrong so far, if more is to come."""
+    return {
+        "x-seed": str(sampling.seed),
+        "x-voice": voice,
+        "x-retries": str(stream.faults.retried),
+        "x-cut": str(stream.faults.cut),
+    }
 
 
 async def named_prompt(context: Context, name: str, param: str) -> tuple[Voice, VoicePrompt]:

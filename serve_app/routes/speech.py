@@ -29,6 +29,7 @@ from serve_app.routes.common import (
     named_prompt,
     reference_prompt,
     sampling_of,
+    speech_headers,
     while_connected,
 )
 from serve_app.schemas import SpeechBody
@@ -66,10 +67,7 @@ async def create_speech(body: SpeechBody, request: Request, context: Shared) -> 
     except BaseException:
         stream.close()
         raise
-    retries = str(stream.retried)  # so far, where more is to come
-    headers = {
-        "x-seed": str(sampling.seed), "x-voice": voice, "x-retries": retries, "cache-control": "no-cache",
-    }  # fmt: skip
+    headers = speech_headers(sampling, voice, stream) | {"cache-control": "no-cache"}
     if warnings:
         headers["x-warnings"] = ", ".join(warnings)
     log.info(
@@ -135,7 +133,8 @@ async def _events(audio: AsyncIterator[bytes], stream: SpeechStream, request_id:
             "output_tokens": stream.output_tokens,
             "total_tokens": stream.input_tokens + stream.output_tokens,
         }
-        yield _event({"type": "speech.audio.done", "usage": usage})
+        faults = {"retries": stream.faults.retried, "cut": stream.faults.cut}
+        yield _event({"type": "speech.audio.done", "usage": usage, **faults})
     except Exception as error:
         log.exception("speech %s failed after it had started", request_id)
         yield b"event: error\n" + _event({"type": "error", **to_http(error).body})

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 import soundfile
+import soxr
 from typer.testing import CliRunner
 
+from deployments.families import small
 from serve_app.cli import app
 
+SHIPPED = Path(small.__file__).parent
 TEXT = "Most people in this street own a dog."
 
 
@@ -164,6 +167,16 @@ def test_a_config_whose_model_is_not_there(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "there is no folder 'gone'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_wrong_with_a_recording_is_told(tmp_path: Path) -> None:
+    waveform, rate = soundfile.read(SHIPPED / "voices" / "ross.wav", dtype="float32")
+    telephone = soxr.resample(soxr.resample(waveform, rate, 8000), 8000, rate)
+    soundfile.write(tmp_path / "telephone.wav", telephone, rate)
+    said = CliRunner().invoke(
+        app, ["speak", TEXT, "--out", str(tmp_path / "a.wav"), "--reference", str(tmp_path / "telephone.wav")]
+    )
+    assert said.exit_code == 0 and "nothing above 4 kHz" in said.stderr
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import soundfile
 
 from deployments.errors import Unavailable
 from serve_app.audio import MEDIA_TYPES, OUTPUT_RATE
+from tests.serve_app.test_plausible import Faulty
 
 TEXT = "Hello there. This is a second sentence."
 SPEECH = "/v1/audio/speech"
@@ -449,6 +450,18 @@ async def test_what_is_wrong_with_a_recording_is_told(client, make_wav):
         assert spoken.headers["x-warnings"] == "background, narrow_band"
     named = await client.post(SPEECH, json=body(voice="Tone", response_format="pcm"))
     assert "x-warnings" not in named.headers and named.headers["x-retries"] == "0"
+
+
+@pytest.mark.parametrize("ends", [(".1",), (".1", ".1.again")])
+async def test_an_answer_tells_what_went_wrong_in_it(client, backend, ends):
+    Faulty(backend, *ends)
+    wrong = {"retries": 1, "cut": len(ends) - 1}
+    params = {"voice_name": "ada", "text": TEXT, "seed": 5}
+    whole = await client.get("/tts_with_cached_voice", params=params)
+    assert {name: int(whole.headers[f"x-{name}"]) for name in wrong} == wrong
+    streamed = await client.post(SPEECH, json=body(response_format="pcm", stream_format="sse"))
+    assert streamed.headers["x-retries"] == streamed.headers["x-cut"] == "0"
+    assert events(streamed.content)[-1].items() >= wrong.items()
 
 
 async def test_a_recording_without_a_voice_is_refused(client):

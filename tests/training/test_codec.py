@@ -52,7 +52,7 @@ def test_levels_are_heard_and_noise_is_not() -> None:
     assert level_loss(one, 2 * other) == pytest.approx(math.log(2), rel=0.1)
 
 
-def test_without_critics_nothing_of_theirs_counts_or_is_trained(corpus) -> None:
+def test_without_critics_nothing_of_theirs_counts(corpus) -> None:
     config = SmallConfig()
     torch.manual_seed(0)
     codec, recogniser = Codec(config), load_phone_net(SHIPPED)

@@ -56,7 +56,9 @@ def test_a_thump_does_not_make_another_voice(encoder: SmallVoiceEncoder, volume:
     for pieces in ((thump, volume * waveform), (volume * waveform[:rate], thump, volume * waveform[rate:])):
         thumped, plain = encoder.encode(np.concatenate(pieces), rate), encoder.encode(waveform, rate)
         assert similarity(plain, thumped) > 0.97
-        np.testing.assert_allclose(thumped.tensors["speaker"][-2:], plain.tensors["speaker"][-2:], atol=0.05)  # F0
+        np.testing.assert_allclose(
+            thumped.tensors["speaker"][-2:], plain.tensors["speaker"][-2:], atol=0.05
+        )  # F0
 
 
 def test_the_two_halves_of_a_recording_are_nearest_to_each_other(encoder: SmallVoiceEncoder) -> None:
