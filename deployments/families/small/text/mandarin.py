@@ -30,7 +30,7 @@ _SCORE_BEHIND = re.compile(r"的?(?:比分|获胜|取胜|战胜|击败|战平|�
 _SUM_BEHIND = re.compile(r"等于")
 _LIST = re.compile(r"(?<![\d.,/])(?!\d{1,3}(?:,\d{3})+(?![\d,]))\d+(?:,\d+)+(?![\d.,/])")  # 1,2,3名
 _CHOICE = re.compile(r"(?<![\d/])(?!\d{4}/|\d+/\d+/\d{4})\d+(?:/\d+){2,}(?![\d/])")  # 2/3/4人
-_VERSION = re.compile(r"(?<![\d.])\d+(?:\.\d+){2,}(?![\d.])")  # 1.2.3版本
+_VERSION = re.compile(r"(?<![\d.])(?!\d{4}\.\d{1,2}\.\d{1,2}(?![\d.]))\d+(?:\.\d+){2,}(?![\d.])")  # 1.2.3版本
 _LOOSE = re.compile(f"(?<=[{HANZI}]) | (?=[{HANZI}])")  # blanks that part no numbers
 _SPLIT = re.compile(f"[^{HANZI}]+")
 _LEFT_OVER = str.maketrans("0123456789", "零一二三四五六七八九")  # of numbers that wetext does not know
