@@ -3,12 +3,13 @@
 Mel and F0 -> encoder -> FSQ -> vocoder -> waveform, with the speaker vector of another utterance. Losses: mel
 of a helper head, log F0, voicing, multi-resolution STFT and mel of the waveform (synthesised with the true F0), and
 what the phone recogniser and the critics see in it. Restartable: training/runs/codec.pt. `--freeze` trains the vocoder
-only, so that codes made earlier stay valid.
+only, so that codes made earlier stay valid; `--moved` makes speakers of its own, so that it does not know all by heart.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,14 @@ from torch import Tensor
 
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.features import LogMel
+from deployments.families.small.speaker import PITCH_DIMS
 from training import loop, ranks
 from training.codec_net import Codec
 from training.corpus import Corpus, continuous_pitch
 from training.critics import Critics
+from training.personas import WARPS, equaliser, moved
 from training.phone_net import RECOGNISER, PhoneNet, load_phone_net
+from training.utterances import F0_CEIL, HOP
 from training.voices import VOICES
 from training.warm import codec_state, warm, whole
 
@@ -35,55 +39,93 @@ DISTURBED, SHIFTED = 0.8, 3  # at most: of a log-mel, and bands
 class Batches:
     """Random crops with their features."""
 
-    def __init__(self, corpus: Corpus, config: SmallConfig, seed: int, voices: float = 0.0) -> None:
-        """voices: share of the crops that are of the shipped voices, besides those that chance draws."""
+    def __init__(
+        self, corpus: Corpus, config: SmallConfig, seed: int, voices: float = 0.0, moved: float = 0.0
+    ) -> None:
+        """voices: share of the crops that are of the shipped voices, besides those that chance draws; moved: share
+        whose formants and timbre are moved at random, as those of nobody in the corpus are."""
         self.corpus, self.config, self.mel = corpus, config, LogMel(config)
         self.rng = np.random.default_rng(seed)
         shipped = {voice.persona.name for voice in VOICES.values()}
         self.long = np.array([i for i in corpus.train if corpus.frames(i) >= CROP])
         self.shipped = np.array([i for i in self.long if corpus.speakers[i] in shipped])
-        self.voices = voices if len(self.shipped) else 0.0
+        self.voices, self.moved = voices if len(self.shipped) else 0.0, moved
         self.mean_mel: dict[int, Tensor] = {}
 
     def mean(self, index: int) -> Tensor:
         """Mean log-mel of an utterance, (M,), remembered."""
         if index not in self.mean_mel:
-            self.mean_mel[index] = self.mel(torch.from_numpy(self.corpus.waveform(index)).unsqueeze(0))[
-                0
-            ].mean(0)
+            self.mean_mel[index] = self.mean_of(self.corpus.waveform(index))
         return self.mean_mel[index]
 
-    def reference(self, index: int) -> np.ndarray:
-        """REFERENCE frames of audio of the same speaker, another utterance as a rule."""
-        corpus, rng = self.corpus, self.rng
+    def mean_of(self, waveform: np.ndarray) -> Tensor:
+        return self.mel(torch.from_numpy(waveform).unsqueeze(0))[0].mean(0)
+
+    def reference(self, index: int, warp: float = 1.0) -> np.ndarray:
+        """REFERENCE frames of audio of the same speaker, or as many as become that; another utterance as a rule."""
+        corpus, rng, frames = self.corpus, self.rng, math.ceil(REFERENCE * warp)
         other = int(rng.choice(corpus.of_speaker[corpus.speakers[index]]))
-        start = int(rng.integers(0, max(1, corpus.frames(other) - REFERENCE)))
-        samples = corpus.waveform(other, start, REFERENCE)
-        return np.resize(samples, REFERENCE * self.config.hop)  # short ones repeat
+        start = int(rng.integers(0, max(1, corpus.frames(other) - frames)))
+        return corpus.waveform(other, start, frames)
+
+    def start(self, frames: int) -> int:
+        per_code = self.config.frames_per_code
+        return int(self.rng.integers(0, (frames - CROP) // per_code + 1)) * per_code
+
+    def row(self, index: int) -> tuple[Tensor, ...]:
+        log_f0, voiced, mean_log_f0 = continuous_pitch(self.corpus.f0(index))
+        start = self.start(len(log_f0))
+        waveform, mean = self.corpus.waveform(index, start, CROP), self.mean(index)
+        crop = slice(start, start + CROP)
+        return cropped(waveform, log_f0[crop], voiced[crop], mean, mean_log_f0, self.reference(index))
+
+    def moved_row(self, index: int) -> tuple[Tensor, ...]:
+        """As `row`, by somebody who is like no one of the corpus."""
+        highest = math.log(F0_CEIL)
+        log_f0, voiced, mean_log_f0 = continuous_pitch(self.corpus.f0(index))
+        widest = min(WARPS[1], len(log_f0) / (CROP + 1), math.exp(highest - float(log_f0.max())))
+        warp, taps = float(self.rng.uniform(min(WARPS[0], widest), widest)), equaliser(self.rng)
+        whole = moved(self.corpus.waveform(index), warp, taps)
+        start = self.start(len(whole) // HOP)
+        at = (start + np.arange(CROP)) * warp  # in frames of what was not moved
+        log_f0 = np.interp(at, np.arange(len(log_f0)), log_f0) + math.log(warp)
+        voiced = voiced[np.minimum(np.rint(at).astype(int), len(voiced) - 1)]
+        waveform, reference = (
+            whole[start * HOP : (start + CROP) * HOP],
+            moved(self.reference(index, warp), warp, taps),
+        )
+        return cropped(waveform, log_f0, voiced, self.mean_of(whole), mean_log_f0 + math.log(warp), reference)
 
     def draw(self, size: int) -> dict[str, Tensor]:
-        config, rows = self.config, []
+        rows = []
         for _ in range(size):
             index = int(self.rng.choice(self.shipped if self.rng.random() < self.voices else self.long))
-            room = (self.corpus.frames(index) - CROP) // config.frames_per_code
-            start = int(self.rng.integers(0, room + 1)) * config.frames_per_code
-            log_f0, voiced, mean_log_f0 = continuous_pitch(self.corpus.f0(index))
-            rows.append(
-                (
-                    torch.from_numpy(self.corpus.waveform(index, start, CROP)),
-                    torch.from_numpy(log_f0[start : start + CROP]),
-                    torch.from_numpy(voiced[start : start + CROP]),
-                    self.mean(index),
-                    torch.tensor(mean_log_f0),
-                    torch.from_numpy(self.reference(index)),
-                )
-            )
+            rows.append((self.moved_row if self.rng.random() < self.moved else self.row)(index))
         names = ("waveform", "log_f0", "voiced", "mean_mel", "mean_log_f0", "reference")
         batch = {
             name: torch.stack(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)
         }
         batch["mel"] = self.mel(batch["waveform"])
         return batch
+
+
+def cropped(
+    waveform: np.ndarray,
+    log_f0: np.ndarray,
+    voiced: np.ndarray,
+    mean_mel: Tensor,
+    mean_log_f0: float,
+    said: np.ndarray,
+) -> tuple[Tensor, ...]:
+    """One row of a batch; of `said`, what the reference is made of, short ones repeat."""
+    return (
+        torch.from_numpy(waveform),
+        torch.from_numpy(log_f0).float(),
+        torch.from_numpy(voiced),
+        mean_mel,
+        torch.tensor(mean_log_f0),
+        torch.from_numpy(np.resize(said, REFERENCE * HOP)),
+    )
 
 
 def spectral_loss(made: Tensor, real: Tensor) -> Tensor:
@@ -140,9 +182,15 @@ def losses(
     voiced, log_f0 = batch["voiced"], batch["log_f0"]
     speaker = codec.speaker(batch["reference"])
     latents, codes = codec.encode(batch["mel"], log_f0, voiced, batch["mean_mel"], batch["mean_log_f0"])
-    hidden, mask = vocoder.trunk(latents, speaker, torch.ones(size, frames // codec.config.frames_per_code))
+    mask_of_codes = torch.ones(size, frames // codec.config.frames_per_code)
+    hidden, mask = vocoder.trunk(latents, speaker, mask_of_codes)
     made_log_f0, voicing = vocoder.pitch(hidden)
     made_log_f0 = made_log_f0 + vocoder.base(speaker).unsqueeze(-1)
+
+    # how high he speaks is measured: nobody's pitch shall be known by his timbre, or a stranger's would be another's
+    other = torch.cat([speaker[:, :-PITCH_DIMS].roll(1, 0), speaker[:, -PITCH_DIMS:]], dim=-1)
+    other_log_f0, _ = vocoder.pitch(vocoder.trunk(latents, other, mask_of_codes)[0])
+    other_log_f0 = other_log_f0 + vocoder.base(speaker).unsqueeze(-1)
 
     f0 = torch.exp(log_f0).clamp(codec.config.f0_floor, codec.config.f0_ceil)
     phase = vocoder.source_filter.frame_phase(f0, mask)[:, :-1] + torch.rand(size, 1)
@@ -152,6 +200,7 @@ def losses(
     parts = {
         "mel": (codec.mel_head(hidden) * 3 - 5 - batch["mel"]).abs().mean(),
         "log_f0": ((made_log_f0 - log_f0).abs() * voiced).sum() / voiced.sum().clamp(min=1),
+        "other_f0": ((other_log_f0 - log_f0).abs() * voiced).sum() / voiced.sum().clamp(min=1),
         "voicing": F.binary_cross_entropy_with_logits(voicing, voiced),
         "stft": spectral_loss(waveform, batch["waveform"]),
         "wave_mel": (wave_mel - batch["mel"]).abs().mean(),
@@ -161,7 +210,15 @@ def losses(
     if critics is not None:
         verdicts = critics(waveform, batch["waveform"])
         parts |= dict(zip(("critics", "passing", "apart"), verdicts, strict=True))
-    weights = {"mel": 0.3, "log_f0": 4.0, "voicing": 0.5, "stft": 2.0, "wave_mel": 1.5, "phones": 1.0}
+    weights = {
+        "mel": 0.3,
+        "log_f0": 3.0,
+        "other_f0": 2.0,
+        "voicing": 0.5,
+        "stft": 2.0,
+        "wave_mel": 1.5,
+        "phones": 1.0,
+    }
     weights |= {"level": 3.0, "critics": 0.5, "passing": 0.1, "apart": 0.3}
     total = sum((weights[name] * value for name, value in parts.items()), torch.zeros(()))
     return total, {name: value.item() for name, value in parts.items()} | {"codes": codes.unique().numel()}
@@ -178,7 +235,9 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
     if args.freeze:
         for part in (codec.encoder, codec.speaker):
             part.requires_grad_(False)
-    batches = Batches(Corpus(args.data), config, rank + 2 * loop.begun(args.checkpoint), args.voices)
+    batches = Batches(
+        Corpus(args.data), config, rank + 2 * loop.begun(args.checkpoint), args.voices, args.moved
+    )
     recogniser = load_phone_net(args.recogniser)
     schedule = loop.Schedule(
         args.minutes, args.rate, warmup=50, hold=args.hold, betas=(0.8, 0.98), clip=5.0, tell_every=50
@@ -208,6 +267,7 @@ def main() -> None:
     parser.add_argument("--hold", type=float, default=0.5, help="share of the time before the rate falls")
     parser.add_argument("--plain", action="store_true", help="without critics: more steps a minute, to begin")
     parser.add_argument("--voices", type=float, default=0.0, help="share of crops of the shipped voices (0)")
+    parser.add_argument("--moved", type=float, default=0.0, help="share of crops of speakers made anew (0)")
     parser.add_argument("--freeze", action="store_true", help="the vocoder alone: codes stay what they are")
     args = parser.parse_args()
     ranks.launch(train, args.ranks, args)

@@ -21,6 +21,7 @@ from training.utterances import RATE
 
 _BANDS = np.array([0, 300, 800, 1600, 2800, 4500, 8000])  # Hz, where the equaliser's gain is drawn
 _TAPS = 255
+WARPS = 0.84, 1.2
 
 
 @dataclass(frozen=True)
@@ -45,17 +46,25 @@ class Persona:
 
     def moved(self, waveform: np.ndarray) -> np.ndarray:
         """What the teacher said (N,), as the persona says it: shorter by `warp`."""
-        if self.warp != 1.0:
-            waveform = soxr.resample(waveform, RATE * self.warp, RATE)
-        if self.equalised:
-            waveform = np.convolve(waveform, _equaliser(self.name), mode="same")
-        return waveform.astype(np.float32)
+        return moved(waveform, self.warp, _own_equaliser(self.name) if self.equalised else None)
+
+
+def moved(waveform: np.ndarray, warp: float, taps: np.ndarray | None) -> np.ndarray:
+    """(N,) -> (N / warp,) float32: formants and pitch higher by `warp`, timbre by the equaliser's `taps`."""
+    if warp != 1.0:
+        waveform = soxr.resample(waveform, RATE * warp, RATE)
+    if taps is not None:
+        waveform = np.convolve(waveform, taps, mode="same")
+    return waveform.astype(np.float32)
 
 
 @cache
-def _equaliser(name: str) -> np.ndarray:
-    """Linear-phase taps of the persona's own gain curve, within 7 dB."""
-    rng = np.random.default_rng(zlib.crc32(name.encode()))
+def _own_equaliser(name: str) -> np.ndarray:
+    return equaliser(np.random.default_rng(zlib.crc32(name.encode())))
+
+
+def equaliser(rng: np.random.Generator) -> np.ndarray:
+    """Linear-phase taps of a random smooth gain curve, within 7 dB."""
     decibels = np.interp(np.linspace(0, RATE / 2, 129), _BANDS, rng.uniform(-7, 7, len(_BANDS)))
     response = np.fft.irfft(10 ** (decibels / 20), n=256)
     return np.roll(response, _TAPS // 2)[:_TAPS] * np.hanning(_TAPS)
@@ -66,7 +75,7 @@ def variations(teacher: str, language: str, steers: bool, count: int) -> list[Pe
     rng = random.Random(teacher)
     made = [Persona(teacher, language)]
     while len(made) <= count:
-        warp = round(rng.uniform(0.84, 1.2), 2)
+        warp = round(rng.uniform(*WARPS), 2)
         pitch = round(warp * rng.uniform(0.75, 1.35), 2) if steers else warp
         made.append(Persona(teacher, language, warp, pitch, rng.random() < 0.7))
     return made

@@ -15,7 +15,8 @@ from training.codec_net import Codec
 from training.corpus import Corpus
 from training.critics import Critics
 from training.phone_net import load_phone_net
-from training.utterances import HOP, Utterance, store
+from training.pitch import measured_log_f0
+from training.utterances import HOP, RATE, Utterance, store
 from training.voices import VOICES
 from training.warm import SHIPPED
 
@@ -43,6 +44,29 @@ def test_a_batch_holds_the_share_of_the_shipped_voices_that_is_asked_for(corpus,
     batch = Batches(corpus, SmallConfig(), 0, voices).draw(96)
     own = (batch["mean_log_f0"] > math.log(0.5 * (OWN + OTHERS))).float().mean()
     assert least <= float(own) <= most
+
+
+def test_who_is_moved_is_another_and_his_pitch_is_told(tmp_path) -> None:
+    """Of pulses that rise from 100 to 120 Hz: what is told of a crop is what is measured in it."""
+    frames = 3 * CROP
+    f0 = np.linspace(100, 120, frames, dtype=np.float32)
+    phase = np.cumsum(np.repeat(f0, HOP) / RATE)
+    pulses = np.diff(np.floor(phase), prepend=0).astype(np.float32)
+    phones, ends = np.array([0, 5, 0], np.int16), np.array([0.1, 2.7, 2.88], np.float32)
+    store(
+        [Utterance("one", f"text {i}", 0.5 * pulses, f0, phones, ends, 1.0) for i in range(30)], tmp_path, 0
+    )
+    batch = Batches(Corpus(tmp_path), SmallConfig(), 0, moved=1.0).draw(12)
+    told, measured = batch["log_f0"], measured_log_f0(batch["waveform"])
+    apart = (told - measured)[~measured.isnan()]
+    assert measured.isnan().float().mean() < 0.1
+    assert float(apart.abs().median()) < 0.01
+    warps = (batch["mean_log_f0"] - np.log(f0).mean()).exp()
+    assert 0.84 <= float(warps.min()) < 0.95
+    assert 1.05 < float(warps.max()) <= 1.2
+    reference = measured_log_f0(batch["reference"]).nanmedian(1).values
+    assert torch.allclose(reference, batch["mean_log_f0"], atol=0.12)  # another piece of the rise
+    assert float((batch["mel"].mean(1) - batch["mean_mel"]).abs().mean()) < 0.5
 
 
 def test_levels_are_heard_and_noise_is_not() -> None:
