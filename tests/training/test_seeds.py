@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from deployments.families.small.phones import PHONES
 from training.phone_net import load_phone_net
 from training.seeds import Fit, faults, fit, longest_run
 from training.shipped import Shipped
@@ -46,3 +47,16 @@ def test_a_length_unlike_the_others_is_told():
 @pytest.mark.parametrize(("flags", "run"), [("", 0), ("0", 0), ("1", 1), ("0110111", 3), ("1111", 4)])
 def test_longest_run(flags, run):
     assert longest_run(np.array([flag == "1" for flag in flags], dtype=bool)) == run
+
+
+def test_a_wrong_tone_drops_no_word(spoken) -> None:
+    shipped, _, _ = spoken
+    text = "我们明天一起去图书馆看书吧。"
+    phones = shipped.phones(text).numpy()
+    said = shipped.say([text], shipped.vector(shipped.reference("lan")), 0.0, seed=0)[0]
+    names = [PHONES[p] for p in phones]
+    others = np.array([PHONES.index(n[:-1] + "5" if n[-1].isdigit() else n) for n in names])
+    net = load_phone_net(SHIPPED)
+    assert (others != phones).sum() > 5
+    assert fit(net, shipped.mel, said, others) == fit(net, shipped.mel, said, phones)
+    assert not fit(net, shipped.mel, said, phones).fault
