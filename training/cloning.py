@@ -21,7 +21,7 @@ from benchmarks._common import Listener as Sphinx
 from training import measures
 from training.data import utterance
 from training.personas import Persona, strangers
-from training.shipped import Shipped
+from training.shipped import Shipped, add_weights
 from training.teachers import STRANGERS
 from training.utterances import RATE
 from training.verifier import load_verifier
@@ -74,8 +74,8 @@ def reference_of(persona: Persona) -> np.ndarray:
 
 
 class Cloning:
-    def __init__(self, runs: Path) -> None:
-        self.shipped, self.verifier = Shipped(), load_verifier(runs / "verifier.pt")
+    def __init__(self, runs: Path, weights: Path) -> None:
+        self.shipped, self.verifier = Shipped(weights), load_verifier(runs / "verifier.pt")
         self.voices = [name for name, voice in VOICES.items() if voice.language == "en"]
         self.known = {name: self.embedding(self.shipped.reference(name)) for name in VOICES}
 
@@ -104,10 +104,11 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("training/runs"))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--keep", type=Path, help="folder for what was said")
+    add_weights(parser)
     args = parser.parse_args()
 
     torch.set_num_threads(1)
-    cloning, trials = Cloning(args.runs), []
+    cloning, trials = Cloning(args.runs, args.weights), []
     texts = SENTENCES["en"].read_text("utf-8").splitlines()
     heat = cloning.shipped.config.temperature
     clones, shipped = Sphinx(), Sphinx()

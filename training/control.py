@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks._common import Listener as Sphinx
 from training.pitch import measured_f0
-from training.shipped import Shipped
+from training.shipped import Shipped, add_weights
 from training.utterances import HOP, RATE
 from training.voices import SENTENCES
 
@@ -98,10 +98,11 @@ def main() -> None:
     parser.add_argument("--voices", nargs="+", default=["ross", "clara"])
     parser.add_argument("--count", type=int, default=20, help="sentences at each speed")
     parser.add_argument("--json", type=Path)
+    add_weights(parser)
     args = parser.parse_args()
 
     torch.set_num_threads(1)
-    shipped, told = Shipped(), {}
+    shipped, told = Shipped(args.weights), {}
     heat = shipped.config.temperature
     texts = SENTENCES["en"].read_text("utf-8").splitlines()[: args.count]
     for voice in args.voices:

@@ -27,7 +27,7 @@ from training.codec import load_codec
 from training.corpus import continuous_pitch
 from training.data import utterance
 from training.listener import Errors, compare, load_listener, syllables_of
-from training.shipped import Shipped
+from training.shipped import Shipped, add_weights
 from training.utterances import RATE, Utterance
 from training.verifier import load_verifier
 from training.voices import PHONES_ZH, SENTENCES, VOICES
@@ -61,11 +61,11 @@ class Verdict:
 
 
 class Judge:
-    def __init__(self, runs: Path, count: int, keep: Path | None) -> None:
+    def __init__(self, runs: Path, count: int, keep: Path | None, weights: Path, codec: str) -> None:
         self.keep = keep
         self.sentences = {k: path.read_text("utf-8").splitlines()[:count] for k, path in SENTENCES.items()}
-        self.codec = load_codec(SHIPPED)
-        self.shipped = Shipped()
+        self.codec = load_codec(codec)
+        self.shipped = Shipped(weights)
         self.verifier = load_verifier(runs / "verifier.pt") if (runs / "verifier.pt").exists() else None
         self.listener = load_listener(runs / "listener.pt") if (runs / "listener.pt").exists() else None
         self.sphinx = Sphinx()
@@ -223,12 +223,14 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("training/runs"), help="checkpoints of the judges")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--keep", type=Path, help="folder for the waveforms and what was heard")
+    add_weights(parser)
+    parser.add_argument("--codec", default=SHIPPED, help="the checkpoint whose encoder is that of --weights")
     args = parser.parse_args()
 
     if args.keep and len(args.temperatures or ()) > 1:
         parser.error("--keep has room for one of --temperatures")
     torch.set_num_threads(1)
-    judge, verdicts = Judge(args.runs, args.count, args.keep), []
+    judge, verdicts = Judge(args.runs, args.count, args.keep, args.weights, args.codec), []
     if judge.listener is None and any(VOICES[voice].language == "zh" for voice in args.voices):
         parser.error(f"{args.runs}/listener.pt is missing: run training.listener, or give English --voices")
     for mode in args.modes:

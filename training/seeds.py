@@ -21,7 +21,7 @@ from deployments.families.small.phones import PHONES
 from training.align import path
 from training.phone_net import PhoneNet, load_phone_net
 from training.recogniser import plain
-from training.shipped import Shipped
+from training.shipped import Shipped, add_weights
 from training.utterances import RATE
 from training.voices import SENTENCES, VOICES
 from training.warm import SHIPPED
@@ -92,10 +92,11 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, help="the default one if not given")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--keep", type=Path, help="folder for what is at fault")
+    add_weights(parser)
     args = parser.parse_args()
 
     torch.set_num_threads(1)
-    shipped, net = Shipped(), load_phone_net(SHIPPED)
+    shipped, net = Shipped(args.weights), load_phone_net(SHIPPED)
     heat = shipped.config.temperature if args.temperature is None else args.temperature
     told: dict[str, dict] = {}
     for language in args.languages:

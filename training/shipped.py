@@ -1,7 +1,8 @@
-"""The shipped nets, loaded as serving loads them, for the judges."""
+"""The shipped nets, or others like them, loaded as serving loads them, for the judges."""
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import TypeVar
@@ -21,13 +22,21 @@ from deployments.families.small.vocoder_net import VocoderNet
 from training.generate import generate
 
 FAMILY = Path("deployments/families/small")
+WEIGHTS = FAMILY / "weights"
 Net = TypeVar("Net", bound=nn.Module)
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """What a judge may be asked to judge."""
+    parser.add_argument(
+        "--weights", type=Path, default=WEIGHTS, help="a folder that training.export wrote (what is shipped)"
+    )
 
 
 class Shipped:
     """Frontend, speaker encoder, GPT and vocoder of a folder of weights."""
 
-    def __init__(self, weights: Path = FAMILY / "weights") -> None:
+    def __init__(self, weights: Path = WEIGHTS) -> None:
         self.config = SmallConfig.from_dict(json.loads((weights / "small.json").read_text()))
         state = {key: value.float() for key, value in load_file(weights / "small.safetensors").items()}
         self.frontend = SmallFrontend(languages=self.config.languages)
