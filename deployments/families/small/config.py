@@ -60,7 +60,7 @@ class SmallConfig:
     max_codes: int = 1500  # of a segment
 
     # sampling defaults
-    temperature: float = 0.6
+    temperature: float = 0.4
     top_k: int = 25
 
     @property
