@@ -120,6 +120,14 @@ def measure(m: Match) -> str | None:
     return spoken
 
 
+@rule(rf"(\d{{1,3}})\s?h\s?(\d{{1,2}})\s?m(?:in)?{_END}")
+def hours_and_minutes(m: Match) -> str | None:
+    """1h 30m"""
+    hours, minutes = int(m[1]), int(m[2])
+    left = f"{cardinal(hours)} {'hour' if hours == 1 else 'hours'}"
+    return f"{left} {cardinal(minutes)} {'minute' if minutes == 1 else 'minutes'}"
+
+
 @rule(r"(\d{1,2})'\s?(\d{1,2})(?:\"|'')")
 def feet_and_inches(m: Match) -> str | None:
     """5'10\""""
@@ -132,7 +140,8 @@ def feet_and_inches(m: Match) -> str | None:
 def dimensions(m: Match) -> str | None:
     """1920x1080"""
     parts = [part for part in m.groups() if part]
-    return " by ".join(identifier(p) if len(p) == 4 and p.isdigit() else decimal(p) for p in parts)
+    between = " times " if m.string[m.end() : m.end() + 2].lstrip().startswith("=") else " by "  # 2×3=6
+    return between.join(identifier(p) if len(p) == 4 and p.isdigit() else decimal(p) for p in parts)
 
 
 @rule(r"(\d{1,9}(?:\.\d{1,9})?)e([+-]?)(\d{1,3})(?![A-Za-z0-9]|\.\d)", re.IGNORECASE)
@@ -216,7 +225,8 @@ def number(m: Match) -> str | None:
 
 SIGN_RULES: tuple[Rule, ...] = (money,)
 DIGIT_RULES: tuple[Rule, ...] = (
-    power_of_ten, feet_and_inches, dimensions, money_after, measure, ratio, ordinal_number, version, digit_groups,
+    power_of_ten, feet_and_inches, hours_and_minutes,
+    dimensions, money_after, measure, ratio, ordinal_number, version, digit_groups,
     year_number, number,
     decimal_with_letters,
 )  # fmt: skip

@@ -26,8 +26,10 @@ _MIXED = re.compile(r"(?=[A-Za-z]{0,60}\d)[A-Za-z0-9]+")
 _DIGITS = re.compile(r"\d+")
 _DOTS = re.compile(r"\.{2,}|…")
 _OPENERS = "([{<\"'"
-_OPERATOR = re.compile(rf"(?:{'|'.join(map(re.escape, OPERATORS))})(?![-=<>+*/&|!])(?= ?[\w(\[\"'+-])")
-_OPERAND_ENDS = re.compile(r"[\w)\]\"'] ?$")
+_OPERATOR = re.compile(
+    rf"(?:{'|'.join(map(re.escape, OPERATORS))})(?![-=<>+*/&|!])(?= ?[\w(\[\"'+-])", re.ASCII
+)
+_OPERAND_ENDS = re.compile(r"[\w)\]\"'] ?$", re.ASCII)
 _ROW = re.compile(r"[^\n]*[|\t][^\n]*\n")  # of a table
 _CLAUSE = {
     ",": SHORT_PAUSE, ";": LONG_PAUSE, ":": LONG_PAUSE, "(": SHORT_PAUSE, ")": SHORT_PAUSE, "[": SHORT_PAUSE,
@@ -64,6 +66,7 @@ class _Scanner:
         self.shouting = is_shouting(text)
         self.words: list[Word] = []
         self.written: list[str] = []  # the words as they stand in the text
+        self.scripts = mandarin.Scripts(text)
 
     def run(self) -> list[Word]:
         at = 0
@@ -115,9 +118,9 @@ class _Scanner:
             self.blank(at, char)
             return at + 1
         fresh = before.isspace() or before in _OPENERS
-        if match := mandarin.RUN.match(self.text, at):
-            return self.chinese(match[0], at)
-        if fresh and (end := self.address(at)):
+        if match := mandarin.RUN.match(self.text, at) or self.scripts.number(at):
+            return self.chinese(match[0], at, match.end())
+        if (fresh or mandarin.BEHIND.search(self.text, max(0, at - 3), at)) and (end := self.address(at)):
             return end
         if char.isdecimal() or (char == "." and self.peek(at + 1).isdigit() and not before.isalnum()):
             return self.number(at)
@@ -131,9 +134,9 @@ class _Scanner:
             return self.say(found[0], at, found[1])
         return self.sign(at, char, before)
 
-    def chinese(self, run: str, at: int) -> int:
-        """Words that share the span of `run`, each with as much of it as it has of the characters."""
-        end, words, done = at + len(run), mandarin.said(run), 0
+    def chinese(self, run: str, at: int, end: int) -> int:
+        """Words that share the span from `at` to `end`, each with as much of it as it has of the characters."""
+        words, done = mandarin.said(run, self.text[max(0, at - 6) : at]), 0
         size = max(1, sum(len(word) for word, _ in words))
         for word, phones in words:
             left, right = (at + (end - at) * part // size for part in (done, done + len(word)))
@@ -198,6 +201,8 @@ class _Scanner:
 
     def sign(self, at: int, char: str, before: str) -> int:
         after = self.peek(at + 1)
+        if match := self.scripts.sign(at):
+            return self.chinese(mandarin.SIGNS[match[0]], at, match.end())
         if operator := self.operator(at, before):
             return self.say(OPERATORS[operator], at, at + len(operator))
         if match := _DOTS.match(self.text, at):
@@ -258,6 +263,8 @@ class _Scanner:
             named = bool(
                 _FACTOR.search(self.text[max(0, at - 2) : at]) and _FACTOR_AHEAD.match(self.text, at + 1)
             )
+            if spaced and self.words[-1].text == "select":  # SELECT * FROM
+                return "star"
             factors = digits_around and next_char.isdigit() or named or (spaced and next_char.isalnum())
             return "times" if factors else None
         if char == "^":
@@ -270,7 +277,7 @@ class _Scanner:
             )
             return {"<": "less than", ">": "greater than"}[char] if alone else None
         if char == "~":
-            return "about" if after.isdigit() else None
+            return ("to" if digits_around else "about") if after.isdigit() else None
         if char == "/" and not (before + next_char).isascii():
             self.pause(SHORT_PAUSE)  # 男/女
             return None

@@ -20,6 +20,11 @@ from deployments.families.small.text.readings import readings
 HANZI = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 _DIGITS = "零〇一二三四五六七八九幺"
 _NUMERALS = _DIGITS + "两十百千万亿"
+# Where 一, here written 1, is a digit, counts floors, classes and prizes, or is behind a decimal point
+_COUNTS = re.compile(
+    rf"[第{_NUMERALS}]1|1(?:$|[月号楼{_DIGITS}]|点[{_DIGITS}](?!点)|比[{_NUMERALS}]|年级|等奖|路[公车])"
+    rf"|[{_NUMERALS}](?:点1(?![刻点])|比1(?![百千万亿]))|月1日|[年级]1班"
+)
 _AFTER_Y = {
     "i": "i",
     "a": "ia",
@@ -118,8 +123,9 @@ def _bu_and_yi(said: list[tuple[str, Syllable, int]]) -> list[tuple[Syllable, in
         if character == "不":
             one = replace(one, tone=2 if following and following[1].tone == 4 else 4)
         elif character == "一":
-            behind = [c for c, _, _ in said[max(0, at - 2) : at]]
-            if _counts(behind, following[0] if following else ""):
+            around = [c for c, _, _ in said[max(0, at - 3) : at + 4]]
+            around[min(3, at)] = "1"
+            if _COUNTS.search("".join(around)):
                 one = replace(one, tone=1)
             elif following and following[2] != word and at and said[at - 1][2] == word:
                 one = replace(one, tone=1)  # closes its word
@@ -127,14 +133,6 @@ def _bu_and_yi(said: list[tuple[str, Syllable, int]]) -> list[tuple[Syllable, in
                 one = replace(one, tone=2 if following[1].tone in (4, 5) else 4)
         made.append((one, word))
     return made
-
-
-def _counts(behind: list[str], following: str) -> bool:
-    """Whether 一 is a digit or an ordinal; behind: the two characters before it, or fewer."""
-    last = behind[-1] if behind else ""
-    if last == "点":  # a decimal point, and not an order for one of something
-        last = behind[0] if behind[0] in _NUMERALS and following != "刻" else ""
-    return bool(last) and last in "第" + _NUMERALS or following in ("", "月", "号") or following in _DIGITS
 
 
 def _third_tones(said: list[tuple[Syllable, int]]) -> list[Syllable]:

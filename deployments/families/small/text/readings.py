@@ -6,6 +6,7 @@ knows is here: particles and others whose reading hangs on the kind of word, and
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,25 @@ _NEUTRAL = frozenset(
 )
 
 
+_COUNTING = frozenset("零一二两三四五六七八九十百千万亿几这那哪每半")
+_GROWN = frozenset("得高大胖出满成")
+_VERY = frozenset("很太更最真多不越好挺这那么")
+# Within a word: the place of a character, a word that is of this kind, and how the character is read there
+_INSIDE = tuple(
+    (place, re.compile(pattern), syllable)
+    for place, pattern, syllable in (
+        (1, f"^[{''.join(sorted(_COUNTING))}]只", "zhi1"),
+        (-1, f"[{''.join(sorted(_COUNTING))}]只$", "zhi1"),
+        (1, "^.得.$", "de5"),
+        (-1, "^.+[不得]着$", "zhao2"),
+        (-1, "^.*(?<![女婴幼孤男少胎健血宠生患小孩弃育])(?<=.)儿$", "er5"),
+        (0, "^切[菜开片成断割肉碎下出掉丁块丝]", "qie1"),
+        (0, "^数一数$", "shu3"),
+        (-1, "^数一数$", "shu3"),
+    )
+)
+
+
 @cache
 def _jieba() -> Jieba:
     """Its dictionary, loaded with the first characters: a third of a second, some 60 MB."""
@@ -52,35 +72,53 @@ def readings(hanzi: str) -> list[tuple[str, list[str]]]:
     """The words of a run of Chinese characters, with a syllable for each of its characters: ("长", ["chang2"])."""
     from pypinyin import Style, lazy_pinyin
 
-    tagged = _jieba().tag(hanzi, False)
+    tagged = [("", ""), *_jieba().tag(hanzi, False), ("", "")]
     made = []
-    for at, (word, kind) in enumerate(tagged):
-        before = tagged[at - 1][1] if at else ""
-        following = tagged[at + 1][1] if at + 1 < len(tagged) else ""
-        alone = _alone(word, kind, before, following) if len(word) == 1 else ""
+    for before, (word, kind), behind in zip(tagged, tagged[1:], tagged[2:], strict=False):
+        alone = _alone(word, kind, before, behind) if len(word) == 1 else ""
         read = [alone] if alone else lazy_pinyin(word, Style.TONE3, neutral_tone_with_five=True)
-        if kind == "m" and word[-1] == "只":
-            read[-1] = "zhi1"
-        if len(word) == 3 and word[1] == "得":
-            read[1] = "de5"
+        for place, pattern, syllable in _INSIDE:
+            if pattern.search(word):
+                read[place] = syllable
         if word in _NEUTRAL or (len(word) == 2 and word[0] == word[1] and word[0] in _KIN):
             read[-1] = read[-1][:-1] + "5"
         made.append((word, read))
     return made
 
 
-def _alone(word: str, kind: str, before: str, following: str) -> str:
-    """A word of one character that is read as its kind tells; kinds are jieba's: r pronoun, n noun, v verb."""
+def _alone(word: str, kind: str, before: tuple[str, str], behind: tuple[str, str]) -> str:
+    """A word of one character that is read as its kind and its neighbours tell, words and jieba's kinds: r pronoun,
+    n noun, v verb, m number, d adverb, a adjective, u particle."""
+    (last, was), (following, comes) = before, behind
     if word == "地":
-        return "de5" if kind == "uv" and following[:1] not in ("", "u", "f") and before else ""
+        return "de5" if kind == "uv" and comes[:1] not in ("", "u", "f") and was else ""
     if word == "得":
-        return "dei3" if before[:1] in ("r", "n") and following[:1] == "v" else "de5" if before else ""
+        return _de(last, was, following, comes)
     if word == "长":
-        return "zhang3" if following[:1] == "u" and before[:1] == "n" else "chang2"
+        grows = following[:1] in _GROWN and last[-1:] not in _VERY or (comes[:1] == "u" and was[:1] == "n")
+        return "zhang3" if grows else "chang2"
     if word == "著":  # of traditional texts, where it is 着 as well
-        return "zhe5" if before[:1] == "v" else "zhu4"
+        return "zhe5" if was[:1] == "v" else "zhu4"
+    if word == "着":
+        return "zhao2" if last[-1:] in ("不", "得") else "zhe5"
     if word == "还":
-        return "huan2" if following == "n" else ""
+        return "huan2" if comes == "n" or following == "了" else ""
     if word == "只":
-        return "zhi1" if before == "m" else "zhi3"
-    return {"都": "dou1", "着": "zhe5"}.get(word, "")
+        return "zhi1" if was == "m" or last[-1:] in _COUNTING else "zhi3"
+    if word == "数":
+        return "shu3" if comes == "n" or following in ("到", "着", "了", "清") else ""
+    if word == "觉":
+        return "jiao4" if was[:1] in ("m", "q") or last in ("睡", "睡了") else ""
+    if word == "曾":
+        return "zeng1" if following in ("先生", "女士", "小姐", "老师", "太太") else ""
+    return {"都": "dou1", "教": "jiao1", "切": "qie1"}.get(word, "")
+
+
+def _de(last: str, was: str, following: str, comes: str) -> str:
+    """得: has to, gets, or the particle behind a verb."""
+    if following == "了" and was[:1] in ("", "r", "n", "d"):
+        return "de2"
+    has_to = was[:1] == "r" or last in ("必须", "还", "就", "总", "都", "也", "可", "又", "只")
+    if has_to and comes[:1] in ("v", "a", "n", "p") or (was[:1] == "n" and comes[:1] == "v"):
+        return "dei3"
+    return "de5" if was else ""
