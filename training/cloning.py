@@ -138,6 +138,7 @@ def main() -> None:
     }
     print(json.dumps(told, indent=2))
     if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(told | {"each": [asdict(t) for t in trials]}, indent=2) + "\n")
 
 

@@ -129,6 +129,7 @@ def main() -> None:
         }
         print(voice, json.dumps(told[voice], indent=2), flush=True)
     if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(told, indent=2) + "\n")
 
 

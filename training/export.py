@@ -35,13 +35,15 @@ def rounded(parts: dict[str, nn.Module]) -> dict[str, Tensor]:
 
 def write(tensors: dict[str, Tensor], file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, file.with_suffix(".tmp"))
-    file.with_suffix(".tmp").rename(file)
-    file.chmod(0o644)
-    size = file.stat().st_size
+    made = file.with_suffix(".tmp")
+    save_file(tensors, made)
+    size = made.stat().st_size
     print(f"{file}: {size / 2**20:.2f} MiB, {sum(v.numel() for v in tensors.values()) / 1e6:.2f} M")
     if size > LIMIT:
-        raise SystemExit("too large")
+        made.unlink()
+        raise SystemExit(f"too large: {LIMIT / 2**20:.0f} MiB are allowed; {file} is as it was")
+    made.rename(file)
+    file.chmod(0o644)
 
 
 def main() -> None:

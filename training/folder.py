@@ -32,7 +32,7 @@ from training.utterances import (
 )
 
 KINDS = (".wav", ".flac")
-SHORTEST = 0.5  # seconds
+SHORTEST = 1.0  # seconds: a crop of the codec's training, at least
 
 
 def utterance(sound: Path, speaker: str, frontend: SmallFrontend) -> Utterance:

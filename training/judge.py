@@ -180,8 +180,8 @@ def table(verdicts: list[Verdict]) -> str:
     """Markdown."""
     lines = [
         "| | voice | WER or syllables | tones | likeness | length: mean (min-max) | F0 (teacher), Hz "
-        "| F0 error | voicing | MCD | clicks |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| F0 error | voicing | MCD | clicks | loudness, dB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for v in verdicts:
         apart = [
@@ -193,7 +193,7 @@ def table(verdicts: list[Verdict]) -> str:
         f0 = f"{v.f0:.0f} ({v.f0_teacher:.0f})"
         mode = v.mode if v.temperature is None else f"{v.mode} {v.temperature:g}"
         cells = [mode, v.voice, percent(v.error), percent(v.tone), likeness, length, f0, *apart]
-        lines.append("| " + " | ".join([*cells, str(v.clicks)]) + " |")
+        lines.append("| " + " | ".join([*cells, str(v.clicks), f"{v.loudness:.1f}"]) + " |")
     return "\n".join(lines)
 
 

@@ -105,7 +105,8 @@ def train(
         ranks.average_gradients(net.parameters())
         ranks.clip(net.parameters(), schedule.clip)
         optimiser.step()
-        recent.append(parts)
+        if rank == 0:
+            recent.append(parts)
         if rank == 0 and (step + 1) % schedule.tell_every == 0:
             means = {k: float(np.mean([r[k] for r in recent])) for k in parts} | (
                 validate() if validate else {}

@@ -1,16 +1,18 @@
 """Does any seed run away, repeat or drop something? python -m training.seeds --seeds 48
 
-Every test sentence with so many seeds of its own, eight with each shipped voice in turn. The phones of the text are
-laid along what the phone recogniser hears: sound that is none of them where it lies (put in, said twice), phones that
-nothing sounds like (dropped), and lengths far from the sentence's usual are told. It is the recogniser that the codec
-was trained with: what that one mishears the codec may have learned.
+Every test sentence with so many seeds of its own, eight with each shipped voice in turn. Two judges hear each. The
+phones of the text are laid along what the phone recogniser hears: sound that is none of them where it lies (put in, or
+said twice), and phones that nothing sounds like (dropped), are told. It is the recogniser that the codec was trained
+with, so the judge of training/listener.py, who is not told the text, writes down phones of his own, and what those have
+less or more between two places where both agree is told, too. And lengths far from the sentence's usual.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ import torch
 
 from deployments.families.small.phones import PHONES
 from training.align import path
+from training.listener import load_listener, sounds
 from training.phone_net import PhoneNet, load_phone_net
 from training.recogniser import plain
 from training.shipped import Shipped, add_weights
@@ -30,6 +33,7 @@ UNHEARD = -4.0  # mean log probability of a phone, or of a step, that is not hea
 DROPPED = 4  # phones in a row
 PUT_IN_S = 0.24
 LENGTHS = 0.6, 1.6  # of the median of the sentence, all voices and seeds
+MISSING = 3  # phones fewer or more than the text has, between places where it is heard
 _SOUNDS = np.array([name.rstrip("12345") for name in PHONES])
 ALIKE = (_SOUNDS[:, None] == _SOUNDS).astype(np.float32)  # but for the tone: a wrong one drops nothing
 
@@ -37,17 +41,23 @@ ALIKE = (_SOUNDS[:, None] == _SOUNDS).astype(np.float32)  # but for the tone: a 
 @dataclass(frozen=True)
 class Fit:
     """How a sound fits its phones. dropped: most phones in a row that are not heard; put_in: seconds in a row that are
-    none of them; seconds: of all."""
+    none of them; seconds: of all; missing, added: phones in one place, by the judge's own writing."""
 
     dropped: int
     put_in: float
     seconds: float
+    missing: int = 0
+    added: int = 0
 
     @property
     def fault(self) -> str:
         if self.dropped >= DROPPED:
             return f"{self.dropped} phones in a row are not heard"
-        return f"{self.put_in:.2f} s are none of its phones" if self.put_in >= PUT_IN_S else ""
+        if self.put_in >= PUT_IN_S:
+            return f"{self.put_in:.2f} s are none of its phones"
+        if self.missing >= MISSING:
+            return f"{self.missing} phones are missing in one place"
+        return f"{self.added} phones are too many in one place" if self.added >= MISSING else ""
 
 
 def longest_run(flags: np.ndarray) -> int:
@@ -70,6 +80,17 @@ def fit(net: PhoneNet, mel: torch.nn.Module, waveform: np.ndarray, phones: np.nd
     return Fit(longest_run(means < UNHEARD), longest_run(steps < UNHEARD) * seconds / len(where), seconds)
 
 
+def gaps(meant: list[str], heard: list[str]) -> tuple[int, int]:
+    """Of the places between what both have in common: by how many the worst has fewer than meant, and more."""
+    missing = added = 0
+    at = (0, 0)
+    for block in SequenceMatcher(None, meant, heard, autojunk=False).get_matching_blocks():
+        apart = (block.a - at[0]) - (block.b - at[1])
+        missing, added = max(missing, apart), max(added, -apart)
+        at = block.a + block.size, block.b + block.size
+    return missing, added
+
+
 def faults(fits: list[Fit]) -> list[str]:
     """What is wrong with each way of saying one sentence; "" where nothing is."""
     usual = float(np.median([one.seconds for one in fits]))
@@ -90,6 +111,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=40, help="sentences of each language")
     parser.add_argument("--languages", nargs="+", default=list(SENTENCES), choices=list(SENTENCES))
     parser.add_argument("--temperature", type=float, help="the default one if not given")
+    parser.add_argument("--runs", type=Path, default=Path("training/runs"), help="where the judge is")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--keep", type=Path, help="folder for what is at fault")
     add_weights(parser)
@@ -97,6 +119,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     shipped, net = Shipped(args.weights), load_phone_net(SHIPPED)
+    listener = load_listener(args.runs / "listener.pt")
     heat = shipped.config.temperature if args.temperature is None else args.temperature
     told: dict[str, dict] = {}
     for language in args.languages:
@@ -104,12 +127,16 @@ def main() -> None:
         vectors = {name: shipped.vector(shipped.reference(name)) for name in voices}
         found, said = [], 0
         for index, text in enumerate(SENTENCES[language].read_text("utf-8").splitlines()[: args.count]):
-            phones, fits, made = shipped.phones(text).numpy(), [], []
+            phones, made = shipped.phones(text).numpy(), []
             for first in range(0, args.seeds, 8):
                 texts = [text] * min(8, args.seeds - first)
                 name = voices[(index + first // 8) % len(voices)]
                 made += shipped.say(texts, vectors[name], heat, seed=1000 * index + first)
-            fits = [fit(net, shipped.mel, waveform, phones) for waveform in made]
+            meant, fits = _SOUNDS[sounds(plain(phones))].tolist(), []
+            for waveform in made:
+                missing, added = gaps(meant, _SOUNDS[listener.hear(waveform)].tolist())
+                one = fit(net, shipped.mel, waveform, phones)
+                fits.append(replace(one, missing=missing, added=added))
             said += len(fits)
             for seed, fault in enumerate(faults(fits)):
                 if not fault:
@@ -123,6 +150,7 @@ def main() -> None:
         told[language] = {"said": said, "at_fault": len(found), "faults": found}
         print(f"{language}: {len(found)} of {said} at fault", flush=True)
     if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 

@@ -16,6 +16,8 @@ THUMP = 15  # frames: what is loud for a shorter time is a thump, not the loudes
 VOICED = 0.5  # normalised autocorrelation of a voiced frame
 LEAST_VOICED = 0.1  # share of the loud frames, below which nobody speaks
 CLIPPED = 5e-4  # share of samples in runs of four and more at the peak
+LEVELS = np.linspace(0.3, 1.0, 15)  # of the peak: the louder, the fewer samples of speech, unless it was clipped
+BUMP, BELOW, RARE = 1.8, 4, 1e-4  # so many times the rarest of so many levels below is a bump; shares under RARE are 0
 STEADY_DB = 20.0  # between loud and quiet frames: speech has pauses
 NARROW_HZ, NARROW_DB = 3_900.0, -45.0  # a telephone passes nothing above
 APART = 0.5  # of log F0 between seconds of one recording: nine semitones
@@ -72,10 +74,13 @@ def _voice(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _clipped(waveform: np.ndarray) -> bool:
+    """Whether it stays at its peak, or, where it was converted since, many samples are near that."""
     size = np.abs(waveform)
     flat = size >= 0.999 * size.max()
     runs = flat[:-3] & flat[1:-2] & flat[2:-1] & flat[3:]
-    return float(runs.mean()) > CLIPPED
+    shares = np.histogram(size / size.max(), LEVELS)[0] / len(size) + RARE
+    bumps = [shares[i] / shares[i - BELOW : i - 1].min() for i in range(BELOW, len(shares))]
+    return float(runs.mean()) > CLIPPED or max(bumps) > BUMP
 
 
 def _narrow(waveform: np.ndarray) -> bool:

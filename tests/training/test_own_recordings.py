@@ -15,10 +15,12 @@ import pytest
 import soundfile
 import soxr
 import torch
+from safetensors.torch import load_file
 
 from serve_app.settings import Settings
 from serve_app.speaker import Speaker
 from training.corpus import Corpus
+from training.shipped import WEIGHTS
 
 TEXTS = (
     "The train leaves the station at seven in the morning.",
@@ -72,7 +74,7 @@ def corpus(recordings, tmp_path_factory) -> Path:
     assert "6 utterances" in told.stdout
     for name, why in (
         ("silent", "silent"),
-        ("short", "from 0.5 to"),
+        ("short", "from 1 to"),
         ("script", "cannot be spoken"),
         ("untold", "untold.txt is missing"),
         ("broken", "cannot be spoken|cannot be read|not a recording"),
@@ -122,6 +124,11 @@ def test_from_recordings_to_weights_that_speak(corpus, tmp_path):
     run("gpt", "--codes", codes, "--warm", "shipped", "--checkpoint", gpt, "--rate", 2e-4, "--minutes", 0.15)
     run("export", "--codec", codec, "--gpt", gpt, "--out", weights)
     assert json.loads((weights / "small.json").read_text())["sample_rate"] == 16000
+    shipped, made = (load_file(folder / "small.safetensors") for folder in (WEIGHTS, weights))
+    moved = {
+        name.partition(".")[0] for name, tensor in shipped.items() if not torch.equal(tensor, made[name])
+    }
+    assert moved == {"gpt", "vocoder"}, "what the codes and the speakers mean must stay"
     family = {"name": "small", "options": {"weights": str(weights)}}
     with Speaker(Settings.from_args({"device": {"preference": "cpu"}, "family": family})) as speaker:
         spoken = speaker.say(TEXTS[0], "ross", seed=1)

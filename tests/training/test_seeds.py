@@ -7,7 +7,7 @@ import pytest
 
 from deployments.families.small.phones import PHONES
 from training.phone_net import load_phone_net
-from training.seeds import Fit, faults, fit, longest_run
+from training.seeds import Fit, faults, fit, gaps, longest_run
 from training.shipped import Shipped
 from training.warm import SHIPPED
 
@@ -37,6 +37,27 @@ def test_what_is_dropped_or_said_twice_is_told(spoken, change, fault):
     told = fit(load_phone_net(SHIPPED), shipped.mel, change(waveform), phones).fault
     assert fault in told
     assert bool(told) == bool(fault)
+
+
+@pytest.mark.parametrize(
+    ("heard", "worst"),
+    [
+        ("the cat sat on the mat", (0, 0)),
+        ("the cat sat the mat", (1, 0)),
+        ("the mat", (4, 0)),
+        ("the cat sat on cat sat on the mat", (0, 3)),
+        ("the dog sat on a mat", (0, 0)),  # other words, as many
+        ("", (6, 0)),
+    ],
+)
+def test_what_is_heard_has_gaps_where_something_is_missing_or_said_twice(heard, worst):
+    assert gaps("the cat sat on the mat".split(), heard.split()) == worst
+
+
+def test_gaps_are_faults():
+    assert [bool(Fit(0, 0.0, 2.0, *worst).fault) for worst in ((0, 0), (2, 2), (3, 0), (0, 3))] == [
+        False, False, True, True,
+    ]  # fmt: skip
 
 
 def test_a_length_unlike_the_others_is_told():

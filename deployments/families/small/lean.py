@@ -51,7 +51,7 @@ class LeanVocoder:
             self.table = net.enter(net.fsq.decode(torch.arange(config.n_codes)))  # (codes, D)
         self.trunk, _ = scripted(LeanTrunk(net))
         self.filter_head, self.filter_bias = linear(net.filter_head)
-        self.normed, self.pitch, self.base = net.normed, net.pitch, net.base
+        self.normed, self.pitch, self.base, self.timbre = net.normed, net.pitch, net.base, net.timbre
         self.conditions = [
             block.condition
             for block in (*blocks(net.code_blocks), *blocks(net.frame_blocks))
@@ -93,9 +93,10 @@ class LeanVocoder:
             pitches.append(self.pitch(exact))
             out.copy_(exact)
         log_f0, voicing = map(torch.cat, zip(*pitches, strict=True))
+        filters = torch.addmm(self.filter_bias, hidden, self.filter_head)
         for chunk, own in zip(chunks, slots.each(), strict=True):
             log_f0[own] += self.base(chunk.speaker)
-        filters = torch.addmm(self.filter_bias, hidden, self.filter_head)
+            filters[own] += self.timbre(chunk.speaker)
         seeds = [chunk.seed for chunk in chunks]
         firsts = [(chunk.first + chunk.extent.left) * config.frames_per_code for chunk in chunks]
         return *self.source(log_f0, voicing, filters, slots, seeds, firsts, phase, chain), kept

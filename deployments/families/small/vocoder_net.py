@@ -16,7 +16,7 @@ from deployments.families.small.config import SmallConfig
 from deployments.families.small.fsq import FSQ
 from deployments.families.small.phase import QUIET, begins_anew, handed_on
 from deployments.families.small.source_filter import SourceFilter
-from deployments.families.small.speaker import PITCH_DIMS, PITCH_MIDDLE, PITCH_SCALE
+from deployments.families.small.speaker import PITCH_DIMS, PITCH_MIDDLE, PITCH_SCALE, TIMBRE_DIMS
 
 
 class VocoderNet(nn.Module):
@@ -38,6 +38,8 @@ class VocoderNet(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.pitch_head = nn.Linear(dim, 2)  # log F0, voicing logit
         self.filter_head = nn.Linear(dim, 2 * config.n_bins)  # log magnitudes: harmonic, noise
+        self.equaliser = nn.Linear(TIMBRE_DIMS, config.n_bins, bias=False)  # log magnitudes, for both
+        nn.init.zeros_(self.equaliser.weight)
         nn.init.normal_(self.filter_head.weight, std=0.01)
         nn.init.constant_(self.filter_head.bias, -3.0)
         self.source_filter = SourceFilter(config)
@@ -78,9 +80,15 @@ class VocoderNet(nn.Module):
         """Speaker (..., S) -> log F0 in log Hz that a voice moves about, float64, (...)."""
         return speaker[..., -PITCH_DIMS].double() / PITCH_SCALE + PITCH_MIDDLE
 
-    def filters(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def timbre(self, speaker: Tensor) -> Tensor:
+        """Speaker (..., S) -> what its long-term spectrum adds to the log magnitudes of both filters, (..., 2 * bins)."""
+        added = self.equaliser(speaker[..., -PITCH_DIMS - TIMBRE_DIMS : -PITCH_DIMS])
+        return torch.cat([added, added], dim=-1)
+
+    def filters(self, hidden: Tensor, speaker: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden (B, F, D) -> magnitudes of the harmonic and the noise filter, (B, F, bins) each."""
-        harmonic, noisy = torch.exp(self.filter_head(hidden).clamp(-12, 4)).chunk(2, dim=-1)
+        log_filters = self.filter_head(hidden) + self.timbre(speaker).unsqueeze(1)
+        harmonic, noisy = torch.exp(log_filters.clamp(-12, 4)).chunk(2, dim=-1)
         return harmonic, noisy
 
     def forward(
@@ -123,7 +131,7 @@ class VocoderNet(nn.Module):
             torch.arange(samples, device=codes.device) + first_code.unsqueeze(1) * config.samples_per_code
         )
         noise = normal(seed.unsqueeze(1), counter)  # (B, N)
-        harmonic, noisy = self.filters(hidden.to(x.dtype))
+        harmonic, noisy = self.filters(hidden.to(x.dtype), speaker)
         return self.source_filter(pulses, noise, harmonic, noisy, frame_mask), next_phase
 
     def _phases(
