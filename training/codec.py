@@ -195,9 +195,7 @@ def losses(
     f0 = torch.exp(log_f0).clamp(codec.config.f0_floor, codec.config.f0_ceil)
     phase = vocoder.source_filter.frame_phase(f0, mask)[:, :-1] + torch.rand(size, 1)
     pulses = vocoder.source_filter.pulses(f0, voiced, phase, mask)
-    waveform = vocoder.source_filter(
-        pulses, torch.randn_like(pulses), *vocoder.filters(hidden, speaker), mask
-    )
+    waveform = vocoder.source_filter(pulses, torch.randn_like(pulses), *vocoder.filters(hidden), mask)
     wave_mel = mel(waveform)
     parts = {
         "mel": (codec.mel_head(hidden) * 3 - 5 - batch["mel"]).abs().mean(),

@@ -16,11 +16,23 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from deployments.families.small.config import SmallConfig
+from deployments.families.small.gpt_net import GptNet
+from deployments.families.small.speaker import SpeakerEncoder
+from deployments.families.small.text.frontend import SmallFrontend
 from training.codec import load_codec
+from training.generate import generate
 from training.gpt import load_gpt
 from training.phone_net import RECOGNISER, load_phone_net
+from training.shipped import reference
 from training.warm import PARTS
 
+# What the vocoder says to tell a voice's timbre (deployments/families/small/timbre.py)
+TYPICAL = {
+    "clara": "She had your dark suit in greasy wash water all year.",
+    "ross": "A quick brown fox jumps over the lazy dog.",
+    "mei": "今天天气很好，我们一起去公园走走吧。",
+    "wei": "请把桌子上的书放回图书馆。",
+}
 LIMIT = 24 * 2**20  # bytes
 
 
@@ -31,6 +43,18 @@ def rounded(parts: dict[str, nn.Module]) -> dict[str, Tensor]:
         for name, net in parts.items()
         for key, value in net.state_dict().items()
     }
+
+
+@torch.inference_mode()
+def typical(encoder: SpeakerEncoder, gpt: GptNet) -> Tensor:
+    """Codes (T,) int32 of TYPICAL, one sentence behind the other."""
+    said = []
+    for voice, text in TYPICAL.items():
+        vector = encoder(torch.from_numpy(reference(voice)).unsqueeze(0))
+        (segment,) = SmallFrontend().segments(text)
+        phones = [torch.from_numpy(segment.token_ids)]
+        said += generate(gpt.eval(), vector, phones, temperature=gpt.config.temperature)
+    return torch.cat(said).int()
 
 
 def write(tensors: dict[str, Tensor], file: Path) -> None:
@@ -61,7 +85,8 @@ def main() -> None:
     if args.parts:
         write(rounded({"encoder": codec.encoder, "recogniser": load_phone_net(args.recogniser)}), PARTS)
     nets = {"speaker": codec.speaker, "vocoder": codec.vocoder, "gpt": gpt.merged()}
-    write(rounded(nets), args.out / "small.safetensors")
+    codes = typical(codec.speaker, nets["gpt"])
+    write({**rounded(nets), "timbre.codes": codes}, args.out / "small.safetensors")
     (args.out / "small.json").write_text(json.dumps(SmallConfig().to_dict(), indent=2) + "\n")
 
 

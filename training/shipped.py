@@ -18,11 +18,13 @@ from deployments.families.small.features import LogMel
 from deployments.families.small.gpt_net import GptNet
 from deployments.families.small.speaker import SpeakerEncoder
 from deployments.families.small.text.frontend import SmallFrontend
+from deployments.families.small.timbre import Timbre
 from deployments.families.small.vocoder_net import VocoderNet
 from training.generate import generate
 
 FAMILY = Path("deployments/families/small")
 WEIGHTS = FAMILY / "weights"
+VOICES = FAMILY / "voices"
 Net = TypeVar("Net", bound=nn.Module)
 
 
@@ -31,6 +33,11 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=Path, default=WEIGHTS, help="a folder that training.export wrote (what is shipped)"
     )
+
+
+def reference(voice: str) -> np.ndarray:
+    """Waveform (N,) of a shipped voice's reference."""
+    return soundfile.read(VOICES / f"{voice}.wav", dtype="float32")[0]
 
 
 class Shipped:
@@ -44,6 +51,7 @@ class Shipped:
         self.encoder = self._load(SpeakerEncoder(self.config), state, "speaker.")
         self.vocoder = self._load(VocoderNet(self.config), state, "vocoder.")
         self.gpt = self._load(GptNet(self.config), state, "gpt.")
+        self.timbre = Timbre(self.vocoder, state["timbre.codes"].long(), self.mel)
 
     @staticmethod
     def _load(net: Net, state: dict[str, Tensor], prefix: str) -> Net:
@@ -51,13 +59,14 @@ class Shipped:
         return net.eval()
 
     def reference(self, voice: str) -> np.ndarray:
-        """Waveform (N,) of a shipped voice's reference."""
-        return soundfile.read(FAMILY / "voices" / f"{voice}.wav", dtype="float32")[0]
+        return reference(voice)
 
     @torch.inference_mode()
     def vector(self, reference: np.ndarray) -> Tensor:
-        """Speaker vector (S,) of a 16 kHz waveform (N,)."""
-        return self.encoder(torch.from_numpy(reference).unsqueeze(0))[0]
+        """Speaker vector and timbre, (S + bins,), of a 16 kHz waveform (N,)."""
+        waveform = torch.from_numpy(reference).unsqueeze(0)
+        vector = self.encoder(waveform)[0]
+        return torch.cat([vector, self.timbre(vector, self.mel(waveform)[0])])
 
     def phones(self, text: str) -> Tensor:
         """Phone ids (P,) of a text that makes one segment."""
@@ -78,7 +87,7 @@ class Shipped:
         made: list[np.ndarray] = []
         for first in range(0, len(texts), batch):
             phones = [self.phones(text) for text in texts[first : first + batch]]
-            vectors, top_k = vector.expand(len(phones), -1), self.config.top_k
+            vectors, top_k = vector[: self.config.speaker_dim].expand(len(phones), -1), self.config.top_k
             codes = generate(self.gpt, vectors, phones, temperature, top_k, seed + first, pace)
             made += [self.sound(row, vector, seed + first + i) for i, row in enumerate(codes)]
         return made
@@ -88,5 +97,7 @@ class Shipped:
         """One utterance whole: codes (T,) -> waveform (N,)."""
         zero = torch.zeros(1, dtype=torch.int64)
         chunk = (zero + seed, zero, zero, zero + len(codes), torch.zeros(1, dtype=torch.float64))
-        waveform, _ = self.vocoder(codes.unsqueeze(0), vector.unsqueeze(0), torch.ones(1, len(codes)), *chunk)
+        size = self.config.speaker_dim
+        rows = codes.unsqueeze(0), vector[:size].unsqueeze(0), torch.ones(1, len(codes))
+        waveform, _ = self.vocoder(*rows, *chunk, timbre=vector[size:].unsqueeze(0))
         return waveform[0].numpy()

@@ -16,8 +16,14 @@ THUMP = 15  # frames: what is loud for a shorter time is a thump, not the loudes
 VOICED = 0.5  # normalised autocorrelation of a voiced frame
 LEAST_VOICED = 0.1  # share of the loud frames, below which nobody speaks
 CLIPPED = 5e-4  # share of samples in runs of four and more at the peak
-LEVELS = np.linspace(0.3, 1.0, 15)  # of the peak: the louder, the fewer samples of speech, unless it was clipped
-BUMP, BELOW, RARE = 1.8, 4, 1e-4  # so many times the rarest of so many levels below is a bump; shares under RARE are 0
+LEVELS = np.linspace(
+    0.3, 1.0, 15
+)  # of the peak: the louder, the fewer samples of speech, unless it was clipped
+BUMP, BELOW, RARE = (
+    1.8,
+    4,
+    1e-4,
+)  # so many times the rarest of so many levels below is a bump; shares under RARE are 0
 STEADY_DB = 20.0  # between loud and quiet frames: speech has pauses
 NARROW_HZ, NARROW_DB = 3_900.0, -45.0  # a telephone passes nothing above
 APART = 0.5  # of log F0 between seconds of one recording: nine semitones

@@ -40,7 +40,11 @@ def test_the_shipped_voices_are_clean(path: Path, rate: int) -> None:
     [
         (lambda x: np.clip(8 * x, -0.5, 0.5), RATE, "clipped"),
         (lambda x: soxr.resample(np.clip(8 * x, -0.5, 0.5), RATE, 44_100), 44_100, "clipped"),
-        (lambda x: soxr.resample(soxr.resample(np.clip(8 * x, -1, 1), RATE, 22_050), 22_050, RATE), RATE, "clipped"),
+        (
+            lambda x: soxr.resample(soxr.resample(np.clip(8 * x, -1, 1), RATE, 22_050), 22_050, RATE),
+            RATE,
+            "clipped",
+        ),
         (lambda x: x + 0.02 * NOISE.standard_normal(len(x)), RATE, "background"),
         (lambda x: soxr.resample(x, RATE, 8_000), 8_000, "narrow_band"),
         (lambda x: soxr.resample(soxr.resample(x, RATE, 8_000), 8_000, RATE), RATE, "narrow_band"),

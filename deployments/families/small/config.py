@@ -27,7 +27,7 @@ class SmallConfig:
     fsq_levels: tuple[int, ...] = (5, 5, 5, 5, 4)
 
     # speaker encoder
-    speaker_dim: int = 150  # size of the speaker vector, S
+    speaker_dim: int = 130  # size of the speaker vector, S
     speaker_hidden: int = 192
 
     # vocoder trunk

@@ -24,7 +24,7 @@ from deployments.families.options import checked
 from deployments.families.small.config import MAX_SECONDS, MIN_SECONDS, SmallConfig
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from deployments.engine.device import Device
 
@@ -81,14 +81,22 @@ class SmallFamily:
         return SmallFrontend(languages=self.config.languages)
 
     def example_prompt(self) -> VoicePrompt:
-        return VoicePrompt.of("small", {"speaker": np.zeros(self.config.speaker_dim, np.float32)})
+        sizes = {"speaker": self.config.speaker_dim, "timbre": self.config.n_bins}
+        return VoicePrompt.of("small", {name: np.zeros(size, np.float32) for name, size in sizes.items()})
 
     def voice_encoder(self, device: Device) -> VoiceEncoder:
+        from deployments.engine.device import has_fft
         from deployments.families.small.speaker import SpeakerEncoder
+        from deployments.families.small.timbre import Timbre
+        from deployments.families.small.vocoder_net import VocoderNet
         from deployments.families.small.voice import SmallVoiceEncoder
 
-        net = self._filled(SpeakerEncoder(self.config), "speaker")
-        return SmallVoiceEncoder(net, self.config, device.torch_device)
+        where = device.torch_device
+        net = self._filled(SpeakerEncoder(self.config), "speaker").float().eval().to(where)
+        vocoder = self._filled(VocoderNet(self.config), "vocoder").float().eval().to(where)
+        vocoder.source_filter.matmul_dft = not has_fft(where)
+        timbre = Timbre(vocoder, self._codes().to(where), net.log_mel)
+        return SmallVoiceEncoder(net, timbre, self.config, where)
 
     def gpt(self, device: Device, slots: int) -> GptModel:
         from deployments.families.small.gpt import SmallGpt
@@ -103,6 +111,23 @@ class SmallFamily:
 
         net = self._filled(VocoderNet(self.config), "vocoder")
         return SmallVocoder(net, device.torch_device)
+
+    def _codes(self) -> Tensor:
+        """Of the sentences that tell a timbre. Raises ConfigError where they are none."""
+        from deployments.families.checkpoint import read_tensors
+
+        path = self.folder / "small.safetensors"
+        codes, most = read_tensors(path).get("timbre.codes"), self.config.n_codes
+        if codes is None or codes.dim() != 1 or not 0 < len(codes) <= self.config.max_codes:
+            raise ConfigError(
+                f"{path.name}: timbre.codes is missing, or no row of codes", param="family.options"
+            )
+        codes = codes.long()
+        if not 0 <= int(codes.min()) <= int(codes.max()) < most:
+            raise ConfigError(
+                f"{path.name}: timbre.codes holds one that is not in 0..{most - 1}", param="family.options"
+            )
+        return codes
 
     def _filled(self, net: nn.Module, part: str) -> Any:
         """`net` with the tensors of `part`. Raises ConfigError naming file, tensor and both shapes on a mismatch."""

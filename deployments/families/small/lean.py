@@ -31,14 +31,15 @@ _PLANS = 64  # kept: chunks of a stream, and those of an utterance that was cut,
 
 @dataclass(frozen=True, slots=True)
 class LeanChunk:
-    """codes: int64 (left + count + right,); first: index of codes[0] in the segment; speaker (S,); kept: (K, D) of the
-    chunk before, layer by layer, where the extent says that it is at hand."""
+    """codes: int64 (left + count + right,); first: index of codes[0] in the segment; speaker (S,); timbre (bins,);
+    kept: (K, D) of the chunk before, layer by layer, where the extent says that it is at hand."""
 
     codes: Tensor
     extent: Extent
     first: int
     seed: int
     speaker: Tensor
+    timbre: Tensor
     kept: Tensor | None = None
 
 
@@ -51,7 +52,7 @@ class LeanVocoder:
             self.table = net.enter(net.fsq.decode(torch.arange(config.n_codes)))  # (codes, D)
         self.trunk, _ = scripted(LeanTrunk(net))
         self.filter_head, self.filter_bias = linear(net.filter_head)
-        self.normed, self.pitch, self.base, self.timbre = net.normed, net.pitch, net.base, net.timbre
+        self.normed, self.pitch, self.base = net.normed, net.pitch, net.base
         self.conditions = [
             block.condition
             for block in (*blocks(net.code_blocks), *blocks(net.frame_blocks))
@@ -96,7 +97,7 @@ class LeanVocoder:
         filters = torch.addmm(self.filter_bias, hidden, self.filter_head)
         for chunk, own in zip(chunks, slots.each(), strict=True):
             log_f0[own] += self.base(chunk.speaker)
-            filters[own] += self.timbre(chunk.speaker)
+            filters[own].unflatten(1, (2, -1)).add_(chunk.timbre)
         seeds = [chunk.seed for chunk in chunks]
         firsts = [(chunk.first + chunk.extent.left) * config.frames_per_code for chunk in chunks]
         return *self.source(log_f0, voicing, filters, slots, seeds, firsts, phase, chain), kept

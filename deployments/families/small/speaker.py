@@ -13,20 +13,19 @@ from deployments.families.small.features import LogMel
 PITCH_DIMS = 2  # at the end of a speaker vector: how high the voice speaks, and how far that moves
 PITCH_MIDDLE = 5.0  # log Hz
 PITCH_SCALE = 3.0  # brings the pitch to the size of the vector's other numbers
-TIMBRE_DIMS = 20  # before them: the voice's long-term spectrum, in bands
 
 
 class SpeakerEncoder(nn.Module):
     """Waveform of a reference (B, N) of 40 ms or more -> speaker vector (B, S).
 
-    What the net makes has zero mean and unit variance; behind it stand the long-term spectrum and the pitch, measured
-    and not learned, so that a stranger's are right.
+    What the net makes has zero mean and unit variance; behind it stands the pitch, measured and not learned, so that a
+    stranger's is right.
     """
 
     def __init__(self, config: SmallConfig, blocks: int = 3) -> None:
         super().__init__()
         self.config, dim = config, config.speaker_hidden
-        learned = config.speaker_dim - TIMBRE_DIMS - PITCH_DIMS
+        learned = config.speaker_dim - PITCH_DIMS
         self.log_mel = LogMel(config)
         self.enter = nn.Linear(2 * config.n_mels, dim)
         self.blocks = nn.ModuleList([ConvBlock(dim, 2 * dim) for _ in range(blocks)])
@@ -43,10 +42,4 @@ class SpeakerEncoder(nn.Module):
         vector = self.norm(self.leave(torch.cat([x.mean(1), x.std(1)], dim=-1)))
         median, spread = pitch_of(waveform, self.config.sample_rate, self.config.hop)
         pitch = torch.stack([median - PITCH_MIDDLE, spread], dim=-1) * PITCH_SCALE
-        return torch.cat([vector, timbre_of(mel), pitch], dim=-1)
-
-
-def timbre_of(mel: Tensor) -> Tensor:
-    """Log-mels (B, T, M) -> mean power in bands, as log magnitudes about their own mean, (B, TIMBRE_DIMS)."""
-    bands = (2 * mel).exp().mean(1).log().unflatten(-1, (TIMBRE_DIMS, -1)).mean(-1) / 2
-    return bands - bands.mean(-1, keepdim=True)
+        return torch.cat([vector, pitch], dim=-1)

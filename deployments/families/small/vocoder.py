@@ -52,6 +52,7 @@ class SmallVocoder:
         inputs = {
             "codes": torch.zeros(batch, frames, dtype=torch.int64),
             "speaker": torch.zeros(batch, self.config.speaker_dim),
+            "timbre": torch.zeros(batch, self.config.n_bins),
             "mask": torch.zeros(batch, frames),
             "seed": torch.zeros(batch, dtype=torch.int64),
             "first_code": torch.zeros(batch, dtype=torch.int64),
@@ -72,6 +73,8 @@ class SmallVocoder:
                 )
             inputs["codes"][row, :count] = codes
             inputs["speaker"][row] = torch.from_numpy(np.ascontiguousarray(chunk.prompt.tensors["speaker"]))
+            if (timbre := chunk.prompt.tensors.get("timbre")) is not None:
+                inputs["timbre"][row] = torch.from_numpy(np.ascontiguousarray(timbre))
             inputs["mask"][row, :count] = 1.0
             inputs["seed"][row] = chunk.seed
             inputs["first_code"][row] = chunk.first
@@ -143,6 +146,7 @@ class SmallVocoder:
                 firsts[row],
                 seeds[row],
                 inputs["speaker"][row],
+                inputs["timbre"][row],
                 inputs["kept"][row] if ahead[row] >= 0 else None,
             )
             for row in range(used)

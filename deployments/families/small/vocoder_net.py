@@ -16,7 +16,7 @@ from deployments.families.small.config import SmallConfig
 from deployments.families.small.fsq import FSQ
 from deployments.families.small.phase import QUIET, begins_anew, handed_on
 from deployments.families.small.source_filter import SourceFilter
-from deployments.families.small.speaker import PITCH_DIMS, PITCH_MIDDLE, PITCH_SCALE, TIMBRE_DIMS
+from deployments.families.small.speaker import PITCH_DIMS, PITCH_MIDDLE, PITCH_SCALE
 
 
 class VocoderNet(nn.Module):
@@ -38,8 +38,6 @@ class VocoderNet(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.pitch_head = nn.Linear(dim, 2)  # log F0, voicing logit
         self.filter_head = nn.Linear(dim, 2 * config.n_bins)  # log magnitudes: harmonic, noise
-        self.equaliser = nn.Linear(TIMBRE_DIMS, config.n_bins, bias=False)  # log magnitudes, for both
-        nn.init.zeros_(self.equaliser.weight)
         nn.init.normal_(self.filter_head.weight, std=0.01)
         nn.init.constant_(self.filter_head.bias, -3.0)
         self.source_filter = SourceFilter(config)
@@ -80,15 +78,12 @@ class VocoderNet(nn.Module):
         """Speaker (..., S) -> log F0 in log Hz that a voice moves about, float64, (...)."""
         return speaker[..., -PITCH_DIMS].double() / PITCH_SCALE + PITCH_MIDDLE
 
-    def timbre(self, speaker: Tensor) -> Tensor:
-        """Speaker (..., S) -> what its long-term spectrum adds to the log magnitudes of both filters, (..., 2 * bins)."""
-        added = self.equaliser(speaker[..., -PITCH_DIMS - TIMBRE_DIMS : -PITCH_DIMS])
-        return torch.cat([added, added], dim=-1)
-
-    def filters(self, hidden: Tensor, speaker: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden (B, F, D) -> magnitudes of the harmonic and the noise filter, (B, F, bins) each."""
-        log_filters = self.filter_head(hidden) + self.timbre(speaker).unsqueeze(1)
-        harmonic, noisy = torch.exp(log_filters.clamp(-12, 4)).chunk(2, dim=-1)
+    def filters(self, hidden: Tensor, timbre: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Hidden (B, F, D), timbre (B, bins) -> magnitudes of the harmonic and the noise filter, (B, F, bins) each."""
+        out = self.filter_head(hidden)
+        if timbre is not None:
+            out = out + torch.cat([timbre, timbre], dim=-1).unsqueeze(1)
+        harmonic, noisy = torch.exp(out.clamp(-12, 4)).chunk(2, dim=-1)
         return harmonic, noisy
 
     def forward(
@@ -102,6 +97,7 @@ class VocoderNet(nn.Module):
         n: Tensor,
         phase: Tensor,
         chain: Tensor | None = None,
+        timbre: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """One chunk per row: codes (B, T) int64 -> waveform (B, T * samples_per_code), next phase (B,) float64.
 
@@ -109,11 +105,11 @@ class VocoderNet(nn.Module):
         samples [left * samples_per_code, (left + n) * samples_per_code). Give `left_context` codes on the left and
         `right_context` on the right, fewer only where the utterance begins or ends.
 
-        speaker (B, S) float32; mask (B, T) float32, 1 for codes, 0 for padding (at either side);
-        seed (B,) int64 of the noise; first_code (B,) int64: index in the utterance of the row's code 0 (negative if
-        the row starts with padding); left, n (B,) int64: context codes (padding on the left included) and emitted
-        codes; phase (B,) float64: cycles in [0, 1) at the first emitted sample, 0 for an utterance's first chunk, held
-        until the phase begins anew (see phase.py). The second result is the phase of the chunk that follows.
+        speaker (B, S) float32; timbre (B, bins) float32, see timbre.py; mask (B, T) float32, 1 for codes, 0 for padding
+        (at either side); seed (B,) int64 of the noise; first_code (B,) int64: index in the utterance of the row's code
+        0 (negative if the row starts with padding); left, n (B,) int64: context codes (padding on the left included)
+        and emitted codes; phase (B,) float64: cycles in [0, 1) at the first emitted sample, 0 for an utterance's first
+        chunk, held until the phase begins anew (phase.py). The second result is the phase of the chunk that follows.
 
         chain (B, B) float64, if some rows are chunks that continue others of this batch: 1 at [i, j] where row j is one
         of those that come before row i, back to the one whose phase is known, and `phase` [i] is that one's.
@@ -131,7 +127,7 @@ class VocoderNet(nn.Module):
             torch.arange(samples, device=codes.device) + first_code.unsqueeze(1) * config.samples_per_code
         )
         noise = normal(seed.unsqueeze(1), counter)  # (B, N)
-        harmonic, noisy = self.filters(hidden.to(x.dtype), speaker)
+        harmonic, noisy = self.filters(hidden.to(x.dtype), timbre)
         return self.source_filter(pulses, noise, harmonic, noisy, frame_mask), next_phase
 
     def _phases(

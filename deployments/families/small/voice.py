@@ -1,4 +1,4 @@
-"""Voice part of the small family: a reference recording to a speaker vector."""
+"""Voice part of the small family: a reference recording to a speaker vector and a timbre."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from deployments.errors import InvalidInput
 from deployments.families.base import VoicePrompt
 from deployments.families.small.config import MAX_SECONDS, MIN_SECONDS, SmallConfig
 from deployments.families.small.speaker import SpeakerEncoder
+from deployments.families.small.timbre import Timbre
 
 LOUDNESS = 0.08  # RMS of the utterances that the nets were trained on
 EDGE_DB = -40.0  # a 10 ms frame this far below the loudest ones is silence
@@ -48,9 +49,11 @@ def soften_thumps(waveform: np.ndarray, rate: int) -> np.ndarray:
 class SmallVoiceEncoder:
     """Encodes on the CPU or the device; float32, as references are encoded once and cached."""
 
-    def __init__(self, net: SpeakerEncoder, config: SmallConfig, device: torch.device) -> None:
-        self.config, self.device = config, device
-        self.net = net.float().eval().to(device)
+    def __init__(
+        self, net: SpeakerEncoder, timbre: Timbre, config: SmallConfig, device: torch.device
+    ) -> None:
+        self.config, self.device, self.timbre = config, device, timbre
+        self.net = net
 
     @torch.inference_mode()
     def encode(self, waveform: np.ndarray, rate: int, transcript: str | None = None) -> VoicePrompt:
@@ -72,4 +75,5 @@ class SmallVoiceEncoder:
         speech = speech * min(LOUDNESS / max(loudness, 1e-6), 0.95 / max(float(np.abs(speech).max()), 1e-6))
         samples = torch.from_numpy(np.ascontiguousarray(speech, np.float32)).to(self.device)
         vector = self.net(samples.unsqueeze(0))[0]  # (S,)
-        return VoicePrompt.of("small", {"speaker": vector.float().cpu().numpy()})
+        timbre = self.timbre(vector, self.net.log_mel(samples.unsqueeze(0))[0])  # (bins,)
+        return VoicePrompt.of("small", {"speaker": vector.cpu().numpy(), "timbre": timbre.cpu().numpy()})

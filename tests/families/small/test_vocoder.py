@@ -309,7 +309,7 @@ def test_many_voices_leave_no_growing_store(ways: dict[str, SmallVocoder]) -> No
     assert lean is not None
     kept = []
     for index in range(150):
-        voice = VoicePrompt.of("small", {"speaker": np.full(lean.config.speaker_dim, index, np.float32)})
+        voice = VoicePrompt.of("small", {"speaker": np.full(130, index, np.float32)})
         vocode(ways["lean"], [VocoderChunk(random_codes(2), 0, 0, 0, voice, 1)])
         kept.append(len(lean.voices))
     assert kept[-1] == max(kept) < 100

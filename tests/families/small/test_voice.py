@@ -59,6 +59,8 @@ def test_a_thump_does_not_make_another_voice(encoder: SmallVoiceEncoder, volume:
         np.testing.assert_allclose(
             thumped.tensors["speaker"][-2:], plain.tensors["speaker"][-2:], atol=0.05
         )  # F0
+        apart = thumped.tensors["timbre"] - plain.tensors["timbre"]
+        assert np.sqrt(np.mean(apart**2)) < 0.1
 
 
 def test_the_two_halves_of_a_recording_are_nearest_to_each_other(encoder: SmallVoiceEncoder) -> None:

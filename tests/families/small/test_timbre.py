@@ -1,0 +1,151 @@
+"""What a recording's long-term spectrum adds to the vocoder's filters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soxr
+import torch
+from safetensors.torch import load_file, save_file
+
+from deployments.engine.device import Device
+from deployments.errors import ConfigError
+from deployments.families.base import VocoderChunk, VoicePrompt
+from deployments.families.small.family import WEIGHTS, SmallFamily, load
+from deployments.families.small.features import LogMel
+from deployments.families.small.timbre import MOST, Timbre
+from deployments.families.small.vocoder import SmallVocoder
+from deployments.families.small.vocoder_net import VocoderNet
+from deployments.families.small.voice import SmallVoiceEncoder
+from training.shipped import reference
+from training.voices import VOICES
+
+RATE = 16000
+DB = 20 / np.log(10)
+
+
+@pytest.fixture(scope="module")
+def encoder(family: SmallFamily, cpu: Device) -> SmallVoiceEncoder:
+    return family.voice_encoder(cpu)
+
+
+def brighter(waveform: np.ndarray, gain_db: float, above_hz: float = 2000.0) -> np.ndarray:
+    spectrum = np.fft.rfft(waveform)
+    hz = np.linspace(0, RATE / 2, len(spectrum))
+    made = np.fft.irfft(spectrum * np.where(hz > above_hz, 10 ** (gain_db / 20), 1.0), len(waveform))
+    return made.astype(np.float32)
+
+
+def timbre(encoder: SmallVoiceEncoder, waveform: np.ndarray) -> np.ndarray:
+    return encoder.encode(waveform, RATE).tensors["timbre"]
+
+
+def above(spectrum: np.ndarray, hz: float = 2000.0) -> float:
+    """dB above so many Hz, beside those below."""
+    at = int(hz / (RATE / 2) * len(spectrum))
+    return float(spectrum[at + 10 :].mean() - spectrum[10 : at - 10].mean()) * DB
+
+
+def test_it_is_some_decibels_smooth_and_bounded(encoder: SmallVoiceEncoder) -> None:
+    for gain in (-16.0, -12.0, 16.0, 40.0):
+        added = timbre(encoder, brighter(reference("ross"), gain))
+        assert added.shape == (257,) and added.dtype == np.float32
+        assert 0.1 < np.abs(added).max() < 2 * MOST
+        assert np.abs(np.diff(added)).max() * DB < 3
+
+
+def test_voices_that_the_nets_know_keep_theirs(encoder: SmallVoiceEncoder) -> None:
+    for voice in VOICES:
+        assert np.sqrt(np.mean(timbre(encoder, reference(voice)) ** 2)) * DB < 1.5, voice
+
+
+@pytest.mark.parametrize("gain", [-16.0, 16.0])
+def test_a_recording_that_is_brighter_makes_a_brighter_voice(encoder: SmallVoiceEncoder, gain: float) -> None:
+    """The vector follows a part of it, the timbre makes up for what is left: the sound is brighter by most of it."""
+    told, vectors, net = encoder.timbre, [], encoder.net
+    for waveform in (reference("ross"), brighter(reference("ross"), gain)):
+        with torch.inference_mode():
+            vector = net(torch.from_numpy(waveform).unsqueeze(0))[0]
+            own = told.log_mel(told._speech(vector))[0].mean(0)
+        vectors.append(above((told.to_bins @ own).numpy()))
+    by_vector, added = vectors[1] - vectors[0], above(timbre(encoder, brighter(reference("ross"), gain)))
+    assert 2.0 < added * np.sign(gain) < 9.0
+    assert 0.5 < (by_vector + added) / gain < 1.1
+
+
+def test_of_what_a_telephone_cuts_off_nothing_is_taken(encoder: SmallVoiceEncoder) -> None:
+    narrow = soxr.resample(soxr.resample(reference("ross"), RATE, 8000), 8000, RATE)
+    assert np.abs(timbre(encoder, narrow)[150:]).max() * DB < 6.0
+
+
+def test_it_is_as_loud_as_before(encoder: SmallVoiceEncoder, family: SmallFamily, cpu: Device) -> None:
+    codes = encoder.timbre.codes.numpy()
+    for gain in (-16.0, 16.0):
+        prompt = encoder.encode(brighter(reference("ross"), gain), RATE)
+        plain = VoicePrompt.of("small", {"speaker": prompt.tensors["speaker"]})
+        made, other = (vocoded(family.vocoder(cpu), codes, one) for one in (prompt, plain))
+        assert np.abs(made - other).max() > 0.01
+        assert 20 * np.log10(np.sqrt((made**2).mean() / (other**2).mean())) == pytest.approx(0.0, abs=1.0)
+
+
+@torch.inference_mode()
+def vocoded(vocoder: SmallVocoder, codes: np.ndarray, prompt: VoicePrompt) -> np.ndarray:
+    chunk = VocoderChunk(codes, 0, 0, 0, prompt, 1)
+    return vocoder.split(vocoder.forward(vocoder.collate([chunk], 1, len(codes))), [chunk])[0].waveform
+
+
+@torch.inference_mode()
+def test_both_ways_of_the_vocoder_add_it_alike(family: SmallFamily, cpu: Device) -> None:
+    vocoder = family.vocoder(cpu)
+    assert isinstance(vocoder, SmallVocoder) and vocoder.lean is not None
+    timbre = np.linspace(-0.5, 0.5, 257, dtype=np.float32)
+    voice = {"speaker": np.random.default_rng(0).standard_normal(130).astype(np.float32), "timbre": timbre}
+    chunk = VocoderChunk(np.arange(0, 2000, 50), 0, 0, 0, VoicePrompt.of("small", voice), 1)
+    inputs = vocoder.collate([chunk], 1, 40)
+    lean, plain = vocoder.forward(inputs), vocoder.plain(inputs)
+    assert torch.allclose(lean["waveform"], plain["waveform"], atol=1e-4)
+    neutral = VoicePrompt.of("small", {"speaker": voice["speaker"]})
+    other = vocoder.forward(vocoder.collate([VocoderChunk(chunk.frames, 0, 0, 0, neutral, 1)], 1, 40))
+    assert not torch.allclose(lean["waveform"], other["waveform"], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda codes: None, "is missing"),
+        (lambda codes: codes + 2500, "not in 0..2499"),
+        (lambda codes: codes.reshape(1, -1), "no row of codes"),
+        (lambda codes: codes[:0], "no row of codes"),
+    ],
+)
+def test_weights_without_sentences_are_refused(
+    tmp_path: Path, cpu: Device, spoil: Callable[[torch.Tensor], torch.Tensor | None], reason: str
+) -> None:
+    tensors = load_file(WEIGHTS / "small.safetensors")
+    codes = spoil(tensors.pop("timbre.codes"))
+    save_file(tensors | ({} if codes is None else {"timbre.codes": codes}), tmp_path / "small.safetensors")
+    (tmp_path / "small.json").write_bytes((WEIGHTS / "small.json").read_bytes())
+    with pytest.raises(ConfigError, match=reason):
+        load({"weights": tmp_path}).voice_encoder(cpu)
+
+
+def test_a_difference_is_made_up_for_in_part(family: SmallFamily) -> None:
+    """Of a vocoder whose speech is known: what a band lacks comes back, but for what may be chance."""
+
+    class Known(VocoderNet):
+        def forward(self, *args, **kwargs):
+            return noise, None
+
+    noise = 0.1 * torch.randn(1, 4 * RATE, generator=torch.Generator().manual_seed(0))
+    mel = LogMel(family.config)
+    told = Timbre(Known(family.config), torch.zeros(50, dtype=torch.int64), mel)
+    added = {}
+    for gain in (1.0, 8.0, 12.0):
+        wanted = torch.from_numpy(brighter(noise[0].numpy(), gain, 4000.0)).unsqueeze(0)
+        added[gain] = above(told(torch.zeros(130), mel(wanted)[0]).numpy(), 4000.0)
+    assert added[1.0] == 0.0
+    assert 4.0 < added[8.0] < 7.5
+    assert added[8.0] / 8 < added[12.0] / 12 <= 1.0
