@@ -17,14 +17,10 @@ from deployments.families.small.features import LOG_FLOOR, LogMel
 from deployments.families.small.vocoder_net import VocoderNet
 
 DB = math.log(10) / 20  # as log magnitude
-CHANCE = (
-    2.0 * DB
-)  # RMS of the difference for voices that the nets know: it is other words, and not another timbre
+CHANCE = 2.5 * DB  # most RMS of the difference for voices that the nets know: other words, not another timbre
 WIDTH = 2.0  # bands: standard deviation of the Gaussian that smooths it
 MOST = 9.0 * DB
-SILENT = (
-    math.log(LOG_FLOOR) + 0.7
-)  # a band below this holds nothing: the recording is a telephone's, not the voice
+SILENT = math.log(LOG_FLOOR) + 0.7  # a band below holds nothing: that is a telephone's, not the voice's
 
 
 class Timbre:
@@ -39,9 +35,8 @@ class Timbre:
         at = torch.searchsorted(centres, hz).clamp(1, len(centres) - 1)
         share = ((hz - centres[at - 1]) / (centres[at] - centres[at - 1])).clamp(0, 1).unsqueeze(1)
         eye = torch.eye(len(centres), device=device)
-        self.to_bins = (1 - share) * eye[at - 1] + share * eye[
-            at
-        ]  # (bins, M): linear between the bands' middles
+        # (bins, M): linear between the bands' middles
+        self.to_bins = (1 - share) * eye[at - 1] + share * eye[at]
         apart = torch.arange(config.n_mels, device=device, dtype=torch.float32)
         weight = torch.exp(-0.5 * ((apart.unsqueeze(1) - apart) / WIDTH) ** 2)
         self.smooth = weight / weight.sum(1, keepdim=True)  # (M, M)
@@ -53,9 +48,7 @@ class Timbre:
         wanted, own = louder(mel), louder(made)
         apart = torch.where(wanted > SILENT, wanted - own, torch.nan)
         apart = self.smooth @ torch.nan_to_num(apart - apart.nanmean())
-        share = (1 - CHANCE**2 / (apart**2).mean()).clamp(
-            min=0
-        )  # what of its power is not chance (Wiener 1949)
+        share = (1 - CHANCE**2 / (apart**2).mean()).clamp(min=0)  # of its power, what is not chance (Wiener)
         added = self.to_bins @ (share * apart).clamp(-MOST, MOST)
         power = self.to_bins @ (2 * made).exp().mean(0)
         return added - 0.5 * torch.log((power * (2 * added).exp()).sum() / power.sum())  # as loud as before

@@ -59,7 +59,7 @@ def test_it_is_some_decibels_smooth_and_bounded(encoder: SmallVoiceEncoder) -> N
 
 def test_voices_that_the_nets_know_keep_theirs(encoder: SmallVoiceEncoder) -> None:
     for voice in VOICES:
-        assert np.sqrt(np.mean(timbre(encoder, reference(voice)) ** 2)) * DB < 1.5, voice
+        assert np.sqrt(np.mean(timbre(encoder, reference(voice)) ** 2)) * DB < 0.1, voice
 
 
 @pytest.mark.parametrize("gain", [-16.0, 16.0])
