@@ -16,14 +16,10 @@ THUMP = 15  # frames: what is loud for a shorter time is a thump, not the loudes
 VOICED = 0.5  # normalised autocorrelation of a voiced frame
 LEAST_VOICED = 0.1  # share of the loud frames, below which nobody speaks
 CLIPPED = 5e-4  # share of samples in runs of four and more at the peak
-LEVELS = np.linspace(
-    0.3, 1.0, 15
-)  # of the peak: the louder, the fewer samples of speech, unless it was clipped
-BUMP, BELOW, RARE = (
-    1.8,
-    4,
-    1e-4,
-)  # so many times the rarest of so many levels below is a bump; shares under RARE are 0
+# Of the peak: the louder the level, the fewer samples of speech are near it, unless it was clipped. So many times the
+# rarest of so many levels below is a bump; shares under RARE are none.
+LEVELS = np.linspace(0.3, 1.0, 15)
+BUMP, BELOW, RARE = 2.0, 4, 1e-4
 STEADY_DB = 20.0  # between loud and quiet frames: speech has pauses
 NARROW_HZ, NARROW_DB = 3_900.0, -45.0  # a telephone passes nothing above
 APART = 0.5  # of log F0 between seconds of one recording: nine semitones
@@ -57,9 +53,10 @@ def examine(waveform: np.ndarray, rate: int, param: str) -> tuple[str, ...]:
             code="no_voice",
         )
     pitches = np.where(voiced, np.log(f0), np.nan)
+    steady = float(np.percentile(level, 95) - np.percentile(level, 5)) < STEADY_DB
     found = {
-        "clipped": _clipped(waveform),
-        "background": float(np.percentile(level, 95) - np.percentile(level, 5)) < STEADY_DB,
+        "clipped": _flat(waveform) or (not steady and _bumpy(waveform)),  # a tone is often near its peak, too
+        "background": steady,
         "narrow_band": rate <= 2 * NARROW_HZ + 400 or _narrow(made),
         "several_voices": _apart(pitches) > APART,
     }
@@ -79,14 +76,20 @@ def _voice(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return normal[np.arange(len(normal)), best + short], RATE / (best + short)
 
 
-def _clipped(waveform: np.ndarray) -> bool:
-    """Whether it stays at its peak, or, where it was converted since, many samples are near that."""
+def _flat(waveform: np.ndarray) -> bool:
+    """Whether it stays at its peak."""
     size = np.abs(waveform)
     flat = size >= 0.999 * size.max()
     runs = flat[:-3] & flat[1:-2] & flat[2:-1] & flat[3:]
+    return float(runs.mean()) > CLIPPED
+
+
+def _bumpy(waveform: np.ndarray) -> bool:
+    """Whether more samples are near some level than below it: it was clipped, and converted since."""
+    size = np.abs(waveform)
     shares = np.histogram(size / size.max(), LEVELS)[0] / len(size) + RARE
     bumps = [shares[i] / shares[i - BELOW : i - 1].min() for i in range(BELOW, len(shares))]
-    return float(runs.mean()) > CLIPPED or max(bumps) > BUMP
+    return max(bumps) > BUMP
 
 
 def _narrow(waveform: np.ndarray) -> bool:

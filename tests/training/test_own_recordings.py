@@ -128,7 +128,7 @@ def test_from_recordings_to_weights_that_speak(corpus, tmp_path):
     moved = {
         name.partition(".")[0] for name, tensor in shipped.items() if not torch.equal(tensor, made[name])
     }
-    assert moved == {"gpt", "vocoder"}, "what the codes and the speakers mean must stay"
+    assert moved == {"gpt", "vocoder", "timbre"}, "what the codes and the speakers mean must stay"
     family = {"name": "small", "options": {"weights": str(weights)}}
     with Speaker(Settings.from_args({"device": {"preference": "cpu"}, "family": family})) as speaker:
         spoken = speaker.say(TEXTS[0], "ross", seed=1)
