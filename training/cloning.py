@@ -21,7 +21,7 @@ from benchmarks._common import Listener as Sphinx
 from training import measures
 from training.data import utterance
 from training.personas import Persona, strangers
-from training.shipped import Shipped, add_weights
+from training.shipped import Shipped, add_weights, reference
 from training.teachers import STRANGERS
 from training.utterances import RATE
 from training.verifier import load_verifier
@@ -77,7 +77,7 @@ class Cloning:
     def __init__(self, runs: Path, weights: Path) -> None:
         self.shipped, self.verifier = Shipped(weights), load_verifier(runs / "verifier.pt")
         self.voices = [name for name, voice in VOICES.items() if voice.language == "en"]
-        self.known = {name: self.embedding(self.shipped.reference(name)) for name in VOICES}
+        self.known = {name: self.embedding(reference(name)) for name in VOICES}
 
     @torch.inference_mode()
     def embedding(self, waveform: np.ndarray) -> np.ndarray:
@@ -118,7 +118,7 @@ def main() -> None:
         trials.append(trial)
         clones.hear(text, made, RATE)
         voice = cloning.voices[index % len(cloning.voices)]
-        vector = cloning.shipped.vector(cloning.shipped.reference(voice))
+        vector = cloning.shipped.vector(reference(voice))
         shipped.hear(text, cloning.shipped.say([text], vector, heat, args.seed + index)[0], RATE)
         print(
             f"{trial.stranger:22} {trial.seconds:4.1f} s  own {trial.own:.2f}  {trial.nearest} {trial.shipped:.2f}  "

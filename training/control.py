@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks._common import Listener as Sphinx
 from training.pitch import measured_f0
-from training.shipped import Shipped, add_weights
+from training.shipped import Shipped, add_weights, reference
 from training.utterances import HOP, RATE
 from training.voices import SENTENCES
 
@@ -106,7 +106,7 @@ def main() -> None:
     heat = shipped.config.temperature
     texts = SENTENCES["en"].read_text("utf-8").splitlines()[: args.count]
     for voice in args.voices:
-        vector = shipped.vector(shipped.reference(voice))
+        vector = shipped.vector(reference(voice))
         statements, questions = (
             [ending(waveform) for waveform in shipped.say(list(side), vector, heat)]
             for side in zip(*PAIRS, strict=True)

@@ -27,7 +27,7 @@ from training.codec import load_codec
 from training.corpus import continuous_pitch
 from training.data import utterance
 from training.listener import Errors, compare, load_listener, syllables_of
-from training.shipped import Shipped, add_weights
+from training.shipped import Shipped, add_weights, reference
 from training.utterances import RATE, Utterance
 from training.verifier import load_verifier
 from training.voices import PHONES_ZH, SENTENCES, VOICES
@@ -80,7 +80,7 @@ class Judge:
     def speak(self, mode: str, voice: str, temperature: float, seed: int) -> list[np.ndarray]:
         if mode == "teacher":
             return [u.waveform for u in self.teacher(voice)]
-        vector = self.shipped.vector(self.shipped.reference(voice))
+        vector = self.shipped.vector(reference(voice))
         if mode == "gpt":
             return self.shipped.say(self.sentences[VOICES[voice].language], vector, temperature, seed)
         return [self.copied(u, vector) for u in self.teacher(voice)]
@@ -151,7 +151,7 @@ class Judge:
             len(waveforms),
             error,
             tone,
-            self.similarity(waveforms, self.shipped.reference(voice)),
+            self.similarity(waveforms, reference(voice)),
             (float(lengths.mean()), float(lengths.min()), float(lengths.max())),
             measures.median_f0(waveforms),
             measures.median_f0(teacher),

@@ -24,7 +24,7 @@ from training.align import path
 from training.listener import load_listener, sounds
 from training.phone_net import PhoneNet, load_phone_net
 from training.recogniser import plain
-from training.shipped import Shipped, add_weights
+from training.shipped import Shipped, add_weights, reference
 from training.utterances import RATE
 from training.voices import SENTENCES, VOICES
 from training.warm import SHIPPED
@@ -124,7 +124,7 @@ def main() -> None:
     told: dict[str, dict] = {}
     for language in args.languages:
         voices = [name for name, voice in VOICES.items() if voice.language == language]
-        vectors = {name: shipped.vector(shipped.reference(name)) for name in voices}
+        vectors = {name: shipped.vector(reference(name)) for name in voices}
         found, said = [], 0
         for index, text in enumerate(SENTENCES[language].read_text("utf-8").splitlines()[: args.count]):
             phones, made = shipped.phones(text).numpy(), []

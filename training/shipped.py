@@ -58,9 +58,6 @@ class Shipped:
         net.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
         return net.eval()
 
-    def reference(self, voice: str) -> np.ndarray:
-        return reference(voice)
-
     @torch.inference_mode()
     def vector(self, reference: np.ndarray) -> Tensor:
         """Speaker vector and timbre, (S + bins,), of a 16 kHz waveform (N,)."""

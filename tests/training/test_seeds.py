@@ -8,7 +8,7 @@ import pytest
 from deployments.families.small.phones import PHONES
 from training.phone_net import load_phone_net
 from training.seeds import Fit, faults, fit, gaps, longest_run
-from training.shipped import Shipped
+from training.shipped import Shipped, reference
 from training.warm import SHIPPED
 
 TEXT = "The children ran down to the lake before breakfast."
@@ -19,7 +19,7 @@ CUT = 12_000  # samples: two words
 def spoken() -> tuple[Shipped, np.ndarray, np.ndarray]:
     """The nets, a sentence, its phones."""
     shipped = Shipped()
-    vector = shipped.vector(shipped.reference("ross"))
+    vector = shipped.vector(reference("ross"))
     return shipped, shipped.say([TEXT], vector, temperature=0.0)[0], shipped.phones(TEXT).numpy()
 
 
@@ -74,7 +74,7 @@ def test_a_wrong_tone_drops_no_word(spoken) -> None:
     shipped, _, _ = spoken
     text = "我们明天一起去图书馆看书吧。"
     phones = shipped.phones(text).numpy()
-    said = shipped.say([text], shipped.vector(shipped.reference("lan")), 0.0, seed=0)[0]
+    said = shipped.say([text], shipped.vector(reference("lan")), 0.0, seed=0)[0]
     names = [PHONES[p] for p in phones]
     others = np.array([PHONES.index(n[:-1] + "5" if n[-1].isdigit() else n) for n in names])
     net = load_phone_net(SHIPPED)

@@ -44,7 +44,7 @@ class Timbre:
     @torch.inference_mode()
     def __call__(self, vector: Tensor, mel: Tensor) -> Tensor:
         """Speaker vector (S,), log-mels (T, M) of his recording -> log magnitudes to add to both filters, (bins,)."""
-        made = self.log_mel(self._speech(vector))[0]
+        made = self.log_mel(self.speech(vector))[0]
         wanted, own = louder(mel), louder(made)
         apart = torch.where(wanted > SILENT, wanted - own, torch.nan)
         apart = self.smooth @ torch.nan_to_num(apart - apart.nanmean())
@@ -53,7 +53,7 @@ class Timbre:
         power = self.to_bins @ (2 * made).exp().mean(0)
         return added - 0.5 * torch.log((power * (2 * added).exp()).sum() / power.sum())  # as loud as before
 
-    def _speech(self, vector: Tensor) -> Tensor:
+    def speech(self, vector: Tensor) -> Tensor:
         """The codes in the voice of the vector, (1, N)."""
         zero = torch.zeros(1, dtype=torch.int64, device=vector.device)
         mask = torch.ones(1, len(self.codes), device=vector.device)

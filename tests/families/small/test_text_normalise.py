@@ -42,6 +42,8 @@ NUMBERS = {
     "2×3=6": "two times three equals six",
     "20~25℃": "twenty to twenty five degrees celsius",
     "SELECT * FROM t": "select star from t",
+    ") * 5": "times five",
+    "' * b": "times b",
     "1920x1080": "nineteen twenty by ten eighty",
     "3 x 4": "three by four",
     "3.5k": "three point five k",

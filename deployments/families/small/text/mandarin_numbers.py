@@ -19,10 +19,11 @@ NUMBER = (
 )
 
 _SIGNS = "-~–"
+_ALONE = r"(?<![\d.,:/~–+×÷=-])"
 _TWICE = re.compile(r"¥(?=[\d.,]+元)")  # ¥5元
 # Two plain numbers with a dash: a score, or a span if the first is the smaller; wetext takes most for a difference.
 _PAIR = re.compile(
-    rf"(?<![\d.,:/~–+×÷=-])(?P<left>\d{{1,4}}(?:\.\d+)?)(?P<unit>{_UNIT}?)(?P<sign>[{_SIGNS}])"
+    rf"{_ALONE}(?P<left>\d{{1,4}}(?:\.\d+)?)(?P<unit>{_UNIT}?)(?P<sign>[{_SIGNS}])"
     rf"(?P<right>\d{{1,4}}(?:\.\d+)?)(?![\d.,:/~–+×÷=-])"
 )
 _SCORE_BEFORE = re.compile(r"(?:比分[是为]?:? ?|[以近])$")
@@ -33,7 +34,6 @@ _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _LIST = re.compile(r"(?<![\d.,/])\d+(?:,\d+)+(?![\d.,/])")  # 1,2,3名
 _CHOICE = re.compile(r"(?<![\d/])(?!\d{4}/|\d+/\d+/\d{4})\d+(?:/\d+){2,}(?![\d/])")  # 2/3/4人
 _VERSION = re.compile(r"(?<![\d.])(?!\d{4}\.\d{1,2}\.\d{1,2}(?![\d.]))\d+(?:\.\d+){2,}(?![\d.])")  # 1.2.3版本
-_ALONE = r"(?<![\d.,:/~–+×÷=-])"
 _ORDINAL = re.compile(r"(?<=第)\d{1,9}(?![\d.,])|(?<![\d.,:])\d{1,2}(?=[月日号])")
 # Those of the measure words before which wetext reads a lone 2 as 二
 _TWO = re.compile(

@@ -263,7 +263,7 @@ class _Scanner:
             named = bool(
                 _FACTOR.search(self.text[max(0, at - 2) : at]) and _FACTOR_AHEAD.match(self.text, at + 1)
             )
-            if spaced and self.words[-1].text == "select":  # SELECT * FROM
+            if spaced and self.words and self.words[-1].text == "select":  # SELECT * FROM
                 return "star"
             factors = digits_around and next_char.isdigit() or named or (spaced and next_char.isalnum())
             return "times" if factors else None
