@@ -1,6 +1,7 @@
 """Do the controls do what their names say? python -m training.control --json training/runs/control.json
 
-`speed`: how long sentences get at half to twice the pace, by the GPT's own durations, and how well they are understood.
+`speed`: how long sentences get at half to twice the pace, by the GPT's own durations, and how well they are understood,
+beside the voice's teacher at that pace.
 `temperature`: how far eight seeds lie apart. Questions: how high the last syllable is, against the same words as a
 statement. Commas: the longest silence of a sentence with one, and of the same words without.
 """
@@ -16,10 +17,11 @@ import torch
 from torch import Tensor
 
 from benchmarks._common import Listener as Sphinx
+from training.data import utterance
 from training.pitch import measured_f0
 from training.shipped import Shipped, add_weights, reference
 from training.utterances import HOP, RATE
-from training.voices import SENTENCES
+from training.voices import SENTENCES, VOICES
 
 SPEEDS = (0.5, 0.75, 1.0, 1.5, 2.0)
 TEMPERATURES = (0.0, 0.3, 0.6, 0.9)
@@ -59,15 +61,23 @@ def longest_pause(waveform: np.ndarray) -> float:
     return float((np.diff(loud) - 1).max(initial=0) * HOP / RATE)
 
 
-def speeds(shipped: Shipped, vector: Tensor, texts: list[str], heat: float) -> list[dict]:
+def errors(texts: list[str], spoken: list[np.ndarray]) -> float:
+    listener = Sphinx()
+    for text, waveform in zip(texts, spoken, strict=True):
+        listener.hear(text, waveform, RATE)
+    return listener.wer()
+
+
+def speeds(shipped: Shipped, voice: str, texts: list[str], heat: float) -> list[dict]:
     usual, told = None, []
+    vector, teacher = shipped.vector(reference(voice)), VOICES[voice].persona
     for speed in sorted(SPEEDS, key=lambda speed: abs(speed - 1)):
-        made, listener = shipped.say(texts, vector, heat, pace=speed), Sphinx()
-        for text, waveform in zip(texts, made, strict=True):
-            listener.hear(text, waveform, RATE)
+        made = shipped.say(texts, vector, heat, pace=speed)
+        taught = [utterance(text, teacher, speed).waveform for text in texts]
         seconds = sum(map(len, made)) / RATE
         usual = usual or seconds
-        told.append({"speed": speed, "times as fast": usual / seconds, "wer": listener.wer()})
+        row = {"speed": speed, "times as fast": usual / seconds, "wer": errors(texts, made)}
+        told.append(row | {"wer of the teacher": errors(texts, taught)})
     return sorted(told, key=lambda row: row["speed"])
 
 
@@ -116,7 +126,7 @@ def main() -> None:
             for side in zip(*COMMAS, strict=True)
         )
         told[voice] = {
-            "speed": speeds(shipped, vector, texts, heat),
+            "speed": speeds(shipped, voice, texts, heat),
             "temperature": temperatures(shipped, vector, texts[0]),
             "ending, semitones above the median": {
                 "statements": float(np.mean(statements)),
