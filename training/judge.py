@@ -5,6 +5,8 @@ shipped voice: `teacher`, of whom it learned; `copy`, the teacher through the co
 written down by pocketsphinx with its default model (word errors), Mandarin by training/listener.py: errors of
 syllables, and of tones apart, against readings that were checked by hand. Whether it is the voice,
 training/verifier.py tells. Prints a markdown table, with 95 % intervals by bootstrap over the sentences.
+
+Copies are made with several seeds of the vocoder's noise, for what is heard in them differs by it as much as codecs do.
 """
 
 from __future__ import annotations
@@ -61,8 +63,10 @@ class Verdict:
 
 
 class Judge:
-    def __init__(self, runs: Path, count: int, keep: Path | None, weights: Path, codec: str) -> None:
-        self.keep = keep
+    def __init__(
+        self, runs: Path, count: int, keep: Path | None, weights: Path, codec: str, noises: int
+    ) -> None:
+        self.keep, self.noises = keep, noises
         self.sentences = {k: path.read_text("utf-8").splitlines()[:count] for k, path in SENTENCES.items()}
         self.codec = load_codec(codec)
         self.shipped = Shipped(weights)
@@ -83,34 +87,37 @@ class Judge:
         vector = self.shipped.vector(reference(voice))
         if mode == "gpt":
             return self.shipped.say(self.sentences[VOICES[voice].language], vector, temperature, seed)
-        return [self.copied(u, vector) for u in self.teacher(voice)]
+        return [self.copied(u, vector, seed + i) for i in range(self.noises) for u in self.teacher(voice)]
 
     @torch.inference_mode()
-    def copied(self, item: Utterance, vector: torch.Tensor) -> np.ndarray:
+    def copied(self, item: Utterance, vector: torch.Tensor, seed: int) -> np.ndarray:
         frames = self.shipped.mel(torch.from_numpy(item.waveform).unsqueeze(0))
         log_f0, voiced, mean = continuous_pitch(item.f0)
         tracks = torch.from_numpy(log_f0).unsqueeze(0), torch.from_numpy(voiced).unsqueeze(0)
         _, codes = self.codec.encode(frames, *tracks, frames.mean(1), torch.tensor([mean]))
-        return self.shipped.sound(codes[0], vector)
+        return self.shipped.sound(codes[0], vector, seed)
 
     def hear(self, language: str, waveforms: list[np.ndarray]) -> tuple[Rate, Rate | None, list[str]]:
-        """Errors, those of the tones, and what was heard."""
-        texts = self.sentences[language]
+        """Errors, those of the tones, and what was heard, of all sentences in their order, once or more often."""
+        times = len(waveforms) // len(self.sentences[language])
+        texts = self.sentences[language] * times
         if language == "en":
             heard = [self.sphinx.hear(t, w, RATE) for t, w in zip(texts, waveforms, strict=True)]
             counts = [
                 jiwer.process_words(words(t), h or "nothing") for t, h in zip(texts, heard, strict=True)
             ]
-            wrong = np.array([c.substitutions + c.deletions + c.insertions for c in counts])
-            return measures.interval(wrong, np.array([len(words(t).split()) for t in texts])), None, heard
+            wrong = [c.substitutions + c.deletions + c.insertions for c in counts]
+            said = [len(words(t).split()) for t in texts]
+            return measures.interval(*np.array([wrong, said]).reshape(2, times, -1).sum(1)), None, heard
         assert self.listener is not None
         every, heard = [], []
-        for meant, waveform in zip(PHONES_ZH.read_text("utf-8").splitlines(), waveforms, strict=False):
+        readings = PHONES_ZH.read_text("utf-8").splitlines()[: len(texts) // times] * times
+        for meant, waveform in zip(readings, waveforms, strict=True):
             ids, errors = self.listener.hear(waveform), Errors()
             compare(phone_ids(meant.split()), ids, errors)
             every.append([errors.wrong, errors.syllables, errors.tones, errors.matched])
             heard.append(" ".join("".join(pair) for pair in syllables_of(ids)))
-        wrong, syllables, tones, matched = np.array(every).T
+        wrong, syllables, tones, matched = np.array(every).T.reshape(4, times, -1).sum(1)
         return measures.interval(wrong, syllables), measures.interval(tones, matched), heard
 
     @torch.inference_mode()
@@ -125,7 +132,8 @@ class Judge:
 
     def verdict(self, mode: str, voice: str, temperature: float, seed: int) -> Verdict:
         waveforms, language = self.speak(mode, voice, temperature, seed), VOICES[voice].language
-        teacher = [u.waveform for u in self.teacher(voice)]
+        taught = [u.waveform for u in self.teacher(voice)]
+        teacher = taught * (len(waveforms) // len(taught))
         error, tone, heard = self.hear(language, waveforms)
         f0_error = voicing = mcd = None
         if mode != "teacher":
@@ -148,7 +156,7 @@ class Judge:
             voice,
             language,
             temperature if mode == "gpt" else None,
-            len(waveforms),
+            len(taught),
             error,
             tone,
             self.similarity(waveforms, reference(voice)),
@@ -168,7 +176,8 @@ class Judge:
         (self.keep / name).mkdir(parents=True, exist_ok=True)
         for index, waveform in enumerate(waveforms):
             soundfile.write(self.keep / name / f"{index:02d}.wav", np.clip(waveform, -1, 1), RATE)
-        lines = [f"{a} | {b}" for a, b in zip(self.sentences[language], heard, strict=True)]
+        texts = self.sentences[language] * (len(heard) // len(self.sentences[language]))
+        lines = [f"{a} | {b}" for a, b in zip(texts, heard, strict=True)]
         (self.keep / name / "heard.txt").write_text("\n".join(lines) + "\n", "utf-8")
 
 
@@ -220,6 +229,7 @@ def main() -> None:
     parser.add_argument("--temperatures", nargs="+", type=float, help="the default one if not given")
     parser.add_argument("--count", type=int, default=40, help="sentences")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--noises", type=int, default=4, help="seeds of each copy's noise")
     parser.add_argument("--runs", type=Path, default=Path("training/runs"), help="checkpoints of the judges")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--keep", type=Path, help="folder for the waveforms and what was heard")
@@ -230,7 +240,8 @@ def main() -> None:
     if args.keep and len(args.temperatures or ()) > 1:
         parser.error("--keep has room for one of --temperatures")
     torch.set_num_threads(1)
-    judge, verdicts = Judge(args.runs, args.count, args.keep, args.weights, args.codec), []
+    judge = Judge(args.runs, args.count, args.keep, args.weights, args.codec, args.noises)
+    verdicts: list[Verdict] = []
     if judge.listener is None and any(VOICES[voice].language == "zh" for voice in args.voices):
         parser.error(f"{args.runs}/listener.pt is missing: run training.listener, or give English --voices")
     for mode in args.modes:
