@@ -6,7 +6,7 @@ written down by pocketsphinx with its default model (word errors), Mandarin by t
 syllables, and of tones apart, against readings that were checked by hand. Whether it is the voice,
 training/verifier.py tells. Prints a markdown table, with 95 % intervals by bootstrap over the sentences.
 
-Copies are made with several seeds of the vocoder's noise, for what is heard in them differs by it as much as codecs do.
+Copies are made with several seeds of the vocoder's noise: by that alone, what is heard of a voice differs by a point.
 """
 
 from __future__ import annotations
