@@ -17,7 +17,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pyworld
 
 from deployments.families.small.phones import PAUSE, QUESTION, closing_pause, phone_ids
 from deployments.families.small.text.pinyin import HANZI, syllables
@@ -50,6 +49,8 @@ TEXT = {"en": Path("training/runs/text.txt"), "zh": Path("training/runs/text_zh.
 
 def pitch(waveform: np.ndarray) -> np.ndarray:
     """F0 in Hz per frame of HOP samples, 0 where unvoiced."""
+    import pyworld  # what only listens does without it
+
     samples = waveform.astype(np.float64)
     coarse, times = pyworld.dio(
         samples, RATE, frame_period=1000 * HOP / RATE, f0_floor=F0_FLOOR, f0_ceil=F0_CEIL

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyworld
 
 from training.utterances import F0_CEIL, F0_FLOOR, RATE
-
-world: Any = pyworld  # its functions come from a compiled module, of which type checkers know some
 
 RISE_S = 0.4  # before the last voiced sound's end
 RISE = 0.4  # of log F0 at its end: seven semitones
@@ -19,6 +16,9 @@ FADE_S = 0.03
 
 def rising(waveform: np.ndarray) -> np.ndarray:
     """The waveform (N,) with its end at a rising pitch, resynthesised by WORLD (Morise et al. 2016)."""
+    import pyworld
+
+    world: Any = pyworld  # its functions come from a compiled module, of which type checkers know some
     samples = waveform.astype(np.float64)
     coarse, times = world.dio(samples, RATE, f0_floor=F0_FLOOR, f0_ceil=F0_CEIL, frame_period=FRAME_MS)
     f0 = world.stonemask(samples, coarse, times, RATE)
