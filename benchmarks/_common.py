@@ -130,7 +130,7 @@ class Listener:
         self._heard: list[str] = []
 
     def hear(self, said: str, waveform: np.ndarray, rate: int) -> str:
-        """waveform: float32 (N,). Returns the words that were understood, spaced as what was said is."""
+        """waveform: float32 (N,). Returns the words that were understood."""
         samples = soxr.resample(waveform, rate, LISTEN_RATE)
         samples = samples * (0.7 / max(1e-4, float(np.abs(samples).max())))
         samples = np.pad((samples * 32767).astype(np.int16), LISTEN_RATE // 5)
@@ -138,7 +138,7 @@ class Listener:
         self._decoder.process_raw(samples.tobytes(), full_utt=True)
         self._decoder.end_utt()
         hypothesis = self._decoder.hyp()
-        heard = respaced(words(hypothesis.hypstr if hypothesis else ""), words(said))
+        heard = words(hypothesis.hypstr if hypothesis else "")
         self._said.append(words(said))
         self._heard.append(heard)
         return heard
@@ -153,21 +153,6 @@ class Listener:
 def words(text: str) -> str:
     text = re.sub(r"\(\d+\)|<\w+>|\[\w+\]", " ", text.lower())
     return " ".join(re.sub(r"[^a-z' ]", " ", text).split())
-
-
-def respaced(heard: str, said: str) -> str:
-    """`heard` with the blanks of `said` where the letters are the same: whether it is "every body" or "everybody",
-    nobody can hear. Up to three words at a time; what `said` has as it was heard stays."""
-    mine, meant = heard.split(), said.split()
-    runs = [tuple(meant[at : at + count]) for count in (3, 2, 1) for at in range(len(meant) - count + 1)]
-    spelled = {"".join(run): run for run in runs}
-    spaced: list[str] = []
-    while mine:
-        candidates = [tuple(mine[:count]) for count in (3, 2, 1)]
-        other = next((c for c in candidates if c not in runs and "".join(c) in spelled), None)
-        spaced += spelled["".join(other)] if other else mine[:1]
-        del mine[: len(other or mine[:1])]
-    return " ".join(spaced)
 
 
 def _cpu() -> str:

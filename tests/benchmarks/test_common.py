@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
-from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -118,29 +116,3 @@ def test_a_plot_lies_beside_its_figures(tmp_path):
 def test_every_benchmark_says_where_it_ran():
     assert {"cpu", "cores", "memory_gib", "load"} <= set(_common.machine())
     assert {"command", "commit", "time"} == set(_common.provenance("benchmarks.some"))
-
-
-@pytest.mark.parametrize(
-    ("heard", "said", "spaced"),
-    [
-        ("when every body began", "everybody began to clap", "when everybody began"),
-        ("every body again", "everybody began", "everybody again"),
-        ("along way down town", "a long way downtown", "a long way downtown"),
-        ("some what", "some thing", "some what"),
-        ("a way a way", "go away in a way", "a way a way"),
-        ("there for", "therefore", "there for"),
-        ("", "a long way", ""),
-        ("he went", "", "he went"),
-    ],
-)
-def test_blanks_are_not_heard_but_other_words_are(heard, said, spaced):
-    assert _common.respaced(heard, said) == spaced
-
-
-def test_a_word_that_is_written_as_two_is_no_error(monkeypatch):
-    listener = _common.Listener()
-    monkeypatch.setattr(listener, "_decoder", MagicMock())
-    listener._decoder.hyp.return_value = SimpleNamespace(hypstr="every body began")
-    assert listener.hear("Everybody began!", np.zeros(8000, dtype=np.float32), 16000) == "everybody began"
-    listener.hear("Everybody sang.", np.zeros(8000, dtype=np.float32), 16000)
-    assert listener.wer() == 1 / 4

@@ -6,19 +6,22 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from deployments.families.small.config import SmallConfig
+from deployments.families.small.phones import PHONES, phone_ids
 from training import cloning, control, judge
-from training.listener import Listener
+from training.listener import syllables_of
 from training.pitch import measured_f0
 from training.shipped import WEIGHTS, Shipped, reference
 from training.teachers import STRANGERS
 from training.utterances import CODE_SAMPLES, HOP, RATE, Utterance
 from training.verifier import Verifier
+from training.voices import PHONES_ZH, VOICES
 from training.warm import SHIPPED
 
 SENTENCES = 2
@@ -75,14 +78,24 @@ def test_errors_are_those_of_all_copies_for_each_sentence(tmp_path, monkeypatch)
     assert rate == pytest.approx((0 + second + first - 3 + second - 4) / (2 * (first + second)))
 
 
-def test_mandarin_is_judged_by_its_listener(shipped, tmp_path):
-    torch.manual_seed(0)
-    torch.save({"net": Listener(SmallConfig()).state_dict()}, tmp_path / "listener.pt")
+def test_mandarin_is_judged_by_syllables_and_by_tones(tmp_path):
     jury = judged(tmp_path)
-    said = shipped.say(jury.sentences["zh"], shipped.vector(reference("wei")), temperature=0.0)
-    (errors, _, _), tones, heard = jury.hear("zh", said)
-    assert errors > 0.8, "it has learned nothing"
-    assert tones is not None and len(heard) == SENTENCES
+    right = [phone_ids(line.split()) for line in PHONES_ZH.read_text("utf-8").splitlines()[:SENTENCES]]
+    syllables = sum(len(syllables_of(ids)) for ids in right)
+    first = next(i for i, phone in enumerate(right[0]) if PHONES[phone].endswith("1"))
+    other = [*right[0]]
+    other[first] = PHONES.index(PHONES[other[first]][:-1] + "4")
+
+    def hear(*sentences: list[int]) -> tuple[judge.Rate, judge.Rate | None]:
+        said = iter(sentences)
+        jury.listener = SimpleNamespace(hear=lambda _: next(said))
+        return jury.hear("zh", [np.zeros(1)] * len(sentences))[:2]
+
+    assert [rate and rate[0] for rate in hear(*right)] == [0, 0]
+    assert [rate and rate[0] for rate in hear(other, right[1])] == [0, 1 / syllables]
+    errors, tones = hear(right[0], [])
+    assert errors[0] == pytest.approx(len(syllables_of(right[1])) / syllables)
+    assert tones is not None and tones[0] == 0, "of syllables that were heard"
 
 
 def test_no_mandarin_without_a_listener(tmp_path, monkeypatch, capsys):
@@ -116,8 +129,12 @@ def test_a_clone_is_compared_with_its_reference(taught, tmp_path):
     assert trial.seconds >= cloning.SHORTEST
     assert trial.as_high, "ross, cloned, speaks as high as ross"
     assert len(made) % CODE_SAMPLES == 0
-    assert -1 <= trial.shipped <= 1
-    assert trial.his == (trial.own > trial.shipped)
+    own = cloned.embedding(made)
+    said = cloning.reference_of(cloning.cast(1, 0)[0])
+    assert trial.own == pytest.approx(own @ cloned.embedding(said), abs=1e-5)
+    scores = {name: own @ cloned.embedding(reference(name)) for name in VOICES}
+    assert trial.nearest == max(scores, key=lambda name: scores[name])
+    assert trial.shipped == pytest.approx(scores[trial.nearest], abs=1e-5)
 
 
 def test_pauses_and_endings_are_measured():
