@@ -230,22 +230,20 @@ class Decoder:
         limit = min(request.sampling.max_tokens, self._model.max_codes, self._model.context - taken)
         known = 0 if request.prefix is None else len(request.prefix)
         emit_at = self._next_emit(known) if known else self._emit_at[0]
-        item_id, slot, alone_from = newcomer.waiting.item.id, newcomer.slot, newcomer.waiting.alone_from
         sequence = Sequence(
-            item_id,
-            request,
-            slot,
+            newcomer.waiting.item,
+            newcomer.slot,
             taken,
             limit,
             emit_at,
-            alone_from,
+            newcomer.waiting.alone_from,
             sounding=known > 0,
             awaited=newcomer.waiting.awaited,
         )
-        self._running[item_id] = sequence
+        self._running[sequence.id] = sequence
         if limit <= known:  # nothing is left to say
             self._release(sequence)
-            return [Event(item_id, done=True, index=known)]
+            return [Event(sequence.id, done=True, index=known)]
         return []
 
     # one step
@@ -359,8 +357,8 @@ class Decoder:
             return [Event(group[0].id, error=as_failure(error, "the device failed in this segment"))]
         log.error("a step of %d sequences failed: each goes alone from there", len(group), exc_info=error)
         for s in reversed(group):
-            request = replace(s.request, prefix=s.told())
-            self._waiting.appendleft(Waiting(WorkItem(s.id, request), min(s.alone_from, s.read)))
+            resumed = replace(s.item, payload=replace(s.request, prefix=s.told()))
+            self._waiting.appendleft(Waiting(resumed, min(s.alone_from, s.read)))
         return []
 
     def _wipe(self, slot: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from deployments.engine.work import Event
+from deployments.engine.work import Event, WorkItem
 from deployments.families.base import GptRequest, Run
 
 Taken = tuple[np.ndarray, ...]  # of one step and row: its code, its frame, whether that is kept
@@ -17,8 +17,7 @@ Taken = tuple[np.ndarray, ...]  # of one step and row: its code, its frame, whet
 class Sequence:
     """launched, read: steps enqueued, and steps whose code has come back to the host, prefix included."""
 
-    id: str
-    request: GptRequest
+    item: WorkItem
     slot: int
     taken: int  # cache positions that the prefill filled
     limit: int  # codes, at most
@@ -31,6 +30,14 @@ class Sequence:
     sounding: bool = False  # its listener has a run
     awaited: bool = False  # a listener has nothing yet
     gone: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.item.id
+
+    @property
+    def request(self) -> GptRequest:
+        return self.item.payload
 
     @property
     def known(self) -> int:
