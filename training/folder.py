@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from deployments.errors import InvalidInput
+from deployments.contract.errors import InvalidInput
 from deployments.families.small.phones import phone_ids
 from deployments.families.small.text.frontend import SmallFrontend
 from training.pitch import measured_f0

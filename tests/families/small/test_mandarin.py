@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.errors import InvalidInput
+from deployments.contract.errors import InvalidInput
 from deployments.families.small.phones import EXCLAMATION, PAUSE, PHONES, QUESTION
 from deployments.families.small.text import SmallFrontend, phones_of, spoken
 from deployments.families.small.text.segments import MAX_PHONES

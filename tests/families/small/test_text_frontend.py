@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.errors import InvalidInput
+from deployments.contract.errors import InvalidInput
 from deployments.families.small.phones import PAUSE, PHONE_TO_ID, PHONES
 from deployments.families.small.text import SmallFrontend, phones_of, spoken
 from deployments.families.small.text.frontend import CLAUSE_PAUSE, PARAGRAPH_PAUSE, SENTENCE_PAUSE

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NoReturn
 
-from deployments.errors import InvalidInput
+from deployments.contract.errors import InvalidInput
 from deployments.families.small.text.pinyin import HANZI
 from deployments.families.small.text.readings import readable
 

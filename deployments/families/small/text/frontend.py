@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deployments.errors import InvalidInput
-from deployments.families.base import Segment
+from deployments.contract.errors import InvalidInput
+from deployments.contract.speech import Segment
 from deployments.families.small.phones import PAUSE, closing_pause, phone_ids
 from deployments.families.small.text.characters import Cleaned, clean
 from deployments.families.small.text.context import pronounce_words

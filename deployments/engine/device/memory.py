@@ -13,8 +13,8 @@ from typing import Any
 
 import psutil
 
-from deployments.engine import cgroup
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
+from deployments.engine.device import cgroup
 
 GB = 10**9  # as cards are sold by
 # (memory from, suggested batch, most): the table that IndexTTS users know for its batched mode

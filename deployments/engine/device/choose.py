@@ -6,40 +6,16 @@ import importlib.util
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from deployments.errors import ConfigError
+from deployments.contract.device import Device
+from deployments.contract.errors import ConfigError
 
 _HALF_WORDS = {"true": True, "1": True, "false": False, "0": False}
 _PREFERENCE = re.compile(r"auto|cpu|(?:cuda|musa)(?::\d+)?")
 Half = bool | str
-
-
-@dataclass(frozen=True)
-class Device:
-    """The chosen device. dtype: of weights and activations; reasons: what was found and chosen, and why."""
-
-    torch_device: torch.device
-    kind: str  # "musa" | "cuda" | "cpu"
-    name: str
-    dtype: torch.dtype = torch.float32
-    half: bool = False
-    threads: int = 1
-    reasons: tuple[str, ...] = ()
-
-    def describe(self) -> dict[str, Any]:
-        return {
-            "device": str(self.torch_device),
-            "kind": self.kind,
-            "name": self.name,
-            "dtype": str(self.dtype).removeprefix("torch."),
-            "half": self.half,
-            "threads": self.threads,
-            "reasons": list(self.reasons),
-        }
 
 
 def choose_device(preference: str = "auto", half: Half = "auto", threads: int | None = None) -> Device:
@@ -79,7 +55,9 @@ def choose_device(preference: str = "auto", half: Half = "auto", threads: int | 
             raise ConfigError(f"device {preference!r} cannot be used: {reason}", param="device")
     reasons.append(f"chosen: cpu ({'asked for' if kind == 'cpu' else 'no accelerator can be used'})")
     reasons.append("fp32: half precision is not used on the CPU" + (f" ({half_reason})" if wanted else ""))
-    return Device(torch.device("cpu"), "cpu", _cpu_name(), threads=threads, reasons=tuple(reasons))
+    return Device(
+        torch.device("cpu"), "cpu", _cpu_name(), torch.float32, threads=threads, reasons=tuple(reasons)
+    )
 
 
 def _wanted_half(half: Half) -> tuple[bool | None, str]:
@@ -130,7 +108,7 @@ def _on_musa(
 ) -> Device:
     name = torch.musa.get_device_name(found.index)  # pyright: ignore[reportAttributeAccessIssue]
     reasons.append("fp32: muDNN has no half-precision convolution" + (f" ({half_reason})" if wanted else ""))
-    return Device(found, "musa", name, threads=threads, reasons=tuple(reasons))
+    return Device(found, "musa", name, torch.float32, threads=threads, reasons=tuple(reasons))
 
 
 # CUDA

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from deployments.engine.vocode import VocodeWorker
-from deployments.engine.work import WorkItem
-from deployments.errors import SynthesisFailed
-from deployments.families.base import FamilySpec, Sampling, VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.contract.errors import SynthesisFailed
+from deployments.contract.family import FamilySpec
+from deployments.contract.speech import Sampling, VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.contract.work import WorkItem
+from deployments.engine.vocode.worker import VocodeWorker
 
 PER_CODE, WIDTH, CODES = 4, 16, 50
 SPEC = FamilySpec("tiny", 200, 50.0, PER_CODE, 3, 3, ("en",), Sampling(), 1.0, 30.0)
@@ -422,7 +423,7 @@ def test_a_capture_that_fails_leaves_the_plain_path_and_a_log_line(on, cpu, capl
 
 
 def test_pieces_of_a_segment_join_to_the_whole(on, cpu):
-    from deployments.engine.chunks import Chunker
+    from deployments.engine.vocode.chunks import Chunker
 
     codes = np.random.default_rng(5).integers(0, CODES, 137)
     prompt = a_chunk(1).prompt

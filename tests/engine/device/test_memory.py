@@ -5,9 +5,9 @@ import psutil
 import pytest
 import torch
 
-from deployments.engine import cgroup, memory
-from deployments.engine.holdings import held
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
+from deployments.engine.device import cgroup, memory
+from deployments.engine.device.memory_report import held
 
 CPU = torch.device("cpu")
 GB = 10**9
@@ -86,8 +86,8 @@ def test_freeing_gives_back_what_the_process_no_longer_uses():
 def test_what_a_worker_holds_is_counted_once_and_by_kind(on):
     from deployments import families
     from deployments.engine.decode import Decoder
-    from deployments.engine.device import choose_device
-    from deployments.engine.vocode import VocodeWorker
+    from deployments.engine.device.choose import choose_device
+    from deployments.engine.vocode.worker import VocodeWorker
     from deployments.families.small.gpt import CONTEXT
 
     def count(slots: int) -> dict[str, int]:

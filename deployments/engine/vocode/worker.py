@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from deployments.engine.chunks import cut
-from deployments.engine.device import Device
-from deployments.engine.device_thread import assert_on_device_thread
+from deployments.contract.device import Device
+from deployments.contract.errors import ChoraleError, SynthesisFailed
+from deployments.contract.family import FamilySpec, VocoderModel
+from deployments.contract.speech import VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.contract.work import Event, WorkItem
+from deployments.engine.device.thread import assert_on_device_thread
 from deployments.engine.failures import as_failure
 from deployments.engine.graphs import Backend, GraphRunner, powers_of_two
-from deployments.engine.work import Event, WorkItem
-from deployments.errors import ChoraleError, SynthesisFailed
-from deployments.families.base import FamilySpec, VocodedChunk, VocoderChunk, VocoderModel, VoicePrompt
+from deployments.engine.vocode.chunks import cut
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from deployments.engine.chunks import Chunker, grown
-from deployments.errors import ConfigError
-from deployments.families.base import FamilySpec
+from deployments.contract.errors import ConfigError
+from deployments.contract.family import FamilySpec
+from deployments.engine.vocode.chunks import Chunker, grown
 
 FRAME_S = 0.01  # the unit of `vocoder_chunk_size`
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from deployments import families
-from deployments.engine.schedule import ChunkSchedule
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
+from deployments.engine.vocode.schedule import ChunkSchedule
 
 SPEC = families.load("small").spec
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import pytest
 import torch
 
-from deployments.engine.device_thread import DeviceThread, ModelReplica, assert_on_device_thread
+from deployments.engine.device.thread import DeviceThread, ModelReplica, assert_on_device_thread
 
 
 def test_all_calls_run_on_one_thread_in_inference_mode_in_order(thread):

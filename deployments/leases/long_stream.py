@@ -7,18 +7,19 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-from ray.exceptions import RayError
-
-from deployments.lease import CARRY_S, Report
+from deployments.leases.loop import CARRY_S, Report
 
 AGAIN_S = 0.05  # until a query that found another replica than it was meant for is made again
 BROKEN_CALLS = 3  # in a row, before any report: more than that is not Ray's race
 
 
-async def lease_reports(query: Callable[[bool], Any]) -> AsyncGenerator[Report]:
+async def lease_reports(
+    query: Callable[[bool], Any], lost: type[Exception] = ConnectionError
+) -> AsyncGenerator[Report]:
     """All that a lease reports. Raises what its replica raises.
 
     query: calls the replica, with whether this goes on with the lease; returns a stream that can be cancelled.
+    lost: what such a stream raises when its replica is gone.
 
     A query that goes on with it may come to a replica that does not carry it, and ends at once: it is made again. So
     is one that Ray breaks: its router now and then takes a call that ends at once, as one does that is turned away,
@@ -34,7 +35,7 @@ async def lease_reports(query: Callable[[bool], Any]) -> AsyncGenerator[Report]:
                 yield report
             broken = 0
         except RuntimeError as error:
-            if last is not None or isinstance(error, RayError) or broken == BROKEN_CALLS:
+            if last is not None or isinstance(error, lost) or broken == BROKEN_CALLS:
                 raise
             broken += 1
         finally:

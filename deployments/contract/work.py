@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from deployments.errors import ChoraleError
+from deployments.contract.errors import ChoraleError
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from deployments.engine.work import Event, StageWorker, WorkItem
-from deployments.errors import ChoraleError, SynthesisFailed
-from deployments.records import Orders
+from deployments.contract.errors import ChoraleError, SynthesisFailed
+from deployments.contract.work import Event, StageWorker, WorkItem
+from deployments.leases.records import Orders
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.engine.chunks import Chunker, cut
-from deployments.families.base import FamilySpec, Sampling, VocoderChunk, VoicePrompt
+from deployments.contract.family import FamilySpec
+from deployments.contract.speech import Sampling, VocoderChunk, VoicePrompt
+from deployments.engine.vocode.chunks import Chunker, cut
 
 
 def spec(left=18, right=18):

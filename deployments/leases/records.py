@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from deployments.engine.work import Event, WorkItem
+from deployments.contract.work import Event, WorkItem
 
 
 @dataclass(slots=True)

@@ -6,11 +6,11 @@ import contextlib
 import numpy as np
 import pytest
 
-from deployments.engine.work import Event, WorkItem
-from deployments.errors import InvalidInput, Overloaded, SynthesisFailed
-from deployments.families.base import Run
-from deployments.ledger import Ledger
-from deployments.records import Orders
+from deployments.contract.errors import InvalidInput, Overloaded, SynthesisFailed
+from deployments.contract.speech import Run
+from deployments.contract.work import Event, WorkItem
+from deployments.leases.ledger import Ledger
+from deployments.leases.records import Orders
 from tests.serve.sim_stage import expected, request
 
 
@@ -354,7 +354,7 @@ async def test_a_lease_gets_no_more_than_its_slots():
 
 
 async def test_a_stream_of_orders_ends_after_so_many_and_the_next_goes_on(monkeypatch):
-    monkeypatch.setattr("deployments.ledger.ORDERS_PER_STREAM", 3)
+    monkeypatch.setattr("deployments.leases.ledger.ORDERS_PER_STREAM", 3)
     book, streams, seen = ledger(slots=1, max_queue=50), 0, []
     book.open_lease("a")
     works = [item(n) for n in range(10)]

@@ -7,12 +7,12 @@ import threading
 import numpy as np
 import pytest
 
-from deployments import lease
-from deployments.engine.device_thread import DeviceThread
-from deployments.engine.work import Event, WorkItem
-from deployments.errors import SynthesisFailed
-from deployments.lease import LeaseLoop, Report
-from deployments.ledger import Ledger
+from deployments.contract.errors import SynthesisFailed
+from deployments.contract.work import Event, WorkItem
+from deployments.engine.device.thread import DeviceThread
+from deployments.leases import loop as lease
+from deployments.leases.ledger import Ledger
+from deployments.leases.loop import LeaseLoop, Report
 from tests.serve.sim_stage import SimWorker, expected, request
 
 
@@ -276,7 +276,7 @@ async def test_a_lease_goes_on_over_many_queries_and_nothing_is_lost(thread):
 
 
 async def test_a_lease_goes_on_over_many_streams_of_orders(thread, monkeypatch):
-    monkeypatch.setattr("deployments.ledger.ORDERS_PER_STREAM", 2)
+    monkeypatch.setattr("deployments.leases.ledger.ORDERS_PER_STREAM", 2)
     book = Ledger("Sim", 4, 100)
     hold = Hold(book, LeaseLoop(SimWorker(4, 0.001), thread))
     results = await asyncio.gather(*(listen(book, seed, 20 + seed) for seed in range(12)))

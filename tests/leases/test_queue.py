@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.queue import AgingQueue
+from deployments.leases.queue import AgingQueue
 
 
 def drain(queue: AgingQueue[str]) -> list[str]:

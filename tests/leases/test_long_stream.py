@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from ray.exceptions import RayActorError, RayError
 
-from deployments import lease_reports as module
-from deployments.engine.work import Event
-from deployments.lease import Report
-from deployments.lease_reports import BROKEN_CALLS, lease_reports
+from deployments.contract.work import Event
+from deployments.leases import long_stream as module
+from deployments.leases.long_stream import BROKEN_CALLS, lease_reports
+from deployments.leases.loop import Report
 
 RACE = RuntimeError("Unexpected error (StatusCode.OK): .")
 LAST = Report((Event("b", done=True),))
@@ -75,12 +75,12 @@ class FailedOnTheReplica(RayError, RuntimeError):
 async def test_what_a_replica_raises_ends_the_lease(answers):
     calls = Calls(answers, [LAST])
     with pytest.raises(type(answers[-1])):
-        async for _ in lease_reports(calls):
+        async for _ in lease_reports(calls, RayError):
             pass
     assert len(calls.resumed) == 1
 
 
 async def test_a_lease_ends_with_a_query_that_does_not_go_on():
     calls = Calls([])
-    assert [report async for report in lease_reports(calls)] == []
+    assert [report async for report in lease_reports(calls, RayError)] == []
     assert calls.resumed == [False]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from deployments.records import Entry, Lease
+from deployments.leases.records import Entry, Lease
 
 MOST_INTERRUPTIONS = 2  # of one segment: it decodes its codes again each time, and must come to an end
 

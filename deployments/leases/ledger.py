@@ -13,12 +13,12 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from deployments.engine.work import Event, WorkItem
-from deployments.errors import ChoraleError, InvalidInput, Overloaded, SynthesisFailed
-from deployments.families.base import Run
-from deployments.queue import AgingQueue
-from deployments.records import Entry, Lease, Orders
-from deployments.room import has_room, to_interrupt
+from deployments.contract.errors import ChoraleError, InvalidInput, Overloaded, SynthesisFailed
+from deployments.contract.speech import Run
+from deployments.contract.work import Event, WorkItem
+from deployments.leases.queue import AgingQueue
+from deployments.leases.records import Entry, Lease, Orders
+from deployments.leases.room import has_room, to_interrupt
 
 MAX_STRIKES = 3
 RATE_WINDOW_S = 30.0

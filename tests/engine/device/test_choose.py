@@ -6,9 +6,9 @@ import types
 import pytest
 import torch
 
-from deployments.engine import device as module
-from deployments.engine.device import choose_device, fft_on, half_dtype, has_kernels
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
+from deployments.engine.device import choose as module
+from deployments.engine.device.choose import choose_device, fft_on, half_dtype, has_kernels
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from deployments.families.base import FamilySpec, VocoderChunk
+from deployments.contract.family import FamilySpec
+from deployments.contract.speech import VocoderChunk
 
 
 @dataclass(frozen=True, slots=True)
