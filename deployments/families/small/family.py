@@ -69,7 +69,7 @@ class SmallFamily:
         )
 
     def frontend(self) -> Frontend:
-        from deployments.families.small.text.frontend import SmallFrontend
+        from deployments.families.small.frontend import SmallFrontend
 
         return SmallFrontend(languages=self.config.languages)
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from deployments.families.small.phones import ENGLISH_PHONES
+from deployments.text.phones import ENGLISH_PHONES
 
 LEXICON_FILE = Path(__file__).with_name("lexicon.txt.gz")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from deployments.families.small.text.lexicon import decode
+from deployments.text.english.lexicon import decode
 
 LETTERS_FILE = Path(__file__).with_name("letters.txt.gz")
 

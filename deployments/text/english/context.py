@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deployments.families.small.text.normalise import Word
-from deployments.families.small.text.pronounce import VOWEL_PHONES, Phones, Pronouncer
+from deployments.text.english.pronounce import VOWEL_PHONES, Phones, Pronouncer
+from deployments.text.normalise import Word
 
 _DETERMINERS = frozenset(
     "such many all a an the this that these those my your his her its our their whose some any no every each another "

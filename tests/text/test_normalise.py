@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.families.small.text import spoken
-from deployments.families.small.text.numbers import cardinal, ordinal, roman, year
+from deployments.families.small.frontend import spoken
+from deployments.text.english.numbers import cardinal, ordinal, roman, year
 
 NUMBERS = {
     "0": "zero",

@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import NoReturn
 
 from deployments.contract.errors import InvalidInput
-from deployments.families.small.text.pinyin import HANZI
-from deployments.families.small.text.readings import readable
+from deployments.text.mandarin.pinyin import HANZI
+from deployments.text.mandarin.readings import readable
 
 LONGEST_WORD = 60  # letters
 

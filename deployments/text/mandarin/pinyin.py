@@ -14,8 +14,8 @@ import re
 from dataclasses import dataclass, replace
 from functools import cache
 
-from deployments.families.small.phones import FINALS, INITIALS
-from deployments.families.small.text.readings import readings
+from deployments.text.mandarin.readings import readings
+from deployments.text.phones import FINALS, INITIALS
 
 HANZI = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 _DIGITS = "零〇一二三四五六七八九幺"

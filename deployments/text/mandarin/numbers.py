@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from deployments.families.small.text.pinyin import HANZI
+from deployments.text.mandarin.pinyin import HANZI
 
 if TYPE_CHECKING:
     from wetext import Normalizer

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import sentencex
 
-from deployments.families.small.text.normalise import LONG_PAUSE, SHORT_PAUSE, Word
+from deployments.text.normalise import LONG_PAUSE, SHORT_PAUSE, Word
 
 # Phones of one segment, its edge pauses included: 8 to 9 seconds of speech, at most 12. The voice was trained on
 # utterances of up to 9 seconds.

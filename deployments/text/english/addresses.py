@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from deployments.families.small.text.numbers import digits
-from deployments.families.small.text.pinyin import HANZI
-from deployments.families.small.text.rules import Match, Rule, rule
+from deployments.text.english.numbers import digits
+from deployments.text.mandarin.pinyin import HANZI
+from deployments.text.rules import Match, Rule, rule
 
 _DOMAINS = (
     "com|org|net|edu|gov|io|ai|co|uk|de|fr|eu|us|ca|au|jp|cn|info|dev|app|me|tv|html|htm|pdf|txt|py|js|md"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.families.small.phones import PHONE_TO_ID
-from deployments.families.small.text.pinyin import syllable, syllables
-from deployments.families.small.text.readings import readable
+from deployments.text.mandarin.pinyin import syllable, syllables
+from deployments.text.mandarin.readings import readable
+from deployments.text.phones import PHONE_TO_ID
 
 
 def said(hanzi: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from deployments.families.small.text.numbers import (
+from deployments.text.english.numbers import (
     cardinal,
     decimal,
     digits,
@@ -14,7 +14,7 @@ from deployments.families.small.text.numbers import (
     whole,
     year,
 )
-from deployments.families.small.text.rules import Match, Rule, letters, rule
+from deployments.text.rules import Match, Rule, letters, rule
 
 _FRACTION = r"\.\d{1,30}(?!\d)"
 NUMBER = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache, lru_cache
 
-from deployments.families.small.text.letters import LetterModel, load_letters
-from deployments.families.small.text.lexicon import decode, load_lexicon
+from deployments.text.english.letters import LetterModel, load_letters
+from deployments.text.english.lexicon import decode, load_lexicon
 
 Phones = tuple[str, ...]
 

@@ -14,10 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.contract.errors import InvalidInput
-from deployments.families.small.phones import PAUSE, PHONE_TO_ID, PHONES
-from deployments.families.small.text import SmallFrontend, phones_of, spoken
-from deployments.families.small.text.frontend import CLAUSE_PAUSE, PARAGRAPH_PAUSE, SENTENCE_PAUSE
-from deployments.families.small.text.segments import MAX_PHONES
+from deployments.families.small.frontend import (
+    CLAUSE_PAUSE,
+    PARAGRAPH_PAUSE,
+    SENTENCE_PAUSE,
+    SmallFrontend,
+    phones_of,
+    spoken,
+)
+from deployments.text.phones import PAUSE, PHONE_TO_ID, PHONES
+from deployments.text.segments import MAX_PHONES
 
 FRONTEND = SmallFrontend()
 LONG = (
@@ -277,5 +283,5 @@ def test_threads_agree() -> None:
 
 
 def test_the_frontend_imports_no_torch() -> None:
-    code = "import sys, deployments.families.small.text as t; t.phones_of('hi'); sys.exit('torch' in sys.modules)"
+    code = "import sys, deployments.families.small.frontend as t; t.phones_of('hi'); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.families.small.phones import PHONE_TO_ID
-from deployments.families.small.text.letters import load_letters
-from deployments.families.small.text.lexicon import decode, encode, load_lexicon
-from deployments.families.small.text.pronounce import Pronouncer, default_pronouncer
+from deployments.text.english.letters import load_letters
+from deployments.text.english.lexicon import decode, encode, load_lexicon
+from deployments.text.english.pronounce import Pronouncer, default_pronouncer
+from deployments.text.phones import PHONE_TO_ID
 
 WORDS = ["cat", "bake", "stop", "carry", "box", "happy", "smart", "phone", "read"]
 

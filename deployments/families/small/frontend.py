@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Segment
-from deployments.families.small.phones import PAUSE, closing_pause, phone_ids
-from deployments.families.small.text.characters import Cleaned, clean
-from deployments.families.small.text.context import pronounce_words
-from deployments.families.small.text.normalise import Word, normalise
-from deployments.families.small.text.pronounce import Phones, Pronouncer, default_pronouncer
-from deployments.families.small.text.segments import MAX_PHONES, cut, paragraphs, sentences
+from deployments.text.characters import Cleaned, clean
+from deployments.text.english.context import pronounce_words
+from deployments.text.english.pronounce import Phones, Pronouncer, default_pronouncer
+from deployments.text.normalise import Word, normalise
+from deployments.text.phones import PAUSE, closing_pause, phone_ids
+from deployments.text.segments import MAX_PHONES, cut, paragraphs, sentences
 
 # Seconds of silence after a segment.
 CLAUSE_PAUSE, SENTENCE_PAUSE, PARAGRAPH_PAUSE = 0.08, 0.25, 0.6
@@ -150,3 +151,18 @@ def _before_openers(text: str, at: int) -> int:
     while at and text[at - 1] in _OPENING:
         at -= 1
     return at
+
+
+@cache
+def _frontend() -> SmallFrontend:
+    return SmallFrontend()
+
+
+def phones_of(text: str) -> list[str]:
+    """The phones of `text` (for debugging and tests). Raises InvalidInput as `segments` does."""
+    return _frontend().phones_of(text)
+
+
+def spoken(text: str) -> str:
+    """`text` as the words that are said, in lower case (for judging what was understood)."""
+    return _frontend().spoken(text)

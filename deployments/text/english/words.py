@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from deployments.families.small.text.dates import MONTHS
-from deployments.families.small.text.numbers import cardinal, identifier, ordinal, roman
-from deployments.families.small.text.rules import letters
-from deployments.families.small.text.vocabulary import (
+from deployments.text.english.dates import MONTHS
+from deployments.text.english.numbers import cardinal, identifier, ordinal, roman
+from deployments.text.english.vocabulary import (
     BARE,
     BEFORE_NUMBER,
     DOTTED,
@@ -19,6 +18,7 @@ from deployments.families.small.text.vocabulary import (
     SPELLED_ACRONYMS,
     TITLES,
 )
+from deployments.text.rules import letters
 
 Known = Callable[[str], bool]
 

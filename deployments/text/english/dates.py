@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from deployments.families.small.text.numbers import cardinal, ordinal, year
-from deployments.families.small.text.rules import Match, Rule, letters, rule
+from deployments.text.english.numbers import cardinal, ordinal, year
+from deployments.text.rules import Match, Rule, letters, rule
 
 MONTHS = (
     "january february march april may june july august september october november december"

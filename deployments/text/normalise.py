@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from deployments.families.small.text import addresses, amounts, dates, mandarin
-from deployments.families.small.text.dates import DAYS, MONTHS
-from deployments.families.small.text.pronounce import Phones
-from deployments.families.small.text.rules import Rule
-from deployments.families.small.text.vocabulary import OPERATORS, SYMBOL_WORDS
-from deployments.families.small.text.words import (
+from deployments.text.english import addresses, amounts, dates
+from deployments.text.english.dates import DAYS, MONTHS
+from deployments.text.english.pronounce import Phones
+from deployments.text.english.vocabulary import OPERATORS, SYMBOL_WORDS
+from deployments.text.english.words import (
     Known,
     abbreviation,
     is_shouting,
@@ -18,6 +17,8 @@ from deployments.families.small.text.words import (
     plain_word,
     roman_numeral,
 )
+from deployments.text.mandarin import script as mandarin
+from deployments.text.rules import Rule
 
 NO_PAUSE, SHORT_PAUSE, LONG_PAUSE = 0, 1, 2
 
