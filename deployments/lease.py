@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from deployments.engine.work import Event, StageWorker, WorkItem
 from deployments.errors import ChoraleError, SynthesisFailed
-from deployments.ledger import Orders
+from deployments.records import Orders
 
 log = logging.getLogger(__name__)
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from deployments.engine.work import Event, WorkItem
 from deployments.errors import ChoraleError, InvalidInput, Overloaded, SynthesisFailed
 from deployments.families.base import Run
 from deployments.queue import AgingQueue
+from deployments.records import Entry, Lease, Orders
+from deployments.room import has_room, to_interrupt
 
 MAX_STRIKES = 3
 RATE_WINDOW_S = 30.0
@@ -24,66 +26,15 @@ HEARTBEAT_S = 2.0
 ORDERS_PER_STREAM = 10_000  # Ray keeps some 200 bytes for every item of a stream until the stream ends
 
 
-@dataclass(slots=True)
-class Entry:
-    """An item from its submission until its listener has everything."""
-
-    item: WorkItem
-    arrival: int = 0
-    lease: str | None = None
-    delivered: list[Any] = field(default_factory=list)
-    end: int | None = None  # index behind the last delivered code
-    strikes: int = 0  # leases lost while they held this item
-    outbox: asyncio.Queue[Event | None] = field(default_factory=asyncio.Queue)
-
-
-@dataclass(slots=True)
-class Lease:
-    """One query that a replica is busy with. `held` are the ids that it was given and has not finished.
-
-    slots: items that it works on at once, 0 until it listens to its orders; the rest are orders not yet passed on.
-    """
-
-    id: str
-    opened: float
-    slots: int = 0
-    held: dict[str, None] = field(default_factory=dict)
-    closing: bool = False
-    granted: list[WorkItem] = field(default_factory=list)
-    cancelled: list[str] = field(default_factory=list)
-    close: bool = False
-    free: bool = False
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def take(self) -> Orders:
-        """The orders not yet passed on; they count as passed on now."""
-        orders = Orders(tuple(self.cancelled), tuple(self.granted), self.free, self.close)
-        self.cancelled, self.granted, self.free, self.close = [], [], False, False
-        self.wake.clear()
-        return orders
-
-
-@dataclass(frozen=True, slots=True)
-class Orders:
-    """What a lease is to do, in this order: free the slots of `cancelled`, admit `items`.
-
-    free: give back memory that no work needs; close: no more work will come, end when all is done; end: this lease is
-    not known (any more), end at once.
-    """
-
-    cancelled: tuple[str, ...] = ()
-    items: tuple[WorkItem, ...] = ()
-    free: bool = False
-    close: bool = False
-    end: bool = False
-
-
 class Ledger:
     """The bookkeeping of one stage.
 
     Attributes:
         slots: items that one replica works on at once.
-        max_queue: waiting items beyond which `submit` refuses.
+        max_queue: requests waiting for their first slot beyond which `submit` refuses more. Work of requests that were
+            let in is not counted: it can neither be refused nor keep others out.
+        max_wait_s: a request that has waited this long for its first slot is refused after all.
+        first_share: of a lease's slots, that first segments get at once by interrupting later ones (see room.py).
         keep: asked about a lease whenever it may get work, and at each heartbeat; False closes it.
     """
 
@@ -94,18 +45,25 @@ class Ledger:
         max_queue: int,
         *,
         patience: float = 2.0,
+        max_wait_s: float = 30.0,
+        first_share: float = 0.0,
         keep: Callable[[Lease], bool] = lambda lease: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.stage = stage
         self.slots = slots
         self.max_queue = max_queue
+        self.max_wait_s = max_wait_s
+        self.first_share = first_share
         self.keep = keep
         self.leases: dict[str, Lease] = {}
-        self.counts = dict.fromkeys(("completed", "failed", "cancelled", "refused", "requeued", "deaths"), 0)
+        self.counts = dict.fromkeys(
+            ("completed", "failed", "cancelled", "refused", "requeued", "interrupted", "deaths"), 0
+        )
         self._clock = clock
         self._entries: dict[str, Entry] = {}
         self._queue: AgingQueue[Entry] = AgingQueue(patience)
+        self._newcomers: dict[str, Entry] = {}  # requests that wait for their first slot, in order of arrival
         self._changed = asyncio.Event()
         self._finished: deque[float] = deque(maxlen=1024)
 
@@ -116,19 +74,23 @@ class Ledger:
         return len(self._queue)
 
     @property
+    def newcomers(self) -> int:
+        return len(self._newcomers)
+
+    @property
     def in_flight(self) -> int:
         return len(self._entries)
 
     def refusal(self, item: WorkItem, admitted: bool) -> ChoraleError | None:
         if item.id in self._entries:
             return InvalidInput(f"a request with the id {item.id!r} is being worked on", param="id")
-        if not admitted and self.pending >= self.max_queue:
-            self.counts["refused"] += 1
-            return Overloaded(
-                f"{self.pending} pieces of work wait already, as many as are allowed; try again later",
-                retry_after=self.retry_after(),
-            )
+        if not admitted and self.newcomers >= self.max_queue:
+            return self._overloaded(f"{self.newcomers} requests wait already, as many as are allowed")
         return None
+
+    def _overloaded(self, reason: str) -> Overloaded:
+        self.counts["refused"] += 1
+        return Overloaded(f"{reason}; try again later", retry_after=self.retry_after())
 
     async def submit(self, item: WorkItem, admitted: bool = False) -> AsyncGenerator[Event]:
         """The item's events in order. The last one has `done` or `error`, unless the item was cancelled.
@@ -141,6 +103,9 @@ class Ledger:
             return
         entry = self._entries[item.id] = Entry(item)
         entry.arrival = self._queue.put(item.id, entry, item.priority, self._clock())
+        if not admitted:
+            self._newcomers[item.id] = entry
+            entry.expiry = asyncio.get_running_loop().call_later(self.max_wait_s, self._expire, entry)
         self._hand_out()
         self._changed.set()
         try:
@@ -161,14 +126,14 @@ class Ledger:
         entry.outbox.put_nowait(None)
         lease = self.leases.get(entry.lease or "")
         if lease is not None:
-            lease.held.pop(item_id, None)
-            waiting = [item for item in lease.granted if item.id != item_id]
-            if len(waiting) == len(lease.granted):
-                lease.cancelled.append(item_id)
-                lease.wake.set()
-            lease.granted = waiting
+            self._withdraw(lease, item_id)
             self._hand_out()
         return True
+
+    def _expire(self, entry: Entry) -> None:
+        self._forget(entry.item.id)
+        refused = self._overloaded(f"no slot was free for {self.max_wait_s:g} s")
+        entry.outbox.put_nowait(Event(entry.item.id, error=refused))
 
     def retry_after(self) -> float:
         """Seconds until the line is likely to have moved, from the recent throughput; 1 to 60."""
@@ -217,17 +182,69 @@ class Ledger:
         return self.leases.get(lease.id) is lease
 
     def _hand_out(self) -> None:
-        """The line's items go, one after the other, to the lease that holds the fewest."""
-        while (entry := self._queue.peek()) is not None:
-            takers = [lease for lease in self.leases.values() if self._may_take(lease, entry)]
-            if not takers:
+        """Gives the line's items to the leases: first segments up to their share, then everything in order, and at last
+        first segments in the place of later ones, where their share allows it."""
+        for entry in self._awaited():
+            if not self._give(entry, self._roomy()):
+                break
+        while (entry := self._queue.peek()) is not None and self._give(entry, self.leases.values()):
+            pass
+        for entry in self._awaited():
+            leases = [lease for lease in self._roomy() if self._keeps(lease) and not self._suspect(lease)]
+            found = to_interrupt(leases, self._entries.__getitem__)
+            if found is None:
                 return
-            lease = min(takers, key=lambda lease: len(lease.held))
-            self._queue.pop()
-            entry.lease = lease.id
-            lease.held[entry.item.id] = None
-            lease.granted.append(_resumed(entry))
+            self._interrupt(*found)
+            self._grant(found[0], entry)
+
+    def _give(self, entry: Entry, leases: Iterable[Lease]) -> bool:
+        """To the one of `leases` that holds the fewest items; False where none can take it."""
+        takers = [lease for lease in leases if self._may_take(lease, entry)]
+        if takers:
+            self._grant(min(takers, key=lambda lease: len(lease.held)), entry)
+        return bool(takers)
+
+    def _grant(self, lease: Lease, entry: Entry) -> None:
+        self._queue.remove(entry.item.id)
+        self._has_slot(entry)
+        entry.lease = lease.id
+        lease.held[entry.item.id] = None
+        lease.granted.append(_resumed(entry))
+        lease.wake.set()
+
+    def _has_slot(self, entry: Entry) -> None:
+        """It waits for its first slot no longer."""
+        self._newcomers.pop(entry.item.id, None)
+        if entry.expiry is not None:
+            entry.expiry.cancel()
+            entry.expiry = None
+
+    def _awaited(self) -> list[Entry]:
+        """First segments that a listener waits for, in order of arrival."""
+        return [entry for entry in self._newcomers.values() if entry.awaited] if self.first_share else []
+
+    def _roomy(self) -> list[Lease]:
+        """Leases on which first segments have less than their share."""
+        entry_of = self._entries.__getitem__
+        return [lease for lease in self.leases.values() if has_room(lease, entry_of, self.first_share)]
+
+    def _interrupt(self, lease: Lease, entry: Entry) -> None:
+        """Takes the entry's slot; it goes on behind what was delivered, before everything that waits."""
+        self._withdraw(lease, entry.item.id)
+        entry.lease = None
+        entry.interruptions += 1
+        self._queue.put_back(entry.item.id, entry, entry.arrival)
+        self.counts["interrupted"] += 1
+
+    @staticmethod
+    def _withdraw(lease: Lease, item_id: str) -> None:
+        """The lease is to work on the item no more."""
+        lease.held.pop(item_id, None)
+        waiting = [item for item in lease.granted if item.id != item_id]
+        if len(waiting) == len(lease.granted):
+            lease.cancelled.append(item_id)
             lease.wake.set()
+        lease.granted = waiting
 
     def _may_take(self, lease: Lease, entry: Entry) -> bool:
         if len(lease.held) >= lease.slots or not self._keeps(lease):
@@ -267,6 +284,11 @@ class Ledger:
                 entry.outbox.put_nowait(event)
             if final:
                 lease.held.pop(event.id, None)
+                if (
+                    entry.interruptions
+                ):  # the end may be of its first stay on this lease, and a second is under way
+                    lease.cancelled.append(event.id)
+                    lease.wake.set()
                 self._forget(event.id)
                 self._hand_out()
                 self._finished.append(self._clock())
@@ -332,6 +354,7 @@ class Ledger:
         entry = self._entries.pop(item_id, None)
         if entry is not None:
             self._queue.remove(item_id)
+            self._has_slot(entry)
             self._changed.set()
         return entry
 

@@ -15,7 +15,8 @@ from deployments.engine import memory
 from deployments.engine.device_thread import DeviceThread, ModelReplica
 from deployments.engine.work import StageWorker
 from deployments.lease import LeaseLoop, Report
-from deployments.ledger import HEARTBEAT_S, Orders
+from deployments.ledger import HEARTBEAT_S
+from deployments.records import Orders
 
 ANSWER_MARGIN_S = 10.0
 FAILING_STEPS = 3  # in a row: a device that is beyond repair, so that Serve replaces the replica

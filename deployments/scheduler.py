@@ -25,7 +25,8 @@ from deployments.engine import memory
 from deployments.engine.work import Event, WorkItem
 from deployments.errors import SynthesisFailed
 from deployments.lease_reports import AGAIN_S, lease_reports
-from deployments.ledger import Lease, Ledger, Orders
+from deployments.ledger import Ledger
+from deployments.records import Lease, Orders
 
 log = logging.getLogger("ray.serve")
 
@@ -43,7 +44,9 @@ class StageScheduler:
     Args:
         stage: handle of the model deployment; its replicas offer `lease(scheduler_name, lease_id)`.
         slots: items that one replica works on at once; None until one says it.
-        max_queue: waiting items beyond which `submit` refuses with Overloaded; None is QUEUED_PER_SLOT times the slots.
+        max_queue: requests that wait for a first slot, beyond which `submit` refuses with Overloaded; None is
+            QUEUED_PER_SLOT times the slots.
+        max_wait_s, first_share: as `Ledger` has them.
         min_replicas, max_replicas: how many leases are kept at least and at most.
         lease_s: age in seconds from which a lease may end: when it is idle, no longer wanted, or its stage is being
             rolled out. A busy lease that is none of these goes on, so that new work does not wait for the old.
@@ -58,6 +61,8 @@ class StageScheduler:
         *,
         slots: int | None,
         max_queue: int | None = None,
+        max_wait_s: float = 30.0,
+        first_share: float = 0.0,
         min_replicas: int = 1,
         max_replicas: int = 1,
         lease_s: float = 10.0,
@@ -74,7 +79,13 @@ class StageScheduler:
         self._slots, self._max_queue = slots, max_queue
         known = slots or UNKNOWN_SLOTS
         self.ledger = Ledger(
-            self.stage_name, known, max_queue or QUEUED_PER_SLOT * known, patience=patience_s, keep=self._keep
+            self.stage_name,
+            known,
+            max_queue or QUEUED_PER_SLOT * known,
+            patience=patience_s,
+            max_wait_s=max_wait_s,
+            first_share=first_share,
+            keep=self._keep,
         )
         self._stage = stage.options(method_name="lease", stream=True, _by_reference=False)
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -120,6 +131,7 @@ class StageScheduler:
             "stage": self.stage_name,
             "pid": os.getpid(),
             "pending": ledger.pending,
+            "newcomers": ledger.newcomers,
             "active": ledger.in_flight - ledger.pending,
             "max_queue": ledger.max_queue,
             "slots": ledger.slots,

@@ -13,7 +13,7 @@ from deployments.text_frontend import TextFrontend
 from deployments.vocoder import Vocoder
 from deployments.voice_encoder import VoiceEncoder
 from serve_app.serve_ingress import Ingress
-from serve_app.settings import LeasedSettings, Scaled, Settings
+from serve_app.settings import GptSettings, LeasedSettings, Scaled, Settings
 
 log = logging.getLogger("ray.serve")
 
@@ -132,6 +132,9 @@ def _scheduler(
         ray_actor_options={"num_cpus": 0.1},
         logging_config=QUIET,
     )(StageScheduler)
+    queue = {}
+    if isinstance(section, GptSettings):  # the vocoder's work is part of requests that were let in
+        queue = {"max_wait_s": section.max_wait_s, "first_share": section.first_segment_share}
     return deployment.bind(
         stage,
         slots=slots,
@@ -139,4 +142,5 @@ def _scheduler(
         min_replicas=smallest,
         max_replicas=largest,
         lease_s=section.lease_s,
+        **queue,
     )

@@ -147,7 +147,7 @@ class LocalBackend:
         self, request: GptRequest, *, id: str, priority: int, admitted: bool
     ) -> AsyncIterator[Run]:
         await self._wait()
-        if not admitted and self._loop.waiting("gpt") >= self._loop.max_queue:
+        if not admitted and self._loop.newcomers("gpt") >= self._loop.max_queue:
             raise Overloaded("Too many requests are waiting: try again in a moment.", retry_after=1.0)
         async with aclosing(self._loop.events("gpt", WorkItem(id, request, priority))) as events:
             async for event in events:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve_app.delivery import ReportDelivery
 from serve_app.edge import SANE_ID
 from serve_app.errors import HttpError, of_the_proxy, request_timeout, to_http, too_large, unavailable
 
@@ -77,7 +78,7 @@ def middlewares() -> list[Middleware]:
     # Serve leaves `http` and `ws` to uvicorn, which looks them up here when the server starts: later than this.
     config.HTTP_PROTOCOLS["auto"] = "serve_app.proxy_protocol:GuardedProtocol"
     config.WS_PROTOCOLS["auto"] = None
-    return [Middleware(Guard)]
+    return [Middleware(ReportDelivery), Middleware(Guard)]  # the last is the outermost
 
 
 class Guard:

@@ -107,7 +107,7 @@ class ModelSettings(Scaled):
 
 
 class LeasedSettings(ModelSettings):
-    """`max_queue`: waiting items before a request is refused with 429; None is ten times the slots."""
+    """`max_queue`: requests that wait for a first slot before others get 429; None is ten times the slots."""
 
     max_queue: Positive | None = None
     lease_s: Seconds = 10.0
@@ -126,6 +126,8 @@ class GptSettings(LeasedSettings):
     """emit_every: the most codes in a run that is sent on; one is also sent as soon as it completes a vocoder chunk.
 
     first_sound_first: with so many segments at work, those that have sounded stand aside for those that have not.
+    first_segment_share: of a replica's slots, that first segments get at once, in the place of later segments.
+    max_wait_s: a request that has waited this long for its first slot is refused with 429.
     slots: "auto" takes what the device's memory suggests. batch_buckets, length_buckets: the shapes that graphs
     are captured for; if not given, powers of two up to the slots, and doublings from 256 up to the context.
     """
@@ -136,6 +138,8 @@ class GptSettings(LeasedSettings):
     num_cpus: Cpus = 0.5
     emit_every: Positive = 16
     first_sound_first: Annotated[int, Field(ge=0, le=100_000)] = 0
+    first_segment_share: Annotated[float, Field(ge=0, le=1)] = 0.25
+    max_wait_s: Seconds = 30.0
 
     @field_validator("batch_buckets")
     @classmethod

@@ -55,6 +55,7 @@ class SpeechStream:
         self.id = uuid.uuid4().hex
         self.input_tokens = 0
         self.output_tokens = 0
+        self.seconds = 0.0  # of sound so far
         self.faults = Faults(of_all=synthesizer.faults)  # so far
         self._synthesizer = synthesizer
         asked, (slowest, fastest) = speech.sampling, synthesizer.backend.spec.paces
@@ -70,7 +71,9 @@ class SpeechStream:
         return self
 
     async def __anext__(self) -> np.ndarray:
-        return await self._pieces.__anext__()
+        piece = await self._pieces.__anext__()
+        self.seconds += len(piece) / self._synthesizer.backend.spec.sample_rate
+        return piece
 
     def close(self) -> None:
         work_ids = [work_id for lane in self._lanes for work_id in lane.work_ids]

@@ -53,8 +53,9 @@ class WorkLoop:
         self._listeners: dict[str, tuple[asyncio.AbstractEventLoop, asyncio.Queue[Event]]] = {}
         self._order = 0
 
-    def waiting(self, stage: str) -> int:
-        return len(self.stages[stage].heap)
+    def newcomers(self, stage: str) -> int:
+        """First segments that wait for a slot."""
+        return sum(priority == 0 for priority, _, _ in list(self.stages[stage].heap))
 
     def stats(self) -> dict[str, Any]:
         return {

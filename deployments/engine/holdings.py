@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from deployments.engine.decode.kv_cache import KVCache
+from deployments.engine.decode.sampling import SamplingState
 from deployments.engine.invariant import Linear
-from deployments.engine.kv_cache import KVCache
-from deployments.engine.sampling import SamplingState
 
 KINDS: tuple[str, ...] = ("weights_bytes", "kv_cache_bytes", "buffer_bytes")
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), type)

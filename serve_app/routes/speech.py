@@ -21,6 +21,7 @@ from deployments.families.base import VoicePrompt
 from serve_app.audio import MEDIA_TYPES, Encoder, open_encoder
 from serve_app.bodies import Recording, check, decoded, read_object
 from serve_app.context import Context
+from serve_app.delivery import Listener, no_faster_than
 from serve_app.errors import to_http
 from serve_app.lane import Speech
 from serve_app.routes.common import (
@@ -104,26 +105,37 @@ async def create_speech(
         context,
         stream,
         _events(audio, stream, request.state.request_id) if events else audio,
+        made=whole,
         media_type="text/event-stream" if events else encoder.media_type,
         headers=headers,
     )
 
 
 class _Streamed(StreamingResponse):
-    """A body made of a speech stream, which is closed whatever ends the response."""
+    """A body made of a speech stream, no faster than its client reads; it is closed whatever ends the response."""
 
     def __init__(
-        self, context: Context, stream: SpeechStream, body: AsyncIterator[bytes], **options: Any
+        self,
+        context: Context,
+        stream: SpeechStream,
+        body: AsyncIterator[bytes],
+        *,
+        made: bool,
+        **options: Any,
     ) -> None:
         super().__init__(body, **options)
+        self._body, self._made = body, made
         self._context = context
         self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._context.requests += 1
         self._context.listening += 1
+        listener = Listener(scope)
+        if not self._made:
+            self.body_iterator = no_faster_than(listener, self._body, lambda: self._stream.seconds)
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, listener.listens_to(receive), send)
         finally:
             self._context.listening -= 1
             self._stream.close()

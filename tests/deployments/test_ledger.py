@@ -9,7 +9,8 @@ import pytest
 from deployments.engine.work import Event, WorkItem
 from deployments.errors import InvalidInput, Overloaded, SynthesisFailed
 from deployments.families.base import Run
-from deployments.ledger import Ledger, Orders
+from deployments.ledger import Ledger
+from deployments.records import Orders
 from tests.serve.sim_stage import expected, request
 
 
@@ -123,6 +124,146 @@ async def test_a_full_line_refuses_with_a_time_but_not_those_let_in():
     await asyncio.sleep(0)
     assert book.pending == 3
     for task in (*tasks, later):
+        task.cancel()
+
+
+async def test_later_segments_keep_no_newcomer_out():
+    book = ledger(max_queue=2)
+    later = [asyncio.create_task(collect(book, item(n, priority=1), admitted=True)) for n in range(20)]
+    tasks = await submitted(book, item(30), item(31))
+    assert (book.pending, book.newcomers) == (22, 2)
+    (refused,) = await collect(book, item(32))
+    assert isinstance(refused.error, Overloaded)
+    assert "2 requests wait" in refused.error.message
+    for task in (*tasks, *later):
+        task.cancel()
+
+
+async def test_a_newcomer_makes_room_for_the_next_when_it_has_a_slot_or_leaves():
+    book = ledger(max_queue=2)
+    tasks = await submitted(book, item(1), item(2))
+    tasks[0].cancel()
+    await asyncio.sleep(0)
+    assert book.newcomers == 1
+    book.open_lease("a")
+    assert len((await next_orders(book, "a")).items) == 1
+    assert book.newcomers == 0
+    for task in tasks:
+        task.cancel()
+
+
+async def test_waiting_for_a_first_slot_ends_with_a_refusal():
+    book = ledger(max_wait_s=0.05)
+    book.open_lease("a")
+    begun, *waiting = await submitted(book, *(item(n) for n in range(3)))
+    assert len((await next_orders(book, "a", slots=1)).items) == 1
+    refused = [(await task)[-1].error for task in waiting]
+    assert all(isinstance(error, Overloaded) and "0.05 s" in error.message for error in refused)
+    assert (book.pending, book.in_flight, book.counts["refused"]) == (0, 1, 2)
+    book.deliver("a", events_of(item(0), 0, 30, done=True))
+    assert (codes(await begun) == expected(0, 30)).all(), "what has begun is finished, however long it takes"
+
+
+async def with_busy_slots(book: Ledger, *works: WorkItem, slots: int = 4) -> list[asyncio.Task]:
+    book.open_lease("a")
+    tasks = [asyncio.create_task(collect(book, work, admitted=work.priority > 0)) for work in works]
+    await asyncio.sleep(0)
+    assert len((await next_orders(book, "a", slots=slots)).items) == slots
+    return tasks
+
+
+async def test_a_first_segment_takes_the_slot_of_the_later_one_that_has_come_least_far():
+    book = ledger(first_share=0.25)
+    later = [item(n, priority=1) for n in range(4)]
+    tasks = await with_busy_slots(book, *later)
+    for n, told in enumerate((20, 8, 12, 16)):
+        book.deliver("a", events_of(later[n], 0, told))
+    first, second = item(10), item(11)
+    tasks += await submitted(book, first)
+    assert await next_orders(book, "a") == Orders(cancelled=("i1",), items=(first,))
+
+    tasks += await submitted(book, second)  # a quarter of the slots is one
+    assert await next_orders(book, "a", heartbeat_s=0.01) == Orders()
+    book.deliver("a", events_of(later[1], 8, 14))  # was on its way: nobody holds it
+    book.deliver("a", events_of(first, 0, 30, done=True))
+    assert await next_orders(book, "a") == Orders(items=(second,)), "the share is free again"
+    book.deliver("a", events_of(later[0], 20, 30, done=True))
+    (resumed,) = (await next_orders(book, "a")).items
+    assert resumed.id == "i1"
+    assert (resumed.payload.prefix == expected(1, 8)).all()
+    book.deliver("a", events_of(later[1], 8, 30, done=True))
+    assert (codes(await tasks[1]) == expected(1, 30)).all()
+    assert book.counts["interrupted"] == 1
+    for task in tasks:
+        task.cancel()
+
+
+async def test_background_work_is_interrupted_before_a_listeners_next_segment():
+    book = ledger(first_share=0.25)
+    works = [item(0, priority=1), item(1, priority=11), item(2, priority=1), item(3, priority=1)]
+    tasks = await with_busy_slots(book, *works)
+    book.deliver("a", events_of(works[1], 0, 29))
+    tasks += await submitted(book, item(10))
+    assert (await next_orders(book, "a")).cancelled == ("i1",)
+    for task in tasks:
+        task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("share", "slots", "priorities"),
+    [(0.0, 4, (1, 1, 1, 1)), (0.25, 1, (1,)), (0.25, 4, (0, 1, 1, 1)), (0.25, 4, (0, 0, 0, 0))],
+)
+async def test_no_slot_is_taken(share, slots, priorities):
+    """Where that is off, where there is one slot, and where first segments have their share already."""
+    book = ledger(first_share=share)
+    tasks = await with_busy_slots(book, *(item(n, priority=p) for n, p in enumerate(priorities)), slots=slots)
+    tasks += await submitted(book, item(10))
+    assert await next_orders(book, "a", slots=slots, heartbeat_s=0.01) == Orders()
+    for task in tasks:
+        task.cancel()
+
+
+async def test_background_work_that_begins_interrupts_nobody():
+    book = ledger(first_share=0.5)
+    tasks = await with_busy_slots(book, *(item(n, priority=11) for n in range(4)))
+    tasks += await submitted(book, item(10, priority=10))
+    assert await next_orders(book, "a", heartbeat_s=0.01) == Orders()
+    for task in tasks:
+        task.cancel()
+
+
+async def test_a_segment_is_interrupted_twice_at_most():
+    book = ledger(slots=2, first_share=0.5, max_queue=50)
+    later = [item(0, priority=1), item(1, priority=1)]
+    tasks = await with_busy_slots(book, *later, slots=2)
+    interrupted = []
+    for n in range(10, 16):
+        tasks += await submitted(book, item(n))
+        orders = await next_orders(book, "a", slots=2, heartbeat_s=0.01)
+        interrupted += orders.cancelled
+        if orders.items:
+            book.deliver("a", events_of(item(n), 0, 30, done=True))
+            await next_orders(book, "a", slots=2, heartbeat_s=0.01)  # the interrupted one goes on
+    assert sorted(interrupted) == ["i0", "i0", "i1", "i1"]
+    for task in tasks:
+        task.cancel()
+
+
+async def test_the_end_of_an_interrupted_stay_ends_the_second_stay_too():
+    book = ledger(first_share=0.25)
+    later = [item(n, priority=1) for n in range(4)]
+    tasks = await with_busy_slots(book, *later)
+    first = item(10)
+    tasks += await submitted(book, first)
+    assert (await next_orders(book, "a")).cancelled == ("i0",)
+    book.deliver("a", events_of(first, 0, 30, done=True))
+    assert [work.id for work in (await next_orders(book, "a")).items] == ["i0"]
+    book.deliver(
+        "a", events_of(later[0], 0, 30, done=True)
+    )  # sent before the replica heard of the interruption
+    assert (codes(await tasks[0]) == expected(0, 30)).all()
+    assert (await next_orders(book, "a")).cancelled == ("i0",), "its second stay decodes for nobody"
+    for task in tasks:
         task.cancel()
 
 

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 
 from deployments.engine import invariant
 from deployments.engine.decode import Decoder
+from deployments.engine.decode.kv_cache import KVCache
+from deployments.engine.decode.sampling import SamplingState
 from deployments.engine.device import Device, choose_device
 from deployments.engine.device_thread import DeviceThread
-from deployments.engine.kv_cache import KVCache
-from deployments.engine.sampling import SamplingState
 from deployments.engine.work import Event, WorkItem
 from deployments.families.base import GptRequest, Prefill, Sampling, Segment, VoicePrompt
 

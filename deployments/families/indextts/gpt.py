@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deployments.engine.decode.kv_cache import KVCache
+from deployments.engine.decode.sampling import SamplingState
 from deployments.engine.device import Device
-from deployments.engine.kv_cache import KVCache
-from deployments.engine.sampling import SamplingState
 from deployments.errors import InvalidInput
 from deployments.families.base import GptRequest, Prefill, Sampling, VoicePrompt
 from deployments.families.indextts.config import N_LATENTS, IndexConfig

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deployments.engine.decode.kv_cache import KVCache
 from deployments.engine.invariant import Linear, Norm
-from deployments.engine.kv_cache import KVCache
 from deployments.families.checkpoint import Tensors, check_shapes
 from deployments.families.indextts.config import MARGIN, IndexConfig
 

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deployments.engine.decode.kv_cache import KVCache
+from deployments.engine.decode.sampling import SamplingState
 from deployments.engine.device import Device
-from deployments.engine.kv_cache import KVCache
-from deployments.engine.sampling import SamplingState
 from deployments.engine.script import scripted
 from deployments.errors import InvalidInput
 from deployments.families.base import GptRequest, Prefill, Sampling

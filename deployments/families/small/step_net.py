@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deployments.engine.decode.attention_plan import Sight, attend, write
 from deployments.engine.invariant import Linear, Norm
-from deployments.engine.sight import Sight, attend, write
 from deployments.families.small.duration import advance
 from deployments.families.small.gpt_net import Block, GptNet
 

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deployments.engine.decode import Decoder, prefill_at_once
+from deployments.engine.decode import Decoder
+from deployments.engine.decode.sampling import SamplingState
 from deployments.engine.device import choose_device
 from deployments.engine.device_thread import DeviceThread
-from deployments.engine.sampling import SamplingState
 from deployments.engine.work import WorkItem
 from deployments.errors import InvalidInput
 from deployments.families.base import GptRequest, Run, Sampling, Segment, VoicePrompt
@@ -21,6 +21,7 @@ from deployments.families.checkpoint import read_tensors
 from deployments.families.indextts.config import IndexConfig, read_config
 from deployments.families.indextts.gpt import IndexGpt
 from deployments.families.indextts.gpt_net import GptNet
+from tests.families.prefill import prefill_at_once
 from tests.golden.indextts_set import SENTENCES, STEPS, found
 
 PENALTIES = [int(penalty) for penalty in found("gpt", r"s0\.greedy_rp(\d+)\.step_logits")]

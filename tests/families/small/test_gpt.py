@@ -6,13 +6,14 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from deployments.engine.decode import Decoder, prefill_at_once
+from deployments.engine.decode import Decoder
 from deployments.engine.device import Device
 from deployments.engine.device_thread import DeviceThread
 from deployments.engine.work import WorkItem
 from deployments.errors import InvalidInput
 from deployments.families.base import GptRequest, Run, Segment
 from deployments.families.small.family import SmallFamily
+from tests.families.prefill import prefill_at_once
 
 SENTENCES = (
     "The train leaves at seven in the morning.",

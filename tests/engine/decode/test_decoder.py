@@ -371,6 +371,40 @@ def test_nobody_stands_aside_for_later_segments_or_for_those_who_go_on(on, cpu, 
     assert on(lambda: [rows_of_a_step(late) for late in (later, resumed, first)]) == [8, 8, 4]
 
 
+def test_background_work_that_begins_again_after_a_failed_step_is_still_background_work(on, cpu, engine):
+    def run():
+        model = engine.gpt(8, CONTEXT, cpu.torch_device)
+        decoder = Decoder(model, cpu, emit_at=(12,), first_sound_first=2)
+        endless(decoder)
+        decoder.admit(WorkItem("heard", engine.request(1)))
+        for _ in range(20):
+            decoder.step()
+        for i in range(2):
+            decoder.admit(WorkItem(f"background{i}", engine.request(i + 2), priority=10))
+        while decoder.stats()["running"] < 3:
+            decoder.step()
+        step, model.step = model.step, _raises
+        decoder.step()
+        model.step = step
+        while decoder.stats()["running"] < 3:
+            decoder.step()
+        before = _rows(decoder)
+        for _ in range(4):
+            decoder.step()
+        return _rows(decoder) - before
+
+    assert on(run) == 4 * 3, "the one that is heard stands aside for nobody"
+
+
+def _raises(rows, length):
+    raise IndexError("index out of range")
+
+
+def _rows(decoder):
+    stats = decoder.stats()
+    return round(stats["mean_batch"] * stats["steps"])
+
+
 def failing_where(model, fails):
     """The model's step, raising where fails(rows) says so."""
     step = model.step

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from deployments.engine.kv_cache import KVCache
+from deployments.engine.decode.kv_cache import KVCache
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 import math
 from bisect import bisect_right
@@ -14,42 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deployments.engine.decode.roster import Roster
+from deployments.engine.decode.sequence import Sequence, State, StepRow, groups, is_lost
+from deployments.engine.decode.shapes import Shapes
 from deployments.engine.device import Device
 from deployments.engine.device_thread import assert_on_device_thread
 from deployments.engine.failures import as_failure
-from deployments.engine.graphs import Backend, Function, GraphRunner, doublings, powers_of_two
+from deployments.engine.graphs import Backend, Function, GraphRunner
 from deployments.engine.readback import Parcel, Readback
-from deployments.engine.sequence import Sequence, Taken, groups, is_lost
 from deployments.engine.work import Event, WorkItem
-from deployments.errors import ChoraleError, ConfigError, SynthesisFailed
-from deployments.families.base import GptModel, GptRequest, Prefill
+from deployments.errors import ChoraleError, SynthesisFailed
+from deployments.families.base import GptModel
 
 log = logging.getLogger(__name__)
 Output = dict[str, Tensor]  # the parts of a StepOutput that the model has
-_LENGTH_STEP = 64
-_SHORTEST_GRAPH = 256
-_NEVER = 1 << 62
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """An item without a slot. alone_from: see Sequence."""
-
-    item: WorkItem
-    alone_from: int = _NEVER
-
-    @property
-    def awaited(self) -> bool:
-        return self.item.priority == 0 and self.item.payload.prefix is None
-
-
-@dataclass(frozen=True, slots=True)
-class Newcomer:
-    """An item whose prefill is under way in a slot."""
-
-    waiting: Waiting
-    slot: int
-    prefill: Prefill
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +87,8 @@ class Decoder:
         self._runner = GraphRunner(device, "decode", optimize, backend)
         on_cuda = device.kind == "cuda"
         self._readback = Readback(int(on_cuda if read_late is None else read_late), model.slots, on_cuda)
-        self._batches = sorted(batch_buckets or powers_of_two(model.slots))
-        self._lengths = sorted(length_buckets or doublings(_SHORTEST_GRAPH, model.context))
-        if self._batches[-1] != model.slots or self._lengths[-1] != model.context:
-            raise ConfigError(
-                f"gpt: batch_buckets must end at {model.slots}, the slots, and length_buckets at {model.context},"
-                " the positions of a slot of this family",
-                param="gpt.length_buckets",
-            )
-        self._waiting: deque[Waiting] = deque()
-        self._newcomer: Newcomer | None = None
-        self._running: dict[str, Sequence] = {}
-        self._free = list(range(model.slots))  # a heap: neighbours are cheaper than scattered slots
+        self._shapes = Shapes(model.slots, model.context, batch_buckets, length_buckets)
+        self._roster = Roster(model.slots)
         self._in_flight: deque[Launch] = deque()
         self._steps = self._codes = self._row_steps = self._failed_steps = 0
         self.failing = 0
@@ -130,24 +97,17 @@ class Decoder:
 
     @property
     def active(self) -> int:
-        return len(self._waiting) + len(self._running) + (self._newcomer is not None)
+        return len(self._roster)
 
     def admit(self, item: WorkItem) -> None:
         """Raises RuntimeError when every slot is taken, or the id is at work already."""
         assert_on_device_thread(self._owner)
-        if self.active >= self.slots:
-            raise RuntimeError("no free slot")
-        if self._is_known(item.id):
-            raise RuntimeError(f"{item.id} is at work already")
-        self._waiting.append(Waiting(item))
+        self._roster.admit(item)
 
     def cancel(self, item_id: str) -> None:
         assert_on_device_thread(self._owner)
-        self._waiting = deque(waiting for waiting in self._waiting if waiting.item.id != item_id)
-        if self._newcomer is not None and self._newcomer.waiting.item.id == item_id:
-            self._turn_away(self._newcomer)
-        if item_id in self._running:
-            self._release(self._running[item_id])
+        if (sequence := self._roster.get(item_id)) is not None:
+            self._roster.end(sequence)
 
     def step(self) -> list[Event]:
         assert_on_device_thread(self._owner)
@@ -160,25 +120,20 @@ class Decoder:
         return events
 
     def _turn(self) -> list[Sequence]:
-        """Who decodes in this step."""
-        running = list(self._running.values())
-        if self.active < self._crowd or not self._anyone_awaited():
+        """The sequences that decode in this step."""
+        running = self._roster.of(State.RUNNING)
+        if self.active < self._crowd or not any(s.awaited for s in self._roster):
             return running
         return [s for s in running if s.alone or not s.sounding]
-
-    def _anyone_awaited(self) -> bool:
-        coming = [self._newcomer.waiting] if self._newcomer is not None else []
-        return any(s.awaited for s in self._running.values()) or any(
-            waiting.awaited for waiting in (*coming, *self._waiting)
-        )
 
     def warm_up(self, batches: Ordered[int] | None = None, lengths: Ordered[int] | None = None) -> None:
         """Runs, or captures, every shape on the scratch slot: no request ever waits for it. Or only the given ones."""
         assert_on_device_thread(self._owner)
-        lengths = lengths or (self._lengths if self._runner.optimize else [self._length(1)])
+        padded = self._runner.optimize
+        lengths = lengths or (self._shapes.lengths if padded else [self._shapes.length(1, padded)])
         for batch in sorted(
-            batches or self._batches, reverse=True
-        ):  # the others fit in the largest one's memory
+            batches or self._shapes.batches, reverse=True
+        ):  # the largest one's memory serves all
             rows = torch.full((batch,), self.slots, dtype=torch.int64)
             for length in sorted(lengths, reverse=True):
                 self._runner.capture(*self._key_and_step(batch, length), {"rows": rows})
@@ -188,7 +143,7 @@ class Decoder:
             "steps": self._steps,
             "codes": self._codes,
             "active": self.active,
-            "running": len(self._running),
+            "running": len(self._roster.of(State.RUNNING)),
             "mean_batch": self._row_steps / self._steps if self._steps else 0.0,
             "failed_steps": self._failed_steps,
         }
@@ -196,67 +151,55 @@ class Decoder:
     def status(self) -> dict[str, Any]:
         return {**self._runner.status(), "step": self._compiled or "eager"}
 
-    # newcomers
+    # prefill
 
     def _prefill(self) -> list[Event]:
-        """A piece of one newcomer's; while nobody is to decode, to its end."""
-        if self._newcomer is None and self._waiting:
-            waiting, slot = self._waiting.popleft(), heapq.heappop(self._free)
-            self._newcomer = Newcomer(waiting, slot, self._model.prefill(slot, waiting.item.payload))
-        newcomer = self._newcomer
-        while newcomer is not None:
+        """A piece of one sequence's; while none is to decode, to its end."""
+        sequence = self._next_to_prefill()
+        while sequence is not None and sequence.prefill is not None:
             try:
-                next(newcomer.prefill)
+                next(sequence.prefill)
             except StopIteration as end:
-                self._newcomer = None
-                return self._start(newcomer, end.value)
+                return self._start(sequence, end.value)
             except Exception as error:
                 self.failing += not isinstance(error, ChoraleError)
-                self._turn_away(newcomer)
-                self._wipe(newcomer.slot)
+                self._roster.end(sequence)
+                self._wipe(sequence.slot)
                 failure = as_failure(error, "the model could not begin this segment")
-                return [Event(newcomer.waiting.item.id, error=failure)]
+                return [Event(sequence.id, error=failure)]
             if self._turn():
                 break
         return []
 
-    def _turn_away(self, newcomer: Newcomer) -> None:
-        newcomer.prefill.close()
-        self._newcomer = None
-        heapq.heappush(self._free, newcomer.slot)
+    def _next_to_prefill(self) -> Sequence | None:
+        """The sequence whose prefill is under way, else the one that has waited longest, which gets a slot."""
+        if under_way := self._roster.of(State.PREFILL):
+            return under_way[0]
+        if not (waiting := self._roster.of(State.WAITING)):
+            return None
+        self._roster.give_slot(waiting[0])
+        waiting[0].prefill = self._model.prefill(waiting[0].slot, waiting[0].request)
+        return waiting[0]
 
-    def _start(self, newcomer: Newcomer, taken: int) -> list[Event]:
-        request: GptRequest = newcomer.waiting.item.payload
-        limit = min(request.sampling.max_tokens, self._model.max_codes, self._model.context - taken)
-        known = 0 if request.prefix is None else len(request.prefix)
-        emit_at = self._next_emit(known) if known else self._emit_at[0]
-        item_id, slot, alone_from = newcomer.waiting.item.id, newcomer.slot, newcomer.waiting.alone_from
-        sequence = Sequence(
-            item_id,
-            request,
-            slot,
-            taken,
-            limit,
-            emit_at,
-            alone_from,
-            sounding=known > 0,
-            awaited=newcomer.waiting.awaited,
-        )
-        self._running[item_id] = sequence
-        if limit <= known:  # nothing is left to say
-            self._release(sequence)
-            return [Event(item_id, done=True, index=known)]
+    def _start(self, sequence: Sequence, filled: int) -> list[Event]:
+        known, asked = sequence.known, sequence.request.sampling.max_tokens
+        sequence.state, sequence.prefill, sequence.prefill_length = State.RUNNING, None, filled
+        sequence.limit = min(asked, self._model.max_codes, self._model.context - filled)
+        sequence.emit_at = self._next_emit(known) if known else self._emit_at[0]
+        if sequence.limit <= known:  # nothing is left to say
+            self._roster.end(sequence)
+            return [Event(sequence.id, done=True, index=known)]
         return []
 
     # one step
 
     def _decode(self, group: list[Sequence]) -> list[Event]:
-        group = [s for s in group if not s.gone]
+        group = [s for s in group if not s.ended]
         try:
             events = self._launch(group)
         except Exception as error:
             events = self._drain(0)
-            return events + self._suspect([s for s in group if not s.gone], error)
+            return events + self._suspect([s for s in group if not s.ended], error)
         return events + self._drain(0 if self._anyone_alone() else self._readback.late)
 
     def _drain(self, late: int) -> list[Event]:
@@ -268,15 +211,14 @@ class Decoder:
                 events += self._read(launch)
                 self.failing = 0
             except Exception as error:
-                events += self._suspect([s for s, _ in launch.rows if not s.gone], error)
+                events += self._suspect([s for s, _ in launch.rows if not s.ended], error)
         return events
 
     def _launch(self, group: list[Sequence]) -> list[Event]:
-        slots, batch = [s.slot for s in group], len(group)
-        if self._runner.optimize:
-            batch = next(size for size in self._batches if size >= len(group))
-            slots += [self.slots] * (batch - len(group))
-        length = self._length(max(s.taken + s.launched for s in group) + 1)
+        padded = self._runner.optimize
+        batch = self._shapes.batch(len(group), padded)
+        length = self._shapes.length(max(s.next_position for s in group) + 1, padded)
+        slots = [s.slot for s in group] + [self.slots] * (batch - len(group))
         rows = torch.tensor(slots, dtype=torch.int64)
         output = self._runner.call(*self._key_and_step(batch, length), {"rows": rows})
         parcel = self._readback.send(output, at_once=self._anyone_alone())
@@ -303,7 +245,7 @@ class Decoder:
         try:
             self._model.force(sequence.slot, sequence.request.prefix[sequence.launched])
         except Exception as error:
-            self._release(sequence)
+            self._roster.end(sequence)
             failure = as_failure(error, "the model could not follow the codes so far")
             return [Event(sequence.id, error=failure)]
         return []
@@ -314,22 +256,24 @@ class Decoder:
         done = output["done"].tolist()
         events: list[Event] = []
         for row, (sequence, index) in enumerate(launch.rows):
-            if not sequence.gone:
+            if not sequence.ended:
                 events += self._take(sequence, index, tuple(part[row] for part in parts), done[row])
         return events
 
-    def _take(self, sequence: Sequence, index: int, taken: Taken, last: bool) -> list[Event]:
-        if is_lost(taken):
-            self._release(sequence)
+    def _take(self, sequence: Sequence, index: int, step_row: StepRow, last: bool) -> list[Event]:
+        if is_lost(step_row):
+            self._roster.end(sequence)
             self._wipe(sequence.slot)
-            return [Event(sequence.id, error=SynthesisFailed("the model lost its numbers in this segment"))]
-        sequence.take(index, taken)
+            return [
+                Event(sequence.id, error=SynthesisFailed("the model produced NaN or Inf in this segment"))
+            ]
+        sequence.take(index, step_row)
         self._codes += index >= sequence.known
         if index < sequence.known - 1:
             return []  # the listener has gone past this code: an end here is not an end
         if last or sequence.read >= sequence.limit:
             event = sequence.flush(done=True, cut=not last)
-            self._release(sequence)
+            self._roster.end(sequence)
             return [event]
         if index >= sequence.known and sequence.read >= sequence.emit_at:
             sequence.emit_at = self._next_emit(sequence.read)
@@ -341,11 +285,6 @@ class Decoder:
         every = read + self._emit_every
         return min(every, self._emit_at[further]) if further < len(self._emit_at) else every
 
-    def _release(self, sequence: Sequence) -> None:
-        sequence.gone = True
-        del self._running[sequence.id]
-        heapq.heappush(self._free, sequence.slot)
-
     # faults
 
     def _suspect(self, group: list[Sequence], error: Exception) -> list[Event]:
@@ -353,46 +292,21 @@ class Decoder:
         self._failed_steps += 1
         self.failing += 1
         for s in group:
-            self._release(s)
             self._wipe(s.slot)
         if len(group) == 1:
+            self._roster.end(group[0])
             return [Event(group[0].id, error=as_failure(error, "the device failed in this segment"))]
         log.error("a step of %d sequences failed: each goes alone from there", len(group), exc_info=error)
-        for s in reversed(group):
-            request = replace(s.request, prefix=s.told())
-            self._waiting.appendleft(Waiting(WorkItem(s.id, request), min(s.alone_from, s.read)))
+        for s in group:
+            rest = replace(s.item, payload=replace(s.request, prefix=s.sent()))
+            self._roster.begin_again(s, rest, min(s.alone_from, s.read))
         return []
 
     def _wipe(self, slot: int) -> None:
         try:
             self._model.wipe(slot)
-        except Exception:  # a device that answers no more: its next steps will tell
+        except Exception:  # the device may be dead; the next step will show it
             log.exception("slot %d was not wiped", slot)
 
     def _anyone_alone(self) -> bool:
-        return any(s.alone for s in self._running.values())
-
-    def _is_known(self, item_id: str) -> bool:
-        return (
-            item_id in self._running
-            or (self._newcomer is not None and self._newcomer.waiting.item.id == item_id)
-            or any(waiting.item.id == item_id for waiting in self._waiting)
-        )
-
-    # shapes
-
-    def _length(self, needed: int) -> int:
-        """A bucket where each length is a graph of its own, else a multiple of 64."""
-        if self._runner.optimize:
-            return next(length for length in self._lengths if length >= needed)
-        return min(self._model.context, -(-needed // _LENGTH_STEP) * _LENGTH_STEP)
-
-
-def prefill_at_once(model: GptModel, slot: int, request: GptRequest) -> int:
-    """The whole prefill; returns how many positions are taken. Raises what the model does."""
-    pieces = model.prefill(slot, request)
-    while True:
-        try:
-            next(pieces)
-        except StopIteration as end:
-            return end.value
+        return any(s.alone for s in self._roster.of(State.RUNNING))

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from deployments.engine.sampling import NARROW, SamplingState
+from deployments.engine.decode.sampling import NARROW, SamplingState
 from deployments.families.base import Sampling
 
 CPU = torch.device("cpu")

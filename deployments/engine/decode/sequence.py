@@ -1,0 +1,122 @@
+"""One request at work: what was launched, what came back, what is still to be sent to its listener."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+import numpy as np
+
+from deployments.engine.work import Event, WorkItem
+from deployments.families.base import GptRequest, Prefill, Run
+
+StepRow = tuple[np.ndarray, ...]  # of one step and row: its code, its frame, whether that is kept
+NEVER = 1 << 62
+
+
+class State(Enum):
+    WAITING = auto()  # without a slot
+    PREFILL = auto()
+    RUNNING = auto()
+    ENDED = auto()  # what still comes back for it is dropped
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """launched, read: steps enqueued, and steps whose code has come back to the host, prefix included."""
+
+    item: WorkItem
+    alone_from: int = NEVER  # decodes by itself from this code on: a step with it in has failed
+    state: State = State.WAITING
+
+    slot: int = -1
+    prefill: Prefill | None = None
+    prefill_length: int = 0  # cache positions that the prefill filled
+    limit: int = 0  # codes, at most
+    emit_at: int = 0  # the read count that makes the next event
+
+    launched: int = 0
+    read: int = 0
+    codes: list[np.ndarray] = field(default_factory=list)  # all that came back behind the prefix
+    pending: list[StepRow] = field(default_factory=list)  # came back and was not sent yet
+    _sounding: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.item.id
+
+    @property
+    def request(self) -> GptRequest:
+        return self.item.payload
+
+    @property
+    def ended(self) -> bool:
+        return self.state is State.ENDED
+
+    @property
+    def known(self) -> int:
+        """How many codes the listener had when the sequence began."""
+        return 0 if self.request.prefix is None else len(self.request.prefix)
+
+    @property
+    def sounding(self) -> bool:
+        """Whether its listener has a run."""
+        return self._sounding or self.known > 0
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a listener hears nothing before this."""
+        return self.item.priority == 0 and not self.sounding
+
+    @property
+    def alone(self) -> bool:
+        return self.launched >= self.alone_from
+
+    @property
+    def following(self) -> bool:
+        """Whether the next code is known already."""
+        return self.launched < self.known
+
+    @property
+    def next_position(self) -> int:
+        return self.prefill_length + self.launched
+
+    def take(self, index: int, row: StepRow) -> None:
+        """The code of step `index` has come back; the arrays are the caller's to use again."""
+        self.read = index + 1
+        if index >= self.known:
+            self.pending.append(tuple(part.copy() for part in row))
+            self.codes.append(self.pending[-1][0])
+
+    def flush(self, done: bool, cut: bool = False) -> Event:
+        steps, self.pending, self._sounding = self.pending, [], True
+        value = Run(*(np.stack(part) for part in zip(*steps, strict=True)), cut=cut) if steps else None
+        return Event(self.id, value, done=done, index=self.read - len(steps))
+
+    def sent(self) -> np.ndarray | None:
+        """The codes that the listener has by now, to begin again behind them."""
+        count = max(self.known, self.read - len(self.pending)) - self.known
+        if not count:
+            return self.request.prefix
+        new = np.stack(self.codes[:count])
+        return new if self.request.prefix is None else np.concatenate((self.request.prefix, new))
+
+
+def is_lost(row: StepRow) -> bool:
+    """Whether a row holds NaN or infinity: a negative code says so too, for codes are integers."""
+    return any(_unsound(part, position) for position, part in enumerate(row[:2]))
+
+
+def _unsound(part: np.ndarray, position: int) -> bool:
+    if part.dtype.kind == "i":
+        return position == 0 and bool((part < 0).any())
+    return part.dtype.kind == "f" and not np.isfinite(part).all()
+
+
+def groups(sequences: Iterable[Sequence]) -> Iterator[list[Sequence]]:
+    """Those that decode alone, each by itself, then those that decode together, in the order of their slots."""
+    ready = sorted((s for s in sequences if s.launched < s.limit), key=lambda s: s.slot)
+    yield from ([s] for s in ready if s.alone)
+    if together := [s for s in ready if not s.alone]:
+        yield together

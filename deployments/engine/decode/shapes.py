@@ -1,0 +1,45 @@
+"""The few shapes that decode steps have, so that a graph can be captured for each of them before the first request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deployments.engine.graphs import doublings, powers_of_two
+from deployments.errors import ConfigError
+
+_SHORTEST = 256
+_STEP = 64
+
+
+class Shapes:
+    """Rows of a step, and positions that are attended to.
+
+    slots, context: the largest of each. batches, lengths: the buckets, powers of two and doublings if not given.
+    Graphs need steps that are padded to a bucket; without them only the positions are rounded, up to 64.
+    Raises ConfigError (param "gpt.length_buckets") where the buckets do not end at the largest.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        context: int,
+        batches: Sequence[int] | None = None,
+        lengths: Sequence[int] | None = None,
+    ) -> None:
+        self._context = context
+        self.batches = sorted(batches or powers_of_two(slots))
+        self.lengths = sorted(lengths or doublings(_SHORTEST, context))
+        if self.batches[-1] != slots or self.lengths[-1] != context:
+            raise ConfigError(
+                f"gpt: batch_buckets must end at {slots}, the slots, and length_buckets at {context},"
+                " the positions of a slot of this family",
+                param="gpt.length_buckets",
+            )
+
+    def batch(self, rows: int, padded: bool) -> int:
+        return next(size for size in self.batches if size >= rows) if padded else rows
+
+    def length(self, needed: int, padded: bool) -> int:
+        if padded:
+            return next(length for length in self.lengths if length >= needed)
+        return min(self._context, -(-needed // _STEP) * _STEP)
