@@ -48,8 +48,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self._allow(HEAD_S)
         if len(self.connections) > connection_limit():
             oldest = next(iter(self.waiting))
-            oldest.refuse(_too_many_connections())
-            oldest.transport.abort() if oldest is not self else None
+            if oldest is self:  # all others are at work
+                self.refuse(_too_many_connections())
+            else:
+                oldest.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.waiting.pop(self, None)
@@ -57,13 +59,9 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.refused:
-            return None
         room = HEAD_BYTES - self.head_bytes
         if self.in_head and len(data) > room:
-            self._feed(data[:room])
-            if self.in_head and not self.completed:
-                return self.refuse(_head_too_large())
+            self._feed(data[:room])  # refuses a head that has not ended with it
             data = data[room:]
         self._feed(data)
 
@@ -135,11 +133,12 @@ class GuardedProtocol(HttpToolsProtocol):
     def refuse(self, error: HttpError) -> None:
         """Answers if no answer is owed to an earlier request, and closes."""
         if self.refused or self.transport.is_closing():
-            return None
+            return
         self.refused = True
         owed = self.cycle is not None and not self.cycle.response_complete
         if owed and (self.in_head or self.cycle.response_started):
-            return self.transport.close()
+            self.transport.close()
+            return
         response = error.response()
         headers = [*self.server_state.default_headers, *response.raw_headers, (b"connection", b"close")]
         lines = [b"%b: %b\r\n" % header for header in headers]
