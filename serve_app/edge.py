@@ -46,7 +46,7 @@ class Edge:
         self.echo = echo
         self.requests = 0
         self.max_body = {  # of the routes that read one
-            "/v1/audio/speech": max_upload * 4 // 3 + ROOM,  # the recording in base64
+            "/v1/audio/speech": largest_body(max_upload),
             "/v1/audio/voices": max_upload + ROOM,
         }
 
@@ -123,6 +123,11 @@ class _Bounded:
         await asyncio.sleep(0)
         piece, self.held = self.held[:PIECE], self.held[PIECE:]
         return {"type": "http.request", "body": bytes(piece), "more_body": bool(self.held) or self.more}
+
+
+def largest_body(max_upload: int) -> int:
+    """Bytes of a request that carries a recording of `max_upload` bytes in base64."""
+    return max_upload * 4 // 3 + ROOM
 
 
 def _too_large(most: int) -> BodyTooLarge:

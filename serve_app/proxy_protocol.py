@@ -10,13 +10,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serve_app.errors import INVALID_REQUEST, SERVER_ERROR, UNAVAILABLE_RETRY_AFTER, HttpError
 
-HEAD_BYTES = (
-    64 * 1024
-)  # request line and headers together; also what chunked framing may take beside the body
+HEAD_BYTES = 64 * 1024  # request line and headers together, and likewise the framing of a chunked body
 HEADERS = 100  # trailers included
 HEAD_S = 10.0  # from the connection, or from the first byte of a later request, to the end of the headers
 LINGER_S = 2.0  # to read on after a refusal: closed at once, the connection would be reset before it is read
 UNREAD_S = 5.0  # to finish a body whose request is answered already
+STALL_S = 120.0  # in which a client that was sent more than fits on the way takes nothing
 PIPELINED = 16  # requests sent ahead on one connection
 MAX_CONNECTIONS = 4096
 
@@ -43,6 +42,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.refusal: HttpError | None = None
         self.refused = False
         self.deadline: asyncio.TimerHandle | None = None
+        self.stall: asyncio.TimerHandle | None = None
         super().connection_made(transport)
         self.waiting[self] = None
         self._allow(HEAD_S)
@@ -56,6 +56,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.waiting.pop(self, None)
         self._disarm()
+        self._flows()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -111,9 +112,14 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self.in_head = self.completed = True
         self.head_bytes = 0
-        self.waiting.pop(self, None)
         self._disarm()
         super().on_message_complete()
+        if (
+            self.cycle.response_complete
+        ):  # it was refused before its end: uvicorn's own time for the next has begun
+            self._allow(self.timeout_keep_alive)
+        else:
+            self.waiting.pop(self, None)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -123,6 +129,21 @@ class GuardedProtocol(HttpToolsProtocol):
             self._allow(UNREAD_S)
         if not self.pipeline:
             self.waiting[self] = None
+
+    # -- an answer that is not read -----------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.stall = self.loop.call_later(STALL_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._flows()
+        super().resume_writing()
+
+    def _flows(self) -> None:
+        if self.stall is not None:
+            self.stall.cancel()
+            self.stall = None
 
     # -- refusing -----------------------------------------------------------------------------------------------
 

@@ -73,8 +73,8 @@ async def serving(app) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def guard(behind) -> AsyncIterator[Guard]:
-    yield Guard(behind, LIMITS)
+async def guard(behind) -> Guard:
+    return Guard(behind, LIMITS)
 
 
 @pytest.fixture
@@ -142,8 +142,7 @@ async def test_a_body_that_drips_has_its_time(url, behind):
     chunks = [b"1\r\na\r\n"] * 100
     began = time.monotonic()
     answer = await raw(url, POST + b"transfer-encoding: chunked\r\n\r\n", *chunks, pause=0.1)
-    status, error = error_of(answer)
-    assert status == 408
+    assert error_of(answer)[0] == 408
     assert 0.5 < time.monotonic() - began < 4
     assert not behind.scopes
 
@@ -370,6 +369,33 @@ async def test_an_answer_that_has_begun_breaks_visibly(url, behind):
     assert len(behind.scopes) == 1
 
 
+async def test_a_client_that_reads_nothing_is_left(monkeypatch):
+    monkeypatch.setattr(proxy_protocol, "STALL_S", 0.5)
+    left = asyncio.Event()
+
+    async def endless(scope, receive, send):
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+        async def talk():
+            while True:
+                await send({"type": "http.response.body", "body": b"x" * 2**18, "more_body": True})
+                await asyncio.sleep(0)
+
+        talking = asyncio.create_task(talk())
+        assert (await receive())["type"] == "http.disconnect"
+        talking.cancel()
+        left.set()
+
+    async with serving(Guard(endless, LIMITS)) as url:
+        _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]), limit=1000)
+        writer.transport.pause_reading()
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        async with asyncio.timeout(10):
+            await left.wait()
+        writer.close()
+
+
 async def test_a_failure_of_the_proxy_is_no_traceback():
     async def broken(scope, receive, send):
         raise ValueError("/a/path")
@@ -397,9 +423,10 @@ MALFORMED = {
     "a byte above ASCII in the address": b"GET /\xff HTTP/1.1\r\nhost: x\r\n\r\n",
     "no host": b"GET / HTTP/1.1\r\n\r\n",
     "HTTP/1.0": b"GET / HTTP/1.0\r\n\r\n",
-    "an upgrade": b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-version: 13\r\n\r\n",
-    "an upgrade with a body": POST
-    + b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAARAAAAA\r\ncontent-length: 3\r\n\r\nabc",
+    "an upgrade": b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-version: 13\r\n\r\n",
+    "an upgrade with a body": POST + b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\n"
+    b"http2-settings: AAMAAABkAARAAAAA\r\ncontent-length: 3\r\n\r\nabc",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 }
 
