@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import binascii
 import json
 import time
 from collections.abc import AsyncIterator
@@ -161,7 +162,7 @@ def test_base64_is_decoded_in_pieces_and_strictly():
         rb"\x",
         text + text,
     ):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(binascii.Error):
             decode_base64(wrong, 10**8)
     with pytest.raises(OverflowError):
         decode_base64(text, len(data) - 1)
@@ -264,18 +265,15 @@ async def test_no_content_type_is_a_fault_of_ours(client, kind, path):
         }
 
 
+FILE = b'--b\r\ncontent-disposition: form-data; name="audio_sample"; filename="x"\r\n\r\n'
 PARTS = {
     "a million fields": b"".join(
         b'--b\r\ncontent-disposition: form-data; name="k%d"\r\n\r\n1\r\n' % n for n in range(150_000)
     ),
     "a part of many headers": b"--b\r\n" + b"x-a: b\r\n" * 1_000_000,
     "a part of one endless header": b"--b\r\nx-a: " + b"a" * 9_000_000,
-    "nothing but line breaks": b'--b\r\ncontent-disposition: form-data; name="audio_sample"; filename="x"\r\n\r\n'
-    + b"\r\n" * 4_000_000
-    + b"\r\n--b--\r\n",
-    "nothing but boundaries, nearly": b'--b\r\ncontent-disposition: form-data; name="audio_sample"; filename="x"\r\n\r\n'
-    + b"\r\n--a" * 2_000_000
-    + b"\r\n--b--\r\n",
+    "nothing but line breaks": FILE + b"\r\n" * 4_000_000 + b"\r\n--b--\r\n",
+    "nothing but boundaries, nearly": FILE + b"\r\n--a" * 2_000_000 + b"\r\n--b--\r\n",
     "two files": b'--b\r\ncontent-disposition: form-data; name="x"; filename="x"\r\n\r\n\r\n' * 2,
     "a preamble": b"x" * 9_000_000,
 }
