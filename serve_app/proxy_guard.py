@@ -91,14 +91,15 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         scope = {**scope, "headers": _clean(scope["headers"])}
         body = _Body(self)
         try:
             await self._read(body, scope, receive)
             await self._forward(scope, body, receive, send)
         except ClientGone:
-            return None
+            return
         except Refused as refused:
             response = refused.error.response()
             response.raw_headers.append(scope["headers"][-1])  # the request's id
@@ -130,6 +131,7 @@ class Guard:
                 heard = clock()
                 body.add(piece)
             more = message.get("more_body", False)
+        body.data = bytes(body.data)  # the same for every try
 
     async def _forward(self, scope: Scope, body: _Body, receive: Receive, send: Send) -> None:
         """Raises Refused where no replica gave an answer."""
@@ -168,7 +170,7 @@ class _Body:
     """A request's body, counted in its guard's budget until it is released."""
 
     def __init__(self, guard: Guard) -> None:
-        self.data = bytearray()
+        self.data: bytes | bytearray = bytearray()
         self._guard = guard
         self._counted = 0
 
@@ -186,7 +188,7 @@ class _Body:
     def release(self) -> None:
         self._guard.buffered -= self._counted
         self._counted = 0
-        self.data = bytearray()
+        self.data = b""
 
 
 class _Exchange:

@@ -102,7 +102,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self.framing = self.body_bytes = 0
         self._disarm()
         super().on_headers_complete()
-        if self.parser is not None and self.parser.should_upgrade():  # to nothing that is spoken here, and no request can follow
+        if (
+            self.parser is not None and self.parser.should_upgrade()
+        ):  # to nothing that is spoken here, and no request can follow
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
