@@ -68,7 +68,9 @@ def build(args: dict[str, Any]) -> serve.Application:
     ingress = serve.deployment(
         name="Ingress",
         num_replicas=settings.ingress.replicas,
-        max_ongoing_requests=settings.ingress.max_ongoing_requests,
+        max_ongoing_requests=100_000,  # the ingress counts requests that work (edge.py), and answers /health beside
+        health_check_period_s=1,
+        health_check_timeout_s=30,
         ray_actor_options={"num_cpus": settings.ingress.num_cpus},
     )(Ingress)
     return ingress.bind(
@@ -93,6 +95,7 @@ def ingress_settings(settings: Settings) -> dict[str, Any]:
         "chunks": settings.chunks.model_dump(),
         "voice_cache": settings.ingress.voice_cache,
         "window": settings.ingress.window,
+        "max_ongoing_requests": settings.ingress.max_ongoing_requests,
     }
 
 

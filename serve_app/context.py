@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,10 @@ SHIPPED_VOICES = (
 )  # recordings: every family can clone them
 MODEL_ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")  # so that OpenAI clients work unchanged
 
+PATIENCE = 3.0  # seconds that the stages have to tell how they are
+NOTHING_KNOWN: dict[str, Any] = {"ready": False, "device": None, "stages": {}}
+GLANCE = 0.02  # seconds: what a stage with nothing to do needs
+
 
 class IngressSettings(BaseModel):
     """How the service looks from outside. Unknown keys are refused."""
@@ -39,6 +44,7 @@ class IngressSettings(BaseModel):
     max_voices: int = Field(default=1000, ge=0)  # uploaded ones
     voice_cache: int = Field(default=256, ge=1)  # prompts in memory
     window: int = Field(default=3, ge=1)  # segments of one request at once
+    max_ongoing_requests: int = Field(default=256, ge=1)  # that make work for others
     echo_request_id: bool = True  # off behind a proxy that sets x-request-id itself
 
     @property
@@ -62,6 +68,23 @@ class Context:
     started: float = field(default_factory=time.time)
     requests: int = 0  # speech requests so far
     listening: int = 0  # of them now
+    _known: dict[str, Any] = field(default_factory=lambda: dict(NOTHING_KNOWN), init=False)
+    _asking: asyncio.Task[dict[str, Any]] | None = field(default=None, init=False)
+
+    async def status(self) -> dict[str, Any]:
+        """What the stages say of themselves, in PATIENCE seconds at most. Never raises."""
+        try:
+            self._known = await asyncio.wait_for(self.backend.status(), PATIENCE)
+        except Exception:  # whatever a stage's trouble is, this process is alive and says so
+            self._known = dict(NOTHING_KNOWN)
+        return self._known
+
+    async def last_status(self) -> dict[str, Any]:
+        """What the stages last said. They are asked meanwhile, and not waited for."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self.status())
+            await asyncio.wait([self._asking], timeout=GLANCE)
+        return self._known
 
     @classmethod
     def create(cls, settings: IngressSettings, backend: Backend, shipped: Path | None = None) -> Context:

@@ -1,31 +1,54 @@
-"""The outermost layer around the routes: request ids, a bound on bodies, and the last net for errors."""
+"""The outermost layer around the routes: request ids, bounds on requests and bodies, and the last net for errors."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deployments.contract.errors import InvalidInput, Overloaded
 from serve_app.errors import BodyTooLarge, to_http
 
 log = logging.getLogger("chorale.http")
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
+FREE = (
+    "/health",
+    "/ready",
+    "/v1/status",
+    "/v1/models",
+    "/docs",
+    "/openapi.json",
+)  # never refused for work's sake
+NO_BODY = 64 * 1024  # bytes of a body that its route does not read
+ROOM = 2**20  # bytes of an upload's other fields
+PIECE = 64 * 1024  # bytes of a body that are looked at in one go
+PARAMETERS = 64
+
 
 class Edge:
-    """ASGI middleware. max_body: bytes; echo: set x-request-id on responses (a proxy may do it already)."""
+    """ASGI middleware.
 
-    def __init__(self, app: ASGIApp, max_body: int, echo: bool) -> None:
+    max_upload: bytes of a recording; max_requests: at work at once, beyond which they are refused with 429;
+    echo: set x-request-id on responses (a proxy may do it already).
+    """
+
+    def __init__(self, app: ASGIApp, max_upload: int, max_requests: int, echo: bool) -> None:
         self.app = app
-        self.max_body = max_body
+        self.max_requests = max_requests
         self.echo = echo
+        self.requests = 0
+        self.max_body = {  # of the routes that read one
+            "/v1/audio/speech": largest_body(max_upload),
+            "/v1/audio/voices": max_upload + ROOM,
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -35,15 +58,6 @@ class Edge:
         request_id = asked if SANE_ID.fullmatch(asked) else f"req_{uuid.uuid4().hex}"
         scope.setdefault("state", {})["request_id"] = request_id
         started = False
-        taken = 0
-
-        async def bounded_receive() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self.max_body:
-                raise HTTPException(413, self._too_large().message)
-            return message
 
         async def tagged_send(message: Message) -> None:
             nonlocal started
@@ -53,19 +67,68 @@ class Edge:
                     MutableHeaders(scope=message)["x-request-id"] = request_id
             await send(message)
 
-        length = headers.get("content-length", "")
-        if length.isdecimal() and int(length[:20]) > self.max_body:
-            return await to_http(self._too_large()).response()(scope, receive, tagged_send)
+        works = not scope["path"].startswith(FREE)
+        self.requests += works
         try:
-            return await self.app(scope, bounded_receive, tagged_send)
+            self._refuse(scope, headers, works)
+            most = self._most(scope)
+            return await self.app(scope, _Bounded(receive, most), tagged_send)
         except ClientDisconnect:
             log.info("%s %s: the client left (request %s)", scope["method"], scope["path"], request_id)
             await Response(status_code=499)(scope, receive, tagged_send)
         except Exception as error:
             if started:  # only a broken connection can still tell that the body is not whole
                 raise
-            log.exception("%s %s failed (request %s)", scope["method"], scope["path"], request_id)
-            await to_http(error).response()(scope, receive, tagged_send)
+            http = to_http(error)
+            if http.status >= 500:
+                log.exception("%s %s failed (request %s)", scope["method"], scope["path"], request_id)
+            await http.response()(scope, receive, tagged_send)
+        finally:
+            self.requests -= works
 
-    def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"The request's body is too large: at most {self.max_body} bytes are allowed.")
+    def _refuse(self, scope: Scope, headers: Headers, works: bool) -> None:
+        """Raises what is wrong with a request that nobody has looked at."""
+        if works and self.requests > self.max_requests:
+            raise Overloaded(f"{self.max_requests} requests are at work, as many as are allowed.")
+        if scope["query_string"].count(b"&") >= PARAMETERS:
+            raise InvalidInput(f"The address has too many parameters: at most {PARAMETERS} are allowed.")
+        length, most = headers.get("content-length", ""), self._most(scope)
+        if length.isdecimal() and int(length[:20]) > most:
+            raise _too_large(most)
+
+    def _most(self, scope: Scope) -> int:
+        return self.max_body.get(scope["path"], NO_BODY) if scope["method"] == "POST" else NO_BODY
+
+
+class _Bounded:
+    """`receive` in small pieces, with a turn for other requests before each."""
+
+    def __init__(self, receive: Receive, most: int) -> None:
+        self.receive = receive
+        self.most = most
+        self.taken = 0
+        self.held = memoryview(b"")
+        self.more = True
+
+    async def __call__(self) -> Message:
+        if not self.held:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                return message
+            self.held = memoryview(message.get("body", b""))
+            self.more = message.get("more_body", False)
+            self.taken += len(self.held)
+            if self.taken > self.most:
+                raise _too_large(self.most)
+        await asyncio.sleep(0)
+        piece, self.held = self.held[:PIECE], self.held[PIECE:]
+        return {"type": "http.request", "body": bytes(piece), "more_body": bool(self.held) or self.more}
+
+
+def largest_body(max_upload: int) -> int:
+    """Bytes of a request that carries a recording of `max_upload` bytes in base64."""
+    return max_upload * 4 // 3 + ROOM
+
+
+def _too_large(most: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The request's body is too large: at most {most} bytes are allowed.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -23,6 +23,7 @@ log = logging.getLogger("chorale.http")
 
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
+MOST_ERRORS = 100  # looked at, of one request
 UNAVAILABLE_RETRY_AFTER = 5  # seconds: about the time that a replica needs to come back
 
 
@@ -85,6 +86,37 @@ def to_http(error: BaseException) -> HttpError:
             )
 
 
+def too_large(most: int) -> HttpError:
+    return to_http(BodyTooLarge(f"The request's body is too large: at most {most} bytes are allowed."))
+
+
+def unavailable(message: str) -> HttpError:
+    return to_http(Unavailable(message))
+
+
+def request_timeout(message: str) -> HttpError:
+    return HttpError(408, message, INVALID_REQUEST, None, "request_timeout")
+
+
+def of_the_proxy(status: int, headers: Mapping[bytes, bytes]) -> HttpError:
+    """The answer for one that Serve's proxy made itself, in plain text that tells of its insides."""
+    match status:
+        case 404:
+            return HttpError(404, "Unknown route.", INVALID_REQUEST, None, "unknown_url")
+        case 408:
+            return request_timeout("The request was not done in the time that the service gives one.")
+        case 429 | 503:
+            seconds = headers.get(b"retry-after", b"%d" % UNAVAILABLE_RETRY_AFTER).decode("latin-1")
+            full = (
+                to_http(Overloaded("Too many requests wait."))
+                if status == 429
+                else unavailable("No replica is there.")
+            )
+            return replace(full, headers={"retry-after": seconds})
+        case _:
+            return to_http(RuntimeError())
+
+
 def install(app: FastAPI) -> None:
     """Routes every error that reaches the framework through `to_http`."""
 
@@ -93,7 +125,7 @@ def install(app: FastAPI) -> None:
         if isinstance(error, HTTPException) and error.status_code == 404 and error.detail == "Not Found":
             http = unknown_route(request)
         if http.status >= 500:
-            log.error("%s %s failed: %s", request.method, request.url.path, http.message, exc_info=error)
+            log.error("%s %s failed: %s", request.method, request.scope["path"], http.message, exc_info=error)
         return http.response()
 
     for kind in (ChoraleError, RequestValidationError, HTTPException):
@@ -101,8 +133,8 @@ def install(app: FastAPI) -> None:
 
 
 def unknown_route(request: Request) -> HttpError:
-    path = request.url.path[:200]
-    return HttpError(404, f"Unknown route: {request.method} {path}.", INVALID_REQUEST, None, "unknown_url")
+    route = f"{request.method} {printable(request.scope['path'], 200)}"
+    return HttpError(404, f"Unknown route: {route}.", INVALID_REQUEST, None, "unknown_url")
 
 
 def _from_status(error: HTTPException) -> HttpError:
@@ -111,8 +143,6 @@ def _from_status(error: HTTPException) -> HttpError:
     message = str(error.detail)
     if error.status_code == 405:
         message = f"Method not allowed. Allowed: {headers.get('allow', 'see the documentation')}."
-    if error.status_code == 400 and "parsing the body" in message:
-        message = "The request's body could not be parsed as JSON or form data."
     kind = SERVER_ERROR if error.status_code >= 500 else INVALID_REQUEST
     return HttpError(error.status_code, message, kind, None, codes.get(error.status_code), headers)
 
@@ -122,30 +152,21 @@ def _from_validation(errors: Sequence[Mapping[str, Any]]) -> HttpError:
     first = errors[0]
     param, message, code = _describe(first)
     if len(errors) > 1:
-        others = dict.fromkeys(_describe(other)[0] or "the body" for other in errors[1:])
-        others.pop(param or "the body", None)
+        others = dict.fromkeys(_describe(other)[0] for other in errors[1:MOST_ERRORS])
+        others.pop(param, None)
         if others:
             message += f" Also wrong: {', '.join(list(others)[:8])}."
     return HttpError(400, message, INVALID_REQUEST, param, code)
 
 
-def _describe(error: Mapping[str, Any]) -> tuple[str | None, str, str]:
+def _describe(error: Mapping[str, Any]) -> tuple[str, str, str]:
     """(param, message, code) of one pydantic error. Never shows the input: it may be huge or unprintable."""
     kind = str(error.get("type", ""))
     location = [str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path")]
     location = location[:1] + [
         part for part in location[1:] if part not in ("str", "VoiceId")
     ]  # a union's arms
-    if kind == "json_invalid":
-        reason = error.get("ctx", {}).get("error", "syntax error")
-        return None, f"The request's body is not valid JSON: {reason}.", "invalid_json"
-    param = _printable(".".join(location)) or None
-    if param is None:
-        return (
-            None,
-            "The request's body must be a JSON object, sent with content-type: application/json.",
-            "invalid_body",
-        )
+    param = printable(".".join(location))
     if kind == "missing":
         return param, f"Missing required field '{param}'.", "missing_required_parameter"
     if kind == "extra_forbidden":
@@ -167,6 +188,7 @@ def _describe(error: Mapping[str, Any]) -> tuple[str | None, str, str]:
     )
 
 
-def _printable(text: str, limit: int = 100) -> str:
-    clean = "".join(c if c.isprintable() else "?" for c in text)
-    return clean if len(clean) <= limit else clean[:limit] + "…"
+def printable(text: str, limit: int = 100) -> str:
+    """What can be shown of `text`, at most `limit` characters."""
+    clean = "".join(c if c.isprintable() else "?" for c in text[:limit])
+    return clean if len(text) <= limit else clean + "…"

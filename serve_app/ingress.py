@@ -14,16 +14,17 @@ from serve_app.routes import cached_voice, health, models, speech, voices
 
 def create_app(context: Context) -> FastAPI:
     """The routes over one context (they reach it through `request.app.state`)."""
-    app = FastAPI(title="Chorale", version=app_version(), redoc_url=None)
+    app = FastAPI(title="Chorale", version=app_version(), redoc_url=None, redirect_slashes=False)
     app.state.context = context
     for module in (speech, voices, models, cached_voice, health):
         app.include_router(module.router)
     errors.install(app)
-    room = 2**20  # for text and framing, beside a reference in base64
+    settings = context.settings
     app.add_middleware(
         Edge,
-        max_body=context.settings.max_upload_bytes * 4 // 3 + room,
-        echo=context.settings.echo_request_id,
+        max_upload=settings.max_upload_bytes,
+        max_requests=settings.max_ongoing_requests,
+        echo=settings.echo_request_id,
     )
     return app
 

@@ -24,6 +24,8 @@ from deployments import families
 from deployments.contract.errors import ConfigError, Unavailable
 from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.config_file import default_config_path, load_config
+from serve_app.edge import largest_body
+from serve_app.proxy_guard import MAX_BODY_VARIABLE
 from serve_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -35,12 +37,15 @@ QUIET_PORTS = range(20000, 32768)  # Ray's workers listen below, the system's ow
 # Of Ray's processes here; set before, the user's own say stands. No stage computes on its event loop, so Serve needs no
 # second thread beside it for its own work: with 8 clients on our two-core machine first sound came about 20 % earlier.
 # An arena of malloc per thread is free space that grows for thousands of requests, and no stage has two threads that
-# allocate much. docs/configuration.md says who sets these elsewhere.
+# allocate much. The proxy gets its guard, and a dead one is replaced after three checks, which are 10 s apart by
+# default. docs/configuration.md says who sets these elsewhere.
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     "MALLOC_ARENA_MAX": "1",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.proxy_guard:middlewares",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
 }
 
 
@@ -119,6 +124,7 @@ def start(
     if local and not _is_free(http["host"], http["port"]):
         raise ConfigError(f"port {http['port']} of {http['host']} is taken", param="http_options.port")
 
+    os.environ.setdefault(MAX_BODY_VARIABLE, str(largest_body(settings.limits.max_upload_bytes)))
     dashboard = start_ray(num_cpus=num_cpus, quiet=quiet)
     document["applications"][0]["args"] = (
         settings.to_args()

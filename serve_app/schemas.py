@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -51,7 +51,9 @@ class SpeechBody(SamplingFields):
 
     input: Text
     model: str = Field(min_length=1, max_length=128)
-    voice: str | VoiceId | None = None  # required unless reference_audio is given
+    voice: Annotated[str, Field(max_length=128)] | VoiceId | None = (
+        None  # required unless reference_audio is given
+    )
     instructions: str | None = Field(None, max_length=4096)
     response_format: AudioFormat = "mp3"
     speed: Finite = Field(1.0, ge=0.25, le=4.0, strict=True)
@@ -74,6 +76,24 @@ class CachedVoiceQuery(StrictModel):
     top_k: int | None = Field(None, ge=0, le=MAX_TOKENS)
     top_p: Finite | None = Field(None, gt=0, le=1)
     repetition_penalty: Finite | None = Field(None, ge=0.5, le=10)
+
+
+def inlined(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of `model` without references, which OpenAPI would look for elsewhere."""
+    schema = model.model_json_schema()
+    inner = schema.pop("$defs", {})
+
+    def resolve(part: Any) -> Any:
+        match part:
+            case {"$ref": str(name)}:
+                return resolve(inner[name.rpartition("/")[2]])
+            case dict():
+                return {key: resolve(value) for key, value in part.items()}
+            case list():
+                return [resolve(value) for value in part]
+        return part
+
+    return resolve(schema)
 
 
 def _ranges(*models: type[BaseModel]) -> dict[str, str]:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
 import logging
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import VoicePrompt
 from serve_app.audio import MEDIA_TYPES, Encoder, open_encoder
+from serve_app.bodies import Recording, check, decoded, read_object
 from serve_app.context import Context
 from serve_app.delivery import Listener, no_faster_than
-from serve_app.errors import BodyTooLarge, to_http
+from serve_app.errors import to_http
 from serve_app.lane import Speech
 from serve_app.routes.common import (
     Shared,
@@ -33,27 +34,52 @@ from serve_app.routes.common import (
     speech_headers,
     while_connected,
 )
-from serve_app.schemas import SpeechBody
+from serve_app.schemas import SpeechBody, inlined
 from serve_app.synthesis import SpeechStream
 
 log = logging.getLogger("chorale.http")
 router = APIRouter(tags=["audio"])
 
 _AUDIO = {"schema": {"type": "string", "format": "binary"}}
+_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": inlined(SpeechBody)}}}}
 _CONTENT = dict.fromkeys(MEDIA_TYPES.values(), _AUDIO) | {"text/event-stream": {"schema": {"type": "string"}}}
 
+ESCAPED = 12  # the most bytes that JSON needs for a character: two escapes
+OTHER_FIELDS = 256 * 1024  # bytes, all together
 
-@router.post("/v1/audio/speech", response_class=Response, responses={200: {"content": _CONTENT}})
-async def create_speech(body: SpeechBody, request: Request, context: Shared) -> Response:
+
+@dataclass(frozen=True, slots=True)
+class SpeechRequest:
+    """`recording`: what the body's `reference_audio` stands for, where it was too large to stay in the JSON."""
+
+    body: SpeechBody
+    recording: Recording | None
+
+
+async def _read(request: Request, context: Shared) -> SpeechRequest:
+    """Raises InvalidInput and RequestValidationError. What is long is measured before anything else looks at it."""
+    most = ESCAPED * context.settings.max_input_chars + OTHER_FIELDS
+    fields, recording = await read_object(request, most, "input")
+    if isinstance(text := fields.get("input"), str):
+        check_text(context, text, "input")
+    return SpeechRequest(check(SpeechBody, fields), recording)
+
+
+@router.post(
+    "/v1/audio/speech", response_class=Response, responses={200: {"content": _CONTENT}}, openapi_extra=_BODY
+)
+async def create_speech(
+    asked: Annotated[SpeechRequest, Depends(_read)], request: Request, context: Shared
+) -> Response:
     """Speaks a text. The answer starts with the first sound and grows as the rest is made.
 
     `stream_format: audio` sends the file's bytes, `sse` OpenAI's events with the bytes in base64.
     Without `stream_format` FLAC alone comes whole, since its header tells the length.
     """
+    body = asked.body
     check_model(context, body.model)
-    check_text(context, body.input, "input")
     began = time.perf_counter()
-    voice, prompt, warnings = await while_connected(request, _prompt(context, body))
+    voice, prompt, warnings = await while_connected(request, _prompt(context, asked))
     sampling = sampling_of(context, body.model_dump(), seed=body.seed, speed=body.speed)
     events = body.stream_format == "sse"
     streamed = events or "stream_format" in body.model_fields_set
@@ -156,13 +182,15 @@ def _event(data: dict) -> bytes:
     return b"data: " + json.dumps(data, separators=(",", ":")).encode() + b"\n\n"
 
 
-async def _prompt(context: Context, body: SpeechBody) -> tuple[str, VoicePrompt, tuple[str, ...]]:
+async def _prompt(context: Context, asked: SpeechRequest) -> tuple[str, VoicePrompt, tuple[str, ...]]:
     """The voice's name, its prompt, and what is wrong with a recording that came with the request.
 
     A reference in the request goes before a named voice.
     """
+    body = asked.body
     if body.reference_audio is not None:
-        audio = _base64(body.reference_audio, context.settings.max_upload_bytes)
+        most = context.settings.max_upload_bytes
+        audio = await decoded(body.reference_audio, asked.recording, most, "reference_audio")
         examined = await reference_prompt(context, audio, body.reference_text, "reference_audio")
         return "reference_audio", examined.prompt, examined.warnings
     if body.voice is None:
@@ -174,17 +202,3 @@ async def _prompt(context: Context, body: SpeechBody) -> tuple[str, VoicePrompt,
     name = body.voice if isinstance(body.voice, str) else body.voice.id
     voice, prompt = await named_prompt(context, name, "voice")
     return voice.name, prompt, ()
-
-
-def _base64(text: str, most: int) -> bytes:
-    param = "reference_audio"
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    try:
-        data = base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
-        message = f"Invalid '{param}': must be an audio file in base64."
-        raise InvalidInput(message, param=param) from None
-    if len(data) > most:
-        raise BodyTooLarge(f"Invalid '{param}': at most {most} bytes are allowed.", param=param)
-    return data

@@ -12,6 +12,7 @@ from starlette.datastructures import UploadFile
 
 from deployments.contract.errors import InvalidInput
 from serve_app.audio.examine import WARNINGS
+from serve_app.bodies import read_form
 from serve_app.context import Context
 from serve_app.errors import BodyTooLarge
 from serve_app.routes.common import Shared, reference_prompt
@@ -52,7 +53,7 @@ async def get_voice(voice_id: str, context: Shared) -> VoiceCard:
 @router.post("/v1/audio/voices", openapi_extra=_BODY)
 async def create_voice(request: Request, context: Shared) -> VoiceCard:
     """A new voice. Its features are made at once, so that a recording that cannot serve is refused here."""
-    async with request.form(max_files=1, max_fields=12, max_part_size=64 * 1024) as form:
+    async with read_form(request, max_files=1, max_fields=12, max_part_size=64 * 1024) as form:
         sample = form.get("audio_sample")
         fields = {name: value for name, value in form.multi_items() if name != "audio_sample"}
         try:

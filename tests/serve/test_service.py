@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import httpx
 import jiwer
@@ -44,6 +45,7 @@ class Say:
 class Service:
     http: str
     voices: tuple[str, ...]
+    args: dict[str, Any]
 
     async def say(self, client: httpx.AsyncClient, what: Say) -> np.ndarray:
         answer = await client.post(f"{self.http}/v1/audio/speech", json=what.body())
@@ -66,7 +68,7 @@ def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     serve.run(build(args), name="chorale", route_prefix="/")
     with httpx.Client(base_url=cluster.http, timeout=60) as client:
         voices = tuple(voice["name"] for voice in client.get("/v1/audio/voices").json()["data"])
-    yield Service(cluster.http, voices)
+    yield Service(cluster.http, voices, args)
     serve.delete("chorale")
 
 
