@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import random
 import re
 import signal
-import socket
 import threading
 import time
 import urllib.error
@@ -18,30 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from deployments import families
 from deployments.engine.schedule import ChunkSchedule
 from deployments.errors import ConfigError, Unavailable
 from serve_app.config_file import default_config_path, load_config
+from serve_app.ports import check_can_listen
+from serve_app.ray_node import check_alive, start_ray, stop_ray
 from serve_app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-ROOT = Path(__file__).resolve().parent.parent
-OBJECT_STORE_BYTES = 256 * 2**20  # what stages exchange travels in messages, not in the object store
-STOP_S = 15.0
-QUIET_PORTS = range(20000, 32768)  # Ray's workers listen below, the system's own choice of port is above
-# Of Ray's processes here; set before, the user's own say stands. No stage computes on its event loop, so Serve needs no
-# second thread beside it for its own work: with 8 clients on our two-core machine first sound came about 20 % earlier.
-# An arena of malloc per thread is free space that grows for thousands of requests, and no stage has two threads that
-# allocate much. docs/configuration.md says who sets these elsewhere.
-RAY_ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
-    "MALLOC_ARENA_MAX": "1",
-}
+ALIVE_S = 1.0  # how often we look whether Ray is still there
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,47 +37,6 @@ class Running:
     app: str
     local: bool
     settings: Settings
-
-
-def start_ray(*, num_cpus: int | None = None, dashboard: bool = True, quiet: bool = True) -> str | None:
-    """Connects to RAY_ADDRESS, or starts Ray here. Returns the dashboard's address."""
-    for name, value in RAY_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    _let_workers_import(ROOT)
-    import ray
-
-    options: dict[str, Any] = {
-        "log_to_driver": not quiet,
-        "logging_level": logging.ERROR if quiet else logging.INFO,
-        "namespace": "serve",
-    }
-    if address := os.environ.get("RAY_ADDRESS"):
-        context = ray.init(address=address, **options)
-    else:
-        context = _start_node(
-            num_cpus=num_cpus or max(2, os.cpu_count() or 2),
-            include_dashboard=dashboard,
-            dashboard_host="127.0.0.1",
-            object_store_memory=OBJECT_STORE_BYTES,
-            **options,
-        )
-    return f"http://{context.dashboard_url}" if context.dashboard_url else None
-
-
-def _start_node(attempts: int = 3, **options: Any) -> Any:
-    """Ray gives its own daemons 30 s to come up, which a busy machine exceeds; files are cached the next time."""
-    import ray
-
-    before = {process.pid for process in psutil.Process().children(recursive=True)}
-    for attempt in range(1, attempts + 1):
-        try:
-            port = free_port() if options["include_dashboard"] else None
-            return ray.init(address="local", dashboard_port=port, **options)
-        except Exception as error:
-            log.warning("Ray did not start (attempt %d of %d): %s", attempt, attempts, error)
-            ray.shutdown()
-            _end([child for child in psutil.Process().children(recursive=True) if child.pid not in before])
-    raise Unavailable("Ray did not start on this machine; see the log files of its session")
 
 
 def start(
@@ -116,15 +59,15 @@ def start(
     if local:  # a wrong option or a missing file is told before anything is started
         family = families.load(settings.family.name, settings.family.options)
         ChunkSchedule.of(family.spec, settings.vocoder_chunk_size, **settings.chunks.model_dump())
-    if local and not _is_free(http["host"], http["port"]):
-        raise ConfigError(f"port {http['port']} of {http['host']} is taken", param="http_options.port")
+        check_can_listen(http["host"], http["port"])
 
-    dashboard = start_ray(num_cpus=num_cpus, quiet=quiet)
+    dashboard = start_ray(num_cpus=num_cpus, quiet=quiet, host=http["host"])
     document["applications"][0]["args"] = (
         settings.to_args()
     )  # with the environment's say, which other nodes lack
     deploy(document)
     shown = "127.0.0.1" if http["host"] in ("0.0.0.0", "::") else http["host"]
+    shown = f"[{shown}]" if ":" in shown else shown
     name = document["applications"][0].get("name", "default")
     return Running(f"http://{shown}:{http['port']}", dashboard, name, local, settings)
 
@@ -157,6 +100,7 @@ def wait_ready(running: Running, timeout: float = 120.0, stop: threading.Event |
     stop = stop or threading.Event()
     deadline = time.monotonic() + timeout
     while not stop.is_set():
+        check_alive()
         try:
             with urllib.request.urlopen(f"{running.http}/ready", timeout=5) as answer:
                 if answer.status == 200:
@@ -192,10 +136,7 @@ def stop(running: Running | None = None) -> None:
         serve.delete(running.app)
         ray.shutdown()
         return
-    ours = _of_ray(psutil.Process().children(recursive=True))
-    ray.shutdown()
-    psutil.wait_procs(ours, timeout=STOP_S)
-    _end(ours)
+    stop_ray()
 
 
 def serve_forever(
@@ -204,7 +145,7 @@ def serve_forever(
     port: int | None = None,
     echo: Callable[[str], None] = print,
 ) -> int:
-    """`chorale serve`: up until SIGINT or SIGTERM. Returns the exit code."""
+    """`chorale serve`: up until SIGINT or SIGTERM, or until Ray is gone. Returns the exit code."""
     stopping = threading.Event()
     before = {
         name: signal.signal(name, lambda *_: stopping.set()) for name in (signal.SIGINT, signal.SIGTERM)
@@ -220,7 +161,8 @@ def serve_forever(
         wait_ready(running, stop=stopping)
         if not stopping.is_set():
             echo(f"ready      {running.http}")
-        stopping.wait()
+        while not stopping.wait(ALIVE_S):
+            check_alive()
         return 0
     except ConfigError as error:
         echo(f"wrong configuration:\n{error.message}")
@@ -233,55 +175,3 @@ def serve_forever(
         stop(running)
         for name, handler in before.items():
             signal.signal(name, handler)
-
-
-def _end(processes: list[psutil.Process]) -> None:
-    left = [process for process in processes if process.is_running()]
-    for process in left:
-        log.warning("process %d of Ray did not end: killed", process.pid)
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(left, timeout=5)
-
-
-def free_port() -> int:
-    """A port that nothing on this machine listens at, and that no outgoing connection is given meanwhile by default.
-
-    It is bound only seconds later, when Ray has opened hundreds of connections, whose ports the system chooses (on
-    Linux from net.ipv4.ip_local_port_range, which begins at 32768 if nobody has changed it).
-    Raises OSError where none is free.
-    """
-    for port in random.SystemRandom().sample(QUIET_PORTS, 100):
-        if _is_free("127.0.0.1", port):
-            return port
-    raise OSError(f"no free port from {QUIET_PORTS.start} to {QUIET_PORTS.stop - 1}")
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
-
-
-def _let_workers_import(root: Path) -> None:
-    """Ray's workers find the packages beside this one, installed or not."""
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if str(root) not in paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, paths)])
-
-
-def _of_ray(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that belong to Ray: its daemons, and what descends from them."""
-    found = []
-    for process in processes:
-        try:
-            line = " ".join(process.cmdline())
-        except psutil.Error:
-            continue
-        if "ray" in line:
-            found.append(process)
-    return found

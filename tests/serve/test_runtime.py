@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from serve_app.runtime import free_port
+from serve_app.ports import free_port
 
 PROGRAM = (
     "import sys; from serve_app.runtime import serve_forever; sys.exit(serve_forever({config}, port={port}))"
