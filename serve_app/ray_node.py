@@ -142,21 +142,18 @@ def _own_folder() -> Path:
     return folder
 
 
-def check_alive() -> None:
-    """Raises Unavailable where a daemon has ended without which the Ray that was started here cannot go on."""
+def gone() -> str | None:
+    """What has ended, without which the Ray that was started here cannot go on; None while all is well."""
     from ray._private import ray_constants, worker
 
     vital = (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET)
     node: Any = worker._global_node
     for kind, process in node.dead_processes() if node is not None else ():
         if kind in vital:
-            raise Unavailable(
-                f"Ray is gone: its {kind} (process {process.pid}) has ended, {_ending(process.returncode)}"
-            )
-
-
-def _ending(code: int) -> str:
-    return f"killed by signal {-code}" if code < 0 else f"with exit code {code}"
+            code = process.returncode
+            how = f"killed by signal {-code}" if code < 0 else f"with exit code {code}"
+            return f"Ray is gone: its {kind} (process {process.pid}) has ended, {how}"
+    return None
 
 
 def stop_ray() -> None:
@@ -169,10 +166,16 @@ def stop_ray() -> None:
     _end(ours)
 
 
-def _end(processes: list[psutil.Process]) -> None:
+def kill_ray() -> None:
+    """As `stop_ray`, of a Ray that is gone: its own way to end would wait for what does not answer."""
+    _end(_of_ray(psutil.Process().children(recursive=True)), quietly=True)
+
+
+def _end(processes: list[psutil.Process], quietly: bool = False) -> None:
     left = [process for process in processes if process.is_running()]
     for process in left:
-        log.warning("process %d of Ray did not end: killed", process.pid)
+        if not quietly:
+            log.warning("process %d of Ray did not end: killed", process.pid)
         with contextlib.suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(left, timeout=5)

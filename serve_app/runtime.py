@@ -6,21 +6,22 @@ import logging
 import os
 import re
 import signal
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deployments import families
-from deployments.engine.schedule import ChunkSchedule
 from deployments.errors import ConfigError, Unavailable
 from serve_app.config_file import default_config_path, load_config
+from serve_app.document import check_family, located
 from serve_app.ports import check_can_listen
-from serve_app.ray_node import check_alive, start_ray, stop_ray
+from serve_app.ray_node import gone, kill_ray, start_ray, stop_ray
 from serve_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -49,17 +50,18 @@ def start(
 ) -> Running:
     """Starts everything and deploys the graph; returns before it is ready (see `wait_ready`).
 
-    Raises ConfigError for a wrong file, and where the port is taken.
+    Raises ConfigError for a wrong file, and where nothing can listen at the host and the port.
     """
-    document, settings = load_config(config or default_config_path())
+    config = config or default_config_path()
+    document, settings = load_config(config)
     http = document.setdefault("http_options", {})
     http["host"] = host or http.get("host", "127.0.0.1")
     http["port"] = port if port is not None else http.get("port", 8000)
     local = not os.environ.get("RAY_ADDRESS")
     if local:  # a wrong option or a missing file is told before anything is started
-        family = families.load(settings.family.name, settings.family.options)
-        ChunkSchedule.of(family.spec, settings.vocoder_chunk_size, **settings.chunks.model_dump())
-        check_can_listen(http["host"], http["port"])
+        check_family(settings, config)
+        with located(config, os.environ) if host is None and port is None else nullcontext():
+            check_can_listen(http["host"], http["port"])
 
     dashboard = start_ray(num_cpus=num_cpus, quiet=quiet, host=http["host"])
     document["applications"][0]["args"] = (
@@ -100,7 +102,6 @@ def wait_ready(running: Running, timeout: float = 120.0, stop: threading.Event |
     stop = stop or threading.Event()
     deadline = time.monotonic() + timeout
     while not stop.is_set():
-        check_alive()
         try:
             with urllib.request.urlopen(f"{running.http}/ready", timeout=5) as answer:
                 if answer.status == 200:
@@ -145,12 +146,14 @@ def serve_forever(
     port: int | None = None,
     echo: Callable[[str], None] = print,
 ) -> int:
-    """`chorale serve`: up until SIGINT or SIGTERM, or until Ray is gone. Returns the exit code."""
-    stopping = threading.Event()
+    """`chorale serve`: up until SIGINT or SIGTERM. Returns the exit code. Ends this process, with 1, if Ray is gone."""
+    stopping, done = threading.Event(), threading.Event()
+    watch = threading.Thread(target=_watch, args=(done, echo), name="watch-ray", daemon=True)
     before = {
         name: signal.signal(name, lambda *_: stopping.set()) for name in (signal.SIGINT, signal.SIGTERM)
     }
     running = None
+    watch.start()
     try:
         echo("starting …")
         running = start(config, host=host, port=port)
@@ -161,8 +164,7 @@ def serve_forever(
         wait_ready(running, stop=stopping)
         if not stopping.is_set():
             echo(f"ready      {running.http}")
-        while not stopping.wait(ALIVE_S):
-            check_alive()
+        stopping.wait()
         return 0
     except ConfigError as error:
         echo(f"wrong configuration:\n{error.message}")
@@ -171,7 +173,20 @@ def serve_forever(
         echo(error.message)
         return 1
     finally:
+        done.set()
+        watch.join()  # it must not take our own end of Ray for a fault
         echo("stopping …")
         stop(running)
         for name, handler in before.items():
             signal.signal(name, handler)
+
+
+def _watch(done: threading.Event, echo: Callable[[str], None]) -> None:
+    """Ends this process once Ray is gone. The main thread may wait for an answer of Ray's just then, for a minute."""
+    while not done.wait(ALIVE_S):
+        if reason := gone():
+            echo(reason)
+            kill_ray()
+            logging.shutdown()
+            sys.stdout.flush()
+            os._exit(1)
