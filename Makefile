@@ -1,6 +1,6 @@
 # `make` sets up .venv; every other target does so first. Needs python3 (3.11 or 3.12), make and a package registry.
 
-UV_VERSION := 0.13.8
+UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-uv.lock)
 BIN := .venv/bin
 STAMP := .venv/.ready
 
@@ -20,14 +20,14 @@ export PYTHONDONTWRITEBYTECODE :=
 venv: $(STAMP)
 	@echo "Ready: make demo | serve | test | lint | bench, or $(BIN)/chorale --help"
 
-$(STAMP): pyproject.toml requirements-dev.lock Makefile
+$(STAMP): pyproject.toml requirements-dev.lock requirements-uv.lock Makefile
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed (python3 is $$(python3 --version 2>&1))"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
 		echo "$(PYTHON) could not make a virtual environment (Debian: apt-get install python3-venv)"; exit 1; }
 	@$(BIN)/uv --version 2>/dev/null | grep -qF "uv $(UV_VERSION)" || { \
 		$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null; \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet -r requirements-dev.lock
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock; }
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements-dev.lock
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -c "import av, ray.dashboard.agent, ray.serve, torchaudio, serve_app"
 	@$(BIN)/python -m compileall -q $$($(BIN)/python -c "import ray.dashboard as d; print(d.__path__[0])")
@@ -56,12 +56,14 @@ BENCH ?= single_request stage_gpt stage_vocoder documents scheduler serve_load s
 bench: $(STAMP)
 	@for name in $(BENCH); do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
 
-# Writes the exact versions of everything for Python 3.11 and 3.12 anew; pins that still hold are kept.
-LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --quiet \
+# Writes the exact versions and the hashes of everything for Python 3.11 and 3.12 anew; pins that still hold are kept.
+# A newer uv: `make lock UV_VERSION=0.14.0`.
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-header --no-emit-index-url --no-emit-find-links
 lock: $(STAMP)
-	$(LOCK) --output-file requirements.lock >/dev/null
-	$(LOCK) --extra dev --output-file requirements-dev.lock >/dev/null
+	$(LOCK) pyproject.toml --output-file requirements.lock >/dev/null
+	$(LOCK) pyproject.toml --extra dev --output-file requirements-dev.lock >/dev/null
+	echo uv==$(UV_VERSION) | $(LOCK) - --no-annotate --output-file requirements-uv.lock >/dev/null
 
 clean:
 	rm -rf out build .pytest_cache .ruff_cache .hypothesis

@@ -20,7 +20,7 @@ import psutil
 import yaml
 
 from benchmarks import _common
-from serve_app.runtime import free_port
+from serve_app.ports import free_port
 
 START_S, STOP_S = 240.0, 60.0
 DEFAULT_CONFIG = _common.ROOT / "configs" / "default.yaml"

@@ -190,13 +190,17 @@ def _root(
 
 def _settings(config: Path | None) -> Settings:
     """From the file and the environment, or from the environment alone."""
+    from serve_app.document import check_family
     from serve_app.settings import Settings
 
     if config is None:
-        return Settings.from_args(None)
-    from serve_app.config_file import load_config
+        settings = Settings.from_args(None)
+    else:
+        from serve_app.config_file import load_config
 
-    return load_config(config)[1]
+        settings = load_config(config)[1]
+    check_family(settings, config)
+    return settings
 
 
 def _check(

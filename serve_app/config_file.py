@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
-import yaml
 from pydantic import ValidationError
 from ray.serve.schema import ServeDeploySchema
 
-from deployments.contract.errors import ConfigError
+from serve_app.document import ARGS, Document
 from serve_app.settings import Settings
-from serve_app.strict import Location, dotted, models_in, problems
+from serve_app.strict import Fault, Location, models_in, problems
 
 log = logging.getLogger(__name__)
 
@@ -36,20 +36,15 @@ def load_config(
 
     Raises ConfigError whose message has one line per fault: file name, line number, key and what is allowed.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{path.name}: cannot be read: {reason}") from None
-    document = _Document(path.name, text)
+    environ = os.environ if environ is None else environ
+    document = Document(path)
     config = document.value
     if not isinstance(config, dict):
         raise document.error([((), "a Serve config file is a mapping that begins with `applications:`")])
 
     document.refuse(list(_unknown_keys(config, ServeDeploySchema, ())))
     try:
-        ServeDeploySchema.model_validate(config)
+        schema = ServeDeploySchema.model_validate(config)
     except ValidationError as error:
         raise document.error(problems(error, ServeDeploySchema)) from None
     applications = config["applications"]
@@ -57,24 +52,27 @@ def load_config(
         raise document.error(
             [(("applications",), f"exactly one application is allowed, with import_path: {IMPORT_PATH}")]
         )
-    document.refuse(list(_overridden(applications[0])))
+    document.refuse([*_overridden(applications[0]), *_out_of_range(schema)])
 
+    config["http_options"] = schema.http_options.model_dump(exclude_unset=True)  # "8000" is a number now
     args = applications[0].get("args", {})
     try:
         settings = Settings.checked(args, environ)
     except ValidationError as error:
         raise document.error(
-            [(("applications", 0, "args", *loc), said) for loc, said in problems(error, Settings)]
+            [((*ARGS, *loc), said) for loc, said in problems(error, Settings)], environ
         ) from None
-    log.info("%s: settings %s", path.name, settings.hash)
+    log.info("%s: settings %s", document.name, settings.hash)
     return config, settings
 
 
-def _unknown_keys(value: Any, annotation: Any, loc: Location) -> Iterator[tuple[Location, str]]:
+def _unknown_keys(value: Any, annotation: Any, loc: Location) -> Iterator[Fault]:
     """Keys that Ray would ignore without a word."""
     models = list(models_in(annotation))
     if isinstance(value, list):
         for index, inner in enumerate(value):
+            if get_origin(annotation) is list and models and not isinstance(inner, dict):
+                yield (*loc, index), "must be a mapping"
             yield from _unknown_keys(inner, annotation, (*loc, index))
     elif isinstance(value, dict) and models:
         fields = {name: field for model in models for name, field in model.model_fields.items()}
@@ -85,60 +83,24 @@ def _unknown_keys(value: Any, annotation: Any, loc: Location) -> Iterator[tuple[
                 yield from _unknown_keys(inner, fields[key].annotation, (*loc, key))
 
 
-def _overridden(application: dict[str, Any]) -> Iterator[tuple[Location, str]]:
+def _out_of_range(schema: ServeDeploySchema) -> Iterator[Fault]:
+    """What Ray finds wrong only once it is up, or never."""
+    http, grpc = schema.http_options, schema.grpc_options
+    ports: dict[str, Any] = {"http_options": http.port, "grpc_options": grpc.port if grpc else 9000}
+    for section, port in ports.items():
+        if not 0 < port < 65536:
+            yield (section, "port"), f"must be a port, 1 to 65535 (is {port})"
+    for key in ("request_timeout_s", "keep_alive_timeout_s"):
+        value = getattr(http, key)
+        if value is not None and not 0 < value < 1e6:
+            yield ("http_options", key), f"must be seconds, more than 0 and less than a million (is {value})"
+    if not (schema.applications[0].route_prefix or "/").startswith("/"):
+        yield ("applications", 0, "route_prefix"), "must begin with /"
+
+
+def _overridden(application: dict[str, Any]) -> Iterator[Fault]:
     for index, deployment in enumerate(application.get("deployments", [])):
         for key, ours in OURS.items():
             if key in deployment:
                 instead = f"set `{ours}` in the section of args" if ours else "the graph fixes it"
                 yield ("applications", 0, "deployments", index, key), f"not allowed here: {instead}"
-
-
-class _Document:
-    """A YAML text with the line of every key and item."""
-
-    def __init__(self, name: str, text: str) -> None:
-        self.name = name
-        self.lines: dict[Location, int] = {}
-        loader = yaml.SafeLoader(text)
-        try:
-            node = loader.get_single_node()
-            if node is not None:
-                self._walk(node, ())
-            self.value = None if node is None else loader.construct_document(node)
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise ConfigError(f"{name}:{line}: not valid YAML: {error.problem or error.context}") from None
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{name}: not valid YAML: {error}") from None
-        finally:
-            loader.dispose()
-
-    def _walk(self, node: yaml.Node, loc: Location) -> None:
-        self.lines.setdefault(loc, node.start_mark.line + 1)
-        if isinstance(node, yaml.SequenceNode):
-            for index, inner in enumerate(node.value):
-                self._walk(inner, (*loc, index))
-        elif isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
-            for key, inner in node.value:
-                name = key.value if isinstance(key, yaml.ScalarNode) else str(key.tag)
-                line = key.start_mark.line + 1
-                if name in seen:
-                    raise ConfigError(f"{self.name}:{line}: {dotted((*loc, name))}: this key is given twice")
-                seen.add(name)
-                self.lines[(*loc, name)] = line
-                self._walk(inner, (*loc, name))
-
-    def line(self, loc: Location) -> int:
-        while loc not in self.lines and loc:
-            loc = loc[:-1]
-        return self.lines.get(loc, 1)
-
-    def refuse(self, faults: list[tuple[Location, str]]) -> None:
-        if faults:
-            raise self.error(faults)
-
-    def error(self, faults: list[tuple[Location, str]]) -> ConfigError:
-        faults = sorted(faults, key=lambda fault: self.line(fault[0]))
-        text = "\n".join(f"{self.name}:{self.line(loc)}: {dotted(loc)}: {said}" for loc, said in faults)
-        return ConfigError(text, param=dotted(faults[0][0]))

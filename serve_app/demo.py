@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from serve_app.audio.encode import OUTPUT_RATE, wav_header
-from serve_app.runtime import free_port
+from serve_app.ports import free_port
 
 SENTENCES = {
     "en": (

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -25,7 +26,7 @@ from pydantic import (
 
 from deployments.contract.errors import ConfigError
 from deployments.engine.device import cgroup
-from serve_app.strict import dotted, overlay, problems
+from serve_app.strict import dotted, from_variable, overlay, problems
 
 
 def _ascending(buckets: list[int]) -> list[int]:
@@ -34,9 +35,22 @@ def _ascending(buckets: list[int]) -> list[int]:
     return buckets
 
 
-Positive = Annotated[int, Field(gt=0)]
-Cpus = Annotated[float, Field(ge=0)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+def _path(text: str) -> str:
+    try:
+        Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("must not begin with ~ and the name of an unknown user") from None
+    if not text or "\0" in text:
+        raise ValueError("must be the path of a folder")
+    return text
+
+
+Positive = Annotated[int, Field(gt=0, le=2**40)]
+Replicas = Annotated[int, Field(gt=0, le=1000)]
+Threads = Annotated[int, Field(gt=0, le=1024)]
+Cpus = Annotated[float, Field(ge=0, le=10_000)]
+Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
+Delay = Annotated[float, Field(ge=0, le=1_000_000)]
 Stage = Literal["gpt", "vocoder", "voice_encoder"]  # those that hold a model
 Buckets = Annotated[list[Positive], AfterValidator(_ascending)]
 
@@ -58,14 +72,14 @@ class DeviceSettings(Section):
 
     preference: Literal["auto", "musa", "cuda", "cpu"] = "auto"
     half: Literal["auto"] | bool = "auto"
-    threads: Positive | Literal["auto"] = 1
+    threads: Threads | Literal["auto"] = 1
 
 
 class Autoscaling(Section):
-    min_replicas: Annotated[int, Field(ge=0)] = 1
-    max_replicas: Positive = 2
-    upscale_delay_s: Annotated[float, Field(ge=0)] = 5.0
-    downscale_delay_s: Annotated[float, Field(ge=0)] = 60.0
+    min_replicas: Annotated[int, Field(ge=0, le=1000)] = 1
+    max_replicas: Replicas = 2
+    upscale_delay_s: Delay = 5.0
+    downscale_delay_s: Delay = 60.0
     look_back_period_s: Seconds = 10.0
     metrics_interval_s: Seconds = 2.0
 
@@ -81,7 +95,7 @@ class Autoscaling(Section):
 class Scaled(Section):
     """`replicas` is a fixed number; `autoscaling` replaces it."""
 
-    replicas: Positive = 1
+    replicas: Replicas = 1
     autoscaling: Autoscaling | None = None
     num_cpus: Cpus = 0.1
     num_gpus: Cpus = 0.0
@@ -103,7 +117,7 @@ class Scaled(Section):
 class ModelSettings(Scaled):
     """`threads`: CPU threads of a replica; None is `device.threads`."""
 
-    threads: Positive | None = None
+    threads: Threads | None = None
 
 
 class LeasedSettings(ModelSettings):
@@ -183,7 +197,7 @@ class VoiceEncoderSettings(ModelSettings):
 class IngressSettings(Section):
     """`window`: segments of a request in work ahead of the one that is heard; `voice_cache`: prompts kept."""
 
-    replicas: Positive = 1
+    replicas: Replicas = 1
     num_cpus: Cpus = 0.2
     max_ongoing_requests: Positive = 256
     voice_cache: Positive = 256
@@ -198,11 +212,11 @@ class Limits(Section):
 class SamplingSettings(Section):
     """What is left out is the family's own default."""
 
-    seed: Annotated[int, Field(ge=0)] | None = None
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_k: Annotated[int, Field(ge=0)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
     max_tokens: Positive | None = None
 
 
@@ -213,7 +227,7 @@ class Settings(Section):
     device: DeviceSettings = DeviceSettings()
     optimize: bool = True
     use_vocoder_optimization: bool = True
-    vocoder_chunk_size: Annotated[int, Field(ge=20)] = 500
+    vocoder_chunk_size: Annotated[int, Field(ge=20, le=100_000)] = 500
     chunks: ChunkSettings = ChunkSettings()
     gpt: GptSettings = GptSettings()
     vocoder: VocoderSettings = VocoderSettings()
@@ -222,17 +236,21 @@ class Settings(Section):
     ingress: IngressSettings = IngressSettings()
     limits: Limits = Limits()
     sampling: SamplingSettings = SamplingSettings()
-    data_dir: str = "~/.local/share/chorale"
+    data_dir: Annotated[str, AfterValidator(_path)] = "~/.local/share/chorale"
 
     @classmethod
     def from_args(cls, args: Mapping[str, Any] | None, environ: Mapping[str, str] | None = None) -> Settings:
-        """Checks `args` and lays the environment over them. Raises ConfigError that names every wrong key."""
+        """Checks `args` and lays the environment over them.
+
+        Raises ConfigError that names every wrong key, and the variable that set it.
+        """
+        environ = os.environ if environ is None else environ
         try:
             return cls.checked(args, environ)
         except ValidationError as error:
-            raise ConfigError(
-                "\n".join(f"{dotted(loc)}: {text}" for loc, text in problems(error, cls))
-            ) from None
+            faults = problems(error, cls)
+            told = (from_variable(loc, said, environ) or f"{dotted(loc)}: {said}" for loc, said in faults)
+            raise ConfigError("\n".join(told)) from None
 
     @classmethod
     def checked(cls, args: Mapping[str, Any] | None, environ: Mapping[str, str] | None = None) -> Settings:

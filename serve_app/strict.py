@@ -10,20 +10,20 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from deployments import plain_yaml
+
 log = logging.getLogger(__name__)
 
 PREFIX = "CHORALE_"
 
 Location = tuple[str | int, ...]
+Fault = tuple[Location, str]  # where, and what is wrong and what is allowed
 
 
 def overlay(model: type[BaseModel], args: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
     """A copy of `args` with the values of CHORALE_… variables laid over it."""
     merged = {key: dict(value) if isinstance(value, Mapping) else value for key, value in args.items()}
-    for name in sorted(environ):
-        if not name.startswith(PREFIX):
-            continue
-        path = name.removeprefix(PREFIX).lower().split("__")
+    for name, path in variables(environ):
         if path[0] not in model.model_fields:
             log.debug("%s names no setting", name)
             continue
@@ -31,15 +31,29 @@ def overlay(model: type[BaseModel], args: Mapping[str, Any], environ: Mapping[st
         for key in path[:-1]:
             inner = target.get(key)
             target[key] = target = dict(inner) if isinstance(inner, Mapping) else {}
-        target[path[-1]] = _value(field_type(model, tuple(path)), environ[name])
+        target[path[-1]] = _value(field_type(model, path), environ[name])
     return merged
+
+
+def variables(environ: Mapping[str, str]) -> list[tuple[str, tuple[str, ...]]]:
+    """The CHORALE_… variables, each with the path of what it sets."""
+    names = sorted(name for name in environ if name.startswith(PREFIX))
+    return [(name, tuple(name.removeprefix(PREFIX).lower().split("__"))) for name in names]
+
+
+def from_variable(loc: Location, said: str, environ: Mapping[str, str]) -> str | None:
+    """A fault at `loc` of our settings in one line, where variables set what is wrong or a part of it, else None."""
+    wholly = [name for name, path in variables(environ) if loc[: len(path)] == path]
+    partly = [name for name, path in variables(environ) if loc and path[: len(loc)] == loc]
+    names = wholly[-1:] or partly
+    return f"{', '.join(names)}: {dotted(loc)}: {said}" if names else None
 
 
 def _value(annotation: Any, text: str) -> Any:
     if annotation is str:
         return text
     try:
-        return yaml.safe_load(text)
+        return plain_yaml.load(text)
     except yaml.YAMLError:
         return text
 
@@ -66,7 +80,7 @@ def field_type(model: type[BaseModel], path: Location) -> Any:
     return annotation
 
 
-def problems(error: ValidationError, model: type[BaseModel]) -> list[tuple[Location, str]]:
+def problems(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     """(location, what is wrong and what is allowed) for every complaint of pydantic, a location once."""
     found: dict[Location, str] = {}
     for detail in error.errors():
@@ -78,11 +92,11 @@ def problems(error: ValidationError, model: type[BaseModel]) -> list[tuple[Locat
         else:
             given = detail.get("input")
             shown = (
-                f" (is {given!r})"
+                f" (is {_shown(given)})"
                 if not isinstance(given, (dict, list)) and detail["type"] != "missing"
                 else ""
             )
-            text = detail["msg"].removeprefix("Value error, ") + shown
+            text = "; ".join(detail["msg"].removeprefix("Value error, ").splitlines()) + shown
         found[loc] = f"{found[loc]}, or: {text}" if loc in found else text
     return list(found.items())
 
@@ -104,5 +118,14 @@ def _without_tags(model: type[BaseModel], loc: Location) -> Location:
 
 def dotted(loc: Location) -> str:
     """("a", 0, "b") -> a[0].b"""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in loc)
     return text.removeprefix(".") or "(the whole)"
+
+
+def _key(name: object) -> str:
+    return name if isinstance(name, str) and name.isprintable() and len(name) <= 80 else _shown(name)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:76]} ..."

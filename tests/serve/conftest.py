@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from serve_app import runtime
+from serve_app import ports, runtime
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Cluster:
 def cluster() -> Iterator[Cluster]:
     from ray import serve
 
-    port = runtime.free_port()
+    port = ports.free_port()
     dashboard = runtime.start_ray(num_cpus=8)
     assert dashboard is not None
     serve.start(

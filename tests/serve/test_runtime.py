@@ -1,19 +1,25 @@
-"""`chorale serve` as a process: it comes up, says where, and leaves nothing behind."""
+"""`chorale serve` as a process: it comes up, says where, lets nobody else in, and leaves nothing behind."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 
 import psutil
 import pytest
 
-from serve_app.runtime import free_port
+from serve_app.ports import free_port
 
 PROGRAM = (
     "import sys; from serve_app.runtime import serve_forever; sys.exit(serve_forever({config}, port={port}))"
@@ -28,11 +34,7 @@ def launch(port: int, config: Path | None = None, **environ: str) -> subprocess.
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize("how", [signal.SIGTERM])
-def test_it_comes_up_and_leaves_no_process(tmp_path, how):
-    port = free_port()
-    process = launch(port, CHORALE_DATA_DIR=str(tmp_path))
+def until_ready(process: subprocess.Popen[str]) -> list[str]:
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
@@ -40,6 +42,50 @@ def test_it_comes_up_and_leaves_no_process(tmp_path, how):
         if line.startswith("ready"):
             break
     assert process.poll() is None, "".join(lines)
+    return lines
+
+
+def listening(processes: list[psutil.Process]) -> dict[tuple[str, int], str]:
+    """Address and port of every TCP listener, with the command line of its process."""
+    found = {}
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            line = " ".join(process.cmdline())
+            for socket in process.net_connections("tcp"):
+                if socket.status == psutil.CONN_LISTEN:
+                    found[socket.laddr.ip.removeprefix("::ffff:"), socket.laddr.port] = line
+    return found
+
+
+def shut(path: Path) -> bool:
+    """Whether other users cannot reach `path`, because of a folder above it."""
+    return any(folder.stat().st_mode & 0o077 == 0 for folder in path.parents)
+
+
+def submitted(address: str, token: str | None, command: str) -> int | None:
+    """The HTTP status of a job for Ray."""
+    request = urllib.request.Request(
+        address, json.dumps({"entrypoint": command}).encode(), {"content-type": "application/json"}
+    )
+    if token is not None:
+        request.add_header("authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except (OSError, HTTPException):  # no HTTP is spoken there
+        return None
+
+
+@pytest.mark.timeout(240)
+def test_it_comes_up_closed_to_others_and_leaves_no_process(tmp_path):
+    port, token = free_port(), tmp_path / ".ray" / "auth_token"
+    token.parent.mkdir()
+    token.write_text("0123456789abcdef" * 4)
+    token.chmod(0o644)  # as Ray writes it
+    process = launch(port, CHORALE_DATA_DIR=str(tmp_path), HOME=str(tmp_path))
+    lines = until_ready(process)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=30) as answer:
         assert answer.status == 200
     dashboard = next(line.split()[1] for line in lines if line.startswith("dashboard"))
@@ -47,10 +93,79 @@ def test_it_comes_up_and_leaves_no_process(tmp_path, how):
         assert answer.status == 200
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) > 5
-    process.send_signal(how)
+
+    listeners = listening([psutil.Process(process.pid), *family])
+    assert len(listeners) > 20
+    assert {address for address, _ in listeners} == {"127.0.0.1"}, listeners
+
+    assert token.stat().st_mode & 0o077 == 0
+    sockets = [
+        Path(socket.laddr) for child in family for socket in child.net_connections("unix") if socket.laddr
+    ]
+    sockets = [path for path in sockets if path.is_socket()]
+    assert len(sockets) > 2 and all(shut(path) for path in sockets), sockets
+
+    mark = tmp_path / "submitted"
+    agent = {port for (_, port), line in listeners.items() if "DashboardAgent" in line}
+    for wrong in (None, "f" * 64):
+        assert submitted(f"{dashboard}/api/jobs/", wrong, f"touch {mark}") in (401, 403)
+        answers = [
+            submitted(f"http://127.0.0.1:{port}/api/job_agent/jobs/", wrong, f"touch {mark}")
+            for port in agent
+        ]
+        assert {401, 403} & {*answers} and 200 not in answers, (
+            answers
+        )  # its other ports are of other protocols
+    assert submitted(f"{dashboard}/api/jobs/", token.read_text(), f"touch {tmp_path}/mine") == 200
+    assert eventually((tmp_path / "mine").exists)
+    assert not mark.exists()
+
+    process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
+
+
+def eventually(fulfilled: Callable[[], bool], within: float = 60.0) -> bool:
+    deadline = time.monotonic() + within
+    while not fulfilled() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return fulfilled()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("daemon", ["gcs_server", "raylet"])
+def test_it_ends_and_says_why_when_ray_is_gone(tmp_path, daemon):
+    process = launch(free_port(), CHORALE_DATA_DIR=str(tmp_path))
+    until_ready(process)
+    family = psutil.Process(process.pid).children(recursive=True)
+    (victim,) = [child for child in family if Path(child.cmdline()[0]).name == daemon]
+    victim.kill()
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert f"Ray is gone: its {daemon} (process {victim.pid}) has ended, killed by signal 9" in out
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+
+
+OPEN = """
+import ray
+from serve_app import ray_node
+ray_node.start_ray(num_cpus=1, dashboard=False, host="0.0.0.0")
+print("node", ray.nodes()[0]["NodeManagerAddress"])
+ray_node.stop_ray()
+"""
+
+
+@pytest.mark.timeout(240)
+def test_where_serve_listens_to_others_ray_takes_the_address_that_it_always_takes():
+    from ray._common.network_utils import node_ip_address_from_perspective
+
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN], env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert f"node {node_ip_address_from_perspective()}\n" in done.stdout, done.stderr
 
 
 def test_a_free_port_is_none_that_the_system_gives_to_connections_by_default():

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from deployments import plain_yaml
 from deployments.contract.errors import ConfigError
 
 Count = Annotated[int, Field(gt=0)]
@@ -137,7 +138,7 @@ def read_config(folder: Path) -> IndexConfig:
     """Raises ConfigError naming the key and what is allowed; no path but the file's name."""
     path = folder / "config.yaml"
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        content = plain_yaml.load(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"family.options.model_dir: no {path.name} in the folder {folder.name!r}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

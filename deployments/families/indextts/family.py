@@ -56,7 +56,13 @@ class IndexFamily:
 
     def __init__(self, options: IndexOptions) -> None:
         self.options = options
-        self.folder = options.model_dir.expanduser()
+        try:
+            self.folder = options.model_dir.expanduser()
+        except RuntimeError:
+            raise ConfigError(
+                f"family.options.model_dir: {str(options.model_dir)!r} names an unknown user",
+                param="family.options",
+            ) from None
         if not self.folder.is_absolute():  # replicas run in working directories of their own
             raise ConfigError(
                 f"family.options.model_dir: {str(options.model_dir)!r} must be an absolute path, or begin with ~",

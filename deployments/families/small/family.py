@@ -45,7 +45,12 @@ class SmallFamily:
                 f"family.options.weights: no {path.name} in the folder {self.folder.name!r}",
                 param="family.options",
             ) from None
-        except (ValueError, TypeError) as error:
+        except OSError as error:
+            raise ConfigError(
+                f"family.options.weights: {path.name} cannot be read: {error.strerror}",
+                param="family.options",
+            ) from None
+        except (ValueError, TypeError, RecursionError) as error:
             raise ConfigError(f"{path.name}: {error}", param="family.options") from None
 
     @cached_property

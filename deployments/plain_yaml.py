@@ -1,0 +1,99 @@
+"""YAML that strangers may have written: plain values only, and no more of them than a file of ours needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+MAX_NODES = 10_000  # keys and values, those behind aliases counted each time
+MAX_DEPTH = 50
+MAX_INT = 2**63 - 1  # what Ray's messages take, and more than Python prints has 4,300 digits
+PLAIN = {
+    f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map", "merge")
+}
+
+
+class PlainLoader(yaml.SafeLoader):
+    """Raises yaml.MarkedYAMLError for everything that it does not take, which includes dates and other tags."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = self._composed = 0
+        self._measured: dict[int, tuple[int, int]] = {}  # nodes and levels of a node's whole content
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()
+        self._depth += 1
+        self._composed += 1
+        self._bound(self._composed, self._depth, event.start_mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if node is not None:
+            if isinstance(event, yaml.AliasEvent) and id(node) not in self._measured:
+                raise _refusal("an alias of what it is a part of itself", event.start_mark)
+            self._measure(node, event.start_mark)
+        return node
+
+    def _measure(self, node: yaml.Node, mark: yaml.Mark) -> None:
+        """`mark`: where it is used, which for an alias is not where it is written."""
+        if id(node) not in self._measured:
+            if node.tag not in PLAIN:
+                raise _refusal(_unwanted(node), node.start_mark)
+            content = [self._measured[id(part)] for part in _parts(node)]
+            nodes = 1 + sum(count for count, _ in content)
+            self._measured[id(node)] = nodes, 1 + max((levels for _, levels in content), default=0)
+        nodes, levels = self._measured[id(node)]
+        self._bound(nodes, self._depth + levels, mark)
+
+    @staticmethod
+    def _bound(nodes: int, levels: int, mark: yaml.Mark) -> None:
+        if nodes > MAX_NODES:
+            raise _refusal(f"more than {MAX_NODES:,} keys and values, with those behind aliases", mark)
+        if levels > MAX_DEPTH:
+            raise _refusal(f"nested deeper than {MAX_DEPTH} levels", mark)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep)
+            if isinstance(value, str):
+                value.encode()  # "\ud800" is half a character
+            elif isinstance(value, int) and abs(value) > MAX_INT:
+                raise OverflowError
+        except yaml.YAMLError:
+            raise
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+        ):  # PyYAML's own, of !!int x
+            raise _refusal(f"this is no {node.tag.rpartition(':')[2]}", node.start_mark) from None
+        return value
+
+
+def load(text: str) -> Any:
+    """As yaml.safe_load. Raises yaml.YAMLError, whatever the text."""
+    loader = PlainLoader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else []
+
+
+def _unwanted(node: yaml.Node) -> str:
+    kind = node.tag.rpartition(":")[2]
+    if isinstance(node, yaml.ScalarNode) and kind in ("timestamp", "value"):
+        return f"{node.value!r} is read as a {kind}: put it in quotes"
+    return f"the tag {node.tag!r} is not allowed"
+
+
+def _refusal(problem: str, mark: yaml.Mark) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, mark)

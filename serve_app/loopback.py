@@ -1,0 +1,21 @@
+"""Runs in every process of a Ray that was started for this machine alone (see ray_node.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def bind_replicas() -> None:
+    """Binds the port at which a Serve replica takes the calls of other stages to loopback.
+
+    Ray binds all of its other ports to loopback where that is the node's address; this one is "[::]:0" in Ray 2.60,
+    whatever the address. Importing ray.serve here instead would slow down every worker's start.
+    """
+    from ray._common import tls_utils
+
+    add_port = tls_utils.add_port_to_grpc_server
+
+    def on_loopback(server: Any, address: str) -> int:
+        return add_port(server, address.replace("[::]:", "127.0.0.1:"))
+
+    tls_utils.add_port_to_grpc_server = on_loopback

@@ -1,0 +1,82 @@
+"""Addresses to listen at: which are free, which are this machine's alone, and what is wrong with the others."""
+
+from __future__ import annotations
+
+import errno
+import random
+import re
+import socket
+from ipaddress import ip_address
+
+from deployments.contract.errors import ConfigError
+
+QUIET_PORTS = range(20000, 32768)  # Ray's workers listen below, the system's own choice of port is above
+HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")  # names and addresses; anything else need not be looked up
+
+
+def free_port() -> int:
+    """A port that nothing on this machine listens at, and that no outgoing connection is given meanwhile by default.
+
+    It is bound only seconds later, when Ray has opened hundreds of connections, whose ports the system chooses (on
+    Linux from net.ipv4.ip_local_port_range, which begins at 32768 if nobody has changed it).
+    Raises OSError where none is free.
+    """
+    for port in random.SystemRandom().sample(QUIET_PORTS, 100):
+        try:
+            _bind(socket.AF_INET, ("127.0.0.1", port))
+        except OSError:
+            continue
+        return port
+    raise OSError(f"no free port from {QUIET_PORTS.start} to {QUIET_PORTS.stop - 1}")
+
+
+def check_can_listen(host: str, port: int) -> None:
+    """Raises ConfigError (param "http_options.host" or "http_options.port") where no server can listen there."""
+    if not 0 < port < 65536:
+        raise ConfigError(f"must be a port, 1 to 65535 (is {port})", param="http_options.port")
+    for family, address in _addresses(host, port):
+        try:
+            _bind(family, address)
+        except OSError as error:
+            raise _refused(host, port, error) from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server at `host`."""
+    return all(ip_address(address[0].partition("%")[0]).is_loopback for _, address in _addresses(host, 0))
+
+
+def _addresses(host: str, port: int) -> list[tuple[int, tuple]]:
+    try:
+        if not HOST.fullmatch(host):
+            raise ValueError
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET  # as Serve chooses
+        found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+    except (OSError, ValueError):  # UnicodeError, of a name with an empty part, is a ValueError
+        raise ConfigError(
+            f"{host!r} is neither an address nor a host name that this machine can resolve",
+            param="http_options.host",
+        ) from None
+    return [(family, address) for family, *_, address in found]
+
+
+def _bind(family: int, address: tuple) -> None:
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+
+
+def _refused(host: str, port: int, error: OSError) -> ConfigError:
+    if error.errno == errno.EADDRINUSE:
+        return ConfigError(f"port {port} of {host} is taken", param="http_options.port")
+    if error.errno == errno.EACCES:
+        return ConfigError(
+            f"this user may not listen at port {port}: take one from 1024 on", param="http_options.port"
+        )
+    if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        return ConfigError(
+            f"{host!r} is not an address of this machine: 127.0.0.1 is for this machine alone, "
+            "0.0.0.0 for all of its addresses",
+            param="http_options.host",
+        )
+    return ConfigError(f"cannot listen at {host}:{port}: {error.strerror}", param="http_options.host")
