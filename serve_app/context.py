@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import contextvars
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployments import families
+from deployments import families, private_files, prompts
 from deployments.engine.schedule import ChunkSchedule
 from deployments.families.base import FamilySpec
 from serve_app.lane import Backend
@@ -17,6 +21,10 @@ from serve_app.settings import ChunkSettings
 from serve_app.synthesis import Synthesizer
 from serve_app.voices import VoiceLibrary, VoicePrompts
 
+T = TypeVar("T")
+REQUESTS = (
+    "request"  # what prompts of recordings that came with requests are kept under; no voice has this id
+)
 SHIPPED_VOICES = (
     Path(families.__file__).parent / "small" / "voices"
 )  # recordings: every family can clone them
@@ -38,12 +46,17 @@ class IngressSettings(BaseModel):
     chunks: ChunkSettings = ChunkSettings()
     max_voices: int = Field(default=1000, ge=0)  # uploaded ones
     voice_cache: int = Field(default=256, ge=1)  # prompts in memory
+    keep_request_references: bool = False  # on disk
     window: int = Field(default=3, ge=1)  # segments of one request at once
     echo_request_id: bool = True  # off behind a proxy that sets x-request-id itself
 
     @property
     def model(self) -> str:
         return f"chorale-{self.family.replace('_', '-')}"
+
+    @property
+    def data(self) -> Path:
+        return Path(self.data_dir).expanduser()
 
     def schedule(self, spec: FamilySpec) -> ChunkSchedule:
         """Raises ConfigError where the chunks do not fit the family."""
@@ -62,6 +75,7 @@ class Context:
     started: float = field(default_factory=time.time)
     requests: int = 0  # speech requests so far
     listening: int = 0  # of them now
+    finishing: set[asyncio.Task[Any]] = field(default_factory=set)
 
     @classmethod
     def create(cls, settings: IngressSettings, backend: Backend, shipped: Path | None = None) -> Context:
@@ -72,12 +86,40 @@ class Context:
         spec = backend.spec
         voices = VoiceLibrary(
             shipped or SHIPPED_VOICES,
-            Path(settings.data_dir).expanduser() / "voices",
+            settings.data / "voices",
             min_seconds=spec.min_reference_seconds,
             max_seconds=spec.max_reference_seconds,
             capacity=settings.max_voices,
         )
-        prompts = VoicePrompts(backend.encode_voice, settings.voice_cache)
+        requests = REQUESTS if settings.keep_request_references else None
+        cache = VoicePrompts(backend.encode_voice, settings.voice_cache, requests)
         window = spec.window or settings.window
         synthesizer = Synthesizer(backend, window=window, chunks=settings.schedule(spec))
-        return cls(settings, backend, synthesizer, voices, prompts)
+        context = cls(settings, backend, synthesizer, voices, cache)
+        context._tidy()
+        return context
+
+    async def forget(self, voice: str) -> None:
+        """Drops the prompts of a voice, by its id: here, on disk, and in every other process (see `Backend.forget`)."""
+        self.prompts.forget(voice)
+        await asyncio.to_thread(prompts.forget, self.settings.data / "prompts", voice)
+        await self.backend.forget(voice)
+
+    async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, which goes on where this call is cancelled, as when a client leaves."""
+        # a context of its own: Serve cancels what a request has asked the stages for when the request is cancelled
+        task = asyncio.create_task(work, context=contextvars.Context())
+        self.finishing.add(task)
+        task.add_done_callback(self.finishing.discard)
+        return await asyncio.shield(task)
+
+    def _tidy(self) -> None:
+        """At the start: closes the data to other users, and clears away what processes that died have left."""
+        data = self.settings.data
+        private_files.tighten(data, below=False)
+        for folder in ("voices", "prompts"):
+            private_files.tighten(data / folder)
+        self.voices.sweep()
+        with contextlib.suppress(OSError):  # the voices cannot be listed, which the library logs
+            kept = {REQUESTS} if self.settings.keep_request_references else set()
+            prompts.sweep(data / "prompts", self.voices.ids() | kept)

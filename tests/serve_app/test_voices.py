@@ -13,7 +13,8 @@ import soundfile
 
 from deployments.errors import InvalidInput, NotFound
 from deployments.families.base import VoicePrompt
-from serve_app.voices import OPENAI_VOICES, VoiceLibrary, VoicePrompts
+from serve_app.voice_names import OPENAI_VOICES
+from serve_app.voices import VoiceLibrary, VoicePrompts
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_add_get_list_delete(library, make_wav):
     assert added.id.startswith("voice_")
     assert library.get("my voice") == library.get(added.id) == added == library.list()[-1]
     assert library.read(added) == make_wav()
-    assert library.delete(added.id) == added
+    assert library.delete(added.id) == added.id
     assert added not in library.list()
     with pytest.raises(NotFound):
         library.get("My Voice")
@@ -155,7 +156,9 @@ class Encoder:
         self.hold = asyncio.Event()
         self.hold.set()
 
-    async def __call__(self, waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
+    async def __call__(
+        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None
+    ) -> VoicePrompt:
         self.runs += 1
         await self.hold.wait()
         if self.fail:
@@ -170,7 +173,7 @@ async def test_prompts_are_made_once_for_the_same_content(make_wav):
     encoder = Encoder()
     prompts = VoicePrompts(encoder, 10)
     first = await prompts.of(make_wav(), "la", **LIMITS)
-    assert await prompts.of(make_wav(), "la", **LIMITS) is first
+    assert (await prompts.of(make_wav(), "la", **LIMITS)).prompt is first.prompt
     await asyncio.gather(*(prompts.of(make_wav(pitch=300), None, **LIMITS) for _ in range(10)))
     assert encoder.runs == 2
     await prompts.of(make_wav(), "another transcript", **LIMITS)

@@ -1,0 +1,79 @@
+"""Folders and files that only their owner can read, written so that a power cut leaves the old state or the new."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+FOLDER, FILE = 0o700, 0o600
+
+
+def make_folder(folder: Path) -> None:
+    """Makes `folder` and its missing parents, mode 700. Raises OSError."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(FOLDER, exist_ok=True)
+        sync_folder(path.parent)
+
+
+def write(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """A new file, mode 600. `sync`: it is on the disk when this returns. Raises OSError."""
+    opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE)
+    with os.fdopen(opened, "wb") as file:
+        file.write(data)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Renames and removals in `folder` are on the disk when this returns. Raises OSError."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def tighten(folder: Path, *, below: bool = True) -> None:
+    """Takes the rights of other users away from `folder` and, with `below`, from everything in it.
+
+    Links below are left alone. What belongs to another user or is refused by the system is left and logged, as is a
+    folder that is shared by design (a sticky bit, as on /tmp).
+    """
+    left = 0
+    try:
+        if os.stat(folder).st_mode & stat.S_ISVTX:
+            log.warning("%s is shared with other users: it stays as it is", folder)
+        else:
+            left += not _tighten(folder, os.stat(folder))
+        if below:
+            for parent, folders, files in os.walk(folder):
+                for name in folders + files:
+                    path = Path(parent, name)
+                    left += not _tighten(path, os.lstat(path))
+    except FileNotFoundError:  # not made yet, or removed meanwhile
+        pass
+    except OSError as error:
+        log.warning("%s: its rights are not checked: %s", folder, error.strerror)
+    if left:
+        log.warning("%s: %d of its files and folders stay open to others: not ours to change", folder, left)
+
+
+def _tighten(path: Path, seen: os.stat_result) -> bool:
+    """Whether others have no rights afterwards."""
+    if stat.S_ISLNK(seen.st_mode) or not seen.st_mode & 0o077:
+        return True
+    if seen.st_uid != os.geteuid():
+        return False
+    try:
+        os.chmod(path, seen.st_mode & (FOLDER if stat.S_ISDIR(seen.st_mode) else FILE))
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
