@@ -163,9 +163,9 @@ def _opened(folder: Path) -> Iterator[int]:
     """A descriptor of the folder. What goes wrong with a file in it is Damaged."""
     try:
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise
     except OSError as error:
+        if not os.path.lexists(folder):
+            raise FileNotFoundError(folder) from None
         raise Damaged(f"it is no folder that can be read: {error.strerror}") from None
     try:
         yield opened

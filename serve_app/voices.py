@@ -211,6 +211,7 @@ class VoiceLibrary:
                     raise Damaged("meta.json: name is not allowed")
                 known = self._read[voice_id] = _voice(folder, meta, stamp)
         except FileNotFoundError:
+            self._read.pop(voice_id, None)
             return None
         except Damaged as error:
             self._log_once(voice_id, f"voice {voice_id} is damaged and left out: {error}")
@@ -220,9 +221,10 @@ class VoiceLibrary:
 
     def _damaged_id(self, name: str) -> str | None:
         """The folder that holds no usable voice, by its own name or by the name of the voice that it should hold."""
-        names = [name, voice_names.id_of(name)] if voice_names.NAME.fullmatch(name) else [name]
-        found = self._ids()
-        return next((one for one in names if one in found), None)
+        found, names = self._ids(), [name]
+        if voice_names.NAME.fullmatch(name) and not voice_names.is_like_id(name):
+            names.append(voice_names.id_of(name))
+        return next((one for one in names if one in found and self._uploaded(one) is None), None)
 
     def _ids(self) -> set[str]:
         """Of the uploaded voices, damaged ones too; none where they cannot be listed, which is logged once."""
