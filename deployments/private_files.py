@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import stat
@@ -17,7 +18,31 @@ def make_folder(folder: Path) -> None:
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
         path.mkdir(FOLDER, exist_ok=True)
-        sync_folder(path.parent)
+        with contextlib.suppress(OSError):  # a parent that we may not read
+            sync_folder(path.parent)
+
+
+def read(path: Path | str, most: int, folder: int | None = None) -> bytes:
+    """An ordinary file of 1 to `most` bytes. Links are not followed. folder: the descriptor of the one that it is in.
+
+    Raises OSError, ValueError for something else.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe is not waited for
+    opened = os.open(path, flags, dir_fd=folder)
+    try:
+        check_ordinary(os.fstat(opened), most)
+        with os.fdopen(opened, "rb", closefd=False) as file:
+            return file.read(most)
+    finally:
+        os.close(opened)
+
+
+def check_ordinary(seen: os.stat_result, most: int) -> None:
+    """Raises ValueError where `seen` is no file of 1 to `most` bytes."""
+    if not stat.S_ISREG(seen.st_mode):
+        raise ValueError("not an ordinary file")
+    if not 0 < seen.st_size <= most:
+        raise ValueError(f"{seen.st_size} bytes; 1 to {most} are allowed")
 
 
 def write(path: Path, data: bytes, *, sync: bool = True) -> None:

@@ -142,7 +142,7 @@ class PromptStore:
             return None
         path = self._folder / f"{key}{ENDING}"
         try:
-            prompt = VoicePrompt.from_bytes(self._family, path.read_bytes())
+            prompt = VoicePrompt.from_bytes(self._family, private_files.read(path, self._most_bytes))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:

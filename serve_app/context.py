@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import logging
+import os
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -22,6 +24,9 @@ from serve_app.synthesis import Synthesizer
 from serve_app.voices import VoiceLibrary, VoicePrompts
 
 T = TypeVar("T")
+log = logging.getLogger("chorale.voices")
+
+FOLDERS = ("voices", "prompts")  # of the data folder
 REQUESTS = (
     "request"  # what prompts of recordings that came with requests are kept under; no voice has this id
 )
@@ -114,10 +119,16 @@ class Context:
         return await asyncio.shield(task)
 
     def _tidy(self) -> None:
-        """At the start: closes the data to other users, and clears away what processes that died have left."""
+        """At the start: closes the data to other users, and removes what processes that died have left."""
         data = self.settings.data
-        private_files.tighten(data, below=False)
-        for folder in ("voices", "prompts"):
+        with contextlib.suppress(OSError):  # not made yet
+            if others := set(os.listdir(data)) - set(FOLDERS):
+                log.warning(
+                    "%s is not for voices alone (%s): its mode stays", data, ", ".join(sorted(others)[:3])
+                )
+            else:
+                private_files.tighten(data, below=False)
+        for folder in FOLDERS:
             private_files.tighten(data / folder)
         self.voices.sweep()
         with contextlib.suppress(OSError):  # the voices cannot be listed, which the library logs

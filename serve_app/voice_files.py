@@ -3,7 +3,7 @@
     <library>/<id>/audio.wav    16 bit mono
     <library>/<id>/meta.json    `Meta`
 
-A folder is read as if a stranger had written it: no link is followed, nothing large or special is opened. Blocking.
+The contents are not trusted: no link is followed, nothing large is read, no pipe or device is opened. Blocking.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import contextlib
 import logging
 import os
 import shutil
-import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -36,6 +35,10 @@ class Damaged(Exception):
     """A folder that holds no usable voice. The message says why; it is for the log."""
 
 
+class Taken(Exception):
+    """The library has an entry with this id."""
+
+
 class Meta(BaseModel):
     """meta.json."""
 
@@ -54,11 +57,14 @@ class Meta(BaseModel):
 
 def stamp(folder: Path) -> Stamp:
     """Changes with the files. Raises FileNotFoundError where there is no such folder, Damaged."""
+    parts: list[int] = []
     with _opened(folder) as opened:
-        found = [
-            _regular(os.stat(name, dir_fd=opened, follow_symlinks=False), name) for name in (META, AUDIO)
-        ]
-    return tuple(part for one in found for part in (one.st_ino, one.st_mtime_ns, one.st_size))
+        for name, most in LARGEST.items():
+            with _blamed(name):
+                seen = os.stat(name, dir_fd=opened, follow_symlinks=False)
+                private_files.check_ordinary(seen, most)
+                parts += (seen.st_ino, seen.st_mtime_ns, seen.st_size)
+    return tuple(parts)
 
 
 def read_meta(folder: Path) -> Meta:
@@ -78,7 +84,7 @@ def read_audio(folder: Path) -> bytes:
 
 
 def add(library: Path, meta: Meta, recording: bytes) -> None:
-    """Raises FileExistsError where the id is taken, OSError for what the disk refuses."""
+    """Raises Taken, OSError for what the disk refuses."""
     private_files.make_folder(library)
     draft = library / f"{DRAFT}{uuid.uuid4().hex}"
     try:
@@ -90,7 +96,7 @@ def add(library: Path, meta: Meta, recording: bytes) -> None:
             os.rename(draft, library / meta.id)
         except OSError:
             if os.path.lexists(library / meta.id):
-                raise FileExistsError(meta.id) from None
+                raise Taken(meta.id) from None
             raise
     except BaseException:
         _erase(draft)
@@ -114,7 +120,7 @@ def sweep(library: Path) -> None:
 
 
 def ids(library: Path) -> list[str]:
-    """The names of all folders (or whatever lies in their place) that should hold a voice. Raises OSError."""
+    """The names of all entries that should be the folder of a voice. Raises OSError."""
     try:
         return [entry for entry in os.listdir(library) if entry.startswith("voice_")]
     except FileNotFoundError:  # no voice was ever uploaded
@@ -139,37 +145,31 @@ def _erase(path: Path) -> None:
 
 
 def _read(folder: Path, name: str) -> bytes:
-    with _opened(folder) as opened:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe must not be waited for
-        file = os.open(name, flags, dir_fd=opened)
-        try:
-            _regular(os.fstat(file), name)
-            with os.fdopen(file, "rb", closefd=False) as reader:
-                return reader.read(LARGEST[name])
-        finally:
-            os.close(file)
-
-
-def _regular(seen: os.stat_result, name: str) -> os.stat_result:
-    if not stat.S_ISREG(seen.st_mode):
-        raise Damaged(f"{name} is no ordinary file")
-    if not 0 < seen.st_size <= LARGEST[name]:
-        raise Damaged(f"{name} has {seen.st_size} bytes; 1 to {LARGEST[name]} are allowed")
-    return seen
+    with _opened(folder) as opened, _blamed(name):
+        return private_files.read(name, LARGEST[name], opened)
 
 
 @contextlib.contextmanager
 def _opened(folder: Path) -> Iterator[int]:
-    """A descriptor of the folder. What goes wrong with a file in it is Damaged."""
+    """A descriptor of the folder."""
     try:
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         if not os.path.lexists(folder):
             raise FileNotFoundError(folder) from None
-        raise Damaged(f"it is no folder that can be read: {error.strerror}") from None
+        raise Damaged(f"not a folder that can be read: {error.strerror}") from None
     try:
         yield opened
-    except OSError as error:
-        raise Damaged(f"{error.filename or 'a file'}: {error.strerror}") from None
     finally:
         os.close(opened)
+
+
+@contextlib.contextmanager
+def _blamed(name: str) -> Iterator[None]:
+    """What goes wrong with the file `name` is Damaged."""
+    try:
+        yield
+    except OSError as error:
+        raise Damaged(f"{name}: {error.strerror}") from None
+    except ValueError as error:
+        raise Damaged(f"{name}: {error}") from None

@@ -22,7 +22,7 @@ from deployments.families.base import VoicePrompt
 from serve_app import voice_files, voice_names
 from serve_app.audio import decode_reference
 from serve_app.audio.examine import examine
-from serve_app.voice_files import Damaged, Meta, Stamp
+from serve_app.voice_files import Damaged, Meta, Stamp, Taken
 
 log = logging.getLogger("chorale.voices")
 
@@ -48,8 +48,8 @@ class Voice:
 class VoiceLibrary:
     """Blocking (files): call it in a thread. A reference longer than `max_seconds` is cut off there.
 
-    A voice is looked up by its id first and by its name second, and what looks like an id is never a name: nobody can
-    take another voice's place. A damaged voice is left out, and logged once.
+    A voice is looked up by its id first and by its name second, and what looks like an id is never looked up as a name,
+    so no voice can take another's place. A damaged voice is left out and logged once.
     """
 
     def __init__(
@@ -63,14 +63,14 @@ class VoiceLibrary:
         self._shipped_names = {voice.name.casefold(): voice for voice in self._shipped.values()}
         self.aliases = voice_names.deal_aliases(list(self._shipped.values()))
         self._read: dict[str, Voice] = {}  # uploaded ones, by id
-        self._damaged: dict[str, str] = {}  # what was logged, by id
+        self._damaged: dict[str, str] = {}  # the line that was logged, by id ("" for the library itself)
 
     def list(self) -> list[Voice]:
         """The shipped ones by name, then the uploaded ones by age."""
         ids = self._ids()
         found = {voice_id: voice for voice_id in ids if (voice := self._uploaded(voice_id)) is not None}
         self._read = dict(found)
-        self._damaged = {key: told for key, told in self._damaged.items() if key in ids or not key}
+        self._damaged = {key: line for key, line in self._damaged.items() if key in ids or not key}
         return list(self._shipped.values()) + sorted(
             found.values(), key=lambda voice: (voice.created_at, voice.name)
         )
@@ -141,7 +141,7 @@ class VoiceLibrary:
         )
         try:
             voice_files.add(self.uploads, meta, recording)
-        except FileExistsError:
+        except Taken:
             raise _taken(name) from None
         except OSError as error:
             raise _refused("stored", error) from error
@@ -152,7 +152,7 @@ class VoiceLibrary:
             return _voice(folder, meta, ())
 
     def delete(self, name: str) -> str:
-        """Its id. A damaged voice is deleted by its id or name, too. Its prompts are not the library's to remove.
+        """Removes an uploaded voice, also a damaged one, by its id or name; returns its id. Its prompts stay.
 
         Raises NotFound, InvalidInput for a voice that ships with the family, ChoraleError where the disk refuses.
         """

@@ -105,6 +105,26 @@ def test_a_damaged_or_foreign_file_counts_as_none_and_is_replaced(tmp_path, dama
     assert found is not None and found.key == prompt(1).key
 
 
+@pytest.mark.parametrize("what", ["a pipe", "a link", "a folder", "huge"])
+def test_what_lies_in_the_place_of_a_file_is_not_opened(tmp_path, what):
+    kept = store(tmp_path)
+    kept.put("k", prompt(1))
+    path, elsewhere = file_of(tmp_path), tmp_path / "elsewhere"
+    path.rename(elsewhere)
+    if what == "a pipe":
+        os.mkfifo(path)
+    elif what == "a link":
+        path.symlink_to(elsewhere)
+    elif what == "a folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"x")
+        os.truncate(path, 2**40)
+    assert kept.get("k") is None
+    kept.put("k", prompt(1))
+    assert what == "a folder" or kept.get("k") is not None
+
+
 def test_number_and_bytes_are_bounded_and_the_least_recently_used_go(tmp_path):
     few = store(tmp_path, most=2)
     for age, key in enumerate("ab"):

@@ -167,6 +167,18 @@ async def test_a_name_that_looks_like_an_id_is_refused(client, make_wav, change)
     assert "are an id" in error["message"]
 
 
+def test_a_data_folder_with_other_things_in_it_keeps_its_mode(backend, shipped, tmp_path, caplog):
+    data = tmp_path / "data"
+    (data / "voices").mkdir(parents=True)
+    (data / "mail").mkdir()
+    for path in (data, *data.iterdir()):
+        path.chmod(0o755)
+    Context.create(IngressSettings(data_dir=str(data)), backend, shipped)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (data, *data.iterdir())}
+    assert modes == {"data": 0o755, "voices": 0o700, "mail": 0o755}
+    assert "mail" in caplog.text
+
+
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_start_closes_the_data_and_clears_away_what_was_left(backend, shipped, tmp_path, make_wav, kept):
     settings = IngressSettings(data_dir=str(tmp_path / "data"), keep_request_references=kept)
