@@ -89,14 +89,14 @@ def forget(root: Path, voice: str) -> None:
 
 
 def sweep(root: Path, voices: Collection[str]) -> None:
-    """Removes the prompts of voices that are not among `voices`, but for those of the last minutes.
+    """Removes the prompts of voices that are not among `voices`, unless they were used in the last minutes.
 
-    They are left by processes that died between making a prompt and adding its voice, or while deleting a voice, and by
-    versions that did not name the voice.
+    A process left them that died between making a prompt and adding its voice, or while deleting a voice. Files that
+    name no voice go at once: earlier versions wrote them.
     """
     old = (time.time() - ABANDONED_S) * 1e9
-    found = _files(root, f"*{ENDING}")
-    _unlink(root, [path for used, _, path in found if used < old and _voice_of(path) not in voices])
+    strays = [(used, path) for used, _, path in _files(root, f"*{ENDING}") if _voice_of(path) not in voices]
+    _unlink(root, [path for used, path in strays if used < old or not _voice_of(path)])
 
 
 def _voice_of(path: Path) -> str:
