@@ -70,34 +70,28 @@ def tighten(folder: Path, *, below: bool = True) -> None:
     Links below are left alone. What belongs to another user or is refused by the system is left and logged, as is a
     folder that is shared by design (a sticky bit, as on /tmp).
     """
-    left = 0
-    try:
-        if os.stat(folder).st_mode & stat.S_ISVTX:
-            log.warning("%s is shared with other users: it stays as it is", folder)
-        else:
-            left += not _tighten(folder, os.stat(folder))
-        if below:
-            for parent, folders, files in os.walk(folder):
-                for name in folders + files:
-                    path = Path(parent, name)
-                    left += not _tighten(path, os.lstat(path))
-    except FileNotFoundError:  # not made yet, or removed meanwhile
-        pass
-    except OSError as error:
-        log.warning("%s: its rights are not checked: %s", folder, error.strerror)
+    if folder.exists() and folder.stat().st_mode & stat.S_ISVTX:
+        log.warning("%s is shared with other users: its mode stays", folder)
+        left = 0
+    else:
+        left = int(not _tighten(folder.resolve()))
+    if below:
+        for parent, folders, files in os.walk(folder):
+            left += sum(not _tighten(Path(parent, name)) for name in folders + files)
     if left:
-        log.warning("%s: %d of its files and folders stay open to others: not ours to change", folder, left)
+        log.warning("%s: %d files and folders that belong to others keep their modes", folder, left)
 
 
-def _tighten(path: Path, seen: os.stat_result) -> bool:
+def _tighten(path: Path) -> bool:
     """Whether others have no rights afterwards."""
-    if stat.S_ISLNK(seen.st_mode) or not seen.st_mode & 0o077:
-        return True
-    if seen.st_uid != os.geteuid():
-        return False
     try:
-        os.chmod(path, seen.st_mode & (FOLDER if stat.S_ISDIR(seen.st_mode) else FILE))
-    except FileNotFoundError:
+        seen = path.lstat()
+        if stat.S_ISLNK(seen.st_mode) or not seen.st_mode & 0o077:
+            return True
+        if seen.st_uid != os.geteuid():
+            return False
+        path.chmod(seen.st_mode & (FOLDER if stat.S_ISDIR(seen.st_mode) else FILE))
+    except FileNotFoundError:  # not made yet, or removed meanwhile
         return True
     except OSError:
         return False

@@ -162,6 +162,8 @@ class PromptStore:
             os.replace(draft, self._folder / f"{key}{ENDING}")
         except OSError as error:
             log.warning("voice prompt %s is not kept on disk: %s", key[:12], error.strerror)
+            with suppress(OSError):
+                draft.unlink()
         self._prune()
 
     def forget(self, voice: str) -> None:

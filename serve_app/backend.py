@@ -38,9 +38,7 @@ ANSWER_S = 20.0  # for a scheduler to say that it has the work
 UNARY_S = 120.0
 GIVE_UP_S = 30.0  # without any progress, before a stage counts as gone
 STATUS_S = 2.0
-FORGET_S = (
-    3.0  # for every process to drop a deleted voice's prompts, before the rest goes on in the background
-)
+FORGET_S = 3.0  # for a deletion to reach every process, before the rest goes on in the background
 FORGET_TRIES = 5  # a second apart, while a replica cannot be reached: it may be starting again
 FREE_S = 15.0  # for a stage's processes to give memory back; a scheduler waits 10 s for its replicas
 LOST = (RayError, grpc.RpcError, RayServeException)  # the other end died, or is not there yet

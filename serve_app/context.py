@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployments import families, private_files, prompts
+from deployments import families, private_files
+from deployments import prompts as prompt_files
 from deployments.engine.schedule import ChunkSchedule
 from deployments.families.base import FamilySpec
 from serve_app.lane import Backend
@@ -27,9 +28,7 @@ T = TypeVar("T")
 log = logging.getLogger("chorale.voices")
 
 FOLDERS = ("voices", "prompts")  # of the data folder
-REQUESTS = (
-    "request"  # what prompts of recordings that came with requests are kept under; no voice has this id
-)
+REQUESTS = "request"  # in the place of a voice's id, for recordings that came with requests
 SHIPPED_VOICES = (
     Path(families.__file__).parent / "small" / "voices"
 )  # recordings: every family can clone them
@@ -107,7 +106,7 @@ class Context:
     async def forget(self, voice: str) -> None:
         """Drops the prompts of a voice, by its id: here, on disk, and in every other process (see `Backend.forget`)."""
         self.prompts.forget(voice)
-        await asyncio.to_thread(prompts.forget, self.settings.data / "prompts", voice)
+        await asyncio.to_thread(prompt_files.forget, self.settings.data / "prompts", voice)
         await self.backend.forget(voice)
 
     async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
@@ -123,9 +122,7 @@ class Context:
         data = self.settings.data
         with contextlib.suppress(OSError):  # not made yet
             if others := set(os.listdir(data)) - set(FOLDERS):
-                log.warning(
-                    "%s is not for voices alone (%s): its mode stays", data, ", ".join(sorted(others)[:3])
-                )
+                log.warning("%s keeps its mode: %s is in it, too", data, ", ".join(sorted(others)[:3]))
             else:
                 private_files.tighten(data, below=False)
         for folder in FOLDERS:
@@ -133,4 +130,4 @@ class Context:
         self.voices.sweep()
         with contextlib.suppress(OSError):  # the voices cannot be listed, which the library logs
             kept = {REQUESTS} if self.settings.keep_request_references else set()
-            prompts.sweep(data / "prompts", self.voices.ids() | kept)
+            prompt_files.sweep(data / "prompts", self.voices.ids() | kept)

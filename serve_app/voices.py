@@ -363,7 +363,5 @@ class VoicePrompts:
 
 
 def _digest(audio: bytes, transcript: str | None) -> str:
-    said = hashlib.sha256(
-        (transcript or "").encode()
-    ).digest()  # of one length: no text can run into the recording
+    said = hashlib.sha256((transcript or "").encode()).digest()  # of one length: text stays apart from sound
     return hashlib.sha256(said + audio).hexdigest()

@@ -82,10 +82,14 @@ async def named_prompt(context: Context, name: str, param: str) -> tuple[Voice, 
         raise InvalidInput(error.message, param=param, code=error.code) from None
 
     async def prompt() -> VoicePrompt:
-        examined = await reference_prompt(context, audio, voice.transcript, param, voice.id)
-        if examined.fresh and not await asyncio.to_thread(context.voices.holds, voice):
-            await context.forget(voice.id)  # it was deleted meanwhile: what was made of it goes, too
-        return examined.prompt
+        made = True  # as far as is known: a stage that failed may have kept a prompt before
+        try:
+            examined = await reference_prompt(context, audio, voice.transcript, param, voice.id)
+            made = examined.fresh
+            return examined.prompt
+        finally:
+            if made and not await asyncio.to_thread(context.voices.holds, voice):
+                await context.forget(voice.id)  # the voice was deleted meanwhile
 
     return voice, await context.to_the_end(prompt())
 

@@ -64,4 +64,4 @@ def test_what_is_shared_or_anothers_is_left_and_logged(tmp_path, caplog):
         theirs.mkdir(0o755)
         os.chown(theirs, 12345, 12345)
         private_files.tighten(theirs)
-        assert mode(theirs) == 0o755 and "1 of its files and folders stay open" in caplog.text
+        assert mode(theirs) == 0o755 and "1 files and folders that belong to others" in caplog.text
