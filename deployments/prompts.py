@@ -10,13 +10,14 @@ import os
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deployments import private_files
 from deployments.contract.family import Family
 from deployments.contract.speech import VoicePrompt
 
@@ -28,12 +29,13 @@ log = logging.getLogger(__name__)
 Encode = Callable[[np.ndarray, int, str | None], Awaitable[VoicePrompt]]
 ENDING = ".safetensors"
 DRAFT = ".draft"
-ABANDONED_S = 3600.0  # a draft so old belongs to a process that died while it wrote
+ABANDONED_S = 300.0  # what is unfinished or unclaimed for so long belongs to a process that died
 
 
 def content_key(waveform: np.ndarray, rate: int, transcript: str | None) -> str:
     """waveform: float32 (N,). Everything that the encoder sees has a say in it."""
-    digest = hashlib.sha256(f"{rate}\0{transcript is None}\0{transcript or ''}\0".encode())
+    said = hashlib.sha256((transcript or "").encode()).hexdigest()
+    digest = hashlib.sha256(f"{rate} {transcript is None} {said} ".encode())
     digest.update(np.ascontiguousarray(waveform, dtype=np.float32).tobytes())
     return digest.hexdigest()
 
@@ -77,17 +79,54 @@ class PromptCache:
     def clear(self) -> None:
         self.prompts.clear()
 
+    def forget(self, voice: str) -> None:
+        for key in [key for key in self.prompts if key.rpartition(".")[0] == voice]:
+            del self.prompts[key]
+
+
+def forget(root: Path, voice: str) -> None:
+    """Removes the prompts of `voice` from `root`, whatever encoder made them. Raises nothing: see the log."""
+    _unlink(root, [path for _, _, path in _files(root, f"*{ENDING}") if _voice_of(path) == voice])
+
+
+def sweep(root: Path, voices: Collection[str]) -> None:
+    """Removes the prompts of voices that are not among `voices`, unless they were used in the last minutes.
+
+    A process left them that died between making a prompt and adding its voice, or while deleting a voice. Files that
+    name no voice go at once: earlier versions wrote them.
+    """
+    old = (time.time() - ABANDONED_S) * 1e9
+    strays = [(used, path) for used, _, path in _files(root, f"*{ENDING}") if _voice_of(path) not in voices]
+    _unlink(root, [path for used, path in strays if used < old or not _voice_of(path)])
+
+
+def _voice_of(path: Path) -> str:
+    """ "" where the file does not say."""
+    return path.name.removesuffix(ENDING).rpartition(".")[0]
+
+
+def _unlink(root: Path, paths: list[Path]) -> None:
+    """So that no power cut brings them back."""
+    for path in paths:
+        try:
+            (root / path).unlink(missing_ok=True)
+        except OSError as error:
+            log.error("voice prompt %s could not be removed: %s", path, error.strerror)
+    for folder in {(root / path).parent for path in paths}:
+        with suppress(OSError):
+            private_files.sync_folder(folder)
+
 
 class PromptStore:
     """Prompts as files `<root>/<fingerprint>/<key>.safetensors`, shared by every process that sees the folder.
 
     most, most_bytes: of all files under `root`, whatever encoder they are of; the least recently used go first. With
-    a 0 nothing is read, written or removed.
-    A file appears whole, by a rename; one that is damaged, or no prompt of this family, counts as not there.
+    a 0 nothing is read or written, and nothing removed but what is to be forgotten.
+    A file appears by a rename; a damaged one, as behind a power cut, or one of another family counts as not there.
     A disk that refuses is logged: the prompt is then encoded again. Blocking: call it in a thread.
 
     Attributes:
-        entries, nbytes: all that lay under `root` when this store last wrote.
+        entries, nbytes: all that lay under `root` when this store last wrote or removed.
     """
 
     def __init__(self, root: Path, family: str, fingerprint: str, most: int, most_bytes: int) -> None:
@@ -96,6 +135,7 @@ class PromptStore:
         self._on = most > 0 and most_bytes > 0
         self.entries = self.nbytes = 0
         if self._on:
+            private_files.tighten(root)
             self._prune()
 
     def get(self, key: str) -> VoicePrompt | None:
@@ -103,7 +143,7 @@ class PromptStore:
             return None
         path = self._folder / f"{key}{ENDING}"
         try:
-            prompt = VoicePrompt.from_bytes(self._family, path.read_bytes())
+            prompt = VoicePrompt.from_bytes(self._family, private_files.read(path, self._most_bytes))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -118,12 +158,20 @@ class PromptStore:
             return
         draft = self._folder / f"{uuid.uuid4().hex}{DRAFT}"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(prompt.to_bytes())
+            private_files.make_folder(self._folder)
+            private_files.write(draft, prompt.to_bytes(), sync=False)
             os.replace(draft, self._folder / f"{key}{ENDING}")
         except OSError as error:
             log.warning("voice prompt %s is not kept on disk: %s", key[:12], error.strerror)
+            with suppress(OSError):
+                draft.unlink()
         self._prune()
+
+    def forget(self, voice: str) -> None:
+        """Removes the prompts of `voice`, those that other encoders made too."""
+        forget(self._root, voice)
+        if self._on:
+            self._prune()
 
     def _prune(self) -> None:
         self.entries = self.nbytes = 0
@@ -153,25 +201,38 @@ class KeptPrompts:
         self._memory = PromptCache(size)
         self.encoded = self.memory_hits = self.disk_hits = 0
 
-    async def of(self, waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
-        """waveform: float32 (N,) mono. Raises InvalidInput (param "reference_audio") for one that cannot be used."""
-        key = await asyncio.to_thread(content_key, waveform, rate, transcript)
+    async def of(
+        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
+    ) -> VoicePrompt:
+        """waveform: float32 (N,) mono; keep: the voice that it is of, None for memory alone.
+
+        Raises InvalidInput (param "reference_audio") for one that cannot be used.
+        """
+        content = await asyncio.to_thread(content_key, waveform, rate, transcript)
+        key = f"{keep or ''}.{content}"
         if (prompt := self._memory.get(key)) is not None:
             self.memory_hits += 1
             return prompt
-        if self._store is not None and (prompt := await asyncio.to_thread(self._store.get, key)) is not None:
+        store = self._store if keep else None
+        if store is not None and (prompt := await asyncio.to_thread(store.get, key)) is not None:
             self.disk_hits += 1
         else:
             prompt = await self._encode(waveform, rate, transcript)
             self.encoded += 1
-            if self._store is not None:
-                await asyncio.to_thread(self._store.put, key, prompt)
+            if store is not None:
+                await asyncio.to_thread(store.put, key, prompt)
         self._memory.put(key, prompt)
         return prompt
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Those in memory; the disk keeps its own."""
         self._memory.clear()
+
+    async def forget(self, voice: str) -> None:
+        """The prompts of `voice`, in memory and on disk."""
+        self._memory.forget(voice)
+        if self._store is not None:
+            await asyncio.to_thread(self._store.forget, voice)
 
     def status(self) -> dict[str, int]:
         on_disk = self._store

@@ -55,11 +55,14 @@ class VoiceEncoder(ModelReplica):
         self._prompts = KeptPrompts(partial(self._device.run, encoder.encode), cache_size, store)
 
     async def encode(
-        self, waveform: np.ndarray, rate: int, transcript: str | None = None
+        self, waveform: np.ndarray, rate: int, transcript: str | None = None, keep: str | None = None
     ) -> VoicePrompt | ChoraleError:
-        """waveform: float32 (N,) mono. A reference that cannot be used comes back as its error, as a value."""
+        """waveform: float32 (N,) mono; keep: the voice under which the prompt is kept on disk, None for memory alone.
+
+        A reference that cannot be used comes back as its error, as a value.
+        """
         try:
-            return await self._prompts.of(waveform, rate, transcript)
+            return await self._prompts.of(waveform, rate, transcript, keep)
         except ChoraleError as error:
             return error
 
@@ -75,8 +78,12 @@ class VoiceEncoder(ModelReplica):
 
     async def free(self) -> dict[str, Any]:
         """Forgets the prompts in memory and gives back what is not used (see `memory.free`)."""
-        self._prompts.forget()
+        self._prompts.clear()
         return await self._device.run(memory.free)
+
+    async def forget(self, voice: str) -> None:
+        """The prompts of a voice, in this replica's memory and on disk."""
+        await self._prompts.forget(voice)
 
     async def check_health(self) -> None:
         if not self._device.heartbeat().alive:

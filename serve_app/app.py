@@ -94,6 +94,7 @@ def ingress_settings(settings: Settings) -> dict[str, Any]:
         "vocoder_chunk_size": settings.vocoder_chunk_size,
         "chunks": settings.chunks.model_dump(),
         "voice_cache": settings.ingress.voice_cache,
+        "keep_request_references": settings.voice_encoder.keep_request_references,
         "window": settings.ingress.window,
         "max_ongoing_requests": settings.ingress.max_ongoing_requests,
     }

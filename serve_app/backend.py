@@ -31,6 +31,8 @@ ANSWER_S = 20.0  # for a scheduler to say that it has the work
 UNARY_S = 120.0
 GIVE_UP_S = 30.0  # without any progress, before a stage counts as gone
 STATUS_S = 2.0
+FORGET_S = 3.0  # for a deletion to reach every process, before the rest goes on in the background
+FORGET_TRIES = 5  # a second apart, while a replica cannot be reached: it may be starting again
 FREE_S = 15.0  # for a stage's processes to give memory back; a scheduler waits 10 s for its replicas
 LOST = (RayError, grpc.RpcError, RayServeException)  # the other end died, or is not there yet
 
@@ -66,6 +68,7 @@ class RayBackend:
         self._status: dict[str, dict[str, Any]] = {}
         self._status_at = -STATUS_S
         self._status_lock = asyncio.Lock()
+        self._forgetting: set[asyncio.Task[None]] = set()
 
     async def segments(self, text: str, language: str | None) -> list[Segment]:
         return await self._ask("text_frontend", "segments", text, language)
@@ -73,8 +76,21 @@ class RayBackend:
     async def check_text(self, text: str, language: str | None) -> None:
         await self._ask("text_frontend", "check", text, language)
 
-    async def encode_voice(self, waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
-        return await self._ask("voice_encoder", "encode", waveform, rate, transcript)
+    async def encode_voice(
+        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
+    ) -> VoicePrompt:
+        return await self._ask("voice_encoder", "encode", waveform, rate, transcript, keep)
+
+    async def forget(self, voice: str) -> None:
+        """In every replica of the voice encoder and of the HTTP side."""
+        stages = {"voice_encoder": self._unary["voice_encoder"]}
+        if self._ingress is not None:
+            stages["ingress"] = self._ingress
+        tasks = [asyncio.create_task(_forget_at(name, stage, voice)) for name, stage in stages.items()]
+        for task in tasks:
+            self._forgetting.add(task)
+            task.add_done_callback(self._forgetting.discard)
+        await asyncio.wait(tasks, timeout=FORGET_S)
 
     async def generate(
         self, request: GptRequest, *, id: str, priority: int, admitted: bool
@@ -232,6 +248,20 @@ class RayBackend:
             return {**self._status.get(stage, {"ready": False}), "busy": True}
         except Exception as error:
             return {"ready": False, "error": type(error).__name__}
+
+
+async def _forget_at(name: str, stage: Stage, voice: str) -> None:
+    """A replica that never answers cannot speak with the voice either: the library is asked first."""
+    reason: Exception | None = None
+    for attempt in range(FORGET_TRIES):
+        if attempt:
+            await asyncio.sleep(1.0)
+        try:
+            await stage.broadcast("forget", voice).results_async(timeout_s=UNARY_S)
+            return
+        except Exception as error:
+            reason = error
+    log.warning("%s: not every replica has dropped the prompts of %s: %r", name, voice, reason)
 
 
 async def _everywhere(stage: Stage) -> list[dict[str, Any]]:

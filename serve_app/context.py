@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
+import logging
+import os
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployments import families
+from deployments import families, private_files
+from deployments import prompts as prompt_files
 from deployments.contract.family import FamilySpec
 from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.lane import Backend
@@ -18,6 +24,11 @@ from serve_app.settings import ChunkSettings
 from serve_app.synthesis import Synthesizer
 from serve_app.voices import VoiceLibrary, VoicePrompts
 
+T = TypeVar("T")
+log = logging.getLogger("chorale.voices")
+
+FOLDERS = ("voices", "prompts")  # of the data folder
+REQUESTS = "request"  # in the place of a voice's id, for recordings that came with requests
 SHIPPED_VOICES = (
     Path(families.__file__).parent / "small" / "voices"
 )  # recordings: every family can clone them
@@ -43,6 +54,7 @@ class IngressSettings(BaseModel):
     chunks: ChunkSettings = ChunkSettings()
     max_voices: int = Field(default=1000, ge=0)  # uploaded ones
     voice_cache: int = Field(default=256, ge=1)  # prompts in memory
+    keep_request_references: bool = False  # on disk
     window: int = Field(default=3, ge=1)  # segments of one request at once
     max_ongoing_requests: int = Field(default=256, ge=1)  # that make work for others
     echo_request_id: bool = True  # off behind a proxy that sets x-request-id itself
@@ -50,6 +62,10 @@ class IngressSettings(BaseModel):
     @property
     def model(self) -> str:
         return f"chorale-{self.family.replace('_', '-')}"
+
+    @property
+    def data(self) -> Path:
+        return Path(self.data_dir).expanduser()
 
     def schedule(self, spec: FamilySpec) -> ChunkSchedule:
         """Raises ConfigError where the chunks do not fit the family."""
@@ -68,6 +84,7 @@ class Context:
     started: float = field(default_factory=time.time)
     requests: int = 0  # speech requests so far
     listening: int = 0  # of them now
+    finishing: set[asyncio.Task[Any]] = field(default_factory=set)
     _known: dict[str, Any] = field(default_factory=lambda: dict(NOTHING_KNOWN), init=False)
     _asking: asyncio.Task[dict[str, Any]] | None = field(default=None, init=False)
 
@@ -95,12 +112,44 @@ class Context:
         spec = backend.spec
         voices = VoiceLibrary(
             shipped or SHIPPED_VOICES,
-            Path(settings.data_dir).expanduser() / "voices",
+            settings.data / "voices",
             min_seconds=spec.min_reference_seconds,
             max_seconds=spec.max_reference_seconds,
             capacity=settings.max_voices,
         )
-        prompts = VoicePrompts(backend.encode_voice, settings.voice_cache)
+        requests = REQUESTS if settings.keep_request_references else None
+        cache = VoicePrompts(backend.encode_voice, settings.voice_cache, requests)
         window = spec.window or settings.window
         synthesizer = Synthesizer(backend, window=window, chunks=settings.schedule(spec))
-        return cls(settings, backend, synthesizer, voices, prompts)
+        context = cls(settings, backend, synthesizer, voices, cache)
+        context._tidy()
+        return context
+
+    async def forget(self, voice: str) -> None:
+        """Drops the prompts of a voice, by its id: here, on disk, and in every other process (see `Backend.forget`)."""
+        self.prompts.forget(voice)
+        await asyncio.to_thread(prompt_files.forget, self.settings.data / "prompts", voice)
+        await self.backend.forget(voice)
+
+    async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, which goes on where this call is cancelled, as when a client leaves."""
+        # a context of its own: Serve cancels what a request has asked the stages for when the request is cancelled
+        task = asyncio.create_task(work, context=contextvars.Context())
+        self.finishing.add(task)
+        task.add_done_callback(self.finishing.discard)
+        return await asyncio.shield(task)
+
+    def _tidy(self) -> None:
+        """At the start: closes the data to other users, and removes what processes that died have left."""
+        data = self.settings.data
+        with contextlib.suppress(OSError):  # not made yet
+            if others := set(os.listdir(data)) - set(FOLDERS):
+                log.warning("%s keeps its mode: %s is in it, too", data, ", ".join(sorted(others)[:3]))
+            else:
+                private_files.tighten(data, below=False)
+        for folder in FOLDERS:
+            private_files.tighten(data / folder)
+        self.voices.sweep()
+        with contextlib.suppress(OSError):  # the voices cannot be listed, which the library logs
+            kept = {REQUESTS} if self.settings.keep_request_references else set()
+            prompt_files.sweep(data / "prompts", self.voices.ids() | kept)

@@ -44,8 +44,20 @@ class Backend(Protocol):
         """Raises what `segments` would, wherever in a long text it is."""
         ...
 
-    async def encode_voice(self, waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
-        """waveform: float32 (N,) mono at `rate` Hz."""
+    async def encode_voice(
+        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
+    ) -> VoicePrompt:
+        """waveform: float32 (N,) mono at `rate` Hz.
+
+        keep: the voice that it is of, under which the prompt is kept on disk until `forget`; None: in memory alone.
+        """
+        ...
+
+    async def forget(self, voice: str) -> None:
+        """Drops the prompts of a voice, in every process behind this and on disk; never raises.
+
+        A process that is busy for longer than a few seconds does it later, and is not waited for.
+        """
         ...
 
     def generate(self, request: GptRequest, *, id: str, priority: int, admitted: bool) -> AsyncIterator[Run]:

@@ -131,10 +131,16 @@ class LocalBackend:
         running = asyncio.get_running_loop()
         await running.run_in_executor(self._text, self._frontend.check, text, language)
 
-    async def encode_voice(self, waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
+    async def encode_voice(
+        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
+    ) -> VoicePrompt:
         await self._wait()
         assert self._prompts is not None
-        return await self._prompts.of(waveform, rate, transcript)
+        return await self._prompts.of(waveform, rate, transcript, keep)
+
+    async def forget(self, voice: str) -> None:
+        if self._prompts is not None:
+            await self._prompts.forget(voice)
 
     async def generate(
         self, request: GptRequest, *, id: str, priority: int, admitted: bool
@@ -173,7 +179,7 @@ class LocalBackend:
 
     async def free(self) -> list[dict[str, Any]]:
         if self._prompts is not None:
-            self._prompts.forget()
+            self._prompts.clear()
         return [{"stage": "local", **await self._loop.call(memory.free)}]
 
     async def _wait(self) -> None:

@@ -49,8 +49,12 @@ class Ingress:
 
     async def free(self) -> dict[str, Any]:
         """Forgets the voice prompts in this process and gives back what is not used (see `memory.free`)."""
-        self.context.prompts.forget()
+        self.context.prompts.clear()
         return await asyncio.to_thread(memory.free)
+
+    async def forget(self, voice: str) -> None:
+        """Drops the prompts of a voice in this process."""
+        self.context.prompts.forget(voice)
 
     async def check_health(self) -> None:
         """Answering is the check: this replica's loop runs."""

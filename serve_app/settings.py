@@ -187,11 +187,13 @@ def _ending_at(buckets: list[int] | None, key: str, info: ValidationInfo) -> lis
 class VoiceEncoderSettings(ModelSettings):
     """Voice prompts kept by the content of the reference: `cache_size` in a replica's memory, and on disk, for all
     replicas and over restarts, up to `disk_cache` of them and `disk_cache_bytes` together; 0 keeps none there.
+    Those of recordings that come with a request are kept in memory alone, unless `keep_request_references`.
     """
 
     cache_size: Annotated[int, Field(ge=0)] = 64
     disk_cache: Annotated[int, Field(ge=0)] = 10_000
     disk_cache_bytes: Annotated[int, Field(ge=0)] = 2**30
+    keep_request_references: bool = False
 
 
 class IngressSettings(Section):

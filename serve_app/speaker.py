@@ -70,6 +70,7 @@ class Speaker:
             vocoder_chunk_size=settings.vocoder_chunk_size,
             chunks=settings.chunks,
             voice_cache=settings.ingress.voice_cache,
+            keep_request_references=settings.voice_encoder.keep_request_references,
             window=settings.ingress.window,
         )
         voices = settings.voice_encoder
@@ -183,9 +184,12 @@ class Speaker:
         )
 
     async def _prompt(self, voice: Voice) -> VoicePrompt:
-        return (await self._encode(self.context.voices.read(voice), voice.transcript, param="voice")).prompt
+        data = self.context.voices.read(voice)
+        return (await self._encode(data, voice.transcript, "voice", voice.id)).prompt
 
-    async def _encode(self, data: bytes, transcript: str | None, param: str) -> Examined:
+    async def _encode(
+        self, data: bytes, transcript: str | None, param: str, voice: str | None = None
+    ) -> Examined:
         spec = self.backend.spec
         return await self.context.prompts.of(
             data,
@@ -193,4 +197,5 @@ class Speaker:
             min_seconds=spec.min_reference_seconds,
             max_seconds=spec.max_reference_seconds,
             param=param,
+            voice=voice,
         )

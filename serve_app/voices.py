@@ -1,12 +1,4 @@
-"""The voice library: what ships with the family, what was uploaded, and the prompts made from them.
-
-An uploaded voice is a folder that comes and goes in one rename, so every process sees it at once and whole:
-
-    <data>/<id>/audio.wav    16 bit mono
-    <data>/<id>/meta.json    name, language, transcript, ...
-
-Its id is made from its name, so two processes cannot both accept the same name.
-"""
+"""The voice library: what ships with the family, what was uploaded, and the prompts made from them."""
 
 from __future__ import annotations
 
@@ -14,32 +6,25 @@ import asyncio
 import hashlib
 import io
 import json
-import os
-import re
-import shutil
+import logging
 import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
 
-from deployments.contract.errors import InvalidInput, NotFound
+from deployments.contract.errors import ChoraleError, InvalidInput, NotFound
 from deployments.contract.speech import VoicePrompt
+from serve_app import voice_files, voice_names
 from serve_app.audio import decode_reference
 from serve_app.audio.examine import examine
+from serve_app.voice_files import Damaged, Meta, Stamp, Taken
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
-NAME_RULE = "1 to 64 letters, digits, spaces, '_', '.' or '-', and the first a letter or digit"
-
-# OpenAI's names stand for shipped voices of the same kind, so that its clients work unchanged
-OPENAI_VOICES = dict.fromkeys(
-    ("alloy", "coral", "marin", "nova", "sage", "shimmer"), "female"
-) | dict.fromkeys(("ash", "ballad", "cedar", "echo", "fable", "onyx", "verse"), "male")
+log = logging.getLogger("chorale.voices")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +42,15 @@ class Voice:
     transcript: str | None = None
     consent: str | None = None
     warnings: tuple[str, ...] = ()  # keys of `examine.WARNINGS`
+    stamp: Stamp = ()  # of an uploaded one's files: another recording under the same name has another
 
 
 class VoiceLibrary:
-    """Blocking (files): call it in a thread. A reference longer than `max_seconds` is cut off there."""
+    """Blocking (files): call it in a thread. A reference longer than `max_seconds` is cut off there.
+
+    A voice is looked up by its id first and by its name second, and what looks like an id is never looked up as a name,
+    so no voice can take another's place. A damaged voice is left out and logged once.
+    """
 
     def __init__(
         self, shipped: Path, uploads: Path, *, min_seconds: float, max_seconds: float, capacity: int = 1000
@@ -70,40 +60,42 @@ class VoiceLibrary:
         self.min_seconds = min_seconds
         self.max_seconds = max_seconds
         self._shipped = {voice.id: voice for voice in map(_shipped_voice, sorted(shipped.glob("*.wav")))}
-        self.aliases = _aliases(list(self._shipped.values()))
-        self._read: dict[tuple[str, int, int], Voice] = {}
+        self._shipped_names = {voice.name.casefold(): voice for voice in self._shipped.values()}
+        self.aliases = voice_names.deal_aliases(list(self._shipped.values()))
+        self._read: dict[str, Voice] = {}  # uploaded ones, by id
+        self._damaged: dict[str, str] = {}  # the line that was logged, by id ("" for the library itself)
 
     def list(self) -> list[Voice]:
         """The shipped ones by name, then the uploaded ones by age."""
-        uploaded, read = [], {}
-        for entry in os.scandir(self.uploads) if self.uploads.is_dir() else ():
-            if not entry.name.startswith("voice_"):
-                continue
-            try:
-                stat = (Path(entry.path) / "meta.json").stat()
-                key = (entry.name, stat.st_ino, stat.st_mtime_ns)
-                read[key] = self._read.get(key) or _uploaded_voice(Path(entry.path))
-            except OSError:  # deleted meanwhile
-                continue
-            uploaded.append(read[key])
-        self._read = read
+        ids = self._ids()
+        found = {voice_id: voice for voice_id in ids if (voice := self._uploaded(voice_id)) is not None}
+        self._read = dict(found)
+        self._damaged = {key: line for key, line in self._damaged.items() if key in ids or not key}
         return list(self._shipped.values()) + sorted(
-            uploaded, key=lambda voice: (voice.created_at, voice.name)
+            found.values(), key=lambda voice: (voice.created_at, voice.name)
         )
 
     def get(self, name: str, param: str = "voice") -> Voice:
-        """By id, name or OpenAI's name (letter case aside). Raises NotFound, which lists what there is."""
-        wanted = name.casefold()
+        """By id, name or OpenAI's name (letter case of names aside). Raises NotFound, which lists what there is."""
+        if (voice := self._find(name)) is not None:
+            return voice
         voices = self.list()
-        for voice in voices:
-            if name == voice.id or wanted == voice.name.casefold():
-                return voice
-        if wanted in self.aliases:
-            return self._shipped[self.aliases[wanted]]
         names = ", ".join([voice.name for voice in voices][:40] + list(self.aliases))
-        shown = f"'{name}'" if NAME.fullmatch(name) else "this one"
+        shown = f"'{name}'" if voice_names.NAME.fullmatch(name) else "this one"
         message = f"Invalid '{param}': {shown} does not exist. Available: {names}."
         raise NotFound(message, param=param, code="voice_not_found")
+
+    def holds(self, voice: Voice) -> bool:
+        """Whether it is still there: not deleted, nor deleted and uploaded again."""
+        return voice.shipped or self._uploaded(voice.id) == voice
+
+    def sweep(self) -> None:
+        """Erases what processes that died have left behind."""
+        voice_files.sweep(self.uploads)
+
+    def ids(self) -> set[str]:
+        """Of all voices, damaged ones too. Raises OSError where the uploaded ones cannot be listed."""
+        return {*self._shipped, *voice_files.ids(self.uploads)}
 
     def normalise(self, audio: bytes) -> bytes:
         """Any audio file as a 16 bit mono WAV. Raises InvalidInput (param "audio_sample")."""
@@ -114,14 +106,13 @@ class VoiceLibrary:
 
     def check_name(self, name: str) -> None:
         """Raises InvalidInput (param "name") for one that is not allowed or taken, or where the library is full."""
-        if not NAME.fullmatch(name):
-            raise InvalidInput(f"Invalid 'name': must be {NAME_RULE}.", param="name")
-        voices = self.list()
-        if name.casefold() in self.aliases or any(
-            name.casefold() in (v.id, v.name.casefold()) for v in voices
-        ):
+        voice_names.check(name)
+        folded, voice_id, uploaded = name.casefold(), voice_names.id_of(name), self._ids()
+        if folded in self.aliases or folded in self._shipped_names or folded in self._shipped:
             raise _taken(name)
-        if len(voices) - len(self._shipped) >= self.capacity:
+        if voice_id in uploaded:
+            raise _taken(name, None if self._uploaded(voice_id) else voice_id)
+        if len(uploaded) >= self.capacity:
             message = f"The voice library is full ({self.capacity} uploaded voices): delete one first."
             raise InvalidInput(message, param="name", code="voice_limit_reached")
 
@@ -136,58 +127,119 @@ class VoiceLibrary:
         description: str | None = None,
         warnings: tuple[str, ...] = (),
     ) -> Voice:
-        """recording: as `normalise` made it. Raises what `check_name` raises."""
+        """recording: as `normalise` made it. Raises what `check_name` raises, ChoraleError where the disk refuses."""
         self.check_name(name)
-        folder = self.uploads / f"voice_{hashlib.sha256(name.casefold().encode()).hexdigest()[:20]}"
-        voice = Voice(
-            id=folder.name,
+        meta = Meta(
+            id=voice_names.id_of(name),
             name=name,
-            audio=folder / "audio.wav",
             created_at=int(time.time()),
-            shipped=False,
             language=language,
             description=description,
             transcript=transcript,
             consent=consent,
             warnings=warnings,
         )
-        self.uploads.mkdir(parents=True, exist_ok=True)
-        draft = self.uploads / f".new-{uuid.uuid4().hex}"
-        draft.mkdir()
         try:
-            (draft / "audio.wav").write_bytes(recording)
-            meta = {key: value for key, value in asdict(voice).items() if key not in ("audio", "shipped")}
-            (draft / "meta.json").write_text(json.dumps(meta, ensure_ascii=False, indent=1) + "\n", "utf-8")
-            os.rename(draft, folder)
+            voice_files.add(self.uploads, meta, recording)
+        except Taken:
+            raise _taken(name) from None
         except OSError as error:
-            shutil.rmtree(draft, ignore_errors=True)
-            if folder.exists():
-                raise _taken(name) from error
-            raise
-        return voice
+            raise _refused("stored", error) from error
+        folder = self.uploads / meta.id
+        try:
+            return _voice(folder, meta, voice_files.stamp(folder))
+        except (Damaged, FileNotFoundError):  # deleted already
+            return _voice(folder, meta, ())
 
-    def delete(self, name: str) -> Voice:
-        """Raises NotFound, or InvalidInput for a voice that ships with the family."""
-        voice = self.get(name, param="voice_id")
-        if voice.shipped:
-            message = f"Voice '{voice.name}' ships with the service: only uploaded ones can be deleted."
-            raise InvalidInput(message, param="voice_id", code="voice_not_deletable")
-        gone = self.uploads / f".gone-{uuid.uuid4().hex}"
+    def delete(self, name: str) -> str:
+        """Removes an uploaded voice, also a damaged one, by its id or name; returns its id. Its prompts stay.
+
+        Raises NotFound, InvalidInput for a voice that ships with the family, ChoraleError where the disk refuses.
+        """
         try:
-            os.rename(voice.audio.parent, gone)
+            voice = self.get(name, param="voice_id")
+        except NotFound:
+            if (voice_id := self._damaged_id(name)) is None:
+                raise
+        else:
+            voice_id = voice.id
+            if voice.shipped:
+                message = f"Voice '{voice.name}' ships with the service: only uploaded ones can be deleted."
+                raise InvalidInput(message, param="voice_id", code="voice_not_deletable")
+        try:
+            voice_files.remove(self.uploads, voice_id)
+        except FileNotFoundError:
+            message = f"Voice '{voice_id}' does not exist."
+            raise NotFound(message, param="voice_id", code="voice_not_found") from None
         except OSError as error:
-            message = f"Voice '{voice.name}' does not exist."
-            raise NotFound(message, param="voice_id", code="voice_not_found") from error
-        shutil.rmtree(gone, ignore_errors=True)
-        return voice
+            raise _refused("deleted", error) from error
+        return voice_id
 
     def read(self, voice: Voice) -> bytes:
         """The recording's bytes. Raises NotFound where it was deleted meanwhile."""
         try:
-            return voice.audio.read_bytes()
-        except OSError as error:
+            return voice.audio.read_bytes() if voice.shipped else voice_files.read_audio(voice.audio.parent)
+        except (OSError, Damaged) as error:
             message = f"Voice '{voice.name}' does not exist any more."
             raise NotFound(message, param="voice", code="voice_not_found") from error
+
+    def _find(self, name: str) -> Voice | None:
+        if not voice_names.NAME.fullmatch(name):
+            return None
+        if (voice := self._shipped.get(name)) is not None:
+            return voice
+        if voice_names.is_like_id(name):
+            return self._uploaded(name) if voice_names.ID.fullmatch(name) else None
+        folded = name.casefold()
+        if (voice := self._shipped_names.get(folded)) is not None:
+            return voice
+        if (voice := self._uploaded(voice_names.id_of(name))) is not None:
+            return voice
+        return self._shipped[self.aliases[folded]] if folded in self.aliases else None
+
+    def _uploaded(self, voice_id: str) -> Voice | None:
+        """None where there is none, or a damaged one."""
+        folder = self.uploads / voice_id
+        try:
+            stamp = voice_files.stamp(folder)
+            known = self._read.get(voice_id)
+            if known is None or known.stamp != stamp:
+                meta = voice_files.read_meta(folder)
+                if meta.id != voice_id or voice_names.id_of(meta.name) != voice_id:
+                    raise Damaged("meta.json belongs to another voice: its id and name do not fit the folder")
+                if not voice_names.NAME.fullmatch(meta.name):
+                    raise Damaged("meta.json: name is not allowed")
+                known = self._read[voice_id] = _voice(folder, meta, stamp)
+        except FileNotFoundError:
+            self._read.pop(voice_id, None)
+            return None
+        except Damaged as error:
+            self._log_once(voice_id, f"voice {voice_id} is damaged and left out: {error}")
+            return None
+        self._damaged.pop(voice_id, None)
+        return known
+
+    def _damaged_id(self, name: str) -> str | None:
+        """The folder that holds no usable voice, by its own name or by the name of the voice that it should hold."""
+        found, names = self._ids(), [name]
+        if voice_names.NAME.fullmatch(name) and not voice_names.is_like_id(name):
+            names.append(voice_names.id_of(name))
+        return next((one for one in names if one in found and self._uploaded(one) is None), None)
+
+    def _ids(self) -> set[str]:
+        """Of the uploaded voices, damaged ones too; none where they cannot be listed, which is logged once."""
+        try:
+            found = set(voice_files.ids(self.uploads))
+        except OSError as error:
+            self._log_once("", f"uploaded voices cannot be listed: {error.strerror}")
+            return set()
+        self._damaged.pop("", None)
+        return found
+
+    def _log_once(self, key: str, message: str) -> None:
+        if self._damaged.get(key) != message:
+            self._damaged[key] = message
+            log.error("%s", message)
 
 
 def _shipped_voice(audio: Path) -> Voice:
@@ -202,67 +254,84 @@ def _shipped_voice(audio: Path) -> Voice:
     )
 
 
-def _uploaded_voice(folder: Path) -> Voice:
-    meta = json.loads((folder / "meta.json").read_text("utf-8"))
-    warnings = tuple(meta.pop("warnings", ()))
-    return Voice(audio=folder / "audio.wav", shipped=False, warnings=warnings, **meta)
+def _voice(folder: Path, meta: Meta, stamp: Stamp) -> Voice:
+    return Voice(audio=folder / voice_files.AUDIO, shipped=False, stamp=stamp, **meta.model_dump())
 
 
-def _aliases(shipped: list[Voice]) -> dict[str, str]:
-    """OpenAI's names dealt over the shipped English voices of the same gender, always the same way."""
-    own = {voice.name.casefold() for voice in shipped}
-    english = [voice for voice in shipped if voice.language in (None, "en")] or shipped
-    dealt: dict[str, str] = {}
-    for gender in ("female", "male"):
-        fitting = [voice for voice in english if voice.gender == gender] or english
-        names = [name for name, kind in OPENAI_VOICES.items() if kind == gender and name not in own]
-        if fitting:
-            dealt |= {name: fitting[i % len(fitting)].id for i, name in enumerate(names)}
-    return dict(sorted(dealt.items()))
-
-
-def _taken(name: str) -> InvalidInput:
+def _taken(name: str, damaged: str | None = None) -> InvalidInput:
     # not 409: OpenAI's client retries that
-    return InvalidInput(f"A voice named '{name}' exists already.", param="name", code="voice_exists")
+    message = f"A voice named '{name}' exists already."
+    if damaged is not None:
+        message = f"A voice named '{name}' exists, but its files are damaged: delete it first ('{damaged}')."
+    return InvalidInput(message, param="name", code="voice_exists")
 
 
-Encode = Callable[[np.ndarray, int, str | None], Awaitable[VoicePrompt]]
+def _refused(what: str, error: OSError) -> ChoraleError:
+    log.error("a voice could not be %s: %s", what, error)
+    return ChoraleError(
+        f"The voice could not be {what}: {error.strerror or 'the disk refuses'}.", code="storage_failed"
+    )
+
+
+Encode = Callable[[np.ndarray, int, str | None, str | None], Awaitable[VoicePrompt]]
 
 
 class Examined(NamedTuple):
-    """The prompt of a recording, and what is not as it should be in that: keys of `examine.WARNINGS`."""
+    """The prompt of a recording, and what is not as it should be in that: keys of `examine.WARNINGS`.
+
+    fresh: made for this call, not found in memory.
+    """
 
     prompt: VoicePrompt
     warnings: tuple[str, ...]
+    fresh: bool = False
 
 
 class VoicePrompts:
-    """Prompts by the content of their recording, the least recently used one forgotten first.
+    """Prompts by their voice and the content of their recording, the least recently used one dropped first.
 
     Concurrent first uses of one voice share one run of the encoder.
+    requests: what prompts of recordings that are no voice's are kept under on disk; None: in memory alone.
     """
 
-    def __init__(self, encode: Encode, capacity: int) -> None:
+    def __init__(self, encode: Encode, capacity: int, requests: str | None = None) -> None:
         self._encode = encode
         self._capacity = capacity
-        self._prompts: OrderedDict[str, Examined] = OrderedDict()
-        self._running: dict[str, asyncio.Event] = {}
+        self._requests = requests
+        self._prompts: OrderedDict[tuple[str | None, str], Examined] = OrderedDict()
+        self._running: dict[tuple[str | None, str], asyncio.Event] = {}
         self.hits = 0
         self.misses = 0
 
     def status(self) -> dict[str, int]:
-        held = sum(prompt.nbytes for prompt, _ in self._prompts.values())
+        held = sum(made.prompt.nbytes for made in self._prompts.values())
         return {"entries": len(self._prompts), "bytes": held, "hits": self.hits, "misses": self.misses}
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """All of them: the encoder's stage has its own, in memory and on disk."""
         self._prompts.clear()
 
+    def forget(self, voice: str) -> None:
+        """Those of one voice, by its id."""
+        for key in [key for key in self._prompts if key[0] == voice]:
+            del self._prompts[key]
+
     async def of(
-        self, audio: bytes, transcript: str | None, *, min_seconds: float, max_seconds: float, param: str
+        self,
+        audio: bytes,
+        transcript: str | None,
+        *,
+        min_seconds: float,
+        max_seconds: float,
+        param: str,
+        voice: str | None = None,
     ) -> Examined:
-        """The prompt of an audio file. Raises InvalidInput (param `param`) for no usable recording."""
-        key = await asyncio.to_thread(_digest, audio, transcript)
+        """The prompt of an audio file. Raises InvalidInput (param `param`) for no usable recording.
+
+        voice: the id of the voice that it is a recording of, under which its prompt is kept on disk.
+        """
+        voice = voice or self._requests
+        key = voice, await asyncio.to_thread(_digest, audio, transcript)
         while key not in self._prompts:
             if key in self._running:
                 await self._running[key].wait()
@@ -276,11 +345,11 @@ class VoicePrompts:
                 warnings = await asyncio.to_thread(examine, waveform, rate, param)
                 if len(waveform) >= int(max_seconds * rate):
                     warnings += ("cut",)
-                made = Examined(await self._encode(waveform, rate, transcript), warnings)
+                made = Examined(await self._encode(waveform, rate, transcript, voice), warnings)
                 self._prompts[key] = made
                 while len(self._prompts) > self._capacity:
                     self._prompts.popitem(last=False)
-                return made
+                return made._replace(fresh=True)
             except InvalidInput as error:
                 if error.param == "reference_audio":
                     error.param = param
@@ -294,4 +363,5 @@ class VoicePrompts:
 
 
 def _digest(audio: bytes, transcript: str | None) -> str:
-    return hashlib.sha256(b"\0".join([(transcript or "").encode(), audio])).hexdigest()
+    said = hashlib.sha256((transcript or "").encode()).digest()  # of one length: text stays apart from sound
+    return hashlib.sha256(said + audio).hexdigest()

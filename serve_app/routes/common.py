@@ -80,11 +80,27 @@ async def named_prompt(context: Context, name: str, param: str) -> tuple[Voice, 
         voice, audio = await asyncio.to_thread(read)
     except NotFound as error:  # here it is a wrong value of a field, as OpenAI sees it
         raise InvalidInput(error.message, param=param, code=error.code) from None
-    return voice, (await reference_prompt(context, audio, voice.transcript, param)).prompt
+
+    async def prompt() -> VoicePrompt:
+        made = True  # as far as is known: a stage that failed may have kept a prompt before
+        try:
+            examined = await reference_prompt(context, audio, voice.transcript, param, voice.id)
+            made = examined.fresh
+            return examined.prompt
+        finally:
+            if made and not await asyncio.to_thread(context.voices.holds, voice):
+                await context.forget(voice.id)  # the voice was deleted meanwhile
+
+    return voice, await context.to_the_end(prompt())
 
 
-async def reference_prompt(context: Context, audio: bytes, transcript: str | None, param: str) -> Examined:
-    """Raises InvalidInput (param `param`) for a recording that cannot serve."""
+async def reference_prompt(
+    context: Context, audio: bytes, transcript: str | None, param: str, voice: str | None = None
+) -> Examined:
+    """voice: the id of the voice that it is of, None for a recording that came with a request.
+
+    Raises InvalidInput (param `param`) for one that cannot serve.
+    """
     spec = context.backend.spec
     return await context.prompts.of(
         audio,
@@ -92,6 +108,7 @@ async def reference_prompt(context: Context, audio: bytes, transcript: str | Non
         min_seconds=spec.min_reference_seconds,
         max_seconds=spec.max_reference_seconds,
         param=param,
+        voice=voice,
     )
 
 

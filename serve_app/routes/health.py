@@ -67,7 +67,7 @@ async def free_cache(context: Shared) -> dict[str, Any]:
 
     Running work is not disturbed: a model's replica does it between two steps. `before` and `after` are sums.
     """
-    context.prompts.forget()
+    context.prompts.clear()
     processes = await context.backend.free()
     totals = {when: dict[str, int]() for when in ("before", "after")}
     for process in processes:

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from starlette.datastructures import UploadFile
 
 from deployments.contract.errors import InvalidInput
+from serve_app import voice_names
 from serve_app.audio.examine import WARNINGS
 from serve_app.bodies import read_form
 from serve_app.context import Context
@@ -66,15 +67,32 @@ async def create_voice(request: Request, context: Shared) -> VoiceCard:
     name, library = parsed.name.strip(), context.voices
     await asyncio.to_thread(library.check_name, name)
     recording = await asyncio.to_thread(library.normalise, audio)
-    transcript = parsed.transcript or None
-    _, given["warnings"] = await reference_prompt(context, recording, transcript, "audio_sample")
-    return _card(context, await asyncio.to_thread(lambda: library.add(name, recording, **given)))
+    return _card(context, await context.to_the_end(_add(context, name, recording, given)))
 
 
 @router.delete("/v1/audio/voices/{voice_id}")
 async def delete_voice(voice_id: str, context: Shared) -> VoiceDeleted:
-    voice = await asyncio.to_thread(context.voices.delete, voice_id)
-    return VoiceDeleted(id=voice.id)
+    """Its recording is gone when this answers, as are its prompts on disk and in every process that is not busy."""
+    return VoiceDeleted(id=await context.to_the_end(_delete(context, voice_id)))
+
+
+async def _add(context: Context, name: str, recording: bytes, given: dict[str, Any]) -> Voice:
+    """Makes the prompt first, and drops it where the voice cannot be added after all."""
+    voice_id = voice_names.id_of(name)
+    examined = await reference_prompt(context, recording, given.get("transcript"), "audio_sample", voice_id)
+    try:
+        return await asyncio.to_thread(
+            lambda: context.voices.add(name, recording, warnings=examined.warnings, **given)
+        )
+    except BaseException:
+        await context.forget(voice_id)
+        raise
+
+
+async def _delete(context: Context, name: str) -> str:
+    voice_id = await asyncio.to_thread(context.voices.delete, name)
+    await context.forget(voice_id)
+    return voice_id
 
 
 async def _uploaded(sample: object, most: int) -> bytes:

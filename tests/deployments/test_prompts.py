@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.numpy import save
 
-from deployments import families
+from deployments import families, prompts
 from deployments.contract.device import Device
 from deployments.contract.speech import VoicePrompt
-from deployments.prompts import PromptCache, PromptStore, content_key, fingerprint
+from deployments.prompts import KeptPrompts, PromptCache, PromptStore, content_key, fingerprint
 
 CPU = Device(torch.device("cpu"), "cpu", "a CPU", torch.float32)
 
@@ -60,6 +60,9 @@ def test_the_key_tells_every_input_apart():
         content_key(wave[:9], 16000, None),
     }
     assert len(keys) == 5
+    assert content_key(wave[1:], 16000, "a") != content_key(wave, 16000, "a\0\0\0\0"), (
+        "text stays apart from sound"
+    )
     assert content_key(wave[::2], 16000, None) == content_key(wave[::2].copy(), 16000, None)
 
 
@@ -102,6 +105,26 @@ def test_a_damaged_or_foreign_file_counts_as_none_and_is_replaced(tmp_path, dama
     assert found is not None and found.key == prompt(1).key
 
 
+@pytest.mark.parametrize("what", ["a pipe", "a link", "a folder", "huge"])
+def test_what_lies_in_the_place_of_a_file_is_not_opened(tmp_path, what):
+    kept = store(tmp_path)
+    kept.put("k", prompt(1))
+    path, elsewhere = file_of(tmp_path), tmp_path / "elsewhere"
+    path.rename(elsewhere)
+    if what == "a pipe":
+        os.mkfifo(path)
+    elif what == "a link":
+        path.symlink_to(elsewhere)
+    elif what == "a folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"x")
+        os.truncate(path, 2**40)
+    assert kept.get("k") is None
+    kept.put("k", prompt(1))
+    assert what == "a folder" or kept.get("k") is not None
+
+
 def test_number_and_bytes_are_bounded_and_the_least_recently_used_go(tmp_path):
     few = store(tmp_path, most=2)
     for age, key in enumerate("ab"):
@@ -131,7 +154,7 @@ def test_what_a_dead_process_left_half_written_is_cleared_away(tmp_path):
     old, young = (tmp_path / "one" / f"{name}.draft" for name in ("old", "young"))
     for path in (old, young):
         path.write_bytes(b"half")
-    os.utime(old, (time.time() - 7200,) * 2)
+    os.utime(old, (time.time() - 600,) * 2)
     (tmp_path / "notes.txt").write_text("somebody's")
     kept.put("l", prompt(2))
     assert not old.exists() and young.exists()
@@ -160,3 +183,69 @@ def test_the_fingerprint_follows_whatever_decides_a_prompt(tmp_path):
     os.utime(weights / "small.safetensors", (1.0, 1.0))
     others.add(fingerprint(family, options, CPU))
     assert len(others | {name}) == 5
+
+
+def kept_under(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*.safetensors"))
+
+
+def test_a_voice_is_forgotten_whatever_encoder_made_its_prompts(tmp_path):
+    for name in ("one", "two"):
+        for key in ("voice_a.1", "voice_a.2", "voice_ab.1", "1"):
+            store(tmp_path, name=name).put(key, prompt(1))
+    kept = store(tmp_path)
+    kept.forget("voice_a")
+    left = [f"{name}/{key}.safetensors" for name in ("one", "two") for key in ("1", "voice_ab.1")]
+    assert kept_under(tmp_path) == left
+    assert kept.entries == 4
+    store(tmp_path, most=0).forget("voice_ab")
+    assert kept_under(tmp_path) == ["one/1.safetensors", "two/1.safetensors"], (
+        "also where nothing is kept any more"
+    )
+    prompts.forget(tmp_path / "nothing", "voice_a")
+
+
+def test_prompts_of_no_voice_are_swept(tmp_path):
+    kept = store(tmp_path)
+    for key in ("clara.1", "voice_a.1", "voice_b.1", "1", "voice_new.1"):
+        kept.put(key, prompt(1))
+        if key not in ("voice_new.1", "1"):
+            os.utime(tmp_path / "one" / f"{key}.safetensors", (time.time() - 600,) * 2)
+    prompts.sweep(tmp_path, {"clara", "voice_a"})
+    assert kept_under(tmp_path) == [f"one/{key}.1.safetensors" for key in ("clara", "voice_a", "voice_new")]
+
+
+def test_prompts_on_disk_are_their_owners_alone_also_those_from_before(tmp_path):
+    root = tmp_path / "prompts"
+    (root / "one").mkdir(parents=True)
+    (root / "one/k.safetensors").write_bytes(prompt(1).to_bytes())
+    for path in (root, *root.rglob("*")):
+        path.chmod(0o755)
+    store(root).put("l", prompt(2))
+    assert {path.stat().st_mode & 0o777 for path in root.rglob("*.safetensors")} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in (root, root / "one")} == {0o700}
+
+
+async def test_only_what_is_to_be_kept_reaches_the_disk_and_forgetting_clears_memory_too(tmp_path):
+    runs = []
+
+    async def encode(waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
+        runs.append(transcript)
+        return prompt(len(runs))
+
+    wave = np.zeros(10, np.float32)
+    kept = KeptPrompts(encode, 10, store(tmp_path))
+    await kept.of(wave, 16000, None)
+    assert kept_under(tmp_path) == [] and kept.status()["entries"] == 1
+    first = await kept.of(wave, 16000, None, "voice_a")
+    await kept.of(wave, 16000, None, "voice_b")
+    assert len(kept_under(tmp_path)) == 2 and len(runs) == 3
+    again = await KeptPrompts(encode, 10, store(tmp_path)).of(wave, 16000, None, "voice_a")
+    assert again.key == first.key
+    await kept.forget("voice_a")
+    assert [path.split(".")[0] for path in kept_under(tmp_path)] == ["one/voice_b"]
+    assert (kept.status()["entries"], kept.status()["disk_entries"]) == (2, 1)
+    await kept.of(wave, 16000, None, "voice_b")
+    assert len(runs) == 3
+    await kept.of(wave, 16000, None, "voice_a")
+    assert len(runs) == 4

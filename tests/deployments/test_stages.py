@@ -46,12 +46,12 @@ async def test_a_voice_is_encoded_once_for_all_replicas_and_restarts(tmp_path):
     device = {"preference": "cpu", "half": "auto", "threads": 1}
     tone = (0.3 * np.sin(np.arange(32000) * 0.05) * np.hanning(32000)).astype(np.float32)
     before, other = (VoiceEncoder("small", {}, device, prompts=str(tmp_path)) for _ in range(2))
-    first = await before.encode(tone, 16000)
-    again = await other.encode(tone, 16000)
+    first = await before.encode(tone, 16000, keep="clara")
+    again = await other.encode(tone, 16000, keep="clara")
     assert first.key == again.key
     freed = await other.free()
     assert freed["before"]["rss_bytes"] > 0 and freed["after"]["rss_bytes"] > 0
-    assert (await other.encode(tone, 16000)).key == first.key
+    assert (await other.encode(tone, 16000, keep="clara")).key == first.key
     told = (await other.status())["prompts"]
     assert (told["encoded"], told["disk_hits"], told["memory_hits"]) == (0, 2, 0)
     assert (await before.status())["prompts"]["encoded"] == 1

@@ -47,7 +47,8 @@ def deploy(data_dir: str) -> None:
 
     from serve_app.app import build
 
-    args = {"data_dir": data_dir, "voice_encoder": {"replicas": 2}, "gpt": {"slots": "auto"}}
+    voices = {"replicas": 2, "keep_request_references": True}
+    args = {"data_dir": data_dir, "voice_encoder": voices, "gpt": {"slots": "auto"}}
     serve.run(build(args), name="memory", route_prefix="/memory")
 
 

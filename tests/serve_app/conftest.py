@@ -84,6 +84,9 @@ class ToneBackend:
     active: set[str] = field(default_factory=set)
     most_active: int = 0
     cancelled: list[str] = field(default_factory=list)
+    kept: list[str | None] = field(default_factory=list)  # what each prompt was to be kept under
+    forgotten: list[str] = field(default_factory=list)
+    encoding: asyncio.Event | None = None  # what encoding waits for
     started: list[tuple[str, int, bool]] = field(default_factory=list)
     ready: bool = True
 
@@ -101,9 +104,14 @@ class ToneBackend:
             )
         return [Segment(s, np.frombuffer(s.encode(), np.uint8).astype(np.int64), PAUSE) for s in spoken]
 
-    async def encode_voice(self, waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
+    async def encode_voice(
+        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
+    ) -> VoicePrompt:
         self.encoded += 1
+        self.kept.append(keep)
         await asyncio.sleep(0.01)
+        if self.encoding is not None:
+            await self.encoding.wait()
         spectrum = np.abs(np.fft.rfft(waveform * np.hanning(len(waveform))))
         pitch = np.round(np.fft.rfftfreq(len(waveform), 1 / rate)[spectrum.argmax()])
         return VoicePrompt.of("tones", {"pitch": np.array([pitch])})
@@ -140,6 +148,9 @@ class ToneBackend:
 
     async def status(self) -> dict:
         return {"ready": self.ready, "device": {"name": "tones", "reason": "a test"}, "stages": {"gpt": {}}}
+
+    async def forget(self, voice: str) -> None:
+        self.forgotten.append(voice)
 
     async def free(self) -> list[dict]:
         return [{"stage": "gpt"} | memory.free()]

@@ -221,7 +221,7 @@ async def test_voices_are_kept_on_disk_and_memory_is_given_back(tmp_path):
     for _ in range(2):
         backend = LocalBackend(device={"preference": "cpu", "threads": 1}, slots=1, prompts=kept)
         for _ in range(2):
-            await backend.encode_voice(tone, 16000, None)
+            await backend.encode_voice(tone, 16000, None, "clara")
         ((freed),) = await backend.free()
         assert freed["stage"] == "local" and freed["after"]["rss_bytes"] > 0
         told = (await backend.status())["prompts"]

@@ -1,0 +1,98 @@
+"""Folders and files that only their owner can read, written so that a power cut leaves the old state or the new."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import stat
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+FOLDER, FILE = 0o700, 0o600
+
+
+def make_folder(folder: Path) -> None:
+    """Makes `folder` and its missing parents, mode 700. Raises OSError."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(FOLDER, exist_ok=True)
+        with contextlib.suppress(OSError):  # a parent that we may not read
+            sync_folder(path.parent)
+
+
+def read(path: Path | str, most: int, folder: int | None = None) -> bytes:
+    """An ordinary file of 1 to `most` bytes. Links are not followed. folder: the descriptor of the one that it is in.
+
+    Raises OSError, ValueError for something else.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe is not waited for
+    opened = os.open(path, flags, dir_fd=folder)
+    try:
+        check_ordinary(os.fstat(opened), most)
+        with os.fdopen(opened, "rb", closefd=False) as file:
+            return file.read(most)
+    finally:
+        os.close(opened)
+
+
+def check_ordinary(seen: os.stat_result, most: int) -> None:
+    """Raises ValueError where `seen` is no file of 1 to `most` bytes."""
+    if not stat.S_ISREG(seen.st_mode):
+        raise ValueError("not an ordinary file")
+    if not 0 < seen.st_size <= most:
+        raise ValueError(f"{seen.st_size} bytes; 1 to {most} are allowed")
+
+
+def write(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """A new file, mode 600. `sync`: it is on the disk when this returns. Raises OSError."""
+    opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE)
+    with os.fdopen(opened, "wb") as file:
+        file.write(data)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Renames and removals in `folder` are on the disk when this returns. Raises OSError."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def tighten(folder: Path, *, below: bool = True) -> None:
+    """Takes the rights of other users away from `folder` and, with `below`, from everything in it.
+
+    Links below are left alone. What belongs to another user or is refused by the system is left and logged, as is a
+    folder that is shared by design (a sticky bit, as on /tmp).
+    """
+    if folder.exists() and folder.stat().st_mode & stat.S_ISVTX:
+        log.warning("%s is shared with other users: its mode stays", folder)
+        left = 0
+    else:
+        left = int(not _tighten(folder.resolve()))
+    if below:
+        for parent, folders, files in os.walk(folder):
+            left += sum(not _tighten(Path(parent, name)) for name in folders + files)
+    if left:
+        log.warning("%s: %d files and folders that belong to others keep their modes", folder, left)
+
+
+def _tighten(path: Path) -> bool:
+    """Whether others have no rights afterwards."""
+    try:
+        seen = path.lstat()
+        if stat.S_ISLNK(seen.st_mode) or not seen.st_mode & 0o077:
+            return True
+        if seen.st_uid != os.geteuid():
+            return False
+        path.chmod(seen.st_mode & (FOLDER if stat.S_ISDIR(seen.st_mode) else FILE))
+    except FileNotFoundError:  # not made yet, or removed meanwhile
+        return True
+    except OSError:
+        return False
+    return True

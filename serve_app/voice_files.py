@@ -1,0 +1,175 @@
+"""Uploaded voices on disk. A voice is a folder that comes and goes in one rename: every process sees it whole.
+
+    <library>/<id>/audio.wav    16 bit mono
+    <library>/<id>/meta.json    `Meta`
+
+The contents are not trusted: no link is followed, nothing large is read, no pipe or device is opened. Blocking.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from deployments import private_files
+
+log = logging.getLogger("chorale.voices")
+
+AUDIO, META = "audio.wav", "meta.json"
+LARGEST = {AUDIO: 64 * 2**20, META: 64 * 1024}  # bytes: far more than the service writes
+DRAFT, GONE = ".new-", ".gone-"
+ABANDONED_S = 300.0  # a draft so old belongs to a process that died while it wrote
+
+Stamp = tuple[int, ...]  # of one state of a voice's files
+
+
+class Damaged(Exception):
+    """A folder that holds no usable voice. The message says why; it is for the log."""
+
+
+class Taken(Exception):
+    """The library has an entry with this id."""
+
+
+class Meta(BaseModel):
+    """meta.json."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    id: str
+    name: str
+    created_at: int = Field(ge=0, le=2**53)
+    language: str | None = None
+    gender: str | None = None
+    description: str | None = None
+    transcript: str | None = None
+    consent: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def stamp(folder: Path) -> Stamp:
+    """Changes with the files. Raises FileNotFoundError where there is no such folder, Damaged."""
+    parts: list[int] = []
+    with _opened(folder) as opened:
+        for name, most in LARGEST.items():
+            with _blamed(name):
+                seen = os.stat(name, dir_fd=opened, follow_symlinks=False)
+                private_files.check_ordinary(seen, most)
+                parts += (seen.st_ino, seen.st_mtime_ns, seen.st_size)
+    return tuple(parts)
+
+
+def read_meta(folder: Path) -> Meta:
+    """Raises FileNotFoundError where there is no such folder, Damaged."""
+    data = _read(folder, META)
+    try:
+        return Meta.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise Damaged(f"{META}: {f'{where}: ' if where else ''}{first['msg']}") from None
+
+
+def read_audio(folder: Path) -> bytes:
+    """Raises FileNotFoundError where there is no such folder, Damaged."""
+    return _read(folder, AUDIO)
+
+
+def add(library: Path, meta: Meta, recording: bytes) -> None:
+    """Raises Taken, OSError for what the disk refuses."""
+    private_files.make_folder(library)
+    draft = library / f"{DRAFT}{uuid.uuid4().hex}"
+    try:
+        draft.mkdir(private_files.FOLDER)
+        private_files.write(draft / AUDIO, recording)
+        private_files.write(draft / META, (meta.model_dump_json(indent=1) + "\n").encode())
+        private_files.sync_folder(draft)
+        try:
+            os.rename(draft, library / meta.id)
+        except OSError:
+            if os.path.lexists(library / meta.id):
+                raise Taken(meta.id) from None
+            raise
+    except BaseException:
+        _erase(draft)
+        raise
+    private_files.sync_folder(library)
+
+
+def remove(library: Path, voice_id: str) -> None:
+    """Raises FileNotFoundError, OSError for what the disk refuses. A damaged voice goes like any other."""
+    os.rename(library / voice_id, library / f"{GONE}{uuid.uuid4().hex}")
+    private_files.sync_folder(library)
+    sweep(library)
+
+
+def sweep(library: Path) -> None:
+    """Erases what removals and processes that died have left behind. Raises nothing."""
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(library):
+            if entry.startswith(GONE) or (entry.startswith(DRAFT) and _is_old(library / entry)):
+                _erase(library / entry)
+
+
+def ids(library: Path) -> list[str]:
+    """The names of all entries that should be the folder of a voice. Raises OSError."""
+    try:
+        return [entry for entry in os.listdir(library) if entry.startswith("voice_")]
+    except FileNotFoundError:  # no voice was ever uploaded
+        return []
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return path.lstat().st_mtime < time.time() - ABANDONED_S
+    except OSError:
+        return False
+
+
+def _erase(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    if os.path.lexists(path):
+        log.error("%s could not be erased", path)
+
+
+def _read(folder: Path, name: str) -> bytes:
+    with _opened(folder) as opened, _blamed(name):
+        return private_files.read(name, LARGEST[name], opened)
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """A descriptor of the folder."""
+    try:
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if not os.path.lexists(folder):
+            raise FileNotFoundError(folder) from None
+        raise Damaged(f"not a folder that can be read: {error.strerror}") from None
+    try:
+        yield opened
+    finally:
+        os.close(opened)
+
+
+@contextlib.contextmanager
+def _blamed(name: str) -> Iterator[None]:
+    """What goes wrong with the file `name` is Damaged."""
+    try:
+        yield
+    except OSError as error:
+        raise Damaged(f"{name}: {error.strerror}") from None
+    except ValueError as error:
+        raise Damaged(f"{name}: {error}") from None
