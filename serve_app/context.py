@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from deployments import families
 from deployments.engine.schedule import ChunkSchedule
 from deployments.families.base import FamilySpec
+from serve_app.audio import sandbox
+from serve_app.audio.decode import decode_recording
+from serve_app.audio.recording import Recording
 from serve_app.lane import Backend
 from serve_app.settings import ChunkSettings
 from serve_app.synthesis import Synthesizer
@@ -73,11 +77,23 @@ class Context:
         voices = VoiceLibrary(
             shipped or SHIPPED_VOICES,
             Path(settings.data_dir).expanduser() / "voices",
-            min_seconds=spec.min_reference_seconds,
-            max_seconds=spec.max_reference_seconds,
             capacity=settings.max_voices,
         )
         prompts = VoicePrompts(backend.encode_voice, settings.voice_cache)
         window = spec.window or settings.window
         synthesizer = Synthesizer(backend, window=window, chunks=settings.schedule(spec))
         return cls(settings, backend, synthesizer, voices, prompts)
+
+    async def read_stranger(self, audio: bytes, param: str) -> Recording:
+        """A recording from outside, with warnings. Raises InvalidInput (param `param`), Overloaded, Unavailable."""
+        spec = self.backend.spec
+        return await sandbox.shared().read(
+            audio, min_seconds=spec.min_reference_seconds, max_seconds=spec.max_reference_seconds, param=param
+        )
+
+    async def read_own(self, audio: bytes, param: str) -> Recording:
+        """One from the voice library: the samples that were kept. Raises InvalidInput (param `param`)."""
+        longest = self.backend.spec.max_reference_seconds
+        return await asyncio.to_thread(
+            decode_recording, audio, min_seconds=0.0, max_seconds=longest, param=param
+        )

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import json
 import os
 import re
@@ -26,12 +25,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import soundfile
 
 from deployments.errors import InvalidInput, NotFound
 from deployments.families.base import VoicePrompt
-from serve_app.audio import decode_reference
-from serve_app.audio.examine import examine
+from serve_app.audio.recording import Recording
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
 NAME_RULE = "1 to 64 letters, digits, spaces, '_', '.' or '-', and the first a letter or digit"
@@ -60,15 +57,11 @@ class Voice:
 
 
 class VoiceLibrary:
-    """Blocking (files): call it in a thread. A reference longer than `max_seconds` is cut off there."""
+    """Blocking (files): call it in a thread."""
 
-    def __init__(
-        self, shipped: Path, uploads: Path, *, min_seconds: float, max_seconds: float, capacity: int = 1000
-    ) -> None:
+    def __init__(self, shipped: Path, uploads: Path, *, capacity: int = 1000) -> None:
         self.uploads = uploads
         self.capacity = capacity
-        self.min_seconds = min_seconds
-        self.max_seconds = max_seconds
         self._shipped = {voice.id: voice for voice in map(_shipped_voice, sorted(shipped.glob("*.wav")))}
         self.aliases = _aliases(list(self._shipped.values()))
         self._read: dict[tuple[str, int, int], Voice] = {}
@@ -105,13 +98,6 @@ class VoiceLibrary:
         message = f"Invalid '{param}': {shown} does not exist. Available: {names}."
         raise NotFound(message, param=param, code="voice_not_found")
 
-    def normalise(self, audio: bytes) -> bytes:
-        """Any audio file as a 16 bit mono WAV. Raises InvalidInput (param "audio_sample")."""
-        waveform, rate = decode_reference(audio, min_seconds=self.min_seconds, max_seconds=self.max_seconds)
-        file = io.BytesIO()
-        soundfile.write(file, waveform, rate, "PCM_16", format="WAV")
-        return file.getvalue()
-
     def check_name(self, name: str) -> None:
         """Raises InvalidInput (param "name") for one that is not allowed or taken, or where the library is full."""
         if not NAME.fullmatch(name):
@@ -136,7 +122,7 @@ class VoiceLibrary:
         description: str | None = None,
         warnings: tuple[str, ...] = (),
     ) -> Voice:
-        """recording: as `normalise` made it. Raises what `check_name` raises."""
+        """recording: as `Recording.to_wav` makes it. Raises what `check_name` raises."""
         self.check_name(name)
         folder = self.uploads / f"voice_{hashlib.sha256(name.casefold().encode()).hexdigest()[:20]}"
         voice = Voice(
@@ -227,6 +213,7 @@ def _taken(name: str) -> InvalidInput:
 
 
 Encode = Callable[[np.ndarray, int, str | None], Awaitable[VoicePrompt]]
+Read = Callable[[bytes, str], Awaitable[Recording]]
 
 
 class Examined(NamedTuple):
@@ -258,10 +245,11 @@ class VoicePrompts:
         """All of them: the encoder's stage has its own, in memory and on disk."""
         self._prompts.clear()
 
-    async def of(
-        self, audio: bytes, transcript: str | None, *, min_seconds: float, max_seconds: float, param: str
-    ) -> Examined:
-        """The prompt of an audio file. Raises InvalidInput (param `param`) for no usable recording."""
+    async def of(self, audio: bytes, transcript: str | None, read: Read, *, param: str) -> Examined:
+        """The prompt of an audio file. read: decodes one, and blames a field; only called if the prompt is not kept.
+
+        Raises InvalidInput (param `param`) for no usable recording, and what `read` raises.
+        """
         key = await asyncio.to_thread(_digest, audio, transcript)
         while key not in self._prompts:
             if key in self._running:
@@ -270,13 +258,9 @@ class VoicePrompts:
             finished = self._running[key] = asyncio.Event()
             try:
                 self.misses += 1
-                waveform, rate = await asyncio.to_thread(
-                    decode_reference, audio, min_seconds=min_seconds, max_seconds=max_seconds, param=param
-                )
-                warnings = await asyncio.to_thread(examine, waveform, rate, param)
-                if len(waveform) >= int(max_seconds * rate):
-                    warnings += ("cut",)
-                made = Examined(await self._encode(waveform, rate, transcript), warnings)
+                recording = await read(audio, param)
+                prompt = await self._encode(recording.waveform, recording.rate, transcript)
+                made = Examined(prompt, recording.warnings)
                 self._prompts[key] = made
                 while len(self._prompts) > self._capacity:
                     self._prompts.popitem(last=False)

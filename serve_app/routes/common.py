@@ -16,7 +16,7 @@ from deployments.errors import InvalidInput, NotFound
 from deployments.families.base import Sampling, VoicePrompt
 from serve_app.context import MODEL_ALIASES, Context
 from serve_app.synthesis import SpeechStream
-from serve_app.voices import Examined, Voice
+from serve_app.voices import Voice
 
 log = logging.getLogger("chorale.http")
 
@@ -80,19 +80,8 @@ async def named_prompt(context: Context, name: str, param: str) -> tuple[Voice, 
         voice, audio = await asyncio.to_thread(read)
     except NotFound as error:  # here it is a wrong value of a field, as OpenAI sees it
         raise InvalidInput(error.message, param=param, code=error.code) from None
-    return voice, (await reference_prompt(context, audio, voice.transcript, param)).prompt
-
-
-async def reference_prompt(context: Context, audio: bytes, transcript: str | None, param: str) -> Examined:
-    """Raises InvalidInput (param `param`) for a recording that cannot serve."""
-    spec = context.backend.spec
-    return await context.prompts.of(
-        audio,
-        transcript,
-        min_seconds=spec.min_reference_seconds,
-        max_seconds=spec.max_reference_seconds,
-        param=param,
-    )
+    examined = await context.prompts.of(audio, voice.transcript, context.read_own, param=param)
+    return voice, examined.prompt
 
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:

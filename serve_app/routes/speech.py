@@ -27,7 +27,6 @@ from serve_app.routes.common import (
     check_model,
     check_text,
     named_prompt,
-    reference_prompt,
     sampling_of,
     speech_headers,
     while_connected,
@@ -151,7 +150,9 @@ async def _prompt(context: Context, body: SpeechBody) -> tuple[str, VoicePrompt,
     """
     if body.reference_audio is not None:
         audio = _base64(body.reference_audio, context.settings.max_upload_bytes)
-        examined = await reference_prompt(context, audio, body.reference_text, "reference_audio")
+        examined = await context.prompts.of(
+            audio, body.reference_text, context.read_stranger, param="reference_audio"
+        )
         return "reference_audio", examined.prompt, examined.warnings
     if body.voice is None:
         raise InvalidInput(

@@ -14,7 +14,7 @@ from deployments.errors import InvalidInput
 from serve_app.audio.examine import WARNINGS
 from serve_app.context import Context
 from serve_app.errors import BodyTooLarge
-from serve_app.routes.common import Shared, reference_prompt
+from serve_app.routes.common import Shared
 from serve_app.schemas import StrictModel, VoiceCard, VoiceDeleted, VoiceList
 from serve_app.voices import Voice
 
@@ -64,9 +64,10 @@ async def create_voice(request: Request, context: Shared) -> VoiceCard:
     given: dict[str, Any] = {key: value for key, value in fields.items() if value}
     name, library = parsed.name.strip(), context.voices
     await asyncio.to_thread(library.check_name, name)
-    recording = await asyncio.to_thread(library.normalise, audio)
-    transcript = parsed.transcript or None
-    _, given["warnings"] = await reference_prompt(context, recording, transcript, "audio_sample")
+    read = await context.read_stranger(audio, "audio_sample")
+    given["warnings"] = read.warnings
+    recording = await asyncio.to_thread(read.to_wav)
+    await context.prompts.of(recording, parsed.transcript or None, context.read_own, param="audio_sample")
     return _card(context, await asyncio.to_thread(lambda: library.add(name, recording, **given)))
 
 
