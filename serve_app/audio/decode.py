@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 
 import av
 import numpy as np
@@ -55,6 +56,8 @@ _OPTIONS = {
     "max_streams": str(MAX_STREAMS + 1),  # one more, so that too many can be told
 }
 
+Blocks = Iterator[tuple[np.ndarray, int]]  # of mono sound, float32 (n,), and its rate in Hz
+
 
 class _Refused(Exception):
     """Why a file cannot be used, in words that go behind the name of its field."""
@@ -67,11 +70,7 @@ def decode_recording(data: bytes, *, min_seconds: float, max_seconds: float, par
     MemoryError where that ran out.
     """
     try:
-        mono = _Mono(max_seconds)
-        for block, rate in _blocks(data):
-            if not mono.add(block, rate):
-                break
-        return mono.finish(min_seconds)
+        return _decoded(data, min_seconds, max_seconds)
     except _Refused as error:
         raise InvalidInput(f"Invalid '{param}': {error}.", param=param) from None
     except MemoryError:
@@ -79,6 +78,25 @@ def decode_recording(data: bytes, *, min_seconds: float, max_seconds: float, par
     except Exception as error:  # the decoders raise their own zoo of errors on hostile files
         log.info("a recording was refused: %r", error)
         raise InvalidInput(f"Invalid '{param}': {_UNREADABLE}.", param=param) from None
+
+
+def _decoded(data: bytes, min_seconds: float, max_seconds: float) -> Recording:
+    """Raises _Refused, or whatever the decoders do."""
+    kind = kind_of(data)
+    if kind is None:
+        raise _Refused(_UNREADABLE)
+    if kind in SNDFILE_KINDS:
+        with suppress(soundfile.SoundFileError):  # FFmpeg may still read it
+            return _collected(_sndfile_blocks(data), min_seconds, max_seconds)
+    return _collected(_av_blocks(data, DEMUXERS[kind]), min_seconds, max_seconds)
+
+
+def _collected(blocks: Blocks, min_seconds: float, max_seconds: float) -> Recording:
+    mono = _Mono(max_seconds)
+    for block, rate in blocks:
+        if not mono.add(block, rate):
+            break
+    return mono.finish(min_seconds)
 
 
 class _Mono:
@@ -128,32 +146,18 @@ class _Mono:
         return recording
 
 
-def _blocks(data: bytes) -> Iterator[tuple[np.ndarray, int]]:
-    """Mono sound, float32 (n,), and its rate. Raises _Refused, or whatever the decoders do."""
-    kind = kind_of(data)
-    if kind is None:
-        raise _Refused(_UNREADABLE)
-    if kind in SNDFILE_KINDS:
-        try:
-            file = soundfile.SoundFile(io.BytesIO(data))
-        except soundfile.SoundFileError:
-            pass  # FFmpeg may still know what it is
-        else:
-            with file:
-                yield from _sndfile_blocks(file)
-            return
-    yield from _av_blocks(data, DEMUXERS[kind])
+def _sndfile_blocks(data: bytes) -> Blocks:
+    with soundfile.SoundFile(io.BytesIO(data)) as file:
+        if not file.subtype.startswith(_SUBTYPES):
+            raise _Refused(_UNREADABLE)
+        _check(file.samplerate, file.channels)
+        while len(
+            block := file.read(BLOCK, dtype="float32", always_2d=True)
+        ):  # a header may promise any length
+            yield block.mean(axis=1, dtype=np.float32), file.samplerate
 
 
-def _sndfile_blocks(file: soundfile.SoundFile) -> Iterator[tuple[np.ndarray, int]]:
-    if not file.subtype.startswith(_SUBTYPES):
-        raise _Refused(_UNREADABLE)
-    _check(file.samplerate, file.channels)
-    while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):  # a header may promise any length
-        yield block.mean(axis=1, dtype=np.float32), file.samplerate
-
-
-def _av_blocks(data: bytes, demuxer: str) -> Iterator[tuple[np.ndarray, int]]:
+def _av_blocks(data: bytes, demuxer: str) -> Blocks:
     with av.open(io.BytesIO(data), "r", format=demuxer, options=_OPTIONS) as container:
         if len(container.streams) > MAX_STREAMS:
             raise _Refused(f"it holds more than {MAX_STREAMS} streams (allowed: {ALLOWED})")

@@ -162,9 +162,11 @@ def _recording(answer: tuple[dict[str, Any], bytes] | None, param: str) -> Recor
         log.error("a recording could not be decoded: %s", said["fault"])
         raise SynthesisFailed("the recording could not be decoded")
     try:
-        rate, warnings = int(said["rate"]), tuple(name for name in said["warnings"] if name in WARNINGS)
-    except (ValueError, KeyError, TypeError):
+        rate, count, warnings = said["rate"], said["samples"], said["warnings"]
+        sound = LOWEST_RATE <= rate <= MAX_RATE and 0 < 2 * count == len(samples)
+        warnings = tuple(name for name in warnings if name in WARNINGS)
+    except (KeyError, TypeError):
         raise broken from None
-    if not LOWEST_RATE <= rate <= MAX_RATE or not samples or len(samples) != 2 * said["samples"]:
+    if not sound:
         raise broken
     return Recording(np.frombuffer(samples, "<i2"), rate, warnings)
