@@ -233,7 +233,7 @@ class RayBackend:
             log.warning("cancelling %s at %s failed: %r", item_id, stage, error)
 
     async def _wait_or_give_up(self, stage: str, error: BaseException, give_up: float) -> None:
-        if not _is_lost(error):
+        if not is_lost(error):
             raise _failure(stage, error) from None
         if time.monotonic() > give_up:
             raise Unavailable(f"the {stage} stage is gone") from None
@@ -273,7 +273,7 @@ def _plain(error: ChoraleError) -> ChoraleError:
     return cause if isinstance(cause, ChoraleError) else error
 
 
-def _is_lost(error: BaseException) -> bool:
+def is_lost(error: BaseException) -> bool:
     """Whether asking again may help."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(cause, grpc.aio.AioRpcError):

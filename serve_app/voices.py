@@ -232,8 +232,8 @@ class VoicePrompts:
     def __init__(self, encode: Encode, capacity: int) -> None:
         self._encode = encode
         self._capacity = capacity
-        self._prompts: OrderedDict[str, Examined] = OrderedDict()
-        self._running: dict[str, asyncio.Event] = {}
+        self._prompts: OrderedDict[tuple[Read, str], Examined] = OrderedDict()
+        self._running: dict[tuple[Read, str], asyncio.Event] = {}
         self.hits = 0
         self.misses = 0
 
@@ -250,7 +250,7 @@ class VoicePrompts:
 
         Raises InvalidInput (param `param`) for no usable recording, and what `read` raises.
         """
-        key = await asyncio.to_thread(_digest, audio, transcript)
+        key = read, await asyncio.to_thread(_digest, audio, transcript)  # not every reader warns
         while key not in self._prompts:
             if key in self._running:
                 await self._running[key].wait()

@@ -195,7 +195,8 @@ class _Container:
         return self._pipe.take()
 
     def close(self) -> bytes:
-        before = self.write(np.zeros(max(0, self._codec.shortest - self._position), np.float32))
+        missing = self._codec.shortest - self._position if self._position else 0
+        before = self.write(np.zeros(max(0, missing), np.float32))
         self._container.mux(self._stream.encode(None))
         self._container.close()
         return before + (self._pipe.getvalue() if isinstance(self._pipe, _File) else self._pipe.take())
