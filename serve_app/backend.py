@@ -34,7 +34,15 @@ STATUS_S = 2.0
 FORGET_S = 3.0  # for a deletion to reach every process, before the rest goes on in the background
 FORGET_TRIES = 5  # a second apart, while a replica cannot be reached: it may be starting again
 FREE_S = 15.0  # for a stage's processes to give memory back; a scheduler waits 10 s for its replicas
-LOST = (RayError, grpc.RpcError, RayServeException)  # the other end died, or is not there yet
+LOST = (
+    RayError,
+    grpc.RpcError,
+    RayServeException,
+)  # the other end died, is not there yet, or did not take the message
+_CODES = grpc.StatusCode
+LOST_CODES = {  # of an RpcError; the others refuse the message, and would refuse it again
+    _CODES.UNAVAILABLE, _CODES.CANCELLED, _CODES.ABORTED, _CODES.DEADLINE_EXCEEDED, _CODES.INTERNAL, _CODES.UNKNOWN,
+}  # fmt: skip
 
 
 class RayBackend:
@@ -60,7 +68,8 @@ class RayBackend:
         self.spec: FamilySpec = replace(spec, sampling=replace(spec.sampling, **(sampling or {})))
         self._unary = {
             "text_frontend": text_frontend.options(_by_reference=False),
-            "voice_encoder": voice_encoder.options(_by_reference=False),
+            # through the object store: a recording is longer than a gRPC message may be
+            "voice_encoder": voice_encoder.options(_by_reference=True),
             "gpt": gpt_scheduler.options(_by_reference=False),
             "vocoder": vocoder_scheduler.options(_by_reference=False),
         }
@@ -233,7 +242,7 @@ class RayBackend:
             log.warning("cancelling %s at %s failed: %r", item_id, stage, error)
 
     async def _wait_or_give_up(self, stage: str, error: BaseException, give_up: float) -> None:
-        if isinstance(error, RayTaskError) and not isinstance(error.cause, LOST):
+        if not is_lost(error):
             raise _failure(stage, error) from None
         if time.monotonic() > give_up:
             raise Unavailable(f"the {stage} stage is gone") from None
@@ -287,11 +296,21 @@ def _plain(error: ChoraleError) -> ChoraleError:
     return cause if isinstance(cause, ChoraleError) else error
 
 
+def is_lost(error: BaseException) -> bool:
+    """Whether asking again may help."""
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    if isinstance(cause, grpc.aio.AioRpcError):
+        return cause.code() in LOST_CODES
+    return isinstance(cause, LOST)
+
+
 def _failure(stage: str, error: BaseException) -> ChoraleError:
     cause = getattr(error, "cause", None)
     if isinstance(cause, ChoraleError):
         return cause
     log.error("%s failed: %r", stage, error)
+    if isinstance(error, grpc.aio.AioRpcError):
+        return SynthesisFailed(f"the {stage} stage refused the message ({error.code().name.lower()})")
     return SynthesisFailed(f"the {stage} stage failed")
 
 

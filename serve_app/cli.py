@@ -148,18 +148,11 @@ def check(config: Config = None) -> None:
 def voices(config: Config = None) -> None:
     """List the voices that can be spoken with."""
     with _plain_errors():
-        from deployments import families
         from serve_app.context import SHIPPED_VOICES
         from serve_app.voices import VoiceLibrary
 
         settings = _settings(config)
-        spec = families.load(settings.family.name, settings.family.options).spec
-        library = VoiceLibrary(
-            SHIPPED_VOICES,
-            Path(settings.data_dir).expanduser() / "voices",
-            min_seconds=spec.min_reference_seconds,
-            max_seconds=spec.max_reference_seconds,
-        )
+        library = VoiceLibrary(SHIPPED_VOICES, Path(settings.data_dir).expanduser() / "voices")
         found = library.list()
     table = _table("voice", "language", "", "description", "from", "also as")
     for voice in found:

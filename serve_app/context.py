@@ -19,6 +19,9 @@ from deployments import families, private_files
 from deployments import prompts as prompt_files
 from deployments.contract.family import FamilySpec
 from deployments.engine.vocode.schedule import ChunkSchedule
+from serve_app.audio import sandbox
+from serve_app.audio.decode import decode_recording
+from serve_app.audio.recording import Recording
 from serve_app.lane import Backend
 from serve_app.settings import ChunkSettings
 from serve_app.synthesis import Synthesizer
@@ -113,8 +116,6 @@ class Context:
         voices = VoiceLibrary(
             shipped or SHIPPED_VOICES,
             settings.data / "voices",
-            min_seconds=spec.min_reference_seconds,
-            max_seconds=spec.max_reference_seconds,
             capacity=settings.max_voices,
         )
         requests = REQUESTS if settings.keep_request_references else None
@@ -124,6 +125,20 @@ class Context:
         context = cls(settings, backend, synthesizer, voices, cache)
         context._tidy()
         return context
+
+    async def read_stranger(self, audio: bytes, param: str) -> Recording:
+        """A recording from outside, with warnings. Raises InvalidInput (param `param`), Overloaded, Unavailable."""
+        spec = self.backend.spec
+        return await sandbox.shared().read(
+            audio, min_seconds=spec.min_reference_seconds, max_seconds=spec.max_reference_seconds, param=param
+        )
+
+    async def read_own(self, audio: bytes, param: str) -> Recording:
+        """One from the voice library: the samples that were kept. Raises InvalidInput (param `param`)."""
+        longest = self.backend.spec.max_reference_seconds
+        return await asyncio.to_thread(
+            decode_recording, audio, min_seconds=0.0, max_seconds=longest, param=param
+        )
 
     async def forget(self, voice: str) -> None:
         """Drops the prompts of a voice, by its id: here, on disk, and in every other process (see `Backend.forget`)."""

@@ -10,6 +10,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.engine.device import memory
+from serve_app.audio import sandbox
 from serve_app.backend import RayBackend
 from serve_app.context import Context, IngressSettings
 from serve_app.ingress import create_app
@@ -43,6 +44,7 @@ class Ingress:
             sampling=options.sampling,
         )
         self.context = Context.create(options, backend)
+        sandbox.shared().start()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self.context)

@@ -20,7 +20,7 @@ from serve_app.context import Context, IngressSettings
 from serve_app.lane import Faults, Speech
 from serve_app.local import LocalBackend
 from serve_app.settings import Settings
-from serve_app.voices import Examined, Voice
+from serve_app.voices import Voice
 
 R = TypeVar("R")
 DEFAULT_VOICE = "alloy"  # OpenAI's first name, which always stands for one of the shipped voices
@@ -169,8 +169,8 @@ class Speaker:
         began = time.perf_counter()
         first_s, pieces, warnings = 0.0, [], ()
         if isinstance(voice, tuple):
-            name, examined = "reference", await self._encode(*voice, param="reference")
-            prompt, warnings = examined.prompt, examined.warnings
+            examined = await self.context.prompts.of(*voice, self.context.read_stranger, param="reference")
+            name, prompt, warnings = "reference", examined.prompt, examined.warnings
         else:
             name, prompt = voice.name, await self._prompt(voice)
         stream = self.context.synthesizer.stream(Speech(text, prompt, sampling, language, whole=whole))
@@ -184,18 +184,8 @@ class Speaker:
         )
 
     async def _prompt(self, voice: Voice) -> VoicePrompt:
-        data = self.context.voices.read(voice)
-        return (await self._encode(data, voice.transcript, "voice", voice.id)).prompt
-
-    async def _encode(
-        self, data: bytes, transcript: str | None, param: str, voice: str | None = None
-    ) -> Examined:
-        spec = self.backend.spec
-        return await self.context.prompts.of(
-            data,
-            transcript,
-            min_seconds=spec.min_reference_seconds,
-            max_seconds=spec.max_reference_seconds,
-            param=param,
-            voice=voice,
+        context, audio = self.context, self.context.voices.read(voice)
+        examined = await context.prompts.of(
+            audio, voice.transcript, context.read_own, param="voice", voice=voice.id
         )
+        return examined.prompt

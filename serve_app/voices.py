@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import json
 import logging
 import time
@@ -15,13 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import soundfile
 
 from deployments.contract.errors import ChoraleError, InvalidInput, NotFound
 from deployments.contract.speech import VoicePrompt
 from serve_app import voice_files, voice_names
-from serve_app.audio import decode_reference
-from serve_app.audio.examine import examine
+from serve_app.audio.recording import Recording
 from serve_app.voice_files import Damaged, Meta, Stamp, Taken
 
 log = logging.getLogger("chorale.voices")
@@ -46,19 +43,15 @@ class Voice:
 
 
 class VoiceLibrary:
-    """Blocking (files): call it in a thread. A reference longer than `max_seconds` is cut off there.
+    """Blocking (files): call it in a thread.
 
     A voice is looked up by its id first and by its name second, and what looks like an id is never looked up as a name,
     so no voice can take another's place. A damaged voice is left out and logged once.
     """
 
-    def __init__(
-        self, shipped: Path, uploads: Path, *, min_seconds: float, max_seconds: float, capacity: int = 1000
-    ) -> None:
+    def __init__(self, shipped: Path, uploads: Path, *, capacity: int = 1000) -> None:
         self.uploads = uploads
         self.capacity = capacity
-        self.min_seconds = min_seconds
-        self.max_seconds = max_seconds
         self._shipped = {voice.id: voice for voice in map(_shipped_voice, sorted(shipped.glob("*.wav")))}
         self._shipped_names = {voice.name.casefold(): voice for voice in self._shipped.values()}
         self.aliases = voice_names.deal_aliases(list(self._shipped.values()))
@@ -97,13 +90,6 @@ class VoiceLibrary:
         """Of all voices, damaged ones too. Raises OSError where the uploaded ones cannot be listed."""
         return {*self._shipped, *voice_files.ids(self.uploads)}
 
-    def normalise(self, audio: bytes) -> bytes:
-        """Any audio file as a 16 bit mono WAV. Raises InvalidInput (param "audio_sample")."""
-        waveform, rate = decode_reference(audio, min_seconds=self.min_seconds, max_seconds=self.max_seconds)
-        file = io.BytesIO()
-        soundfile.write(file, waveform, rate, "PCM_16", format="WAV")
-        return file.getvalue()
-
     def check_name(self, name: str) -> None:
         """Raises InvalidInput (param "name") for one that is not allowed or taken, or where the library is full."""
         voice_names.check(name)
@@ -127,7 +113,10 @@ class VoiceLibrary:
         description: str | None = None,
         warnings: tuple[str, ...] = (),
     ) -> Voice:
-        """recording: as `normalise` made it. Raises what `check_name` raises, ChoraleError where the disk refuses."""
+        """recording: as `Recording.to_wav` makes it.
+
+        Raises what `check_name` raises, ChoraleError where the disk refuses.
+        """
         self.check_name(name)
         meta = Meta(
             id=voice_names.id_of(name),
@@ -274,6 +263,7 @@ def _refused(what: str, error: OSError) -> ChoraleError:
 
 
 Encode = Callable[[np.ndarray, int, str | None, str | None], Awaitable[VoicePrompt]]
+Read = Callable[[bytes, str], Awaitable[Recording]]
 
 
 class Examined(NamedTuple):
@@ -317,18 +307,13 @@ class VoicePrompts:
             del self._prompts[key]
 
     async def of(
-        self,
-        audio: bytes,
-        transcript: str | None,
-        *,
-        min_seconds: float,
-        max_seconds: float,
-        param: str,
-        voice: str | None = None,
+        self, audio: bytes, transcript: str | None, read: Read, *, param: str, voice: str | None = None
     ) -> Examined:
-        """The prompt of an audio file. Raises InvalidInput (param `param`) for no usable recording.
+        """The prompt of an audio file.
 
-        voice: the id of the voice that it is a recording of, under which its prompt is kept on disk.
+        read: decodes one, and blames a field; only called if the prompt is not kept. voice: the id of the voice that it
+        is a recording of, under which its prompt is kept on disk.
+        Raises InvalidInput (param `param`) for no usable recording, and what `read` raises.
         """
         voice = voice or self._requests
         key = voice, await asyncio.to_thread(_digest, audio, transcript)
@@ -339,13 +324,9 @@ class VoicePrompts:
             finished = self._running[key] = asyncio.Event()
             try:
                 self.misses += 1
-                waveform, rate = await asyncio.to_thread(
-                    decode_reference, audio, min_seconds=min_seconds, max_seconds=max_seconds, param=param
-                )
-                warnings = await asyncio.to_thread(examine, waveform, rate, param)
-                if len(waveform) >= int(max_seconds * rate):
-                    warnings += ("cut",)
-                made = Examined(await self._encode(waveform, rate, transcript, voice), warnings)
+                recording = await read(audio, param)
+                prompt = await self._encode(recording.waveform, recording.rate, transcript, voice)
+                made = Examined(prompt, recording.warnings)
                 self._prompts[key] = made
                 while len(self._prompts) > self._capacity:
                     self._prompts.popitem(last=False)

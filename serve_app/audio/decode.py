@@ -1,100 +1,183 @@
-"""Reference audio from strangers: any file in, mono float32 out, or an InvalidInput that says what is wrong.
+"""Recordings from strangers: any audio file in, a `Recording` out, or an InvalidInput that says what is wrong.
 
-Nothing is decoded beyond the seconds that are used, so a small file that unpacks to hours costs nothing.
+Sound is mixed to mono and resampled block by block, and nothing is decoded beyond the seconds that are used. The C
+libraries behind this may still crash, or take memory and time, on a hostile file: `sandbox` runs it in a process of
+its own.
 """
 
 from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Iterator
+from contextlib import suppress
 
 import av
 import numpy as np
 import soundfile
+import soxr
 
 from deployments.contract.errors import InvalidInput
+from serve_app.audio.kinds import DEMUXERS, NAMES, SNDFILE_KINDS, kind_of
+from serve_app.audio.recording import MAX_RATE, Recording
 
 log = logging.getLogger("chorale.audio")
 
-MIN_RATE, MAX_RATE = 4_000, 384_000  # Hz
-MAX_CHANNELS = 32
-# demuxers that only read the bytes they are given: no playlist that would open files or addresses
-CONTAINERS = "mp3,aac,ogg,flac,wav,w64,aiff,caf,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
+LOWEST_RATE, HIGHEST_RATE = 4_000, 192_000  # Hz
+MAX_CHANNELS = 8
+MAX_STREAMS = 8
+BLOCK = 65_536  # frames
 SILENCE = 1e-4  # peak below which nothing can be heard (-80 dBFS)
+ALLOWED = (
+    f"{NAMES}; up to {MAX_STREAMS} streams, {MAX_CHANNELS} channels, "
+    f"{LOWEST_RATE // 1000} to {HIGHEST_RATE // 1000} kHz"
+)
+_UNREADABLE = f"not an audio file that can be read (allowed: {ALLOWED})"
+
+_SUBTYPES = (
+    "PCM_",
+    "FLOAT",
+    "DOUBLE",
+    "ULAW",
+    "ALAW",
+    "ALAC_",
+    "VORBIS",
+    "OPUS",
+    "MPEG_LAYER_",
+)  # libsndfile's
+_PCM = "s8 u8 s16le s16be s24le s24be s32le s32be f32le f32be f64le f64be mulaw alaw".split()
+_CODECS = frozenset(
+    {"mp3", "mp3float", "aac", "vorbis", "opus", "libopus", "flac", "alac", *(f"pcm_{kind}" for kind in _PCM)}
+)
+_OPTIONS = {
+    "format_whitelist": ",".join(DEMUXERS.values()),
+    "protocol_whitelist": "none",  # a container that names other files or addresses opens none
+    "codec_whitelist": ",".join(sorted(_CODECS)),
+    "max_streams": str(MAX_STREAMS + 1),  # one more, so that too many can be told
+}
+
+Blocks = Iterator[tuple[np.ndarray, int]]  # of mono sound, float32 (n,), and its rate in Hz
 
 
-def decode_reference(
-    data: bytes, *, min_seconds: float, max_seconds: float, param: str = "audio_sample"
-) -> tuple[np.ndarray, int]:
-    """The first `max_seconds` of an audio file: (float32 (N,) mono in -1..1, rate in Hz).
+class _Refused(Exception):
+    """Why a file cannot be used, in words that go behind the name of its field."""
 
-    Raises InvalidInput (param `param`): empty, no audio that can be read, too short, silent, not finite.
+
+def decode_recording(data: bytes, *, min_seconds: float, max_seconds: float, param: str) -> Recording:
+    """The first `max_seconds` of an audio file; the warning "cut" where there was more.
+
+    Raises InvalidInput (param `param`): empty, no audio that can be read, too short, silent, not finite. Raises
+    MemoryError where that ran out.
     """
-    if not data:
-        raise InvalidInput(f"Invalid '{param}': the file is empty.", param=param)
     try:
-        decoded = _decode_soundfile(data, max_seconds) or _decode_av(data, max_seconds)
+        return _decoded(data, min_seconds, max_seconds)
+    except _Refused as error:
+        raise InvalidInput(f"Invalid '{param}': {error}.", param=param) from None
+    except MemoryError:
+        raise
     except Exception as error:  # the decoders raise their own zoo of errors on hostile files
-        log.info("reference audio refused: %s", type(error).__name__)
-        decoded = None
-    if decoded is None:
-        kinds = "wav, flac, mp3, ogg/opus, aac, m4a or webm"
-        raise InvalidInput(
-            f"Invalid '{param}': not an audio file that can be read (allowed: {kinds}).", param=param
-        )
-    channels, rate = decoded  # (N, C)
-    if not np.isfinite(channels).all():
-        raise InvalidInput(f"Invalid '{param}': it holds samples that are not finite numbers.", param=param)
-    mono = np.ascontiguousarray(channels.mean(axis=1, dtype=np.float32))
-    seconds = len(mono) / rate
-    if seconds < min_seconds:
-        message = f"Invalid '{param}': {seconds:.2f} s of audio, at least {min_seconds:g} s are needed."
-        raise InvalidInput(message, param=param)
-    peak = float(np.abs(mono).max(initial=0.0))
-    if peak < SILENCE:
-        raise InvalidInput(f"Invalid '{param}': the recording is silent.", param=param)
-    return (mono / peak if peak > 1.0 else mono), rate
+        log.info("a recording was refused: %r", error)
+        raise InvalidInput(f"Invalid '{param}': {_UNREADABLE}.", param=param) from None
 
 
-def _decode_soundfile(data: bytes, max_seconds: float) -> tuple[np.ndarray, int] | None:
-    try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            if not _sane(file.samplerate, file.channels):
-                return None
-            limit = int(max_seconds * file.samplerate)
-            blocks, taken = [], 0
-            while taken < limit:  # in blocks: a header may promise any number of frames
-                block = file.read(min(65_536, limit - taken), dtype="float32", always_2d=True)
-                if not len(block):
-                    break
-                blocks.append(block)
-                taken += len(block)
-            return (np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)), file.samplerate
-    except soundfile.SoundFileError:
-        return None
+def _decoded(data: bytes, min_seconds: float, max_seconds: float) -> Recording:
+    """Raises _Refused, or whatever the decoders do."""
+    kind = kind_of(data)
+    if kind is None:
+        raise _Refused(_UNREADABLE)
+    if kind in SNDFILE_KINDS:
+        with suppress(soundfile.SoundFileError):  # FFmpeg may still read it
+            return _collected(_sndfile_blocks(data), min_seconds, max_seconds)
+    return _collected(_av_blocks(data, DEMUXERS[kind]), min_seconds, max_seconds)
 
 
-def _decode_av(data: bytes, max_seconds: float) -> tuple[np.ndarray, int] | None:
-    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
-    with av.open(io.BytesIO(data), "r", options=options) as container:
+def _collected(blocks: Blocks, min_seconds: float, max_seconds: float) -> Recording:
+    mono = _Mono(max_seconds)
+    for block, rate in blocks:
+        if not mono.add(block, rate):
+            break
+    return mono.finish(min_seconds)
+
+
+class _Mono:
+    """Collects the mono sound of a file, at most `seconds` of it, resampled to MAX_RATE where its own is higher."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._rate = 0  # of the file; 0 until the first block
+        self._taken = 0  # samples at that rate
+        self._cut = False
+        self._blocks: list[np.ndarray] = []
+        self._resampler: soxr.ResampleStream | None = None
+
+    def add(self, block: np.ndarray, rate: int) -> bool:
+        """block: float32 (n,) at `rate` Hz, the same each time. False where no more is used."""
+        if not self._rate:
+            self._rate = rate
+            if rate > MAX_RATE:
+                self._resampler = soxr.ResampleStream(rate, MAX_RATE, 1, dtype="float32", quality="HQ")
+        left = int(self._seconds * rate) - self._taken
+        self._cut = len(block) > left
+        used = np.ascontiguousarray(block[:left])
+        if not np.isfinite(used).all():
+            raise _Refused("it holds samples that are not finite numbers")
+        self._taken += len(used)
+        self._blocks.append(self._resampler.resample_chunk(used) if self._resampler else used)
+        return not self._cut
+
+    def finish(self, min_seconds: float) -> Recording:
+        """Raises _Refused where it cannot serve."""
+        if not self._rate:
+            raise _Refused("there is no sound in it")
+        seconds = self._taken / self._rate
+        if seconds < min_seconds:
+            raise _Refused(f"{seconds:.2f} s of audio, at least {min_seconds:g} s are needed")
+        if self._resampler:
+            self._blocks.append(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+        rate = min(self._rate, MAX_RATE)
+        waveform = np.concatenate(self._blocks)[: int(self._seconds * rate)]
+        peak = float(np.abs(waveform).max(initial=0.0))
+        warnings = ("cut",) if self._cut else ()
+        recording = Recording.of(waveform / peak if peak > 1.0 else waveform, rate, warnings)
+        if (
+            np.abs(recording.waveform).max(initial=0.0) < SILENCE
+        ):  # as it is kept, so that it can be read again
+            raise _Refused("the recording is silent")
+        return recording
+
+
+def _sndfile_blocks(data: bytes) -> Blocks:
+    with soundfile.SoundFile(io.BytesIO(data)) as file:
+        if not file.subtype.startswith(_SUBTYPES):
+            raise _Refused(_UNREADABLE)
+        _check(file.samplerate, file.channels)
+        while len(
+            block := file.read(BLOCK, dtype="float32", always_2d=True)
+        ):  # a header may promise any length
+            yield block.mean(axis=1, dtype=np.float32), file.samplerate
+
+
+def _av_blocks(data: bytes, demuxer: str) -> Blocks:
+    with av.open(io.BytesIO(data), "r", format=demuxer, options=_OPTIONS) as container:
+        if len(container.streams) > MAX_STREAMS:
+            raise _Refused(f"it holds more than {MAX_STREAMS} streams (allowed: {ALLOWED})")
         if not container.streams.audio:
-            return None
+            raise _Refused(_UNREADABLE)
         stream = container.streams.audio[0]
-        rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
-        if not _sane(rate, channels):
-            return None
+        codec = stream.codec_context
+        if codec.codec.name not in _CODECS:
+            raise _Refused(_UNREADABLE)
+        _check(codec.sample_rate, codec.channels)
+        codec.thread_count = 1
+        rate = codec.sample_rate
         resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
-        limit = int(max_seconds * rate)
-        blocks, taken = [], 0
         for frame in container.decode(stream):
             for part in resampler.resample(frame):
-                blocks.append(part.to_ndarray().reshape(-1))
-                taken += blocks[-1].size
-            if taken >= limit:
-                break
-        samples = np.concatenate(blocks)[:limit] if blocks else np.zeros(0, np.float32)
-        return samples[:, None], rate
+                yield part.to_ndarray().reshape(-1), rate
 
 
-def _sane(rate: int, channels: int) -> bool:
-    return MIN_RATE <= rate <= MAX_RATE and 1 <= channels <= MAX_CHANNELS
+def _check(rate: int, channels: int) -> None:
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise _Refused(f"it has {channels} channels (allowed: {ALLOWED})")
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise _Refused(f"it has a rate of {rate} Hz (allowed: {ALLOWED})")

@@ -125,6 +125,7 @@ class _Codec:
     bit_rate: int | None
     codec_options: dict[str, str]
     container_options: dict[str, str]
+    shortest: int = 0  # samples: silence makes up what is missing
 
 
 _CODECS = {
@@ -132,7 +133,8 @@ _CODECS = {
     "mp3": _Codec("mp3", "libmp3lame", "fltp", 64_000, {}, {"write_xing": "0", "id3v2_version": "0"}),
     # short pages: a page is sent when it is full
     "opus": _Codec("ogg", "libopus", "flt", 48_000, {"application": "audio"}, {"page_duration": "100000"}),
-    "aac": _Codec("adts", "aac", "fltp", 64_000, {"cutoff": "11500"}, {}),
+    # players know a bare AAC file by several frames in a row
+    "aac": _Codec("adts", "aac", "fltp", 64_000, {"cutoff": "11500"}, {}, shortest=3 * 1024),
     "flac": _Codec("flac", "flac", "s16", None, {}, {}),
 }
 
@@ -193,6 +195,8 @@ class _Container:
         return self._pipe.take()
 
     def close(self) -> bytes:
+        missing = self._codec.shortest - self._position if self._position else 0
+        before = self.write(np.zeros(max(0, missing), np.float32))
         self._container.mux(self._stream.encode(None))
         self._container.close()
-        return self._pipe.getvalue() if isinstance(self._pipe, _File) else self._pipe.take()
+        return before + (self._pipe.getvalue() if isinstance(self._pipe, _File) else self._pipe.take())

@@ -10,15 +10,20 @@ import av.filter
 import numpy as np
 
 _SLOWEST = 0.5  # of one filter; below it, two in a row
-_FRAME = 1024  # samples: the filter answers in frames of the size that it is given
+_FRAME = (
+    1024  # samples: the filter answers in frames of the size that it is given, and fails on very short ones
+)
+_AFTER_S = 0.25  # silence behind the sound: the filter works in overlapping windows, and keeps the last ones
 
 
 class Tempo:
     """Changes the tempo of mono float32 sound at `rate` Hz by `speed` (0.25 to 4; 2 is twice as fast)."""
 
     def __init__(self, rate: int, speed: float) -> None:
-        self._rate = rate
-        self._time = 0
+        self._rate, self._speed = rate, speed
+        self._held = np.zeros(0, np.float32)  # less than a frame
+        self._pushed = 0  # samples in whole frames
+        self._made = 0  # samples
         self._graph = graph = av.filter.Graph()
         source = graph.add_abuffer(format="flt", sample_rate=rate, layout="mono", time_base=Fraction(1, rate))
         steps = [speed] if speed >= _SLOWEST else [_SLOWEST, speed / _SLOWEST]
@@ -28,21 +33,29 @@ class Tempo:
         graph.configure()
 
     def process(self, samples: np.ndarray) -> np.ndarray:
-        """float32 (N,) -> what is ready by now, float32 (M,), M about N / speed less what the filter still holds."""
-        samples = np.ascontiguousarray(samples, np.float32)
-        ready = []
-        for start in range(0, len(samples), _FRAME):
-            part = samples[start : start + _FRAME]
-            frame = av.AudioFrame.from_ndarray(part[None], "flt", "mono")
-            frame.sample_rate, frame.pts, frame.time_base = self._rate, self._time, Fraction(1, self._rate)
-            self._time += len(part)
-            self._graph.push(frame)
-            ready.append(self._ready())
-        return np.concatenate(ready) if ready else samples
+        """float32 (N,) -> what is ready by now, float32 (M,), M about N / speed less what is still held."""
+        samples = np.concatenate([self._held, samples]).astype(np.float32)
+        whole = len(samples) // _FRAME * _FRAME
+        self._held = samples[whole:]
+        ready = [self._push(samples[start : start + _FRAME]) for start in range(0, whole, _FRAME)]
+        made = np.concatenate([np.zeros(0, np.float32), *ready])
+        self._made += len(made)
+        return made
 
     def finish(self) -> np.ndarray:
-        """The rest; nothing may follow."""
+        """The rest; nothing may follow. In all, N samples make N / speed, and any sound at least one."""
+        given = self._pushed + len(self._held)
+        wanted = max(round(given / self._speed), min(given, 1))
+        after = -len(self._held) % _FRAME + _FRAME * round(_AFTER_S * self._rate / _FRAME)
+        rest = self.process(np.zeros(after, np.float32))
         self._graph.push(None)
+        return np.concatenate([rest, self._ready()])[: max(0, wanted - self._made + len(rest))]
+
+    def _push(self, samples: np.ndarray) -> np.ndarray:
+        frame = av.AudioFrame.from_ndarray(samples[None], "flt", "mono")
+        frame.sample_rate, frame.pts, frame.time_base = self._rate, self._pushed, Fraction(1, self._rate)
+        self._pushed += len(samples)
+        self._graph.push(frame)
         return self._ready()
 
     def _ready(self) -> np.ndarray:

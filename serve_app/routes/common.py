@@ -16,7 +16,7 @@ from deployments.contract.errors import InvalidInput, NotFound
 from deployments.contract.speech import Sampling, VoicePrompt
 from serve_app.context import MODEL_ALIASES, Context
 from serve_app.synthesis import SpeechStream
-from serve_app.voices import Examined, Voice
+from serve_app.voices import Voice
 
 log = logging.getLogger("chorale.http")
 
@@ -84,7 +84,9 @@ async def named_prompt(context: Context, name: str, param: str) -> tuple[Voice, 
     async def prompt() -> VoicePrompt:
         made = True  # as far as is known: a stage that failed may have kept a prompt before
         try:
-            examined = await reference_prompt(context, audio, voice.transcript, param, voice.id)
+            examined = await context.prompts.of(
+                audio, voice.transcript, context.read_own, param=param, voice=voice.id
+            )
             made = examined.fresh
             return examined.prompt
         finally:
@@ -92,24 +94,6 @@ async def named_prompt(context: Context, name: str, param: str) -> tuple[Voice, 
                 await context.forget(voice.id)  # the voice was deleted meanwhile
 
     return voice, await context.to_the_end(prompt())
-
-
-async def reference_prompt(
-    context: Context, audio: bytes, transcript: str | None, param: str, voice: str | None = None
-) -> Examined:
-    """voice: the id of the voice that it is of, None for a recording that came with a request.
-
-    Raises InvalidInput (param `param`) for one that cannot serve.
-    """
-    spec = context.backend.spec
-    return await context.prompts.of(
-        audio,
-        transcript,
-        min_seconds=spec.min_reference_seconds,
-        max_seconds=spec.max_reference_seconds,
-        param=param,
-        voice=voice,
-    )
 
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:

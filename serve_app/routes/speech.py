@@ -29,7 +29,6 @@ from serve_app.routes.common import (
     check_model,
     check_text,
     named_prompt,
-    reference_prompt,
     sampling_of,
     speech_headers,
     while_connected,
@@ -191,7 +190,9 @@ async def _prompt(context: Context, asked: SpeechRequest) -> tuple[str, VoicePro
     if body.reference_audio is not None:
         most = context.settings.max_upload_bytes
         audio = await decoded(body.reference_audio, asked.recording, most, "reference_audio")
-        examined = await reference_prompt(context, audio, body.reference_text, "reference_audio")
+        examined = await context.prompts.of(
+            audio, body.reference_text, context.read_stranger, param="reference_audio"
+        )
         return "reference_audio", examined.prompt, examined.warnings
     if body.voice is None:
         raise InvalidInput(

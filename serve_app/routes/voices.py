@@ -16,7 +16,7 @@ from serve_app.audio.examine import WARNINGS
 from serve_app.bodies import read_form
 from serve_app.context import Context
 from serve_app.errors import BodyTooLarge
-from serve_app.routes.common import Shared, reference_prompt
+from serve_app.routes.common import Shared
 from serve_app.schemas import StrictModel, VoiceCard, VoiceDeleted, VoiceList
 from serve_app.voices import Voice
 
@@ -66,7 +66,9 @@ async def create_voice(request: Request, context: Shared) -> VoiceCard:
     given: dict[str, Any] = {key: value for key, value in fields.items() if value}
     name, library = parsed.name.strip(), context.voices
     await asyncio.to_thread(library.check_name, name)
-    recording = await asyncio.to_thread(library.normalise, audio)
+    read = await context.read_stranger(audio, "audio_sample")
+    given["warnings"] = read.warnings
+    recording = await asyncio.to_thread(read.to_wav)
     return _card(context, await context.to_the_end(_add(context, name, recording, given)))
 
 
@@ -79,11 +81,11 @@ async def delete_voice(voice_id: str, context: Shared) -> VoiceDeleted:
 async def _add(context: Context, name: str, recording: bytes, given: dict[str, Any]) -> Voice:
     """Makes the prompt first, and drops it where the voice cannot be added after all."""
     voice_id = voice_names.id_of(name)
-    examined = await reference_prompt(context, recording, given.get("transcript"), "audio_sample", voice_id)
+    await context.prompts.of(
+        recording, given.get("transcript"), context.read_own, param="audio_sample", voice=voice_id
+    )
     try:
-        return await asyncio.to_thread(
-            lambda: context.voices.add(name, recording, warnings=examined.warnings, **given)
-        )
+        return await asyncio.to_thread(lambda: context.voices.add(name, recording, **given))
     except BaseException:
         await context.forget(voice_id)
         raise

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
+import numpy as np
 import pytest
+import soundfile
 
 from serve_app import ports, runtime
 
@@ -18,6 +22,33 @@ class Cluster:
     http: str
     port: int
     dashboard: str
+
+
+@dataclass(frozen=True)
+class Say:
+    text: str
+    voice: str
+    seed: int
+
+    def body(self) -> dict[str, object]:
+        return {"model": "chorale-small", "input": self.text, "voice": self.voice, "seed": self.seed} | {
+            "response_format": "wav"
+        }
+
+
+@dataclass(frozen=True)
+class Service:
+    http: str
+    voices: tuple[str, ...]
+    args: dict[str, Any]
+
+    async def say(self, client: httpx.AsyncClient, what: Say) -> np.ndarray:
+        answer = await client.post(f"{self.http}/v1/audio/speech", json=what.body())
+        assert answer.status_code == 200, answer.text
+        return soundfile.read(io.BytesIO(answer.content), dtype="float32")[0]
+
+    async def stage(self, client: httpx.AsyncClient, name: str) -> dict:
+        return (await client.get(f"{self.http}/v1/status")).json()["stages"][name]
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +66,23 @@ def cluster() -> Iterator[Cluster]:
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     yield Cluster(f"http://127.0.0.1:{port}", port, dashboard)
     runtime.stop()
+
+
+@pytest.fixture(scope="module")
+def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The small family behind HTTP, with a library of its own."""
+    from ray import serve
+
+    from serve_app.app import build
+    from serve_app.config_file import default_config_path, load_config
+
+    _, settings = load_config(default_config_path())
+    args = {**settings.to_args(), "data_dir": str(tmp_path_factory.mktemp("data"))}
+    serve.run(build(args), name="chorale", route_prefix="/")
+    with httpx.Client(base_url=cluster.http, timeout=60) as client:
+        voices = tuple(voice["name"] for voice in client.get("/v1/audio/voices").json()["data"])
+    yield Service(cluster.http, voices, args)
+    serve.delete("chorale")
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,8 @@ import io
 import os
 import random
 import signal
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import httpx
 import jiwer
@@ -23,53 +20,10 @@ from benchmarks._common import Listener, words
 from deployments import families
 from deployments.contract.family import VoiceEncoder
 from deployments.engine.device.choose import choose_device
-from tests.serve.conftest import Cluster
+from tests.serve.conftest import Say, Service
 
 SENTENCES = Path("tests/data/sentences.txt").read_text().splitlines()
 CLIENTS, REQUESTS, DISTINCT = 16, 200, 32
-
-
-@dataclass(frozen=True)
-class Say:
-    text: str
-    voice: str
-    seed: int
-
-    def body(self) -> dict[str, object]:
-        return {"model": "chorale-small", "input": self.text, "voice": self.voice, "seed": self.seed} | {
-            "response_format": "wav"
-        }
-
-
-@dataclass(frozen=True)
-class Service:
-    http: str
-    voices: tuple[str, ...]
-    args: dict[str, Any]
-
-    async def say(self, client: httpx.AsyncClient, what: Say) -> np.ndarray:
-        answer = await client.post(f"{self.http}/v1/audio/speech", json=what.body())
-        assert answer.status_code == 200, answer.text
-        return soundfile.read(io.BytesIO(answer.content), dtype="float32")[0]
-
-    async def stage(self, client: httpx.AsyncClient, name: str) -> dict:
-        return (await client.get(f"{self.http}/v1/status")).json()["stages"][name]
-
-
-@pytest.fixture(scope="module")
-def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    from ray import serve
-
-    from serve_app.app import build
-    from serve_app.config_file import default_config_path, load_config
-
-    _, settings = load_config(default_config_path())
-    args = {**settings.to_args(), "data_dir": str(tmp_path_factory.mktemp("data"))}
-    serve.run(build(args), name="chorale", route_prefix="/")
-    with httpx.Client(base_url=cluster.http, timeout=60) as client:
-        voices = tuple(voice["name"] for voice in client.get("/v1/audio/voices").json()["data"])
-    yield Service(cluster.http, voices, args)
-    serve.delete("chorale")
 
 
 def sayings(voices: tuple[str, ...], count: int) -> list[Say]:

@@ -16,7 +16,11 @@ import pytest
 import soundfile
 
 from deployments.contract.errors import Unavailable
-from serve_app.audio import MEDIA_TYPES, OUTPUT_RATE
+from deployments.contract.speech import VoicePrompt
+from serve_app.audio import MEDIA_TYPES, OUTPUT_RATE, sandbox
+from serve_app.audio.sandbox import Sandbox
+from serve_app.voices import VoicePrompts
+from tests.bombs import BOMBS
 from tests.serve_app.test_plausible import Faulty
 
 TEXT = "Hello there. This is a second sentence."
@@ -45,6 +49,28 @@ async def test_every_format(client, backend, format):
         with av.open(io.BytesIO(response.content)) as container:
             heard = sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
     assert heard == pytest.approx(seconds, abs=0.1)
+
+
+@pytest.mark.parametrize("format", sorted(MEDIA_TYPES))
+@pytest.mark.parametrize("stream_format", [None, "audio", "sse"])
+@pytest.mark.parametrize("speed", [0.25, 0.5, 1, 2, 3.9, 4])
+@pytest.mark.parametrize("max_tokens", [1, 2])
+async def test_the_shortest_sound_at_every_speed(client, format, stream_format, speed, max_tokens):
+    asked = body(input="Hi.", response_format=format, speed=speed, max_tokens=max_tokens)
+    response = await client.post(
+        SPEECH, json=asked | ({"stream_format": stream_format} if stream_format else {})
+    )
+    assert response.status_code == 200
+    content = response.content
+    if stream_format == "sse":
+        told = events(content)
+        assert told[-1]["type"] == "speech.audio.done"
+        content = b"".join(base64.b64decode(event["audio"]) for event in told[:-1])
+    if format == "pcm":
+        assert len(content) >= 2
+    else:
+        with av.open(io.BytesIO(content)) as container:
+            assert sum(frame.samples for frame in container.decode(audio=0)) > 0
 
 
 async def test_mp3_is_the_default_and_flac_is_whole(client):
@@ -115,6 +141,65 @@ async def test_reference_in_the_request(client, backend, make_wav):
     assert backend.encoded == 1
     named = await client.post(SPEECH, json=body(response_format="pcm"))
     assert named.content != first.content
+
+
+@pytest.mark.parametrize("kind", [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("FLAC", "PCM_24"), ("OGG", "VORBIS")])
+@pytest.mark.parametrize("rate", [16_000, 22_050, 96_000])
+async def test_an_upload_and_a_reference_give_the_same_prompt(client, backend, context, kind, rate):
+    at = np.arange(3 * rate) / rate
+    wave = np.stack([0.3 * np.sin(2 * np.pi * 300 * at), 0.2 * np.sin(2 * np.pi * 310 * at)], axis=1)
+    file = io.BytesIO()
+    soundfile.write(file, wave, rate, kind[1], format=kind[0])
+    heard: list[tuple[np.ndarray, int]] = []
+    encode = backend.encode_voice
+
+    async def listening(waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
+        heard.append((waveform, rate))
+        return await encode(waveform, rate, transcript)
+
+    inline = base64.b64encode(file.getvalue()).decode()
+    sent = {"data": {"name": "Me"}, "files": {"audio_sample": ("me", file.getvalue())}}
+    for how in (
+        {"url": "/v1/audio/voices", **sent},
+        {"url": SPEECH, "json": body(reference_audio=inline)},
+        {"url": SPEECH, "json": body(voice="Me")},
+    ):
+        context.prompts = VoicePrompts(listening, 10)  # knows nothing, as after a restart
+        assert (await client.post(**how)).status_code == 200
+    (uploaded, at_rate), *others = heard
+    assert len(others) == 2
+    for waveform, rate_of in others:
+        assert rate_of == at_rate == min(rate, 48_000)
+        np.testing.assert_array_equal(waveform, uploaded)
+
+
+async def test_recordings_that_cannot_wait_are_told_to_come_again(client, make_wav, monkeypatch):
+    small = Sandbox(workers=1, waiting=0)
+    monkeypatch.setattr(sandbox, "shared", lambda: small)
+    asked = [
+        client.post(SPEECH, json=body(reference_audio=base64.b64encode(make_wav(pitch=p)).decode()))
+        for p in (200.0, 250.0, 300.0)
+    ]
+    answers = await asyncio.gather(*asked)
+    assert sorted(answer.status_code for answer in answers) == [200, 429, 429]
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.json()["error"]["type"] == "overloaded_error"
+
+
+@pytest.mark.parametrize(
+    "name", ["mp4, 40 tracks of 20 million", "wav, 1024 channels", "matroska, 500 tracks"]
+)
+async def test_bombs_are_bad_requests(client, name):
+    data = BOMBS[name]()
+    uploaded = await client.post(
+        "/v1/audio/voices", data={"name": "Bomb"}, files={"audio_sample": ("a.mp4", data)}
+    )
+    inline = await client.post(SPEECH, json=body(reference_audio=base64.b64encode(data).decode()))
+    for answer, param in ((uploaded, "audio_sample"), (inline, "reference_audio")):
+        error = answer.json()["error"]
+        assert (answer.status_code, error["type"], error["param"]) == (400, "invalid_request_error", param)
+        assert param in error["message"]
 
 
 BAD = {

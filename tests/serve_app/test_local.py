@@ -43,10 +43,8 @@ async def client(context: Context):
 
 
 async def prompt_of(context: Context, name: str) -> VoicePrompt:
-    spec = context.backend.spec
-    voice = context.voices.get(name)
-    limits = {"min_seconds": spec.min_reference_seconds, "max_seconds": spec.max_reference_seconds}
-    return (await context.prompts.of(context.voices.read(voice), None, **limits, param="voice")).prompt
+    audio = context.voices.read(context.voices.get(name))
+    return (await context.prompts.of(audio, None, context.read_own, param="voice")).prompt
 
 
 async def collect(context: Context, voice: str, text: str = TEXT, seed: int = 1) -> np.ndarray:

@@ -35,6 +35,22 @@ def test_pieces_of_any_length_give_the_same_sound() -> None:
     )
 
 
+@pytest.mark.parametrize("rate", [16_000, 24_000, 48_000])
+@pytest.mark.parametrize("speed", [0.25, 0.5, 0.9, 2.0, 3.9, 4.0])
+@pytest.mark.parametrize("length", [1, 2, 3, 80, 320, 1024, 1025, 2049, 9_999])
+def test_as_short_as_it_may_be_there_is_sound_of_the_right_length(
+    rate: int, speed: float, length: int
+) -> None:
+    sound = np.full(length, 0.3, np.float32)
+    paced = through(Tempo(rate, speed), sound, piece=320)
+    assert len(paced) == max(1, round(length / speed))
+    assert np.abs(paced).max() > 0.1
+
+
+def test_nothing_stays_nothing() -> None:
+    assert len(Tempo(RATE, 4.0).finish()) == 0
+
+
 def test_sound_comes_before_the_end() -> None:
     assert len(Tempo(RATE, 1.5).process(tone(0.5))) > 0.1 * RATE
 

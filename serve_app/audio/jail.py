@@ -1,0 +1,137 @@
+"""The process that strangers' recordings are decoded in: `python -m serve_app.audio.jail`, started by `sandbox`.
+
+It imports the decoders once and stays single-threaded, so that it can fork a child for each file, which costs a few
+milliseconds. A child gives up memory, time, files and the network before it reads the first byte, and whatever
+happens to it then happens to that file alone.
+
+Standard input is a socket. Each message hands over one end of a connection that carries one job:
+
+    to the child      {"bytes", "min_seconds", "max_seconds", "param"}, a line of JSON, then the file
+    from the child    BEGUN, then one line of JSON: {"rate", "samples", "warnings"} and the samples, int16,
+                      or {"refused", "code"}, or {"fault"}; nothing if it went beyond its limits
+
+When the input ends, so does the process, and its children with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from deployments.contract.errors import InvalidInput
+from serve_app.audio.decode import decode_recording
+from serve_app.audio.encode import open_encoder
+from serve_app.audio.examine import examine
+
+BEGUN = b"+"
+CPU_S = 4  # a minute of 192 kHz stereo takes half a second
+WALL_S = 12.0  # the processor may be busy with speech
+MEMORY = 512 * 2**20  # bytes beyond those of the bare process and two copies of the file
+NICE = 5  # speech goes first
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+
+
+def main() -> None:
+    control = socket.socket(fileno=0)
+    _warm_up()
+    signal.signal(
+        signal.SIGCHLD, signal.SIG_IGN
+    )  # children are not waited for: the connection tells how they ended
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not message:
+            return
+        with socket.socket(fileno=descriptors[0]) as job:
+            try:
+                if os.fork() == 0:
+                    _child(job)
+            except OSError as error:  # no process to be had; closing the connection says so
+                print(f"chorale: no process to decode a recording in: {error}", file=sys.stderr, flush=True)
+
+
+def _warm_up() -> None:
+    """Decodes by every library, so that a child, which can open no file, has nothing left to import."""
+    sweep = 0.3 * np.sin(np.cumsum(np.linspace(0.01, 0.03, 96_000))).astype(np.float32)
+    for format in ("wav", "aac"):
+        encoder = open_encoder(format, 24_000)
+        data = encoder.encode(sweep) + encoder.finish()
+        recording = decode_recording(data, min_seconds=1, max_seconds=60, param="")
+        examine(recording.waveform, recording.rate, "")
+
+
+def _child(job: socket.socket) -> None:
+    """Never returns."""
+    try:
+        _leave_everything_but(job.fileno())
+        job.sendall(BEGUN)
+        with job.makefile("rb") as asked:
+            request = json.loads(asked.readline())
+            _limit(MEMORY + 2 * request["bytes"])
+            data = asked.read(request["bytes"])
+        said, samples = _answer(data, request)
+        job.sendall(json.dumps(said).encode() + b"\n")
+        job.sendall(samples)
+    finally:  # without a word if memory ran out: the end of the connection tells
+        os._exit(0)
+
+
+def _leave_everything_but(job: int) -> None:
+    """Dies with its parent; no descriptors but the connection, and no standard streams that decoders write to."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(nothing, standard)
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor > 2 and descriptor != job:
+            with suppress(OSError):  # the one that listed the folder is closed already
+                os.close(descriptor)
+    os.nice(NICE)
+
+
+def _limit(memory: int) -> None:
+    """From now on: `memory` more bytes, CPU_S and WALL_S seconds, no file, no socket, no process, no core dump."""
+    with open("/proc/self/statm") as statm:
+        held = int(statm.read().split()[0]) * resource.getpagesize()
+    signal.setitimer(signal.ITIMER_REAL, WALL_S)
+    for limit, most in (
+        (resource.RLIMIT_AS, held + memory),
+        (resource.RLIMIT_CPU, CPU_S),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NPROC, 0),
+        (resource.RLIMIT_NOFILE, 0),
+    ):
+        resource.setrlimit(limit, (most, most))
+
+
+def _answer(data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """The line and the samples. Raises MemoryError."""
+    param = request["param"]
+    try:
+        recording = decode_recording(
+            data, min_seconds=request["min_seconds"], max_seconds=request["max_seconds"], param=param
+        )
+        warnings = examine(recording.waveform, recording.rate, param) + recording.warnings
+    except InvalidInput as error:
+        return {"refused": error.message, "code": error.code}, b""
+    except MemoryError:
+        raise
+    except Exception as error:
+        return {"fault": repr(error)}, b""
+    samples = recording.samples
+    return {"rate": recording.rate, "samples": len(samples), "warnings": warnings}, samples.tobytes()
+
+
+if __name__ == "__main__":
+    main()

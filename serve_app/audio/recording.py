@@ -1,0 +1,37 @@
+"""A recording in the one form that voices are made from, whether it was uploaded or came with a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from serve_app.audio.encode import wav_header
+
+MAX_RATE = (
+    48_000  # Hz: what is above is brought down to it; what is below stays, models resample for themselves
+)
+FULL_SCALE = 32_768.0  # a power of two, so that samples go to float32 and back unchanged
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """samples: int16 (N,), mono at `rate` Hz, at most MAX_RATE; warnings: keys of `examine.WARNINGS`."""
+
+    samples: np.ndarray
+    rate: int
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, waveform: np.ndarray, rate: int, warnings: tuple[str, ...] = ()) -> Recording:
+        """waveform: float32 (N,), -1..1."""
+        return cls(np.rint(waveform * FULL_SCALE).clip(-32_768, 32_767).astype("<i2"), rate, warnings)
+
+    @property
+    def waveform(self) -> np.ndarray:
+        """float32 (N,), -1..1."""
+        return self.samples.astype(np.float32) / np.float32(FULL_SCALE)
+
+    def to_wav(self) -> bytes:
+        """A file that decodes to these samples."""
+        return wav_header(self.samples.nbytes, self.rate) + self.samples.tobytes()

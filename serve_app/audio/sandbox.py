@@ -1,0 +1,172 @@
+"""Strangers' recordings, decoded in a process that can do no harm. `jail` is that process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from deployments.contract.errors import InvalidInput, Overloaded, SynthesisFailed, Unavailable
+from serve_app.audio.decode import LOWEST_RATE
+from serve_app.audio.examine import WARNINGS
+from serve_app.audio.jail import BEGUN, WALL_S
+from serve_app.audio.recording import MAX_RATE, Recording
+
+log = logging.getLogger("chorale.audio")
+
+WORKERS = 2  # recordings that are decoded at once
+WAITING = 16  # that may wait for it
+RETRY_AFTER_S = 2.0
+START_S = 60.0  # for the jail to import its decoders on a busy machine
+GRACE_S = 5.0  # after which a child that should be dead by now is given up
+_LINE = 64 * 1024  # bytes of an answer's first line, at most
+
+
+class Sandbox:
+    """Decodes and examines recordings in child processes with limits. Any thread and any event loop may use it.
+
+    Nothing runs before `start` or the first recording. What was started ends with this process.
+    """
+
+    def __init__(self, workers: int = WORKERS, waiting: int = WAITING) -> None:
+        self._pool = ThreadPoolExecutor(workers, "recordings")
+        self._room = workers + waiting
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    def start(self) -> None:
+        """Starts the jail, without waiting for it, so that the first recording finds it warm."""
+        with self._lock:
+            self._running()
+
+    async def read(self, data: bytes, *, min_seconds: float, max_seconds: float, param: str) -> Recording:
+        """What `decode_recording` and `examine` make of an audio file.
+
+        Raises InvalidInput (param `param`) as they do, and for a file that takes more memory or time than a recording
+        may, or that breaks a decoder; Overloaded while too many wait.
+        """
+        if not data:
+            raise InvalidInput(f"Invalid '{param}': the file is empty.", param=param)
+        with self._lock:
+            if not self._room:
+                raise Overloaded("Too many recordings wait to be read.", retry_after=RETRY_AFTER_S)
+            self._room -= 1
+        request = {"min_seconds": min_seconds, "max_seconds": max_seconds, "param": param}
+        future = self._pool.submit(self._read, data, request)
+        future.add_done_callback(self._leave)
+        return await asyncio.wrap_future(future)
+
+    def _leave(self, _: object) -> None:
+        with self._lock:
+            self._room += 1
+
+    def _read(self, data: bytes, request: dict[str, Any]) -> Recording:
+        for _ in range(2):
+            with self._lock:
+                process, control = self._running()
+            with suppress(_NoChild):
+                answer = _ask(control, data, request)
+                if answer is not None or process.poll() is None:
+                    return _recording(answer, request["param"])
+            with self._lock:  # the jail has died, or cannot fork
+                self._stop(process)
+        raise Unavailable("recordings cannot be read at the moment")
+
+    def _running(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        if self._process is None or self._control is None or self._process.poll() is not None:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "serve_app.audio.jail"],
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    env=_environment(),
+                    start_new_session=True,  # an interrupt at the terminal is for this process
+                )
+            self._control = ours
+        return self._process, self._control
+
+    def _stop(self, process: subprocess.Popen[bytes]) -> None:
+        if process is self._process:
+            process.kill()
+            process.wait()
+            if self._control is not None:
+                self._control.close()
+            self._process = self._control = None
+
+
+@cache
+def shared() -> Sandbox:
+    """The one of this process."""
+    return Sandbox()
+
+
+class _NoChild(Exception):
+    """Nothing has looked at the file."""
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of this process's own, which may hold secrets, but where modules and libraries are found."""
+    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+    one_thread = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), **one_thread, **kept}
+
+
+def _ask(control: socket.socket, data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], bytes] | None:
+    """The first line and the samples of a child's answer; None from one that broke off. Raises _NoChild."""
+    ours, theirs = socket.socketpair()
+    with ours, ours.makefile("rb") as answer:
+        try:
+            ours.settimeout(START_S)
+            with theirs:
+                socket.send_fds(control, [b"+"], [theirs.fileno()])
+            if answer.read(1) != BEGUN:
+                raise _NoChild
+        except OSError:
+            raise _NoChild from None
+        try:
+            ours.settimeout(WALL_S + GRACE_S)
+            ours.sendall(json.dumps({**request, "bytes": len(data)}).encode() + b"\n")
+            ours.sendall(data)
+            said = json.loads(answer.readline(_LINE))
+            most = int(request["max_seconds"] * MAX_RATE) + MAX_RATE
+            return said, answer.read(2 * min(int(said.get("samples", 0)), most))
+        except (OSError, ValueError, TypeError, AttributeError):
+            return None
+
+
+def _recording(answer: tuple[dict[str, Any], bytes] | None, param: str) -> Recording:
+    """Believes nothing: the file may have taken over whoever answers."""
+    broken = InvalidInput(
+        f"Invalid '{param}': it takes more memory or time to read than a recording may, or breaks a decoder.",
+        param=param,
+    )
+    if answer is None:
+        raise broken
+    said, samples = answer
+    if "refused" in said:
+        raise InvalidInput(str(said["refused"]), param=param, code=str(said.get("code")))
+    if "fault" in said:
+        log.error("a recording could not be decoded: %s", said["fault"])
+        raise SynthesisFailed("the recording could not be decoded")
+    try:
+        rate, count, warnings = said["rate"], said["samples"], said["warnings"]
+        sound = LOWEST_RATE <= rate <= MAX_RATE and 0 < 2 * count == len(samples)
+        warnings = tuple(name for name in warnings if name in WARNINGS)
+    except (KeyError, TypeError):
+        raise broken from None
+    if not sound:
+        raise broken
+    return Recording(np.frombuffer(samples, "<i2"), rate, warnings)

@@ -1,0 +1,190 @@
+"""Recordings on the real graph: long ones of any rate, the same voice by both ways, and harmful files."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import time
+from collections.abc import Callable
+from functools import cache
+from itertools import count
+
+import grpc
+import httpx
+import numpy as np
+import psutil
+import pytest
+import soundfile
+import soxr
+
+from deployments.contract.errors import SynthesisFailed
+from serve_app.backend import RayBackend
+from serve_app.context import SHIPPED_VOICES
+from tests.bombs import BOMBS
+from tests.serve.conftest import Service
+
+NAMES = (f"Voice {number}" for number in count())
+MIB = 2**20
+TEXT = "The boat left at noon."
+
+
+@cache
+def minute(rate: int, channels: int, seconds: int = 60) -> bytes:
+    """FLAC. The second channel is quieter, as where a speaker sits to one side."""
+    voice, own = soundfile.read(SHIPPED_VOICES / "ross.wav", dtype="float32")
+    sound = soxr.resample(np.tile(voice, 1 + seconds * own // len(voice))[: seconds * own], own, rate)
+    file = io.BytesIO()
+    soundfile.write(file, np.stack([sound, 0.5 * sound][:channels], axis=1), rate, "PCM_16", format="FLAC")
+    return file.getvalue()
+
+
+def body(**fields: object) -> dict[str, object]:
+    return {"model": "tts-1", "input": TEXT, "response_format": "wav", "seed": 5, **fields}
+
+
+async def upload(client: httpx.AsyncClient, data: bytes, name: str = "") -> httpx.Response:
+    sent = {"audio_sample": ("recording", data)}
+    return await client.post("/v1/audio/voices", data={"name": name or next(NAMES)}, files=sent)
+
+
+async def speak_as(client: httpx.AsyncClient, data: bytes) -> httpx.Response:
+    return await client.post("/v1/audio/speech", json=body(reference_audio=base64.b64encode(data).decode()))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000, 96_000, 192_000])
+async def test_a_minute_at_any_rate_by_both_ways(service: Service, rate: int, channels: int) -> None:
+    data, name = minute(rate, channels), next(NAMES)
+    async with httpx.AsyncClient(base_url=service.http, timeout=60) as client:
+        await client.get("/ready")
+        began = time.monotonic()
+        uploaded = await upload(client, data, name)
+        upload_s, began = time.monotonic() - began, time.monotonic()
+        inline = await speak_as(client, data)
+        inline_s = time.monotonic() - began
+        named = await client.post("/v1/audio/speech", json=body(voice=name))
+    print(f"{rate} Hz, {channels}: uploaded in {upload_s:.2f} s, spoken with in {inline_s:.2f} s")
+    assert (uploaded.status_code, inline.status_code, named.status_code) == (200, 200, 200), uploaded.text
+    assert uploaded.json()["warnings"] == []
+    assert "x-warnings" not in inline.headers
+    assert inline.content == named.content
+    assert upload_s < 3
+    assert inline_s < 3
+
+
+@pytest.mark.timeout(300)
+async def test_what_is_longer_is_cut_and_said(service: Service) -> None:
+    async with httpx.AsyncClient(base_url=service.http, timeout=60) as client:
+        uploaded = await upload(client, minute(44_100, 1, seconds=75))
+        assert uploaded.status_code == 200
+        assert [warning.partition(":")[0] for warning in uploaded.json()["warnings"]] == ["cut"]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "kind", [("WAV", "FLOAT"), ("FLAC", "PCM_24"), ("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III")]
+)
+async def test_an_upload_and_a_reference_sound_the_same(service: Service, kind: tuple[str, str]) -> None:
+    voice, own = soundfile.read(SHIPPED_VOICES / "clara.wav", dtype="float32")
+    sound, file, name = soxr.resample(voice, own, 22_050), io.BytesIO(), next(NAMES)
+    soundfile.write(file, np.stack([sound, np.roll(sound, 7)], axis=1), 22_050, kind[1], format=kind[0])
+    async with httpx.AsyncClient(base_url=service.http, timeout=60) as client:
+        inline = await speak_as(client, file.getvalue())
+        assert (await upload(client, file.getvalue(), name)).status_code == 200
+        named = await client.post("/v1/audio/speech", json=body(voice=name))
+        await client.post("/v1/cache/free")  # now it comes from the disk
+        again = await client.post("/v1/audio/speech", json=body(voice=name))
+    assert inline.status_code == 200
+    assert inline.content == named.content == again.content
+
+
+async def worst_wait(client: httpx.AsyncClient, until: Callable[[], bool]) -> tuple[float, float]:
+    """Seconds until the first byte of a voice's card and of a short speech: the longest of many in turn."""
+    card = speech = 0.0
+    while not until():
+        began = time.monotonic()
+        assert (await client.get("/v1/audio/voices/clara")).status_code == 200
+        card = max(card, time.monotonic() - began)
+        began = time.monotonic()
+        async with client.stream(
+            "POST", "/v1/audio/speech", json=body(voice="clara", response_format="pcm")
+        ) as answer:
+            assert answer.status_code == 200
+            async for _ in answer.aiter_bytes():
+                speech = max(speech, time.monotonic() - began)
+                break
+    return card, speech
+
+
+@pytest.mark.timeout(600)
+async def test_bombs_are_refused_and_disturb_nobody(service: Service) -> None:
+    made = {name: make() for name, make in BOMBS.items()}
+    async with httpx.AsyncClient(base_url=service.http, timeout=120, limits=httpx.Limits()) as client:
+        assert (await upload(client, minute(16_000, 1))).status_code == 200  # all that is made once is there
+        ingress = psutil.Process((await client.get("/v1/status")).json()["ingress"]["pid"])
+        ended = time.monotonic() + 4
+        quiet = await worst_wait(client, lambda: time.monotonic() > ended)
+        before = most = ingress.memory_info().rss
+        queue = [(name, send) for name in made for send in (upload, speak_as)]
+        answers: list[tuple[str, httpx.Response]] = []
+
+        async def one_after_the_other() -> None:
+            while queue:
+                name, send = queue.pop()
+                answers.append((name, await send(client, made[name])))
+
+        async def watch() -> None:
+            nonlocal most
+            while True:
+                most = max(most, ingress.memory_info().rss)
+                await asyncio.sleep(0.02)
+
+        watching = asyncio.create_task(watch())
+        six = [asyncio.create_task(one_after_the_other()) for _ in range(6)]
+        busy = await worst_wait(client, lambda: all(task.done() for task in six))
+        await asyncio.gather(*six)
+        watching.cancel()
+        await client.post("/v1/cache/free")
+        after = ingress.memory_info().rss
+        fine = await upload(client, minute(16_000, 1))
+    print(
+        f"first bytes: alone {quiet}, among six bombs {busy} s; ingress {before / MIB:.0f} MiB, at most",
+        end=" ",
+    )
+    print(f"{most / MIB:.0f}, after {after / MIB:.0f}")
+    assert len(answers) == 2 * len(made)
+    for name, answer in answers:
+        error = answer.json()["error"]
+        param = error["param"]
+        assert (answer.status_code, error["type"]) == (400, "invalid_request_error"), (name, answer.text)
+        assert param in ("audio_sample", "reference_audio"), (name, answer.text)
+        assert param in error["message"]
+    assert fine.status_code == 200
+    for waited, alone in zip(busy, quiet, strict=True):
+        assert waited < 1 + alone
+    assert most - before < 300 * MIB
+    assert after - before < max(0.1 * before, 50 * MIB)
+
+
+@pytest.mark.timeout(120)
+async def test_a_message_that_is_refused_is_not_sent_again(service: Service) -> None:
+    from ray import serve
+
+    stages = ("TextFrontend", "VoiceEncoder", "GptScheduler", "VocoderScheduler")
+    backend = RayBackend("small", *(serve.get_deployment_handle(stage, "chorale") for stage in stages))
+    await backend.segments("Hello.", None)
+    began = time.monotonic()
+    with pytest.raises(SynthesisFailed, match=r"text_frontend .*refused.*resource_exhausted"):
+        await backend.segments("a" * 5 * MIB, None)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("code", list(grpc.StatusCode))
+def test_only_a_lost_stage_is_asked_again(code: grpc.StatusCode) -> None:
+    from serve_app.backend import is_lost
+
+    again = {"UNAVAILABLE", "CANCELLED", "ABORTED", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN"}
+    error = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata())
+    assert is_lost(error) == (code.name in again)
