@@ -1,4 +1,4 @@
-"""Long texts beside short ones: nobody who wants one sentence waits for those who read a book, or do not even listen."""
+"""Long texts beside short ones: one sentence does not wait for those who read a book, or do not even listen."""
 
 from __future__ import annotations
 
