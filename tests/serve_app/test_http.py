@@ -153,7 +153,9 @@ async def test_an_upload_and_a_reference_give_the_same_prompt(client, backend, c
     heard: list[tuple[np.ndarray, int]] = []
     encode = backend.encode_voice
 
-    async def listening(waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
+    async def listening(
+        waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None
+    ) -> VoicePrompt:
         heard.append((waveform, rate))
         return await encode(waveform, rate, transcript)
 
