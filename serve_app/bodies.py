@@ -24,7 +24,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 
 from deployments.errors import InvalidInput
-from serve_app.errors import BodyTooLarge, printable
+from serve_app.errors import BodyTooLarge, printable, text_too_large
 from serve_app.strict import models_in
 
 M = TypeVar("M", bound=BaseModel)
@@ -53,8 +53,8 @@ class Recording:
     escaped: bytes
 
 
-async def read_object(request: Request, most: int, longest: str) -> tuple[dict[str, Any], Recording | None]:
-    """The body as a JSON object. most: bytes that it may have beside a recording; longest: the field to blame.
+async def read_object(request: Request, most: int) -> tuple[dict[str, Any], Recording | None]:
+    """The body as a JSON object. most: bytes that it may have beside a recording.
 
     Raises InvalidInput where it is not a JSON object, and BodyTooLarge.
     """
@@ -66,10 +66,7 @@ async def read_object(request: Request, most: int, longest: str) -> tuple[dict[s
     if len(raw) > most:
         raw, recording = cut(raw)
     if len(raw) > most:
-        message = (
-            f"The request's body is too large: '{longest}' and the other short fields may take {most} bytes."
-        )
-        raise BodyTooLarge(message, param=longest)
+        raise text_too_large(most)
     try:
         fields = json.loads(raw)
     except (ValueError, RecursionError) as error:  # also: not UTF-8, a number of thousands of digits

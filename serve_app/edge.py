@@ -125,6 +125,11 @@ class _Bounded:
         return {"type": "http.request", "body": bytes(piece), "more_body": bool(self.held) or self.more}
 
 
+def largest_text(max_input_chars: int) -> int:
+    """Bytes of a speech request beside its recording: JSON may write a character as two escapes."""
+    return 12 * max_input_chars + 256 * 1024
+
+
 def largest_body(max_upload: int) -> int:
     """Bytes of a request that carries a recording of `max_upload` bytes in base64."""
     return max_upload * 4 // 3 + ROOM

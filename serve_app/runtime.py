@@ -24,8 +24,8 @@ from deployments import families
 from deployments.engine.schedule import ChunkSchedule
 from deployments.errors import ConfigError, Unavailable
 from serve_app.config_file import default_config_path, load_config
-from serve_app.edge import largest_body
-from serve_app.proxy_guard import MAX_BODY_VARIABLE
+from serve_app.edge import largest_body, largest_text
+from serve_app.proxy_guard import MAX_BODY_VARIABLE, MAX_TEXT_VARIABLE
 from serve_app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,9 @@ def start(
     if local and not _is_free(http["host"], http["port"]):
         raise ConfigError(f"port {http['port']} of {http['host']} is taken", param="http_options.port")
 
-    os.environ.setdefault(MAX_BODY_VARIABLE, str(largest_body(settings.limits.max_upload_bytes)))
+    limits = settings.limits
+    os.environ.setdefault(MAX_BODY_VARIABLE, str(largest_body(limits.max_upload_bytes)))
+    os.environ.setdefault(MAX_TEXT_VARIABLE, str(largest_text(limits.max_input_chars)))
     dashboard = start_ray(num_cpus=num_cpus, quiet=quiet)
     document["applications"][0]["args"] = (
         settings.to_args()
