@@ -59,7 +59,9 @@ async def read_object(request: Request, most: int) -> tuple[dict[str, Any], Reco
     Raises InvalidInput where it is not a JSON object, and BodyTooLarge.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    raw = await request.body()
+    raw = b"".join(
+        [piece async for piece in request.stream()]
+    )  # Request.body would keep it as long as the answer lasts
     if not JSON_TYPE.fullmatch(kind):
         raise _no_object()
     recording = None
