@@ -45,6 +45,7 @@ CONTROL = {
     b"x_session_id",
 }
 REQUEST_ID = b"x-request-id"
+ANNOUNCES_BODY = (b"content-length", b"transfer-encoding")
 NOT_ASCII = bytes(range(0x80)) + b"?" * 0x80
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -131,7 +132,7 @@ class Guard:
 
     async def _read(self, body: _Body, scope: Scope, receive: Receive) -> None:
         """Raises ClientGone, and Refused where the body is too large, too slow, or one too many."""
-        announced = {name: value for name, value in scope["headers"] if name in _ANNOUNCES_BODY}
+        announced = {name: value for name, value in scope["headers"] if name in ANNOUNCES_BODY}
         if not announced:
             return
         limits, clock = self.limits, asyncio.get_running_loop().time
@@ -185,9 +186,6 @@ class Guard:
             log.warning("%s %s: the replica was lost; asking again", scope["method"], scope["path"][:200])
             await asyncio.sleep(0.2 * 2**attempt)
         raise Refused(unavailable("The process at work was lost."))
-
-
-_ANNOUNCES_BODY = (b"content-length", b"transfer-encoding")
 
 
 class _Body:
