@@ -117,8 +117,9 @@ def check(model: type[M], fields: dict[str, Any]) -> M:
 
     Raises RequestValidationError for the rest.
     """
-    unknown = [name for name in fields if name not in model.model_fields]
-    for name, field in model.model_fields.items():
+    allowed = model.model_fields
+    unknown = [name for name in fields if name not in allowed]
+    for name, field in allowed.items():
         if isinstance(inner := fields.get(name), dict):
             known = {key for owner in models_in(field.annotation) for key in owner.model_fields}
             unknown += [f"{name}.{key}" for key in inner if key not in known]
