@@ -9,8 +9,8 @@ import numpy as np
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from deployments.engine.work import WorkItem
-from deployments.families.base import GptRequest
+from deployments.contract.speech import GptRequest
+from deployments.contract.work import WorkItem
 from tests.serve.sim_stage import SimWorker
 
 WAIT_S = 0.01  # of @serve.batch for a batch to fill

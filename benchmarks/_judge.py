@@ -14,7 +14,7 @@ import soundfile
 from benchmarks import _common, _statistics
 from benchmarks._load import PCM_RATE, Answer, Say
 from deployments import families
-from deployments.engine.device import choose_device
+from deployments.engine.device.choose import choose_device
 from serve_app.context import SHIPPED_VOICES
 
 

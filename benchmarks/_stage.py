@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import _common
-from deployments.engine.device_thread import DeviceThread
+from deployments.engine.device.thread import DeviceThread
 
 
 def arguments(name: str, about: str | None) -> argparse.ArgumentParser:

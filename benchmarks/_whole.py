@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from deployments.families.base import GptRequest, Sampling, VocoderChunk
+from deployments.contract.speech import GptRequest, Sampling, VocoderChunk
 from serve_app.lane import segment_seed
 from serve_app.speaker import Speaker, Spoken
 

@@ -29,7 +29,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import _common
-from deployments.families.base import Frontend, VoicePrompt
+from deployments.contract.family import Frontend
+from deployments.contract.speech import VoicePrompt
 
 REFERENCE = _common.ROOT / "deployments" / "families" / "small" / "voices" / "clara.wav"
 WAYS = ("published", "chorale")

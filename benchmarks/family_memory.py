@@ -35,7 +35,7 @@ def anonymous() -> int:
 
 def measure(part: str, name: str, options: dict[str, Any], slots: int) -> dict[str, float]:
     from deployments import families
-    from deployments.engine.device import choose_device
+    from deployments.engine.device.choose import choose_device
 
     device = choose_device("cpu", threads=1)
     family = families.load(name, options)

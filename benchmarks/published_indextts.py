@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deployments.families.base import Sampling
+from deployments.contract.speech import Sampling
 from deployments.families.checkpoint import read_tensors
 from deployments.families.indextts.antialias import low_pass
 from deployments.families.indextts.bigvgan import fold_weight_norm

@@ -31,13 +31,15 @@ from rich.table import Table
 from benchmarks import _bound, _common, _stage
 from benchmarks._plot import panels
 from deployments import families
+from deployments.contract.device import Device
+from deployments.contract.family import Family
+from deployments.contract.speech import GptRequest, Segment, VocoderChunk, VoicePrompt
+from deployments.contract.work import StageWorker, WorkItem
 from deployments.engine import invariant
 from deployments.engine.decode import Decoder
-from deployments.engine.device import Device, choose_device
+from deployments.engine.device.choose import choose_device
 from deployments.engine.graphs import powers_of_two
-from deployments.engine.vocode import VocodeWorker
-from deployments.engine.work import StageWorker, WorkItem
-from deployments.families.base import Family, GptRequest, Segment, VocoderChunk, VoicePrompt
+from deployments.engine.vocode.worker import VocodeWorker
 from serve_app.context import SHIPPED_VOICES
 
 BASELINE, SERVED = "plain", "served"

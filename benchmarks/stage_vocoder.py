@@ -27,10 +27,11 @@ from rich.table import Table
 
 from benchmarks import _common, _stage
 from benchmarks._plot import panels
-from deployments.engine.device import choose_device
-from deployments.engine.vocode import VocodeWorker
-from deployments.engine.work import WorkItem
-from deployments.families.base import Family, GptRequest, VocodedChunk, VocoderChunk, VocoderModel
+from deployments.contract.family import Family, VocoderModel
+from deployments.contract.speech import GptRequest, VocodedChunk, VocoderChunk
+from deployments.contract.work import WorkItem
+from deployments.engine.device.choose import choose_device
+from deployments.engine.vocode.worker import VocodeWorker
 from serve_app.settings import Settings
 from serve_app.speaker import Speaker
 

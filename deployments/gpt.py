@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deployments import families
-from deployments.engine.work import StageWorker
+from deployments.contract.work import StageWorker
 from deployments.replica import LeasedReplica
 
 log = logging.getLogger("ray.serve")
@@ -37,9 +37,9 @@ class Gpt(LeasedReplica):
     ) -> None:
         def load() -> tuple[StageWorker, dict[str, Any]]:
             from deployments.engine.decode import Decoder
-            from deployments.engine.device import choose_device
-            from deployments.engine.memory import suggest_batch, total_bytes
-            from deployments.engine.schedule import ChunkSchedule
+            from deployments.engine.device.choose import choose_device
+            from deployments.engine.device.memory import suggest_batch, total_bytes
+            from deployments.engine.vocode.schedule import ChunkSchedule
 
             chosen = choose_device(**device)
             log.info("Gpt: %s", chosen.describe())

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deployments.families.base import Family, VoicePrompt
+from deployments.contract.family import Family
+from deployments.contract.speech import VoicePrompt
 
 if TYPE_CHECKING:
-    from deployments.engine.device import Device
+    from deployments.contract.device import Device
 
 log = logging.getLogger(__name__)
 

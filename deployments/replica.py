@@ -11,12 +11,12 @@ from typing import Any
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from deployments.engine import memory
-from deployments.engine.device_thread import DeviceThread, ModelReplica
-from deployments.engine.work import StageWorker
-from deployments.lease import LeaseLoop, Report
-from deployments.ledger import HEARTBEAT_S
-from deployments.records import Orders
+from deployments.contract.work import StageWorker
+from deployments.engine.device import memory
+from deployments.engine.device.thread import DeviceThread, ModelReplica
+from deployments.leases.ledger import HEARTBEAT_S
+from deployments.leases.loop import LeaseLoop, Report
+from deployments.leases.records import Orders
 
 ANSWER_MARGIN_S = 10.0
 FAILING_STEPS = 3  # in a row: a device that is beyond repair, so that Serve replaces the replica
@@ -79,7 +79,7 @@ class LeasedReplica(ModelReplica):
 
 
 def _held(worker: StageWorker) -> dict[str, int]:
-    from deployments.engine.holdings import held
+    from deployments.engine.device.memory_report import held
 
     return held(worker)
 

@@ -18,15 +18,15 @@ from contextlib import aclosing
 from typing import Any
 
 from ray import serve
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayError
 from ray.serve.handle import DeploymentHandle
 
-from deployments.engine import memory
-from deployments.engine.work import Event, WorkItem
-from deployments.errors import SynthesisFailed
-from deployments.lease_reports import AGAIN_S, lease_reports
-from deployments.ledger import Ledger
-from deployments.records import Lease, Orders
+from deployments.contract.errors import SynthesisFailed
+from deployments.contract.work import Event, WorkItem
+from deployments.engine.device import memory
+from deployments.leases.ledger import Ledger
+from deployments.leases.long_stream import AGAIN_S, lease_reports
+from deployments.leases.records import Lease, Orders
 
 log = logging.getLogger("ray.serve")
 
@@ -207,7 +207,7 @@ class StageScheduler:
 
     async def _hold_lease(self, lease_id: str) -> None:
         lease = self.ledger.open_lease(lease_id)
-        reports = lease_reports(lambda resume: self._stage.remote(self.name, lease_id, resume))
+        reports = lease_reports(lambda resume: self._stage.remote(self.name, lease_id, resume), RayError)
         died, replica = False, ""
         try:
             while True:

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from deployments import families
-from deployments.engine import memory
-from deployments.errors import ChoraleError
-from deployments.families.base import Segment
+from deployments.contract.errors import ChoraleError
+from deployments.contract.speech import Segment
+from deployments.engine.device import memory
 
 
 class TextFrontend:

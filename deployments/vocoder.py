@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deployments import families
-from deployments.engine.work import StageWorker
+from deployments.contract.work import StageWorker
 from deployments.replica import LeasedReplica
 
 log = logging.getLogger("ray.serve")
@@ -33,10 +33,10 @@ class Vocoder(LeasedReplica):
         stuck_after_s: float = 60.0,
     ) -> None:
         def load() -> tuple[StageWorker, dict[str, Any]]:
-            from deployments.engine.device import choose_device
-            from deployments.engine.memory import require
-            from deployments.engine.schedule import ChunkSchedule
-            from deployments.engine.vocode import VocodeWorker
+            from deployments.engine.device.choose import choose_device
+            from deployments.engine.device.memory import require
+            from deployments.engine.vocode.schedule import ChunkSchedule
+            from deployments.engine.vocode.worker import VocodeWorker
 
             chosen = choose_device(**device)
             log.info("Vocoder: %s", chosen.describe())

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from deployments import families
-from deployments.engine import memory
-from deployments.engine.device_thread import DeviceThread, ModelReplica
-from deployments.errors import ChoraleError
-from deployments.families.base import VoiceEncoder as Encoder
-from deployments.families.base import VoicePrompt
+from deployments.contract.errors import ChoraleError
+from deployments.contract.family import VoiceEncoder as Encoder
+from deployments.contract.speech import VoicePrompt
+from deployments.engine.device import memory
+from deployments.engine.device.thread import DeviceThread, ModelReplica
 from deployments.prompts import KeptPrompts, PromptStore, fingerprint
 
 
@@ -39,7 +39,7 @@ class VoiceEncoder(ModelReplica):
         disk_cache_bytes: int = 2**30,
     ) -> None:
         def load() -> tuple[Encoder, PromptStore | None, dict[str, Any]]:
-            from deployments.engine.device import choose_device
+            from deployments.engine.device.choose import choose_device
 
             chosen = choose_device(**device)
             loaded = families.load(family, options)

@@ -18,17 +18,10 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from deployments import families
-from deployments.engine.work import Event, WorkItem
-from deployments.errors import ChoraleError, SynthesisFailed, Unavailable
-from deployments.families.base import (
-    FamilySpec,
-    GptRequest,
-    Run,
-    Segment,
-    VocodedChunk,
-    VocoderChunk,
-    VoicePrompt,
-)
+from deployments.contract.errors import ChoraleError, SynthesisFailed, Unavailable
+from deployments.contract.family import FamilySpec
+from deployments.contract.speech import GptRequest, Run, Segment, VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.contract.work import Event, WorkItem
 
 log = logging.getLogger("ray.serve")
 

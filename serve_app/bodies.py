@@ -23,7 +23,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
-from deployments.errors import InvalidInput
+from deployments.contract.errors import InvalidInput
 from serve_app.errors import BodyTooLarge, printable, text_too_large
 from serve_app.strict import models_in
 

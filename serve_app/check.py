@@ -14,13 +14,13 @@ import numpy as np
 import psutil
 from rich.console import Console
 
-from deployments.engine import cgroup, memory
-from deployments.errors import ChoraleError
+from deployments.contract.errors import ChoraleError
+from deployments.engine.device import cgroup, memory
 from serve_app.settings import Settings
 from serve_app.speaker import Speaker, Spoken
 
 if TYPE_CHECKING:
-    from deployments.engine.device import Device
+    from deployments.contract.device import Device
 
 TEXT = "The train to the coast leaves in twenty minutes."
 MARKS = {True: "[green]ok[/]    ", False: "[red]FAILED[/]", None: "      "}
@@ -66,7 +66,7 @@ def _software() -> Iterator[Finding]:
 
 
 def _device(settings: Settings) -> Iterator[Finding]:
-    from deployments.engine.device import choose_device, has_fft
+    from deployments.engine.device.choose import choose_device, has_fft
 
     device = choose_device(**settings.device_of("gpt"))
     for reason in device.reasons:

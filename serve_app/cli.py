@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deployments.errors import ChoraleError, InvalidInput
+from deployments.contract.errors import ChoraleError, InvalidInput
 
 if TYPE_CHECKING:
     import numpy as np

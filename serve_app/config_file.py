@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 from ray.serve.schema import ServeDeploySchema
 
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
 from serve_app.settings import Settings
 from serve_app.strict import Location, dotted, models_in, problems
 

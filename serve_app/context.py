@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments import families
-from deployments.engine.schedule import ChunkSchedule
-from deployments.families.base import FamilySpec
+from deployments.contract.family import FamilySpec
+from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.lane import Backend
 from serve_app.settings import ChunkSettings
 from serve_app.synthesis import Synthesizer

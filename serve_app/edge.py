@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.errors import InvalidInput, Overloaded
+from deployments.contract.errors import InvalidInput, Overloaded
 from serve_app.errors import BodyTooLarge, to_http
 
 log = logging.getLogger("chorale.http")

@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from deployments.errors import ChoraleError, InvalidInput, NotFound, Overloaded, Unavailable
+from deployments.contract.errors import ChoraleError, InvalidInput, NotFound, Overloaded, Unavailable
 from serve_app.schemas import RANGES
 
 log = logging.getLogger("chorale.http")

@@ -12,11 +12,9 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from deployments.engine.chunks import Piece
-from deployments.engine.schedule import ChunkSchedule
-from deployments.errors import SynthesisFailed
-from deployments.families.base import (
-    FamilySpec,
+from deployments.contract.errors import SynthesisFailed
+from deployments.contract.family import FamilySpec
+from deployments.contract.speech import (
     GptRequest,
     Run,
     Sampling,
@@ -25,6 +23,8 @@ from deployments.families.base import (
     VocoderChunk,
     VoicePrompt,
 )
+from deployments.engine.vocode.chunks import Piece
+from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.plausible import Implausible, Watch
 
 PIECES_AHEAD = 4  # of one segment: what a slow listener has not fetched yet
@@ -68,7 +68,7 @@ class Backend(Protocol):
     async def free(self) -> list[dict[str, Any]]:
         """Gives back what no work needs, in every process behind this; tells for each what it held and holds.
 
-        A process: {"stage": str, "pid": int, "before": {...}, "after": {...}}, as `deployments.engine.memory.free`.
+        A process: {"stage": str, "pid": int, "before": {...}, "after": {...}}, as `memory.free` of the engine.
         """
         ...
 

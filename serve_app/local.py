@@ -12,25 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deployments import families
-from deployments.engine import memory
-from deployments.engine.device_thread import DeviceThread
-from deployments.engine.schedule import ChunkSchedule
-from deployments.engine.work import StageWorker, WorkItem
-from deployments.errors import Overloaded, SynthesisFailed
-from deployments.families.base import (
-    FamilySpec,
-    GptRequest,
-    Run,
-    Segment,
-    VocodedChunk,
-    VocoderChunk,
-    VoicePrompt,
-)
+from deployments.contract.errors import Overloaded, SynthesisFailed
+from deployments.contract.family import FamilySpec
+from deployments.contract.speech import GptRequest, Run, Segment, VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.contract.work import StageWorker, WorkItem
+from deployments.engine.device import memory
+from deployments.engine.device.thread import DeviceThread
+from deployments.engine.vocode.schedule import ChunkSchedule
 from deployments.prompts import KeptPrompts, PromptStore, fingerprint
 from serve_app.work_loop import Stage, WorkLoop
 
 if TYPE_CHECKING:
-    from deployments.engine.device import Device
+    from deployments.contract.device import Device
 
 
 class LocalBackend:
@@ -105,8 +98,8 @@ class LocalBackend:
         cache_size: int,
     ) -> None:
         from deployments.engine.decode import Decoder
-        from deployments.engine.device import choose_device
-        from deployments.engine.vocode import VocodeWorker
+        from deployments.engine.device.choose import choose_device
+        from deployments.engine.vocode.worker import VocodeWorker
 
         device = self._device = choose_device(**self._device_options)
         encoder = self.family.voice_encoder(device)

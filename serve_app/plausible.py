@@ -6,7 +6,8 @@ from collections import deque
 
 import numpy as np
 
-from deployments.families.base import FamilySpec, Run, Sampling, Segment
+from deployments.contract.family import FamilySpec
+from deployments.contract.speech import Run, Sampling, Segment
 
 LOOP_S = 1.6  # seconds that nobody says the same in
 ROUNDS = 4  # that a loop has gone at least

@@ -21,8 +21,8 @@ from typing import Any
 import psutil
 
 from deployments import families
-from deployments.engine.schedule import ChunkSchedule
-from deployments.errors import ConfigError, Unavailable
+from deployments.contract.errors import ConfigError, Unavailable
+from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.config_file import default_config_path, load_config
 from serve_app.edge import largest_body, largest_text
 from serve_app.proxy_guard import MAX_BODY_VARIABLE, MAX_TEXT_VARIABLE

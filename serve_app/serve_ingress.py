@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from deployments.engine import memory
+from deployments.engine.device import memory
 from serve_app.backend import RayBackend
 from serve_app.context import Context, IngressSettings
 from serve_app.ingress import create_app

@@ -23,8 +23,8 @@ from pydantic import (
     model_validator,
 )
 
-from deployments.engine import cgroup
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
+from deployments.engine.device import cgroup
 from serve_app.strict import dotted, overlay, problems
 
 

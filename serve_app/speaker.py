@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from deployments import families
-from deployments.engine.schedule import ChunkSchedule
-from deployments.families.base import Sampling, VoicePrompt
+from deployments.contract.speech import Sampling, VoicePrompt
+from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.context import Context, IngressSettings
 from serve_app.lane import Faults, Speech
 from serve_app.local import LocalBackend

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from deployments.engine.schedule import ChunkSchedule
-from deployments.errors import SynthesisFailed
-from deployments.families.base import Segment
+from deployments.contract.errors import SynthesisFailed
+from deployments.contract.speech import Segment
+from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.audio.tempo import Tempo
 from serve_app.lane import Backend, Faults, Lane, Speech
 from serve_app.text_flow import TextFlow

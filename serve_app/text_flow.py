@@ -10,8 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from deployments.errors import InvalidInput
-from deployments.families.base import Segment
+from deployments.contract.errors import InvalidInput
+from deployments.contract.speech import Segment
 
 FIRST_PIECE, PIECE = 600, 1200  # characters, about
 TRIES = 8  # of a cut, before more text is looked at

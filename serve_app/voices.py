@@ -28,8 +28,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import soundfile
 
-from deployments.errors import InvalidInput, NotFound
-from deployments.families.base import VoicePrompt
+from deployments.contract.errors import InvalidInput, NotFound
+from deployments.contract.speech import VoicePrompt
 from serve_app.audio import decode_reference
 from serve_app.audio.examine import examine
 

@@ -11,9 +11,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from deployments.engine.device_thread import DeviceThread
-from deployments.engine.work import Event, StageWorker, WorkItem
-from deployments.errors import SynthesisFailed
+from deployments.contract.errors import SynthesisFailed
+from deployments.contract.work import Event, StageWorker, WorkItem
+from deployments.engine.device.thread import DeviceThread
 
 log = logging.getLogger("chorale.local")
 

@@ -15,7 +15,7 @@ import torch
 
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.features import LogMel
-from deployments.families.small.phones import PAUSE_IDS
+from deployments.text.phones import PAUSE_IDS
 from training import ranks
 from training.corpus import Corpus
 from training.phone_net import RECOGNISER, load_phone_net

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deployments.families.small.phones import PAUSE, QUESTION, closing_pause, phone_ids
-from deployments.families.small.text.pinyin import HANZI, syllables
+from deployments.text.mandarin.pinyin import HANZI, syllables
+from deployments.text.phones import PAUSE, QUESTION, closing_pause, phone_ids
 from training import personas
 from training.espeak import espeak
 from training.personas import Persona

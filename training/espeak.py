@@ -11,8 +11,8 @@ from functools import cache
 import numpy as np
 import soxr
 
-from deployments.families.small.phones import PAUSE
-from deployments.families.small.text.pinyin import Syllable
+from deployments.text.mandarin.pinyin import Syllable
+from deployments.text.phones import PAUSE
 from training.teachers import Said
 from training.utterances import RATE
 

@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from deployments.families.small.config import SmallConfig
+from deployments.families.small.frontend import SmallFrontend
 from deployments.families.small.gpt_net import GptNet
 from deployments.families.small.speaker import SpeakerEncoder
-from deployments.families.small.text.frontend import SmallFrontend
 from training.codec import load_codec
 from training.generate import generate
 from training.gpt import load_gpt

@@ -15,9 +15,9 @@ import numpy as np
 import soundfile
 import soxr
 
-from deployments.errors import InvalidInput
-from deployments.families.small.phones import phone_ids
-from deployments.families.small.text.frontend import SmallFrontend
+from deployments.contract.errors import InvalidInput
+from deployments.families.small.frontend import SmallFrontend
+from deployments.text.phones import phone_ids
 from training.pitch import measured_f0
 from training.utterances import (
     LEAD,

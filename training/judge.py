@@ -23,7 +23,7 @@ import torch
 
 from benchmarks._common import Listener as Sphinx
 from benchmarks._common import words
-from deployments.families.small.phones import phone_ids
+from deployments.text.phones import phone_ids
 from training import measures
 from training.codec import load_codec
 from training.corpus import continuous_pitch

@@ -22,7 +22,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from deployments.families.small.text.letters import (
+from deployments.text.english.letters import (
     CONTEXT,
     EDGE,
     LETTERS_FILE,
@@ -32,8 +32,8 @@ from deployments.families.small.text.letters import (
     pad,
     sound_character,
 )
-from deployments.families.small.text.lexicon import LEXICON_FILE, encode, save_lexicon
-from deployments.families.small.text.pronounce import Pronouncer
+from deployments.text.english.lexicon import LEXICON_FILE, encode, save_lexicon
+from deployments.text.english.pronounce import Pronouncer
 
 Phones = tuple[str, ...]
 DICTIONARY = Path("/usr/share/dict/words")
@@ -296,7 +296,7 @@ def evaluate(entries: Mapping[str, Phones], aligned: Mapping[str, list[Sound]], 
 
 def compare(file: Path, limit: int, show: int) -> float:
     """Prints and returns the phone error rate of the frontend against flite over the sentences of `file`."""
-    from deployments.families.small.text import phones_of
+    from deployments.families.small.frontend import phones_of
 
     sentences = [line.strip() for line in file.read_text().splitlines() if line.strip()]
     sentences = random.Random(0).sample(sentences, min(limit, len(sentences)))

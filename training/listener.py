@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from deployments.families.small.blocks import ConvBlock
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.features import LogMel
-from deployments.families.small.phones import INITIALS, PAUSE_IDS, PHONES
+from deployments.text.phones import INITIALS, PAUSE_IDS, PHONES
 from training import loop, ranks
 from training.corpus import Corpus
 from training.pitch import measured_log_f0

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from deployments.families.small.blocks import ConvBlock
 from deployments.families.small.config import SmallConfig
-from deployments.families.small.phones import PHONES
+from deployments.text.phones import PHONES
 from training.warm import phone_state
 
 RECOGNISER = "training/runs/phones.pt"

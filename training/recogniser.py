@@ -15,7 +15,7 @@ from torch import Tensor
 
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.features import LogMel
-from deployments.families.small.phones import PAUSE_IDS
+from deployments.text.phones import PAUSE_IDS
 from training import loop, ranks
 from training.corpus import Corpus
 from training.phone_net import FRAMES_PER_STEP, PhoneNet

@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 import torch
 
-from deployments.families.small.phones import PHONES
+from deployments.text.phones import PHONES
 from training.align import path
 from training.listener import load_listener, sounds
 from training.phone_net import PhoneNet, load_phone_net

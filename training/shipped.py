@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.features import LogMel
+from deployments.families.small.frontend import SmallFrontend
 from deployments.families.small.gpt_net import GptNet
 from deployments.families.small.speaker import SpeakerEncoder
-from deployments.families.small.text.frontend import SmallFrontend
 from deployments.families.small.timbre import Timbre
 from deployments.families.small.vocoder_net import VocoderNet
 from training.generate import generate

@@ -9,7 +9,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from deployments.families.base import GptRequest
+from deployments.contract.speech import GptRequest
 from serve_app.speaker import Speaker
 
 SENTENCES = Path("tests/data/sentences.txt")

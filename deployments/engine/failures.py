@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from deployments.errors import ChoraleError, SynthesisFailed
+from deployments.contract.errors import ChoraleError, SynthesisFailed
 
 log = logging.getLogger(__name__)
 

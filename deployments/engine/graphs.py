@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from deployments.engine.device import Device
-from deployments.engine.device_thread import assert_on_device_thread
+from deployments.contract.device import Device
+from deployments.engine.device.thread import assert_on_device_thread
 
 log = logging.getLogger(__name__)
 Tensors = dict[str, Tensor]

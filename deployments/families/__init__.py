@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
 
 if TYPE_CHECKING:
-    from deployments.families.base import Family
+    from deployments.contract.family import Family
 
 FAMILIES = {
     "small": "deployments.families.small.family",

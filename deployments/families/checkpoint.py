@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
 
 Tensors = dict[str, Tensor]
 Module = TypeVar("Module", bound=nn.Module)

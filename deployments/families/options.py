@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
 
 Options = TypeVar("Options", bound=BaseModel)
 

@@ -12,7 +12,7 @@ import av
 import numpy as np
 import soundfile
 
-from deployments.errors import InvalidInput
+from deployments.contract.errors import InvalidInput
 
 log = logging.getLogger("chorale.audio")
 

@@ -15,7 +15,7 @@ import numpy as np
 import soxr
 from typing_extensions import Buffer
 
-from deployments.errors import InvalidInput
+from deployments.contract.errors import InvalidInput
 
 OUTPUT_RATE = 24_000  # Hz
 UNKNOWN_SIZE = 0xFFFFFFFF  # in a RIFF header: until the stream ends

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import soxr
 
-from deployments.errors import InvalidInput
+from deployments.contract.errors import InvalidInput
 
 RATE = 16_000
 WINDOW, HOP = 640, 160  # samples: 40 and 10 ms

@@ -9,7 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from deployments.errors import InvalidInput
+from deployments.contract.errors import InvalidInput
 from serve_app.audio import MEDIA_TYPES, encode_wav
 from serve_app.lane import Speech
 from serve_app.routes.common import (

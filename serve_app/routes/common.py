@@ -12,8 +12,8 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
-from deployments.errors import InvalidInput, NotFound
-from deployments.families.base import Sampling, VoicePrompt
+from deployments.contract.errors import InvalidInput, NotFound
+from deployments.contract.speech import Sampling, VoicePrompt
 from serve_app.context import MODEL_ALIASES, Context
 from serve_app.synthesis import SpeechStream
 from serve_app.voices import Examined, Voice

@@ -9,8 +9,8 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
 
-from deployments.engine import memory
-from deployments.errors import Unavailable
+from deployments.contract.errors import Unavailable
+from deployments.engine.device import memory
 from serve_app.errors import to_http
 from serve_app.routes.common import Shared
 

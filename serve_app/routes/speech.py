@@ -16,8 +16,8 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from deployments.errors import InvalidInput
-from deployments.families.base import VoicePrompt
+from deployments.contract.errors import InvalidInput
+from deployments.contract.speech import VoicePrompt
 from serve_app.audio import MEDIA_TYPES, Encoder, open_encoder
 from serve_app.bodies import Recording, check, decoded, read_object
 from serve_app.context import Context

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field, ValidationError
 from starlette.datastructures import UploadFile
 
-from deployments.errors import InvalidInput
+from deployments.contract.errors import InvalidInput
 from serve_app.audio.examine import WARNINGS
 from serve_app.bodies import read_form
 from serve_app.context import Context

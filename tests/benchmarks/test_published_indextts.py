@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.published_indextts import PublishedIndexTts, buckets, pad_texts, pcm16
-from deployments.families.base import Sampling
+from deployments.contract.speech import Sampling
 from deployments.families.indextts.text.frontend import IndexFrontend
 from tests.golden.indextts_set import FOLDER, LONG, SENTENCES, SPOKEN, TEXT_CASES
 

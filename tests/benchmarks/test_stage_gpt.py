@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks import _bound
 from deployments import families
-from deployments.engine.device import choose_device
+from deployments.engine.device.choose import choose_device
 
 
 def test_ways_decode_the_same_codes_and_are_set_against_the_bound(run, tmp_path):

@@ -8,8 +8,8 @@ import pytest
 from ray.serve.schema import ServeDeploySchema
 
 from deployments import families
-from deployments.engine.schedule import ChunkSchedule
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
+from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.config_file import default_config_path, load_config
 from serve_app.settings import Settings
 

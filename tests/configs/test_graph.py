@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ray.serve._private.build_app import build_app
 
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
 from serve_app.app import build
 from serve_app.config_file import default_config_path, load_config
 

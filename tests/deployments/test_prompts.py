@@ -14,11 +14,11 @@ import torch
 from safetensors.numpy import save
 
 from deployments import families
-from deployments.engine.device import Device
-from deployments.families.base import VoicePrompt
+from deployments.contract.device import Device
+from deployments.contract.speech import VoicePrompt
 from deployments.prompts import PromptCache, PromptStore, content_key, fingerprint
 
-CPU = Device(torch.device("cpu"), "cpu", "a CPU")
+CPU = Device(torch.device("cpu"), "cpu", "a CPU", torch.float32)
 
 
 def prompt(number: int, size: int = 4) -> VoicePrompt:
@@ -155,7 +155,7 @@ def test_the_fingerprint_follows_whatever_decides_a_prompt(tmp_path):
     others = {
         fingerprint(family, {**options, "mode": "x"}, CPU),
         fingerprint(family, options, half),
-        fingerprint(family, options, Device(torch.device("cpu"), "cuda", "a card")),
+        fingerprint(family, options, Device(torch.device("cpu"), "cuda", "a card", torch.float32)),
     }
     os.utime(weights / "small.safetensors", (1.0, 1.0))
     others.add(fingerprint(family, options, CPU))

@@ -7,9 +7,9 @@ import asyncio
 import numpy as np
 import pytest
 
-from deployments.engine.device_thread import ModelReplica
-from deployments.errors import InvalidInput
-from deployments.families.base import VoicePrompt
+from deployments.contract.errors import InvalidInput
+from deployments.contract.speech import VoicePrompt
+from deployments.engine.device.thread import ModelReplica
 from deployments.gpt import Gpt
 from deployments.replica import LeasedReplica
 from deployments.text_frontend import TextFrontend

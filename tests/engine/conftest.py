@@ -13,14 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from deployments.contract.device import Device
+from deployments.contract.family import Prefill
+from deployments.contract.speech import GptRequest, Sampling, Segment, VoicePrompt
+from deployments.contract.work import Event, WorkItem
 from deployments.engine import invariant
 from deployments.engine.decode import Decoder
 from deployments.engine.decode.kv_cache import KVCache
 from deployments.engine.decode.sampling import SamplingState
-from deployments.engine.device import Device, choose_device
-from deployments.engine.device_thread import DeviceThread
-from deployments.engine.work import Event, WorkItem
-from deployments.families.base import GptRequest, Prefill, Sampling, Segment, VoicePrompt
+from deployments.engine.device.choose import choose_device
+from deployments.engine.device.thread import DeviceThread
 
 LAYERS, WIDTH, HEADS, CODES, TEXT = 2, 64, 4, 60, 40
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from deployments.engine.device import Device
+from deployments.contract.device import Device
 from deployments.engine.graphs import GraphRunner, doublings, powers_of_two
 
 
@@ -104,8 +104,8 @@ def test_the_switches_and_the_device_decide(on, cpu, monkeypatch):
         return on(lambda: GraphRunner(device, "test", optimize, backend)).status()["reason"]
 
     assert reason() == "plain: no CUDA graphs on cpu"
-    assert "MUSA" not in reason(device=Device(torch.device("cpu"), "musa", "MTT"))
-    assert "musa" in reason(device=Device(torch.device("cpu"), "musa", "MTT"))
+    assert "MUSA" not in reason(device=Device(torch.device("cpu"), "musa", "MTT", torch.float32))
+    assert "musa" in reason(device=Device(torch.device("cpu"), "musa", "MTT", torch.float32))
     assert reason(backend=Recorder()) == "CUDA graphs on"
     assert reason(optimize=False, backend=Recorder()) == "plain: optimize is false in the configuration"
     monkeypatch.setenv("TORCH_CUDAGRAPH_DISABLE", "1")
@@ -164,7 +164,7 @@ def test_buckets_end_at_the_most():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_cuda_graphs_against_eager_on_a_gpu(thread, engine):
     from deployments.engine.decode import Decoder
-    from deployments.engine.device import choose_device
+    from deployments.engine.device.choose import choose_device
 
     def run(optimize):
         device = choose_device("cuda", half=False)

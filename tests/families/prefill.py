@@ -1,6 +1,7 @@
 """A prefill without a decoder around it."""
 
-from deployments.families.base import GptModel, GptRequest
+from deployments.contract.family import GptModel
+from deployments.contract.speech import GptRequest
 
 
 def prefill_at_once(model: GptModel, slot: int, request: GptRequest) -> int:

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
 from deployments.families.checkpoint import fill, part_of, read_tensors
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2, dtype=torch.float16)}

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from ray import serve
 
-from deployments.engine.work import Event, StageWorker, WorkItem
-from deployments.families.base import GptRequest, Run, Sampling, Segment, VoicePrompt
-from deployments.lease import REPORTS_PER_QUERY
+from deployments.contract.speech import GptRequest, Run, Sampling, Segment, VoicePrompt
+from deployments.contract.work import Event, StageWorker, WorkItem
+from deployments.leases.loop import REPORTS_PER_QUERY
 from deployments.replica import LeasedReplica
 from deployments.scheduler import StageScheduler
 from serve_app.app import LEASES

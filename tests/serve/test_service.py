@@ -21,8 +21,8 @@ import soundfile
 
 from benchmarks._common import Listener, words
 from deployments import families
-from deployments.engine.device import choose_device
-from deployments.families.base import VoiceEncoder
+from deployments.contract.family import VoiceEncoder
+from deployments.engine.device.choose import choose_device
 from tests.serve.conftest import Cluster
 
 SENTENCES = Path("tests/data/sentences.txt").read_text().splitlines()

@@ -9,8 +9,8 @@ import urllib.request
 import numpy as np
 import pytest
 
-from deployments.errors import Overloaded
-from deployments.lease import REPORT_PERIOD_S
+from deployments.contract.errors import Overloaded
+from deployments.leases.loop import REPORT_PERIOD_S
 from deployments.scheduler import unasked, wanted_leases
 from tests.serve.sim_stage import FIRST, expected, request
 

@@ -23,10 +23,9 @@ import pytest
 import soundfile
 import uvicorn
 
-from deployments.engine import memory
-from deployments.errors import InvalidInput, Overloaded
-from deployments.families.base import (
-    FamilySpec,
+from deployments.contract.errors import InvalidInput, Overloaded
+from deployments.contract.family import FamilySpec
+from deployments.contract.speech import (
     GptRequest,
     Run,
     Sampling,
@@ -35,6 +34,7 @@ from deployments.families.base import (
     VocoderChunk,
     VoicePrompt,
 )
+from deployments.engine.device import memory
 from serve_app.context import Context, IngressSettings
 from serve_app.ingress import create_app
 from serve_app.lane import segment_seed

@@ -14,7 +14,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.errors import InvalidInput
+from deployments.contract.errors import InvalidInput
 from serve_app.audio import decode_reference, open_encoder
 
 

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import soxr
 
-from deployments.errors import InvalidInput
+from deployments.contract.errors import InvalidInput
 from serve_app.audio import MEDIA_TYPES, OUTPUT_RATE, encode_wav, open_encoder
 
 RATE = 16_000

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import soxr
 
-from deployments.errors import InvalidInput
+from deployments.contract.errors import InvalidInput
 from serve_app.audio.examine import examine
 from serve_app.context import SHIPPED_VOICES
 

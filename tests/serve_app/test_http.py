@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from deployments.errors import Unavailable
+from deployments.contract.errors import Unavailable
 from serve_app.audio import MEDIA_TYPES, OUTPUT_RATE
 from tests.serve_app.test_plausible import Faulty
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from deployments.errors import ConfigError, Overloaded, SynthesisFailed
-from deployments.families.base import GptRequest, Sampling, VoicePrompt
+from deployments.contract.errors import ConfigError, Overloaded, SynthesisFailed
+from deployments.contract.speech import GptRequest, Sampling, VoicePrompt
 from serve_app.context import Context, IngressSettings
 from serve_app.ingress import create_app
 from serve_app.lane import Speech

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from deployments.contract.speech import Run, Sampling, Segment, VoicePrompt
 from deployments.families import load
-from deployments.families.base import Run, Sampling, Segment, VoicePrompt
 from deployments.families.small.gpt import CONTEXT
-from deployments.families.small.text.segments import MAX_PHONES
+from deployments.text.segments import MAX_PHONES
 from serve_app.lane import Speech
 from serve_app.plausible import Implausible, Watch
 from serve_app.synthesis import Synthesizer

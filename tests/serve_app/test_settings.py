@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
 from serve_app.settings import Settings
 
 

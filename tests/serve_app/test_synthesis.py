@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deployments.engine.schedule import ChunkSchedule
-from deployments.errors import InvalidInput, Overloaded, SynthesisFailed
-from deployments.families.base import Sampling, Segment, VocodedChunk, VoicePrompt
+from deployments.contract.errors import InvalidInput, Overloaded, SynthesisFailed
+from deployments.contract.speech import Sampling, Segment, VocodedChunk, VoicePrompt
+from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.lane import Speech, segment_seed
 from serve_app.synthesis import Synthesizer
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from deployments import families
-from deployments.errors import InvalidInput
-from deployments.families.base import Frontend, Segment
+from deployments.contract.errors import InvalidInput
+from deployments.contract.family import Frontend
+from deployments.contract.speech import Segment
 from serve_app.text_flow import AHEAD, FIRST_PIECE, PIECE, TextFlow
 from tests.golden.indextts_set import FOLDER
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from deployments.errors import InvalidInput, NotFound
-from deployments.families.base import VoicePrompt
+from deployments.contract.errors import InvalidInput, NotFound
+from deployments.contract.speech import VoicePrompt
 from serve_app.voices import OPENAI_VOICES, VoiceLibrary, VoicePrompts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deployments.families.small.phones import PAUSE_IDS
+from deployments.text.phones import PAUSE_IDS
 from training.align import ends_of, path
 
 PAUSE = PAUSE_IDS[0]

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from deployments.families.small.config import SmallConfig
-from deployments.families.small.phones import PHONES, phone_ids
+from deployments.text.phones import PHONES, phone_ids
 from training import cloning, control, judge
 from training.listener import syllables_of
 from training.pitch import measured_f0

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from deployments.families.small.config import SmallConfig
-from deployments.families.small.phones import phone_ids
-from deployments.families.small.text.pinyin import syllables
+from deployments.text.mandarin.pinyin import syllables
+from deployments.text.phones import phone_ids
 from training.listener import Errors, Listener, compare, syllables_of
 
 

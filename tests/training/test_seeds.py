@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deployments.families.small.phones import PHONES
+from deployments.text.phones import PHONES
 from training.phone_net import load_phone_net
 from training.seeds import Fit, faults, fit, gaps, longest_run
 from training.shipped import Shipped, reference

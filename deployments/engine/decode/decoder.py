@@ -13,17 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deployments.contract.device import Device
+from deployments.contract.errors import ChoraleError, SynthesisFailed
+from deployments.contract.family import GptModel
+from deployments.contract.work import Event, WorkItem
 from deployments.engine.decode.roster import Roster
 from deployments.engine.decode.sequence import Sequence, State, StepRow, groups, is_lost
 from deployments.engine.decode.shapes import Shapes
-from deployments.engine.device import Device
-from deployments.engine.device_thread import assert_on_device_thread
+from deployments.engine.device.thread import assert_on_device_thread
 from deployments.engine.failures import as_failure
 from deployments.engine.graphs import Backend, Function, GraphRunner
 from deployments.engine.readback import Parcel, Readback
-from deployments.engine.work import Event, WorkItem
-from deployments.errors import ChoraleError, SynthesisFailed
-from deployments.families.base import GptModel
 
 log = logging.getLogger(__name__)
 Output = dict[str, Tensor]  # the parts of a StepOutput that the model has

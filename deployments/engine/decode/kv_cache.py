@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from deployments.engine.decode.attention_plan import Sight, Span, attend, write
+from deployments.engine.device.memory import require
 from deployments.engine.invariant import masked_attention_holds
-from deployments.engine.memory import require
 
 _PAGE = 64  # positions: what is attended to on the CPU is rounded up to a multiple of it
 _NEVER = float("-inf")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
+from deployments.contract.work import WorkItem
 from deployments.engine.decode.sequence import NEVER, Sequence, State
-from deployments.engine.work import WorkItem
 
 
 class Roster:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from deployments.contract.speech import Sampling
 from deployments.engine.noise import uniform
-from deployments.families.base import Sampling
 
 NARROW = 64  # rows with a top-k up to this are sorted no further, on the CPU
 _INF = float("inf")

@@ -8,8 +8,9 @@ from enum import Enum, auto
 
 import numpy as np
 
-from deployments.engine.work import Event, WorkItem
-from deployments.families.base import GptRequest, Prefill, Run
+from deployments.contract.family import Prefill
+from deployments.contract.speech import GptRequest, Run
+from deployments.contract.work import Event, WorkItem
 
 StepRow = tuple[np.ndarray, ...]  # of one step and row: its code, its frame, whether that is kept
 NEVER = 1 << 62

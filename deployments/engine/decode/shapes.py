@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from deployments.contract.errors import ConfigError
 from deployments.engine.graphs import doublings, powers_of_two
-from deployments.errors import ConfigError
 
 _SHORTEST = 256
 _STEP = 64

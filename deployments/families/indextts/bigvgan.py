@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
 from deployments.families.checkpoint import Tensors, fill
 from deployments.families.indextts.antialias import AntiAliasedSnake, low_pass
 from deployments.families.indextts.config import BigVganConfig, IndexConfig

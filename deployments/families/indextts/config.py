@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
 
 Count = Annotated[int, Field(gt=0)]
 FileName = Annotated[str, Field(pattern=r"^[^/\\]+$")]  # files of the folder itself, nothing outside it

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
 from deployments.families.indextts.config import N_MELS
 
 SCALE = 8  # groups of channels in a Res2Net block

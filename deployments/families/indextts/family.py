@@ -9,16 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployments.errors import ConfigError
-from deployments.families.base import (
-    FamilySpec,
-    Frontend,
-    GptModel,
-    Sampling,
-    VocoderModel,
-    VoiceEncoder,
-    VoicePrompt,
-)
+from deployments.contract.errors import ConfigError
+from deployments.contract.family import FamilySpec, Frontend, GptModel, VocoderModel, VoiceEncoder
+from deployments.contract.speech import Sampling, VoicePrompt
 from deployments.families.indextts.config import (
     MAX_SECONDS,
     MIN_SECONDS,
@@ -30,7 +23,7 @@ from deployments.families.indextts.receptive_field import context
 from deployments.families.options import checked
 
 if TYPE_CHECKING:
-    from deployments.engine.device import Device
+    from deployments.contract.device import Device
 
 PIECES = {"infer": 120, "infer_fast": 100}
 # The published defaults, with one beam instead of three: see docs/indextts.md.

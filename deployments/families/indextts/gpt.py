@@ -22,11 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deployments.contract.device import Device
+from deployments.contract.errors import InvalidInput
+from deployments.contract.family import Prefill
+from deployments.contract.speech import GptRequest, Sampling, VoicePrompt
 from deployments.engine.decode.kv_cache import KVCache
 from deployments.engine.decode.sampling import SamplingState
-from deployments.engine.device import Device
-from deployments.errors import InvalidInput
-from deployments.families.base import GptRequest, Prefill, Sampling, VoicePrompt
 from deployments.families.indextts.config import N_LATENTS, IndexConfig
 from deployments.families.indextts.gpt_net import GptNet, KeysValues
 from deployments.families.indextts.silence import Silence

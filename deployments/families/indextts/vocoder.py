@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deployments.families.base import VocodedChunk, VocoderChunk
+from deployments.contract.speech import VocodedChunk, VocoderChunk
 from deployments.families.indextts.bigvgan import BigVgan
 from deployments.families.indextts.receptive_field import Window, context
 

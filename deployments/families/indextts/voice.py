@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deployments.errors import InvalidInput
-from deployments.families.base import VoicePrompt
+from deployments.contract.errors import InvalidInput
+from deployments.contract.speech import VoicePrompt
 from deployments.families.checkpoint import fill, part_of
 from deployments.families.indextts.config import MAX_SECONDS, MIN_SECONDS, N_MELS, GptConfig, IndexConfig
 from deployments.families.indextts.conformer import Conformer, subsampled

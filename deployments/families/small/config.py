@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from deployments.families.small.phones import PHONES
+from deployments.text.phones import PHONES
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 60.0  # of a reference: fewer are refused, of more the first ones count
 

@@ -10,23 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from deployments.errors import ConfigError
-from deployments.families.base import (
-    FamilySpec,
-    Frontend,
-    GptModel,
-    Sampling,
-    VocoderModel,
-    VoiceEncoder,
-    VoicePrompt,
-)
+from deployments.contract.errors import ConfigError
+from deployments.contract.family import FamilySpec, Frontend, GptModel, VocoderModel, VoiceEncoder
+from deployments.contract.speech import Sampling, VoicePrompt
 from deployments.families.options import checked
 from deployments.families.small.config import MAX_SECONDS, MIN_SECONDS, SmallConfig
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from deployments.engine.device import Device
+    from deployments.contract.device import Device
 
 WEIGHTS = Path(__file__).parent / "weights"
 PACES = (0.5, 2.0)  # that the GPT has heard in training
@@ -76,7 +69,7 @@ class SmallFamily:
         )
 
     def frontend(self) -> Frontend:
-        from deployments.families.small.text.frontend import SmallFrontend
+        from deployments.families.small.frontend import SmallFrontend
 
         return SmallFrontend(languages=self.config.languages)
 
@@ -85,7 +78,7 @@ class SmallFamily:
         return VoicePrompt.of("small", {name: np.zeros(size, np.float32) for name, size in sizes.items()})
 
     def voice_encoder(self, device: Device) -> VoiceEncoder:
-        from deployments.engine.device import has_fft
+        from deployments.engine.device.choose import has_fft
         from deployments.families.small.speaker import SpeakerEncoder
         from deployments.families.small.timbre import Timbre
         from deployments.families.small.vocoder_net import VocoderNet

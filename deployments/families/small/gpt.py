@@ -10,12 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deployments.contract.device import Device
+from deployments.contract.errors import InvalidInput
+from deployments.contract.family import Prefill
+from deployments.contract.speech import GptRequest, Sampling
 from deployments.engine.decode.kv_cache import KVCache
 from deployments.engine.decode.sampling import SamplingState
-from deployments.engine.device import Device
 from deployments.engine.script import scripted
-from deployments.errors import InvalidInput
-from deployments.families.base import GptRequest, Prefill, Sampling
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.duration import thresholds
 from deployments.families.small.gpt_net import GptNet

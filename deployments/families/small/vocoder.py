@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deployments.engine.device import has_fft
-from deployments.errors import SynthesisFailed
-from deployments.families.base import VocodedChunk, VocoderChunk
+from deployments.contract.errors import SynthesisFailed
+from deployments.contract.speech import VocodedChunk, VocoderChunk
+from deployments.engine.device.choose import has_fft
 from deployments.families.small.lean import LeanChunk, LeanVocoder
 from deployments.families.small.spans import BEFORE, BEHIND, Extent
 from deployments.families.small.vocoder_net import VocoderNet

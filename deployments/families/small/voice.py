@@ -6,8 +6,8 @@ import numpy as np
 import soxr
 import torch
 
-from deployments.errors import InvalidInput
-from deployments.families.base import VoicePrompt
+from deployments.contract.errors import InvalidInput
+from deployments.contract.speech import VoicePrompt
 from deployments.families.small.config import MAX_SECONDS, MIN_SECONDS, SmallConfig
 from deployments.families.small.speaker import SpeakerEncoder
 from deployments.families.small.timbre import Timbre

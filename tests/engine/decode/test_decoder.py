@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from deployments.contract.errors import SynthesisFailed
+from deployments.contract.speech import Run, VoicePrompt
+from deployments.contract.work import WorkItem
 from deployments.engine.decode import Decoder
-from deployments.engine.work import WorkItem
-from deployments.errors import SynthesisFailed
-from deployments.families.base import Run, VoicePrompt
 
 CONTEXT = 160
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from deployments.contract.speech import Sampling
 from deployments.engine.decode.sampling import NARROW, SamplingState
-from deployments.families.base import Sampling
 
 CPU = torch.device("cpu")
 

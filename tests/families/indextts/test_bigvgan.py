@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.published_indextts import PublishedVocoder
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
 from deployments.families.checkpoint import read_tensors
 from deployments.families.indextts.bigvgan import BigVgan, Upsample, fold_weight_norm
 from deployments.families.indextts.config import IndexConfig, read_config

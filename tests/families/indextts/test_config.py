@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
 from deployments.families.indextts.config import read_config
 
 

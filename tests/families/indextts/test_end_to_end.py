@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from deployments.engine.schedule import ChunkSchedule
-from deployments.families.base import GptRequest, Sampling, VocoderChunk, VoicePrompt
+from deployments.contract.speech import GptRequest, Sampling, VocoderChunk, VoicePrompt
+from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.lane import Speech, segment_seed
 from serve_app.local import LocalBackend
 from serve_app.synthesis import Synthesizer

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import save_file
 
 from deployments import families
-from deployments.engine.device import choose_device
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
+from deployments.engine.device.choose import choose_device
 
 CPU = choose_device("cpu", threads=1)
 PARTS = {

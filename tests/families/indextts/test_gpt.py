@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deployments.contract.errors import InvalidInput
+from deployments.contract.speech import GptRequest, Run, Sampling, Segment, VoicePrompt
+from deployments.contract.work import WorkItem
 from deployments.engine.decode import Decoder
 from deployments.engine.decode.sampling import SamplingState
-from deployments.engine.device import choose_device
-from deployments.engine.device_thread import DeviceThread
-from deployments.engine.work import WorkItem
-from deployments.errors import InvalidInput
-from deployments.families.base import GptRequest, Run, Sampling, Segment, VoicePrompt
+from deployments.engine.device.choose import choose_device
+from deployments.engine.device.thread import DeviceThread
 from deployments.families.checkpoint import read_tensors
 from deployments.families.indextts.config import IndexConfig, read_config
 from deployments.families.indextts.gpt import IndexGpt

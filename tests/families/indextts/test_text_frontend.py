@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deployments.errors import ConfigError, InvalidInput
+from deployments.contract.errors import ConfigError, InvalidInput
 from deployments.families.indextts.config import read_config
 from deployments.families.indextts.text import IndexFrontend
 from tests.golden.indextts_set import FOLDER

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
 from deployments.families.indextts.config import read_config
 from deployments.families.indextts.text.pieces import Pieces, pre_tokenized, readable
 from tests.golden.indextts_set import FOLDER

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from deployments.engine.chunks import Chunker
-from deployments.engine.device import Device
-from deployments.families.base import FamilySpec, VocodedChunk, VocoderChunk, VocoderModel, VoicePrompt
+from deployments.contract.device import Device
+from deployments.contract.family import FamilySpec, VocoderModel
+from deployments.contract.speech import VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.engine.vocode.chunks import Chunker
 from deployments.families.checkpoint import read_tensors
 from deployments.families.indextts.bigvgan import BigVgan
 from deployments.families.indextts.config import read_config
@@ -179,7 +180,7 @@ def test_shapes_depend_on_the_padded_size_alone(
 
 def test_it_is_a_vocoder_of_the_family(golden: Path, spec: FamilySpec) -> None:
     family = IndexFamily(IndexOptions(model_dir=golden / "checkpoint"))
-    model: VocoderModel = family.vocoder(Device(torch.device("cpu"), "cpu", "cpu"))
+    model: VocoderModel = family.vocoder(Device(torch.device("cpu"), "cpu", "cpu", torch.float32))
     whole = VocoderChunk(latents(3, model.frame_shape[0]), 0, 0, 0, family.example_prompt(), 0)
     made = model.split(model.forward(model.collate([whole], 1, 3)), [whole])[0].waveform
     assert made.shape == (3 * spec.samples_per_code,)

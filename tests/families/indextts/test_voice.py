@@ -8,8 +8,8 @@ import soundfile
 import torch
 from torch import Tensor
 
-from deployments.errors import ConfigError, InvalidInput
-from deployments.families.base import VoicePrompt
+from deployments.contract.errors import ConfigError, InvalidInput
+from deployments.contract.speech import VoicePrompt
 from deployments.families.checkpoint import read_tensors
 from deployments.families.indextts.config import IndexConfig, read_config
 from deployments.families.indextts.voice import MAX_SECONDS, MIN_SECONDS, IndexVoiceEncoder

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
 from deployments.families.checkpoint import fill, part_of, read_tensors
 from deployments.families.indextts.ecapa import Ecapa, EcapaWidths, without_counters
 

@@ -12,8 +12,9 @@ import pytest
 import soundfile
 
 from deployments import families
-from deployments.engine.device import Device, choose_device
-from deployments.families.base import GptRequest, Sampling, VoicePrompt
+from deployments.contract.device import Device
+from deployments.contract.speech import GptRequest, Sampling, VoicePrompt
+from deployments.engine.device.choose import choose_device
 from deployments.families.small.family import SmallFamily
 
 VOICES = Path("deployments/families/small/voices")

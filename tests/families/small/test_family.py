@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from deployments import families
-from deployments.engine.device import Device
-from deployments.errors import ConfigError
+from deployments.contract.device import Device
+from deployments.contract.errors import ConfigError
 from deployments.families.small.family import WEIGHTS
 
 LIMIT = 24 * 2**20  # bytes of all weights together

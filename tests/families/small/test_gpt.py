@@ -6,12 +6,12 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from deployments.contract.device import Device
+from deployments.contract.errors import InvalidInput
+from deployments.contract.speech import GptRequest, Run, Segment
+from deployments.contract.work import WorkItem
 from deployments.engine.decode import Decoder
-from deployments.engine.device import Device
-from deployments.engine.device_thread import DeviceThread
-from deployments.engine.work import WorkItem
-from deployments.errors import InvalidInput
-from deployments.families.base import GptRequest, Run, Segment
+from deployments.engine.device.thread import DeviceThread
 from deployments.families.small.family import SmallFamily
 from tests.families.prefill import prefill_at_once
 

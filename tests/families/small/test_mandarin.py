@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from deployments.errors import InvalidInput
-from deployments.families.small.phones import EXCLAMATION, PAUSE, PHONES, QUESTION
-from deployments.families.small.text import SmallFrontend, phones_of, spoken
-from deployments.families.small.text.segments import MAX_PHONES
+from deployments.contract.errors import InvalidInput
+from deployments.families.small.frontend import SmallFrontend, phones_of, spoken
+from deployments.text.phones import EXCLAMATION, PAUSE, PHONES, QUESTION
+from deployments.text.segments import MAX_PHONES
 
 FRONTEND = SmallFrontend()
 DATA = Path(__file__).parents[2] / "data"

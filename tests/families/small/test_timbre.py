@@ -11,9 +11,9 @@ import soxr
 import torch
 from safetensors.torch import load_file, save_file
 
-from deployments.engine.device import Device
-from deployments.errors import ConfigError
-from deployments.families.base import VocoderChunk, VoicePrompt
+from deployments.contract.device import Device
+from deployments.contract.errors import ConfigError
+from deployments.contract.speech import VocoderChunk, VoicePrompt
 from deployments.families.small.family import WEIGHTS, SmallFamily, load
 from deployments.families.small.features import LogMel
 from deployments.families.small.timbre import MOST, Timbre

@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from deployments.engine.chunks import Chunker
-from deployments.engine.device import Device
+from deployments.contract.device import Device
+from deployments.contract.errors import SynthesisFailed
+from deployments.contract.speech import VocodedChunk, VocoderChunk, VoicePrompt
 from deployments.engine.noise import normal
-from deployments.errors import SynthesisFailed
-from deployments.families.base import VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.engine.vocode.chunks import Chunker
 from deployments.families.small.family import SmallFamily
 from deployments.families.small.vocoder import SmallVocoder
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deployments.engine.device import Device
-from deployments.engine.device_thread import DeviceThread
-from deployments.engine.vocode import VocodeWorker
-from deployments.engine.work import WorkItem
-from deployments.families.base import VocoderChunk, VoicePrompt
+from deployments.contract.device import Device
+from deployments.contract.speech import VocoderChunk, VoicePrompt
+from deployments.contract.work import WorkItem
+from deployments.engine.device.thread import DeviceThread
+from deployments.engine.vocode.worker import VocodeWorker
 from deployments.families.small.family import SmallFamily
 from deployments.families.small.vocoder import SmallVocoder
 

@@ -7,9 +7,9 @@ import pytest
 import soundfile
 import soxr
 
-from deployments.engine.device import Device
-from deployments.errors import InvalidInput
-from deployments.families.base import VoicePrompt
+from deployments.contract.device import Device
+from deployments.contract.errors import InvalidInput
+from deployments.contract.speech import VoicePrompt
 from deployments.families.small.family import SmallFamily
 from deployments.families.small.voice import SmallVoiceEncoder, trim_silence
 

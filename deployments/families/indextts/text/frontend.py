@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deployments.errors import InvalidInput
-from deployments.families.base import Segment
+from deployments.contract.errors import InvalidInput
+from deployments.contract.speech import Segment
 from deployments.families.indextts.text.normalize import Normalizer, Reading
 from deployments.families.indextts.text.pieces import START, STOP, Pieces, pre_tokenized, readable
 from deployments.families.indextts.text.split import split_sentences

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from sentencepiece import SentencePieceProcessor
 
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
 
 START, STOP = 0, 1  # ids of <s> and </s>
 _BLANK = "▁"

@@ -1,0 +1,187 @@
+"""The interface between the engine and a model family.
+
+A family is one folder that offers four parts, each usable alone in a plain Python shell:
+
+    frontend   text                      -> segments of token ids
+    voice      reference audio           -> voice prompt
+    gpt        segments + prompts        -> codes and frames, one decode step at a time
+    vocoder    chunks of frames + prompts -> waveform
+
+The engine knows no family by name. This module imports no torch, so that processes without a device stay small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from deployments.contract.speech import GptRequest, Sampling, Segment, VocodedChunk, VocoderChunk, VoicePrompt
+
+if TYPE_CHECKING:
+    import torch
+
+    from deployments.contract.device import Device
+
+
+@dataclass(frozen=True, slots=True)
+class FamilySpec:
+    """What the rest of the service must know of a family without loading a weight."""
+
+    name: str
+    sample_rate: int  # Hz
+    codes_per_second: float
+    samples_per_code: int
+    left_context: int  # frames before a chunk that the vocoder must see for chunked to equal whole
+    right_context: int  # frames after it
+    languages: tuple[str, ...]
+    sampling: Sampling  # defaults
+    min_reference_seconds: float
+    max_reference_seconds: float
+    # least and greatest Sampling.speed that the GPT follows; what is beyond, the finished sound's tempo makes up for
+    paces: tuple[float, float] = (1.0, 1.0)
+    window: int | None = None  # segments of a request in work at once, where the family has a say in it
+    # codes for each token of a segment: fewer or more are a fault
+    plausible_codes: tuple[float, float] | None = None
+
+
+class StepOutput(Protocol):
+    """What a decode step leaves behind. codes: (B, *code_shape); done: bool (B,), true on a row's last code.
+
+    frames: (B, *frame_shape) and kept: bool (B,), or None, as in Run. A row that lost its numbers says so by a code
+    that is negative or not finite.
+    """
+
+    @property
+    def codes(self) -> torch.Tensor: ...
+
+    @property
+    def done(self) -> torch.Tensor: ...
+
+    @property
+    def frames(self) -> torch.Tensor | None: ...
+
+    @property
+    def kept(self) -> torch.Tensor | None: ...
+
+
+class Frontend(Protocol):
+    def segments(self, text: str, language: str | None = None) -> list[Segment]:
+        """Raises InvalidInput, param "input" or "language".
+
+        Its code where nothing in `text` can be spoken, which may be but a piece: nothing_to_speak or empty_input.
+        """
+        ...
+
+    def check(self, text: str, language: str | None = None) -> None:
+        """Raises what `segments` would, of a text too long to be read at once. Quick: it reads nothing."""
+        ...
+
+
+class VoiceEncoder(Protocol):
+    def encode(self, waveform: np.ndarray, rate: int, transcript: str | None = None) -> VoicePrompt:
+        """waveform: float32 (N,) mono at `rate` Hz. Raises InvalidInput (param "reference_audio")."""
+        ...
+
+
+Prefill = Generator[None, None, int]  # yields between pieces of work, returns how many positions are taken
+
+
+class GptModel(Protocol):
+    """A GPT with static slots. Slot `slots` (one past the last) is scratch: padding rows of a batch point at it."""
+
+    slots: int
+    context: int  # positions that a slot holds: prefix and codes together
+    max_codes: int  # of a segment
+
+    def compile(self) -> str:
+        """Makes the steps to come cheaper on this device, to the bit the same, and says how; "" where it cannot.
+
+        Called once, before any step, and not where nothing is to be optimised.
+        """
+        ...
+
+    def prefill(self, slot: int, request: GptRequest) -> Prefill:
+        """Fills the slot's cache and state, whatever was there, in pieces that take no longer than a step or so.
+
+        Other slots may step between the pieces; this one may once the generator has returned.
+        """
+        ...
+
+    def step(self, rows: torch.Tensor, length: int) -> StepOutput:
+        """One decode step of the slots `rows` (int64 (B,)): forward, sample, update the slots' state in place.
+
+        `length` bounds the positions that are attended to (host integer, at least every row's position + 1). Static
+        shapes, no allocation that outlives the step, no host synchronisation: a CUDA graph per (B, length) holds it.
+        """
+        ...
+
+    def force(self, slot: int, code: np.ndarray) -> None:
+        """Replaces the code that the last step drew in `slot` (used to follow a known prefix)."""
+        ...
+
+    def wipe(self, slot: int) -> None:
+        """Forgets what may not be finite in the slot's cache: its sequence has lost its numbers."""
+        ...
+
+
+class VocoderModel(Protocol):
+    """A vocoder over padded batches. `forward` alone touches the device, with fixed shapes, and may be captured."""
+
+    frame_shape: tuple[int, ...]
+    frame_dtype: type  # numpy's
+    pile: int  # frames of chunks of any lengths that a call takes at no cost for padding; 0: rows must be of one length
+
+    def paddable(self, chunk: VocoderChunk) -> bool:
+        """Whether the chunk's sound is the same in a longer row. One that is not runs alone, at its own length."""
+        ...
+
+    def collate(
+        self,
+        chunks: Sequence[VocoderChunk],
+        batch: int,
+        frames: int,
+        follows: Sequence[int | None] | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Host tensors of `batch` rows of `frames` frames, the given chunks in the first of them, padded.
+
+        follows: for each chunk the earlier row whose chunk it continues, so that it needs no state; None if it has its
+        own. Raises InvalidInput, or any other error, for a chunk that must not reach the device.
+        """
+        ...
+
+    def forward(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]: ...
+
+    def plain(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The same sound by the simplest way: what serves where nothing is to be optimised, or where that failed."""
+        ...
+
+    def split(self, outputs: dict[str, torch.Tensor], chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
+        """From host tensors back to one result per chunk."""
+        ...
+
+    def activation_bytes(self, batch: int, frames: int) -> int:
+        """About how much a call of `forward` allocates at its peak (the true figure is within a factor of 2)."""
+        ...
+
+
+class Family(Protocol):
+    """`spec` and `frontend()` need no torch; the other three load their weights onto `device`."""
+
+    spec: FamilySpec
+    folder: Path  # where its weights are
+
+    def frontend(self) -> Frontend: ...
+
+    def example_prompt(self) -> VoicePrompt:
+        """A prompt of the right shapes and no meaning, to warm a stage up with."""
+        ...
+
+    def voice_encoder(self, device: Device) -> VoiceEncoder: ...
+
+    def gpt(self, device: Device, slots: int) -> GptModel: ...
+
+    def vocoder(self, device: Device) -> VocoderModel: ...

@@ -1,0 +1,151 @@
+"""What travels between the stages: text as segments, voices as prompts, codes, frames and sound.
+
+Types that cross process boundaries hold numpy arrays, never torch tensors.
+
+A code is what a decode step draws and feeds back: a number, or a patch of continuous latents. A frame is what the
+vocoder takes for it. In some families they are the same; in others the frame is the GPT's hidden state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How codes are drawn. `speed` scales durations (2.0 is twice as fast); `max_tokens` bounds a segment's codes."""
+
+    seed: int = 0
+    temperature: float = 0.7
+    top_k: int = 25
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    max_tokens: int = 1500
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of text that is synthesised as one.
+
+    token_ids: int64 (T,); pause_after: silence that follows, in seconds; features: whatever else the GPT needs.
+    """
+
+    text: str
+    token_ids: np.ndarray
+    pause_after: float = 0.0
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VoicePrompt:
+    """The features of a voice: named arrays, and `key`, the hash of their content (it names the prompt in caches)."""
+
+    family: str
+    tensors: Mapping[str, np.ndarray]
+    key: str
+
+    @classmethod
+    def of(cls, family: str, tensors: Mapping[str, np.ndarray]) -> VoicePrompt:
+        arrays = {name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())}
+        return cls(family, arrays, hashlib.sha256(save_tensors(arrays)).hexdigest())
+
+    @property
+    def nbytes(self) -> int:
+        return sum(value.nbytes for value in self.tensors.values())
+
+    def to_bytes(self) -> bytes:
+        """A safetensors file that names the family and the key."""
+        return save_tensors(dict(self.tensors), {"family": self.family, "key": self.key})
+
+    @classmethod
+    def from_bytes(cls, family: str, data: bytes) -> VoicePrompt:
+        """Raises ValueError for what `to_bytes` did not make: damaged, of another family, or something else."""
+        try:
+            prompt = cls.of(family, load_tensors(data))
+            said = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        except (SafetensorError, KeyError, TypeError) as error:
+            raise ValueError(f"no voice prompt ({type(error).__name__})") from None
+        if said != {"family": family, "key": prompt.key}:
+            raise ValueError("a voice prompt whose content or family is another than it says")
+        return prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive decode steps of one segment.
+
+    codes: (n, *code_shape); frames: (n, *frame_shape), None where the codes themselves are the frames; kept: bool (n,),
+    false where a step makes no sound (a stop token, surplus silence), None where all do; cut: no more codes may follow,
+    though the model had not come to an end.
+    """
+
+    codes: np.ndarray
+    frames: np.ndarray | None = None
+    kept: np.ndarray | None = None
+    cut: bool = False
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, part: slice) -> Run:
+        frames = None if self.frames is None else self.frames[part]
+        return Run(self.codes[part], frames, None if self.kept is None else self.kept[part], self.cut)
+
+    @property
+    def spoken(self) -> np.ndarray:
+        """The frames for the vocoder: (m, *frame_shape), m <= n."""
+        frames = self.codes if self.frames is None else self.frames
+        return frames if self.kept is None else frames[self.kept]
+
+
+@dataclass(frozen=True, slots=True)
+class GptRequest:
+    """One segment for the GPT. `prefix` holds the codes that a listener already has: (N, *code_shape)."""
+
+    segment: Segment
+    prompt: VoicePrompt
+    sampling: Sampling
+    prefix: np.ndarray | None = None
+
+    def resume(self, delivered: Sequence[Run]) -> GptRequest:
+        """The same request, to be continued behind `delivered` (consecutive runs) on another replica."""
+        runs = ([] if self.prefix is None else [self.prefix]) + [run.codes for run in delivered]
+        return replace(self, prefix=np.concatenate(runs) if runs else None)
+
+
+@dataclass(frozen=True, slots=True)
+class VocoderChunk:
+    """Frames with their context: (left + n + right, *frame_shape); n of them are turned into sound.
+
+    first: index in the segment of frames[0]; state: what the segment's chunk before returned, None for the first.
+    Fewer than the spec's context on a side means that the segment begins or ends there.
+    """
+
+    frames: np.ndarray
+    left: int
+    right: int
+    first: int
+    prompt: VoicePrompt
+    seed: int
+    state: Mapping[str, np.ndarray] | None = None
+
+    def resume(self, delivered: Sequence[object]) -> VocoderChunk:
+        """A chunk is delivered whole or not at all, so it is simply done again."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class VocodedChunk:
+    """waveform: float32 (n * samples_per_code,), in -1..1; state: for the next chunk of the segment."""
+
+    waveform: np.ndarray
+    state: Mapping[str, np.ndarray]

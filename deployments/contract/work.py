@@ -1,0 +1,60 @@
+"""What travels between a stage's scheduler and its replicas, and the worker that a replica drives.
+
+Plain data and a protocol: no torch, no ray.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from deployments.contract.errors import ChoraleError
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """One sequence (Gpt) or one chunk (Vocoder). `priority`: lower goes first; equal ones in order of arrival.
+
+    `payload` is a GptRequest or a VocoderChunk: it knows how to `resume(delivered)`.
+    """
+
+    id: str
+    payload: Any
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A piece of an item's result. After `done` or `error` nothing follows.
+
+    `index` counts the item's codes before it.
+    """
+
+    id: str
+    value: Any = None
+    done: bool = False
+    error: ChoraleError | None = None
+    index: int = 0
+
+
+class StageWorker(Protocol):
+    """What the lease loop drives, always on the replica's device thread."""
+
+    slots: int
+
+    failing: int  # device steps in a row that raised: a device that no longer answers is seen by it
+
+    @property
+    def active(self) -> int:
+        """Items admitted and not yet finished."""
+        ...
+
+    def admit(self, item: WorkItem) -> None: ...
+
+    def cancel(self, item_id: str) -> None:
+        """Frees the item's slot at once; unknown ids are ignored."""
+        ...
+
+    def step(self) -> list[Event]:
+        """One unit of device work for all active items. An item's failure is an event of it, never an exception."""
+        ...

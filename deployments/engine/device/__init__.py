@@ -1,0 +1,1 @@
+"""The device: which one, its one thread, and its memory."""

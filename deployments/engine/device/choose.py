@@ -1,0 +1,214 @@
+"""Which device serves, in which precision, and why: MUSA, then CUDA, then CPU."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from deployments.contract.device import Device
+from deployments.contract.errors import ConfigError
+
+_HALF_WORDS = {"true": True, "1": True, "false": False, "0": False}
+_PREFERENCE = re.compile(r"auto|cpu|(?:cuda|musa)(?::\d+)?")
+Half = bool | str
+
+
+def choose_device(preference: str = "auto", half: Half = "auto", threads: int | None = None) -> Device:
+    """The first usable of MUSA, CUDA and CPU, or the one that is asked for.
+
+    preference: "auto", "cpu", "cuda", "musa", or with an index, as "cuda:1".
+    half: "auto" reads the environment variable `is_half`, and where that is unset turns half precision on for
+        CUDA cards of compute capability 7.0 and more; never on MUSA (muDNN has no fp16 convolution) nor on the
+        CPU.
+    threads: CPU threads for the device thread; by default OMP_NUM_THREADS, else what torch found.
+
+    Raises ConfigError for an unknown preference or `half`, and for a device asked for that cannot be used.
+    """
+    if not _PREFERENCE.fullmatch(preference):
+        raise ConfigError(
+            f"device {preference!r}: one of auto, cpu, cuda, cuda:N, musa, musa:N", param="device"
+        )
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads {threads}: at least 1", param="threads")
+    wanted, half_reason = _wanted_half(half)
+    threads = threads or _default_threads()
+    kind, _, index = preference.partition(":")
+    reasons: list[str] = []
+
+    for candidate, usable in (("musa", _usable_musa), ("cuda", _usable_cuda)):
+        if kind not in ("auto", candidate):
+            continue
+        found, reason = usable(int(index or 0))
+        reasons.append(reason)
+        if found is not None:
+            reasons.append(
+                f"chosen: {found} ({'asked for' if kind != 'auto' else 'first of MUSA, CUDA, CPU'})"
+            )
+            choose = _on_musa if candidate == "musa" else _on_cuda
+            return choose(found, wanted, half_reason, threads, reasons)
+        if kind == candidate:
+            raise ConfigError(f"device {preference!r} cannot be used: {reason}", param="device")
+    reasons.append(f"chosen: cpu ({'asked for' if kind == 'cpu' else 'no accelerator can be used'})")
+    reasons.append("fp32: half precision is not used on the CPU" + (f" ({half_reason})" if wanted else ""))
+    return Device(
+        torch.device("cpu"), "cpu", _cpu_name(), torch.float32, threads=threads, reasons=tuple(reasons)
+    )
+
+
+def _wanted_half(half: Half) -> tuple[bool | None, str]:
+    if isinstance(half, bool):
+        return half, f"half: {str(half).lower()} in the configuration"
+    if half != "auto":
+        raise ConfigError(f"half {half!r}: one of auto, true, false", param="half")
+    word = os.environ.get("is_half", "").strip()  # noqa: SIM112 (the name that users of GPT-SoVITS know)
+    if not word:
+        return None, "half: auto"
+    if word.lower() not in _HALF_WORDS:
+        raise ConfigError(f"environment variable is_half={word!r}: one of true, false, 1, 0", param="is_half")
+    return _HALF_WORDS[word.lower()], f"is_half={word} in the environment"
+
+
+def _default_threads() -> int:
+    named = os.environ.get("OMP_NUM_THREADS", "")
+    return int(named) if named.isdigit() and int(named) > 0 else torch.get_num_threads()
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return "CPU"
+
+
+# MUSA (Moore Threads)
+
+
+def _usable_musa(index: int) -> tuple[torch.device | None, str]:
+    if importlib.util.find_spec("torch_musa") is None:
+        return None, "MUSA: torch_musa is not installed"
+    try:
+        importlib.import_module("torch_musa")
+        musa = torch.musa  # pyright: ignore[reportAttributeAccessIssue]
+        count = musa.device_count() if musa.is_available() else 0
+    except Exception as error:  # a driver that does not fit fails in ways of its own
+        return None, f"MUSA: torch_musa does not load ({type(error).__name__}: {error})"
+    if index >= count:
+        return None, f"MUSA: {count} device(s) found"
+    return torch.device("musa", index), f"MUSA: {count} device(s) found"
+
+
+def _on_musa(
+    found: torch.device, wanted: bool | None, half_reason: str, threads: int, reasons: list[str]
+) -> Device:
+    name = torch.musa.get_device_name(found.index)  # pyright: ignore[reportAttributeAccessIssue]
+    reasons.append("fp32: muDNN has no half-precision convolution" + (f" ({half_reason})" if wanted else ""))
+    return Device(found, "musa", name, torch.float32, threads=threads, reasons=tuple(reasons))
+
+
+# CUDA
+
+
+def _usable_cuda(index: int) -> tuple[torch.device | None, str]:
+    if not torch.cuda.is_available():
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if hidden is not None and hidden.strip() in ("", "-1"):
+            return None, f"CUDA: hidden by CUDA_VISIBLE_DEVICES={hidden!r}"
+        return None, f"CUDA: none found (torch {torch.__version__})"
+    count = torch.cuda.device_count()
+    if index >= count:
+        return None, f"CUDA: {count} device(s) found, no index {index}"
+    name, capability = torch.cuda.get_device_name(index), torch.cuda.get_device_capability(index)
+    card = f"CUDA: {name}, compute capability {_dotted(capability)}"
+    built = torch.cuda.get_arch_list()
+    if not has_kernels(capability, built):
+        return None, f"{card}: this torch has no kernels for it, only {', '.join(built)}"
+    return torch.device("cuda", index), card
+
+
+def has_kernels(capability: tuple[int, int], built: list[str]) -> bool:
+    """Whether code built for `built` ("sm_80", "compute_90") runs: the same major version, or any older PTX."""
+    for arch in built:
+        match = re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", arch)
+        if match is None:
+            continue
+        version = (int(match[2]), int(match[3]))
+        same_major = version[0] == capability[0] and version[1] <= capability[1]
+        if same_major or (match[1] == "compute" and version <= capability):
+            return True
+    return False
+
+
+def _on_cuda(
+    found: torch.device, wanted: bool | None, half_reason: str, threads: int, reasons: list[str]
+) -> Device:
+    name, capability = torch.cuda.get_device_name(found.index), torch.cuda.get_device_capability(found.index)
+    user = os.environ.get("TORCH_CUDA_ARCH_LIST")
+    if user:
+        reasons.append(
+            f"TORCH_CUDA_ARCH_LIST={user} kept as the user set it; this card is {_dotted(capability)}"
+        )
+    else:
+        os.environ["TORCH_CUDA_ARCH_LIST"] = _dotted(capability)
+        reasons.append(f"TORCH_CUDA_ARCH_LIST={_dotted(capability)} set from the card")
+    dtype, why = half_dtype(name, capability)
+    if wanted is False:
+        dtype, why = torch.float32, f"fp32: {half_reason}"
+    else:
+        why = f"{why} ({half_reason})"
+    reasons.append(why)
+    return Device(found, "cuda", name, dtype, dtype != torch.float32, threads, tuple(reasons))
+
+
+def half_dtype(name: str, capability: tuple[int, int]) -> tuple[torch.dtype, str]:
+    """bf16 from compute capability 8.0, fp16 from 7.0; fp32 below and on the GTX 16 series (fp16 gives NaN)."""
+    if re.search(r"\bGTX 16\d\d", name):
+        return torch.float32, "fp32: the GTX 16 series has no sound half precision"
+    if capability >= (8, 0):
+        return torch.bfloat16, "half precision: bf16 from compute capability 8.0"
+    if capability >= (7, 0):
+        return torch.float16, "half precision: fp16 from compute capability 7.0"
+    return torch.float32, f"fp32: compute capability {_dotted(capability)} has no fast half precision"
+
+
+def _dotted(capability: tuple[int, int]) -> str:
+    return f"{capability[0]}.{capability[1]}"
+
+
+# Fourier transforms
+
+_HAS_FFT: dict[torch.device, bool] = {}
+
+
+def has_fft(device: torch.device) -> bool:
+    """Whether the device computes a real FFT (MUSA has no `aten::_fft_r2c`). Probed once per device."""
+    if device not in _HAS_FFT:
+        try:
+            torch.fft.irfft(torch.fft.rfft(torch.ones(8, device=device))).cpu()
+            _HAS_FFT[device] = True
+        except (RuntimeError, NotImplementedError):
+            _HAS_FFT[device] = False
+    return _HAS_FFT[device]
+
+
+def fft_on(device: Device, function: Callable[..., Any], *tensors: torch.Tensor) -> Any:
+    """`function(*tensors)` on the device, or, where that has no FFT, on the CPU with the result brought back.
+
+    function returns a tensor, or a tuple, list or dict of tensors.
+    """
+    if has_fft(device.torch_device):
+        return function(*tensors)
+    return _moved(function(*(tensor.cpu() for tensor in tensors)), device.torch_device)
+
+
+def _moved(result: Any, device: torch.device) -> Any:
+    if isinstance(result, torch.Tensor):
+        return result.to(device)
+    if isinstance(result, dict):
+        return {name: _moved(value, device) for name, value in result.items()}
+    return type(result)(_moved(value, device) for value in result)

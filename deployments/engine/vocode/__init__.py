@@ -1,0 +1,1 @@
+"""The vocoder's half of the engine: chunks of many segments share a call."""

@@ -1,0 +1,58 @@
+"""How large a segment's chunks are: agreed between the GPT, which sends runs, and whoever cuts them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from deployments.contract.errors import ConfigError
+from deployments.contract.family import FamilySpec
+from deployments.engine.vocode.chunks import Chunker, grown
+
+FRAME_S = 0.01  # the unit of `vocoder_chunk_size`
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSchedule:
+    """Codes of a segment's first chunk; later ones grow by `growth` up to `maximum`."""
+
+    first: int = 10
+    growth: float = 2.0
+    maximum: int = 100
+
+    @classmethod
+    def of(
+        cls, spec: FamilySpec, frames: int, first: int | Literal["whole"] = 10, growth: float = 2.0
+    ) -> ChunkSchedule:
+        """frames: of 10 ms, in the longest chunk; first: "whole" is as much as that.
+
+        Raises ConfigError (param "chunks.first") where the first chunk would be longer than the longest.
+        """
+        maximum = cls.longest(spec, frames)
+        codes = maximum if first == "whole" else first
+        if codes > maximum:
+            raise ConfigError(
+                f"chunks.first: {codes} codes are more than the longest chunk takes: 1 to {maximum}, or whole"
+                f" (vocoder_chunk_size {frames} is {maximum} codes of this family)",
+                param="chunks.first",
+            )
+        return cls(codes, growth, maximum)
+
+    @staticmethod
+    def longest(spec: FamilySpec, frames: int) -> int:
+        """Codes in as many frames of 10 ms."""
+        return max(1, round(frames * FRAME_S * spec.codes_per_second))
+
+    def run_ends(self, spec: FamilySpec, most: int) -> list[int]:
+        """How many codes of a segment complete its first chunk, context included, its second, and so on up to `most`.
+
+        What the GPT sends on at these moments waits for nothing.
+        """
+        ends, size = [self.first + spec.right_context], self.first
+        while ends[-1] < most:
+            size = grown(size, self.growth, self.maximum)
+            ends.append(ends[-1] + size)
+        return ends
+
+    def chunker(self, spec: FamilySpec) -> Chunker:
+        return Chunker(spec, self.first, self.growth, self.maximum)

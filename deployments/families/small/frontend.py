@@ -1,0 +1,168 @@
+"""The frontend: English and Mandarin text, mixed as one likes, to segments of phone ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from deployments.contract.errors import InvalidInput
+from deployments.contract.speech import Segment
+from deployments.text.characters import Cleaned, clean
+from deployments.text.english.context import pronounce_words
+from deployments.text.english.pronounce import Phones, Pronouncer, default_pronouncer
+from deployments.text.normalise import Word, normalise
+from deployments.text.phones import PAUSE, closing_pause, phone_ids
+from deployments.text.segments import MAX_PHONES, cut, paragraphs, sentences
+
+# Seconds of silence after a segment.
+CLAUSE_PAUSE, SENTENCE_PAUSE, PARAGRAPH_PAUSE = 0.08, 0.25, 0.6
+
+_ROOM = MAX_PHONES - 2  # phones between the edge pauses
+_OPENING = "([{<\"'$£€¥#+-–—"
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What becomes a segment: start and end in the cleaned text, phones with their edge pauses, silence after."""
+
+    start: int
+    end: int
+    phones: list[str]
+    pause_after: float
+
+
+class SmallFrontend:
+    """`Frontend` of the small family. Thread-safe; loads its word lists when first made, in well under a second.
+
+    languages: what the weights speak, of "en" and "zh".
+    """
+
+    def __init__(
+        self, pronouncer: Pronouncer | None = None, languages: tuple[str, ...] = ("en", "zh")
+    ) -> None:
+        self.pronouncer = pronouncer or default_pronouncer()
+        self.languages, self.hanzi = languages, "zh" in languages
+
+    def segments(self, text: str, language: str | None = None) -> list[Segment]:
+        """At most `MAX_PHONES` phones a segment; their texts together are `text`, but for white space.
+
+        Raises InvalidInput: param "language" for anything but its languages; param "input" for text that is empty, has
+        nothing to speak, holds another script, control characters or a word of more than 60 letters.
+        """
+        self._check_language(language)
+        cleaned = clean(text, self.hanzi)
+        pieces = list(self._pieces(cleaned))
+        cuts = [cleaned.origin[p.start] for p in pieces[1:]]
+        spans = zip([0, *cuts], [*cuts, len(text)], strict=True)
+        return [
+            Segment(
+                text=text[start:end].strip(),
+                token_ids=np.array(phone_ids(piece.phones), dtype=np.int64),
+                pause_after=piece.pause_after,
+            )
+            for (start, end), piece in zip(spans, pieces, strict=True)
+        ]
+
+    def check(self, text: str, language: str | None = None) -> None:
+        """Raises InvalidInput as `segments` does."""
+        self._check_language(language)
+        clean(text, self.hanzi)
+
+    def _check_language(self, language: str | None) -> None:
+        if language and language.replace("_", "-").split("-")[0].strip().lower() not in self.languages:
+            raise InvalidInput(
+                f"language {language[:20]!r} is not spoken by this voice: one of {', '.join(self.languages)}",
+                param="language",
+                code="unsupported_language",
+            )
+
+    def phones_of(self, text: str) -> list[str]:
+        """All phones of `text`; the edge pauses of neighbouring segments count once."""
+        phones: list[str] = []
+        for piece in self._pieces(clean(text, self.hanzi)):
+            phones += piece.phones[1:] if phones else piece.phones
+        return phones
+
+    def spoken(self, text: str) -> str:
+        """The words that are said, in lower case, with blanks between them."""
+        cleaned = clean(text, self.hanzi)
+        return " ".join(word.text.lower() for _, _, words, _ in self._sentences(cleaned) for word in words)
+
+    def _sentences(self, cleaned: Cleaned) -> Iterator[tuple[int, int, list[Word], bool]]:
+        """Start, end, words and whether a paragraph ends there; sentences without words are left out."""
+        known = self.pronouncer.known
+        for first, last in paragraphs(cleaned.text):
+            held: tuple[int, int, list[Word]] | None = None
+            for start, end in sentences(cleaned.text, first, last):
+                words = normalise(cleaned.text[start:end], known)
+                if words:
+                    if held:
+                        yield *held, False
+                    held = (start, end, words)
+            if held:
+                yield *held, True
+
+    def _pieces(self, cleaned: Cleaned) -> Iterator[_Piece]:
+        for start, end, words, closes in self._sentences(cleaned):
+            text = cleaned.text[start:end]
+            words, phones = _fitting(words, pronounce_words(words, self.pronouncer))
+            cuts = [0, *cut(words, [len(p) for p in phones], _ROOM), len(words)]
+            places = [0, *(_before_openers(text, words[c].start) for c in cuts[1:-1]), len(text)]
+            for i in range(len(cuts) - 1):
+                run = slice(cuts[i], cuts[i + 1])
+                final = i == len(cuts) - 2
+                yield _Piece(
+                    start=start + places[i],
+                    end=start + places[i + 1],
+                    phones=_sequence(words[run], phones[run], closing_pause(text) if final else PAUSE),
+                    pause_after=CLAUSE_PAUSE if not final else PARAGRAPH_PAUSE if closes else SENTENCE_PAUSE,
+                )
+
+
+def _sequence(words: list[Word], phones: list[Phones], closing: str) -> list[str]:
+    sequence = [PAUSE]
+    for word, sounds in zip(words, phones, strict=True):
+        sequence += sounds
+        if word.pause and word is not words[-1]:
+            sequence.append(PAUSE)
+    return [*sequence, closing]
+
+
+def _fitting(words: list[Word], phones: list[Phones]) -> tuple[list[Word], list[Phones]]:
+    """Cuts words of more phones than a segment has room for (made-up ones) into several."""
+    if all(len(p) <= _ROOM for p in phones):
+        return words, phones
+    new_words: list[Word] = []
+    new_phones: list[Phones] = []
+    for word, sounds in zip(words, phones, strict=True):
+        count = -(-len(sounds) // _ROOM)
+        for i in range(count):
+            left, right = (word.start + (word.end - word.start) * k // count for k in (i, i + 1))
+            new_words.append(Word(word.text, left, right, word.pause if i == count - 1 else 0))
+            new_phones.append(sounds[len(sounds) * i // count : len(sounds) * (i + 1) // count])
+    return new_words, new_phones
+
+
+def _before_openers(text: str, at: int) -> int:
+    """Moves a cut in front of the brackets and quotes that open the word at `at`."""
+    while at and text[at - 1] in _OPENING:
+        at -= 1
+    return at
+
+
+@cache
+def _frontend() -> SmallFrontend:
+    return SmallFrontend()
+
+
+def phones_of(text: str) -> list[str]:
+    """The phones of `text` (for debugging and tests). Raises InvalidInput as `segments` does."""
+    return _frontend().phones_of(text)
+
+
+def spoken(text: str) -> str:
+    """`text` as the words that are said, in lower case (for judging what was understood)."""
+    return _frontend().spoken(text)

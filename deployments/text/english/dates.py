@@ -1,0 +1,134 @@
+"""Dates and times of day."""
+
+from __future__ import annotations
+
+import re
+
+from deployments.text.english.numbers import cardinal, ordinal, year
+from deployments.text.rules import Match, Rule, letters, rule
+
+MONTHS = (
+    "january february march april may june july august september october november december"
+).split()  # fmt: skip
+_MONTH_NUMBERS = {name: i for i, name in enumerate(MONTHS, 1)} | {
+    name[:3]: i for i, name in enumerate(MONTHS, 1)
+}
+_MONTH_NUMBERS["sept"] = 9
+
+DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
+_LONG = {name[:3].capitalize(): name for name in MONTHS + DAYS} | {"Sept": "september", "Tues": "tuesday"}
+_SHORT = "|".join(sorted(_LONG, key=len, reverse=True))
+_MONTH = (
+    "(?:"
+    + "|".join(f"{m[:3]}(?:{m[3:]})?" if len(m) > 3 else m for m in MONTHS)
+    + r"|Sept)(?:\.|(?![A-Za-z]))"
+)
+_DAY = r"(0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?(?![\dA-Za-z/:%])(?!\.\d)(?!,\d)"
+_YEAR = r"((?:1\d|20|21)\d\d)(?![\dA-Za-z%])(?!\.\d)(?!,\d)"
+_HALF = r"([AaPp])\.?\s?[Mm](?:\.|(?![A-Za-z]))"
+
+
+def _month(text: str) -> str:
+    return MONTHS[_MONTH_NUMBERS[text.rstrip(".").lower()] - 1]
+
+
+def _date(month: int, day: int, year_value: int | None) -> str | None:
+    if not (1 <= month <= 12 and 1 <= day <= 31):
+        return None
+    spoken = f"{MONTHS[month - 1]} {ordinal(day)}"
+    return spoken if year_value is None else f"{spoken} {year(year_value)}"
+
+
+@rule(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?![\d./-]\d|\d)")
+def iso_date(m: Match) -> str | None:
+    """2026-11-21"""
+    return _date(int(m[2]), int(m[3]), int(m[1]))
+
+
+@rule(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(?![\d/-]|\.\d)")
+def numeric_date(m: Match) -> str | None:
+    """11/21/2026, the day first where it can only be so"""
+    first, second, year_value = int(m[1]), int(m[3]), int(m[4])
+    if len(m[4]) == 2:
+        if m[2] != "/":
+            return None
+        year_value += 2000 if year_value < 50 else 1900
+    if first > 12 or m[2] == ".":
+        first, second = second, first
+    return _date(first, second, year_value)
+
+
+@rule(rf"({_MONTH})\s?{_DAY}(?:(,?)\s{{1,2}}{_YEAR})?", re.IGNORECASE)
+def month_first(m: Match) -> str | None:
+    """Nov 21, 2026"""
+    if m[1] == "may" or (m[1] == "march" and not m[4]):
+        return None
+    spoken = f"{_month(m[1])} {ordinal(int(m[2]))}"
+    return f"{spoken} {',' if m[3] else ''} {year(int(m[4]))}" if m[4] else spoken
+
+
+@rule(rf"({_MONTH})\s{_YEAR}", re.IGNORECASE)
+def month_year(m: Match) -> str | None:
+    """November 2026"""
+    return f"{_month(m[1])} {year(int(m[2]))}"
+
+
+@rule(rf"{_DAY}\s(?:of\s)?({_MONTH})(?:(,?)\s{{1,2}}{_YEAR})?", re.IGNORECASE)
+def day_first(m: Match) -> str | None:
+    """21 November 2026"""
+    if m[2] in ("may", "march"):
+        return None
+    article = "" if m.string[max(0, m.start() - 4) : m.start()].lower() == "the " else "the "
+    spoken = f"{article}{ordinal(int(m[1]))} of {_month(m[2])}"
+    return f"{spoken} {year(int(m[4]))}" if m[4] else spoken
+
+
+def _clock(hour: int, minute: int) -> str:
+    if minute:
+        return f"{cardinal(hour)} {'oh ' if minute < 10 else ''}{cardinal(minute)}"
+    return cardinal(hour)
+
+
+@rule(rf"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?(?![\d:])(?:\s?{_HALF})?(?![A-Za-z])")
+def time(m: Match) -> str | None:
+    """3:30 pm, 15:45"""
+    hour, minute = int(m[1]), int(m[2])
+    spoken = _clock(hour, minute)
+    if m[4]:
+        return f"{spoken} {m[4].upper()} M"
+    if m[3]:
+        return f"{spoken} and {cardinal(int(m[3]))} second{'' if int(m[3]) == 1 else 's'}"
+    if minute:
+        return spoken
+    return f"{spoken} o'clock" if 1 <= hour <= 12 else f"{spoken} hundred"
+
+
+@rule(rf"(1[0-2]|0?[1-9])\s?{_HALF}")
+def half_day(m: Match) -> str | None:
+    """7 a.m."""
+    return f"{cardinal(int(m[1]))} {letters(m[2])} M"
+
+
+@rule(r"(\d{3,4})\s?(BCE|BC|CE|AD)\b")
+def era(m: Match) -> str | None:
+    """44 BC and 1066 AD"""
+    return f"{year(int(m[1]))} {letters(m[2])}"
+
+
+@rule(r"((?:1[1-9]|20)\d\d|\d0)('?)s(?![A-Za-z])")
+def decade(m: Match) -> str | None:
+    """1900s, 1990s, 80s"""
+    spoken = year(int(m[1])) if len(m[1]) == 4 else cardinal(int(m[1]))
+    head, last = spoken.rsplit(" ", 1) if " " in spoken else ("", spoken)
+    last = last[:-1] + "ies" if last.endswith("y") else last + "s"
+    return f"{head} {last}".strip()
+
+
+@rule(rf"({_SHORT})\.?[-–]({_SHORT})(?:\.|(?![A-Za-z]))")
+def short_range(m: Match) -> str | None:
+    """Mon.–Fri., Jan-Dec"""
+    return f"{_LONG[m[1]]} to {_LONG[m[2]]}"
+
+
+WORD_RULES: tuple[Rule, ...] = (short_range, month_first, month_year)
+DIGIT_RULES: tuple[Rule, ...] = (iso_date, numeric_date, time, half_day, era, decade, day_first)

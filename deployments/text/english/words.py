@@ -1,0 +1,166 @@
+"""Words that are not said as they are written: abbreviations, acronyms, Roman numerals, names with digits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from deployments.text.english.dates import MONTHS
+from deployments.text.english.numbers import cardinal, identifier, ordinal, roman
+from deployments.text.english.vocabulary import (
+    BARE,
+    BEFORE_NUMBER,
+    DOTTED,
+    MONARCHS,
+    NUMBERED,
+    READ_ACRONYMS,
+    SHOUTED,
+    SPELLED_ACRONYMS,
+    TITLES,
+)
+from deployments.text.rules import letters
+
+Known = Callable[[str], bool]
+
+_BARE = re.compile(
+    "(?:" + "|".join(re.escape(k) for k in sorted(BARE, key=len, reverse=True)) + ")(?![A-Za-z0-9])",
+)
+_BARE_STARTS = frozenset(key[0] for key in BARE)
+_DOTTED = re.compile(r"(Ph\.D|[A-Za-z]{1,6})\.")
+_BARE_TITLE = re.compile(r"(?:Dr|St)(?![A-Za-z0-9.'&])")
+_INITIALS = re.compile(r"(?:[A-Za-z]\.){1,8}[A-Za-z](?:\.|(?![A-Za-z0-9.]))('s(?![A-Za-z]))?")
+_INITIAL = re.compile(r"[A-Z]\.(?=\s?[A-Z])")
+_MIXED = re.compile(r"[A-Za-z]+|\d+")
+_ACRONYM = re.compile(r"([A-Z]{2,})('?s)?")
+_CAMEL = re.compile(r"[A-Z]?[a-z']+|[A-Z]+(?![a-z])")
+_VOWELS = frozenset("aeiouyAEIOUY")
+_BEFORE_MONTH = frozenset(m[:3] for m in MONTHS)
+
+ENGLISH_WITHOUT_VOWEL = frozenset("hmm mm mmm shh ugh brr psst tsk nth".split())
+
+
+def abbreviation(text: str, at: int, before: list[str]) -> tuple[str, int] | None:
+    """What is said for an abbreviation that starts at `at`, and where it ends. `before`: the words so far."""
+    if text[at] in _BARE_STARTS and (m := _BARE.match(text, at)):
+        return BARE[m[0]], m.end()
+    if m := _INITIALS.match(text, at):
+        spelled = m[0][: -len(m[1])] if m[1] else m[0]
+        spoken = DOTTED.get(spelled.rstrip(".")) or letters(spelled)
+        return spoken + ("'s" if m[1] else ""), m.end()
+    if m := _BARE_TITLE.match(text, at):
+        return _doctor_or_drive(m[0], text[m.end() : m.end() + 16].lstrip(), before), m.end()
+    if m := _DOTTED.match(text, at):
+        found = _dotted(m[1], text, m.end(), before)
+        if found:
+            return found, m.end()
+    if (m := _INITIAL.match(text, at)) and (before or m[0] not in ("A.", "I.")):
+        return m[0][0], m.end()
+    return None
+
+
+def _dotted(name: str, text: str, end: int, before: list[str]) -> str | None:
+    following = text[end : end + 16].lstrip()
+    if name in TITLES:
+        return TITLES[name]
+    if name in ("Dr", "St"):
+        return _doctor_or_drive(name, following, before)
+    if name in BEFORE_NUMBER and following:
+        if following[:1].isdigit() or following[:1] == "#":
+            return BEFORE_NUMBER[name]
+        if name in ("Sat", "Sun") and (following[:3].lower() in _BEFORE_MONTH or following[:1] in ",-–"):
+            return BEFORE_NUMBER[name]
+        if name in ("Mar", "Dec") and following[:1] in ",-–":
+            return BEFORE_NUMBER[name]
+        return None
+    return DOTTED.get(name)
+
+
+def _doctor_or_drive(name: str, following: str, before: list[str]) -> str:
+    person, street = ("doctor", "drive") if name == "Dr" else ("saint", "street")
+    address = len(before) >= 2 and before[-1][:1].isupper() and before[-2][:1].isdigit()
+    if following[:1].isupper() and not address:
+        return person
+    return street if before and (before[-1][:1].isupper() or before[-1][:1].isdigit()) else person
+
+
+def is_shouting(text: str) -> bool:
+    """Whether most words are in capitals, so that capitals do not mean letters."""
+    capitals = len(re.findall(r"\b[A-Z]{2,}\b", text))
+    return capitals >= 3 and capitals >= 0.7 * len(re.findall(r"\b[A-Za-z]{2,}\b", text))
+
+
+def is_spelled(word: str, shouting: bool, known: Known) -> bool:
+    """Whether a word in capitals is said letter by letter."""
+    if word in READ_ACRONYMS:
+        return False
+    if word in SPELLED_ACRONYMS:
+        return not (shouting and known(word.lower()))
+    if not _VOWELS & set(word):
+        return not known(word.lower())
+    if shouting:
+        return False
+    if word in SHOUTED:
+        return False
+    return len(word) <= 3 or (len(word) <= 5 and not known(word.lower()))
+
+
+def plain_word(word: str, shouting: bool, known: Known) -> str:
+    """A run of letters (perhaps with apostrophes) as words to be said."""
+    lower = word.lower()
+    if len(word) == 1:
+        return lower if lower in "ai" else word.upper()
+    if word.islower() or (word[0].isupper() and word[1:].islower()):
+        return _lower(word, lower, known)
+    if m := _ACRONYM.fullmatch(word):
+        if is_spelled(m[1], shouting, known):
+            return letters(m[1]) + ("'s" if m[2] else "")
+        return m[1].lower() + (m[2] or "")
+    if word.isupper() or known(lower) or lower.startswith(("mc", "mac", "o'", "d'")):
+        return lower
+    parts = _CAMEL.findall(word)
+    if "".join(parts) != word:
+        return lower
+    spoken = [p if len(p) == 1 else plain_word(p, shouting, known) for p in parts]
+    return " ".join(p.upper() if len(p) == 1 else p for p in spoken)
+
+
+def _lower(word: str, lower: str, known: Known) -> str:
+    if word in TITLES:
+        return TITLES[word]
+    stem = lower.removesuffix("'s")
+    if not _VOWELS & set(stem) and not known(stem):
+        return letters(stem) + lower[len(stem) :]
+    return lower
+
+
+def mixed_word(word: str, shouting: bool, known: Known) -> str:
+    """Letters and digits in one: H200, MP3, B2B."""
+    spoken = []
+    for piece in _MIXED.findall(word):
+        if piece.isdigit():
+            spoken.append(identifier(piece))
+        elif len(piece) <= 3 and (piece.isupper() or not known(piece.lower())):
+            spoken.append(letters(piece))
+        elif len(piece) == 1:
+            spoken.append(piece.upper())
+        else:
+            spoken.append(plain_word(piece, shouting, known))
+    return " ".join(spoken)
+
+
+def roman_numeral(word: str, before: list[str], following: str) -> str | None:
+    """Chapter IV, Henry VIII, World War II; None where `word` is no numeral here."""
+    value = roman(word)
+    if value is None or not before:
+        return None
+    previous = before[-1].lower()
+    if previous in NUMBERED and (before[-1][0].isupper() or len(word) > 1):
+        return cardinal(value)
+    if not before[-1][:1].isupper():
+        return None
+    alone = following[:1] in ",.;:" or following == " of"
+    if previous.removesuffix("'s") in MONARCHS and (len(word) > 1 or alone):
+        return f"the {ordinal(value)}"
+    if len(word) > 1 and set(word) <= set("IVX") and word != "XX":
+        return cardinal(value)
+    return None

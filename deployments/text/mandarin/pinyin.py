@@ -1,0 +1,147 @@
+"""Hanzi to syllables with the tones that are said, and syllables to phones.
+
+`readings` reads the characters; the tones that neighbours change are here:
+
+- 不 (bu4) is bu2 before a fourth tone;
+- 一 (yi1) is yi2 before a fourth tone, yi4 before the others, and yi1 where it counts: at a word's end, as an
+  ordinal, in a row of digits, in a number of several, as the name of a month or a day;
+- a third tone before another is a second one: inside a word always, between words where one has one syllable.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import cache
+
+from deployments.text.mandarin.readings import readings
+from deployments.text.phones import FINALS, INITIALS
+
+HANZI = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+_DIGITS = "零〇一二三四五六七八九幺"
+_NUMERALS = _DIGITS + "两十百千万亿"
+# Where 一, here written 1, is a digit, counts floors, classes and prizes, or is behind a decimal point
+_COUNTS = re.compile(
+    rf"[第{_NUMERALS}]1|1(?:$|[月号楼{_DIGITS}]|点[{_DIGITS}](?!点)|比[{_NUMERALS}]|年级|等奖|路[公车])"
+    rf"|[{_NUMERALS}](?:点1(?![刻点])|比1(?![百千万亿]))|月1日|[年级]1班"
+)
+_AFTER_Y = {
+    "i": "i",
+    "a": "ia",
+    "e": "ie",
+    "ao": "iao",
+    "ou": "iou",
+    "an": "ian",
+    "in": "in",
+    "ang": "iang",
+    "ing": "ing",
+}
+_AFTER_Y |= {"ong": "iong", "u": "v", "ue": "ve", "uan": "van", "un": "vn", "o": "o"}
+_AFTER_W = {
+    "u": "u",
+    "a": "ua",
+    "o": "uo",
+    "ai": "uai",
+    "ei": "uei",
+    "an": "uan",
+    "en": "uen",
+    "ang": "uang",
+    "eng": "ueng",
+}
+_SHORT = {"iu": "iou", "ui": "uei", "un": "uen", "ue": "ve", "ê": "eh"}
+_ROUNDED = {"u": "v", "ue": "ve", "uan": "van", "un": "vn"}  # after j, q, x
+_SYLLABLE = re.compile(r"(?P<letters>[a-zêü]+)(?P<tone>[1-5])")
+
+
+@dataclass(frozen=True, slots=True)
+class Syllable:
+    """initial: "" where there is none; final: of FINALS; tone: 1 to 5."""
+
+    initial: str
+    final: str
+    tone: int
+
+    @property
+    def phones(self) -> list[str]:
+        """Capitals, to tell them from the English ones: ZH ONG1."""
+        toned = f"{self.final}{self.tone}".upper()
+        return [self.initial.upper(), toned] if self.initial else [toned]
+
+
+@cache
+def syllable(pinyin: str) -> Syllable | None:
+    """A syllable as it is written, tone digit behind: "zhong1", "lv4", "er2"; None where it is none."""
+    found = _SYLLABLE.fullmatch(pinyin.lower().replace("ü", "v"))
+    if not found:
+        return None
+    letters, tone = found["letters"], int(found["tone"])
+    if letters in ("n", "ng", "m", "hm", "hng"):  # 嗯, 呣, 哼
+        return Syllable("", "en", tone)
+    initial = next((i for i in sorted(INITIALS, key=len, reverse=True) if letters.startswith(i)), "")
+    rest = letters[len(initial) :]
+    if letters[:1] == "y":
+        final = _AFTER_Y.get(letters[1:], "")
+    elif letters[:1] == "w":
+        final = _AFTER_W.get(letters[1:], "")
+    elif rest == "i" and initial in ("z", "c", "s"):
+        final = "ih"
+    elif rest == "i" and initial in ("zh", "ch", "sh", "r"):
+        final = "iw"
+    elif initial in ("j", "q", "x"):
+        final = _ROUNDED.get(rest, _SHORT.get(rest, rest))
+    else:
+        final = _SHORT.get(rest, rest)
+    return Syllable(initial, final, tone) if final in FINALS else None
+
+
+def syllables(hanzi: str) -> list[Syllable]:
+    """As `words`, one behind the other."""
+    return [one for _, said in words(hanzi) for one in said]
+
+
+def words(hanzi: str) -> list[tuple[str, list[Syllable]]]:
+    """The words of a run of Chinese characters without punctuation, tones as they are said: a syllable a character.
+
+    A character that nobody can read is left out.
+    """
+    said: list[tuple[str, Syllable, int]] = []  # character, syllable, index of its word
+    for index, (word, read) in enumerate(readings(hanzi)):
+        for character, pinyin in zip(word, read, strict=False):
+            if one := syllable(pinyin):
+                said.append((character, one, index))
+    made: dict[int, tuple[str, list[Syllable]]] = {}
+    for (character, _, word), one in zip(said, _third_tones(_bu_and_yi(said)), strict=True):
+        text, own = made.get(word, ("", []))
+        made[word] = (text + character, [*own, one])
+    return list(made.values())
+
+
+def _bu_and_yi(said: list[tuple[str, Syllable, int]]) -> list[tuple[Syllable, int]]:
+    made: list[tuple[Syllable, int]] = []
+    for at, (character, one, word) in enumerate(said):
+        following = said[at + 1] if at + 1 < len(said) else None
+        if character == "不":
+            one = replace(one, tone=2 if following and following[1].tone == 4 else 4)
+        elif character == "一":
+            around = [c for c, _, _ in said[max(0, at - 3) : at + 4]]
+            around[min(3, at)] = "1"
+            if _COUNTS.search("".join(around)):
+                one = replace(one, tone=1)
+            elif following and following[2] != word and at and said[at - 1][2] == word:
+                one = replace(one, tone=1)  # closes its word
+            elif following:
+                one = replace(one, tone=2 if following[1].tone in (4, 5) else 4)
+        made.append((one, word))
+    return made
+
+
+def _third_tones(said: list[tuple[Syllable, int]]) -> list[Syllable]:
+    sizes: dict[int, int] = {}
+    for _, word in said:
+        sizes[word] = sizes.get(word, 0) + 1
+    made = [one for one, _ in said]
+    for at in range(len(said) - 1):
+        (one, word), (following, its) = said[at], said[at + 1]
+        if one.tone == following.tone == 3 and (word == its or min(sizes[word], sizes[its]) == 1):
+            made[at] = replace(one, tone=2)
+    return made

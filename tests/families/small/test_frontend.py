@@ -1,0 +1,287 @@
+"""The English frontend as a whole: segments, their limits, and what is refused."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deployments.contract.errors import InvalidInput
+from deployments.families.small.frontend import (
+    CLAUSE_PAUSE,
+    PARAGRAPH_PAUSE,
+    SENTENCE_PAUSE,
+    SmallFrontend,
+    phones_of,
+    spoken,
+)
+from deployments.text.phones import PAUSE, PHONE_TO_ID, PHONES
+from deployments.text.segments import MAX_PHONES
+
+FRONTEND = SmallFrontend()
+LONG = (
+    "The quick brown fox, who was very lazy, jumped over the dog, and then it sat, because the weather was nice, "
+    "on a mat that somebody had left outside in the rain for seven days; nobody knows why it did that or what the "
+    "dog thought of it."
+)
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s+", "", text)
+
+
+def test_a_question_is_flites_phones_with_a_closing_pause() -> None:
+    assert phones_of("Is this it?") == "pau ih z dh ih s ih t pau?".split()
+
+
+@pytest.mark.parametrize(
+    ("text", "closing"),
+    [
+        ("Stop!", "pau!"),
+        ("Why?", "pau?"),
+        ('He said "no."', "pau"),
+        ("well,", "pau"),
+        ("“Really?”", "pau?"),
+        ("Hi! 😀", "pau!"),
+    ],
+)
+def test_closing_pause(text: str, closing: str) -> None:
+    assert phones_of(text)[-1] == closing
+
+
+def test_pauses_stand_at_phrase_breaks_and_never_twice() -> None:
+    phones = phones_of("One, two; (three) - four: five... six — seven -- eight.")
+    assert phones.count(PAUSE) == 9
+    assert not any(a == b == PAUSE for a, b in pairwise(phones))
+
+
+@pytest.mark.parametrize(
+    ("text", "phones"),
+    [
+        ("the apple", "dh iy ae p ax l"),
+        ("the dog", "dh ax d ao g"),
+        ("a record", "ax r eh k er d"),
+        ("to record", "t ax r ax k ao r d"),
+        ("it presents a list", "ih t p r iy z eh n t s ax l ih s t"),
+        ("such uses", "s ah ch y uw s ax z"),
+        ("that uses it", "dh ae t y uw z ih z ih t"),
+        ("I can read", "ay k ae n r iy d"),
+        ("I read it", "ay r eh d ih t"),
+        ("we live", "w iy l ih v"),
+        ("the fox's", "dh ax f aa k s ax z"),
+        ("plan A", "p l ae n ey"),
+        ("NASA's", "n ae s ax z"),
+        ("we're", "w ih r"),
+        ("TV", "t iy v iy"),
+    ],
+)
+def test_words_in_context(text: str, phones: str) -> None:
+    assert phones_of(text)[1:-1] == phones.split()
+
+
+def test_segments_of_two_paragraphs() -> None:
+    segments = FRONTEND.segments("Hello there. How are you?\n\nFine, thanks.")
+    assert [s.text for s in segments] == ["Hello there.", "How are you?", "Fine, thanks."]
+    assert [s.pause_after for s in segments] == [SENTENCE_PAUSE, PARAGRAPH_PAUSE, PARAGRAPH_PAUSE]
+    for segment in segments:
+        assert segment.token_ids.dtype == np.int64 and segment.token_ids.ndim == 1
+        assert segment.token_ids[0] == PHONE_TO_ID[PAUSE]
+    assert segments[1].token_ids[-1] == PHONE_TO_ID["pau?"]
+
+
+def test_a_long_sentence_is_cut_at_clauses() -> None:
+    segments = FRONTEND.segments(LONG)
+    assert len(segments) > 1
+    assert " ".join(s.text for s in segments) == LONG
+    assert all(s.text[-1] in ",;." for s in segments)
+    assert {s.pause_after for s in segments[:-1]} == {CLAUSE_PAUSE}
+    assert all(len(s.token_ids) <= MAX_PHONES for s in segments)
+
+
+def test_a_sentence_without_clauses_is_cut_into_like_parts() -> None:
+    sizes = [len(s.token_ids) for s in FRONTEND.segments("the dog saw a cat near the house " * 12)]
+    assert max(sizes) <= MAX_PHONES and min(sizes) > MAX_PHONES / 2
+
+
+@pytest.mark.parametrize("syllable", ["ba", "to", "na"])
+def test_a_word_that_just_fits_is_a_segment(syllable) -> None:
+    """98 phones; the pause that its full stop asks for is the segment's own."""
+    (segment,) = FRONTEND.segments(f"{syllable * 30}'{syllable * 19}.")
+    assert len(segment.token_ids) == MAX_PHONES
+
+
+def test_cells_and_rows_of_a_table_are_apart() -> None:
+    for table in ("| Bob | four |\n|---|---|\n| Ann | five |", "Bob\tfour\nAnn\tfive"):
+        phones = FRONTEND.phones_of(table)
+        assert phones.count(PAUSE) == 5 and phones[phones.index("b") : 5] == ["b", "aa", "b", PAUSE]
+
+
+def test_abbreviations_do_not_end_a_sentence() -> None:
+    assert (
+        len(FRONTEND.segments("Dr. Smith paid approx. 5 dollars on Jan. 5 to Mrs. Jones, i.e. his aunt."))
+        == 1
+    )
+
+
+def test_a_list_is_one_segment_an_item() -> None:
+    texts = [s.text for s in FRONTEND.segments("Buy these:\n- milk\n- bread\n2. eggs")]
+    assert texts == ["Buy these:", "- milk", "- bread", "2. eggs"]
+
+
+@pytest.mark.parametrize("language", [None, "", "en", "EN", "en-US", "en_gb"])
+def test_english_is_accepted(language: str | None) -> None:
+    assert len(FRONTEND.segments("Hello.", language)) == 1
+
+
+@pytest.mark.parametrize("language", ["fr", "english", "e"])
+def test_other_languages_are_refused(language: str) -> None:
+    with pytest.raises(InvalidInput, match="en, zh") as caught:
+        FRONTEND.segments("Hello.", language)
+    assert caught.value.param == "language"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "empty"),
+        (" \n\t ", "empty"),
+        ("?!... —", "nothing to speak"),
+        ("😀👍🏽", "nothing to speak"),
+        ("@#$%&", "nothing to speak"),
+        ("a" * 61, "60"),
+        ("x" * 5000, "60"),
+        ("Hello мир", "Cyrillic"),
+        ("مرحبا", "Arabic"),
+        ("γειά σου", "Greek"),
+        ("안녕", "Hangul"),
+        ("नमस्ते", "Devanagari"),
+        ("こんにちは", "Hiragana"),
+        ("one\x00two", r"U\+0000 at character 4"),
+        ("bell\x07", r"U\+0007 at character 5"),
+        ("bad \ud800", r"U\+D800"),
+    ],
+)
+def test_refused(text: str, says: str) -> None:
+    with pytest.raises(InvalidInput, match=says) as caught:
+        FRONTEND.segments(text)
+    assert caught.value.param == "input"
+
+
+def test_chinese_is_refused_where_the_weights_do_not_speak_it() -> None:
+    english = SmallFrontend(languages=("en",))
+    with pytest.raises(InvalidInput, match="Han"):
+        english.segments("你好")
+    with pytest.raises(InvalidInput, match="one of en") as caught:
+        english.segments("Hello.", "zh")
+    assert caught.value.param == "language"
+
+
+def test_invisible_characters_and_line_ends_do_no_harm() -> None:
+    assert spoken("\ufeffso\u00adft\u200b line\r\nends\r and\ttabs") == "soft line ends and tabs"
+    assert spoken("a\x0cnew\x0bpage\u2028and\x85lines") == "a new page and lines"
+    assert len(FRONTEND.segments("One.\r\n\r\nTwo.")) == 2
+    assert len(FRONTEND.segments("One.\u2029Two.")) == 2
+    assert FRONTEND.segments("One.\r\n\r\nTwo.")[0].pause_after == PARAGRAPH_PAUSE
+
+
+def test_sixty_letters_are_spoken_whatever_they_are() -> None:
+    for letter in "abcdefghijklmnopqrstuvwxyz":
+        for segment in FRONTEND.segments(letter * 60):
+            assert len(segment.token_ids) <= MAX_PHONES
+
+
+def check(text: str) -> None:
+    """Either refused for a reason, or segments that keep every promise."""
+    try:
+        segments = FRONTEND.segments(text)
+    except InvalidInput as error:
+        refused = error
+    else:
+        refused = None
+    if refused:
+        assert refused.param == "input" and refused.message
+        return
+    assert segments
+    assert squeezed("".join(s.text for s in segments)) == squeezed(text)
+    for segment in segments:
+        assert 3 <= len(segment.token_ids) <= MAX_PHONES
+        assert segment.token_ids.min() >= 1 and segment.token_ids.max() < len(PHONES)
+        assert segment.pause_after > 0
+    assert spoken(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=300))
+def test_any_text(text: str) -> None:
+    check(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="aAbIVXx019.,:;'\"-–—/$€%°#&@+=*()[]<> \n²½é…", max_size=300))
+def test_any_mixture_of_signs(text: str) -> None:
+    check(text)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            "Dr. St. No. $5 3:30 pm 1/2 2026-11-21 e.g. NASA's Jan. 5 a the A and, (so) x@y.com".split()
+        )
+    )
+)
+def test_any_order_of_known_pieces(pieces: list[str]) -> None:
+    check(" ".join(pieces))
+
+
+def test_every_word_of_plain_text_is_said() -> None:
+    assert spoken(LONG) == re.sub(r"[^a-z ]", "", LONG.lower())
+
+
+UNIT = {
+    "prose": LONG + " ",
+    "no sentence ends": "word and another ",
+    "one letter sentences": "a. ",
+    "quotes": "(\"'a",
+    "digits": "7",
+    "thousands": "1,111,",
+    "signs": "* a ",
+    "dashes": "a--",
+    "dotted": "a.",
+    "addresses": "a.com/",
+    "mail": "a@b.",
+    "apostrophes": "a'",
+    "lines": "a\n",
+    "slashes": "1/2/",
+    "accents": "é, ",
+    "capitals": "AB ",
+}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("unit", UNIT.values(), ids=UNIT.keys())
+def test_long_text_takes_no_more_than_its_length(unit: str) -> None:
+    """Quadratic work on 200,000 characters would run into the time limit."""
+    text = unit * (200_000 // len(unit))
+    segments = FRONTEND.segments(text)
+    assert squeezed("".join(s.text for s in segments)) == squeezed(text)
+    assert max(len(s.token_ids) for s in segments) <= MAX_PHONES
+
+
+def test_threads_agree() -> None:
+    texts = [f"Number {n} costs ${n}.50, and frobnicated{chr(97 + n % 26)} things." for n in range(40)]
+    alone = [SmallFrontend().phones_of(t) for t in texts]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(FRONTEND.phones_of, texts)) == alone
+
+
+def test_the_frontend_imports_no_torch() -> None:
+    code = "import sys, deployments.families.small.frontend as t; t.phones_of('hi'); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

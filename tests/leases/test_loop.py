@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+
+import numpy as np
+import pytest
+
+from deployments.contract.errors import SynthesisFailed
+from deployments.contract.work import Event, WorkItem
+from deployments.engine.device.thread import DeviceThread
+from deployments.leases import loop as lease
+from deployments.leases.ledger import Ledger
+from deployments.leases.loop import LeaseLoop, Report
+from tests.serve.sim_stage import SimWorker, expected, request
+
+
+@pytest.fixture
+def thread():
+    device = DeviceThread("device")
+    yield device
+    device.close()
+
+
+class Hold:
+    """Feeds a lease's reports to the ledger, as the scheduler does."""
+
+    def __init__(self, book: Ledger, loop: LeaseLoop, name: str = "a") -> None:
+        book.open_lease(name)
+        self.statuses: list[dict] = []
+        self.freed: list[dict] = []
+        self.task = asyncio.create_task(self._run(book, loop, name))
+
+    async def _run(self, book: Ledger, loop: LeaseLoop, name: str) -> None:
+        self.queries, more = 0, True
+        while more:
+            more = False
+            async for report in loop.run(book, name, resume=self.queries > 0):
+                book.deliver(name, list(report.events))
+                if report.status is not None:
+                    self.statuses.append(report.status)
+                if report.freed is not None:
+                    self.freed.append(report.freed)
+                more = report.more
+            self.queries += 1
+
+
+async def listen(book: Ledger, seed: int, codes: int) -> np.ndarray:
+    runs = []
+    async for event in book.submit(WorkItem(f"i{seed}", request(seed, codes)), admitted=True):
+        if event.error is not None:
+            raise event.error
+        runs.append(event.value.codes)
+    return np.concatenate(runs) if runs else np.zeros(0, np.int64)
+
+
+async def until(condition, timeout: float = 20.0) -> None:
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_more_items_than_slots_share_the_device(thread):
+    book, keep = Ledger("Sim", 4, 100), [True]
+    book.keep = lambda lease: keep[0]
+    worker = SimWorker(4, step_s=0.001)
+    hold = Hold(book, LeaseLoop(worker, thread, lambda: {"slots": worker.slots}))
+    results = await asyncio.gather(*(listen(book, seed, 20 + seed) for seed in range(12)))
+    for seed, result in enumerate(results):
+        assert (result == expected(seed, 20 + seed)).all()
+    assert worker.steps < sum(20 + seed for seed in range(12)) / 2, "they were decoded one after the other"
+    assert hold.statuses[0] == {"slots": 4}
+    keep[0] = False
+    book.nudge()
+    await asyncio.wait_for(hold.task, 20)
+
+
+async def test_closing_lets_the_active_ones_finish(thread):
+    book, keep = Ledger("Sim", 4, 100), [True]
+    book.keep = lambda lease: keep[0]
+    hold = Hold(book, LeaseLoop(SimWorker(4, 0.001), thread))
+    listener = asyncio.create_task(listen(book, 1, 200))
+    await until(lambda: book.in_flight and not book.pending)
+    keep[0] = False
+    book.nudge()
+    assert (await listener == expected(1, 200)).all()
+    await asyncio.wait_for(hold.task, 20)
+
+
+async def test_a_cancelled_item_frees_its_slot_while_the_others_go_on(thread):
+    book = Ledger("Sim", 2, 100)
+    worker = SimWorker(2, 0.001)
+    hold = Hold(book, LeaseLoop(worker, thread))
+    endless = asyncio.create_task(listen(book, 1, 10**9))
+    other = asyncio.create_task(listen(book, 2, 10**9))
+    await until(lambda: worker.active == 2)
+    third = asyncio.create_task(listen(book, 3, 50))
+    endless.cancel()
+    assert (await third == expected(3, 50)).all()
+    assert not other.done()
+    other.cancel()
+    await until(lambda: worker.active == 0)
+    hold.task.cancel()
+
+
+async def test_an_abandoned_lease_frees_every_slot(thread):
+    book = Ledger("Sim", 4, 100)
+    worker = SimWorker(4, 0.001)
+    hold = Hold(book, LeaseLoop(worker, thread))
+    listeners = [asyncio.create_task(listen(book, seed, 10**9)) for seed in range(4)]
+    await until(lambda: worker.active == 4)
+    hold.task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await hold.task
+    await until(lambda: worker.active == 0)
+    for listener in listeners:
+        listener.cancel()
+
+
+class Orphaning:
+    """A scheduler that answers until it is gone."""
+
+    def __init__(self, book: Ledger) -> None:
+        self.book, self.gone = book, asyncio.Event()
+
+    async def orders(self, lease_id, slots):
+        async with contextlib.aclosing(self.book.orders(lease_id, slots)) as stream:
+            while True:
+                yield await self._or_gone(anext(stream))
+
+    async def _or_gone(self, call):
+        call, gone = asyncio.ensure_future(call), asyncio.ensure_future(self.gone.wait())
+        await asyncio.wait({call, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if self.gone.is_set():
+            call.cancel()
+            raise ConnectionError("gone")
+        gone.cancel()
+        return call.result()
+
+
+@pytest.mark.parametrize("items", [0, 2, 4])  # idle, at work, and full
+async def test_an_orphaned_lease_ends_at_once(thread, items):
+    book = Ledger("Sim", 4, 100)
+    worker = SimWorker(4, 0.001)
+    source = Orphaning(book)
+    book.open_lease("a")
+
+    async def hold():
+        async for report in LeaseLoop(worker, thread).run(source, "a"):
+            book.deliver("a", list(report.events))
+
+    lease = asyncio.create_task(hold())
+    listeners = [asyncio.create_task(listen(book, seed, 10**9)) for seed in range(items)]
+    await until(lambda: worker.active == items)
+    source.gone.set()
+    await asyncio.wait_for(lease, 10)
+    await until(lambda: worker.active == 0)
+    for listener in listeners:
+        listener.cancel()
+
+
+async def test_an_id_may_be_used_again_after_its_cancellation(thread):
+    book = Ledger("Sim", 4, 100)
+    worker = SimWorker(4, 0.001)
+    hold = Hold(book, LeaseLoop(worker, thread))
+    for _ in range(3):
+        listener = asyncio.create_task(listen(book, 1, 10**9))
+        await until(lambda: worker.active == 1)
+        listener.cancel()
+        await until(lambda: worker.active == 0)
+    assert (await listen(book, 1, 20) == expected(1, 20)).all()
+    hold.task.cancel()
+
+
+class Broken(SimWorker):
+    def step(self) -> list[Event]:
+        raise RuntimeError("device lost")
+
+
+class Refusing(SimWorker):
+    def admit(self, item: WorkItem) -> None:
+        if item.id == "i1":
+            raise ValueError("shape")
+        super().admit(item)
+
+
+async def test_a_failed_step_breaks_the_lease_and_takes_no_more_work(thread):
+    book = Ledger("Sim", 4, 100)
+    loop = LeaseLoop(Broken(4), thread)
+    hold = Hold(book, loop)
+    listener = asyncio.create_task(listen(book, 1, 10))
+    with pytest.raises(RuntimeError, match="device lost"):
+        await asyncio.wait_for(hold.task, 20)
+    assert str(loop.failed) == "device lost"
+    book.end_lease("a", died=True)
+    again = Hold(book, loop, "b")
+    await asyncio.sleep(0.05)
+    assert not again.task.done() and book.pending == 1
+    again.task.cancel()
+    listener.cancel()
+
+
+async def test_an_item_that_cannot_be_admitted_fails_alone(thread):
+    book = Ledger("Sim", 4, 100)
+    hold = Hold(book, LeaseLoop(Refusing(4, 0.001), thread))
+    bad, good = await asyncio.gather(listen(book, 1, 20), listen(book, 2, 20), return_exceptions=True)
+    assert isinstance(bad, SynthesisFailed)
+    assert (good == expected(2, 20)).all()
+    hold.task.cancel()
+
+
+async def test_an_order_to_free_is_obeyed_between_two_steps_of_running_work(thread):
+    book = Ledger("Sim", 4, 100)
+    seen: list[tuple[int, int]] = []  # thread, items at work
+    worker = SimWorker(4, 0.001)
+
+    def free() -> dict:
+        seen.append((threading.get_ident(), worker.active))
+        return {"pid": 7}
+
+    loop = LeaseLoop(worker, thread, free=free)
+    hold = Hold(book, loop)
+    listener = asyncio.create_task(listen(book, 1, 400))
+    await until(lambda: worker.active == 1)
+    book.order_free("a")
+    book.order_free("unknown")
+    await until(lambda: hold.freed)
+    assert (await listener == expected(1, 400)).all()
+    assert seen == [(thread.thread_id, 1)] and hold.freed == [{"pid": 7}]
+    hold.task.cancel()
+
+
+async def test_a_replica_that_was_idle_for_a_whole_lease_frees_memory_once(thread):
+    freed: list[int] = []
+    loop = LeaseLoop(SimWorker(4, 0.001), thread, free=lambda: freed.append(1) or {})
+
+    async def lease(name: str, codes: int) -> None:
+        keep = [True]
+        book = Ledger("Sim", 4, 100)
+        book.keep = lambda lease: keep[0]
+        hold = Hold(book, loop, name)
+        if codes:
+            await listen(book, 1, codes)
+        keep[0] = False
+        book.nudge()
+        await asyncio.wait_for(hold.task, 20)
+
+    await lease("never used", 0)
+    assert not freed
+    await lease("used", 20)
+    assert not freed, "somebody may come back at once"
+    await lease("idle", 0)
+    assert len(freed) == 1
+    await lease("idle still", 0)
+    assert len(freed) == 1
+    await lease("used again", 20)
+    await lease("idle again", 0)
+    assert len(freed) == 2
+
+
+async def test_a_lease_goes_on_over_many_queries_and_nothing_is_lost(thread):
+    book, keep = Ledger("Sim", 4, 100), [True]
+    book.keep = lambda lease: keep[0]
+    worker = SimWorker(4, 0.001)
+    loop = LeaseLoop(worker, thread, reports_per_query=3)
+    hold = Hold(book, loop)
+    results = await asyncio.gather(*(listen(book, seed, 60 + seed) for seed in range(12)))
+    for seed, result in enumerate(results):
+        assert (result == expected(seed, 60 + seed)).all()
+    keep[0] = False
+    book.nudge()
+    await asyncio.wait_for(hold.task, 20)
+    assert hold.queries > 10
+    assert loop.leases == 1 and worker.active == 0
+
+
+async def test_a_lease_goes_on_over_many_streams_of_orders(thread, monkeypatch):
+    monkeypatch.setattr("deployments.leases.ledger.ORDERS_PER_STREAM", 2)
+    book = Ledger("Sim", 4, 100)
+    hold = Hold(book, LeaseLoop(SimWorker(4, 0.001), thread))
+    results = await asyncio.gather(*(listen(book, seed, 20 + seed) for seed in range(12)))
+    for seed, result in enumerate(results):
+        assert (result == expected(seed, 20 + seed)).all()
+    hold.task.cancel()
+
+
+async def reports_of(run) -> list[Report]:
+    return [report async for report in run]
+
+
+async def test_between_two_queries_only_the_lease_that_is_carried_is_taken(thread):
+    book = Ledger("Sim", 4, 100)
+    worker = SimWorker(4, 0.001)
+    loop = LeaseLoop(worker, thread, reports_per_query=1)
+    book.open_lease("a")
+    listener = asyncio.create_task(listen(book, 1, 60))
+    assert await reports_of(loop.run(book, "a", resume=True)) == [], "nothing is carried yet"
+    (first,) = await reports_of(loop.run(book, "a"))
+    assert first.more
+    assert await reports_of(loop.run(book, "b")) == []
+    assert await reports_of(loop.run(book, "b", resume=True)) == []
+    book.deliver("a", list(first.events))
+    while not listener.done():
+        for report in await reports_of(loop.run(book, "a", resume=True)):
+            book.deliver("a", list(report.events))
+            await asyncio.sleep(0)
+    assert (await listener == expected(1, 60)).all()
+
+
+async def test_a_lease_that_nobody_goes_on_with_frees_every_slot(thread, monkeypatch):
+    monkeypatch.setattr(lease, "CARRY_S", 0.05)
+    book = Ledger("Sim", 4, 100)
+    worker = SimWorker(4, 0.001)
+    loop = LeaseLoop(worker, thread, reports_per_query=1)
+    book.open_lease("a")
+    listener = asyncio.create_task(listen(book, 1, 10**9))
+    more = True
+    while not worker.active:
+        assert more
+        more = [report.more for report in await reports_of(loop.run(book, "a", resume=loop.leases > 0))][-1]
+    await until(lambda: worker.active == 0)
+    assert await reports_of(loop.run(book, "a", resume=True)) == []
+    listener.cancel()
