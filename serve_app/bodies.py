@@ -24,7 +24,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 
 from deployments.contract.errors import InvalidInput
-from serve_app.errors import BodyTooLarge, printable
+from serve_app.errors import BodyTooLarge, printable, text_too_large
 from serve_app.strict import models_in
 
 M = TypeVar("M", bound=BaseModel)
@@ -35,12 +35,13 @@ NAMES = 8  # of unknown fields in an error
 
 REFERENCE = re.compile(rb'"reference_audio"[ \t\r\n]{0,64}:[ \t\r\n]{0,64}"')
 BLANKS = b" \t\r\n\f\v"
-PIECE = 2**20  # characters decoded between two chances for other threads
+PIECE = 2**18  # characters decoded between two chances for other threads
 # How JSON may write base64 and line breaks in it: some libraries escape the slash, others `+` and `=`.
 ESCAPES = {
     rb"\/": b"/", rb"\n": b"", rb"\r": b"", rb"\t": b"",
     rb"\u002B": b"+", rb"\u002b": b"+", rb"\u002F": b"/", rb"\u002f": b"/", rb"\u003D": b"=", rb"\u003d": b"=",
 }  # fmt: skip
+LONGEST_ESCAPE = 6
 
 _decoders = ThreadPoolExecutor(1, thread_name_prefix="base64")
 
@@ -53,29 +54,28 @@ class Recording:
     escaped: bytes
 
 
-async def read_object(request: Request, most: int, longest: str) -> tuple[dict[str, Any], Recording | None]:
-    """The body as a JSON object. most: bytes that it may have beside a recording; longest: the field to blame.
+async def read_object(request: Request, most: int) -> tuple[dict[str, Any], Recording | None]:
+    """The body as a JSON object. most: bytes that it may have beside a recording.
 
     Raises InvalidInput where it is not a JSON object, and BodyTooLarge.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    raw = await request.body()
+    pieces = [
+        piece async for piece in request.stream()
+    ]  # Request.body would keep them while the answer lasts
+    raw = b"".join(pieces)
     if not JSON_TYPE.fullmatch(kind):
         raise _no_object()
     recording = None
     if len(raw) > most:
         raw, recording = cut(raw)
     if len(raw) > most:
-        message = (
-            f"The request's body is too large: '{longest}' and the other short fields may take {most} bytes."
-        )
-        raise BodyTooLarge(message, param=longest)
+        raise text_too_large(most)
     try:
         fields = json.loads(raw)
     except (ValueError, RecursionError) as error:  # also: not UTF-8, a number of thousands of digits
-        reason = getattr(
-            error, "msg", "too deeply nested" if isinstance(error, RecursionError) else "syntax error"
-        )
+        deep = isinstance(error, RecursionError)
+        reason = "too deeply nested" if deep else getattr(error, "msg", "syntax error")
         raise InvalidInput(f"The request's body is not valid JSON: {reason}.", code="invalid_json") from None
     if not isinstance(fields, dict):
         raise _no_object()
@@ -117,8 +117,9 @@ def check(model: type[M], fields: dict[str, Any]) -> M:
 
     Raises RequestValidationError for the rest.
     """
-    unknown = [name for name in fields if name not in model.model_fields]
-    for name, field in model.model_fields.items():
+    allowed = model.model_fields
+    unknown = [name for name in fields if name not in allowed]
+    for name, field in allowed.items():
         if isinstance(inner := fields.get(name), dict):
             known = {key for owner in models_in(field.annotation) for key in owner.model_fields}
             unknown += [f"{name}.{key}" for key in inner if key not in known]
@@ -146,19 +147,23 @@ async def decoded(text: str, recording: Recording | None, most: int, param: str)
 
 def decode_base64(text: bytes, most: int) -> bytes:
     """Blanks are allowed anywhere, as is what JSON escapes. Raises binascii.Error, OverflowError above `most` bytes."""
-    if b"\\" in text:
-        for escape, meaning in ESCAPES.items():
-            text = text.replace(escape, meaning)
     start = text.find(b",") + 1 if text.startswith(b"data:") else 0
-    data, rest, over = bytearray(), b"", False
+    data, escape, rest, over = bytearray(), b"", b"", False
     for begin in range(start, len(text), PIECE):
-        rest += text[begin : begin + PIECE].translate(None, BLANKS)
         last = begin + PIECE >= len(text)
-        whole = len(rest) if last else len(rest) // 4 * 4
-        piece, rest = rest[:whole], rest[whole:]
+        piece = escape + text[begin : begin + PIECE]
+        broken = piece.rfind(b"\\", max(0, len(piece) - LONGEST_ESCAPE + 1))
+        end = len(piece) if last or broken < 0 else broken
+        piece, escape = piece[:end], piece[end:]
+        if b"\\" in piece:
+            for written, meaning in ESCAPES.items():
+                piece = piece.replace(written, meaning)
+        rest += piece.translate(None, BLANKS)
+        end = len(rest) if last else len(rest) // 4 * 4
+        piece, rest = rest[:end], rest[end:]
         if over and piece:
             raise binascii.Error("data behind the padding")
-        over = piece.endswith(b"=")
+        over = over or piece.endswith(b"=")
         data += binascii.a2b_base64(piece, strict_mode=True)
         if len(data) > most:
             raise OverflowError

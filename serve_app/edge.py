@@ -19,14 +19,8 @@ log = logging.getLogger("chorale.http")
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
-FREE = (
-    "/health",
-    "/ready",
-    "/v1/status",
-    "/v1/models",
-    "/docs",
-    "/openapi.json",
-)  # never refused for work's sake
+# Never refused because others work.
+FREE = ("/health", "/ready", "/v1/status", "/v1/models", "/docs", "/openapi.json")
 NO_BODY = 64 * 1024  # bytes of a body that its route does not read
 ROOM = 2**20  # bytes of an upload's other fields
 PIECE = 64 * 1024  # bytes of a body that are looked at in one go
@@ -70,8 +64,8 @@ class Edge:
         works = not scope["path"].startswith(FREE)
         self.requests += works
         try:
-            self._refuse(scope, headers, works)
-            most = self._most(scope)
+            most = self.max_body.get(scope["path"], NO_BODY) if scope["method"] == "POST" else NO_BODY
+            self._check(scope, headers, works, most)
             return await self.app(scope, _Bounded(receive, most), tagged_send)
         except ClientDisconnect:
             log.info("%s %s: the client left (request %s)", scope["method"], scope["path"], request_id)
@@ -86,18 +80,15 @@ class Edge:
         finally:
             self.requests -= works
 
-    def _refuse(self, scope: Scope, headers: Headers, works: bool) -> None:
-        """Raises what is wrong with a request that nobody has looked at."""
+    def _check(self, scope: Scope, headers: Headers, works: bool, most: int) -> None:
+        """Raises Overloaded, and InvalidInput for what the request line and the headers show. most: bytes of a body."""
         if works and self.requests > self.max_requests:
             raise Overloaded(f"{self.max_requests} requests are at work, as many as are allowed.")
         if scope["query_string"].count(b"&") >= PARAMETERS:
             raise InvalidInput(f"The address has too many parameters: at most {PARAMETERS} are allowed.")
-        length, most = headers.get("content-length", ""), self._most(scope)
+        length = headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > most:
             raise _too_large(most)
-
-    def _most(self, scope: Scope) -> int:
-        return self.max_body.get(scope["path"], NO_BODY) if scope["method"] == "POST" else NO_BODY
 
 
 class _Bounded:
@@ -121,8 +112,14 @@ class _Bounded:
             if self.taken > self.most:
                 raise _too_large(self.most)
         await asyncio.sleep(0)
-        piece, self.held = self.held[:PIECE], self.held[PIECE:]
-        return {"type": "http.request", "body": bytes(piece), "more_body": bool(self.held) or self.more}
+        piece = bytes(self.held[:PIECE])
+        self.held = self.held[PIECE:] or memoryview(b"")  # an empty view of the body would keep all of it
+        return {"type": "http.request", "body": piece, "more_body": bool(self.held) or self.more}
+
+
+def largest_text(max_input_chars: int) -> int:
+    """Bytes of a speech request beside its recording: JSON may write a character as two escapes."""
+    return 12 * max_input_chars + 256 * 1024
 
 
 def largest_body(max_upload: int) -> int:

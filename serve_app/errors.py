@@ -90,6 +90,12 @@ def too_large(most: int) -> HttpError:
     return to_http(BodyTooLarge(f"The request's body is too large: at most {most} bytes are allowed."))
 
 
+def text_too_large(most: int) -> BodyTooLarge:
+    """A speech request's text is what makes it large, where it is not a recording."""
+    message = f"The request's body is too large: 'input' and the other short fields may take {most} bytes."
+    return BodyTooLarge(message, param="input")
+
+
 def unavailable(message: str) -> HttpError:
     return to_http(Unavailable(message))
 

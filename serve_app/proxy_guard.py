@@ -6,6 +6,8 @@ Serve calls `middlewares` in every proxy process (RAY_SERVE_HTTP_PROXY_CALLBACK_
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import logging
 import os
 import uuid
@@ -15,15 +17,25 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.delivery import ReportDelivery
-from serve_app.edge import SANE_ID
-from serve_app.errors import HttpError, of_the_proxy, request_timeout, to_http, too_large, unavailable
+from serve_app.edge import SANE_ID, largest_body, largest_text
+from serve_app.errors import (
+    HttpError,
+    of_the_proxy,
+    request_timeout,
+    text_too_large,
+    to_http,
+    too_large,
+    unavailable,
+)
 
 log = logging.getLogger("ray.serve")
 
+# Set to what the config's limits come to (`runtime.start` does): a proxy sees no config.
 MAX_BODY_VARIABLE = "CHORALE_PROXY_MAX_BODY_BYTES"
-MAX_BODY = (
-    10 * 2**20 * 4 // 3 + 2**20
-)  # the default `limits.max_upload_bytes` in base64, and room for the rest
+MAX_TEXT_VARIABLE = "CHORALE_PROXY_MAX_TEXT_BYTES"
+DEFAULTS = {MAX_BODY_VARIABLE: largest_body(10 * 2**20), MAX_TEXT_VARIABLE: largest_text(5000)}
+LARGE_BLOCK = 2**20  # bytes
+M_MMAP_THRESHOLD = -3  # of malloc.h
 
 # Serve obeys these from any client: a timeout, whether a client that left is noticed, which replica is asked.
 CONTROL = {
@@ -33,21 +45,21 @@ CONTROL = {
     b"x_session_id",
 }
 REQUEST_ID = b"x-request-id"
+ANNOUNCES_BODY = (b"content-length", b"transfer-encoding")
 NOT_ASCII = bytes(range(0x80)) + b"?" * 0x80
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-REPEATABLE = {
-    "/v1/audio/speech",
-    "/tts_with_cached_voice",
-    "/v1/cache/free",
-}  # POST twice does no more than once
+SPEECH = "/v1/audio/speech"
+RECORDING = b'"reference_audio"'
+REPEATABLE = {SPEECH, "/tts_with_cached_voice", "/v1/cache/free"}  # POST twice does no more than once
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bytes and seconds. A body has `body_s`, and one second more for each `least_rate` bytes that have come."""
 
-    max_body: int = field(default_factory=lambda: int(os.environ.get(MAX_BODY_VARIABLE, MAX_BODY)))
+    max_body: int = field(default_factory=lambda: _limit(MAX_BODY_VARIABLE))
+    max_text: int = field(default_factory=lambda: _limit(MAX_TEXT_VARIABLE))  # of a body without a recording
     small: int = (
         32 * 1024
     )  # of each body, held outside `buffered`: a short request is never refused for uploads
@@ -78,7 +90,18 @@ def middlewares() -> list[Middleware]:
     # Serve leaves `http` and `ws` to uvicorn, which looks them up here when the server starts: later than this.
     config.HTTP_PROTOCOLS["auto"] = "serve_app.proxy_protocol:GuardedProtocol"
     config.WS_PROTOCOLS["auto"] = None
+    _return_large_blocks()
     return [Middleware(ReportDelivery), Middleware(Guard)]  # the last is the outermost
+
+
+def _limit(variable: str) -> int:
+    return int(os.environ.get(variable, DEFAULTS[variable]))
+
+
+def _return_large_blocks() -> None:
+    """Has glibc give each body back to the system at once; by itself it learns to keep blocks of a size seen before."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 class Guard:
@@ -109,7 +132,7 @@ class Guard:
 
     async def _read(self, body: _Body, scope: Scope, receive: Receive) -> None:
         """Raises ClientGone, and Refused where the body is too large, too slow, or one too many."""
-        announced = {name: value for name, value in scope["headers"] if name in _ANNOUNCES_BODY}
+        announced = {name: value for name, value in scope["headers"] if name in ANNOUNCES_BODY}
         if not announced:
             return
         limits, clock = self.limits, asyncio.get_running_loop().time
@@ -132,6 +155,8 @@ class Guard:
                 body.add(piece)
             more = message.get("more_body", False)
         body.data = bytes(body.data)  # the same for every try
+        if len(body.data) > limits.max_text and scope["path"] == SPEECH and RECORDING not in body.data:
+            raise Refused(to_http(text_too_large(limits.max_text)))
 
     async def _forward(self, scope: Scope, body: _Body, receive: Receive, send: Send) -> None:
         """Raises Refused where no replica gave an answer."""
@@ -161,9 +186,6 @@ class Guard:
             log.warning("%s %s: the replica was lost; asking again", scope["method"], scope["path"][:200])
             await asyncio.sleep(0.2 * 2**attempt)
         raise Refused(unavailable("The process at work was lost."))
-
-
-_ANNOUNCES_BODY = (b"content-length", b"transfer-encoding")
 
 
 class _Body:

@@ -20,9 +20,9 @@ from typing import Any
 from deployments.contract.errors import ConfigError, Unavailable
 from serve_app.config_file import default_config_path, load_config
 from serve_app.document import check_family, located
-from serve_app.edge import largest_body
+from serve_app.edge import largest_body, largest_text
 from serve_app.ports import check_can_listen
-from serve_app.proxy_guard import MAX_BODY_VARIABLE
+from serve_app.proxy_guard import MAX_BODY_VARIABLE, MAX_TEXT_VARIABLE
 from serve_app.ray_node import gone, kill_ray, start_ray, stop_ray
 from serve_app.settings import Settings
 
@@ -65,7 +65,9 @@ def start(
         with located(config, os.environ) if host is None and port is None else nullcontext():
             check_can_listen(http["host"], http["port"])
 
-    os.environ.setdefault(MAX_BODY_VARIABLE, str(largest_body(settings.limits.max_upload_bytes)))
+    limits = settings.limits
+    os.environ.setdefault(MAX_BODY_VARIABLE, str(largest_body(limits.max_upload_bytes)))
+    os.environ.setdefault(MAX_TEXT_VARIABLE, str(largest_text(limits.max_input_chars)))
     dashboard = start_ray(num_cpus=num_cpus, quiet=quiet, host=http["host"])
     document["applications"][0]["args"] = (
         settings.to_args()

@@ -22,6 +22,7 @@ from serve_app.audio import MEDIA_TYPES, Encoder, open_encoder
 from serve_app.bodies import Recording, check, decoded, read_object
 from serve_app.context import Context
 from serve_app.delivery import Listener, no_faster_than
+from serve_app.edge import largest_text
 from serve_app.errors import to_http
 from serve_app.lane import Speech
 from serve_app.routes.common import (
@@ -43,9 +44,6 @@ _AUDIO = {"schema": {"type": "string", "format": "binary"}}
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": inlined(SpeechBody)}}}}
 _CONTENT = dict.fromkeys(MEDIA_TYPES.values(), _AUDIO) | {"text/event-stream": {"schema": {"type": "string"}}}
 
-ESCAPED = 12  # the most bytes that JSON needs for a character: two escapes
-OTHER_FIELDS = 256 * 1024  # bytes, all together
-
 
 @dataclass(frozen=True, slots=True)
 class SpeechRequest:
@@ -57,8 +55,7 @@ class SpeechRequest:
 
 async def _read(request: Request, context: Shared) -> SpeechRequest:
     """Raises InvalidInput and RequestValidationError. What is long is measured before anything else looks at it."""
-    most = ESCAPED * context.settings.max_input_chars + OTHER_FIELDS
-    fields, recording = await read_object(request, most, "input")
+    fields, recording = await read_object(request, largest_text(context.settings.max_input_chars))
     if isinstance(text := fields.get("input"), str):
         check_text(context, text, "input")
     return SpeechRequest(check(SpeechBody, fields), recording)

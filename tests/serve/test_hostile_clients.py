@@ -133,7 +133,7 @@ def keys(count: int) -> bytes:
     """A body of `count` unknown fields."""
     fields = b",".join(b'"k%d":1' % n for n in range(count))
     body = b'{"model":"tts-1","voice":"clara","input":"Hi.",' + fields + b"}"
-    return POST + b"content-length: %d\r\n\r\n" % len(body) + body
+    return POST + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body
 
 
 HEADERS = b"x-a: b\r\n" * 100_000

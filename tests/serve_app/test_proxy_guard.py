@@ -18,7 +18,13 @@ from serve_app.proxy_guard import Guard, Limits
 from serve_app.proxy_protocol import GuardedProtocol
 
 LIMITS = Limits(
-    max_body=1000_000, small=1000, buffered=1_500_000, silence_s=0.5, body_s=1.0, least_rate=100_000
+    max_body=1_000_000,
+    max_text=100_000,
+    small=1000,
+    buffered=1_500_000,
+    silence_s=0.5,
+    body_s=1.0,
+    least_rate=100_000,
 )
 
 
@@ -123,7 +129,7 @@ async def test_a_request_passes_whole_and_in_one_piece(url, behind):
             yield b"0123456789" * 1000
 
     async with httpx.AsyncClient(base_url=url) as client:
-        assert (await client.post("/v1/audio/speech", content=pieces())).status_code == 200
+        assert (await client.post("/v1/audio/voices", content=pieces())).status_code == 200
         assert (await client.get("/health")).status_code == 200
     assert behind.bodies == [b"0123456789" * 50_000, b""]
 
@@ -192,6 +198,16 @@ async def test_a_body_beyond_the_limit(url, behind):
     )
     assert answer.split()[1] == b"413"
     assert not behind.scopes
+
+
+async def test_a_long_speech_request_without_a_recording_goes_no_further(url, behind):
+    async with httpx.AsyncClient(base_url=url) as client:
+        answer = await client.post("/v1/audio/speech", content=b'{"k": 1}' + b" " * 100_000)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (413, "input")
+        assert not behind.scopes
+        recorded = b'{"reference_audio": "' + b"A" * 100_000 + b'"}'
+        assert (await client.post("/v1/audio/speech", content=recorded)).status_code == 200
+        assert (await client.post("/v1/audio/voices", content=b" " * 200_000)).status_code == 200
 
 
 async def test_an_answered_request_whose_body_never_ends_is_cut_off(url):
