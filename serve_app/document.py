@@ -41,9 +41,8 @@ class Document:
             self.value = None if node is None else loader.construct_document(node)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise ConfigError(
-                f"{self.name}:{line}: not valid YAML: {error.problem or error.context}"
-            ) from None
+            said = ", ".join(filter(None, (error.context, error.problem)))
+            raise ConfigError(f"{self.name}:{line}: not valid YAML: {said}") from None
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             raise ConfigError(
@@ -132,7 +131,7 @@ def located(path: str | Path | None, environ: Mapping[str, str]) -> Iterator[Non
 def check_family(
     settings: Settings, path: str | Path | None, environ: Mapping[str, str] | None = None
 ) -> None:
-    """Raises ConfigError where the family is unknown, an option of its is wrong, a file is missing, or does not fit."""
+    """Raises ConfigError where the family is unknown, one of its options is wrong, or a file is missing."""
     with located(path, os.environ if environ is None else environ):
         family = families.load(settings.family.name, settings.family.options)
         ChunkSchedule.of(family.spec, settings.vocoder_chunk_size, **settings.chunks.model_dump())
