@@ -41,13 +41,12 @@ class Document:
             self.value = None if node is None else loader.construct_document(node)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise ConfigError(
-                f"{self.name}:{line}: not valid YAML: {error.problem or error.context}"
-            ) from None
+            said = ", ".join(filter(None, (error.context, error.problem)))
+            raise ConfigError(f"{self.name}:{line}: not valid YAML: {said}") from None
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             raise ConfigError(
-                f"{self.name}:{line}: not valid YAML: the character U+{ord(str(error.character)):04X} is not allowed"
+                f"{self.name}:{line}: not valid YAML: the character U+{ord(text[error.position]):04X} is not allowed"
             ) from None
         finally:
             if loader is not None:
@@ -129,8 +128,10 @@ def located(path: str | Path | None, environ: Mapping[str, str]) -> Iterator[Non
         raise ConfigError(told, param=option) from None
 
 
-def check_family(settings: Settings, path: str | Path | None) -> None:
-    """Raises ConfigError where the family is unknown, an option of its is wrong, a file is missing, or does not fit."""
-    with located(path, os.environ):
+def check_family(
+    settings: Settings, path: str | Path | None, environ: Mapping[str, str] | None = None
+) -> None:
+    """Raises ConfigError where the family is unknown, one of its options is wrong, or a file is missing."""
+    with located(path, os.environ if environ is None else environ):
         family = families.load(settings.family.name, settings.family.options)
         ChunkSchedule.of(family.spec, settings.vocoder_chunk_size, **settings.chunks.model_dump())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ LONGEST_FOLDER = 107 - len(
     "/ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 )  # of AF_UNIX
 SETUP_HOOK = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"  # what every worker calls first
+VITAL = ("gcs_server", "raylet")  # daemons, as Ray calls them
+
+_daemons: list[tuple[str, subprocess.Popen[bytes]]] = []  # the vital ones of the Ray that was started here
 
 
 def start_ray(
@@ -77,12 +81,16 @@ def start_ray(
 def _start_node(attempts: int = 3, **options: Any) -> Any:
     """Ray gives its own daemons 30 s to come up, which a busy machine exceeds; files are cached the next time."""
     import ray
+    from ray._private import worker
 
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     for attempt in range(1, attempts + 1):
         try:
             port = free_port() if options["include_dashboard"] else None
-            return ray.init(address="local", dashboard_port=port, **options)
+            context = ray.init(address="local", dashboard_port=port, **options)
+            node: Any = worker._global_node
+            _daemons[:] = [(kind, info.process) for kind in VITAL for info in node.all_processes[kind]]
+            return context
         except Exception as error:
             log.warning("Ray did not start (attempt %d of %d): %s", attempt, attempts, error)
             ray.shutdown()
@@ -146,14 +154,9 @@ def _own_folder() -> Path:
 
 
 def gone() -> str | None:
-    """What has ended, without which the Ray that was started here cannot go on; None while all is well."""
-    from ray._private import ray_constants, worker
-
-    vital = (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET)
-    node: Any = worker._global_node
-    for kind, process in node.dead_processes() if node is not None else ():
-        if kind in vital:
-            code = process.returncode
+    """Which daemon has ended, without which the Ray that was started here cannot go on; None while all is well."""
+    for kind, process in _daemons:
+        if (code := process.poll()) is not None:
             how = f"killed by signal {-code}" if code < 0 else f"with exit code {code}"
             return f"Ray is gone: its {kind} (process {process.pid}) has ended, {how}"
     return None
@@ -164,6 +167,7 @@ def stop_ray() -> None:
     import ray
 
     ours = _of_ray(psutil.Process().children(recursive=True))
+    _daemons.clear()
     ray.shutdown()
     psutil.wait_procs(ours, timeout=STOP_S)
     _end(ours)
