@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
 from serve_app.config_file import default_config_path, load_config
 from serve_app.document import MAX_BYTES, check_family
 from serve_app.settings import Settings

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from deployments.errors import ConfigError
+from deployments.contract.errors import ConfigError
 from serve_app.ports import check_can_listen, free_port, is_loopback
 
 
