@@ -13,7 +13,7 @@ import soxr
 
 from deployments.families.small.phones import PAUSE
 from deployments.families.small.text.pinyin import Syllable
-from training.teachers import Said
+from training.teachers.classic import Said
 from training.utterances import RATE
 
 LANGUAGE = "cmn-latn-pinyin"

