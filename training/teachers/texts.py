@@ -76,7 +76,7 @@ class Writer:
         self._lists = {name: values.split(",") for name, values in source.LISTS.items()}
         self._kinds = {kind: getattr(source, kind).splitlines() for kind in KINDS}
         self._mixed = texts_zh.MIXED.splitlines()
-        self._held_out = set(held_out(language))
+        self._held_out = {sentence.text for sentence in held_out(language)}
         self._rare = {slot: _shuffled(words, f"{seed} {slot}") for slot, words in vocabulary.items()}
 
     def text(self, number: int, mixed: bool = False) -> Text:
@@ -125,9 +125,10 @@ def mandarin_sentence(text: str) -> str:
     return text if text[-1] in "。？！" or text[-2:] in ("。”", "？”", "！”") else text + "。"
 
 
-def held_out(language: str) -> list[str]:
+def held_out(language: str) -> list[Text]:
     """The 40 sentences of a language that no corpus has."""
-    return (texts_en if language == "en" else texts_zh).HELD_OUT.splitlines()
+    source = texts_en if language == "en" else texts_zh
+    return [Text(sentence, language) for sentence in source.HELD_OUT.splitlines()]
 
 
 def english_vocabulary(gold: dict[str, Entry], usual: Iterable[str] = ()) -> Vocabulary:

@@ -85,7 +85,7 @@ LISTS: dict[str, str] = {
     ),
     "do": (
         "learn how to swim,fix the leaking pipe,write to the mayor,water the plants,bake a birthday cake,"
-        "climb that mountain,call the dentist,change the sheets,feed the chickens,practice the piano,"
+        "climb that^DT mountain,call the dentist,change the sheets,feed the chickens,practice the piano,"
         "count the votes,translate the letter,catch the early train,answer the phone,finish the report,"
         "plan the journey,paint the garage,study the map,wash the windows,find a better job,visit the museum,"
         "sharpen the knife,cancel the meeting,take the dog for a walk,buy some stamps,borrow a shovel,"
@@ -155,7 +155,7 @@ The {look} {thing} {where} was {verdict}
 {opinion} the {thing} was {verdict}
 {opinion} {person} will {do} {when}
 We had {food} for breakfast and {food} for dinner
-People in {city} cannot live without {food}
+People in {city} cannot live^VERB without {food}
 {they} moved from {city} to {city} {when}
 {person} grew up in {country}, {where}
 The {animal} slept {where} while {person} {went}
@@ -214,7 +214,7 @@ What would happen if nobody {did} the {thing}?
 Can anyone tell me how to {do}?
 Has the {animal} been fed?
 Don't you think we should have ordered {food}?
-Whose {thing} is that, and why is it {where}?
+Whose {thing} is that^DT, and why is it {where}?
 Isn't {person} supposed to {do} {when}?
 What time does the train to {city} leave on {weekday}?
 {person} {went}? Really?
@@ -233,7 +233,7 @@ Look, a {animal} {where}!
 I can't believe {person} {did} the {thing}!
 Watch out for the {animal}!
 Let's {do} {when}!
-That was {verdict}!
+That^DT was {verdict}!
 Congratulations, {first}!
 Happy birthday, {first}! We got you a {look} {thing}!
 Hurry up, or we will miss the train to {city}!
@@ -246,7 +246,9 @@ Good heavens, the {thing} is {where}!
 We did it, {first}! We finally did it!
 If only {person} had never {went_back}!
 """.strip()
-LISTS["went_back"] = "come here,opened that box,said a word,left {city},trusted the {job},bought the {thing}"
+LISTS["went_back"] = (
+    "come here,opened that^DT box,said a word,left {city},trusted the {job},bought the {thing}"
+)
 
 SHORT = """\
 Yes.
@@ -274,7 +276,7 @@ On {weekday}?
 Why not?
 All right, {first}.
 Excuse me.
-That depends.
+That^DT depends.
 Hello, {first}!
 {number}.
 Wait for me!
@@ -308,7 +310,7 @@ Chapter {tens}-{digit}, page {number}
 It was the {ordinal} of {month}, {year}
 The {ordinal} {thing} weighs {tens} pounds, the {ordinal} only {number}
 My telephone number is {digit} {digit} {digit}, {digit} {digit}, {digit} {digit}
-About {number} people live {where}
+About {number} people live^VERB {where}
 The temperature in {city} fell from {tens} to {teen} degrees
 {person} was born in {year} and died in {year}
 Flight {digit} {digit} {digit} to {city} leaves from gate {tens}-{digit} at {teen} thirty
@@ -333,7 +335,7 @@ DIALOGUE = """\
 """.strip()
 LISTS["do_order"] = "Please {do},Go and {do},Let me {do},You should {do},Never {do},I want to {do}"
 LISTS["quick"] = (
-    "Not today.,I have no idea!,Why should I?,That is {verdict}.,Ask {first}.,It is too {look}!,Are you {feel}?,"
+    "Not today.,I have no idea!,Why should I?,That^DT is {verdict}.,Ask {first}.,It is too {look}!,Are you {feel}?,"
     "Nobody told me.,We will see.,Never mind.,In {city}?,What a day!,As you wish.,I was {feel}."
 )
 
@@ -367,7 +369,7 @@ LISTS["opinion_end"] = "I think,they say,believe it or not,if you ask me,as {fir
 
 # Complete sentences, whose sense carries over the commas: the templates cannot give that.
 PROSE = """\
-The path wound up through the pines, crossed a stream by three flat stones, and came out on a ridge where you could see the whole valley.
+The path wound^VBD up through the pines, crossed a stream, and came out where you could see the whole valley.
 When the lights went out, nobody moved; then someone at the back began to hum, and soon the entire hall was singing.
 My grandmother kept every letter she had ever received, tied with blue ribbon, in a biscuit tin under the bed.
 It isn't that I dislike the city, exactly, but after three days there I start to miss the quiet.
@@ -393,7 +395,7 @@ Though the engine coughed and rattled, it carried them over the pass before the 
 Your package has arrived at the depot and will be delivered between two and four this afternoon.
 The recipe says to stir gently for twenty minutes, and whoever wrote it clearly had nothing else to do.
 For years the two villages had argued about the well, until one dry August there was nothing left to argue about.
-Honestly, I thought the second half was better than the first, except for that strange bit with the horse.
+Honestly, I thought the second half was better than the first, except for that^DT strange bit with the horse.
 The captain folded the chart, rubbed his eyes, and admitted that they had been sailing in circles.
 Children under twelve travel free, provided that they sit with an adult.
 Each autumn the geese fly south over our house, and each autumn my father goes out to count them.
@@ -416,7 +418,7 @@ Could somebody explain why the elevator smells of oranges?
 My cousin sold her motorcycle and bought a small orchard instead.
 Turn the handle gently, or the whole shelf will come down!
 We have sandwiches, boiled eggs, and half a bottle of lemonade.
-“I never agreed to that,” the tailor muttered, folding his tape.
+“I never agreed to that^DT,” the tailor muttered, folding his tape.
 The museum closes at five on weekdays and at eight on Saturdays.
 How far is it to the nearest pharmacy?
 After the thunder, a thin gray dog crept out from under the porch.
@@ -436,13 +438,13 @@ The package was heavier than it looked, and something inside it was ticking.
 Good evening, and welcome to the programme.
 Please don't feed the pelicans!
 In the spring of nineteen fifty-three, the valley was flooded for the dam.
-The violin teacher lives above the bakery, next to the fire station.
+The violin teacher lives^VERB above the bakery, next to the fire station.
 I would gladly help you, but I have no idea where the fuse box is.
 Which of these keys opens the cellar door?
 The judge listened patiently, wrote three words, and closed her notebook.
 Snow fell all night, and by morning the bicycles had vanished.
 Our neighbor's parrot can imitate the telephone.
-That isn't a shadow; it's a stain.
+That^DT isn't a shadow; it's a stain.
 Two miles beyond the village, the road turns sharply toward the coast.
 Would you like your tea with milk, with lemon, or with nothing at all?
 The mayor apologized for the noise and promised to repair the fountain.
