@@ -52,6 +52,8 @@ _ENDINGS = {
     "adverb": ("ly",),
     "doing": ("ing",),
 }
+# The spelling of a word that begins with the sound of a vowel.
+_VOWEL = r"(?!eu|ewe|one\b|once\b|u[bcfhkrst][aeiou]|unani|uni(?![dmn]))[aeiou]|hour|heir|hon(?!ey|k)"
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Writer:
 
 def english_sentence(text: str) -> str:
     """With a, an, capitals and a full stop where they belong."""
-    text = re.sub(r"\b([Aa]) (?=[aeiou](?!ne\b|ni|se|te|u))", r"\1n ", text)
+    text = re.sub(rf"\b([Aa]) (?={_VOWEL})", r"\1n ", text)
     text = re.sub(r"([.?!])([,.])(?=”)", r"\1", text)
     start = 1 if text[0] == "“" else 0
     text = text[:start] + text[start].upper() + text[start + 1 :]
