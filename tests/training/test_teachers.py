@@ -105,9 +105,7 @@ def test_held_out_sentences_are_in_no_corpus(language: str, monkeypatch: pytest.
 
 def test_every_slot_has_words() -> None:
     for source, words in ((texts_en, WORDS["en"]), (texts_zh, WORDS["zh"])):
-        everything = " ".join(
-            value for name, value in vars(source).items() if isinstance(value, str) and name.isupper()
-        )
+        kinds = [value for name, value in vars(source).items() if isinstance(value, str) and name.isupper()]
         slots = set(re.findall(r"\{(\w+)\}", " ".join([*kinds, *source.LISTS.values()])))
         assert slots <= set(source.LISTS) | set(words)
 

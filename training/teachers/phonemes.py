@@ -183,7 +183,7 @@ class Reader:
 
 
 def _mandarin(text: str) -> str:
-    import jieba
+    import jieba  # pyright: ignore[reportMissingImports]
     from misaki.zh import ZHG2P  # pyright: ignore[reportMissingImports]
 
     jieba.setLogLevel("WARNING")

@@ -8,6 +8,7 @@ an accent that we do not want, so they speak Mandarin only.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 ENGLISH = (
@@ -52,11 +53,13 @@ def strangers() -> list[Speaker]:
     ]
 
 
-def _plain(names: list[str], home: str) -> list[Speaker]:
+def _plain(names: Sequence[str], home: str) -> list[Speaker]:
     return [Speaker(name, home, {name: 1.0}) for name in names]
 
 
-def _blends(names: list[str], home: str, count: int, guests: list[str] | None = None) -> list[Speaker]:
+def _blends(
+    names: Sequence[str], home: str, count: int, guests: Sequence[str] | None = None
+) -> list[Speaker]:
     """Four fifths are mixtures, the others a step of up to 0.3 beyond a voice. `guests` get less than half."""
     rng = random.Random("blends of " + " ".join(names))
     blends = []

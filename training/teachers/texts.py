@@ -176,7 +176,7 @@ def vocabularies() -> dict[str, Vocabulary]:
     """Of both languages; needs what `training.teachers.fetch` has fetched, and the extra `train`."""
     import json
 
-    import jieba
+    import jieba  # pyright: ignore[reportMissingImports]
     from pypinyin.constants import PHRASES_DICT, PINYIN_DICT
 
     from training.teachers.fetch import cache as folder

@@ -1,0 +1,202 @@
+"""Judge folders of speech beside one another: python -m training.judges.judge TEACHER STUDENT ... --json FILE
+
+The folders are what `training.judges.render` or `training.teachers.make_corpus` writes. One row is one speaker of one
+folder and language. Likeness and tempo are to the first folder: the cosine to the mean of the speaker's other
+utterances there, and its length of the same text. Intervals are 95 %, by bootstrap over the utterances.
+
+Needs the extra `judge` and `training.judges.fetch`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import jiwer
+import numpy as np
+import torch
+
+from training import measures
+from training.judges.hearing import Rater, Recogniser, Verifier, units
+from training.judges.samples import RATE, Sample, load
+from training.pitch import measured_f0
+
+Range = tuple[float, float, float]  # and its interval
+
+
+@dataclass
+class Heard:
+    """What the judges say of one utterance."""
+
+    sample: Sample
+    text: str
+    wrong: int
+    said: int
+    mos: float
+    embedding: np.ndarray
+    seconds: float
+    f0: np.ndarray  # (F,) Hz where voiced
+    loudness: float
+    clicks: int
+
+
+@dataclass
+class Verdict:
+    """One speaker of one folder. spread: of the F0, semitones; tempo: lengths to those of the first folder."""
+
+    folder: str
+    speaker: str
+    language: str
+    utterances: int
+    error: Range
+    mos: Range
+    likeness: Range | None
+    tempo: Range | None
+    f0: float
+    spread: float
+    loudness: float
+    clicks: int
+
+
+class Judges:
+    def __init__(self) -> None:
+        self.recogniser, self.rater, self.verifier = Recogniser(), Rater(), Verifier()
+
+    def hear(self, folder: Path, sample: Sample) -> Heard:
+        waveform = sample.waveform(folder)
+        language = "en" if sample.language == "en" else "zh"
+        text = self.recogniser.hear(waveform, language)
+        wrong, said = errors(sample.text, text, language)
+        f0 = measured_f0(waveform)
+        return Heard(
+            sample,
+            text,
+            wrong,
+            said,
+            self.rater.rate(waveform),
+            self.verifier.embed(waveform),
+            len(waveform) / RATE,
+            f0[f0 > 0],
+            measures.loudness(waveform),
+            measures.clicks(waveform),
+        )
+
+
+def errors(meant: str, heard: str, language: str) -> tuple[int, int]:
+    """Words (characters in Mandarin) that are wrong, and how many there were."""
+    said = units(meant, language)
+    counts = jiwer.process_words(" ".join(said), " ".join(units(heard, language)) or "nothing")
+    return counts.substitutions + counts.deletions + counts.insertions, len(said)
+
+
+def mean(values: list[float], seed: int = 0, draws: int = 2000) -> Range:
+    """A mean and its 95 % interval by bootstrap."""
+    every = np.array(values)
+    drawn = every[np.random.default_rng(seed).integers(0, len(every), (draws, len(every)))].mean(1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(every.mean()), float(low), float(high)
+
+
+def likeness(heard: list[Heard], first: list[Heard]) -> list[float]:
+    """The cosine of each utterance to the mean of what the speaker said in the first folder, itself left out."""
+    found = []
+    for item in heard:
+        others = [other.embedding for other in first if other is not item]
+        if others:
+            usual = np.mean(others, axis=0)
+            found.append(float(item.embedding @ usual / np.linalg.norm(usual)))
+    return found
+
+
+def verdict(folder: str, heard: list[Heard], first: list[Heard]) -> Verdict:
+    """Of one speaker and language; `first` is the same speaker in the first folder, and may be empty."""
+    lengths = {item.sample.text: item.seconds for item in first}
+    alike = likeness(heard, first)
+    tempo = [item.seconds / lengths[item.sample.text] for item in heard if item.sample.text in lengths]
+    f0 = np.concatenate([item.f0 for item in heard])
+    spreads = [float(np.std(12 * np.log2(item.f0))) for item in heard if len(item.f0)]
+    return Verdict(
+        folder,
+        heard[0].sample.speaker,
+        heard[0].sample.language,
+        len(heard),
+        measures.interval(np.array([h.wrong for h in heard]), np.array([h.said for h in heard])),
+        mean([item.mos for item in heard]),
+        mean(alike) if alike else None,
+        mean(tempo) if tempo and heard is not first else None,
+        float(np.median(f0)) if len(f0) else 0.0,
+        float(np.mean(spreads)) if spreads else 0.0,
+        float(np.mean([item.loudness for item in heard])),
+        sum(item.clicks for item in heard),
+    )
+
+
+def verdicts(folders: dict[str, list[Heard]], together: bool = False) -> list[Verdict]:
+    """together: one row of each folder and language instead of one of each speaker."""
+    groups: dict[str, dict[tuple[str, str], list[Heard]]] = {name: defaultdict(list) for name in folders}
+    for name, heard in folders.items():
+        for item in heard:
+            groups[name]["all" if together else item.sample.speaker, item.sample.language].append(item)
+    first = next(iter(groups.values()))
+    made = []
+    for key in dict.fromkeys(key for group in groups.values() for key in group):
+        for name, group in groups.items():
+            if key in group:
+                row = verdict(name, group[key], first.get(key, []))
+                if together:
+                    row.speaker, row.likeness = "all", None
+                made.append(row)
+    return made
+
+
+def table(rows: list[Verdict]) -> str:
+    """Markdown."""
+    lines = [
+        "| | speaker | language | utterances | errors | DistillMOS | likeness | length | F0, Hz | spread, semitones "
+        "| loudness, dB | clicks |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        error = "{:.1%} ({:.1%}-{:.1%})".format(*row.error)
+        others = [
+            "" if r is None else "{:.2f} ({:.2f}-{:.2f})".format(*r)
+            for r in (row.mos, row.likeness, row.tempo)
+        ]
+        plain = [f"{row.f0:.0f}", f"{row.spread:.1f}", f"{row.loudness:.1f}", str(row.clicks)]
+        cells = [row.folder, row.speaker, row.language, str(row.utterances), error, *others, *plain]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--count", type=int, help="utterances of each folder, the first ones")
+    parser.add_argument("--together", action="store_true", help="one row of each folder and language")
+    parser.add_argument("--heard", action="store_true", help="print what was heard where it was wrong")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    judges = Judges()
+    heard = {}
+    for folder in args.folders:
+        heard[folder.name] = [judges.hear(folder, sample) for sample in load(folder)[: args.count]]
+    if args.heard:
+        for name, items in heard.items():
+            for item in items:
+                if item.wrong:
+                    print(f"{name} {item.sample.speaker}: {item.sample.text} | {item.text}")
+    rows = verdicts(heard, args.together)
+    print(table(rows))
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
