@@ -12,7 +12,7 @@ import pytest
 
 from training.teachers import texts_en, texts_zh
 from training.teachers.kokoro import FRAME, Spoken
-from training.teachers.make_corpus import SPEEDS, done, fault, pace
+from training.teachers.make_corpus import SPEEDS, done, fault, pace, turned_down
 from training.teachers.phonemes import English, mixed, plain
 from training.teachers.speakers import ENGLISH_STRANGERS, MANDARIN_STRANGERS, speakers, strangers
 from training.teachers.texts import (
@@ -203,7 +203,7 @@ def test_a_good_utterance_passes() -> None:
 @pytest.mark.parametrize(
     ("bad", "why"),
     [
-        (spoken(loudness=1.2), "clipped"),
+        (spoken(loudness=5.0), "too loud"),
         (spoken(loudness=0.001), "silent"),
         (spoken(loudness=float("nan")), "not finite"),
         (spoken(seconds=12), "too fast or too slow"),
@@ -214,6 +214,13 @@ def test_a_good_utterance_passes() -> None:
 )
 def test_a_bad_utterance_is_dropped(bad: Spoken, why: str) -> None:
     assert fault(bad) == why
+
+
+def test_what_would_clip_is_turned_down() -> None:
+    loud, quiet = (spoken(loudness=loudness).waveform for loudness in (1.5, 0.5))
+    assert np.abs(turned_down(loud)).max() == pytest.approx(0.99)
+    assert np.corrcoef(loud, turned_down(loud))[0, 1] == pytest.approx(1)
+    assert np.array_equal(turned_down(quiet), quiet)
 
 
 def test_a_killed_run_goes_on(tmp_path) -> None:

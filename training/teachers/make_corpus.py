@@ -21,8 +21,10 @@ import multiprocessing
 import os
 import random
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -40,7 +42,8 @@ ENGLISH, FOREIGN, MIXED = (
 PLAIN = 0.35  # by the voices themselves, not by blends
 USUAL = 0.6  # said at nearly the usual pace
 SPEEDS = 0.8, 1.25
-PEAK, QUIETEST = 0.99, 0.01  # of samples; RMS
+PEAK, QUIETEST = 0.99, 0.01  # of samples, to which the teacher's louder ones are turned down; RMS
+LOUDEST = 4.0  # a sample beyond this is no speech
 FASTEST, SLOWEST = 0.03, 0.2  # seconds a phoneme, the pauses at the edges included in neither
 VOICELESS = 0.15  # the least share of voiced frames
 
@@ -87,8 +90,8 @@ def fault(spoken: Spoken) -> str | None:
         return "not finite"
     if durations.sum() * FRAME != len(waveform):
         return "durations do not sum to the length"
-    if np.abs(waveform).max() > PEAK:
-        return "clipped"
+    if np.abs(waveform).max() > LOUDEST:
+        return "too loud"
     if np.sqrt(np.mean(waveform**2)) < QUIETEST:
         return "silent"
     each = durations[1:-1].sum() * FRAME / RATE / (len(durations) - 2)
@@ -122,34 +125,28 @@ def produce(order: Order, teacher: Kokoro, reader: Reader, out: Path, seed: int)
         spoken = teacher.say(phonemes, speaker, order.speed)
     except (KeyError, ValueError) as error:  # a word without a reading, or too many phonemes
         return entry | {"dropped": f"{type(error).__name__}: {error}"}
-    entry |= {
-        "voices": speaker.voices,
-        "home": speaker.home,
-        "speed": order.speed,
-        "seed": seed,
-        "phonemes": phonemes,
-    }
+    entry |= {"voices": speaker.voices, "home": speaker.home, "speed": order.speed, "seed": seed}
+    entry["phonemes"] = phonemes
     if why := fault(spoken):
         return entry | {"dropped": why}
     place = f"{order.number // 1000:03d}/{order.number:06d}"
-    _store(out / "curves" / f"{place}.npy", lambda path: _save(path, np.stack([spoken.f0, spoken.energy])))
-    _store(
-        out / "audio" / f"{place}.flac",
-        lambda path: soundfile.write(path, spoken.waveform, RATE, format="FLAC"),
-    )
-    seconds = round(len(spoken.waveform) / RATE, 3)
+    sound, curves = turned_down(spoken.waveform), np.stack([spoken.f0, spoken.energy]).astype(np.float16)
+    _store(out / "curves" / f"{place}.npy", lambda file: np.save(file, curves))
+    _store(out / "audio" / f"{place}.flac", lambda file: soundfile.write(file, sound, RATE, format="FLAC"))
+    seconds = round(len(sound) / RATE, 3)
     return entry | {"durations": spoken.durations.tolist(), "seconds": seconds, "file": f"audio/{place}.flac"}
 
 
-def _save(path: Path, curves: np.ndarray) -> None:
-    with path.open("wb") as file:
-        np.save(file, curves.astype(np.float16))
+def turned_down(waveform: np.ndarray) -> np.ndarray:
+    """The waveform (N,), quieter where it would clip."""
+    return waveform * min(1.0, PEAK / np.abs(waveform).max())
 
 
-def _store(path: Path, write) -> None:
+def _store(path: Path, write: Callable[[BinaryIO], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
-    write(unfinished)
+    with unfinished.open("wb") as file:
+        write(file)
     os.replace(unfinished, path)
 
 

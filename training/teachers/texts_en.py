@@ -403,7 +403,7 @@ Turn left at the traffic light, go past the school, and you'll see the clinic on
 What surprised the engineers was not that the bridge moved, but that it had moved so little.
 Slowly, very slowly, the old elevator rose past the third floor, paused, and began to go down again.
 Nobody knows who planted the oak, but it was already tall when the church was built.
-The actress bowed, the curtain fell, and for a moment there was no sound at all.
+The actress smiled, the curtain fell, and for a moment there was no sound at all.
 Press the green button to begin, or hold it for five seconds to switch off the display.
 I used to think that patience was a gift; now I think it is mostly practice.
 The judge asked whether anyone wished to speak, and a small voice from the gallery said yes.
