@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.judges.hearing import units
-from training.judges.judge import Heard, errors, likeness, mean, table, verdicts
+from training.judges.hearing import syllables, units
+from training.judges.judge import Heard, distance, errors, likeness, mean, table, verdicts
 from training.judges.samples import RATE, Sample, load, store
 
 
@@ -14,7 +14,9 @@ def heard(text: str, speaker: str = "ann", voice: int = 0, seconds: float = 2.0,
     embedding = np.eye(4)[voice] + 0.1
     sample = Sample(text, "en", speaker, "")
     f0 = np.full(100, 200.0)
-    return Heard(sample, text, wrong, 10, 4.0, embedding / np.linalg.norm(embedding), seconds, f0, -20.0, 0)
+    return Heard(
+        sample, text, wrong, 10, None, 4.0, embedding / np.linalg.norm(embedding), seconds, f0, -20.0, 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,13 @@ def heard(text: str, speaker: str = "ann", voice: int = 0, seconds: float = 2.0,
 )
 def test_errors_are_counted_in_what_is_said(meant: str, written: str, language: str, wrong: int) -> None:
     assert errors(meant, written, language) == (wrong, len(units(meant, language)))
+
+
+def test_homophones_and_digits_are_no_errors_of_syllables() -> None:
+    assert distance(syllables("他在教室，see you？"), syllables("她再教室 See you")) == 0
+    assert syllables("说 see you") == ["shuo1", "see", "you"]
+    assert distance(syllables("买书"), syllables("卖书")) == 1  # another tone
+    assert distance(syllables("二十三"), syllables("23")) == 0
 
 
 def test_a_mean_lies_in_its_interval() -> None:

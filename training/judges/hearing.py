@@ -85,3 +85,11 @@ def units(text: str, language: str) -> list[str]:
     if language == "en":
         return re.sub(r"[^a-z' ]", " ", said).split()
     return re.findall(r"[\u4e00-\u9fff]|[a-z']+", said)
+
+
+def syllables(text: str) -> list[str]:
+    """The syllables of Mandarin with their tones, so that a homophone is no error; English words stay words."""
+    from pypinyin import Style, lazy_pinyin
+
+    joined = "".join(unit if len(unit) == 1 else f" {unit} " for unit in units(text, "zh"))
+    return " ".join(lazy_pinyin(joined, style=Style.TONE3, neutral_tone_with_five=True)).split()

@@ -1,8 +1,10 @@
 """Judge folders of speech beside one another: python -m training.judges.judge TEACHER STUDENT ... --json FILE
 
-The folders are what `training.judges.render` or `training.teachers.make_corpus` writes. One row is one speaker of one
-folder and language. Likeness and tempo are to the first folder: the cosine to the mean of the speaker's other
-utterances there, and its length of the same text. Intervals are 95 %, by bootstrap over the utterances.
+The folders are what `training.judges.render` or `training.teachers.make_corpus` writes. A row is one speaker of one
+folder and language. Errors are of words, in Mandarin of characters, and then of syllables with their tones too, since the
+recogniser cannot tell homophones apart. Likeness is the cosine to the mean of what the speaker says in the first
+folder, the utterance itself left out; length is the ratio to the same text there. Intervals are 95 %, by bootstrap over
+the utterances.
 
 Needs the extra `judge` and `training.judges.fetch`.
 """
@@ -20,10 +22,14 @@ import numpy as np
 import torch
 
 from training import measures
-from training.judges.hearing import Rater, Recogniser, Verifier, units
+from training.judges.hearing import Rater, Recogniser, Verifier, syllables, units
 from training.judges.samples import RATE, Sample, load
 from training.pitch import measured_f0
 
+COLUMNS = (
+    " ,speaker,language,utterances,errors,syllables,DistillMOS,likeness,length,F0 in Hz,F0 spread in semitones,"
+    "loudness in dB,clicks"
+).split(",")
 Range = tuple[float, float, float]  # and its interval
 
 
@@ -35,6 +41,7 @@ class Heard:
     text: str
     wrong: int
     said: int
+    missed: int | None  # syllables of Mandarin, homophones forgiven
     mos: float
     embedding: np.ndarray
     seconds: float
@@ -52,6 +59,7 @@ class Verdict:
     language: str
     utterances: int
     error: Range
+    missed: Range | None
     mos: Range
     likeness: Range | None
     tempo: Range | None
@@ -76,6 +84,7 @@ class Judges:
             text,
             wrong,
             said,
+            None if language == "en" else distance(syllables(sample.text), syllables(text)),
             self.rater.rate(waveform),
             self.verifier.embed(waveform),
             len(waveform) / RATE,
@@ -88,8 +97,13 @@ class Judges:
 def errors(meant: str, heard: str, language: str) -> tuple[int, int]:
     """Words (characters in Mandarin) that are wrong, and how many there were."""
     said = units(meant, language)
-    counts = jiwer.process_words(" ".join(said), " ".join(units(heard, language)) or "nothing")
-    return counts.substitutions + counts.deletions + counts.insertions, len(said)
+    return distance(said, units(heard, language)), len(said)
+
+
+def distance(meant: list[str], heard: list[str]) -> int:
+    """Substitutions, deletions and insertions."""
+    counts = jiwer.process_words(" ".join(meant), " ".join(heard) or "nothing")
+    return counts.substitutions + counts.deletions + counts.insertions
 
 
 def mean(values: list[float], seed: int = 0, draws: int = 2000) -> Range:
@@ -113,6 +127,7 @@ def likeness(heard: list[Heard], first: list[Heard]) -> list[float]:
 
 def verdict(folder: str, heard: list[Heard], first: list[Heard]) -> Verdict:
     """Of one speaker and language; `first` is the same speaker in the first folder, and may be empty."""
+    said, missed = np.array([item.said for item in heard]), [item.missed for item in heard]
     lengths = {item.sample.text: item.seconds for item in first}
     alike = likeness(heard, first)
     tempo = [item.seconds / lengths[item.sample.text] for item in heard if item.sample.text in lengths]
@@ -123,7 +138,8 @@ def verdict(folder: str, heard: list[Heard], first: list[Heard]) -> Verdict:
         heard[0].sample.speaker,
         heard[0].sample.language,
         len(heard),
-        measures.interval(np.array([h.wrong for h in heard]), np.array([h.said for h in heard])),
+        measures.interval(np.array([item.wrong for item in heard]), said),
+        None if None in missed else measures.interval(np.array(missed), said),
         mean([item.mos for item in heard]),
         mean(alike) if alike else None,
         mean(tempo) if tempo and heard is not first else None,
@@ -154,19 +170,15 @@ def verdicts(folders: dict[str, list[Heard]], together: bool = False) -> list[Ve
 
 def table(rows: list[Verdict]) -> str:
     """Markdown."""
-    lines = [
-        "| | speaker | language | utterances | errors | DistillMOS | likeness | length | F0, Hz | spread, semitones "
-        "| loudness, dB | clicks |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
     for row in rows:
-        error = "{:.1%} ({:.1%}-{:.1%})".format(*row.error)
+        shares = ["" if r is None else "{:.1%} ({:.1%}-{:.1%})".format(*r) for r in (row.error, row.missed)]
         others = [
             "" if r is None else "{:.2f} ({:.2f}-{:.2f})".format(*r)
             for r in (row.mos, row.likeness, row.tempo)
         ]
         plain = [f"{row.f0:.0f}", f"{row.spread:.1f}", f"{row.loudness:.1f}", str(row.clicks)]
-        cells = [row.folder, row.speaker, row.language, str(row.utterances), error, *others, *plain]
+        cells = [row.folder, row.speaker, row.language, str(row.utterances), *shares, *others, *plain]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
 """Say the held-out sentences for the judges: python -m training.judges.render --by teacher --out FOLDER
 
-The teacher says them with voices of Kokoro (extra `train`, `training.teachers.fetch`); the student is the small
-family, as shipped or as `--weights` has it, with its shipped voices.
+The teacher says them with speakers of the corpus or strangers (extra `train`, `training.teachers.fetch`). The
+student is the small family with its own voices, as shipped or as `--weights` has it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from training.judges.samples import Sample, store
-from training.teachers.speakers import Speaker
+from training.teachers.speakers import speakers, strangers
 from training.teachers.texts import Text, held_out
 
 SPEAKERS = {
@@ -29,10 +29,11 @@ def teacher() -> Say:
 
     kokoro = Kokoro()
     reader = Reader(kokoro.folder)
+    known = {speaker.name: speaker for speaker in speakers() + strangers()}
 
     def say(text: Text, voice: str) -> tuple[np.ndarray, int]:
         phonemes = reader.phonemes(text.marked, text.language)
-        return kokoro.say(phonemes, Speaker(voice, "en", {voice: 1.0})).waveform, RATE
+        return kokoro.say(phonemes, known[voice]).waveform, RATE
 
     return say
 
