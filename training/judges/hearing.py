@@ -13,6 +13,7 @@ from deployments.errors import InvalidInput
 from deployments.families.small.text import spoken
 from training.judges.fetch import cache
 
+_CONTEXT = "说"  # before digits, so that they are read in Mandarin
 _READ = re.compile(r"[A-Za-z0-9\u4e00-\u9fff]")
 PROMPT = "以下是普通话的句子。"  # simplified characters, please
 
@@ -77,6 +78,7 @@ def units(text: str, language: str) -> list[str]:
     """
     if not _READ.search(text):
         return []
+    text = _CONTEXT * (language == "zh") + text
     try:
         said = spoken(text)
     except InvalidInput:  # letters of a script that the frontend does not read
@@ -84,7 +86,7 @@ def units(text: str, language: str) -> list[str]:
     said = re.sub(r"\bhundred and\b", "hundred", said).replace("两", "二")
     if language == "en":
         return re.sub(r"[^a-z' ]", " ", said).split()
-    return re.findall(r"[\u4e00-\u9fff]|[a-z']+", said)
+    return re.findall(r"[\u4e00-\u9fff]|[a-z']+", said)[len(_CONTEXT) :]
 
 
 def syllables(text: str) -> list[str]:

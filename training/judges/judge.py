@@ -1,8 +1,8 @@
 """Judge folders of speech beside one another: python -m training.judges.judge TEACHER STUDENT ... --json FILE
 
 The folders are what `training.judges.render` or `training.teachers.make_corpus` writes. A row is one speaker of one
-folder and language. Errors are of words, in Mandarin of characters, and then of syllables with their tones too, since the
-recogniser cannot tell homophones apart. Likeness is the cosine to the mean of what the speaker says in the first
+folder and language. Errors are of words, in Mandarin of characters, and then of syllables with their tones too, since
+the recogniser cannot tell homophones apart. Likeness is the cosine to the mean of what the speaker says in the first
 folder, the utterance itself left out; length is the ratio to the same text there. Intervals are 95 %, by bootstrap over
 the utterances.
 
