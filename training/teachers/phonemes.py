@@ -101,9 +101,6 @@ class English:
             raise KeyError(word)
         return sounds
 
-    def knows(self, word: str) -> bool:
-        return self._known(word, "", False) is not None
-
     def _known(self, word: str, tag: str, final: bool) -> str | None:
         forms = dict.fromkeys((word, word.lower(), word.capitalize()))
         entries = (

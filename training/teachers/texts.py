@@ -133,13 +133,13 @@ def held_out(language: str) -> list[Text]:
     return [Text(sentence, language) for sentence in source.HELD_OUT.splitlines()]
 
 
-def english_vocabulary(gold: dict[str, Entry], usual: Iterable[str] = ()) -> Vocabulary:
+def english_vocabulary(gold: dict[str, Entry]) -> Vocabulary:
     """The rare words of misaki's better lexicon, by what their endings tell of their part of speech.
 
-    usual: words that need not be said on purpose.
+    Words with several readings are left out.
     """
-    skip, words = set(usual), [w for w, entry in gold.items() if isinstance(entry, str)]
-    lower = sorted(w for w in words if re.fullmatch(r"[a-z]{4,13}", w) and w not in skip)
+    words = [word for word, entry in gold.items() if isinstance(entry, str)]
+    lower = sorted(w for w in words if re.fullmatch(r"[a-z]{4,13}", w))
     slots = {
         slot: [w for w in lower if len(w) > 5 and w.endswith(endings)] for slot, endings in _ENDINGS.items()
     }
