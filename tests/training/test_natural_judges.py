@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -81,7 +83,7 @@ def test_student_stands_beside_teacher() -> None:
     assert len(table(rows).splitlines()) == 2 + len(rows)
 
 
-def test_samples_come_back(tmp_path) -> None:
+def test_samples_come_back(tmp_path: Path) -> None:
     tone = (0.5 * np.sin(np.arange(48000) * 0.05)).astype(np.float32)
     sample = Sample("One.", "en", "ann", "ann/one.flac")
     store(tmp_path, sample, tone, 24000)

@@ -6,6 +6,7 @@ import json
 import random
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -223,14 +224,16 @@ def test_what_would_clip_is_turned_down() -> None:
     assert np.array_equal(turned_down(quiet), quiet)
 
 
-def test_a_killed_run_goes_on(tmp_path) -> None:
-    lines = [
+def test_a_killed_run_goes_on(tmp_path: Path) -> None:
+    entries = [
         {"number": 0, "seconds": 1.5},
-        {"number": 2, "dropped": "clipped"},
+        {"number": 2, "dropped": "silent"},
         {"number": 4, "seconds": 2.0},
     ]
-    whole = "".join(json.dumps(line) + "\n" for line in lines)
+    whole = "".join(json.dumps(entry | {"seed": 1}) + "\n" for entry in entries)
     (tmp_path / "index-0.jsonl").write_text(whole + '{"number": 6, "sec')
-    (tmp_path / "index-1.jsonl").write_text('{"number": 1, "seconds": 3.0}\n')
-    assert done(tmp_path) == {0: 1.5, 1: 3.0, 2: 0.0, 4: 2.0}
+    (tmp_path / "index-1.jsonl").write_text('{"number": 1, "seconds": 3.0, "seed": 1}\n')
+    assert done(tmp_path, 1) == {0: 1.5, 1: 3.0, 2: 0.0, 4: 2.0}
     assert (tmp_path / "index-0.jsonl").read_text() == whole
+    with pytest.raises(ValueError, match="seed 1"):
+        done(tmp_path, 2)

@@ -80,17 +80,17 @@ class Judges:
         wrong, said = errors(sample.text, text, language)
         f0 = measured_f0(waveform)
         return Heard(
-            sample,
-            text,
-            wrong,
-            said,
-            None if language == "en" else distance(syllables(sample.text), syllables(text)),
-            self.rater.rate(waveform),
-            self.verifier.embed(waveform),
-            len(waveform) / RATE,
-            f0[f0 > 0],
-            measures.loudness(waveform),
-            measures.clicks(waveform),
+            sample=sample,
+            text=text,
+            wrong=wrong,
+            said=said,
+            missed=None if language == "en" else distance(syllables(sample.text), syllables(text)),
+            mos=self.rater.rate(waveform),
+            embedding=self.verifier.embed(waveform),
+            seconds=len(waveform) / RATE,
+            f0=f0[f0 > 0],
+            loudness=measures.loudness(waveform),
+            clicks=measures.clicks(waveform),
         )
 
 
@@ -134,19 +134,19 @@ def verdict(folder: str, heard: list[Heard], first: list[Heard]) -> Verdict:
     f0 = np.concatenate([item.f0 for item in heard])
     spreads = [float(np.std(12 * np.log2(item.f0))) for item in heard if len(item.f0)]
     return Verdict(
-        folder,
-        heard[0].sample.speaker,
-        heard[0].sample.language,
-        len(heard),
-        measures.interval(np.array([item.wrong for item in heard]), said),
-        None if None in missed else measures.interval(np.array(missed), said),
-        mean([item.mos for item in heard]),
-        mean(alike) if alike else None,
-        mean(tempo) if tempo and heard is not first else None,
-        float(np.median(f0)) if len(f0) else 0.0,
-        float(np.mean(spreads)) if spreads else 0.0,
-        float(np.mean([item.loudness for item in heard])),
-        sum(item.clicks for item in heard),
+        folder=folder,
+        speaker=heard[0].sample.speaker,
+        language=heard[0].sample.language,
+        utterances=len(heard),
+        error=measures.interval(np.array([item.wrong for item in heard]), said),
+        missed=None if None in missed else measures.interval(np.array(missed), said),
+        mos=mean([item.mos for item in heard]),
+        likeness=mean(alike) if alike else None,
+        tempo=mean(tempo) if tempo and heard is not first else None,
+        f0=float(np.median(f0)) if len(f0) else 0.0,
+        spread=float(np.mean(spreads)) if spreads else 0.0,
+        loudness=float(np.mean([item.loudness for item in heard])),
+        clicks=sum(item.clicks for item in heard),
     )
 
 
@@ -193,6 +193,8 @@ def main() -> None:
     parser.add_argument("--heard", action="store_true", help="print what was heard where it was wrong")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    if len({folder.name for folder in args.folders}) < len(args.folders):
+        parser.error("two folders have the same name")
     torch.set_num_threads(1)
     judges = Judges()
     heard = {}

@@ -29,23 +29,22 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from training.teachers.kokoro import FRAME, RATE, Kokoro, Spoken
+from training.teachers.kokoro import FRAME, RATE, VOICED, Kokoro, Spoken
 from training.teachers.phonemes import Reader
 from training.teachers.speakers import Speaker, speakers, strangers
 from training.teachers.texts import Text, Writer, vocabularies
 
-ENGLISH, FOREIGN, MIXED = (
-    0.55,
-    0.33,
-    0.12,
-)  # English texts; of the others by English voices, and of those mixed ones
+ENGLISH = 0.55  # of the texts
+FOREIGN = 0.33  # of the others: Mandarin by English voices
+MIXED = 0.12  # and among those, with English words in it
 PLAIN = 0.35  # by the voices themselves, not by blends
 USUAL = 0.6  # said at nearly the usual pace
 SPEEDS = 0.8, 1.25
-PEAK, QUIETEST = 0.99, 0.01  # of samples, to which the teacher's louder ones are turned down; RMS
+PEAK = 0.99  # to which louder samples are turned down
 LOUDEST = 4.0  # a sample beyond this is no speech
-FASTEST, SLOWEST = 0.03, 0.2  # seconds a phoneme, the pauses at the edges included in neither
-VOICELESS = 0.15  # the least share of voiced frames
+QUIETEST = 0.01  # RMS
+FASTEST, SLOWEST = 0.03, 0.2  # seconds a phoneme, without the silence at the edges
+VOICELESS = 0.15  # the least share of voiced values of F0
 
 
 @dataclass(frozen=True)
@@ -97,13 +96,16 @@ def fault(spoken: Spoken) -> str | None:
     each = durations[1:-1].sum() * FRAME / RATE / (len(durations) - 2)
     if not FASTEST <= each <= SLOWEST:
         return "too fast or too slow"
-    if np.mean(spoken.f0 > 10) < VOICELESS:
+    if np.mean(spoken.f0 > VOICED) < VOICELESS:
         return "voiceless"
     return None
 
 
-def done(out: Path) -> dict[int, float]:
-    """The utterances that are there or were dropped, and their seconds. Cuts a line that was not finished."""
+def done(out: Path, seed: int) -> dict[int, float]:
+    """The utterances that are there or were dropped, and their seconds. Cuts a line that was not finished.
+
+    Raises ValueError where the folder holds utterances of another seed.
+    """
     found: dict[int, float] = {}
     for path in out.glob("index-*.jsonl"):
         data = path.read_bytes()
@@ -112,6 +114,8 @@ def done(out: Path) -> dict[int, float]:
             path.write_bytes(data)
         for line in data.splitlines():
             entry = json.loads(line)
+            if entry["seed"] != seed:
+                raise ValueError(f"{out} holds utterances of seed {entry['seed']}")
             found[entry["number"]] = entry.get("seconds", 0.0)
     return found
 
@@ -119,13 +123,13 @@ def done(out: Path) -> dict[int, float]:
 def produce(order: Order, teacher: Kokoro, reader: Reader, out: Path, seed: int) -> dict:
     """Say one utterance, and return its line of the index; its files are complete or not there."""
     text, speaker = order.text, order.speaker
-    entry = {"number": order.number, "text": text.text, "language": text.language, "speaker": speaker.name}
+    entry = {"number": order.number, "seed": seed, "text": text.text, "language": text.language}
+    entry |= {"speaker": speaker.name, "home": speaker.home, "voices": speaker.voices, "speed": order.speed}
     try:
         phonemes = reader.phonemes(text.marked, "en" if text.language == "en" else "zh")
         spoken = teacher.say(phonemes, speaker, order.speed)
     except (KeyError, ValueError) as error:  # a word without a reading, or too many phonemes
         return entry | {"dropped": f"{type(error).__name__}: {error}"}
-    entry |= {"voices": speaker.voices, "home": speaker.home, "speed": order.speed, "seed": seed}
     entry["phonemes"] = phonemes
     if why := fault(spoken):
         return entry | {"dropped": why}
@@ -183,7 +187,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     kept_out = [asdict(speaker) for speaker in strangers()]
     (args.out / "strangers.json").write_text(json.dumps(kept_out, indent=1) + "\n")
-    made = done(args.out)
+    made = done(args.out, args.seed)
     context = multiprocessing.get_context("spawn")
     shares = (args.workers, args.hours, args.seed, args.out, made)
     processes = [context.Process(target=work, args=(worker, *shares)) for worker in range(args.workers)]

@@ -33,25 +33,12 @@ PARAGRAPHS = 0.18  # the share of utterances that are two or three sentences
 Vocabulary = dict[str, list[str]]  # the rare words of each slot
 
 _ENDINGS = {
-    "noun": (
-        "tion",
-        "sion",
-        "ness",
-        "ment",
-        "ity",
-        "ism",
-        "ance",
-        "ence",
-        "ship",
-        "hood",
-        "graphy",
-        "logy",
-        "age",
-    ),
-    "adjective": ("ous", "ful", "ive", "able", "ible", "less", "ical", "ish", "ant", "ary", "ic"),
-    "adverb": ("ly",),
-    "doing": ("ing",),
+    "noun": "tion sion ness ment ity ism ance ence ship hood graphy logy age",
+    "adjective": "ous ful ive able ible less ical ish ant ary ic",
+    "adverb": "ly",
+    "doing": "ing",
 }
+_TAGS = {"n": "noun", "v": "verb", "a": "adj", "nr": "name", "ns": "place_name", "i": "idiom"}  # of jieba
 # The spelling of a word that begins with the sound of a vowel.
 _VOWEL = r"(?!eu|ewe|one\b|once\b|u[bcfhkrst][aeiou]|unani|uni(?![dmn]))[aeiou]|hour|heir|hon(?!ey|k)"
 
@@ -91,9 +78,8 @@ class Writer:
             ]
             marked = (" " if self.language == "en" else "").join(sentences)
             text = Text(marked, "mix" if mixed else self.language)
-            if len(text.text) <= LONGEST[self.language] and not self._held_out & {
-                plain(s) for s in sentences
-            }:
+            kept_out = self._held_out.intersection(map(plain, sentences))
+            if len(text.text) <= LONGEST[self.language] and not kept_out:
                 return text
 
     def _sentence(self, rng: random.Random, number: int, mixed: bool) -> str:
@@ -141,30 +127,21 @@ def english_vocabulary(gold: dict[str, Entry]) -> Vocabulary:
     words = [word for word, entry in gold.items() if isinstance(entry, str)]
     lower = sorted(w for w in words if re.fullmatch(r"[a-z]{4,13}", w))
     slots = {
-        slot: [w for w in lower if len(w) > 5 and w.endswith(endings)] for slot, endings in _ENDINGS.items()
+        slot: [word for word in lower if len(word) > 5 and word.endswith(tuple(endings.split()))]
+        for slot, endings in _ENDINGS.items()
     }
     return slots | {"word": lower, "proper": sorted(w for w in words if re.fullmatch(r"[A-Z][a-z]{2,12}", w))}
 
 
 def mandarin_vocabulary(dictionary: Iterable[tuple[str, int, str]], read: set[str]) -> Vocabulary:
     """dictionary: jieba's words, with their counts and parts of speech; read: words whose reading is certain."""
-    tags = {"noun": "n", "verb": "v", "adj": "a", "name": "nr", "place_name": "ns", "idiom": "i"}
-    slots: Vocabulary = {slot: [] for slot in tags}
+    slots: Vocabulary = {slot: [] for slot in _TAGS.values()}
     for word, count, tag in dictionary:
-        for slot, wanted in tags.items():
-            if (
-                tag == wanted
-                and count >= (3 if slot == "idiom" else 20)
-                and _whole(word, slot)
-                and word in read
-            ):
-                slots[slot].append(word)
+        slot = _TAGS.get(tag)
+        length, least = ("{4}", 3) if slot == "idiom" else ("{2,4}", 20)
+        if slot and word in read and count >= least and re.fullmatch(rf"[\u4e00-\u9fff]{length}", word):
+            slots[slot].append(word)
     return slots
-
-
-def _whole(word: str, slot: str) -> bool:
-    longest, shortest = (4, 4) if slot == "idiom" else (4, 2)
-    return shortest <= len(word) <= longest and re.fullmatch(r"[\u4e00-\u9fff]+", word) is not None
 
 
 def _shuffled(words: list[str], seed: str) -> list[str]:
