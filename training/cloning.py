@@ -22,7 +22,7 @@ from training import measures
 from training.data import utterance
 from training.personas import Persona, strangers
 from training.shipped import Shipped, add_weights, reference
-from training.teachers import STRANGERS
+from training.teachers.classic import STRANGERS
 from training.utterances import RATE
 from training.verifier import load_verifier
 from training.voices import SENTENCES, VOICES

@@ -24,7 +24,7 @@ from training import personas
 from training.espeak import espeak
 from training.personas import Persona
 from training.prosody import rising
-from training.teachers import STRANGERS, TEACHERS, Said
+from training.teachers.classic import STRANGERS, TEACHERS, Said
 from training.utterances import (
     F0_CEIL,
     F0_FLOOR,

@@ -13,7 +13,7 @@ import soxr
 
 from deployments.text.mandarin.pinyin import Syllable
 from deployments.text.phones import PAUSE
-from training.teachers import Said
+from training.teachers.classic import Said
 from training.utterances import RATE
 
 LANGUAGE = "cmn-latn-pinyin"

@@ -16,7 +16,7 @@ import numpy as np
 import soxr
 
 from training.espeak import VARIANTS
-from training.teachers import STRANGERS, TEACHERS
+from training.teachers.classic import STRANGERS, TEACHERS
 from training.utterances import RATE
 
 _BANDS = np.array([0, 300, 800, 1600, 2800, 4500, 8000])  # Hz, where the equaliser's gain is drawn

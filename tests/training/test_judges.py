@@ -18,7 +18,7 @@ from training import cloning, control, judge
 from training.listener import syllables_of
 from training.pitch import measured_f0
 from training.shipped import WEIGHTS, Shipped, reference
-from training.teachers import STRANGERS
+from training.teachers.classic import STRANGERS
 from training.utterances import CODE_SAMPLES, HOP, RATE, Utterance
 from training.verifier import Verifier
 from training.voices import PHONES_ZH, VOICES
