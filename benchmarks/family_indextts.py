@@ -75,17 +75,15 @@ def published(folder: Path, batch: int, codes: int) -> dict[str, Any]:
 
 def chorale(folder: Path, batch: int, codes: int, threads: int, positions: str) -> dict[str, Any]:
     """`batch` requests at once, from text and reference to samples."""
+    from deployments.contract.options import ModelOptions
     from serve_app.lane import Speech
     from serve_app.local import LocalBackend
     from serve_app.synthesis import Synthesizer
 
-    backend = LocalBackend(
-        "indextts",
-        {"model_dir": str(folder), "positions": positions},
-        device={"threads": threads},
-        slots=batch,
-        cache_size=0,  # the baseline encodes the voice every time
-    ).wait()
+    family = {"name": "indextts", "options": {"model_dir": str(folder), "positions": positions}}
+    encoder = {"cache_size": 0}  # the baseline encodes the voice every time
+    options = {"family": family, "device": {"threads": threads}, "gpt": {"slots": batch}}
+    backend = LocalBackend(ModelOptions.model_validate({**options, "voice_encoder": encoder})).wait()
     synthesizer = Synthesizer(backend)
     waveform, rate = soundfile.read(REFERENCE, dtype="float32")
     spent: dict[str, float] = dict.fromkeys(("voice", "gpt", "vocoder"), 0.0)

@@ -32,7 +32,6 @@ class LeasedReplica(ModelReplica):
         self,
         name: str,
         load: Callable[[], tuple[StageWorker, dict[str, Any]]],
-        *,
         threads: int | None = None,
         stuck_after_s: float = 60.0,
     ) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from deployments import families
+from deployments import assembly
 from deployments.contract.errors import ChoraleError
+from deployments.contract.options import ModelOptions
 from deployments.contract.speech import Segment
 from deployments.engine.device import memory
 
 
 class TextFrontend:
-    def __init__(self, family: str, options: Mapping[str, Any]) -> None:
-        self._frontend = families.load(family, options).frontend()
+    def __init__(self, options: ModelOptions) -> None:
+        self._frontend = assembly.load_family(options).frontend()
         self._thread = ThreadPoolExecutor(
             1, "frontend"
         )  # off the event loop, so that the health check is answered

@@ -4,55 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deployments import families
+from deployments import assembly
 from deployments.contract.errors import ChoraleError
 from deployments.contract.family import VoiceEncoder as Encoder
+from deployments.contract.options import ModelOptions
 from deployments.contract.speech import VoicePrompt
 from deployments.engine.device import memory
 from deployments.engine.device.thread import DeviceThread, ModelReplica
-from deployments.prompts import KeptPrompts, PromptStore, fingerprint
+from deployments.prompts import KeptPrompts, PromptStore
 
 
 class VoiceEncoder(ModelReplica):
-    """Prompts come from memory, else from disk, else from the encoder.
+    """Prompts come from memory, else from disk, else from the encoder."""
 
-    cache_size: prompts in memory, the least recently used goes first; 0 keeps none. prompts: a folder for those on
-    disk, which replicas may share, with at most `disk_cache` of them and `disk_cache_bytes`; None for no disk.
-    """
-
-    def __init__(
-        self,
-        family: str,
-        options: Mapping[str, Any],
-        device: Mapping[str, Any],
-        *,
-        cache_size: int = 64,
-        prompts: str | None = None,
-        disk_cache: int = 10_000,
-        disk_cache_bytes: int = 2**30,
-    ) -> None:
+    def __init__(self, options: ModelOptions) -> None:
         def load() -> tuple[Encoder, PromptStore | None, dict[str, Any]]:
-            from deployments.engine.device.choose import choose_device
+            device, family = assembly.device(options, "voice_encoder"), assembly.load_family(options)
+            encoder = family.voice_encoder(device)
+            return encoder, assembly.prompt_store(options, family, device), device.describe()
 
-            chosen = choose_device(**device)
-            loaded = families.load(family, options)
-            encoder = loaded.voice_encoder(chosen)
-            if prompts is None:
-                return encoder, None, chosen.describe()
-            name = fingerprint(loaded, options, chosen)
-            root = Path(prompts).expanduser()
-            return encoder, PromptStore(root, family, name, disk_cache, disk_cache_bytes), chosen.describe()
-
-        self._device = DeviceThread("voice", device.get("threads"))
+        self._device = DeviceThread("voice", assembly.threads(options, "voice_encoder"))
         encoder, store, self._described = self._device.submit(load).result()
-        self._prompts = KeptPrompts(partial(self._device.run, encoder.encode), cache_size, store)
+        encode = partial(self._device.run, encoder.encode)
+        self._prompts = KeptPrompts(encode, options.voice_encoder.cache_size, store)
 
     async def encode(
         self, waveform: np.ndarray, rate: int, transcript: str | None = None, keep: str | None = None

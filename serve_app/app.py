@@ -30,41 +30,13 @@ def build(args: dict[str, Any]) -> serve.Application:
     """
     settings = Settings.from_args(args)
     log.info("settings %s", settings.hash)
-    family = (settings.family.name, settings.family.options)
-    gpt, vocoder, voices = settings.gpt, settings.vocoder, settings.voice_encoder
+    model, gpt, vocoder = settings.model, settings.gpt, settings.vocoder
     slots = None if gpt.slots == "auto" else gpt.slots
 
-    text_frontend = _stage(TextFrontend, settings.text_frontend, SHORT_CALLS).bind(*family)
-    voice_encoder = _stage(VoiceEncoder, voices, SHORT_CALLS).bind(
-        *family,
-        settings.device_of("voice_encoder"),
-        cache_size=voices.cache_size,
-        prompts=f"{settings.data_dir}/prompts",
-        disk_cache=voices.disk_cache,
-        disk_cache_bytes=voices.disk_cache_bytes,
-    )
-    gpt_stage = _stage(Gpt, gpt, LEASES).bind(
-        *family,
-        settings.device_of("gpt"),
-        optimize=settings.optimize,
-        slots=slots,
-        chunks={"frames": settings.vocoder_chunk_size, **settings.chunks.model_dump()},
-        emit_every=gpt.emit_every,
-        first_sound_first=gpt.first_sound_first,
-        batch_buckets=gpt.batch_buckets,
-        length_buckets=gpt.length_buckets,
-        stuck_after_s=gpt.stuck_after_s,
-    )
-    vocoder_stage = _stage(Vocoder, vocoder, LEASES).bind(
-        *family,
-        settings.device_of("vocoder"),
-        optimize=settings.optimize and settings.use_vocoder_optimization,
-        max_batch=vocoder.max_batch,
-        chunk_size=settings.vocoder_chunk_size,
-        frame_buckets=vocoder.frame_buckets,
-        batch_buckets=vocoder.batch_buckets,
-        stuck_after_s=vocoder.stuck_after_s,
-    )
+    text_frontend = _stage(TextFrontend, settings.text_frontend, SHORT_CALLS).bind(model)
+    voice_encoder = _stage(VoiceEncoder, settings.voice_encoder, SHORT_CALLS).bind(model)
+    gpt_stage = _stage(Gpt, gpt, LEASES).bind(model)
+    vocoder_stage = _stage(Vocoder, vocoder, LEASES).bind(model)
     ingress = serve.deployment(
         name="Ingress",
         num_replicas=settings.ingress.replicas,
@@ -74,30 +46,12 @@ def build(args: dict[str, Any]) -> serve.Application:
         ray_actor_options={"num_cpus": settings.ingress.num_cpus},
     )(Ingress)
     return ingress.bind(
-        ingress_settings(settings),
+        settings,
         text_frontend,
         voice_encoder,
         _scheduler("GptScheduler", gpt_stage, gpt, slots),
         _scheduler("VocoderScheduler", vocoder_stage, vocoder, vocoder.max_batch),
     )
-
-
-def ingress_settings(settings: Settings) -> dict[str, Any]:
-    """The part of the options that the HTTP side works with."""
-    return {
-        "family": settings.family.name,
-        "family_options": settings.family.options,
-        "sampling": settings.sampling.model_dump(exclude_none=True),
-        "data_dir": settings.data_dir,
-        "max_input_chars": settings.limits.max_input_chars,
-        "max_upload_bytes": settings.limits.max_upload_bytes,
-        "vocoder_chunk_size": settings.vocoder_chunk_size,
-        "chunks": settings.chunks.model_dump(),
-        "voice_cache": settings.ingress.voice_cache,
-        "keep_request_references": settings.voice_encoder.keep_request_references,
-        "window": settings.ingress.window,
-        "max_ongoing_requests": settings.ingress.max_ongoing_requests,
-    }
 
 
 def _stage(replica: type, section: Scaled, router: dict[str, float]) -> serve.Deployment:

@@ -17,9 +17,10 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments import families
+from deployments import assembly
 from deployments.contract.errors import ChoraleError, SynthesisFailed, Unavailable
 from deployments.contract.family import FamilySpec
+from deployments.contract.options import ModelOptions
 from deployments.contract.speech import GptRequest, Run, Segment, VocodedChunk, VocoderChunk, VoicePrompt
 from deployments.contract.work import Event, WorkItem
 
@@ -48,24 +49,20 @@ LOST_CODES = {  # of an RpcError; the others refuse the message, and would refus
 class RayBackend:
     """Implements `serve_app.lane.Backend`. Raises nothing but ChoraleError.
 
-    options: the family's options; sampling: overrides of its default sampling; ingress: where replicas of the HTTP
-    side are, so that they too give memory back.
+    ingress: where replicas of the HTTP side are, so that they too give memory back.
     """
 
     def __init__(
         self,
-        family: str,
+        model: ModelOptions,
         text_frontend: Stage,
         voice_encoder: Stage,
         gpt_scheduler: Stage,
         vocoder_scheduler: Stage,
         *,
         ingress: Stage | None = None,
-        options: Mapping[str, Any] | None = None,
-        sampling: Mapping[str, Any] | None = None,
     ) -> None:
-        spec = families.load(family, options).spec
-        self.spec: FamilySpec = replace(spec, sampling=replace(spec.sampling, **(sampling or {})))
+        self.spec: FamilySpec = assembly.spec_of(model, assembly.load_family(model))
         self._unary = {
             "text_frontend": text_frontend.options(_by_reference=False),
             # through the object store: a recording is longer than a gRPC message may be

@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 from rich.console import Console
 
+from deployments import assembly
 from deployments.contract.errors import ChoraleError
 from deployments.engine.device import cgroup, memory
 from serve_app.settings import Settings
@@ -66,9 +67,9 @@ def _software() -> Iterator[Finding]:
 
 
 def _device(settings: Settings) -> Iterator[Finding]:
-    from deployments.engine.device.choose import choose_device, has_fft
+    from deployments.engine.device.choose import has_fft
 
-    device = choose_device(**settings.device_of("gpt"))
+    device = assembly.device(settings.model, "gpt")
     for reason in device.reasons:
         yield Finding("device", reason)
     yield Finding("device", f"{device.torch_device}: {device.name}", True)

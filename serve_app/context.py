@@ -1,4 +1,4 @@
-"""What the routes of one ingress process share, and the settings that it is made from."""
+"""What the routes of one ingress process share."""
 
 from __future__ import annotations
 
@@ -13,17 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from deployments import families, private_files
+from deployments import assembly, families, private_files
 from deployments import prompts as prompt_files
-from deployments.contract.family import FamilySpec
-from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.audio import sandbox
 from serve_app.audio.decode import decode_recording
 from serve_app.audio.recording import Recording
 from serve_app.lane import Backend
-from serve_app.settings import ChunkSettings
+from serve_app.settings import Settings
 from serve_app.synthesis import Synthesizer
 from serve_app.voices import VoiceLibrary, VoicePrompts
 
@@ -42,44 +38,11 @@ NOTHING_KNOWN: dict[str, Any] = {"ready": False, "device": None, "stages": {}}
 GLANCE = 0.02  # seconds: what a stage with nothing to do needs
 
 
-class IngressSettings(BaseModel):
-    """How the service looks from outside. Unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    family: str = "small"
-    family_options: dict[str, Any] = {}
-    sampling: dict[str, Any] = {}  # over the family's defaults; a seed here replaces the random one
-    data_dir: str = "~/.local/share/chorale"
-    max_input_chars: int = Field(default=5000, ge=1)
-    max_upload_bytes: int = Field(default=10 * 2**20, ge=1024)
-    vocoder_chunk_size: int = Field(default=500, ge=20)  # frames of 10 ms in the longest chunk
-    chunks: ChunkSettings = ChunkSettings()
-    max_voices: int = Field(default=1000, ge=0)  # uploaded ones
-    voice_cache: int = Field(default=256, ge=1)  # prompts in memory
-    keep_request_references: bool = False  # on disk
-    window: int = Field(default=3, ge=1)  # segments of one request at once
-    max_ongoing_requests: int = Field(default=256, ge=1)  # that make work for others
-    echo_request_id: bool = True  # off behind a proxy that sets x-request-id itself
-
-    @property
-    def model(self) -> str:
-        return f"chorale-{self.family.replace('_', '-')}"
-
-    @property
-    def data(self) -> Path:
-        return Path(self.data_dir).expanduser()
-
-    def schedule(self, spec: FamilySpec) -> ChunkSchedule:
-        """Raises ConfigError where the chunks do not fit the family."""
-        return ChunkSchedule.of(spec, self.vocoder_chunk_size, **self.chunks.model_dump())
-
-
 @dataclass(slots=True)
 class Context:
     """One per ingress process; reached through `request.app.state.context`."""
 
-    settings: IngressSettings
+    settings: Settings
     backend: Backend
     synthesizer: Synthesizer
     voices: VoiceLibrary
@@ -107,7 +70,7 @@ class Context:
         return self._known
 
     @classmethod
-    def create(cls, settings: IngressSettings, backend: Backend, shipped: Path | None = None) -> Context:
+    def create(cls, settings: Settings, backend: Backend, shipped: Path | None = None) -> Context:
         """shipped: a folder of voices that come with the service.
 
         Raises ConfigError where the chunks of the settings do not fit the family.
@@ -116,12 +79,12 @@ class Context:
         voices = VoiceLibrary(
             shipped or SHIPPED_VOICES,
             settings.data / "voices",
-            capacity=settings.max_voices,
+            capacity=settings.limits.max_voices,
         )
-        requests = REQUESTS if settings.keep_request_references else None
-        cache = VoicePrompts(backend.encode_voice, settings.voice_cache, requests)
-        window = spec.window or settings.window
-        synthesizer = Synthesizer(backend, window=window, chunks=settings.schedule(spec))
+        requests = REQUESTS if settings.voice_encoder.keep_request_references else None
+        cache = VoicePrompts(backend.encode_voice, settings.ingress.voice_cache, requests)
+        window = spec.window or settings.ingress.window
+        synthesizer = Synthesizer(backend, window=window, chunks=assembly.schedule(settings.model, spec))
         context = cls(settings, backend, synthesizer, voices, cache)
         context._tidy()
         return context
@@ -166,5 +129,5 @@ class Context:
             private_files.tighten(data / folder)
         self.voices.sweep()
         with contextlib.suppress(OSError):  # the voices cannot be listed, which the library logs
-            kept = {REQUESTS} if self.settings.keep_request_references else set()
+            kept = {REQUESTS} if self.settings.voice_encoder.keep_request_references else set()
             prompt_files.sweep(data / "prompts", self.voices.ids() | kept)

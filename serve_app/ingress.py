@@ -12,8 +12,11 @@ from serve_app.edge import Edge
 from serve_app.routes import cached_voice, health, models, speech, voices
 
 
-def create_app(context: Context) -> FastAPI:
-    """The routes over one context (they reach it through `request.app.state`)."""
+def create_app(context: Context, *, echo_request_id: bool = True) -> FastAPI:
+    """The routes over one context (they reach it through `request.app.state`).
+
+    echo_request_id: off behind a proxy that sets x-request-id itself.
+    """
     app = FastAPI(title="Chorale", version=app_version(), redoc_url=None, redirect_slashes=False)
     app.state.context = context
     for module in (speech, voices, models, cached_voice, health):
@@ -22,9 +25,9 @@ def create_app(context: Context) -> FastAPI:
     settings = context.settings
     app.add_middleware(
         Edge,
-        max_upload=settings.max_upload_bytes,
-        max_requests=settings.max_ongoing_requests,
-        echo=settings.echo_request_id,
+        max_upload=settings.limits.max_upload_bytes,
+        max_requests=settings.ingress.max_ongoing_requests,
+        echo=echo_request_id,
     )
     return app
 

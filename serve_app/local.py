@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deployments import families
+from deployments import assembly
 from deployments.contract.errors import Overloaded, SynthesisFailed
 from deployments.contract.family import FamilySpec
+from deployments.contract.options import ModelOptions
 from deployments.contract.speech import GptRequest, Run, Segment, VocodedChunk, VocoderChunk, VoicePrompt
 from deployments.contract.work import StageWorker, WorkItem
 from deployments.engine.device import memory
 from deployments.engine.device.thread import DeviceThread
-from deployments.engine.vocode.schedule import ChunkSchedule
-from deployments.prompts import KeptPrompts, PromptStore, fingerprint
+from deployments.prompts import KeptPrompts
 from serve_app.work_loop import Stage, WorkLoop
 
 if TYPE_CHECKING:
@@ -29,50 +28,22 @@ if TYPE_CHECKING:
 class LocalBackend:
     """Implements `serve_app.lane.Backend`. Loading starts at once: `wait()` for its end.
 
-    device: preference, half, threads, as `choose_device` takes them; max_queue: segments that may wait; chunks: as
-    the synthesizer has them; gpt, vocoder: more arguments of `Decoder` and `VocodeWorker`; prompts: where voice
-    prompts are kept on disk (root, most, most_bytes of `PromptStore`), None for memory alone, with `cache_size` of
-    them. `optimize` of the vocoder, if `vocoder` does not say it, is that of the whole.
+    least_slots: segments that the GPT works on at once, if more than `gpt.slots`.
 
     Raises ConfigError for an unknown family or option; `wait()` does for what the memory cannot hold.
     """
 
-    def __init__(
-        self,
-        family: str = "small",
-        options: Mapping[str, Any] | None = None,
-        *,
-        sampling: Mapping[str, Any] | None = None,
-        device: Mapping[str, Any] | None = None,
-        optimize: bool = True,
-        slots: int = 4,
-        max_queue: int | None = None,
-        chunks: ChunkSchedule | None = None,
-        gpt: Mapping[str, Any] | None = None,
-        vocoder: Mapping[str, Any] | None = None,
-        prompts: Mapping[str, Any] | None = None,
-        cache_size: int = 64,
-    ) -> None:
-        self.family = families.load(family, options)
-        spec = self.family.spec
-        self.spec: FamilySpec = replace(spec, sampling=replace(spec.sampling, **(sampling or {})))
-        self._device_options = dict(device or {})
-        self._options = dict(options or {})
+    def __init__(self, options: ModelOptions | None = None, *, least_slots: int = 1) -> None:
+        self.options = options = options or ModelOptions()
+        self.family = assembly.load_family(options)
+        self.spec: FamilySpec = assembly.spec_of(options, self.family)
         self._frontend = self.family.frontend()
         self._text = ThreadPoolExecutor(1, "text-frontend")
-        self._thread = DeviceThread("local", threads=self._device_options.get("threads"))
-        self._loop = WorkLoop(self._thread, 10 * slots if max_queue is None else max_queue)
+        self._thread = DeviceThread("local", threads=assembly.threads(options, "gpt"))
+        self._loop = WorkLoop(self._thread)
         self._device: Device | None = None
         self._prompts: KeptPrompts | None = None
-        self._loaded: Future[None] = self._thread.submit(
-            self._load,
-            max(slots, spec.window or 0),
-            chunks or ChunkSchedule(),
-            {"optimize": optimize, **(gpt or {})},
-            {"optimize": optimize, **(vocoder or {})},
-            prompts,
-            cache_size,
-        )
+        self._loaded: Future[None] = self._thread.submit(self._load, max(least_slots, self.spec.window or 1))
 
     def wait(self) -> LocalBackend:
         """Blocks until the weights are loaded. Raises what went wrong."""
@@ -88,40 +59,23 @@ class LocalBackend:
         self._text.shutdown(wait=False, cancel_futures=True)
         self._thread.close()
 
-    def _load(
-        self,
-        slots: int,
-        chunks: ChunkSchedule,
-        gpt: Mapping[str, Any],
-        vocoder: Mapping[str, Any],
-        prompts: Mapping[str, Any] | None,
-        cache_size: int,
-    ) -> None:
-        from deployments.engine.decode import Decoder
-        from deployments.engine.device.choose import choose_device
-        from deployments.engine.vocode.worker import VocodeWorker
-
-        device = self._device = choose_device(**self._device_options)
-        encoder = self.family.voice_encoder(device)
-        store = None
-        if prompts is not None:
-            name = fingerprint(self.family, self._options, device)
-            store = PromptStore(family=self.spec.name, fingerprint=name, **prompts)
+    def _load(self, least_slots: int) -> None:
+        options, family = self.options, self.family
+        device = self._device = assembly.device(options, "gpt")
+        encoder = family.voice_encoder(device)
 
         async def encode(*reference: Any) -> VoicePrompt:
             return await self._loop.call(lambda: encoder.encode(*reference))
 
-        self._prompts = KeptPrompts(encode, cache_size, store)
-        model = self.family.gpt(device, slots)
-        decoder = Decoder(model, device, emit_at=chunks.run_ends(self.spec, model.max_codes), **gpt)
-        vocode = VocodeWorker(self.family.vocoder(device), device, self.spec, **vocoder)
-        memory.require("calls of the longest chunks", vocode.bytes, device.torch_device, "vocoder.max_batch")
-        if device.kind == "cuda":
-            if gpt["optimize"]:
-                decoder.warm_up()
-            if vocoder["optimize"]:
-                vocode.warm_up(self.family.example_prompt())
-        self._loop.stages = {"vocoder": Stage(vocode), "gpt": Stage(decoder)}
+        store = assembly.prompt_store(options, family, device)
+        self._prompts = KeptPrompts(encode, options.voice_encoder.cache_size, store)
+        decoder = assembly.decoder(options, family, device, least_slots)
+        vocoder = assembly.vocoder(options, family, device)
+        if device.kind != "cpu":
+            decoder.warm_up()
+            vocoder.warm_up(family.example_prompt())
+        self._loop.max_queue = 10 * decoder.slots
+        self._loop.stages = {"vocoder": Stage(vocoder), "gpt": Stage(decoder)}
 
     async def segments(self, text: str, language: str | None) -> list[Segment]:
         running = asyncio.get_running_loop()

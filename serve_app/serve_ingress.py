@@ -12,42 +12,40 @@ from ray.serve.handle import DeploymentHandle
 from deployments.engine.device import memory
 from serve_app.audio import sandbox
 from serve_app.backend import RayBackend
-from serve_app.context import Context, IngressSettings
+from serve_app.context import Context
 from serve_app.ingress import create_app
+from serve_app.settings import Settings
 
 
 @serve.ingress()
 class Ingress:
     """Owns no tensor: validates, orders the segments of a request and streams their sound out.
 
-    settings: the fields of IngressSettings. The app is built in the replica, after the constructor: nothing of
-    it is pickled, and every route sees this replica's context.
+    The app is built in the replica, after the constructor: nothing of it is pickled, and every route sees this
+    replica's context.
     """
 
     def __init__(
         self,
-        settings: dict[str, Any],
+        settings: Settings,
         text_frontend: DeploymentHandle,
         voice_encoder: DeploymentHandle,
         gpt_scheduler: DeploymentHandle,
         vocoder_scheduler: DeploymentHandle,
     ) -> None:
-        options = IngressSettings(**{**settings, "echo_request_id": False})  # Serve's proxy does that
         backend = RayBackend(
-            options.family,
+            settings.model,
             text_frontend,
             voice_encoder,
             gpt_scheduler,
             vocoder_scheduler,
             ingress=serve.get_deployment_handle("Ingress", serve.get_replica_context().app_name),
-            options=options.family_options,
-            sampling=options.sampling,
         )
-        self.context = Context.create(options, backend)
+        self.context = Context.create(settings, backend)
         sandbox.shared().start()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self.context)
+        return create_app(self.context, echo_request_id=False)  # Serve's proxy does that
 
     async def free(self) -> dict[str, Any]:
         """Forgets the voice prompts in this process and gives back what is not used (see `memory.free`)."""

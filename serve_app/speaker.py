@@ -7,16 +7,13 @@ import secrets
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
 
-from deployments import families
 from deployments.contract.speech import Sampling, VoicePrompt
-from deployments.engine.vocode.schedule import ChunkSchedule
-from serve_app.context import Context, IngressSettings
+from serve_app.context import Context
 from serve_app.lane import Faults, Speech
 from serve_app.local import LocalBackend
 from serve_app.settings import Settings
@@ -63,39 +60,8 @@ class Speaker:
     def __init__(self, settings: Settings | None = None, *, slots: int = 1) -> None:
         settings = settings or Settings.from_args(None)
         began = time.perf_counter()
-        family = families.load(settings.family.name, settings.family.options)
-        shape = IngressSettings(
-            family=settings.family.name,
-            data_dir=settings.data_dir,
-            vocoder_chunk_size=settings.vocoder_chunk_size,
-            chunks=settings.chunks,
-            voice_cache=settings.ingress.voice_cache,
-            keep_request_references=settings.voice_encoder.keep_request_references,
-            window=settings.ingress.window,
-        )
-        voices = settings.voice_encoder
-        self.backend = LocalBackend(
-            settings.family.name,
-            settings.family.options,
-            sampling=settings.sampling.model_dump(exclude_none=True),
-            device=settings.device_of("gpt"),
-            optimize=settings.optimize,
-            slots=max(slots, settings.ingress.window),
-            chunks=shape.schedule(family.spec),
-            gpt={"emit_every": settings.gpt.emit_every, "length_buckets": settings.gpt.length_buckets},
-            vocoder={
-                "optimize": settings.optimize and settings.use_vocoder_optimization,
-                "frame_buckets": settings.vocoder.frame_buckets,
-                "chunk_frames": ChunkSchedule.longest(family.spec, settings.vocoder_chunk_size),
-            },
-            prompts={
-                "root": Path(settings.data_dir).expanduser() / "prompts",
-                "most": voices.disk_cache,
-                "most_bytes": voices.disk_cache_bytes,
-            },
-            cache_size=voices.cache_size,
-        )
-        self.context = Context.create(shape, self.backend)
+        self.backend = LocalBackend(settings.model, least_slots=max(slots, settings.ingress.window))
+        self.context = Context.create(settings, self.backend)
         self.default_seed = settings.sampling.seed
         self._runner = asyncio.Runner()
         try:

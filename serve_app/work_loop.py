@@ -43,7 +43,7 @@ class WorkLoop:
     Commands come in through an inbox that is read between steps, events go out to the loop that waits.
     """
 
-    def __init__(self, thread: DeviceThread, max_queue: int) -> None:
+    def __init__(self, thread: DeviceThread, max_queue: int = 0) -> None:
         self.stages: dict[str, Stage] = {}  # the vocoder first: sound goes before codes
         self.max_queue = max_queue
         self._thread = thread

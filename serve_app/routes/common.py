@@ -33,14 +33,14 @@ Shared = Annotated[Context, Depends(_context)]
 
 
 def check_text(context: Context, text: str, param: str) -> None:
-    most = context.settings.max_input_chars
+    most = context.settings.limits.max_input_chars
     if len(text) > most:
         message = f"Invalid '{param}': {len(text)} characters, at most {most} are allowed."
         raise InvalidInput(message, param=param, code="string_above_max_length")
 
 
 def check_model(context: Context, model: str) -> None:
-    known = (context.settings.model, *MODEL_ALIASES)
+    known = (context.settings.model_id, *MODEL_ALIASES)
     if model not in known:
         message = f"The model in 'model' does not exist. Available: {', '.join(known)}."
         raise NotFound(message, param="model", code="model_not_found")
@@ -50,7 +50,7 @@ def sampling_of(context: Context, fields: dict[str, Any], *, seed: int | None, s
     """The request's values over the family's defaults; without a seed a random one, told in x-seed."""
     given = {name: fields[name] for name in SAMPLING_FIELDS if fields.get(name) is not None}
     if seed is None:
-        seed = context.settings.sampling.get("seed")
+        seed = context.settings.sampling.seed
     return replace(
         context.backend.spec.sampling,
         **given,

@@ -24,7 +24,7 @@ async def health(context: Shared) -> dict[str, Any]:
     return {
         "status": "ok",
         "ready": status["ready"],
-        "model": context.settings.model,
+        "model": context.settings.model_id,
         "device": status.get("device"),
     }
 
@@ -34,7 +34,7 @@ async def ready(context: Shared) -> JSONResponse:
     """200 when every stage is loaded and warm, else 503."""
     status = await context.status()
     if status["ready"]:
-        return JSONResponse({"ready": True, "model": context.settings.model})
+        return JSONResponse({"ready": True, "model": context.settings.model_id})
     error = to_http(Unavailable("Not every stage is warm yet.", code="not_ready"))
     return JSONResponse({"ready": False, **error.body}, 503, dict(error.headers))
 
@@ -43,7 +43,7 @@ async def ready(context: Shared) -> JSONResponse:
 async def status(context: Shared) -> dict[str, Any]:
     return {
         **await context.status(),
-        "model": context.settings.model,
+        "model": context.settings.model_id,
         "ingress": {
             "pid": os.getpid(),
             "memory": memory.usage(),
@@ -55,8 +55,8 @@ async def status(context: Shared) -> dict[str, Any]:
             "prompts": context.prompts.status(),
         },
         "limits": {
-            "max_input_chars": context.settings.max_input_chars,
-            "max_upload_bytes": context.settings.max_upload_bytes,
+            "max_input_chars": context.settings.limits.max_input_chars,
+            "max_upload_bytes": context.settings.limits.max_upload_bytes,
         },
     }
 

@@ -13,7 +13,7 @@ router = APIRouter(tags=["models"])
 
 @router.get("/v1/models")
 async def list_models(context: Shared) -> ModelList:
-    return ModelList(data=[_card(context, name) for name in (context.settings.model, *MODEL_ALIASES)])
+    return ModelList(data=[_card(context, name) for name in (context.settings.model_id, *MODEL_ALIASES)])
 
 
 @router.get("/v1/models/{model}")

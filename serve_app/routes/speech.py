@@ -55,7 +55,7 @@ class SpeechRequest:
 
 async def _read(request: Request, context: Shared) -> SpeechRequest:
     """Raises InvalidInput and RequestValidationError. What is long is measured before anything else looks at it."""
-    fields, recording = await read_object(request, largest_text(context.settings.max_input_chars))
+    fields, recording = await read_object(request, largest_text(context.settings.limits.max_input_chars))
     if isinstance(text := fields.get("input"), str):
         check_text(context, text, "input")
     return SpeechRequest(check(SpeechBody, fields), recording)
@@ -185,7 +185,7 @@ async def _prompt(context: Context, asked: SpeechRequest) -> tuple[str, VoicePro
     """
     body = asked.body
     if body.reference_audio is not None:
-        most = context.settings.max_upload_bytes
+        most = context.settings.limits.max_upload_bytes
         audio = await decoded(body.reference_audio, asked.recording, most, "reference_audio")
         examined = await context.prompts.of(
             audio, body.reference_text, context.read_stranger, param="reference_audio"

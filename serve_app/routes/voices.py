@@ -61,7 +61,7 @@ async def create_voice(request: Request, context: Shared) -> VoiceCard:
             parsed = VoiceForm.model_validate(fields)
         except ValidationError as error:
             raise RequestValidationError(error.errors()) from None
-        audio = await _uploaded(sample, context.settings.max_upload_bytes)
+        audio = await _uploaded(sample, context.settings.limits.max_upload_bytes)
     fields = parsed.model_dump(exclude={"name", "type"})
     given: dict[str, Any] = {key: value for key, value in fields.items() if value}
     name, library = parsed.name.strip(), context.voices

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from deployments.contract.errors import InvalidInput
+from deployments.contract.options import DeviceOptions, ModelOptions
 from deployments.contract.speech import VoicePrompt
 from deployments.engine.device.thread import ModelReplica
 from deployments.gpt import Gpt
@@ -16,9 +17,11 @@ from deployments.text_frontend import TextFrontend
 from deployments.vocoder import Vocoder
 from deployments.voice_encoder import VoiceEncoder
 
+OPTIONS = ModelOptions(device=DeviceOptions(preference="cpu"))
+
 
 async def test_text_becomes_segments_and_a_fault_is_a_value():
-    stage = TextFrontend("small", {})
+    stage = TextFrontend(ModelOptions())
     segments = await stage.segments("Good morning. How are you?", "en")
     assert segments and all(len(segment.token_ids) for segment in segments)
     assert isinstance(await stage.segments("?!", "en"), InvalidInput)
@@ -29,7 +32,7 @@ async def test_text_becomes_segments_and_a_fault_is_a_value():
 
 
 async def test_a_reference_is_encoded_once_and_always_the_same():
-    stage = VoiceEncoder("small", {}, {"preference": "cpu", "half": "auto", "threads": 1})
+    stage = VoiceEncoder(OPTIONS)
     tone = (0.3 * np.sin(np.arange(32000) * 0.06) * np.hanning(32000)).astype(np.float32)
     first, second = await asyncio.gather(stage.encode(tone, 16000), stage.encode(tone, 16000))
     third = await stage.encode(tone.copy(), 16000)
@@ -43,9 +46,8 @@ async def test_a_reference_is_encoded_once_and_always_the_same():
 
 
 async def test_a_voice_is_encoded_once_for_all_replicas_and_restarts(tmp_path):
-    device = {"preference": "cpu", "half": "auto", "threads": 1}
     tone = (0.3 * np.sin(np.arange(32000) * 0.05) * np.hanning(32000)).astype(np.float32)
-    before, other = (VoiceEncoder("small", {}, device, prompts=str(tmp_path)) for _ in range(2))
+    before, other = (VoiceEncoder(OPTIONS.model_copy(update={"prompts": str(tmp_path)})) for _ in range(2))
     first = await before.encode(tone, 16000, keep="clara")
     again = await other.encode(tone, 16000, keep="clara")
     assert first.key == again.key

@@ -102,6 +102,7 @@ def sim_stage(cluster: Cluster) -> Callable[..., Stage]:
     """
     from ray import serve
 
+    from deployments.contract.options import ModelOptions
     from serve_app.backend import RayBackend
     from tests.serve.sim_stage import application
 
@@ -120,7 +121,7 @@ def sim_stage(cluster: Cluster) -> Callable[..., Stage]:
         scheduler = application(replicas, slots, step_s, autoscaling, **options)
         app = f"sim-{uuid.uuid4().hex[:6]}"
         handle = serve.run(scheduler, name=app, route_prefix=None)
-        backend = RayBackend("small", handle, handle, handle, handle)
+        backend = RayBackend(ModelOptions(), handle, handle, handle, handle)
         stages[wanted] = Stage(app, backend, handle)
         return stages[wanted]
 

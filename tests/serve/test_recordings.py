@@ -19,6 +19,7 @@ import soundfile
 import soxr
 
 from deployments.contract.errors import SynthesisFailed
+from deployments.contract.options import ModelOptions
 from serve_app.backend import RayBackend
 from serve_app.context import SHIPPED_VOICES
 from tests.bombs import BOMBS
@@ -173,7 +174,7 @@ async def test_a_message_that_is_refused_is_not_sent_again(service: Service) -> 
     from ray import serve
 
     stages = ("TextFrontend", "VoiceEncoder", "GptScheduler", "VocoderScheduler")
-    backend = RayBackend("small", *(serve.get_deployment_handle(stage, "chorale") for stage in stages))
+    backend = RayBackend(ModelOptions(), *(serve.get_deployment_handle(stage, "chorale") for stage in stages))
     await backend.segments("Hello.", None)
     began = time.monotonic()
     with pytest.raises(SynthesisFailed, match=r"text_frontend .*refused.*resource_exhausted"):

@@ -35,9 +35,10 @@ from deployments.contract.speech import (
     VoicePrompt,
 )
 from deployments.engine.device import memory
-from serve_app.context import Context, IngressSettings
+from serve_app.context import Context
 from serve_app.ingress import create_app
 from serve_app.lane import segment_seed
+from serve_app.settings import Settings
 
 RATE, PER_CODE, RUN = 16_000, 320, 16
 PAUSE = 0.1
@@ -193,7 +194,7 @@ def shipped(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def context(backend: ToneBackend, shipped: Path, tmp_path: Path) -> Context:
-    return Context.create(IngressSettings(data_dir=str(tmp_path / "data")), backend, shipped)
+    return Context.create(Settings.from_args({"data_dir": str(tmp_path / "data")}, {}), backend, shipped)
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ async def test_nothing_is_made_for_a_client_that_does_not_read_until_it_does(con
     made = await settled(backend) - everything
     assert made < 0.75 * everything
     assert not slow.task.done()
-    assert len(backend.active) <= context.settings.window, "only segments that had begun hold a slot"
+    assert len(backend.active) <= context.settings.ingress.window, "only segments that had begun hold a slot"
     slow.reads_on()
     await slow.task
     assert slow.data == whole.data

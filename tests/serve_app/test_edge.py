@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from serve_app.bodies import ESCAPES, cut, decode_base64
-from serve_app.context import Context, IngressSettings
+from serve_app.context import Context
 from serve_app.ingress import create_app
+from serve_app.settings import Settings
 
 SPEECH = "/v1/audio/speech"
 JSON = {"content-type": "application/json"}
@@ -420,7 +421,9 @@ async def test_half_a_surrogate_pair_anywhere(client, name):
 
 async def test_requests_that_work_are_counted_and_others_are_free(backend, shipped, tmp_path):
     context = Context.create(
-        IngressSettings(data_dir=str(tmp_path), max_ongoing_requests=2), backend, shipped
+        Settings.from_args({"data_dir": str(tmp_path), "ingress": {"max_ongoing_requests": 2}}, {}),
+        backend,
+        shipped,
     )
     transport = httpx.ASGITransport(create_app(context), raise_app_exceptions=False)
     backend.delay = 0.05

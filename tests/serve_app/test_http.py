@@ -329,7 +329,7 @@ async def test_form_instead_of_json(client):
 
 
 async def test_a_body_beyond_the_limit(client, context):
-    huge = b'{"input": "' + b"a" * (context.settings.max_upload_bytes * 2) + b'"}'
+    huge = b'{"input": "' + b"a" * (context.settings.limits.max_upload_bytes * 2) + b'"}'
     headers = {"content-type": "application/json"}
 
     async def chunked():

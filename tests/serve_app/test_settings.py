@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deployments.assembly import threads
 from deployments.contract.errors import ConfigError
+from deployments.contract.options import GptOptions
+from deployments.engine.device import cgroup
 from serve_app.settings import Settings
 
 
@@ -140,11 +143,55 @@ def test_buckets_and_schedules_that_a_profile_may_say():
     assert (auto.gpt.slots, auto.device.threads) == ("auto", "auto")
 
 
-def test_threads_of_a_stage_are_its_own_or_the_common_ones_or_a_share():
-    settings = Settings.from_args({"device": {"threads": 3}, "vocoder": {"threads": 2, "replicas": 4}}, {})
-    assert [settings.threads(stage) for stage in ("gpt", "vocoder", "voice_encoder")] == [3, 2, 3]
+def test_threads_of_a_stage_are_its_own_or_the_common_ones_or_a_share(monkeypatch):
+    def told(args):
+        settings = Settings.from_args(args, {})
+        return settings, [threads(settings.model, stage) for stage in ("gpt", "vocoder", "voice_encoder")]
+
+    settings, each = told({"device": {"threads": 3}, "vocoder": {"threads": 2, "replicas": 4}})
+    assert each == [3, 2, 3]
     assert settings.busy_threads() == 3 + 4 * 2
-    assert settings.device_of("vocoder") == {"preference": "auto", "half": "auto", "threads": 2}
-    shared = Settings.from_args({"device": {"threads": "auto"}, "gpt": {"replicas": 2, "threads": 7}}, {})
-    assert [shared.threads(stage, cpus=16) for stage in ("gpt", "vocoder", "voice_encoder")] == [7, 5, 5]
-    assert shared.threads("vocoder", cpus=2) == 1
+    for cpus, shares in ((16, [7, 5, 5]), (2, [7, 1, 1])):
+        monkeypatch.setattr(cgroup, "cpus", lambda cpus=cpus: cpus)
+        assert told({"device": {"threads": "auto"}, "gpt": {"replicas": 2, "threads": 7}})[1] == shares
+
+
+def test_all_options_of_the_stages_reach_them():
+    """A field of the options is a key of the configuration, and what the file says is what the stages are made from."""
+    args = {
+        "family": {"name": "indextts", "options": {"model_dir": "x"}},
+        "device": {"preference": "cpu", "half": False, "threads": 2},
+        "optimize": False,
+        "use_vocoder_optimization": False,
+        "vocoder_chunk_size": 321,
+        "chunks": {"first": 7, "growth": 1.5},
+        "gpt": {
+            "slots": 3,
+            "batch_buckets": [1, 3],
+            "length_buckets": [9],
+            "emit_every": 5,
+            "first_sound_first": 2,
+        },
+        "vocoder": {
+            "max_batch": 5,
+            "batch_buckets": [5],
+            "frame_buckets": [4],
+            "threads": 3,
+            "stuck_after_s": 9.0,
+        },
+        "voice_encoder": {
+            "cache_size": 1,
+            "disk_cache": 2,
+            "disk_cache_bytes": 3,
+            "keep_request_references": True,
+        },
+        "sampling": {"seed": 1, "temperature": 0.5, "top_k": 2, "top_p": 0.5, "max_tokens": 9},
+    }
+    model = Settings.from_args(
+        {**args, "data_dir": "/data", "gpt": {**args["gpt"], "num_cpus": 2.0}}, {}
+    ).model
+    assert model.model_dump(exclude_unset=False)["prompts"] == "/data/prompts"
+    for name, value in args.items():
+        found = model.model_dump()[name]
+        assert ({key: found[key] for key in value} if isinstance(value, dict) else found) == value
+    assert type(model.gpt) is GptOptions, "what only the deployment needs stays behind"

@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serve_app.context import REQUESTS, Context, IngressSettings
+from serve_app.context import REQUESTS, Context
 from serve_app.ingress import create_app
+from serve_app.settings import Settings
 from serve_app.voice_names import id_of
 
 SPEECH = "/v1/audio/speech"
@@ -60,7 +61,9 @@ async def test_prompts_are_kept_under_their_voice_and_those_of_requests_are_not(
 
 
 async def test_prompts_of_requests_are_kept_by_option(backend, shipped, tmp_path, make_wav):
-    settings = IngressSettings(data_dir=str(tmp_path / "data"), keep_request_references=True)
+    settings = Settings.from_args(
+        {"data_dir": str(tmp_path / "data"), "voice_encoder": {"keep_request_references": True}}, {}
+    )
     app = create_app(Context.create(settings, backend, shipped))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         await spoken(client, **inline(make_wav()))
@@ -173,7 +176,7 @@ def test_a_data_folder_with_other_things_in_it_keeps_its_mode(backend, shipped, 
     (data / "mail").mkdir()
     for path in (data, *data.iterdir()):
         path.chmod(0o755)
-    Context.create(IngressSettings(data_dir=str(data)), backend, shipped)
+    Context.create(Settings.from_args({"data_dir": str(data)}, {}), backend, shipped)
     modes = {path.name: path.stat().st_mode & 0o777 for path in (data, *data.iterdir())}
     assert modes == {"data": 0o755, "voices": 0o700, "mail": 0o755}
     assert "mail" in caplog.text
@@ -181,7 +184,9 @@ def test_a_data_folder_with_other_things_in_it_keeps_its_mode(backend, shipped, 
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_start_closes_the_data_and_clears_away_what_was_left(backend, shipped, tmp_path, make_wav, kept):
-    settings = IngressSettings(data_dir=str(tmp_path / "data"), keep_request_references=kept)
+    settings = Settings.from_args(
+        {"data_dir": str(tmp_path / "data"), "voice_encoder": {"keep_request_references": kept}}, {}
+    )
     first = Context.create(settings, backend, shipped)
     voice = first.voices.add("mine", make_wav())
     owners = ("ada", voice.id, "voice_00000000000000000000", REQUESTS, "gone")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from deployments.contract.options import DeviceOptions, FamilyOptions, GptOptions, ModelOptions
 from deployments.contract.speech import GptRequest, Sampling, VocoderChunk, VoicePrompt
 from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.lane import Speech, segment_seed
@@ -31,7 +32,10 @@ def speaking(golden) -> Iterator[Callable[..., LocalBackend]]:
         key = repr(sorted(options.items()))
         if key not in backends:
             options = {"model_dir": str(golden / "checkpoint"), "positions": "published"} | options
-            backends[key] = LocalBackend("indextts", options, device={"preference": "cpu", "threads": 1})
+            family = FamilyOptions(name="indextts", options=options)
+            backends[key] = LocalBackend(
+                ModelOptions(family=family, device=DeviceOptions(preference="cpu"), gpt=GptOptions(slots=4))
+            )
         return backends[key].wait()
 
     yield open_backend

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from deployments.contract.options import DeviceOptions, FamilyOptions, GptOptions, ModelOptions
 from serve_app.lane import Speech
 from serve_app.local import LocalBackend
 from serve_app.synthesis import Synthesizer
@@ -22,9 +23,9 @@ CODES = 12
 @pytest.mark.parametrize("version", ["1.0", "1.5"])
 def test_a_folder_of_the_published_size_speaks(tmp_path, version):
     folder = make(tmp_path / version, version)
-    backend = LocalBackend(
-        "indextts", {"model_dir": str(folder)}, device={"preference": "cpu"}, slots=2
-    ).wait()
+    family = FamilyOptions(name="indextts", options={"model_dir": str(folder)})
+    options = ModelOptions(family=family, device=DeviceOptions(preference="cpu"), gpt=GptOptions(slots=2))
+    backend = LocalBackend(options).wait()
     shutil.rmtree(folder)
     reference = 0.1 * np.random.default_rng(0).standard_normal(2 * 24000, dtype=np.float32)
 

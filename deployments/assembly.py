@@ -1,0 +1,124 @@
+"""From options to the workers of a model's stages, the same for Serve's replicas and for one process.
+
+Imports torch only inside its functions, which run on the thread that owns the device.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from deployments import families
+from deployments.contract.options import ModelOptions, ModelStage
+from deployments.engine.device import cgroup
+
+if TYPE_CHECKING:
+    from deployments.contract.device import Device
+    from deployments.contract.family import Family, FamilySpec
+    from deployments.engine.decode import Decoder
+    from deployments.engine.vocode.schedule import ChunkSchedule
+    from deployments.engine.vocode.worker import VocodeWorker
+    from deployments.prompts import PromptStore
+
+log = logging.getLogger("ray.serve")
+
+
+def load_family(options: ModelOptions) -> Family:
+    """Raises ConfigError for an unknown family or a wrong option of it."""
+    return families.load(options.family.name, options.family.options)
+
+
+def spec_of(options: ModelOptions, family: Family) -> FamilySpec:
+    """What is known of the family, with the sampling that the options lay over its defaults."""
+    over = options.sampling.model_dump(exclude_none=True)
+    return replace(family.spec, sampling=replace(family.spec.sampling, **over))
+
+
+def threads(options: ModelOptions, stage: ModelStage) -> int:
+    """CPU threads of a replica of `stage`, on the machine that asks."""
+    wanted = getattr(options, stage).threads or options.device.threads
+    return max(1, cgroup.cpus() // options.busy_replicas) if wanted == "auto" else wanted
+
+
+def device(options: ModelOptions, stage: ModelStage) -> Device:
+    """Raises ConfigError where the device that is asked for cannot be used."""
+    from deployments.engine.device.choose import choose_device
+
+    chosen = choose_device(options.device.preference, options.device.half, threads(options, stage))
+    log.info("%s: %s", stage, chosen.describe())
+    return chosen
+
+
+def schedule(options: ModelOptions, spec: FamilySpec) -> ChunkSchedule:
+    """Raises ConfigError where the chunks do not fit the family."""
+    from deployments.engine.vocode.schedule import ChunkSchedule
+
+    chunks = options.chunks
+    return ChunkSchedule.of(spec, options.vocoder_chunk_size, chunks.first, chunks.growth)
+
+
+def decoder(options: ModelOptions, family: Family, on: Device, least_slots: int = 1) -> Decoder:
+    """Not warmed up. least_slots: for whoever needs more than the options say.
+
+    Raises ConfigError for what does not fit the family or the device's memory.
+    """
+    from deployments.engine.decode import Decoder
+
+    wanted = options.gpt
+    slots = suggested_slots(on)["suggested"] if wanted.slots == "auto" else wanted.slots
+    model = family.gpt(on, max(slots, least_slots))
+    return Decoder(
+        model,
+        on,
+        optimize=options.optimize,
+        emit_at=schedule(options, family.spec).run_ends(family.spec, model.max_codes),
+        emit_every=wanted.emit_every,
+        first_sound_first=wanted.first_sound_first,
+        batch_buckets=wanted.batch_buckets if model.slots == slots else None,
+        length_buckets=wanted.length_buckets,
+    )
+
+
+def vocoder(options: ModelOptions, family: Family, on: Device) -> VocodeWorker:
+    """Not warmed up. Raises ConfigError for what does not fit the device's memory."""
+    from deployments.engine.device.memory import require
+    from deployments.engine.vocode.schedule import ChunkSchedule
+    from deployments.engine.vocode.worker import VocodeWorker
+
+    wanted = options.vocoder
+    worker = VocodeWorker(
+        family.vocoder(on),
+        on,
+        family.spec,
+        max_batch=wanted.max_batch,
+        optimize=options.optimize and options.use_vocoder_optimization,
+        chunk_frames=ChunkSchedule.longest(family.spec, options.vocoder_chunk_size),
+        frame_buckets=wanted.frame_buckets,
+        batch_buckets=wanted.batch_buckets,
+    )
+    what = f"calls of {wanted.max_batch} of the longest chunks"
+    require(what, worker.bytes, on.torch_device, "vocoder.max_batch")
+    return worker
+
+
+def prompt_store(options: ModelOptions, family: Family, on: Device) -> PromptStore | None:
+    """Where the family's voice prompts are kept on disk."""
+    from pathlib import Path
+
+    from deployments.prompts import PromptStore, fingerprint
+
+    if options.prompts is None:
+        return None
+    name = fingerprint(family, options.family.options, on)
+    kept = options.voice_encoder
+    root = Path(options.prompts).expanduser()
+    return PromptStore(root, family.spec.name, name, kept.disk_cache, kept.disk_cache_bytes)
+
+
+def suggested_slots(on: Device) -> dict[str, Any]:
+    """{"suggested", "most"} by the device's memory."""
+    from deployments.engine.device.memory import suggest_batch, total_bytes
+
+    suggested, most = suggest_batch(on.kind, total_bytes(on.torch_device))
+    return {"suggested": suggested, "most": most}

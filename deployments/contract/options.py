@@ -1,0 +1,153 @@
+"""The options of a model's stages, each declared once.
+
+The configuration composes them (serve_app/config), they travel whole to the stages, and `assembly` makes the workers
+from them. A new option is a field here and a line where it is used.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+
+def _ascending(buckets: list[int]) -> list[int]:
+    if not buckets or sorted(set(buckets)) != buckets:
+        raise ValueError(f"must be ascending numbers, at least one, none twice (is {buckets})")
+    return buckets
+
+
+def _ending_at(buckets: list[int] | None, key: str, info: ValidationInfo) -> list[int] | None:
+    most = info.data.get(key)  # None where it is wrong itself
+    if buckets is not None and most == "auto":
+        raise ValueError(f"cannot be listed while {key} is auto: give {key} a number, or leave the list out")
+    if buckets is not None and most is not None and buckets[-1] != most:
+        raise ValueError(f"must end at {key}, {most} (is {buckets})")
+    return buckets
+
+
+Positive = Annotated[int, Field(gt=0, le=2**40)]
+Threads = Annotated[int, Field(gt=0, le=1024)]
+Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
+Buckets = Annotated[list[Positive], AfterValidator(_ascending)]
+ChunkSize = Annotated[int, Field(ge=20, le=100_000)]  # frames of 10 ms
+ModelStage = Literal["gpt", "vocoder", "voice_encoder"]
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class FamilyOptions(Options):
+    """`options`: the family's own, which it checks itself."""
+
+    name: str = "small"
+    options: dict[str, Any] = {}
+
+
+class DeviceOptions(Options):
+    """`half`: half precision, true and false force it.
+
+    `threads`: CPU threads of one model replica; "auto" shares this machine's CPUs out among them.
+    """
+
+    preference: Literal["auto", "musa", "cuda", "cpu"] = "auto"
+    half: Literal["auto"] | bool = "auto"
+    threads: Threads | Literal["auto"] = 1
+
+
+class ChunkOptions(Options):
+    """`first`: codes in a segment's first chunk, "whole" for as many as the longest has; `growth`: of the others."""
+
+    first: Positive | Literal["whole"] = 10
+    growth: Annotated[float, Field(ge=1, le=100)] = 2.0
+
+
+class StageOptions(Options):
+    """`threads`: CPU threads of a replica; None is `device.threads`."""
+
+    threads: Threads | None = None
+
+
+class LeaseOptions(StageOptions):
+    """Of a stage that works under leases. `stuck_after_s`: a device step that takes longer fails the health check."""
+
+    stuck_after_s: Seconds = 60.0
+
+
+class GptOptions(LeaseOptions):
+    """emit_every: the most codes in a run that is sent on; one is also sent as soon as it completes a vocoder chunk.
+
+    first_sound_first: with this many segments at work, those that have sounded stand aside for those that have not.
+    slots: "auto" takes what the device's memory suggests. batch_buckets, length_buckets: the shapes that graphs
+    are captured for; if not given, powers of two up to the slots, and doublings from 256 up to the context.
+    """
+
+    slots: Annotated[int, Field(gt=0, le=100_000)] | Literal["auto"] = 8
+    batch_buckets: Buckets | None = None
+    length_buckets: Buckets | None = None
+    emit_every: Positive = 16
+    first_sound_first: Annotated[int, Field(ge=0, le=100_000)] = 0
+
+    @field_validator("batch_buckets")
+    @classmethod
+    def end_at_slots(cls, buckets: list[int] | None, info: ValidationInfo) -> list[int] | None:
+        return _ending_at(buckets, "slots", info)
+
+
+class VocoderOptions(LeaseOptions):
+    """batch_buckets, frame_buckets: the shapes that graphs are captured for, frames without their context."""
+
+    max_batch: Annotated[int, Field(gt=0, le=256)] = 8
+    batch_buckets: Buckets | None = None
+    frame_buckets: Buckets | None = None
+
+    @field_validator("batch_buckets")
+    @classmethod
+    def end_at_max_batch(cls, buckets: list[int] | None, info: ValidationInfo) -> list[int] | None:
+        return _ending_at(buckets, "max_batch", info)
+
+
+class VoiceEncoderOptions(StageOptions):
+    """Voice prompts kept by the content of the reference: `cache_size` in a replica's memory, and on disk, for all
+    replicas and over restarts, up to `disk_cache` of them and `disk_cache_bytes` together; 0 keeps none there.
+    Those of recordings that come with a request are kept in memory alone, unless `keep_request_references`.
+    """
+
+    cache_size: Annotated[int, Field(ge=0)] = 64
+    disk_cache: Annotated[int, Field(ge=0)] = 10_000
+    disk_cache_bytes: Annotated[int, Field(ge=0)] = 2**30
+    keep_request_references: bool = False
+
+
+class SamplingOptions(Options):
+    """Over the family's defaults; what is left out is the family's own."""
+
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
+    max_tokens: Positive | None = None
+
+
+class ModelOptions(Options):
+    """All that the stages of one model are made from.
+
+    `optimize`: graphs or programs where they can run; false is eager. `vocoder_chunk_size`: frames of 10 ms in the
+    longest chunk. `prompts`: the folder of voice prompts on disk, None for memory alone. `busy_replicas`: of Gpt and
+    Vocoder together, among which `threads: auto` shares a machine out.
+    """
+
+    family: FamilyOptions = FamilyOptions()
+    device: DeviceOptions = DeviceOptions()
+    optimize: bool = True
+    use_vocoder_optimization: bool = True
+    vocoder_chunk_size: ChunkSize = 500
+    chunks: ChunkOptions = ChunkOptions()
+    gpt: GptOptions = GptOptions()
+    vocoder: VocoderOptions = VocoderOptions()
+    voice_encoder: VoiceEncoderOptions = VoiceEncoderOptions()
+    sampling: SamplingOptions = SamplingOptions()
+    prompts: str | None = None
+    busy_replicas: Positive = 2
