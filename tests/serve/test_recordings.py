@@ -1,4 +1,4 @@
-"""Recordings on the real graph: long ones of any rate, the same voice by both ways, and files that are meant to harm."""
+"""Recordings on the real graph: long ones of any rate, the same voice by both ways, and files that mean harm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ import soundfile
 import soxr
 
 from deployments.errors import SynthesisFailed
-from serve_app.backend import RayBackend
 from serve_app.context import SHIPPED_VOICES
 from tests.bombs import BOMBS
 from tests.serve.conftest import Service
@@ -101,7 +100,7 @@ async def test_an_upload_and_a_reference_sound_the_same(service: Service, kind: 
 
 
 async def worst_wait(client: httpx.AsyncClient, until: Callable[[], bool]) -> tuple[float, float]:
-    """Seconds until the first byte of a voice's card and of a short speech: the longest of many, one after the other."""
+    """Seconds until the first byte of a voice's card and of a short speech, the longest of many."""
     card = speech = 0.0
     while not until():
         began = time.monotonic()
@@ -121,7 +120,7 @@ async def worst_wait(client: httpx.AsyncClient, until: Callable[[], bool]) -> tu
 @pytest.mark.timeout(600)
 async def test_bombs_are_refused_and_disturb_nobody(service: Service) -> None:
     made = {name: make() for name, make in BOMBS.items()}
-    async with httpx.AsyncClient(base_url=service.http, timeout=120, limits=httpx.Limits()) as client:
+    async with httpx.AsyncClient(base_url=service.http, timeout=120) as client:
         assert (await upload(client, minute(16_000, 1))).status_code == 200  # all that is made once is there
         ingress = psutil.Process((await client.get("/v1/status")).json()["ingress"]["pid"])
         ended = time.monotonic() + 4
@@ -168,9 +167,22 @@ async def test_bombs_are_refused_and_disturb_nobody(service: Service) -> None:
     assert after - before < max(0.1 * before, 50 * MIB)
 
 
+@pytest.mark.timeout(300)
+async def test_a_killed_encoder_is_not_noticed(service: Service) -> None:
+    async with httpx.AsyncClient(base_url=service.http, timeout=120) as client:
+        encoder = (await service.stage(client, "voice_encoder"))["pid"]
+        tasks = [asyncio.create_task(upload(client, minute(48_000, 2, seconds=n))) for n in range(40, 46)]
+        await asyncio.sleep(0.3)
+        psutil.Process(encoder).kill()
+        answers = await asyncio.gather(*tasks)
+    assert [answer.status_code for answer in answers] == [200] * len(answers)
+
+
 @pytest.mark.timeout(120)
 async def test_a_message_that_is_refused_is_not_sent_again(service: Service) -> None:
     from ray import serve
+
+    from serve_app.backend import RayBackend
 
     stages = ("TextFrontend", "VoiceEncoder", "GptScheduler", "VocoderScheduler")
     backend = RayBackend("small", *(serve.get_deployment_handle(stage, "chorale") for stage in stages))
