@@ -34,21 +34,11 @@ ALLOWED = (
 )
 _UNREADABLE = f"not an audio file that can be read (allowed: {ALLOWED})"
 
-_SUBTYPES = (
-    "PCM_",
-    "FLOAT",
-    "DOUBLE",
-    "ULAW",
-    "ALAW",
-    "ALAC_",
-    "VORBIS",
-    "OPUS",
-    "MPEG_LAYER_",
-)  # libsndfile's
+# the codecs in libsndfile's words, and in FFmpeg's
+_SUBTYPES = tuple("PCM_ FLOAT DOUBLE ULAW ALAW ALAC_ VORBIS OPUS MPEG_LAYER_".split())
 _PCM = "s8 u8 s16le s16be s24le s24be s32le s32be f32le f32be f64le f64be mulaw alaw".split()
-_CODECS = frozenset(
-    {"mp3", "mp3float", "aac", "vorbis", "opus", "libopus", "flac", "alac", *(f"pcm_{kind}" for kind in _PCM)}
-)
+_PACKED = "mp3 mp3float aac vorbis opus libopus flac alac".split()
+_CODECS = frozenset([*_PACKED, *(f"pcm_{kind}" for kind in _PCM)])
 _OPTIONS = {
     "format_whitelist": ",".join(DEMUXERS.values()),
     "protocol_whitelist": "none",  # a container that names other files or addresses opens none
@@ -139,9 +129,8 @@ class _Mono:
         peak = float(np.abs(waveform).max(initial=0.0))
         warnings = ("cut",) if self._cut else ()
         recording = Recording.of(waveform / peak if peak > 1.0 else waveform, rate, warnings)
-        if (
-            np.abs(recording.waveform).max(initial=0.0) < SILENCE
-        ):  # as it is kept, so that it can be read again
+        loudest = np.abs(recording.waveform).max(initial=0.0)  # as it is kept, so that it can be read again
+        if loudest < SILENCE:
             raise _Refused("the recording is silent")
         return recording
 
@@ -151,9 +140,8 @@ def _sndfile_blocks(data: bytes) -> Blocks:
         if not file.subtype.startswith(_SUBTYPES):
             raise _Refused(_UNREADABLE)
         _check(file.samplerate, file.channels)
-        while len(
-            block := file.read(BLOCK, dtype="float32", always_2d=True)
-        ):  # a header may promise any length
+        # in blocks, since a header may promise any length
+        while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
             yield block.mean(axis=1, dtype=np.float32), file.samplerate
 
 

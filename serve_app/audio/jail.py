@@ -34,7 +34,7 @@ from serve_app.audio.examine import examine
 
 BEGUN = b"+"
 CPU_S = 4  # a minute of 192 kHz stereo takes half a second
-WALL_S = 12.0  # the processor may be busy with speech
+WALL_S = 30.0  # the processor may be busy with speech
 MEMORY = 512 * 2**20  # bytes beyond those of the bare process and two copies of the file
 NICE = 5  # speech goes first
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
@@ -45,7 +45,7 @@ def main() -> None:
     _warm_up()
     signal.signal(
         signal.SIGCHLD, signal.SIG_IGN
-    )  # children are not waited for: the connection tells how they ended
+    )  # nobody waits for children: the connection tells how they ended
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not message:

@@ -21,15 +21,7 @@ SNDFILE_KINDS = frozenset({"wav", "flac", "ogg", "mp3", "aiff", "caf", "w64"})
 NAMES = "wav, flac, mp3, ogg or opus, aac, m4a, webm, aiff, caf or w64"  # for people
 
 _W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")  # the GUID of its outermost chunk
-_ATOMS = (
-    b"ftyp",
-    b"moov",
-    b"mdat",
-    b"wide",
-    b"free",
-    b"skip",
-    b"pnot",
-)  # that an MP4 or QuickTime file begins with
+_ATOMS = b"ftyp moov mdat wide free skip pnot".split()  # that an MP4 or QuickTime file begins with
 _MOST_TAGS = 4  # ID3 tags one after the other
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from serve_app.audio.encode import wav_header
 
-MAX_RATE = (
-    48_000  # Hz: what is above is brought down to it; what is below stays, models resample for themselves
-)
+# Hz. What is above is brought down to it; what is below stays as it is, and models resample for themselves, so that a
+# stored voice loses nothing for a family of another rate.
+MAX_RATE = 48_000
 FULL_SCALE = 32_768.0  # a power of two, so that samples go to float32 and back unchanged
 
 

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -74,19 +73,25 @@ class Sandbox:
 
     def _read(self, data: bytes, request: dict[str, Any]) -> Recording:
         for _ in range(2):
-            with self._lock:
-                process, control = self._running()
-            with suppress(_NoChild):
+            process = None
+            try:
+                with self._lock:
+                    process, control = self._running()
                 answer = _ask(control, data, request)
                 if answer is not None or process.poll() is None:
                     return _recording(answer, request["param"])
+            except OSError as error:
+                log.warning("there is no process to decode a recording in: %r", error)
             with self._lock:  # the jail has died, or cannot fork
-                self._stop(process)
+                if process is self._process:
+                    self._stop()
         raise Unavailable("recordings cannot be read at the moment")
 
     def _running(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """Raises OSError."""
         if self._process is None or self._control is None or self._process.poll() is not None:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._stop()
+            self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-m", "serve_app.audio.jail"],
@@ -95,26 +100,21 @@ class Sandbox:
                     env=_environment(),
                     start_new_session=True,  # an interrupt at the terminal is for this process
                 )
-            self._control = ours
         return self._process, self._control
 
-    def _stop(self, process: subprocess.Popen[bytes]) -> None:
-        if process is self._process:
-            process.kill()
-            process.wait()
-            if self._control is not None:
-                self._control.close()
-            self._process = self._control = None
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        if self._control is not None:
+            self._control.close()
+        self._process = self._control = None
 
 
 @cache
 def shared() -> Sandbox:
     """The one of this process."""
     return Sandbox()
-
-
-class _NoChild(Exception):
-    """Nothing has looked at the file."""
 
 
 def _environment() -> dict[str, str]:
@@ -125,17 +125,17 @@ def _environment() -> dict[str, str]:
 
 
 def _ask(control: socket.socket, data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], bytes] | None:
-    """The first line and the samples of a child's answer; None from one that broke off. Raises _NoChild."""
+    """The first line and the samples of a child's answer; None from one that broke off.
+
+    Raises OSError where no child has looked at the file.
+    """
     ours, theirs = socket.socketpair()
     with ours, ours.makefile("rb") as answer:
-        try:
-            ours.settimeout(START_S)
-            with theirs:
-                socket.send_fds(control, [b"+"], [theirs.fileno()])
-            if answer.read(1) != BEGUN:
-                raise _NoChild
-        except OSError:
-            raise _NoChild from None
+        ours.settimeout(START_S)
+        with theirs:
+            socket.send_fds(control, [b"+"], [theirs.fileno()])
+        if answer.read(1) != BEGUN:
+            raise ConnectionError("the jail made no child")
         try:
             ours.settimeout(WALL_S + GRACE_S)
             ours.sendall(json.dumps({**request, "bytes": len(data)}).encode() + b"\n")

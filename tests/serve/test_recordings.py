@@ -1,4 +1,4 @@
-"""Recordings on the real graph: long ones of any rate, the same voice by both ways, and harmful files."""
+"""Recordings on the real graph: long ones of any rate, the same voice by both ways, and files that mean harm."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ async def test_an_upload_and_a_reference_sound_the_same(service: Service, kind: 
 
 
 async def worst_wait(client: httpx.AsyncClient, until: Callable[[], bool]) -> tuple[float, float]:
-    """Seconds until the first byte of a voice's card and of a short speech: the longest of many in turn."""
+    """Seconds until the first byte of a voice's card and of a short speech, the longest of many."""
     card = speech = 0.0
     while not until():
         began = time.monotonic()
@@ -122,7 +122,7 @@ async def worst_wait(client: httpx.AsyncClient, until: Callable[[], bool]) -> tu
 @pytest.mark.timeout(600)
 async def test_bombs_are_refused_and_disturb_nobody(service: Service) -> None:
     made = {name: make() for name, make in BOMBS.items()}
-    async with httpx.AsyncClient(base_url=service.http, timeout=120, limits=httpx.Limits()) as client:
+    async with httpx.AsyncClient(base_url=service.http, timeout=120) as client:
         assert (await upload(client, minute(16_000, 1))).status_code == 200  # all that is made once is there
         ingress = psutil.Process((await client.get("/v1/status")).json()["ingress"]["pid"])
         ended = time.monotonic() + 4
@@ -167,6 +167,17 @@ async def test_bombs_are_refused_and_disturb_nobody(service: Service) -> None:
         assert waited < 1 + alone
     assert most - before < 300 * MIB
     assert after - before < max(0.1 * before, 50 * MIB)
+
+
+@pytest.mark.timeout(300)
+async def test_a_killed_encoder_is_not_noticed(service: Service) -> None:
+    async with httpx.AsyncClient(base_url=service.http, timeout=120) as client:
+        encoder = (await service.stage(client, "voice_encoder"))["pid"]
+        tasks = [asyncio.create_task(upload(client, minute(48_000, 2, seconds=n))) for n in range(40, 46)]
+        await asyncio.sleep(0.3)
+        psutil.Process(encoder).kill()
+        answers = await asyncio.gather(*tasks)
+    assert [answer.status_code for answer in answers] == [200] * len(answers)
 
 
 @pytest.mark.timeout(120)
