@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -16,6 +17,9 @@ HEAD_S = 10.0  # from the connection, or from the first byte of a later request,
 LINGER_S = 2.0  # to read on after a refusal: closed at once, the connection would be reset before it is read
 UNREAD_S = 5.0  # to finish a body whose request is answered already
 STALL_S = 120.0  # in which a client that was sent more than fits on the way takes nothing
+SEND_BYTES = (
+    128 * 1024
+)  # asked of the kernel for what a client has not taken: else megabytes, minutes of sound
 PIPELINED = 16  # requests sent ahead on one connection
 MAX_CONNECTIONS = 4096
 
@@ -44,6 +48,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.deadline: asyncio.TimerHandle | None = None
         self.stall: asyncio.TimerHandle | None = None
         super().connection_made(transport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         self.waiting[self] = None
         self._allow(HEAD_S)
         if len(self.connections) > connection_limit():

@@ -81,8 +81,8 @@ async def test_nothing_more_is_made_for_readers_who_read_nothing(service: Servic
         before = await completed(service, client)
         async with idle_readers(service, 2):
             made = before
-            while made == before or made != (made := await completed(service, client)):
-                pass
+            while (now := await completed(service, client)) != made or now == before:
+                made = now
             print(f"\n{made - before} segments were made for two texts of {len(LONG)} characters each")
             status = await service.stage(client, "gpt")
             assert (status["active"], status["pending"]) == (0, 0)
