@@ -34,7 +34,7 @@ $(STAMP): pyproject.toml requirements-dev.lock requirements-uv.lock Makefile
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/python -m serve_app.demo $(ARGS)
+	$(BIN)/python -m serve_app.cli.demo $(ARGS)
 
 serve: $(STAMP)
 	$(BIN)/chorale serve $(ARGS)

@@ -21,7 +21,7 @@ import soxr
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from serve_app.speaker import Speaker
+    from serve_app.cli.speaker import Speaker
 
 ROOT = Path(__file__).resolve().parent.parent
 SENTENCES = ROOT / "tests" / "data" / "sentences.txt"

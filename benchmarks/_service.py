@@ -20,7 +20,7 @@ import psutil
 import yaml
 
 from benchmarks import _common
-from serve_app.ports import free_port
+from serve_app.runtime.ports import free_port
 
 START_S, STOP_S = 240.0, 60.0
 DEFAULT_CONFIG = _common.ROOT / "configs" / "default.yaml"
@@ -81,7 +81,16 @@ def running(
         file.write_text(yaml.safe_dump(document), "utf-8")
         environment = {**os.environ, "CHORALE_DATA_DIR": folder, **(environ or {}), "PYTHONUNBUFFERED": "1"}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # Ray gives its processes 15 s to import
-        command = [sys.executable, "-m", "serve_app.cli", "serve", "--config", str(file), "--port", str(port)]
+        command = [
+            sys.executable,
+            "-m",
+            "serve_app.cli.main",
+            "serve",
+            "--config",
+            str(file),
+            "--port",
+            str(port),
+        ]
         with said.open("w") as out:
             process = subprocess.Popen(command, cwd=_common.ROOT, env=environment, stdout=out, stderr=out)
         try:

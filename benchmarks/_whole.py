@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from deployments.contract.speech import GptRequest, Sampling, VocoderChunk
-from serve_app.lane import segment_seed
-from serve_app.speaker import Speaker, Spoken
+from serve_app.cli.speaker import Speaker, Spoken
+from serve_app.synthesis.segment import segment_seed
 
 
 async def whole(speaker: Speaker, text: str, voice: str, sampling: Sampling) -> Spoken:

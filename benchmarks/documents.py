@@ -26,9 +26,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import _common, _plot, _statistics, _whole
-from serve_app.lane import Speech
-from serve_app.settings import Settings
-from serve_app.speaker import Speaker, Spoken
+from serve_app.cli.speaker import Speaker, Spoken
+from serve_app.config.settings import Settings
+from serve_app.synthesis.speech import Speech
 
 TEXTS = {
     "short": (

@@ -76,9 +76,9 @@ def published(folder: Path, batch: int, codes: int) -> dict[str, Any]:
 def chorale(folder: Path, batch: int, codes: int, threads: int, positions: str) -> dict[str, Any]:
     """`batch` requests at once, from text and reference to samples."""
     from deployments.contract.options import ModelOptions
-    from serve_app.lane import Speech
-    from serve_app.local import LocalBackend
-    from serve_app.synthesis import Synthesizer
+    from serve_app.backends.local import LocalBackend
+    from serve_app.synthesis.speech import Speech
+    from serve_app.synthesis.stream import Synthesizer
 
     family = {"name": "indextts", "options": {"model_dir": str(folder), "positions": positions}}
     encoder = {"cache_size": 0}  # the baseline encodes the voice every time

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import _common
-from serve_app.speaker import Speaker
+from serve_app.cli.speaker import Speaker
 
 
 def main() -> None:

@@ -31,9 +31,9 @@ from benchmarks import _common, _plot, _statistics
 from benchmarks._baselines import Coordinator, OneAtATime, WholeBatches
 from deployments.contract.options import ModelOptions
 from deployments.scheduler import StageScheduler
-from serve_app import runtime
 from serve_app.app import LEASES
-from serve_app.backend import RayBackend
+from serve_app.backends.graph import RayBackend
+from serve_app.runtime import application as runtime
 from tests.serve.sim_stage import ROW_S, STEP_S, SimGpt, expected, request
 
 OURS, ALONE, BATCH = "leases", "one query at a time", "@serve.batch in front"

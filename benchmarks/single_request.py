@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import _common, _whole
-from serve_app.speaker import Speaker, Spoken
+from serve_app.cli.speaker import Speaker, Spoken
 
 STREAMED, WHOLE, HTTP = "streamed", "whole utterance", "over HTTP"
 HTTP_RATE = 24000  # Hz, of the service's pcm

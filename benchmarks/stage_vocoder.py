@@ -32,8 +32,8 @@ from deployments.contract.speech import GptRequest, VocodedChunk, VocoderChunk
 from deployments.contract.work import WorkItem
 from deployments.engine.device.choose import choose_device
 from deployments.engine.vocode.worker import VocodeWorker
-from serve_app.settings import Settings
-from serve_app.speaker import Speaker
+from serve_app.cli.speaker import Speaker
+from serve_app.config.settings import Settings
 
 WHOLE, PADDED, CHUNKED, BATCHED = WAYS = ("whole", "padded", "chunked", "batched")
 SPEECH = "speech"  # sentences as they are, of different lengths

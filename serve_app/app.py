@@ -12,8 +12,8 @@ from deployments.scheduler import StageScheduler
 from deployments.text_frontend import TextFrontend
 from deployments.vocoder import Vocoder
 from deployments.voice_encoder import VoiceEncoder
-from serve_app.serve_ingress import Ingress
-from serve_app.settings import GptSettings, LeasedSettings, Scaled, Settings
+from serve_app.config.settings import GptSettings, LeasedSettings, Scaled, Settings
+from serve_app.http.deployment import Ingress
 
 log = logging.getLogger("ray.serve")
 
@@ -40,7 +40,7 @@ def build(args: dict[str, Any]) -> serve.Application:
     ingress = serve.deployment(
         name="Ingress",
         num_replicas=settings.ingress.replicas,
-        max_ongoing_requests=100_000,  # the ingress counts requests that work (edge.py), and answers /health beside
+        max_ongoing_requests=100_000,  # the ingress counts requests that work (middleware.py), and answers /health beside
         health_check_period_s=1,
         health_check_timeout_s=30,
         ray_actor_options={"num_cpus": settings.ingress.num_cpus},

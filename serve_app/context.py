@@ -18,10 +18,11 @@ from deployments import prompts as prompt_files
 from serve_app.audio import sandbox
 from serve_app.audio.decode import decode_recording
 from serve_app.audio.recording import Recording
-from serve_app.lane import Backend
-from serve_app.settings import Settings
-from serve_app.synthesis import Synthesizer
-from serve_app.voices import VoiceLibrary, VoicePrompts
+from serve_app.config.settings import Settings
+from serve_app.synthesis.backend import Backend
+from serve_app.synthesis.stream import Synthesizer
+from serve_app.voices.library import VoiceLibrary
+from serve_app.voices.prompts import VoicePrompts
 
 T = TypeVar("T")
 log = logging.getLogger("chorale.voices")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from deployments.contract.speech import GptRequest
-from serve_app.speaker import Speaker
+from serve_app.cli.speaker import Speaker
 
 SENTENCES = Path("tests/data/sentences.txt")
 OUT = Path("tests/data/small_codes.json")

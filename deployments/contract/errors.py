@@ -1,4 +1,4 @@
-"""Typed errors of every layer. `serve_app.errors` maps them to HTTP; nothing else does.
+"""Typed errors of every layer. `serve_app.http.errors` maps them to HTTP; nothing else does.
 
 Only the message is positional, so that pickling (as Ray does between processes) restores every field.
 """

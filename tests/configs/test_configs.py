@@ -10,8 +10,8 @@ from ray.serve.schema import ServeDeploySchema
 from deployments import families
 from deployments.contract.errors import ConfigError
 from deployments.engine.vocode.schedule import ChunkSchedule
-from serve_app.config_file import default_config_path, load_config
-from serve_app.settings import Settings
+from serve_app.config.file import default_config_path, load_config
+from serve_app.config.settings import Settings
 
 CONFIGS = sorted(default_config_path().parent.glob("*.yaml"))
 DEFAULT = default_config_path().read_text()

@@ -7,7 +7,7 @@ from ray.serve._private.build_app import build_app
 
 from deployments.contract.errors import ConfigError
 from serve_app.app import build
-from serve_app.config_file import default_config_path, load_config
+from serve_app.config.file import default_config_path, load_config
 
 STAGES = {"TextFrontend", "VoiceEncoder", "Gpt", "Vocoder"}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from serve_app.demo import Server
+from serve_app.cli.demo import Server
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from serve_app.demo import SENTENCES, speak_all
+from serve_app.cli.demo import SENTENCES, speak_all
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

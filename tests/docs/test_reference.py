@@ -8,10 +8,10 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from deployments.families.indextts.family import IndexOptions
-from serve_app.routes import cached_voice, health, models, speech, voices
-from serve_app.schemas import CachedVoiceQuery, SpeechBody
-from serve_app.settings import Settings
-from serve_app.strict import models_in
+from serve_app.config.settings import Settings
+from serve_app.config.strict import models_in
+from serve_app.http.routes import cached_voice, health, models, speech, voices
+from serve_app.http.schemas import CachedVoiceQuery, SpeechBody
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from serve_app import ports, runtime
+from serve_app.runtime import application as runtime
+from serve_app.runtime import ports
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     from ray import serve
 
     from serve_app.app import build
-    from serve_app.config_file import default_config_path, load_config
+    from serve_app.config.file import default_config_path, load_config
 
     _, settings = load_config(default_config_path())
     args = {**settings.to_args(), "data_dir": str(tmp_path_factory.mktemp("data"))}
@@ -103,7 +104,7 @@ def sim_stage(cluster: Cluster) -> Callable[..., Stage]:
     from ray import serve
 
     from deployments.contract.options import ModelOptions
-    from serve_app.backend import RayBackend
+    from serve_app.backends.graph import RayBackend
     from tests.serve.sim_stage import application
 
     stages: dict[str, Stage] = {}

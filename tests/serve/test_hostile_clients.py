@@ -17,8 +17,8 @@ import psutil
 import pytest
 import soundfile
 
-from tests.serve.conftest import Cluster
-from tests.serve.test_service import SENTENCES, Say, Service, sayings, service  # noqa: F401
+from tests.serve.conftest import Cluster, Say, Service
+from tests.serve.test_service import SENTENCES, sayings
 
 PATIENCE_S = 2.0  # for any answer to the innocent client
 MIB = 2**20
@@ -85,7 +85,7 @@ class Processes:
         return {name: getattr(self, name).memory_info().rss // MIB for name in ("proxy", "ingress")}
 
 
-async def processes(service: Service) -> Processes:  # noqa: F811
+async def processes(service: Service) -> Processes:
     async with httpx.AsyncClient(timeout=60) as client:
         await Innocent(service.http).ask(client)
         ingress = (await client.get(f"{service.http}/v1/status")).json()["ingress"]["pid"]
@@ -163,7 +163,7 @@ ATTACKS: dict[str, tuple[int, Callable[[int], Coroutine[None, None, bytes]], set
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ATTACKS)
-async def test_an_innocent_client_is_served_throughout(service: Service, cluster: Cluster, name: str) -> None:  # noqa: F811
+async def test_an_innocent_client_is_served_throughout(service: Service, cluster: Cluster, name: str) -> None:
     times, attack, statuses = ATTACKS[name]
     watched = await processes(service)
     async with httpx.AsyncClient(timeout=60) as client:
@@ -182,7 +182,7 @@ async def test_an_innocent_client_is_served_throughout(service: Service, cluster
         assert held - before[process] < max(50, before[process] / 10), process
 
 
-async def whole(client: httpx.AsyncClient, service: Service, say: Say) -> np.ndarray:  # noqa: F811
+async def whole(client: httpx.AsyncClient, service: Service, say: Say) -> np.ndarray:
     """An answer that begins when all of it is made."""
     params = {"voice_name": say.voice, "text": say.text, "seed": say.seed}
     answer = await client.get(f"{service.http}/tts_with_cached_voice", params=params)
@@ -190,7 +190,7 @@ async def whole(client: httpx.AsyncClient, service: Service, say: Say) -> np.nda
     return soundfile.read(io.BytesIO(answer.content), dtype="float32")[0]
 
 
-async def streamed(client: httpx.AsyncClient, service: Service, say: Say) -> tuple[bytes, bool]:  # noqa: F811
+async def streamed(client: httpx.AsyncClient, service: Service, say: Say) -> tuple[bytes, bool]:
     """(the bytes that came, whether the answer broke off behind its beginning)."""
     heard = b""
     body = say.body() | {"response_format": "pcm"}
@@ -206,7 +206,7 @@ async def streamed(client: httpx.AsyncClient, service: Service, say: Say) -> tup
 
 
 @pytest.mark.timeout(600)
-async def test_a_killed_ingress_costs_only_what_had_begun(service: Service) -> None:  # noqa: F811
+async def test_a_killed_ingress_costs_only_what_had_begun(service: Service) -> None:
     what = sayings(service.voices, 8)
     long = [Say(" ".join(SENTENCES[n : n + 3]), service.voices[n], n) for n in range(4)]
     async with httpx.AsyncClient(timeout=300) as client:
@@ -234,7 +234,7 @@ async def test_a_killed_ingress_costs_only_what_had_begun(service: Service) -> N
 
 
 @pytest.mark.timeout(300)
-async def test_two_ingresses_share_voices_and_one_goes_on(service: Service) -> None:  # noqa: F811
+async def test_two_ingresses_share_voices_and_one_goes_on(service: Service) -> None:
     from ray import serve
 
     from serve_app.app import build
@@ -269,7 +269,7 @@ async def test_two_ingresses_share_voices_and_one_goes_on(service: Service) -> N
 
 
 @pytest.mark.timeout(300)
-async def test_a_killed_proxy_is_back_soon(service: Service) -> None:  # noqa: F811
+async def test_a_killed_proxy_is_back_soon(service: Service) -> None:
     proxy = (await processes(service)).proxy
     os.kill(proxy.pid, signal.SIGKILL)
     began = time.monotonic()

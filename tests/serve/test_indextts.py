@@ -29,7 +29,7 @@ def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     from ray import serve
 
     from serve_app.app import build
-    from serve_app.config_file import default_config_path, load_config
+    from serve_app.config.file import default_config_path, load_config
 
     _, settings = load_config(default_config_path().with_name("indextts.yaml"))
     options = {"model_dir": str(FOLDER / "checkpoint"), "positions": "published"}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from serve_app.ports import free_port
+from serve_app.runtime.ports import free_port
 from tests.serve.conftest import Cluster
 from tests.serve.test_runtime import launch
 

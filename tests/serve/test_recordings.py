@@ -20,7 +20,7 @@ import soxr
 
 from deployments.contract.errors import SynthesisFailed
 from deployments.contract.options import ModelOptions
-from serve_app.backend import RayBackend
+from serve_app.backends.graph import RayBackend
 from serve_app.context import SHIPPED_VOICES
 from tests.bombs import BOMBS
 from tests.serve.conftest import Service
@@ -195,7 +195,7 @@ async def test_a_message_that_is_refused_is_not_sent_again(service: Service) -> 
 
 @pytest.mark.parametrize("code", list(grpc.StatusCode))
 def test_only_a_lost_stage_is_asked_again(code: grpc.StatusCode) -> None:
-    from serve_app.backend import is_lost
+    from serve_app.backends.graph import is_lost
 
     again = {"UNAVAILABLE", "CANCELLED", "ABORTED", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN"}
     error = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata())

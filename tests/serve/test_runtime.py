@@ -18,10 +18,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from serve_app.ports import free_port
+from serve_app.runtime.ports import free_port
 
 PROGRAM = (
-    "import sys; from serve_app.runtime import serve_forever; sys.exit(serve_forever({config}, port={port}))"
+    "import sys; from serve_app.runtime import application; "
+    "sys.exit(application.serve_forever({config}, port={port}))"
 )
 ROOT = Path(__file__).parents[2]
 AGENT = 52365  # where Ray's agent takes jobs

@@ -130,8 +130,8 @@ async def test_a_client_that_goes_away_frees_its_slot(service: Service) -> None:
 @pytest.mark.timeout(300)
 async def test_the_command_line_and_the_service_say_the_same(service: Service) -> None:
     from serve_app.audio import open_encoder
-    from serve_app.settings import Settings
-    from serve_app.speaker import Speaker
+    from serve_app.cli.speaker import Speaker
+    from serve_app.config.settings import Settings
 
     say = Say(SENTENCES[5], service.voices[1], seed=11)
     async with httpx.AsyncClient(timeout=300) as client:

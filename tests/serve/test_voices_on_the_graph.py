@@ -19,8 +19,8 @@ import pytest
 import soundfile
 
 from deployments import private_files
-from serve_app.backend import FORGET_S
-from serve_app.voice_names import id_of
+from serve_app.backends.graph import FORGET_S
+from serve_app.voices.names import id_of
 from tests.serve.conftest import Cluster
 
 PROCESSES = 2  # of the HTTP side, and of the voice encoder

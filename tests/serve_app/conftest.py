@@ -35,10 +35,10 @@ from deployments.contract.speech import (
     VoicePrompt,
 )
 from deployments.engine.device import memory
+from serve_app.config.settings import Settings
 from serve_app.context import Context
-from serve_app.ingress import create_app
-from serve_app.lane import segment_seed
-from serve_app.settings import Settings
+from serve_app.http.app import create_app
+from serve_app.synthesis.segment import segment_seed
 
 RATE, PER_CODE, RUN = 16_000, 320, 16
 PAUSE = 0.1

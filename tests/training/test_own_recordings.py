@@ -17,8 +17,8 @@ import soxr
 import torch
 from safetensors.torch import load_file
 
-from serve_app.settings import Settings
-from serve_app.speaker import Speaker
+from serve_app.cli.speaker import Speaker
+from serve_app.config.settings import Settings
 from training.corpus import Corpus
 from training.shipped import WEIGHTS
 

@@ -14,9 +14,10 @@ import soundfile
 from deployments.contract.options import DeviceOptions, FamilyOptions, GptOptions, ModelOptions
 from deployments.contract.speech import GptRequest, Sampling, VocoderChunk, VoicePrompt
 from deployments.engine.vocode.schedule import ChunkSchedule
-from serve_app.lane import Speech, segment_seed
-from serve_app.local import LocalBackend
-from serve_app.synthesis import Synthesizer
+from serve_app.backends.local import LocalBackend
+from serve_app.synthesis.segment import segment_seed
+from serve_app.synthesis.speech import Speech
+from serve_app.synthesis.stream import Synthesizer
 from tests.golden.indextts_set import LONG, SPOKEN
 
 GREEDY = Sampling(temperature=0.0, top_k=30, top_p=0.8, repetition_penalty=10.0, max_tokens=24)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from deployments.contract.options import DeviceOptions, FamilyOptions, GptOptions, ModelOptions
-from serve_app.lane import Speech
-from serve_app.local import LocalBackend
-from serve_app.synthesis import Synthesizer
+from serve_app.backends.local import LocalBackend
+from serve_app.synthesis.speech import Speech
+from serve_app.synthesis.stream import Synthesizer
 from tests.golden.random_indextts import make
 
 CODES = 12

@@ -1,0 +1,143 @@
+"""The whole pipeline in one process, without Ray: one device thread steps the GPT and the vocoder in turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deployments import assembly
+from deployments.contract.errors import Overloaded, SynthesisFailed
+from deployments.contract.family import FamilySpec
+from deployments.contract.options import ModelOptions
+from deployments.contract.speech import GptRequest, Run, Segment, VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.contract.work import StageWorker, WorkItem
+from deployments.engine.device import memory
+from deployments.engine.device.thread import DeviceThread
+from deployments.prompts import KeptPrompts
+from serve_app.backends.work_loop import Stage, WorkLoop
+
+if TYPE_CHECKING:
+    from deployments.contract.device import Device
+
+
+class LocalBackend:
+    """Implements `serve_app.synthesis.segment.Backend`. Loading starts at once: `wait()` for its end.
+
+    least_slots: segments that the GPT works on at once, if more than `gpt.slots`.
+
+    Raises ConfigError for an unknown family or option; `wait()` does for what the memory cannot hold.
+    """
+
+    def __init__(self, options: ModelOptions | None = None, *, least_slots: int = 1) -> None:
+        self.options = options = options or ModelOptions()
+        self.family = assembly.load_family(options)
+        self.spec: FamilySpec = assembly.spec_of(options, self.family)
+        self._frontend = self.family.frontend()
+        self._text = ThreadPoolExecutor(1, "text-frontend")
+        self._thread = DeviceThread("local", threads=assembly.threads(options, "gpt"))
+        self._loop = WorkLoop(self._thread)
+        self._device: Device | None = None
+        self._prompts: KeptPrompts | None = None
+        self._loaded: Future[None] = self._thread.submit(self._load, max(least_slots, self.spec.window or 1))
+
+    def wait(self) -> LocalBackend:
+        """Blocks until the weights are loaded. Raises what went wrong."""
+        self._loaded.result()
+        return self
+
+    @property
+    def workers(self) -> dict[str, StageWorker]:
+        """By the name of their stage; none until the weights are loaded."""
+        return {name: stage.worker for name, stage in self._loop.stages.items()}
+
+    def close(self) -> None:
+        self._text.shutdown(wait=False, cancel_futures=True)
+        self._thread.close()
+
+    def _load(self, least_slots: int) -> None:
+        options, family = self.options, self.family
+        device = self._device = assembly.device(options, "gpt")
+        encoder = family.voice_encoder(device)
+
+        async def encode(*reference: Any) -> VoicePrompt:
+            return await self._loop.call(lambda: encoder.encode(*reference))
+
+        store = assembly.prompt_store(options, family, device)
+        self._prompts = KeptPrompts(encode, options.voice_encoder.cache_size, store)
+        decoder = assembly.decoder(options, family, device, least_slots)
+        vocoder = assembly.vocoder(options, family, device)
+        if device.kind != "cpu":
+            decoder.warm_up()
+            vocoder.warm_up(family.example_prompt())
+        self._loop.max_queue = 10 * decoder.slots
+        self._loop.stages = {"vocoder": Stage(vocoder), "gpt": Stage(decoder)}
+
+    async def segments(self, text: str, language: str | None) -> list[Segment]:
+        running = asyncio.get_running_loop()
+        return await running.run_in_executor(self._text, self._frontend.segments, text, language)
+
+    async def check_text(self, text: str, language: str | None) -> None:
+        running = asyncio.get_running_loop()
+        await running.run_in_executor(self._text, self._frontend.check, text, language)
+
+    async def encode_voice(
+        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
+    ) -> VoicePrompt:
+        await self._wait()
+        assert self._prompts is not None
+        return await self._prompts.of(waveform, rate, transcript, keep)
+
+    async def forget(self, voice: str) -> None:
+        if self._prompts is not None:
+            await self._prompts.forget(voice)
+
+    async def generate(
+        self, request: GptRequest, *, id: str, priority: int, admitted: bool
+    ) -> AsyncIterator[Run]:
+        await self._wait()
+        if not admitted and self._loop.newcomers("gpt") >= self._loop.max_queue:
+            raise Overloaded("Too many requests are waiting: try again in a moment.", retry_after=1.0)
+        async with aclosing(self._loop.events("gpt", WorkItem(id, request, priority))) as events:
+            async for event in events:
+                if event.value is not None and len(event.value):
+                    yield event.value
+
+    async def vocode(self, chunk: VocoderChunk, *, id: str, priority: int) -> VocodedChunk:
+        await self._wait()
+        async with aclosing(self._loop.events("vocoder", WorkItem(id, chunk, priority))) as events:
+            async for event in events:
+                if event.value is not None:
+                    return event.value
+        raise SynthesisFailed("The vocoder returned nothing.")
+
+    async def cancel(self, id: str) -> None:
+        self._loop.cancel(id)
+
+    async def status(self) -> dict[str, Any]:
+        ready = self._loaded.done() and self._loaded.exception() is None
+        device: dict[str, Any] = {"name": "", "reason": "loading"}
+        if self._device is not None:
+            device = {**self._device.describe(), "reason": "; ".join(self._device.reasons)}
+        return {
+            "ready": ready,
+            "device": device,
+            "stages": self._loop.stats(),
+            "memory": memory.usage(),
+            "prompts": self._prompts.status() if self._prompts else {},
+        }
+
+    async def free(self) -> list[dict[str, Any]]:
+        if self._prompts is not None:
+            self._prompts.clear()
+        return [{"stage": "local", **await self._loop.call(memory.free)}]
+
+    async def _wait(self) -> None:
+        if self._loaded.done():
+            self._loaded.result()
+        else:
+            await asyncio.shield(asyncio.wrap_future(self._loaded))

@@ -1,0 +1,152 @@
+"""The self-check: what this machine offers, what was chosen and why, and whether the model keeps its promises on it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+from rich.console import Console
+
+from deployments import assembly
+from deployments.contract.errors import ChoraleError
+from deployments.engine.device import cgroup, memory
+from serve_app.cli.speaker import Speaker, Spoken
+from serve_app.config.settings import Settings
+
+if TYPE_CHECKING:
+    from deployments.contract.device import Device
+
+TEXT = "The train to the coast leaves in twenty minutes."
+MARKS = {True: "[green]ok[/]    ", False: "[red]FAILED[/]", None: "      "}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`ok`: None for what is only told."""
+
+    name: str
+    detail: str
+    ok: bool | None = None
+
+
+def report(settings: Settings, console: Console) -> bool:
+    """Prints every finding as it comes. False if one failed."""
+    sound = True
+    try:
+        for finding in findings(settings):
+            sound = sound and finding.ok is not False
+            console.print(f"{MARKS[finding.ok]}  {finding.name:<12}", end="")
+            console.print(finding.detail, markup=False, highlight=False, soft_wrap=True)
+    except ChoraleError as error:
+        sound = False
+        console.print(f"{MARKS[False]}  {type(error).__name__}: ", end="")
+        console.print(error.message, markup=False, highlight=False, soft_wrap=True)
+    console.print("All is well." if sound else "Something failed.", style="green" if sound else "red")
+    return sound
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """Raises ChoraleError where there is no going on."""
+    yield from _software()
+    yield from _device(settings)
+    yield from _model(settings)
+
+
+def _software() -> Iterator[Finding]:
+    packages = " ".join(f"{name} {version(name)}" for name in ("torch", "torchaudio", "ray"))
+    yield Finding("software", f"chorale {version('chorale')}, Python {platform.python_version()}, {packages}")
+    size = memory.readable(psutil.virtual_memory().total)
+    yield Finding("machine", f"{cgroup.cpus()} of {psutil.cpu_count()} CPUs, {size}, {platform.platform()}")
+
+
+def _device(settings: Settings) -> Iterator[Finding]:
+    from deployments.engine.device.choose import has_fft
+
+    device = assembly.device(settings.model, "gpt")
+    for reason in device.reasons:
+        yield Finding("device", reason)
+    yield Finding("device", f"{device.torch_device}: {device.name}", True)
+    yield Finding("precision", f"{str(device.dtype).removeprefix('torch.')}, {device.threads} CPU thread(s)")
+    where = "on the device" if has_fft(device.torch_device) else "on the CPU (this device has none)"
+    yield Finding("FFT", where)
+    yield from _room(settings, device)
+
+
+def _room(settings: Settings, device: Device) -> Iterator[Finding]:
+    """What the configuration asks for, beside what there is."""
+    total, free = memory.total_bytes(device.torch_device), memory.free_bytes(device.torch_device)
+    yield Finding("memory", f"{memory.readable(free)} of {memory.readable(total)} are free on {device.kind}")
+    suggested, most = memory.suggest_batch(device.kind, total)
+    yield Finding("slots", f"gpt.slots is {settings.gpt.slots}; memory suggests {suggested}, at most {most}")
+    wanted, cpus = settings.busy_threads(), cgroup.cpus()
+    told = f"{wanted} in the replicas of gpt and vocoder together, on {cpus} CPU(s)"
+    if wanted > cpus:
+        told += ": on one machine they slow each other down (see device.threads)"
+    yield Finding("threads", told)
+
+
+def _model(settings: Settings) -> Iterator[Finding]:
+    before = _memory()
+    speaker = Speaker(settings)
+    try:
+        held = _memory() - before
+        yield Finding(
+            "load", f"family {settings.family.name} in {speaker.load_s:.2f} s, {memory.readable(held)}", True
+        )
+        yield from _graphs(speaker)
+        first = speaker.say(TEXT, seed=1)
+        yield _speaks(first)
+        yield from _seeds(speaker, first)
+        kept = [weakref.ref(worker) for worker in speaker.backend.workers.values()]
+    finally:
+        speaker.close()
+    used = _memory() - before
+    del speaker, first
+    yield _clean_up(kept, used, before)
+
+
+def _graphs(speaker: Speaker) -> Iterator[Finding]:
+    for name, worker in speaker.backend.workers.items():
+        status: dict[str, Any] = worker.status()  # pyright: ignore[reportAttributeAccessIssue]
+        captured = f", {len(status['captured'])} captured" if status["captured"] else ""
+        step = f"; step: {status['step']}" if "step" in status else ""
+        yield Finding("graphs", f"{name}: {status['reason']}{captured}{step}")
+
+
+def _speaks(spoken: Spoken) -> Finding:
+    loud = bool(np.isfinite(spoken.waveform).all() and np.abs(spoken.waveform).max() > 0.01)
+    detail = f"{spoken.seconds:.2f} s of audio, the first after {spoken.first_s:.2f} s, RTF {spoken.rtf:.2f}"
+    return Finding("speech", detail if loud else f"{detail}: silence, or samples that are no numbers", loud)
+
+
+def _seeds(speaker: Speaker, first: Spoken) -> Iterator[Finding]:
+    again, other = speaker.say(TEXT, seed=1), speaker.say(TEXT, seed=2)
+    same = np.array_equal(first.waveform, again.waveform)
+    yield Finding("seeds", f"the same seed gives {'the same samples' if same else 'other samples'}", same)
+    differs = not np.array_equal(first.waveform, other.waveform)
+    yield Finding(
+        "seeds", f"another seed gives {'other samples' if differs else 'the same samples'}", differs
+    )
+
+
+def _clean_up(kept: list[weakref.ref[Any]], used: int, before: int) -> Finding:
+    memory.free()
+    freed = all(ref() is None for ref in kept)
+    left = memory.readable(max(0, _memory() - before))
+    detail = f"{memory.readable(used)} in use after speaking, {left} after closing"
+    return Finding("clean-up", detail if freed else f"{detail}: the model is still held", freed)
+
+
+def _memory() -> int:
+    """Bytes that this process has: on the GPU where one is used, of RAM elsewhere."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return torch.cuda.memory_allocated()
+    return psutil.Process().memory_info().rss

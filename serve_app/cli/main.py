@@ -1,0 +1,260 @@
+"""The command line. Only `serve`, or a config file, imports Ray; only what speaks imports torch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deployments.contract.errors import ChoraleError, InvalidInput
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from serve_app.cli.speaker import Spoken
+    from serve_app.config.settings import Settings
+
+app = typer.Typer(
+    name="chorale",
+    help="Speech synthesis: in this process, or as a Ray Serve application.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+FAULT = 2  # exit code of what the caller can mend
+Config = Annotated[
+    Path | None, typer.Option(help="A Serve config file: the model and its options are taken from it.")
+]
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """What the caller can mend is said on one line of stderr; the rest is a fault of ours and keeps its traceback."""
+    try:
+        yield
+    except (ChoraleError, OSError) as error:
+        text = error.message if isinstance(error, ChoraleError) else _os_error(error)
+        typer.echo(f"chorale: {'; '.join(text.splitlines())}", err=True)
+        raise typer.Exit(FAULT) from None
+
+
+def _os_error(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+
+
+@app.command()
+def speak(
+    text: Annotated[str, typer.Argument(help="What to say.")],
+    voice: Annotated[str | None, typer.Option(help="A voice's name, as `chorale voices` lists them.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="A recording whose voice is cloned instead.")] = None,
+    transcript: Annotated[str | None, typer.Option(help="What is said in it, where the model asks.")] = None,
+    out: Annotated[Path, typer.Option(help="WAV, or .mp3 .opus .aac .flac by the ending.")] = Path(
+        "speech.wav"
+    ),
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same samples; default: random.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="0: no chance at all, to 2; default: the model's.")
+    ] = None,
+    speed: Annotated[float, typer.Option(help="0.25 to 4; 2 is twice as fast.")] = 1.0,
+    language: Annotated[str | None, typer.Option(help="Default: found by the text.")] = None,
+    config: Config = None,
+) -> None:
+    """Speak TEXT into a file, in this process, without Ray."""
+    with _plain_errors():
+        _check(text, voice, seed, temperature, speed, language)
+        if voice is not None and reference is not None:
+            raise InvalidInput("give either --voice or --reference, not both", param="reference")
+        format = _format(out)
+        recording = None if reference is None else reference.read_bytes()
+        from serve_app.cli.speaker import Speaker
+
+        sampling = {} if temperature is None else {"temperature": temperature}
+        with Speaker(_settings(config)) as speaker:
+            spoken = speaker.say(
+                text,
+                voice,
+                reference=recording,
+                transcript=transcript,
+                seed=seed,
+                speed=speed,
+                language=language,
+                whole=True,
+                **sampling,
+            )
+            load_s = speaker.load_s
+        _write(out, format, spoken.waveform, spoken.rate)
+    table = _table("file", "voice", "seed", "audio", "loaded in", "spoken in", "RTF")
+    table.add_row(
+        str(out),
+        spoken.voice,
+        str(spoken.seed),
+        f"{spoken.seconds:.2f} s",
+        f"{load_s:.2f} s",
+        f"{spoken.total_s:.2f} s",
+        f"{spoken.rtf:.2f}",
+    )
+    _show(table)
+    for line in _remarks(spoken):
+        typer.echo(line, err=True)
+
+
+def _remarks(spoken: Spoken) -> Iterator[str]:
+    from serve_app.audio.examine import WARNINGS
+
+    for warning in spoken.warnings:
+        yield f"The recording was used, but {WARNINGS[warning]}."
+    if spoken.faults.retried:
+        yield f"Segments that went wrong and were said anew, with another seed: {spoken.faults.retried}."
+    if spoken.faults.cut:
+        yield f"Segments that end where they went wrong: {spoken.faults.cut}."
+
+
+@app.command()
+def serve(
+    config: Annotated[
+        Path | None, typer.Option(help="A Serve config file; default: configs/default.yaml.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Over the file's; there 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Over the file's; there 8000.", min=1, max=65535)] = None,
+) -> None:
+    """Start the application on Ray and stay up until SIGINT or SIGTERM."""
+    with _plain_errors():
+        from serve_app.runtime.application import serve_forever
+
+        code = serve_forever(config, host, port, echo=lambda line: print(line, flush=True))
+    raise typer.Exit(code)
+
+
+@app.command()
+def check(config: Config = None) -> None:
+    """Check this machine: devices, precision, model, memory, seeds. Exit code 1 if something fails."""
+    with _plain_errors():
+        from serve_app.cli.check import report
+
+        sound = report(_settings(config), Console())
+    raise typer.Exit(0 if sound else 1)
+
+
+@app.command()
+def voices(config: Config = None) -> None:
+    """List the voices that can be spoken with."""
+    with _plain_errors():
+        from serve_app.context import SHIPPED_VOICES
+        from serve_app.voices.library import VoiceLibrary
+
+        settings = _settings(config)
+        library = VoiceLibrary(SHIPPED_VOICES, Path(settings.data_dir).expanduser() / "voices")
+        found = library.list()
+    table = _table("voice", "language", "", "description", "from", "also as")
+    for voice in found:
+        aliases = ", ".join(name for name, target in library.aliases.items() if target == voice.id)
+        table.add_row(
+            voice.name,
+            voice.language or "",
+            voice.gender or "",
+            voice.description or "",
+            "shipped" if voice.shipped else "upload",
+            aliases,
+        )
+    _show(table)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True)
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is chosen, and why.")] = False,
+) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(name)s: %(message)s")
+    if show_version:
+        typer.echo(version("chorale"))
+        raise typer.Exit
+
+
+def _settings(config: Path | None) -> Settings:
+    """From the file and the environment, or from the environment alone."""
+    from serve_app.config.document import check_family
+    from serve_app.config.settings import Settings
+
+    if config is None:
+        settings = Settings.from_args(None)
+    else:
+        from serve_app.config.file import load_config
+
+        settings = load_config(config)[1]
+    check_family(settings, config)
+    return settings
+
+
+def _check(
+    text: str,
+    voice: str | None,
+    seed: int | None,
+    temperature: float | None,
+    speed: float,
+    language: str | None,
+) -> None:
+    """The same rules as over HTTP. Raises InvalidInput."""
+    from pydantic import ValidationError
+
+    from serve_app.http.schemas import SpeechBody
+
+    fields = {"seed": seed, "temperature": temperature, "speed": speed, "language": language}
+    try:
+        SpeechBody.model_validate({"model": "local", "input": text, "voice": voice, **fields})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("input", "text")
+        raise InvalidInput(f"{name}: {first['msg'].removeprefix('Value error, ')}", param=name) from None
+
+
+def _format(out: Path) -> str:
+    from serve_app.audio import MEDIA_TYPES
+
+    format = out.suffix.lower().removeprefix(".")
+    if format not in MEDIA_TYPES:
+        endings = ", ".join(f".{name}" for name in MEDIA_TYPES)
+        raise InvalidInput(f"--out {out}: must end in one of {endings}", param="out")
+    if out.is_dir():
+        raise InvalidInput(f"--out {out}: is a folder", param="out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return format
+
+
+def _write(out: Path, format: str, samples: np.ndarray, rate: int) -> None:
+    from serve_app.audio import encode_wav, open_encoder
+
+    if format == "wav":
+        out.write_bytes(encode_wav(samples, rate))
+    else:
+        encoder = open_encoder(format, rate, streamed=False)
+        out.write_bytes(encoder.encode(samples) + encoder.finish())
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _show(table: Table) -> None:
+    Console(width=None if Console().is_terminal else 160).print(table)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""A YAML file with the line of every key and item, so that what is wrong in it can be found."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from deployments import families
+from deployments.contract.errors import ConfigError
+from deployments.engine.vocode.schedule import ChunkSchedule
+from deployments.plain_yaml import PlainLoader
+from serve_app.config.settings import Settings
+from serve_app.config.strict import Fault, Location, dotted, from_variable
+
+MAX_BYTES = 256 * 2**10
+MAX_FAULTS = 20  # told at once
+OPTION = re.compile(r"((?:family|chunks|device|gpt|vocoder|voice_encoder)(?:\.\w+)+): (.*)", re.DOTALL)
+ARGS: Location = ("applications", 0, "args")  # where our settings lie in a Serve config file
+
+
+class Document:
+    """Raises ConfigError, with file name and line, where it cannot be read, is no YAML, or too much of it."""
+
+    def __init__(self, path: str | Path) -> None:
+        path = Path(path)
+        self.name = path.name or str(path)
+        self.lines: dict[Location, int] = {}
+        text = self._read(path)
+        loader = None
+        try:
+            loader = PlainLoader(text)
+            node = loader.get_single_node()
+            if node is not None:
+                self._walk(node, ())
+            self.value = None if node is None else loader.construct_document(node)
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            said = ", ".join(filter(None, (error.context, error.problem)))
+            raise ConfigError(f"{self.name}:{line}: not valid YAML: {said}") from None
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise ConfigError(
+                f"{self.name}:{line}: not valid YAML: the character U+{ord(text[error.position]):04X} is not allowed"
+            ) from None
+        finally:
+            if loader is not None:
+                loader.dispose()
+
+    def _read(self, path: Path) -> str:
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise ConfigError(f"{self.name}: cannot be read: it is a folder or a device, not a file")
+            with path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+            if len(data) > MAX_BYTES:
+                raise ConfigError(f"{self.name}: cannot be read: it is larger than {MAX_BYTES // 1024} KiB")
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise ConfigError(f"{self.name}: cannot be read: it is not UTF-8 text (line {line})") from None
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            reason = error.strerror if isinstance(error, OSError) else "there is no such file"
+            raise ConfigError(f"{self.name}: cannot be read: {reason}") from None
+
+    def _walk(self, node: yaml.Node, loc: Location) -> None:
+        self.lines.setdefault(loc, node.start_mark.line + 1)
+        if isinstance(node, yaml.SequenceNode):
+            for index, inner in enumerate(node.value):
+                self._walk(inner, (*loc, index))
+        elif isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, inner in node.value:
+                name = key.value if isinstance(key, yaml.ScalarNode) else str(key.tag)
+                line = key.start_mark.line + 1
+                if name in seen:
+                    raise ConfigError(f"{self.name}:{line}: {dotted((*loc, name))}: this key is given twice")
+                seen.add(name)
+                self.lines[(*loc, name)] = line
+                self._walk(inner, (*loc, name))
+
+    def line(self, loc: Location) -> int:
+        """That of the innermost part of `loc` that is written down."""
+        while loc not in self.lines and loc:
+            loc = loc[:-1]
+        return self.lines.get(loc, 1)
+
+    def refuse(self, faults: list[Fault]) -> None:
+        if faults:
+            raise self.error(faults)
+
+    def error(self, faults: list[Fault], environ: Mapping[str, str] | None = None) -> ConfigError:
+        """One line for each fault: the file and the line, or the variable in `environ` that set the value."""
+        faults = sorted(faults, key=lambda fault: self.line(fault[0]))
+        lines = [self._told(loc, said, environ or {}) for loc, said in faults[:MAX_FAULTS]]
+        if len(faults) > MAX_FAULTS:
+            lines.append(f"{self.name}: and {len(faults) - MAX_FAULTS} more")
+        return ConfigError("\n".join(lines), param=dotted(faults[0][0]))
+
+    def _told(self, loc: Location, said: str, environ: Mapping[str, str]) -> str:
+        ours = loc[len(ARGS) :] if loc[: len(ARGS)] == ARGS else ()
+        if (told := from_variable(ours, said, environ)) is not None:
+            return told
+        return f"{self.name}:{self.line(loc)}: {dotted(loc)}: {said}"
+
+
+@contextmanager
+def located(path: str | Path | None, environ: Mapping[str, str]) -> Iterator[None]:
+    """To a ConfigError about an option that is raised inside, adds where the option was set.
+
+    path: of the config file, if there is one. The error's `param`, or the beginning of its message, names the option.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        named = OPTION.match(error.message)
+        option, said = named.groups() if named else (error.param or "family.options", error.message)
+        loc = (*([] if option.startswith("http_options.") else ARGS), *option.split("."))
+        said = "; ".join(said.splitlines())
+        if path is not None:
+            raise Document(path).error([(loc, said)], environ) from None
+        told = from_variable(loc[len(ARGS) :], said, environ) or f"{option}: {said}"
+        raise ConfigError(told, param=option) from None
+
+
+def check_family(
+    settings: Settings, path: str | Path | None, environ: Mapping[str, str] | None = None
+) -> None:
+    """Raises ConfigError where the family is unknown, one of its options is wrong, or a file is missing."""
+    with located(path, os.environ if environ is None else environ):
+        family = families.load(settings.family.name, settings.family.options)
+        ChunkSchedule.of(family.spec, settings.vocoder_chunk_size, **settings.chunks.model_dump())

@@ -1,0 +1,106 @@
+"""Reads a Serve config file strictly: Ray's part with Ray's own schema, our `args` with Settings; errors name lines."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_origin
+
+from pydantic import ValidationError
+from ray.serve.schema import ServeDeploySchema
+
+from serve_app.config.document import ARGS, Document
+from serve_app.config.settings import Settings
+from serve_app.config.strict import Fault, Location, models_in, problems
+
+log = logging.getLogger(__name__)
+
+IMPORT_PATH = "serve_app.app:build"
+OURS = {  # keys of `deployments` entries that our args decide, because the schedulers must know them
+    "num_replicas": "replicas",
+    "autoscaling_config": "autoscaling",
+    "max_ongoing_requests": None,
+}
+
+
+def default_config_path() -> Path:
+    return Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
+
+
+def load_config(
+    path: str | Path, environ: Mapping[str, str] | None = None
+) -> tuple[dict[str, Any], Settings]:
+    """The Serve config as Ray takes it, and our settings out of it.
+
+    Raises ConfigError whose message has one line per fault: file name, line number, key and what is allowed.
+    """
+    environ = os.environ if environ is None else environ
+    document = Document(path)
+    config = document.value
+    if not isinstance(config, dict):
+        raise document.error([((), "a Serve config file is a mapping that begins with `applications:`")])
+
+    document.refuse(list(_unknown_keys(config, ServeDeploySchema, ())))
+    try:
+        schema = ServeDeploySchema.model_validate(config)
+    except ValidationError as error:
+        raise document.error(problems(error, ServeDeploySchema)) from None
+    applications = config["applications"]
+    if len(applications) != 1 or applications[0]["import_path"].replace(".build", ":build") != IMPORT_PATH:
+        raise document.error(
+            [(("applications",), f"exactly one application is allowed, with import_path: {IMPORT_PATH}")]
+        )
+    document.refuse([*_overridden(applications[0]), *_out_of_range(schema)])
+
+    config["http_options"] = schema.http_options.model_dump(exclude_unset=True)  # "8000" is a number now
+    args = applications[0].get("args", {})
+    try:
+        settings = Settings.checked(args, environ)
+    except ValidationError as error:
+        raise document.error(
+            [((*ARGS, *loc), said) for loc, said in problems(error, Settings)], environ
+        ) from None
+    log.info("%s: settings %s", document.name, settings.hash)
+    return config, settings
+
+
+def _unknown_keys(value: Any, annotation: Any, loc: Location) -> Iterator[Fault]:
+    """Keys that Ray would ignore without a word."""
+    models = list(models_in(annotation))
+    if isinstance(value, list):
+        for index, inner in enumerate(value):
+            if get_origin(annotation) is list and models and not isinstance(inner, dict):
+                yield (*loc, index), "must be a mapping"
+            yield from _unknown_keys(inner, annotation, (*loc, index))
+    elif isinstance(value, dict) and models:
+        fields = {name: field for model in models for name, field in model.model_fields.items()}
+        for key, inner in value.items():
+            if key not in fields:
+                yield (*loc, key), f"unknown key; allowed: {', '.join(sorted(fields))}"
+            else:
+                yield from _unknown_keys(inner, fields[key].annotation, (*loc, key))
+
+
+def _out_of_range(schema: ServeDeploySchema) -> Iterator[Fault]:
+    """What Ray finds wrong only once it is up, or never."""
+    http, grpc = schema.http_options, schema.grpc_options
+    ports: dict[str, Any] = {"http_options": http.port, "grpc_options": grpc.port if grpc else 9000}
+    for section, port in ports.items():
+        if not 0 < port < 65536:
+            yield (section, "port"), f"must be a port, 1 to 65535 (is {port})"
+    for key in ("request_timeout_s", "keep_alive_timeout_s"):
+        value = getattr(http, key)
+        if value is not None and not 0 < value < 1e6:
+            yield ("http_options", key), f"must be seconds, more than 0 and less than a million (is {value})"
+    if not (schema.applications[0].route_prefix or "/").startswith("/"):
+        yield ("applications", 0, "route_prefix"), "must begin with /"
+
+
+def _overridden(application: dict[str, Any]) -> Iterator[Fault]:
+    for index, deployment in enumerate(application.get("deployments", [])):
+        for key, ours in OURS.items():
+            if key in deployment:
+                instead = f"set `{ours}` in the section of args" if ours else "the graph fixes it"
+                yield ("applications", 0, "deployments", index, key), f"not allowed here: {instead}"

@@ -1,0 +1,39 @@
+"""The HTTP application, the same under Ray Serve and in one process. Imports neither ray nor torch."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+
+from serve_app.context import Context
+from serve_app.http import errors
+from serve_app.http.middleware import Edge
+from serve_app.http.routes import cached_voice, health, models, speech, voices
+
+
+def create_app(context: Context, *, echo_request_id: bool = True) -> FastAPI:
+    """The routes over one context (they reach it through `request.app.state`).
+
+    echo_request_id: off behind a proxy that sets x-request-id itself.
+    """
+    app = FastAPI(title="Chorale", version=app_version(), redoc_url=None, redirect_slashes=False)
+    app.state.context = context
+    for module in (speech, voices, models, cached_voice, health):
+        app.include_router(module.router)
+    errors.install(app)
+    settings = context.settings
+    app.add_middleware(
+        Edge,
+        max_upload=settings.limits.max_upload_bytes,
+        max_requests=settings.ingress.max_ongoing_requests,
+        echo=echo_request_id,
+    )
+    return app
+
+
+def app_version() -> str:
+    try:
+        return version("chorale")
+    except PackageNotFoundError:  # run from a source tree
+        return "0.0.0"

@@ -1,0 +1,183 @@
+"""JSON and form bodies, at a cost that what was sent cannot drive up.
+
+JSON is parsed in one go that nothing interrupts, so what is parsed must be small. The one field that may be large, a
+recording in base64, is cut out of the bytes first, and decoded beside the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import contextlib
+import json
+import re
+import secrets
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData
+from starlette.requests import Request
+
+from deployments.contract.errors import InvalidInput
+from serve_app.config.strict import models_in
+from serve_app.http.errors import BodyTooLarge, printable, text_too_large
+
+M = TypeVar("M", bound=BaseModel)
+
+JSON_TYPE = re.compile(r"application/(?:[a-z0-9.-]{1,80}\+)?json")
+CHARSETS = (b"utf-8", b"utf8", b"us-ascii")
+NAMES = 8  # of unknown fields in an error
+
+REFERENCE = re.compile(rb'"reference_audio"[ \t\r\n]{0,64}:[ \t\r\n]{0,64}"')
+BLANKS = b" \t\r\n\f\v"
+PIECE = 2**18  # characters decoded between two chances for other threads
+# How JSON may write base64 and line breaks in it: some libraries escape the slash, others `+` and `=`.
+ESCAPES = {
+    rb"\/": b"/", rb"\n": b"", rb"\r": b"", rb"\t": b"",
+    rb"\u002B": b"+", rb"\u002b": b"+", rb"\u002F": b"/", rb"\u002f": b"/", rb"\u003D": b"=", rb"\u003d": b"=",
+}  # fmt: skip
+LONGEST_ESCAPE = 6
+
+_decoders = ThreadPoolExecutor(1, thread_name_prefix="base64")
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What was cut out of a body: base64 as it stood in the JSON. `mark` stands there now."""
+
+    mark: str
+    escaped: bytes
+
+
+async def read_object(request: Request, most: int) -> tuple[dict[str, Any], Recording | None]:
+    """The body as a JSON object. most: bytes that it may have beside a recording.
+
+    Raises InvalidInput where it is not a JSON object, and BodyTooLarge.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    pieces = [
+        piece async for piece in request.stream()
+    ]  # Request.body would keep them while the answer lasts
+    raw = b"".join(pieces)
+    if not JSON_TYPE.fullmatch(kind):
+        raise _no_object()
+    recording = None
+    if len(raw) > most:
+        raw, recording = cut(raw)
+    if len(raw) > most:
+        raise text_too_large(most)
+    try:
+        fields = json.loads(raw)
+    except (ValueError, RecursionError) as error:  # also: not UTF-8, a number of thousands of digits
+        deep = isinstance(error, RecursionError)
+        reason = "too deeply nested" if deep else getattr(error, "msg", "syntax error")
+        raise InvalidInput(f"The request's body is not valid JSON: {reason}.", code="invalid_json") from None
+    if not isinstance(fields, dict):
+        raise _no_object()
+    return fields, recording
+
+
+def cut(raw: bytes) -> tuple[bytes, Recording | None]:
+    """The body with a mark in place of the first text that is called `reference_audio`."""
+    found = REFERENCE.search(raw)
+    end = raw.find(b'"', found.end()) if found else -1
+    if found is None or end < 0:
+        return raw, None
+    mark = secrets.token_hex(16)
+    recording = Recording(mark, raw[found.end() : end])
+    return raw[: found.end()] + mark.encode() + raw[end:], recording
+
+
+@contextlib.asynccontextmanager
+async def read_form(request: Request, **bounds: int) -> AsyncIterator[FormData]:
+    """A multipart form, with `bounds` as Starlette's `Request.form` takes them. Raises InvalidInput."""
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    if kind != b"multipart/form-data":
+        message = "The request's body must be a form, sent with content-type: multipart/form-data."
+        raise InvalidInput(message, code="invalid_body")
+    if options.get(b"charset", b"utf-8").lower() not in CHARSETS:
+        raise InvalidInput("Invalid 'charset' of the content-type: must be utf-8.", code="invalid_body")
+    try:
+        form = await request.form(**bounds)
+    except (ValueError, LookupError):  # of the boundary, the parts' headers, and what their names decode to
+        raise InvalidInput("The request's body is not a valid multipart form.", code="invalid_body") from None
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+def check(model: type[M], fields: dict[str, Any]) -> M:
+    """`fields` as a `model`. Raises InvalidInput for unknown names, before pydantic makes an error for each.
+
+    Raises RequestValidationError for the rest.
+    """
+    allowed = model.model_fields
+    unknown = [name for name in fields if name not in allowed]
+    for name, field in allowed.items():
+        if isinstance(inner := fields.get(name), dict):
+            known = {key for owner in models_in(field.annotation) for key in owner.model_fields}
+            unknown += [f"{name}.{key}" for key in inner if key not in known]
+    if unknown:
+        raise _unknown(unknown)
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
+
+
+async def decoded(text: str, recording: Recording | None, most: int, param: str) -> bytes:
+    """A recording from base64 (or a `data:` URL). Raises InvalidInput, and BodyTooLarge above `most` bytes."""
+    if recording is not None and text == recording.mark:
+        escaped = recording.escaped
+    else:
+        escaped = text.encode("utf-8", "replace")
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_decoders, decode_base64, escaped, most)
+    except binascii.Error:
+        raise InvalidInput(f"Invalid '{param}': must be an audio file in base64.", param=param) from None
+    except OverflowError:
+        raise BodyTooLarge(f"Invalid '{param}': at most {most} bytes are allowed.", param=param) from None
+
+
+def decode_base64(text: bytes, most: int) -> bytes:
+    """Blanks are allowed anywhere, as is what JSON escapes. Raises binascii.Error, OverflowError above `most` bytes."""
+    start = text.find(b",") + 1 if text.startswith(b"data:") else 0
+    data, escape, rest, over = bytearray(), b"", b"", False
+    for begin in range(start, len(text), PIECE):
+        last = begin + PIECE >= len(text)
+        piece = escape + text[begin : begin + PIECE]
+        broken = piece.rfind(b"\\", max(0, len(piece) - LONGEST_ESCAPE + 1))
+        end = len(piece) if last or broken < 0 else broken
+        piece, escape = piece[:end], piece[end:]
+        if b"\\" in piece:
+            for written, meaning in ESCAPES.items():
+                piece = piece.replace(written, meaning)
+        rest += piece.translate(None, BLANKS)
+        end = len(rest) if last else len(rest) // 4 * 4
+        piece, rest = rest[:end], rest[end:]
+        if over and piece:
+            raise binascii.Error("data behind the padding")
+        over = over or piece.endswith(b"=")
+        data += binascii.a2b_base64(piece, strict_mode=True)
+        if len(data) > most:
+            raise OverflowError
+    return bytes(data)
+
+
+def _unknown(names: list[str]) -> InvalidInput:
+    shown = [printable(name, 50) for name in names[:NAMES]]
+    more = f", and {len(names) - NAMES} more" if len(names) > NAMES else ""
+    quoted = ", ".join(f"'{name}'" for name in shown)
+    message = f"Unknown field {quoted}." if len(names) == 1 else f"Unknown fields: {quoted}{more}."
+    return InvalidInput(message, param=shown[0], code="unknown_parameter")
+
+
+def _no_object() -> InvalidInput:
+    message = "The request's body must be a JSON object, sent with content-type: application/json."
+    return InvalidInput(message, code="invalid_body")

@@ -1,0 +1,60 @@
+"""The HTTP application as a Ray Serve deployment: `create_app` over the graph's handles."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from deployments.engine.device import memory
+from serve_app.audio import sandbox
+from serve_app.backends.graph import RayBackend
+from serve_app.config.settings import Settings
+from serve_app.context import Context
+from serve_app.http.app import create_app
+
+
+@serve.ingress()
+class Ingress:
+    """Owns no tensor: validates, orders the segments of a request and streams their sound out.
+
+    The app is built in the replica, after the constructor: nothing of it is pickled, and every route sees this
+    replica's context.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        text_frontend: DeploymentHandle,
+        voice_encoder: DeploymentHandle,
+        gpt_scheduler: DeploymentHandle,
+        vocoder_scheduler: DeploymentHandle,
+    ) -> None:
+        backend = RayBackend(
+            settings.model,
+            text_frontend,
+            voice_encoder,
+            gpt_scheduler,
+            vocoder_scheduler,
+            ingress=serve.get_deployment_handle("Ingress", serve.get_replica_context().app_name),
+        )
+        self.context = Context.create(settings, backend)
+        sandbox.shared().start()
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_app(self.context, echo_request_id=False)  # Serve's proxy does that
+
+    async def free(self) -> dict[str, Any]:
+        """Forgets the voice prompts in this process and gives back what is not used (see `memory.free`)."""
+        self.context.prompts.clear()
+        return await asyncio.to_thread(memory.free)
+
+    async def forget(self, voice: str) -> None:
+        """Drops the prompts of a voice in this process."""
+        self.context.prompts.forget(voice)
+
+    async def check_health(self) -> None:
+        """Answering is the check: this replica's loop runs."""

@@ -1,0 +1,200 @@
+"""From typed errors to HTTP: the one place that knows status codes and OpenAI's error body.
+
+{"error": {"message": ..., "type": ..., "param": ..., "code": ...}}
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from deployments.contract.errors import ChoraleError, InvalidInput, NotFound, Overloaded, Unavailable
+from serve_app.http.schemas import RANGES
+
+log = logging.getLogger("chorale.http")
+
+INVALID_REQUEST = "invalid_request_error"
+SERVER_ERROR = "server_error"
+MOST_ERRORS = 100  # looked at, of one request
+UNAVAILABLE_RETRY_AFTER = 5  # seconds: about the time that a replica needs to come back
+
+
+class BodyTooLarge(InvalidInput):
+    """The request's body is longer than the service reads (HTTP 413)."""
+
+    code = "request_too_large"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpError:
+    """An error as it goes over the wire."""
+
+    status: int
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def body(self) -> dict[str, dict[str, str | None]]:
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(self.body, self.status, dict(self.headers))
+
+
+def to_http(error: BaseException) -> HttpError:
+    """The HTTP form of any exception. What is not meant for a caller's eyes becomes a plain 500."""
+    cause = getattr(error, "cause", None)  # how an error looks that crossed a process boundary
+    if isinstance(cause, ChoraleError):
+        error = cause
+    match error:
+        case BodyTooLarge():
+            return HttpError(413, error.message, INVALID_REQUEST, error.param, error.code)
+        case InvalidInput():
+            return HttpError(400, error.message, INVALID_REQUEST, error.param, error.code)
+        case NotFound():
+            return HttpError(404, error.message, INVALID_REQUEST, error.param, error.code)
+        case Overloaded():
+            retry = {"retry-after": str(max(1, math.ceil(error.retry_after)))}
+            return HttpError(429, error.message, "overloaded_error", error.param, error.code, retry)
+        case Unavailable():
+            retry = {"retry-after": str(UNAVAILABLE_RETRY_AFTER)}
+            return HttpError(503, error.message, SERVER_ERROR, error.param, error.code, retry)
+        case ChoraleError():
+            return HttpError(500, error.message, SERVER_ERROR, error.param, error.code)
+        case RequestValidationError():
+            return _from_validation(error.errors())
+        case HTTPException():
+            return _from_status(error)
+        case _:
+            return HttpError(
+                500,
+                "The server had an error while processing the request.",
+                SERVER_ERROR,
+                None,
+                "internal_error",
+            )
+
+
+def too_large(most: int) -> HttpError:
+    return to_http(BodyTooLarge(f"The request's body is too large: at most {most} bytes are allowed."))
+
+
+def text_too_large(most: int) -> BodyTooLarge:
+    """A speech request's text is what makes it large, where it is not a recording."""
+    message = f"The request's body is too large: 'input' and the other short fields may take {most} bytes."
+    return BodyTooLarge(message, param="input")
+
+
+def unavailable(message: str) -> HttpError:
+    return to_http(Unavailable(message))
+
+
+def request_timeout(message: str) -> HttpError:
+    return HttpError(408, message, INVALID_REQUEST, None, "request_timeout")
+
+
+def of_the_proxy(status: int, headers: Mapping[bytes, bytes]) -> HttpError:
+    """The answer for one that Serve's proxy made itself, in plain text that tells of its insides."""
+    match status:
+        case 404:
+            return HttpError(404, "Unknown route.", INVALID_REQUEST, None, "unknown_url")
+        case 408:
+            return request_timeout("The request was not done in the time that the service gives one.")
+        case 429 | 503:
+            seconds = headers.get(b"retry-after", b"%d" % UNAVAILABLE_RETRY_AFTER).decode("latin-1")
+            full = (
+                to_http(Overloaded("Too many requests wait."))
+                if status == 429
+                else unavailable("No replica is there.")
+            )
+            return replace(full, headers={"retry-after": seconds})
+        case _:
+            return to_http(RuntimeError())
+
+
+def install(app: FastAPI) -> None:
+    """Routes every error that reaches the framework through `to_http`."""
+
+    async def handle(request: Request, error: Exception) -> JSONResponse:
+        http = to_http(error)
+        if isinstance(error, HTTPException) and error.status_code == 404 and error.detail == "Not Found":
+            http = unknown_route(request)
+        if http.status >= 500:
+            log.error("%s %s failed: %s", request.method, request.scope["path"], http.message, exc_info=error)
+        return http.response()
+
+    for kind in (ChoraleError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, handle)
+
+
+def unknown_route(request: Request) -> HttpError:
+    route = f"{request.method} {printable(request.scope['path'], 200)}"
+    return HttpError(404, f"Unknown route: {route}.", INVALID_REQUEST, None, "unknown_url")
+
+
+def _from_status(error: HTTPException) -> HttpError:
+    codes = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large", 400: "invalid_body"}
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    message = str(error.detail)
+    if error.status_code == 405:
+        message = f"Method not allowed. Allowed: {headers.get('allow', 'see the documentation')}."
+    kind = SERVER_ERROR if error.status_code >= 500 else INVALID_REQUEST
+    return HttpError(error.status_code, message, kind, None, codes.get(error.status_code), headers)
+
+
+def _from_validation(errors: Sequence[Mapping[str, Any]]) -> HttpError:
+    """The first fault in full and the names of the others, so that nobody fixes them one by one."""
+    first = errors[0]
+    param, message, code = _describe(first)
+    if len(errors) > 1:
+        others = dict.fromkeys(_describe(other)[0] for other in errors[1:MOST_ERRORS])
+        others.pop(param, None)
+        if others:
+            message += f" Also wrong: {', '.join(list(others)[:8])}."
+    return HttpError(400, message, INVALID_REQUEST, param, code)
+
+
+def _describe(error: Mapping[str, Any]) -> tuple[str, str, str]:
+    """(param, message, code) of one pydantic error. Never shows the input: it may be huge or unprintable."""
+    kind = str(error.get("type", ""))
+    location = [str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path")]
+    location = location[:1] + [
+        part for part in location[1:] if part not in ("str", "VoiceId")
+    ]  # a union's arms
+    param = printable(".".join(location))
+    if kind == "missing":
+        return param, f"Missing required field '{param}'.", "missing_required_parameter"
+    if kind == "extra_forbidden":
+        return param, f"Unknown field '{param}'.", "unknown_parameter"
+    context = error.get("ctx", {})
+    allowed = {
+        "literal_error": lambda: f"must be one of {context['expected']}",
+        "string_too_long": lambda: f"must have at most {context['max_length']} characters",
+        "string_too_short": lambda: f"must have at least {context['min_length']} character(s)",
+        "value_error": lambda: str(context["error"]),
+    }.get(kind)
+    reason = RANGES.get(param) or (allowed() if allowed else str(error.get("msg", "is not valid")))
+    reason = reason.removeprefix("Input should ").removeprefix("be ")
+    verb = "" if reason.startswith("must") else "must be "
+    return (
+        param,
+        f"Invalid '{param}': {verb}{reason}.",
+        "invalid_type" if kind.endswith("_type") else "invalid_value",
+    )
+
+
+def printable(text: str, limit: int = 100) -> str:
+    """What can be shown of `text`, at most `limit` characters."""
+    clean = "".join(c if c.isprintable() else "?" for c in text[:limit])
+    return clean if len(text) <= limit else clean + "…"

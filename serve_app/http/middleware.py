@@ -1,0 +1,131 @@
+"""The outermost layer around the routes: request ids, bounds on requests and bodies, and the last net for errors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deployments.contract.errors import InvalidInput, Overloaded
+from serve_app.http.errors import BodyTooLarge, to_http
+
+log = logging.getLogger("chorale.http")
+
+SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+# Never refused because others work.
+FREE = ("/health", "/ready", "/v1/status", "/v1/models", "/docs", "/openapi.json")
+NO_BODY = 64 * 1024  # bytes of a body that its route does not read
+ROOM = 2**20  # bytes of an upload's other fields
+PIECE = 64 * 1024  # bytes of a body that are looked at in one go
+PARAMETERS = 64
+
+
+class Edge:
+    """ASGI middleware.
+
+    max_upload: bytes of a recording; max_requests: at work at once, beyond which they are refused with 429;
+    echo: set x-request-id on responses (a proxy may do it already).
+    """
+
+    def __init__(self, app: ASGIApp, max_upload: int, max_requests: int, echo: bool) -> None:
+        self.app = app
+        self.max_requests = max_requests
+        self.echo = echo
+        self.requests = 0
+        self.max_body = {  # of the routes that read one
+            "/v1/audio/speech": largest_body(max_upload),
+            "/v1/audio/voices": max_upload + ROOM,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        headers = Headers(scope=scope)
+        asked = headers.get("x-request-id", "")
+        request_id = asked if SANE_ID.fullmatch(asked) else f"req_{uuid.uuid4().hex}"
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = False
+
+        async def tagged_send(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                if self.echo:
+                    MutableHeaders(scope=message)["x-request-id"] = request_id
+            await send(message)
+
+        works = not scope["path"].startswith(FREE)
+        self.requests += works
+        try:
+            most = self.max_body.get(scope["path"], NO_BODY) if scope["method"] == "POST" else NO_BODY
+            self._check(scope, headers, works, most)
+            return await self.app(scope, _Bounded(receive, most), tagged_send)
+        except ClientDisconnect:
+            log.info("%s %s: the client left (request %s)", scope["method"], scope["path"], request_id)
+            await Response(status_code=499)(scope, receive, tagged_send)
+        except Exception as error:
+            if started:  # only a broken connection can still tell that the body is not whole
+                raise
+            http = to_http(error)
+            if http.status >= 500:
+                log.exception("%s %s failed (request %s)", scope["method"], scope["path"], request_id)
+            await http.response()(scope, receive, tagged_send)
+        finally:
+            self.requests -= works
+
+    def _check(self, scope: Scope, headers: Headers, works: bool, most: int) -> None:
+        """Raises Overloaded, and InvalidInput for what the request line and the headers show. most: bytes of a body."""
+        if works and self.requests > self.max_requests:
+            raise Overloaded(f"{self.max_requests} requests are at work, as many as are allowed.")
+        if scope["query_string"].count(b"&") >= PARAMETERS:
+            raise InvalidInput(f"The address has too many parameters: at most {PARAMETERS} are allowed.")
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length[:20]) > most:
+            raise _too_large(most)
+
+
+class _Bounded:
+    """`receive` in small pieces, with a turn for other requests before each."""
+
+    def __init__(self, receive: Receive, most: int) -> None:
+        self.receive = receive
+        self.most = most
+        self.taken = 0
+        self.held = memoryview(b"")
+        self.more = True
+
+    async def __call__(self) -> Message:
+        if not self.held:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                return message
+            self.held = memoryview(message.get("body", b""))
+            self.more = message.get("more_body", False)
+            self.taken += len(self.held)
+            if self.taken > self.most:
+                raise _too_large(self.most)
+        await asyncio.sleep(0)
+        piece = bytes(self.held[:PIECE])
+        self.held = self.held[PIECE:] or memoryview(b"")  # an empty view of the body would keep all of it
+        return {"type": "http.request", "body": piece, "more_body": bool(self.held) or self.more}
+
+
+def largest_text(max_input_chars: int) -> int:
+    """Bytes of a speech request beside its recording: JSON may write a character as two escapes."""
+    return 12 * max_input_chars + 256 * 1024
+
+
+def largest_body(max_upload: int) -> int:
+    """Bytes of a request that carries a recording of `max_upload` bytes in base64."""
+    return max_upload * 4 // 3 + ROOM
+
+
+def _too_large(most: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The request's body is too large: at most {most} bytes are allowed.")

@@ -1,0 +1,262 @@
+"""What happens in Serve's HTTP proxy before a request takes a place in the ingress, and when the ingress is lost.
+
+Serve calls `middlewares` in every proxy process (RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH). Imports no torch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import uuid
+from dataclasses import dataclass, field
+
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve_app.http.delivery import ReportDelivery
+from serve_app.http.errors import (
+    HttpError,
+    of_the_proxy,
+    request_timeout,
+    text_too_large,
+    to_http,
+    too_large,
+    unavailable,
+)
+from serve_app.http.middleware import SANE_ID, largest_body, largest_text
+
+log = logging.getLogger("ray.serve")
+
+# Set to what the config's limits come to (`runtime.start` does): a proxy sees no config.
+MAX_BODY_VARIABLE = "CHORALE_PROXY_MAX_BODY_BYTES"
+MAX_TEXT_VARIABLE = "CHORALE_PROXY_MAX_TEXT_BYTES"
+DEFAULTS = {MAX_BODY_VARIABLE: largest_body(10 * 2**20), MAX_TEXT_VARIABLE: largest_text(5000)}
+LARGE_BLOCK = 2**20  # bytes
+M_MMAP_THRESHOLD = -3  # of malloc.h
+
+# Serve obeys these from any client: a timeout, whether a client that left is noticed, which replica is asked.
+CONTROL = {
+    b"x_request_timeout_seconds",
+    b"x_request_disconnect_disabled",
+    b"serve_multiplexed_model_id",
+    b"x_session_id",
+}
+REQUEST_ID = b"x-request-id"
+ANNOUNCES_BODY = (b"content-length", b"transfer-encoding")
+NOT_ASCII = bytes(range(0x80)) + b"?" * 0x80
+
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+SPEECH = "/v1/audio/speech"
+RECORDING = b'"reference_audio"'
+REPEATABLE = {SPEECH, "/tts_with_cached_voice", "/v1/cache/free"}  # POST twice does no more than once
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes and seconds. A body has `body_s`, and one second more for each `least_rate` bytes that have come."""
+
+    max_body: int = field(default_factory=lambda: _limit(MAX_BODY_VARIABLE))
+    max_text: int = field(default_factory=lambda: _limit(MAX_TEXT_VARIABLE))  # of a body without a recording
+    small: int = (
+        32 * 1024
+    )  # of each body, held outside `buffered`: a short request is never refused for uploads
+    buffered: int = 256 * 2**20  # of all bodies together
+    silence_s: float = 10.0
+    body_s: float = 30.0
+    least_rate: int = 32 * 1024
+    tries: int = 4  # at an answer: a request that kills replicas must not kill many
+    lost_s: float = 30.0  # since the first loss
+
+
+class ClientGone(Exception):
+    """The client left before its request was whole."""
+
+
+class Refused(Exception):
+    """The request is answered here, with `error`."""
+
+    def __init__(self, error: HttpError) -> None:
+        super().__init__(error.code)
+        self.error = error
+
+
+def middlewares() -> list[Middleware]:
+    """The callback: bounds on the protocol, and `Guard` around Serve's own application."""
+    from uvicorn import config
+
+    # Serve leaves `http` and `ws` to uvicorn, which looks them up here when the server starts: later than this.
+    config.HTTP_PROTOCOLS["auto"] = "serve_app.http.proxy_protocol:GuardedProtocol"
+    config.WS_PROTOCOLS["auto"] = None
+    _return_large_blocks()
+    return [Middleware(ReportDelivery), Middleware(Guard)]  # the last is the outermost
+
+
+def _limit(variable: str) -> int:
+    return int(os.environ.get(variable, DEFAULTS[variable]))
+
+
+def _return_large_blocks() -> None:
+    """Has glibc give each body back to the system at once; by itself it learns to keep blocks of a size seen before."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+
+
+class Guard:
+    """ASGI middleware: hands a request on when its body is there, and asks again when the replica was lost."""
+
+    def __init__(self, app: ASGIApp, limits: Limits | None = None) -> None:
+        self.app = app
+        self.limits = limits or Limits()
+        self.buffered = 0  # bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        scope = {**scope, "headers": _clean(scope["headers"])}
+        body = _Body(self)
+        try:
+            await self._read(body, scope, receive)
+            await self._forward(scope, body, receive, send)
+        except ClientGone:
+            return
+        except Refused as refused:
+            response = refused.error.response()
+            response.raw_headers.append(scope["headers"][-1])  # the request's id
+            await response(scope, receive, send)
+        finally:
+            body.release()
+
+    async def _read(self, body: _Body, scope: Scope, receive: Receive) -> None:
+        """Raises ClientGone, and Refused where the body is too large, too slow, or one too many."""
+        announced = {name: value for name, value in scope["headers"] if name in ANNOUNCES_BODY}
+        if not announced:
+            return
+        limits, clock = self.limits, asyncio.get_running_loop().time
+        length = announced.get(b"content-length", b"")
+        if length.isdigit() and int(length[:20]) > limits.max_body:
+            raise Refused(too_large(limits.max_body))
+        began = heard = clock()
+        more = True
+        while more:
+            patience = began + limits.body_s + len(body.data) / limits.least_rate
+            try:
+                async with asyncio.timeout(min(heard + limits.silence_s, patience) - clock()):
+                    message = await receive()
+            except TimeoutError:
+                raise Refused(request_timeout("The request's body did not arrive in time.")) from None
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            if piece := message.get("body", b""):
+                heard = clock()
+                body.add(piece)
+            more = message.get("more_body", False)
+        body.data = bytes(body.data)  # the same for every try
+        if len(body.data) > limits.max_text and scope["path"] == SPEECH and RECORDING not in body.data:
+            raise Refused(to_http(text_too_large(limits.max_text)))
+
+    async def _forward(self, scope: Scope, body: _Body, receive: Receive, send: Send) -> None:
+        """Raises Refused where no replica gave an answer."""
+        clock = asyncio.get_running_loop().time
+        give_up = None
+        for attempt in range(self.limits.tries):
+            exchange = _Exchange(body, receive, send)
+            try:
+                await self.app({**scope, "headers": list(scope["headers"])}, exchange.receive, exchange.send)
+            except Exception as error:
+                if exchange.answered:
+                    raise
+                log.exception("%s %s failed in the proxy", scope["method"], scope["path"][:200])
+                raise Refused(to_http(error)) from None
+            if exchange.answered or exchange.gone:
+                return
+            if exchange.error is not None:
+                raise Refused(of_the_proxy(*exchange.error))
+            # Serve answers a timeout and a full queue. Where it says nothing at all, the replica died.
+            if not (scope["method"] in SAFE_METHODS or scope["path"] in REPEATABLE):
+                raise Refused(
+                    unavailable("The process at work was lost; whether it had done its work is not known.")
+                )
+            give_up = give_up or clock() + self.limits.lost_s
+            if clock() > give_up:
+                break
+            log.warning("%s %s: the replica was lost; asking again", scope["method"], scope["path"][:200])
+            await asyncio.sleep(0.2 * 2**attempt)
+        raise Refused(unavailable("The process at work was lost."))
+
+
+class _Body:
+    """A request's body, counted in its guard's budget until it is released."""
+
+    def __init__(self, guard: Guard) -> None:
+        self.data: bytes | bytearray = bytearray()
+        self._guard = guard
+        self._counted = 0
+
+    def add(self, piece: bytes) -> None:
+        limits = self._guard.limits
+        if len(self.data) + len(piece) > limits.max_body:
+            raise Refused(too_large(limits.max_body))
+        more = max(0, len(self.data) + len(piece) - limits.small - self._counted)
+        if more and self._guard.buffered + more > limits.buffered:
+            raise Refused(unavailable("Too many uploads are under way."))
+        self._guard.buffered += more
+        self._counted += more
+        self.data += piece
+
+    def release(self) -> None:
+        self._guard.buffered -= self._counted
+        self._counted = 0
+        self.data = b""
+
+
+class _Exchange:
+    """One try at an answer. `error`: what the proxy itself would say, (status, headers), held back to get our shape."""
+
+    def __init__(self, body: _Body, receive: Receive, send: Send) -> None:
+        self.body = body
+        self.handed = False
+        self.client_receive = receive
+        self.client_send = send
+        self.answered = False
+        self.gone = False
+        self.error: tuple[int, dict[bytes, bytes]] | None = None
+
+    async def receive(self) -> Message:
+        if not self.handed:
+            self.handed = True
+            return {"type": "http.request", "body": bytes(self.body.data), "more_body": False}
+        while (message := await self.client_receive())["type"] == "http.request":
+            pass  # the empty end of a request without a body
+        self.gone = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        if not self.answered:
+            if self.error is not None:
+                return
+            headers = dict(message.get("headers", ()))
+            if message["status"] >= 400 and headers.get(b"content-type", b"").startswith(b"text/plain"):
+                self.error = message["status"], headers  # not the ingress: its errors are JSON
+                return
+            self.answered = True
+            self.body.release()
+        await self.client_send(message)
+
+
+def _clean(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Without Serve's control headers and what it cannot decode; at the end exactly one request id."""
+    kept, asked = [], b""
+    for name, value in headers:
+        if name.replace(b"-", b"_") in CONTROL or not name.isascii():
+            continue
+        if name == REQUEST_ID:
+            asked = asked or value
+        else:
+            kept.append((name, value if value.isascii() else value.translate(NOT_ASCII)))
+    sane = SANE_ID.fullmatch(asked.decode("latin-1"))
+    kept.append((REQUEST_ID, asked if sane else str(uuid.uuid4()).encode()))
+    return kept

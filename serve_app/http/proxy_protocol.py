@@ -1,0 +1,222 @@
+"""HTTP/1.1 within bounds, for Serve's proxy: uvicorn's protocol has none for headers, framing and connections."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+from typing import ClassVar
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from serve_app.http.errors import INVALID_REQUEST, SERVER_ERROR, UNAVAILABLE_RETRY_AFTER, HttpError
+
+HEAD_BYTES = 64 * 1024  # request line and headers together, and likewise the framing of a chunked body
+HEADERS = 100  # trailers included
+HEAD_S = 10.0  # from the connection, or from the first byte of a later request, to the end of the headers
+LINGER_S = 2.0  # to read on after a refusal: closed at once, the connection would be reset before it is read
+UNREAD_S = 5.0  # to finish a body whose request is answered already
+STALL_S = 120.0  # in which a client that was sent more than fits on the way takes nothing
+SEND_BYTES = (
+    128 * 1024
+)  # asked of the kernel for what a client has not taken: else megabytes, minutes of sound
+PIPELINED = 16  # requests sent ahead on one connection
+MAX_CONNECTIONS = 4096
+
+
+class RefusedRequest(Exception):
+    """Leaves the parser. httptools turns it into an error of its own; the reason waits in the protocol."""
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """Counts what comes in before the parser keeps it, and gives each head a deadline.
+
+    Of the connections that have no whole request yet, the oldest makes room when there are too many: a client that
+    sends its request at once is never locked out by those that do not.
+    """
+
+    waiting: ClassVar[dict[GuardedProtocol, None]] = {}  # without a whole request, the oldest first
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.in_head = True  # between two requests, or in the headers of one
+        self.head_bytes = 0
+        self.framing = 0  # bytes behind the head that are not the body's
+        self.body_bytes = 0
+        self.completed = False  # a message ended in the piece that is being fed
+        self.refusal: HttpError | None = None
+        self.refused = False
+        self.deadline: asyncio.TimerHandle | None = None
+        self.stall: asyncio.TimerHandle | None = None
+        super().connection_made(transport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
+        self.waiting[self] = None
+        self._allow(HEAD_S)
+        if len(self.connections) > connection_limit():
+            oldest = next(iter(self.waiting))
+            if oldest is self:  # all others are at work
+                self.refuse(_too_many_connections())
+            else:
+                oldest.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.waiting.pop(self, None)
+        self._disarm()
+        self._flows()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        room = HEAD_BYTES - self.head_bytes
+        if self.in_head and len(data) > room:
+            self._feed(data[:room])  # refuses a head that has not ended with it
+            data = data[room:]
+        self._feed(data)
+
+    def _feed(self, piece: bytes) -> None:
+        """A piece in which a message ended counts for neither side: where the next began in it is not known."""
+        if self.refused or not piece:
+            return
+        began_in_head, body = self.in_head, self.body_bytes
+        self.completed = False
+        super().data_received(piece)
+        if self.refused or self.transport.is_closing():
+            return
+        if self.completed:
+            self.head_bytes = 0
+        elif self.in_head:
+            self.head_bytes += len(piece)
+            if self.head_bytes >= HEAD_BYTES:
+                self.refuse(_head_too_large())
+            elif self.deadline is None:
+                self._allow(HEAD_S)
+        elif not began_in_head:
+            self.framing += len(piece) - (self.body_bytes - body)
+            if self.framing > HEAD_BYTES + self.body_bytes // 32:
+                self.refuse(_bad_framing())
+
+    # -- the parser's callbacks ---------------------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(self.headers) >= HEADERS:
+            self._reject(_head_too_large())
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= PIPELINED:
+            self._reject(_bad_framing())
+        self.in_head = False
+        self.framing = self.body_bytes = 0
+        self._disarm()
+        super().on_headers_complete()
+        if (
+            self.parser is not None and self.parser.should_upgrade()
+        ):  # to nothing that is spoken here, and no request can follow
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self.body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self.in_head = self.completed = True
+        self.head_bytes = 0
+        self._disarm()
+        super().on_message_complete()
+        if (
+            self.cycle.response_complete
+        ):  # it was refused before its end: uvicorn's own time for the next has begun
+            self._allow(self.timeout_keep_alive)
+        else:
+            self.waiting.pop(self, None)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        if not self.in_head:  # refused early: the rest of its body is thrown away, for a while
+            self._allow(UNREAD_S)
+        if not self.pipeline:
+            self.waiting[self] = None
+
+    # -- an answer that is not read -----------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.stall = self.loop.call_later(STALL_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._flows()
+        super().resume_writing()
+
+    def _flows(self) -> None:
+        if self.stall is not None:
+            self.stall.cancel()
+            self.stall = None
+
+    # -- refusing -----------------------------------------------------------------------------------------------
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser did not take: `refusal` has the reason where it is one of ours."""
+        self.refuse(self.refusal or HttpError(400, msg, INVALID_REQUEST, None, "invalid_request"))
+
+    def refuse(self, error: HttpError) -> None:
+        """Answers if no answer is owed to an earlier request, and closes."""
+        if self.refused or self.transport.is_closing():
+            return
+        self.refused = True
+        owed = self.cycle is not None and not self.cycle.response_complete
+        if owed and (self.in_head or self.cycle.response_started):
+            self.transport.close()
+            return
+        response = error.response()
+        headers = [*self.server_state.default_headers, *response.raw_headers, (b"connection", b"close")]
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"\r\n", response.body]))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self._allow(LINGER_S)
+        else:
+            self.transport.close()
+
+    def _reject(self, error: HttpError) -> None:
+        self.refusal = error
+        raise RefusedRequest(error.code)
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def _allow(self, seconds: float) -> None:
+        self._disarm()
+        self.deadline = self.loop.call_later(seconds, self._late)
+
+    def _disarm(self) -> None:
+        if self.deadline is not None:
+            self.deadline.cancel()
+            self.deadline = None
+
+    def _late(self) -> None:
+        self.deadline = None
+        if self.in_head and not self.refused and self.head_bytes:
+            message = f"The request's headers did not arrive within {HEAD_S:g} seconds."
+            self.refuse(HttpError(408, message, INVALID_REQUEST, None, "request_timeout"))
+        else:
+            self.transport.close()
+
+
+def connection_limit() -> int:
+    """At most half of the files that this process may open: replicas and Ray need theirs."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 2)
+
+
+def _head_too_large() -> HttpError:
+    message = f"The request's headers are too large: at most {HEADERS}, and {HEAD_BYTES} bytes with the request line."
+    return HttpError(431, message, INVALID_REQUEST, None, "headers_too_large")
+
+
+def _bad_framing() -> HttpError:
+    message = "The request's body comes in too many small chunks, or too many requests were sent ahead."
+    return HttpError(400, message, INVALID_REQUEST, None, "invalid_request")
+
+
+def _too_many_connections() -> HttpError:
+    retry = {"retry-after": str(UNAVAILABLE_RETRY_AFTER)}
+    return HttpError(503, "Too many connections are open.", SERVER_ERROR, None, "unavailable", retry)

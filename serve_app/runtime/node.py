@@ -1,0 +1,208 @@
+"""Starts and ends Ray on this machine, closed to other users and, where wanted, to other machines."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from deployments.contract.errors import Unavailable
+from serve_app.runtime.ports import free_port, is_loopback
+
+log = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parents[2]
+OBJECT_STORE_BYTES = 256 * 2**20  # what stages exchange travels in messages, not in the object store
+STOP_S = 15.0
+# Of Ray's processes here; set before, the user's own say stands. No stage computes on its event loop, so Serve needs no
+# second thread beside it for its own work: with 8 clients on our two-core machine first sound came about 20 % earlier.
+# An arena of malloc per thread is free space that grows for thousands of requests, and no stage has two threads that
+# allocate much. The proxy gets its guard, and a dead one is replaced after three checks, which are 10 s apart by
+# default. docs/configuration.md says who sets these elsewhere.
+RAY_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+    "MALLOC_ARENA_MAX": "1",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.http.proxy_guard:middlewares",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
+}
+CLUSTER = (
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # 0: Ray's address of this node is 127.0.0.1; heeded on Linux, too
+)
+LONGEST_FOLDER = 107 - len(
+    "/ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+)  # of AF_UNIX
+SETUP_HOOK = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"  # what every worker calls first
+VITAL = ("gcs_server", "raylet")  # daemons, as Ray calls them
+
+_daemons: list[tuple[str, subprocess.Popen[bytes]]] = []  # the vital ones of the Ray that was started here
+
+
+def start_ray(
+    *, num_cpus: int | None = None, dashboard: bool = True, quiet: bool = True, host: str = "127.0.0.1"
+) -> str | None:
+    """Connects to RAY_ADDRESS, or starts Ray here. Returns the dashboard's address.
+
+    Where `host`, at which Serve will listen, is loopback, so is every address of a Ray that is started here.
+    Raises Unavailable where Ray does not start.
+    """
+    for name, value in RAY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    _let_workers_import(ROOT)
+    import ray
+
+    options: dict[str, Any] = {
+        "log_to_driver": not quiet,
+        "logging_level": logging.ERROR if quiet else logging.INFO,
+        "namespace": "serve",
+    }
+    if address := os.environ.get("RAY_ADDRESS"):
+        context = ray.init(address=address, **options)
+    else:
+        with _for_this_user(), _for_this_machine() if is_loopback(host) else contextlib.nullcontext():
+            context = _start_node(
+                num_cpus=num_cpus or max(2, os.cpu_count() or 2),
+                include_dashboard=dashboard,
+                dashboard_host="127.0.0.1",
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=str(_own_folder() / "ray"),
+                **options,
+            )
+    return f"http://{context.dashboard_url}" if context.dashboard_url else None
+
+
+def _start_node(attempts: int = 3, **options: Any) -> Any:
+    """Ray gives its own daemons 30 s to come up, which a busy machine exceeds; files are cached the next time."""
+    import ray
+    from ray._private import worker
+
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    for attempt in range(1, attempts + 1):
+        try:
+            port = free_port() if options["include_dashboard"] else None
+            context = ray.init(address="local", dashboard_port=port, **options)
+            node: Any = worker._global_node
+            _daemons[:] = [(kind, info.process) for kind in VITAL for info in node.all_processes[kind]]
+            return context
+        except Exception as error:
+            log.warning("Ray did not start (attempt %d of %d): %s", attempt, attempts, error)
+            ray.shutdown()
+            _end([child for child in psutil.Process().children(recursive=True) if child.pid not in before])
+    raise Unavailable("Ray did not start on this machine; see the log files of its session")
+
+
+@contextlib.contextmanager
+def _for_this_user() -> Iterator[None]:
+    """Of files that Ray's processes write, none can be read by other users, its token for instance."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+    token = Path.home() / ".ray" / "auth_token"
+    with contextlib.suppress(OSError):  # one that an earlier Ray wrote
+        if token.stat().st_mode & 0o077:
+            token.chmod(0o600)
+
+
+@contextlib.contextmanager
+def _for_this_machine() -> Iterator[None]:
+    """A Ray that is started meanwhile listens on loopback alone, unless the user has set CLUSTER to 1.
+
+    On Linux Ray takes an outer address for the node, and 127.0.0.1 as its argument for that one.
+    """
+    from ray._private import ray_constants
+
+    before, cluster = dict(os.environ), ray_constants.ENABLE_RAY_CLUSTER
+    os.environ.setdefault(CLUSTER, "0")
+    if os.environ[CLUSTER] != "1":
+        os.environ.setdefault(SETUP_HOOK, "serve_app.runtime.loopback.bind_replicas")
+        ray_constants.ENABLE_RAY_CLUSTER = False  # of this process, which may have imported Ray before
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = cluster
+        for name in (CLUSTER, SETUP_HOOK):
+            if name not in before:
+                os.environ.pop(name, None)
+
+
+def _own_folder() -> Path:
+    """Where Ray's sockets and log files lie: closed to others, since Ray opens all below to everybody.
+
+    Raises Unavailable where another user has made it.
+    """
+    from ray._common.utils import get_default_system_temp_dir
+
+    name = f"chorale-{os.getuid()}"
+    folder = Path(get_default_system_temp_dir(), name)
+    if len(str(folder)) > LONGEST_FOLDER:
+        folder = Path("/tmp", name)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700, parents=True)
+    if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
+        raise Unavailable(f"{folder} is not a folder of this user's own: remove it, or set RAY_TMPDIR")
+    folder.chmod(0o700)
+    return folder
+
+
+def gone() -> str | None:
+    """Which daemon has ended, without which the Ray that was started here cannot go on; None while all is well."""
+    for kind, process in _daemons:
+        if (code := process.poll()) is not None:
+            how = f"killed by signal {-code}" if code < 0 else f"with exit code {code}"
+            return f"Ray is gone: its {kind} (process {process.pid}) has ended, {how}"
+    return None
+
+
+def stop_ray() -> None:
+    """Ends every process of the Ray that was started here."""
+    import ray
+
+    ours = _of_ray(psutil.Process().children(recursive=True))
+    _daemons.clear()
+    ray.shutdown()
+    psutil.wait_procs(ours, timeout=STOP_S)
+    _end(ours)
+
+
+def kill_ray() -> None:
+    """As `stop_ray`, of a Ray that is gone: its own way to end would wait for what does not answer."""
+    _end(_of_ray(psutil.Process().children(recursive=True)), quietly=True)
+
+
+def _end(processes: list[psutil.Process], quietly: bool = False) -> None:
+    left = [process for process in processes if process.is_running()]
+    for process in left:
+        if not quietly:
+            log.warning("process %d of Ray did not end: killed", process.pid)
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(left, timeout=5)
+
+
+def _let_workers_import(root: Path) -> None:
+    """Ray's workers find the packages beside this one, installed or not."""
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if str(root) not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, paths)])
+
+
+def _of_ray(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that belong to Ray: its daemons, and what descends from them."""
+    found = []
+    for process in processes:
+        try:
+            line = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if "ray" in line:
+            found.append(process)
+    return found

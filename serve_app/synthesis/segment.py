@@ -1,0 +1,160 @@
+"""One segment of a request from codes to sound, and what a request is."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+
+from deployments.contract.errors import SynthesisFailed
+from deployments.contract.speech import (
+    GptRequest,
+    Run,
+    Segment,
+    VocoderChunk,
+)
+from deployments.engine.vocode.chunks import Piece
+from deployments.engine.vocode.schedule import ChunkSchedule
+from serve_app.synthesis.backend import Backend
+from serve_app.synthesis.sanity import Implausible, Watch
+from serve_app.synthesis.speech import Faults, Speech
+
+PIECES_AHEAD = 4  # of one segment: what a slow listener has not fetched yet
+AGAIN = 1_000_000  # no segment's index: what a second try draws is nobody else's
+
+log = logging.getLogger("chorale.synthesis")
+
+
+class Lane:
+    """One segment on its way: codes stream in, are vocoded chunk after chunk and wait in a short queue.
+
+    Where the codes cannot be speech, the segment is said anew with another seed, or cut off if it is too late for that.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        chunks: ChunkSchedule,
+        faults: Faults,
+        speech: Speech,
+        work_id: str,
+        index: int,
+        segment: Segment,
+    ) -> None:
+        self.segment = segment
+        self.codes = 0
+        self.work_ids = [work_id]  # the GPT's, then that of the chunk in the vocoder
+        self._backend, self._schedule, self._faults = backend, chunks, faults
+        self._sampling = replace(speech.sampling, seed=segment_seed(speech.sampling.seed, index))
+        self._prompt = speech.prompt
+        self._priority = speech.priority
+        self._index = index
+        self._heard = False
+        self._settled = asyncio.Event()  # from when on pieces may be heard
+        if not speech.whole:
+            self._settled.set()
+        self._pieces: asyncio.Queue[np.ndarray | BaseException | None] = asyncio.Queue(
+            0 if speech.whole else PIECES_AHEAD
+        )
+        self._begin()
+        self.task = asyncio.ensure_future(self._run(work_id))
+
+    def _begin(self) -> None:
+        """From the segment's first code on."""
+        self._chunker = self._schedule.chunker(self._backend.spec)
+        self._state = None
+        self._chunks = 0
+        self.codes = 0
+        while not self._pieces.empty():
+            self._pieces.get_nowait()
+
+    async def next(self) -> np.ndarray | None:
+        """The next piece, None at the end. Raises what went wrong."""
+        await self._settled.wait()
+        piece = await self._pieces.get()
+        self._heard = True
+        if isinstance(piece, BaseException):
+            raise piece
+        return piece
+
+    async def _run(self, work_id: str) -> None:
+        try:
+            await self._speak_plausibly(work_id)
+            self._settled.set()
+            for piece in self._chunker.finish():
+                await self._vocode(piece, work_id)
+            self.work_ids = []
+        except Exception as error:
+            await self._pieces.put(error)
+        else:
+            await self._pieces.put(None)
+        finally:
+            self._settled.set()
+
+    async def _speak_plausibly(self, work_id: str) -> None:
+        try:
+            await self._speak(work_id, admitted=self._index > 0)
+        except Implausible as fault:
+            if self._heard or self._sampling.temperature == 0:  # no seed would help
+                self._cut_off(work_id, fault)
+                return
+            log.warning("segment %s is said again with another seed: %s", work_id, fault)
+            self._faults.retry()
+            self._sampling = replace(self._sampling, seed=segment_seed(self._sampling.seed, AGAIN))
+            self._begin()
+            self.work_ids = [f"{work_id}.again"]
+            try:
+                await self._speak(f"{work_id}.again", admitted=True)
+            except Implausible as again:
+                self._cut_off(work_id, again)
+
+    def _cut_off(self, work_id: str, fault: Implausible) -> None:
+        log.warning("segment %s ends where it went wrong: %s", work_id, fault)
+        self._faults.cut_off()
+
+    async def _speak(self, work_id: str, *, admitted: bool) -> None:
+        """All that the codes complete; the rest stays in the chunker. Raises Implausible."""
+        watch = Watch(self._backend.spec, self.segment, self._sampling)
+        request = GptRequest(self.segment, self._prompt, self._sampling)
+        priority = self._priority + (self._index > 0)
+        runs = self._backend.generate(request, id=work_id, priority=priority, admitted=admitted)
+        async with aclosing(cast("AsyncGenerator[Run, None]", runs)):
+            async for run in runs:
+                self.codes += len(run)
+                watch.take(run)
+                for piece in self._chunker.push(run.spoken):
+                    await self._vocode(piece, work_id)
+        watch.finish()
+
+    async def _vocode(self, piece: Piece, work_id: str) -> None:
+        chunk = VocoderChunk(
+            frames=piece.frames,
+            left=piece.left,
+            right=piece.right,
+            first=piece.first,
+            prompt=self._prompt,
+            seed=self._sampling.seed,
+            state=self._state,
+        )
+        chunk_id = f"{work_id}.{self._chunks}"
+        self.work_ids = [work_id, chunk_id]
+        priority = self._priority + (self._index > 0 or self._chunks > 0)  # the first sound goes first
+        self._chunks += 1
+        vocoded = await self._backend.vocode(chunk, id=chunk_id, priority=priority)
+        self.work_ids = [work_id]
+        if not np.isfinite(vocoded.waveform).all():
+            raise SynthesisFailed("The vocoder returned samples that are not finite.")
+        self._state = vocoded.state
+        await self._pieces.put(vocoded.waveform)
+
+
+def segment_seed(seed: int, index: int) -> int:
+    """A seed of its own for every segment, 0 <= s < 2**63: neighbours do not share their draws."""
+    digest = hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1

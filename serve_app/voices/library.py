@@ -1,0 +1,255 @@
+"""The voice library: what ships with the family, what was uploaded, and the prompts made from them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deployments.contract.errors import ChoraleError, InvalidInput, NotFound
+from serve_app.voices import files as voice_files
+from serve_app.voices import names as voice_names
+from serve_app.voices.files import Damaged, Meta, Stamp, Taken
+
+log = logging.getLogger("chorale.voices")
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A named reference recording."""
+
+    id: str
+    name: str
+    audio: Path
+    created_at: int
+    shipped: bool
+    language: str | None = None
+    gender: str | None = None
+    description: str | None = None
+    transcript: str | None = None
+    consent: str | None = None
+    warnings: tuple[str, ...] = ()  # keys of `examine.WARNINGS`
+    stamp: Stamp = ()  # of an uploaded one's files: another recording under the same name has another
+
+
+class VoiceLibrary:
+    """Blocking (files): call it in a thread.
+
+    A voice is looked up by its id first and by its name second, and what looks like an id is never looked up as a name,
+    so no voice can take another's place. A damaged voice is left out and logged once.
+    """
+
+    def __init__(self, shipped: Path, uploads: Path, *, capacity: int = 1000) -> None:
+        self.uploads = uploads
+        self.capacity = capacity
+        self._shipped = {voice.id: voice for voice in map(_shipped_voice, sorted(shipped.glob("*.wav")))}
+        self._shipped_names = {voice.name.casefold(): voice for voice in self._shipped.values()}
+        self.aliases = voice_names.deal_aliases(list(self._shipped.values()))
+        self._read: dict[str, Voice] = {}  # uploaded ones, by id
+        self._damaged: dict[str, str] = {}  # the line that was logged, by id ("" for the library itself)
+
+    def list(self) -> list[Voice]:
+        """The shipped ones by name, then the uploaded ones by age."""
+        ids = self._ids()
+        found = {voice_id: voice for voice_id in ids if (voice := self._uploaded(voice_id)) is not None}
+        self._read = dict(found)
+        self._damaged = {key: line for key, line in self._damaged.items() if key in ids or not key}
+        return list(self._shipped.values()) + sorted(
+            found.values(), key=lambda voice: (voice.created_at, voice.name)
+        )
+
+    def get(self, name: str, param: str = "voice") -> Voice:
+        """By id, name or OpenAI's name (letter case of names aside). Raises NotFound, which lists what there is."""
+        if (voice := self._find(name)) is not None:
+            return voice
+        voices = self.list()
+        names = ", ".join([voice.name for voice in voices][:40] + list(self.aliases))
+        shown = f"'{name}'" if voice_names.NAME.fullmatch(name) else "this one"
+        message = f"Invalid '{param}': {shown} does not exist. Available: {names}."
+        raise NotFound(message, param=param, code="voice_not_found")
+
+    def holds(self, voice: Voice) -> bool:
+        """Whether it is still there: not deleted, nor deleted and uploaded again."""
+        return voice.shipped or self._uploaded(voice.id) == voice
+
+    def sweep(self) -> None:
+        """Erases what processes that died have left behind."""
+        voice_files.sweep(self.uploads)
+
+    def ids(self) -> set[str]:
+        """Of all voices, damaged ones too. Raises OSError where the uploaded ones cannot be listed."""
+        return {*self._shipped, *voice_files.ids(self.uploads)}
+
+    def check_name(self, name: str) -> None:
+        """Raises InvalidInput (param "name") for one that is not allowed or taken, or where the library is full."""
+        voice_names.check(name)
+        folded, voice_id, uploaded = name.casefold(), voice_names.id_of(name), self._ids()
+        if folded in self.aliases or folded in self._shipped_names or folded in self._shipped:
+            raise _taken(name)
+        if voice_id in uploaded:
+            raise _taken(name, None if self._uploaded(voice_id) else voice_id)
+        if len(uploaded) >= self.capacity:
+            message = f"The voice library is full ({self.capacity} uploaded voices): delete one first."
+            raise InvalidInput(message, param="name", code="voice_limit_reached")
+
+    def add(
+        self,
+        name: str,
+        recording: bytes,
+        *,
+        language: str | None = None,
+        transcript: str | None = None,
+        consent: str | None = None,
+        description: str | None = None,
+        warnings: tuple[str, ...] = (),
+    ) -> Voice:
+        """recording: as `Recording.to_wav` makes it.
+
+        Raises what `check_name` raises, ChoraleError where the disk refuses.
+        """
+        self.check_name(name)
+        meta = Meta(
+            id=voice_names.id_of(name),
+            name=name,
+            created_at=int(time.time()),
+            language=language,
+            description=description,
+            transcript=transcript,
+            consent=consent,
+            warnings=warnings,
+        )
+        try:
+            voice_files.add(self.uploads, meta, recording)
+        except Taken:
+            raise _taken(name) from None
+        except OSError as error:
+            raise _refused("stored", error) from error
+        folder = self.uploads / meta.id
+        try:
+            return _voice(folder, meta, voice_files.stamp(folder))
+        except (Damaged, FileNotFoundError):  # deleted already
+            return _voice(folder, meta, ())
+
+    def delete(self, name: str) -> str:
+        """Removes an uploaded voice, also a damaged one, by its id or name; returns its id. Its prompts stay.
+
+        Raises NotFound, InvalidInput for a voice that ships with the family, ChoraleError where the disk refuses.
+        """
+        try:
+            voice = self.get(name, param="voice_id")
+        except NotFound:
+            if (voice_id := self._damaged_id(name)) is None:
+                raise
+        else:
+            voice_id = voice.id
+            if voice.shipped:
+                message = f"Voice '{voice.name}' ships with the service: only uploaded ones can be deleted."
+                raise InvalidInput(message, param="voice_id", code="voice_not_deletable")
+        try:
+            voice_files.remove(self.uploads, voice_id)
+        except FileNotFoundError:
+            message = f"Voice '{voice_id}' does not exist."
+            raise NotFound(message, param="voice_id", code="voice_not_found") from None
+        except OSError as error:
+            raise _refused("deleted", error) from error
+        return voice_id
+
+    def read(self, voice: Voice) -> bytes:
+        """The recording's bytes. Raises NotFound where it was deleted meanwhile."""
+        try:
+            return voice.audio.read_bytes() if voice.shipped else voice_files.read_audio(voice.audio.parent)
+        except (OSError, Damaged) as error:
+            message = f"Voice '{voice.name}' does not exist any more."
+            raise NotFound(message, param="voice", code="voice_not_found") from error
+
+    def _find(self, name: str) -> Voice | None:
+        if not voice_names.NAME.fullmatch(name):
+            return None
+        if (voice := self._shipped.get(name)) is not None:
+            return voice
+        if voice_names.is_like_id(name):
+            return self._uploaded(name) if voice_names.ID.fullmatch(name) else None
+        folded = name.casefold()
+        if (voice := self._shipped_names.get(folded)) is not None:
+            return voice
+        if (voice := self._uploaded(voice_names.id_of(name))) is not None:
+            return voice
+        return self._shipped[self.aliases[folded]] if folded in self.aliases else None
+
+    def _uploaded(self, voice_id: str) -> Voice | None:
+        """None where there is none, or a damaged one."""
+        folder = self.uploads / voice_id
+        try:
+            stamp = voice_files.stamp(folder)
+            known = self._read.get(voice_id)
+            if known is None or known.stamp != stamp:
+                meta = voice_files.read_meta(folder)
+                if meta.id != voice_id or voice_names.id_of(meta.name) != voice_id:
+                    raise Damaged("meta.json belongs to another voice: its id and name do not fit the folder")
+                if not voice_names.NAME.fullmatch(meta.name):
+                    raise Damaged("meta.json: name is not allowed")
+                known = self._read[voice_id] = _voice(folder, meta, stamp)
+        except FileNotFoundError:
+            self._read.pop(voice_id, None)
+            return None
+        except Damaged as error:
+            self._log_once(voice_id, f"voice {voice_id} is damaged and left out: {error}")
+            return None
+        self._damaged.pop(voice_id, None)
+        return known
+
+    def _damaged_id(self, name: str) -> str | None:
+        """The folder that holds no usable voice, by its own name or by the name of the voice that it should hold."""
+        found, names = self._ids(), [name]
+        if voice_names.NAME.fullmatch(name) and not voice_names.is_like_id(name):
+            names.append(voice_names.id_of(name))
+        return next((one for one in names if one in found and self._uploaded(one) is None), None)
+
+    def _ids(self) -> set[str]:
+        """Of the uploaded voices, damaged ones too; none where they cannot be listed, which is logged once."""
+        try:
+            found = set(voice_files.ids(self.uploads))
+        except OSError as error:
+            self._log_once("", f"uploaded voices cannot be listed: {error.strerror}")
+            return set()
+        self._damaged.pop("", None)
+        return found
+
+    def _log_once(self, key: str, message: str) -> None:
+        if self._damaged.get(key) != message:
+            self._damaged[key] = message
+            log.error("%s", message)
+
+
+def _shipped_voice(audio: Path) -> Voice:
+    meta = {}
+    described = audio.with_suffix(".json")
+    if described.exists():
+        meta = json.loads(described.read_text("utf-8"))
+    known = ("language", "gender", "description", "transcript", "consent")
+    text: dict[str, Any] = {key: str(meta[key]) for key in known if meta.get(key)}
+    return Voice(
+        audio.stem, str(meta.get("name", audio.stem)), audio, int(audio.stat().st_mtime), True, **text
+    )
+
+
+def _voice(folder: Path, meta: Meta, stamp: Stamp) -> Voice:
+    return Voice(audio=folder / voice_files.AUDIO, shipped=False, stamp=stamp, **meta.model_dump())
+
+
+def _taken(name: str, damaged: str | None = None) -> InvalidInput:
+    # not 409: OpenAI's client retries that
+    message = f"A voice named '{name}' exists already."
+    if damaged is not None:
+        message = f"A voice named '{name}' exists, but its files are damaged: delete it first ('{damaged}')."
+    return InvalidInput(message, param="name", code="voice_exists")
+
+
+def _refused(what: str, error: OSError) -> ChoraleError:
+    log.error("a voice could not be %s: %s", what, error)
+    return ChoraleError(
+        f"The voice could not be {what}: {error.strerror or 'the disk refuses'}.", code="storage_failed"
+    )

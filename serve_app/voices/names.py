@@ -1,0 +1,56 @@
+"""What a voice may be called, the id that its name gives it, and OpenAI's names for the shipped ones."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from deployments.contract.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from serve_app.voices.library import Voice
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
+NAME_RULE = (
+    "1 to 64 letters, digits, spaces, '_', '.' or '-', with a letter or digit first and no space or '.' last"
+)
+ID = re.compile(r"voice_[0-9a-f]{20}")
+
+# OpenAI's names stand for shipped voices of the same kind, so that its clients work unchanged
+OPENAI_VOICES = dict.fromkeys(
+    ("alloy", "coral", "marin", "nova", "sage", "shimmer"), "female"
+) | dict.fromkeys(("ash", "ballad", "cedar", "echo", "fable", "onyx", "verse"), "male")
+
+
+def check(name: str) -> None:
+    """Raises InvalidInput (param "name") for one that no new voice may have."""
+    if not NAME.fullmatch(name) or name[-1] in " .":
+        raise InvalidInput(f"Invalid 'name': must be {NAME_RULE}.", param="name")
+    if is_like_id(name):
+        message = "Invalid 'name': 'voice_' and 20 hexadecimal digits are an id: choose another name."
+        raise InvalidInput(message, param="name", code="voice_name_reserved")
+
+
+def is_like_id(name: str) -> bool:
+    """Whether somebody could take it for an id: letter case and blanks aside."""
+    return ID.fullmatch("".join(name.split()).casefold()) is not None
+
+
+def id_of(name: str) -> str:
+    """The id of an uploaded voice. One name, letter case aside, has one id: no two processes can both accept it."""
+    return f"voice_{hashlib.sha256(name.casefold().encode()).hexdigest()[:20]}"
+
+
+def deal_aliases(shipped: Sequence[Voice]) -> dict[str, str]:
+    """OpenAI's names dealt over the shipped English voices of the same gender, always the same way: to their ids."""
+    own = {voice.name.casefold() for voice in shipped}
+    english = [voice for voice in shipped if voice.language in (None, "en")] or list(shipped)
+    dealt: dict[str, str] = {}
+    for gender in ("female", "male"):
+        fitting = [voice for voice in english if voice.gender == gender] or english
+        names = [name for name, kind in OPENAI_VOICES.items() if kind == gender and name not in own]
+        if fitting:
+            dealt |= {name: fitting[i % len(fitting)].id for i, name in enumerate(names)}
+    return dict(sorted(dealt.items()))

@@ -1,0 +1,100 @@
+"""Voice prompts in an ingress process: made once for each voice and recording."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from deployments.contract.errors import InvalidInput
+from deployments.contract.speech import VoicePrompt
+from serve_app.audio.recording import Recording
+
+Encode = Callable[[np.ndarray, int, str | None, str | None], Awaitable[VoicePrompt]]
+Read = Callable[[bytes, str], Awaitable[Recording]]
+
+
+class Examined(NamedTuple):
+    """The prompt of a recording, and what is not as it should be in that: keys of `examine.WARNINGS`.
+
+    fresh: made for this call, not found in memory.
+    """
+
+    prompt: VoicePrompt
+    warnings: tuple[str, ...]
+    fresh: bool = False
+
+
+class VoicePrompts:
+    """Prompts by their voice and the content of their recording, the least recently used one dropped first.
+
+    Concurrent first uses of one voice share one run of the encoder.
+    requests: what prompts of recordings that are no voice's are kept under on disk; None: in memory alone.
+    """
+
+    def __init__(self, encode: Encode, capacity: int, requests: str | None = None) -> None:
+        self._encode = encode
+        self._capacity = capacity
+        self._requests = requests
+        self._prompts: OrderedDict[tuple[str | None, str], Examined] = OrderedDict()
+        self._running: dict[tuple[str | None, str], asyncio.Event] = {}
+        self.hits = 0
+        self.misses = 0
+
+    def status(self) -> dict[str, int]:
+        held = sum(made.prompt.nbytes for made in self._prompts.values())
+        return {"entries": len(self._prompts), "bytes": held, "hits": self.hits, "misses": self.misses}
+
+    def clear(self) -> None:
+        """All of them: the encoder's stage has its own, in memory and on disk."""
+        self._prompts.clear()
+
+    def forget(self, voice: str) -> None:
+        """Those of one voice, by its id."""
+        for key in [key for key in self._prompts if key[0] == voice]:
+            del self._prompts[key]
+
+    async def of(
+        self, audio: bytes, transcript: str | None, read: Read, *, param: str, voice: str | None = None
+    ) -> Examined:
+        """The prompt of an audio file.
+
+        read: decodes one, and blames a field; only called if the prompt is not kept. voice: the id of the voice that it
+        is a recording of, under which its prompt is kept on disk.
+        Raises InvalidInput (param `param`) for no usable recording, and what `read` raises.
+        """
+        voice = voice or self._requests
+        key = voice, await asyncio.to_thread(_digest, audio, transcript)
+        while key not in self._prompts:
+            if key in self._running:
+                await self._running[key].wait()
+                continue  # whoever ran may have been cancelled
+            finished = self._running[key] = asyncio.Event()
+            try:
+                self.misses += 1
+                recording = await read(audio, param)
+                prompt = await self._encode(recording.waveform, recording.rate, transcript, voice)
+                made = Examined(prompt, recording.warnings)
+                self._prompts[key] = made
+                while len(self._prompts) > self._capacity:
+                    self._prompts.popitem(last=False)
+                return made._replace(fresh=True)
+            except InvalidInput as error:
+                if error.param == "reference_audio":
+                    error.param = param
+                raise
+            finally:
+                del self._running[key]
+                finished.set()
+        self.hits += 1
+        self._prompts.move_to_end(key)
+        return self._prompts[key]
+
+
+def _digest(audio: bytes, transcript: str | None) -> str:
+    said = hashlib.sha256((transcript or "").encode()).digest()  # of one length: text stays apart from sound
+    return hashlib.sha256(said + audio).hexdigest()

@@ -1,0 +1,265 @@
+"""The process that strangers' recordings are decoded in: what it may do, and what becomes of those who break it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import soundfile
+from tests.serve_app.test_decode import in_matroska, written
+
+from deployments.contract.errors import InvalidInput, Overloaded
+from serve_app.audio import decode_recording, jail
+from serve_app.audio.examine import examine
+from serve_app.audio.recording import Recording
+from serve_app.audio.sandbox import Sandbox
+from serve_app.context import SHIPPED_VOICES
+from tests.bombs import BOMBS, discarded_hours, sample_tables
+
+VOICE = (SHIPPED_VOICES / "ross.wav").read_bytes()
+LIMITS = {"min_seconds": 1.0, "max_seconds": 60.0, "param": "reference_audio"}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    sandbox = Sandbox()
+    yield sandbox
+    jail_of(sandbox).kill()
+
+
+def jail_of(sandbox: Sandbox) -> psutil.Process:
+    sandbox.start()
+    assert sandbox._process is not None
+    return psutil.Process(sandbox._process.pid)
+
+
+async def read(sandbox: Sandbox, data: bytes) -> Recording:
+    return await sandbox.read(data, **LIMITS)
+
+
+async def child_of(sandbox: Sandbox) -> psutil.Process:
+    """The one that decodes."""
+    for _ in range(2000):
+        for child in jail_of(sandbox).children():
+            if child.nice() == jail.NICE:
+                return child
+        await asyncio.sleep(0.01)
+    pytest.fail("no child was seen")
+
+
+def copies(rate: int, channels: int, format: str, subtype: str) -> bytes:
+    voice, own = soundfile.read(SHIPPED_VOICES / "ross.wav", dtype="float32")
+    at = np.arange(rate * 4) * own // rate
+    return written(np.tile(voice[at][:, None], channels), rate, format, subtype)
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "format", "subtype"),
+    [
+        (16_000, 1, "WAV", "PCM_16"),
+        (44_100, 2, "FLAC", "PCM_24"),
+        (48_000, 2, "OGG", "VORBIS"),
+        (48_000, 2, "OGG", "OPUS"),
+        (44_100, 2, "MP3", "MPEG_LAYER_III"),
+        (96_000, 6, "AIFF", "PCM_16"),
+        (192_000, 8, "W64", "FLOAT"),
+        (22_050, 1, "CAF", "PCM_16"),
+        (48_000, 1, "RF64", "PCM_16"),
+    ],
+)
+async def test_it_makes_of_a_file_what_this_process_would(sandbox, rate, channels, format, subtype) -> None:
+    data = copies(rate, channels, format, subtype)
+    here, there = decode_recording(data, **LIMITS), await read(sandbox, data)
+    assert there.rate == here.rate
+    assert there.warnings == examine(here.waveform, here.rate, "p")
+    np.testing.assert_array_equal(there.samples, here.samples)
+
+
+@pytest.mark.parametrize("codec", ["aac", "libopus", "libmp3lame", "pcm_s16le", "alac"])
+async def test_what_ffmpeg_reads_is_read_with_no_file_to_be_had(sandbox, codec) -> None:
+    assert (await read(sandbox, in_matroska(codec))).rate == 48_000
+
+
+@pytest.mark.parametrize("name", sorted(BOMBS))
+async def test_bombs_are_refused(sandbox, name) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        await read(sandbox, BOMBS[name]())
+    assert caught.value.param == "reference_audio"
+    assert "reference_audio" in caught.value.message
+    assert (await read(sandbox, VOICE)).rate == 16_000
+
+
+async def test_a_small_file_that_takes_gigabytes_gets_none(sandbox) -> None:
+    largest = 0
+
+    async def watch() -> None:
+        nonlocal largest
+        while True:
+            for child in jail_of(sandbox).children():
+                try:
+                    largest = max(largest, child.memory_info().rss)
+                except psutil.NoSuchProcess:
+                    continue
+            await asyncio.sleep(0.002)
+
+    watching = asyncio.create_task(watch())
+    for _ in range(3):
+        with pytest.raises(InvalidInput):
+            await read(sandbox, sample_tables(1, 80_000_000))
+    watching.cancel()
+    assert 0 < largest < 1.2 * 2**30
+
+
+async def test_a_file_that_takes_hours_takes_seconds(sandbox) -> None:
+    began = time.monotonic()
+    with pytest.raises(InvalidInput, match="more memory or time"):
+        await read(sandbox, discarded_hours())
+    assert time.monotonic() - began < jail.WALL_S + 5
+
+
+@pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
+async def test_a_decoder_that_crashes_is_the_fault_of_its_file(sandbox, how) -> None:
+    before = jail_of(sandbox).pid
+    task = asyncio.create_task(read(sandbox, discarded_hours()))
+    (await child_of(sandbox)).send_signal(how)
+    with pytest.raises(InvalidInput) as caught:
+        await task
+    assert caught.value.param == "reference_audio"
+    assert jail_of(sandbox).pid == before
+
+
+async def test_it_comes_back_when_it_dies(sandbox) -> None:
+    before = jail_of(sandbox)
+    before.kill()
+    assert (await read(sandbox, VOICE)).rate == 16_000
+    assert jail_of(sandbox).pid != before.pid
+
+
+async def test_what_it_was_doing_when_it_died_is_done_again(sandbox) -> None:
+    task = asyncio.create_task(read(sandbox, discarded_hours()))
+    child, before = await child_of(sandbox), jail_of(sandbox)
+    before.kill()
+    psutil.wait_procs([child], timeout=10)
+    assert not child.is_running(), "the child dies with it"
+    assert (await child_of(sandbox)).pid != child.pid
+    with pytest.raises(InvalidInput):
+        await task
+
+
+async def test_one_hostile_file_keeps_no_other_waiting(sandbox) -> None:
+    bomb = asyncio.create_task(read(sandbox, discarded_hours()))
+    await child_of(sandbox)
+    for _ in range(5):
+        assert (await read(sandbox, VOICE)).rate == 16_000
+    assert not bomb.done()
+    with pytest.raises(InvalidInput):
+        await bomb
+
+
+async def test_what_cannot_wait_is_told_when_to_come_again() -> None:
+    sandbox = Sandbox(workers=1, waiting=1)
+    tasks = [asyncio.create_task(read(sandbox, VOICE)) for _ in range(5)]
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    refused = [result for result in results if isinstance(result, Overloaded)]
+    assert len(refused) == 3
+    assert all(error.retry_after > 0 for error in refused)
+    assert (await read(sandbox, VOICE)).rate == 16_000
+    jail_of(sandbox).kill()
+
+
+async def test_who_is_cancelled_leaves_the_queue() -> None:
+    sandbox = Sandbox(workers=1, waiting=2)
+    first = asyncio.create_task(read(sandbox, VOICE))
+    others = [asyncio.create_task(read(sandbox, VOICE)) for _ in range(2)]
+    await asyncio.sleep(0)
+    for other in others:
+        other.cancel()
+    assert (await first).rate == 16_000
+    assert len(await asyncio.gather(*(read(sandbox, VOICE) for _ in range(3)))) == 3
+    jail_of(sandbox).kill()
+
+
+async def test_it_inherits_neither_secrets_nor_descriptors(sandbox, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    jail_of(sandbox).kill()
+    inherited = os.open(tmp_path, os.O_RDONLY)
+    os.set_inheritable(inherited, True)
+    await read(sandbox, VOICE)
+    task = asyncio.create_task(read(sandbox, discarded_hours()))
+    child = await child_of(sandbox)
+    for process in (jail_of(sandbox), child):
+        assert "HF_TOKEN" not in process.environ()
+        assert str(tmp_path) not in held_by(process)
+    assert [name.split(":")[0] for name in held_by(child) if name != os.devnull] == ["socket"]
+    os.close(inherited)
+    child.kill()
+    with pytest.raises(InvalidInput):
+        await task
+
+
+def held_by(process: psutil.Process) -> list[str]:
+    """What its descriptors are."""
+    return [os.readlink(path) for path in Path(f"/proc/{process.pid}/fd").iterdir()]
+
+
+def test_a_child_opens_no_file_no_socket_and_no_process() -> None:
+    program = """
+import os, socket
+from serve_app.audio import jail
+jail._limit(2**26)
+def tried(what):
+    try:
+        what()
+    except (OSError, MemoryError) as error:
+        return type(error).__name__
+    return "done"
+print(tried(lambda: open("/etc/passwd")), tried(lambda: socket.socket()), tried(lambda: bytes(2**28)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["OSError", "OSError", "MemoryError"], done.stderr
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_it_ends_with_the_process_that_started_it(how) -> None:
+    program = """
+import asyncio, sys, time
+from serve_app.audio.sandbox import Sandbox
+sandbox = Sandbox()
+sandbox.start()
+print(sandbox._process.pid, flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        started = psutil.Process(int(parent.stdout.readline()))
+        parent.send_signal(how)
+        _, alive = psutil.wait_procs([started], timeout=20)
+    assert not alive
+
+
+async def test_an_answer_that_is_none_is_not_believed() -> None:
+    from serve_app.audio.sandbox import _recording
+
+    two = np.zeros(2, "<i2").tobytes()
+    for said in (
+        {},
+        [],
+        {"rate": 16_000, "samples": 3, "warnings": []},
+        {"rate": 10**9, "samples": 2, "warnings": []},
+        {"rate": "x", "samples": 2, "warnings": []},
+        {"rate": 16_000, "samples": 2, "warnings": 7},
+        {"rate": 16_000, "samples": None, "warnings": []},
+    ):
+        with pytest.raises(InvalidInput):
+            _recording((said, two), "reference_audio")
+    good = {"rate": 16_000, "samples": 2, "warnings": ["cut", "<script>"]}
+    assert _recording((good, two), "reference_audio").warnings == ("cut",)

@@ -1,0 +1,194 @@
+"""The command line, as a program and as a function."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+import soxr
+from typer.testing import CliRunner
+
+from deployments.families import small
+from serve_app.cli.main import app
+
+SHIPPED = Path(small.__file__).parent
+TEXT = "Most people in this street own a dog."
+
+
+@pytest.fixture(autouse=True)
+def _own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHORALE_DATA_DIR", str(tmp_path / "data"))
+
+
+def chorale(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "serve_app.cli.main", *words],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def speak(out: Path, *words: str) -> bytes:
+    result = CliRunner().invoke(app, ["speak", TEXT, "--out", str(out), *words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return out.read_bytes()
+
+
+def test_speaks_into_a_file(tmp_path: Path) -> None:
+    first = speak(tmp_path / "deep" / "a.wav", "--seed", "5", "--voice", "ross")
+    again = speak(tmp_path / "b.wav", "--seed", "5", "--voice", "ross")
+    other = speak(tmp_path / "c.wav", "--seed", "6", "--voice", "ross")
+    samples, rate = soundfile.read(tmp_path / "b.wav")
+    assert len(samples) / rate > 0.5
+    assert abs(samples).max() > 0.01
+    assert first == again != other
+
+
+def test_writes_the_format_of_the_ending(tmp_path: Path) -> None:
+    speak(tmp_path / "a.flac", "--seed", "5", "--temperature", "0")
+    assert soundfile.info(tmp_path / "a.flac").format == "FLAC"
+
+
+def test_speaks_without_ray(tmp_path: Path) -> None:
+    program = (
+        "import sys; from serve_app.cli.main import app\n"
+        "app(sys.argv[1:], standalone_mode=False)\n"
+        "assert 'torch' in sys.modules\n"
+        "assert 'ray' not in sys.modules, 'ray was imported'\n"
+    )
+    words = ["speak", TEXT, "--out", str(tmp_path / "a.wav")]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ([""], "text"),
+        (["\x07bell"], "text"),
+        (["!?! ... !"], "input"),
+        ([TEXT, "--voice", "nobody"], "nobody"),
+        ([TEXT, "--out", "a.txt"], "--out"),
+        ([TEXT, "--speed", "nan"], "speed"),
+        ([TEXT, "--speed", "9"], "speed"),
+        ([TEXT, "--seed", "-1"], "seed"),
+        ([TEXT, "--temperature", "5"], "temperature"),
+        ([TEXT, "--language", "tlh"], "language"),
+    ],
+)
+def test_a_wrong_input_is_one_line(
+    words: list[str], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["speak", *words], catch_exceptions=False)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("chorale: ")
+    assert named in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not list(tmp_path.glob("*.wav"))
+
+
+def test_a_wrong_setting_is_one_line() -> None:
+    done = chorale("voices", CHORALE_GPT__SLOTZ="4")
+    assert done.returncode == 2
+    assert "gpt.slotz" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_lists_the_voices() -> None:
+    result = CliRunner().invoke(app, ["voices"], catch_exceptions=False)
+    assert result.exit_code == 0
+    shipped = Path(__file__).resolve().parents[3] / "deployments/families/small/voices"
+    assert all(file.stem in result.output for file in shipped.glob("*.wav"))
+
+
+def test_check_finds_this_machine_sound() -> None:
+    done = chorale("check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for told in (
+        "device", "precision", "memory suggests", "threads", "load", "graphs", "same seed", "another seed", "clean-up"
+    ):  # fmt: skip
+        assert told in done.stdout
+    assert "FAILED" not in done.stdout
+
+
+def test_check_fails_where_the_device_cannot_be_used() -> None:
+    done = chorale("check", CUDA_VISIBLE_DEVICES="", CHORALE_DEVICE__PREFERENCE="cuda")
+    assert done.returncode == 1
+    assert "FAILED" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_serve_refuses_a_wrong_config(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(
+        "applications:\n  - name: a\n    import_path: serve_app.app:build\n    args:\n      gtp: {}\n"
+    )
+    done = chorale("serve", "--config", str(file))
+    assert done.returncode == 2
+    assert "wrong.yaml:5" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "indextts"
+CONFIG = Path(__file__).parents[3] / "configs" / "indextts.yaml"
+
+
+def test_another_family_with_the_voice_of_a_recording(tmp_path: Path) -> None:
+    model = str(GOLDEN / "checkpoint")
+    words = [
+        "speak",
+        "Where is the key?",
+        "--reference",
+        str(GOLDEN / "reference.wav"),
+        "--config",
+        str(CONFIG),
+    ]
+    words += ["--seed", "5", "--out", str(tmp_path / "a.wav")]
+    done = chorale(*words, CHORALE_FAMILY__OPTIONS__MODEL_DIR=model, CHORALE_SAMPLING__MAX_TOKENS="20")
+    assert done.returncode == 0, done.stderr
+    samples, rate = soundfile.read(tmp_path / "a.wav")
+    assert rate == 24000
+    assert 0 < len(samples) <= 20 * 1024
+
+
+def test_a_config_whose_model_is_not_there(tmp_path: Path) -> None:
+    done = chorale(
+        "speak", TEXT, "--config", str(CONFIG), CHORALE_FAMILY__OPTIONS__MODEL_DIR=str(tmp_path / "gone")
+    )
+    assert done.returncode == 2
+    assert "there is no folder 'gone'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_is_wrong_with_a_recording_is_told(tmp_path: Path) -> None:
+    waveform, rate = soundfile.read(SHIPPED / "voices" / "ross.wav", dtype="float32")
+    telephone = soxr.resample(soxr.resample(waveform, rate, 8000), 8000, rate)
+    soundfile.write(tmp_path / "telephone.wav", telephone, rate)
+    said = CliRunner().invoke(
+        app, ["speak", TEXT, "--out", str(tmp_path / "a.wav"), "--reference", str(tmp_path / "telephone.wav")]
+    )
+    assert said.exit_code == 0 and "nothing above 4 kHz" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--voice", "ross", "--reference", "x.wav"], "either --voice or --reference"),
+        (["--reference", "not-there.wav"], "not-there.wav: No such file"),
+        (["--reference", __file__], "not an audio file"),
+    ],
+)
+def test_references_that_cannot_be_used(tmp_path: Path, words: list[str], says: str) -> None:
+    done = chorale("speak", TEXT, "--out", str(tmp_path / "a.wav"), *words)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr

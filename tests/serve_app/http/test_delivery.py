@@ -1,0 +1,185 @@
+"""What a client has taken is reported, and no more than 30 s of sound is made ahead of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import numpy as np
+import pytest
+
+from serve_app.http import delivery
+from serve_app.http.app import create_app
+from serve_app.http.delivery import DELIVERED, HEADER, Listener, ReportDelivery
+
+RATE = 24_000
+SENTENCE = "Many words are here, one after the other, and then it ends. "  # some 3.6 s of tones
+BODY = {"model": "tts-1", "voice": "ada", "response_format": "pcm", "seed": 7}
+
+
+@pytest.fixture(autouse=True)
+def short_period(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "PERIOD_S", 0.02)
+
+
+class Client:
+    """One request, and a reader who takes `room` bytes of the answer and then no more until there is room again."""
+
+    def __init__(self, app, body: dict[str, object], room: int = 2**40) -> None:
+        self._app, self._room = app, room
+        self._request = json.dumps(body).encode()
+        self._asked = self.left = False
+        self._more = asyncio.Event()
+        self.data = b""
+        self.task = asyncio.create_task(self._run())
+
+    def reads_on(self) -> None:
+        self._room = 2**40
+        self._more.set()
+
+    async def _run(self) -> None:
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(self._request))]
+        scope = {"type": "http", "asgi": {"spec_version": "2.3", "version": "3.0"}, "http_version": "1.1"}
+        scope |= {"method": "POST", "path": "/v1/audio/speech", "raw_path": b"", "query_string": b""}
+        scope |= {"scheme": "http", "headers": headers, "server": ("test", 80), "client": ("test", 1)}
+        await self._app(scope, self._receive, self._send)
+
+    async def _receive(self):
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": self._request, "more_body": False}
+        while not self.left:
+            await asyncio.sleep(0.005)
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message) -> None:
+        self.data += message.get("body", b"")
+        while len(self.data) > self._room:
+            self._more.clear()
+            await self._more.wait()
+
+
+async def settled(backend) -> int:
+    """Chunks made, when no more are."""
+    made = -1
+    while made != backend.chunks:
+        made = backend.chunks
+        await asyncio.sleep(0.3)
+    return made
+
+
+async def through(app, *, body: bytes = b"", room: int = 2**40):
+    """The messages that an application behind the middleware receives until the disconnect."""
+    seen, client = [], None
+
+    async def behind(scope, receive, send):
+        seen.append(dict(scope["headers"]))
+        seen.append(await receive())
+        for _ in range(3):
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            await asyncio.sleep(0.1)
+        while (message := await receive())["type"] != "http.disconnect":
+            seen.append(message)
+            assert client is not None
+            client.left = True
+
+    client = Client(ReportDelivery(behind), {}, room)
+    await client.task
+    return seen
+
+
+async def test_what_the_connection_took_is_reported_behind_the_body():
+    headers, request, *reports = await through(None, body=b"12345")
+    assert headers[HEADER] == b"1"
+    assert request["type"] == "http.request"
+    assert reports == [{"type": DELIVERED, "bytes": 15}]
+
+
+async def test_a_client_cannot_claim_that_reports_will_come():
+    seen: list[list[bytes]] = []
+
+    async def behind(scope, receive, send):
+        seen.append([value for name, value in scope["headers"] if name == HEADER])
+
+    scope = {"type": "http", "headers": [(HEADER, b"of the client"), (HEADER, b"twice")]}
+    await ReportDelivery(behind)(scope, lambda: asyncio.sleep(9), lambda message: asyncio.sleep(0))  # type: ignore
+    assert seen == [[b"1"]]
+
+
+async def test_a_listener_counts_sound_by_the_bytes_that_were_taken():
+    listener = Listener({"headers": [(HEADER, b"1")]}, most_ahead_s=3.0)
+    reports = [{"type": DELIVERED, "bytes": n} for n in (15, 20)] + [{"type": "http.disconnect"}]
+
+    async def receive():
+        return reports.pop(0)
+
+    for n in range(1, 5):
+        listener.sent(10, seconds=float(n))
+    assert listener.ahead_s == 4.0
+    waits = asyncio.create_task(listener.keeps_up())
+    await asyncio.sleep(0.01)
+    assert not waits.done()
+    assert (await listener.listens_to(receive)())["type"] == "http.disconnect"
+    await asyncio.wait_for(waits, 1.0)
+    assert listener.ahead_s == 2.0
+
+
+async def test_without_reports_nobody_is_behind():
+    listener = Listener({"headers": []}, most_ahead_s=1.0)
+    listener.sent(10, seconds=1000.0)
+    await asyncio.wait_for(listener.keeps_up(), 1.0)
+
+
+async def test_nothing_is_made_for_a_client_that_does_not_read_until_it_does(context, backend):
+    """Some 70 s of sound: 30 s and what was under way are made, the rest when it is read, and it is the same."""
+    app = ReportDelivery(create_app(context))
+    body = BODY | {"input": SENTENCE * 20}
+    whole = Client(app, body)
+    await whole.task
+    everything = backend.chunks
+
+    slow = Client(app, body, room=1)
+    made = await settled(backend) - everything
+    assert made < 0.75 * everything
+    assert not slow.task.done()
+    assert len(backend.active) <= context.settings.ingress.window, "only segments that had begun hold a slot"
+    slow.reads_on()
+    await slow.task
+    assert slow.data == whole.data
+
+
+async def test_a_client_that_reads_slowly_but_in_time_waits_for_nothing(context, backend):
+    body = BODY | {"input": SENTENCE * 4}  # below 30 s
+    slow = Client(ReportDelivery(create_app(context)), body, room=1)
+    await settled(backend)
+    assert not backend.active
+    slow.reads_on()
+    await slow.task
+    assert len(np.frombuffer(slow.data, "<i2")) > 10 * RATE
+
+
+async def test_a_client_that_leaves_while_it_is_behind_frees_everything(context, backend):
+    client = Client(ReportDelivery(create_app(context)), BODY | {"input": SENTENCE * 20}, room=1)
+    await settled(backend)
+    client.left = True
+    client.reads_on()
+    await asyncio.wait_for(client.task, 5.0)
+    await asyncio.sleep(0.1)
+    assert not backend.active
+    assert context.listening == 0
+
+
+async def test_a_file_that_comes_whole_waits_for_nobody(context, backend):
+    body = BODY | {"input": SENTENCE * 20, "response_format": "flac"}
+    client = Client(ReportDelivery(create_app(context)), body)
+    await asyncio.wait_for(client.task, 60.0)
+    assert client.data.startswith(b"fLaC")
+
+
+def test_the_proxy_needs_nothing_else_for_it():
+    import subprocess
+    import sys
+
+    code = "import sys, serve_app.http.delivery; print([m for m in ('torch', 'numpy', 'fastapi') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

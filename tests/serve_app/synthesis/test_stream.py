@@ -1,0 +1,218 @@
+"""From text to pieces of sound: order, seeds, bounds, cancellation. The backend is the tones of conftest."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from deployments.contract.errors import InvalidInput, Overloaded, SynthesisFailed
+from deployments.contract.speech import Sampling, Segment, VocodedChunk, VoicePrompt
+from deployments.engine.vocode.schedule import ChunkSchedule
+from serve_app.synthesis.segment import segment_seed
+from serve_app.synthesis.speech import Speech
+from serve_app.synthesis.stream import Synthesizer
+
+TEXT = "One two three. Four five! Six seven eight nine ten eleven twelve? Thirteen. Fourteen fifteen."
+PROMPT = VoicePrompt.of("tones", {"pitch": np.array([220.0])})
+
+
+def speech(text: str = TEXT, seed: int = 7, **sampling: float) -> Speech:
+    return Speech(text, PROMPT, replace(Sampling(seed=seed), **sampling))
+
+
+async def collect(synthesizer: Synthesizer, request: Speech) -> np.ndarray:
+    return np.concatenate([piece async for piece in synthesizer.stream(request)])
+
+
+async def test_pieces_make_the_whole_text_in_order(backend):
+    heard = await collect(Synthesizer(backend), speech())
+    np.testing.assert_allclose(heard, backend.expected(TEXT, 7, 220.0), atol=1e-5)
+
+
+async def test_same_samples_whatever_the_load_and_the_window(backend):
+    alone = await collect(Synthesizer(backend, window=1), speech())
+    generate = backend.generate
+    chaos = random.Random(3)
+
+    async def jittery(*args, **kwargs):
+        async for codes in generate(*args, **kwargs):
+            await asyncio.sleep(chaos.random() * 0.003)
+            yield codes
+
+    backend.generate = jittery
+    synthesizer = Synthesizer(backend, window=4)
+    requests = [speech(seed=7)] + [speech("Other words. And more of them.", seed=i) for i in range(8)]
+    heard, *_ = await asyncio.gather(*(collect(synthesizer, request) for request in requests))
+    np.testing.assert_array_equal(heard, alone)
+
+
+async def test_first_piece_comes_before_the_segment_is_decoded(backend):
+    backend.delay = 0.002
+    long = "a" * 400
+    stream = Synthesizer(backend).stream(speech(long))
+    first = await anext(stream)
+    assert len(first) < 0.1 * len(backend.expected(long, 7, 220.0))
+    assert backend.active, "the GPT still works on the segment whose first sound is out"
+    await stream.aclose()
+
+
+async def test_seed_decides_the_sound_and_segments_differ(backend):
+    synthesizer = Synthesizer(backend)
+    one, same, other = [await collect(synthesizer, speech(seed=s)) for s in (1, 1, 2)]
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+    seeds = {segment_seed(s, i) for s in range(20) for i in range(20)}
+    assert len(seeds) == 400
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+async def test_window_bounds_the_segments_in_flight(backend):
+    backend.delay = 0.001
+    heard = await collect(Synthesizer(backend, window=3), speech("Word word. " * 30))
+    assert len(heard)
+    assert 2 <= backend.most_active <= 3
+
+
+async def test_a_slow_listener_bounds_what_is_made_ahead(backend):
+    stream = Synthesizer(backend, window=2, chunks=ChunkSchedule(10, 1.0, 10)).stream(
+        speech("many words here " * 20 + ". " + "b" * 300)
+    )
+    await anext(stream)
+    await asyncio.sleep(0.2)
+    made = backend.chunks
+    await asyncio.sleep(0.2)
+    assert (
+        backend.chunks == made <= 2 * (4 + 2)
+    )  # two segments: a full queue, one piece waiting, one listened to
+    await stream.aclose()
+
+
+async def test_first_segment_goes_first_and_only_it_may_be_refused(backend):
+    await collect(Synthesizer(backend), speech())
+    priorities = [(priority, admitted) for _, priority, admitted in backend.started]
+    assert priorities == [(0, False)] + [(1, True)] * 4
+    assert len({work_id for work_id, _, _ in backend.started}) == 5
+
+
+async def test_refusal_comes_out_and_leaves_nothing_behind(backend):
+    backend.max_queue = 0
+    stream = Synthesizer(backend).stream(speech())
+    with pytest.raises(Overloaded):
+        await anext(stream)
+    assert len(backend.started) == 1
+    assert not backend.active
+
+
+async def test_unspeakable_text_is_refused_before_any_work(backend):
+    with pytest.raises(InvalidInput) as caught:
+        await anext(Synthesizer(backend).stream(speech("?!")))
+    assert caught.value.param == "input"
+    assert not backend.started
+
+
+@pytest.mark.parametrize("how", ["aclose", "cancel", "forget"])
+async def test_leaving_cancels_everything(backend, how):
+    backend.delay = 0.005
+    synthesizer = Synthesizer(backend, window=3)
+    stream = synthesizer.stream(speech("long words go on and on here. " * 10))
+    await anext(stream)
+    running = set(backend.active)
+    assert running
+
+    async def listen():
+        async for _ in stream:
+            pass
+
+    if how == "aclose":
+        await stream.aclose()
+    elif how == "cancel":
+        task = asyncio.create_task(listen())
+        await asyncio.sleep(0.02)
+        running = set(backend.active)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    else:
+        stream.close()
+        del stream
+        gc.collect()
+    for _ in range(500):
+        if not backend.active and running <= set(backend.cancelled):
+            break
+        await asyncio.sleep(0.001)
+    assert not backend.active
+    assert running <= set(backend.cancelled)
+    calls = len(backend.started)
+    await asyncio.sleep(0.05)
+    assert len(backend.started) == calls, "nothing new is started for a listener who left"
+
+
+async def test_a_failing_segment_fails_the_stream_after_what_came_before(backend):
+    backend.break_after = 2
+    pieces = []
+    with pytest.raises(RuntimeError):  # noqa: PT012
+        async for piece in Synthesizer(backend).stream(speech()):
+            pieces.append(piece)
+    expected = backend.expected(TEXT, 7, 220.0)
+    heard = np.concatenate(pieces)
+    np.testing.assert_allclose(heard, expected[: len(heard)], atol=1e-5)
+    await asyncio.sleep(0.01)
+    assert not backend.active
+
+
+async def test_no_sound_or_broken_sound_is_an_error(backend):
+    async def silent(*args, **kwargs):
+        for nothing in ():
+            yield nothing
+
+    generate, backend.generate = backend.generate, silent
+    with pytest.raises(SynthesisFailed):
+        await collect(Synthesizer(backend), speech())
+
+    async def broken(chunk, **kwargs):
+        return VocodedChunk(np.full(320, np.nan, np.float32), {})
+
+    backend.generate, backend.vocode = generate, broken
+    with pytest.raises(SynthesisFailed):
+        await collect(Synthesizer(backend), speech())
+
+
+async def test_tokens_are_counted_and_pauses_follow_the_speed(backend):
+    stream = Synthesizer(backend).stream(speech("Ab. Cd.", speed=2.0))
+    heard = np.concatenate([piece async for piece in stream])
+    assert stream.input_tokens == 6
+    assert stream.output_tokens == 18
+    assert len(heard) == 18 * 320 + round(0.1 / 2.0 * 16_000)
+
+
+@pytest.mark.parametrize(("speed", "pace"), [(1.5, 1.5), (4.0, 2.0), (0.25, 0.5)])
+async def test_a_speed_that_the_model_does_not_follow_is_made_up_for(backend, monkeypatch, speed, pace):
+    asked, generate = [], backend.generate
+
+    def spied(request, **options):
+        asked.append(request.sampling.speed)
+        return generate(request, **options)
+
+    monkeypatch.setattr(backend, "generate", spied)
+    text = "A sentence of some length. And another one."
+    heard = await collect(Synthesizer(backend), speech(text, speed=speed))
+    whole = sum(3 * 320 * len(part) for part in (text[:26], text[27:])) + 0.1 / pace * 16_000
+    assert set(asked) == {pace}
+    assert len(heard) == pytest.approx(whole * pace / speed, rel=0.05)
+
+
+async def test_a_long_text_sounds_as_one_and_keeps_few_of_its_segments(backend):
+    words = random.Random(5)
+    text = " ".join(f"{'word ' * words.randint(1, 12)}{n}{words.choice('.!?')}" for n in range(200))
+    pieces, most = [], 0
+    async for piece in Synthesizer(backend).stream(speech(text)):
+        pieces.append(piece)
+        if len(pieces) % 50 == 0:
+            most = max(most, sum(isinstance(thing, Segment) for thing in gc.get_objects()))
+    np.testing.assert_allclose(np.concatenate(pieces), backend.expected(text, 7, 220.0), atol=2e-4)
+    assert len(backend.started) == 200
+    assert 0 < most < 100, "the whole text's segments are held at once"
