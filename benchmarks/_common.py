@@ -57,7 +57,7 @@ def sentences(count: int) -> list[str]:
 
 def english_voices(speaker: Speaker) -> list[str]:
     """The shipped voices that the test sentences are for."""
-    cards = speaker.context.voices.list()
+    cards = speaker.service.voices.list()
     return [card.name for card in cards if card.shipped and card.language in (None, "en")]
 
 

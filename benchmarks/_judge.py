@@ -15,7 +15,7 @@ from benchmarks import _common, _statistics
 from benchmarks._load import PCM_RATE, Answer, Say
 from deployments import families
 from deployments.engine.device.choose import choose_device
-from serve_app.context import SHIPPED_VOICES
+from serve_app.service import SHIPPED_VOICES
 
 
 @dataclass(frozen=True, slots=True)

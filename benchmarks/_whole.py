@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from deployments.contract.speech import GptRequest, Sampling, VocoderChunk
-from serve_app.cli.speaker import Speaker, Spoken
+from serve_app.cli.speaker import Said, Speaker
 from serve_app.synthesis.segment import segment_seed
 
 
-async def whole(speaker: Speaker, text: str, voice: str, sampling: Sampling) -> Spoken:
+async def whole(speaker: Speaker, text: str, voice: str, sampling: Sampling) -> Said:
     """One segment after the other, on the speaker's loop; no sound before the last of them."""
     backend, pieces = speaker.backend, []
     rate = backend.spec.sample_rate
@@ -26,4 +26,4 @@ async def whole(speaker: Speaker, text: str, voice: str, sampling: Sampling) -> 
         vocoded = await backend.vocode(chunk, id=f"whole.{index}.sound", priority=0)
         pieces += [vocoded.waveform, np.zeros(round(segment.pause_after * rate), np.float32)]
     total_s = time.perf_counter() - began
-    return Spoken(np.concatenate(pieces[:-1]), rate, total_s, total_s, voice, sampling.seed)
+    return Said(np.concatenate(pieces[:-1]), rate, total_s, total_s, voice, sampling.seed)

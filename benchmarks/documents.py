@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import _common, _plot, _statistics, _whole
-from serve_app.cli.speaker import Speaker, Spoken
+from serve_app.cli.speaker import Said, Speaker
 from serve_app.config.settings import Settings
 from serve_app.synthesis.speech import Speech
 
@@ -50,26 +50,26 @@ BEFORE, CHORALE = "as before", "chorale"
 BAR, THROUGHPUT_BAR = 2.5, 3.75  # of the table that is to be beaten: at each length, and of requests at once
 
 
-Speak = Callable[[str, int], Awaitable[Spoken]]  # (text, seed)
+Speak = Callable[[str, int], Awaitable[Said]]  # (text, seed)
 
 
 def streamed(speaker: Speaker, voice: str) -> Speak:
     spec = speaker.backend.spec
 
-    async def speak(text: str, seed: int) -> Spoken:
+    async def speak(text: str, seed: int) -> Said:
         began, first_s, pieces = time.perf_counter(), 0.0, []
         speech = Speech(text, await speaker.prompt_of(voice), replace(spec.sampling, seed=seed))
-        async for piece in speaker.context.synthesizer.stream(speech):
+        async for piece in speaker.service.synthesizer.stream(speech).sound:
             first_s = first_s or time.perf_counter() - began
             pieces.append(piece)
         total_s = time.perf_counter() - began
-        return Spoken(np.concatenate(pieces), spec.sample_rate, first_s, total_s, voice, seed)
+        return Said(np.concatenate(pieces), spec.sample_rate, first_s, total_s, voice, seed)
 
     return speak
 
 
 def whole(speaker: Speaker, voice: str) -> Speak:
-    async def speak(text: str, seed: int) -> Spoken:
+    async def speak(text: str, seed: int) -> Said:
         return await _whole.whole(speaker, text, voice, replace(speaker.backend.spec.sampling, seed=seed))
 
     return speak
@@ -80,7 +80,7 @@ class Turn:
     """One way through one or several texts: the time that all of them took, and what was said."""
 
     wall_s: float
-    spoken: list[Spoken]
+    spoken: list[Said]
 
     @property
     def rtf(self) -> float:

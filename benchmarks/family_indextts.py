@@ -101,7 +101,7 @@ def chorale(folder: Path, batch: int, codes: int, threads: int, positions: str) 
         prompt = await prompts
         sampling = replace(backend.spec.sampling, seed=seed, max_tokens=count)
         samples = 0
-        async for piece in synthesizer.stream(Speech(text, prompt, sampling)):
+        async for piece in synthesizer.stream(Speech(text, prompt, sampling)).sound:
             if not samples:
                 first.append(time.perf_counter() - began)
             samples += len(piece)

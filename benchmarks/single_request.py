@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import _common, _whole
-from serve_app.cli.speaker import Speaker, Spoken
+from serve_app.cli.speaker import Said, Speaker
 
 STREAMED, WHOLE, HTTP = "streamed", "whole utterance", "over HTTP"
 HTTP_RATE = 24000  # Hz, of the service's pcm
@@ -36,7 +36,7 @@ class Series:
     share: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
-    def add(self, text: str, spoken: Spoken) -> None:
+    def add(self, text: str, spoken: Said) -> None:
         self.seconds += spoken.seconds
         self.rtf.append(spoken.rtf)
         self.first_s.append(spoken.first_s)
@@ -53,19 +53,19 @@ class Series:
         }
 
 
-def streamed(speaker: Speaker, text: str, voice: str, seed: int, temperature: float | None) -> Spoken:
+def streamed(speaker: Speaker, text: str, voice: str, seed: int, temperature: float | None) -> Said:
     sampling: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
     return speaker.say(text, voice, seed=seed, **sampling)
 
 
-def whole(speaker: Speaker, text: str, voice: str, seed: int, temperature: float | None) -> Spoken:
+def whole(speaker: Speaker, text: str, voice: str, seed: int, temperature: float | None) -> Said:
     sampling = replace(speaker.backend.spec.sampling, seed=seed)
     if temperature is not None:
         sampling = replace(sampling, temperature=temperature)
     return speaker.run(_whole.whole(speaker, text, voice, sampling))
 
 
-def over_http(client: httpx.Client, text: str, voice: str, seed: int, temperature: float | None) -> Spoken:
+def over_http(client: httpx.Client, text: str, voice: str, seed: int, temperature: float | None) -> Said:
     body: dict[str, Any] = {"model": "tts-1", "input": text, "voice": voice, "seed": seed}
     body |= {"response_format": "pcm", "stream_format": "audio"}
     body |= {} if temperature is None else {"temperature": temperature}
@@ -79,11 +79,11 @@ def over_http(client: httpx.Client, text: str, voice: str, seed: int, temperatur
             first_s = first_s or time.perf_counter() - began
     total_s = time.perf_counter() - began
     waveform = np.frombuffer(bytes(data), "<i2").astype(np.float32) / 32768
-    return Spoken(waveform, HTTP_RATE, first_s, total_s, voice, seed)
+    return Said(waveform, HTTP_RATE, first_s, total_s, voice, seed)
 
 
 def measure(
-    ways: dict[str, Callable[[str, str], Spoken]], texts: list[str], voices: list[str], console: Console
+    ways: dict[str, Callable[[str, str], Said]], texts: list[str], voices: list[str], console: Console
 ) -> tuple[dict[str, Series], float]:
     """Every way speaks every sentence; they take turns in going first. Also the largest difference between them."""
     series = {name: Series(name, _common.Listener()) for name in ways}
@@ -124,7 +124,7 @@ def main() -> None:
     with Speaker() as speaker:
         voices = options.voice or _common.english_voices(speaker)
         rest = (options.seed, options.temperature)
-        ways: dict[str, Callable[[str, str], Spoken]] = {
+        ways: dict[str, Callable[[str, str], Said]] = {
             STREAMED: lambda text, voice: streamed(speaker, text, voice, *rest),
             WHOLE: lambda text, voice: whole(speaker, text, voice, *rest),
         }

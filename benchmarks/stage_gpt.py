@@ -40,7 +40,7 @@ from deployments.engine.decode import Decoder
 from deployments.engine.device.choose import choose_device
 from deployments.engine.graphs import powers_of_two
 from deployments.engine.vocode.worker import VocodeWorker
-from serve_app.context import SHIPPED_VOICES
+from serve_app.service import SHIPPED_VOICES
 
 BASELINE, SERVED = "plain", "served"
 OF_THE_CPU = ("eager", "compiled", "bf16")

@@ -40,7 +40,7 @@ def build(args: dict[str, Any]) -> serve.Application:
     ingress = serve.deployment(
         name="Ingress",
         num_replicas=settings.ingress.replicas,
-        max_ongoing_requests=100_000,  # the ingress counts requests that work (middleware.py), and answers /health beside
+        max_ongoing_requests=100_000,  # the middleware counts requests that work, and lets /health through
         health_check_period_s=1,
         health_check_timeout_s=30,
         ray_actor_options={"num_cpus": settings.ingress.num_cpus},

@@ -36,13 +36,15 @@ class Sampling:
 class Segment:
     """A piece of text that is synthesised as one.
 
-    token_ids: int64 (T,); pause_after: silence that follows, in seconds; features: whatever else the GPT needs.
+    token_ids: int64 (T,); pause_after: silence that follows, in seconds; features: whatever else the GPT needs; span:
+    start and end in the text that was given, where the frontend knows them.
     """
 
     text: str
     token_ids: np.ndarray
     pause_after: float = 0.0
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from rich.console import Console
 from deployments import assembly
 from deployments.contract.errors import ChoraleError
 from deployments.engine.device import cgroup, memory
-from serve_app.cli.speaker import Speaker, Spoken
+from serve_app.cli.speaker import Said, Speaker
 from serve_app.config.settings import Settings
 
 if TYPE_CHECKING:
@@ -120,13 +120,13 @@ def _graphs(speaker: Speaker) -> Iterator[Finding]:
         yield Finding("graphs", f"{name}: {status['reason']}{captured}{step}")
 
 
-def _speaks(spoken: Spoken) -> Finding:
+def _speaks(spoken: Said) -> Finding:
     loud = bool(np.isfinite(spoken.waveform).all() and np.abs(spoken.waveform).max() > 0.01)
     detail = f"{spoken.seconds:.2f} s of audio, the first after {spoken.first_s:.2f} s, RTF {spoken.rtf:.2f}"
     return Finding("speech", detail if loud else f"{detail}: silence, or samples that are no numbers", loud)
 
 
-def _seeds(speaker: Speaker, first: Spoken) -> Iterator[Finding]:
+def _seeds(speaker: Speaker, first: Said) -> Iterator[Finding]:
     again, other = speaker.say(TEXT, seed=1), speaker.say(TEXT, seed=2)
     same = np.array_equal(first.waveform, again.waveform)
     yield Finding("seeds", f"the same seed gives {'the same samples' if same else 'other samples'}", same)

@@ -18,7 +18,7 @@ from deployments.contract.errors import ChoraleError, InvalidInput
 if TYPE_CHECKING:
     import numpy as np
 
-    from serve_app.cli.speaker import Spoken
+    from serve_app.cli.speaker import Said
     from serve_app.config.settings import Settings
 
 app = typer.Typer(
@@ -107,7 +107,7 @@ def speak(
         typer.echo(line, err=True)
 
 
-def _remarks(spoken: Spoken) -> Iterator[str]:
+def _remarks(spoken: Said) -> Iterator[str]:
     from serve_app.audio.examine import WARNINGS
 
     for warning in spoken.warnings:
@@ -148,7 +148,7 @@ def check(config: Config = None) -> None:
 def voices(config: Config = None) -> None:
     """List the voices that can be spoken with."""
     with _plain_errors():
-        from serve_app.context import SHIPPED_VOICES
+        from serve_app.service import SHIPPED_VOICES
         from serve_app.voices.library import VoiceLibrary
 
         settings = _settings(config)

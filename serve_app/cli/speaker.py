@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
 
-from deployments.contract.speech import Sampling, VoicePrompt
+from deployments.contract.speech import VoicePrompt
 from serve_app.backends.local import LocalBackend
 from serve_app.config.settings import Settings
-from serve_app.context import Context
-from serve_app.synthesis.speech import Faults, Speech
+from serve_app.service import Service, SpeechRequest
+from serve_app.synthesis.speech import Faults
 from serve_app.voices.library import Voice
 
 R = TypeVar("R")
@@ -24,7 +23,7 @@ DEFAULT_VOICE = "alloy"  # OpenAI's first name, which always stands for one of t
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class Said:
     """waveform: float32 (N,) at `rate` Hz; first_s, total_s: from the call to the first and the last piece of sound.
 
     warnings: what is wrong with the recording that was given; faults: segments that were said anew, or cut off.
@@ -61,8 +60,7 @@ class Speaker:
         settings = settings or Settings.from_args(None)
         began = time.perf_counter()
         self.backend = LocalBackend(settings.model, least_slots=max(slots, settings.ingress.window))
-        self.context = Context.create(settings, self.backend)
-        self.default_seed = settings.sampling.seed
+        self.service = Service(settings, self.backend)
         self._runner = asyncio.Runner()
         try:
             self.backend.wait()
@@ -85,7 +83,7 @@ class Speaker:
 
     def voice(self, name: str | None = None) -> Voice:
         """Raises NotFound, which lists what there is."""
-        return self.context.voices.get(name or DEFAULT_VOICE)
+        return self.service.voices.get(name or DEFAULT_VOICE)
 
     def prompt(self, name: str | None = None) -> VoicePrompt:
         """The voice's features, kept for the next call."""
@@ -93,7 +91,7 @@ class Speaker:
 
     async def prompt_of(self, name: str | None = None) -> VoicePrompt:
         """As `prompt`, for what runs on this speaker's loop."""
-        return await self._prompt(self.voice(name))
+        return (await self.service.prompt(name or DEFAULT_VOICE))[1]
 
     def say(
         self,
@@ -107,51 +105,30 @@ class Speaker:
         language: str | None = None,
         whole: bool = False,
         **sampling: Any,
-    ) -> Spoken:
+    ) -> Said:
         """Speaks `text`; without a seed a random one. sampling: temperature, top_k, ..., over the family's defaults.
 
         whole: no segment is vocoded for a listener before it is known that it need not be said anew.
         reference: an audio file's bytes, whose voice is cloned instead of a named one; transcript: what is said in it.
         Raises InvalidInput for a text or a recording that cannot be used, NotFound for an unknown voice.
         """
-        chosen = self.voice(voice) if reference is None else (reference, transcript)
-        seed = self.default_seed if seed is None else seed
-        seed = secrets.randbelow(2**31) if seed is None else seed
-        drawn = replace(self.backend.spec.sampling, **sampling, seed=seed, speed=speed)
-        return self._runner.run(self._say(text, chosen, drawn, language, whole))
+        named = None if reference is not None else voice or DEFAULT_VOICE
+        request = SpeechRequest(
+            text, named, reference, transcript, None, language, seed, speed, sampling, whole=whole
+        )
+        return self._runner.run(self._say(request))
 
     def run(self, work: Coroutine[Any, Any, R]) -> R:
         """The result of a coroutine, on the loop of this speaker."""
         return self._runner.run(work)
 
-    async def _say(
-        self,
-        text: str,
-        voice: Voice | tuple[bytes, str | None],
-        sampling: Sampling,
-        language: str | None,
-        whole: bool,
-    ) -> Spoken:
+    async def _say(self, request: SpeechRequest) -> Said:
         began = time.perf_counter()
-        first_s, pieces, warnings = 0.0, [], ()
-        if isinstance(voice, tuple):
-            examined = await self.context.prompts.of(*voice, self.context.read_stranger, param="reference")
-            name, prompt, warnings = "reference", examined.prompt, examined.warnings
-        else:
-            name, prompt = voice.name, await self._prompt(voice)
-        stream = self.context.synthesizer.stream(Speech(text, prompt, sampling, language, whole=whole))
-        async for piece in stream:
+        first_s, waveforms = 0.0, []
+        spoken = await self.service.speak(request)
+        async for waveform in spoken.stream.sound:
             first_s = first_s or time.perf_counter() - began
-            pieces.append(piece)
-        total_s = time.perf_counter() - began
-        rate = self.backend.spec.sample_rate
-        return Spoken(
-            np.concatenate(pieces), rate, first_s, total_s, name, sampling.seed, warnings, stream.faults
-        )
-
-    async def _prompt(self, voice: Voice) -> VoicePrompt:
-        context, audio = self.context, self.context.voices.read(voice)
-        examined = await context.prompts.of(
-            audio, voice.transcript, context.read_own, param="voice", voice=voice.id
-        )
-        return examined.prompt
+            waveforms.append(waveform)
+        total_s, rate = time.perf_counter() - began, self.backend.spec.sample_rate
+        sound, faults = np.concatenate(waveforms), spoken.stream.faults
+        return Said(sound, rate, first_s, total_s, spoken.voice, spoken.seed, spoken.warnings, faults)

@@ -6,23 +6,24 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 
-from serve_app.context import Context
 from serve_app.http import errors
 from serve_app.http.middleware import Edge
 from serve_app.http.routes import cached_voice, health, models, speech, voices
+from serve_app.http.routes.common import Traffic
+from serve_app.service import Service
 
 
-def create_app(context: Context, *, echo_request_id: bool = True) -> FastAPI:
-    """The routes over one context (they reach it through `request.app.state`).
+def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
+    """The routes over one service (they reach it through `request.app.state`).
 
     echo_request_id: off behind a proxy that sets x-request-id itself.
     """
     app = FastAPI(title="Chorale", version=app_version(), redoc_url=None, redirect_slashes=False)
-    app.state.context = context
+    app.state.service, app.state.traffic = service, Traffic()
     for module in (speech, voices, models, cached_voice, health):
         app.include_router(module.router)
     errors.install(app)
-    settings = context.settings
+    settings = service.settings
     app.add_middleware(
         Edge,
         max_upload=settings.limits.max_upload_bytes,

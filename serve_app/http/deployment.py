@@ -13,8 +13,8 @@ from deployments.engine.device import memory
 from serve_app.audio import sandbox
 from serve_app.backends.graph import RayBackend
 from serve_app.config.settings import Settings
-from serve_app.context import Context
 from serve_app.http.app import create_app
+from serve_app.service import Service
 
 
 @serve.ingress()
@@ -22,7 +22,7 @@ class Ingress:
     """Owns no tensor: validates, orders the segments of a request and streams their sound out.
 
     The app is built in the replica, after the constructor: nothing of it is pickled, and every route sees this
-    replica's context.
+    replica's service.
     """
 
     def __init__(
@@ -41,20 +41,20 @@ class Ingress:
             vocoder_scheduler,
             ingress=serve.get_deployment_handle("Ingress", serve.get_replica_context().app_name),
         )
-        self.context = Context.create(settings, backend)
+        self.service = Service(settings, backend)
         sandbox.shared().start()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self.context, echo_request_id=False)  # Serve's proxy does that
+        return create_app(self.service, echo_request_id=False)  # Serve's proxy does that
 
     async def free(self) -> dict[str, Any]:
         """Forgets the voice prompts in this process and gives back what is not used (see `memory.free`)."""
-        self.context.prompts.clear()
+        self.service.prompts.clear()
         return await asyncio.to_thread(memory.free)
 
     async def forget(self, voice: str) -> None:
         """Drops the prompts of a voice in this process."""
-        self.context.prompts.forget(voice)
+        self.service.prompts.forget(voice)
 
     async def check_health(self) -> None:
         """Answering is the check: this replica's loop runs."""

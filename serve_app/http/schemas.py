@@ -96,6 +96,14 @@ def inlined(model: type[BaseModel]) -> dict[str, Any]:
     return resolve(schema)
 
 
+CONTROLS = frozenset(SamplingFields.model_fields) - {"seed"}
+
+
+def controls_of(asked: BaseModel) -> dict[str, float | int | None]:
+    """How codes are to be drawn, as the request says it."""
+    return asked.model_dump(include=set(CONTROLS))
+
+
 def _ranges(*models: type[BaseModel]) -> dict[str, str]:
     """For every numeric field what it takes, in words: from the models themselves, so that it is never out of date."""
     words = {}

@@ -1,4 +1,4 @@
-"""One segment of a request from codes to sound, and what a request is."""
+"""One segment of a request, from codes to sound."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ AGAIN = 1_000_000  # no segment's index: what a second try draws is nobody else'
 log = logging.getLogger("chorale.synthesis")
 
 
-class Lane:
+class SegmentStream:
     """One segment on its way: codes stream in, are vocoded chunk after chunk and wait in a short queue.
 
     Where the codes cannot be speech, the segment is said anew with another seed, or cut off if it is too late for that.
@@ -48,13 +48,14 @@ class Lane:
         segment: Segment,
     ) -> None:
         self.segment = segment
+        self.index = index
         self.codes = 0
+        self.retried = self.cut = False
         self.work_ids = [work_id]  # the GPT's, then that of the chunk in the vocoder
         self._backend, self._schedule, self._faults = backend, chunks, faults
         self._sampling = replace(speech.sampling, seed=segment_seed(speech.sampling.seed, index))
         self._prompt = speech.prompt
         self._priority = speech.priority
-        self._index = index
         self._heard = False
         self._settled = asyncio.Event()  # from when on pieces may be heard
         if not speech.whole:
@@ -99,12 +100,13 @@ class Lane:
 
     async def _speak_plausibly(self, work_id: str) -> None:
         try:
-            await self._speak(work_id, admitted=self._index > 0)
+            await self._speak(work_id, admitted=self.index > 0)
         except Implausible as fault:
             if self._heard or self._sampling.temperature == 0:  # no seed would help
                 self._cut_off(work_id, fault)
                 return
             log.warning("segment %s is said again with another seed: %s", work_id, fault)
+            self.retried = True
             self._faults.retry()
             self._sampling = replace(self._sampling, seed=segment_seed(self._sampling.seed, AGAIN))
             self._begin()
@@ -116,13 +118,14 @@ class Lane:
 
     def _cut_off(self, work_id: str, fault: Implausible) -> None:
         log.warning("segment %s ends where it went wrong: %s", work_id, fault)
+        self.cut = True
         self._faults.cut_off()
 
     async def _speak(self, work_id: str, *, admitted: bool) -> None:
         """All that the codes complete; the rest stays in the chunker. Raises Implausible."""
         watch = Watch(self._backend.spec, self.segment, self._sampling)
         request = GptRequest(self.segment, self._prompt, self._sampling)
-        priority = self._priority + (self._index > 0)
+        priority = self._priority + (self.index > 0)
         runs = self._backend.generate(request, id=work_id, priority=priority, admitted=admitted)
         async with aclosing(cast("AsyncGenerator[Run, None]", runs)):
             async for run in runs:
@@ -144,7 +147,7 @@ class Lane:
         )
         chunk_id = f"{work_id}.{self._chunks}"
         self.work_ids = [work_id, chunk_id]
-        priority = self._priority + (self._index > 0 or self._chunks > 0)  # the first sound goes first
+        priority = self._priority + (self.index > 0 or self._chunks > 0)  # the first sound goes first
         self._chunks += 1
         vocoded = await self._backend.vocode(chunk, id=chunk_id, priority=priority)
         self.work_ids = [work_id]

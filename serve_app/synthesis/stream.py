@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
+import secrets
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -16,8 +16,8 @@ from deployments.contract.speech import Segment
 from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.audio.tempo import Tempo
 from serve_app.synthesis.backend import Backend
-from serve_app.synthesis.segment import Lane
-from serve_app.synthesis.speech import Faults, Speech
+from serve_app.synthesis.segment import SegmentStream
+from serve_app.synthesis.speech import Faults, SegmentBegan, SegmentDone, Sound, Speech, SpeechEvent
 from serve_app.synthesis.text_flow import TextFlow
 
 
@@ -51,10 +51,13 @@ class Synthesizer:
 
 
 class SpeechStream:
-    """Pieces of waveform in order: float32 (N,) at the family's rate. `close()` at any time, even twice."""
+    """What comes of a request, as it is made: for each segment SegmentBegan, its Sound, SegmentDone.
+
+    `close()` at any time, even twice.
+    """
 
     def __init__(self, synthesizer: Synthesizer, speech: Speech) -> None:
-        self.id = uuid.uuid4().hex
+        self.id = speech.id
         self.input_tokens = 0
         self.output_tokens = 0
         self.seconds = 0.0  # of sound so far
@@ -64,80 +67,116 @@ class SpeechStream:
         pace = min(max(asked.speed, slowest), fastest)
         self._speech = replace(speech, sampling=replace(asked, speed=pace))
         self._tempo = asked.speed / pace  # of the finished sound
+        self._work_id = f"{speech.id}.{secrets.token_hex(4)}"  # a client may give two requests one id
         self._text: TextFlow | None = None
-        self._lanes: deque[Lane] = deque()
-        self._opened = 0  # lanes so far
-        self._pieces = self._paced()
+        self._segments: deque[SegmentStream] = deque()  # the one that is heard, and those in work behind it
+        self._opened = 0  # segments so far
+        self._events = self._paced()
 
     def __aiter__(self) -> SpeechStream:
         return self
 
-    async def __anext__(self) -> np.ndarray:
-        piece = await self._pieces.__anext__()
-        self.seconds += len(piece) / self._synthesizer.backend.spec.sample_rate
-        return piece
+    async def __anext__(self) -> SpeechEvent:
+        event = await self._events.__anext__()
+        if isinstance(event, Sound):
+            self.seconds += len(event.waveform) / self._synthesizer.backend.spec.sample_rate
+        return event
+
+    @property
+    def sound(self) -> Waveforms:
+        """The sound alone."""
+        return Waveforms(self)
 
     def close(self) -> None:
-        work_ids = [work_id for lane in self._lanes for work_id in lane.work_ids]
-        for lane in self._lanes:
-            lane.task.cancel()
-        self._lanes.clear()
+        work_ids = [work_id for segment in self._segments for work_id in segment.work_ids]
+        for segment in self._segments:
+            segment.task.cancel()
+        self._segments.clear()
         if self._text is not None:
             self._text.close()
         self._synthesizer.cancel(work_ids)
 
     async def aclose(self) -> None:
         self.close()
-        await self._pieces.aclose()
+        await self._events.aclose()
 
-    async def _paced(self) -> AsyncGenerator[np.ndarray, None]:
-        rate = self._synthesizer.backend.spec.sample_rate
-        tempo = None if self._tempo == 1 else Tempo(rate, self._tempo)
-        async with aclosing(self._spoken()) as pieces:
-            async for piece in pieces:
-                paced = piece if tempo is None else await asyncio.to_thread(tempo.process, piece)
-                if len(paced):
-                    yield paced
+    async def _paced(self) -> AsyncGenerator[SpeechEvent, None]:
+        tempo = Tempo(self._synthesizer.backend.spec.sample_rate, self._tempo) if self._tempo != 1 else None
+        async with aclosing(self._spoken()) as events:
+            async for event in events:
+                if tempo is not None and isinstance(event, Sound):
+                    event = Sound(await asyncio.to_thread(tempo.process, event.waveform))
+                    if not len(event.waveform):
+                        continue
+                yield event
         if tempo is not None and len(tail := tempo.finish()):
-            yield tail
+            yield Sound(tail)
 
-    async def _spoken(self) -> AsyncGenerator[np.ndarray, None]:
-        """The pieces as the models make them."""
+    async def _spoken(self) -> AsyncGenerator[SpeechEvent, None]:
+        """Events at the pace of the models."""
         synthesizer, speech = self._synthesizer, self._speech
         rate = synthesizer.backend.spec.sample_rate
         text = self._text = TextFlow(synthesizer.backend, speech.text, speech.language)
         spoken = 0  # samples
         try:
             self._open(await text.next())  # alone until it sounds: early, and nothing else to undo if refused
-            while self._lanes:
-                lane = self._lanes[0]
-                while (piece := await lane.next()) is not None:
+            while self._segments:
+                segment = self._segments[0]
+                began = False
+                while (waveform := await segment.next()) is not None:
                     self._fill_window(text)
-                    spoken += len(piece)
-                    yield piece
-                self.output_tokens += lane.codes
-                self._lanes.popleft()
+                    spoken += len(waveform)
+                    if not began:
+                        began = True
+                        yield SegmentBegan(segment.index, segment.segment.text, segment.segment.span)
+                    yield Sound(waveform)
+                self.output_tokens += segment.codes
+                self._segments.popleft()
                 self._fill_window(text)
-                if not self._lanes:
+                if not self._segments:
                     self._open(await text.next())
-                pause = round(lane.segment.pause_after / speech.sampling.speed * rate)
-                if self._lanes and spoken and pause:
-                    yield np.zeros(pause, np.float32)
+                yield SegmentDone(segment.index, segment.codes, segment.retried, segment.cut)
+                pause = round(segment.segment.pause_after / speech.sampling.speed * rate)
+                if self._segments and spoken and pause:
+                    yield Sound(np.zeros(pause, np.float32))
             if not spoken:
                 raise SynthesisFailed("The model made no sound for this text.")
         finally:
             self.close()
 
     def _fill_window(self, text: TextFlow) -> None:
-        while len(self._lanes) < self._synthesizer.window and (segment := text.ready()) is not None:
+        while len(self._segments) < self._synthesizer.window and (segment := text.ready()) is not None:
             self._open(segment)
 
     def _open(self, segment: Segment | None) -> None:
         if segment is not None:
             self.input_tokens += len(segment.token_ids)
-            made = self._synthesizer
-            work_id = f"{self.id}.{self._opened}"
-            self._lanes.append(
-                Lane(made.backend, made.chunks, self.faults, self._speech, work_id, self._opened, segment)
+            by, work_id = self._synthesizer, f"{self._work_id}.{self._opened}"
+            self._segments.append(
+                SegmentStream(
+                    by.backend, by.chunks, self.faults, self._speech, work_id, self._opened, segment
+                )
             )
             self._opened += 1
+
+
+class Waveforms:
+    """float32 (N,) each, of a stream's Sound events in order. Closing it closes the stream."""
+
+    def __init__(self, stream: SpeechStream) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> Waveforms:
+        return self
+
+    async def __anext__(self) -> np.ndarray:
+        while True:
+            event = await anext(self._stream)
+            if isinstance(event, Sound):
+                return event.waveform
+
+    def close(self) -> None:
+        self._stream.close()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

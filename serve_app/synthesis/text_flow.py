@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -77,15 +77,16 @@ class TextFlow:
     async def _read(self) -> None:
         spoken = False
         try:
-            async for segments in self._pieces():
+            async for start, segments in self._pieces():
                 for segment in segments:
                     spoken = True
-                    await self._queue.put(segment)
+                    await self._queue.put(_shifted(segment, start))
             await self._queue.put(_End(None if spoken else self._refusal))
         except Exception as error:
             await self._queue.put(_End(error))
 
-    async def _pieces(self) -> AsyncGenerator[list[Segment]]:
+    async def _pieces(self) -> AsyncGenerator[tuple[int, list[Segment]]]:
+        """Where each piece begins in the text, and its segments."""
         start, size = 0, FIRST_PIECE
         if self._sentence_end(size) < len(self._text):
             await self._checked()
@@ -93,13 +94,13 @@ class TextFlow:
             end = self._sentence_end(start + size)
             segments = await self._said(start, end)
             if end == len(self._text):
-                yield segments
+                yield start, segments
                 return
             if (cut := await self._cut(start, end, segments)) is None:
                 size *= 2
                 continue
-            start, count = cut
-            yield segments[:count]
+            yield start, segments[: cut[1]]
+            start = cut[0]
             size = PIECE
 
     async def _cut(self, start: int, end: int, together: Sequence[Segment]) -> tuple[int, int] | None:
@@ -132,6 +133,15 @@ class TextFlow:
         found = _SENTENCE_END.search(self._text, min(at, len(self._text)))
         end = len(self._text) if found is None else found.end()
         return end if len(self._text) - end > PIECE // 2 else len(self._text)
+
+
+def _shifted(segment: Segment, by: int) -> Segment:
+    """The segment with its span in the whole text."""
+    return (
+        segment
+        if segment.span is None
+        else replace(segment, span=(segment.span[0] + by, segment.span[1] + by))
+    )
 
 
 def _alike(one: Sequence[Segment], other: Sequence[Segment]) -> bool:

@@ -14,7 +14,7 @@ import soundfile
 import soxr
 from safetensors.numpy import load_file
 
-from serve_app.context import SHIPPED_VOICES
+from serve_app.service import SHIPPED_VOICES
 from tests.golden.indextts_set import FOLDER, SPOKEN, TEXT_CASES
 from tests.serve.conftest import Cluster
 

@@ -21,7 +21,7 @@ import soxr
 from deployments.contract.errors import SynthesisFailed
 from deployments.contract.options import ModelOptions
 from serve_app.backends.graph import RayBackend
-from serve_app.context import SHIPPED_VOICES
+from serve_app.service import SHIPPED_VOICES
 from tests.bombs import BOMBS
 from tests.serve.conftest import Service
 

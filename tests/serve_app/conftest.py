@@ -36,8 +36,8 @@ from deployments.contract.speech import (
 )
 from deployments.engine.device import memory
 from serve_app.config.settings import Settings
-from serve_app.context import Context
 from serve_app.http.app import create_app
+from serve_app.service import Service
 from serve_app.synthesis.segment import segment_seed
 
 RATE, PER_CODE, RUN = 16_000, 320, 16
@@ -97,13 +97,16 @@ class ToneBackend:
 
     async def segments(self, text: str, language: str | None) -> list[Segment]:
         await self.check_text(text, language)
-        sentences = [s.strip() for s in re.findall(r"[^.!?]+[.!?]*", text)]
-        spoken = [s for s in sentences if re.search(r"[A-Za-z0-9]", s)]
+        found = re.finditer(r"[^.!?\s][^.!?]*[.!?]*", text)
+        spoken = {match.span(): match[0] for match in found if re.search(r"[A-Za-z0-9]", match[0])}
         if not spoken:
             raise InvalidInput(
                 "Invalid 'input': nothing in it can be spoken.", param="input", code="nothing_to_speak"
             )
-        return [Segment(s, np.frombuffer(s.encode(), np.uint8).astype(np.int64), PAUSE) for s in spoken]
+        return [
+            Segment(s, np.frombuffer(s.encode(), np.uint8).astype(np.int64), PAUSE, span=span)
+            for span, s in spoken.items()
+        ]
 
     async def encode_voice(
         self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
@@ -193,24 +196,24 @@ def shipped(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def context(backend: ToneBackend, shipped: Path, tmp_path: Path) -> Context:
-    return Context.create(Settings.from_args({"data_dir": str(tmp_path / "data")}, {}), backend, shipped)
+def service(backend: ToneBackend, shipped: Path, tmp_path: Path) -> Service:
+    return Service(Settings.from_args({"data_dir": str(tmp_path / "data")}, {}), backend, shipped)
 
 
 @pytest.fixture
-async def client(context: Context) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(context), raise_app_exceptions=False)
+async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(service), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
 
 
 @pytest.fixture
-def server(context: Context) -> Iterator[str]:
+def server(service: Service) -> Iterator[str]:
     """The application on a real port: its address."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
-        create_app(context), log_level="error", lifespan="off", timeout_graceful_shutdown=1
+        create_app(service), log_level="error", lifespan="off", timeout_graceful_shutdown=1
     )
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})

@@ -56,14 +56,15 @@ class SmallFrontend:
         cleaned = clean(text, self.hanzi)
         pieces = list(self._pieces(cleaned))
         cuts = [cleaned.origin[p.start] for p in pieces[1:]]
-        spans = zip([0, *cuts], [*cuts, len(text)], strict=True)
+        spans = [_stripped(text, *ends) for ends in zip([0, *cuts], [*cuts, len(text)], strict=True)]
         return [
             Segment(
-                text=text[start:end].strip(),
+                text=text[slice(*span)],
                 token_ids=np.array(phone_ids(piece.phones), dtype=np.int64),
                 pause_after=piece.pause_after,
+                span=span,
             )
-            for (start, end), piece in zip(spans, pieces, strict=True)
+            for span, piece in zip(spans, pieces, strict=True)
         ]
 
     def check(self, text: str, language: str | None = None) -> None:
@@ -151,6 +152,12 @@ def _before_openers(text: str, at: int) -> int:
     while at and text[at - 1] in _OPENING:
         at -= 1
     return at
+
+
+def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span without the white space at its ends."""
+    begin = end - len(text[start:end].lstrip())
+    return begin, begin + len(text[begin:end].rstrip())
 
 
 @cache

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import numpy as np
@@ -11,16 +13,9 @@ from starlette.responses import Response
 
 from deployments.contract.errors import InvalidInput
 from serve_app.audio import MEDIA_TYPES, encode_wav
-from serve_app.http.routes.common import (
-    Shared,
-    check_text,
-    named_prompt,
-    sampling_of,
-    speech_headers,
-    while_connected,
-)
-from serve_app.http.schemas import CachedVoiceQuery
-from serve_app.synthesis.speech import Speech
+from serve_app.http.routes.common import Counted, Shared, speech_headers, while_connected
+from serve_app.http.schemas import CachedVoiceQuery, controls_of
+from serve_app.service import SpeechRequest
 from serve_app.synthesis.stream import SpeechStream
 
 router = APIRouter(tags=["compatibility"])
@@ -32,26 +27,42 @@ _CONTENT = {"audio/wav": {"schema": {"type": "string", "format": "binary"}}}
 @router.get("/tts_with_cached_voice", response_class=Response, responses={200: {"content": _CONTENT}})
 @router.post("/tts_with_cached_voice", response_class=Response, responses={200: {"content": _CONTENT}})
 async def tts_with_cached_voice(
-    query: Annotated[CachedVoiceQuery, Query()], request: Request, context: Shared
+    query: Annotated[CachedVoiceQuery, Query()], request: Request, service: Shared, traffic: Counted
 ) -> Response:
-    check_text(context, query.text, "text")
-    voice, prompt = await while_connected(request, named_prompt(context, query.voice_name, "voice_name"))
-    sampling = sampling_of(context, query.model_dump(), seed=query.seed, speed=query.speed_factor)
-    language = None if query.text_lang == "auto" else query.text_lang
-    stream = context.synthesizer.stream(Speech(query.text, prompt, sampling, language, whole=True))
-    context.requests += 1
-    context.listening += 1
+    asked = SpeechRequest(
+        query.text,
+        query.voice_name,
+        language=None if query.text_lang == "auto" else query.text_lang,
+        seed=query.seed,
+        speed=query.speed_factor,
+        controls=controls_of(query),
+        whole=True,
+        id=request.state.request_id,
+    )
+    with _fields_renamed():
+        spoken = await while_connected(request, service.speak(asked))
+        traffic.requests += 1
+        traffic.listening += 1
+        try:
+            samples = await while_connected(request, _whole(spoken.stream))
+        finally:
+            traffic.listening -= 1
+            spoken.stream.close()
+    data = await asyncio.to_thread(encode_wav, samples, service.backend.spec.sample_rate)
+    return Response(data, media_type=MEDIA_TYPES["wav"], headers=speech_headers(spoken))
+
+
+@contextmanager
+def _fields_renamed() -> Iterator[None]:
+    """Errors speak of the fields of this route."""
     try:
-        samples = await while_connected(request, _whole(stream))
+        yield
     except InvalidInput as error:
-        error.param = _NAMES.get(error.param or "", error.param)
+        if (name := _NAMES.get(error.param or "")) is not None:
+            error.message = error.message.replace(f"'{error.param}'", f"'{name}'")
+            error.param = name
         raise
-    finally:
-        context.listening -= 1
-        stream.close()
-    data = await asyncio.to_thread(encode_wav, samples, context.backend.spec.sample_rate)
-    return Response(data, media_type=MEDIA_TYPES["wav"], headers=speech_headers(sampling, voice.name, stream))
 
 
 async def _whole(stream: SpeechStream) -> np.ndarray:
-    return np.concatenate([piece async for piece in stream])
+    return np.concatenate([waveform async for waveform in stream.sound])

@@ -12,63 +12,63 @@ from starlette.responses import JSONResponse
 from deployments.contract.errors import Unavailable
 from deployments.engine.device import memory
 from serve_app.http.errors import to_http
-from serve_app.http.routes.common import Shared
+from serve_app.http.routes.common import Counted, Shared
 
 router = APIRouter(tags=["health"])
 
 
 @router.get("/health")
-async def health(context: Shared) -> dict[str, Any]:
+async def health(service: Shared) -> dict[str, Any]:
     """200 as long as this process answers, whatever the stages do: of those it says what was last known."""
-    status = await context.last_status()
+    status = await service.last_status()
     return {
         "status": "ok",
         "ready": status["ready"],
-        "model": context.settings.model_id,
+        "model": service.settings.model_id,
         "device": status.get("device"),
     }
 
 
 @router.get("/ready", response_model=None)
-async def ready(context: Shared) -> JSONResponse:
+async def ready(service: Shared) -> JSONResponse:
     """200 when every stage is loaded and warm, else 503."""
-    status = await context.status()
+    status = await service.status()
     if status["ready"]:
-        return JSONResponse({"ready": True, "model": context.settings.model_id})
+        return JSONResponse({"ready": True, "model": service.settings.model_id})
     error = to_http(Unavailable("Not every stage is warm yet.", code="not_ready"))
     return JSONResponse({"ready": False, **error.body}, 503, dict(error.headers))
 
 
 @router.get("/v1/status")
-async def status(context: Shared) -> dict[str, Any]:
+async def status(service: Shared, traffic: Counted) -> dict[str, Any]:
     return {
-        **await context.status(),
-        "model": context.settings.model_id,
+        **await service.status(),
+        "model": service.settings.model_id,
         "ingress": {
             "pid": os.getpid(),
             "memory": memory.usage(),
-            "uptime_s": round(time.time() - context.started, 1),
-            "speech_requests": context.requests,
-            "listening": context.listening,
-            "segments_retried": context.synthesizer.faults.retried,
-            "segments_cut_off": context.synthesizer.faults.cut,
-            "prompts": context.prompts.status(),
+            "uptime_s": round(time.time() - service.started, 1),
+            "speech_requests": traffic.requests,
+            "listening": traffic.listening,
+            "segments_retried": service.synthesizer.faults.retried,
+            "segments_cut_off": service.synthesizer.faults.cut,
+            "prompts": service.prompts.status(),
         },
         "limits": {
-            "max_input_chars": context.settings.limits.max_input_chars,
-            "max_upload_bytes": context.settings.limits.max_upload_bytes,
+            "max_input_chars": service.settings.limits.max_input_chars,
+            "max_upload_bytes": service.settings.limits.max_upload_bytes,
         },
     }
 
 
 @router.post("/v1/cache/free")
-async def free_cache(context: Shared) -> dict[str, Any]:
+async def free_cache(service: Shared) -> dict[str, Any]:
     """Forgets the voice prompts in memory (not those on disk) and gives back what no work needs, in every process.
 
     Running work is not disturbed: a model's replica does it between two steps. `before` and `after` are sums.
     """
-    context.prompts.clear()
-    processes = await context.backend.free()
+    service.prompts.clear()
+    processes = await service.backend.free()
     totals = {when: dict[str, int]() for when in ("before", "after")}
     for process in processes:
         for when, total in totals.items():

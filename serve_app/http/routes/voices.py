@@ -12,12 +12,11 @@ from starlette.datastructures import UploadFile
 
 from deployments.contract.errors import InvalidInput
 from serve_app.audio.examine import WARNINGS
-from serve_app.context import Context
 from serve_app.http.bodies import read_form
 from serve_app.http.errors import BodyTooLarge
 from serve_app.http.routes.common import Shared
 from serve_app.http.schemas import StrictModel, VoiceCard, VoiceDeleted, VoiceList
-from serve_app.voices import names as voice_names
+from serve_app.service import Service
 from serve_app.voices.library import Voice
 
 router = APIRouter(tags=["voices"])
@@ -41,18 +40,18 @@ _BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"
 
 
 @router.get("/v1/audio/voices")
-async def list_voices(context: Shared) -> VoiceList:
-    voices = await asyncio.to_thread(context.voices.list)
-    return VoiceList(data=[_card(context, voice) for voice in voices])
+async def list_voices(service: Shared) -> VoiceList:
+    voices = await asyncio.to_thread(service.voices.list)
+    return VoiceList(data=[_card(service, voice) for voice in voices])
 
 
 @router.get("/v1/audio/voices/{voice_id}")
-async def get_voice(voice_id: str, context: Shared) -> VoiceCard:
-    return _card(context, await asyncio.to_thread(context.voices.get, voice_id, "voice_id"))
+async def get_voice(voice_id: str, service: Shared) -> VoiceCard:
+    return _card(service, await asyncio.to_thread(service.voices.get, voice_id, "voice_id"))
 
 
 @router.post("/v1/audio/voices", openapi_extra=_BODY)
-async def create_voice(request: Request, context: Shared) -> VoiceCard:
+async def create_voice(request: Request, service: Shared) -> VoiceCard:
     """A new voice. Its features are made at once, so that a recording that cannot serve is refused here."""
     async with read_form(request, max_files=1, max_fields=12, max_part_size=64 * 1024) as form:
         sample = form.get("audio_sample")
@@ -61,40 +60,15 @@ async def create_voice(request: Request, context: Shared) -> VoiceCard:
             parsed = VoiceForm.model_validate(fields)
         except ValidationError as error:
             raise RequestValidationError(error.errors()) from None
-        audio = await _uploaded(sample, context.settings.limits.max_upload_bytes)
-    fields = parsed.model_dump(exclude={"name", "type"})
-    given: dict[str, Any] = {key: value for key, value in fields.items() if value}
-    name, library = parsed.name.strip(), context.voices
-    await asyncio.to_thread(library.check_name, name)
-    read = await context.read_stranger(audio, "audio_sample")
-    given["warnings"] = read.warnings
-    recording = await asyncio.to_thread(read.to_wav)
-    return _card(context, await context.to_the_end(_add(context, name, recording, given)))
+        audio = await _uploaded(sample, service.settings.limits.max_upload_bytes)
+    about = {key: value for key, value in parsed.model_dump(exclude={"name", "type"}).items() if value}
+    return _card(service, await service.add_voice(parsed.name.strip(), audio, **about))
 
 
 @router.delete("/v1/audio/voices/{voice_id}")
-async def delete_voice(voice_id: str, context: Shared) -> VoiceDeleted:
+async def delete_voice(voice_id: str, service: Shared) -> VoiceDeleted:
     """Its recording is gone when this answers, as are its prompts on disk and in every process that is not busy."""
-    return VoiceDeleted(id=await context.to_the_end(_delete(context, voice_id)))
-
-
-async def _add(context: Context, name: str, recording: bytes, given: dict[str, Any]) -> Voice:
-    """Makes the prompt first, and drops it where the voice cannot be added after all."""
-    voice_id = voice_names.id_of(name)
-    await context.prompts.of(
-        recording, given.get("transcript"), context.read_own, param="audio_sample", voice=voice_id
-    )
-    try:
-        return await asyncio.to_thread(lambda: context.voices.add(name, recording, **given))
-    except BaseException:
-        await context.forget(voice_id)
-        raise
-
-
-async def _delete(context: Context, name: str) -> str:
-    voice_id = await asyncio.to_thread(context.voices.delete, name)
-    await context.forget(voice_id)
-    return voice_id
+    return VoiceDeleted(id=await service.delete_voice(voice_id))
 
 
 async def _uploaded(sample: object, most: int) -> bytes:
@@ -111,9 +85,9 @@ async def _uploaded(sample: object, most: int) -> bytes:
     return audio
 
 
-def _card(context: Context, voice: Voice) -> VoiceCard:
+def _card(service: Service, voice: Voice) -> VoiceCard:
     aliases = [
-        alias for alias, voice_id in context.voices.aliases.items() if voice_id == voice.id and voice.shipped
+        alias for alias, voice_id in service.voices.aliases.items() if voice_id == voice.id and voice.shipped
     ]
     return VoiceCard(
         id=voice.id,

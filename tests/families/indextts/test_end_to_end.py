@@ -55,9 +55,9 @@ async def pieces_of(
 ) -> list[np.ndarray]:
     return [
         piece
-        async for piece in Synthesizer(
-            backend, window=window, chunks=ChunkSchedule(10, 2.0, chunk_codes)
-        ).stream(speech)
+        async for piece in Synthesizer(backend, window=window, chunks=ChunkSchedule(10, 2.0, chunk_codes))
+        .stream(speech)
+        .sound
     ]
 
 

@@ -19,7 +19,7 @@ from deployments.contract.errors import InvalidInput
 from serve_app.audio import decode_recording, open_encoder
 from serve_app.audio.examine import examine
 from serve_app.audio.recording import Recording
-from serve_app.context import SHIPPED_VOICES
+from serve_app.service import SHIPPED_VOICES
 from tests.bombs import matroska
 
 

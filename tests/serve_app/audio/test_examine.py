@@ -12,7 +12,7 @@ import soxr
 
 from deployments.contract.errors import InvalidInput
 from serve_app.audio.examine import examine
-from serve_app.context import SHIPPED_VOICES
+from serve_app.service import SHIPPED_VOICES
 
 RATE = 16_000
 NOISE = np.random.default_rng(1)

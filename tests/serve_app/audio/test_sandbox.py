@@ -15,15 +15,15 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
-from tests.serve_app.test_decode import in_matroska, written
 
 from deployments.contract.errors import InvalidInput, Overloaded
 from serve_app.audio import decode_recording, jail
 from serve_app.audio.examine import examine
 from serve_app.audio.recording import Recording
 from serve_app.audio.sandbox import Sandbox
-from serve_app.context import SHIPPED_VOICES
+from serve_app.service import SHIPPED_VOICES
 from tests.bombs import BOMBS, discarded_hours, sample_tables
+from tests.serve_app.audio.test_decode import in_matroska, written
 
 VOICE = (SHIPPED_VOICES / "ross.wav").read_bytes()
 LIMITS = {"min_seconds": 1.0, "max_seconds": 60.0, "param": "reference_audio"}

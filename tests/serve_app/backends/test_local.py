@@ -19,8 +19,8 @@ from deployments.contract.speech import GptRequest, Sampling, VoicePrompt
 from deployments.engine.device import memory
 from serve_app.backends.local import LocalBackend
 from serve_app.config.settings import Settings
-from serve_app.context import Context
 from serve_app.http.app import create_app
+from serve_app.service import Service
 from serve_app.synthesis.speech import Speech
 from serve_app.synthesis.stream import Synthesizer
 
@@ -39,45 +39,45 @@ def backend() -> Iterator[LocalBackend]:
 
 
 @pytest.fixture
-def context(backend: LocalBackend, tmp_path) -> Context:
-    return Context.create(Settings.from_args({"data_dir": str(tmp_path)}, {}), backend)
+def service(backend: LocalBackend, tmp_path) -> Service:
+    return Service(Settings.from_args({"data_dir": str(tmp_path)}, {}), backend)
 
 
 @pytest.fixture
-async def client(context: Context):
-    transport = httpx.ASGITransport(create_app(context), raise_app_exceptions=False)
+async def client(service: Service):
+    transport = httpx.ASGITransport(create_app(service), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=120) as client:
         yield client
 
 
-async def prompt_of(context: Context, name: str) -> VoicePrompt:
-    audio = context.voices.read(context.voices.get(name))
-    return (await context.prompts.of(audio, None, context.read_own, param="voice")).prompt
+async def prompt_of(service: Service, name: str) -> VoicePrompt:
+    audio = service.voices.read(service.voices.get(name))
+    return (await service.prompts.of(audio, None, service.read_own, param="voice")).prompt
 
 
-async def collect(context: Context, voice: str, text: str = TEXT, seed: int = 1) -> np.ndarray:
-    prompt = await prompt_of(context, voice)
-    speech = Speech(text, prompt, replace(context.backend.spec.sampling, seed=seed, max_tokens=150))
-    return np.concatenate([piece async for piece in Synthesizer(context.backend).stream(speech)])
+async def collect(service: Service, voice: str, text: str = TEXT, seed: int = 1) -> np.ndarray:
+    prompt = await prompt_of(service, voice)
+    speech = Speech(text, prompt, replace(service.backend.spec.sampling, seed=seed, max_tokens=150))
+    return np.concatenate([piece async for piece in Synthesizer(service.backend).stream(speech).sound])
 
 
-def first_voices(context: Context) -> list[str]:
-    return [voice.name for voice in context.voices.list()]
+def first_voices(service: Service) -> list[str]:
+    return [voice.name for voice in service.voices.list()]
 
 
-async def test_same_samples_alone_and_among_eight_others(context):
-    voices = first_voices(context)
-    alone = await collect(context, voices[0])
+async def test_same_samples_alone_and_among_eight_others(service):
+    voices = first_voices(service)
+    alone = await collect(service, voices[0])
     texts = [f"This is number {i}." for i in range(8)]
-    others = [collect(context, voices[i % len(voices)], text, seed=i) for i, text in enumerate(texts)]
-    together, *_ = await asyncio.gather(collect(context, voices[0]), *others)
+    others = [collect(service, voices[i % len(voices)], text, seed=i) for i, text in enumerate(texts)]
+    together, *_ = await asyncio.gather(collect(service, voices[0]), *others)
     np.testing.assert_array_equal(together, alone)
-    assert not np.array_equal(await collect(context, voices[0], seed=2), alone)
+    assert not np.array_equal(await collect(service, voices[0], seed=2), alone)
 
 
-async def test_voices_differ(context):
-    voices = first_voices(context)
-    prompts = [await prompt_of(context, voice) for voice in voices]
+async def test_voices_differ(service):
+    voices = first_voices(service)
+    prompts = [await prompt_of(service, voice) for voice in voices]
     assert len({prompt.key for prompt in prompts}) == len(voices)
 
 
@@ -85,8 +85,8 @@ def test_the_workers_of_both_stages_are_at_hand(backend):
     assert {name: worker.slots for name, worker in backend.workers.items()} == {"vocoder": 8, "gpt": 4}
 
 
-async def test_leaving_frees_the_slot(context, backend):
-    prompt = await prompt_of(context, first_voices(context)[0])
+async def test_leaving_frees_the_slot(service, backend):
+    prompt = await prompt_of(service, first_voices(service)[0])
     stream = Synthesizer(backend).stream(Speech(TEXT * 3, prompt, backend.spec.sampling))
     await anext(stream)
     await stream.aclose()
@@ -98,8 +98,8 @@ async def test_leaving_frees_the_slot(context, backend):
     assert not any(stage["active"] or stage["pending"] for stage in stages.values())
 
 
-async def test_a_cancelled_segment_ends_for_who_waits(context, backend):
-    prompt = await prompt_of(context, first_voices(context)[0])
+async def test_a_cancelled_segment_ends_for_who_waits(service, backend):
+    prompt = await prompt_of(service, first_voices(service)[0])
     segment = (
         await backend.segments("A sentence that is cancelled before it ends, by somebody else.", None)
     )[0]
@@ -114,8 +114,8 @@ async def test_a_cancelled_segment_ends_for_who_waits(context, backend):
             pass
 
 
-async def test_a_full_queue_refuses_newcomers_only(context, backend):
-    prompt = await prompt_of(context, first_voices(context)[0])
+async def test_a_full_queue_refuses_newcomers_only(service, backend):
+    prompt = await prompt_of(service, first_voices(service)[0])
     segment = (await backend.segments("Hello there.", None))[0]
     request = GptRequest(segment, prompt, Sampling(max_tokens=40))
     limit = backend._loop.max_queue
@@ -142,8 +142,8 @@ def test_unknown_family_and_option():
         LocalBackend(options(family={"options": {"wieghts": "x"}}))
 
 
-async def test_speech_over_http(client, context):
-    for voice in first_voices(context):
+async def test_speech_over_http(client, service):
+    for voice in first_voices(service):
         body = {
             "model": "tts-1",
             "voice": voice,
@@ -187,15 +187,15 @@ async def test_text_that_cannot_be_said(client, text):
     assert len(error["message"]) < 600
 
 
-async def test_uploads_are_encoded_at_once(client, context, backend, make_wav):
-    reference = context.voices.read(context.voices.list()[0])
+async def test_uploads_are_encoded_at_once(client, service, backend, make_wav):
+    reference = service.voices.read(service.voices.list()[0])
     files = {"name": (None, "Copy"), "audio_sample": ("a.wav", reference)}
     assert (await client.post("/v1/audio/voices", files=files)).status_code == 200
-    misses = context.prompts.misses
+    misses = service.prompts.misses
     body = {"model": "tts-1", "voice": "Copy", "input": "Hello.", "response_format": "pcm", "max_tokens": 60}
     assert (await client.post("/v1/audio/speech", json=body)).status_code == 200
     assert (await client.post("/v1/audio/speech", json=body)).status_code == 200
-    assert context.prompts.misses == misses, "the first use finds what the upload made"
+    assert service.prompts.misses == misses, "the first use finds what the upload made"
     silence = {"name": (None, "Silent"), "audio_sample": ("a.wav", make_wav(level=0.0))}
     response = await client.post("/v1/audio/voices", files=silence)
     assert response.json()["error"]["param"] == "audio_sample"

@@ -130,9 +130,9 @@ async def test_without_reports_nobody_is_behind():
     await asyncio.wait_for(listener.keeps_up(), 1.0)
 
 
-async def test_nothing_is_made_for_a_client_that_does_not_read_until_it_does(context, backend):
+async def test_nothing_is_made_for_a_client_that_does_not_read_until_it_does(service, backend):
     """Some 70 s of sound: 30 s and what was under way are made, the rest when it is read, and it is the same."""
-    app = ReportDelivery(create_app(context))
+    app = ReportDelivery(create_app(service))
     body = BODY | {"input": SENTENCE * 20}
     whole = Client(app, body)
     await whole.task
@@ -142,15 +142,15 @@ async def test_nothing_is_made_for_a_client_that_does_not_read_until_it_does(con
     made = await settled(backend) - everything
     assert made < 0.75 * everything
     assert not slow.task.done()
-    assert len(backend.active) <= context.settings.ingress.window, "only segments that had begun hold a slot"
+    assert len(backend.active) <= service.settings.ingress.window, "only segments that had begun hold a slot"
     slow.reads_on()
     await slow.task
     assert slow.data == whole.data
 
 
-async def test_a_client_that_reads_slowly_but_in_time_waits_for_nothing(context, backend):
+async def test_a_client_that_reads_slowly_but_in_time_waits_for_nothing(service, backend):
     body = BODY | {"input": SENTENCE * 4}  # below 30 s
-    slow = Client(ReportDelivery(create_app(context)), body, room=1)
+    slow = Client(ReportDelivery(create_app(service)), body, room=1)
     await settled(backend)
     assert not backend.active
     slow.reads_on()
@@ -158,20 +158,21 @@ async def test_a_client_that_reads_slowly_but_in_time_waits_for_nothing(context,
     assert len(np.frombuffer(slow.data, "<i2")) > 10 * RATE
 
 
-async def test_a_client_that_leaves_while_it_is_behind_frees_everything(context, backend):
-    client = Client(ReportDelivery(create_app(context)), BODY | {"input": SENTENCE * 20}, room=1)
+async def test_a_client_that_leaves_while_it_is_behind_frees_everything(service, backend):
+    app = create_app(service)
+    client = Client(ReportDelivery(app), BODY | {"input": SENTENCE * 20}, room=1)
     await settled(backend)
     client.left = True
     client.reads_on()
     await asyncio.wait_for(client.task, 5.0)
     await asyncio.sleep(0.1)
     assert not backend.active
-    assert context.listening == 0
+    assert app.state.traffic.listening == 0
 
 
-async def test_a_file_that_comes_whole_waits_for_nobody(context, backend):
+async def test_a_file_that_comes_whole_waits_for_nobody(service, backend):
     body = BODY | {"input": SENTENCE * 20, "response_format": "flac"}
-    client = Client(ReportDelivery(create_app(context)), body)
+    client = Client(ReportDelivery(create_app(service)), body)
     await asyncio.wait_for(client.task, 60.0)
     assert client.data.startswith(b"fLaC")
 

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from serve_app.config.settings import Settings
-from serve_app.context import Context
 from serve_app.http.app import create_app
 from serve_app.http.bodies import ESCAPES, cut, decode_base64
+from serve_app.service import Service
 
 SPEECH = "/v1/audio/speech"
 JSON = {"content-type": "application/json"}
@@ -340,21 +340,21 @@ HOSTS = ["", "[::1", "]", "a" * 300, "x:99999999", "x:y", "@", "a b", "[v1.x]:1"
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-async def test_no_address_is_a_fault_of_ours(context, address):
+async def test_no_address_is_a_fault_of_ours(service, address):
     path, _, query = address.partition("?")
     for method in ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH", "BREW"):
-        status, _ = await call(context, method, path, query)
+        status, _ = await call(service, method, path, query)
         assert status < 500, (method, address)
 
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("path", ["/nowhere", "/v1/models/", "/health", SPEECH, "/docs", "/openapi.json"])
-async def test_no_host_is_a_fault_of_ours(context, host, path):
-    status, _ = await call(context, "GET", path, headers=[(b"host", host.encode())])
+async def test_no_host_is_a_fault_of_ours(service, host, path):
+    status, _ = await call(service, "GET", path, headers=[(b"host", host.encode())])
     assert status < 500
 
 
-async def call(context: Context, method: str, path: str, query: str = "", headers=()) -> tuple[int, bytes]:
+async def call(service: Service, method: str, path: str, query: str = "", headers=()) -> tuple[int, bytes]:
     """As a server hands it over: httpx would put the address right first."""
     from urllib.parse import unquote
 
@@ -387,7 +387,7 @@ async def call(context: Context, method: str, path: str, query: str = "", header
     async def send(message: dict) -> None:
         sent.append(message)
 
-    await create_app(context)(scope, receive, send)
+    await create_app(service)(scope, receive, send)
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
 
 
@@ -420,12 +420,12 @@ async def test_half_a_surrogate_pair_anywhere(client, name):
 
 
 async def test_requests_that_work_are_counted_and_others_are_free(backend, shipped, tmp_path):
-    context = Context.create(
+    service = Service(
         Settings.from_args({"data_dir": str(tmp_path), "ingress": {"max_ongoing_requests": 2}}, {}),
         backend,
         shipped,
     )
-    transport = httpx.ASGITransport(create_app(context), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(create_app(service), raise_app_exceptions=False)
     backend.delay = 0.05
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         working = [

@@ -14,7 +14,6 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-from tests.serve_app.test_plausible import Faulty
 
 from deployments.contract.errors import Unavailable
 from deployments.contract.speech import VoicePrompt
@@ -22,6 +21,7 @@ from serve_app.audio import MEDIA_TYPES, OUTPUT_RATE, sandbox
 from serve_app.audio.sandbox import Sandbox
 from serve_app.voices.prompts import VoicePrompts
 from tests.bombs import BOMBS
+from tests.serve_app.synthesis.test_sanity import Faulty
 
 TEXT = "Hello there. This is a second sentence."
 SPEECH = "/v1/audio/speech"
@@ -145,7 +145,7 @@ async def test_reference_in_the_request(client, backend, make_wav):
 
 @pytest.mark.parametrize("kind", [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("FLAC", "PCM_24"), ("OGG", "VORBIS")])
 @pytest.mark.parametrize("rate", [16_000, 22_050, 96_000])
-async def test_an_upload_and_a_reference_give_the_same_prompt(client, backend, context, kind, rate):
+async def test_an_upload_and_a_reference_give_the_same_prompt(client, backend, service, kind, rate):
     at = np.arange(3 * rate) / rate
     wave = np.stack([0.3 * np.sin(2 * np.pi * 300 * at), 0.2 * np.sin(2 * np.pi * 310 * at)], axis=1)
     file = io.BytesIO()
@@ -166,7 +166,7 @@ async def test_an_upload_and_a_reference_give_the_same_prompt(client, backend, c
         {"url": SPEECH, "json": body(reference_audio=inline)},
         {"url": SPEECH, "json": body(voice="Me")},
     ):
-        context.prompts = VoicePrompts(listening, 10)  # knows nothing, as after a restart
+        service.prompts = VoicePrompts(listening, 10)  # knows nothing, as after a restart
         assert (await client.post(**how)).status_code == 200
     (uploaded, at_rate), *others = heard
     assert len(others) == 2
@@ -328,8 +328,8 @@ async def test_form_instead_of_json(client):
     assert "application/json" in response.json()["error"]["message"]
 
 
-async def test_a_body_beyond_the_limit(client, context):
-    huge = b'{"input": "' + b"a" * (context.settings.limits.max_upload_bytes * 2) + b'"}'
+async def test_a_body_beyond_the_limit(client, service):
+    huge = b'{"input": "' + b"a" * (service.settings.limits.max_upload_bytes * 2) + b'"}'
     headers = {"content-type": "application/json"}
 
     async def chunked():

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from serve_app.config.settings import Settings
-from serve_app.context import REQUESTS, Context
 from serve_app.http.app import create_app
+from serve_app.service import REQUESTS, Service
 from serve_app.voices.names import id_of
 
 SPEECH = "/v1/audio/speech"
@@ -64,16 +64,16 @@ async def test_prompts_of_requests_are_kept_by_option(backend, shipped, tmp_path
     settings = Settings.from_args(
         {"data_dir": str(tmp_path / "data"), "voice_encoder": {"keep_request_references": True}}, {}
     )
-    app = create_app(Context.create(settings, backend, shipped))
+    app = create_app(Service(settings, backend, shipped))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         await spoken(client, **inline(make_wav()))
     assert backend.kept == [REQUESTS]
 
 
-def prompt_files(context: Context, *owners: str) -> list[Path]:
+def prompt_files(service: Service, *owners: str) -> list[Path]:
     """Files as two encoders keep them."""
     paths = [
-        context.settings.data / "prompts" / encoder / f"{owner}.{'0' * 64}.safetensors"
+        service.settings.data / "prompts" / encoder / f"{owner}.{'0' * 64}.safetensors"
         for encoder in ("one", "two")
         for owner in owners
     ]
@@ -83,26 +83,26 @@ def prompt_files(context: Context, *owners: str) -> list[Path]:
     return paths
 
 
-async def test_a_deleted_voice_leaves_nothing(client, context, backend, make_wav):
+async def test_a_deleted_voice_leaves_nothing(client, service, backend, make_wav):
     before = await prompts_held(client)
     mine = (await upload(client, "mine", make_wav())).json()["id"]
     await spoken(client, voice="mine")
-    prompt_files(context, mine)
-    other = prompt_files(context, "ada", "voice_00000000000000000000")
+    prompt_files(service, mine)
+    other = prompt_files(service, "ada", "voice_00000000000000000000")
     assert await prompts_held(client) == before + 1
     assert (await client.delete("/v1/audio/voices/mine")).json()["id"] == mine
     assert await prompts_held(client) == before
     assert backend.forgotten == [mine]
-    left = [path for path in context.settings.data.rglob("*") if path.is_file()]
+    left = [path for path in service.settings.data.rglob("*") if path.is_file()]
     assert sorted(left) == sorted(other)
 
 
 @pytest.mark.parametrize("client_stays", [True, False])
 async def test_a_voice_that_is_deleted_while_its_prompt_is_made_leaves_nothing(
-    client, context, backend, make_wav, client_stays
+    client, service, backend, make_wav, client_stays
 ):
     mine = (await upload(client, "mine", make_wav())).json()["id"]
-    context.prompts.clear()
+    service.prompts.clear()
     backend.encoding = asyncio.Event()
     speaking = asyncio.create_task(client.post(SPEECH, json=body(voice="mine")))
     await until(lambda: backend.encoded == 2)
@@ -115,10 +115,10 @@ async def test_a_voice_that_is_deleted_while_its_prompt_is_made_leaves_nothing(
         assert (await speaking).status_code == 200, "what is being spoken may be finished"
     await until(lambda: backend.forgotten == [mine, mine])
     assert await prompts_held(client) == 0
-    assert not context.finishing
+    assert not service._finishing
 
 
-async def test_of_two_uploads_of_one_name_the_second_leaves_nothing(client, context, backend, make_wav):
+async def test_of_two_uploads_of_one_name_the_second_leaves_nothing(client, service, backend, make_wav):
     backend.encoding = asyncio.Event()
     uploads = [asyncio.create_task(upload(client, "mine", make_wav(pitch=pitch))) for pitch in (220, 330)]
     await until(lambda: backend.encoded == 2)
@@ -142,11 +142,11 @@ async def test_another_recording_under_the_same_name_is_heard_at_once(client, ma
     assert len(set(heard)) == 3
 
 
-async def test_a_damaged_voice_is_listed_nowhere_and_can_be_deleted(client, context, make_wav):
+async def test_a_damaged_voice_is_listed_nowhere_and_can_be_deleted(client, service, make_wav):
     broken = (await upload(client, "broken", make_wav())).json()["id"]
     assert (await upload(client, "sound", make_wav(pitch=330))).status_code == 200
-    (context.voices.uploads / broken / "meta.json").write_bytes(b"{}")
-    prompt_files(context, broken)
+    (service.voices.uploads / broken / "meta.json").write_bytes(b"{}")
+    prompt_files(service, broken)
     listed = (await client.get("/v1/audio/voices")).json()["data"]
     assert [voice["name"] for voice in listed] == ["ada", "bob", "sound"]
     assert (await client.get(f"/v1/audio/voices/{broken}")).status_code == 404
@@ -156,7 +156,7 @@ async def test_a_damaged_voice_is_listed_nowhere_and_can_be_deleted(client, cont
     taken = await upload(client, "broken", make_wav())
     assert taken.status_code == 400 and broken in taken.json()["error"]["message"]
     assert (await client.delete(f"/v1/audio/voices/{broken}")).status_code == 200
-    assert not [path for path in context.settings.data.rglob("*") if broken in str(path)]
+    assert not [path for path in service.settings.data.rglob("*") if broken in str(path)]
     assert (await upload(client, "broken", make_wav())).status_code == 200
 
 
@@ -176,7 +176,7 @@ def test_a_data_folder_with_other_things_in_it_keeps_its_mode(backend, shipped, 
     (data / "mail").mkdir()
     for path in (data, *data.iterdir()):
         path.chmod(0o755)
-    Context.create(Settings.from_args({"data_dir": str(data)}, {}), backend, shipped)
+    Service(Settings.from_args({"data_dir": str(data)}, {}), backend, shipped)
     modes = {path.name: path.stat().st_mode & 0o777 for path in (data, *data.iterdir())}
     assert modes == {"data": 0o755, "voices": 0o700, "mail": 0o755}
     assert "mail" in caplog.text
@@ -187,7 +187,7 @@ def test_a_start_closes_the_data_and_clears_away_what_was_left(backend, shipped,
     settings = Settings.from_args(
         {"data_dir": str(tmp_path / "data"), "voice_encoder": {"keep_request_references": kept}}, {}
     )
-    first = Context.create(settings, backend, shipped)
+    first = Service(settings, backend, shipped)
     voice = first.voices.add("mine", make_wav())
     owners = ("ada", voice.id, "voice_00000000000000000000", REQUESTS, "gone")
     prompt_files(first, *owners, "new")
@@ -198,7 +198,7 @@ def test_a_start_closes_the_data_and_clears_away_what_was_left(backend, shipped,
     (first.voices.uploads / ".gone-1").mkdir()
     for path in (settings.data, *settings.data.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    second = Context.create(settings, backend, shipped)
+    second = Service(settings, backend, shipped)
     assert second.voices.get("mine").id == voice.id
     left = {path.name.split(".")[0] for path in (settings.data / "prompts").rglob("*.safetensors")}
     assert left == {"ada", voice.id, "new"} | ({REQUESTS} if kept else set())

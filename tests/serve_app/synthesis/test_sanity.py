@@ -133,7 +133,7 @@ class Faulty:
 
 async def heard(synthesizer: Synthesizer, heat: float = 0.6, **options) -> tuple[np.ndarray, int]:
     stream = synthesizer.stream(Speech(TEXT, PROMPT, Sampling(seed=7, temperature=heat), **options))
-    pieces = [piece async for piece in stream]
+    pieces = [piece async for piece in stream.sound]
     return np.concatenate(pieces), stream.faults.retried
 
 
@@ -178,9 +178,9 @@ async def test_a_segment_ahead_of_a_slow_listener_is_said_again(backend):
     Faulty(backend, ".1")
     synthesizer = Synthesizer(backend)
     stream = synthesizer.stream(Speech(TEXT, PROMPT, Sampling(seed=7)))
-    pieces = [await anext(stream)]
+    pieces = [await anext(stream.sound)]
     while not synthesizer.faults.retried:
         await asyncio.sleep(0.001)
-    pieces += [piece async for piece in stream]
+    pieces += [piece async for piece in stream.sound]
     assert stream.faults.retried == 1 and synthesizer.faults.cut == 0
     assert len(np.concatenate(pieces)) == len(right)

@@ -14,7 +14,7 @@ from deployments.contract.errors import InvalidInput, Overloaded, SynthesisFaile
 from deployments.contract.speech import Sampling, Segment, VocodedChunk, VoicePrompt
 from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.synthesis.segment import segment_seed
-from serve_app.synthesis.speech import Speech
+from serve_app.synthesis.speech import SegmentBegan, SegmentDone, Sound, Speech
 from serve_app.synthesis.stream import Synthesizer
 
 TEXT = "One two three. Four five! Six seven eight nine ten eleven twelve? Thirteen. Fourteen fifteen."
@@ -26,7 +26,7 @@ def speech(text: str = TEXT, seed: int = 7, **sampling: float) -> Speech:
 
 
 async def collect(synthesizer: Synthesizer, request: Speech) -> np.ndarray:
-    return np.concatenate([piece async for piece in synthesizer.stream(request)])
+    return np.concatenate([piece async for piece in synthesizer.stream(request).sound])
 
 
 async def test_pieces_make_the_whole_text_in_order(backend):
@@ -54,7 +54,7 @@ async def test_same_samples_whatever_the_load_and_the_window(backend):
 async def test_first_piece_comes_before_the_segment_is_decoded(backend):
     backend.delay = 0.002
     long = "a" * 400
-    stream = Synthesizer(backend).stream(speech(long))
+    stream = Synthesizer(backend).stream(speech(long)).sound
     first = await anext(stream)
     assert len(first) < 0.1 * len(backend.expected(long, 7, 220.0))
     assert backend.active, "the GPT still works on the segment whose first sound is out"
@@ -99,6 +99,34 @@ async def test_first_segment_goes_first_and_only_it_may_be_refused(backend):
     assert len({work_id for work_id, _, _ in backend.started}) == 5
 
 
+async def test_events_tell_where_each_segment_is_in_the_text(backend):
+    stream = Synthesizer(backend, window=2).stream(speech())
+    events = [event async for event in stream]
+    began = [event for event in events if isinstance(event, SegmentBegan)]
+    done = [event for event in events if isinstance(event, SegmentDone)]
+    assert [event.index for event in began] == [event.index for event in done] == list(range(5))
+    assert [TEXT[slice(*event.span)] for event in began] == [event.text for event in began]
+    assert "".join(event.text for event in began).replace(" ", "") == TEXT.replace(" ", "")
+    for event in done:
+        before = events[: events.index(event)]
+        assert sum(isinstance(one, SegmentBegan) for one in before) == event.index + 1
+        assert isinstance(before[-1], Sound)
+        assert (event.codes, event.retried, event.cut) == (3 * len(began[event.index].text), False, False)
+    seconds = (
+        sum(len(event.waveform) for event in events if isinstance(event, Sound)) / backend.spec.sample_rate
+    )
+    assert stream.seconds == pytest.approx(seconds)
+
+
+async def test_the_requests_id_is_in_the_work_of_its_stages(backend):
+    request = replace(speech(), id="req_7")
+    await collect(Synthesizer(backend), request)
+    await collect(Synthesizer(backend), request)
+    ids = [work_id for work_id, _, _ in backend.started]
+    assert all(work_id.startswith("req_7.") for work_id in ids)
+    assert len(set(ids)) == 10, "two requests of one id do not meet"
+
+
 async def test_refusal_comes_out_and_leaves_nothing_behind(backend):
     backend.max_queue = 0
     stream = Synthesizer(backend).stream(speech())
@@ -119,7 +147,7 @@ async def test_unspeakable_text_is_refused_before_any_work(backend):
 async def test_leaving_cancels_everything(backend, how):
     backend.delay = 0.005
     synthesizer = Synthesizer(backend, window=3)
-    stream = synthesizer.stream(speech("long words go on and on here. " * 10))
+    stream = synthesizer.stream(speech("long words go on and on here. " * 10)).sound
     await anext(stream)
     running = set(backend.active)
     assert running
@@ -155,7 +183,7 @@ async def test_a_failing_segment_fails_the_stream_after_what_came_before(backend
     backend.break_after = 2
     pieces = []
     with pytest.raises(RuntimeError):  # noqa: PT012
-        async for piece in Synthesizer(backend).stream(speech()):
+        async for piece in Synthesizer(backend).stream(speech()).sound:
             pieces.append(piece)
     expected = backend.expected(TEXT, 7, 220.0)
     heard = np.concatenate(pieces)
@@ -183,7 +211,7 @@ async def test_no_sound_or_broken_sound_is_an_error(backend):
 
 async def test_tokens_are_counted_and_pauses_follow_the_speed(backend):
     stream = Synthesizer(backend).stream(speech("Ab. Cd.", speed=2.0))
-    heard = np.concatenate([piece async for piece in stream])
+    heard = np.concatenate([piece async for piece in stream.sound])
     assert stream.input_tokens == 6
     assert stream.output_tokens == 18
     assert len(heard) == 18 * 320 + round(0.1 / 2.0 * 16_000)
@@ -209,7 +237,7 @@ async def test_a_long_text_sounds_as_one_and_keeps_few_of_its_segments(backend):
     words = random.Random(5)
     text = " ".join(f"{'word ' * words.randint(1, 12)}{n}{words.choice('.!?')}" for n in range(200))
     pieces, most = [], 0
-    async for piece in Synthesizer(backend).stream(speech(text)):
+    async for piece in Synthesizer(backend).stream(speech(text)).sound:
         pieces.append(piece)
         if len(pieces) % 50 == 0:
             most = max(most, sum(isinstance(thing, Segment) for thing in gc.get_objects()))

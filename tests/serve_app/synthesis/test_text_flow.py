@@ -80,6 +80,18 @@ async def test_the_small_family_says_the_same_of_a_long_text(small, seed):
     assert sum(ask.lengths) < 5 * len(text)
 
 
+async def test_segments_know_their_place_in_the_whole_text(small):
+    text = english(6000, seed=3)
+    at = 0
+    for segment in await read(Asked(small), text):
+        assert segment.span is not None
+        start, end = segment.span
+        assert text[start:end] == segment.text
+        assert start >= at and not text[at:start].strip(), "nothing is left out between two segments"
+        at = end
+    assert not text[at:].strip()
+
+
 @pytest.mark.parametrize("language", ["zh", "en"])
 async def test_so_does_one_that_joins_short_sentences(indextts, language):
     text = english(4000, 1) if language == "en" else "".join(CHINESE.format(n) for n in range(120))
