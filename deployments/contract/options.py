@@ -131,12 +131,11 @@ class SamplingOptions(Options):
     max_tokens: Positive | None = None
 
 
-class ModelOptions(Options):
-    """All that the stages of one model are made from.
+class ModelSection(Options):
+    """What a configuration says of one model as a whole.
 
     `optimize`: graphs or programs where they can run; false is eager. `vocoder_chunk_size`: frames of 10 ms in the
-    longest chunk. `prompts`: the folder of voice prompts on disk, None for memory alone. `busy_replicas`: of Gpt and
-    Vocoder together, among which `threads: auto` shares a machine out.
+    longest chunk.
     """
 
     family: FamilyOptions = FamilyOptions()
@@ -145,9 +144,18 @@ class ModelOptions(Options):
     use_vocoder_optimization: bool = True
     vocoder_chunk_size: ChunkSize = 500
     chunks: ChunkOptions = ChunkOptions()
+    sampling: SamplingOptions = SamplingOptions()
+
+
+class ModelOptions(ModelSection):
+    """All that the stages of one model are made from.
+
+    `prompts`: the folder of voice prompts on disk, None for memory alone. `busy_replicas`: of Gpt and Vocoder together,
+    among which `threads: auto` shares a machine out.
+    """
+
     gpt: GptOptions = GptOptions()
     vocoder: VocoderOptions = VocoderOptions()
     voice_encoder: VoiceEncoderOptions = VoiceEncoderOptions()
-    sampling: SamplingOptions = SamplingOptions()
     prompts: str | None = None
     busy_replicas: Positive = 2

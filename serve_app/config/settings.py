@@ -11,22 +11,18 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from deployments.assembly import threads
 from deployments.contract.errors import ConfigError
 from deployments.contract.options import (
-    ChunkOptions,
-    ChunkSize,
-    DeviceOptions,
-    FamilyOptions,
     GptOptions,
     ModelOptions,
+    ModelSection,
     Options,
     Positive,
-    SamplingOptions,
     Seconds,
     VocoderOptions,
     VoiceEncoderOptions,
@@ -47,6 +43,9 @@ def _path(text: str) -> str:
 Replicas = Annotated[int, Field(gt=0, le=1000)]
 Cpus = Annotated[float, Field(ge=0, le=10_000)]
 Delay = Annotated[float, Field(ge=0, le=1_000_000)]
+
+
+Stage = TypeVar("Stage", bound=Options)
 
 
 class Autoscaling(Options):
@@ -131,22 +130,15 @@ class Limits(Options):
     max_voices: Annotated[int, Field(ge=0)] = 1000  # uploaded ones
 
 
-class Settings(Options):
-    """Everything that can be configured. `optimize`: graphs or programs where they can run; false is eager."""
+class Settings(ModelSection):
+    """Everything that can be configured."""
 
-    family: FamilyOptions = FamilyOptions()
-    device: DeviceOptions = DeviceOptions()
-    optimize: bool = True
-    use_vocoder_optimization: bool = True
-    vocoder_chunk_size: ChunkSize = 500
-    chunks: ChunkOptions = ChunkOptions()
     gpt: GptSettings = GptSettings()
     vocoder: VocoderSettings = VocoderSettings()
-    text_frontend: Scaled = Scaled()
     voice_encoder: VoiceEncoderSettings = VoiceEncoderSettings()
+    text_frontend: Scaled = Scaled()
     ingress: IngressSettings = IngressSettings()
     limits: Limits = Limits()
-    sampling: SamplingOptions = SamplingOptions()
     data_dir: Annotated[str, AfterValidator(_path)] = "~/.local/share/chorale"
 
     @classmethod
@@ -188,15 +180,22 @@ class Settings(Options):
     @property
     def model(self) -> ModelOptions:
         """What the stages are made from, without what only their deployment needs."""
-        parts = {name: getattr(self, name) for name in ModelOptions.model_fields if hasattr(self, name)}
-        for name in ("gpt", "vocoder", "voice_encoder"):
-            wanted = ModelOptions.model_fields[name].annotation
-            assert isinstance(wanted, type) and issubclass(wanted, Options)
-            parts[name] = wanted(**{key: getattr(parts[name], key) for key in wanted.model_fields})
-        busy = self.gpt.bounds[1] + self.vocoder.bounds[1]
-        return ModelOptions(**parts, prompts=str(self.data / "prompts"), busy_replicas=busy)
+        whole = {name: getattr(self, name) for name in ModelSection.model_fields}
+        return ModelOptions(
+            **whole,
+            gpt=_narrowed(GptOptions, self.gpt),
+            vocoder=_narrowed(VocoderOptions, self.vocoder),
+            voice_encoder=_narrowed(VoiceEncoderOptions, self.voice_encoder),
+            prompts=str(self.data / "prompts"),
+            busy_replicas=self.gpt.bounds[1] + self.vocoder.bounds[1],
+        )
 
     def busy_threads(self) -> int:
         """CPU threads of all Gpt and Vocoder replicas: the voice encoder has nothing to do but for a new voice."""
         model = self.model
         return sum(threads(model, stage) * getattr(self, stage).bounds[1] for stage in ("gpt", "vocoder"))
+
+
+def _narrowed(kind: type[Stage], section: Stage) -> Stage:
+    """The options of a stage without those of its deployment."""
+    return kind(**{name: getattr(section, name) for name in kind.model_fields})
