@@ -61,10 +61,11 @@ class Edge:
                     MutableHeaders(scope=message)["x-request-id"] = request_id
             await send(message)
 
-        works = not scope["path"].startswith(FREE)
+        route = _route(scope)
+        works = not route.startswith(FREE)
         self.requests += works
         try:
-            most = self.max_body.get(scope["path"], NO_BODY) if scope["method"] == "POST" else NO_BODY
+            most = self.max_body.get(route, NO_BODY) if scope["method"] == "POST" else NO_BODY
             self._check(scope, headers, works, most)
             return await self.app(scope, _Bounded(receive, most), tagged_send)
         except ClientDisconnect:
@@ -120,6 +121,12 @@ class _Bounded:
 def largest_text(max_input_chars: int) -> int:
     """Bytes of a speech request beside its recording: JSON may write a character as two escapes."""
     return 12 * max_input_chars + 256 * 1024
+
+
+def _route(scope: Scope) -> str:
+    """The path without the prefix under which the application is served."""
+    prefix = scope.get("root_path", "")
+    return scope["path"].removeprefix(prefix)
 
 
 def largest_body(max_upload: int) -> int:

@@ -51,7 +51,8 @@ NOT_ASCII = bytes(range(0x80)) + b"?" * 0x80
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 SPEECH = "/v1/audio/speech"
 RECORDING = b'"reference_audio"'
-REPEATABLE = {SPEECH, "/tts_with_cached_voice", "/v1/cache/free"}  # POST twice does no more than once
+# POST twice does no more than once. An application may be served under a prefix.
+REPEATABLE = (SPEECH, "/tts_with_cached_voice", "/v1/cache/free")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class Guard:
                 body.add(piece)
             more = message.get("more_body", False)
         body.data = bytes(body.data)  # the same for every try
-        if len(body.data) > limits.max_text and scope["path"] == SPEECH and RECORDING not in body.data:
+        if len(body.data) > limits.max_text and scope["path"].endswith(SPEECH) and RECORDING not in body.data:
             raise Refused(to_http(text_too_large(limits.max_text)))
 
     async def _forward(self, scope: Scope, body: _Body, receive: Receive, send: Send) -> None:
@@ -176,7 +177,7 @@ class Guard:
             if exchange.error is not None:
                 raise Refused(of_the_proxy(*exchange.error))
             # Serve answers a timeout and a full queue. Where it says nothing at all, the replica died.
-            if not (scope["method"] in SAFE_METHODS or scope["path"] in REPEATABLE):
+            if not (scope["method"] in SAFE_METHODS or scope["path"].endswith(REPEATABLE)):
                 raise Refused(
                     unavailable("The process at work was lost; whether it had done its work is not known.")
                 )

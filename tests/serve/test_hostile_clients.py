@@ -89,16 +89,18 @@ async def processes(service: Service) -> Processes:
     async with httpx.AsyncClient(timeout=60) as client:
         await Innocent(service.http).ask(client)
         ingress = (await client.get(f"{service.http}/v1/status")).json()["ingress"]["pid"]
-    return Processes(proxy_process(), psutil.Process(ingress))
+    return Processes(proxy_process(int(service.http.rpartition(":")[2])), psutil.Process(ingress))
 
 
-def proxy_process() -> psutil.Process:
-    """The one of the Ray that was started here."""
-    (proxy,) = [
+def proxy_process(port: int) -> psutil.Process:
+    """The one that listens at `port`: other tests may have a Ray of their own."""
+    (proxy,) = {
         process
         for process in psutil.Process().children(recursive=True)
-        if process.is_running() and "ProxyActor" in " ".join(process.cmdline())
-    ]
+        if process.is_running()
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+    }
     return proxy
 
 

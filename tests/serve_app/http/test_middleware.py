@@ -419,6 +419,20 @@ async def test_half_a_surrogate_pair_anywhere(client, name):
     assert answer.status_code == 400
 
 
+async def test_routes_are_found_behind_a_prefix(service, make_wav):
+    """Under a route prefix the same bodies are let in, and the same requests are free."""
+    app = create_app(service)
+    transport = httpx.ASGITransport(app, root_path="/voice", raise_app_exceptions=False)
+    reference = base64.b64encode(make_wav(seconds=8.0)).decode()
+    async with httpx.AsyncClient(transport=transport, base_url="http://test/voice") as client:
+        answer = await client.post(SPEECH, json=body(reference_audio=reference))
+        assert answer.status_code == 200, answer.text
+        files = {"name": (None, "mine"), "audio_sample": ("a.wav", make_wav(seconds=8.0))}
+        assert (await client.post("/v1/audio/voices", files=files)).status_code == 200
+        assert (await client.post("/v1/cache/free", content=b" " * 100_000)).status_code == 413
+        assert (await client.get("/health")).status_code == 200
+
+
 async def test_requests_that_work_are_counted_and_others_are_free(backend, shipped, tmp_path):
     service = Service(
         Settings.from_args({"data_dir": str(tmp_path), "ingress": {"max_ongoing_requests": 2}}, {}),
