@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Thread
 from typing import Any, TypeVar
 from unittest.mock import patch
@@ -14,6 +15,7 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks import _gpu_family
+from deployments.contract.family import FamilySpec
 from deployments.contract.options import (
     DeviceOptions,
     FamilyOptions,
@@ -30,7 +32,7 @@ SLACK = 2**24  # bytes by which memory may differ and still be flat
 ALONE = 3  # syntheses that are also done twice with nothing beside them
 WAIT_S = 60.0  # for a reference
 NOT_CAPTURED = "was not captured at start"
-BY_DESIGN = "('unpadded'"  # a segment with both of its ends in the vocoder's sight has a length of its own
+BY_DESIGN = "('unpadded'"  # a short segment, both of whose ends the vocoder sees, has a length of its own
 
 
 class Warnings(logging.Handler):
@@ -93,8 +95,12 @@ class Voices:
     async def _sound(self, request: GptRequest, name: str) -> np.ndarray:
         runs = self.backend.generate(request, id=name, priority=0, admitted=True)
         frames = np.concatenate([run.spoken async for run in runs])
-        chunk = VocoderChunk(frames, 0, 0, 0, request.prompt, request.sampling.seed)
-        return (await self.backend.vocode(chunk, id=f"{name}.sound", priority=0)).waveform
+        waveforms, state = [], None
+        for index, chunk in enumerate(_halves(frames, self.family.spec, request)):
+            said = await self.backend.vocode(replace(chunk, state=state), id=f"{name}.{index}", priority=0)
+            waveforms.append(said.waveform)
+            state = said.state
+        return np.concatenate(waveforms)
 
     def captured(self) -> dict[str, list[str]]:
         workers: dict[str, Any] = self.backend.workers
@@ -176,6 +182,18 @@ def is_flat(usage: dict[str, dict[str, int]]) -> bool:
     allocated = [usage[when].get("device_allocated_bytes", 0) for when in ("warm", "end")]
     reserved = [usage[when].get("device_reserved_bytes", 0) for when in ("half", "end")]
     return all(end - before <= SLACK for before, end in (allocated, reserved))
+
+
+def _halves(frames: np.ndarray, spec: FamilySpec, request: GptRequest) -> list[VocoderChunk]:
+    """As a stream has them: the first with what follows it in sight, the second with what was before."""
+    middle, whole = len(frames) // 2, (request.prompt, request.sampling.seed)
+    if not middle:
+        return [VocoderChunk(frames, 0, 0, 0, *whole)]
+    left, right = min(spec.left_context, middle), min(spec.right_context, len(frames) - middle)
+    return [
+        VocoderChunk(frames[: middle + right], 0, right, 0, *whole),
+        VocoderChunk(frames[middle - left :], left, 0, middle - left, *whole),
+    ]
 
 
 def _sounds(waveform: np.ndarray) -> bool:

@@ -75,7 +75,7 @@ class Bench:
             families = self.options.families
             if not on_a_card or "indextts" not in families or self.step("checkpoint", folder=folder) is None:
                 folder = None
-            for kind in ("decode", "vocoder", "half", "voices"):
+            for kind in ("decode", "voices", "vocoder", "half"):
                 sizes = (ON_A_CARD if on_a_card else ON_A_CPU)[kind]
                 for family in families:
                     own = {"copy_gb_per_s": found.get("copy_gb_per_s")} if kind == "decode" else {}

@@ -56,14 +56,14 @@ def test_every_step_runs_without_ray_or_the_frontends_packages(tmp_path, bare):
     assert result["ok"] and result["command"].startswith("python -m benchmarks.gpu --cpu")
     assert "No CUDA GPU is used" in result["notes"][0] and result["notes"][0] in said
     steps = {row["name"]: row for row in result["steps"]}
-    assert list(steps) == ["card", "decode small", "vocoder small", "half small", "voices small"]
+    assert list(steps) == ["card", "decode small", "voices small", "vocoder small", "half small"]
     for name, row in steps.items():
         assert row["status"] == "ok" and 0 < row["seconds"] <= row["limit_s"]
         assert f"{name}: ok" in said
     found = {name: row["result"] for name, row in steps.items()}
     assert found["card"]["kind"] == "cpu" and found["card"]["copy_gb_per_s"] > 0
     assert [row["batch"] for row in found["decode small"]["rows"]] == [1, 2]
-    assert all(0 < row["share_of_bandwidth"] for row in found["decode small"]["rows"])
+    assert all(row["share_of_bandwidth"] > 0 for row in found["decode small"]["rows"])
     assert [(row["batch"], row["frames"]) for row in found["vocoder small"]["rows"]] == [(1, 16), (2, 16)]
     assert found["half small"]["dtype"] == "bfloat16"
     voices = found["voices small"]
