@@ -186,7 +186,7 @@ def vocoder(
         for count in sorted(frames, reverse=True):
             for batch in sorted(batches, reverse=True):
                 chunks = _chunks(loaded, model, batch, count)
-                row = {"batch": batch, "frames": count}
+                row: dict[str, Any] = {"batch": batch, "frames": count}
                 try:
                     row |= _vocoder_row(loaded, model, runner, chosen, chunks, rounds)
                 except Exception as error:  # the largest may not fit a small card

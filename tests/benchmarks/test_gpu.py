@@ -70,7 +70,7 @@ def test_every_step_runs_without_ray_or_the_frontends_packages(tmp_path, bare):
     assert voices["references_encoded"] == gpu.ON_A_CPU["voices"]["references"]
     assert voices["same_samples"] == {"alone": "3 of 3", "in other company": "4 of 4"}
     assert set(voices["memory"]) == {"start", "warm", "half", "end"}
-    assert len(voices["checks"]) == 6 and all(voices["checks"].values())
+    assert len(voices["checks"]) == 7 and all(voices["checks"].values())
 
 
 def test_indextts_too(tmp_path, bare):
@@ -137,15 +137,10 @@ def test_memory_that_grows_on_a_card_is_not_flat():
     def at(allocated: int, reserved: int) -> dict[str, int]:
         return {"rss_bytes": 1, "device_allocated_bytes": allocated, "device_reserved_bytes": reserved}
 
-    flat = {
-        "start": {"rss_bytes": 1},
-        "warm": at(100, 200),
-        "half": at(120, 4 * SLACK),
-        "end": at(130, 4 * SLACK),
-    }
-    assert is_flat(flat)
-    assert not is_flat(flat | {"end": at(2 * SLACK, 4 * SLACK)})
-    assert not is_flat(flat | {"end": at(130, 6 * SLACK)})
+    begun = {"start": {"rss_bytes": 1}, "warm": at(100, 200), "half": at(SLACK, 4 * SLACK)}
+    assert is_flat(begun | {"end": at(SLACK + 10, 5 * SLACK)})
+    assert not is_flat(begun | {"end": at(3 * SLACK, 4 * SLACK)})
+    assert not is_flat(begun | {"end": at(SLACK, 6 * SLACK)})
 
 
 def test_a_card_s_name_becomes_a_file_s():
