@@ -1,4 +1,4 @@
-# `make` sets up .venv; every other target does so first. Needs python3 (3.11 or 3.12), make and a package registry.
+# `make` sets up .venv; every other target but `gpu` does so first. Needs python3 (3.11 or 3.12), make and a package registry.
 
 UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-uv.lock)
 BIN := .venv/bin
@@ -15,7 +15,7 @@ ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := venv
-.PHONY: venv demo serve test lint format bench lock clean distclean
+.PHONY: venv demo serve test lint format bench gpu lock clean distclean
 
 venv: $(STAMP)
 	@echo "Ready: make demo | serve | test | lint | bench, or $(BIN)/chorale --help"
@@ -56,6 +56,11 @@ format: $(STAMP)
 BENCH ?= single_request stage_gpt stage_vocoder documents scheduler serve_load soak
 bench: $(STAMP)
 	@for name in $(BENCH); do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
+
+# For a machine with a GPU whose Python has torch: sets up nothing, needs no Ray. `make gpu PYTHON=python3 ARGS=--cpu`
+gpu:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 with torch is needed: make gpu PYTHON=..."; exit 1; }
+	$(PYTHON) -m benchmarks.gpu $(ARGS)
 
 # Writes the exact versions and the hashes of everything for Python 3.11 and 3.12 anew; pins that still hold are kept.
 # A newer uv: `make lock UV_VERSION=0.14.0`.

@@ -53,6 +53,20 @@ def read_bandwidth(device: torch.device, size: int) -> float:
     return size / best
 
 
+def copy_bandwidth(device: torch.device, size: int) -> float:
+    """Bytes a second that are read and written: the best of many copies of a buffer of `size` bytes."""
+    buffer = torch.ones(size // 4, device=device)
+    copy = torch.empty_like(buffer)
+    best = float("inf")
+    for _ in range(READS):
+        synchronise()
+        began = time.perf_counter()
+        copy.copy_(buffer)
+        synchronise()
+        best = min(best, time.perf_counter() - began)
+    return 2 * size / best
+
+
 def synchronise() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import psutil
-import soxr
 from rich.console import Console
 
 if TYPE_CHECKING:
@@ -131,6 +130,8 @@ class Listener:
 
     def hear(self, said: str, waveform: np.ndarray, rate: int) -> str:
         """waveform: float32 (N,). Returns the words that were understood."""
+        import soxr
+
         samples = soxr.resample(waveform, rate, LISTEN_RATE)
         samples = samples * (0.7 / max(1e-4, float(np.abs(samples).max())))
         samples = np.pad((samples * 32767).astype(np.int16), LISTEN_RATE // 5)

@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import _bound, _common, _stage
+from benchmarks._decoding import WARM_UP, step_s
 from benchmarks._plot import panels
 from deployments import families
 from deployments.contract.device import Device
@@ -45,7 +46,6 @@ from serve_app.service import SHIPPED_VOICES
 BASELINE, SERVED = "plain", "served"
 OF_THE_CPU = ("eager", "compiled", "bf16")
 LENGTH = 512  # positions: where graphs and compilers need one, it holds every text here
-WARM_UP = 5  # steps
 
 
 class Compiler:
@@ -113,31 +113,6 @@ def requests(family: Family, segment: Segment, prompt: VoicePrompt, count: int) 
     return [
         WorkItem(str(row), GptRequest(segment, prompt, replace(sampling, seed=row))) for row in range(count)
     ]
-
-
-def step_s(way: Way, items: list[WorkItem], steps: int) -> float:
-    """Seconds of one step with all items running."""
-    decoder = way.decoder
-    with way.tensors():
-        for item in items:
-            decoder.admit(item)
-        while decoder.stats()["running"] < len(items):  # prefills
-            decoder.step()
-        for _ in range(WARM_UP):
-            decoder.step()
-        before = decoder.stats()["steps"]
-        _bound.synchronise()
-        began = time.perf_counter()
-        for _ in range(steps):
-            decoder.step()
-        _bound.synchronise()
-        taken = (time.perf_counter() - began) / (decoder.stats()["steps"] - before)
-        assert decoder.active == len(items), "a sequence ended while it was measured"
-        for item in items:
-            decoder.cancel(item.id)
-        while decoder.active:
-            decoder.step()
-    return taken
 
 
 def spoken(family: Family, worker: StageWorker, way: Way, texts: list[str], prompt: VoicePrompt) -> list[Any]:
@@ -233,7 +208,8 @@ def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         items = requests(family, segment, prompt, batch)
         for _ in range(options.rounds):
             for way in ways:
-                found = step_s(way, items, options.steps)
+                with way.tensors():
+                    found = step_s(way.decoder, items, options.steps)
                 taken[way.name][batch] = min(found, taken[way.name].get(batch, found))
             console.print(f"batch {batch}", end="\r")
     positions = len(segment.token_ids) + WARM_UP + options.steps // 2

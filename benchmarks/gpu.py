@@ -1,0 +1,142 @@
+"""One command for a machine with a GPU: the tests marked `gpu`, speed against eager and fp32, many voices, memory.
+
+    make gpu PYTHON=python3                 # any Python 3.11 or 3.12 with torch; nothing is installed
+    python -m benchmarks.gpu --cpu          # the same steps, small, without a GPU
+
+Each step runs in a process of its own with its own limit of time, all of them within --minutes. Needs numpy, psutil,
+pydantic, pyyaml, rich, safetensors, soxr, torch, and for IndexTTS protobuf and sentencepiece; neither Ray nor HTTP.
+A step whose packages are missing fails and says which. IndexTTS has random weights of the published size, made in a
+temporary folder (1.7 GB), or where that fails the golden set's small ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks import _common
+from benchmarks._steps import OK, Step, run_all
+
+FAMILIES = ("small", "indextts")
+STEPS = ("card", "tests", "checkpoint", "decode", "vocoder", "half", "voices")
+RESERVE_S = 15.0  # of the minutes: for what is not a step
+
+ON_A_CARD: dict[str, dict[str, Any]] = {
+    "decode": {"batches": [1, 8, 32], "steps": 40, "rounds": 3},
+    "vocoder": {"batches": [1, 8], "frames": [16, 32, 64, 96, 128], "rounds": 5},
+    "half": {"batches": [1, 8, 32], "steps": 40, "rounds": 3, "requests": 8},
+    "voices": {"references": 50, "syntheses": 200, "callers": 8, "tokens": 30, "most": 120, "slots": 8},
+}
+ON_A_CPU: dict[str, dict[str, Any]] = {
+    "decode": {"batches": [1, 2], "steps": 3, "rounds": 1},
+    "vocoder": {"batches": [1, 2], "frames": [16], "rounds": 1},
+    "half": {"batches": [1, 2], "steps": 3, "rounds": 1, "requests": 1},
+    "voices": {"references": 4, "syntheses": 8, "callers": 8, "tokens": 6, "most": 24, "slots": 4},
+}
+LIMITS = {"card": 60, "tests": 120, "checkpoint": 90, "decode": 75, "vocoder": 75, "half": 75, "voices": 110}
+FUNCTIONS = {
+    "card": "benchmarks._gpu_measure:card",
+    "tests": "benchmarks._gpu_tests:tests",
+    "checkpoint": "benchmarks._gpu_measure:checkpoint",
+    "decode": "benchmarks._gpu_measure:decode",
+    "vocoder": "benchmarks._gpu_measure:vocoder",
+    "half": "benchmarks._gpu_measure:half",
+    "voices": "benchmarks._gpu_voices:voices",
+}
+
+
+class Bench:
+    """Runs the steps that are asked for, saves after each, and shows them."""
+
+    def __init__(self, options: argparse.Namespace, console: Console) -> None:
+        self.options, self.console = options, console
+        self.until = time.monotonic() + 60 * options.minutes - RESERVE_S
+        self.device = "cpu" if options.cpu else "auto"
+        self.result: dict[str, Any] = {**_common.origin("gpu"), "notes": [], "steps": []}
+        self.out: Path | None = options.out
+
+    def run(self) -> dict[str, Any]:
+        found = self.step("card", device=self.device) or {}
+        on_a_card = found.get("kind") == "cuda"
+        name = found.get("name", "unknown") if on_a_card else found.get("kind", "unknown")
+        self.out = self.out or Path("benchmarks/results") / f"gpu-{slug(name)}.json"
+        if not on_a_card:
+            self.note("No CUDA GPU is used: small sizes, eager code; the figures say nothing about a GPU.")
+        self.step("tests")
+        with tempfile.TemporaryDirectory() as temporary:
+            folder: str | None = str(Path(temporary) / "indextts")
+            families = self.options.families
+            if not on_a_card or "indextts" not in families or self.step("checkpoint", folder=folder) is None:
+                folder = None
+            for kind in ("decode", "voices", "vocoder", "half"):
+                sizes = (ON_A_CARD if on_a_card else ON_A_CPU)[kind]
+                for family in families:
+                    own = {"copy_gb_per_s": found.get("copy_gb_per_s")} if kind == "decode" else {}
+                    self.step(kind, family, family=family, folder=folder, device=self.device, **sizes, **own)
+        return self.result
+
+    def step(self, kind: str, of: str = "", **arguments: Any) -> Any:
+        """The step's result; None where it has none, or was not asked for."""
+        if kind not in self.options.only and kind != "card":
+            return None
+        step = Step(f"{kind} {of}".strip(), FUNCTIONS[kind], LIMITS[kind], arguments)
+        (row,) = run_all([step], self.until)
+        self.result["steps"].append(row)
+        self.result["ok"] = all(row["status"] == OK for row in self.result["steps"])
+        if self.out is not None:
+            _common.save(self.out, self.result)
+        show(row, self.console)
+        return row.get("result")
+
+    def note(self, text: str) -> None:
+        self.result["notes"].append(text)
+        self.console.print(f"  {text}")
+
+
+def slug(name: str) -> str:
+    """NVIDIA H100 80GB HBM3 -> nvidia-h100-80gb-hbm3"""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unknown"
+
+
+def show(row: dict[str, Any], console: Console) -> None:
+    console.print(f"{row['name']}: {row['status']} in {row['seconds']} s", highlight=False)
+    if "error" in row:
+        console.print(f"  {row['error']}", markup=False, highlight=False)
+    found = row.get("result", {})
+    for key, value in found.items():
+        if key == "rows":
+            for line in value:
+                console.print(
+                    "  " + ", ".join(f"{k} {v}" for k, v in line.items()), markup=False, highlight=False
+                )
+        elif key not in ("checks", "device", "status", "reasons"):
+            console.print(f"  {key}: {value}", markup=False, highlight=False)
+
+
+def main() -> None:
+    parser = _common.arguments("gpu", __doc__)
+    parser.set_defaults(out=None)
+    parser.add_argument("--cpu", action="store_true", help="small sizes, without a GPU")
+    parser.add_argument("--minutes", type=float, default=7.5, help="all steps end within (7.5)")
+    parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
+    parser.add_argument(
+        "--only", nargs="+", choices=STEPS, default=list(STEPS), help="steps, beside the card"
+    )
+    options = parser.parse_args()
+    console = Console(soft_wrap=True)
+    bench = Bench(options, console)
+    result = bench.run()
+    assert bench.out is not None
+    _common.finish(bench.out, result, console)
+    sys.exit(not result["ok"])
+
+
+if __name__ == "__main__":
+    main()
