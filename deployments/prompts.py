@@ -147,7 +147,7 @@ class PromptStore:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            log.warning("voice prompt %s is not read: %s", key[:12], error)
+            log.warning("voice prompt %s cannot be read: %s", key[:12], error)
             return None
         with suppress(OSError):
             os.utime(path)  # used just now
@@ -162,7 +162,7 @@ class PromptStore:
             private_files.write(draft, prompt.to_bytes(), sync=False)
             os.replace(draft, self._folder / f"{key}{ENDING}")
         except OSError as error:
-            log.warning("voice prompt %s is not kept on disk: %s", key[:12], error.strerror)
+            log.warning("voice prompt %s cannot be written to disk: %s", key[:12], error.strerror)
             with suppress(OSError):
                 draft.unlink()
         self._prune()

@@ -234,14 +234,14 @@ class StageScheduler:
         except TimeoutError:
             died = True
             log.warning(
-                "%s: lease %s was silent for %.0f s: taken for lost",
+                "%s: lease %s was silent for %.0f s and is considered lost",
                 self.stage_name,
                 lease_id,
                 self.silence_s,
             )
         except Exception:
             died = True
-            log.exception("%s: lease %s broke", self.stage_name, lease_id)
+            log.exception("%s: lease %s failed", self.stage_name, lease_id)
         finally:
             started = lease_id in self._started
             self._started.discard(lease_id)
@@ -252,7 +252,7 @@ class StageScheduler:
                 self._replicas.pop(replica, None)
             if returned:
                 log.warning(
-                    "%s: lease %s: %d items go back to the head of the line",
+                    "%s: lease %s: %d items return to the head of the queue",
                     self.stage_name,
                     lease_id,
                     returned,

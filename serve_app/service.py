@@ -264,7 +264,9 @@ class Service:
         data = self.settings.data
         with contextlib.suppress(OSError):  # not made yet
             if others := set(os.listdir(data)) - set(FOLDERS):
-                log.warning("%s keeps its mode: %s is in it, too", data, ", ".join(sorted(others)[:3]))
+                log.warning(
+                    "%s keeps its mode because it also contains %s", data, ", ".join(sorted(others)[:3])
+                )
             else:
                 private_files.tighten(data, below=False)
         for folder in FOLDERS:

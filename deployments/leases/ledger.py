@@ -83,9 +83,9 @@ class Ledger:
 
     def refusal(self, item: WorkItem, admitted: bool) -> ChoraleError | None:
         if item.id in self._entries:
-            return InvalidInput(f"a request with the id {item.id!r} is being worked on", param="id")
+            return InvalidInput(f"a request with the id {item.id!r} is already in progress", param="id")
         if not admitted and self.newcomers >= self.max_queue:
-            return self._overloaded(f"{self.newcomers} requests wait already, as many as are allowed")
+            return self._overloaded(f"{self.newcomers} requests are waiting, which is the limit")
         return None
 
     def _overloaded(self, reason: str) -> Overloaded:
@@ -315,7 +315,7 @@ class Ledger:
                     Event(
                         item_id,
                         error=SynthesisFailed(
-                            f"the {self.stage} stage broke {entry.strikes} times over this"
+                            f"the {self.stage} stage failed {entry.strikes} times while it processed this request"
                         ),
                     )
                 )

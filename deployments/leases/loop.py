@@ -198,7 +198,7 @@ class LeaseLoop:
                     return
         except BaseException as error:
             self.failed = error
-            log.exception("a device step failed: this replica takes no more work")
+            log.exception("a device step failed; this replica accepts no more work")
             raise
         finally:
             self._beat = None
@@ -242,7 +242,7 @@ async def _obey(source: WorkSource, lease_id: str, slots: int, mailbox: queue.Si
     except Exception as error:
         # An orphaned lease would hold the replica's only query for ever.
         log.warning(
-            "lease %s: the scheduler does not answer (%s); giving the slots back",
+            "lease %s: the scheduler does not answer (%s); releasing the slots",
             lease_id,
             type(error).__name__,
         )
@@ -266,8 +266,8 @@ def _admit(worker: StageWorker, item: WorkItem) -> ChoraleError | None:
     except ChoraleError as error:
         return error
     except Exception:
-        log.exception("item %s was not admitted", item.id)
-        return SynthesisFailed("the model could not begin with this request")
+        log.exception("item %s could not be admitted", item.id)
+        return SynthesisFailed("the model could not start this request")
     return None
 
 

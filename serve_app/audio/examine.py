@@ -25,11 +25,11 @@ NARROW_HZ, NARROW_DB = 3_900.0, -45.0  # a telephone passes nothing above
 APART = 0.5  # of log F0 between seconds of one recording: nine semitones
 
 WARNINGS = {
-    "clipped": "it is overdriven",
-    "background": "its level hardly falls between the words: noise, music or an echo is in it",
-    "narrow_band": "it holds nothing above 4 kHz, as from a telephone",
-    "several_voices": "its pitch changes as between two speakers",
-    "cut": "it is longer than is used: only its beginning is",
+    "clipped": "it is clipped",
+    "background": "its level hardly drops between words: it contains noise, music or an echo",
+    "narrow_band": "it contains nothing above 4 kHz, like a telephone recording",
+    "several_voices": "its pitch changes as if there were several speakers",
+    "cut": "it is too long; only its beginning is used",
 }
 
 
@@ -48,7 +48,7 @@ def examine(waveform: np.ndarray, rate: int, param: str) -> tuple[str, ...]:
     voiced = strength > VOICED
     if voiced.mean() < LEAST_VOICED:
         raise InvalidInput(
-            f"Invalid '{param}': no voice can be heard in it, only noise or silence.",
+            f"Invalid '{param}': it contains no voice, only noise or silence.",
             param=param,
             code="no_voice",
         )

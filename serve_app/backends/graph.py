@@ -267,7 +267,7 @@ async def _forget_at(name: str, stage: Stage, voice: str) -> None:
             return
         except Exception as error:
             reason = error
-    log.warning("%s: not every replica has dropped the prompts of %s: %r", name, voice, reason)
+    log.warning("%s: not every replica has dropped the prompts of voice %s: %r", name, voice, reason)
 
 
 async def _everywhere(stage: Stage) -> list[dict[str, Any]]:
@@ -283,7 +283,7 @@ async def _told(stage: str, answers: Awaitable[list[dict[str, Any]]]) -> list[di
     try:
         return [{"stage": stage, **answer} for answer in await answers]
     except Exception as error:
-        log.warning("%s did not tell what it gave back: %r", stage, error)
+        log.warning("%s did not report what it freed: %r", stage, error)
         return []
 
 

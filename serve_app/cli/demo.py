@@ -118,8 +118,8 @@ def speak(client: httpx.Client, text: str, voice: str, file: Path, seed: int = 1
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="where the audio goes (out)")
-    parser.add_argument("--config", help="a Serve config file (configs/default.yaml)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="output folder (default: out)")
+    parser.add_argument("--config", help="a Serve config file (default: configs/default.yaml)")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     server = Server(options.out / "serve.log", options.config)
@@ -132,7 +132,7 @@ def main() -> None:
         speak_all(server.http, options.out)
     finally:
         clean = server.stop()
-    console.print("Stopped, with every process of Ray." if clean else "It did not stop cleanly.")
+    console.print("Stopped; no process of Ray is left." if clean else "The application did not stop cleanly.")
     sys.exit(not clean)
 
 

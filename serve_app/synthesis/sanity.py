@@ -51,7 +51,7 @@ class Watch:
         if self._watches and self._spoken < self._fewest:
             raise Implausible(f"{self._spoken} codes, {self._fewest:.0f} at least")
         if self._watches and self._cut and not self._may_be_cut:
-            raise Implausible(f"{self._spoken} codes, as many as there may be, and no end")
+            raise Implausible(f"{self._spoken} codes, the limit, without an end")
 
     def _check_rounds(self) -> None:
         if len(self._tail) < self._loop:
@@ -62,4 +62,4 @@ class Watch:
             length = max(self._loop, ROUNDS * period)
             part = tail[-length:]
             if len(part) == length and np.array_equal(part[period:], part[:-period]):
-                raise Implausible(f"the same {period} codes again and again")
+                raise Implausible(f"the same {period} codes repeat")

@@ -105,7 +105,7 @@ class SegmentStream:
             if self._heard or self._sampling.temperature == 0:  # no seed would help
                 self._cut_off(work_id, fault)
                 return
-            log.warning("segment %s is said again with another seed: %s", work_id, fault)
+            log.warning("segment %s is retried with another seed: %s", work_id, fault)
             self.retried = True
             self._faults.retry()
             self._sampling = replace(self._sampling, seed=segment_seed(self._sampling.seed, AGAIN))
@@ -117,7 +117,7 @@ class SegmentStream:
                 self._cut_off(work_id, again)
 
     def _cut_off(self, work_id: str, fault: Implausible) -> None:
-        log.warning("segment %s ends where it went wrong: %s", work_id, fault)
+        log.warning("segment %s is cut off: %s", work_id, fault)
         self.cut = True
         self._faults.cut_off()
 

@@ -140,7 +140,7 @@ class SpeechStream:
                 if self._segments and spoken and pause:
                     yield Sound(np.zeros(pause, np.float32))
             if not spoken:
-                raise SynthesisFailed("The model made no sound for this text.")
+                raise SynthesisFailed("The model produced no sound for this text.")
         finally:
             self.close()
 

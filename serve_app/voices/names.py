@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from serve_app.voices.library import Voice
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
-NAME_RULE = (
-    "1 to 64 letters, digits, spaces, '_', '.' or '-', with a letter or digit first and no space or '.' last"
-)
+NAME_RULE = "1 to 64 letters, digits, spaces, '_', '.' or '-', starting with a letter or digit, ending in no space or '.'"
 ID = re.compile(r"voice_[0-9a-f]{20}")
 
 # OpenAI's names stand for shipped voices of the same kind, so that its clients work unchanged
@@ -29,7 +27,7 @@ def check(name: str) -> None:
     if not NAME.fullmatch(name) or name[-1] in " .":
         raise InvalidInput(f"Invalid 'name': must be {NAME_RULE}.", param="name")
     if is_like_id(name):
-        message = "Invalid 'name': 'voice_' and 20 hexadecimal digits are an id: choose another name."
+        message = "Invalid 'name': 'voice_' followed by 20 hexadecimal digits is reserved for ids."
         raise InvalidInput(message, param="name", code="voice_name_reserved")
 
 

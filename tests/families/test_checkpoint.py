@@ -104,7 +104,7 @@ def test_filling_makes_float32(tmp_path):
         ({"bias": torch.ones(2)}, "x.pth: p.weight is missing, the config wants (2, 3)"),
         (
             {"weight": torch.ones(2, 3), "bias": torch.ones(2), "more": torch.ones(1)},
-            "x.pth: p.more is (1,), the config knows no such tensor",
+            "x.pth: p.more is (1,), the config has no such tensor",
         ),
     ],
 )

@@ -139,7 +139,7 @@ def test_it_ends_and_says_why_when_ray_is_gone(tmp_path, daemon):
     victim.kill()
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert f"Ray is gone: its {daemon} (process {victim.pid}) has ended, killed by signal 9" in out
+    assert f"Ray is gone: its {daemon} (process {victim.pid}) ended, killed by signal 9" in out
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
 

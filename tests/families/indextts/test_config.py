@@ -63,7 +63,7 @@ def test_keys_of_training_are_passed_over(edited):
         ({"gpt.layers": None}, "config.yaml: gpt.layers: Field required"),
         ({"gpt.layers": "2"}, "config.yaml: gpt.layers: Input should be a valid integer"),
         ({"gpt.layers": 0}, "config.yaml: gpt.layers: Input should be greater than 0"),
-        ({"gpt.heads": 5}, "model_dim 64 is no multiple of heads 5"),
+        ({"gpt.heads": 5}, "model_dim 64 is not a multiple of heads 5"),
         ({"gpt.condition_type": "perceiver"}, "Input should be 'conformer_perceiver'"),
         ({"gpt.condition_module.input_layer": "linear"}, "Input should be 'conv2d2'"),
         ({"gpt.stop_mel_token": 194}, "must be below number_mel_codes"),

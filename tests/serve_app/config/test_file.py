@@ -93,7 +93,7 @@ def test_merged_and_repeated_parts_are_read(mine):
 @pytest.mark.parametrize(
     ("before", "after", "says"),
     [
-        ("port: 8000", "port: 99999", "http_options.port: must be a port, 1 to 65535 (is 99999)"),
+        ("port: 8000", "port: 99999", "http_options.port: must be a port number, 1 to 65535 (is 99999)"),
         ("port: 8000", "port: 0", "http_options.port: must be a port"),
         ("port: 8000", "port: -1", "http_options.port: must be a port"),
         ("port: 8000", "port: 80.5", "http_options.port: "),
@@ -105,9 +105,9 @@ def test_merged_and_repeated_parts_are_read(mine):
         ("route_prefix: /", "route_prefix: speech", "route_prefix: must begin with /"),
         ("    args:", "    deployments: [null]\n    args:", "deployments[0]: must be a mapping"),
         ("log_level: INFO", 'log_level: "A\\nB"', "log_level"),
-        ("name: small", "name: smal", "family.name: unknown family 'smal': one of small, indextts"),
+        ("name: small", "name: smal", "family.name: unknown family 'smal'; allowed: small, indextts"),
         ("name: small", 'name: "sm\\nall"', "family.name: unknown family"),
-        ("name: small", INDEXTTS + "/nowhere", "family.options.model_dir: there is no folder 'nowhere'"),
+        ("name: small", INDEXTTS + "/nowhere", "family.options.model_dir: folder 'nowhere' does not exist"),
         ("name: small", INDEXTTS + "~nobody-at-all/x", "model_dir: '~nobody-at-all/x' names an unknown user"),
         ("name: small", INDEXTTS + "nowhere", "model_dir: 'nowhere' must be an absolute path"),
         ("name: small", "name: indextts", "family.options.model_dir: Field required"),

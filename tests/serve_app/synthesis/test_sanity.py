@@ -88,7 +88,7 @@ def test_at_twice_the_pace_half_the_codes_will_do():
 @pytest.mark.parametrize("period", [1, 2, 3, 7, 20, 40])
 def test_rounds_are_told(period):
     lap = np.arange(period) + 7
-    with pytest.raises(Implausible, match=f"the same {period} codes"):
+    with pytest.raises(Implausible, match=f"the same {period} codes repeat"):
         take(watch(segment=Segment("", np.arange(100))), np.concatenate([speech(60), np.tile(lap, 200)]))
 
 
