@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from serve_app.voices.library import Voice
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
-NAME_RULE = "1 to 64 letters, digits, spaces, '_', '.' or '-', starting with a letter or digit, ending in no space or '.'"
+NAME_RULE = (
+    "1 to 64 letters, digits, spaces, '_', '.' or '-'; the first must be a letter or digit, "
+    "and the last must not be a space or '.'"
+)
 ID = re.compile(r"voice_[0-9a-f]{20}")
 
 # OpenAI's names stand for shipped voices of the same kind, so that its clients work unchanged
