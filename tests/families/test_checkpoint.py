@@ -53,7 +53,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, nested, monkeypatch
 
 
 def test_missing(tmp_path):
-    assert "no such file" in complaint(tmp_path / "gone.pth")
+    assert "not found" in complaint(tmp_path / "gone.pth")
 
 
 @pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])

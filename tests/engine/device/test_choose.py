@@ -165,7 +165,7 @@ def test_has_kernels(capability, built, runs):
     ("arguments", "says"),
     [
         ({"preference": "tpu"}, "one of auto"),
-        ({"preference": "cuda"}, "none found"),
+        ({"preference": "cuda"}, "no device found"),
         ({"preference": "musa:1"}, "not installed"),
         ({"half": "yes"}, "one of auto, true, false"),
         ({"threads": 0}, "at least 1"),
