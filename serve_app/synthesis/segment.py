@@ -32,9 +32,9 @@ log = logging.getLogger("chorale.synthesis")
 
 
 class SegmentStream:
-    """One segment on its way: codes stream in, are vocoded chunk after chunk and wait in a short queue.
+    """One segment in progress: codes stream in, are vocoded chunk by chunk, and the sound waits in a short queue.
 
-    Where the codes cannot be speech, the segment is said anew with another seed, or cut off if it is too late for that.
+    If the codes cannot be speech, the segment is retried with another seed, or cut off if part of it was already sent.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class SegmentStream:
             self._pieces.get_nowait()
 
     async def next(self) -> np.ndarray | None:
-        """The next piece, None at the end. Raises what went wrong."""
+        """The next piece of sound, None at the end. Raises the error of the segment, if any."""
         await self._settled.wait()
         piece = await self._pieces.get()
         self._heard = True
@@ -158,6 +158,6 @@ class SegmentStream:
 
 
 def segment_seed(seed: int, index: int) -> int:
-    """A seed of its own for every segment, 0 <= s < 2**63: neighbours do not share their draws."""
+    """A separate seed for each segment, 0 <= s < 2**63, so that segments do not share random numbers."""
     digest = hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
