@@ -1,4 +1,4 @@
-"""What is wrong with a reference that can be read: told as warnings, refused where there is no voice in it."""
+"""Checks a decoded reference: problems become warnings; a recording without a voice is rejected."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ THUMP = 15  # frames: what is loud for a shorter time is a thump, not the loudes
 VOICED = 0.5  # normalised autocorrelation of a voiced frame
 LEAST_VOICED = 0.1  # share of the loud frames, below which nobody speaks
 CLIPPED = 5e-4  # share of samples in runs of four and more at the peak
-# Of the peak: the louder the level, the fewer samples of speech are near it, unless it was clipped. So many times the
-# rarest of so many levels below is a bump; shares under RARE are none.
+# Levels relative to the peak. In speech, louder levels have fewer samples, unless it was clipped. A level is a bump if
+# its share exceeds BUMP times the minimum of the BELOW levels under it; shares below RARE do not count.
 LEVELS = np.linspace(0.3, 1.0, 15)
 BUMP, BELOW, RARE = 2.0, 4, 1e-4
 STEADY_DB = 20.0  # between loud and quiet frames: speech has pauses
@@ -36,7 +36,7 @@ WARNINGS = {
 def examine(waveform: np.ndarray, rate: int, param: str) -> tuple[str, ...]:
     """waveform: float32 (N,) mono -> keys of WARNINGS.
 
-    Raises InvalidInput (param `param`, code no_voice) where hardly anything in it is voiced.
+    Raises InvalidInput (param `param`, code no_voice) if almost nothing in it is voiced.
     """
     made = soxr.resample(waveform, rate, RATE) if rate != RATE else waveform
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(made, (0, WINDOW)), WINDOW)[::HOP]

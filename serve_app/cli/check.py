@@ -1,4 +1,4 @@
-"""The self-check: what this machine offers, what was chosen and why, and whether the model keeps its promises on it."""
+"""The self-check: the machine, the chosen options and the reasons, and whether the model works correctly on it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MARKS = {True: "[green]ok[/]    ", False: "[red]FAILED[/]", None: "      "}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`ok`: None for what is only told."""
+    """One line of the report. ok: None for information without a verdict."""
 
     name: str
     detail: str
@@ -37,7 +37,7 @@ class Finding:
 
 
 def report(settings: Settings, console: Console) -> bool:
-    """Prints every finding as it comes. False if one failed."""
+    """Prints each finding as it becomes available. False if one failed."""
     sound = True
     try:
         for finding in findings(settings):
@@ -53,7 +53,7 @@ def report(settings: Settings, console: Console) -> bool:
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
-    """Raises ChoraleError where there is no going on."""
+    """Raises ChoraleError if the check cannot continue."""
     yield from _software()
     yield from _device(settings)
     yield from _model(settings)
@@ -80,7 +80,7 @@ def _device(settings: Settings) -> Iterator[Finding]:
 
 
 def _room(settings: Settings, device: Device) -> Iterator[Finding]:
-    """What the configuration asks for, beside what there is."""
+    """Configured memory and threads, compared with what is available."""
     total, free = memory.total_bytes(device.torch_device), memory.free_bytes(device.torch_device)
     yield Finding("memory", f"{memory.readable(free)} of {memory.readable(total)} free on {device.kind}")
     suggested, most = memory.suggest_batch(device.kind, total)
@@ -147,7 +147,7 @@ def _clean_up(kept: list[weakref.ref[Any]], used: int, before: int) -> Finding:
 
 
 def _memory() -> int:
-    """Bytes that this process has: on the GPU where one is used, of RAM elsewhere."""
+    """Bytes in use by this process: on the GPU if there is one, otherwise in RAM."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         return torch.cuda.memory_allocated()

@@ -1,4 +1,4 @@
-"""The command line. Only `serve`, or a config file, imports Ray; only what speaks imports torch."""
+"""The command line. Only `serve` or a config file imports Ray; only commands that speak import torch."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-FAULT = 2  # exit code of what the caller can mend
+FAULT = 2  # exit code of errors that the user can fix
 Config = Annotated[Path | None, typer.Option(help="A Serve config file that sets the model and its options.")]
 
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """What the caller can mend is said on one line of stderr; the rest is a fault of ours and keeps its traceback."""
+    """Errors that the user can fix take one line on stderr. Others are bugs and keep their traceback."""
     try:
         yield
     except (ChoraleError, OSError) as error:
