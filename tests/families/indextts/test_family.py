@@ -82,7 +82,7 @@ def test_modes(shipped):
     [
         ({}, "model_dir: Field required"),
         ({"model_dir": "relative/folder"}, "must be an absolute path"),
-        ({"model_dir": "/nowhere/at-all"}, "no folder 'at-all'"),
+        ({"model_dir": "/nowhere/at-all"}, "folder 'at-all' does not exist"),
         ({"model_dir": "/tmp", "mode": "slow"}, "mode: Input should be 'infer' or 'infer_fast'"),
         (
             {"model_dir": "/tmp", "num_beams": 3},
