@@ -92,9 +92,7 @@ def too_large(most: int) -> HttpError:
 
 def text_too_large(most: int) -> BodyTooLarge:
     """A speech request's text is what makes it large, where it is not a recording."""
-    message = (
-        f"The request's body is too large: at most {most} bytes are allowed for all fields but the recording."
-    )
+    message = f"The request's body is too large: 'input' and the other text fields may have {most} bytes."
     return BodyTooLarge(message, param="input")
 
 
