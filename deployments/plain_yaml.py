@@ -31,7 +31,7 @@ class PlainLoader(yaml.SafeLoader):
         self._depth -= 1
         if node is not None:
             if isinstance(event, yaml.AliasEvent) and id(node) not in self._measured:
-                raise _refusal("an alias of what it is a part of itself", event.start_mark)
+                raise _refusal("an alias that refers to its own parent", event.start_mark)
             self._measure(node, event.start_mark)
         return node
 
@@ -49,7 +49,7 @@ class PlainLoader(yaml.SafeLoader):
     @staticmethod
     def _bound(nodes: int, levels: int, mark: yaml.Mark) -> None:
         if nodes > MAX_NODES:
-            raise _refusal(f"more than {MAX_NODES:,} keys and values, with those behind aliases", mark)
+            raise _refusal(f"more than {MAX_NODES:,} keys and values, counting aliases", mark)
         if levels > MAX_DEPTH:
             raise _refusal(f"nested deeper than {MAX_DEPTH} levels", mark)
 
@@ -69,7 +69,7 @@ class PlainLoader(yaml.SafeLoader):
             AttributeError,
             OverflowError,
         ):  # PyYAML's own, of !!int x
-            raise _refusal(f"this is no {node.tag.rpartition(':')[2]}", node.start_mark) from None
+            raise _refusal(f"this is not a {node.tag.rpartition(':')[2]}", node.start_mark) from None
         return value
 
 

@@ -40,7 +40,7 @@ def read(path: Path | str, most: int, folder: int | None = None) -> bytes:
 def check_ordinary(seen: os.stat_result, most: int) -> None:
     """Raises ValueError where `seen` is no file of 1 to `most` bytes."""
     if not stat.S_ISREG(seen.st_mode):
-        raise ValueError("not an ordinary file")
+        raise ValueError("not a regular file")
     if not 0 < seen.st_size <= most:
         raise ValueError(f"{seen.st_size} bytes; 1 to {most} are allowed")
 
@@ -71,7 +71,7 @@ def tighten(folder: Path, *, below: bool = True) -> None:
     folder that is shared by design (a sticky bit, as on /tmp).
     """
     if folder.exists() and folder.stat().st_mode & stat.S_ISVTX:
-        log.warning("%s is shared with other users: its mode stays", folder)
+        log.warning("%s contains files of other users; its mode is unchanged", folder)
         left = 0
     else:
         left = int(not _tighten(folder.resolve()))
@@ -79,7 +79,7 @@ def tighten(folder: Path, *, below: bool = True) -> None:
         for parent, folders, files in os.walk(folder):
             left += sum(not _tighten(Path(parent, name)) for name in folders + files)
     if left:
-        log.warning("%s: %d files and folders that belong to others keep their modes", folder, left)
+        log.warning("%s: the modes of %d files and folders of other users are unchanged", folder, left)
 
 
 def _tighten(path: Path) -> bool:

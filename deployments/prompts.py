@@ -1,4 +1,4 @@
-"""Voice prompts kept by the content of their reference: in memory, then on disk, so that each is encoded once."""
+"""Caches of voice prompts by the content of their reference, in memory and on disk, so that each is encoded once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ABANDONED_S = 300.0  # what is unfinished or unclaimed for so long belongs to a 
 
 
 def content_key(waveform: np.ndarray, rate: int, transcript: str | None) -> str:
-    """waveform: float32 (N,). Everything that the encoder sees has a say in it."""
+    """The cache key: a hash of all inputs of the encoder. waveform: float32 (N,)."""
     said = hashlib.sha256((transcript or "").encode()).hexdigest()
     digest = hashlib.sha256(f"{rate} {transcript is None} {said} ".encode())
     digest.update(np.ascontiguousarray(waveform, dtype=np.float32).tobytes())
@@ -41,12 +41,11 @@ def content_key(waveform: np.ndarray, rate: int, transcript: str | None) -> str:
 
 
 def fingerprint(family: Family, options: Mapping[str, Any], device: Device) -> str:
-    """Names the encoder: prompts of one are not served by another.
+    """Identifies the encoder, so that prompts of one encoder are never used with another.
 
-    Made from the family, its options, the device's kind and precision, and the names, sizes and times of change of
-    the weight files and of this package's code. What is in them is not read: that would cost a start many seconds
-    for gigabytes, and a file that is put in another's place has another time. Behind a copy with new times, voices are
-    at worst encoded once more.
+    Depends on the family, its options, the device's kind and precision, and the names, sizes and modification times of
+    the weight files and of this package's code. The contents are not read, because gigabytes would delay the start by
+    many seconds, and a replaced file has another time. A copy with new times costs at most another encoding.
     """
     files = [_files(family.folder, "*"), _files(Path(__file__).parent, "*.py")]
     seen = [[(str(path), size, changed) for changed, size, path in found] for found in files]
@@ -85,15 +84,15 @@ class PromptCache:
 
 
 def forget(root: Path, voice: str) -> None:
-    """Removes the prompts of `voice` from `root`, whatever encoder made them. Raises nothing: see the log."""
+    """Removes the prompts of `voice` from `root`, for all encoders. Never raises; failures are logged."""
     _unlink(root, [path for _, _, path in _files(root, f"*{ENDING}") if _voice_of(path) == voice])
 
 
 def sweep(root: Path, voices: Collection[str]) -> None:
-    """Removes the prompts of voices that are not among `voices`, unless they were used in the last minutes.
+    """Removes the prompts of voices that are not in `voices`, unless they were used in the last few minutes.
 
-    A process left them that died between making a prompt and adding its voice, or while deleting a voice. Files that
-    name no voice go at once: earlier versions wrote them.
+    They are left by a process that died between encoding a prompt and adding its voice, or while deleting a voice.
+    Files without a voice, written by earlier versions, are removed at once.
     """
     old = (time.time() - ABANDONED_S) * 1e9
     strays = [(used, path) for used, _, path in _files(root, f"*{ENDING}") if _voice_of(path) not in voices]
@@ -118,15 +117,15 @@ def _unlink(root: Path, paths: list[Path]) -> None:
 
 
 class PromptStore:
-    """Prompts as files `<root>/<fingerprint>/<key>.safetensors`, shared by every process that sees the folder.
+    """Prompts as files `<root>/<fingerprint>/<key>.safetensors`, shared by every process with access to the folder.
 
-    most, most_bytes: of all files under `root`, whatever encoder they are of; the least recently used go first. With
-    a 0 nothing is read or written, and nothing removed but what is to be forgotten.
-    A file appears by a rename; a damaged one, as behind a power cut, or one of another family counts as not there.
-    A disk that refuses is logged: the prompt is then encoded again. Blocking: call it in a thread.
+    most, most_bytes: limits on all files under `root`, for all encoders; the least recently used are evicted first. If
+    one is 0, nothing is read or written, and only `forget` removes files.
+    A file appears by a rename. A damaged file, or one of another family, is treated as missing. Disk errors are logged,
+    and the prompt is encoded again. Blocking: call it in a thread.
 
     Attributes:
-        entries, nbytes: all that lay under `root` when this store last wrote or removed.
+        entries, nbytes: number and size of the files under `root` when this store last wrote or removed one.
     """
 
     def __init__(self, root: Path, family: str, fingerprint: str, most: int, most_bytes: int) -> None:
@@ -147,7 +146,7 @@ class PromptStore:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            log.warning("voice prompt %s is not read: %s", key[:12], error)
+            log.warning("voice prompt %s cannot be read: %s", key[:12], error)
             return None
         with suppress(OSError):
             os.utime(path)  # used just now
@@ -162,7 +161,7 @@ class PromptStore:
             private_files.write(draft, prompt.to_bytes(), sync=False)
             os.replace(draft, self._folder / f"{key}{ENDING}")
         except OSError as error:
-            log.warning("voice prompt %s is not kept on disk: %s", key[:12], error.strerror)
+            log.warning("voice prompt %s cannot be written to disk: %s", key[:12], error.strerror)
             with suppress(OSError):
                 draft.unlink()
         self._prune()
@@ -191,9 +190,9 @@ class PromptStore:
 
 
 class KeptPrompts:
-    """What is kept before an encoder: `size` prompts in memory, then `store` on disk. One event loop owns it.
+    """The cache in front of an encoder: `size` prompts in memory, then `store` on disk. One event loop owns it.
 
-    encode: takes what `VoiceEncoder.encode` takes, on the device's thread.
+    encode: has the arguments of `VoiceEncoder.encode` and runs on the device thread.
     """
 
     def __init__(self, encode: Encode, size: int, store: PromptStore | None = None) -> None:
@@ -204,9 +203,9 @@ class KeptPrompts:
     async def of(
         self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
     ) -> VoicePrompt:
-        """waveform: float32 (N,) mono; keep: the voice that it is of, None for memory alone.
+        """The prompt of a recording. waveform: float32 (N,) mono; keep: the id of its voice, None for memory only.
 
-        Raises InvalidInput (param "reference_audio") for one that cannot be used.
+        Raises InvalidInput (param "reference_audio") for an unusable recording.
         """
         content = await asyncio.to_thread(content_key, waveform, rate, transcript)
         key = f"{keep or ''}.{content}"
@@ -225,7 +224,7 @@ class KeptPrompts:
         return prompt
 
     def clear(self) -> None:
-        """Those in memory; the disk keeps its own."""
+        """Drops the prompts in memory, not those on disk."""
         self._memory.clear()
 
     async def forget(self, voice: str) -> None:

@@ -1,4 +1,4 @@
-"""What a leased model replica is: a device thread with a worker on it, and one query, the lease."""
+"""A leased model replica: a device thread with a worker, and one query, the lease."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAILING_STEPS = 3  # in a row: a device that is beyond repair, so that Serve rep
 
 
 class LeasedReplica(ModelReplica):
-    """Base of Gpt and Vocoder. `load` runs on the device thread; it returns the worker and facts about its device.
+    """Base of Gpt and Vocoder. `load` runs on the device thread and returns the worker and a description of its device.
 
     stuck_after_s: a device step that takes longer fails the health check, and Serve replaces the replica.
     """
@@ -46,8 +46,8 @@ class LeasedReplica(ModelReplica):
         self._app, self._tag = context.app_name, context.replica_tag
 
     async def lease(self, scheduler: str, lease_id: str, resume: bool = False) -> AsyncIterator[Report]:
-        """Works for the deployment `scheduler` of this application, and streams reports, until the lease ends or
-        is to go on in another query (see `LeaseLoop.run`)."""
+        """Works for the deployment `scheduler` of this application and streams reports, until the lease ends or
+        continues in another query (see `LeaseLoop.run`)."""
         if scheduler not in self._sources:
             self._sources[scheduler] = HandleSource(serve.get_deployment_handle(scheduler, self._app))
         async for report in self._loop.run(self._sources[scheduler], lease_id, resume):
@@ -84,7 +84,7 @@ def _held(worker: StageWorker) -> dict[str, int]:
 
 
 class HandleSource:
-    """The scheduler behind its deployment handle. A call that is not answered raises, whatever the reason."""
+    """The scheduler behind its deployment handle. A call without an answer raises, whatever the reason."""
 
     def __init__(self, handle: DeploymentHandle) -> None:
         self._handle = handle.options(method_name="orders", stream=True, _by_reference=False)

@@ -1,8 +1,8 @@
 """The scheduler of a stage: a one-replica CPU deployment, bound once for the Gpt and once for the Vocoder.
 
-It keeps a lease open on every replica that is wanted. A lease is an ordinary streaming call through Serve's router to a
-deployment with max_ongoing_requests=1 and target_ongoing_requests=1, so that calls which find no free replica are what
-the autoscaler sees.
+It keeps a lease open on every wanted replica. A lease is an ordinary streaming call through Serve's router to a
+deployment with max_ongoing_requests=1 and target_ongoing_requests=1, so the autoscaler counts the calls that find no
+free replica.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ class StageScheduler:
 
     Args:
         stage: handle of the model deployment; its replicas offer `lease(scheduler_name, lease_id)`.
-        slots: items that one replica works on at once; None until one says it.
-        max_queue: requests that wait for a first slot, beyond which `submit` refuses with Overloaded; None is
+        slots: items that one replica processes at once; None until a replica reports it.
+        max_queue: requests that may wait for a first slot; `submit` rejects further ones with Overloaded. None means
             QUEUED_PER_SLOT times the slots.
-        max_wait_s, first_share: as `Ledger` has them.
-        min_replicas, max_replicas: how many leases are kept at least and at most.
-        lease_s: age in seconds from which a lease may end: when it is idle, no longer wanted, or its stage is being
-            rolled out. A busy lease that is none of these goes on, so that new work does not wait for the old.
-        silence_s: a lease that reports nothing for so long is taken for lost.
-        unasked_s: a replica whose health Serve has not asked after for so long may be one that Serve is stopping;
-            longer than its `health_check_period_s`.
+        max_wait_s, first_share: see `Ledger`.
+        min_replicas, max_replicas: the least and greatest number of leases.
+        lease_s: age in seconds from which a lease may end if it is idle, no longer wanted, or its stage is being
+            rolled out. Any other busy lease continues, so that new work does not wait for old work.
+        silence_s: a lease that reports nothing for this long is considered lost.
+        unasked_s: a replica whose health Serve has not checked for this long may be stopping; must exceed
+            `health_check_period_s`.
     """
 
     def __init__(
@@ -100,16 +100,16 @@ class StageScheduler:
     # -- for the ingress ----------------------------------------------------------------------------------------
 
     async def submit(self, item: WorkItem, admitted: bool = False) -> AsyncIterator[Event]:
-        """Streams the item's events (see `Ledger.submit`) behind an empty one that says: received.
+        """Streams the item's events (see `Ledger.submit`) after an empty one that acknowledges it.
 
-        `admitted`: part of a request that was let in, never refused as too much.
+        admitted: part of an accepted request, never rejected as overload.
         """
         yield Event(item.id)
         async for event in self.ledger.submit(item, admitted):
             yield event
 
     async def finish(self, item: WorkItem, admitted: bool = False) -> Event:
-        """The last of the item's events, for work whose result is one value."""
+        """The item's last event, for work whose result is a single value."""
         async with aclosing(self.ledger.submit(item, admitted)) as events:
             async for event in events:
                 if event.done or event.error is not None:
@@ -145,9 +145,9 @@ class StageScheduler:
         }
 
     async def free(self) -> list[dict[str, Any]]:
-        """Has every replica under a lease, and this process, give back memory that no work needs (`memory.free`).
+        """Frees unused memory in every leased replica and in this process (`memory.free`).
 
-        A replica without a lease has done so by itself. One that does not answer within FREE_S is left out.
+        A replica without a lease has already done so. One that does not answer within FREE_S is omitted.
         """
         for lease_id in self._started - self._freeing.keys():
             self._freeing[lease_id] = asyncio.get_running_loop().create_future()
@@ -234,14 +234,14 @@ class StageScheduler:
         except TimeoutError:
             died = True
             log.warning(
-                "%s: lease %s was silent for %.0f s: taken for lost",
+                "%s: lease %s was silent for %.0f s and is considered lost",
                 self.stage_name,
                 lease_id,
                 self.silence_s,
             )
         except Exception:
             died = True
-            log.exception("%s: lease %s broke", self.stage_name, lease_id)
+            log.exception("%s: lease %s failed", self.stage_name, lease_id)
         finally:
             started = lease_id in self._started
             self._started.discard(lease_id)
@@ -252,7 +252,7 @@ class StageScheduler:
                 self._replicas.pop(replica, None)
             if returned:
                 log.warning(
-                    "%s: lease %s: %d items go back to the head of the line",
+                    "%s: lease %s: %d items return to the head of the queue",
                     self.stage_name,
                     lease_id,
                     returned,
@@ -292,7 +292,7 @@ class StageScheduler:
 
 
 def wanted_leases(in_flight: int, slots: int, minimum: int, maximum: int) -> int:
-    """As many replicas as the work in flight fills, within the limits."""
+    """The number of replicas that the work in flight fills, within the limits."""
     return max(minimum, min(maximum, math.ceil(in_flight / slots)))
 
 

@@ -49,11 +49,11 @@ GLANCE = 0.02  # seconds: what a stage with nothing to do needs
 
 @dataclass(frozen=True, slots=True)
 class SpeechRequest:
-    """What a caller asks for.
+    """A request to speak.
 
-    voice: an id or a name. recording: an audio file whose voice is cloned instead, and transcript, what is said in it.
-    model: None for the one that is served. seed: None for a random one. controls: how codes are drawn (temperature and
-    the like); what is missing or None is the family's default. priority, whole and id: as `Speech` has them.
+    voice: an id or a name. recording: an audio file to clone the voice from instead; transcript: the text spoken in
+    it. model: None for the served model. seed: None for a random one. controls: sampling parameters such as
+    temperature; missing or None means the family's default. priority, whole, id: see `Speech`.
     """
 
     input: str
@@ -72,10 +72,10 @@ class SpeechRequest:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """What was decided for a request, and its stream.
+    """The stream of a request, and the choices made for it.
 
-    voice: its name, "reference_audio" for a recording; seed: the one that is used; warnings: what is wrong with the
-    recording.
+    voice: its name, or "reference_audio" for a recording; seed: the seed in use; warnings: problems of the recording,
+    as keys of `WARNINGS`.
     """
 
     stream: SpeechStream
@@ -85,9 +85,9 @@ class Spoken:
 
 
 class Service:
-    """One per process. shipped: a folder of voices that come with the service.
+    """The speech service of this process. shipped: the folder of the voices that ship with it.
 
-    Raises ConfigError where the chunks of the settings do not fit the family.
+    Raises ConfigError if the configured chunks do not fit the family.
     """
 
     def __init__(self, settings: Settings, backend: Backend, shipped: Path = SHIPPED_VOICES) -> None:
@@ -108,7 +108,7 @@ class Service:
     # speech
 
     async def speak(self, request: SpeechRequest) -> Spoken:
-        """Its stream has not begun: what is wrong with the text shows when the first event is asked for.
+        """Prepares a stream without starting it: errors in the text are raised when the first event is requested.
 
         Raises NotFound (param "model"), InvalidInput (param "input", "voice" or "reference_audio"), Overloaded.
         """
@@ -161,7 +161,7 @@ class Service:
     # voices
 
     async def prompt(self, name: str) -> tuple[Voice, VoicePrompt]:
-        """A voice of the library and its features. Raises InvalidInput (param "voice") for one that does not exist."""
+        """A voice of the library and its prompt. Raises InvalidInput (param "voice") if it does not exist."""
 
         def read() -> tuple[Voice, bytes]:
             voice = self.voices.get(name, "voice")
@@ -197,7 +197,7 @@ class Service:
         return await self.to_the_end(self._add(name, recording, {**about, "warnings": read.warnings}))
 
     async def delete_voice(self, name: str) -> str:
-        """Its id. Raises NotFound, InvalidInput for a voice that ships with the family."""
+        """Returns the voice's id. Raises NotFound, and InvalidInput for a voice that ships with the service."""
         return await self.to_the_end(self._delete(name))
 
     async def _add(self, name: str, recording: bytes, about: dict[str, Any]) -> Voice:
@@ -235,7 +235,7 @@ class Service:
         await self.backend.forget(voice)
 
     async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, which goes on where this call is cancelled, as when a client leaves."""
+        """The result of `work`, which continues even if this call is cancelled, as when a client disconnects."""
         # a context of its own: Serve cancels what a request has asked the stages for when the request is cancelled
         task = asyncio.create_task(work, context=contextvars.Context())
         self._finishing.add(task)
@@ -245,7 +245,7 @@ class Service:
     # state
 
     async def status(self) -> dict[str, Any]:
-        """What the stages say of themselves, in PATIENCE seconds at most. Never raises."""
+        """The status of all stages, within PATIENCE seconds. Never raises."""
         try:
             self._known = await asyncio.wait_for(self.backend.status(), PATIENCE)
         except Exception:  # whatever a stage's trouble is, this process is alive and says so
@@ -253,18 +253,20 @@ class Service:
         return self._known
 
     async def last_status(self) -> dict[str, Any]:
-        """What the stages last said. They are asked meanwhile, and not waited for."""
+        """The last known status of the stages. Starts an update without waiting for it."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self.status())
             await asyncio.wait([self._asking], timeout=GLANCE)
         return self._known
 
     def _tidy(self) -> None:
-        """At the start: closes the data to other users, and removes what processes that died have left."""
+        """At start: closes the data folder to other users and removes the leftovers of processes that died."""
         data = self.settings.data
         with contextlib.suppress(OSError):  # not made yet
             if others := set(os.listdir(data)) - set(FOLDERS):
-                log.warning("%s keeps its mode: %s is in it, too", data, ", ".join(sorted(others)[:3]))
+                log.warning(
+                    "%s keeps its mode because it also contains %s", data, ", ".join(sorted(others)[:3])
+                )
             else:
                 private_files.tighten(data, below=False)
         for folder in FOLDERS:

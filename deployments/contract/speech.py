@@ -75,9 +75,9 @@ class VoicePrompt:
             prompt = cls.of(family, load_tensors(data))
             said = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
         except (SafetensorError, KeyError, TypeError) as error:
-            raise ValueError(f"no voice prompt ({type(error).__name__})") from None
+            raise ValueError(f"not a voice prompt ({type(error).__name__})") from None
         if said != {"family": family, "key": prompt.key}:
-            raise ValueError("a voice prompt whose content or family is another than it says")
+            raise ValueError("the content or family of this voice prompt does not match its header")
         return prompt
 
 

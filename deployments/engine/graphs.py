@@ -148,7 +148,7 @@ class GraphRunner:
     def _note_plain(self, key: Hashable) -> None:
         if self.optimize and key not in self._plain:
             self._plain.add(key)
-            log.warning("%s: %s was not captured at start, it runs plainly", self._name, key)
+            log.warning("%s: %s was not captured at start; it runs without a graph", self._name, key)
 
 
 def powers_of_two(most: int) -> list[int]:

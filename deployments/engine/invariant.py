@@ -152,7 +152,7 @@ def _masked_attention_holds(heads: int, dim: int, threads: int) -> bool:
                 found.append(mixed[3 - begin])
         if not all(torch.equal(one, found[0]) for one in found):
             log.info(
-                "attention row by row: with %d heads of %d and %d threads, rows depend on their batch here",
+                "attention runs row by row: with %d heads of %d and %d threads, rows depend on their batch on this CPU",
                 heads,
                 dim,
                 threads,
@@ -184,7 +184,10 @@ def _packed(weight: Tensor, bias: Tensor | None) -> torch.ScriptObject | None:
     try:
         return torch.ops.quantized.linear_prepack_fp16(weight.contiguous(), bias)
     except RuntimeError as error:  # not an x86 build
-        log.info("plain linear layers: fp16 packing is not available here (%s)", str(error).splitlines()[0])
+        log.info(
+            "plain linear layers: fp16 packing is not available on this machine (%s)",
+            str(error).splitlines()[0],
+        )
         return None
 
 

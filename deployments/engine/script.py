@@ -26,7 +26,7 @@ def scripted(module: nn.Module) -> tuple[Callable[..., Any], str]:
             program = torch.jit.script(module.eval())
     except Exception as error:  # whatever a release of torch objects to: the module serves as it is
         said = next((line for line in str(error).splitlines() if line.strip()), "")
-        reason = f"eager: TorchScript does not take it ({type(error).__name__}: {said})"
+        reason = f"eager: TorchScript cannot compile it ({type(error).__name__}: {said})"
         log.warning("%s: %s", type(module).__name__, reason, exc_info=True)
         return module, reason
 

@@ -23,5 +23,5 @@ def load(name: str, options: Mapping[str, Any] | None = None) -> Family:
     Raises ConfigError for an unknown name or a wrong option.
     """
     if name not in FAMILIES:
-        raise ConfigError(f"unknown family {name!r}: one of {', '.join(FAMILIES)}", param="family.name")
+        raise ConfigError(f"unknown family {name!r}; allowed: {', '.join(FAMILIES)}", param="family.name")
     return import_module(FAMILIES[name]).load(dict(options or {}))

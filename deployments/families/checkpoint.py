@@ -32,10 +32,10 @@ def read_tensors(path: Path, nests: Collection[str] = NESTS) -> Tensors:
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except FileNotFoundError:
-        raise ConfigError(f"{name}: there is no such file in the model folder") from None
+        raise ConfigError(f"{name}: not found in the model folder") from None
     except pickle.UnpicklingError:
         raise ConfigError(
-            f"{name}: refused, it holds more than tensors (loading it would run code), or is no torch file"
+            f"{name}: refused: not a torch file, or it contains more than tensors (loading it would run code)"
         ) from None
     except (
         SafetensorError,
@@ -47,7 +47,7 @@ def read_tensors(path: Path, nests: Collection[str] = NESTS) -> Tensors:
         zipfile.BadZipFile,
     ) as error:
         kind = type(error).__name__
-        raise ConfigError(f"{name}: cannot be read, it is truncated or no checkpoint ({kind})") from None
+        raise ConfigError(f"{name}: cannot be read: truncated, or not a checkpoint ({kind})") from None
     return _state_dict(content, name, nests)
 
 
@@ -57,10 +57,10 @@ def _state_dict(content: Any, name: str, nests: Collection[str]) -> Tensors:
             content = content[nest]
             break
     if not isinstance(content, Mapping) or not content:
-        raise ConfigError(f"{name}: holds no dictionary of tensors")
+        raise ConfigError(f"{name}: does not contain a dictionary of tensors")
     wrong = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
     if wrong:
-        raise ConfigError(f"{name}: {wrong[0]} is no tensor")
+        raise ConfigError(f"{name}: {wrong[0]} is not a tensor")
     return dict(content)
 
 
@@ -86,6 +86,6 @@ def check_shapes(
     """Raises ConfigError for the first name, in sorted order, that is missing, surplus, or of another shape."""
     for name in sorted(wanted.keys() | tensors.keys()):
         have = f"is {tuple(tensors[name].shape)}" if name in tensors else "is missing"
-        need = f"wants {tuple(wanted[name])}" if name in wanted else "knows no such tensor"
+        need = f"wants {tuple(wanted[name])}" if name in wanted else "has no such tensor"
         if name not in tensors or name not in wanted or tuple(tensors[name].shape) != tuple(wanted[name]):
             raise ConfigError(f"{file}: {prefix}{name} {have}, the config {need}")

@@ -1,6 +1,6 @@
-"""Who waits, who holds what, and what was delivered: the state of a stage's scheduler, without ray.
+"""The state of a stage's scheduler, without ray: waiting items, leases and the items they hold, delivered results.
 
-One event loop owns a ledger. Waiting is done on asyncio primitives; opening leases is somebody else's (scheduler.py).
+One event loop owns a ledger. Waiting uses asyncio primitives; scheduler.py opens the leases.
 All waits use asyncio.timeout: in Python 3.11 asyncio.wait_for can swallow a cancellation that meets a result.
 """
 
@@ -31,11 +31,11 @@ class Ledger:
 
     Attributes:
         slots: items that one replica works on at once.
-        max_queue: requests waiting for their first slot beyond which `submit` refuses more. Work of requests that were
-            let in is not counted: it can neither be refused nor keep others out.
-        max_wait_s: a request that has waited this long for its first slot is refused after all.
-        first_share: of a lease's slots, that first segments get at once by interrupting later ones (see room.py).
-        keep: asked about a lease whenever it may get work, and at each heartbeat; False closes it.
+        max_queue: requests that may wait for their first slot; `submit` rejects further ones. Work of accepted
+            requests does not count and is never rejected.
+        max_wait_s: a request that has waited this long for its first slot is rejected.
+        first_share: the share of a lease's slots that first segments can take by interrupting later ones (room.py).
+        keep: called for a lease whenever it may get work, and at each heartbeat; False closes the lease.
     """
 
     def __init__(
@@ -83,9 +83,9 @@ class Ledger:
 
     def refusal(self, item: WorkItem, admitted: bool) -> ChoraleError | None:
         if item.id in self._entries:
-            return InvalidInput(f"a request with the id {item.id!r} is being worked on", param="id")
+            return InvalidInput(f"a request with the id {item.id!r} is already in progress", param="id")
         if not admitted and self.newcomers >= self.max_queue:
-            return self._overloaded(f"{self.newcomers} requests wait already, as many as are allowed")
+            return self._overloaded(f"{self.newcomers} requests are waiting, which is the limit")
         return None
 
     def _overloaded(self, reason: str) -> Overloaded:
@@ -95,7 +95,7 @@ class Ledger:
     async def submit(self, item: WorkItem, admitted: bool = False) -> AsyncGenerator[Event]:
         """The item's events in order. The last one has `done` or `error`, unless the item was cancelled.
 
-        Refusals (Overloaded) come as an event as well. Leaving the iteration early cancels the item.
+        A rejection (Overloaded) is an event too. Leaving the iteration early cancels the item.
         """
         refused = self.refusal(item, admitted)
         if refused is not None:
@@ -118,7 +118,7 @@ class Ledger:
                 self.cancel(item.id)
 
     def cancel(self, item_id: str) -> bool:
-        """Takes the item out of the line, or tells its replica to free its slot. False where it is not known."""
+        """Removes the item from the queue, or orders its replica to free its slot. False if it is unknown."""
         entry = self._forget(item_id)
         if entry is None:
             return False
@@ -136,12 +136,12 @@ class Ledger:
         entry.outbox.put_nowait(Event(entry.item.id, error=refused))
 
     def retry_after(self) -> float:
-        """Seconds until the line is likely to have moved, from the recent throughput; 1 to 60."""
+        """Estimated seconds until the queue has moved, from the recent throughput; 1 to 60."""
         rate = self.rate()
         return round(min(60.0, max(1.0, self.pending / (2 * rate) if rate else 1.0)), 1)
 
     def rate(self) -> float:
-        """Finished items a second over the last half minute."""
+        """Finished items per second over the last half minute."""
         now = self._clock()
         while self._finished and self._finished[0] < now - RATE_WINDOW_S:
             self._finished.popleft()
@@ -263,13 +263,13 @@ class Ledger:
         return any(self._entries[held].strikes == MAX_STRIKES - 1 for held in lease.held)
 
     def order_free(self, lease_id: str) -> None:
-        """Has the lease's replica give back memory that no work needs; unknown leases are ignored."""
+        """Orders the lease's replica to free unused memory. Unknown leases are ignored."""
         if (lease := self.leases.get(lease_id)) is not None:
             lease.free = True
             lease.wake.set()
 
     def deliver(self, lease_id: str, events: list[Event]) -> None:
-        """What came on the lease's stream. Events of items that the lease no longer holds are dropped."""
+        """Takes events from the lease's stream. Events of items that the lease no longer holds are dropped."""
         lease = self.leases.get(lease_id)
         for event in events:
             entry = self._entries.get(event.id)
@@ -295,7 +295,7 @@ class Ledger:
                 self.counts["completed" if event.error is None else "failed"] += 1
 
     def end_lease(self, lease_id: str, *, died: bool) -> int:
-        """The lease is over; what it still held goes back to the head of the line. Returns how many that are."""
+        """Ends the lease. Its unfinished items return to the head of the queue. Returns their number."""
         lease = self.leases.pop(lease_id, None)
         if lease is None:
             return 0
@@ -315,7 +315,7 @@ class Ledger:
                     Event(
                         item_id,
                         error=SynthesisFailed(
-                            f"the {self.stage} stage broke {entry.strikes} times over this"
+                            f"the {self.stage} stage failed {entry.strikes} times while it processed this request"
                         ),
                     )
                 )
@@ -342,7 +342,7 @@ class Ledger:
         self._changed.set()
 
     def nudge(self) -> None:
-        """Has every lease looked at again."""
+        """Wakes every lease so that it is checked again."""
         for lease in self.leases.values():
             if lease.slots:
                 self._keeps(lease)

@@ -1,4 +1,4 @@
-"""What a lease reports to its scheduler, over as many queries as it takes."""
+"""The reports of a lease to its scheduler, over several queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The replica's half of a lease: a streaming query during which the device thread works on what the scheduler orders.
+"""The replica's half of a lease: a streaming query during which the device thread executes the scheduler's orders.
 
 Three parties share a lease: the device thread admits, steps and frees at step boundaries; the event loop listens to the
 orders, a stream in the other direction, and streams reports; the scheduler is at the other end of both. Knows no ray:
@@ -34,10 +34,10 @@ CARRY_S = 10.0  # for the next query to come
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a lease streams: events in order, and now and then what the replica says about itself.
+    """A message on a lease's stream: events in order, and from time to time the status of the replica.
 
-    freed: what an order to give memory back came to, as `memory.free` tells it.
-    more: the query ends here, and the lease goes on in the next one with its id.
+    freed: the result of an order to free memory, as from `memory.free`.
+    more: the query ends here, and the lease continues in the next query with its id.
     """
 
     events: tuple[Event, ...] = ()
@@ -64,13 +64,13 @@ Post = Callable[[Report], None]
 
 
 class LeaseLoop:
-    """Runs one lease at a time over a worker that lives on the device thread.
+    """Runs one lease at a time with a worker on the device thread.
 
-    describe, free: called on that thread; what the replica says about itself, and giving back memory. That happens
-    between two steps when the scheduler asks for it, and once when a whole lease has passed without work.
+    describe, free: called on that thread; they return the replica's status and free memory. `free` runs between two
+    steps when the scheduler orders it, and once when a whole lease has passed without work.
 
     Attributes:
-        failed: the error that a step raised; the device is then beyond repair and the replica should be replaced.
+        failed: the error that a step raised. The device is then unusable, and the replica should be replaced.
     """
 
     def __init__(
@@ -99,12 +99,12 @@ class LeaseLoop:
         return None if beat is None else time.monotonic() - beat
 
     async def run(self, source: WorkSource, lease_id: str, resume: bool = False) -> AsyncIterator[Report]:
-        """Serves one query: a new lease, or with `resume` the rest of the one that is carried.
+        """Serves one query: a new lease, or with `resume` the continuation of the current one.
 
-        Ends when the scheduler closes the lease and the active items are done; at once when the scheduler does not
-        answer, or when this is not the query that the replica waits for; and when the lease is to go on in another
-        query (`more`), which must come within CARRY_S. Abandoning the iteration frees all slots at once. Raises what
-        a device step raised.
+        Ends when the scheduler closes the lease and the active items are done. Ends at once when the scheduler does
+        not answer, or when the replica waits for another query. Ends with `more` when the lease continues in the next
+        query, which must arrive within CARRY_S. Abandoning the iteration frees all slots at once. Raises the error of
+        a device step.
         """
         if self.failed is not None and not resume:
             await asyncio.Event().wait()  # holds the query without taking work, until the replica is replaced
@@ -198,7 +198,7 @@ class LeaseLoop:
                     return
         except BaseException as error:
             self.failed = error
-            log.exception("a device step failed: this replica takes no more work")
+            log.exception("a device step failed; this replica accepts no more work")
             raise
         finally:
             self._beat = None
@@ -242,7 +242,7 @@ async def _obey(source: WorkSource, lease_id: str, slots: int, mailbox: queue.Si
     except Exception as error:
         # An orphaned lease would hold the replica's only query for ever.
         log.warning(
-            "lease %s: the scheduler does not answer (%s); giving the slots back",
+            "lease %s: the scheduler does not answer (%s); releasing the slots",
             lease_id,
             type(error).__name__,
         )
@@ -266,8 +266,8 @@ def _admit(worker: StageWorker, item: WorkItem) -> ChoraleError | None:
     except ChoraleError as error:
         return error
     except Exception:
-        log.exception("item %s was not admitted", item.id)
-        return SynthesisFailed("the model could not begin with this request")
+        log.exception("item %s could not be admitted", item.id)
+        return SynthesisFailed("the model could not start this request")
     return None
 
 

@@ -1,4 +1,4 @@
-"""The waiting line of a stage: pure data structure, no clock of its own, no asyncio, no ray."""
+"""The queue of a stage: a pure data structure without a clock, asyncio or ray."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ T = TypeVar("T")
 
 
 class AgingQueue(Generic[T]):
-    """Lower priority numbers first, equal ones in order of arrival, and nobody waits for ever.
+    """Lower priority numbers first, equal ones in order of arrival, with aging so that no entry starves.
 
     An entry is ordered by `arrival + priority * patience`: one level of priority is worth `patience` seconds of
     waiting, so work of priority p overtakes nothing that has waited (q - p) * patience seconds longer at priority q.
-    What was taken out and comes back (`put_back`) goes before everything else, in the order of its first arrival.
+    Entries that return (`put_back`) precede all others, in the order of their first arrival.
     """
 
     def __init__(self, patience: float = 2.0) -> None:
@@ -36,7 +36,7 @@ class AgingQueue(Generic[T]):
         return key in self._entries
 
     def put(self, key: str, value: T, priority: float, now: float) -> int:
-        """Adds an entry; returns its arrival number, which `put_back` wants to see again."""
+        """Adds an entry and returns its arrival number, an argument of `put_back`."""
         if key in self._entries:
             raise KeyError(f"{key!r} waits already")
         number = next(self._order)
@@ -52,7 +52,7 @@ class AgingQueue(Generic[T]):
         self._front = OrderedDict(sorted(self._front.items(), key=lambda item: self._entries[item[0]][0]))
 
     def remove(self, key: str) -> T | None:
-        """Takes an entry out of the line wherever it stands; None where it does not wait."""
+        """Removes an entry from any position; None if it is not in the queue."""
         entry = self._entries.pop(key, None)
         self._front.pop(key, None)
         return None if entry is None else entry[1]

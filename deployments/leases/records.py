@@ -1,4 +1,4 @@
-"""What a stage's scheduler writes down: an item's entry, a lease, and the orders that a lease is given."""
+"""The records of a stage's scheduler: an item's entry, a lease, and a lease's orders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deployments.contract.work import Event, WorkItem
 
 @dataclass(slots=True)
 class Entry:
-    """An item from its submission until its listener has everything."""
+    """An item from its submission until all of its events are delivered."""
 
     item: WorkItem
     arrival: int = 0
@@ -25,15 +25,15 @@ class Entry:
 
     @property
     def awaited(self) -> bool:
-        """Whether a listener hears nothing before this."""
+        """Whether this is a first segment: its client hears nothing before it."""
         return self.item.priority == 0
 
 
 @dataclass(slots=True)
 class Lease:
-    """One query that a replica is busy with. `held` are the ids that it was given and has not finished.
+    """One long query of a replica. held: ids of the items assigned to it and not finished.
 
-    slots: items that it works on at once, 0 until it listens to its orders; the rest are orders not yet passed on.
+    slots: items that it processes at once, 0 until it reads its orders. The other fields are orders not yet sent.
     """
 
     id: str
@@ -48,7 +48,7 @@ class Lease:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def take(self) -> Orders:
-        """The orders not yet passed on; they count as passed on now."""
+        """Returns the orders not yet sent and clears them."""
         orders = Orders(tuple(self.cancelled), tuple(self.granted), self.free, self.close)
         self.cancelled, self.granted, self.free, self.close = [], [], False, False
         self.wake.clear()
@@ -57,10 +57,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a lease is to do, in this order: free the slots of `cancelled`, admit `items`.
+    """Orders for a lease, in this order: free the slots of `cancelled`, admit `items`.
 
-    free: give back memory that no work needs; close: no more work will come, end when all is done; end: this lease is
-    not known (any more), end at once.
+    free: free unused memory; close: no more work will come, so end when all items are done; end: the scheduler does
+    not know this lease (any longer), so end at once.
     """
 
     cancelled: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Room for first segments: whose slot is taken when a listener waits for a first sound and every slot is busy."""
+"""Room for first segments: which segment to interrupt when a client waits for its first sound and no slot is free."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ MOST_INTERRUPTIONS = 2  # of one segment: it decodes its codes again each time, 
 
 
 def to_interrupt(leases: Iterable[Lease], entry_of: Callable[[str], Entry]) -> tuple[Lease, Entry] | None:
-    """The segment that costs least to interrupt, and the lease that holds it; None where none may be.
+    """The segment that is cheapest to interrupt, and its lease; None if no segment may be interrupted.
 
-    A listener's first segment never is. Background work goes before a listener's next segment, then the one with the
-    fewest codes to repeat.
+    First segments are never interrupted. Background work is interrupted before a client's later segments, and among
+    equals the one with the fewest codes to repeat.
     """
     found = [
         (-entry.item.priority, entry.end or 0, lease, entry)

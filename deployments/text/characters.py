@@ -63,11 +63,11 @@ def clean(text: str, hanzi: bool = False) -> Cleaned:
     text without a single letter or digit.
     """
     if not text.strip():
-        raise InvalidInput("input is empty: give the text to speak", param="input", code="empty_input")
+        raise InvalidInput("input is empty", param="input", code="empty_input")
     cleaned = Cleaned(text, range(len(text) + 1)) if _PLAIN.fullmatch(text) else _fold(text, hanzi)
     if not _SPEAKABLE.search(cleaned.text):
         raise InvalidInput(
-            "input has nothing to speak, only punctuation, symbols or emoji: give letters or digits",
+            "input has only punctuation, symbols or emoji; it needs letters or digits",
             param="input",
             code="nothing_to_speak",
         )
@@ -75,7 +75,7 @@ def clean(text: str, hanzi: bool = False) -> Cleaned:
     if long:
         raise InvalidInput(
             f"input has a word of more than {LONGEST_WORD} letters ({long[0][:12]}...): "
-            f"{LONGEST_WORD} are allowed",
+            f"at most {LONGEST_WORD} are allowed",
             param="input",
             code="word_too_long",
         )
@@ -127,7 +127,7 @@ def _chinese(char: str) -> str:
 
 def _refuse_unread(char: str, index: int) -> NoReturn:
     raise InvalidInput(
-        f"input holds a Chinese character without a known reading, U+{ord(char):04X} at character {index + 1}",
+        f"input contains a Chinese character without a known reading, U+{ord(char):04X} at character {index + 1}",
         param="input",
         code="unsupported_script",
     )
@@ -180,14 +180,14 @@ def _refuse(text: str, index: int, hanzi: bool) -> NoReturn:
     if category[0] == "L" or category[0] == "N":
         script = script_of(char)
         raise InvalidInput(
-            f"input holds {script} script ({point} at character {index + 1}): "
+            f"input contains {script} script ({point} at character {index + 1}): "
             f"this voice speaks English, in Latin script{', and Mandarin, in Chinese characters' * hanzi}",
             param="input",
             code="unsupported_script",
         )
     kind = "control character" if category == "Cc" else "character that is not text"
     raise InvalidInput(
-        f"input holds a {kind}, {point} at character {index + 1}: "
+        f"input contains a {kind}, {point} at character {index + 1}: "
         "only line breaks and tabs are allowed besides text",
         param="input",
         code="invalid_character",

@@ -32,7 +32,7 @@ ALLOWED = (
     f"{NAMES}; up to {MAX_STREAMS} streams, {MAX_CHANNELS} channels, "
     f"{LOWEST_RATE // 1000} to {HIGHEST_RATE // 1000} kHz"
 )
-_UNREADABLE = f"not an audio file that can be read (allowed: {ALLOWED})"
+_UNREADABLE = f"not a readable audio file (allowed: {ALLOWED})"
 
 # the codecs in libsndfile's words, and in FFmpeg's
 _SUBTYPES = tuple("PCM_ FLOAT DOUBLE ULAW ALAW ALAC_ VORBIS OPUS MPEG_LAYER_".split())
@@ -110,7 +110,7 @@ class _Mono:
         self._cut = len(block) > left
         used = np.ascontiguousarray(block[:left])
         if not np.isfinite(used).all():
-            raise _Refused("it holds samples that are not finite numbers")
+            raise _Refused("it contains samples that are not finite numbers")
         self._taken += len(used)
         self._blocks.append(self._resampler.resample_chunk(used) if self._resampler else used)
         return not self._cut
@@ -118,7 +118,7 @@ class _Mono:
     def finish(self, min_seconds: float) -> Recording:
         """Raises _Refused where it cannot serve."""
         if not self._rate:
-            raise _Refused("there is no sound in it")
+            raise _Refused("it contains no audio")
         seconds = self._taken / self._rate
         if seconds < min_seconds:
             raise _Refused(f"{seconds:.2f} s of audio, at least {min_seconds:g} s are needed")
@@ -148,7 +148,7 @@ def _sndfile_blocks(data: bytes) -> Blocks:
 def _av_blocks(data: bytes, demuxer: str) -> Blocks:
     with av.open(io.BytesIO(data), "r", format=demuxer, options=_OPTIONS) as container:
         if len(container.streams) > MAX_STREAMS:
-            raise _Refused(f"it holds more than {MAX_STREAMS} streams (allowed: {ALLOWED})")
+            raise _Refused(f"it has more than {MAX_STREAMS} streams (allowed: {ALLOWED})")
         if not container.streams.audio:
             raise _Refused(_UNREADABLE)
         stream = container.streams.audio[0]

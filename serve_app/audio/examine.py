@@ -1,4 +1,4 @@
-"""What is wrong with a reference that can be read: told as warnings, refused where there is no voice in it."""
+"""Checks a decoded reference: problems become warnings; a recording without a voice is rejected."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ THUMP = 15  # frames: what is loud for a shorter time is a thump, not the loudes
 VOICED = 0.5  # normalised autocorrelation of a voiced frame
 LEAST_VOICED = 0.1  # share of the loud frames, below which nobody speaks
 CLIPPED = 5e-4  # share of samples in runs of four and more at the peak
-# Of the peak: the louder the level, the fewer samples of speech are near it, unless it was clipped. So many times the
-# rarest of so many levels below is a bump; shares under RARE are none.
+# Levels relative to the peak. In speech, louder levels have fewer samples, unless it was clipped. A level is a bump if
+# its share exceeds BUMP times the minimum of the BELOW levels under it; shares below RARE do not count.
 LEVELS = np.linspace(0.3, 1.0, 15)
 BUMP, BELOW, RARE = 2.0, 4, 1e-4
 STEADY_DB = 20.0  # between loud and quiet frames: speech has pauses
@@ -25,18 +25,18 @@ NARROW_HZ, NARROW_DB = 3_900.0, -45.0  # a telephone passes nothing above
 APART = 0.5  # of log F0 between seconds of one recording: nine semitones
 
 WARNINGS = {
-    "clipped": "it is overdriven",
-    "background": "its level hardly falls between the words: noise, music or an echo is in it",
-    "narrow_band": "it holds nothing above 4 kHz, as from a telephone",
-    "several_voices": "its pitch changes as between two speakers",
-    "cut": "it is longer than is used: only its beginning is",
+    "clipped": "it is clipped",
+    "background": "its level hardly drops between words: it contains noise, music or an echo",
+    "narrow_band": "it contains nothing above 4 kHz, like a telephone recording",
+    "several_voices": "its pitch changes as if there were several speakers",
+    "cut": "it is too long; only its beginning is used",
 }
 
 
 def examine(waveform: np.ndarray, rate: int, param: str) -> tuple[str, ...]:
     """waveform: float32 (N,) mono -> keys of WARNINGS.
 
-    Raises InvalidInput (param `param`, code no_voice) where hardly anything in it is voiced.
+    Raises InvalidInput (param `param`, code no_voice) if almost nothing in it is voiced.
     """
     made = soxr.resample(waveform, rate, RATE) if rate != RATE else waveform
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(made, (0, WINDOW)), WINDOW)[::HOP]
@@ -48,7 +48,7 @@ def examine(waveform: np.ndarray, rate: int, param: str) -> tuple[str, ...]:
     voiced = strength > VOICED
     if voiced.mean() < LEAST_VOICED:
         raise InvalidInput(
-            f"Invalid '{param}': no voice can be heard in it, only noise or silence.",
+            f"Invalid '{param}': it contains no voice, only noise or silence.",
             param=param,
             code="no_voice",
         )

@@ -55,7 +55,7 @@ def main() -> None:
                 if os.fork() == 0:
                     _child(job)
             except OSError as error:  # no process to be had; closing the connection says so
-                print(f"chorale: no process to decode a recording in: {error}", file=sys.stderr, flush=True)
+                print(f"chorale: no process to decode recordings: {error}", file=sys.stderr, flush=True)
 
 
 def _warm_up() -> None:

@@ -60,7 +60,10 @@ class Sandbox:
             raise InvalidInput(f"Invalid '{param}': the file is empty.", param=param)
         with self._lock:
             if not self._room:
-                raise Overloaded("Too many recordings wait to be read.", retry_after=RETRY_AFTER_S)
+                raise Overloaded(
+                    "Too many recordings are waiting to be decoded; try again later.",
+                    retry_after=RETRY_AFTER_S,
+                )
             self._room -= 1
         request = {"min_seconds": min_seconds, "max_seconds": max_seconds, "param": param}
         future = self._pool.submit(self._read, data, request)
@@ -81,11 +84,11 @@ class Sandbox:
                 if answer is not None or process.poll() is None:
                     return _recording(answer, request["param"])
             except OSError as error:
-                log.warning("there is no process to decode a recording in: %r", error)
+                log.warning("no process to decode recordings: %r", error)
             with self._lock:  # the jail has died, or cannot fork
                 if process is self._process:
                     self._stop()
-        raise Unavailable("recordings cannot be read at the moment")
+        raise Unavailable("recordings cannot be decoded at the moment")
 
     def _running(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
         """Raises OSError."""
@@ -150,7 +153,7 @@ def _ask(control: socket.socket, data: bytes, request: dict[str, Any]) -> tuple[
 def _recording(answer: tuple[dict[str, Any], bytes] | None, param: str) -> Recording:
     """Believes nothing: the file may have taken over whoever answers."""
     broken = InvalidInput(
-        f"Invalid '{param}': it takes more memory or time to read than a recording may, or breaks a decoder.",
+        f"Invalid '{param}': decoding it exceeds the limits on memory or time, or crashes the decoder.",
         param=param,
     )
     if answer is None:

@@ -1,4 +1,4 @@
-"""The graph as the HTTP side sees it: typed calls over deployment handles that outlive the death of a replica."""
+"""The graph as a backend: typed calls over deployment handles that survive the death of a replica."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ LOST_CODES = {  # of an RpcError; the others refuse the message, and would refus
 
 
 class RayBackend:
-    """Implements `serve_app.synthesis.segment.Backend`. Raises nothing but ChoraleError.
+    """The stages on Ray Serve. Implements `serve_app.synthesis.backend.Backend`; raises only ChoraleErrors.
 
-    ingress: where replicas of the HTTP side are, so that they too give memory back.
+    ingress: the handle of the HTTP deployment, so that its replicas free memory too.
     """
 
     def __init__(
@@ -110,9 +110,9 @@ class RayBackend:
                     yield event.value
 
     async def vocode(self, chunk: VocoderChunk, *, id: str, priority: int) -> VocodedChunk:
-        """A chunk belongs to a request that was let in, so it is never refused.
+        """A chunk belongs to an accepted request, so it is never rejected.
 
-        One answer is enough: a stream of a single event costs three messages instead of one.
+        A unary call: a stream of a single event takes three messages instead of one.
         """
         give_up = time.monotonic() + GIVE_UP_S
         for attempt in itertools.count():
@@ -144,7 +144,7 @@ class RayBackend:
             self._cancel(stage, id)
 
     async def status(self) -> dict[str, Any]:
-        """What every stage says about itself, at most STATUS_S old. Never raises."""
+        """The status of every stage, at most STATUS_S old. Never raises."""
         async with self._status_lock:
             if time.monotonic() - self._status_at >= STATUS_S:
                 names = list(self._unary)
@@ -170,7 +170,7 @@ class RayBackend:
     # -- calls --------------------------------------------------------------------------------------------------
 
     async def _ask(self, stage: str, method: str, *args: Any) -> Any:
-        """One answer of a stage that holds no state: asked again when its replica dies."""
+        """A unary call of a stateless stage, repeated if its replica dies."""
         give_up = time.monotonic() + GIVE_UP_S
         while True:
             try:
@@ -190,7 +190,7 @@ class RayBackend:
             return answer
 
     async def _work(self, stage: str, item: WorkItem, admitted: bool) -> AsyncGenerator[Event]:
-        """The item's events. When the scheduler dies, what is missing is asked for again, behind what came."""
+        """The item's events. If the scheduler dies, the item is resubmitted from the last delivered event."""
         delivered: list[Any] = []
         attempt = 0
         give_up = time.monotonic() + GIVE_UP_S
@@ -267,7 +267,7 @@ async def _forget_at(name: str, stage: Stage, voice: str) -> None:
             return
         except Exception as error:
             reason = error
-    log.warning("%s: not every replica has dropped the prompts of %s: %r", name, voice, reason)
+    log.warning("%s: not every replica has dropped the prompts of voice %s: %r", name, voice, reason)
 
 
 async def _everywhere(stage: Stage) -> list[dict[str, Any]]:
@@ -283,7 +283,7 @@ async def _told(stage: str, answers: Awaitable[list[dict[str, Any]]]) -> list[di
     try:
         return [{"stage": stage, **answer} for answer in await answers]
     except Exception as error:
-        log.warning("%s did not tell what it gave back: %r", stage, error)
+        log.warning("%s did not report what it freed: %r", stage, error)
         return []
 
 

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 class LocalBackend:
-    """Implements `serve_app.synthesis.segment.Backend`. Loading starts at once: `wait()` for its end.
+    """The stages in this process. Implements `serve_app.synthesis.backend.Backend`.
 
-    least_slots: segments that the GPT works on at once, if more than `gpt.slots`.
+    Loading starts in the background; `wait()` blocks until it is done. least_slots: a lower bound for `gpt.slots`.
 
-    Raises ConfigError for an unknown family or option; `wait()` does for what the memory cannot hold.
+    Raises ConfigError for an unknown family or option. `wait()` raises it if the model does not fit into memory.
     """
 
     def __init__(self, options: ModelOptions | None = None, *, least_slots: int = 1) -> None:
@@ -46,13 +46,13 @@ class LocalBackend:
         self._loaded: Future[None] = self._thread.submit(self._load, max(least_slots, self.spec.window or 1))
 
     def wait(self) -> LocalBackend:
-        """Blocks until the weights are loaded. Raises what went wrong."""
+        """Blocks until the weights are loaded. Raises the error if loading failed."""
         self._loaded.result()
         return self
 
     @property
     def workers(self) -> dict[str, StageWorker]:
-        """By the name of their stage; none until the weights are loaded."""
+        """The workers by stage name; empty until the weights are loaded."""
         return {name: stage.worker for name, stage in self._loop.stages.items()}
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""One device thread that steps several workers in turn: what the graph's schedulers and replicas are in one process."""
+"""One device thread that steps several workers in turn: schedulers and replicas of the graph within one process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger("chorale.local")
 
 @dataclass(slots=True)
 class Stage:
-    """A worker and what waits for one of its slots: a heap of (priority, order, item)."""
+    """A worker and its queue: a heap of (priority, order, item)."""
 
     worker: StageWorker
     heap: list[tuple[int, int, WorkItem]] = field(default_factory=list)
@@ -38,9 +38,9 @@ class Stage:
 
 
 class WorkLoop:
-    """Steps the stages on the device thread for as long as there is work; idle, nothing runs.
+    """Steps the stages on the device thread while there is work.
 
-    Commands come in through an inbox that is read between steps, events go out to the loop that waits.
+    Commands arrive in an inbox that is read between steps. Events go to the event loop that waits for them.
     """
 
     def __init__(self, thread: DeviceThread, max_queue: int = 0) -> None:

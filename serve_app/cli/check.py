@@ -1,4 +1,4 @@
-"""The self-check: what this machine offers, what was chosen and why, and whether the model keeps its promises on it."""
+"""The self-check: the machine, the chosen options and the reasons, and whether the model works correctly on it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MARKS = {True: "[green]ok[/]    ", False: "[red]FAILED[/]", None: "      "}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`ok`: None for what is only told."""
+    """One line of the report. ok: None for information without a verdict."""
 
     name: str
     detail: str
@@ -37,7 +37,7 @@ class Finding:
 
 
 def report(settings: Settings, console: Console) -> bool:
-    """Prints every finding as it comes. False if one failed."""
+    """Prints each finding as it becomes available. False if one failed."""
     sound = True
     try:
         for finding in findings(settings):
@@ -48,12 +48,12 @@ def report(settings: Settings, console: Console) -> bool:
         sound = False
         console.print(f"{MARKS[False]}  {type(error).__name__}: ", end="")
         console.print(error.message, markup=False, highlight=False, soft_wrap=True)
-    console.print("All is well." if sound else "Something failed.", style="green" if sound else "red")
+    console.print("All checks passed." if sound else "Some checks failed.", style="green" if sound else "red")
     return sound
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
-    """Raises ChoraleError where there is no going on."""
+    """Raises ChoraleError if the check cannot continue."""
     yield from _software()
     yield from _device(settings)
     yield from _model(settings)
@@ -74,21 +74,21 @@ def _device(settings: Settings) -> Iterator[Finding]:
         yield Finding("device", reason)
     yield Finding("device", f"{device.torch_device}: {device.name}", True)
     yield Finding("precision", f"{str(device.dtype).removeprefix('torch.')}, {device.threads} CPU thread(s)")
-    where = "on the device" if has_fft(device.torch_device) else "on the CPU (this device has none)"
+    where = "on the device" if has_fft(device.torch_device) else "on the CPU (not available on this device)"
     yield Finding("FFT", where)
     yield from _room(settings, device)
 
 
 def _room(settings: Settings, device: Device) -> Iterator[Finding]:
-    """What the configuration asks for, beside what there is."""
+    """Configured memory and threads, compared with what is available."""
     total, free = memory.total_bytes(device.torch_device), memory.free_bytes(device.torch_device)
-    yield Finding("memory", f"{memory.readable(free)} of {memory.readable(total)} are free on {device.kind}")
+    yield Finding("memory", f"{memory.readable(free)} of {memory.readable(total)} free on {device.kind}")
     suggested, most = memory.suggest_batch(device.kind, total)
     yield Finding("slots", f"gpt.slots is {settings.gpt.slots}; memory suggests {suggested}, at most {most}")
     wanted, cpus = settings.busy_threads(), cgroup.cpus()
-    told = f"{wanted} in the replicas of gpt and vocoder together, on {cpus} CPU(s)"
+    told = f"{wanted} for all replicas of gpt and vocoder, on {cpus} CPU(s)"
     if wanted > cpus:
-        told += ": on one machine they slow each other down (see device.threads)"
+        told += ": they slow each other down if they run on one machine (see device.threads)"
     yield Finding("threads", told)
 
 
@@ -122,17 +122,19 @@ def _graphs(speaker: Speaker) -> Iterator[Finding]:
 
 def _speaks(spoken: Said) -> Finding:
     loud = bool(np.isfinite(spoken.waveform).all() and np.abs(spoken.waveform).max() > 0.01)
-    detail = f"{spoken.seconds:.2f} s of audio, the first after {spoken.first_s:.2f} s, RTF {spoken.rtf:.2f}"
-    return Finding("speech", detail if loud else f"{detail}: silence, or samples that are no numbers", loud)
+    detail = (
+        f"{spoken.seconds:.2f} s of audio, first sound after {spoken.first_s:.2f} s, RTF {spoken.rtf:.2f}"
+    )
+    return Finding("speech", detail if loud else f"{detail}: silence, or samples that are not finite", loud)
 
 
 def _seeds(speaker: Speaker, first: Said) -> Iterator[Finding]:
     again, other = speaker.say(TEXT, seed=1), speaker.say(TEXT, seed=2)
     same = np.array_equal(first.waveform, again.waveform)
-    yield Finding("seeds", f"the same seed gives {'the same samples' if same else 'other samples'}", same)
+    yield Finding("seeds", f"the same seed gives {'the same samples' if same else 'different samples'}", same)
     differs = not np.array_equal(first.waveform, other.waveform)
     yield Finding(
-        "seeds", f"another seed gives {'other samples' if differs else 'the same samples'}", differs
+        "seeds", f"another seed gives {'different samples' if differs else 'the same samples'}", differs
     )
 
 
@@ -141,11 +143,11 @@ def _clean_up(kept: list[weakref.ref[Any]], used: int, before: int) -> Finding:
     freed = all(ref() is None for ref in kept)
     left = memory.readable(max(0, _memory() - before))
     detail = f"{memory.readable(used)} in use after speaking, {left} after closing"
-    return Finding("clean-up", detail if freed else f"{detail}: the model is still held", freed)
+    return Finding("clean-up", detail if freed else f"{detail}: the model is still in memory", freed)
 
 
 def _memory() -> int:
-    """Bytes that this process has: on the GPU where one is used, of RAM elsewhere."""
+    """Bytes in use by this process: on the GPU if there is one, otherwise in RAM."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         return torch.cuda.memory_allocated()

@@ -42,7 +42,7 @@ console = Console()
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """One answer. first_s: until the first byte of sound; total_s: until the last; seconds: of audio."""
+    """One response. first_s: time to the first byte of sound; total_s: to the last; seconds: duration of the audio."""
 
     first_s: float
     total_s: float
@@ -50,7 +50,7 @@ class Take:
 
 
 class Server:
-    """`chorale serve` as a process of its own, its log beside the audio."""
+    """`chorale serve` in a separate process, with its log next to the audio."""
 
     def __init__(self, log: Path, config: str | None = None, env: Mapping[str, str] | None = None) -> None:
         port = free_port()
@@ -64,7 +64,7 @@ class Server:
             )
 
     def wait_ready(self) -> None:
-        """Raises SystemExit with the end of the log where it does not come up."""
+        """Raises SystemExit with the end of the log if the application does not become ready."""
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
@@ -81,7 +81,7 @@ class Server:
         return next((line.split()[-1] for line in lines if line.startswith("dashboard")), "none")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> bool:
-        """Whether it ended when it was told to, well, and with all its processes."""
+        """Stops the service. True if it exited cleanly and left no process."""
         if self._process.poll() is not None:
             return False
         family = psutil.Process(self._process.pid).children(recursive=True)
@@ -98,7 +98,7 @@ class Server:
 
 
 def speak(client: httpx.Client, text: str, voice: str, file: Path, seed: int = 1) -> Take:
-    """Streams one sentence into `file`. Raises SystemExit with the service's own words where it refuses."""
+    """Streams one sentence into `file`. Raises SystemExit with the service's error message if it fails."""
     body = {"model": "tts-1", "input": text, "voice": voice, "seed": seed}
     body |= {"response_format": "wav", "stream_format": "audio"}
     data, first_s = bytearray(), 0.0
@@ -118,8 +118,8 @@ def speak(client: httpx.Client, text: str, voice: str, file: Path, seed: int = 1
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="where the audio goes (out)")
-    parser.add_argument("--config", help="a Serve config file (configs/default.yaml)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="output folder (default: out)")
+    parser.add_argument("--config", help="a Serve config file (default: configs/default.yaml)")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     server = Server(options.out / "serve.log", options.config)
@@ -132,12 +132,12 @@ def main() -> None:
         speak_all(server.http, options.out)
     finally:
         clean = server.stop()
-    console.print("Stopped, with every process of Ray." if clean else "It did not stop cleanly.")
+    console.print("Stopped; no process of Ray is left." if clean else "The application did not stop cleanly.")
     sys.exit(not clean)
 
 
 def speak_all(http: str, out: Path) -> None:
-    """Every sentence with every shipped voice, and the table."""
+    """Speaks every sentence in every shipped voice and prints the table."""
     table = Table(title=f"Sentences in every voice's language, files in {out}{os.sep}")
     for column in ("voice", "seconds of audio", "TTFA", "RTF"):
         table.add_column(column, justify="left" if column == "voice" else "right")

@@ -1,4 +1,4 @@
-"""The command line. Only `serve`, or a config file, imports Ray; only what speaks imports torch."""
+"""The command line. Only `serve` or a config file imports Ray; only commands that speak import torch."""
 
 from __future__ import annotations
 
@@ -23,20 +23,18 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="chorale",
-    help="Speech synthesis: in this process, or as a Ray Serve application.",
+    help="Text to speech, in this process or as a Ray Serve application.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-FAULT = 2  # exit code of what the caller can mend
-Config = Annotated[
-    Path | None, typer.Option(help="A Serve config file: the model and its options are taken from it.")
-]
+FAULT = 2  # exit code of errors that the user can fix
+Config = Annotated[Path | None, typer.Option(help="A Serve config file that sets the model and its options.")]
 
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """What the caller can mend is said on one line of stderr; the rest is a fault of ours and keeps its traceback."""
+    """Errors that the user can fix take one line on stderr. Others are bugs and keep their traceback."""
     try:
         yield
     except (ChoraleError, OSError) as error:
@@ -51,28 +49,30 @@ def _os_error(error: OSError) -> str:
 
 @app.command()
 def speak(
-    text: Annotated[str, typer.Argument(help="What to say.")],
-    voice: Annotated[str | None, typer.Option(help="A voice's name, as `chorale voices` lists them.")] = None,
-    reference: Annotated[Path | None, typer.Option(help="A recording whose voice is cloned instead.")] = None,
-    transcript: Annotated[str | None, typer.Option(help="What is said in it, where the model asks.")] = None,
-    out: Annotated[Path, typer.Option(help="WAV, or .mp3 .opus .aac .flac by the ending.")] = Path(
+    text: Annotated[str, typer.Argument(help="The text to speak.")],
+    voice: Annotated[
+        str | None, typer.Option(help="The name of a voice; `chorale voices` lists them.")
+    ] = None,
+    reference: Annotated[Path | None, typer.Option(help="A recording to clone the voice from.")] = None,
+    transcript: Annotated[
+        str | None, typer.Option(help="The text spoken in the recording, if the model needs it.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The output file: .wav, .mp3, .opus, .aac or .flac.")] = Path(
         "speech.wav"
     ),
     seed: Annotated[
         int | None, typer.Option(help="The same seed gives the same samples; default: random.")
     ] = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="0: no chance at all, to 2; default: the model's.")
-    ] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 (greedy) to 2; default: the model's.")] = None,
     speed: Annotated[float, typer.Option(help="0.25 to 4; 2 is twice as fast.")] = 1.0,
-    language: Annotated[str | None, typer.Option(help="Default: found by the text.")] = None,
+    language: Annotated[str | None, typer.Option(help="Default: detected from the text.")] = None,
     config: Config = None,
 ) -> None:
     """Speak TEXT into a file, in this process, without Ray."""
     with _plain_errors():
         _check(text, voice, seed, temperature, speed, language)
         if voice is not None and reference is not None:
-            raise InvalidInput("give either --voice or --reference, not both", param="reference")
+            raise InvalidInput("--voice and --reference are mutually exclusive", param="reference")
         format = _format(out)
         recording = None if reference is None else reference.read_bytes()
         from serve_app.cli.speaker import Speaker
@@ -113,9 +113,9 @@ def _remarks(spoken: Said) -> Iterator[str]:
     for warning in spoken.warnings:
         yield f"The recording was used, but {WARNINGS[warning]}."
     if spoken.faults.retried:
-        yield f"Segments that went wrong and were said anew, with another seed: {spoken.faults.retried}."
+        yield f"Segments retried with another seed: {spoken.faults.retried}."
     if spoken.faults.cut:
-        yield f"Segments that end where they went wrong: {spoken.faults.cut}."
+        yield f"Segments cut off because the model failed: {spoken.faults.cut}."
 
 
 @app.command()
@@ -123,10 +123,12 @@ def serve(
     config: Annotated[
         Path | None, typer.Option(help="A Serve config file; default: configs/default.yaml.")
     ] = None,
-    host: Annotated[str | None, typer.Option(help="Over the file's; there 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(help="Over the file's; there 8000.", min=1, max=65535)] = None,
+    host: Annotated[str | None, typer.Option(help="Overrides the config file; default: 127.0.0.1.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Overrides the config file; default: 8000.", min=1, max=65535)
+    ] = None,
 ) -> None:
-    """Start the application on Ray and stay up until SIGINT or SIGTERM."""
+    """Start the application on Ray and run until SIGINT or SIGTERM."""
     with _plain_errors():
         from serve_app.runtime.application import serve_forever
 
@@ -146,7 +148,7 @@ def check(config: Config = None) -> None:
 
 @app.command()
 def voices(config: Config = None) -> None:
-    """List the voices that can be spoken with."""
+    """List the available voices."""
     with _plain_errors():
         from serve_app.service import SHIPPED_VOICES
         from serve_app.voices.library import VoiceLibrary
@@ -173,7 +175,9 @@ def _root(
     show_version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True)
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is chosen, and why.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log which options are chosen and why.")
+    ] = False,
 ) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(name)s: %(message)s")
     if show_version:

@@ -24,9 +24,10 @@ DEFAULT_VOICE = "alloy"  # OpenAI's first name, which always stands for one of t
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """waveform: float32 (N,) at `rate` Hz; first_s, total_s: from the call to the first and the last piece of sound.
+    """Speech with its timing. waveform: float32 (N,) at `rate` Hz.
 
-    warnings: what is wrong with the recording that was given; faults: segments that were said anew, or cut off.
+    first_s, total_s: seconds from the call to the first and the last piece of sound; warnings: problems of the given
+    recording; faults: retried and cut segments.
     """
 
     waveform: np.ndarray
@@ -40,20 +41,20 @@ class Said:
 
     @property
     def seconds(self) -> float:
-        """Of audio."""
+        """Duration of the audio in seconds."""
         return len(self.waveform) / self.rate
 
     @property
     def rtf(self) -> float:
-        """Seconds of computing for a second of audio."""
+        """Real-time factor: seconds of computing per second of audio."""
         return self.total_s / self.seconds
 
 
 class Speaker:
-    """The whole pipeline, loaded. Not for use within an event loop. `load_s`: how long loading took.
+    """The whole pipeline, loaded. Not for use within an event loop. load_s: the loading time in seconds.
 
-    slots: segments that the GPT works on at once, if more than the window of one request.
-    Raises ConfigError where the settings, the weights or the device are at fault.
+    slots: segments that the GPT processes at once, if more than the window of one request.
+    Raises ConfigError for invalid settings or weights, or an unusable device.
     """
 
     def __init__(self, settings: Settings | None = None, *, slots: int = 1) -> None:
@@ -106,11 +107,11 @@ class Speaker:
         whole: bool = False,
         **sampling: Any,
     ) -> Said:
-        """Speaks `text`; without a seed a random one. sampling: temperature, top_k, ..., over the family's defaults.
+        """Speaks `text`. seed: None for a random one. sampling: temperature, top_k, ..., overriding the family's.
 
-        whole: no segment is vocoded for a listener before it is known that it need not be said anew.
-        reference: an audio file's bytes, whose voice is cloned instead of a named one; transcript: what is said in it.
-        Raises InvalidInput for a text or a recording that cannot be used, NotFound for an unknown voice.
+        whole: the result is used only when complete, so any segment can still be retried.
+        reference: bytes of an audio file to clone the voice from; transcript: the text spoken in it.
+        Raises InvalidInput for an unusable text or recording, NotFound for an unknown voice.
         """
         named = None if reference is not None else voice or DEFAULT_VOICE
         request = SpeechRequest(

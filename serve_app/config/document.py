@@ -55,7 +55,7 @@ class Document:
     def _read(self, path: Path) -> str:
         try:
             if not stat.S_ISREG(path.stat().st_mode):
-                raise ConfigError(f"{self.name}: cannot be read: it is a folder or a device, not a file")
+                raise ConfigError(f"{self.name}: cannot be read: it is not a regular file")
             with path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
             if len(data) > MAX_BYTES:
@@ -65,7 +65,7 @@ class Document:
             line = error.object.count(b"\n", 0, error.start) + 1
             raise ConfigError(f"{self.name}: cannot be read: it is not UTF-8 text (line {line})") from None
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-            reason = error.strerror if isinstance(error, OSError) else "there is no such file"
+            reason = error.strerror if isinstance(error, OSError) else "no such file"
             raise ConfigError(f"{self.name}: cannot be read: {reason}") from None
 
     def _walk(self, node: yaml.Node, loc: Location) -> None:
@@ -79,7 +79,7 @@ class Document:
                 name = key.value if isinstance(key, yaml.ScalarNode) else str(key.tag)
                 line = key.start_mark.line + 1
                 if name in seen:
-                    raise ConfigError(f"{self.name}:{line}: {dotted((*loc, name))}: this key is given twice")
+                    raise ConfigError(f"{self.name}:{line}: {dotted((*loc, name))}: duplicate key")
                 seen.add(name)
                 self.lines[(*loc, name)] = line
                 self._walk(inner, (*loc, name))

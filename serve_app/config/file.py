@@ -40,7 +40,7 @@ def load_config(
     document = Document(path)
     config = document.value
     if not isinstance(config, dict):
-        raise document.error([((), "a Serve config file is a mapping that begins with `applications:`")])
+        raise document.error([((), "a Serve config file must be a mapping with the key `applications`")])
 
     document.refuse(list(_unknown_keys(config, ServeDeploySchema, ())))
     try:
@@ -89,11 +89,14 @@ def _out_of_range(schema: ServeDeploySchema) -> Iterator[Fault]:
     ports: dict[str, Any] = {"http_options": http.port, "grpc_options": grpc.port if grpc else 9000}
     for section, port in ports.items():
         if not 0 < port < 65536:
-            yield (section, "port"), f"must be a port, 1 to 65535 (is {port})"
+            yield (section, "port"), f"must be a port number, 1 to 65535 (is {port})"
     for key in ("request_timeout_s", "keep_alive_timeout_s"):
         value = getattr(http, key)
         if value is not None and not 0 < value < 1e6:
-            yield ("http_options", key), f"must be seconds, more than 0 and less than a million (is {value})"
+            yield (
+                ("http_options", key),
+                f"must be a number of seconds above 0 and below 1,000,000 (is {value})",
+            )
     if not (schema.applications[0].route_prefix or "/").startswith("/"):
         yield ("applications", 0, "route_prefix"), "must begin with /"
 
@@ -102,5 +105,5 @@ def _overridden(application: dict[str, Any]) -> Iterator[Fault]:
     for index, deployment in enumerate(application.get("deployments", [])):
         for key, ours in OURS.items():
             if key in deployment:
-                instead = f"set `{ours}` in the section of args" if ours else "the graph fixes it"
+                instead = f"set `{ours}` in that section of args" if ours else "the graph sets it"
                 yield ("applications", 0, "deployments", index, key), f"not allowed here: {instead}"

@@ -25,7 +25,7 @@ def overlay(model: type[BaseModel], args: Mapping[str, Any], environ: Mapping[st
     merged = {key: dict(value) if isinstance(value, Mapping) else value for key, value in args.items()}
     for name, path in variables(environ):
         if path[0] not in model.model_fields:
-            log.debug("%s names no setting", name)
+            log.debug("%s does not name a setting", name)
             continue
         target: dict[str, Any] = merged
         for key in path[:-1]:

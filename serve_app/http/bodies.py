@@ -162,7 +162,7 @@ def decode_base64(text: bytes, most: int) -> bytes:
         end = len(rest) if last else len(rest) // 4 * 4
         piece, rest = rest[:end], rest[end:]
         if over and piece:
-            raise binascii.Error("data behind the padding")
+            raise binascii.Error("data after the padding")
         over = over or piece.endswith(b"=")
         data += binascii.a2b_base64(piece, strict_mode=True)
         if len(data) > most:

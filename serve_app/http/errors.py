@@ -79,7 +79,7 @@ def to_http(error: BaseException) -> HttpError:
         case _:
             return HttpError(
                 500,
-                "The server had an error while processing the request.",
+                "The server failed while processing the request.",
                 SERVER_ERROR,
                 None,
                 "internal_error",
@@ -92,7 +92,7 @@ def too_large(most: int) -> HttpError:
 
 def text_too_large(most: int) -> BodyTooLarge:
     """A speech request's text is what makes it large, where it is not a recording."""
-    message = f"The request's body is too large: 'input' and the other short fields may take {most} bytes."
+    message = f"The request's body is too large: 'input' and the other text fields may have {most} bytes."
     return BodyTooLarge(message, param="input")
 
 
@@ -110,13 +110,13 @@ def of_the_proxy(status: int, headers: Mapping[bytes, bytes]) -> HttpError:
         case 404:
             return HttpError(404, "Unknown route.", INVALID_REQUEST, None, "unknown_url")
         case 408:
-            return request_timeout("The request was not done in the time that the service gives one.")
+            return request_timeout("The request did not finish within the time limit.")
         case 429 | 503:
             seconds = headers.get(b"retry-after", b"%d" % UNAVAILABLE_RETRY_AFTER).decode("latin-1")
             full = (
-                to_http(Overloaded("Too many requests wait."))
+                to_http(Overloaded("Too many requests are waiting; try again later."))
                 if status == 429
-                else unavailable("No replica is there.")
+                else unavailable("No replica is available.")
             )
             return replace(full, headers={"retry-after": seconds})
         case _:

@@ -84,9 +84,11 @@ class Edge:
     def _check(self, scope: Scope, headers: Headers, works: bool, most: int) -> None:
         """Raises Overloaded, and InvalidInput for what the request line and the headers show. most: bytes of a body."""
         if works and self.requests > self.max_requests:
-            raise Overloaded(f"{self.max_requests} requests are at work, as many as are allowed.")
+            raise Overloaded(
+                f"{self.max_requests} requests are in progress, which is the limit; try again later."
+            )
         if scope["query_string"].count(b"&") >= PARAMETERS:
-            raise InvalidInput(f"The address has too many parameters: at most {PARAMETERS} are allowed.")
+            raise InvalidInput(f"The URL has too many parameters: at most {PARAMETERS} are allowed.")
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > most:
             raise _too_large(most)

@@ -179,14 +179,14 @@ class Guard:
             # Serve answers a timeout and a full queue. Where it says nothing at all, the replica died.
             if not (scope["method"] in SAFE_METHODS or scope["path"].endswith(REPEATABLE)):
                 raise Refused(
-                    unavailable("The process at work was lost; whether it had done its work is not known.")
+                    unavailable("The process that handled the request died; the outcome is unknown.")
                 )
             give_up = give_up or clock() + self.limits.lost_s
             if clock() > give_up:
                 break
-            log.warning("%s %s: the replica was lost; asking again", scope["method"], scope["path"][:200])
+            log.warning("%s %s: the replica died; trying another", scope["method"], scope["path"][:200])
             await asyncio.sleep(0.2 * 2**attempt)
-        raise Refused(unavailable("The process at work was lost."))
+        raise Refused(unavailable("The process that handled the request died."))
 
 
 class _Body:
@@ -203,7 +203,7 @@ class _Body:
             raise Refused(too_large(limits.max_body))
         more = max(0, len(self.data) + len(piece) - limits.small - self._counted)
         if more and self._guard.buffered + more > limits.buffered:
-            raise Refused(unavailable("Too many uploads are under way."))
+            raise Refused(unavailable("Too many uploads are in progress; try again later."))
         self._guard.buffered += more
         self._counted += more
         self.data += piece

@@ -208,12 +208,12 @@ def connection_limit() -> int:
 
 
 def _head_too_large() -> HttpError:
-    message = f"The request's headers are too large: at most {HEADERS}, and {HEAD_BYTES} bytes with the request line."
+    message = f"The request's headers are too large: at most {HEADERS} headers and {HEAD_BYTES} bytes in all."
     return HttpError(431, message, INVALID_REQUEST, None, "headers_too_large")
 
 
 def _bad_framing() -> HttpError:
-    message = "The request's body comes in too many small chunks, or too many requests were sent ahead."
+    message = "The request's body has too many small chunks, or too many requests were pipelined."
     return HttpError(400, message, INVALID_REQUEST, None, "invalid_request")
 
 

@@ -120,7 +120,7 @@ def wait_ready(running: Running, timeout: float = 120.0, stop: threading.Event |
             raise Unavailable(f"the application did not start:\n{application.message.strip()}")
         if time.monotonic() > deadline:
             state = application.status if application else "not deployed"
-            raise Unavailable(f"the application is not ready after {timeout:.0f} s (state: {state})")
+            raise Unavailable(f"the application was not ready after {timeout:.0f} s (state: {state})")
         stop.wait(0.25)
 
 

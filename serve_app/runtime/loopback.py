@@ -1,4 +1,4 @@
-"""Runs in every process of a Ray that was started for this machine alone (see ray_node.py)."""
+"""Runs in every process of a Ray that serves this machine only (see node.py)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def bind_replicas() -> None:
-    """Binds the port at which a Serve replica takes the calls of other stages to loopback.
+    """Binds the port where a Serve replica accepts calls from other stages to loopback.
 
     Ray binds all of its other ports to loopback where that is the node's address; this one is "[::]:0" in Ray 2.60,
     whatever the address. Importing ray.serve here instead would slow down every worker's start.

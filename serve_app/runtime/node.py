@@ -148,7 +148,7 @@ def _own_folder() -> Path:
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700, parents=True)
     if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
-        raise Unavailable(f"{folder} is not a folder of this user's own: remove it, or set RAY_TMPDIR")
+        raise Unavailable(f"{folder} is not a folder owned by this user: remove it or set RAY_TMPDIR")
     folder.chmod(0o700)
     return folder
 
@@ -158,7 +158,7 @@ def gone() -> str | None:
     for kind, process in _daemons:
         if (code := process.poll()) is not None:
             how = f"killed by signal {-code}" if code < 0 else f"with exit code {code}"
-            return f"Ray is gone: its {kind} (process {process.pid}) has ended, {how}"
+            return f"Ray is gone: its {kind} (process {process.pid}) ended, {how}"
     return None
 
 
@@ -182,7 +182,7 @@ def _end(processes: list[psutil.Process], quietly: bool = False) -> None:
     left = [process for process in processes if process.is_running()]
     for process in left:
         if not quietly:
-            log.warning("process %d of Ray did not end: killed", process.pid)
+            log.warning("process %d of Ray did not exit and was killed", process.pid)
         with contextlib.suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(left, timeout=5)

@@ -33,7 +33,7 @@ def free_port() -> int:
 def check_can_listen(host: str, port: int) -> None:
     """Raises ConfigError (param "http_options.host" or "http_options.port") where no server can listen there."""
     if not 0 < port < 65536:
-        raise ConfigError(f"must be a port, 1 to 65535 (is {port})", param="http_options.port")
+        raise ConfigError(f"must be a port number, 1 to 65535 (is {port})", param="http_options.port")
     for family, address in _addresses(host, port):
         try:
             _bind(family, address)
@@ -68,15 +68,15 @@ def _bind(family: int, address: tuple) -> None:
 
 def _refused(host: str, port: int, error: OSError) -> ConfigError:
     if error.errno == errno.EADDRINUSE:
-        return ConfigError(f"port {port} of {host} is taken", param="http_options.port")
+        return ConfigError(f"port {port} of {host} is in use", param="http_options.port")
     if error.errno == errno.EACCES:
         return ConfigError(
-            f"this user may not listen at port {port}: take one from 1024 on", param="http_options.port"
+            f"this user may not listen on port {port}: choose 1024 or above", param="http_options.port"
         )
     if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
         return ConfigError(
-            f"{host!r} is not an address of this machine: 127.0.0.1 is for this machine alone, "
-            "0.0.0.0 for all of its addresses",
+            f"{host!r} is not an address of this machine: use 127.0.0.1 for this machine alone, "
+            "0.0.0.0 for all its addresses",
             param="http_options.host",
         )
-    return ConfigError(f"cannot listen at {host}:{port}: {error.strerror}", param="http_options.host")
+    return ConfigError(f"cannot listen on {host}:{port}: {error.strerror}", param="http_options.host")

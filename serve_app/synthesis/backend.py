@@ -19,29 +19,29 @@ class Backend(Protocol):
     async def segments(self, text: str, language: str | None) -> list[Segment]: ...
 
     async def check_text(self, text: str, language: str | None) -> None:
-        """Raises what `segments` would, wherever in a long text it is."""
+        """Checks a text of any length. Raises what `segments` would raise for any part of it."""
         ...
 
     async def encode_voice(
         self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
     ) -> VoicePrompt:
-        """waveform: float32 (N,) mono at `rate` Hz.
+        """The prompt of a recording. waveform: float32 (N,) mono at `rate` Hz.
 
-        keep: the voice that it is of, under which the prompt is kept on disk until `forget`; None: in memory alone.
+        keep: the id of its voice, under which the prompt is cached on disk until `forget`; None: in memory only.
         """
         ...
 
     async def forget(self, voice: str) -> None:
-        """Drops the prompts of a voice, in every process behind this and on disk; never raises.
+        """Drops the prompts of a voice in every process of the backend and on disk. Never raises.
 
-        A process that is busy for longer than a few seconds does it later, and is not waited for.
+        Does not wait for a process that is busy for more than a few seconds; that process drops them later.
         """
         ...
 
     def generate(self, request: GptRequest, *, id: str, priority: int, admitted: bool) -> AsyncIterator[Run]:
-        """Closing it cancels.
+        """Streams the runs of a segment. Closing the iterator cancels the work.
 
-        Not `admitted`: Overloaded where the queue is full.
+        admitted: part of a request that was already accepted. Otherwise raises Overloaded if the queue is full.
         """
         ...
 
@@ -56,8 +56,8 @@ class Backend(Protocol):
         ...
 
     async def free(self) -> list[dict[str, Any]]:
-        """Gives back what no work needs, in every process behind this; tells for each what it held and holds.
+        """Frees unused memory in every process of the backend and reports it.
 
-        A process: {"stage": str, "pid": int, "before": {...}, "after": {...}}, as `memory.free` of the engine.
+        Each process: {"stage": str, "pid": int, "before": {...}, "after": {...}}, as from the engine's `memory.free`.
         """
         ...

@@ -1,4 +1,4 @@
-"""Whether codes can be the speech of a segment: models may run on, go round in circles, or break off."""
+"""Checks whether codes can be the speech of a segment: a model may run on, repeat itself, or stop early."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SLACK_S = 2.0  # that any segment may last beyond what its tokens allow: short o
 
 
 class Implausible(Exception):
-    """What is wrong with the codes, in words for a log."""
+    """The codes cannot be speech. The message is for the log."""
 
 
 class Watch:
@@ -34,7 +34,7 @@ class Watch:
         self._tail: deque[int] = deque(maxlen=max(self._loop, ROUNDS * self._round))
 
     def take(self, run: Run) -> None:
-        """Raises Implausible where the segment has run on for too long or goes round in circles."""
+        """Raises Implausible if the segment is too long or repeats itself."""
         if not self._watches:
             return
         codes = run.codes if run.kept is None else run.codes[run.kept]
@@ -47,11 +47,11 @@ class Watch:
             self._check_rounds()
 
     def finish(self) -> None:
-        """Raises Implausible where too little has been said, or as much as there may be without an end."""
+        """Raises Implausible if the segment is too short, or reached the limit without an end."""
         if self._watches and self._spoken < self._fewest:
             raise Implausible(f"{self._spoken} codes, {self._fewest:.0f} at least")
         if self._watches and self._cut and not self._may_be_cut:
-            raise Implausible(f"{self._spoken} codes, as many as there may be, and no end")
+            raise Implausible(f"{self._spoken} codes, the limit, without an end")
 
     def _check_rounds(self) -> None:
         if len(self._tail) < self._loop:
@@ -62,4 +62,4 @@ class Watch:
             length = max(self._loop, ROUNDS * period)
             part = tail[-length:]
             if len(part) == length and np.array_equal(part[period:], part[:-period]):
-                raise Implausible(f"the same {period} codes again and again")
+                raise Implausible(f"the same {period} codes repeat")

@@ -32,9 +32,9 @@ log = logging.getLogger("chorale.synthesis")
 
 
 class SegmentStream:
-    """One segment on its way: codes stream in, are vocoded chunk after chunk and wait in a short queue.
+    """One segment in progress: codes stream in, are vocoded chunk by chunk, and the sound waits in a short queue.
 
-    Where the codes cannot be speech, the segment is said anew with another seed, or cut off if it is too late for that.
+    If the codes cannot be speech, the segment is retried with another seed, or cut off if part of it was already sent.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class SegmentStream:
             self._pieces.get_nowait()
 
     async def next(self) -> np.ndarray | None:
-        """The next piece, None at the end. Raises what went wrong."""
+        """The next piece of sound, None at the end. Raises the error of the segment, if any."""
         await self._settled.wait()
         piece = await self._pieces.get()
         self._heard = True
@@ -105,7 +105,7 @@ class SegmentStream:
             if self._heard or self._sampling.temperature == 0:  # no seed would help
                 self._cut_off(work_id, fault)
                 return
-            log.warning("segment %s is said again with another seed: %s", work_id, fault)
+            log.warning("segment %s is retried with another seed: %s", work_id, fault)
             self.retried = True
             self._faults.retry()
             self._sampling = replace(self._sampling, seed=segment_seed(self._sampling.seed, AGAIN))
@@ -117,7 +117,7 @@ class SegmentStream:
                 self._cut_off(work_id, again)
 
     def _cut_off(self, work_id: str, fault: Implausible) -> None:
-        log.warning("segment %s ends where it went wrong: %s", work_id, fault)
+        log.warning("segment %s is cut off: %s", work_id, fault)
         self.cut = True
         self._faults.cut_off()
 
@@ -158,6 +158,6 @@ class SegmentStream:
 
 
 def segment_seed(seed: int, index: int) -> int:
-    """A seed of its own for every segment, 0 <= s < 2**63: neighbours do not share their draws."""
+    """A separate seed for each segment, 0 <= s < 2**63, so that segments do not share random numbers."""
     digest = hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

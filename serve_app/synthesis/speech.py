@@ -1,4 +1,4 @@
-"""What is to be said, and what comes of it."""
+"""A text to speak, and the events of its stream."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from deployments.contract.speech import Sampling, VoicePrompt
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """What is to be said.
+    """A text to speak, with its voice and sampling.
 
-    priority: 0 for a listener who waits, 10 for work in the background; whole: nobody hears the beginning before the
-    end is there, so that it can still be said anew; id: of the request, which stages write in their logs.
+    priority: 0 for interactive requests, 10 for background work; whole: the result is used only when complete, so any
+    segment can still be retried; id: the request's id in the logs of the stages.
     """
 
     text: str
@@ -29,7 +29,7 @@ class Speech:
 
 @dataclass(frozen=True, slots=True)
 class SegmentBegan:
-    """Its sound follows. span: start and end in the request's text, None where the family's frontend cannot say."""
+    """A segment begins. span: start and end in the request's text, None if the family's frontend does not know them."""
 
     index: int
     text: str
@@ -38,16 +38,16 @@ class SegmentBegan:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """waveform: float32 (N,), in -1..1, at the family's rate."""
+    """A part of a segment's sound. waveform: float32 (N,), in -1..1, at the family's rate."""
 
     waveform: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentDone:
-    """All of its sound has come.
+    """A segment has ended.
 
-    codes: how many the GPT made; retried: it was said again with another seed; cut: it ends where it went wrong.
+    codes: the number of codes from the GPT; retried: synthesised again with another seed; cut: cut off at a fault.
     """
 
     index: int
@@ -61,10 +61,10 @@ SpeechEvent = SegmentBegan | Sound | SegmentDone
 
 @dataclass(slots=True)
 class Faults:
-    """Segments whose codes could not be speech; `of_all`: where those of one request are counted, too."""
+    """Counts segments whose codes could not be speech. of_all: a total that counts them too."""
 
-    retried: int = 0  # said anew, with another seed
-    cut: int = 0  # that end where they went wrong: begun to be heard, or no better the second time
+    retried: int = 0  # synthesised again with another seed
+    cut: int = 0  # cut off at the fault: already partly sent, or the retry failed too
     of_all: Faults | None = None
 
     def retry(self) -> None:

@@ -1,4 +1,4 @@
-"""One request from text to sound: segments in parallel, pieces in order, all cancelled if nobody listens."""
+"""One request from text to sound: segments in parallel, sound in order, everything cancelled when the client leaves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from serve_app.synthesis.text_flow import TextFlow
 class Synthesizer:
     """Turns `Speech` into streams of sound on a backend.
 
-    window: segments of one request that are worked on at once; chunks: the sizes of vocoder calls.
+    window: segments of one request in progress at once; chunks: the sizes of vocoder calls.
     """
 
     def __init__(self, backend: Backend, *, window: int = 3, chunks: ChunkSchedule | None = None) -> None:
@@ -51,9 +51,9 @@ class Synthesizer:
 
 
 class SpeechStream:
-    """What comes of a request, as it is made: for each segment SegmentBegan, its Sound, SegmentDone.
+    """The events of a request: for each segment, SegmentBegan, its Sound events, and SegmentDone.
 
-    `close()` at any time, even twice.
+    `close()` may be called at any time, more than once.
     """
 
     def __init__(self, synthesizer: Synthesizer, speech: Speech) -> None:
@@ -113,7 +113,7 @@ class SpeechStream:
             yield Sound(tail)
 
     async def _spoken(self) -> AsyncGenerator[SpeechEvent, None]:
-        """Events at the pace of the models."""
+        """The events before any change of tempo."""
         synthesizer, speech = self._synthesizer, self._speech
         rate = synthesizer.backend.spec.sample_rate
         text = self._text = TextFlow(synthesizer.backend, speech.text, speech.language)
@@ -140,7 +140,7 @@ class SpeechStream:
                 if self._segments and spoken and pause:
                     yield Sound(np.zeros(pause, np.float32))
             if not spoken:
-                raise SynthesisFailed("The model made no sound for this text.")
+                raise SynthesisFailed("The model produced no sound for this text.")
         finally:
             self.close()
 

@@ -1,4 +1,4 @@
-"""The segments of a text as they are needed: the frontend reads on, piece by piece, when the last is nearly spoken."""
+"""The segments of a text on demand: the frontend processes the next piece when the last one is nearly spoken."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class _End:
 
 
 class TextFlow:
-    """The segments of a text in order, as the frontend cuts the whole text; only a few of them exist at a time.
+    """The segments of a text in order, equal to those of the whole text; only a few of them exist at a time.
 
-    The text is read in pieces that end with a sentence. Where exactly is the frontend's choice: a cut holds if it says
-    the same of both sides apart as of both together. Where none does, the piece grows, in the end to the whole text.
-    A piece in which nothing can be spoken is passed over; what is wrong with a text is told before any of it is spoken.
+    The text is processed in pieces that end with a sentence. A cut is valid if the frontend returns the same segments
+    for both sides separately as for both together. Without a valid cut the piece grows, if necessary to the whole
+    text. A piece without anything to speak is skipped. Errors in the text are raised before any of it is spoken.
 
-    Needs a running event loop; `close()` it in the end.
+    Needs a running event loop. Call `close()` at the end.
     """
 
     def __init__(self, reader: Reader, text: str, language: str | None = None) -> None:
@@ -50,15 +50,15 @@ class TextFlow:
         self._task = asyncio.ensure_future(self._read())
 
     def ready(self) -> Segment | None:
-        """The next segment, if it is there by now."""
+        """The next segment, if it is already available."""
         if self._end is not None or self._queue.empty():
             return None
         return self._taken(self._queue.get_nowait())
 
     async def next(self) -> Segment | None:
-        """The next segment, None after the last. Raises what the frontend raised, behind what it said before.
+        """The next segment, None after the last. Raises the frontend's error after the segments before it.
 
-        A text in which nothing can be spoken raises InvalidInput.
+        Raises InvalidInput if the text contains nothing to speak.
         """
         segment = self._taken(await self._queue.get()) if self._end is None else None
         if self._end is not None and self._end.error is not None:

@@ -141,7 +141,7 @@ def _erase(path: Path) -> None:
         with contextlib.suppress(OSError):
             path.unlink()
     if os.path.lexists(path):
-        log.error("%s could not be erased", path)
+        log.error("%s could not be removed", path)
 
 
 def _read(folder: Path, name: str) -> bytes:
@@ -157,7 +157,7 @@ def _opened(folder: Path) -> Iterator[int]:
     except OSError as error:
         if not os.path.lexists(folder):
             raise FileNotFoundError(folder) from None
-        raise Damaged(f"not a folder that can be read: {error.strerror}") from None
+        raise Damaged(f"not a readable folder: {error.strerror}") from None
     try:
         yield opened
     finally:

@@ -146,7 +146,7 @@ class VoiceLibrary:
         else:
             voice_id = voice.id
             if voice.shipped:
-                message = f"Voice '{voice.name}' ships with the service: only uploaded ones can be deleted."
+                message = f"Voice '{voice.name}' is part of the service; only uploaded voices can be deleted."
                 raise InvalidInput(message, param="voice_id", code="voice_not_deletable")
         try:
             voice_files.remove(self.uploads, voice_id)
@@ -162,7 +162,7 @@ class VoiceLibrary:
         try:
             return voice.audio.read_bytes() if voice.shipped else voice_files.read_audio(voice.audio.parent)
         except (OSError, Damaged) as error:
-            message = f"Voice '{voice.name}' does not exist any more."
+            message = f"Voice '{voice.name}' no longer exists."
             raise NotFound(message, param="voice", code="voice_not_found") from error
 
     def _find(self, name: str) -> Voice | None:
@@ -188,7 +188,9 @@ class VoiceLibrary:
             if known is None or known.stamp != stamp:
                 meta = voice_files.read_meta(folder)
                 if meta.id != voice_id or voice_names.id_of(meta.name) != voice_id:
-                    raise Damaged("meta.json belongs to another voice: its id and name do not fit the folder")
+                    raise Damaged(
+                        "meta.json belongs to another voice: its id and name do not match the folder"
+                    )
                 if not voice_names.NAME.fullmatch(meta.name):
                     raise Damaged("meta.json: name is not allowed")
                 known = self._read[voice_id] = _voice(folder, meta, stamp)
@@ -196,7 +198,7 @@ class VoiceLibrary:
             self._read.pop(voice_id, None)
             return None
         except Damaged as error:
-            self._log_once(voice_id, f"voice {voice_id} is damaged and left out: {error}")
+            self._log_once(voice_id, f"voice {voice_id} is damaged and is skipped: {error}")
             return None
         self._damaged.pop(voice_id, None)
         return known
@@ -242,14 +244,16 @@ def _voice(folder: Path, meta: Meta, stamp: Stamp) -> Voice:
 
 def _taken(name: str, damaged: str | None = None) -> InvalidInput:
     # not 409: OpenAI's client retries that
-    message = f"A voice named '{name}' exists already."
+    message = f"A voice named '{name}' already exists."
     if damaged is not None:
-        message = f"A voice named '{name}' exists, but its files are damaged: delete it first ('{damaged}')."
+        message = (
+            f"A voice named '{name}' already exists and its files are damaged; delete it first ('{damaged}')."
+        )
     return InvalidInput(message, param="name", code="voice_exists")
 
 
 def _refused(what: str, error: OSError) -> ChoraleError:
     log.error("a voice could not be %s: %s", what, error)
     return ChoraleError(
-        f"The voice could not be {what}: {error.strerror or 'the disk refuses'}.", code="storage_failed"
+        f"The voice could not be {what}: {error.strerror or 'disk error'}.", code="storage_failed"
     )

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
 NAME_RULE = (
-    "1 to 64 letters, digits, spaces, '_', '.' or '-', with a letter or digit first and no space or '.' last"
+    "1 to 64 letters, digits, spaces, '_', '.' or '-'; the first must be a letter or digit, "
+    "and the last must not be a space or '.'"
 )
 ID = re.compile(r"voice_[0-9a-f]{20}")
 
@@ -29,7 +30,7 @@ def check(name: str) -> None:
     if not NAME.fullmatch(name) or name[-1] in " .":
         raise InvalidInput(f"Invalid 'name': must be {NAME_RULE}.", param="name")
     if is_like_id(name):
-        message = "Invalid 'name': 'voice_' and 20 hexadecimal digits are an id: choose another name."
+        message = "Invalid 'name': 'voice_' followed by 20 hexadecimal digits is reserved for ids."
         raise InvalidInput(message, param="name", code="voice_name_reserved")
 
 

@@ -114,7 +114,7 @@ def test_every_fault_is_told_at_once(written):
 
 def test_a_key_given_twice_is_refused(written):
     text, line = edited("slots: 8", "slots: 8\n        slots: 9")
-    with pytest.raises(ConfigError, match=rf"mine.yaml:{line + 1}: .*slots: this key is given twice"):
+    with pytest.raises(ConfigError, match=rf"mine.yaml:{line + 1}: .*slots: duplicate key"):
         load_config(written(text), environ={})
 
 

@@ -58,10 +58,10 @@ def test_what_is_shared_or_anothers_is_left_and_logged(tmp_path, caplog):
     shared.mkdir()
     shared.chmod(0o1777)
     private_files.tighten(shared, below=False)
-    assert mode(shared) == 0o1777 and "shared with other users" in caplog.text
+    assert mode(shared) == 0o1777 and "contains files of other users" in caplog.text
     if os.geteuid() == 0:
         theirs = tmp_path / "theirs"
         theirs.mkdir(0o755)
         os.chown(theirs, 12345, 12345)
         private_files.tighten(theirs)
-        assert mode(theirs) == 0o755 and "1 files and folders that belong to others" in caplog.text
+        assert mode(theirs) == 0o755 and "the modes of 1 files and folders of other users" in caplog.text

@@ -49,7 +49,7 @@ def test_what_torchscript_cannot_take_serves_as_it_is_and_says_so(caplog):
     with caplog.at_level(logging.WARNING):
         program, what = scripted(module)
     assert program is module
-    assert what.startswith("eager: TorchScript does not take it")
+    assert what.startswith("eager: TorchScript cannot compile it")
     assert "Printing" in caplog.text
 
 

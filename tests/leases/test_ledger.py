@@ -134,7 +134,7 @@ async def test_later_segments_keep_no_newcomer_out():
     assert (book.pending, book.newcomers) == (22, 2)
     (refused,) = await collect(book, item(32))
     assert isinstance(refused.error, Overloaded)
-    assert "2 requests wait" in refused.error.message
+    assert "2 requests are waiting" in refused.error.message
     for task in (*tasks, *later):
         task.cancel()
 

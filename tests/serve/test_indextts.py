@@ -121,7 +121,7 @@ async def test_many_at_once_are_what_each_is_alone(service):
     ("recording", "says"),
     [
         (b"", "empty"),
-        (b"this is no audio at all", "not an audio file"),
+        (b"this is no audio at all", "not a readable audio file"),
         (wav(np.zeros(24000), 24000), "silent"),
         (wav(noise(0.1, 24000), 24000), "at least 0.5 s"),
         (wav(noise(5, 24000), 24000), "no voice"),

@@ -139,7 +139,7 @@ def test_it_ends_and_says_why_when_ray_is_gone(tmp_path, daemon):
     victim.kill()
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert f"Ray is gone: its {daemon} (process {victim.pid}) has ended, killed by signal 9" in out
+    assert f"Ray is gone: its {daemon} (process {victim.pid}) ended, killed by signal 9" in out
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
 
@@ -184,7 +184,7 @@ def test_a_taken_port_is_told(cluster):
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    ("size", "says"), [(None, "no such file in the model folder"), (600_000, "it is truncated")]
+    ("size", "says"), [(None, "not found in the model folder"), (600_000, "cannot be read: truncated")]
 )
 def test_a_damaged_checkpoint_does_not_start_and_is_named(tmp_path, size, says):
     folder = Path(shutil.copytree(ROOT / "tests/golden/indextts/checkpoint", tmp_path / "model"))
@@ -196,5 +196,5 @@ def test_a_damaged_checkpoint_does_not_start_and_is_named(tmp_path, size, says):
     process = launch(free_port(), config, CHORALE_FAMILY__OPTIONS__MODEL_DIR=str(folder))
     out, _ = process.communicate(timeout=200)
     assert process.returncode != 0
-    assert f"gpt.pth: {says}" in out.replace("there is ", "").replace("cannot be read, ", "")
+    assert f"gpt.pth: {says}" in out
     assert "Traceback" not in out

@@ -165,7 +165,7 @@ class Decoder:
                 self.failing += not isinstance(error, ChoraleError)
                 self._roster.end(sequence)
                 self._wipe(sequence.slot)
-                failure = as_failure(error, "the model could not begin this segment")
+                failure = as_failure(error, "the model failed in the prefill of this segment")
                 return [Event(sequence.id, error=failure)]
             if self._turn():
                 break
@@ -246,7 +246,7 @@ class Decoder:
             self._model.force(sequence.slot, sequence.request.prefix[sequence.launched])
         except Exception as error:
             self._roster.end(sequence)
-            failure = as_failure(error, "the model could not follow the codes so far")
+            failure = as_failure(error, "the model could not resume this segment from its prefix")
             return [Event(sequence.id, error=failure)]
         return []
 
@@ -296,7 +296,11 @@ class Decoder:
         if len(group) == 1:
             self._roster.end(group[0])
             return [Event(group[0].id, error=as_failure(error, "the device failed in this segment"))]
-        log.error("a step of %d sequences failed: each goes alone from there", len(group), exc_info=error)
+        log.error(
+            "a step of %d sequences failed; each is stepped alone from that code on",
+            len(group),
+            exc_info=error,
+        )
         for s in group:
             rest = replace(s.item, payload=replace(s.request, prefix=s.sent()))
             self._roster.begin_again(s, rest, min(s.alone_from, s.read))
@@ -306,7 +310,7 @@ class Decoder:
         try:
             self._model.wipe(slot)
         except Exception:  # the device may be dead; the next step will show it
-            log.exception("slot %d was not wiped", slot)
+            log.exception("slot %d could not be wiped", slot)
 
     def _anyone_alone(self) -> bool:
         return any(s.alone for s in self._roster.of(State.RUNNING))

@@ -34,7 +34,7 @@ class Roster:
         if len(self) >= self.slots:
             raise RuntimeError("no free slot")
         if item.id in self._sequences:
-            raise RuntimeError(f"{item.id} is at work already")
+            raise RuntimeError(f"{item.id} already has a slot")
         self._sequences[item.id] = Sequence(item)
 
     def give_slot(self, sequence: Sequence) -> None:

@@ -53,8 +53,8 @@ def choose_device(preference: str = "auto", half: Half = "auto", threads: int | 
             return choose(found, wanted, half_reason, threads, reasons)
         if kind == candidate:
             raise ConfigError(f"device {preference!r} cannot be used: {reason}", param="device")
-    reasons.append(f"chosen: cpu ({'asked for' if kind == 'cpu' else 'no accelerator can be used'})")
-    reasons.append("fp32: half precision is not used on the CPU" + (f" ({half_reason})" if wanted else ""))
+    reasons.append(f"chosen: cpu ({'asked for' if kind == 'cpu' else 'no usable accelerator'})")
+    reasons.append("fp32: the CPU does not use half precision" + (f" ({half_reason})" if wanted else ""))
     return Device(
         torch.device("cpu"), "cpu", _cpu_name(), torch.float32, threads=threads, reasons=tuple(reasons)
     )
@@ -97,7 +97,7 @@ def _usable_musa(index: int) -> tuple[torch.device | None, str]:
         musa = torch.musa  # pyright: ignore[reportAttributeAccessIssue]
         count = musa.device_count() if musa.is_available() else 0
     except Exception as error:  # a driver that does not fit fails in ways of its own
-        return None, f"MUSA: torch_musa does not load ({type(error).__name__}: {error})"
+        return None, f"MUSA: torch_musa failed to import ({type(error).__name__}: {error})"
     if index >= count:
         return None, f"MUSA: {count} device(s) found"
     return torch.device("musa", index), f"MUSA: {count} device(s) found"
@@ -119,7 +119,7 @@ def _usable_cuda(index: int) -> tuple[torch.device | None, str]:
         hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
         if hidden is not None and hidden.strip() in ("", "-1"):
             return None, f"CUDA: hidden by CUDA_VISIBLE_DEVICES={hidden!r}"
-        return None, f"CUDA: none found (torch {torch.__version__})"
+        return None, f"CUDA: no device found (torch {torch.__version__})"
     count = torch.cuda.device_count()
     if index >= count:
         return None, f"CUDA: {count} device(s) found, no index {index}"
@@ -168,7 +168,7 @@ def _on_cuda(
 def half_dtype(name: str, capability: tuple[int, int]) -> tuple[torch.dtype, str]:
     """bf16 from compute capability 8.0, fp16 from 7.0; fp32 below and on the GTX 16 series (fp16 gives NaN)."""
     if re.search(r"\bGTX 16\d\d", name):
-        return torch.float32, "fp32: the GTX 16 series has no sound half precision"
+        return torch.float32, "fp32: the GTX 16 series has no reliable half precision"
     if capability >= (8, 0):
         return torch.bfloat16, "half precision: bf16 from compute capability 8.0"
     if capability >= (7, 0):

@@ -44,7 +44,7 @@ class Course:
     def take(self, result: Result) -> Event | None:
         """The item's event, if `result` is its last or an error."""
         if isinstance(result, VocodedChunk) and not np.isfinite(result.waveform).all():
-            result = SynthesisFailed("the vocoder lost its numbers in this segment")
+            result = SynthesisFailed("the vocoder produced NaN or Inf in this segment")
         if isinstance(result, ChoraleError):
             self.over = True
             return Event(self.item.id, error=result)
@@ -237,7 +237,11 @@ class VocodeWorker:
         except Exception as error:
             self._retries += 1
             why = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-            log.warning("vocoder: a batch of %d failed (%s): done again plainly, one by one", len(rows), why)
+            log.warning(
+                "vocoder: a batch of %d failed (%s); its chunks run again one by one, without a graph",
+                len(rows),
+                why,
+            )
             again = self._apart(rows)
             self._blame(why, again)
             return again
@@ -267,7 +271,7 @@ class VocodeWorker:
                 self.failing = 0
             except Exception as error:
                 self.failing += not isinstance(error, ChoraleError)
-                results.append(as_failure(error, "the vocoder could not turn this segment into sound"))
+                results.append(as_failure(error, "the vocoder failed in this segment"))
         return results
 
     def _alone(self, chunk: VocoderChunk) -> VocodedChunk:
@@ -278,7 +282,9 @@ class VocodeWorker:
     def _blame(self, why: str, again: list[Result]) -> None:
         self._faults = 0 if any(isinstance(result, ChoraleError) for result in again) else self._faults + 1
         if self._faults == MOST_FAULTS:
-            self._plain = f"plain: {MOST_FAULTS} batches in a row failed, and none of them plainly ({why})"
+            self._plain = (
+                f"plain: {MOST_FAULTS} batches in a row failed with a graph and succeeded without one ({why})"
+            )
             log.error("vocoder: %s", self._plain)
 
     def _blank(self, frames: int, prompt: VoicePrompt) -> VocoderChunk:

@@ -63,7 +63,7 @@ class GptConfig(Strict):
     @model_validator(mode="after")
     def consistent(self) -> GptConfig:
         if self.model_dim % self.heads:
-            raise ValueError(f"model_dim {self.model_dim} is no multiple of heads {self.heads}")
+            raise ValueError(f"model_dim {self.model_dim} is not a multiple of heads {self.heads}")
         if not self.start_mel_token < self.number_mel_codes > self.stop_mel_token:
             raise ValueError("start_mel_token and stop_mel_token must be below number_mel_codes")
         return self
@@ -87,9 +87,9 @@ class BigVganConfig(Loose):
     @model_validator(mode="after")
     def consistent(self) -> BigVganConfig:
         if len(self.upsample_rates) != len(self.upsample_kernel_sizes):
-            raise ValueError("upsample_rates and upsample_kernel_sizes must be of one length")
+            raise ValueError("upsample_rates and upsample_kernel_sizes must have the same length")
         if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
-            raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes must be of one length")
+            raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes must have the same length")
         return self
 
 
@@ -113,15 +113,15 @@ class IndexConfig(Strict):
     def consistent(self) -> IndexConfig:
         if self.bigvgan.gpt_dim != self.gpt.model_dim:
             raise ValueError(
-                f"bigvgan.gpt_dim {self.bigvgan.gpt_dim} is not gpt.model_dim {self.gpt.model_dim}"
+                f"bigvgan.gpt_dim {self.bigvgan.gpt_dim} must equal gpt.model_dim {self.gpt.model_dim}"
             )
         if self.samples_per_code != self.gpt.mel_length_compression:
             raise ValueError(
-                f"bigvgan.upsample_rates make {self.samples_per_code} samples of a code,"
+                f"bigvgan.upsample_rates produce {self.samples_per_code} samples per code,"
                 f" gpt.mel_length_compression says {self.gpt.mel_length_compression}"
             )
         if self.version is not None and not 1 <= self.version < 2:
-            raise ValueError(f"version {self.version} is not supported: 1.0 and 1.5 are")
+            raise ValueError(f"version {self.version} is not supported; supported: 1.0, 1.5")
         return self
 
     @property
@@ -144,7 +144,7 @@ def read_config(folder: Path) -> IndexConfig:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path.name}: cannot be read as YAML ({type(error).__name__})") from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{path.name}: holds no mapping of keys")
+        raise ConfigError(f"{path.name}: must be a mapping")
     try:
         return IndexConfig.model_validate(_tuples(content))
     except ValidationError as error:

@@ -40,7 +40,7 @@ class EcapaWidths:
                 raise ConfigError(f"{file}: {prefix}{name} is missing")
             if tensors[name].dim() != 3:
                 raise ConfigError(
-                    f"{file}: {prefix}{name} is {tuple(tensors[name].shape)}, no weight of a convolution"
+                    f"{file}: {prefix}{name} is {tuple(tensors[name].shape)}, not the shape of a convolution weight"
                 )
             return tensors[name].shape[0]
 
@@ -52,7 +52,7 @@ class EcapaWidths:
         )
         if widths.channels % SCALE:
             raise ConfigError(
-                f"{file}: {prefix}blocks.0 has {widths.channels} channels, no multiple of {SCALE}"
+                f"{file}: {prefix}blocks.0 has {widths.channels} channels, not a multiple of {SCALE}"
             )
         return widths
 

@@ -70,7 +70,8 @@ class IndexFamily:
             )
         if not self.folder.is_dir():
             raise ConfigError(
-                f"family.options.model_dir: there is no folder {self.folder.name!r}", param="family.options"
+                f"family.options.model_dir: folder {self.folder.name!r} does not exist",
+                param="family.options",
             )
         self.config = read_config(self.folder)
         for name in (
@@ -79,9 +80,7 @@ class IndexFamily:
             self.config.dataset.bpe_model,
         ):
             if not (self.folder / name).is_file():
-                raise ConfigError(
-                    f"{name}: there is no such file in the model folder", param="family.options"
-                )
+                raise ConfigError(f"{name}: not found in the model folder", param="family.options")
         limit = options.max_text_tokens_per_sentence or PIECES[options.mode]
         self.limit = min(limit, self.config.gpt.max_text_tokens - 1)
 

@@ -96,6 +96,6 @@ def check_reference(waveform: np.ndarray, rate: int) -> None:
         raise refused(f"lasts {seconds:.1f} s; at most {MAX_SECONDS:g} s are allowed", "audio_too_long")
     peak = float(np.abs(waveform).max())
     if not peak <= LOUDEST:  # nor for one that is not a number
-        raise refused("holds samples that are not finite numbers in -1..1")
+        raise refused("contains samples that are not finite or not in -1..1")
     if peak < SILENCE:
         raise refused("is silent", "silent_audio")

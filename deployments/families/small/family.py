@@ -118,12 +118,12 @@ class SmallFamily:
         codes, most = read_tensors(path).get("timbre.codes"), self.config.n_codes
         if codes is None or codes.dim() != 1 or not 0 < len(codes) <= self.config.max_codes:
             raise ConfigError(
-                f"{path.name}: timbre.codes is missing, or no row of codes", param="family.options"
+                f"{path.name}: timbre.codes is missing or not a row of codes", param="family.options"
             )
         codes = codes.long()
         if not 0 <= int(codes.min()) <= int(codes.max()) < most:
             raise ConfigError(
-                f"{path.name}: timbre.codes holds one that is not in 0..{most - 1}", param="family.options"
+                f"{path.name}: timbre.codes contains a code outside 0..{most - 1}", param="family.options"
             )
         return codes
 

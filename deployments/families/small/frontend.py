@@ -75,7 +75,7 @@ class SmallFrontend:
     def _check_language(self, language: str | None) -> None:
         if language and language.replace("_", "-").split("-")[0].strip().lower() not in self.languages:
             raise InvalidInput(
-                f"language {language[:20]!r} is not spoken by this voice: one of {', '.join(self.languages)}",
+                f"language {language[:20]!r} is not supported by this voice; allowed: {', '.join(self.languages)}",
                 param="language",
                 code="unsupported_language",
             )

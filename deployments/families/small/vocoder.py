@@ -68,9 +68,7 @@ class SmallVocoder:
             codes = torch.from_numpy(np.ascontiguousarray(chunk.frames))
             count = len(codes)
             if count and not 0 <= int(codes.min()) <= int(codes.max()) < self.config.n_codes:
-                raise SynthesisFailed(
-                    f"the vocoder was given a code that is not in 0..{self.config.n_codes - 1}"
-                )
+                raise SynthesisFailed(f"the vocoder received a code outside 0..{self.config.n_codes - 1}")
             inputs["codes"][row, :count] = codes
             inputs["speaker"][row] = torch.from_numpy(np.ascontiguousarray(chunk.prompt.tensors["speaker"]))
             if (timbre := chunk.prompt.tensors.get("timbre")) is not None:

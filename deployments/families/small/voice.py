@@ -66,7 +66,7 @@ class SmallVoiceEncoder:
             raise InvalidInput("the reference audio is silent", param="reference_audio", code="silent_audio")
         if len(speech) < MIN_SECONDS * rate:
             raise InvalidInput(
-                f"the reference audio holds {len(speech) / rate:.2f} s of sound; at least {MIN_SECONDS:g} s are needed",
+                f"the reference audio has {len(speech) / rate:.2f} s of sound; at least {MIN_SECONDS:g} s are needed",
                 param="reference_audio",
                 code="audio_too_short",
             )

@@ -70,4 +70,4 @@ async def _disconnected(request: Request) -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
     except Exception:  # whoever hands the client's messages over is gone, and the client with it
-        log.info("the client cannot be heard any more", exc_info=True)
+        log.info("the connection to the client is lost", exc_info=True)

@@ -52,7 +52,7 @@ def test_nothing_but_a_cpu():
     device = choose_device()
     assert (device.kind, device.dtype, device.half) == ("cpu", torch.float32, False)
     assert any("torch_musa is not installed" in reason for reason in device.reasons)
-    assert any("CUDA: none found" in reason for reason in device.reasons)
+    assert any("CUDA: no device found" in reason for reason in device.reasons)
 
 
 def test_musa_goes_before_cuda_and_is_never_half(card, musa):
@@ -165,7 +165,7 @@ def test_has_kernels(capability, built, runs):
     ("arguments", "says"),
     [
         ({"preference": "tpu"}, "one of auto"),
-        ({"preference": "cuda"}, "none found"),
+        ({"preference": "cuda"}, "no device found"),
         ({"preference": "musa:1"}, "not installed"),
         ({"half": "yes"}, "one of auto, true, false"),
         ({"threads": 0}, "at least 1"),

@@ -82,7 +82,7 @@ def test_modes(shipped):
     [
         ({}, "model_dir: Field required"),
         ({"model_dir": "relative/folder"}, "must be an absolute path"),
-        ({"model_dir": "/nowhere/at-all"}, "no folder 'at-all'"),
+        ({"model_dir": "/nowhere/at-all"}, "folder 'at-all' does not exist"),
         ({"model_dir": "/tmp", "mode": "slow"}, "mode: Input should be 'infer' or 'infer_fast'"),
         (
             {"model_dir": "/tmp", "num_beams": 3},
@@ -146,7 +146,7 @@ def test_swapped_files_are_named(folder):
         ),
         ("num_blocks: 2", "num_blocks: 6", "voice_encoder", "gpt.pth: conditioning_encoder.encoders.2."),
         ("output_size: 32", "output_size: 64", "voice_encoder", "gpt.pth: conditioning_encoder."),
-        ("number_text_tokens: 324", "number_text_tokens: 12000", "frontend", "bpe.model holds 324 pieces"),
+        ("number_text_tokens: 324", "number_text_tokens: 12000", "frontend", "bpe.model has 324 pieces"),
         ("initial_channel: 64", "initial_channel: 1536", "vocoder", "bigvgan_generator.pth: "),
     ],
 )

@@ -67,7 +67,7 @@ def test_every_truncated_file_is_refused(golden: Path, tmp_path: Path) -> None:
 )
 def test_a_file_of_another_kind_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "bpe.model").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"^bpe\.model is no sentencepiece model"):
+    with pytest.raises(ConfigError, match=r"^bpe\.model is not a sentencepiece model"):
         Pieces.load(tmp_path / "bpe.model", HELD)
 
 
@@ -79,6 +79,6 @@ def test_a_missing_file_a_folder_and_another_size_are_refused(golden: Path, tmp_
         Pieces.load(tmp_path / "bpe.model", HELD)
     with pytest.raises(
         ConfigError,
-        match=rf"^bpe\.model holds {HELD} pieces, config\.yaml's gpt\.number_text_tokens says 12000$",
+        match=rf"^bpe\.model has {HELD} pieces, config\.yaml's gpt\.number_text_tokens says 12000$",
     ):
         Pieces.load(golden / "checkpoint" / "bpe.model", 12000)

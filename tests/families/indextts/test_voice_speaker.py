@@ -103,8 +103,8 @@ def test_a_constant_sound_has_a_finite_vector(tensors) -> None:
     ("name", "value", "said"),
     [
         ("mfa.conv.conv.weight", None, "speaker_encoder.mfa.conv.conv.weight is missing"),
-        ("mfa.conv.conv.weight", torch.zeros(96), "no weight of a convolution"),
-        ("blocks.0.conv.conv.weight", torch.zeros(60, 100, 5), "60 channels, no multiple of 8"),
+        ("mfa.conv.conv.weight", torch.zeros(96), "not the shape of a convolution weight"),
+        ("blocks.0.conv.conv.weight", torch.zeros(60, 100, 5), "60 channels, not a multiple of 8"),
         ("asp.conv.conv.bias", None, "speaker_encoder.asp.conv.conv.bias is missing"),
         ("fc.conv.bias", torch.zeros(3), r"speaker_encoder.fc.conv.bias is \(3,\)"),
     ],

@@ -116,9 +116,9 @@ def test_both_ways_of_the_vocoder_add_it_alike(family: SmallFamily, cpu: Device)
     ("spoil", "reason"),
     [
         (lambda codes: None, "is missing"),
-        (lambda codes: codes + 2500, "not in 0..2499"),
-        (lambda codes: codes.reshape(1, -1), "no row of codes"),
-        (lambda codes: codes[:0], "no row of codes"),
+        (lambda codes: codes + 2500, "outside 0..2499"),
+        (lambda codes: codes.reshape(1, -1), "not a row of codes"),
+        (lambda codes: codes[:0], "not a row of codes"),
     ],
 )
 def test_weights_without_sentences_are_refused(

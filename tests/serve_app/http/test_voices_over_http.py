@@ -167,7 +167,7 @@ async def test_a_name_that_looks_like_an_id_is_refused(client, make_wav, change)
     refused = await upload(client, change(id_of("mine")), make_wav(pitch=330))
     error = refused.json()["error"]
     assert (refused.status_code, error["param"], error["code"]) == (400, "name", "voice_name_reserved")
-    assert "are an id" in error["message"]
+    assert "is reserved for ids" in error["message"]
 
 
 def test_a_data_folder_with_other_things_in_it_keeps_its_mode(backend, shipped, tmp_path, caplog):

@@ -22,7 +22,7 @@ def test_a_free_port_can_be_listened_at(host):
 def test_a_taken_port_is_told_apart_from_a_wrong_host():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(ConfigError, match=rf"port {port} of 127\.0\.0\.1 is taken") as refused:
+        with pytest.raises(ConfigError, match=rf"port {port} of 127\.0\.0\.1 is in use") as refused:
             check_can_listen("127.0.0.1", port)
         assert refused.value.param == "http_options.port"
 
@@ -51,7 +51,7 @@ def test_a_wrong_host_is_named_with_what_is_wrong(host, says):
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 99999, 10**30])
 def test_what_is_no_port_is_refused(port):
-    with pytest.raises(ConfigError, match="must be a port, 1 to 65535") as refused:
+    with pytest.raises(ConfigError, match="must be a port number, 1 to 65535") as refused:
         check_can_listen("127.0.0.1", port)
     assert refused.value.param == "http_options.port"
 

@@ -65,7 +65,7 @@ def test_an_end_that_the_model_did_not_make_is_told_where_the_caller_did_not_ask
     watched = watch(segment=long)
     watched.take(Run(speech(500)[:480]))
     watched.take(Run(speech(20, seed=1), cut=True))
-    with pytest.raises(Implausible, match="500 codes, as many as there may be"):
+    with pytest.raises(Implausible, match="500 codes, the limit"):
         watched.finish()
     asked = watch(segment=long, max_tokens=SPEC.sampling.max_tokens - 1)
     asked.take(Run(speech(500), cut=True))
@@ -88,7 +88,7 @@ def test_at_twice_the_pace_half_the_codes_will_do():
 @pytest.mark.parametrize("period", [1, 2, 3, 7, 20, 40])
 def test_rounds_are_told(period):
     lap = np.arange(period) + 7
-    with pytest.raises(Implausible, match=f"the same {period} codes"):
+    with pytest.raises(Implausible, match=f"the same {period} codes repeat"):
         take(watch(segment=Segment("", np.arange(100))), np.concatenate([speech(60), np.tile(lap, 200)]))
 
 

@@ -40,7 +40,7 @@ class IndexFrontend:
         pieces = self.pieces_of(text, reading)
         if not any(map(self.pieces.speakable, pieces)):
             raise InvalidInput(
-                "input holds nothing that can be spoken: this model reads Chinese and English",
+                "input contains nothing that can be spoken: this model reads Chinese and English",
                 param="input",
                 code="nothing_to_speak",
             )
@@ -76,7 +76,7 @@ def reading_of(language: str | None) -> Reading | None:
         if language.replace("_", "-").split("-")[0].strip().lower() == reading:
             return reading
     raise InvalidInput(
-        f"language {language[:20]!r} is not spoken by this model: one of {', '.join(LANGUAGES)}",
+        f"language {language[:20]!r} is not supported by this model; allowed: {', '.join(LANGUAGES)}",
         param="language",
         code="unsupported_language",
     )

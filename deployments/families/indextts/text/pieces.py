@@ -52,11 +52,11 @@ class Pieces:
                 raise ValueError("empty")
             processor = SentencePieceProcessor(model_proto=content)
         except (RuntimeError, ValueError):
-            raise ConfigError(f"{path.name} is no sentencepiece model, or only a part of one") from None
+            raise ConfigError(f"{path.name} is not a sentencepiece model, or is truncated") from None
         held = len(processor)
         if held != expected:
             raise ConfigError(
-                f"{path.name} holds {held} pieces, config.yaml's gpt.number_text_tokens says {expected}"
+                f"{path.name} has {held} pieces, config.yaml's gpt.number_text_tokens says {expected}"
             )
         if (processor.bos_id(), processor.eos_id()) != (START, STOP):
             raise ConfigError(f"{path.name}: pieces 0 and 1 must be <s> and </s>")
