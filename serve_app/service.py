@@ -110,11 +110,11 @@ class Service:
     async def speak(self, request: SpeechRequest) -> Spoken:
         """Prepares a stream without starting it: errors in the text are raised when the first event is requested.
 
+        A text may be of any length; routes bound theirs with `check_text`.
         Raises NotFound (param "model"), InvalidInput (param "input", "voice" or "reference_audio"), Overloaded.
         """
         if request.model is not None:
             self.check_model(request.model)
-        self.check_text(request.input)
         warnings: tuple[str, ...] = ()
         if request.recording is not None:
             voice = "reference_audio"
@@ -138,6 +138,7 @@ class Service:
         return Spoken(self.synthesizer.stream(speech), voice, sampling.seed, warnings)
 
     def check_text(self, text: str) -> None:
+        """Raises InvalidInput (param "input") for a text longer than a request over HTTP may have."""
         most = self.settings.limits.max_input_chars
         if len(text) > most:
             message = f"Invalid 'input': {len(text)} characters, at most {most} are allowed."
