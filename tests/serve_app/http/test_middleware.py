@@ -15,6 +15,7 @@ import pytest
 from serve_app.config.settings import Settings
 from serve_app.http.app import create_app
 from serve_app.http.bodies import ESCAPES, cut, decode_base64
+from serve_app.http.middleware import Edge
 from serve_app.service import Service
 
 SPEECH = "/v1/audio/speech"
@@ -417,6 +418,33 @@ async def test_half_a_surrogate_pair_anywhere(client, name):
         assert answer.status_code == 400, answer.text
     answer = await client.post(SPEECH, content=json.dumps(body() | {SURROGATE: 1}), headers=JSON)
     assert answer.status_code == 400
+
+
+async def test_a_large_body_comes_in_pieces_with_turns_for_others_between():
+    sizes, turns, before = [], 0, []
+
+    async def app(scope, receive, send):
+        while (message := await receive())["more_body"]:
+            sizes.append(len(message["body"]))
+            before.append(turns)
+        sizes.append(len(message["body"]))
+
+    async def receive():
+        return {"type": "http.request", "body": b"a" * 1_000_000, "more_body": False}
+
+    async def others():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    scope = {"type": "http", "method": "POST", "path": SPEECH, "headers": [], "query_string": b""}
+    await Edge(app, max_upload=10**7, max_requests=9, echo=False)(scope, receive, receive)  # type: ignore[arg-type]
+    task.cancel()
+    assert sum(sizes) == 1_000_000
+    assert max(sizes) <= 64 * 1024
+    assert sorted(set(before)) == before, "another task ran before each piece"
 
 
 async def test_routes_are_found_behind_a_prefix(service, make_wav):
