@@ -275,6 +275,8 @@ class Ledger:
             entry = self._entries.get(event.id)
             if entry is None or lease is None or entry.lease != lease_id:
                 continue
+            if entry.interruptions and event.error is None and event.index > entry.reached:
+                continue  # of its first stay on this lease: what came before it was dropped with the interruption
             final = event.done or event.error is not None
             event = _unrepeated(event, entry.end)
             if event.value is not None:
@@ -284,9 +286,7 @@ class Ledger:
                 entry.outbox.put_nowait(event)
             if final:
                 lease.held.pop(event.id, None)
-                if (
-                    entry.interruptions
-                ):  # the end may be of its first stay on this lease, and a second is under way
+                if entry.interruptions:  # this may be the end of its first stay, while a second is under way
                     lease.cancelled.append(event.id)
                     lease.wake.set()
                 self._forget(event.id)

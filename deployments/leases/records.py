@@ -24,6 +24,13 @@ class Entry:
     outbox: asyncio.Queue[Event | None] = field(default_factory=asyncio.Queue)
 
     @property
+    def reached(self) -> int:
+        """Index behind the last code that the listener has."""
+        prefix = getattr(self.item.payload, "prefix", None)
+        begun = 0 if prefix is None else len(prefix)
+        return begun if self.end is None else self.end
+
+    @property
     def awaited(self) -> bool:
         """Whether this is a first segment: its client hears nothing before it."""
         return self.item.priority == 0

@@ -249,6 +249,30 @@ async def test_a_segment_is_interrupted_twice_at_most():
         task.cancel()
 
 
+async def test_nothing_is_missing_where_late_words_of_a_first_stay_meet_the_second():
+    book = ledger(first_share=0.25)
+    later = [item(n, priority=1) for n in range(4)]
+    tasks = await with_busy_slots(book, *later)
+    book.deliver("a", events_of(later[0], 0, 5))
+    for n in (1, 2, 3):
+        book.deliver("a", events_of(later[n], 0, 20))
+    tasks += await submitted(book, item(10))
+    assert (await next_orders(book, "a")).cancelled == ("i0",)
+    late = [
+        *events_of(later[0], 5, 15),  # dropped: nobody holds it
+        *events_of(later[1], 20, 30, done=True),  # whose slot it gets
+        *events_of(later[0], 15, 25),  # of the first stay, and not where the second goes on
+        *events_of(later[0], 25, 30, done=True),
+    ]
+    book.deliver("a", late)
+    (resumed,) = (await next_orders(book, "a")).items
+    assert (resumed.payload.prefix == expected(0, 5)).all()
+    book.deliver("a", events_of(later[0], 5, 30, done=True))
+    assert (codes(await tasks[0]) == expected(0, 30)).all()
+    for task in tasks:
+        task.cancel()
+
+
 async def test_the_end_of_an_interrupted_stay_ends_the_second_stay_too():
     book = ledger(first_share=0.25)
     later = [item(n, priority=1) for n in range(4)]
