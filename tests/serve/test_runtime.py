@@ -146,10 +146,10 @@ def test_it_ends_and_says_why_when_ray_is_gone(tmp_path, daemon):
 
 OPEN = """
 import ray
-from serve_app import ray_node
-ray_node.start_ray(num_cpus=1, dashboard=False, host="0.0.0.0")
+from serve_app.runtime import node
+node.start_ray(num_cpus=1, dashboard=False, host="0.0.0.0")
 print("node", ray.nodes()[0]["NodeManagerAddress"])
-ray_node.stop_ray()
+node.stop_ray()
 """
 
 

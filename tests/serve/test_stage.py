@@ -17,11 +17,11 @@ from tests.serve.sim_stage import FIRST, expected, request
 ENDLESS = 10**9
 
 
-async def speak(stage, seed: int, codes: int, admitted: bool = False) -> np.ndarray:
+async def speak(stage, seed: int, codes: int, admitted: bool = False, priority: int = 0) -> np.ndarray:
     runs = [
         run.codes
         async for run in stage.backend.generate(
-            request(seed, codes), id=f"r{seed}", priority=0, admitted=admitted
+            request(seed, codes), id=f"r{seed}", priority=priority, admitted=admitted
         )
     ]
     return np.concatenate(runs)
@@ -62,6 +62,22 @@ async def test_many_requests_share_the_batches(sim_stage):
     after, steps = await settled(stage)
     assert after["completed"] == begun["completed"] + 32
     assert 32 * 40 / 8 <= steps - steps_before < 32 * 40 / 2, "no batches were formed"
+
+
+async def test_first_segments_interrupt_later_ones_and_no_code_is_lost(sim_stage):
+    stage = sim_stage(slots=4, first_share=0.5)
+    later = [asyncio.create_task(speak(stage, seed, 400, True, 1)) for seed in range(12)]
+    await until(status_of(stage), lambda status: status["active"] == 4)
+    waits = []
+    for seed in range(100, 140):
+        began = time.perf_counter()
+        assert (await speak(stage, seed, 20) == expected(seed, 20)).all()
+        waits.append(time.perf_counter() - began)
+    results = await asyncio.gather(*later)
+    assert all((result == expected(seed, 400)).all() for seed, result in enumerate(results))
+    status = await status_of(stage)()
+    print(f"\n{status['interrupted']} interruptions; a first segment took {max(waits):.2f} s at most")
+    assert status["interrupted"] >= 10
 
 
 async def test_a_busy_lease_goes_on_over_many_queries(sim_stage):
