@@ -166,7 +166,7 @@ def stop_ray() -> None:
     """Ends every process of the Ray that was started here."""
     import ray
 
-    ours = _of_ray(psutil.Process().children(recursive=True))
+    ours = _own_processes()
     _daemons.clear()
     ray.shutdown()
     psutil.wait_procs(ours, timeout=STOP_S)
@@ -175,7 +175,7 @@ def stop_ray() -> None:
 
 def kill_ray() -> None:
     """As `stop_ray`, of a Ray that is gone: its own way to end would wait for what does not answer."""
-    _end(_of_ray(psutil.Process().children(recursive=True)), quietly=True)
+    _end(_own_processes(), quietly=True)
 
 
 def _end(processes: list[psutil.Process], quietly: bool = False) -> None:
@@ -195,14 +195,14 @@ def _let_workers_import(root: Path) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, paths)])
 
 
-def _of_ray(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that belong to Ray: its daemons, and what descends from them."""
+def _own_processes() -> list[psutil.Process]:
+    """The daemons that this process has started, and their descendants; not those of a Ray that a child has started."""
+    import ray
+
+    package = str(Path(ray.__file__).parent)
     found = []
-    for process in processes:
-        try:
-            line = " ".join(process.cmdline())
-        except psutil.Error:
-            continue
-        if "ray" in line:
-            found.append(process)
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if any(argument.startswith(package) for argument in child.cmdline()):
+                found += [child, *child.children(recursive=True)]
     return found
