@@ -96,10 +96,6 @@ class KVCache:
         spans = self.sight(rows).spans
         return slice(spans[0].slot, spans[0].slot + spans[0].size) if len(spans) == 1 else rows
 
-    def positions_of(self, rows: Tensor) -> Tensor:
-        """int64 (B,): each row's next position."""
-        return self.sight(rows).positions
-
     def sight(self, rows: Tensor, length: int = 0) -> Sight:
         """Of the step that is made next with these rows; length as `attend` takes it."""
         known = self._sight

@@ -36,8 +36,6 @@ _CAMEL = re.compile(r"[A-Z]?[a-z']+|[A-Z]+(?![a-z])")
 _VOWELS = frozenset("aeiouyAEIOUY")
 _BEFORE_MONTH = frozenset(m[:3] for m in MONTHS)
 
-ENGLISH_WITHOUT_VOWEL = frozenset("hmm mm mmm shh ugh brr psst tsk nth".split())
-
 
 def abbreviation(text: str, at: int, before: list[str]) -> tuple[str, int] | None:
     """What is said for an abbreviation that starts at `at`, and where it ends. `before`: the words so far."""
