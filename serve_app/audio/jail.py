@@ -36,11 +36,12 @@ BEGUN = b"+"
 CPU_S = 4  # a minute of 192 kHz stereo takes half a second
 WALL_S = 30.0  # the processor may be busy with speech
 MEMORY = 512 * 2**20  # bytes beyond those of the bare process and two copies of the file
-NICE = 5  # speech goes first
+NICE = 10  # speech goes first
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
 
 def main() -> None:
+    _yield_the_processor()
     control = socket.socket(fileno=0)
     _warm_up()
     signal.signal(
@@ -56,6 +57,13 @@ def main() -> None:
                     _child(job)
             except OSError as error:  # no process to be had; closing the connection says so
                 print(f"chorale: no process to decode recordings: {error}", file=sys.stderr, flush=True)
+
+
+def _yield_the_processor() -> None:
+    """For this process and its children. The session has a share of its own where the kernel groups by session."""
+    os.nice(NICE)
+    with suppress(OSError), open("/proc/self/autogroup", "w") as group:  # sched(7)
+        group.write(str(NICE))
 
 
 def _warm_up() -> None:
@@ -96,7 +104,6 @@ def _leave_everything_but(job: int) -> None:
         if descriptor > 2 and descriptor != job:
             with suppress(OSError):  # the one that listed the folder is closed already
                 os.close(descriptor)
-    os.nice(NICE)
 
 
 def _limit(memory: int) -> None:
