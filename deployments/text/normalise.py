@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from deployments.text.english import addresses, amounts, dates
 from deployments.text.english.dates import DAYS, MONTHS
-from deployments.text.english.pronounce import Phones
 from deployments.text.english.vocabulary import OPERATORS, SYMBOL_WORDS
 from deployments.text.english.words import (
     Known,
@@ -18,6 +17,7 @@ from deployments.text.english.words import (
     roman_numeral,
 )
 from deployments.text.mandarin import script as mandarin
+from deployments.text.phones import Phones
 from deployments.text.rules import Rule
 
 NO_PAUSE, SHORT_PAUSE, LONG_PAUSE = 0, 1, 2

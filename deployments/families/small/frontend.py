@@ -10,11 +10,12 @@ import numpy as np
 
 from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Segment
+from deployments.families.small.arpabet import arpabet
 from deployments.text.characters import Cleaned, clean
 from deployments.text.english.context import pronounce_words
-from deployments.text.english.pronounce import Phones, Pronouncer, default_pronouncer
+from deployments.text.english.pronounce import Pronouncer, default_pronouncer
 from deployments.text.normalise import Word, normalise
-from deployments.text.phones import PAUSE, closing_pause, phone_ids
+from deployments.text.phones import PAUSE, Phones, closing_pause, phone_ids
 from deployments.text.segments import MAX_PHONES, cut, paragraphs, sentences
 
 # Seconds of silence after a segment.
@@ -106,10 +107,14 @@ class SmallFrontend:
             if held:
                 yield *held, True
 
+    def _phones(self, words: list[Word]) -> list[Phones]:
+        said = pronounce_words(words, self.pronouncer)
+        return [arpabet(phones) if isinstance(phones, str) else phones for phones in said]
+
     def _pieces(self, cleaned: Cleaned) -> Iterator[_Piece]:
         for start, end, words, closes in self._sentences(cleaned):
             text = cleaned.text[start:end]
-            words, phones = _fitting(words, pronounce_words(words, self.pronouncer))
+            words, phones = _fitting(words, self._phones(words))
             cuts = [0, *cut(words, [len(p) for p in phones], _ROOM), len(words)]
             places = [0, *(_before_openers(text, words[c].start) for c in cuts[1:-1]), len(text)]
             for i in range(len(cuts) - 1):

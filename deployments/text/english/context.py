@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deployments.text.english.pronounce import VOWEL_PHONES, Phones, Pronouncer
+from deployments.text.english.lexicon import PARTS, STRESS, VOWELS
+from deployments.text.english.pronounce import Pronouncer
 from deployments.text.normalise import Word
+from deployments.text.phones import Phones
+
+# Words without stress: at the end of a phrase, before a consonant, before a vowel.
+WEAK = {"the": ("ði", "ðə", "ði"), "to": ("tu", "tə", "tʊ"), "a": ("ə", "ə", "ə")}
 
 _DETERMINERS = frozenset(
     "such many all a an the this that these those my your his her its our their whose some any no every each another "
@@ -25,41 +30,42 @@ _BE = frozenset(
 _MOSTLY_VERBS = frozenset(["live", "use", "uses"])
 _OBJECTS = frozenset("a an the my your his her its our their this these those it them him us me".split())
 _NEVER_BEFORE_OBJECT = frozenset(["minute", "lives", "wind", "tear", "tears", "mouth", "baths"])
-_READ_PRESENT = frozenset(
-    "to can can't cannot could couldn't will won't would shall should may might must do don't let's".split()
+_PERFECT = frozenset(
+    "have has had having been was were i've you've we've they've hasn't haven't hadn't ever never already".split()
 )
-
-_LEAD = {"v": ("l", "iy", "d"), "n": ("l", "eh", "d")}
-_REED: Phones = ("r", "iy", "d")
+_THIRD = frozenset("he she it".split())  # "he read": the present would be "he reads"
 
 
-def pronounce_words(words: Sequence[Word], pronouncer: Pronouncer) -> list[Phones]:
-    """The phones of each word, in the context of the others."""
+def pronounce_words(words: Sequence[Word], pronouncer: Pronouncer) -> list[str | Phones]:
+    """The phones of each word, in the context of the others: a string for an English one, a tuple for a Chinese one."""
     phones = [_in_context(words, i, pronouncer) for i in range(len(words))]
-    for i, word in enumerate(words[:-1]):
-        if word.text == "the" and not word.pause and phones[i + 1][0] in VOWEL_PHONES:
-            phones[i] = ("dh", "iy")
+    for i, word in enumerate(words):
+        if word.text in WEAK and isinstance(phones[i], str):
+            following = phones[i + 1] if i + 1 < len(words) and not word.pause else ""
+            vowel = isinstance(following, str) and following.lstrip(STRESS)[:1]
+            phones[i] = WEAK[word.text][0 if not vowel else 2 if vowel in VOWELS else 1]
     return phones
 
 
-def _in_context(words: Sequence[Word], index: int, pronouncer: Pronouncer) -> Phones:
+def _in_context(words: Sequence[Word], index: int, pronouncer: Pronouncer) -> str | Phones:
     if (known := words[index].phones) is not None:
         return known
     text = words[index].text
+    readings = {part: found for part in PARTS if (found := pronouncer.variant(text, part))}
+    if not readings:
+        return pronouncer.phones(text)
     before = words[index - 1].text if index and not words[index - 1].pause else ""
-    if text in ("read", "lead"):
-        if before in _READ_PRESENT:
-            return _REED if text == "read" else _LEAD["v"]
-        return pronouncer.phones(text)
-    verb, adjective = pronouncer.variant(text, "v"), pronouncer.variant(text, "j")
-    if verb is None and adjective is None:
-        return pronouncer.phones(text)
     after = words[index + 1].text if index + 1 < len(words) and not words[index].pause else ""
-    if adjective and before in _BE:
-        return adjective
-    if verb and _is_verb(text, before, after):
-        return verb
-    return pronouncer.phones(text)
+    part = None
+    if "past" in readings and (before in _PERFECT or before in _THIRD):
+        part = "past"
+    elif "adjective" in readings and before in _BE:
+        part = "adjective"
+    elif _is_verb(text, before, after):
+        part = "verb"
+    elif before in _DETERMINERS:
+        part = "noun"
+    return readings.get(part or "") or pronouncer.phones(text)
 
 
 def _is_verb(text: str, before: str, after: str) -> bool:

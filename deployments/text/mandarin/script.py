@@ -7,11 +7,11 @@ from bisect import bisect
 from functools import cache
 from typing import TYPE_CHECKING
 
-from deployments.text.english.pronounce import Phones
 from deployments.text.mandarin import numbers as mandarin_numbers
 from deployments.text.mandarin import pinyin
 from deployments.text.mandarin.numbers import NUMBER
 from deployments.text.mandarin.pinyin import HANZI
+from deployments.text.phones import Phones
 
 if TYPE_CHECKING:
     from opencc import OpenCC
