@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from deployments.text.english import addresses, amounts, dates
 from deployments.text.english.dates import DAYS, MONTHS
-from deployments.text.english.vocabulary import OPERATORS, SYMBOL_WORDS
+from deployments.text.english.vocabulary import BARE, OPERATORS, SYMBOL_WORDS
 from deployments.text.english.words import (
     Known,
     abbreviation,
@@ -55,19 +55,22 @@ class Word:
     phones: Phones | None = None  # of a Chinese word, which has been read already
 
 
-def normalise(text: str, known: Known) -> list[Word]:
-    """The words of cleaned `text`, in order. `known` tells whether the lexicon has a word."""
-    return _Scanner(text, known).run()
+def normalise(text: str, known: Known, chinese: bool = False) -> list[Word]:
+    """The words of cleaned `text`, in order. `known` tells whether the lexicon has a word.
+
+    chinese: whether numbers are read in Chinese where `text` has no letter.
+    """
+    return _Scanner(text, known, chinese).run()
 
 
 class _Scanner:
-    def __init__(self, text: str, known: Known) -> None:
+    def __init__(self, text: str, known: Known, chinese: bool) -> None:
         self.text = text
         self.known = known
         self.shouting = is_shouting(text)
         self.words: list[Word] = []
         self.written: list[str] = []  # the words as they stand in the text
-        self.scripts = mandarin.Scripts(text)
+        self.scripts = mandarin.Scripts(text, chinese)
 
     def run(self) -> list[Word]:
         at = 0
@@ -119,10 +122,13 @@ class _Scanner:
             self.blank(at, char)
             return at + 1
         fresh = before.isspace() or before in _OPENERS
-        if match := mandarin.RUN.match(self.text, at) or self.scripts.number(at):
-            return self.chinese(match[0], at, match.end())
+        if run := self.scripts.run(at):
+            return self.chinese(run[0], at, run[1])
         if (fresh or mandarin.BEHIND.search(self.text, max(0, at - 3), at)) and (end := self.address(at)):
             return end
+        if letters := self.scripts.letters(at):
+            name = letters[0].rstrip("-")
+            return self.say(BARE.get(name) or mixed_word(name, self.shouting, self.known), at, letters.end())
         if char.isdecimal() or (char == "." and self.peek(at + 1).isdigit() and not before.isalnum()):
             return self.number(at)
         if char in "+(" and (end := self.rules(addresses.PHONE_RULES, at)):
@@ -135,16 +141,16 @@ class _Scanner:
             return self.say(found[0], at, found[1])
         return self.sign(at, char, before)
 
-    def chinese(self, run: str, at: int, end: int) -> int:
+    def chinese(self, spoken: str, at: int, end: int) -> int:
         """Words that share the span from `at` to `end`, each with as much of it as it has of the characters."""
-        words, done = mandarin.said(run, self.text[max(0, at - 6) : at]), 0
+        words, done = mandarin.said(spoken), 0
         size = max(1, sum(len(word) for word, _ in words))
         for word, phones in words:
             left, right = (at + (end - at) * part // size for part in (done, done + len(word)))
             self.words.append(Word(word, left, right, phones=phones))
             done += len(word)
         if words:
-            self.written.append(run)
+            self.written.append(self.text[at:end])
         return end
 
     def address(self, at: int) -> int | None:
@@ -202,8 +208,6 @@ class _Scanner:
 
     def sign(self, at: int, char: str, before: str) -> int:
         after = self.peek(at + 1)
-        if match := self.scripts.sign(at):
-            return self.chinese(mandarin.SIGNS[match[0]], at, match.end())
         if operator := self.operator(at, before):
             return self.say(OPERATORS[operator], at, at + len(operator))
         if match := _DOTS.match(self.text, at):

@@ -14,6 +14,7 @@ from deployments.families.small.arpabet import arpabet
 from deployments.text.characters import Cleaned, clean
 from deployments.text.english.context import pronounce_words
 from deployments.text.english.pronounce import Pronouncer, default_pronouncer
+from deployments.text.mandarin.script import starts_chinese
 from deployments.text.normalise import Word, normalise
 from deployments.text.phones import PAUSE, Phones, closing_pause, phone_ids
 from deployments.text.segments import MAX_PHONES, cut, paragraphs, sentences
@@ -55,7 +56,7 @@ class SmallFrontend:
         """
         self._check_language(language)
         cleaned = clean(text, self.hanzi)
-        pieces = list(self._pieces(cleaned))
+        pieces = list(self._pieces(cleaned, language))
         cuts = [cleaned.origin[p.start] for p in pieces[1:]]
         spans = [_stripped(text, *ends) for ends in zip([0, *cuts], [*cuts, len(text)], strict=True)]
         return [
@@ -81,25 +82,35 @@ class SmallFrontend:
                 code="unsupported_language",
             )
 
-    def phones_of(self, text: str) -> list[str]:
+    def phones_of(self, text: str, language: str | None = None) -> list[str]:
         """All phones of `text`; the edge pauses of neighbouring segments count once."""
         phones: list[str] = []
-        for piece in self._pieces(clean(text, self.hanzi)):
+        for piece in self._pieces(clean(text, self.hanzi), language):
             phones += piece.phones[1:] if phones else piece.phones
         return phones
 
-    def spoken(self, text: str) -> str:
+    def spoken(self, text: str, language: str | None = None) -> str:
         """The words that are said, in lower case, with blanks between them."""
         cleaned = clean(text, self.hanzi)
-        return " ".join(word.text.lower() for _, _, words, _ in self._sentences(cleaned) for word in words)
+        sentences = self._sentences(cleaned, language)
+        return " ".join(word.text.lower() for _, _, words, _ in sentences for word in words)
 
-    def _sentences(self, cleaned: Cleaned) -> Iterator[tuple[int, int, list[Word], bool]]:
-        """Start, end, words and whether a paragraph ends there; sentences without words are left out."""
+    def _sentences(
+        self, cleaned: Cleaned, language: str | None
+    ) -> Iterator[tuple[int, int, list[Word], bool]]:
+        """Start, end, words and whether a paragraph ends there; sentences without words are left out.
+
+        A sentence without letters is read in the language of the one before, the first in `language` or that of the
+        first letter.
+        """
         known = self.pronouncer.known
+        chinese = language.lower().startswith("zh") if language else starts_chinese(cleaned.text)
         for first, last in paragraphs(cleaned.text):
             held: tuple[int, int, list[Word]] | None = None
             for start, end in sentences(cleaned.text, first, last):
-                words = normalise(cleaned.text[start:end], known)
+                sentence = cleaned.text[start:end]
+                words = normalise(sentence, known, chinese)
+                chinese = starts_chinese(reversed(sentence), chinese)
                 if words:
                     if held:
                         yield *held, False
@@ -111,8 +122,8 @@ class SmallFrontend:
         said = pronounce_words(words, self.pronouncer)
         return [arpabet(phones) if isinstance(phones, str) else phones for phones in said]
 
-    def _pieces(self, cleaned: Cleaned) -> Iterator[_Piece]:
-        for start, end, words, closes in self._sentences(cleaned):
+    def _pieces(self, cleaned: Cleaned, language: str | None) -> Iterator[_Piece]:
+        for start, end, words, closes in self._sentences(cleaned, language):
             text = cleaned.text[start:end]
             words, phones = _fitting(words, self._phones(words))
             cuts = [0, *cut(words, [len(p) for p in phones], _ROOM), len(words)]
