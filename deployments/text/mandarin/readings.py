@@ -10,6 +10,8 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from deployments.text.mandarin.surnames import surname
+
 if TYPE_CHECKING:
     from rjieba import Jieba
 
@@ -32,7 +34,12 @@ _NEUTRAL = frozenset(
     风筝 喇叭 琵琶 口袋 尾巴 爪子 蚂蚱 蛤蟆 刺猬 柿子 橘子 苤蓝 芝麻 牡丹
     """.split()
 )
-
+_PHRASES = {  # which pypinyin does not know, or reads in the rarer way
+    "落下": "luo4 xia4", "时差": "shi2 cha1", "流血": "liu2 xue4", "转动": "zhuan4 dong4", "朝鲜": "chao2 xian3",
+    "壳牌": "qiao4 pai2", "圈养": "juan4 yang3", "旋风": "xuan4 feng1", "炸鸡": "zha2 ji1", "吓唬": "xia4 hu5",
+    "卷子": "juan4 zi5", "大夫": "dai4 fu5", "相片": "xiang4 pian4", "处女座": "chu3 nv3 zuo4", "单县": "shan4 xian4",
+    "舍不得": "she3 bu5 de5", "薄荷": "bo4 he5", "扎实": "zha1 shi5", "一打": "yi1 da2", "长长": "zhang3 chang2",
+}  # fmt: skip
 
 _COUNTING = frozenset("零一二两三四五六七八九十百千万亿几这那哪每半")
 _GROWN = frozenset("得高大胖出满成")
@@ -47,6 +54,8 @@ _INSIDE = tuple(
         (-1, "^.+[不得]着$", "zhao2"),
         (-1, "^.*(?<![女婴幼孤男少胎健血宠生患小孩弃育])(?<=.)儿$", "er5"),
         (0, "^切[菜开片成断割肉碎下出掉丁块丝]", "qie1"),
+        (-1, f"^第?[{''.join(sorted(_COUNTING - {'一'}))}]+行$", "hang2"),
+        (0, "^背着$", "bei1"),
         (0, "^数一数$", "shu3"),
         (-1, "^数一数$", "shu3"),
     )
@@ -74,9 +83,16 @@ def readings(hanzi: str) -> list[tuple[str, list[str]]]:
 
     tagged = [("", ""), *_jieba().tag(hanzi, False), ("", "")]
     made = []
-    for before, (word, kind), behind in zip(tagged, tagged[1:], tagged[2:], strict=False):
-        alone = _alone(word, kind, before, behind) if len(word) == 1 else ""
-        read = [alone] if alone else lazy_pinyin(word, Style.TONE3, neutral_tone_with_five=True)
+    for at, (word, kind) in enumerate(tagged[1:-1], 1):
+        alone = _alone(word, kind, tagged[at - 1], tagged[at + 1]) if len(word) == 1 else ""
+        if alone:
+            read = [alone]
+        elif word in _PHRASES:
+            read = _PHRASES[word].split()
+        else:
+            read = lazy_pinyin(word, Style.TONE3, neutral_tone_with_five=True)
+        if family := surname(tagged, at):
+            read[: len(family)] = family
         for place, pattern, syllable in _INSIDE:
             if pattern.search(word):
                 read[place] = syllable
@@ -109,8 +125,16 @@ def _alone(word: str, kind: str, before: tuple[str, str], behind: tuple[str, str
         return "shu3" if comes == "n" or following in ("到", "着", "了", "清") else ""
     if word == "觉":
         return "jiao4" if was[:1] in ("m", "q") or last in ("睡", "睡了") else ""
-    if word == "曾":
-        return "zeng1" if following in ("先生", "女士", "小姐", "老师", "太太") else ""
+    if word == "弹":
+        return "dan4" if was[:1] == "m" or last in ("子", "炮", "导") else "tan2"
+    if word == "重":
+        return "chong2" if comes[:1] == "v" and last[-1:] not in _VERY else "zhong4"
+    if word == "调":
+        return "tiao2" if comes[:1] in ("m", "u", "v", "a", "n") and last not in ("被", "曲", "声", "腔") else "diao4"
+    if word == "干":
+        return "gan1" if following[:1] in "了透" and was == "n" and last[-1:] not in "人员们师" else "gan4"
+    if word == "行":
+        return "hang2" if was[:1] == "m" or last[-1:] in _COUNTING else "xing2"
     return {"都": "dou1", "教": "jiao1", "切": "qie1"}.get(word, "")
 
 
@@ -118,6 +142,8 @@ def _de(last: str, was: str, following: str, comes: str) -> str:
     """得: has to, gets, or the particle behind a verb."""
     if following == "了" and was[:1] in ("", "r", "n", "d"):
         return "de2"
+    if was[:1] == "r" and comes[:1] in ("d", "i", "l") or following in ("快点", "赶紧", "马上", "好好"):
+        return "dei3"
     has_to = was[:1] == "r" or last in ("必须", "还", "就", "总", "都", "也", "可", "又", "只")
     if has_to and comes[:1] in ("v", "a", "n", "p") or (was[:1] == "n" and comes[:1] == "v"):
         return "dei3"
