@@ -23,19 +23,19 @@ _SCORE_BEHIND = re.compile(
 )
 _PRESSURE = re.compile(r"(?:血压|高压|BP|bp|收缩压|舒张压|高血压|降压药|水银柱)[^.。!?]{0,16}$")
 _EYES = re.compile(r"(?:视力|裸眼|矫正|左右眼)[^.。!?]{0,12}$")
-_MINUS_BEFORE = re.compile(r"(?:^|[ (=<>≥≤≈,×÷*/:\[~+\"']|[是为到至温低约在达从和降跌值数差零]|温度)$")
+_MINUS_BEFORE = re.compile(r"(?:^|[ (=<>≥≤≈,×÷*/:\[~+\"']|[是为到至温低约在达从和降跌值数差零拔润额率长]|温度)$")
 _SIGNS = {
     ">=": "大于等于", "<=": "小于等于", "≥": "大于等于", "≤": "小于等于", ">": "大于", "<": "小于", "=": "等于", "≠": "不等于",
-    "≈": "约等于", "+": "加", "×": "乘", "*": "乘", "x": "乘", "X": "乘", "÷": "除以", "±": "正负", "&": "和", "√": "根号", "²": "平方",
-    "³": "立方",
+    "≈": "约等于", "+": "加", "×": "乘", "*": "乘", "x": "乘", "X": "乘", "÷": "除以", "±": "正负", "&": "和", "√": "根号",
 }  # fmt: skip
 _OPERAND = re.compile(rf"(?:[\d){HANZI}%²³]|(?<![A-Za-z])[A-Za-z]) ?$")
-_POWER = r"(?:²|³|\^\(?-?\d{1,3}\)?)"
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉", "0123456789+-0123456789")
+_POWER = r"(?:[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|\^\(?-?\d{1,3}\)?)"
 
 
 @rule(
     rf"(?P<minus>-)?(?P<currency>{CURRENCY})[ ]?(?P<n>{NUMBER})(?:{_TO}(?:{CURRENCY})?(?P<last>{NUMBER}))?(?P<scale>{_SCALE})?(?:[ ]?元)?"
-    rf"(?P<each>/(?=[{HANZI}]))?"
+    rf"(?:/(?:(?P<each>(?=[{HANZI}]))|(?P<per>{UNIT})))?"
 )
 def money(m: Match) -> str:
     """¥3.5万, $5-10, USD 100, ¥99/月"""
@@ -45,13 +45,17 @@ def money(m: Match) -> str:
         said += "到" + number(m["last"])
     elif not scale:
         said = amount(m["n"], True)
-    return "负" * bool(m["minus"]) + said + scale + name + "每" * bool(m["each"])
+    return "负" * bool(m["minus"]) + said + scale + name + _each(m)
 
 
 @rule(rf"(?P<n>{NUMBER})(?P<scale>{_SCALE})?[ ]?(?P<currency>{CURRENCY})(?![A-Za-z\d])")
 def money_behind(m: Match) -> str | None:
     """100 USD, 5万RMB"""
     return None if m["currency"] == "$" else amount(m["n"], not m["scale"]) + _scale(m) + CURRENCIES[m["currency"]]
+
+
+def _each(m: Match) -> str:
+    return "每" + (unit(m["per"]) if m["per"] else "") if m["per"] or m["each"] is not None else ""
 
 
 def _scale(m: Match) -> str:
@@ -79,7 +83,7 @@ def percent(m: Match) -> str | None:
 def measures(m: Match) -> str | None:
     """20-25℃, 3m×4m, 5±0.2mm"""
     between = m["between"].strip()
-    if (m["sign"] == "-" and not _MINUS_BEFORE.search(before(m, 1))) or _name(m) is None:
+    if (m["sign"] == "-" and not _MINUS_BEFORE.search(before(m, 2))) or _name(m) is None:
         return None
     joint = "正负" if between == "±" else "乘" if between in "×x*X" else "到"
     own = unit(m["unit"].strip()) if m["unit"] else ""
@@ -94,7 +98,7 @@ def measures(m: Match) -> str | None:
 def measure(m: Match) -> str | None:
     """5kg, -5℃, 5.6mmol/L, 120/80mmHg"""
     name = _name(m)
-    if name is None or (m["sign"] == "-" and not _MINUS_BEFORE.search(before(m, 1))):
+    if name is None or (m["sign"] == "-" and not _MINUS_BEFORE.search(before(m, 2))):
         return None
     if m["below"]:
         pressure = value(m["n"]) > value(m["below"])
@@ -114,14 +118,27 @@ def _signed(sign: str, positive: bool) -> str:
     return {"-": "负", "+": "正" if positive else "加", "": ""}[sign]
 
 
-@rule(rf"(?P<n>{NUMBER})(?P<power>{_POWER})")
+@rule(rf"(?P<n>{NUMBER})(?P<power>{_POWER})(?:/(?P<below>m?L|[mcd]m³)(?![A-Za-z])|[ ]?(?P<name>{UNIT}))?")
 def power(m: Match) -> str:
-    """2³, 10^-3"""
-    sign = m["power"]
-    if sign in "²³":
-        return number(m["n"]) + ("的平方" if sign == "²" else "的三次方")
-    exponent = sign[1:].strip("()")
-    return number(m["n"]) + "的" + "负" * (exponent[0] == "-") + cardinal(exponent.lstrip("-")) + "次方"
+    """2³, 10^-3, 10^9/L"""
+    return number(m["n"]) + "的" + _exponent(m["power"]) + ("每" + unit(m["below"]) if m["below"] else unit(m["name"]) if m["name"] else "")
+
+
+@rule(r"[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|[₀₁₂₃₄₅₆₇₈₉]{1,6}")
+def raised(m: Match) -> str:
+    """Behind letters: x², CO₂"""
+    return number(m[0].translate(_RAISED)) if m[0][0] in "₀₁₂₃₄₅₆₇₈₉" else "的" + _exponent(m[0])
+
+
+def _exponent(power: str) -> str:
+    row = power.translate(_RAISED).strip("^()")
+    return "平方" if row == "2" else "负" * (row[0] == "-") + cardinal(row.lstrip("+-")) + "次方"
+
+
+@rule(r"\d{1,3}(?:(?:,[ ]?|[ ])000){1,4}(?![\d,])")
+def thousands(m: Match) -> str:
+    """10，000, 10 000"""
+    return number(re.sub(r"\D", "", m[0]))
 
 
 @rule(r"(?P<whole>\d{1,4}[ ])?(?P<above>\d{1,5}(?:\.\d{1,2})?)/(?P<below>\d{1,5}(?:\.\d{1,2})?)(?P<more>(?:/\d{1,4})*)(?![\d/]|\.\d)")
@@ -171,7 +188,7 @@ def pair(m: Match) -> str | None:
         score = _SPORT.search(m.string[max(0, m.start() - 40) : m.end() + 40]) or first == last
         return f"{number(first)}{'比' if score else '减'}{number(last)}"
     counted = counts(m.string, m.end()) and not is_ordinal(m)
-    return amount(first, counted and not scaled[0]) + scaled[0] + "到" + amount(last, counted and not scaled[1]) + scaled[1]
+    return amount(first, counted or bool(scaled[0])) + scaled[0] + "到" + amount(last, counted or bool(scaled[1])) + scaled[1]
 
 
 @rule(r"(?!\d{1,3}(?:,\d{3}){1,8}(?![\d,]))(?P<row>\d{1,4}(?:,\d{1,2}){1,20}|\d{1,2}(?:,\d{1,4}){1,20})(?![\d,]|\.\d)")
@@ -186,7 +203,7 @@ def signed(m: Match) -> str | None:
     if m["sign"] == "-":
         if re.search(r"[\d)%] ?$", before(m, 2)) and _EQUALS.match(m.string[m.end() :][:48]):
             return "减" + number(m["n"])
-        return "负" + number(m["n"]) if _MINUS_BEFORE.search(before(m, 1)) and m[0][1] != " " else None
+        return "负" + number(m["n"]) if _MINUS_BEFORE.search(before(m, 2)) and m[0][1] != " " else None
     return "加" + amount(m["n"], counts(m.string, m.end()))
 
 
@@ -196,11 +213,11 @@ def plain(m: Match) -> str:
     return amount(m[0], counts(m.string, m.end()) and not is_ordinal(m))
 
 
-@rule(r"(?:[<>]=?|[=≥≤≠≈+×÷±&*xX√])(?![-=<>+*/&|!])(?=[ ]?(?:[\d(" + HANZI + r"¥$€£√-]|[A-Za-z](?![A-Za-z])))|[²³]")
+@rule(r"(?:[<>]=?|[=≥≤≠≈+×÷±&*xX√])(?![-=<>+*/&|!])(?=[ ]?(?:[\d(" + HANZI + r"¥$€£√-]|[A-Za-z](?![A-Za-z])))")
 def sign(m: Match) -> str | None:
     """Between operands, with blanks on both sides or on none: **bold** is none."""
     front = before(m, 2)
-    if m[0] in "√²³":
+    if m[0] == "√":
         return _SIGNS[m[0]]
     if not _OPERAND.search(front) or front.endswith(" ") != behind(m, 1).startswith(" "):
         return None
@@ -225,6 +242,12 @@ def roman_numeral(m: Match) -> str | None:
     return None
 
 
+@rule(rf"/(?P<name>{UNIT})")
+def per_unit(m: Match) -> str | None:
+    """5元/km"""
+    return "每" + unit(m["name"]) if re.search(rf"\d ?[{HANZI}]{{1,4}}$", before(m, 6)) else None
+
+
 @rule(r"N[oO]\.[ ]?(?=\d)")
 def numbered(m: Match) -> str:
     """NO.1"""
@@ -237,5 +260,5 @@ def height(m: Match) -> str | None:
     return None if counts(m.string, m.end()) else year(m[0])
 
 
-RULES = (height, money, percent, measures, measure, power, money_behind)
-LATE_RULES = (slashed, pair, listed, ratio, signed, plain, sign)
+RULES = (height, money, thousands, percent, measures, measure, power, money_behind)
+LATE_RULES = (per_unit, raised, slashed, pair, listed, ratio, signed, plain, sign)

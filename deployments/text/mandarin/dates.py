@@ -56,7 +56,7 @@ def day_of_month(m: Match) -> str | None:
     return f"{cardinal(m['month'])}月{cardinal(m['day'])}日" if _DATED.search(before(m, 10)) else None
 
 
-@rule(rf"(?P<first>\d{{4}})(?:[ ]?年)?{_TO}(?P<second>\d{{4}}|\d{{2}}(?=赛季|学年|财年))(?=[ ]?(?:学年|年|赛季|财年|[^\d]|$))|"
+@rule(rf"(?P<first>\d{{4}})(?P<named>[ ]?年)?{_TO}(?P<second>\d{{4}}|\d{{2}}(?=赛季|学年|财年))(?=[ ]?(?:学年|年|赛季|财年|[^\d]|$))|"
       rf"(?P<one>\d{{4}})/(?P<other>\d{{4}}|\d{{2}})(?=学年|赛季|财年|年)")  # fmt: skip
 def years(m: Match) -> str | None:
     """2024-2025年, 1990-2000, 2024/25赛季"""
@@ -64,7 +64,7 @@ def years(m: Match) -> str | None:
     named = re.match(r" ?(?:学年|年|赛季|财年)", behind(m))
     if not named and not ("1000" <= first < second < "2100" and not counts(m.string, m.end())):
         return None
-    return f"{year(first)}到{year(second)}"
+    return f"{year(first)}{'年' if m['named'] else ''}到{year(second)}"
 
 
 @rule(r"\d{4}(?=[ ]?年)")
@@ -90,7 +90,9 @@ def year_alone(m: Match) -> str | None:
 @rule(r"\d{2}(?=[ ]?(?:年|后|届|级))")
 def short_year(m: Match) -> str | None:
     """98年出生, 08年, 90后; 90年代 and 30年 are counted."""
-    if m.string[m.end() : m.end() + 2].strip()[:2].startswith("后"):
+    if is_ordinal(m):
+        return None
+    if behind(m, 2).strip().startswith("后"):
         people = re.match(r"后(?!天|来|的|面|续)", behind(m)) and m[0][1] in "05"
         return year(m[0]) if people else None
     if m[0][0] == "0" or _BORN_BEHIND.match(behind(m)):

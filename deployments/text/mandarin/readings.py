@@ -7,7 +7,7 @@ knows is here: particles and others whose reading hangs on the kind of word, and
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from deployments.text.mandarin.surnames import surname
@@ -39,11 +39,13 @@ _PHRASES = {  # which pypinyin does not know, or reads in the rarer way
     "壳牌": "qiao4 pai2", "圈养": "juan4 yang3", "旋风": "xuan4 feng1", "炸鸡": "zha2 ji1", "吓唬": "xia4 hu5",
     "卷子": "juan4 zi5", "大夫": "dai4 fu5", "相片": "xiang4 pian4", "处女座": "chu3 nv3 zuo4", "单县": "shan4 xian4",
     "舍不得": "she3 bu5 de5", "薄荷": "bo4 he5", "扎实": "zha1 shi5", "一打": "yi1 da2", "长长": "zhang3 chang2",
+    "重写": "chong2 xie3", "应声": "ying4 sheng1", "系好": "ji4 hao3",
 }  # fmt: skip
 
 _COUNTING = frozenset("零一二两三四五六七八九十百千万亿几这那哪每半")
 _GROWN = frozenset("得高大胖出满成")
 _VERY = frozenset("很太更最真多不越好挺这那么")
+_ACTS = {"种": "zhong4", "中": "zhong4", "盛": "cheng2", "量": "liang2", "系": "ji4", "空": "kong4", "间": "jian4"}
 # Within a word: the place of a character, a word that is of this kind, and how the character is read there
 _INSIDE = tuple(
     (place, re.compile(pattern), syllable)
@@ -56,6 +58,9 @@ _INSIDE = tuple(
         (0, "^切[菜开片成断割肉碎下出掉丁块丝]", "qie1"),
         (-1, f"^第?[{''.join(sorted(_COUNTING - {'一'}))}]+行$", "hang2"),
         (0, "^背着$", "bei1"),
+        (-1, "^..?头发$", "fa5"),
+        (-1, r"^(.)\1地$", "de5"),
+        (-1, "孩儿$", "er5"),
         (0, "^数一数$", "shu3"),
         (-1, "^数一数$", "shu3"),
     )
@@ -79,18 +84,11 @@ def readable(character: str) -> bool:
 
 def readings(hanzi: str) -> list[tuple[str, list[str]]]:
     """The words of a run of Chinese characters, with a syllable for each of its characters: ("长", ["chang2"])."""
-    from pypinyin import Style, lazy_pinyin
-
     tagged = [("", ""), *_jieba().tag(hanzi, False), ("", "")]
     made = []
     for at, (word, kind) in enumerate(tagged[1:-1], 1):
         alone = _alone(word, kind, tagged[at - 1], tagged[at + 1]) if len(word) == 1 else ""
-        if alone:
-            read = [alone]
-        elif word in _PHRASES:
-            read = _PHRASES[word].split()
-        else:
-            read = lazy_pinyin(word, Style.TONE3, neutral_tone_with_five=True)
+        read = [alone] if alone else list(_listed(word))
         if family := surname(tagged, at):
             read[: len(family)] = family
         for place, pattern, syllable in _INSIDE:
@@ -100,6 +98,16 @@ def readings(hanzi: str) -> list[tuple[str, list[str]]]:
             read[-1] = read[-1][:-1] + "5"
         made.append((word, read))
     return made
+
+
+@lru_cache(maxsize=16384)
+def _listed(word: str) -> tuple[str, ...]:
+    """The syllables of a word by itself."""
+    from pypinyin import Style, lazy_pinyin
+
+    if word in _PHRASES:
+        return tuple(_PHRASES[word].split())
+    return tuple(lazy_pinyin(word, Style.TONE3, neutral_tone_with_five=True))
 
 
 def _alone(word: str, kind: str, before: tuple[str, str], behind: tuple[str, str]) -> str:
@@ -124,7 +132,12 @@ def _alone(word: str, kind: str, before: tuple[str, str], behind: tuple[str, str
     if word == "数":
         return "shu3" if comes == "n" or following in ("到", "着", "了", "清") else ""
     if word == "觉":
-        return "jiao4" if was[:1] in ("m", "q") or last in ("睡", "睡了") else ""
+        return "jiao4" if was[:1] in ("m", "q") or last[:1] == "睡" else ""
+    if word in _ACTS and was[:1] != "m" and last[-1:] not in _COUNTING and last not in ("各", "某", "何"):
+        if following[:1] in ("了", "着", "过", "好", "满", "出", "上", "下", "一", "完"):
+            return _ACTS[word]
+        if word == "种" and comes == "n" and was[:1] in ("", "r", "n", "v", "d"):
+            return "zhong4"
     if word == "弹":
         return "dan4" if was[:1] == "m" or last in ("子", "炮", "导") else "tan2"
     if word == "重":

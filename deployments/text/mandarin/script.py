@@ -25,10 +25,11 @@ _NUMBER_RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 _LETTER_RULES: tuple[Rule, ...] = (amounts.money, amounts.numbered, amounts.roman_numeral, amounts.sign)
 _LETTER = re.compile(f"[A-Za-z]{{2,}}|[{HANZI}]")  # a single letter may be a name in either language
+_LETTER_OR_CHARACTER = re.compile(f"[A-Za-z{HANZI}]")
 _CHARACTERS = re.compile(f"[{HANZI}]+")
 _PER = re.compile(f"(?<=[{HANZI}])/(?=[{HANZI}])")  # 公里/小时
-_OPENS = frozenset("+-~–—(¥$€£₩₹₽<>=≥≤≠≈×÷±&*xX√²³")
-_LETTERS = re.compile(r"(?<![A-Za-z])[A-Za-z]{1,30}(?P<dash>-?)(?=\d)")
+_OPENS = frozenset("+-/~–—(¥$€£₩₹₽<>=≥≤≠≈×÷±&*xX√²³¹⁰⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉")
+_LETTERS = re.compile(r"(?<![A-Za-z])[A-Za-z]{1,30}(?:-?(?=\d)|(?=[₀-₉]))")
 _WORD = re.compile(r"(?<![A-Za-z\d/])[A-Za-z]{4,}")
 _TOKEN = re.compile(r"[A-Za-z\d]{0,12}")  # what else is in one: 3U8888
 _CHINESE_BEHIND = re.compile(f" ?[{HANZI}]")
@@ -111,12 +112,12 @@ class Scripts:
 
 def starts_chinese(text: Iterable[str], otherwise: bool = False) -> bool:
     """Whether the first letter is Chinese; `otherwise` where there is none."""
-    return next((not char.isascii() for char in text if char.isalpha()), otherwise)
+    return next((not char.isascii() for char in text if _LETTER_OR_CHARACTER.match(char)), otherwise)
 
 
 def numeric_unit(text: str, at: int) -> bool:
     """Whether a slash at `at` divides units: 60公里/小时."""
-    return bool(_PER.match(text, at) and re.search(rf"\d ?[{HANZI}]{{1,2}}$", text[max(0, at - 4) : at]))
+    return bool(_PER.match(text, at) and re.search(rf"\d ?[{HANZI}]{{1,4}}$", text[max(0, at - 6) : at]))
 
 
 def said(spoken: str) -> list[tuple[str, Phones | None]]:
