@@ -5,7 +5,18 @@ from __future__ import annotations
 import re
 
 from deployments.text.english.numbers import roman
-from deployments.text.mandarin.numerals import NUMBER, amount, before, behind, cardinal, counts, is_ordinal, number, value, year
+from deployments.text.mandarin.numerals import (
+    NUMBER,
+    amount,
+    before,
+    behind,
+    cardinal,
+    counts,
+    is_ordinal,
+    number,
+    value,
+    year,
+)
 from deployments.text.mandarin.pinyin import HANZI
 from deployments.text.mandarin.units import CURRENCIES, CURRENCY, UNIT, unit
 from deployments.text.rules import Match, rule
@@ -15,18 +26,24 @@ _TO = r"[ ]?[-~–—][ ]?"
 _NO_MORE = r"(?![\d:]|[.,/]\d|-\d|[ ]?[*×÷=]|[ ]\+)"
 _EQUALS = re.compile(r"[\d.+×÷*/() –-]{0,40}(?:=|等于|得(?:\d|多少)|是多少|的差|的结果)")
 _SPORT = re.compile(
-    r"比分|[队赛胜负败赢输]|平局|进球|主场|客场|半场|决赛|球|冠军|淘汰|击败|逼平|战平|局|盘|领先|落后|晋级|横扫|大逆转"
+    r"比分|[队赛胜负败赢输]|平局|进球|主场|客场|半场|决赛|球|冠军|淘汰|击败|逼平|战平|局|盘|领先|落后|晋级|"
+    r"横扫|大逆转"
 )
 _SCORE_BEFORE = re.compile(r"(?:比分|[以近]|比分[是为定]|战成|打成|总分|战绩|比)[是为:了成]{0,2}:? ?$")
 _SCORE_BEHIND = re.compile(
-    r" ?的?(?:比分|优势|战绩|获胜|取胜|战胜|击败|战平|逼平|大胜|完胜|险胜|横扫|领先|落后|淘汰|不敌|惜败|告负|小胜|力克|[赢输胜负平])"
+    r" ?的?(?:比分|优势|战绩|获胜|取胜|战胜|击败|战平|逼平|大胜|完胜|险胜|横扫|领先|落后|淘汰|不敌|惜败|告负|"
+    r"小胜|力克|[赢输胜负平])"
 )
 _PRESSURE = re.compile(r"(?:血压|高压|BP|bp|收缩压|舒张压|高血压|降压药|水银柱)[^.。!?]{0,16}$")
 _EYES = re.compile(r"(?:视力|裸眼|矫正|左右眼)[^.。!?]{0,12}$")
-_MINUS_BEFORE = re.compile(r"(?:^|[ (=<>≥≤≈,×÷*/:\[~+\"']|[是为到至温低约在达从和降跌值数差零拔润额率长]|温度)$")
+_MINUS_BEFORE = re.compile(
+    r"(?:^|[ (=<>≥≤≈,×÷*/:\[~+\"']|[是为到至温低约在达从和降跌值数差零拔润额率长]|温度)$"
+)
 _SIGNS = {
-    ">=": "大于等于", "<=": "小于等于", "≥": "大于等于", "≤": "小于等于", ">": "大于", "<": "小于", "=": "等于", "≠": "不等于",
-    "≈": "约等于", "+": "加", "×": "乘", "*": "乘", "x": "乘", "X": "乘", "÷": "除以", "±": "正负", "&": "和", "√": "根号",
+    ">=": "大于等于", "<=": "小于等于", "≥": "大于等于", "≤": "小于等于", ">": "大于", "<": "小于",
+    "=": "等于", "≠": "不等于",
+    "≈": "约等于", "+": "加", "×": "乘", "*": "乘", "x": "乘", "X": "乘", "÷": "除以", "±": "正负", "&": "和",
+    "√": "根号",
 }  # fmt: skip
 _OPERAND = re.compile(rf"(?:[\d){HANZI}%²³]|(?<![A-Za-z])[A-Za-z]) ?$")
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉", "0123456789+-0123456789")
@@ -34,7 +51,8 @@ _POWER = r"(?:[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|\^\(?-?\d{1,3}\)?)"
 
 
 @rule(
-    rf"(?P<minus>-)?(?P<currency>{CURRENCY})[ ]?(?P<n>{NUMBER})(?:{_TO}(?:{CURRENCY})?(?P<last>{NUMBER}))?(?P<scale>{_SCALE})?(?:[ ]?元)?"
+    rf"(?P<minus>-)?(?P<currency>{CURRENCY})[ ]?(?P<n>{NUMBER})"
+    rf"(?:{_TO}(?:{CURRENCY})?(?P<last>{NUMBER}))?(?P<scale>{_SCALE})?(?:[ ]?元)?"
     rf"(?:/(?:(?P<each>(?=[{HANZI}]))|(?P<per>{UNIT})))?"
 )
 def money(m: Match) -> str:
@@ -51,7 +69,11 @@ def money(m: Match) -> str:
 @rule(rf"(?P<n>{NUMBER})(?P<scale>{_SCALE})?[ ]?(?P<currency>{CURRENCY})(?![A-Za-z\d])")
 def money_behind(m: Match) -> str | None:
     """100 USD, 5万RMB"""
-    return None if m["currency"] == "$" else amount(m["n"], not m["scale"]) + _scale(m) + CURRENCIES[m["currency"]]
+    return (
+        None
+        if m["currency"] == "$"
+        else amount(m["n"], not m["scale"]) + _scale(m) + CURRENCIES[m["currency"]]
+    )
 
 
 def _each(m: Match) -> str:
@@ -62,7 +84,9 @@ def _scale(m: Match) -> str:
     return {"k": "千", None: ""}.get(m["scale"] and m["scale"].strip(), (m["scale"] or "").strip())
 
 
-@rule(rf"(?P<sign>[+-]?)(?P<n>{NUMBER})(?:%?{_TO}(?P<last>[+-]?{NUMBER}))?[ ]?(?P<name>%|‰|per[ ]mille)(?!\d)")
+@rule(
+    rf"(?P<sign>[+-]?)(?P<n>{NUMBER})(?:%?{_TO}(?P<last>[+-]?{NUMBER}))?[ ]?(?P<name>%|‰|per[ ]mille)(?!\d)"
+)
 def percent(m: Match) -> str | None:
     """5.2%, -3%, 50%-60%, 3‰"""
     if m["sign"] == "-" and re.search(r"[\d%]$", before(m, 1)):
@@ -77,7 +101,8 @@ def percent(m: Match) -> str | None:
 
 
 @rule(
-    rf"(?P<sign>[+-]?)(?P<first>{NUMBER})(?P<unit>[ ]?{UNIT})?(?P<between>{_TO}|±|[ ]±[ ]|[ ]?[×x*X][ ]?)(?P<minus>-?)(?P<last>{NUMBER})"
+    rf"(?P<sign>[+-]?)(?P<first>{NUMBER})(?P<unit>[ ]?{UNIT})?(?P<between>{_TO}|±|[ ]±[ ]|"
+    rf"[ ]?[×x*X][ ]?)(?P<minus>-?)(?P<last>{NUMBER})"
     rf"(?:(?P<more>[ ]?[×x*X][ ]?)(?P<third>{NUMBER}))?[ ]?(?P<name>{UNIT})(?P<each>/(?=[{HANZI}]))?"
 )
 def measures(m: Match) -> str | None:
@@ -94,7 +119,9 @@ def measures(m: Match) -> str | None:
     return said + unit(m["name"]) + "每" * bool(m["each"])
 
 
-@rule(rf"(?P<sign>[+-]?)(?P<n>{NUMBER})(?:/(?P<below>\d{{1,3}}))?[ ]?(?P<name>{UNIT})(?P<each>/(?=[{HANZI}]))?")
+@rule(
+    rf"(?P<sign>[+-]?)(?P<n>{NUMBER})(?:/(?P<below>\d{{1,3}}))?[ ]?(?P<name>{UNIT})(?P<each>/(?=[{HANZI}]))?"
+)
 def measure(m: Match) -> str | None:
     """5kg, -5℃, 5.6mmol/L, 120/80mmHg"""
     name = _name(m)
@@ -109,7 +136,9 @@ def measure(m: Match) -> str | None:
 
 def _name(m: Match) -> str | None:
     """What the unit is called; None where the letter is part of a name: 2m分辨率, 5G."""
-    if m["name"] in ("V", "W", "T", "h", "t", "s", "m", "g", "L", "l", "v", "w") and re.match("[A-Za-z]", m.string[m.end() :][:1]):
+    if m["name"] in ("V", "W", "T", "h", "t", "s", "m", "g", "L", "l", "v", "w") and re.match(
+        "[A-Za-z]", m.string[m.end() :][:1]
+    ):
         return None
     return unit(m["name"])
 
@@ -121,7 +150,12 @@ def _signed(sign: str, positive: bool) -> str:
 @rule(rf"(?P<n>{NUMBER})(?P<power>{_POWER})(?:/(?P<below>m?L|[mcd]m³)(?![A-Za-z])|[ ]?(?P<name>{UNIT}))?")
 def power(m: Match) -> str:
     """2³, 10^-3, 10^9/L"""
-    return number(m["n"]) + "的" + _exponent(m["power"]) + ("每" + unit(m["below"]) if m["below"] else unit(m["name"]) if m["name"] else "")
+    return (
+        number(m["n"])
+        + "的"
+        + _exponent(m["power"])
+        + ("每" + unit(m["below"]) if m["below"] else unit(m["name"]) if m["name"] else "")
+    )
 
 
 @rule(r"[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|[₀₁₂₃₄₅₆₇₈₉]{1,6}")
@@ -141,7 +175,10 @@ def thousands(m: Match) -> str:
     return number(re.sub(r"\D", "", m[0]))
 
 
-@rule(r"(?P<whole>\d{1,4}[ ])?(?P<above>\d{1,5}(?:\.\d{1,2})?)/(?P<below>\d{1,5}(?:\.\d{1,2})?)(?P<more>(?:/\d{1,4})*)(?![\d/]|\.\d)")
+@rule(
+    r"(?P<whole>\d{1,4}[ ])?(?P<above>\d{1,5}(?:\.\d{1,2})?)"
+    r"/(?P<below>\d{1,5}(?:\.\d{1,2})?)(?P<more>(?:/\d{1,4})*)(?![\d/]|\.\d)"
+)
 def slashed(m: Match) -> str | None:
     """2/3 is a fraction, 120/80 a pressure, 5.0/4.8 two eyes, 2/3/4 a choice."""
     if m["more"]:
@@ -179,8 +216,11 @@ def pair(m: Match) -> str | None:
     dashed = sign == "-"
     if dashed and (_EQUALS.match(following) or re.search(r"= ?$", front)):
         return f"{number(first)}减{number(last)}"
-    if dashed and not any(scaled) and "." not in first + last and (
-        _SCORE_BEFORE.search(front) or _SCORE_BEHIND.match(following)
+    if (
+        dashed
+        and not any(scaled)
+        and "." not in first + last
+        and (_SCORE_BEFORE.search(front) or _SCORE_BEHIND.match(following))
     ):
         return f"{number(first)}比{number(last)}"
     falls = value(first) >= value(last) and not scaled[0]
@@ -188,10 +228,19 @@ def pair(m: Match) -> str | None:
         score = _SPORT.search(m.string[max(0, m.start() - 40) : m.end() + 40]) or first == last
         return f"{number(first)}{'比' if score else '减'}{number(last)}"
     counted = counts(m.string, m.end()) and not is_ordinal(m)
-    return amount(first, counted or bool(scaled[0])) + scaled[0] + "到" + amount(last, counted or bool(scaled[1])) + scaled[1]
+    return (
+        amount(first, counted or bool(scaled[0]))
+        + scaled[0]
+        + "到"
+        + amount(last, counted or bool(scaled[1]))
+        + scaled[1]
+    )
 
 
-@rule(r"(?!\d{1,3}(?:,\d{3}){1,8}(?![\d,]))(?P<row>\d{1,4}(?:,\d{1,2}){1,20}|\d{1,2}(?:,\d{1,4}){1,20})(?![\d,]|\.\d)")
+@rule(
+    r"(?!\d{1,3}(?:,\d{3}){1,8}(?![\d,]))(?P<row>\d{1,4}(?:,\d{1,2}){1,20}|"
+    r"\d{1,2}(?:,\d{1,4}){1,20})(?![\d,]|\.\d)"
+)
 def listed(m: Match) -> str:
     """1,2,3名"""
     return " ".join(number(part) for part in m["row"].split(","))
@@ -213,7 +262,9 @@ def plain(m: Match) -> str:
     return amount(m[0], counts(m.string, m.end()) and not is_ordinal(m))
 
 
-@rule(r"(?:[<>]=?|[=≥≤≠≈+×÷±&*xX√])(?![-=<>+*/&|!])(?=[ ]?(?:[\d(" + HANZI + r"¥$€£√-]|[A-Za-z](?![A-Za-z])))")
+@rule(
+    r"(?:[<>]=?|[=≥≤≠≈+×÷±&*xX√])(?![-=<>+*/&|!])(?=[ ]?(?:[\d(" + HANZI + r"¥$€£√-]|[A-Za-z](?![A-Za-z])))"
+)
 def sign(m: Match) -> str | None:
     """Between operands, with blanks on both sides or on none: **bold** is none."""
     front = before(m, 2)
@@ -233,7 +284,8 @@ def roman_numeral(m: Match) -> str | None:
     if not found:
         return None
     named = re.match(
-        r" ?(?:期|级|类|度|章|卷|部|世|等|区|阶段|代|号|段|节|篇|册|层|线|型(?!发动)|相|因子|导联|组|系列)", behind(m)
+        r" ?(?:期|级|类|度|章|卷|部|世|等|区|阶段|代|号|段|节|篇|册|层|线|型(?!发动)|相|因子|导联|组|系列)",
+        behind(m),
     )
     if len(m[0]) == 1 and m[0] in "VX":
         return cardinal(str(found)) if front == "第" else None

@@ -11,20 +11,27 @@ _TO = r"[ ]?[-~–—]{1,2}[ ]?"
 _MONTH, _DAY = r"(?:1[0-2]|0?[1-9])", r"(?:3[01]|[12]\d|0?[1-9])"
 _CLOCK = r"(?:2[0-4]|[01]?\d):[0-5]\d(?::[0-5]\d)?(?![\d:])"
 _AGE_BEHIND = re.compile(r" ?年(?:的?(?:历史|文明|之久|时间)|前的|之久|以上|来的?(?:历史|文明))")
-_AGE_BEFORE = re.compile(r"(?:距今|已有|历经|长达|超过|跨越|上下|绵延|近|约|有着|有|了)(?:将近|大约|约|近)? ?$")
-_DATED = re.compile(r"(?:日期|时间|截止|截至|生日|定于|今天是|明天是|昨天是|改到|改为|推迟到|提前到|有效期)(?:至|到|是|为|在|:)*:? ?$")
+_AGE_BEFORE = re.compile(
+    r"(?:距今|已有|历经|长达|超过|跨越|上下|绵延|近|约|有着|有|了)(?:将近|大约|约|近)? ?$"
+)
+_DATED = re.compile(
+    r"(?:日期|时间|截止|截至|生日|定于|今天是|明天是|昨天是|改到|改为|推迟到|提前到|有效期)(?:至|到|是|为|在|"
+    r":)*:? ?$"
+)
 _YEAR_BEFORE = re.compile(r"(?:[在于自从至到截]|截至|截止|直到|早在|始于|生于|创建于|成立于|©|版权所有) ?$")
 _YEAR_BEHIND = re.compile(
-    r" ?(?:世界杯|世锦赛|世博|奥运|亚运|冬奥|欧洲杯|春晚|春季|夏季|秋季|冬季|春运|款|届|级(?!别)|版|赛季|财年|学年|高考|考研|国考|"
-    r"跨年|新年|元旦|春节|年度|第[一二三四]季度|上半年|下半年|中国|国际|全国|全球|北京|东京|巴黎|Q[1-4]|H[12]|[,.] ?(?:致|我们))"
+    r" ?(?:世界杯|世锦赛|世博|奥运|亚运|冬奥|欧洲杯|春晚|春季|夏季|秋季|冬季|春运|款|届|级(?!别)|版|赛季|财年|"
+    r"学年|高考|考研|国考|跨年|新年|元旦|春节|年度|第[一二三四]季度|上半年|下半年|中国|国际|全国|全球|北京|"
+    r"东京|巴黎|Q[1-4]|H[12]|[,.] ?(?:致|我们))"
 )
 _BORN_BEHIND = re.compile(r" ?(?:年(?:出生|生人|生的|毕业|入伍|高考|春晚|世界杯)|[后届级]|年\d{1,2}月)")
 _RATIO_BEFORE = re.compile(
-    r"(?:比例|比分|比率|比值|配比|比|之比|以|按|按照|汇率|赔率|比为|宽高|长宽|画面|画幅|屏幕|屏占|赢|输|胜|负|平)[是为约:了成]{0,2} ?$"
+    r"(?:比例|比分|比率|比值|配比|比|之比|以|按|按照|汇率|赔率|比为|宽高|长宽|画面|画幅|屏幕|屏占|赢|输|胜|负|"
+    r"平)[是为约:了成]{0,2} ?$"
 )
 _RATIO_BEHIND = re.compile(
-    r" ?(?:的?(?:比例|比分|比率|优势|成绩获胜|屏幕|画面|画幅|宽屏)|获胜|取胜|战胜|击败|战平|逼平|险胜|完胜|大胜|领先|落后|稀释|混合|"
-    r"兑水|配制|平局|不敌|惜败|告负|负于|胜|负|赢|输|逆转|拿下|等于|=)"
+    r" ?(?:的?(?:比例|比分|比率|优势|成绩获胜|屏幕|画面|画幅|宽屏)|获胜|取胜|战胜|击败|战平|逼平|险胜|完胜|"
+    r"大胜|领先|落后|稀释|混合|兑水|配制|平局|不敌|惜败|告负|负于|胜|负|赢|输|逆转|拿下|等于|=)"
 )
 _LASTS = re.compile(r"(?:用时|耗时|时长|成绩|全长|片长|计时|纪录|跑进|跑出|历时|完赛)[是为了:]{0,2}:? ?$")
 
@@ -44,7 +51,12 @@ def full_date(m: Match) -> str:
 )
 def month_of_year(m: Match) -> str | None:
     """2024-03, 2018.09-2022.06"""
-    if not m["later"] and "." in m[0] and not re.match("[至到]", behind(m)) and not before(m, 1) in tuple("至到"):
+    if (
+        not m["later"]
+        and "." in m[0]
+        and not re.match("[至到]", behind(m))
+        and before(m, 1) not in tuple("至到")
+    ):
         return None
     later = f"到{year(m['later'])}年{cardinal(m['last'])}月" if m["later"] else ""
     return f"{year(m['year'])}年{cardinal(m['month'])}月{later}"
@@ -56,8 +68,10 @@ def day_of_month(m: Match) -> str | None:
     return f"{cardinal(m['month'])}月{cardinal(m['day'])}日" if _DATED.search(before(m, 10)) else None
 
 
-@rule(rf"(?P<first>\d{{4}})(?P<named>[ ]?年)?{_TO}(?P<second>\d{{4}}|\d{{2}}(?=赛季|学年|财年))(?=[ ]?(?:学年|年|赛季|财年|[^\d]|$))|"
-      rf"(?P<one>\d{{4}})/(?P<other>\d{{4}}|\d{{2}})(?=学年|赛季|财年|年)")  # fmt: skip
+@rule(
+    rf"(?P<first>\d{{4}})(?P<named>[ ]?年)?{_TO}(?P<second>\d{{4}}|\d{{2}}(?=赛季|学年|财年))(?!\d)"
+    rf"|(?P<one>\d{{4}})/(?P<other>\d{{4}}|\d{{2}})(?=学年|赛季|财年|年)"
+)
 def years(m: Match) -> str | None:
     """2024-2025年, 1990-2000, 2024/25赛季"""
     first, second = m["first"] or m["one"], m["second"] or m["other"]
@@ -71,7 +85,11 @@ def years(m: Match) -> str | None:
 def year_named(m: Match) -> str:
     """2024年; 5000年 are a time."""
     lasts = m[0] >= "2100" and m[0].endswith("00") or _AGE_BEHIND.match(behind(m))
-    return cardinal(m[0]) if lasts and not re.search(r"公元 ?$", before(m, 4)) or _lasts_before(m) else year(m[0])
+    return (
+        cardinal(m[0])
+        if lasts and not re.search(r"公元 ?$", before(m, 4)) or _lasts_before(m)
+        else year(m[0])
+    )
 
 
 def _lasts_before(m: Match) -> bool:
@@ -100,7 +118,10 @@ def short_year(m: Match) -> str | None:
     return None
 
 
-@rule(rf"(?P<month>{_MONTH})(?P<blank>[ ]?)月[ ]?(?P<day>{_DAY})(?:{_TO}(?:(?P<later>{_MONTH})月)?(?P<last>{_DAY}))?[ ]?(?P<name>[日号])")
+@rule(
+    rf"(?P<month>{_MONTH})[ ]?月[ ]?(?P<day>{_DAY})"
+    rf"(?:{_TO}(?:(?P<later>{_MONTH})月)?(?P<last>{_DAY}))?[ ]?(?P<name>[日号])"
+)
 def month_and_day(m: Match) -> str:
     """3月05日, 5月1-3日, 9月30日-10月7日"""
     last = f"到{cardinal(m['later']) + '月' if m['later'] else ''}{cardinal(m['last'])}" if m["last"] else ""
@@ -108,7 +129,8 @@ def month_and_day(m: Match) -> str:
 
 
 @rule(
-    r"(?:(?<=[日月号年点时分秒])|(?<=\d度))[ ]?[-~–—]{1,2}[ ]?(?=[\d次下上]|现在)|[ ]?[-~–—][ ]?(?=(?:周|星期|礼拜)[一二三四五六日天])"
+    r"(?:(?<=[日月号年点时分秒])|(?<=\d度))[ ]?[-~–—]{1,2}[ ]?(?=[\d次下上]|现在)|[ ]?[-~–—][ ]?(?=(?:周|星期|"
+    r"礼拜)[一二三四五六日天])"
 )
 def until(m: Match) -> str:
     """9月30日-10月7日, 周一-周五"""
@@ -127,14 +149,19 @@ def hours(m: Match) -> str:
     return f"{_clock(m['first'])}到{_clock(m['last'])}"
 
 
-@rule(rf"(?P<clock>{_CLOCK})(?:[ ]?(?P<half>[ap])\.?m\.?(?![a-z]))?(?P<point>\.\d{{1,3}})?(?:分(?!钟))?", re.IGNORECASE)
+@rule(
+    rf"(?P<clock>{_CLOCK})(?:[ ]?(?P<half>[ap])\.?m\.?(?![a-z]))?(?P<point>\.\d{{1,3}})?(?:分(?!钟))?",
+    re.IGNORECASE,
+)
 def clock(m: Match) -> str | None:
     """3:30 is a time, where it is no ratio and no span."""
     parts = m["clock"].split(":")
     if _LASTS.search(before(m, 10)):
         names = ("小时", "分", "秒") if len(parts) == 3 else ("分", "秒")
         named = [number(p) + name for p, name in zip(parts, names, strict=True)]
-        return "".join(named)[: -1 if m["point"] else None] + (f"秒{year(m['point'][1:])}" if m["point"] else "")
+        return "".join(named)[: -1 if m["point"] else None] + (
+            f"秒{year(m['point'][1:])}" if m["point"] else ""
+        )
     if m["point"] or _RATIO_BEFORE.search(before(m, 8)) or _RATIO_BEHIND.match(behind(m)):
         return None
     return {"a": "上午", "p": "下午", None: ""}[m["half"] and m["half"].lower()] + _clock(m["clock"])

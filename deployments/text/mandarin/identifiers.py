@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from deployments.text.mandarin.numerals import before, behind, cardinal, counts, digits, number, year
+from deployments.text.mandarin.numerals import before, cardinal, counts, digits, number, year
 from deployments.text.mandarin.pinyin import HANZI
 from deployments.text.rules import Match, rule
 
@@ -12,30 +12,35 @@ _END = r"(?![\d:/]|[.,-]\d)"
 _EXTENSION = r"(?:[ ]?(?:转分机|转|分机|ext\.?|[#x-])[ ]?(?P<extension>\d{1,6}))?"
 _LISTED = re.compile(r"(?:[\dA-Za-z-]{1,20}(?:, ?|/|~| ?(?:和|及|与|或|或者|以及|至|到) ?)){1,9}$")
 _CALLS = re.compile(
-    r"(?:拨打|拨通|拨|打通|打|呼叫|呼|叫|致电|来电|求助|报警|报|急救|火警|匪警|电话|热线|call|Call|CALL|紧急号码|号码|"
-    r"警方|警察|转)(?:了|过|一下|起|是|为|:|: )?[ \"'(]{0,2}$"
+    r"(?:拨打|拨通|拨|打通|打|呼叫|呼|叫|致电|来电|求助|报警|报|急救|火警|匪警|电话|热线|call|Call|CALL|"
+    r"紧急号码|号码|警方|警察|转)(?:了|过|一下|起|是|为|:|: )?[ \"'(]{0,2}$"
 )
 _ANSWERS = re.compile(
-    r"[ \"')]{0,2}(?:急救|报警|火警|匪警|电话|热线|救护|救援|中心|指挥|接警|出警|调度|民警|警察|平台|求助|来了|赶到|到场|"
-    r"到了|消防|宣传日|医生|人员|客服|服务|查询|投诉|短信|台|警务|交警|和1[12]|、)"
+    r"[ \"')]{0,2}(?:急救|报警|火警|匪警|电话|热线|救护|救援|中心|指挥|接警|出警|调度|民警|警察|平台|求助|来了|"
+    r"赶到|到场|到了|消防|宣传日|医生|人员|客服|服务|查询|投诉|短信|台|警务|交警|和1[12]|、)"
 )
 _NAME = (
     r"(?:(?<![起尺筹砝价数])码|邮编|区号|代码|编码|卡号|账号|帐号|证号|单号|房号|门号|尾号|型号|编号|"
     rf"[A-Z{HANZI}](?<![大小中型称符信记句引括问逗分暗外绰几])号|号码|"
-    r"QQ|ID|id|PIN|ISBN|ISSN|邮政|电话|手机|座机|固话|传真|分机|内线|热线|客服|微信|支付宝|口令|代号|暗号|联系方式|Tel|TEL|tel|"
-    r"[后末前尾][两二三四五六七八]位(?:数|数字)?|房间|病房|包间|包厢|登机口|车牌|门牌|工号|学号|航班|车次|乘坐|基金|股票)"
+    r"QQ|ID|id|PIN|ISBN|ISSN|邮政|电话|手机|座机|固话|传真|分机|内线|热线|客服|微信|支付宝|口令|代号|暗号|"
+    r"联系方式|Tel|TEL|tel|[后末前尾][两二三四五六七八]位(?:数|数字)?|房间|病房|包间|包厢|登机口|车牌|门牌|"
+    r"工号|学号|航班|车次|乘坐|基金|股票)"
 )
 _CALLED = re.compile(
-    rf"{_NAME}(?:[是为叫]|就是|改为|改成|变成|更新为|分别是|分别为|显示|尾号)?:?[ ]?[\"'(\[#]?[ ]?[A-Za-z]{{0,6}}-?$"
+    rf"{_NAME}(?:[是为叫]|就是|改为|改成|变成|更新为|分别是|分别为|显示|"
+    rf"尾号)?:?[ ]?[\"'(\[#]?[ ]?[A-Za-z]{{0,6}}-?$"
 )
 _AT_THE_END = re.compile(r"(?:[后末前尾][两二三四五六七八]位(?:数|数字)?|尾号|密码)[是为:]{0,2}[ ]?$")
 _ROOM = re.compile(
-    r"[ ]?(?:号?(?:房|室|包厢|包间|病房|教室|会议室|宿舍|寝室|办公室|客房|实验室|诊室|机房|铺|展位|展厅|柜台|航班|列车|动车|高铁|"
-    r"专线|公交|国道|省道|县道|乡道|高地|医院|中学|大楼|大厦|艺术区|事件|工程|院校|高校|大学|胶水|错误|战士|战略|厂|客机|飞机|所(?!有)|团)"
+    r"[ ]?(?:号?(?:房|室|包厢|包间|病房|教室|会议室|宿舍|寝室|办公室|客房|实验室|诊室|机房|铺|展位|展厅|柜台|"
+    r"航班|列车|动车|高铁|专线|公交|国道|省道|县道|乡道|高地|医院|中学|大楼|大厦|艺术区|事件|工程|院校|高校|"
+    r"大学|胶水|错误|战士|战略|厂|客机|飞机|所(?!有)|团)"
     r"|(?:路|次)(?!的|了|以|之|左|上))"
 )
 _TRAIN = re.compile(r"[ ]?(?:次|航班|列车|动车|高铁|号列车)")
-_SERVICE = frozenset("10086 10010 12306 12315 12348 12366 12355 12328 12320 12333 12329 12308 95588 95533".split())
+_SERVICE = frozenset(
+    "10086 10010 12306 12315 12348 12366 12355 12328 12320 12333 12329 12308 95588 95533".split()
+)
 
 
 def _extended(number: str, m: Match) -> str:
@@ -59,8 +64,10 @@ def landline(m: Match) -> str:
     return _extended(_country(m["code"]) + year(re.sub(r"\D", "", m["area"] + m["row"])), m)
 
 
-@rule(rf"(?P<code>\(?\+?86\)?[ -]?)?(?P<row>[48]00(?:[ -]?\d{{3}}[ -]?\d{{4}}|[ -]?\d{{4}}[ -]?\d{{3}}|\d[ -]\d{{3}}[ -]\d{{3}}))"
-      rf"{_EXTENSION}{_END}")  # fmt: skip
+@rule(
+    rf"(?P<code>\(?\+?86\)?[ -]?)?(?P<row>[48]00"
+    rf"(?:[ -]?\d{{3}}[ -]?\d{{4}}|[ -]?\d{{4}}[ -]?\d{{3}}|\d[ -]\d{{3}}[ -]\d{{3}})){_EXTENSION}{_END}"
+)
 def toll_free(m: Match) -> str:
     """400-820-8820, 4008-823-823"""
     return _extended(_country(m["code"]) + digits(m["row"]), m)
@@ -98,14 +105,11 @@ def called(m: Match) -> str | None:
     if len(row) < 6 and counts(m.string, m.end()) and row[:1] != "零":
         return None
     if re.search("[A-Za-z]", m[0]):
-        return " ".join(re.findall(f"[A-Z]|[{HANZI}]+", m[0].upper().translate(_TO_NAMES)))
+        return " ".join(p if p.isalpha() else digits(p) for p in re.findall(r"[A-Z]|\d+", m[0].upper()))
     return row
 
 
-_TO_NAMES = str.maketrans("0123456789", "零幺二三四五六七八九")
-
-
-@rule(rf"\d{{17}}[\dXx](?![\dA-Za-z])|\d{{4}}(?:[ -]\d{{4}}){{3}}(?:[ -]\d{{1,4}})?(?!\d)|\d{{12,}}(?![\d.])")
+@rule(r"\d{17}[\dXx](?![\dA-Za-z])|\d{4}(?:[ -]\d{4}){3}(?:[ -]\d{1,4})?(?!\d)|\d{12,}(?![\d.])")
 def card(m: Match) -> str:
     """Of an identity, of a bank; what is as long is counted by none."""
     return digits(m[0]) + " X" * (m[0][-1] in "Xx")
@@ -138,8 +142,10 @@ def zero_first(m: Match) -> str:
 
 
 @rule(
-    r"(?:7-11(?=便利|超市)|315(?=晚会)|618(?=大促|购物节|年中|活动|期间)|911(?=事件)|996(?=工作制|加班|模式|的)|520(?=表白|情人节|快乐|当天)"
-    r"|404(?=错误|页面|[ ]not)|360(?=安全|杀毒|浏览器|软件|公司)|1024(?=程序员)|(?:985|211)(?=[,和/]|高校|大学|院校|工程|名校|的))"
+    r"(?:7-11(?=便利|超市)|315(?=晚会)|618(?=大促|购物节|年中|活动|期间)|911(?=事件)|996(?=工作制|加班|模式|"
+    r"的)|520(?=表白|情人节|快乐|当天)"
+    r"|404(?=错误|页面|[ ]not)|360(?=安全|杀毒|浏览器|软件|公司)|1024(?=程序员)|(?:985|211)(?=[,和/]|高校|大学|"
+    r"院校|工程|名校|的))"
 )
 def idiom(m: Match) -> str:
     """985高校, 315晚会"""
@@ -175,7 +181,7 @@ def hash_behind(m: Match) -> str:
     return (digits if len(m[0]) > 3 else number)(m[0][:-1]) + "号"
 
 
-@rule(rf"\d{{1,20}}(?P<decimals>\.\d{{1,6}})?(?!\d)")
+@rule(r"\d{1,20}(?P<decimals>\.\d{1,6})?(?!\d)")
 def lettered(m: Match) -> str | None:
     """Behind letters: T3, B12, PM2.5, A380, CA1831, RTX 4090."""
     front = before(m, 12)
@@ -189,7 +195,11 @@ def lettered(m: Match) -> str | None:
         return digits(row)
     if row[0] == "0" and len(row) > 1:
         return digits(row)
-    if len(row) < 3 or (row.endswith("00") and len(row) < 5 and len(found["letters"]) == 1) or row.endswith("000"):
+    if (
+        len(row) < 3
+        or (row.endswith("00") and len(row) < 5 and len(found["letters"]) == 1)
+        or row.endswith("000")
+    ):
         return cardinal(row)
     return digits(row)
 

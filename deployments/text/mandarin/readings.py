@@ -35,17 +35,29 @@ _NEUTRAL = frozenset(
     """.split()
 )
 _PHRASES = {  # which pypinyin does not know, or reads in the rarer way
-    "落下": "luo4 xia4", "时差": "shi2 cha1", "流血": "liu2 xue4", "转动": "zhuan4 dong4", "朝鲜": "chao2 xian3",
-    "壳牌": "qiao4 pai2", "圈养": "juan4 yang3", "旋风": "xuan4 feng1", "炸鸡": "zha2 ji1", "吓唬": "xia4 hu5",
-    "卷子": "juan4 zi5", "大夫": "dai4 fu5", "相片": "xiang4 pian4", "处女座": "chu3 nv3 zuo4", "单县": "shan4 xian4",
-    "舍不得": "she3 bu5 de5", "薄荷": "bo4 he5", "扎实": "zha1 shi5", "一打": "yi1 da2", "长长": "zhang3 chang2",
+    "落下": "luo4 xia4", "时差": "shi2 cha1", "流血": "liu2 xue4", "转动": "zhuan4 dong4", "朝鲜": "chao2 "
+    "xian3",
+    "壳牌": "qiao4 pai2", "圈养": "juan4 yang3", "旋风": "xuan4 feng1", "炸鸡": "zha2 ji1", "吓唬": "xia4 "
+    "hu5",
+    "卷子": "juan4 zi5", "大夫": "dai4 fu5", "相片": "xiang4 pian4", "处女座": "chu3 nv3 zuo4",
+    "单县": "shan4 xian4",
+    "舍不得": "she3 bu5 de5", "薄荷": "bo4 he5", "扎实": "zha1 shi5", "一打": "yi1 da2", "长长": "zhang3 "
+    "chang2",
     "重写": "chong2 xie3", "应声": "ying4 sheng1", "系好": "ji4 hao3",
 }  # fmt: skip
 
 _COUNTING = frozenset("零一二两三四五六七八九十百千万亿几这那哪每半")
 _GROWN = frozenset("得高大胖出满成")
 _VERY = frozenset("很太更最真多不越好挺这那么")
-_ACTS = {"种": "zhong4", "中": "zhong4", "盛": "cheng2", "量": "liang2", "系": "ji4", "空": "kong4", "间": "jian4"}
+_ACTS = {
+    "种": "zhong4",
+    "中": "zhong4",
+    "盛": "cheng2",
+    "量": "liang2",
+    "系": "ji4",
+    "空": "kong4",
+    "间": "jian4",
+}
 # Within a word: the place of a character, a word that is of this kind, and how the character is read there
 _INSIDE = tuple(
     (place, re.compile(pattern), syllable)
@@ -143,7 +155,11 @@ def _alone(word: str, kind: str, before: tuple[str, str], behind: tuple[str, str
     if word == "重":
         return "chong2" if comes[:1] == "v" and last[-1:] not in _VERY else "zhong4"
     if word == "调":
-        return "tiao2" if comes[:1] in ("m", "u", "v", "a", "n") and last not in ("被", "曲", "声", "腔") else "diao4"
+        return (
+            "tiao2"
+            if comes[:1] in ("m", "u", "v", "a", "n") and last not in ("被", "曲", "声", "腔")
+            else "diao4"
+        )
     if word == "干":
         return "gan1" if following[:1] in "了透" and was == "n" and last[-1:] not in "人员们师" else "gan4"
     if word == "行":

@@ -30,13 +30,13 @@ _CHARACTERS = re.compile(f"[{HANZI}]+")
 _PER = re.compile(f"(?<=[{HANZI}])/(?=[{HANZI}])")  # 公里/小时
 _OPENS = frozenset("+-/~–—(¥$€£₩₹₽<>=≥≤≠≈×÷±&*xX√²³¹⁰⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉")
 _LETTERS = re.compile(r"(?<![A-Za-z])[A-Za-z]{1,30}(?:-?(?=\d)|(?=[₀-₉]))")
-_WORD = re.compile(r"(?<![A-Za-z\d/])[A-Za-z]{4,}")
+_WORD = re.compile(r"(?<![A-Za-z\d/])[A-Za-z]{4,}|[A-Za-z] [A-Za-z]{2}")
 _TOKEN = re.compile(r"[A-Za-z\d]{0,12}")  # what else is in one: 3U8888
 _CHINESE_BEHIND = re.compile(f" ?[{HANZI}]")
 _ENGLISH_BEHIND = re.compile(r" [a-z]{2,}")
 _NAME_BEFORE = re.compile(f"(?:^|[{HANZI}]|[,.:;(\"'] ?)[ ]?[A-Za-z]+[ -]?$|[A-Z][A-Za-z]*[ -]?$")
 _WORD_GOES_ON = re.compile(r"[A-Za-z\d]$")
-_SPOKEN = re.compile(f"[{HANZI}]+|[A-Z,]")
+_SPOKEN = re.compile(f"[{HANZI}]+|[A-Z]")
 
 
 class Scripts:
@@ -63,7 +63,7 @@ class Scripts:
             start = end + blank
             if found := _CHARACTERS.match(text, start):
                 said, end, numeric = said + found[0], found.end(), False
-            elif not blank and numeric_unit(text, start):
+            elif not blank and _divides(text, start):
                 said, end = said + "每", start + 1
             elif number := self._number(start):
                 said, end, numeric = said + " " * (blank and numeric) + number[0], number[1], True
@@ -115,13 +115,13 @@ def starts_chinese(text: Iterable[str], otherwise: bool = False) -> bool:
     return next((not char.isascii() for char in text if _LETTER_OR_CHARACTER.match(char)), otherwise)
 
 
-def numeric_unit(text: str, at: int) -> bool:
-    """Whether a slash at `at` divides units: 60公里/小时."""
+def _divides(text: str, at: int) -> bool:
+    """Whether the slash at `at` divides units: 60公里/小时."""
     return bool(_PER.match(text, at) and re.search(rf"\d ?[{HANZI}]{{1,4}}$", text[max(0, at - 6) : at]))
 
 
 def said(spoken: str) -> list[tuple[str, Phones | None]]:
-    """The words of what `Scripts.run` gives, with their phones; letters' names, which have none here, and commas."""
+    """The words of what `Scripts.run` gives, with their phones, which letters' names lack."""
     words: list[tuple[str, Phones | None]] = []
     for part in _SPOKEN.findall(_simplifier().convert(spoken)):
         words += [(part, None)] if part.isascii() else _pronounced(part)
