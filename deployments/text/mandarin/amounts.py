@@ -34,6 +34,8 @@ _SCORE_BEHIND = re.compile(
     r" ?的?(?:比分|优势|战绩|获胜|取胜|战胜|击败|战平|逼平|大胜|完胜|险胜|横扫|领先|落后|淘汰|不敌|惜败|告负|"
     r"小胜|力克|[赢输胜负平])"
 )
+_SETS_BEFORE, _SETS_BEHIND = re.compile(r"\d-\d{1,2}, ?$"), re.compile(r", ?\d{1,2}-\d")
+_HANZI = re.compile(f"[{HANZI}]")
 _PRESSURE = re.compile(r"(?:血压|高压|BP|bp|收缩压|舒张压|高血压|降压药|水银柱)[^.。!?]{0,16}$")
 _EYES = re.compile(r"(?:视力|裸眼|矫正|左右眼)[^.。!?]{0,12}$")
 _MINUS_BEFORE = re.compile(
@@ -125,6 +127,8 @@ def measures(m: Match) -> str | None:
 def measure(m: Match) -> str | None:
     """5kg, -5℃, 5.6mmol/L, 120/80mmHg"""
     name = _name(m)
+    if re.search("[A-Za-z]$", before(m, 1)):  # A6L
+        return None
     if name is None or (m["sign"] == "-" and not _MINUS_BEFORE.search(before(m, 2))):
         return None
     if m["below"]:
@@ -175,17 +179,24 @@ def thousands(m: Match) -> str:
     return number(re.sub(r"\D", "", m[0]))
 
 
+@rule(r"(\d{2,3})[-~](\d{2,3})/(\d{2,3})[-~](\d{2,3})(?!\d)([ ]?mmHg)?")
+def pressures(m: Match) -> str:
+    """血压120-130/70-80"""
+    high, higher, low, lower = map(number, m.groups()[:4])
+    return f"{high}到{higher}比{low}到{lower}{'毫米汞柱' if m[5] else ''}"
+
+
 @rule(
     r"(?P<whole>\d{1,4}[ ])?(?P<above>\d{1,5}(?:\.\d{1,2})?)"
     r"/(?P<below>\d{1,5}(?:\.\d{1,2})?)(?P<more>(?:/\d{1,4})*)(?![\d/]|\.\d)"
 )
 def slashed(m: Match) -> str | None:
-    """2/3 is a fraction, 120/80 a pressure, 5.0/4.8 two eyes, 2/3/4 a choice."""
+    """2/3 is a fraction, 120/80 a pressure, 5.0/4.8 two eyes, 2/3/4 a choice, 第1/3页 a place."""
     if m["more"]:
         return (m["whole"] or "") + "、".join(number(part) for part in m[0].split("/"))
     above, below = m["above"], m["below"]
     front = before(m, 24)
-    if _EYES.search(front) or "." in above + below:
+    if _EYES.search(front) or "." in above + below or is_ordinal(m):
         return f"{number(above)} {number(below)}"
     if _PRESSURE.search(front) or (value(above) > value(below) >= 30 and value(above) >= 60):
         return f"{number(above)}比{number(below)}"
@@ -213,7 +224,9 @@ def pair(m: Match) -> str | None:
     first, last, sign = m["first"], m["last"], m["sign"].strip()
     front, following = before(m, 24), behind(m, 16)
     scaled = (m["scale"] or "").strip(), (m["name"] or "").strip()
-    dashed = sign == "-"
+    dashed, around = sign == "-", m.string[max(0, m.start() - 40) : m.end() + 40]
+    if dashed and _SPORT.search(around) and (_SETS_BEFORE.search(front) or _SETS_BEHIND.match(following)):
+        return f"{number(first)}比{number(last)}"
     if dashed and (_EQUALS.match(following) or re.search(r"= ?$", front)):
         return f"{number(first)}减{number(last)}"
     if (
@@ -225,7 +238,11 @@ def pair(m: Match) -> str | None:
         return f"{number(first)}比{number(last)}"
     falls = value(first) >= value(last) and not scaled[0]
     if dashed and falls:
-        score = _SPORT.search(m.string[max(0, m.start() - 40) : m.end() + 40]) or first == last
+        score = (
+            first == last
+            or _SPORT.search(around)
+            or (_HANZI.match(front[-1:]) and _HANZI.match(following) and not counts(m.string, m.end()))
+        )
         return f"{number(first)}{'比' if score else '减'}{number(last)}"
     counted = counts(m.string, m.end()) and not is_ordinal(m)
     return (
@@ -306,11 +323,11 @@ def numbered(m: Match) -> str:
     return "第"
 
 
-@rule(r"(?<=米)\d{1,2}(?![\d.]|[ ]?[A-Za-z])")
+@rule(r"(?<=\d米)\d{1,2}(?![\d.]|[ ]?[A-Za-z])")
 def height(m: Match) -> str | None:
     """1米75"""
     return None if counts(m.string, m.end()) else year(m[0])
 
 
-RULES = (height, money, thousands, percent, measures, measure, power, money_behind)
+RULES = (height, pressures, money, thousands, percent, measures, measure, power, money_behind)
 LATE_RULES = (per_unit, raised, slashed, pair, listed, ratio, signed, plain, sign)

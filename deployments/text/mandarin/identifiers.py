@@ -181,6 +181,13 @@ def hash_behind(m: Match) -> str:
     return (digits if len(m[0]) > 3 else number)(m[0][:-1]) + "号"
 
 
+@rule(r"(?<=[A-Za-z])\d{1,2}-\d{3,6}(?!\d)")
+def model(m: Match) -> str:
+    """i7-12700"""
+    series, row = m[0].split("-")
+    return cardinal(series) + digits(row)
+
+
 @rule(r"\d{1,20}(?P<decimals>\.\d{1,6})?(?!\d)")
 def lettered(m: Match) -> str | None:
     """Behind letters: T3, B12, PM2.5, A380, CA1831, RTX 4090."""
@@ -213,6 +220,6 @@ def _has_money(m: Match) -> bool:
 
 
 RULES = (
-    mobile, landline, toll_free, international, short, internet_address, flat, called, card, share,
+    mobile, landline, toll_free, international, short, internet_address, flat, called, model, card, share,
 )  # fmt: skip
 LATE_RULES = (version, hash_behind, idiom, place, lettered, zero_first)

@@ -30,7 +30,7 @@ _CHARACTERS = re.compile(f"[{HANZI}]+")
 _PER = re.compile(f"(?<=[{HANZI}])/(?=[{HANZI}])")  # 公里/小时
 _OPENS = frozenset("+-/~–—(¥$€£₩₹₽<>=≥≤≠≈×÷±&*xX√²³¹⁰⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉")
 _LETTERS = re.compile(r"(?<![A-Za-z])[A-Za-z]{1,30}(?:-?(?=\d)|(?=[₀-₉]))")
-_WORD = re.compile(r"(?<![A-Za-z\d/])[A-Za-z]{4,}|[A-Za-z] [A-Za-z]{2}")
+_WORD = re.compile(r"(?<![A-Za-z\d/])(?!mille)[A-Za-z]{4,}|[A-Za-z] (?!mille)[A-Za-z]{2}")
 _TOKEN = re.compile(r"[A-Za-z\d]{0,12}")  # what else is in one: 3U8888
 _CHINESE_BEHIND = re.compile(f" ?[{HANZI}]")
 _ENGLISH_BEHIND = re.compile(r" [a-z]{2,}")

@@ -25,7 +25,7 @@ _ALONE = """
 _CURRENCIES = """
     ¥ 元, $ 美元, € 欧元, £ 英镑, ₩ 韩元, ₹ 卢比, ₽ 卢布, US$ 美元, HK$ 港元, NT$ 新台币, A$ 澳元, C$ 加元,
     S$ 新加坡元, USD 美元, RMB 元人民币, CNY 元, EUR 欧元, GBP 英镑, JPY 日元, HKD 港元, TWD 新台币, KRW 韩元,
-    AUD 澳元, CAD 加元, SGD 新加坡元, CHF 瑞士法郎, THB 泰铢, RUB 卢布, INR 卢比
+    AUD 澳元, CAD 加元, SGD 新加坡元, CHF 瑞士法郎, THB 泰铢, RUB 卢布
 """
 
 
