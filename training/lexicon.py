@@ -51,7 +51,7 @@ HETERONYMS = (
     "lead/other lˈɛd, bass bˈAs, bass/other bˈæs, row/other ɹˈW, rows/other ɹˈWz, sewer/other sˈOəɹ, "
     "sewers/other sˈOəɹz, number/other nˈʌməɹ, axes/other ˈæksᵻz, basses bˈAsᵻz, bases bˈAsᵻz, bases/other bˈAsiz, "
     "putting/other pˈʌɾɪŋ, sake/other sˈɑki, does/noun dˈOz, contents kˈɑntɛnts, contents/verb kəntˈɛnts, "
-    "resume/noun ɹˈɛzəmˌA, resumes/noun ɹˈɛzəmˌAz, address/noun ˈædɹˌɛs, addresses/noun ˈædɹˌɛsᵻz, "
+    "resume/noun ɹˈɛzəmˌA, resumes/noun ɹˈɛzəmˌAz, address ˈædɹˌɛs, address/verb ədɹˈɛs, addresses ˈædɹˌɛsᵻz, addresses/verb ədɹˈɛsᵻz, addressed ədɹˈɛst, addressing ədɹˈɛsɪŋ, "
     "export/verb ɪkspˈɔɹt, exports/verb ɪkspˈɔɹts, exported ɪkspˈɔɹɾᵻd, exporting ɪkspˈɔɹɾɪŋ, "
     "import ˈɪmpˌɔɹt, import/verb ɪmpˈɔɹt, imports ˈɪmpˌɔɹts, imports/verb ɪmpˈɔɹts, imported ɪmpˈɔɹɾᵻd, "
     "importing ɪmpˈɔɹɾɪŋ, protest/verb pɹətˈɛst, protests/verb pɹətˈɛsts, protested pɹətˈɛstᵻd, "

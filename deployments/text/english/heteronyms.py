@@ -27,9 +27,9 @@ def reading(sentence: Sentence, index: int, written: str, parts: Mapping[str, st
                 return sense.part
     if special := SPECIAL.get(word):
         return special(sentence, index, role)
-    if role == "adjective" and role not in parts and "verb" not in parts:  # the default is the verb
-        return "noun"
-    return role
+    if role in parts or role in ("verb", DEFAULT) or "verb" in parts:
+        return role
+    return "adjective" if role == "noun" else "noun"  # the default is the verb
 
 
 @dataclass(frozen=True)
@@ -223,13 +223,13 @@ def _read(sentence: Sentence, index: int, role: str) -> str:
     distance = sentence.past_adverbs(index)
     before, earlier = sentence.before(index, distance), sentence.before(index, distance + 1)
     kind = tag(before) if before else ""
-    if before in ("well", "widely") or (kind in ("be", "have") and before != "being_") or sentence.after(index) == "by":
+    if before in ("well", "widely") or (kind in ("be", "have")) or sentence.after(index) == "by":
         return "past"
     if before == "to" or kind in ("modal", "object") or sentence.asked(index):
         return DEFAULT
     if before in ("he", "she", "it") and tag(earlier) != "modal":
         return DEFAULT if earlier in _AUX else "past"
-    if kind in ("have", "noun"):
+    if kind == "noun" or (kind == "subject" and tag(earlier) == "have"):
         return "past"
     if kind in ("subject", "plural", "conjunction", "it", "subordinator") or (kind == "relative" and role == "verb"):
         if earlier in _AUX or (kind == "conjunction" and sentence.role(index - distance - 1) == "verb"):
@@ -340,7 +340,8 @@ def _noun_alone(sentence: Sentence, index: int, role: str) -> str:
     """A noun where no other noun follows, otherwise an adjective: an upset, an upset stomach."""
     after = sentence.after(index)
     alone = not after or tag(after) in _PHRASE_ENDS or after in ("who", "lay", "sat", "lived")
-    return "noun" if role == "noun" and tag(sentence.before(index)) != "preposition" and alone else DEFAULT
+    stands = tag(sentence.before(index)) in ("determiner", "adjective", "number")
+    return "noun" if role == "noun" and stands and alone else DEFAULT
 
 
 def _aged(sentence: Sentence, index: int, role: str) -> str:

@@ -35,7 +35,7 @@ for _tag, _words in {
     "relative": "which that",
     "plural": "people men women children police mice geese teeth feet fish sheep deer cattle parents others",
     "adjective": "good bad new old big small large little long short great high low young early late major main "
-    "common hot cold warm cool fresh clear deep wide dark light black white red green blue yellow brown grey clean "
+    "common biggest greatest largest smallest highest lowest longest strongest oldest youngest former mental ordinary military secondary different other various certain hot cold warm cool fresh clear deep wide dark light black white red green blue yellow brown grey clean "
     "dry wet soft hard strong weak rich poor free full empty easy true false fast slow real rough sharp flat thick "
     "thin strange famous huge tiny nice local single double modern public private daily weekly monthly annual "
     "foreign armed secret human best better worst worse latest recent odd key raw "
@@ -43,20 +43,17 @@ for _tag, _words in {
 }.items():
     _TAGS.update((word, _tag) for word in _words.split())
 
-_ADJECTIVE_ENDINGS = ("ous", "ful", "ive", "able", "ible", "ical", "less", "ish", "ial", "nal", "ural", "tic", "est")
-# A subject that ends in s but is one, or that stands before a noun as it is.
-_NOT_PLURAL = frozenset(
-    "news sales sports arts goods customs savings physics mathematics maths politics economics series species gas "
-    "bus lens glass class business process always perhaps his hers yes less plus thanks years days weeks months "
-    "hours minutes across".split()
-)
+_ADJECTIVE_ENDINGS = ("ous", "ful", "able", "ible", "ical", "less", "tive", "sive", "ual", "istic")
+_NOT_PLURAL = frozenset("news physics mathematics maths politics economics series species gas bus lens thanks".split())
+# Plurals that stand before a noun as they are: the sales record.
+_MODIFIERS = frozenset("sales sports arts goods customs savings police years days weeks months hours".split())
 # Behind these, "to" is a preposition.
 _BEFORE_PREPOSITION_TO = frozenset(
     "according due thanks access response addition contrast damage regard relation prior addicted exposed attached "
-    "similar used close closer subject object objected objects key answer solution right".split()
+    "similar used close closer promoted appointed subject object objected objects key answer solution right".split()
 )
 _HELPERS = frozenset("let lets make makes made help helped saw see watch watched hear heard had have".split())
-_QUESTION_STARTS = frozenset("subordinator relative conjunction".split())
+_QUESTION_STARTS = frozenset("subordinator relative conjunction degree".split())
 _AUXILIARIES = frozenset(
     "do does did don't doesn't didn't will would can could shall should may might must won't can't "
     "couldn't wouldn't".split()
@@ -75,11 +72,16 @@ def tag(word: str) -> str:
         return "determiner"
     if word.endswith("ly") and len(word) > 4:
         return "adverb"
-    if word.endswith(_ADJECTIVE_ENDINGS):
+    if word.endswith(_ADJECTIVE_ENDINGS) and len(word) > 6:
         return "adjective"
     if word.endswith("s") and not word.endswith(("ss", "us", "is")) and word not in _NOT_PLURAL:
         return "plural"
     return "noun"
+
+
+def is_plural_or_third(word: str) -> bool:
+    """Whether an s has been added: never behind "to", always behind "it", as a verb."""
+    return word.endswith("s") and not word.endswith("ss")
 
 
 class Sentence:
@@ -117,6 +119,13 @@ class Sentence:
             distance += 1
         return distance
 
+    def _first(self, index: int) -> str:
+        """The first word of the phrase, or the one four places before."""
+        at = index
+        while at > max(0, index - 4) and not self.ends[at - 1]:
+            at -= 1
+        return self.words[at]
+
     def asked(self, index: int) -> bool:
         """Whether an auxiliary before the subject makes the word a verb: did your sister read."""
         for distance in range(2, 7):
@@ -124,11 +133,8 @@ class Sentence:
             if not word:
                 return False
             if word in _AUXILIARIES:
-                earlier = self.before(index, distance + 1)
-                inverted = not earlier or tag(earlier) in _QUESTION_STARTS or tag(self.before(index, distance + 2)) in (
-                    "subordinator",
-                    "relative",
-                )
+                opens = self._first(index - distance)
+                inverted = opens == word or tag(opens) in _QUESTION_STARTS
                 return inverted and tag(self.before(index, distance - 1)) != "subject"
             if tag(word) in ("modal", "be", "have", "object"):
                 return False
@@ -144,15 +150,18 @@ def _from_left(sentence: Sentence, index: int) -> str:
     word = sentence.before(index, distance)
     earlier = sentence.before(index, distance + 1)
     kind = tag(word) if word else ""
+    third_person = is_plural_or_third(sentence.words[index])
     if word == "to":
-        return "noun" if earlier in _BEFORE_PREPOSITION_TO else "verb"
+        return "noun" if third_person or earlier in _BEFORE_PREPOSITION_TO else "verb"
+    if kind in ("subject", "it") and tag(earlier) == "be" and not sentence.before(index, distance + 2):
+        return "adjective"
     if kind in ("modal", "subject", "object"):
         return "verb"
     if word == "her" and earlier in _HELPERS:
         return "verb"
     if kind == "it":
-        return "verb" if sentence.words[index].endswith("s") or earlier in _HELPERS else ""
-    if kind == "relative" and (word == "which" or sentence.words[index].endswith("s") or tag(earlier) == "plural"):
+        return "verb" if third_person or earlier in _HELPERS or earlier in _AUXILIARIES else ""
+    if kind == "relative" and (word == "which" or third_person or tag(earlier) == "plural"):
         return "verb"
     if kind in ("be", "have"):
         return "adjective"
@@ -177,15 +186,23 @@ def _at_start(sentence: Sentence, index: int, conjunction: int) -> str:
 
 def _from_subject(sentence: Sentence, index: int) -> str:
     """Whether the noun before is a subject, so that this is its verb."""
-    word, before, after = sentence.words[index], sentence.before(index), sentence.after(index)
-    if after in _AFTER_NOUN or not before or tag(before) not in ("noun", "plural"):
+    word, after = sentence.words[index], sentence.after(index)
+    distance = sentence.past_adverbs(index)
+    before, earlier = sentence.before(index, distance), sentence.before(index, distance + 1)
+    kind = tag(before)
+    if not before or kind not in ("noun", "plural"):
         return ""
+    if after in _AFTER_NOUN:
+        return "noun"
     if sentence.asked(index):
         return "verb"
     starts_object = tag(after) in _OBJECT_STARTS or tag(after) == "adverb"
-    if word.endswith("s") and not word.endswith("ss"):
+    if is_plural_or_third(word):
         return "verb" if starts_object else ""
-    plural = tag(before) == "plural" or (
-        sentence.before(index, 2) == "of" and tag(sentence.before(index, 3)) == "plural"
-    )
-    return "verb" if plural or starts_object else ""
+    if kind == "plural" and before in _MODIFIERS and tag(earlier) in ("determiner", "adjective", "number"):
+        return "noun"
+    if earlier == "of" and tag(sentence.before(index, distance + 2)) == "plural" and after in ("with", "between"):
+        return "verb"
+    if kind == "plural" or starts_object:
+        return "verb"
+    return "" if earlier == "and" or distance > 1 else "noun"  # a single noun has no verb without s
