@@ -68,7 +68,7 @@ SENSES: Mapping[str, tuple[Sense, ...]] = {
             "other",
             before="of contain contains containing molten swallow",
             after="pipe pipes paint poisoning acid shot bullet bullets weight weights glass apron ore levels exposure",
-            near="zinc copper mercury tin metal metals toxic plumbing paint pencil pencils asbestos arsenic bullets",
+            near="contains petrol gasoline unleaded zinc copper mercury tin metal metals toxic plumbing paint pencil pencils asbestos arsenic bullets",
         ),
     ),
     "bass": (
@@ -202,7 +202,8 @@ _THINGS = frozenset(
 )
 _PAST_WORDS = frozenset(
     "yesterday ago last once earlier previously was were had said went came told gave found took made knew thought "
-    "saw got left felt sat kept began wrote heard then bought".split()
+    "saw got left felt sat kept began wrote heard then bought drove ran spoke stood fell met paid lost sent brought held "
+    "ate drank slept woke grew taught cried died broke chose".split()
 )
 _HABITS = frozenset("every always usually often daily rarely sometimes days weekly seldom regularly".split())
 
@@ -210,7 +211,8 @@ _HABITS = frozenset("every always usually often daily rarely sometimes days week
 def _is_name(sentence: Sentence, index: int) -> bool:
     word, before, after = sentence.words[index], sentence.before(index), sentence.after(index)
     if word == "polish":
-        return before not in ("shoe", "nail", "floor", "furniture") and sentence.role(index) != "verb"
+        polishes = sentence.role(index) == "verb" and (not before or tag(after) == "determiner")
+        return before not in ("shoe", "nail", "floor", "furniture") and not polishes
     if word in ("reading", "mobile", "nice"):
         return after == "alabama" or (
             before in ("in", "to", "from", "near", "at", "outside", "via")
@@ -227,6 +229,8 @@ def _read(sentence: Sentence, index: int, role: str) -> str:
         return "past"
     if before == "to" or kind in ("modal", "object") or sentence.asked(index):
         return DEFAULT
+    if sentence.before(index) in ("just", "already", "finally"):
+        return "past"
     if before in ("he", "she", "it") and tag(earlier) != "modal":
         return DEFAULT if earlier in _AUX else "past"
     if kind == "noun" or (kind == "subject" and tag(earlier) == "have"):
@@ -340,7 +344,8 @@ def _noun_alone(sentence: Sentence, index: int, role: str) -> str:
     """A noun where no other noun follows, otherwise an adjective: an upset, an upset stomach."""
     after = sentence.after(index)
     alone = not after or tag(after) in _PHRASE_ENDS or after in ("who", "lay", "sat", "lived")
-    stands = tag(sentence.before(index)) in ("determiner", "adjective", "number")
+    before = sentence.before(index)
+    stands = tag(before) in ("determiner", "adjective", "number") or before.endswith("ing")
     return "noun" if role == "noun" and stands and alone else DEFAULT
 
 

@@ -33,6 +33,12 @@ for _tag, _words in {
     "subordinator": "if when because while although though unless until since whenever before after whereas than what "
     "where why whether like",
     "relative": "which that",
+    "verb": "make makes made take takes took give gives gave buy buys bought sell sells sold include includes included "
+    "contain contains contained require requires required provide provides provided keep keeps kept bring brings "
+    "brought want wants wanted need needed avoid avoids avoided create creates created receive receives received "
+    "reduce reduces reduced add adds added lose loses lost find finds found send sends sent eat eats ate drink drank "
+    "write writes wrote pay pays paid put puts mean means meant say says said allow allows allowed offer offered "
+    "cause caused see sees saw become becomes wear wears wore speak speaks spoke know knows knew",
     "plural": "people men women children police mice geese teeth feet fish sheep deer cattle parents others",
     "adjective": "good bad new old big small large little long short great high low young early late major main "
     "common biggest greatest largest smallest highest lowest longest strongest oldest youngest former mental ordinary military secondary different other various certain hot cold warm cool fresh clear deep wide dark light black white red green blue yellow brown grey clean "
@@ -46,11 +52,11 @@ for _tag, _words in {
 _ADJECTIVE_ENDINGS = ("ous", "ful", "able", "ible", "ical", "less", "tive", "sive", "ual", "istic")
 _NOT_PLURAL = frozenset("news physics mathematics maths politics economics series species gas bus lens thanks".split())
 # Plurals that stand before a noun as they are: the sales record.
-_MODIFIERS = frozenset("sales sports arts goods customs savings police years days weeks months hours".split())
+_MODIFIERS = frozenset("sales sports arts goods customs savings police".split())
 # Behind these, "to" is a preposition.
 _BEFORE_PREPOSITION_TO = frozenset(
     "according due thanks access response addition contrast damage regard relation prior addicted exposed attached "
-    "similar used close closer promoted appointed subject object objected objects key answer solution right".split()
+    "similar used close closer promoted appointed subject object ".split()
 )
 _HELPERS = frozenset("let lets make makes made help helped saw see watch watched hear heard had have".split())
 _QUESTION_STARTS = frozenset("subordinator relative conjunction degree".split())
@@ -165,7 +171,11 @@ def _from_left(sentence: Sentence, index: int) -> str:
         return "verb"
     if kind in ("be", "have"):
         return "adjective"
-    if kind in ("determiner", "number", "preposition", "adjective", "relative"):
+    if kind in ("determiner", "number", "preposition", "adjective", "relative", "verb"):
+        return "noun"
+    if kind == "plural" and tag(earlier) in ("it", "subject"):  # she needs
+        return "noun"
+    if kind == "subordinator" and not sentence.after(index):  # before use
         return "noun"
     if kind in ("", "conjunction", "subordinator", "adverb"):
         return _at_start(sentence, index, distance if kind == "conjunction" else 0)
@@ -196,9 +206,9 @@ def _from_subject(sentence: Sentence, index: int) -> str:
         return "noun"
     if sentence.asked(index):
         return "verb"
-    starts_object = tag(after) in _OBJECT_STARTS or tag(after) == "adverb"
+    starts_object = tag(after) in _OBJECT_STARTS
     if is_plural_or_third(word):
-        return "verb" if starts_object else ""
+        return "verb" if starts_object or tag(after) == "adverb" else ""
     if kind == "plural" and before in _MODIFIERS and tag(earlier) in ("determiner", "adjective", "number"):
         return "noun"
     if earlier == "of" and tag(sentence.before(index, distance + 2)) == "plural" and after in ("with", "between"):
