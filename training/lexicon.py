@@ -59,13 +59,16 @@ HETERONYMS = (
     "transferring tɹænsfˈɜɹɪŋ, frequent/verb fɹikwˈɛnt, frequents fɹikwˈɛnts, frequented fɹikwˈɛntᵻd, "
     "combat/verb kəmbˈæt, combats/verb kəmbˈæts, impact/verb ɪmpˈækt, impacts/verb ɪmpˈækts, "
     "impacted ɪmpˈæktᵻd, ally/verb əlˈI, allied/verb əlˈId, aged/adjective ˈAʤɪd, blessed/adjective blˈɛsɪd, "
+    "affect əfˈɛkt, affect/noun ˈæfˌɛkt, affects əfˈɛkts, initiate ɪnˈɪʃiˌAt, initiate/noun ɪnˈɪʃiət, "
+    "initiates ɪnˈɪʃiˌAts, replicate ɹˈɛpləkˌAt, replicates ɹˈɛpləkˌAts, saturate sˈæʧəɹˌAt, saturates sˈæʧəɹˌAts, "
     "wicked/verb wˈɪkt, beloved bəlˈʌvɪd, bowed bˈWd, bowing bˈWɪŋ, Reading ɹˈɛdɪŋ, Nice nˈis"
 )
 ADDITIONS = dict(entry.split(" ") for entry in f"{HUMS}, {ADDED}, {HETERONYMS}".split(", "))
 # Plurals and third persons of misaki's that miss their ending or another sound: the rule is right.
 DROPPED = frozenset(
     "apaches aspirates buttons endues grouts issues medusas paralyzes personas pursues reissues subdues toffees tours "
-    "traumas underthings virtuosos issued pursued subdued cursed".split()
+    "traumas underthings virtuosos issued pursued subdued cursed "
+    "consist/noun consists/noun confine/noun".split()
 )
 
 

@@ -29,7 +29,8 @@ def reading(sentence: Sentence, index: int, written: str, parts: Mapping[str, st
         return special(sentence, index, role)
     if role in parts or role in ("verb", DEFAULT) or "verb" in parts:
         return role
-    return "adjective" if role == "noun" else "noun"  # the default is the verb
+    # The default is the verb, or not: deliberate, but arithmetic.
+    return "noun" if role == "adjective" else "adjective" if word.endswith(("ate", "use")) else DEFAULT
 
 
 @dataclass(frozen=True)
@@ -306,8 +307,11 @@ def _is_result(sentence: Sentence, index: int) -> bool:
     return not sentence.after(index) and not _RESULTS.isdisjoint(sentence.all)
 
 
-def _result_or_role(sentence: Sentence, index: int, role: str) -> str:
-    return DEFAULT if role == "verb" and tag(sentence.before(index)) == "plural" and _is_result(sentence, index) else role
+def _mostly_adjective(sentence: Sentence, index: int, role: str) -> str:
+    """Behind a plural a verb only with its object: many programs show appropriate messages."""
+    if role == "verb" and tag(sentence.before(index)) == "plural" and not sentence.object_follows(index):
+        return DEFAULT
+    return role
 
 
 def _wind(sentence: Sentence, index: int, role: str) -> str:
@@ -334,7 +338,7 @@ def _dove(sentence: Sentence, index: int, role: str) -> str:
 
 def _content(sentence: Sentence, index: int, role: str) -> str:
     before, after = sentence.before(index), sentence.after(index)
-    if role == "adjective" or before == "not" or (after in ("with", "to") and role != "noun"):
+    if role in ("adjective", "verb") or before == "not" or (after in ("with", "to") and role != "noun"):
         return DEFAULT
     joined = before == "and" and tag(sentence.before(index, 2)) == "adjective"
     return DEFAULT if joined else "noun"
@@ -368,8 +372,8 @@ def _minute(sentence: Sentence, index: int, role: str) -> str:
 
 def _proceeds(sentence: Sentence, index: int, role: str) -> str:
     goes = sentence.after(index) in ("with", "without", "to", "as", "at", "through", "in")
-    before = sentence.before(index)
-    return "verb" if role == "verb" or (goes and before and tag(before) == "noun") else DEFAULT
+    verb = role == "verb" or (goes and role != "noun" and sentence.before(index) != "")
+    return "verb" if verb else DEFAULT
 
 
 def _only_senses(sentence: Sentence, index: int, role: str) -> str:
@@ -394,8 +398,9 @@ SPECIAL: Mapping[str, Callable[[Sentence, int, str], str]] = {
     "blessed": _blessed,
     "minute": _minute,
     "proceeds": _proceeds,
-    "separate": _result_or_role,
-    "perfect": _result_or_role,
+    **dict.fromkeys(
+        "absent appropriate compact frequent intimate legitimate moderate perfect separate".split(), _mostly_adjective
+    ),
     "does": _only_senses,
     "learned": _only_senses,
     "closer": _only_senses,

@@ -27,7 +27,7 @@ for _tag, _words in {
     "adverb": "not never always often usually rarely seldom sometimes ever also just still only really even already "
     "soon now then simply probably perhaps maybe hardly ago well here there together again once twice today tomorrow "
     "yesterday tonight alone abroad forever away back up down too either however therefore thus instead otherwise "
-    "merely barely nearly almost fully further",
+    "merely barely nearly almost fully further better",
     "degree": "very so quite more most extremely rather fairly pretty somewhat too as how increasingly",
     "conjunction": "and or but nor",
     "subordinator": "if when because while although though unless until since whenever before after whereas than what "
@@ -39,12 +39,13 @@ for _tag, _words in {
     "reduce reduces reduced add adds added lose loses lost find finds found send sends sent eat eats ate drink drank "
     "write writes wrote pay pays paid put puts mean means meant say says said allow allows allowed offer offered "
     "cause caused see sees saw become becomes wear wears wore speak speaks spoke know knows knew",
+    "noun": "family reply supply fly july italy assembly lily jelly belly butterfly monopoly",
     "plural": "people men women children police mice geese teeth feet fish sheep deer cattle parents others",
     "adjective": "good bad new old big small large little long short great high low young early late major main "
-    "common biggest greatest largest smallest highest lowest longest strongest oldest youngest former mental ordinary military secondary different other various certain hot cold warm cool fresh clear deep wide dark light black white red green blue yellow brown grey clean "
+    "common biggest greatest largest smallest highest lowest longest strongest oldest youngest official former mental ordinary military secondary different other various certain hot cold warm cool fresh clear deep wide dark light black white red green blue yellow brown grey clean "
     "dry wet soft hard strong weak rich poor free full empty easy true false fast slow real rough sharp flat thick "
     "thin strange famous huge tiny nice local single double modern public private daily weekly monthly annual "
-    "foreign armed secret human best better worst worse latest recent odd key raw "
+    "foreign armed secret human best worst latest recent odd key raw "
     "favourite favorite fair fine safe simple sudden rapid entire whole",
 }.items():
     _TAGS.update((word, _tag) for word in _words.split())
@@ -56,7 +57,7 @@ _MODIFIERS = frozenset("sales sports arts goods customs savings police".split())
 # Behind these, "to" is a preposition.
 _BEFORE_PREPOSITION_TO = frozenset(
     "according due thanks access response addition contrast damage regard relation prior addicted exposed attached "
-    "similar used close closer promoted appointed subject object ".split()
+    "similar close closer promoted appointed subject object ".split()
 )
 _HELPERS = frozenset("let lets make makes made help helped saw see watch watched hear heard had have".split())
 _QUESTION_STARTS = frozenset("subordinator relative conjunction degree".split())
@@ -64,6 +65,7 @@ _AUXILIARIES = frozenset(
     "do does did don't doesn't didn't will would can could shall should may might must won't can't "
     "couldn't wouldn't".split()
 )
+_TIMES = frozenset("week month year morning afternoon evening night day time summer winter spring autumn one".split())
 # What follows a noun, but hardly ever a verb in its base form.
 _AFTER_NOUN = frozenset("of is are was were has had will would can could may might must should".split())
 _OBJECT_STARTS = frozenset(["determiner", "object", "it", "number"])
@@ -125,7 +127,12 @@ class Sentence:
             distance += 1
         return distance
 
-    def _first(self, index: int) -> str:
+    def object_follows(self, index: int) -> bool:
+        """Whether a determiner or a pronoun follows, and not one of time: this week."""
+        after, second = self.after(index), self.after(index, 2)
+        return tag(after) in _OBJECT_STARTS and after != "one" and second not in _TIMES
+
+    def opening(self, index: int) -> str:
         """The first word of the phrase, or the one four places before."""
         at = index
         while at > max(0, index - 4) and not self.ends[at - 1]:
@@ -139,7 +146,7 @@ class Sentence:
             if not word:
                 return False
             if word in _AUXILIARIES:
-                opens = self._first(index - distance)
+                opens = self.opening(index - distance)
                 inverted = opens == word or tag(opens) in _QUESTION_STARTS
                 return inverted and tag(self.before(index, distance - 1)) != "subject"
             if tag(word) in ("modal", "be", "have", "object"):
@@ -156,6 +163,7 @@ def _from_left(sentence: Sentence, index: int) -> str:
     word = sentence.before(index, distance)
     earlier = sentence.before(index, distance + 1)
     kind = tag(word) if word else ""
+    after = sentence.after(index)
     third_person = is_plural_or_third(sentence.words[index])
     if word == "to":
         return "noun" if third_person or earlier in _BEFORE_PREPOSITION_TO else "verb"
@@ -167,12 +175,22 @@ def _from_left(sentence: Sentence, index: int) -> str:
         return "verb"
     if kind == "it":
         return "verb" if third_person or earlier in _HELPERS or earlier in _AUXILIARIES else ""
+    if kind == "relative" and third_person and tag(after) in ("be", "have", "modal"):
+        return "noun"
     if kind == "relative" and (word == "which" or third_person or tag(earlier) == "plural"):
         return "verb"
     if kind in ("be", "have"):
         return "adjective"
+    if word in ("this", "that") and third_person:
+        return "verb"
+    if word in ("all", "both", "each") and (tag(earlier) in ("modal", "subject") or sentence.object_follows(index)):
+        return "verb"
+    if kind == "number" and after in ("it", "them", "him", "me", "us"):  # first record it
+        return "verb"
     if kind in ("determiner", "number", "preposition", "adjective", "relative", "verb"):
         return "noun"
+    if word == "what":
+        return "verb" if third_person and sentence.object_follows(index) else "noun"
     if kind == "plural" and tag(earlier) in ("it", "subject"):  # she needs
         return "noun"
     if kind == "subordinator" and not sentence.after(index):  # before use
@@ -187,7 +205,7 @@ def _at_start(sentence: Sentence, index: int, conjunction: int) -> str:
     after = sentence.after(index)
     if after in _AFTER_NOUN or after.endswith("'s"):
         return "noun"
-    if tag(after) in _OBJECT_STARTS:
+    if sentence.object_follows(index) or after == "that":
         return "verb"
     if conjunction and sentence.before(index, conjunction + 1):
         return _from_left(sentence, index - conjunction - 1)
@@ -206,9 +224,13 @@ def _from_subject(sentence: Sentence, index: int) -> str:
         return "noun"
     if sentence.asked(index):
         return "verb"
-    starts_object = tag(after) in _OBJECT_STARTS
+    starts_object = sentence.object_follows(index)
     if is_plural_or_third(word):
-        return "verb" if starts_object or tag(after) == "adverb" else ""
+        if after == "for" or (kind == "plural" and earlier != "of"):
+            return "noun"
+        if starts_object or tag(after) in ("adverb", "degree") or after in ("to", "by"):
+            return "verb"
+        return "" if after or tag(sentence.opening(index)) in ("subordinator", "degree") else "noun"
     if kind == "plural" and before in _MODIFIERS and tag(earlier) in ("determiner", "adjective", "number"):
         return "noun"
     if earlier == "of" and tag(sentence.before(index, distance + 2)) == "plural" and after in ("with", "between"):
