@@ -51,25 +51,32 @@ HETERONYMS = (
     "lead/other lˈɛd, bass bˈAs, bass/other bˈæs, row/other ɹˈW, rows/other ɹˈWz, sewer/other sˈOəɹ, "
     "sewers/other sˈOəɹz, number/other nˈʌməɹ, axes/other ˈæksᵻz, basses bˈAsᵻz, bases bˈAsᵻz, bases/other bˈAsiz, "
     "putting/other pˈʌɾɪŋ, sake/other sˈɑki, does/noun dˈOz, contents kˈɑntɛnts, contents/verb kəntˈɛnts, "
-    "resume/noun ɹˈɛzəmˌA, resumes/noun ɹˈɛzəmˌAz, address ˈædɹˌɛs, address/verb ədɹˈɛs, addresses ˈædɹˌɛsᵻz, addresses/verb ədɹˈɛsᵻz, addressed ədɹˈɛst, addressing ədɹˈɛsɪŋ, "
-    "export/verb ɪkspˈɔɹt, exports/verb ɪkspˈɔɹts, exported ɪkspˈɔɹɾᵻd, exporting ɪkspˈɔɹɾɪŋ, "
-    "import ˈɪmpˌɔɹt, import/verb ɪmpˈɔɹt, imports ˈɪmpˌɔɹts, imports/verb ɪmpˈɔɹts, imported ɪmpˈɔɹɾᵻd, "
-    "importing ɪmpˈɔɹɾɪŋ, protest/verb pɹətˈɛst, protests/verb pɹətˈɛsts, protested pɹətˈɛstᵻd, "
-    "protesting pɹətˈɛstɪŋ, transfer/verb tɹænsfˈɜɹ, transfers/verb tɹænsfˈɜɹz, transferred tɹænsfˈɜɹd, "
-    "transferring tɹænsfˈɜɹɪŋ, frequent/verb fɹikwˈɛnt, frequents fɹikwˈɛnts, frequented fɹikwˈɛntᵻd, "
-    "combat/verb kəmbˈæt, combats/verb kəmbˈæts, impact/verb ɪmpˈækt, impacts/verb ɪmpˈækts, "
-    "impacted ɪmpˈæktᵻd, ally/verb əlˈI, allied/verb əlˈId, aged/adjective ˈAʤɪd, blessed/adjective blˈɛsɪd, "
-    "affect əfˈɛkt, affect/noun ˈæfˌɛkt, affects əfˈɛkts, initiate ɪnˈɪʃiˌAt, initiate/noun ɪnˈɪʃiət, "
-    "initiates ɪnˈɪʃiˌAts, replicate ɹˈɛpləkˌAt, replicates ɹˈɛpləkˌAts, saturate sˈæʧəɹˌAt, saturates sˈæʧəɹˌAts, "
-    "wicked/verb wˈɪkt, beloved bəlˈʌvɪd, bowed bˈWd, bowing bˈWɪŋ, Reading ɹˈɛdɪŋ, Nice nˈis"
+    "resume/noun ɹˈɛzəmˌA, resumes/noun ɹˈɛzəmˌAz, address ˈædɹˌɛs, address/verb ədɹˈɛs, addresses ˈædɹˌɛsᵻz, "
+    "addresses/verb ədɹˈɛsᵻz, addressed ədɹˈɛst, addressing ədɹˈɛsɪŋ, export/verb ɪkspˈɔɹt, "
+    "exports/verb ɪkspˈɔɹts, exported ɪkspˈɔɹɾᵻd, exporting ɪkspˈɔɹɾɪŋ, import ˈɪmpˌɔɹt, import/verb ɪmpˈɔɹt, "
+    "imports ˈɪmpˌɔɹts, imports/verb ɪmpˈɔɹts, imported ɪmpˈɔɹɾᵻd, importing ɪmpˈɔɹɾɪŋ, protest/verb pɹətˈɛst, "
+    "protests/verb pɹətˈɛsts, protested pɹətˈɛstᵻd, protesting pɹətˈɛstɪŋ, transfer/verb tɹænsfˈɜɹ, "
+    "transfers/verb tɹænsfˈɜɹz, transferred tɹænsfˈɜɹd, transferring tɹænsfˈɜɹɪŋ, frequent/verb fɹikwˈɛnt, "
+    "frequents fɹikwˈɛnts, frequented fɹikwˈɛntᵻd, combat/verb kəmbˈæt, combats/verb kəmbˈæts, "
+    "impact/verb ɪmpˈækt, impacts/verb ɪmpˈækts, impacted ɪmpˈæktᵻd, ally/verb əlˈI, allied/verb əlˈId, "
+    "aged/adjective ˈAʤɪd, blessed/adjective blˈɛsɪd, affect əfˈɛkt, affect/noun ˈæfˌɛkt, affects əfˈɛkts, "
+    "initiate ɪnˈɪʃiˌAt, initiate/noun ɪnˈɪʃiət, initiates ɪnˈɪʃiˌAts, replicate ɹˈɛpləkˌAt, "
+    "replicates ɹˈɛpləkˌAts, saturate sˈæʧəɹˌAt, saturates sˈæʧəɹˌAts, wicked/verb wˈɪkt, beloved bəlˈʌvɪd, "
+    "bowed bˈWd, bowing bˈWɪŋ, Reading ɹˈɛdɪŋ, Nice nˈis"
 )
-ADDITIONS = dict(entry.split(" ") for entry in f"{HUMS}, {ADDED}, {HETERONYMS}".split(", "))
 # Plurals and third persons of misaki's that miss their ending or another sound: the rule is right.
 DROPPED = frozenset(
     "apaches aspirates buttons endues grouts issues medusas paralyzes personas pursues reissues subdues toffees tours "
     "traumas underthings virtuosos issued pursued subdued cursed "
     "consist/noun consists/noun confine/noun".split()
 )
+
+
+def _parsed(entries: str) -> dict[str, str]:
+    return dict(entry.split(" ") for entry in entries.split(", "))
+
+
+ADDITIONS = _parsed(f"{HUMS}, {ADDED}, {HETERONYMS}")
 
 
 def entries(data: Path) -> dict[str, str]:
@@ -95,7 +102,9 @@ def entries(data: Path) -> dict[str, str]:
     return {
         word: phones
         for word, phones in found.items()
-        if _speakable(phones) and word not in DROPPED and not ("/" in word and phones == found.get(word.split("/")[0]))
+        if _speakable(phones)
+        and word not in DROPPED
+        and not ("/" in word and phones == found.get(word.split("/")[0]))
     }
 
 

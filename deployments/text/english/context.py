@@ -20,20 +20,21 @@ def pronounce_words(words: Sequence[Word], text: str, pronouncer: Pronouncer) ->
 
     text: where the words stand, for their capitals.
     """
-    sentence = Sentence([w.text for w in words], [bool(w.pause) for w in words])
-    phones = [_in_context(word, i, sentence, text, pronouncer) for i, word in enumerate(words)]
+    phones: list[str | Phones] = [
+        pronouncer.phones(word.text) if word.phones is None else word.phones for word in words
+    ]
+    ambiguous = [
+        i for i, word in enumerate(words) if word.text in pronouncer.readings and word.phones is None
+    ]
+    if ambiguous:
+        sentence = Sentence([word.text for word in words], [bool(word.pause) for word in words])
+        for i in ambiguous:
+            parts = pronouncer.readings[words[i].text]
+            part = reading(sentence, i, text[words[i].start : words[i].end], parts)
+            phones[i] = parts.get(part, phones[i])
     for i, word in enumerate(words):
         if word.text in WEAK and isinstance(phones[i], str):
             following = phones[i + 1] if i + 1 < len(words) and not word.pause else ""
             vowel = isinstance(following, str) and following.lstrip(STRESS)[:1]
             phones[i] = WEAK[word.text][0 if not vowel else 2 if vowel in VOWELS else 1]
     return phones
-
-
-def _in_context(word: Word, index: int, sentence: Sentence, text: str, pronouncer: Pronouncer) -> str | Phones:
-    if word.phones is not None:
-        return word.phones
-    if readings := pronouncer.readings.get(word.text):
-        written = text[word.start : word.end]
-        return readings.get(reading(sentence, index, written, readings)) or pronouncer.phones(word.text)
-    return pronouncer.phones(word.text)

@@ -94,9 +94,9 @@ NOT_PLURALS = frozenset(
     (
         "abs absents analyses antipodes appendices appropriates ares argos arses articulates as automatons axes "
         "aymaras balkans bases berceuses bes bionomics bonteboks boules cahiers camas causeries ceres chasseurs "
-        "chitterlings choctaws cicatrices clochards closers closes cloths concertos conjuncts contredanses "
+        "chitterlings choctaws cicatrices clochards closers closes cloths concertos conjuncts contents contredanses "
         "cornetts corps cos cruces danaids demos dentelles desolates dioceses dives does dolphinariums donets "
-        "dumas duodenums ecossaises eisteddfods ellipses emporiums epithalamiums fraises galatians gas geladas "
+        "dumas duodenums ecossaises eisteddfods ellipses emporiums epithalamiums fraises frequents galatians gas geladas "
         "girolles glassworks gobelins hades hamas has homs hoofs hydromagnetics imagines kinesics lacunas langues "
         "laos laths lesbos maillots manes menses metamorphoses mezuzahs mons mores mrs naiads nates negros "
         "neurilemmas neurolinguistics neuromas nones nucleonics obvs offscourings onondagas padrones paiutes "
