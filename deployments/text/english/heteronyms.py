@@ -54,6 +54,7 @@ _PAST_WORDS = frozenset(
     "saw got left felt sat kept began wrote heard then bought drove ran spoke stood fell met paid lost sent brought "
     "held ate drank slept woke grew taught cried died broke chose".split()
 )
+_EARLIER = frozenset(["before", "already", "once", "twice", "when"])
 _HABITS = frozenset("every always usually often daily rarely sometimes days weekly seldom regularly".split())
 
 
@@ -61,8 +62,12 @@ def _read(sentence: Sentence, index: int, role: str) -> str:
     direct, distance = sentence.before(index), sentence.past_adverbs(index)
     before, earlier = sentence.before(index, distance), sentence.before(index, distance + 1)
     kind = tag(before)
+    if sentence.after(index) == "only" and kind != "have":
+        return DEFAULT  # read-only
     if before in ("well", "widely") or kind in ("be", "have") or sentence.after(index) == "by":
         return "past"
+    if before.endswith("'d") and not _EARLIER.isdisjoint(sentence.all):
+        return "past"  # she had read it before
     if before == "to" or kind in ("modal", "object") or sentence.asked(index) or tag(earlier) == "modal":
         return DEFAULT
     if direct in ("just", "already", "finally") or before in ("he", "she", "it") or kind == "noun":
@@ -112,7 +117,7 @@ _EVENTS = frozenset(
     "television radio coverage audience audiences wire wires ammunition ammo chat bait album version animals birth "
     "births event events feed feeds update updates score scores data demo session sessions recording band bands "
     "theatre theater video action entertainment news football sport sports game games match matches blog report "
-    "debate translation webinar".split()
+    "debate translation webinar streamed streamer".split()
 )
 _BEFORE_LIVE = frozenset(
     "go going goes went gone broadcast streamed televised recorded performed perform play played a the this".split()
@@ -210,7 +215,9 @@ _WINDING = frozenset(
 
 
 def _wind(sentence: Sentence, index: int, role: str) -> str:
-    return "verb" if role == "verb" or sentence.before(index) in _WINDING else DEFAULT
+    before = sentence.before(index)
+    toy = tag(before) == "determiner" and sentence.after(index) == "up"
+    return "verb" if role == "verb" or toy or before in _WINDING else DEFAULT
 
 
 _AROUND = frozenset(

@@ -12,7 +12,7 @@ DEFAULT = ""  # the most frequent reading
 # A word, its reading and what calls for it: words just before (two joined by _), just after, or in the sentence.
 _TABLE = """
 lead default; after singer guitarist time role engineer story author actor
-lead other; before of contain contains containing molten swallow; after pipe pipes paint poisoning acid shot bullet
+lead other; before of contain contains containing molten swallow; after free pipe pipes paint poisoning acid shot bullet
   bullets weight weights glass apron ore levels exposure; near contains petrol gasoline unleaded zinc copper mercury tin
   metal metals toxic plumbing paint pencil pencils asbestos arsenic bullets
 bass other; before sea striped largemouth smallmouth; after fishing boat; near fish fishing fisherman caught catch lake
@@ -33,10 +33,10 @@ bases other; before legal scientific theoretical philosophical moral factual eth
 putting other; before about of his her my; after green greens; near golf golfer putter
 sake default; before the; after of
 sake other; near sushi japanese drink drank drinking bottle cup bar tokyo brewed
-does noun; before two three four several; near buck bucks fawn fawns stag stags antlers
+does noun; before the two three four several bucks_and stags_and
 closer noun; near inning pitcher pitched bullpen deal deals baseball
-tear default; after gas; near eye eyes cheek cheeks cried crying
-tear verb; before wear_and; after along apart open off down up; near muscle fabric cloth sleeve jeans shirt coat sail
+tear default; before shed_a shedding_a single; after gas; near eye eyes cheek cheeks cried crying
+tear verb; before wear_and; after in along apart open off down up; near muscle fabric cloth sleeve jeans shirt coat sail
   ligament tendon meniscus knee shoulder hamstring cartilage tissue seam trousers jacket dress tent paper net hole
 tears default; near eye eyes cheek cheeks cried crying burst
 tears verb; after open apart easily up down off at through; near muscle fabric cloth shirt jeans paper ligament tendon
