@@ -118,14 +118,14 @@ class SmallFrontend:
             if held:
                 yield *held, True
 
-    def _phones(self, words: list[Word]) -> list[Phones]:
-        said = pronounce_words(words, self.pronouncer)
+    def _phones(self, words: list[Word], text: str) -> list[Phones]:
+        said = pronounce_words(words, text, self.pronouncer)
         return [arpabet(phones) if isinstance(phones, str) else phones for phones in said]
 
     def _pieces(self, cleaned: Cleaned, language: str | None) -> Iterator[_Piece]:
         for start, end, words, closes in self._sentences(cleaned, language):
             text = cleaned.text[start:end]
-            words, phones = _fitting(words, self._phones(words))
+            words, phones = _fitting(words, self._phones(words, text))
             cuts = [0, *cut(words, [len(p) for p in phones], _ROOM), len(words)]
             places = [0, *(_before_openers(text, words[c].start) for c in cuts[1:-1]), len(text)]
             for i in range(len(cuts) - 1):
