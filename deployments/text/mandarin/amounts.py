@@ -162,9 +162,12 @@ def power(m: Match) -> str:
     )
 
 
-@rule(r"[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|[₀₁₂₃₄₅₆₇₈₉]{1,6}")
+@rule(r"(?P<charge>[⁰¹²³⁴⁵⁶⁷⁸⁹]?[⁺⁻])(?![⁰¹²³⁴⁵⁶⁷⁸⁹])|[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|[₀₁₂₃₄₅₆₇₈₉]{1,6}")
 def raised(m: Match) -> str:
-    """Behind letters: x², CO₂"""
+    """Behind letters: x², CO₂, Ca²⁺"""
+    if m["charge"]:
+        row = m["charge"].translate(_RAISED)
+        return (number(row[:-1]) if row[:-1] else "") + ("正" if row[-1] == "+" else "负")
     return number(m[0].translate(_RAISED)) if m[0][0] in "₀₁₂₃₄₅₆₇₈₉" else "的" + _exponent(m[0])
 
 

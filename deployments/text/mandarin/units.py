@@ -19,7 +19,8 @@ _ALONE = """
     MMHG 毫米汞柱, mmH2O 毫米水柱, cmH2O 厘米水柱, Kcal 千卡, KJ 千焦, Nm 牛米, N·m 牛米, hp 马力, dB 分贝,
     db 分贝, DB 分贝, kHz 千赫, KHz 千赫, khz 千赫, MHz 兆赫, MHZ 兆赫, Mhz 兆赫, GHz 吉赫, GHZ 吉赫, Ghz 吉赫,
     ha 公顷, hm² 公顷, hm2 公顷, km² 平方公里, km2 平方公里, mph 英里每小时, kph 公里每小时, rpm 转每分钟,
-    bpm 次每分钟, fps 帧每秒, MB 兆, Mbps 兆每秒, mbps 兆每秒, kbps 千比特每秒, IU 国际单位, mIU 毫国际单位,
+    bpm 次每分钟, fps 帧每秒, KB K B, MB 兆, GB G B, TB T B, Mbps 兆每秒,
+    mbps 兆每秒, kbps 千比特每秒, IU 国际单位, mIU 毫国际单位,
     µIU 微国际单位, mU 毫单位, mEq 毫当量
 """
 _CURRENCIES = """
@@ -34,7 +35,7 @@ def _rows(table: str) -> list[list[str]]:
 
 
 def _pairs(table: str) -> dict[str, str]:
-    return {row[0]: row[1] for row in _rows(table)}
+    return {row[0]: " ".join(row[1:]) for row in _rows(table)}
 
 
 def _named() -> dict[str, str]:
