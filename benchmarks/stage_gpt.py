@@ -109,9 +109,9 @@ def longest_segment(family: Family) -> Segment:
 
 
 def requests(family: Family, segment: Segment, prompt: VoicePrompt, count: int) -> list[WorkItem]:
-    sampling = family.spec.sampling
     return [
-        WorkItem(str(row), GptRequest(segment, prompt, replace(sampling, seed=row))) for row in range(count)
+        WorkItem(str(row), GptRequest(segment, prompt, family.spec.sampling(seed=row)))
+        for row in range(count)
     ]
 
 
@@ -119,9 +119,8 @@ def spoken(family: Family, worker: StageWorker, way: Way, texts: list[str], prom
     """Sentences decoded together, each then vocoded whole: [(text, codes, waveform)]"""
     frontend, found, codes = family.frontend(), [], {}
     segments = [(text, segment) for text in texts for segment in frontend.segments(text, None)[:1]]
-    sampling = family.spec.sampling
     left = [
-        WorkItem(str(i), GptRequest(segment, prompt, replace(sampling, seed=i)))
+        WorkItem(str(i), GptRequest(segment, prompt, family.spec.sampling(seed=i)))
         for i, (_, segment) in enumerate(segments)
     ]
     runs: dict[str, list[Any]] = {item.id: [] for item in left}

@@ -53,7 +53,7 @@ async def frames_of(speaker: Speaker, text: str, voice: str, seed: int) -> list[
     backend, chunks = speaker.backend, []
     prompt = await speaker.prompt_of(voice)
     for index, segment in enumerate(await backend.segments(text, None)):
-        request = GptRequest(segment, prompt, replace(backend.spec.sampling, seed=seed + index))
+        request = GptRequest(segment, prompt, backend.spec.sampling(seed=seed + index))
         runs = backend.generate(request, id=f"{voice}.{seed}.{index}", priority=0, admitted=True)
         frames = np.concatenate([run.spoken async for run in runs])
         chunks.append(VocoderChunk(frames, 0, 0, 0, prompt, seed))

@@ -13,7 +13,7 @@ import os
 import secrets
 import time
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -52,8 +52,8 @@ class SpeechRequest:
     """A request to speak.
 
     voice: an id or a name. recording: an audio file to clone the voice from instead; transcript: the text spoken in
-    it. model: None for the served model. seed: None for a random one. controls: sampling parameters such as
-    temperature; missing or None means the family's default. priority, whole, id: see `Speech`.
+    it. model: None for the served model. seed: None for a random one. controls: by name, those of the model's
+    `FamilySpec.controls` that are set. priority, whole, id: see `Speech`.
     """
 
     input: str
@@ -64,7 +64,8 @@ class SpeechRequest:
     language: str | None = None
     seed: int | None = None
     speed: float = 1.0
-    controls: Mapping[str, Any] = field(default_factory=dict)
+    max_tokens: int | None = None
+    controls: Mapping[str, object] = field(default_factory=dict)
     priority: int = 0
     whole: bool = False
     id: str = field(default_factory=lambda: uuid4().hex)
@@ -111,10 +112,12 @@ class Service:
         """Prepares a stream without starting it: errors in the text are raised when the first event is requested.
 
         A text may be of any length; routes bound theirs with `check_text`.
-        Raises NotFound (param "model"), InvalidInput (param "input", "voice" or "reference_audio"), Overloaded.
+        Raises NotFound (param "model"), InvalidInput (param "input", "voice", "reference_audio" or
+        a control), Overloaded.
         """
         if request.model is not None:
             self.check_model(request.model)
+        sampling = self._sampling(request)
         warnings: tuple[str, ...] = ()
         if request.recording is not None:
             voice = "reference_audio"
@@ -131,7 +134,6 @@ class Service:
                 param="voice",
                 code="missing_required_parameter",
             )
-        sampling = self._sampling(request)
         speech = Speech(
             request.input, prompt, sampling, request.language, request.priority, request.whole, request.id
         )
@@ -152,11 +154,11 @@ class Service:
 
     def _sampling(self, request: SpeechRequest) -> Sampling:
         seed = self.settings.sampling.seed if request.seed is None else request.seed
-        return replace(
-            self.backend.spec.sampling,
-            **{name: value for name, value in request.controls.items() if value is not None},
+        return self.backend.spec.sampling(
+            request.controls,
             seed=secrets.randbelow(2**31) if seed is None else seed,
             speed=request.speed,
+            max_tokens=request.max_tokens,
         )
 
     # voices

@@ -12,13 +12,14 @@ The engine knows no family by name. This module imports no torch, so that proces
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from deployments.contract.controls import Controls, Value, chosen
 from deployments.contract.speech import GptRequest, Sampling, Segment, VocodedChunk, VocoderChunk, VoicePrompt
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class FamilySpec:
     left_context: int  # frames before a chunk that the vocoder must see for chunked to equal whole
     right_context: int  # frames after it
     languages: tuple[str, ...]
-    sampling: Sampling  # defaults
+    max_tokens: int  # of a segment, where a request does not say
     min_reference_seconds: float
     max_reference_seconds: float
     # least and greatest Sampling.speed that the GPT follows; what is beyond, the finished sound's tempo makes up for
@@ -46,6 +47,24 @@ class FamilySpec:
     window: int | None = None  # segments of a request in work at once, where the family has a say in it
     # codes for each token of a segment: fewer or more are a fault
     plausible_codes: tuple[float, float] | None = None
+    controls: Controls = ()
+
+    def sampling(
+        self,
+        controls: Mapping[str, object] | None = None,
+        *,
+        seed: int = 0,
+        speed: float = 1.0,
+        max_tokens: int | None = None,
+    ) -> Sampling:
+        """The sampling of a request that sets `controls`. Raises InvalidInput (see `controls.chosen`)."""
+        values = chosen(self.controls, controls or {}, self.name)
+        return Sampling(seed, max_tokens or self.max_tokens, speed, values)
+
+    @property
+    def defaults(self) -> dict[str, Value]:
+        """The value of each control where a request does not say, and of those that are set at load."""
+        return {control.name: control.default for control in self.controls}
 
 
 class StepOutput(Protocol):
@@ -171,7 +190,7 @@ class VocoderModel(Protocol):
 class Family(Protocol):
     """`spec` and `frontend()` need no torch; the other three load their weights onto `device`."""
 
-    spec: FamilySpec
+    spec: FamilySpec  # set by the engine to one with the configuration's defaults, before any part is made
     folder: Path  # where its weights are
 
     def frontend(self) -> Frontend: ...

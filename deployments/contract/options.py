@@ -121,13 +121,13 @@ class VoiceEncoderOptions(StageOptions):
 
 
 class SamplingOptions(Options):
-    """Over the family's defaults; what is left out is the family's own."""
+    """Defaults over the family's. Other keys are the family's controls, which are checked where it is loaded."""
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, float | int | bool | None] = {}
 
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
     max_tokens: Positive | None = None
 
 

@@ -18,18 +18,29 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from deployments.contract.controls import Value
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How codes are drawn. `speed` scales durations (2.0 is twice as fast); `max_tokens` bounds a segment's codes."""
+    """How codes are drawn. `speed` scales durations (2.0 is twice as fast); `max_tokens` bounds a segment's codes.
+
+    controls: the value of each of the family's controls.
+    """
 
     seed: int = 0
-    temperature: float = 0.7
-    top_k: int = 25
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
     max_tokens: int = 1500
     speed: float = 1.0
+    controls: Mapping[str, Value] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, *, seed: int = 0, max_tokens: int = 1500, speed: float = 1.0, **controls: Value) -> Sampling:
+        return cls(seed, max_tokens, speed, controls)
+
+    @property
+    def greedy(self) -> bool:
+        """Whether no seed changes the codes."""
+        return self.controls.get("temperature") == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class RayBackend:
         *,
         ingress: Stage | None = None,
     ) -> None:
-        self.spec: FamilySpec = assembly.spec_of(model, assembly.load_family(model))
+        self.spec: FamilySpec = assembly.load_family(model).spec
         self._unary = {
             "text_frontend": text_frontend.options(_by_reference=False),
             # through the object store: a recording is longer than a gRPC message may be

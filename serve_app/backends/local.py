@@ -36,7 +36,7 @@ class LocalBackend:
     def __init__(self, options: ModelOptions | None = None, *, least_slots: int = 1) -> None:
         self.options = options = options or ModelOptions()
         self.family = assembly.load_family(options)
-        self.spec: FamilySpec = assembly.spec_of(options, self.family)
+        self.spec: FamilySpec = self.family.spec
         self._frontend = self.family.frontend()
         self._text = ThreadPoolExecutor(1, "text-frontend")
         self._thread = DeviceThread("local", threads=assembly.threads(options, "gpt"))

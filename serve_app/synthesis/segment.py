@@ -102,7 +102,7 @@ class SegmentStream:
         try:
             await self._speak(work_id, admitted=self.index > 0)
         except Implausible as fault:
-            if self._heard or self._sampling.temperature == 0:  # no seed would help
+            if self._heard or self._sampling.greedy:  # no seed would help
                 self._cut_off(work_id, fault)
                 return
             log.warning("segment %s is retried with another seed: %s", work_id, fault)

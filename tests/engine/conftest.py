@@ -130,7 +130,7 @@ def a_request(index: int, max_tokens: int = 90, **sampling: Any) -> GptRequest:
     return GptRequest(
         Segment("", ids),
         prompt,
-        Sampling(**({"seed": index, "max_tokens": max_tokens, "top_k": 20} | sampling)),
+        Sampling.of(**({"seed": index, "max_tokens": max_tokens, "top_k": 20} | sampling)),
     )
 
 

@@ -23,12 +23,12 @@ import pytest
 import soundfile
 import uvicorn
 
+from deployments.contract.controls import drawing
 from deployments.contract.errors import InvalidInput, Overloaded
 from deployments.contract.family import FamilySpec
 from deployments.contract.speech import (
     GptRequest,
     Run,
-    Sampling,
     Segment,
     VocodedChunk,
     VocoderChunk,
@@ -51,10 +51,11 @@ SPEC = FamilySpec(
     left_context=4,
     right_context=6,
     languages=("en",),
-    sampling=Sampling(),
+    max_tokens=1500,
     min_reference_seconds=1.0,
     max_reference_seconds=15.0,
     paces=(0.5, 2.0),
+    controls=drawing(),
 )
 
 
@@ -130,7 +131,9 @@ class ToneBackend:
         self.most_active = max(self.most_active, len(self.active))
         try:
             sampling = request.sampling
-            codes = codes_of(request.segment.text, sampling.seed, sampling.temperature)[: sampling.max_tokens]
+            codes = codes_of(request.segment.text, sampling.seed, sampling.controls["temperature"])[
+                : sampling.max_tokens
+            ]
             for start in range(0, len(codes), RUN):
                 await asyncio.sleep(self.delay)
                 yield Run(codes[start : start + RUN])

@@ -22,7 +22,7 @@ from serve_app.http.delivery import Listener, no_faster_than
 from serve_app.http.errors import to_http
 from serve_app.http.middleware import largest_text
 from serve_app.http.routes.common import Counted, Shared, Traffic, speech_headers, while_connected
-from serve_app.http.schemas import SpeechBody, VoiceId, controls_of, inlined
+from serve_app.http.schemas import SpeechBody, VoiceId, inlined
 from serve_app.service import Service, SpeechRequest
 from serve_app.synthesis.stream import SpeechStream, Waveforms
 
@@ -108,7 +108,8 @@ async def _request(asked: Asked, service: Service, request_id: str, whole: bool)
         language=body.language,
         seed=body.seed,
         speed=body.speed,
-        controls=controls_of(body),
+        max_tokens=body.max_tokens,
+        controls=body.model_extra or {},
         whole=whole,
         id=request_id,
     )

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 from deployments.contract.errors import SynthesisFailed
 from deployments.contract.family import FamilySpec
-from deployments.contract.speech import Sampling, VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.contract.speech import VocodedChunk, VocoderChunk, VoicePrompt
 from deployments.contract.work import WorkItem
 from deployments.engine.vocode.worker import VocodeWorker
 
 PER_CODE, WIDTH, CODES = 4, 16, 50
-SPEC = FamilySpec("tiny", 200, 50.0, PER_CODE, 3, 3, ("en",), Sampling(), 1.0, 30.0)
+SPEC = FamilySpec("tiny", 200, 50.0, PER_CODE, 3, 3, ("en",), 1500, 1.0, 30.0)
 
 
 class TinyVocoder:

@@ -20,7 +20,7 @@ from serve_app.synthesis.speech import Speech
 from serve_app.synthesis.stream import Synthesizer
 from tests.golden.indextts_set import LONG, SPOKEN
 
-GREEDY = Sampling(temperature=0.0, top_k=30, top_p=0.8, repetition_penalty=10.0, max_tokens=24)
+GREEDY = Sampling.of(temperature=0.0, top_k=30, top_p=0.8, repetition_penalty=10.0, max_tokens=24)
 BRIEF = replace(GREEDY, max_tokens=10)
 
 
@@ -124,7 +124,7 @@ def test_neighbours_vocoded_as_one_are_what_infer_fast_gives(speaking, recording
 
 @pytest.mark.parametrize("positions", ["published", "trained"])
 def test_streamed_equals_whole(speaking, shipped, recording, positions):
-    sampling = Sampling(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=1.0, max_tokens=74)
+    sampling = Sampling.of(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=1.0, max_tokens=74)
     text = "今天是2025年1月11日，价格是12.5元。"
 
     async def run() -> tuple[list[np.ndarray], np.ndarray]:
@@ -147,7 +147,7 @@ def test_a_seed_gives_the_same_samples_and_another_gives_others(speaking, record
     async def run() -> list[np.ndarray]:
         backend = speaking()
         prompt = await backend.encode_voice(*recording, None)
-        sampling = replace(backend.spec.sampling, repetition_penalty=1.2, max_tokens=30)
+        sampling = backend.spec.sampling({"repetition_penalty": 1.2}, max_tokens=30)
         speeches = [Speech("Where is the key?", prompt, replace(sampling, seed=seed)) for seed in (5, 5, 6)]
         return [np.concatenate(await pieces_of(backend, speech)) for speech in speeches]
 

@@ -45,7 +45,7 @@ def request_of(family: SmallFamily, prompts: dict[str, VoicePrompt]) -> Callable
     def make(text: str, voice: int = 0, **sampling: float) -> GptRequest:
         segment = frontend.segments(text)[0]
         return GptRequest(
-            segment, voices[voice % len(voices)], Sampling(**({"seed": 1, "temperature": 0.6} | sampling))
+            segment, voices[voice % len(voices)], Sampling.of(**({"seed": 1, "temperature": 0.6} | sampling))
         )
 
     return make

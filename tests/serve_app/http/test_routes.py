@@ -416,7 +416,15 @@ async def test_models(client):
     assert listed["data"][0]["id"] == "chorale-small"
     one = (await client.get("/v1/models/chorale-small")).json()
     assert one == listed["data"][0]
-    assert set(one) == {"id", "object", "created", "owned_by"}
+    assert set(one) == {"id", "object", "created", "owned_by", "controls"}
+    assert list(one["controls"]) == ["temperature", "top_k", "top_p", "repetition_penalty"]
+    assert one["controls"]["top_p"] == {
+        "type": "number",
+        "default": 1.0,
+        "description": "draw from the likeliest codes that make up this share",
+        "exclusiveMinimum": 0,
+        "maximum": 1,
+    }
 
 
 async def test_freeing_the_cache_forgets_voices_and_tells_what_it_brought(client, backend):
@@ -671,3 +679,25 @@ async def test_a_client_that_leaves_frees_everything(server, backend, when):
     await asyncio.sleep(0.1)
     assert len(backend.started) == calls
     assert backend.cancelled
+
+
+async def test_openapi_has_the_controls_of_the_model(client):
+    for _ in range(2):
+        paths = (await client.get("/openapi.json")).json()["paths"]
+    body = paths["/v1/audio/speech"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["additionalProperties"] is False
+    assert body["properties"]["top_k"]["maximum"] == 8192
+    assert "response_format" in body["properties"]
+    names = [parameter["name"] for parameter in paths["/tts_with_cached_voice"]["get"]["parameters"]]
+    assert sorted(names) == sorted(set(names))
+    assert {"voice_name", "temperature"} <= set(names)
+
+
+async def test_a_control_of_another_model_is_refused(client):
+    body = {"model": "tts-1", "voice": "ada", "input": "Hello.", "cfg_value": 2.0}
+    error = (await client.post("/v1/audio/speech", json=body)).json()["error"]
+    assert (error["param"], error["code"]) == ("cfg_value", "unknown_parameter")
+    assert "temperature, top_k, top_p, repetition_penalty" in error["message"]
+    query = {"voice_name": "ada", "text": "Hello.", "speed": "2"}
+    error = (await client.get("/tts_with_cached_voice", params=query)).json()["error"]
+    assert (error["param"], error["code"]) == ("speed", "unknown_parameter")
