@@ -30,7 +30,7 @@ from rich.table import Table
 
 from benchmarks import _common
 from deployments.contract.family import Frontend
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 
 REFERENCE = _common.ROOT / "deployments" / "families" / "small" / "voices" / "clara.wav"
 WAYS = ("published", "chorale")
@@ -93,7 +93,7 @@ def chorale(folder: Path, batch: int, codes: int, threads: int, positions: str) 
 
     async def encoded() -> VoicePrompt:
         began = time.perf_counter()
-        prompt = await backend.encode_voice(waveform, rate, None)
+        prompt = await backend.encode_voice(Reference.of(waveform, rate))
         spent["voice"] += time.perf_counter() - began
         return prompt
 

@@ -34,7 +34,7 @@ from benchmarks._plot import panels
 from deployments import families
 from deployments.contract.device import Device
 from deployments.contract.family import Family
-from deployments.contract.speech import GptRequest, Segment, VocoderChunk, VoicePrompt
+from deployments.contract.speech import GptRequest, Reference, Segment, VocoderChunk, VoicePrompt
 from deployments.contract.work import StageWorker, WorkItem
 from deployments.engine import invariant
 from deployments.engine.decode import Decoder
@@ -144,7 +144,7 @@ def spoken(family: Family, worker: StageWorker, way: Way, texts: list[str], prom
 
 def clara(family: Family, device: Device) -> VoicePrompt:
     waveform, rate = soundfile.read(SHIPPED_VOICES / "clara.wav", dtype="float32")
-    return family.voice_encoder(device).encode(waveform, rate)
+    return family.voice_encoder(device).encode(Reference.of(waveform, rate))
 
 
 def figures(

@@ -121,6 +121,7 @@ class Service:
         warnings: tuple[str, ...] = ()
         if request.recording is not None:
             voice = "reference_audio"
+            self._check_transcript(request.transcript, "reference_text", "the recording")
             examined = await self.prompts.of(
                 request.recording, request.transcript, self.read_stranger, param=voice
             )
@@ -163,11 +164,21 @@ class Service:
 
     # voices
 
+    def _check_transcript(self, transcript: str | None, param: str, what: str) -> None:
+        """Raises InvalidInput (param `param`) if the model needs the text that is spoken in a recording."""
+        if self.backend.spec.needs_transcript and not (transcript or "").strip():
+            raise InvalidInput(
+                f"Invalid '{param}': {self.settings.model_id} needs a transcript of {what}, which has none.",
+                param=param,
+                code="missing_transcript",
+            )
+
     async def prompt(self, name: str) -> tuple[Voice, VoicePrompt]:
         """A voice of the library and its prompt. Raises InvalidInput (param "voice") if it does not exist."""
 
         def read() -> tuple[Voice, bytes]:
             voice = self.voices.get(name, "voice")
+            self._check_transcript(voice.transcript, "voice", f"the voice {voice.name}")
             return voice, self.voices.read(voice)
 
         try:
@@ -179,7 +190,12 @@ class Service:
             fresh = True  # as far as is known: a stage that failed may have kept a prompt before
             try:
                 examined = await self.prompts.of(
-                    audio, voice.transcript, self.read_own, param="voice", voice=voice.id
+                    audio,
+                    voice.transcript,
+                    self.read_own,
+                    param="voice",
+                    voice=voice.id,
+                    language=voice.language,
                 )
                 fresh = examined.fresh
                 return examined.prompt
@@ -192,9 +208,11 @@ class Service:
     async def add_voice(self, name: str, audio: bytes, **about: Any) -> Voice:
         """about: language, transcript, consent, description. The prompt is made first.
 
-        Raises InvalidInput (param "name" or "audio_sample"), Overloaded, ChoraleError where the disk refuses.
+        Raises InvalidInput (param "name", "audio_sample" or "transcript"), Overloaded, and ChoraleError if the disk
+        refuses.
         """
         await asyncio.to_thread(self.voices.check_name, name)
+        self._check_transcript(about.get("transcript"), "transcript", "the recording")
         read = await self.read_stranger(audio, "audio_sample")
         recording = await asyncio.to_thread(read.to_wav)
         return await self.to_the_end(self._add(name, recording, {**about, "warnings": read.warnings}))
@@ -204,8 +222,10 @@ class Service:
         return await self.to_the_end(self._delete(name))
 
     async def _add(self, name: str, recording: bytes, about: dict[str, Any]) -> Voice:
-        voice_id, transcript = names.id_of(name), about.get("transcript")
-        await self.prompts.of(recording, transcript, self.read_own, param="audio_sample", voice=voice_id)
+        voice_id, transcript, language = names.id_of(name), about.get("transcript"), about.get("language")
+        await self.prompts.of(
+            recording, transcript, self.read_own, param="audio_sample", voice=voice_id, language=language
+        )
         try:
             return await asyncio.to_thread(lambda: self.voices.add(name, recording, **about))
         except BaseException:

@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from deployments.contract.controls import Controls, Value, chosen
-from deployments.contract.speech import GptRequest, Sampling, Segment, VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.contract.speech import (
+    GptRequest,
+    Reference,
+    Sampling,
+    Segment,
+    VocodedChunk,
+    VocoderChunk,
+    VoicePrompt,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +56,7 @@ class FamilySpec:
     # codes for each token of a segment: fewer or more are a fault
     plausible_codes: tuple[float, float] | None = None
     controls: Controls = ()
+    needs_transcript: bool = False  # whether a voice is of no use without the text of its recording
 
     def sampling(
         self,
@@ -101,8 +110,8 @@ class Frontend(Protocol):
 
 
 class VoiceEncoder(Protocol):
-    def encode(self, waveform: np.ndarray, rate: int, transcript: str | None = None) -> VoicePrompt:
-        """waveform: float32 (N,) mono at `rate` Hz. Raises InvalidInput (param "reference_audio")."""
+    def encode(self, reference: Reference) -> VoicePrompt:
+        """Raises InvalidInput (param "reference_audio")."""
         ...
 
 

@@ -58,6 +58,38 @@ class Segment:
     span: tuple[int, int] | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """What a voice is taken from. waveforms: float32 (N,) mono and its rate in Hz, at least one.
+
+    transcript, language: of the first one, None if not known. The others add to the timbre, in families that mix
+    several.
+    """
+
+    waveforms: tuple[tuple[np.ndarray, int], ...]
+    transcript: str | None = None
+    language: str | None = None
+
+    @classmethod
+    def of(
+        cls, waveform: np.ndarray, rate: int, transcript: str | None = None, language: str | None = None
+    ) -> Reference:
+        return cls(((waveform, rate),), transcript, language)
+
+    @property
+    def first(self) -> tuple[np.ndarray, int]:
+        return self.waveforms[0]
+
+    @property
+    def key(self) -> str:
+        """A hash of all that a voice encoder sees."""
+        shapes = [(rate, len(waveform)) for waveform, rate in self.waveforms]
+        digest = hashlib.sha256(json.dumps([shapes, self.transcript, self.language]).encode())
+        for waveform, _ in self.waveforms:
+            digest.update(np.ascontiguousarray(waveform, np.float32).tobytes())
+        return digest.hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class VoicePrompt:
     """The features of a voice: named arrays, and `key`, the hash of their content (it names the prompt in caches)."""

@@ -8,13 +8,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from deployments import assembly
 from deployments.contract.errors import Overloaded, SynthesisFailed
 from deployments.contract.family import FamilySpec
 from deployments.contract.options import ModelOptions
-from deployments.contract.speech import GptRequest, Run, Segment, VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.contract.speech import (
+    GptRequest,
+    Reference,
+    Run,
+    Segment,
+    VocodedChunk,
+    VocoderChunk,
+    VoicePrompt,
+)
 from deployments.contract.work import StageWorker, WorkItem
 from deployments.engine.device import memory
 from deployments.engine.device.thread import DeviceThread
@@ -64,8 +70,8 @@ class LocalBackend:
         device = self._device = assembly.device(options, "gpt")
         encoder = family.voice_encoder(device)
 
-        async def encode(*reference: Any) -> VoicePrompt:
-            return await self._loop.call(lambda: encoder.encode(*reference))
+        async def encode(reference: Reference) -> VoicePrompt:
+            return await self._loop.call(lambda: encoder.encode(reference))
 
         store = assembly.prompt_store(options, family, device)
         self._prompts = KeptPrompts(encode, options.voice_encoder.cache_size, store)
@@ -85,12 +91,10 @@ class LocalBackend:
         running = asyncio.get_running_loop()
         await running.run_in_executor(self._text, self._frontend.check, text, language)
 
-    async def encode_voice(
-        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
-    ) -> VoicePrompt:
+    async def encode_voice(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
         await self._wait()
         assert self._prompts is not None
-        return await self._prompts.of(waveform, rate, transcript, keep)
+        return await self._prompts.of(reference, keep)
 
     async def forget(self, voice: str) -> None:
         if self._prompts is not None:

@@ -28,6 +28,7 @@ from deployments.contract.errors import InvalidInput, Overloaded
 from deployments.contract.family import FamilySpec
 from deployments.contract.speech import (
     GptRequest,
+    Reference,
     Run,
     Segment,
     VocodedChunk,
@@ -91,6 +92,7 @@ class ToneBackend:
     encoding: asyncio.Event | None = None  # what encoding waits for
     started: list[tuple[str, int, bool]] = field(default_factory=list)
     ready: bool = True
+    reference: Reference | None = None  # the last one that was encoded
 
     async def check_text(self, text: str, language: str | None) -> None:
         if language not in (None, "en"):
@@ -109,14 +111,14 @@ class ToneBackend:
             for span, s in spoken.items()
         ]
 
-    async def encode_voice(
-        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
-    ) -> VoicePrompt:
+    async def encode_voice(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
         self.encoded += 1
         self.kept.append(keep)
         await asyncio.sleep(0.01)
         if self.encoding is not None:
             await self.encoding.wait()
+        self.reference = reference
+        waveform, rate = reference.first
         spectrum = np.abs(np.fft.rfft(waveform * np.hanning(len(waveform))))
         pitch = np.round(np.fft.rfftfreq(len(waveform), 1 / rate)[spectrum.argmax()])
         return VoicePrompt.of("tones", {"pitch": np.array([pitch])})

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from deployments.contract.options import DeviceOptions, FamilyOptions, GptOptions, ModelOptions
-from deployments.contract.speech import GptRequest, Sampling, VocoderChunk, VoicePrompt
+from deployments.contract.speech import GptRequest, Reference, Sampling, VocoderChunk, VoicePrompt
 from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.backends.local import LocalBackend
 from serve_app.synthesis.segment import segment_seed
@@ -88,7 +88,7 @@ def same_pcm(found: np.ndarray, wanted: Any) -> None:
 def test_a_sentence(speaking, recording, cases, expected, index):
     async def run() -> np.ndarray:
         backend = speaking()
-        prompt = await backend.encode_voice(*recording, None)
+        prompt = await backend.encode_voice(Reference.of(*recording))
         return np.concatenate(
             await pieces_of(backend, Speech(cases["sentences"][index]["text"], prompt, GREEDY))
         )
@@ -103,7 +103,7 @@ def test_a_long_text_sentence_by_sentence_and_several_at_once(
 ):
     async def run() -> np.ndarray:
         backend = speaking(max_text_tokens_per_sentence=limit)
-        prompt = await backend.encode_voice(*recording, None)
+        prompt = await backend.encode_voice(Reference.of(*recording))
         speech = Speech(cases["sentences"][-1]["text"], prompt, BRIEF)
         return np.concatenate(await pieces_of(backend, speech, window=window))
 
@@ -114,7 +114,7 @@ def test_a_long_text_sentence_by_sentence_and_several_at_once(
 def test_neighbours_vocoded_as_one_are_what_infer_fast_gives(speaking, recording, cases, expected, limit):
     async def run() -> np.ndarray:
         backend = speaking(max_text_tokens_per_sentence=limit)
-        prompt = await backend.encode_voice(*recording, None)
+        prompt = await backend.encode_voice(Reference.of(*recording))
         latents = await frames_of(backend, cases["sentences"][-1]["text"], prompt, BRIEF)
         pairs = [np.concatenate(latents[index : index + 2]) for index in range(0, len(latents), 2)]
         return np.concatenate([await whole(backend, pair, prompt) for pair in pairs])
@@ -129,7 +129,7 @@ def test_streamed_equals_whole(speaking, shipped, recording, positions):
 
     async def run() -> tuple[list[np.ndarray], np.ndarray]:
         backend = speaking(positions=positions, model_dir=str(shipped / "checkpoint"))
-        prompt = await backend.encode_voice(*recording, None)
+        prompt = await backend.encode_voice(Reference.of(*recording))
         for seed in range(40):  # until one is long enough to be cut into chunks with context on both sides
             drawn = replace(sampling, seed=seed)
             (frames,) = await frames_of(backend, text, prompt, drawn)
@@ -146,7 +146,7 @@ def test_streamed_equals_whole(speaking, shipped, recording, positions):
 def test_a_seed_gives_the_same_samples_and_another_gives_others(speaking, recording):
     async def run() -> list[np.ndarray]:
         backend = speaking()
-        prompt = await backend.encode_voice(*recording, None)
+        prompt = await backend.encode_voice(Reference.of(*recording))
         sampling = backend.spec.sampling({"repetition_penalty": 1.2}, max_tokens=30)
         speeches = [Speech("Where is the key?", prompt, replace(sampling, seed=seed)) for seed in (5, 5, 6)]
         return [np.concatenate(await pieces_of(backend, speech)) for speech in speeches]

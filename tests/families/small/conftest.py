@@ -13,7 +13,7 @@ import soundfile
 
 from deployments import families
 from deployments.contract.device import Device
-from deployments.contract.speech import GptRequest, Sampling, VoicePrompt
+from deployments.contract.speech import GptRequest, Reference, Sampling, VoicePrompt
 from deployments.engine.device.choose import choose_device
 from deployments.families.small.family import SmallFamily
 
@@ -34,7 +34,7 @@ def family() -> SmallFamily:
 def prompts(family: SmallFamily, cpu: Device) -> dict[str, VoicePrompt]:
     """The shipped voices' prompts, by name."""
     encoder = family.voice_encoder(cpu)
-    return {path.stem: encoder.encode(*_read(path)) for path in sorted(VOICES.glob("*.wav"))}
+    return {path.stem: encoder.encode(Reference.of(*_read(path))) for path in sorted(VOICES.glob("*.wav"))}
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from deployments.contract.device import Device
 from deployments.contract.errors import ConfigError
-from deployments.contract.speech import VocoderChunk, VoicePrompt
+from deployments.contract.speech import Reference, VocoderChunk, VoicePrompt
 from deployments.families.small.family import WEIGHTS, SmallFamily, load
 from deployments.families.small.features import LogMel
 from deployments.families.small.timbre import MOST, Timbre
@@ -40,7 +40,7 @@ def brighter(waveform: np.ndarray, gain_db: float, above_hz: float = 2000.0) -> 
 
 
 def timbre(encoder: SmallVoiceEncoder, waveform: np.ndarray) -> np.ndarray:
-    return encoder.encode(waveform, RATE).tensors["timbre"]
+    return encoder.encode(Reference.of(waveform, RATE)).tensors["timbre"]
 
 
 def above(spectrum: np.ndarray, hz: float = 2000.0) -> float:
@@ -84,7 +84,7 @@ def test_of_what_a_telephone_cuts_off_nothing_is_taken(encoder: SmallVoiceEncode
 def test_it_is_as_loud_as_before(encoder: SmallVoiceEncoder, family: SmallFamily, cpu: Device) -> None:
     codes = encoder.timbre.codes.numpy()
     for gain in (-16.0, 16.0):
-        prompt = encoder.encode(brighter(reference("ross"), gain), RATE)
+        prompt = encoder.encode(Reference.of(brighter(reference("ross"), gain), RATE))
         plain = VoicePrompt.of("small", {"speaker": prompt.tensors["speaker"]})
         made, other = (vocoded(family.vocoder(cpu), codes, one) for one in (prompt, plain))
         assert np.abs(made - other).max() > 0.01

@@ -14,7 +14,7 @@ import soundfile
 
 from deployments.contract.errors import ConfigError, Overloaded, SynthesisFailed
 from deployments.contract.options import ModelOptions
-from deployments.contract.speech import GptRequest, VoicePrompt
+from deployments.contract.speech import GptRequest, Reference, VoicePrompt
 from deployments.engine.device import memory
 from serve_app.backends.local import LocalBackend
 from serve_app.config.settings import Settings
@@ -228,7 +228,7 @@ async def test_voices_are_kept_on_disk_and_memory_is_given_back(tmp_path):
     for _ in range(2):
         backend = LocalBackend(options(gpt={"slots": 1}, voice_encoder=kept, prompts=str(tmp_path)))
         for _ in range(2):
-            await backend.encode_voice(tone, 16000, None, "clara")
+            await backend.encode_voice(Reference.of(tone, 16000), "clara")
         ((freed),) = await backend.free()
         assert freed["stage"] == "local" and freed["after"]["rss_bytes"] > 0
         told = (await backend.status())["prompts"]

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from deployments.contract.errors import Unavailable
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 from serve_app.audio import MEDIA_TYPES, OUTPUT_RATE, sandbox
 from serve_app.audio.sandbox import Sandbox
 from serve_app.voices.prompts import VoicePrompts
@@ -153,11 +153,9 @@ async def test_an_upload_and_a_reference_give_the_same_prompt(client, backend, s
     heard: list[tuple[np.ndarray, int]] = []
     encode = backend.encode_voice
 
-    async def listening(
-        waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None
-    ) -> VoicePrompt:
-        heard.append((waveform, rate))
-        return await encode(waveform, rate, transcript)
+    async def listening(reference: Reference, keep: str | None) -> VoicePrompt:
+        heard.append(reference.first)
+        return await encode(reference)
 
     inline = base64.b64encode(file.getvalue()).decode()
     sent = {"data": {"name": "Me"}, "files": {"audio_sample": ("me", file.getvalue())}}
