@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -44,8 +44,8 @@ class FamilySpec:
     sample_rate: int  # Hz
     codes_per_second: float
     samples_per_code: int
-    left_context: int  # frames before a chunk that the vocoder must see for chunked to equal whole
-    right_context: int  # frames after it
+    left_context: int  # frames before a chunk that the vocoder must see for chunked to equal whole; 0 if it is whole
+    right_context: int  # frames after it, likewise
     languages: tuple[str, ...]
     max_tokens: int  # of a segment, where a request does not say
     min_reference_seconds: float
@@ -56,6 +56,8 @@ class FamilySpec:
     # codes for each token of a segment: fewer or more are a fault
     plausible_codes: tuple[float, float] | None = None
     controls: Controls = ()
+    # "stream": the vocoder takes a segment's frames in chunks; "whole": all of them at once, since any may depend on any
+    chunking: Literal["stream", "whole"] = "stream"
     needs_transcript: bool = False  # whether a voice is of no use without the text of its recording
 
     def sampling(

@@ -48,7 +48,8 @@ class Segment:
     """A piece of text that is synthesised as one.
 
     token_ids: int64 (T,); pause_after: silence that follows, in seconds; features: whatever else the GPT needs; span:
-    start and end in the text that was given, where the frontend knows them.
+    start and end in the text that was given, where the frontend knows them; conditions: what the vocoder needs of the
+    text.
     """
 
     text: str
@@ -56,6 +57,7 @@ class Segment:
     pause_after: float = 0.0
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
     span: tuple[int, int] | None = None
+    conditions: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,7 +173,8 @@ class GptRequest:
 class VocoderChunk:
     """Frames with their context: (left + n + right, *frame_shape); n of them are turned into sound.
 
-    first: index in the segment of frames[0]; state: what the segment's chunk before returned, None for the first.
+    first: index in the segment of frames[0]; state: what the segment's chunk before returned, None for the first;
+    conditions: the segment's. Each chunk has them, like the prompt, as any replica may be the one that it comes to.
     Fewer than the spec's context on a side means that the segment begins or ends there.
     """
 
@@ -182,6 +185,7 @@ class VocoderChunk:
     prompt: VoicePrompt
     seed: int
     state: Mapping[str, np.ndarray] | None = None
+    conditions: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def resume(self, delivered: Sequence[object]) -> VocoderChunk:
         """A chunk is delivered whole or not at all, so it is simply done again."""

@@ -144,6 +144,7 @@ class SegmentStream:
             prompt=self._prompt,
             seed=self._sampling.seed,
             state=self._state,
+            conditions=self.segment.conditions,
         )
         chunk_id = f"{work_id}.{self._chunks}"
         self.work_ids = [work_id, chunk_id]

@@ -106,7 +106,9 @@ def test_the_probe_tells_attention_that_is_invariant_from_one_that_is_not(monkey
 def test_probes_are_kept_by_the_number_of_threads(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        invariant, "_masked_attention_holds", lambda heads, dim, threads: asked.append(threads) or True
+        invariant,
+        "_masked_attention_holds",
+        lambda heads, dim, queries, threads: asked.append(threads) or True,
     )
     for threads in (1, 2):
         torch.set_num_threads(threads)

@@ -73,7 +73,7 @@ class VocodeWorker:
     """Dynamic batching over a VocoderModel. A StageWorker for VocoderChunk payloads: one done event each.
 
     A payload may be of any length: it is cut into chunks of at most `chunk_frames` (5 s by default), which overlap by
-    the spec's context. A batch takes the next chunk of the first in line, then those of the others that fit, then
+    the spec's context; one of a family whose segments are vocoded whole stays as it is. A batch takes the next chunk of the first in line, then those of the others that fit, then
     further chunks of each; whoever was served goes to the end of the line, so that a short item waits for no long one.
     Where a listener waits for a first sound (priority 0), a batch holds nothing else, but for every second one. How
     many chunks fit together:
@@ -108,7 +108,8 @@ class VocodeWorker:
         self._padded = device.kind != "cpu" or backend is not None
         buckets = sorted(frame_buckets or FRAME_BUCKETS)
         self._longest = chunk_frames or round(LONGEST_S * spec.codes_per_second)
-        if self._padded:
+        self._whole = spec.chunking == "whole"
+        if self._padded and not self._whole:
             self._longest = min(self._longest, buckets[-1])
         both = spec.left_context + spec.right_context
         self._lengths = sorted({spec.right_context + buckets[0], *(both + frames for frames in buckets)})
@@ -129,7 +130,8 @@ class VocodeWorker:
         """About how much the largest batch allocates; graphs of smaller ones share its memory."""
         longest = self._spec.left_context + self._longest + self._spec.right_context
         if self._padded and not self._plain:
-            return self._model.activation_bytes(self._batches[-1], self._lengths[-1])
+            batch = self._model.activation_bytes(self._batches[-1], self._lengths[-1])
+            return max(batch, self._model.activation_bytes(1, longest))
         return self._model.activation_bytes(1, max(longest, self._model.pile))
 
     def admit(self, item: WorkItem) -> None:
@@ -137,7 +139,7 @@ class VocodeWorker:
         assert_on_device_thread(self._owner)
         if self.active >= self.slots:
             raise RuntimeError("no free slot")
-        chunks = [item.payload] if self._plain else cut(item.payload, self._spec, self._longest)
+        chunks = [item.payload] if self._plain or self._whole else cut(item.payload, self._spec, self._longest)
         self._waiting.append(Course(item, deque(chunks)))
 
     def cancel(self, item_id: str) -> None:
