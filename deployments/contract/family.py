@@ -44,7 +44,9 @@ class FamilySpec:
     sample_rate: int  # Hz
     codes_per_second: float
     samples_per_code: int
-    left_context: int  # frames before a chunk that the vocoder must see for chunked to equal whole; 0 if it is whole
+    left_context: (
+        int  # frames before a chunk that the vocoder must see for chunked to equal whole; 0 if it is whole
+    )
     right_context: int  # frames after it, likewise
     languages: tuple[str, ...]
     max_tokens: int  # of a segment, where a request does not say
@@ -56,7 +58,7 @@ class FamilySpec:
     # codes for each token of a segment: fewer or more are a fault
     plausible_codes: tuple[float, float] | None = None
     controls: Controls = ()
-    # "stream": the vocoder takes a segment's frames in chunks; "whole": all of them at once, since any may depend on any
+    # "stream": the vocoder takes a segment's frames in chunks; "whole": all at once, as each sample depends on all
     chunking: Literal["stream", "whole"] = "stream"
     needs_transcript: bool = False  # whether a voice is of no use without the text of its recording
 

@@ -85,6 +85,7 @@ def speak(
     ] = None,
     speed: Annotated[float, typer.Option(help="0.25 to 4; 2 is twice as fast.")] = 1.0,
     language: Annotated[str | None, typer.Option(help="Default: detected from the text.")] = None,
+    sample_rate: Annotated[int, typer.Option(help="Of the file, in Hz: 16000 to 48000.")] = 24_000,
     config: Config = None,
 ) -> None:
     """Speak TEXT into a file, in this process, without Ray.
@@ -98,8 +99,10 @@ def speak(
         format = _format(out)
         recording = None if reference is None else reference.read_bytes()
         from deployments.assembly import load_family
+        from serve_app.audio import check_rate
         from serve_app.cli.speaker import Speaker
 
+        check_rate(format, sample_rate)
         settings = _settings(config)
         spec = load_family(settings.model).spec
         controls = parsed(spec.controls, ctx.obj)
@@ -117,7 +120,7 @@ def speak(
                 **controls,
             )
             load_s = speaker.load_s
-        _write(out, format, spoken.waveform, spoken.rate)
+        _write(out, format, spoken.waveform, spoken.rate, sample_rate)
     table = _table("file", "voice", "seed", "audio", "loaded in", "spoken in", "RTF")
     table.add_row(
         str(out),
@@ -260,13 +263,13 @@ def _format(out: Path) -> str:
     return format
 
 
-def _write(out: Path, format: str, samples: np.ndarray, rate: int) -> None:
+def _write(out: Path, format: str, samples: np.ndarray, source_rate: int, rate: int) -> None:
     from serve_app.audio import encode_wav, open_encoder
 
     if format == "wav":
-        out.write_bytes(encode_wav(samples, rate))
+        out.write_bytes(encode_wav(samples, source_rate, rate))
     else:
-        encoder = open_encoder(format, rate, streamed=False)
+        encoder = open_encoder(format, source_rate, rate=rate, streamed=False)
         out.write_bytes(encoder.encode(samples) + encoder.finish())
 
 

@@ -52,6 +52,7 @@ class SpeechBody(BaseModel):
     response_format: AudioFormat = "mp3"
     speed: Finite = Field(1.0, ge=0.25, le=4.0, strict=True)
     stream_format: Literal["audio", "sse"] = "audio"
+    sample_rate: Literal[16_000, 22_050, 24_000, 32_000, 44_100, 48_000] = 24_000
 
     seed: int | None = Field(None, ge=0, le=MAX_SEED, strict=True)
     max_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS, strict=True)
@@ -96,7 +97,7 @@ def _ranges(*models: type[BaseModel]) -> dict[str, str]:
     for model in models:
         for name, schema in model.model_json_schema()["properties"].items():
             for arm in schema.get("anyOf", [schema]):
-                if arm.get("type") in ("number", "integer"):
+                if arm.get("type") in ("number", "integer") and "enum" not in arm:
                     noun = "an integer" if arm["type"] == "integer" else "a number"
                     low = (
                         f"from {arm['minimum']:g}"

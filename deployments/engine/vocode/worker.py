@@ -73,8 +73,9 @@ class VocodeWorker:
     """Dynamic batching over a VocoderModel. A StageWorker for VocoderChunk payloads: one done event each.
 
     A payload may be of any length: it is cut into chunks of at most `chunk_frames` (5 s by default), which overlap by
-    the spec's context; one of a family whose segments are vocoded whole stays as it is. A batch takes the next chunk of the first in line, then those of the others that fit, then
-    further chunks of each; whoever was served goes to the end of the line, so that a short item waits for no long one.
+    the spec's context, unless the family's segments are vocoded whole. A batch takes the next chunk of the first in
+    line, then those of the others that fit, then further chunks of each; whoever was served goes to the end of the
+    line, so that a short item waits for no long one.
     Where a listener waits for a first sound (priority 0), a batch holds nothing else, but for every second one. How
     many chunks fit together:
 
@@ -139,7 +140,9 @@ class VocodeWorker:
         assert_on_device_thread(self._owner)
         if self.active >= self.slots:
             raise RuntimeError("no free slot")
-        chunks = [item.payload] if self._plain or self._whole else cut(item.payload, self._spec, self._longest)
+        chunks = (
+            [item.payload] if self._plain or self._whole else cut(item.payload, self._spec, self._longest)
+        )
         self._waiting.append(Course(item, deque(chunks)))
 
     def cancel(self, item_id: str) -> None:

@@ -63,7 +63,9 @@ def test_a_patch_that_is_not_finite_fails_its_own_sequence(on, cpu):
     (failure,) = [event for event in events if event.error is not None]
     assert failure.id == "a"
     assert "NaN or Inf" in failure.error.message
-    expected = on(lambda: decode(Decoder(TinyPatchGpt(4, CONTEXT, cpu.torch_device), cpu), {"b": a_request(1)}))
+    expected = on(
+        lambda: decode(Decoder(TinyPatchGpt(4, CONTEXT, cpu.torch_device), cpu), {"b": a_request(1)})
+    )
     others = collect([event for event in events if event.id == "b"])
     assert np.array_equal(others["b"], expected["b"])
     assert later["c"].shape[1:] == PATCH

@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import av
 import httpx
@@ -39,7 +40,8 @@ def events(content: bytes) -> list[dict]:
 async def test_every_format(client, backend, format):
     response = await client.post(SPEECH, json=body(response_format=format))
     assert response.status_code == 200
-    assert response.headers["content-type"] == MEDIA_TYPES[format]
+    told = ";rate=24000;channels=1" if format == "pcm" else ""
+    assert response.headers["content-type"] == MEDIA_TYPES[format] + told
     assert response.headers["x-seed"] == "5"
     assert response.headers["x-voice"] == "ada"
     seconds = len(backend.expected(TEXT, 5, 220.0)) / backend.spec.sample_rate
@@ -49,6 +51,38 @@ async def test_every_format(client, backend, format):
         with av.open(io.BytesIO(response.content)) as container:
             heard = sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
     assert heard == pytest.approx(seconds, abs=0.1)
+
+
+@pytest.mark.parametrize("format", sorted(MEDIA_TYPES))
+@pytest.mark.parametrize("speed", [1, 2.5])
+async def test_a_rate_above_24_khz_end_to_end(client, backend, format, speed):
+    backend.spec = replace(backend.spec, sample_rate=44_100, samples_per_code=320)
+    response = await client.post(SPEECH, json=body(response_format=format, sample_rate=48_000, speed=speed))
+    assert response.status_code == 200
+    codes = len(backend.expected(TEXT, 5, 220.0)) - round(0.1 * 16_000)
+    pace = min(speed, 2.0)
+    seconds = (codes / 44_100 + 0.1 / pace) / (speed / pace)
+    if format == "pcm":
+        assert response.headers["content-type"] == "audio/pcm;rate=48000;channels=1"
+        heard = len(response.content) / 2 / 48_000
+    else:
+        with av.open(io.BytesIO(response.content)) as container:
+            assert container.streams.audio[0].rate == 48_000
+            heard = sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
+    assert heard == pytest.approx(seconds, abs=0.1)
+
+
+async def test_a_wrong_rate_is_refused_with_those_that_are_allowed(client):
+    for fields, allowed in (
+        ({"sample_rate": 96_000}, "16000, 22050, 24000, 32000, 44100 or 48000"),
+        ({"sample_rate": "fast"}, "16000, 22050, 24000, 32000, 44100 or 48000"),
+        ({"sample_rate": 44_100, "response_format": "opus"}, "16000, 24000, 48000 for opus"),
+    ):
+        response = await client.post(SPEECH, json=body(**fields))
+        assert response.status_code == 400
+        error = response.json()["error"]
+        assert error["param"] == "sample_rate"
+        assert allowed in error["message"]
 
 
 @pytest.mark.parametrize("format", sorted(MEDIA_TYPES))
