@@ -12,7 +12,7 @@ The engine knows no family by name. This module imports no torch, so that proces
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -129,13 +129,6 @@ class GptModel(Protocol):
     context: int  # positions that a slot holds: prefix and codes together
     max_codes: int  # of a segment
 
-    def compile(self) -> str:
-        """Makes the steps to come cheaper on this device, to the bit the same, and says how; "" where it cannot.
-
-        Called once, before any step, and not where nothing is to be optimised.
-        """
-        ...
-
     def prefill(self, slot: int, request: GptRequest) -> Prefill:
         """Fills the slot's cache and state, whatever was there, in pieces that take no longer than a step or so.
 
@@ -160,36 +153,36 @@ class GptModel(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """How the chunks of a vocoder share a call.
+
+    frames: chunks of any lengths share one up to this many frames in all, without padding; 0: as rows of one padded
+    length, where there is an accelerator. paddable: whether a chunk's sound is the same in a longer row; one that is
+    not runs alone. forward: a faster way to the sound of `VocoderModel.forward`; that one is used where nothing is to
+    be optimised, or where this one fails.
+    """
+
+    frames: int = 0
+    paddable: Callable[[VocoderChunk], bool] = lambda chunk: True
+    forward: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]] | None = None
+
+
 class VocoderModel(Protocol):
     """A vocoder over padded batches. `forward` alone touches the device, with fixed shapes, and may be captured."""
 
     frame_shape: tuple[int, ...]
     frame_dtype: type  # numpy's
-    pile: int  # frames of chunks of any lengths that a call takes at no cost for padding; 0: rows must be of one length
+    packing: Packing
 
-    def paddable(self, chunk: VocoderChunk) -> bool:
-        """Whether the chunk's sound is the same in a longer row. One that is not runs alone, at its own length."""
-        ...
-
-    def collate(
-        self,
-        chunks: Sequence[VocoderChunk],
-        batch: int,
-        frames: int,
-        follows: Sequence[int | None] | None = None,
-    ) -> dict[str, torch.Tensor]:
+    def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> dict[str, torch.Tensor]:
         """Host tensors of `batch` rows of `frames` frames, the given chunks in the first of them, padded.
 
-        follows: for each chunk the earlier row whose chunk it continues, so that it needs no state; None if it has its
-        own. Raises InvalidInput, or any other error, for a chunk that must not reach the device.
+        Raises InvalidInput, or any other error, for a chunk that must not reach the device.
         """
         ...
 
     def forward(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]: ...
-
-    def plain(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The same sound by the simplest way: what serves where nothing is to be optimised, or where that failed."""
-        ...
 
     def split(self, outputs: dict[str, torch.Tensor], chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
         """From host tensors back to one result per chunk."""

@@ -175,6 +175,7 @@ class VocoderChunk:
 
     first: index in the segment of frames[0]; state: what the segment's chunk before returned, None for the first;
     conditions: the segment's. Each chunk has them, like the prompt, as any replica may be the one that it comes to.
+    follows: in a batch, the earlier row whose chunk it continues, instead of a state.
     Fewer than the spec's context on a side means that the segment begins or ends there.
     """
 
@@ -186,6 +187,7 @@ class VocoderChunk:
     seed: int
     state: Mapping[str, np.ndarray] | None = None
     conditions: Mapping[str, np.ndarray] = field(default_factory=dict)
+    follows: int | None = None
 
     def resume(self, delivered: Sequence[object]) -> VocoderChunk:
         """A chunk is delivered whole or not at all, so it is simply done again."""

@@ -79,15 +79,15 @@ class VocodeWorker:
     Where a listener waits for a first sound (priority 0), a batch holds nothing else, but for every second one. How
     many chunks fit together:
 
-    - where the model piles rows of any lengths (`model.pile`): as many frames as make a pile;
+    - if the model packs rows of any lengths (`Packing.frames`): up to that many frames;
     - on an accelerator: up to `max_batch` of one padded length. A CUDA graph for each of `batch_buckets` and of
       `frame_buckets` serves them: frames without context, the smallest also with context on the right only, as a
       segment's first chunk has it. No chunk is longer than the largest bucket;
     - on any other CPU path, and if a chunk cannot be padded: it goes alone.
 
-    A batch that raises is done again on the plain path, chunk by chunk, so that only the bad item fails. Where it was
-    the optimised path's fault MOST_FAULTS times in a row, that is given up. optimize: false is the plain path from the
-    start: each payload whole, alone, eagerly.
+    A batch that raises is done again on the plain path, the model's `forward` chunk by chunk, so that only the bad item
+    fails. Where it was the optimised path's fault MOST_FAULTS times in a row, that is given up. optimize: false is the
+    plain path from the start: each payload whole, alone, eagerly.
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class VocodeWorker:
     ) -> None:
         self._owner = assert_on_device_thread()
         self._model, self._device, self._spec = model, device.torch_device, spec
+        self._packing, self._forward = model.packing, model.packing.forward or model.forward
         self.slots = max_batch
         self._padded = device.kind != "cpu" or backend is not None
         buckets = sorted(frame_buckets or FRAME_BUCKETS)
@@ -133,7 +134,7 @@ class VocodeWorker:
         if self._padded and not self._plain:
             batch = self._model.activation_bytes(self._batches[-1], self._lengths[-1])
             return max(batch, self._model.activation_bytes(1, longest))
-        return self._model.activation_bytes(1, max(longest, self._model.pile))
+        return self._model.activation_bytes(1, max(longest, self._packing.frames))
 
     def admit(self, item: WorkItem) -> None:
         """Raises RuntimeError when every slot is taken."""
@@ -173,12 +174,12 @@ class VocodeWorker:
             self._alone(self._blank(self._lengths[0], prompt))
         elif not self._padded:
             for frames in (self._lengths[0], self._longest):
-                self._together([self._blank(frames, prompt)], [None])
+                self._together([self._blank(frames, prompt)])
         else:
             for frames in reversed(self._lengths):
                 for batch in reversed(self._batches):
                     inputs = self._model.collate([self._blank(frames, prompt)] * batch, batch, frames)
-                    self._runner.capture((batch, frames), self._model.forward, inputs)
+                    self._runner.capture((batch, frames), self._forward, inputs)
 
     def stats(self) -> dict[str, float]:
         return {
@@ -220,15 +221,15 @@ class VocodeWorker:
         if self._plain or len(rows) >= self._batches[-1]:
             return False
         first = rows[0].chunk
-        if self._model.pile:
-            return sum(len(row.chunk.frames) for row in rows) + len(chunk.frames) <= self._model.pile
+        if most := self._packing.frames:
+            return sum(len(row.chunk.frames) for row in rows) + len(chunk.frames) <= most
         alike = self._length(first) == self._length(chunk)
-        return self._padded and alike and self._model.paddable(first) and self._model.paddable(chunk)
+        return self._padded and alike and self._packing.paddable(first) and self._packing.paddable(chunk)
 
     def _length(self, chunk: VocoderChunk) -> int:
         """The chunk's padded length in frames: a function of the chunk alone."""
         needed = len(chunk.frames)
-        if not self._padded or not self._model.paddable(chunk):
+        if not self._padded or not self._packing.paddable(chunk):
             return needed
         return next((length for length in self._lengths if length >= needed), needed)
 
@@ -238,7 +239,7 @@ class VocodeWorker:
         if self._plain:
             return self._apart(rows)
         try:
-            results = self._together([row.chunk for row in rows], [row.follows for row in rows])
+            results = self._together([replace(row.chunk, follows=row.follows) for row in rows])
         except Exception as error:
             self._retries += 1
             why = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
@@ -253,13 +254,13 @@ class VocodeWorker:
         self._faults = self.failing = 0
         return results
 
-    def _together(self, chunks: list[VocoderChunk], follows: list[int | None]) -> list[VocodedChunk]:
+    def _together(self, chunks: list[VocoderChunk]) -> list[VocodedChunk]:
         batch = next(size for size in self._batches if size >= len(chunks)) if self._padded else len(chunks)
         frames = max(self._length(chunk) for chunk in chunks)
-        inputs = self._model.collate(chunks, batch, frames, follows)
+        inputs = self._model.collate(chunks, batch, frames)
         # graphs are of padded rows: a chunk that cannot be padded may have another shape of the same length
-        key = (batch, frames) if self._model.paddable(chunks[0]) else ("unpadded", frames)
-        outputs = self._runner.call(key, self._model.forward, inputs)
+        key = (batch, frames) if self._packing.paddable(chunks[0]) else ("unpadded", frames)
+        outputs = self._runner.call(key, self._forward, inputs)
         return self._model.split(_to_host(outputs), chunks)
 
     def _apart(self, rows: list[Row]) -> list[Result]:
@@ -281,7 +282,7 @@ class VocodeWorker:
 
     def _alone(self, chunk: VocoderChunk) -> VocodedChunk:
         inputs = self._model.collate([chunk], 1, len(chunk.frames))
-        outputs = self._model.plain({name: value.to(self._device) for name, value in inputs.items()})
+        outputs = self._model.forward({name: value.to(self._device) for name, value in inputs.items()})
         return self._model.split(_to_host(outputs), [chunk])[0]
 
     def _blame(self, why: str, again: list[Result]) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from deployments.contract.errors import SynthesisFailed
-from deployments.contract.family import FamilySpec
+from deployments.contract.family import FamilySpec, Packing
 from deployments.contract.speech import VocodedChunk, VocoderChunk, VoicePrompt
 from deployments.contract.work import WorkItem
 from deployments.engine.vocode.worker import VocodeWorker
@@ -24,11 +24,11 @@ class TinyVocoder:
     The sound also depends on the sum of all codes that were spoken before: that is the state.
     """
 
-    frame_shape, frame_dtype, pile = (), np.int64, 0
+    frame_shape, frame_dtype = (), np.int64
 
     def __init__(self, pile: int = 0) -> None:
         make = torch.Generator().manual_seed(11)
-        self.pile = pile
+        self.packing = Packing(pile, self.paddable, self.fast)
         self.table = torch.randn(CODES, WIDTH, generator=make)
         self.wide = torch.randn(WIDTH, WIDTH, 5, generator=make) * 0.1
         self.narrow = torch.randn(PER_CODE, WIDTH, 3, generator=make) * 0.1
@@ -38,7 +38,7 @@ class TinyVocoder:
     def paddable(self, chunk):
         return True
 
-    def collate(self, chunks, batch, frames, follows=None):
+    def collate(self, chunks, batch, frames):
         inputs = {
             "codes": torch.zeros(batch, frames, dtype=torch.int64),
             "mask": torch.zeros(batch, frames),
@@ -46,23 +46,23 @@ class TinyVocoder:
             "spoken": torch.zeros(batch),
             "next": torch.zeros(batch),
         }
-        for row, (chunk, before) in enumerate(zip(chunks, follows or [None] * len(chunks), strict=True)):
+        for row, chunk in enumerate(chunks):
             inputs["codes"][row, : len(chunk.frames)] = torch.from_numpy(chunk.frames)
             inputs["mask"][row, : len(chunk.frames)] = 1.0
             inputs["voice"][row] = torch.from_numpy(chunk.prompt.tensors["voice"])
-            if before is not None:
-                inputs["spoken"][row] = inputs["next"][before]
+            if chunk.follows is not None:
+                inputs["spoken"][row] = inputs["next"][chunk.follows]
             elif chunk.state:
                 inputs["spoken"][row] = float(chunk.state["spoken"])
             own = chunk.frames[chunk.left : len(chunk.frames) - chunk.right]
             inputs["next"][row] = inputs["spoken"][row] + float(own.sum())
         return inputs
 
-    def forward(self, inputs):
+    def fast(self, inputs):
         self.batches.append(tuple(inputs["codes"].shape))
         return self._sound(inputs)
 
-    def plain(self, inputs):
+    def forward(self, inputs):
         self.plain_batches.append(tuple(inputs["codes"].shape))
         return self._sound(inputs)
 
@@ -330,21 +330,21 @@ def test_only_the_bad_item_of_a_batch_fails(on, cpu, way):
 
 
 class Fragile(TinyVocoder):
-    """Runs out of memory in `forward` (every time, or for batches of some size), and in `plain` for long rows."""
+    """Runs out of memory on the fast path (every time, or for batches of some size), and on the other for long rows."""
 
     def __init__(self, most_rows=0, most_frames=10**9):
         super().__init__()
         self.most_rows, self.most_frames = most_rows, most_frames
 
-    def forward(self, inputs):
+    def fast(self, inputs):
         if len(inputs["codes"]) > self.most_rows:
             raise torch.OutOfMemoryError("tried to allocate 1 TiB")
-        return super().forward(inputs)
+        return super().fast(inputs)
 
-    def plain(self, inputs):
+    def forward(self, inputs):
         if inputs["codes"].shape[1] > self.most_frames:
             raise torch.OutOfMemoryError("tried to allocate 2 TiB")
-        return super().plain(inputs)
+        return super().forward(inputs)
 
 
 def test_a_batch_that_fails_is_done_again_plainly_and_the_log_says_why(on, cpu, caplog):
