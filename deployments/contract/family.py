@@ -60,6 +60,7 @@ class FamilySpec:
     controls: Controls = ()
     # "stream": the vocoder takes a segment's frames in chunks; "whole": all at once, as each sample depends on all
     chunking: Literal["stream", "whole"] = "stream"
+    frontend_device: bool = False  # whether the frontend runs a model of its own, on a device thread
     needs_transcript: bool = False  # whether a voice is of no use without the text of its recording
 
     def sampling(
@@ -194,12 +195,16 @@ class VocoderModel(Protocol):
 
 
 class Family(Protocol):
-    """`spec` and `frontend()` need no torch; the other three load their weights onto `device`."""
+    """`spec` needs no torch, nor does the frontend of a family without `spec.frontend_device`. The others load their
+    weights onto `device`.
+    """
 
     spec: FamilySpec  # set by the engine to one with the configuration's defaults, before any part is made
     folder: Path  # where its weights are
 
-    def frontend(self) -> Frontend: ...
+    def frontend(self, device: Device | None) -> Frontend:
+        """device: None unless `spec.frontend_device`."""
+        ...
 
     def example_prompt(self) -> VoicePrompt:
         """A prompt of the right shapes and no meaning, to warm a stage up with."""

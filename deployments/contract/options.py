@@ -31,7 +31,7 @@ Threads = Annotated[int, Field(gt=0, le=1024)]
 Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
 Buckets = Annotated[list[Positive], AfterValidator(_ascending)]
 ChunkSize = Annotated[int, Field(ge=20, le=100_000)]  # frames of 10 ms
-ModelStage = Literal["gpt", "vocoder", "voice_encoder"]
+ModelStage = Literal["text_frontend", "voice_encoder", "gpt", "vocoder"]
 
 
 class Options(BaseModel):
@@ -154,6 +154,7 @@ class ModelOptions(ModelSection):
     among which `threads: auto` shares a machine out.
     """
 
+    text_frontend: StageOptions = StageOptions()
     gpt: GptOptions = GptOptions()
     vocoder: VocoderOptions = VocoderOptions()
     voice_encoder: VoiceEncoderOptions = VoiceEncoderOptions()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deployments import assembly
 from deployments.contract.errors import Overloaded, SynthesisFailed
-from deployments.contract.family import FamilySpec
+from deployments.contract.family import FamilySpec, Frontend
 from deployments.contract.options import ModelOptions
 from deployments.contract.speech import (
     GptRequest,
@@ -30,6 +30,8 @@ from serve_app.backends.work_loop import Stage, WorkLoop
 if TYPE_CHECKING:
     from deployments.contract.device import Device
 
+R = TypeVar("R")
+
 
 class LocalBackend:
     """The stages in this process. Implements `serve_app.synthesis.backend.Backend`.
@@ -43,7 +45,8 @@ class LocalBackend:
         self.options = options = options or ModelOptions()
         self.family = assembly.load_family(options)
         self.spec: FamilySpec = self.family.spec
-        self._frontend = self.family.frontend()
+        if not self.spec.frontend_device:
+            self._frontend: Frontend = self.family.frontend(None)
         self._text = ThreadPoolExecutor(1, "text-frontend")
         self._thread = DeviceThread("local", threads=assembly.threads(options, "gpt"))
         self._loop = WorkLoop(self._thread)
@@ -68,6 +71,8 @@ class LocalBackend:
     def _load(self, least_slots: int) -> None:
         options, family = self.options, self.family
         device = self._device = assembly.device(options, "gpt")
+        if self.spec.frontend_device:
+            self._frontend = family.frontend(device)
         encoder = family.voice_encoder(device)
 
         async def encode(reference: Reference) -> VoicePrompt:
@@ -84,12 +89,17 @@ class LocalBackend:
         self._loop.stages = {"vocoder": Stage(vocoder), "gpt": Stage(decoder)}
 
     async def segments(self, text: str, language: str | None) -> list[Segment]:
-        running = asyncio.get_running_loop()
-        return await running.run_in_executor(self._text, self._frontend.segments, text, language)
+        return await self._read(lambda frontend: frontend.segments(text, language))
 
     async def check_text(self, text: str, language: str | None) -> None:
-        running = asyncio.get_running_loop()
-        await running.run_in_executor(self._text, self._frontend.check, text, language)
+        await self._read(lambda frontend: frontend.check(text, language))
+
+    async def _read(self, call: Callable[[Frontend], R]) -> R:
+        """On the text thread, or on the device's if the frontend runs a model."""
+        if self.spec.frontend_device:
+            await self._wait()
+            return await self._loop.call(lambda: call(self._frontend))
+        return await asyncio.get_running_loop().run_in_executor(self._text, call, self._frontend)
 
     async def encode_voice(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
         await self._wait()

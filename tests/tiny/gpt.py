@@ -64,7 +64,7 @@ class TinyGpt:
         self.last = torch.zeros(slots + 1, dtype=torch.int64, device=device)
         self.voice = torch.zeros(slots + 1, WIDTH, device=device)
         self.threads: set[int] = set()
-        self.compiled = 0
+        self.compiled, self.stop_above = 0, 1.5
 
     def compile(self) -> str:
         self.compiled += 1
@@ -91,7 +91,7 @@ class TinyGpt:
         normal = self._hidden(rows, self._embedded(rows), length)
         codes = self.sampling.draw(self.head(normal), rows)
         self.last[rows] = codes
-        return Output(codes, self.stop(normal)[:, 0] > 1.5)
+        return Output(codes, self.stop(normal)[:, 0] > self.stop_above)
 
     def _embedded(self, rows: Tensor) -> Tensor:
         """What the last step of each row drew: (B, WIDTH)"""
@@ -155,7 +155,7 @@ class TinyPatchGpt(TinyGpt):
         self.patches[rows] = patches
         self.drawn[rows] += 1
         self.drawn[-1] = 0
-        return Output(patches, self.stop(normal)[:, 0] > 1.5)
+        return Output(patches, self.stop(normal)[:, 0] > self.stop_above)
 
     def force(self, slot: int, code: np.ndarray) -> None:
         self.patches[slot] = torch.from_numpy(code)

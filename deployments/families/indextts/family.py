@@ -106,7 +106,7 @@ class IndexFamily:
             window=self.options.sentences_bucket_max_size if self.options.mode == "infer_fast" else None,
         )
 
-    def frontend(self) -> Frontend:
+    def frontend(self, device: Device | None = None) -> Frontend:
         from deployments.families.indextts.text.frontend import IndexFrontend
 
         gpt = self.config.gpt

@@ -73,7 +73,7 @@ class SmallFamily:
             controls=drawing(temperature=config.temperature, top_k=config.top_k),
         )
 
-    def frontend(self) -> Frontend:
+    def frontend(self, device: Device | None = None) -> Frontend:
         from deployments.families.small.frontend import SmallFrontend
 
         return SmallFrontend(languages=self.config.languages)

@@ -501,3 +501,21 @@ def test_it_tells_what_its_largest_batch_takes(on, cpu):
     assert of(frame_buckets=(10, 26), max_batch=4, backend=Recorder()) == 1000 * 4 * 32
     assert of(chunk_frames=40) == 1000 * 46
     assert of(chunk_frames=40, pile=90) == 1000 * 90
+
+
+@pytest.mark.parametrize("backend", [None, Recorder])
+def test_a_segment_of_a_family_that_is_vocoded_whole_is_never_cut(on, cpu, backend):
+    spec = replace(SPEC, chunking="whole", left_context=0, right_context=0)
+    chunks = {f"c{i}": a_chunk(i, length, left=0, right=0) for i, length in enumerate((7, 300, 90, 300))}
+
+    def run():
+        model = TinyVocoder()
+        made = backend and backend()
+        worker = VocodeWorker(model, cpu, spec, chunk_frames=40, frame_buckets=(8, 100), backend=made)
+        return vocode(worker, chunks), model.batches, worker.bytes
+
+    events, batches, size = on(run)
+    assert {frames for _, frames in batches} == ({8, 100, 300} if backend else {7, 90, 300})
+    assert size >= 1000 * 40
+    for name, event in whole_of(on, cpu, chunks).items():
+        np.testing.assert_allclose(events[name].value.waveform, event.value.waveform, atol=1e-5)
