@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
 from deployments.contract.errors import ChoraleError, InvalidInput, Overloaded, SynthesisFailed
 from deployments.contract.work import Event, WorkItem
