@@ -124,7 +124,7 @@ def chosen(controls: Controls, values: Mapping[str, object], model: str) -> dict
     return found
 
 
-def parsed(controls: Controls, texts: Mapping[str, str]) -> dict[str, object]:
+def parsed(controls: Controls, texts: Mapping[str, str]) -> dict[str, Any]:
     """The values of `texts`, as a URL has them; what is no control's stays text. Raises InvalidInput."""
     known = {control.name: control for control in controls}
     return {name: known[name].parsed(text) if name in known else text for name, text in texts.items()}

@@ -202,7 +202,7 @@ class Family(Protocol):
     spec: FamilySpec  # set by the engine to one with the configuration's defaults, before any part is made
     folder: Path  # where its weights are
 
-    def frontend(self, device: Device | None) -> Frontend:
+    def frontend(self, device: Device | None = None) -> Frontend:
         """device: None unless `spec.frontend_device`."""
         ...
 

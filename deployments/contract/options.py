@@ -127,7 +127,7 @@ class SamplingOptions(Options):
 
     model_config = ConfigDict(extra="allow")
 
-    __pydantic_extra__: dict[str, float | int | bool | None] = {}
+    __pydantic_extra__: dict[str, float | int | bool | None] = {}  # pyright: ignore[reportIncompatibleVariableOverride]
 
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
     max_tokens: Positive | None = None

@@ -81,8 +81,9 @@ class Decoder:
     ) -> None:
         self._owner = assert_on_device_thread()
         self._model = model
-        can = optimize and backend is None and isinstance(model, Compilable)
-        self._compiled = model.compile() if can else ""
+        self._compiled = ""
+        if optimize and backend is None and isinstance(model, Compilable):
+            self._compiled = model.compile()
         self.slots = model.slots
         self._emit_at, self._emit_every = list(emit_at), emit_every
         self._crowd = first_sound_first or math.inf  # sequences at work
