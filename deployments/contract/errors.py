@@ -62,6 +62,12 @@ class SynthesisFailed(ChoraleError):
     code = "synthesis_failed"
 
 
+class StateLost(ChoraleError):
+    """The replica that has this chunk does not have the state of the one before. Never shown: its sender recovers."""
+
+    code = "state_lost"
+
+
 class ConfigError(ChoraleError):
     """A configuration file is wrong: the message names the line, the key and what is allowed."""
 

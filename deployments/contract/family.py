@@ -60,6 +60,8 @@ class FamilySpec:
     controls: Controls = ()
     # "stream": the vocoder takes a segment's frames in chunks; "whole": all at once, as each sample depends on all
     chunking: Literal["stream", "whole"] = "stream"
+    # "caller": a chunk's state travels with the next chunk; "replica": it is too large for that and stays
+    state_home: Literal["caller", "replica"] = "caller"
     frontend_device: bool = False  # whether the frontend runs a model of its own, on a device thread
     needs_transcript: bool = False  # whether a voice is of no use without the text of its recording
 

@@ -175,7 +175,8 @@ class VocoderChunk:
 
     first: index in the segment of frames[0]; state: what the segment's chunk before returned, None for the first;
     conditions: the segment's. Each chunk has them, like the prompt, as any replica may be the one that it comes to.
-    follows: in a batch, the earlier row whose chunk it continues, instead of a state.
+    follows: in a batch, the earlier row whose chunk it continues, instead of a state. home: the name under which the
+    replica keeps the segment's state, if that stays there (`FamilySpec.state_home`).
     Fewer than the spec's context on a side means that the segment begins or ends there.
     """
 
@@ -188,6 +189,7 @@ class VocoderChunk:
     state: Mapping[str, np.ndarray] | None = None
     conditions: Mapping[str, np.ndarray] = field(default_factory=dict)
     follows: int | None = None
+    home: str | None = None
 
     def resume(self, delivered: Sequence[object]) -> VocoderChunk:
         """A chunk is delivered whole or not at all, so it is simply done again."""

@@ -94,11 +94,11 @@ class InProcessScheduler:
             working.cancel()
 
     def cancel(self, item_id: str) -> None:
-        async def cancel() -> None:  # begun in the same way as the work, so that it never overtakes it
+        def cancel() -> None:
             for ledger in self.ledgers.values():
-                ledger.cancel(item_id)
+                self._loop.call_soon(ledger.cancel, item_id)  # a turn later, as the work's task begins, too
 
-        asyncio.run_coroutine_threadsafe(cancel(), self._loop)
+        self._loop.call_soon_threadsafe(cancel)
 
     def status(self) -> dict[str, Any]:
         return {

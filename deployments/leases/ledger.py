@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import replace
 
+from cachetools import LRUCache
+
 from deployments.contract.errors import ChoraleError, InvalidInput, Overloaded, SynthesisFailed
 from deployments.contract.work import Event, WorkItem
 from deployments.leases.queue import AgingQueue
@@ -63,6 +65,7 @@ class Ledger:
         self._newcomers: dict[str, Entry] = {}  # requests that wait for their first slot, in order of arrival
         self._changed = asyncio.Event()
         self._finished: deque[float] = deque(maxlen=1024)
+        self._homes: LRUCache[str, str] = LRUCache(10_000)  # -> the lease that did the last item of this home
 
     # -- the listener's side ------------------------------------------------------------------------------------
 
@@ -195,10 +198,11 @@ class Ledger:
             self._grant(found[0], entry)
 
     def _give(self, entry: Entry, leases: Iterable[Lease]) -> bool:
-        """To the one of `leases` that holds the fewest items; False where none can take it."""
+        """To its home, else to the one of `leases` that holds the fewest items; False where none can take it."""
         takers = [lease for lease in leases if self._may_take(lease, entry)]
+        home = self._homes.get(entry.item.home or "")
         if takers:
-            self._grant(min(takers, key=lambda lease: len(lease.held)), entry)
+            self._grant(min(takers, key=lambda lease: (lease.id != home, len(lease.held))), entry)
         return bool(takers)
 
     def _grant(self, lease: Lease, entry: Entry) -> None:
@@ -283,6 +287,8 @@ class Ledger:
                 entry.outbox.put_nowait(event)
             if final:
                 lease.held.pop(event.id, None)
+                if entry.item.home is not None:
+                    self._homes[entry.item.home] = lease_id
                 if entry.interruptions:  # this may be the end of its first stay, while a second is under way
                     lease.cancelled.append(event.id)
                     lease.wake.set()

@@ -121,7 +121,7 @@ class RayBackend:
         """
         give_up = time.monotonic() + GIVE_UP_S
         for attempt in itertools.count():
-            item = WorkItem(f"{id}~{attempt}" if attempt else id, chunk, priority)
+            item = WorkItem(f"{id}~{attempt}" if attempt else id, chunk, priority, chunk.home)
             answered = False
             try:
                 async with asyncio.timeout(UNARY_S):

@@ -134,7 +134,7 @@ class LocalBackend:
     async def vocode(self, chunk: VocoderChunk, *, id: str, priority: int) -> VocodedChunk:
         await self._wait()
         async with aclosing(
-            self.scheduler.events("vocoder", WorkItem(id, chunk, priority), admitted=True)
+            self.scheduler.events("vocoder", WorkItem(id, chunk, priority, chunk.home), admitted=True)
         ) as events:
             async for event in events:
                 if event.value is not None:

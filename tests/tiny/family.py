@@ -28,7 +28,9 @@ PHONES = 7
 
 
 class TinyOptions(BaseModel):
-    """patches: continuous codes; whole: segments are vocoded whole; reads: the frontend runs a model."""
+    """patches: continuous codes; whole: segments are vocoded whole; reads: the frontend runs a model; state: the
+    vocoder depends on the sum of all frames so far, which stays in the replica.
+    """
 
     model_config = ConfigDict(extra="forbid")
     rate: int = 16_000
@@ -36,6 +38,7 @@ class TinyOptions(BaseModel):
     patches: bool = False
     whole: bool = False
     reads: bool = False
+    state: bool = False
     needs_transcript: bool = False
 
 
@@ -81,7 +84,7 @@ class TinyVocoder:
         self.frame_shape = PATCH if options.patches else ()
         self.frame_dtype = np.float32 if options.patches else np.int64
         self.packing = Packing(paddable=lambda chunk: not options.whole)
-        self.whole, self.per_code = options.whole, per_code
+        self.whole, self.state, self.per_code = options.whole, options.state, per_code
         size = PATCH[0] * PATCH[1] if options.patches else CODES
         self.table = torch.randn(size, WIDTH, generator=make)
         self.phones = torch.randn(PHONES, WIDTH, generator=make)
@@ -93,6 +96,7 @@ class TinyVocoder:
             "x": torch.zeros(batch, frames, WIDTH),
             "mask": torch.zeros(batch, frames, 1),
             "side": torch.zeros(batch, 1, WIDTH),
+            "sum": torch.zeros(batch, 1, WIDTH, dtype=torch.float64),
         }
         for row, chunk in enumerate(chunks):
             own = torch.from_numpy(chunk.frames)
@@ -100,6 +104,8 @@ class TinyVocoder:
             phones = torch.from_numpy(chunk.conditions["phones"].astype(np.int64))
             inputs["x"][row, : len(own)] = embedded
             inputs["mask"][row, : len(own)] = 1
+            if self.state and chunk.state is not None:
+                inputs["sum"][row, 0] = torch.from_numpy(chunk.state["sum"])
             inputs["side"][row] = self.phones[phones].mean(0) + torch.from_numpy(
                 chunk.prompt.tensors["voice"]
             )
@@ -109,6 +115,9 @@ class TinyVocoder:
         x = (inputs["x"] + inputs["side"]) * inputs["mask"]
         if self.whole:
             x = x - x.sum(1, keepdim=True) / inputs["mask"].sum(1, keepdim=True).clamp_min(1)
+        elif self.state:
+            x = inputs["sum"] + 0.2 * x.double().cumsum(1)
+            return {"waveform": torch.tanh(x.float() @ self.out).flatten(1), "sum": x[:, -1]}
         else:
             x = torch.tanh(F.conv1d(x.transpose(1, 2), self.mix, padding=AROUND)).transpose(1, 2)
         return {"waveform": torch.tanh(x @ self.out).flatten(1)}
@@ -118,7 +127,8 @@ class TinyVocoder:
         for row, chunk in enumerate(chunks):
             stop = (len(chunk.frames) - chunk.right) * self.per_code
             sound = outputs["waveform"][row, chunk.left * self.per_code : stop]
-            results.append(VocodedChunk(sound.numpy().copy(), {}))
+            state = {"sum": outputs["sum"][row].numpy().copy()} if self.state else {}
+            results.append(VocodedChunk(sound.numpy().copy(), state))
         return results
 
     def activation_bytes(self, batch: int, frames: int) -> int:
@@ -130,7 +140,7 @@ class TinyFamily:
 
     def __init__(self, options: TinyOptions) -> None:
         self.options = options
-        around = 0 if options.whole else AROUND
+        around = 0 if options.whole or options.state else AROUND
         self.spec = FamilySpec(
             name="tiny",
             sample_rate=options.rate,
@@ -148,6 +158,7 @@ class TinyFamily:
                 Control("depth", "integer", 1, "of the model, set at load", 1, 4, scope="load"),
             ),
             chunking="whole" if options.whole else "stream",
+            state_home="replica" if options.state else "caller",
             frontend_device=options.reads,
             needs_transcript=options.needs_transcript,
         )

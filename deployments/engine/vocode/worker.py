@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 from torch import Tensor
 
 from deployments.contract.device import Device
-from deployments.contract.errors import ChoraleError, SynthesisFailed
+from deployments.contract.errors import ChoraleError, StateLost, SynthesisFailed
 from deployments.contract.family import FamilySpec, VocoderModel
 from deployments.contract.speech import VocodedChunk, VocoderChunk, VoicePrompt
 from deployments.contract.work import Event, WorkItem
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 FRAME_BUCKETS = (16, 32, 64, 96, 128)
 LONGEST_S = 5.0  # of sound in a chunk
+STATES_PER_SLOT = 16  # segments whose state is kept here, for each item at once
 MOST_FAULTS = 3  # in a row, of the optimised path alone, until it is given up
 
 Result = VocodedChunk | ChoraleError
@@ -119,13 +121,18 @@ class VocodeWorker:
         self._runner = GraphRunner(device, "vocoder", optimize, backend)
         self._plain = "" if optimize else self._runner.reason
         self._waiting: deque[Course] = deque()
+        self._lost: list[Event] = []  # of items whose state is not here
+        # segment -> index of the next frame, and the state there; a segment that is evicted is decoded from its start
+        self._states: LRUCache[str, tuple[int, Mapping[str, np.ndarray]]] = LRUCache(
+            STATES_PER_SLOT * max_batch
+        )
         self._first_only = False  # what the last batch was
         self._steps = self._chunks = self._retries = self._faults = 0
         self.failing = 0
 
     @property
     def active(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + len(self._lost)
 
     @property
     def bytes(self) -> int:
@@ -141,20 +148,27 @@ class VocodeWorker:
         assert_on_device_thread(self._owner)
         if self.active >= self.slots:
             raise RuntimeError("no free slot")
-        chunks = (
-            [item.payload] if self._plain or self._whole else cut(item.payload, self._spec, self._longest)
-        )
+        chunk: VocoderChunk = item.payload
+        if chunk.home is not None and (begin := chunk.first + chunk.left) > 0:
+            at, state = self._states.pop(chunk.home, (0, {}))
+            if at != begin:
+                self._lost.append(Event(item.id, error=StateLost("the state of this segment is not here")))
+                return
+            chunk = replace(chunk, state=state)
+        chunks = [chunk] if self._plain or self._whole else cut(chunk, self._spec, self._longest)
         self._waiting.append(Course(item, deque(chunks)))
 
     def cancel(self, item_id: str) -> None:
         assert_on_device_thread(self._owner)
         self._waiting = deque(course for course in self._waiting if course.item.id != item_id)
+        self._lost = [event for event in self._lost if event.id != item_id]
 
     def step(self) -> list[Event]:
         assert_on_device_thread(self._owner)
+        lost, self._lost = self._lost, []
         rows = self._next_batch()
         if not rows:
-            return []
+            return lost
         began = time.perf_counter()
         results = self._vocode(rows)
         if not self._steps:
@@ -163,9 +177,17 @@ class VocodeWorker:
         self._steps += 1
         self._chunks += len(rows)
         pairs = zip(rows, results, strict=True)
-        events = [row.course.take(result) for row, result in pairs if not row.course.over]
+        taken = [(row, row.course.take(result)) for row, result in pairs if not row.course.over]
         self._waiting = deque(course for course in self._waiting if not course.over)
-        return [event for event in events if event is not None]
+        return lost + [self._kept(row.course, event) for row, event in taken if event is not None]
+
+    def _kept(self, course: Course, event: Event) -> Event:
+        """The event without the state that stays here, if the item's does."""
+        chunk: VocoderChunk = course.item.payload
+        if chunk.home is None or event.value is None:
+            return event
+        self._states[chunk.home] = (chunk.first + len(chunk.frames) - chunk.right, course.state)
+        return replace(event, value=VocodedChunk(event.value.waveform, {}))
 
     def warm_up(self, prompt: VoicePrompt) -> None:
         """Runs, or captures, every shape on frames of 0: no request ever waits for it."""

@@ -29,6 +29,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "patches of few KV heads": {"patches": True, "kv_heads": 2},
     "whole": {"whole": True, "rate": 32_000},
     "whole patches at 48 kHz": {"whole": True, "patches": True, "rate": 48_000, "kv_heads": 1},
+    "state at home": {"state": True, "patches": True},
     "a model reads": {"reads": True, "rate": 44_100},
 }
 
@@ -128,6 +129,36 @@ async def test_the_conditions_of_a_segment_reach_each_of_its_chunks_and_change_i
         other = replace(chunk, conditions={"phones": np.zeros(5, np.int16)})
         made = [await backend.vocode(c, id=str(i), priority=0) for i, c in enumerate((chunk, other))]
         assert not np.array_equal(made[0].waveform, made[1].waveform)
+
+
+async def test_a_state_stays_in_its_replica_and_is_made_again_where_it_is_lost():
+    with loaded(state=True) as backend:
+        worker, vocode, alone = (
+            backend.workers["vocoder"],
+            backend.vocode,
+            await streamed(backend, a_prompt()),
+        )
+        seen: dict[str, tuple[int, int]] = {}  # where each chunk's frames begin and end
+
+        async def forgetful(chunk: VocoderChunk, **about: Any) -> Any:
+            assert chunk.state is None
+            seen[about["id"]] = chunk.first, chunk.first + len(chunk.frames)
+            if len(seen) in (3, 4):
+                worker._states.clear()  # pyright: ignore[reportAttributeAccessIssue]
+            made = await vocode(chunk, **about)
+            assert not made.state, "nothing large travels"
+            return made
+
+        backend.vocode = forgetful
+        again = await streamed(backend, a_prompt())
+    np.testing.assert_allclose(again, alone, atol=1e-5)
+    recovered = {id: span for id, span in seen.items() if id.endswith(".again")}
+    assert recovered
+    for id, (first, end) in recovered.items():
+        start, same_end = seen[id.removesuffix(".again")]
+        assert first == 0 < start
+        assert end == same_end
+    assert len(seen) > 2 * len(recovered), "most states are found where they were left"
 
 
 def test_conditions_cost_a_message_little():

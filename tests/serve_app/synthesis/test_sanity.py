@@ -177,7 +177,7 @@ async def test_a_segment_ahead_of_a_slow_listener_is_said_again(backend):
     right, _ = await heard(Synthesizer(backend))
     Faulty(backend, ".1")
     synthesizer = Synthesizer(backend)
-    stream = synthesizer.stream(Speech(TEXT, PROMPT, Sampling.of(seed=7)))
+    stream = synthesizer.stream(Speech(TEXT, PROMPT, SPEC.sampling(seed=7)))
     pieces = [await anext(stream.sound)]
     while not synthesizer.faults.retried:
         await asyncio.sleep(0.001)
