@@ -124,10 +124,13 @@ def chosen(controls: Controls, values: Mapping[str, object], model: str) -> dict
     return found
 
 
-def parsed(controls: Controls, texts: Mapping[str, str]) -> dict[str, Any]:
-    """The values of `texts`, as a URL has them; what is no control's stays text. Raises InvalidInput."""
+def parsed(controls: Controls, texts: Mapping[str, object]) -> dict[str, Any]:
+    """The values of `texts` (a list where a URL names one twice); those of unknown names stay as they are.
+
+    Raises InvalidInput.
+    """
     known = {control.name: control for control in controls}
-    return {name: known[name].parsed(text) if name in known else text for name, text in texts.items()}
+    return {name: known[name].parsed(str(text)) if name in known else text for name, text in texts.items()}
 
 
 def configured(controls: Controls, values: Mapping[str, object], family: str) -> Controls:

@@ -44,10 +44,9 @@ class FamilySpec:
     sample_rate: int  # Hz
     codes_per_second: float
     samples_per_code: int
-    left_context: (
-        int  # frames before a chunk that the vocoder must see for chunked to equal whole; 0 if it is whole
-    )
-    right_context: int  # frames after it, likewise
+    # frames before and after a chunk that the vocoder must see for chunked to equal whole; 0 if chunking is whole
+    left_context: int
+    right_context: int
     languages: tuple[str, ...]
     max_tokens: int  # of a segment, where a request does not say
     min_reference_seconds: float

@@ -730,6 +730,10 @@ async def test_a_control_of_another_model_is_refused(client):
     error = (await client.post("/v1/audio/speech", json=body)).json()["error"]
     assert (error["param"], error["code"]) == ("cfg_value", "unknown_parameter")
     assert "temperature, top_k, top_p, repetition_penalty" in error["message"]
+    for url in ("temperature=1&temperature=2", "top_k=1.5", "a=1&a=2"):
+        answer = await client.get(f"/tts_with_cached_voice?voice_name=ada&text=Hello.&{url}")
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] == url.split("=")[0]
     query = {"voice_name": "ada", "text": "Hello.", "speed": "2"}
     error = (await client.get("/tts_with_cached_voice", params=query)).json()["error"]
     assert (error["param"], error["code"]) == ("speed", "unknown_parameter")
