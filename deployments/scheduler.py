@@ -95,9 +95,8 @@ class StageScheduler:
         self._draining = False
         loop = asyncio.get_running_loop()
         self._keeper = loop.create_task(self._keep_leases())
-        self._watcher = loop.create_task(
-            watch_roll_out(self.app, self.stage_name, self._replicas, unasked_s, self._drain)
-        )
+        watch = watch_roll_out(self.app, self.stage_name, self._replicas, unasked_s, self._drain)
+        self._watcher = loop.create_task(watch)
 
     # -- for the ingress ----------------------------------------------------------------------------------------
 
@@ -125,9 +124,7 @@ class StageScheduler:
         now = time.monotonic()
         ledger = self.ledger
         replicas = {
-            name: {**said.status, "age_s": round(now - said.at, 1)}
-            for name, said in self._replicas.items()
-            if now - said.at < FORGET_REPLICA_S
+            name: {**said.status, "age_s": round(now - said.at, 1)} for name, said in self._replicas.items()
         }
         return {
             "stage": self.stage_name,
@@ -222,8 +219,7 @@ class StageScheduler:
                     lease.opened += self.ledger.age(lease)  # it does not age while it waits in the router
                 if report.status is not None:
                     replica = report.status.get("replica", "")
-                    self._replicas[replica] = ReplicaStatus(report.status, time.monotonic())
-                    self._learn_slots()
+                    self._heard_from(replica, report.status)
                 if report.freed is not None and (asked := self._freeing.pop(lease_id, None)) is not None:
                     asked.set_result({"process": replica, **report.freed})
                 self.ledger.deliver(lease_id, list(report.events))
@@ -269,14 +265,17 @@ class StageScheduler:
         if draining:
             self.ledger.nudge()
 
-    def _learn_slots(self) -> None:
-        """Where the replicas choose their slots by their memory: the mean, since unlike cards have unlike numbers."""
-        slots = [lease.slots for lease in self.ledger.leases.values() if lease.slots]
-        if self._slots is None and slots:
-            self.ledger.slots = round(fmean(slots), 1)
-            self.ledger.max_queue = self._max_queue or math.ceil(QUEUED_PER_SLOT * self.ledger.slots)
+    def _heard_from(self, replica: str, status: dict[str, Any]) -> None:
+        now = time.monotonic()
+        for name in [name for name, said in self._replicas.items() if now - said.at > FORGET_REPLICA_S]:
+            del self._replicas[name]
+        self._replicas[replica] = ReplicaStatus(status, now)
+        slots = [said.status["slots"] for said in self._replicas.values() if "slots" in said.status]
+        if self._slots is None and slots:  # the replicas choose them by their memory, so unlike cards differ
+            self.ledger.slots = round(fmean(slots))
+            self.ledger.max_queue = self._max_queue or QUEUED_PER_SLOT * self.ledger.slots
 
 
-def wanted_leases(in_flight: int, slots: float, minimum: int, maximum: int) -> int:
+def wanted_leases(in_flight: int, slots: int, minimum: int, maximum: int) -> int:
     """The number of replicas that the work in flight fills, within the limits."""
     return max(minimum, min(maximum, math.ceil(in_flight / slots)))
