@@ -15,7 +15,7 @@ import pytest
 from serve_app.config.settings import Settings
 from serve_app.http.app import create_app
 from serve_app.http.bodies import ESCAPES, cut, decode_base64
-from serve_app.http.middleware import Edge
+from serve_app.http.middleware import RequestMiddleware
 from serve_app.service import Service
 
 SPEECH = "/v1/audio/speech"
@@ -440,7 +440,7 @@ async def test_a_large_body_comes_in_pieces_with_turns_for_others_between():
 
     task = asyncio.create_task(others())
     scope = {"type": "http", "method": "POST", "path": SPEECH, "headers": [], "query_string": b""}
-    await Edge(app, max_upload=10**7, max_requests=9, echo=False)(scope, receive, receive)  # type: ignore[arg-type]
+    await RequestMiddleware(app, max_upload=10**7, max_requests=9, echo=False)(scope, receive, receive)  # type: ignore[arg-type]
     task.cancel()
     assert sum(sizes) == 1_000_000
     assert max(sizes) <= 64 * 1024
