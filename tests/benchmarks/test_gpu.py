@@ -73,13 +73,13 @@ def test_every_step_runs_without_ray_or_the_frontends_packages(tmp_path, bare):
     assert len(voices["checks"]) == 7 and all(voices["checks"].values())
 
 
-def test_indextts_too(tmp_path, bare):
+def test_every_step_runs_with_indextts(tmp_path, bare):
     words = ["--families", "indextts", "--only", "decode", "voices"]
     result, _ = run_command(tmp_path / "gpu.json", bare, *words)
     assert [row["status"] for row in result["steps"]] == ["ok", "ok", "ok"]
 
 
-def test_the_marked_tests_can_be_collected_there(bare):
+def test_gpu_tests_can_be_collected_without_ray(bare):
     files = _gpu_tests.files()
     assert {"tests/engine/test_graphs.py", "tests/families/test_on_a_gpu.py"} <= set(files)
     command = [
@@ -96,7 +96,7 @@ def test_the_marked_tests_can_be_collected_there(bare):
     assert "8 tests collected" in done.stdout
 
 
-def test_a_step_that_goes_wrong_is_told_and_stops_no_other(tmp_path):
+def test_a_failed_step_is_reported_and_the_others_run(tmp_path):
     pid = tmp_path / "pid"
     steps = [
         Step("raises", f"{FAULTS}:raises", 60),
@@ -128,7 +128,7 @@ def test_a_step_that_goes_wrong_is_told_and_stops_no_other(tmp_path):
     assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
 
 
-def test_no_step_begins_when_the_time_is_over():
+def test_no_step_starts_after_the_time_limit():
     (row,) = run_all([Step("late", f"{FAULTS}:works", 60, {"said": ""})], time.monotonic() + 1)
     assert (row["status"], row["error"]) == ("left out", "no time was left")
 
@@ -143,6 +143,6 @@ def test_memory_that_grows_on_a_card_is_not_flat():
     assert not is_flat(begun | {"end": at(SLACK, 6 * SLACK)})
 
 
-def test_a_card_s_name_becomes_a_file_s():
+def test_a_card_name_becomes_a_file_name():
     assert gpu.slug("NVIDIA H100 80GB HBM3") == "nvidia-h100-80gb-hbm3"
     assert gpu.slug("???") == "unknown"

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.scheduler import ALONE, BATCH, OURS, Heard, Shape
 
 
-def test_the_ideal_is_full_batches_without_a_pause():
+def test_the_ideal_is_full_batches_without_pauses():
     assert Shape(replicas=2, slots=8).codes_per_s == pytest.approx(2 * 8 / 0.0056)
     assert Shape(replicas=1, slots=1).codes_per_s == pytest.approx(1 / 0.0042)
 

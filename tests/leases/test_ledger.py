@@ -46,7 +46,7 @@ def events_of(work: WorkItem, start: int, stop: int, done: bool = False) -> list
     return [Event(work.id, Run(expected(seed, stop)[start:]), done, index=start)]
 
 
-async def test_what_is_delivered_reaches_the_listener_in_order():
+async def test_results_reach_the_listener_in_order():
     book = ledger()
     book.open_lease("a")
     work = item(1)
@@ -58,7 +58,7 @@ async def test_what_is_delivered_reaches_the_listener_in_order():
     assert book.in_flight == 0 and book.counts["completed"] == 1
 
 
-async def test_a_lost_lease_is_resumed_behind_what_was_delivered():
+async def test_work_of_a_lost_lease_resumes_after_what_was_delivered():
     book = ledger()
     book.open_lease("a")
     work = item(1)
@@ -78,7 +78,7 @@ async def test_a_lost_lease_is_resumed_behind_what_was_delivered():
     assert book.counts["requeued"] == 1 and book.counts["deaths"] == 1
 
 
-async def test_what_comes_back_goes_before_what_waits():
+async def test_returned_work_precedes_waiting_work():
     book = ledger()
     book.open_lease("a")
     first = [item(n, priority=9) for n in range(3)]
@@ -92,7 +92,7 @@ async def test_what_comes_back_goes_before_what_waits():
         task.cancel()
 
 
-async def test_poison_fails_and_its_companions_do_not():
+async def test_a_poison_item_fails_without_its_neighbours():
     book = ledger()
     poison, other = item(1), item(2)
     tasks = await submitted(book, poison, other)
@@ -114,7 +114,7 @@ async def test_poison_fails_and_its_companions_do_not():
     assert (codes(await tasks[1]) == expected(2, 30)).all()
 
 
-async def test_a_full_line_refuses_with_a_time_but_not_those_let_in():
+async def test_a_full_queue_refuses_new_work_with_a_retry_time():
     book = ledger(max_queue=2)
     tasks = await submitted(book, item(1), item(2))
     (refused,) = await collect(book, item(3))
@@ -127,7 +127,7 @@ async def test_a_full_line_refuses_with_a_time_but_not_those_let_in():
         task.cancel()
 
 
-async def test_later_segments_keep_no_newcomer_out():
+async def test_later_segments_do_not_keep_new_requests_out():
     book = ledger(max_queue=2)
     later = [asyncio.create_task(collect(book, item(n, priority=1), admitted=True)) for n in range(20)]
     tasks = await submitted(book, item(30), item(31))
@@ -139,7 +139,7 @@ async def test_later_segments_keep_no_newcomer_out():
         task.cancel()
 
 
-async def test_a_newcomer_makes_room_for_the_next_when_it_has_a_slot_or_leaves():
+async def test_a_newcomer_stops_counting_once_it_has_a_slot_or_leaves():
     book = ledger(max_queue=2)
     tasks = await submitted(book, item(1), item(2))
     tasks[0].cancel()
@@ -172,7 +172,7 @@ async def with_busy_slots(book: Ledger, *works: WorkItem, slots: int = 4) -> lis
     return tasks
 
 
-async def test_a_first_segment_takes_the_slot_of_the_later_one_that_has_come_least_far():
+async def test_a_first_segment_interrupts_the_later_segment_with_the_least_progress():
     book = ledger(first_share=0.25)
     later = [item(n, priority=1) for n in range(4)]
     tasks = await with_busy_slots(book, *later)
@@ -198,7 +198,7 @@ async def test_a_first_segment_takes_the_slot_of_the_later_one_that_has_come_lea
         task.cancel()
 
 
-async def test_background_work_is_interrupted_before_a_listeners_next_segment():
+async def test_background_work_is_interrupted_before_a_later_segment():
     book = ledger(first_share=0.25)
     works = [item(0, priority=1), item(1, priority=11), item(2, priority=1), item(3, priority=1)]
     tasks = await with_busy_slots(book, *works)
@@ -213,7 +213,7 @@ async def test_background_work_is_interrupted_before_a_listeners_next_segment():
     ("share", "slots", "priorities"),
     [(0.0, 4, (1, 1, 1, 1)), (0.25, 1, (1,)), (0.25, 4, (0, 1, 1, 1)), (0.25, 4, (0, 0, 0, 0))],
 )
-async def test_no_slot_is_taken(share, slots, priorities):
+async def test_no_segment_is_interrupted(share, slots, priorities):
     """Where that is off, where there is one slot, and where first segments have their share already."""
     book = ledger(first_share=share)
     tasks = await with_busy_slots(book, *(item(n, priority=p) for n, p in enumerate(priorities)), slots=slots)
@@ -223,7 +223,7 @@ async def test_no_slot_is_taken(share, slots, priorities):
         task.cancel()
 
 
-async def test_background_work_that_begins_interrupts_nobody():
+async def test_a_first_background_segment_interrupts_no_other():
     book = ledger(first_share=0.5)
     tasks = await with_busy_slots(book, *(item(n, priority=11) for n in range(4)))
     tasks += await submitted(book, item(10, priority=10))
@@ -249,7 +249,7 @@ async def test_a_segment_is_interrupted_twice_at_most():
         task.cancel()
 
 
-async def test_nothing_is_missing_where_late_words_of_a_first_stay_meet_the_second():
+async def test_late_results_of_an_interrupted_segment_are_not_lost():
     book = ledger(first_share=0.25)
     later = [item(n, priority=1) for n in range(4)]
     tasks = await with_busy_slots(book, *later)
@@ -273,7 +273,7 @@ async def test_nothing_is_missing_where_late_words_of_a_first_stay_meet_the_seco
         task.cancel()
 
 
-async def test_the_end_of_an_interrupted_stay_ends_the_second_stay_too():
+async def test_a_late_end_of_an_interrupted_segment_also_ends_its_resumption():
     book = ledger(first_share=0.25)
     later = [item(n, priority=1) for n in range(4)]
     tasks = await with_busy_slots(book, *later)
@@ -317,7 +317,7 @@ async def test_the_same_id_twice_is_refused():
     task.cancel()
 
 
-async def test_cancelling_ends_the_stream_and_tells_the_replica():
+async def test_cancelling_ends_the_stream_and_notifies_the_replica():
     book = ledger()
     book.open_lease("a")
     waiting, working = item(1), item(2)
@@ -332,7 +332,7 @@ async def test_cancelling_ends_the_stream_and_tells_the_replica():
     assert book.pending == book.in_flight == 0
 
 
-async def test_a_listener_that_goes_away_cancels():
+async def test_a_listener_that_leaves_cancels_its_work():
     book = ledger()
     book.open_lease("a")
     work = item(1)
@@ -346,7 +346,7 @@ async def test_a_listener_that_goes_away_cancels():
     assert (await next_orders(book, "a")).cancelled == (work.id,)
 
 
-async def test_work_goes_to_whoever_holds_the_fewest():
+async def test_work_goes_to_the_lease_with_the_least_work():
     book = ledger(slots=8, max_queue=50)
     for name in "ab":
         book.open_lease(name)
@@ -377,7 +377,7 @@ async def test_a_lease_gets_no_more_than_its_slots():
         task.cancel()
 
 
-async def test_a_stream_of_orders_ends_after_so_many_and_the_next_goes_on(monkeypatch):
+async def test_a_stream_of_orders_ends_after_a_limit_and_the_next_continues(monkeypatch):
     monkeypatch.setattr("deployments.leases.ledger.ORDERS_PER_STREAM", 3)
     book, streams, seen = ledger(slots=1, max_queue=50), 0, []
     book.open_lease("a")
@@ -393,7 +393,7 @@ async def test_a_stream_of_orders_ends_after_so_many_and_the_next_goes_on(monkey
     await asyncio.gather(*tasks)
 
 
-async def test_an_unknown_lease_is_told_to_close():
+async def test_an_unknown_lease_is_ordered_to_close():
     book = ledger()
     (task,) = await submitted(book, item(1))
     assert await next_orders(book, "nobody") == Orders(end=True)
@@ -401,7 +401,7 @@ async def test_an_unknown_lease_is_told_to_close():
     task.cancel()
 
 
-async def test_a_lease_that_is_not_kept_closes_while_it_waits():
+async def test_an_unwanted_lease_closes_while_idle():
     keep = [True]
     book = ledger(keep=lambda lease: keep[0])
     book.open_lease("a")

@@ -51,14 +51,14 @@ def no_waiting(monkeypatch):
     monkeypatch.setattr(module, "AGAIN_S", 0.0)
 
 
-async def test_a_query_that_ray_breaks_before_its_first_report_is_made_again():
+async def test_a_query_that_breaks_before_its_first_report_is_repeated():
     calls = Calls([RACE], [MORE], [RACE], [], [RACE], [LAST])
     assert [report async for report in lease_reports(calls)] == [MORE, LAST]
     assert calls.resumed == [False, False, True, True, True, True]
     assert calls.cancelled == 6
 
 
-async def test_calls_that_break_in_a_row_are_an_error():
+async def test_repeated_broken_calls_are_an_error():
     calls = Calls(*[[RACE]] * (BROKEN_CALLS + 1))
     with pytest.raises(RuntimeError, match="StatusCode"):
         await anext(lease_reports(calls))
@@ -72,7 +72,7 @@ class FailedOnTheReplica(RayError, RuntimeError):
 @pytest.mark.parametrize(
     "answers", [[MORE, RACE], [RayActorError()], [FailedOnTheReplica()], [ValueError("else")]]
 )
-async def test_what_a_replica_raises_ends_the_lease(answers):
+async def test_an_exception_of_the_replica_ends_the_lease(answers):
     calls = Calls(answers, [LAST])
     with pytest.raises(type(answers[-1])):
         async for _ in lease_reports(calls, RayError):
@@ -80,7 +80,7 @@ async def test_what_a_replica_raises_ends_the_lease(answers):
     assert len(calls.resumed) == 1
 
 
-async def test_a_lease_ends_with_a_query_that_does_not_go_on():
+async def test_a_lease_ends_with_a_query_that_does_not_continue():
     calls = Calls([])
     assert [report async for report in lease_reports(calls, RayError)] == []
     assert calls.resumed == [False]

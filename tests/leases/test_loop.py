@@ -160,7 +160,7 @@ async def test_an_orphaned_lease_ends_at_once(thread, items):
         listener.cancel()
 
 
-async def test_an_id_may_be_used_again_after_its_cancellation(thread):
+async def test_an_id_can_be_reused_after_cancellation(thread):
     book = Ledger("Sim", 4, 100)
     worker = SimWorker(4, 0.001)
     hold = Hold(book, LeaseLoop(worker, thread))
@@ -185,7 +185,7 @@ class Refusing(SimWorker):
         super().admit(item)
 
 
-async def test_a_failed_step_breaks_the_lease_and_takes_no_more_work(thread):
+async def test_a_failed_step_ends_the_lease_and_stops_new_work(thread):
     book = Ledger("Sim", 4, 100)
     loop = LeaseLoop(Broken(4), thread)
     hold = Hold(book, loop)
@@ -210,7 +210,7 @@ async def test_an_item_that_cannot_be_admitted_fails_alone(thread):
     hold.task.cancel()
 
 
-async def test_an_order_to_free_is_obeyed_between_two_steps_of_running_work(thread):
+async def test_an_order_to_free_memory_runs_between_two_steps(thread):
     book = Ledger("Sim", 4, 100)
     seen: list[tuple[int, int]] = []  # thread, items at work
     worker = SimWorker(4, 0.001)
@@ -231,7 +231,7 @@ async def test_an_order_to_free_is_obeyed_between_two_steps_of_running_work(thre
     hold.task.cancel()
 
 
-async def test_a_replica_that_was_idle_for_a_whole_lease_frees_memory_once(thread):
+async def test_a_replica_idle_for_a_whole_lease_frees_memory_once(thread):
     freed: list[int] = []
     loop = LeaseLoop(SimWorker(4, 0.001), thread, free=lambda: freed.append(1) or {})
 
@@ -259,7 +259,7 @@ async def test_a_replica_that_was_idle_for_a_whole_lease_frees_memory_once(threa
     assert len(freed) == 2
 
 
-async def test_a_lease_goes_on_over_many_queries_and_nothing_is_lost(thread):
+async def test_a_lease_continues_over_many_queries_without_loss(thread):
     book, keep = Ledger("Sim", 4, 100), [True]
     book.keep = lambda lease: keep[0]
     worker = SimWorker(4, 0.001)
@@ -275,7 +275,7 @@ async def test_a_lease_goes_on_over_many_queries_and_nothing_is_lost(thread):
     assert loop.leases == 1 and worker.active == 0
 
 
-async def test_a_lease_goes_on_over_many_streams_of_orders(thread, monkeypatch):
+async def test_a_lease_continues_over_many_streams_of_orders(thread, monkeypatch):
     monkeypatch.setattr("deployments.leases.ledger.ORDERS_PER_STREAM", 2)
     book = Ledger("Sim", 4, 100)
     hold = Hold(book, LeaseLoop(SimWorker(4, 0.001), thread))
@@ -289,7 +289,7 @@ async def reports_of(run) -> list[Report]:
     return [report async for report in run]
 
 
-async def test_between_two_queries_only_the_lease_that_is_carried_is_taken(thread):
+async def test_between_two_queries_only_the_continued_lease_is_accepted(thread):
     book = Ledger("Sim", 4, 100)
     worker = SimWorker(4, 0.001)
     loop = LeaseLoop(worker, thread, reports_per_query=1)
@@ -308,7 +308,7 @@ async def test_between_two_queries_only_the_lease_that_is_carried_is_taken(threa
     assert (await listener == expected(1, 60)).all()
 
 
-async def test_a_lease_that_nobody_goes_on_with_frees_every_slot(thread, monkeypatch):
+async def test_an_abandoned_continuation_frees_every_slot(thread, monkeypatch):
     monkeypatch.setattr(lease, "CARRY_S", 0.05)
     book = Ledger("Sim", 4, 100)
     worker = SimWorker(4, 0.001)

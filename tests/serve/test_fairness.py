@@ -57,7 +57,7 @@ async def completed(service: Service, client: httpx.AsyncClient) -> int:
 
 
 @pytest.mark.timeout(300)
-async def test_a_short_sentence_begins_soon_beside_long_texts_that_nobody_reads(service: Service) -> None:
+async def test_a_short_sentence_starts_soon_despite_unread_long_texts(service: Service) -> None:
     async with httpx.AsyncClient(timeout=120) as client, idle_readers(service, 8):
         while (await service.stage(client, "gpt"))["active"] < 8:
             await asyncio.sleep(0.5)
@@ -67,7 +67,7 @@ async def test_a_short_sentence_begins_soon_beside_long_texts_that_nobody_reads(
 
 
 @pytest.mark.timeout(300)
-async def test_thirty_readers_of_long_texts_keep_nobody_out(service: Service) -> None:
+async def test_thirty_long_texts_do_not_keep_new_requests_out(service: Service) -> None:
     async with httpx.AsyncClient(timeout=120) as client, idle_readers(service, 30):
         while (await service.stage(client, "gpt"))["pending"] < 40:
             await asyncio.sleep(0.5)
@@ -76,7 +76,7 @@ async def test_thirty_readers_of_long_texts_keep_nobody_out(service: Service) ->
 
 
 @pytest.mark.timeout(300)
-async def test_nothing_more_is_made_for_readers_who_read_nothing(service: Service) -> None:
+async def test_synthesis_stops_for_clients_that_read_nothing(service: Service) -> None:
     async with httpx.AsyncClient(timeout=120) as client:
         before = await completed(service, client)
         async with idle_readers(service, 2):

@@ -65,7 +65,7 @@ async def test_the_scheduler_killed_under_load(sim_stage):
     assert status["pid"] != old
 
 
-async def test_a_roll_out_under_load(sim_stage):
+async def test_a_rollout_under_load(sim_stage):
     """Scheduler and replicas are replaced while they are never idle: nothing is lost."""
     stage = sim_stage(slots=4, max_queue=400)
     before = set((await status_of(stage)())["replicas"])

@@ -208,7 +208,7 @@ async def streamed(client: httpx.AsyncClient, service: Service, say: Say) -> tup
 
 
 @pytest.mark.timeout(600)
-async def test_a_killed_ingress_costs_only_what_had_begun(service: Service) -> None:
+async def test_a_killed_ingress_breaks_only_started_responses(service: Service) -> None:
     what = sayings(service.voices, 8)
     long = [Say(" ".join(SENTENCES[n : n + 3]), service.voices[n], n) for n in range(4)]
     async with httpx.AsyncClient(timeout=300) as client:
@@ -236,7 +236,7 @@ async def test_a_killed_ingress_costs_only_what_had_begun(service: Service) -> N
 
 
 @pytest.mark.timeout(300)
-async def test_two_ingresses_share_voices_and_one_goes_on(service: Service) -> None:
+async def test_two_ingresses_share_voices_and_survive_each_other(service: Service) -> None:
     from ray import serve
 
     from serve_app.app import build

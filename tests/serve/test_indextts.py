@@ -87,7 +87,7 @@ def test_a_cloned_voice_speaks_the_published_samples(service, index, inline):
     assert np.abs(found - wanted).max() <= 3
 
 
-def test_the_shipped_voices_can_be_cloned_too(service):
+def test_the_shipped_voices_can_be_cloned(service):
     names = [voice["name"] for voice in service.get("/v1/audio/voices").json()["data"]]
     shipped = next(name for name in names if name != "golden")
     body = {**GREEDY, "input": SENTENCES[1], "max_tokens": 20}
@@ -97,7 +97,7 @@ def test_the_shipped_voices_can_be_cloned_too(service):
     assert len(first) and not np.array_equal(first[: len(golden)], golden[: len(first)])
 
 
-async def test_many_at_once_are_what_each_is_alone(service):
+async def test_many_requests_at_once_equal_each_alone(service):
     bodies = [
         {
             **GREEDY,
@@ -128,7 +128,7 @@ async def test_many_at_once_are_what_each_is_alone(service):
     ],
     ids=["empty", "text", "silent", "short", "noise"],
 )
-def test_a_reference_that_cannot_be_used_is_the_callers_mistake(service, recording, says):
+def test_an_unusable_reference_is_a_client_error(service, recording, says):
     answer = service.post(
         "/v1/audio/voices", data={"name": "bad"}, files={"audio_sample": ("a.wav", recording)}
     )
@@ -171,7 +171,7 @@ def test_bad_fields_are_named(service, change, param):
     assert answer.json()["error"]["param"] == param
 
 
-def test_the_model_and_its_stages_are_told(service):
+def test_the_status_describes_the_model_and_its_stages(service):
     assert "chorale-indextts" in {model["id"] for model in service.get("/v1/models").json()["data"]}
     status = service.get("/v1/status").json()
     assert status["ready"] is True

@@ -60,7 +60,7 @@ def alone(service: Service) -> dict[Say, np.ndarray]:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("victim", VICTIMS)
-async def test_a_killed_actor_is_not_heard(
+async def test_a_killed_actor_does_not_change_the_sound(
     service: Service, alone: dict[Say, np.ndarray], victim: str
 ) -> None:
     done: list[Say] = []

@@ -77,7 +77,7 @@ async def speak(client: httpx.AsyncClient, http: str, reference: str) -> bytes:
 
 
 @pytest.mark.timeout(240)
-async def test_what_is_held_is_told_for_every_process(service: str) -> None:
+async def test_every_process_reports_its_memory(service: str) -> None:
     async with httpx.AsyncClient(timeout=60) as client:
         await speak(client, service, recording(120))
         status = await status_of(client, service)
@@ -131,7 +131,7 @@ async def test_a_voice_is_encoded_once_over_replicas_and_restarts(service: str, 
 
 
 @pytest.mark.timeout(240)
-async def test_memory_is_given_back_while_work_goes_on(service: str) -> None:
+async def test_memory_is_freed_while_work_continues(service: str) -> None:
     voice = recording(180)
     async with httpx.AsyncClient(timeout=120) as client:
         alone = await speak(client, service, voice)
@@ -151,7 +151,7 @@ async def test_memory_is_given_back_while_work_goes_on(service: str) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_what_does_not_fit_the_memory_does_not_start_and_says_the_bytes(tmp_path) -> None:
+def test_a_config_that_does_not_fit_is_refused_with_the_bytes(tmp_path) -> None:
     process = launch(free_port(), CHORALE_GPT__SLOTS="90000", CHORALE_DATA_DIR=str(tmp_path))
     out, _ = process.communicate(timeout=200)
     assert process.returncode == 2, out

@@ -57,7 +57,7 @@ async def speak_as(client: httpx.AsyncClient, data: bytes) -> httpx.Response:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("rate", [16_000, 44_100, 48_000, 96_000, 192_000])
-async def test_a_minute_at_any_rate_by_both_ways(service: Service, rate: int, channels: int) -> None:
+async def test_a_minute_at_any_rate_works_both_ways(service: Service, rate: int, channels: int) -> None:
     data, name = minute(rate, channels), next(NAMES)
     async with httpx.AsyncClient(base_url=service.http, timeout=60) as client:
         await client.get("/ready")
@@ -77,7 +77,7 @@ async def test_a_minute_at_any_rate_by_both_ways(service: Service, rate: int, ch
 
 
 @pytest.mark.timeout(300)
-async def test_what_is_longer_is_cut_and_said(service: Service) -> None:
+async def test_a_longer_recording_is_cut_with_a_warning(service: Service) -> None:
     async with httpx.AsyncClient(base_url=service.http, timeout=60) as client:
         uploaded = await upload(client, minute(44_100, 1, seconds=75))
         assert uploaded.status_code == 200
@@ -140,7 +140,7 @@ async def throw(
 
 
 @pytest.mark.timeout(900)
-async def test_bombs_are_refused_and_disturb_nobody(service: Service) -> None:
+async def test_bombs_are_refused_and_affect_no_other_request(service: Service) -> None:
     made = {name: make() for name, make in BOMBS.items()}
     async with httpx.AsyncClient(base_url=service.http, timeout=120) as client:
         assert (await upload(client, minute(16_000, 1))).status_code == 200  # all that is made once is there
@@ -184,7 +184,7 @@ async def test_bombs_are_refused_and_disturb_nobody(service: Service) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_a_killed_encoder_is_not_noticed(service: Service) -> None:
+async def test_a_killed_encoder_fails_no_request(service: Service) -> None:
     async with httpx.AsyncClient(base_url=service.http, timeout=120) as client:
         encoder = (await service.stage(client, "voice_encoder"))["pid"]
         tasks = [asyncio.create_task(upload(client, minute(48_000, 2, seconds=n))) for n in range(40, 46)]
@@ -195,7 +195,7 @@ async def test_a_killed_encoder_is_not_noticed(service: Service) -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_a_message_that_is_refused_is_not_sent_again(service: Service) -> None:
+async def test_a_rejected_message_is_not_retried(service: Service) -> None:
     from ray import serve
 
     stages = ("TextFrontend", "VoiceEncoder", "GptScheduler", "VocoderScheduler")
@@ -208,7 +208,7 @@ async def test_a_message_that_is_refused_is_not_sent_again(service: Service) -> 
 
 
 @pytest.mark.parametrize("code", list(grpc.StatusCode))
-def test_only_a_lost_stage_is_asked_again(code: grpc.StatusCode) -> None:
+def test_only_a_lost_stage_is_retried(code: grpc.StatusCode) -> None:
     from serve_app.backends.graph import is_lost
 
     again = {"UNAVAILABLE", "CANCELLED", "ABORTED", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN"}

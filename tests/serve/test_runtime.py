@@ -78,7 +78,7 @@ def submitted(address: str, token: str | None, command: str) -> int:
 
 
 @pytest.mark.timeout(240)
-def test_it_comes_up_closed_to_others_and_leaves_no_process(tmp_path):
+def test_it_starts_on_loopback_only_and_leaves_no_process(tmp_path):
     port, token = free_port(), tmp_path / ".ray" / "auth_token"
     token.parent.mkdir()
     token.write_text("0123456789abcdef" * 4)
@@ -131,7 +131,7 @@ def eventually(fulfilled: Callable[[], bool], within: float = 60.0) -> bool:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("daemon", ["gcs_server", "raylet"])
-def test_it_ends_and_says_why_when_ray_is_gone(tmp_path, daemon):
+def test_it_exits_with_the_reason_when_ray_dies(tmp_path, daemon):
     process = launch(free_port(), CHORALE_DATA_DIR=str(tmp_path))
     until_ready(process)
     family = psutil.Process(process.pid).children(recursive=True)
@@ -154,7 +154,7 @@ node.stop_ray()
 
 
 @pytest.mark.timeout(240)
-def test_where_serve_listens_to_others_ray_takes_the_address_that_it_always_takes():
+def test_with_another_host_ray_uses_its_default_address():
     from ray._common.network_utils import node_ip_address_from_perspective
 
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
@@ -175,7 +175,7 @@ def test_a_wrong_configuration_does_not_start(environ, says):
     assert says in out
 
 
-def test_a_taken_port_is_told(cluster):
+def test_a_port_in_use_is_reported(cluster):
     process = launch(cluster.port)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 2

@@ -55,7 +55,7 @@ async def undisturbed(service: Service, client: httpx.AsyncClient, what: list[Sa
 
 
 @pytest.mark.timeout(900)
-async def test_many_clients_hear_their_own_words_in_their_own_voice(service: Service) -> None:
+async def test_many_clients_each_hear_their_own_text_and_voice(service: Service) -> None:
     what = sayings(service.voices, DISTINCT)
     rng = random.Random(3)
     queue = [rng.choice(what) for _ in range(REQUESTS)]
@@ -85,7 +85,7 @@ async def test_many_clients_hear_their_own_words_in_their_own_voice(service: Ser
 
 
 @pytest.mark.timeout(600)
-async def test_a_killed_gpt_replica_is_not_heard(service: Service) -> None:
+async def test_a_killed_gpt_replica_does_not_change_the_sound(service: Service) -> None:
     what = sayings(service.voices, 12)
     async with httpx.AsyncClient(timeout=300) as client:
         alone = await undisturbed(service, client, what)
@@ -104,7 +104,7 @@ async def test_a_killed_gpt_replica_is_not_heard(service: Service) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_a_client_that_goes_away_frees_its_slot(service: Service) -> None:
+async def test_a_client_that_leaves_frees_its_slot(service: Service) -> None:
     from ray import serve
 
     scheduler = serve.get_deployment_handle("GptScheduler", "chorale")
@@ -128,7 +128,7 @@ async def test_a_client_that_goes_away_frees_its_slot(service: Service) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_the_command_line_and_the_service_say_the_same(service: Service) -> None:
+async def test_the_command_line_and_the_service_have_the_same_samples(service: Service) -> None:
     from serve_app.audio import open_encoder
     from serve_app.cli.speaker import Speaker
     from serve_app.config.settings import Settings
@@ -148,7 +148,7 @@ async def test_the_command_line_and_the_service_say_the_same(service: Service) -
     np.testing.assert_allclose(served, spoken, atol=2e-4)  # other chunk sizes: the last bit of 16 may differ
 
 
-async def test_every_stage_worked_on_its_one_device_thread(service: Service) -> None:
+async def test_every_stage_uses_one_device_thread(service: Service) -> None:
     async with httpx.AsyncClient(timeout=60) as client:
         await service.say(client, Say(SENTENCES[0], service.voices[0], 1))
         for name in ("gpt", "vocoder"):

@@ -54,7 +54,7 @@ def test_the_dashboard_is_up(cluster):
         assert "Ray" in page.read().decode()
 
 
-async def test_many_requests_share_the_batches(sim_stage):
+async def test_many_requests_share_batches(sim_stage):
     stage = sim_stage(slots=8)
     begun, steps_before = await settled(stage)
     results = await asyncio.gather(*(speak(stage, seed, 40) for seed in range(32)))
@@ -80,7 +80,7 @@ async def test_first_segments_interrupt_later_ones_and_no_code_is_lost(sim_stage
     assert status["interrupted"] >= 10
 
 
-async def test_a_busy_lease_goes_on_over_many_queries(sim_stage):
+async def test_a_busy_lease_continues_over_many_queries(sim_stage):
     stage = sim_stage(slots=4, reports_per_query=5)
     before = (await settled(stage))[0]
     results = await asyncio.gather(*(speak(stage, seed, 300) for seed in range(12)))
@@ -99,7 +99,7 @@ async def test_a_stream_begins_before_it_ends(sim_stage):
     await stream.aclose()
 
 
-async def test_who_goes_away_frees_the_slot(sim_stage):
+async def test_a_caller_that_leaves_frees_the_slot(sim_stage):
     stage = sim_stage(slots=2, max_queue=2)
     before = await status_of(stage)()
     streams = [
@@ -128,7 +128,7 @@ async def test_who_goes_away_frees_the_slot(sim_stage):
     assert status["cancelled"] == before["cancelled"] + 3
 
 
-async def test_a_full_line_is_refused_and_says_when_to_come_back(sim_stage):
+async def test_a_full_queue_is_refused_with_a_retry_time(sim_stage):
     stage = sim_stage(slots=2, max_queue=2)
     streams = [
         stage.backend.generate(request(seed, ENDLESS), id=f"e{seed}", priority=0, admitted=False)
@@ -154,7 +154,7 @@ def test_wanted_leases_follow_the_work_within_the_limits():
     assert wanted_leases(0, 8, 0, 3) == 0
 
 
-def test_a_replica_that_serve_asks_no_more_may_be_on_its_way_out():
+def test_a_replica_without_health_checks_may_be_stopping():
     busy = {"age_s": 99.0, "unasked_s": 4.0}
     assert not unasked([busy, {"age_s": 99.0}], now=100.0, limit_s=12.0)
     assert unasked([busy, {"age_s": 98.0, "unasked_s": 11.0}], now=100.0, limit_s=12.0)

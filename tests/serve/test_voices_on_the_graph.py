@@ -158,9 +158,7 @@ async def test_a_deleted_voice_is_gone_from_disk_and_from_every_process(service:
 
 
 @pytest.mark.timeout(240)
-async def test_a_replica_that_does_not_answer_holds_no_deletion_up_and_catches_up(
-    service: Service, client
-) -> None:
+async def test_a_busy_replica_does_not_delay_a_deletion_and_catches_up(service: Service, client) -> None:
     from ray import serve
 
     encoders = serve.get_deployment_handle("VoiceEncoder", "voices")
@@ -187,7 +185,7 @@ async def test_a_replica_that_does_not_answer_holds_no_deletion_up_and_catches_u
 
 
 @pytest.mark.timeout(120)
-async def test_nobody_takes_the_place_of_anothers_id(client) -> None:
+async def test_no_voice_can_take_the_id_of_another(client) -> None:
     for name in (id_of("mine"), id_of("mine").upper(), f" {id_of('mine')} "):
         refused = await client.post(
             "/v1/audio/voices", data={"name": name}, files={"audio_sample": ("a.wav", hum(120))}
@@ -199,7 +197,7 @@ async def test_nobody_takes_the_place_of_anothers_id(client) -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_a_damaged_voice_disturbs_no_other(service: Service, client) -> None:
+async def test_a_damaged_voice_affects_no_other(service: Service, client) -> None:
     broken, sound = await upload(client, "broken", hum(140)), await upload(client, "sound", hum(190))
     before = await spoken(client, "sound")
     (service.data / "voices" / broken / "meta.json").write_bytes(b"{")
@@ -216,7 +214,7 @@ async def test_a_damaged_voice_disturbs_no_other(service: Service, client) -> No
 
 
 @pytest.mark.timeout(120)
-async def test_nothing_is_open_to_other_users_and_requests_leave_nothing(service: Service, client) -> None:
+async def test_other_users_have_no_access_and_requests_leave_no_files(service: Service, client) -> None:
     voice_id = await upload(client, "private", hum(160))
     await spoken(client, "private")
     before = service.left("")

@@ -40,13 +40,13 @@ def corpus(tmp_path_factory) -> Corpus:
 
 
 @pytest.mark.parametrize(("voices", "least", "most"), [(0.0, 0.05, 0.4), (0.5, 0.45, 0.8), (1.0, 1.0, 1.0)])
-def test_a_batch_holds_the_share_of_the_shipped_voices_that_is_asked_for(corpus, voices, least, most) -> None:
+def test_a_batch_has_the_requested_share_of_shipped_voices(corpus, voices, least, most) -> None:
     batch = Batches(corpus, SmallConfig(), 0, voices).draw(96)
     own = (batch["mean_log_f0"] > math.log(0.5 * (OWN + OTHERS))).float().mean()
     assert least <= float(own) <= most
 
 
-def test_who_is_moved_is_another_and_his_pitch_is_told(tmp_path) -> None:
+def test_a_moved_speaker_differs_and_its_pitch_is_known(tmp_path) -> None:
     """Of pulses that rise from 100 to 120 Hz: what is told of a crop is what is measured in it."""
     frames = 3 * CROP
     f0 = np.linspace(100, 120, frames, dtype=np.float32)
@@ -69,14 +69,14 @@ def test_who_is_moved_is_another_and_his_pitch_is_told(tmp_path) -> None:
     assert float((batch["mel"].mean(1) - batch["mean_mel"]).abs().mean()) < 0.5
 
 
-def test_levels_are_heard_and_noise_is_not() -> None:
+def test_the_level_loss_hears_levels_but_not_noise() -> None:
     one, other = torch.randn(2, 4, 16000, generator=torch.Generator().manual_seed(0)).unbind()
     assert level_loss(one, one) == 0
     assert level_loss(one, other) < 0.25
     assert level_loss(one, 2 * other) == pytest.approx(math.log(2), rel=0.1)
 
 
-def test_without_critics_nothing_of_theirs_counts(corpus) -> None:
+def test_without_critics_their_losses_do_not_count(corpus) -> None:
     config = SmallConfig()
     torch.manual_seed(0)
     codec, recogniser = Codec(config), load_phone_net(SHIPPED)

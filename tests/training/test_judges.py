@@ -51,7 +51,7 @@ def judged(runs: Path, keep: Path | None = None) -> judge.Judge:
     return judge.Judge(runs, SENTENCES, keep, WEIGHTS, SHIPPED, 2)
 
 
-def test_a_teacher_his_copies_and_our_voice_are_judged(taught, tmp_path):
+def test_a_teacher_its_copies_and_our_voice_are_judged(taught, tmp_path):
     jury = judged(tmp_path, tmp_path / "kept")
     teacher, copy, ours = (jury.verdict(mode, "ross", 0.0, 0) for mode in judge.MODES)
     assert (teacher.mcd, teacher.f0_error, teacher.length) == (None, None, (1.0, 1.0, 1.0))
@@ -105,7 +105,7 @@ def test_no_mandarin_without_a_listener(tmp_path, monkeypatch, capsys):
     assert "listener.pt is missing" in capsys.readouterr().err
 
 
-def test_the_table_tells_what_was_measured_and_the_summary_means(taught, tmp_path):
+def test_the_table_shows_measurements_and_the_summary_their_means(taught, tmp_path):
     one = judged(tmp_path).verdict("gpt", "ross", 0.0, 0)
     other = replace(one, voice="ben", error=(0.5, 0.4, 0.6))
     one = replace(one, error=(0.1, 0.0, 0.2))
@@ -113,7 +113,7 @@ def test_the_table_tells_what_was_measured_and_the_summary_means(taught, tmp_pat
     assert judge.summary([one, other]) == "en gpt: mean of 2 voices 30.0%, best 10.0%"
 
 
-def test_strangers_are_cast_as_they_are_and_then_moved():
+def test_unseen_speakers_are_used_unchanged_and_then_moved():
     trial = cloning.cast(40, seed=0)
     assert [persona.teacher for persona in trial[: len(STRANGERS)]] == list(STRANGERS)
     assert len({persona.name for persona in trial}) == 40
@@ -148,7 +148,7 @@ def test_pauses_and_endings_are_measured():
     assert control.ending(rising) == pytest.approx(4, abs=0.3)
 
 
-def test_what_is_written_for_others_is_json(taught, tmp_path, monkeypatch):
+def test_the_output_file_is_json(taught, tmp_path, monkeypatch):
     out = tmp_path / "made" / "judge.json"
     asked = ["judge", "--voices", "ross", "--modes", "gpt", "--count", "1", "--temperatures", "0"]
     monkeypatch.setattr(sys, "argv", [*asked, "--runs", str(tmp_path), "--json", str(out)])

@@ -42,7 +42,7 @@ def test_errors_are_counted(meant, heard, wrong, matched, tones):
     assert errors.syllable_rate == wrong / 4
 
 
-def test_what_is_heard_does_not_depend_on_the_padding_and_tells_pitch():
+def test_predictions_do_not_depend_on_padding_and_distinguish_pitch():
     torch.manual_seed(0)
     net, rate = Listener(SmallConfig()).eval(), 16000
     glide = torch.sin(torch.cumsum(torch.linspace(120, 240, rate), 0) * 2 * torch.pi / rate)

@@ -17,7 +17,7 @@ def voice(f0: float, glide: float = 0.0) -> np.ndarray:
     return sum(0.1 / k * np.sin(k * phase) for k in range(1, 11)).astype(np.float32)
 
 
-def test_a_warped_path_finds_what_was_stretched():
+def test_time_warping_finds_the_stretched_part():
     frames = np.random.default_rng(0).normal(size=(40, 8))
     rows, columns = measures.warped(frames, np.repeat(frames, 2, axis=0))
     assert (rows == columns // 2).all()
@@ -32,7 +32,7 @@ def test_distance_is_zero_to_oneself_and_six_decibels_by_definition():
     assert apart == pytest.approx(10 / np.log(10) * np.sqrt(2))
 
 
-def test_pitch_errors_are_told_in_semitones():
+def test_pitch_errors_are_in_semitones():
     path = np.arange(200), np.arange(200)
     error, voicing = measures.pitch_errors(voice(120 * 2 ** (2 / 12)), voice(120), path)
     assert error == pytest.approx(2, abs=0.05)
@@ -74,5 +74,5 @@ def test_an_interval_holds_the_rate_and_narrows():
     assert widths[1] < widths[0] / 5
 
 
-def test_no_errors_are_no_certainty():
+def test_no_errors_still_give_an_interval():
     assert measures.interval(np.zeros(40), np.full(40, 8)) == (0.0, 0.0, pytest.approx(3 / 320))

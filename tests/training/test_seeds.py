@@ -32,7 +32,7 @@ def spoken() -> tuple[Shipped, np.ndarray, np.ndarray]:
     ],
     ids=["as it was", "dropped", "twice"],
 )
-def test_what_is_dropped_or_said_twice_is_told(spoken, change, fault):
+def test_omissions_and_repetitions_are_reported(spoken, change, fault):
     shipped, waveform, phones = spoken
     told = fit(load_phone_net(SHIPPED), shipped.mel, change(waveform), phones).fault
     assert fault in told
@@ -50,11 +50,11 @@ def test_what_is_dropped_or_said_twice_is_told(spoken, change, fault):
         ("", (6, 0)),
     ],
 )
-def test_what_is_heard_has_gaps_where_something_is_missing_or_said_twice(heard, worst):
+def test_alignments_have_gaps_at_omissions_and_repetitions(heard, worst):
     assert gaps("the cat sat on the mat".split(), heard.split()) == worst
 
 
-def test_what_is_heard_is_laid_along_with_the_fewest_edits():
+def test_alignment_uses_the_fewest_edits():
     """A long run that both have by chance is no place to begin from."""
     meant = "dh ax w ao t er w aa z t uw k ow l d f ao r ax s w ih m t ax d ey"
     heard = "dh ax w aa t er w aa z t uw k ow l d f ao r ax s w eh n t ih d ey"
@@ -67,7 +67,7 @@ def test_gaps_are_faults():
     ]  # fmt: skip
 
 
-def test_a_length_unlike_the_others_is_told():
+def test_an_unusual_length_is_reported():
     fits = [Fit(0, 0.0, seconds) for seconds in (2.0, 2.1, 1.9, 2.0, 4.0, 1.0)]
     assert [bool(fault) for fault in faults(fits)] == [False] * 4 + [True] * 2
 
@@ -77,7 +77,7 @@ def test_longest_run(flags, run):
     assert longest_run(np.array([flag == "1" for flag in flags], dtype=bool)) == run
 
 
-def test_a_wrong_tone_drops_no_word(spoken) -> None:
+def test_a_wrong_tone_is_not_an_omission(spoken) -> None:
     shipped, _, _ = spoken
     text = "我们明天一起去图书馆看书吧。"
     phones = shipped.phones(text).numpy()

@@ -134,7 +134,7 @@ def drain(worker):
 
 
 @pytest.mark.parametrize("pile", [0, 50])
-def test_a_chunk_is_the_same_bit_for_bit_whatever_waits_beside_it_on_the_cpu(on, cpu, pile):
+def test_a_chunk_is_bit_identical_in_any_batch_on_the_cpu(on, cpu, pile):
     chunks = {f"c{i}": a_chunk(i, length=8 + 5 * i) for i in range(8)}
 
     class Rows(TinyVocoder):
@@ -169,7 +169,7 @@ def test_a_chunk_is_the_same_bit_for_bit_whatever_waits_beside_it_on_the_cpu(on,
         np.testing.assert_array_equal(wave, alone[name].value.waveform)
 
 
-def test_batches_on_an_accelerator_join_chunks_of_one_length_oldest_first(on, cpu):
+def test_batches_on_an_accelerator_hold_chunks_of_one_length_oldest_first(on, cpu):
     def run():
         model = TinyVocoder()
         worker = VocodeWorker(model, cpu, SPEC, max_batch=4, frame_buckets=(10, 26), backend=Recorder())
@@ -194,7 +194,7 @@ def test_batched_and_padded_equals_alone(on, cpu):
         np.testing.assert_allclose(batched[name].value.waveform, event.value.waveform, atol=1e-5)
 
 
-def test_captured_shapes_are_replayed_and_a_longer_chunk_is_cut_to_fit(on, cpu, caplog):
+def test_captured_shapes_are_replayed_and_a_longer_chunk_is_split(on, cpu, caplog):
     chunks = {"fits": a_chunk(1, 20), "long": a_chunk(2, 90)}
 
     def run():
@@ -220,7 +220,7 @@ def test_captured_shapes_are_replayed_and_a_longer_chunk_is_cut_to_fit(on, cpu, 
 @pytest.mark.parametrize(
     ("length", "most", "max_batch"), [(41, 10, 4), (200, 17, 8), (60, 60, 2), (61, 1, 16)]
 )
-def test_a_long_run_is_cut_and_joined_to_the_same_sound(on, cpu, way, length, most, max_batch):
+def test_a_long_run_is_split_and_joined_to_the_same_samples(on, cpu, way, length, most, max_batch):
     """With what the chunks hand on: from row to row within a batch, and from batch to batch."""
     chunks = {"long": a_chunk(3, length, left=2, right=0), "after": a_chunk(4, 24)}
     chunks["long"] = replace(chunks["long"], state={"spoken": np.float32(5)})
@@ -270,7 +270,7 @@ def test_a_short_item_does_not_wait_for_the_chunks_of_a_long_one(on, cpu, backen
     assert rest == ["long"]
 
 
-def test_a_first_sound_shares_its_batch_with_first_sounds_only_and_nobody_starves(on, cpu):
+def test_first_sounds_form_their_own_batches_and_no_item_starves(on, cpu):
     def run():
         worker, order = VocodeWorker(TinyVocoder(pile=400), cpu, SPEC), []
         for index, priority in enumerate((1, 0, 1, 0)):
@@ -283,7 +283,7 @@ def test_a_first_sound_shares_its_batch_with_first_sounds_only_and_nobody_starve
     assert on(run) == [["c1", "c3"], ["c0", "c2", "late0"], ["late1"]]
 
 
-def test_the_plain_path_takes_each_run_whole_alone_and_as_it_is(on, cpu):
+def test_without_optimisation_each_run_is_vocoded_whole_and_alone(on, cpu):
     chunks = {"a": a_chunk(0, 20), "b": a_chunk(1, 700), "c": a_chunk(2, 20)}
 
     def run():
@@ -347,7 +347,7 @@ class Fragile(TinyVocoder):
         return super().plain(inputs)
 
 
-def test_a_batch_that_fails_is_done_again_plainly_and_the_log_says_why(on, cpu, caplog):
+def test_a_failed_batch_is_repeated_without_optimisation_and_logged(on, cpu, caplog):
     chunks = {f"c{i}": a_chunk(i, 40) for i in range(3)}
 
     def run():
@@ -370,7 +370,7 @@ def test_a_batch_that_fails_is_done_again_plainly_and_the_log_says_why(on, cpu, 
         np.testing.assert_allclose(events[name].value.waveform, event.value.waveform, atol=1e-5)
 
 
-def test_an_optimised_path_that_keeps_failing_is_given_up(on, cpu, caplog):
+def test_a_path_that_keeps_failing_is_disabled(on, cpu, caplog):
     chunks = {f"c{i}": a_chunk(i, 30) for i in range(4)}
 
     def run():
@@ -389,7 +389,7 @@ def test_an_optimised_path_that_keeps_failing_is_given_up(on, cpu, caplog):
     assert "1 TiB" in status["reason"]
 
 
-def test_memory_that_runs_out_for_one_item_fails_that_item_alone(on, cpu):
+def test_running_out_of_memory_for_one_item_fails_only_that_item(on, cpu):
     chunks = {"a": a_chunk(1, 20), "long": a_chunk(2, 70), "b": a_chunk(3, 20)}
 
     def run():
@@ -404,7 +404,7 @@ def test_memory_that_runs_out_for_one_item_fails_that_item_alone(on, cpu):
     assert events["b"].done
 
 
-def test_a_capture_that_fails_leaves_the_plain_path_and_a_log_line(on, cpu, caplog):
+def test_a_failed_capture_falls_back_to_eager_code_and_is_logged(on, cpu, caplog):
     class Refusing(Recorder):
         def capture(self, function):
             raise RuntimeError("operation not permitted when stream is capturing")
@@ -446,7 +446,7 @@ def test_pieces_of_a_segment_join_to_the_whole(on, cpu):
     np.testing.assert_allclose(np.concatenate([e.value.waveform for e in parts]), whole, atol=1e-5)
 
 
-def test_cancel_and_the_limits_of_the_slots(on, cpu):
+def test_cancel_frees_a_slot_and_slots_are_limited(on, cpu):
     def run():
         worker = VocodeWorker(TinyVocoder(), cpu, SPEC, max_batch=2, chunk_frames=10)
         worker.admit(WorkItem("a", a_chunk(1, 100)))
@@ -494,7 +494,7 @@ def test_a_chunk_that_cannot_be_padded_runs_alone_at_its_own_length_and_in_no_gr
         np.testing.assert_allclose(found[name].value.waveform, event.value.waveform, atol=1e-5)
 
 
-def test_it_tells_what_its_largest_batch_takes(on, cpu):
+def test_it_reports_the_memory_of_its_largest_batch(on, cpu):
     def of(**options):
         return on(lambda: VocodeWorker(TinyVocoder(options.pop("pile", 0)), cpu, SPEC, **options).bytes)
 

@@ -37,11 +37,11 @@ def test_golden_pieces_and_ids(pieces: Pieces, cases: dict[str, Any]) -> None:
         ("\U00020000a", "\U00020000 A"),
     ],
 )
-def test_cjk_characters_stand_apart(text: str, apart: str) -> None:
+def test_cjk_characters_are_separated(text: str, apart: str) -> None:
     assert pre_tokenized(text) == apart
 
 
-def test_readable_text_has_blanks_between_words_only(pieces: Pieces) -> None:
+def test_readable_text_has_spaces_between_words_only(pieces: Pieces) -> None:
     text = "请把 窗户打开, the server is 很安静!"
     assert readable(pieces.encode(pre_tokenized(text))) == "请把窗户打开, THE SERVER IS很安静!"
 

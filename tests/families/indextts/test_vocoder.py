@@ -115,7 +115,7 @@ def test_chunks_add_up_to_the_whole(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_offset_of_a_cut_gives_the_whole(
+def test_chunks_cut_at_any_offset_give_the_whole(
     vocoder: IndexVocoder, prompts: list[VoicePrompt], spec: FamilySpec, way: str
 ) -> None:
     around = spec.left_context
@@ -178,7 +178,7 @@ def test_shapes_depend_on_the_padded_size_alone(
     assert len(shapes) == 1
 
 
-def test_it_is_a_vocoder_of_the_family(golden: Path, spec: FamilySpec) -> None:
+def test_it_implements_the_vocoder_protocol(golden: Path, spec: FamilySpec) -> None:
     family = IndexFamily(IndexOptions(model_dir=golden / "checkpoint"))
     model: VocoderModel = family.vocoder(Device(torch.device("cpu"), "cpu", "cpu", torch.float32))
     whole = VocoderChunk(latents(3, model.frame_shape[0]), 0, 0, 0, family.example_prompt(), 0)

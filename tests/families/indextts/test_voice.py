@@ -110,7 +110,7 @@ def test_unusable_references_are_refused(encoder, waveform: np.ndarray, rate: in
         (1, "speaker_encoder.blocks.2.tdnn1.conv.conv.weight"),
     ],
 )
-def test_files_that_do_not_fit_say_where(config: IndexConfig, files, which: int, name: str) -> None:
+def test_mismatched_files_are_named(config: IndexConfig, files, which: int, name: str) -> None:
     for change in ("reshape", "remove"):
         damaged = [dict(tensors) for tensors in files]
         tensor = damaged[which].pop(name)
@@ -126,7 +126,7 @@ def test_files_that_do_not_fit_say_where(config: IndexConfig, files, which: int,
         )
 
 
-def test_a_file_without_the_counters_of_training_is_as_good(config, files, encoder, reference) -> None:
+def test_a_file_without_training_counters_is_accepted(config, files, encoder, reference) -> None:
     gpt, vocoder = files
     lean = {name: tensor for name, tensor in vocoder.items() if not name.endswith("num_batches_tracked")}
     assert len(lean) < len(vocoder)

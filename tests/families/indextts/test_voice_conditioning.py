@@ -86,7 +86,7 @@ def masks(lengths: Tensor, frames: int) -> Tensor:
     return torch.arange(frames) < lengths.unsqueeze(1)
 
 
-def test_a_padded_batch_is_the_published_one_and_that_is_not_the_rows_alone(conditioner, facts) -> None:
+def test_a_padded_batch_matches_the_published_one_but_not_the_rows_alone(conditioner, facts) -> None:
     mel = facts["cond_masked.mel"]
     with torch.inference_mode():
         latents = conditioner(mel, masks(facts["cond_masked.lengths"], mel.shape[2]))
@@ -95,7 +95,7 @@ def test_a_padded_batch_is_the_published_one_and_that_is_not_the_rows_alone(cond
     assert (latents[1] - facts["cond_short.latents"][0]).abs().max() > 1e-3
 
 
-def test_what_lies_in_masked_frames_does_not_matter(conditioner, facts) -> None:
+def test_masked_frames_have_no_effect(conditioner, facts) -> None:
     mel, lengths = facts["cond_masked.mel"], facts["cond_masked.lengths"]
     mask = masks(lengths, mel.shape[2])
     noise = torch.where(mask.unsqueeze(1), mel, torch.randn(mel.shape, generator=torch.manual_seed(1)))
@@ -105,7 +105,7 @@ def test_what_lies_in_masked_frames_does_not_matter(conditioner, facts) -> None:
         torch.testing.assert_close(conditioner(noise, mask), conditioner(mel, mask), atol=1e-6, rtol=0)
 
 
-def test_attention_in_one_product_is_the_sum_of_two() -> None:
+def test_attention_in_one_product_equals_the_sum_of_two() -> None:
     generator = torch.manual_seed(3)
     attention = Attention(24, 3).requires_grad_(False)
     for bias in (attention.pos_bias_u, attention.pos_bias_v):

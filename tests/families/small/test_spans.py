@@ -16,7 +16,7 @@ REACH = (*TRUNK.code_reach, (0, 0), *TRUNK.frame_reach)  # of what makes each la
 RATES = [1] * TRUNK.upsampled + [TRUNK.rate] * (len(TRUNK.frame_reach) + 1)
 
 
-def test_an_inner_chunk_takes_the_whole_context_and_each_layer_less() -> None:
+def test_an_inner_chunk_uses_the_whole_context_and_each_layer_less() -> None:
     layers = [(layer[0].start, layer[0].stop) for layer in Plan.of([Extent(LEFT, 10, RIGHT)], TRUNK).have]
     assert layers[0] == (-LEFT, 10 + RIGHT)
     assert layers[-1] == (-BEFORE, 20 + BEHIND)
@@ -25,7 +25,7 @@ def test_an_inner_chunk_takes_the_whole_context_and_each_layer_less() -> None:
         assert sizes == sorted(sizes, reverse=True)
 
 
-def test_a_whole_utterance_is_computed_once_and_nothing_beside_it() -> None:
+def test_a_whole_utterance_is_computed_once_without_context() -> None:
     layers = Plan.of([Extent(0, 10, 0)], TRUNK).have
     assert [(layer[0].start, layer[0].stop) for layer in layers] == [(0, 10 * rate) for rate in RATES]
 
@@ -34,7 +34,7 @@ extents = st.builds(Extent, st.integers(0, LEFT), st.integers(1, 60), st.integer
 
 
 @given(chunks=st.lists(extents, min_size=1, max_size=6))
-def test_every_layer_finds_what_it_reads_and_rows_lie_one_behind_the_other(chunks: list[Extent]) -> None:
+def test_every_layer_has_its_inputs_and_rows_are_consecutive(chunks: list[Extent]) -> None:
     of = Plan.of(chunks, TRUNK)
     assert len(of.have) == len(of.made) == len(RATES)
     for layer in (*of.have, *of.made):
@@ -61,9 +61,7 @@ def finds_what_it_reads(chunk: Extent, spans: list[Span]) -> None:
 
 
 @given(sizes=st.lists(st.integers(1, 40), min_size=2, max_size=8), rest=st.integers(0, RIGHT))
-def test_a_stream_makes_every_step_once_and_finds_what_the_chunk_before_kept(
-    sizes: list[int], rest: int
-) -> None:
+def test_a_stream_computes_every_step_once_and_reuses_kept_ones(sizes: list[int], rest: int) -> None:
     """rest: codes that the segment's last chunk has behind the one before it."""
     sizes[-1] = max(1, rest)
     behind = [min(RIGHT, sum(sizes[index + 1 :])) for index in range(len(sizes))]

@@ -49,7 +49,7 @@ def above(spectrum: np.ndarray, hz: float = 2000.0) -> float:
     return float(spectrum[at + 10 :].mean() - spectrum[10 : at - 10].mean()) * DB
 
 
-def test_it_is_some_decibels_smooth_and_bounded(encoder: SmallVoiceEncoder) -> None:
+def test_the_correction_is_smooth_and_bounded(encoder: SmallVoiceEncoder) -> None:
     for gain in (-16.0, -12.0, 16.0, 40.0):
         added = timbre(encoder, brighter(reference("ross"), gain))
         assert added.shape == (257,) and added.dtype == np.float32
@@ -57,13 +57,13 @@ def test_it_is_some_decibels_smooth_and_bounded(encoder: SmallVoiceEncoder) -> N
         assert np.abs(np.diff(added)).max() * DB < 3
 
 
-def test_voices_that_the_nets_know_keep_theirs(encoder: SmallVoiceEncoder) -> None:
+def test_voices_seen_in_training_are_not_corrected(encoder: SmallVoiceEncoder) -> None:
     for voice in VOICES:
         assert np.sqrt(np.mean(timbre(encoder, reference(voice)) ** 2)) * DB < 0.1, voice
 
 
 @pytest.mark.parametrize("gain", [-16.0, 16.0])
-def test_a_recording_that_is_brighter_makes_a_brighter_voice(encoder: SmallVoiceEncoder, gain: float) -> None:
+def test_a_brighter_recording_makes_a_brighter_voice(encoder: SmallVoiceEncoder, gain: float) -> None:
     """The vector follows a part of it, the timbre makes up for what is left: the sound is brighter by most of it."""
     told, vectors, net = encoder.timbre, [], encoder.net
     for waveform in (reference("ross"), brighter(reference("ross"), gain)):
@@ -76,12 +76,14 @@ def test_a_recording_that_is_brighter_makes_a_brighter_voice(encoder: SmallVoice
     assert 0.5 < (by_vector + added) / gain < 1.1
 
 
-def test_of_what_a_telephone_cuts_off_nothing_is_taken(encoder: SmallVoiceEncoder) -> None:
+def test_bands_cut_off_by_a_telephone_are_not_corrected(encoder: SmallVoiceEncoder) -> None:
     narrow = soxr.resample(soxr.resample(reference("ross"), RATE, 8000), 8000, RATE)
     assert np.abs(timbre(encoder, narrow)[150:]).max() * DB < 6.0
 
 
-def test_it_is_as_loud_as_before(encoder: SmallVoiceEncoder, family: SmallFamily, cpu: Device) -> None:
+def test_the_correction_keeps_the_loudness(
+    encoder: SmallVoiceEncoder, family: SmallFamily, cpu: Device
+) -> None:
     codes = encoder.timbre.codes.numpy()
     for gain in (-16.0, 16.0):
         prompt = encoder.encode(brighter(reference("ross"), gain), RATE)
@@ -98,7 +100,7 @@ def vocoded(vocoder: SmallVocoder, codes: np.ndarray, prompt: VoicePrompt) -> np
 
 
 @torch.inference_mode()
-def test_both_ways_of_the_vocoder_add_it_alike(family: SmallFamily, cpu: Device) -> None:
+def test_both_vocoder_implementations_apply_it_equally(family: SmallFamily, cpu: Device) -> None:
     vocoder = family.vocoder(cpu)
     assert isinstance(vocoder, SmallVocoder) and vocoder.lean is not None
     timbre = np.linspace(-0.5, 0.5, 257, dtype=np.float32)
@@ -121,7 +123,7 @@ def test_both_ways_of_the_vocoder_add_it_alike(family: SmallFamily, cpu: Device)
         (lambda codes: codes[:0], "not a row of codes"),
     ],
 )
-def test_weights_without_sentences_are_refused(
+def test_weights_without_calibration_sentences_are_refused(
     tmp_path: Path, cpu: Device, spoil: Callable[[torch.Tensor], torch.Tensor | None], reason: str
 ) -> None:
     tensors = load_file(WEIGHTS / "small.safetensors")
@@ -132,7 +134,7 @@ def test_weights_without_sentences_are_refused(
         load({"weights": tmp_path}).voice_encoder(cpu)
 
 
-def test_a_difference_is_made_up_for_in_part(family: SmallFamily) -> None:
+def test_a_difference_is_corrected_in_part(family: SmallFamily) -> None:
     """Of a vocoder whose speech is known: what a band lacks comes back, but for what may be chance."""
 
     class Known(VocoderNet):

@@ -84,7 +84,7 @@ def flux_of(
 
 
 @pytest.mark.parametrize("lean", [True, False])
-def test_the_flux_at_joins_is_that_of_speech_and_a_dropped_state_is_heard(
+def test_the_flux_at_joins_is_that_of_speech_and_a_lost_state_is_detected(
     family: SmallFamily,
     cpu: Device,
     thread: DeviceThread,

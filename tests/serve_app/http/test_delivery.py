@@ -88,14 +88,14 @@ async def through(app, *, body: bytes = b"", room: int = 2**40):
     return seen
 
 
-async def test_what_the_connection_took_is_reported_behind_the_body():
+async def test_bytes_accepted_by_the_connection_are_reported_after_the_body():
     headers, request, *reports = await through(None, body=b"12345")
     assert headers[HEADER] == b"1"
     assert request["type"] == "http.request"
     assert reports == [{"type": DELIVERED, "bytes": 15}]
 
 
-async def test_a_client_cannot_claim_that_reports_will_come():
+async def test_a_client_cannot_forge_the_report_header():
     seen: list[list[bytes]] = []
 
     async def behind(scope, receive, send):
@@ -106,7 +106,7 @@ async def test_a_client_cannot_claim_that_reports_will_come():
     assert seen == [[b"1"]]
 
 
-async def test_a_listener_counts_sound_by_the_bytes_that_were_taken():
+async def test_a_listener_converts_received_bytes_to_seconds():
     listener = Listener({"headers": [(HEADER, b"1")]}, most_ahead_s=3.0)
     reports = [{"type": DELIVERED, "bytes": n} for n in (15, 20)] + [{"type": "http.disconnect"}]
 
@@ -124,13 +124,13 @@ async def test_a_listener_counts_sound_by_the_bytes_that_were_taken():
     assert listener.ahead_s == 2.0
 
 
-async def test_without_reports_nobody_is_behind():
+async def test_without_reports_no_client_is_behind():
     listener = Listener({"headers": []}, most_ahead_s=1.0)
     listener.sent(10, seconds=1000.0)
     await asyncio.wait_for(listener.keeps_up(), 1.0)
 
 
-async def test_nothing_is_made_for_a_client_that_does_not_read_until_it_does(service, backend):
+async def test_synthesis_waits_for_a_client_that_does_not_read(service, backend):
     """Some 70 s of sound: 30 s and what was under way are made, the rest when it is read, and it is the same."""
     app = ReportDelivery(create_app(service))
     body = BODY | {"input": SENTENCE * 20}
@@ -148,7 +148,7 @@ async def test_nothing_is_made_for_a_client_that_does_not_read_until_it_does(ser
     assert slow.data == whole.data
 
 
-async def test_a_client_that_reads_slowly_but_in_time_waits_for_nothing(service, backend):
+async def test_a_slow_client_within_the_limit_is_not_delayed(service, backend):
     body = BODY | {"input": SENTENCE * 4}  # below 30 s
     slow = Client(ReportDelivery(create_app(service)), body, room=1)
     await settled(backend)
@@ -158,7 +158,7 @@ async def test_a_client_that_reads_slowly_but_in_time_waits_for_nothing(service,
     assert len(np.frombuffer(slow.data, "<i2")) > 10 * RATE
 
 
-async def test_a_client_that_leaves_while_it_is_behind_frees_everything(service, backend):
+async def test_a_slow_client_that_leaves_frees_everything(service, backend):
     app = create_app(service)
     client = Client(ReportDelivery(app), BODY | {"input": SENTENCE * 20}, room=1)
     await settled(backend)
@@ -170,14 +170,14 @@ async def test_a_client_that_leaves_while_it_is_behind_frees_everything(service,
     assert app.state.traffic.listening == 0
 
 
-async def test_a_file_that_comes_whole_waits_for_nobody(service, backend):
+async def test_a_whole_file_is_not_throttled(service, backend):
     body = BODY | {"input": SENTENCE * 20, "response_format": "flac"}
     client = Client(ReportDelivery(create_app(service)), body)
     await asyncio.wait_for(client.task, 60.0)
     assert client.data.startswith(b"fLaC")
 
 
-def test_the_proxy_needs_nothing_else_for_it():
+def test_the_module_imports_only_the_standard_library():
     import subprocess
     import sys
 
