@@ -1,9 +1,8 @@
-"""Do the controls do what their names say? python -m training.control --json training/runs/control.json
+"""Measure the controls: python -m training.control --json training/runs/control.json
 
-`speed`: how long sentences get at half to twice the pace, by the GPT's own durations, and how well they are understood,
-beside the voice's teacher at that pace.
-`temperature`: how far eight seeds lie apart. Questions: how high the last syllable is, against the same words as a
-statement. Commas: the longest silence of a sentence with one, and of the same words without.
+`speed`: the length and the word error rate of sentences at half to twice the pace, by the GPT's own durations, compared
+with the voice's teacher at that pace. `temperature`: the spread of eight seeds. Questions: the pitch of the last
+syllable, compared with the same words as a statement. Commas: the longest silence with and without a comma.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from training.voices import SENTENCES, VOICES
 SPEEDS = (0.5, 0.75, 1.0, 1.5, 2.0)
 TEMPERATURES = (0.0, 0.3, 0.6, 0.9)
 SEEDS = 8
-END_S = 0.3  # of a sentence, before its last voiced frame
+END_S = 0.3  # the end of a sentence, up to its last voiced frame
 QUIET_DB = -35.0
 
-PAIRS = (  # a statement, and its words as a question
+PAIRS = (  # a statement, and the same words as a question
     ("You have seen the new house.", "You have seen the new house?"),
     ("They are coming back tomorrow.", "They are coming back tomorrow?"),
     ("He wants a cup of tea.", "He wants a cup of tea?"),
@@ -54,7 +53,7 @@ def ending(waveform: np.ndarray) -> float:
 
 
 def longest_pause(waveform: np.ndarray) -> float:
-    """Seconds of the longest silence within the sound."""
+    """The longest silence inside the sound in seconds."""
     frames = waveform[: len(waveform) // HOP * HOP].reshape(-1, HOP)
     level = np.sqrt((frames**2).mean(1))
     loud = np.flatnonzero(level > level.max() * 10 ** (QUIET_DB / 20))

@@ -1,4 +1,4 @@
-"""What all benchmarks stand on: statistics that hold what they say, and names of processes."""
+"""The statistics of the benchmarks are correct, and processes get the right names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both ways of the documents benchmark say the same, and what it imports needs no Ray."""
+"""Both methods of the documents benchmark speak the same, and it needs no Ray."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark of IndexTTS runs, on the golden checkpoint: both ways make the same amount of sound."""
+"""The IndexTTS benchmark runs on the golden checkpoint; both methods produce the same length of sound."""
 
 from __future__ import annotations
 

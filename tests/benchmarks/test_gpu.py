@@ -1,4 +1,4 @@
-"""`make gpu` where there is no GPU: all of its steps, small; and steps that go wrong, which stop no other."""
+"""`make gpu` without a GPU: all of its steps at small sizes, and failing steps, which must not stop others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks._gpu_voices import SLACK, is_flat
 from benchmarks._steps import Step, run_all
 
 ROOT = Path(__file__).parents[2]
-# what a machine with nothing but torch and a few packages lacks
+# packages that a machine with only torch and a few packages lacks
 ABSENT = [
     "av",
     "fastapi",
@@ -35,7 +35,7 @@ FAULTS = "tests.benchmarks.gpu_faults"
 
 @pytest.fixture
 def bare(tmp_path: Path) -> dict[str, str]:
-    """An environment in which no process can import what is absent there."""
+    """An environment whose processes cannot import those packages."""
     lines = ["import sys", f"for name in {ABSENT!r}:", "    sys.modules[name] = None"]
     (tmp_path / "sitecustomize.py").write_text("\n".join(lines) + "\n")
     return os.environ | {"PYTHONPATH": str(tmp_path)}

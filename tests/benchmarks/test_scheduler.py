@@ -1,4 +1,4 @@
-"""The scheduler's benchmark: the ideal is that of the simulated device, and all designs give the codes asked for."""
+"""The scheduler benchmark: the ideal is that of the simulated device, and all designs return the right codes."""
 
 from __future__ import annotations
 

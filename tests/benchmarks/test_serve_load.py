@@ -1,4 +1,4 @@
-"""The load benchmark counts what a listener would notice, and runs against a real service."""
+"""The load benchmark counts what a listener would notice, and runs with a real service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SAY = Say("Hello.", "clara", 1)
 
 
 def answer(*pieces: tuple[float, float], asked: float = 0.0) -> Answer:
-    """pieces: (when, seconds of sound in it)"""
+    """pieces: (arrival time, seconds of sound)"""
     arrivals, held = [], 0.0
     for when, seconds in pieces:
         held += seconds
@@ -28,7 +28,7 @@ def test_a_stream_ahead_of_the_player_has_no_gap():
 
 def test_a_player_that_ran_dry_continues_later():
     one = answer((1.0, 0.2), (1.5, 0.5), (1.9, 0.2), (2.4, 0.1))
-    assert one.gaps() == pytest.approx([0.3, 0.2])  # dry at 1.2, then at 1.5 + 0.5 + 0.2
+    assert one.gaps() == pytest.approx([0.3, 0.2])  # gaps from 1.2, and from 1.5 + 0.5 + 0.2
     assert one.gaps(0.2) == pytest.approx([0.1, 0.2])
     assert one.gaps(0.6) == []
     assert one.heard_at == pytest.approx(2.5)

@@ -1,4 +1,4 @@
-"""The benchmark measures what it says: two ways to the same sound."""
+"""Both methods of the benchmark produce the same sound."""
 
 from __future__ import annotations
 

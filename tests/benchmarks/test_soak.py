@@ -1,4 +1,4 @@
-"""The soak sees a leak where there is one, and reads every process of a real service."""
+"""The soak test detects a leak, and measures every process of a real service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KIB = 1024
 
 
 def samples(leak_kib: float, count: int = 60, requests: int = 20) -> list[Sample]:
-    """A part that leaks so much a request, beside one that does not."""
+    """Samples of a part that leaks `leak_kib` per request, and of one that does not leak."""
     rng = np.random.default_rng(3)
     found = []
     for index in range(count):
@@ -39,7 +39,7 @@ def test_without_a_leak_the_interval_contains_zero():
 
 
 def test_growth_without_requests_is_subtracted():
-    waiting = samples(leak_kib=0.6, requests=10)  # 2 KiB a second
+    waiting = samples(leak_kib=0.6, requests=10)  # 2 KiB per second
     found = slopes(samples(leak_kib=2.0), 20, waiting, seconds_per_request=0.5)
     assert not found["Gpt"]["zero_within"]
     beyond = found["Gpt"]["beyond_idle_kib_per_request"]

@@ -1,4 +1,4 @@
-"""The benchmark decodes what it says, in every way that this machine has."""
+"""The benchmark decodes the same codes with every method that this machine supports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark measures what it says: four ways to the same sound."""
+"""All four methods of the benchmark produce the same sound."""
 
 from __future__ import annotations
 

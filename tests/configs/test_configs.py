@@ -1,4 +1,4 @@
-"""The files in configs/, and what happens to wrong ones."""
+"""The files in configs/ are valid, and wrong ones are refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def written(tmp_path: Path):
 
 
 def edited(before: str, after: str) -> tuple[str, int]:
-    """The default config with one place changed, and the number of the line where that is."""
+    """The default config with one change, and the number of the changed line."""
     assert DEFAULT.count(before) >= 1
     return DEFAULT.replace(before, after, 1), DEFAULT[: DEFAULT.index(before)].count("\n") + 1
 
@@ -97,7 +97,7 @@ def test_an_error_names_its_file_line_key_and_what_is_allowed(written, before, a
     message = refused.value.message
     assert message.startswith("mine.yaml:"), message
     lines = {int(part.split(":")[1]) for part in message.splitlines() if part.startswith("mine.yaml:")}
-    if before not in ("max_queue: 80", "serve_app.app:build"):  # these faults lie in the section
+    if before not in ("max_queue: 80", "serve_app.app:build"):  # these faults are reported for the section
         assert line in lines, message
     for word in says:
         assert word in message

@@ -1,4 +1,4 @@
-"""What the shipped configs make of the graph, without starting it."""
+"""The graphs of the shipped configs, without starting them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a YAML text of strangers may hold, and that everything else is refused soon."""
+"""What untrusted YAML may contain. Everything else is refused early."""
 
 from __future__ import annotations
 

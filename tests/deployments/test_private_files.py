@@ -1,4 +1,4 @@
-"""Modes of folders and files, whatever they were before."""
+"""Modes of new and existing folders and files."""
 
 from __future__ import annotations
 

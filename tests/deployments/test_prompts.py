@@ -1,4 +1,4 @@
-"""Voice prompts in memory and on disk: found again, bounded, and never believed when damaged."""
+"""Voice prompts in memory and on disk are found again, bounded, and ignored if damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two unary stages as plain classes, with the weights that are shipped."""
+"""The two unary stages as plain classes, with the shipped weights."""
 
 from __future__ import annotations
 

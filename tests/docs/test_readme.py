@@ -1,4 +1,4 @@
-"""The README's snippets do what it says."""
+"""The README's snippets work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 
 
 def snippets(kind: str) -> list[tuple[str, str]]:
-    """(language, text) of those that are marked so, in order."""
+    """(language, text) of the snippets with this mark, in order."""
     return [(language, text) for marked, language, text in BLOCK.findall(README) if marked == kind]
 
 

@@ -10,7 +10,7 @@ from deployments.engine.graphs import GraphRunner, doublings, powers_of_two
 
 
 class Recorder:
-    """A backend that runs the function again into the same outputs, as a graph does with its kernels."""
+    """A backend that replays by running the function again into the same outputs, like a graph."""
 
     def __init__(self, fails_on: int | None = None) -> None:
         self.warmed = self.captures = self.replays = 0
@@ -121,7 +121,7 @@ def test_only_the_owning_thread_may_use_it(on, cpu):
 
 
 def test_the_decoder_gives_the_same_codes_through_captured_graphs(on, cpu, engine):
-    """The static rows tensor and the bucketed lengths, with the replays of a recorder in place of CUDA's."""
+    """Static rows and length buckets, with a recorder instead of CUDA graphs."""
     from deployments.engine.decode import Decoder
 
     class DictRecorder(Recorder):

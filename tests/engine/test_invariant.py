@@ -1,4 +1,4 @@
-"""Rows hold the same bits whatever shares their batch: what the engine's promise about seeds stands on."""
+"""Rows have the same bits in every batch, which is the basis of reproducible seeds."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_probe_distinguishes_invariant_products():
 
 def test_the_probe_distinguishes_invariant_attention(monkeypatch):
     def alone(q, keys, values, mask):
-        """Row by row, over what the mask shows and no more."""
+        """Row by row, over the unmasked positions only."""
         rows = []
         for b in range(q.shape[0]):
             length = int((mask[b, 0, 0] == 0).sum())

@@ -15,7 +15,7 @@ STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2, dt
 
 
 class Code:
-    """What a hostile pickle does when it is loaded."""
+    """A hostile pickle, which runs code when loaded."""
 
     def __reduce__(self):
         return os.mkdir, ("was-run",)

@@ -1,6 +1,6 @@
-"""Either family on a CUDA card: graphs against eager code, half precision against fp32, and voices that change.
+"""Both families on a CUDA card: graphs against eager code, half precision against fp32, changing voices.
 
-IndexTTS is the golden set's small checkpoint. Imports neither Ray nor HTTP: `make gpu` runs these where only torch is.
+IndexTTS uses the golden set's small checkpoint. Imports neither Ray nor HTTP, so that `make gpu` needs only torch.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def test_half_precision_stays_near_fp32(family, on):
 
 
 def test_vocoder_graphs_match_the_eager_network(family, on, caplog):
-    """Long enough for several chunks, which have another length than the whole: convolutions may choose TF32."""
+    """Long enough for several chunks, whose length differs from the whole; convolutions may choose TF32."""
     draw = np.random.default_rng(0)
 
     def run() -> tuple[dict[str, Any], list[np.ndarray]]:

@@ -70,8 +70,8 @@ async def test_work_of_a_lost_lease_resumes_after_what_was_delivered():
     book.open_lease("b")
     (again,) = (await next_orders(book, "b")).items
     assert (again.payload.prefix == expected(1, 10)).all()
-    book.deliver("a", events_of(work, 10, 20))  # late words of the dead
-    book.deliver("b", events_of(work, 5, 20))  # begins too early
+    book.deliver("a", events_of(work, 10, 20))  # late reports of a dead replica
+    book.deliver("b", events_of(work, 5, 20))  # starts too early
     book.deliver("b", events_of(work, 5, 8))  # nothing new
     book.deliver("b", events_of(work, 20, 30, done=True))
     assert (codes(await task) == expected(1, 30)).all()
@@ -101,7 +101,7 @@ async def test_a_poison_item_fails_without_its_neighbours():
         assert len((await next_orders(book, f"l{death}")).items) == 2
         book.end_lease(f"l{death}", died=True)
     book.open_lease("x")
-    (alone,) = (await next_orders(book, "x")).items  # the last chance is taken alone
+    (alone,) = (await next_orders(book, "x")).items  # the last try runs alone
     assert alone.id == poison.id
     assert await next_orders(book, "x", heartbeat_s=0.01) == Orders()
     book.end_lease("x", died=True)
@@ -184,7 +184,7 @@ async def test_a_first_segment_interrupts_the_later_segment_with_the_least_progr
 
     tasks += await submitted(book, second)  # a quarter of the slots is one
     assert await next_orders(book, "a", heartbeat_s=0.01) == Orders()
-    book.deliver("a", events_of(later[1], 8, 14))  # was on its way: nobody holds it
+    book.deliver("a", events_of(later[1], 8, 14))  # late: its lease no longer has it
     book.deliver("a", events_of(first, 0, 30, done=True))
     assert await next_orders(book, "a") == Orders(items=(second,)), "the share is free again"
     book.deliver("a", events_of(later[0], 20, 30, done=True))
@@ -214,7 +214,7 @@ async def test_background_work_is_interrupted_before_a_later_segment():
     [(0.0, 4, (1, 1, 1, 1)), (0.25, 1, (1,)), (0.25, 4, (0, 1, 1, 1)), (0.25, 4, (0, 0, 0, 0))],
 )
 async def test_no_segment_is_interrupted(share, slots, priorities):
-    """Where that is off, where there is one slot, and where first segments have their share already."""
+    """If interrupts are disabled, if there is one slot, and if first segments already have their share."""
     book = ledger(first_share=share)
     tasks = await with_busy_slots(book, *(item(n, priority=p) for n, p in enumerate(priorities)), slots=slots)
     tasks += await submitted(book, item(10))
@@ -243,7 +243,7 @@ async def test_a_segment_is_interrupted_twice_at_most():
         interrupted += orders.cancelled
         if orders.items:
             book.deliver("a", events_of(item(n), 0, 30, done=True))
-            await next_orders(book, "a", slots=2, heartbeat_s=0.01)  # the interrupted one goes on
+            await next_orders(book, "a", slots=2, heartbeat_s=0.01)  # the interrupted one continues
     assert sorted(interrupted) == ["i0", "i0", "i1", "i1"]
     for task in tasks:
         task.cancel()
@@ -259,9 +259,9 @@ async def test_late_results_of_an_interrupted_segment_are_not_lost():
     tasks += await submitted(book, item(10))
     assert (await next_orders(book, "a")).cancelled == ("i0",)
     late = [
-        *events_of(later[0], 5, 15),  # dropped: nobody holds it
+        *events_of(later[0], 5, 15),  # dropped: its lease no longer has it
         *events_of(later[1], 20, 30, done=True),  # whose slot it gets
-        *events_of(later[0], 15, 25),  # of the first stay, and not where the second goes on
+        *events_of(later[0], 15, 25),  # from before the interrupt, at another position than the resumption
         *events_of(later[0], 25, 30, done=True),
     ]
     book.deliver("a", late)
@@ -297,7 +297,7 @@ async def test_retry_after_follows_the_throughput():
     book.open_lease("a")
     works = [item(n) for n in range(61)]
     tasks = await submitted(book, *works)
-    for work in works[:20]:  # two a second; the next in line is given out at once
+    for work in works[:20]:  # two per second; the next item is assigned at once
         assert (await next_orders(book, "a", slots=1)).items == (work,)
         book.deliver("a", events_of(work, 0, 30, done=True))
         now[0] += 0.5

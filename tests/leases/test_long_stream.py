@@ -1,4 +1,4 @@
-"""A lease over queries that end at once or break."""
+"""A lease over queries that end early or break."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MORE = Report((Event("a"),), more=True)
 
 
 class Calls:
-    """Each query gets the next of `answers`: reports, and an error behind them."""
+    """Each query gets the next of `answers`: reports, then an error."""
 
     def __init__(self, *answers: list[Report | Exception]) -> None:
         self.answers = list(answers)
@@ -66,7 +66,7 @@ async def test_repeated_broken_calls_are_an_error():
 
 
 class FailedOnTheReplica(RayError, RuntimeError):
-    """As Ray raises what a replica's method raised."""
+    """The form in which Ray raises an exception of a replica's method."""
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def thread():
 
 
 class Hold:
-    """Feeds a lease's reports to the ledger, as the scheduler does."""
+    """Delivers a lease's reports to the ledger, like the scheduler."""
 
     def __init__(self, book: Ledger, loop: LeaseLoop, name: str = "a") -> None:
         book.open_lease(name)
@@ -119,7 +119,7 @@ async def test_an_abandoned_lease_frees_every_slot(thread):
 
 
 class Orphaning:
-    """A scheduler that answers until it is gone."""
+    """A scheduler that answers until it dies."""
 
     def __init__(self, book: Ledger) -> None:
         self.book, self.gone = book, asyncio.Event()
@@ -139,7 +139,7 @@ class Orphaning:
         return call.result()
 
 
-@pytest.mark.parametrize("items", [0, 2, 4])  # idle, at work, and full
+@pytest.mark.parametrize("items", [0, 2, 4])  # idle, busy, and full
 async def test_an_orphaned_lease_ends_at_once(thread, items):
     book = Ledger("Sim", 4, 100)
     worker = SimWorker(4, 0.001)
@@ -212,7 +212,7 @@ async def test_an_item_that_cannot_be_admitted_fails_alone(thread):
 
 async def test_an_order_to_free_memory_runs_between_two_steps(thread):
     book = Ledger("Sim", 4, 100)
-    seen: list[tuple[int, int]] = []  # thread, items at work
+    seen: list[tuple[int, int]] = []  # thread, active items
     worker = SimWorker(4, 0.001)
 
     def free() -> dict:

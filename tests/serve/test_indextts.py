@@ -25,7 +25,7 @@ GREEDY = {"model": "chorale-indextts", "response_format": "wav", "temperature": 
 
 @pytest.fixture(scope="module")
 def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """Its voice "golden" was uploaded."""
+    """The service, with an uploaded voice "golden"."""
     from ray import serve
 
     from serve_app.app import build
@@ -67,7 +67,7 @@ def noise(seconds: float, rate: int, channels: int = 1) -> np.ndarray:
 
 
 def voice(seconds: float, rate: int, channels: int = 1) -> np.ndarray:
-    """A shipped recording, again and again."""
+    """A shipped recording, repeated."""
     waveform, own = soundfile.read(SHIPPED_VOICES / "ross.wav")
     made = np.resize(soxr.resample(waveform, own, rate), int(seconds * rate))
     return np.repeat(made[:, None], channels, axis=1)
@@ -112,7 +112,7 @@ async def test_many_requests_at_once_equal_each_alone(service):
     async with httpx.AsyncClient(base_url=service.base_url, timeout=120) as client:
         alone = [samples(await client.post("/v1/audio/speech", json=body)) for body in bodies]
         answers = await asyncio.gather(*(client.post("/v1/audio/speech", json=body) for body in bodies * 2))
-    assert len({sound.tobytes() for sound in alone}) == 8  # the last two say what the first two say
+    assert len({sound.tobytes() for sound in alone}) == 8  # the last two have the texts of the first two
     for answer, expected in zip(answers, alone * 2, strict=True):
         np.testing.assert_array_equal(samples(answer), expected)
 

@@ -1,4 +1,4 @@
-"""On the real graph: voices encoded once, memory told and given back, and what does not fit refused."""
+"""On the real graph: voices are encoded once, memory is reported and freed, a config that does not fit is refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEXT = "The kettle is on the stove."
 
 
 def recording(pitch: float) -> str:
-    """A hum of 2 s, in base64."""
+    """A 2 s hum in base64."""
     t = np.arange(32000) / 16000
     wave = 0.3 * sum(np.sin(2 * np.pi * pitch * k * t) / k for k in (1, 2, 3)) * (1 + 0.3 * np.sin(9 * t))
     file = io.BytesIO()
@@ -53,7 +53,7 @@ def deploy(data_dir: str) -> None:
 
 
 async def status_of(client: httpx.AsyncClient, http: str) -> dict:
-    """Asked for anew, once what is remembered for 2 s is old, and once every model has spoken of itself."""
+    """A fresh status, after the cache of 2 s has expired and every model has reported."""
     await asyncio.sleep(2.1)
     for _ in range(100):
         status = (await client.get(f"{http}/v1/status")).json()
@@ -115,7 +115,7 @@ async def test_a_voice_is_encoded_once_over_replicas_and_restarts(service: str, 
         before = await counted()
         first = await speak(client, service, voice)
         assert (await counted())["encoded"] == before["encoded"] + 1
-        for _ in range(6):  # either replica, and neither the ingress nor the encoders remember it
+        for _ in range(6):  # reaches both replicas, because the ingress and the encoders have dropped it
             assert (await client.post(f"{service}/v1/cache/free")).status_code == 200
             assert await speak(client, service, voice) == first
         after = await counted()

@@ -39,7 +39,7 @@ def status_of(stage):
 
 
 async def settled(stage) -> tuple[dict, int]:
-    """The scheduler's status and its replica's steps, once the replica has spoken of itself, idle."""
+    """The scheduler's status and the replica's steps, after the replica has reported that it is idle."""
     await asyncio.sleep(REPORT_PERIOD_S + 1)
     status = await until(
         status_of(stage), lambda status: len(status["replicas"]) == 1 and not status["active"]
@@ -115,9 +115,7 @@ async def test_a_caller_that_leaves_frees_the_slot(sim_stage):
     assert (await third == expected(3, 10)).all()
     print(f"\nclosed stream: the next in line was done {time.perf_counter() - left:.3f} s later")
 
-    fourth = asyncio.create_task(
-        speak(stage, 4, ENDLESS)
-    )  # a task that is cancelled while it waits for events
+    fourth = asyncio.create_task(speak(stage, 4, ENDLESS))  # a task cancelled while waiting for events
     await until(status_of(stage), lambda status: status["active"] == 2)
     fourth.cancel()
     left = time.perf_counter()
@@ -181,7 +179,7 @@ async def test_surplus_leases_make_the_autoscaler_add_a_replica(sim_stage):
         stage.backend.generate(request(seed, ENDLESS), id=f"e{seed}", priority=0, admitted=False)
         for seed in range(4)
     ]
-    for stream in streams:  # the last two can begin on a second replica only
+    for stream in streams:  # the last two need a second replica
         await anext(stream)
     states = serve.status().applications[stage.app].deployments["Sim"].replica_states
     assert states["RUNNING"] == 2

@@ -1,4 +1,4 @@
-"""The service below HTTP: one way to speak, for routes, the command line and whatever comes next."""
+"""The service below HTTP, which the routes and the command line share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said for what is written: one table per kind of rule."""
+"""Text normalisation: one table per kind of rule."""
 
 from __future__ import annotations
 

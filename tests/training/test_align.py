@@ -1,4 +1,4 @@
-"""The likeliest way through the phones of a text."""
+"""The most likely path through the phones of a text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PAUSE = PAUSE_IDS[0]
 
 
 def heard(*runs: tuple[int, int]) -> np.ndarray:
-    """Log probabilities (T, 300) of one who is nearly sure: phone and steps of each run."""
+    """Nearly certain log probabilities (T, 300). runs: (phone, steps)."""
     sure = np.full((sum(steps for _, steps in runs), 300), -8.0)
     at = 0
     for phone, steps in runs:

@@ -1,4 +1,4 @@
-"""What the codec is trained with: whom a batch is of, and the losses that are its own."""
+"""The codec's training: the speakers of a batch, and the losses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OTHERS, OWN = 100.0, 200.0  # Hz
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> Corpus:
-    """Two shipped voices, who speak at 200 Hz, and eight others at 100."""
+    """Two shipped voices at 200 Hz, and eight others at 100 Hz."""
     out: Path = tmp_path_factory.mktemp("corpus")
     names = [VOICES["clara"].persona.name, VOICES["mei"].persona.name, *(f"other{i}" for i in range(8))]
     rng, made = np.random.default_rng(0), []
@@ -47,7 +47,7 @@ def test_a_batch_has_the_requested_share_of_shipped_voices(corpus, voices, least
 
 
 def test_a_moved_speaker_differs_and_its_pitch_is_known(tmp_path) -> None:
-    """Of pulses that rise from 100 to 120 Hz: what is told of a crop is what is measured in it."""
+    """For pulses that rise from 100 to 120 Hz, the features of a crop equal measurements of it."""
     frames = 3 * CROP
     f0 = np.linspace(100, 120, frames, dtype=np.float32)
     phase = np.cumsum(np.repeat(f0, HOP) / RATE)
@@ -65,7 +65,7 @@ def test_a_moved_speaker_differs_and_its_pitch_is_known(tmp_path) -> None:
     assert 0.84 <= float(warps.min()) < 0.95
     assert 1.05 < float(warps.max()) <= 1.2
     reference = measured_log_f0(batch["reference"]).nanmedian(1).values
-    assert torch.allclose(reference, batch["mean_log_f0"], atol=0.12)  # another piece of the rise
+    assert torch.allclose(reference, batch["mean_log_f0"], atol=0.12)  # another part of the rise
     assert float((batch["mel"].mean(1) - batch["mean_mel"]).abs().mean()) < 0.5
 
 

@@ -1,4 +1,4 @@
-"""The corpus on disk: what is held out stays unknown, shards are added, times found are kept apart from times told."""
+"""The corpus on disk: held-out sentences, appended shards, aligned and reported times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The critics: who is moved by which of their losses."""
+"""The critics: which loss trains which network."""
 
 from __future__ import annotations
 

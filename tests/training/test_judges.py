@@ -1,4 +1,4 @@
-"""The judges: of a teacher whose place our own voice takes, since no teacher is at hand."""
+"""The judges. Our own voice takes the teacher's place, because no teacher is installed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_teacher_its_copies_and_our_voice_are_judged(taught, tmp_path):
     jury = judged(tmp_path, tmp_path / "kept")
     teacher, copy, ours = (jury.verdict(mode, "ross", 0.0, 0) for mode in judge.MODES)
     assert (teacher.mcd, teacher.f0_error, teacher.length) == (None, None, (1.0, 1.0, 1.0))
-    # at temperature 0 our voice says what the teacher's part was played with, but for the noise of other seeds
+    # at temperature 0, our voice equals the stand-in for the teacher, except for the noise of other seeds
     assert ours.length == (1.0, 1.0, 1.0)
     assert ours.mcd is not None and ours.mcd < 1.5
     assert ours.f0_error is not None and ours.f0_error < 0.5

@@ -1,4 +1,4 @@
-"""What is measured of speech: against what is known of it."""
+"""Measurements of speech with known properties."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SECONDS = np.arange(2 * RATE) / RATE
 
 
 def voice(f0: float, glide: float = 0.0) -> np.ndarray:
-    """A hum of ten harmonics that goes from `f0` to f0 * (1 + glide)."""
+    """A hum of ten harmonics that glides from `f0` to f0 * (1 + glide)."""
     phase = 2 * np.pi * f0 * (SECONDS + glide * SECONDS**2 / 4)
     return sum(0.1 / k * np.sin(k * phase) for k in range(1, 11)).astype(np.float32)
 
@@ -27,7 +27,7 @@ def test_time_warping_finds_the_stretched_part():
 def test_distance_is_zero_to_oneself_and_six_decibels_by_definition():
     mel = np.random.default_rng(1).normal(size=(30, 80))
     assert measures.distance(mel, mel)[0] == 0
-    ripple = np.cos(np.pi / 80 * (np.arange(80) + 0.5) * 3)  # of the third cepstrum, by one
+    ripple = np.cos(np.pi / 80 * (np.arange(80) + 0.5) * 3)  # changes the third cepstrum by one
     apart, _ = measures.distance(np.zeros((5, 80)), np.tile(ripple, (5, 1)))
     assert apart == pytest.approx(10 / np.log(10) * np.sqrt(2))
 

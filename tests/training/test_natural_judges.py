@@ -1,4 +1,4 @@
-"""The judges that know nothing of our teachers: what they count, and the table that they make."""
+"""The judges that were not trained on our teachers: their counts and their table."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_student_is_compared_with_the_teacher() -> None:
     assert own.tempo is None and taught.tempo is not None and taught.tempo[0] == pytest.approx(1.0)
     assert taught.error[0] == pytest.approx(0.1) and own.error[0] == 0
     assert own.likeness and taught.likeness
-    assert rows[2].likeness is None  # a single utterance has nothing to be like
+    assert rows[2].likeness is None  # a single utterance has no other to compare with
     assert rows[3].likeness is None and rows[3].tempo is None  # the teacher has no such speaker
     together = verdicts({"teacher": teacher, "student": student}, together=True)
     assert [(row.folder, row.utterances) for row in together] == [("teacher", 3), ("student", 3)]

@@ -1,6 +1,6 @@
-"""`training/` on a folder of recordings and texts: from there to weights that speak, each step briefly.
+"""`training/` from a folder of recordings and texts to weights that speak, with each step shortened.
 
-The recordings are the service's own speech. What a person would do is what docs/voice.md says.
+The recordings are the service's own speech. docs/voice.md describes the steps.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TEXTS = (
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory) -> Path:
-    """Six that can be used, of other rates and channels too, and four that cannot."""
+    """Six usable recordings with different rates and channels, and four unusable ones."""
     folder = tmp_path_factory.mktemp("ann")
     with Speaker(Settings.from_args({"device": {"preference": "cpu"}})) as speaker:
         for index, text in enumerate(TEXTS):

@@ -1,4 +1,4 @@
-"""Faults that a seed can bring are found: words dropped, words said twice, sound without an end."""
+"""Faults of single seeds are found: omitted words, repeated words, endless sound."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CUT = 12_000  # samples: two words
 
 @pytest.fixture(scope="module")
 def spoken() -> tuple[Shipped, np.ndarray, np.ndarray]:
-    """The nets, a sentence, its phones."""
+    """The networks, a sentence, its phones."""
     shipped = Shipped()
     vector = shipped.vector(reference("ross"))
     return shipped, shipped.say([TEXT], vector, temperature=0.0)[0], shipped.phones(TEXT).numpy()
@@ -46,7 +46,7 @@ def test_omissions_and_repetitions_are_reported(spoken, change, fault):
         ("the cat sat the mat", (1, 0)),
         ("the mat", (4, 0)),
         ("the cat sat on cat sat on the mat", (0, 3)),
-        ("the dog sat on a mat", (0, 0)),  # other words, as many
+        ("the dog sat on a mat", (0, 0)),  # other words, the same number
         ("", (6, 0)),
     ],
 )
@@ -55,7 +55,7 @@ def test_alignments_have_gaps_at_omissions_and_repetitions(heard, worst):
 
 
 def test_alignment_uses_the_fewest_edits():
-    """A long run that both have by chance is no place to begin from."""
+    """A long run that both share by chance must not anchor the alignment."""
     meant = "dh ax w ao t er w aa z t uw k ow l d f ao r ax s w ih m t ax d ey"
     heard = "dh ax w aa t er w aa z t uw k ow l d f ao r ax s w eh n t ih d ey"
     assert gaps(meant.split(), heard.split()) == (0, 0)

@@ -1,4 +1,4 @@
-"""Weights that are judged, encoded with or shipped are whole; a training may begin from a part of others."""
+"""Weights for judging, encoding or shipping must be complete; training can start from parts of others."""
 
 from __future__ import annotations
 

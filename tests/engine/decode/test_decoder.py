@@ -77,7 +77,9 @@ def test_codes_read_one_step_late_are_the_same_and_none_is_surplus(on, cpu, engi
         decoder.admit(WorkItem("gone", engine.request(7)))
         events = [event for _ in range(12) for event in decoder.step()]
         decoder.cancel("gone")
-        decoder.admit(WorkItem("next", engine.request(2)))  # into a slot whose last step is still on its way
+        decoder.admit(
+            WorkItem("next", engine.request(2))
+        )  # into a slot whose last step has not been read yet
         events += engine.drain(decoder)
         return whole, engine.collect([e for e in events if e.id != "gone"])
 
@@ -119,7 +121,7 @@ def test_a_prefill_runs_at_once_when_alone_and_otherwise_in_pieces(on, decoder, 
             rows.append(round(after["mean_batch"] * after["steps"] - before["mean_batch"] * before["steps"]))
         return rows
 
-    # two layers, so three pieces: a newcomer decodes in the step that does its last one
+    # two layers, so three pieces; a newcomer decodes in the step of its last piece
     assert on(run) == [1, 1, 1, 2, 2, 2, 3]
 
 
@@ -279,7 +281,7 @@ def test_a_row_of_nan_fails_alone(on, cpu, engine):
         events = engine.drain(decoder)
         after = engine.decode(
             decoder, {"good": engine.request(3)}
-        )  # the slots hold NaN from before, behind the mask
+        )  # the slots still hold NaN outside the mask
         return alone, after, events
 
     alone, after, events = on(run)
@@ -406,7 +408,7 @@ def _rows(decoder):
 
 
 def failing_where(model, fails):
-    """The model's step, raising where fails(rows) says so."""
+    """The model's step, which raises if fails(rows)."""
     step = model.step
 
     def poisoned(rows, length):

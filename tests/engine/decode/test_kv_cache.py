@@ -19,7 +19,7 @@ def test_attention_sees_exactly_what_was_written(cache):
     k, v = torch.randn(5, 4, 16), torch.randn(5, 4, 16)
     cache.fill(1, 2, k[:4], v[:4])
     cache.set_length(2, 4)
-    rows = torch.tensor([2, 3])  # a sequence, and scratch
+    rows = torch.tensor([2, 3])  # a sequence and the scratch slot
     cache.write(1, rows, torch.stack([k[4], v[4]]).expand(2, 2, 4, 16))
     q = torch.randn(2, 4, 16)
     found = cache.attend(1, q, rows, 64)
@@ -39,7 +39,7 @@ def test_advance_moves_the_rows_but_never_the_scratch_slot(cache):
 
 
 def filled(slots=9, heads=4, context=200, width=16, together=True):
-    """A cache of random content, and the same as keys and values: (slots + 1, H, C, D) each."""
+    """A cache with random content, and its keys and values: (slots + 1, H, C, D) each."""
     cache = KVCache(1, slots, heads, context, width, torch.float32, torch.device("cpu"))
     cache._together &= together
     make = torch.Generator().manual_seed(3)
@@ -48,7 +48,7 @@ def filled(slots=9, heads=4, context=200, width=16, together=True):
 
 
 def attend_at(cache, q, slots, lasts):
-    """Attention of queries (B, H, D) over the positions 0..last of their slots."""
+    """Attention of queries (B, H, D) over positions 0..last of their slots."""
     for slot, last in zip(slots, lasts, strict=True):
         cache.set_length(slot, last)
     return cache.attend(0, q, torch.tensor(slots), cache.context)

@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 
 def draws(logits, count, **sampling):
-    """`count` draws from the same logits (V,), each with a seed of its own."""
+    """`count` draws from the same logits (V,), each with its own seed."""
     state = SamplingState(count, len(logits), CPU, penalty=False)
     for slot in range(count):
         state.set(slot, Sampling(**({"top_k": 0, "temperature": 1.0, "seed": slot} | sampling)))
@@ -63,7 +63,7 @@ def test_top_k_and_top_p_restrict_the_codes():
     assert shares[1] < 0.7 < shares[1] + shares[3]
     assert set(draws(logits, 400, top_p=0.7).tolist()) == {1, 3}
     assert set(draws(logits, 400, top_p=1e-6).tolist()) == {1}
-    # top_p counts what top_k left: of two codes the first has 0.73
+    # top_p applies after top_k: of two codes, the first has 0.73
     assert set(draws(logits, 400, top_k=2, top_p=0.7).tolist()) == {1}
 
 

@@ -42,7 +42,7 @@ def musa(monkeypatch):
         monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: object())
         monkeypatch.setitem(sys.modules, "torch_musa", types.ModuleType("torch_musa"))
         monkeypatch.setattr(torch, "musa", fake, raising=False)
-        # a torch without the MUSA backend does not know the word
+        # a torch without the MUSA backend does not know this device name
         monkeypatch.setattr(module.torch, "device", lambda kind, index=None: (kind, index))
 
     return install

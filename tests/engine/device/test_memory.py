@@ -72,7 +72,7 @@ def test_the_container_limit_applies_if_it_is_smaller(tmp_path, monkeypatch):
 
 
 def test_freeing_returns_unused_memory():
-    # each is below the size from which malloc takes pages of their own
+    # each is below malloc's mmap threshold
     blocks = [np.ones(100_000, np.uint8) for _ in range(2000)]
     kept = blocks[::1000]
     before = memory.usage()["rss_bytes"]

@@ -19,9 +19,9 @@ SPEC = FamilySpec("tiny", 200, 50.0, PER_CODE, 3, 3, ("en",), Sampling(), 1.0, 3
 
 
 class TinyVocoder:
-    """Codes and a voice vector through two convolutions of random weights: three codes of context on each side.
+    """Two convolutions with random weights over codes and a voice vector, with three codes of context on each side.
 
-    The sound also depends on the sum of all codes that were spoken before: that is the state.
+    The sound also depends on the sum of all previous codes, which is the state.
     """
 
     frame_shape, frame_dtype, pile = (), np.int64, 0
@@ -89,7 +89,7 @@ class TinyVocoder:
 
 
 class Recorder:
-    """Runs the function again on each replay, as a graph does with its kernels; counts what was captured."""
+    """Runs the function again on each replay, like a graph, and counts captures."""
 
     def __init__(self) -> None:
         self.captures = 0
@@ -115,7 +115,7 @@ def a_chunk(index, length=20, left=3, right=3):
 
 
 def whole_of(on, cpu, chunks):
-    """The sound of each, alone and uncut: what every other way must give."""
+    """The sound of each chunk alone and undivided, which every other path must reproduce."""
     return on(lambda: vocode(VocodeWorker(TinyVocoder(), cpu, SPEC, optimize=False, max_batch=32), chunks))
 
 
@@ -138,7 +138,7 @@ def test_a_chunk_is_bit_identical_in_any_batch_on_the_cpu(on, cpu, pile):
     chunks = {f"c{i}": a_chunk(i, length=8 + 5 * i) for i in range(8)}
 
     class Rows(TinyVocoder):
-        """Chunks of any lengths, each at its own."""
+        """Packs chunks of any lengths without padding."""
 
         def _sound(self, inputs):
             lengths = inputs["mask"].sum(1).long().tolist()
@@ -221,7 +221,7 @@ def test_captured_shapes_are_replayed_and_a_longer_chunk_is_split(on, cpu, caplo
     ("length", "most", "max_batch"), [(41, 10, 4), (200, 17, 8), (60, 60, 2), (61, 1, 16)]
 )
 def test_a_long_run_is_split_and_joined_to_the_same_samples(on, cpu, way, length, most, max_batch):
-    """With what the chunks hand on: from row to row within a batch, and from batch to batch."""
+    """State passes from row to row within a batch, and from batch to batch."""
     chunks = {"long": a_chunk(3, length, left=2, right=0), "after": a_chunk(4, 24)}
     chunks["long"] = replace(chunks["long"], state={"spoken": np.float32(5)})
 
@@ -304,7 +304,7 @@ def test_without_optimisation_each_run_is_vocoded_whole_and_alone(on, cpu):
 @pytest.mark.parametrize("way", ["alone", "piled", "padded"])
 def test_only_the_bad_item_of_a_batch_fails(on, cpu, way):
     broken = a_chunk(2, length=60)
-    broken.frames[44] = 5000  # no such row in the table, and in the last of its chunks
+    broken.frames[44] = 5000  # an invalid code, in the last of its chunks
     silent = replace(a_chunk(3), prompt=VoicePrompt.of("tiny", {"voice": np.full(WIDTH, np.nan, np.float32)}))
     chunks = {"a": a_chunk(1), "broken": broken, "nan": silent, "b": a_chunk(4, 60)}
 
@@ -330,7 +330,7 @@ def test_only_the_bad_item_of_a_batch_fails(on, cpu, way):
 
 
 class Fragile(TinyVocoder):
-    """Runs out of memory in `forward` (every time, or for batches of some size), and in `plain` for long rows."""
+    """Runs out of memory in `forward` (always, or for batches of some size), and in `plain` for long rows."""
 
     def __init__(self, most_rows=0, most_frames=10**9):
         super().__init__()
@@ -360,7 +360,7 @@ def test_a_failed_batch_is_repeated_without_optimisation_and_logged(on, cpu, cap
     assert model.batches == [
         (2, 26),
         (1, 26),
-    ]  # four of six chunks failed at first; what fits still runs together
+    ]  # four of six chunks failed at first; those that fit still run together
     assert "1 TiB" in caplog.text
     assert "OutOfMemoryError" in caplog.text
     assert "a batch of 4 failed" in caplog.text

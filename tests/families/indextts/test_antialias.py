@@ -22,7 +22,7 @@ def activation(channels: int, block: int = antialias.BLOCK) -> AntiAliasedSnake:
 
 
 def by_definition(layer: AntiAliasedSnake, x: Tensor) -> Tensor:
-    """Step by step in float64: x (B, T, C)."""
+    """The definition, step by step in float64: x (B, T, C)."""
     channels = x.shape[2]
     taps = low_pass().expand(channels, 1, -1)
     x = F.pad(x.double().transpose(1, 2), (5, 5), mode="replicate")

@@ -1,4 +1,4 @@
-"""Beam search is left out, with the reasons in docs/indextts.md. What the golden set holds of it is marked here."""
+"""Beam search is not supported, for the reasons in docs/indextts.md. The golden set's beam results are marked here."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from deployments.families.indextts.config import read_config
 
 @pytest.fixture
 def edited(shipped, tmp_path) -> Callable[..., Path]:
-    """edited({"gpt.layers": 3}) -> a folder whose config.yaml differs there; None removes the key."""
+    """edited({"gpt.layers": 3}) -> a folder whose config.yaml has this value; None removes the key."""
 
     def write(changes: dict[str, Any]) -> Path:
         config = yaml.safe_load((shipped / "checkpoint" / "config.yaml").read_text())

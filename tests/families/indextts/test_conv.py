@@ -10,7 +10,7 @@ from deployments.families.indextts.conv import OUT, Conv, toom_cook
 
 
 def layer(inputs: int, outputs: int, kernel: int, dilation: int, fast: bool) -> tuple[Conv, Tensor, Tensor]:
-    """A convolution on the given path, with the weight and bias that it was made of."""
+    """A convolution on the given path, with its weight and bias."""
     generator = torch.Generator().manual_seed(kernel)
     conv = Conv(inputs, outputs, kernel, dilation)
     weight = torch.randn(conv.weight.shape, generator=generator) / (inputs * kernel) ** 0.5

@@ -1,4 +1,4 @@
-"""From text and a recording to samples, in one process: what the published code made of the same checkpoint."""
+"""From text and a recording to samples in one process: the published code's results for the same checkpoint."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_streamed_equals_whole(speaking, shipped, recording, positions):
     async def run() -> tuple[list[np.ndarray], np.ndarray]:
         backend = speaking(positions=positions, model_dir=str(shipped / "checkpoint"))
         prompt = await backend.encode_voice(*recording, None)
-        for seed in range(40):  # until one is long enough to be cut into chunks with context on both sides
+        for seed in range(40):  # until one is long enough for chunks with context on both sides
             drawn = replace(sampling, seed=seed)
             (frames,) = await frames_of(backend, text, prompt, drawn)
             if len(frames) > 70:

@@ -1,4 +1,4 @@
-"""The checkpoint folder: what is read of it, and what is said when it is not right."""
+"""The checkpoint folder: what is read, and the errors for a wrong one."""
 
 from __future__ import annotations
 

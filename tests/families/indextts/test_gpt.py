@@ -26,7 +26,7 @@ from tests.golden.indextts_set import SENTENCES, STEPS, found
 
 PENALTIES = [int(penalty) for penalty in found("gpt", r"s0\.greedy_rp(\d+)\.step_logits")]
 CPU = choose_device("cpu", threads=1)
-CODES = 40  # the most that the published code was allowed
+CODES = 40  # the limit in the published code's run
 GREEDY = Sampling(temperature=0.0, top_k=30, top_p=0.8, repetition_penalty=10.0, max_tokens=CODES)
 SAMPLED = Sampling(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=1.5, max_tokens=60)
 
@@ -67,7 +67,7 @@ def on() -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def decode(on, tensors, config) -> Callable[..., list[Run]]:
-    """decode(requests, slots=2, positions="trained") -> the run of each, all at once in one decoder."""
+    """decode(requests, slots=2, positions="trained") -> the run of each, decoded together."""
 
     def run(requests: Sequence[GptRequest], slots: int = 2, **options: Any) -> list[Run]:
         decoder = Decoder(IndexGpt(tensors, config, CPU, slots, **options), CPU)
@@ -94,7 +94,7 @@ def request_of(facts, prompt, sentence: int, sampling: Sampling = GREEDY) -> Gpt
 
 
 def hidden_states(net: GptNet, x: Tensor) -> list[Tensor]:
-    """The whole sequence x (T, M) without a cache: the outputs of every block, of ln_f and of final_norm."""
+    """The outputs of every block, of ln_f and of final_norm for the whole sequence x (T, M), without a cache."""
     outputs = []
     for block in net.blocks:
         q, k, v = (
@@ -124,7 +124,7 @@ def test_prefix_embeddings(net, facts, expected, sentence):
 
 
 def test_prefixes_of_a_batch_padded_on_the_left(net, facts, expected):
-    """Ours are not padded: a row of the published batch is zeros, then what the sentence's own prefix is."""
+    """Ours are not padded: a row of the published batch is zeros followed by the sentence's own prefix."""
     embeds, mask = facts["batch.prefix_embeds"], facts["batch.attention_mask"]
     for row, sentence in enumerate(SENTENCES):
         own = prefix_of(net, facts, expected, sentence)
@@ -300,7 +300,7 @@ def test_the_scratch_row_of_padded_batches_never_ends(on, tensors, config, facts
 def test_codes_read_one_step_late_with_static_shapes_are_the_same(
     on, tensors, config, facts, prompt, positions
 ):
-    """The way of a GPU, with a recorder that runs the function again in place of CUDA's replays."""
+    """The GPU path, with a recorder instead of CUDA graphs."""
 
     class Recorder:
         def warm_up(self, function: Callable[[], Any]) -> None:

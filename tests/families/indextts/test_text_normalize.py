@@ -1,4 +1,4 @@
-"""Spoken text: equal to the published code's, and right where that is known to misread."""
+"""Normalised text equals the published code's, and is correct where that is known to misread."""
 
 from __future__ import annotations
 

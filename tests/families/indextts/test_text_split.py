@@ -1,4 +1,4 @@
-"""Sentences are cut as the published code cuts them."""
+"""Sentences are split as in the published code."""
 
 from __future__ import annotations
 

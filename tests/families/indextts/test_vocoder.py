@@ -23,7 +23,7 @@ from tests.golden.indextts_set import SOUNDS
 RATE = 1024
 
 
-WAYS = ("exactly", "together")  # a CPU's and an accelerator's
+WAYS = ("exactly", "together")  # the CPU's and an accelerator's path
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def spec(golden: Path) -> FamilySpec:
 
 @pytest.fixture(scope="module")
 def prompts(expected: Callable[[str], dict[str, Tensor]]) -> list[VoicePrompt]:
-    """Of different speakers."""
+    """Prompts of different speakers."""
     speaker = expected("reference")["speaker_embedding"].flatten().numpy()
     return [VoicePrompt.of("indextts", {"speaker": value}) for value in (speaker, speaker[::-1], 2 * speaker)]
 
@@ -64,7 +64,7 @@ def latents(frames: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def chunk_of(whole: VocoderChunk, start: int, stop: int, around: int) -> VocoderChunk:
-    """Its frames start..stop with their context."""
+    """Frames start..stop with their context."""
     left, right = min(around, start), min(around, len(whole.frames) - stop)
     return replace(
         whole, frames=whole.frames[start - left : stop + right], left=left, right=right, first=start - left
@@ -168,7 +168,7 @@ def test_only_a_chunk_that_sees_both_ends_cannot_be_padded(
 def test_shapes_depend_on_the_padded_size_alone(
     vocoder: IndexVocoder, prompts: list[VoicePrompt], spec: FamilySpec
 ) -> None:
-    """So a CUDA graph of a size serves every batch of it."""
+    """So a CUDA graph for a size serves every batch of that size."""
     around = spec.left_context
     whole = VocoderChunk(latents(150, vocoder.frame_shape[0]), 0, 0, 0, prompts[0], 0)
     shapes = set()

@@ -1,4 +1,4 @@
-"""The voice part as a whole: a recording to a voice prompt, bad recordings, files that do not fit."""
+"""The voice encoder: a recording to a voice prompt, bad recordings, mismatched files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_key_names_the_content(encoder: IndexVoiceEncoder, reference) -> Non
     prompt = encoder.encode(waveform, rate)
     assert encoder.encode(waveform, rate).key == prompt.key
     assert VoicePrompt.from_bytes("indextts", prompt.to_bytes()).key == prompt.key
-    assert encoder.encode(0.5 * waveform, rate).key != prompt.key  # loudness is kept
+    assert encoder.encode(0.5 * waveform, rate).key != prompt.key  # loudness is not normalised
 
 
 def noise(seconds: float, rate: int) -> np.ndarray:

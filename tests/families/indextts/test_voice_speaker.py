@@ -1,4 +1,4 @@
-"""ECAPA, against what the published code makes of the golden checkpoint, and at its published widths."""
+"""ECAPA against the published code's results for the golden checkpoint, and at its published widths."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_every_stage_is_the_published_one(tensors, facts) -> None:
 
 
 def recipe(name: str, shape: list[int], seed: int = 11) -> Tensor:
-    """The golden set's full-width weights, as its golden.md states them."""
+    """The golden set's full-width weights, as defined in golden.md."""
     if name.endswith("num_batches_tracked"):
         return torch.tensor(0)
     random = np.random.RandomState((zlib.crc32(name.encode()) + seed) % 2**32)

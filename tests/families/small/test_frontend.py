@@ -1,4 +1,4 @@
-"""The English frontend as a whole: segments, their limits, and what is refused."""
+"""The English frontend: segments, their limits, and refused texts."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_sentence_without_clauses_is_cut_into_similar_parts() -> None:
 
 @pytest.mark.parametrize("syllable", ["ba", "to", "na"])
 def test_a_word_that_just_fits_is_a_segment(syllable) -> None:
-    """98 phones; the pause that its full stop asks for is the segment's own."""
+    """98 phones. The full stop's pause is the segment's closing pause."""
     (segment,) = FRONTEND.segments(f"{syllable * 30}'{syllable * 19}.")
     assert len(segment.token_ids) == MAX_PHONES
 
@@ -198,7 +198,7 @@ def test_any_word_of_sixty_letters_is_spoken() -> None:
 
 
 def check(text: str) -> None:
-    """Either refused for a reason, or segments that keep every promise."""
+    """The text is refused with a reason, or its segments satisfy every guarantee."""
     try:
         segments = FRONTEND.segments(text)
     except InvalidInput as error:

@@ -26,7 +26,7 @@ Decode = Callable[[Iterable[GptRequest]], list[np.ndarray]]
 
 @pytest.fixture
 def decode(family: SmallFamily, cpu: Device) -> Iterable[Decode]:
-    """decode(requests) -> their codes, all in one batch of up to 8."""
+    """decode(requests) -> their codes, decoded in one batch of up to 8."""
     with decoding(family, cpu) as run:
         yield run
 

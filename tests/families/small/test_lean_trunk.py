@@ -1,4 +1,4 @@
-"""A block over rows is the block it was made from, and shows oneDNN few shapes."""
+"""A block over rows equals its source block, and gives oneDNN few shapes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deployments.families.small.spans import Span
 
 
 class Rows(TorchDispatchMode):
-    """Notes how many rows every GELU in place is given."""
+    """Records the number of rows in every in-place GELU."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -130,7 +130,7 @@ def test_a_number_is_read_in_the_language_of_its_neighbours(text: str, words: st
 
 
 def test_everyday_sentences_have_the_right_readings() -> None:
-    """The phones were read through by hand: they are what the judge of the voices compares with, too."""
+    """The phones were checked by hand; the judge of the voices uses them too."""
     for text, phones in zip(*(file.read_text("utf-8").splitlines() for file in SENTENCES), strict=True):
         assert [p for p in phones_of(text) if p not in (PAUSE, QUESTION)] == phones.split(), text
 
@@ -169,7 +169,7 @@ def test_both_languages_can_be_requested(language: str | None) -> None:
         ("⽂字", "文字"),  # a radical, as some PDFs have it
         ("㊗你好", "祝你好"),
         ("〇度", "零度"),
-        ("王𫖯来了", "王𫖯来了"),  # beyond the basic plane
+        ("王𫖯来了", "王𫖯来了"),  # outside the basic multilingual plane
         ("會計還錢", "会计还钱"),
     ],
 )

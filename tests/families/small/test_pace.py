@@ -1,4 +1,4 @@
-"""How fast to speak: a net that is told."""
+"""The pace as an input of the network."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def test_frames_before_a_segment_are_unvoiced() -> None:
 def test_chained_rows_of_a_batch_equal_sequential_calls(
     rows: list[tuple[bool, float]], others: list[tuple[bool, float]], phase: float
 ) -> None:
-    """Two utterances, one behind the other, the second with another phase."""
+    """Two utterances in one batch, the second with another phase."""
     both, (first, second) = [*rows, *others], (len(rows), len(others))
     chain = np.zeros((first + second, first + second))
     chain[:first, :first], chain[first:, first:] = np.tri(first, k=-1), np.tri(second, k=-1)

@@ -1,4 +1,4 @@
-"""The pitch that a speaker vector tells, and that the vocoder moves about."""
+"""The pitch in a speaker vector, and the vocoder's pitch around it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recording's long-term spectrum adds to the vocoder's filters."""
+"""The correction of the vocoder's filters by a recording's long-term spectrum."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def timbre(encoder: SmallVoiceEncoder, waveform: np.ndarray) -> np.ndarray:
 
 
 def above(spectrum: np.ndarray, hz: float = 2000.0) -> float:
-    """dB above so many Hz, beside those below."""
+    """The level above `hz` relative to the level below, in dB."""
     at = int(hz / (RATE / 2) * len(spectrum))
     return float(spectrum[at + 10 :].mean() - spectrum[10 : at - 10].mean()) * DB
 
@@ -64,7 +64,7 @@ def test_voices_seen_in_training_are_not_corrected(encoder: SmallVoiceEncoder) -
 
 @pytest.mark.parametrize("gain", [-16.0, 16.0])
 def test_a_brighter_recording_makes_a_brighter_voice(encoder: SmallVoiceEncoder, gain: float) -> None:
-    """The vector follows a part of it, the timbre makes up for what is left: the sound is brighter by most of it."""
+    """The vector follows part of the change and the timbre corrects the rest, so the sound follows most of it."""
     told, vectors, net = encoder.timbre, [], encoder.net
     for waveform in (reference("ross"), brighter(reference("ross"), gain)):
         with torch.inference_mode():
@@ -135,7 +135,7 @@ def test_weights_without_calibration_sentences_are_refused(
 
 
 def test_a_difference_is_corrected_in_part(family: SmallFamily) -> None:
-    """Of a vocoder whose speech is known: what a band lacks comes back, but for what may be chance."""
+    """With known speech, a missing band is restored, except for the part that may be chance."""
 
     class Known(VocoderNet):
         def forward(self, *args, **kwargs):

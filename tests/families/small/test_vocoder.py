@@ -21,7 +21,7 @@ from deployments.families.small.family import SmallFamily
 from deployments.families.small.vocoder import SmallVocoder
 
 WAYS = ("lean", "padded")  # a CPU's and an accelerator's
-CLOSE = 1e-4  # of samples in -1..1
+CLOSE = 1e-4  # tolerance for samples in -1..1
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def vocode(
 
 
 def plain(vocoder: SmallVocoder, chunk: VocoderChunk) -> VocodedChunk:
-    """The whole utterance by the net as it was trained."""
+    """The whole utterance by the network as it was trained."""
     return vocoder.split(vocoder.plain(vocoder.collate([chunk], 1, len(chunk.frames))), [chunk])[0]
 
 
@@ -77,7 +77,7 @@ def cut_at(family: SmallFamily, whole: VocoderChunk, *cuts: int) -> list[Vocoder
 
 
 def bits() -> float:
-    """How far a chunk may be from itself in another batch: not at all where products round rows alike."""
+    """The tolerance for a chunk in another batch: zero if products round rows equally."""
     for outer, inner in ((256, 768), (768, 256), (256, 512)):
         rows, matrix = torch.randn(600, outer), torch.randn(outer, inner)
         whole = rows @ matrix
@@ -178,8 +178,8 @@ def test_utterances_of_every_length_equal_the_network(
 def test_chunks_cut_at_any_offset_of_a_period_give_the_whole(
     family: SmallFamily, vocoder: SmallVocoder, prompts: dict[str, VoicePrompt], speech: list[dict]
 ) -> None:
-    """Codes are 20 ms, two to four periods: from cut to cut the boundary lies elsewhere in the period."""
-    for said in speech[:6:2]:  # low voices and high ones
+    """Codes are 20 ms, two to four periods, so each cut is at another point of the period."""
+    for said in speech[:6:2]:  # low and high voices
         codes = np.array(said["codes"])[:64]
         utterance = VocoderChunk(codes, 0, 0, 0, prompts[said["voice"]], seed=5)
         whole, phases = plain(vocoder, utterance).waveform, []
@@ -211,13 +211,13 @@ def test_state_passes_within_a_batch_as_between_batches(
 
 @pytest.fixture(scope="module")
 def minute(speech: list[dict[str, Any]]) -> np.ndarray:
-    """The codes of 60 s of sentences in turn."""
+    """The codes of 60 s of sentences."""
     said = np.concatenate([sentence["codes"] for sentence in speech])
     return np.resize(said, 60 * 50)
 
 
 def scheduled(count: int, first: int, growth: float = 1.0, maximum: int = 250) -> list[int]:
-    """Where chunks end but the last: they grow from `first` codes to `maximum`."""
+    """The ends of all chunks but the last, which grow from `first` codes to `maximum`."""
     ends, end, size = [], first, float(first)
     while end < count:
         ends.append(end)
@@ -260,7 +260,7 @@ def test_chunks_of_speech_in_one_batch_equal_the_whole(
 def test_a_wrong_phase_is_corrected_after_a_pause(
     vocoder: SmallVocoder, prompts: dict[str, VoicePrompt], speech: list[dict[str, Any]]
 ) -> None:
-    """So no difference, however it came, adds up for longer than speech stays voiced: here 2 s at most."""
+    """So a difference accumulates only while speech stays voiced, here for 2 s at most."""
     last = []
     for said in speech:
         codes = np.array(said["codes"])[20:]  # from the middle of a word
@@ -325,8 +325,8 @@ def test_the_estimated_bytes_of_a_batch_are_within_a_factor_of_two(
 
 
 def peak_of(function: Callable[[], object], file: Path) -> int:
-    """Bytes that torch's allocator has given out for `function` at most."""
-    function()  # what is kept for ever is there from now on
+    """The most bytes that torch's allocator handed out during `function`."""
+    function()  # fills permanent caches
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         function()
     recorded.export_chrome_trace(str(file))

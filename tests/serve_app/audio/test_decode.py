@@ -1,4 +1,4 @@
-"""References from strangers: every kind that is allowed, and everything that must not get through."""
+"""Untrusted references: every allowed kind, and everything that must be refused."""
 
 from __future__ import annotations
 

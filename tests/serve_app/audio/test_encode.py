@@ -1,4 +1,4 @@
-"""Every format, by decoding what came out."""
+"""Every format, checked by decoding it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOSSLESS = ("flac", "pcm", "wav")
 
 
 def sweep() -> np.ndarray:
-    """A tone that climbs from 200 Hz to 7.8 kHz: float32 (N,)."""
+    """A tone that rises from 200 Hz to 7.8 kHz: float32 (N,)."""
     t = np.arange(int(SECONDS * RATE)) / RATE
     phase = 200 * t + (7800 - 200) / (2 * SECONDS) * t * t
     return (0.4 * np.sin(2 * np.pi * phase)).astype(np.float32)
@@ -36,7 +36,7 @@ def encode(
 
 
 def decode(data: bytes, format: str) -> tuple[np.ndarray, int]:
-    """(float (N,), rate), through PyAV."""
+    """(float (N,), rate), decoded by PyAV."""
     if format == "pcm":
         return np.frombuffer(data, "<i2") / 32768.0, OUTPUT_RATE
     with av.open(io.BytesIO(data)) as container:
@@ -48,7 +48,7 @@ def decode(data: bytes, format: str) -> tuple[np.ndarray, int]:
 
 
 def aligned(heard: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Both cut to what they share, and by how many samples `heard` was late."""
+    """The overlap of both, and the delay of `heard` in samples."""
     size = len(heard) + len(wanted)
     product = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(wanted, size)), size)
     late = int(product.argmax())

@@ -1,4 +1,4 @@
-"""What is told of a reference recording: the shipped voices are clean, and what is done to them is found."""
+"""Warnings for reference recordings: the shipped voices have none, and each kind of damage is detected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process that strangers' recordings are decoded in: what it may do, and what becomes of those who break it."""
+"""The process that decodes untrusted recordings: its restrictions, and its recovery from faults."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def read(sandbox: Sandbox, data: bytes) -> Recording:
 
 
 async def child_of(sandbox: Sandbox) -> psutil.Process:
-    """The one that decodes."""
+    """The child that decodes."""
     for _ in range(2000):
         for child in jail_of(sandbox).children():
             if child.nice() == jail.NICE:
@@ -207,7 +207,7 @@ async def test_it_inherits_neither_secrets_nor_descriptors(sandbox, monkeypatch,
 
 
 def held_by(process: psutil.Process) -> list[str]:
-    """What its descriptors are."""
+    """The targets of its descriptors."""
     return [os.readlink(path) for path in Path(f"/proc/{process.pid}/fd").iterdir()]
 
 

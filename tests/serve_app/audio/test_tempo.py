@@ -57,5 +57,5 @@ def test_speed_divides_the_length_of_speech() -> None:
     text = "The train leaves the station at seven in the morning."
     with Speaker(Settings.from_args({"device": {"preference": "cpu"}})) as speaker:
         plain, fast, slow = (speaker.say(text, seed=1, speed=speed).seconds for speed in (1.0, 2.0, 0.5))
-    assert fast == pytest.approx(plain / 2, rel=0.15)  # by its own durations
+    assert fast == pytest.approx(plain / 2, rel=0.15)  # by the model's own durations
     assert slow == pytest.approx(plain * 2, rel=0.15)

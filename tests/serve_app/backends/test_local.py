@@ -216,7 +216,7 @@ async def test_uploads_are_encoded_at_once(client, service, backend, make_wav):
     ],
 )
 def test_a_model_that_does_not_fit_is_refused_while_loading(wanted, says, monkeypatch):
-    if "vocoder" in wanted:  # a call of the small vocoder is never larger than this machine
+    if "vocoder" in wanted:  # a call of the small vocoder always fits this machine
         monkeypatch.setattr(memory, "free_bytes", lambda device: 200 * 2**20)
     with pytest.raises(ConfigError, match=says):
         LocalBackend(options(**wanted)).wait()

@@ -1,4 +1,4 @@
-"""Config files that are hostile, or wrong in what only the model family or the machine can tell."""
+"""Config files that are hostile, or have faults that only the model family or the machine can detect."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def mine(tmp_path: Path) -> Path:
 
 
 def refusal(path: Path, environ: dict[str, str] | None = None) -> str:
-    """What is said of a wrong file, as every command says it."""
+    """The error for a wrong file, as every command prints it."""
 
     def load() -> None:
         check_family(load_config(path, environ or {})[1], path, environ or {})
@@ -36,7 +36,7 @@ def refusal(path: Path, environ: dict[str, str] | None = None) -> str:
 
 
 def edited(path: Path, before: str, after: str) -> int:
-    """Writes the default config with one place changed; returns the number of its line."""
+    """Writes the default config with one change, and returns the number of the changed line."""
     assert before in DEFAULT
     path.write_text(DEFAULT.replace(before, after, 1))
     return DEFAULT[: DEFAULT.index(before)].count("\n") + 1

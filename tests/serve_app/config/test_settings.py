@@ -157,7 +157,7 @@ def test_threads_of_a_stage_are_its_own_or_the_default_or_a_share(monkeypatch):
 
 
 def test_all_stage_options_reach_their_stage():
-    """A field of the options is a key of the configuration, and what the file says is what the stages are made from."""
+    """Every field of the options is a configuration key, and the stages are built from the configured values."""
     args = {
         "family": {"name": "indextts", "options": {"model_dir": "x"}},
         "device": {"preference": "cpu", "half": False, "threads": 2},

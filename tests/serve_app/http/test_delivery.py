@@ -1,4 +1,4 @@
-"""What a client has taken is reported, and no more than 30 s of sound is made ahead of it."""
+"""The bytes that a client has received are reported, and synthesis is at most 30 s ahead of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serve_app.http.app import create_app
 from serve_app.http.delivery import DELIVERED, HEADER, Listener, ReportDelivery
 
 RATE = 24_000
-SENTENCE = "Many words are here, one after the other, and then it ends. "  # some 3.6 s of tones
+SENTENCE = "Many words are here, one after the other, and then it ends. "  # about 3.6 s of tones
 BODY = {"model": "tts-1", "voice": "ada", "response_format": "pcm", "seed": 7}
 
 
@@ -23,7 +23,7 @@ def short_period(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Client:
-    """One request, and a reader who takes `room` bytes of the answer and then no more until there is room again."""
+    """One request, and a reader that receives `room` bytes of the response and then waits for more room."""
 
     def __init__(self, app, body: dict[str, object], room: int = 2**40) -> None:
         self._app, self._room = app, room
@@ -60,7 +60,7 @@ class Client:
 
 
 async def settled(backend) -> int:
-    """Chunks made, when no more are."""
+    """The number of chunks once it no longer grows."""
     made = -1
     while made != backend.chunks:
         made = backend.chunks
@@ -69,7 +69,7 @@ async def settled(backend) -> int:
 
 
 async def through(app, *, body: bytes = b"", room: int = 2**40):
-    """The messages that an application behind the middleware receives until the disconnect."""
+    """The messages that an application inside the middleware receives until the disconnect."""
     seen, client = [], None
 
     async def behind(scope, receive, send):
@@ -131,7 +131,7 @@ async def test_without_reports_no_client_is_behind():
 
 
 async def test_synthesis_waits_for_a_client_that_does_not_read(service, backend):
-    """Some 70 s of sound: 30 s and what was under way are made, the rest when it is read, and it is the same."""
+    """Of about 70 s, 30 s and the work in progress are synthesised, then the rest as it is read, unchanged."""
     app = ReportDelivery(create_app(service))
     body = BODY | {"input": SENTENCE * 20}
     whole = Client(app, body)

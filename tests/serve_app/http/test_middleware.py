@@ -1,4 +1,4 @@
-"""What the ingress does with bodies and requests that are meant to cost it: small errors, and turns for the others."""
+"""Bodies and requests designed to be costly get small errors and do not delay other requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from serve_app.service import Service
 
 SPEECH = "/v1/audio/speech"
 JSON = {"content-type": "application/json"}
-TURN_S = 0.5  # that the event loop may be held for, on a machine that has other work
+TURN_S = 0.5  # for which the event loop may be blocked on a busy machine
 
 
 def body(**fields) -> dict:
@@ -33,7 +33,7 @@ def upload(content: bytes = b"x", boundary: str = "b", name: str = "name") -> by
 
 
 class Turns:
-    """The most processor time that the event loop spent between two rounds, whatever else the machine does."""
+    """Measures the most CPU time that the event loop spends between two iterations."""
 
     async def __aenter__(self) -> Turns:
         self.longest = 0.0
@@ -148,13 +148,13 @@ async def test_a_recording_does_not_depend_on_its_json_escapes(client, backend, 
 
 
 def test_base64_is_decoded_in_pieces_and_strictly():
-    data = bytes(range(256)) * 12_289  # three pieces, none of which ends where a line does
+    data = bytes(range(256)) * 12_289  # three pieces, none of which ends at a line break
     text = base64.b64encode(data)
     assert decode_base64(text, len(data)) == data
     assert decode_base64(base64.encodebytes(data), len(data)) == data
     assert decode_base64(text.replace(b"/", rb"\/"), len(data)) == data
     assert decode_base64(b"", 10) == b""
-    escapes = b"AAA" + rb"\u002B\/" * 300_000  # across the pieces' ends, too
+    escapes = b"AAA" + rb"\u002B\/" * 300_000  # also across the ends of pieces
     assert decode_base64(escapes + b"A", 10**6) == base64.b64decode(b"AAA" + b"+/" * 300_000 + b"A")
     for wrong in (
         text + b"A",
@@ -356,7 +356,7 @@ async def test_no_host_header_causes_a_500(service, host, path):
 
 
 async def call(service: Service, method: str, path: str, query: str = "", headers=()) -> tuple[int, bytes]:
-    """As a server hands it over: httpx would put the address right first."""
+    """Calls the application directly, because httpx would normalise the URL."""
     from urllib.parse import unquote
 
     sent: list[dict] = []
@@ -448,7 +448,7 @@ async def test_a_large_body_is_split_and_others_run_in_between():
 
 
 async def test_routes_are_found_under_a_prefix(service, make_wav):
-    """Under a route prefix the same bodies are let in, and the same requests are free."""
+    """Under a route prefix, the same bodies are accepted and the same requests do not count."""
     app = create_app(service)
     transport = httpx.ASGITransport(app, root_path="/voice", raise_app_exceptions=False)
     reference = base64.b64encode(make_wav(seconds=8.0)).decode()

@@ -1,4 +1,4 @@
-"""The guard of Serve's proxy on a real port, before an application that tells what reaches it."""
+"""The guard of Serve's proxy on a real port, in front of an application that records what reaches it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIMITS = Limits(
 
 
 class Behind:
-    """What Serve's proxy and the ingress are to the guard. lost: how many tries find the replica dead."""
+    """Stands for Serve's proxy and the ingress. lost: the number of tries that find the replica dead."""
 
     def __init__(self) -> None:
         self.scopes: list[dict] = []
@@ -47,7 +47,7 @@ class Behind:
         self.scopes.append(scope)
         self.bodies.append(body)
         if len(self.scopes) <= self.lost:
-            return  # as Serve does
+            return  # like Serve
         status, kind, content = self.answer
         await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind)]})
         if self.break_off:
@@ -92,7 +92,7 @@ async def url(guard, monkeypatch) -> AsyncIterator[str]:
 
 
 async def raw(url: str, *parts: bytes, pause: float = 0.0, most: float = 5.0) -> bytes:
-    """All that a server answers to bytes that are written as they are; b"" where it closes without a word."""
+    """The server's whole response to raw bytes; b"" if it closes without one."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
 
     async def write() -> None:

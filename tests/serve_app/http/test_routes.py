@@ -1,4 +1,4 @@
-"""The routes over the tones of conftest: what is promised, field by field."""
+"""The routes with the tone backend of conftest, field by field."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ async def test_an_upload_and_a_reference_give_the_same_prompt(client, backend, s
         {"url": SPEECH, "json": body(reference_audio=inline)},
         {"url": SPEECH, "json": body(voice="Me")},
     ):
-        service.prompts = VoicePrompts(listening, 10)  # knows nothing, as after a restart
+        service.prompts = VoicePrompts(listening, 10)  # empty, as after a restart
         assert (await client.post(**how)).status_code == 200
     (uploaded, at_rate), *others = heard
     assert len(others) == 2
@@ -527,12 +527,12 @@ async def test_cached_voice_route_refuses(client, params, param):
 
 
 async def test_problems_of_a_recording_are_reported(client, make_wav):
-    tone = make_wav(pitch=440.0)  # narrow, and without a pause
+    tone = make_wav(pitch=440.0)  # narrow-band, and without a pause
     data, files = {"name": "Tone"}, {"audio_sample": ("tone.wav", tone, "audio/wav")}
     voice = (await client.post("/v1/audio/voices", data=data, files=files)).json()
     assert [warning.partition(":")[0] for warning in voice["warnings"]] == ["background", "narrow_band"]
     asked = body(reference_audio=base64.b64encode(tone).decode(), response_format="pcm")
-    for _ in range(2):  # made, and remembered
+    for _ in range(2):  # computed, then cached
         spoken = await client.post(SPEECH, json=asked)
         assert spoken.headers["x-warnings"] == "background, narrow_band"
     named = await client.post(SPEECH, json=body(voice="Tone", response_format="pcm"))

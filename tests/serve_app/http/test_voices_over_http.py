@@ -1,4 +1,4 @@
-"""Uploaded voices over HTTP: what is kept of them, what deletion leaves, whose a name is."""
+"""Uploaded voices over HTTP: stored files, deletion, ownership of names."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def test_prompts_of_requests_are_stored_by_option(backend, shipped, tmp_pa
 
 
 def prompt_files(service: Service, *owners: str) -> list[Path]:
-    """Files as two encoders keep them."""
+    """Creates prompt files as two encoders store them."""
     paths = [
         service.settings.data / "prompts" / encoder / f"{owner}.{'0' * 64}.safetensors"
         for encoder in ("one", "two")

@@ -1,4 +1,4 @@
-"""Where a server can listen, and what is said where it cannot."""
+"""Ports and hosts on which a server can listen, and the errors for others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What codes can be the speech of a segment, and what is done about those that cannot."""
+"""Detection of codes that cannot be speech, and the handling of such segments."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def take(watched: Watch, codes: np.ndarray, run: int = 16) -> None:
 
 
 def speech(count: int, seed: int = 0) -> np.ndarray:
-    """Codes that stay for one to six steps, as those of phones do."""
+    """Codes that each last one to six steps, as in speech."""
     rng = np.random.default_rng(seed)
     return np.repeat(rng.integers(0, 1000, count), rng.integers(1, 7, count))[:count]
 
@@ -114,7 +114,7 @@ def test_a_family_without_limits_is_not_checked():
 
 
 class Faulty:
-    """The GPT of `backend` goes round in circles for the work whose ids end as told."""
+    """Makes the GPT of `backend` repeat codes for work whose id has one of the given endings."""
 
     def __init__(self, backend, *ends: str) -> None:
         self.backend, self.generate, self.ends = backend, backend.generate, ends

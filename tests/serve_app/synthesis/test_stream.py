@@ -1,4 +1,4 @@
-"""From text to pieces of sound: order, seeds, bounds, cancellation. The backend is the tones of conftest."""
+"""From text to sound with the tone backend of conftest: order, seeds, limits, cancellation."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def test_a_slow_listener_limits_work_ahead(backend):
     await asyncio.sleep(0.2)
     assert (
         backend.chunks == made <= 2 * (4 + 2)
-    )  # two segments: a full queue, one piece waiting, one listened to
+    )  # two segments: a full queue, one piece waiting, one being read
     await stream.aclose()
 
 

@@ -1,4 +1,4 @@
-"""A text read piece by piece says what the whole text says, and only a few of its segments exist at a time."""
+"""A text read in pieces has the segments of the whole text, and few of them exist at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def english(length: int, seed: int) -> str:
 
 
 class Asked:
-    """A frontend that remembers the lengths of what it was given."""
+    """A frontend that records the lengths of its inputs."""
 
     def __init__(self, frontend: Frontend) -> None:
         self.frontend = frontend

@@ -166,7 +166,7 @@ def in_its_place(folder: Path, name: str, what: Callable[[Path], object]) -> Non
 
 
 def link_out(path: Path) -> None:
-    """To a file that would do, outside the library."""
+    """Links to a valid file outside the library."""
     outside = path.parents[2] / f"outside-{path.name}"
     outside.write_bytes((path.parents[1] / id_of("good") / path.name).read_bytes())
     path.symlink_to(outside)
@@ -272,7 +272,7 @@ def test_shipped_voices_work_if_the_library_cannot_be_listed(library, caplog):
 
 
 def squatter(library: VoiceLibrary, name: str, recording: bytes) -> str:
-    """A voice with a name that is refused by now, as an earlier version has added it."""
+    """A voice from an earlier version, with a name that is refused now."""
     meta = voice_files.Meta(id=id_of(name), name=name, created_at=1)
     voice_files.add(library.uploads, meta, recording)
     return meta.id
@@ -335,7 +335,7 @@ def test_only_the_owner_can_read_voices(library, make_wav):
 
 
 def test_a_voice_is_synced_before_it_appears(library, make_wav, monkeypatch):
-    """The order of what reaches the disk, by what the system was asked for."""
+    """Checks the order of writes, syncs and renames by the system calls."""
     order: list[str] = []
     fsync, rename = os.fsync, os.rename
 
@@ -383,7 +383,7 @@ def test_a_voice_uploaded_again_is_a_different_voice(library, make_wav):
 
 
 class Encoder:
-    """Counts its runs; `fail` raises, `hold` waits."""
+    """Counts its runs. `fail`: raise. `hold`: wait."""
 
     def __init__(self) -> None:
         self.runs = 0

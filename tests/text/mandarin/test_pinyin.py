@@ -1,4 +1,4 @@
-"""Chinese characters to syllables, and the tones that neighbours change."""
+"""Chinese characters to syllables, and tone sandhi."""
 
 from __future__ import annotations
 
