@@ -161,7 +161,7 @@ def voices(
         "captured": {name: len(keys) for name, keys in captured.items()},
         "same_samples": {
             "alone": _same(alone),
-            "in other company": _same([[first[number], again[number]] for number in first]),
+            "in another batch": _same([[first[number], again[number]] for number in first]),
         },
         "unpadded": [message for message in uncaptured if BY_DESIGN in message],
         "warnings": [message for message in uncaptured if BY_DESIGN not in message] + others,

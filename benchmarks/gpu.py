@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=7.5, help="limit for all steps together (7.5)")
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
     parser.add_argument(
-        "--only", nargs="+", choices=STEPS, default=list(STEPS), help="steps, beside the card"
+        "--only", nargs="+", choices=STEPS, default=list(STEPS), help="steps to run, besides the card"
     )
     options = parser.parse_args()
     console = Console(soft_wrap=True)

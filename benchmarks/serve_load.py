@@ -186,7 +186,7 @@ def interval(figures: dict[str, float]) -> str:
 
 
 def plot(out: Path, levels: Sequence[Level], found: Sequence[dict[str, Any]], title: str) -> None:
-    with _plot.panels(out, title, "first sound, s", "seconds of sound a second", "word error rate") as axes:
+    with _plot.panels(out, title, "first sound, s", "seconds of sound per second", "word error rate") as axes:
         for level in levels:
             times = sorted(answer.first_s for answer in level.good)
             axes[0].plot(times, [(n + 1) / len(times) for n in range(len(times))], label=level.name)

@@ -195,7 +195,7 @@ def soak(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 def soak_table(found: dict[str, dict[str, Any]], requests: int) -> Table:
     shown = Table(box=None, pad_edge=False, title=f"{requests} requests, the last half of them")
     shown.add_column("process")
-    for name in ("RSS, MiB", "KiB a request", "zero within", "beyond what it grows idle", "zero within"):
+    for name in ("RSS, MiB", "KiB per request", "zero within", "without idle growth", "zero within"):
         shown.add_column(name, justify="right")
     for name, row in found.items():
         cells = [f"{row['half_mib']:.1f} → {row['end_mib']:.1f}"]

@@ -249,7 +249,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def plot(out: Path, result: dict[str, Any]) -> None:
-    with panels(out, "GPT stage", "codes a second", "milliseconds a step") as (left, right):
+    with panels(out, "GPT stage", "codes per second", "milliseconds per step") as (left, right):
         for name in result["made_s"]:
             mine = [row for row in result["rows"] if row["way"] == name]
             left.plot([row["batch"] for row in mine], [row["codes_per_s"] for row in mine], "o-", label=name)

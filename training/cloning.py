@@ -129,7 +129,7 @@ def main() -> None:
         if args.keep:
             args.keep.mkdir(parents=True, exist_ok=True)
             soundfile.write(args.keep / f"{index:02d}-{persona.name}.wav", np.clip(made, -1, 1), RATE)
-    told = {
+    result = {
         "trials": len(trials),
         "more like him than like any shipped voice": sum(t.his for t in trials) / len(trials),
         "F0 within 8 %": sum(t.as_high for t in trials) / len(trials),
@@ -137,10 +137,10 @@ def main() -> None:
         "WER of the clones": clones.wer(),
         "WER of shipped voices, the same sentences": shipped.wer(),
     }
-    print(json.dumps(told, indent=2))
+    print(json.dumps(result, indent=2))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(told | {"each": [asdict(t) for t in trials]}, indent=2) + "\n")
+        args.json.write_text(json.dumps(result | {"each": [asdict(t) for t in trials]}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

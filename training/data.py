@@ -104,7 +104,7 @@ def cast_of(args: argparse.Namespace) -> dict[str, list[Persona]]:
 
 
 def make_shard(shard: int, first: int, args: argparse.Namespace) -> None:
-    """Writes one process's share of the utterances as flat arrays with their lengths. first: its index."""
+    """Writes one process's share of the utterances as flat arrays with their lengths. first: the first shard."""
     rng = random.Random(100 + shard)
     texts = {language: path.read_text().splitlines() for language, path in TEXT.items()}
     casts, out = cast_of(args), args.out

@@ -112,13 +112,11 @@ class Espeak:
     def _phones(self, spoken: list[Syllable]) -> tuple[list[str], list[int]]:
         """Our phones and their first samples, with a pause at each end."""
         words: list[list[tuple[str, int]]] = []  # the phones of each word that espeak reports
-        told = (
-            0  # where the last one stands in the text, from 1 on: at the end one more may follow, of nowhere
-        )
+        last = 0  # the position of the last word, from 1; a surplus event without a position may follow at the end
         for kind, place, sample, name in self._events:
-            if kind == _WORD and place > told:
+            if kind == _WORD and place > last:
                 words.append([])
-                told = place
+                last = place
             elif kind == _PHONE and words and name not in ("_|", ""):
                 words[-1].append((name, sample))
         if len(words) != len(spoken):

@@ -215,8 +215,8 @@ def summary(verdicts: list[Verdict]) -> str:
             np.mean([v.error[0] for v in own]),
             np.mean([v.tone[0] if v.tone else np.nan for v in own]),
         )
-        told = f"{key[0]} {key[1]}: mean of {len(own)} voices {error:.1%}, best {min(v.error[0] for v in own):.1%}"
-        lines.append(told + ("" if np.isnan(tone) else f"; tones {tone:.1%}"))
+        line = f"{key[0]} {key[1]}: mean of {len(own)} voices {error:.1%}, best {min(v.error[0] for v in own):.1%}"
+        lines.append(line + ("" if np.isnan(tone) else f"; tones {tone:.1%}"))
     return "\n".join(lines)
 
 

@@ -202,9 +202,9 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
 
     def validate() -> dict[str, float]:
         net.eval()
-        told = judge_listener(net, corpus, corpus.valid)
+        rates = judge_listener(net, corpus, corpus.valid)
         net.train()
-        return told
+        return rates
 
     schedule = loop.Schedule(args.minutes, args.rate, warmup=200, hold=0.4, clip=5.0)
     loop.train(net, losses, args.checkpoint, schedule, rank, validate)

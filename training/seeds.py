@@ -98,13 +98,13 @@ def gaps(meant: list[str], heard: list[str]) -> tuple[int, int]:
 def faults(fits: list[Fit]) -> list[str]:
     """The fault of each utterance of one sentence; "" if there is none."""
     usual = float(np.median([one.seconds for one in fits]))
-    told = []
+    result = []
     for one in fits:
         ratio = one.seconds / usual
-        told.append(
+        result.append(
             one.fault or ("" if LENGTHS[0] <= ratio <= LENGTHS[1] else f"{ratio:.2f} times the usual length")
         )
-    return told
+    return result
 
 
 def main() -> None:
@@ -127,7 +127,7 @@ def main() -> None:
     shipped, net = Shipped(args.weights), load_phone_net(SHIPPED)
     listener = load_listener(args.runs / "listener.pt")
     heat = shipped.config.temperature if args.temperature is None else args.temperature
-    told: dict[str, dict] = {}
+    result: dict[str, dict] = {}
     for language in args.languages:
         voices = [name for name, voice in VOICES.items() if voice.language == language]
         vectors = {name: shipped.vector(reference(name)) for name in voices}
@@ -153,11 +153,11 @@ def main() -> None:
                 if args.keep:
                     args.keep.mkdir(parents=True, exist_ok=True)
                     soundfile.write(args.keep / f"{language}-{index}-{seed}.wav", made[seed], RATE)
-        told[language] = {"said": said, "at_fault": len(found), "faults": found}
+        result[language] = {"said": said, "at_fault": len(found), "faults": found}
         print(f"{language}: {len(found)} of {said} at fault", flush=True)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        args.json.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def test_every_step_runs_without_ray_or_the_frontends_packages(tmp_path, bare):
     assert found["half small"]["dtype"] == "bfloat16"
     voices = found["voices small"]
     assert voices["references_encoded"] == gpu.ON_A_CPU["voices"]["references"]
-    assert voices["same_samples"] == {"alone": "3 of 3", "in other company": "4 of 4"}
+    assert voices["same_samples"] == {"alone": "3 of 3", "in another batch": "4 of 4"}
     assert set(voices["memory"]) == {"start", "warm", "half", "end"}
     assert len(voices["checks"]) == 7 and all(voices["checks"].values())
 

@@ -138,14 +138,14 @@ def test_number_and_bytes_are_bounded_by_evicting_the_least_recently_used(tmp_pa
     size = few.nbytes // 2
     tight = store(tmp_path, most_bytes=int(1.5 * size), name="two")
     tight.put("d", prompt(4))
-    assert tight.get("d") is not None, "the newest stays, whatever encoder the others are of"
+    assert tight.get("d") is not None, "the newest prompt stays, even among those of other encoders"
     assert (tight.entries, few.get("a"), few.get("c")) == (1, None, None)
     assert tight.nbytes <= 1.5 * size
 
     none = store(tmp_path, most=0, name="two")
     none.put("e", prompt(5))
     assert none.get("e") is None and none.get("d") is None
-    assert tight.get("d") is not None and tight.get("e") is None, "what others keep stays"
+    assert tight.get("d") is not None and tight.get("e") is None, "other owners' prompts stay"
 
 
 def test_partial_files_of_a_dead_process_are_removed(tmp_path):

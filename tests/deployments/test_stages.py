@@ -54,8 +54,8 @@ async def test_a_voice_is_encoded_once_for_all_replicas_and_restarts(tmp_path):
     freed = await other.free()
     assert freed["before"]["rss_bytes"] > 0 and freed["after"]["rss_bytes"] > 0
     assert (await other.encode(tone, 16000, keep="clara")).key == first.key
-    told = (await other.status())["prompts"]
-    assert (told["encoded"], told["disk_hits"], told["memory_hits"]) == (0, 2, 0)
+    cache = (await other.status())["prompts"]
+    assert (cache["encoded"], cache["disk_hits"], cache["memory_hits"]) == (0, 2, 0)
     assert (await before.status())["prompts"]["encoded"] == 1
 
 

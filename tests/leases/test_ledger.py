@@ -161,7 +161,7 @@ async def test_waiting_for_a_first_slot_ends_with_a_refusal():
     assert all(isinstance(error, Overloaded) and "0.05 s" in error.message for error in refused)
     assert (book.pending, book.in_flight, book.counts["refused"]) == (0, 1, 2)
     book.deliver("a", events_of(item(0), 0, 30, done=True))
-    assert (codes(await begun) == expected(0, 30)).all(), "what has begun is finished, however long it takes"
+    assert (codes(await begun) == expected(0, 30)).all(), "started work finishes, however long it takes"
 
 
 async def with_busy_slots(book: Ledger, *works: WorkItem, slots: int = 4) -> list[asyncio.Task]:
@@ -176,8 +176,8 @@ async def test_a_first_segment_interrupts_the_later_segment_with_the_least_progr
     book = ledger(first_share=0.25)
     later = [item(n, priority=1) for n in range(4)]
     tasks = await with_busy_slots(book, *later)
-    for n, told in enumerate((20, 8, 12, 16)):
-        book.deliver("a", events_of(later[n], 0, told))
+    for n, count in enumerate((20, 8, 12, 16)):
+        book.deliver("a", events_of(later[n], 0, count))
     first, second = item(10), item(11)
     tasks += await submitted(book, first)
     assert await next_orders(book, "a") == Orders(cancelled=("i1",), items=(first,))
@@ -286,7 +286,7 @@ async def test_a_late_end_of_an_interrupted_segment_also_ends_its_resumption():
         "a", events_of(later[0], 0, 30, done=True)
     )  # sent before the replica heard of the interruption
     assert (codes(await tasks[0]) == expected(0, 30)).all()
-    assert (await next_orders(book, "a")).cancelled == ("i0",), "its second stay decodes for nobody"
+    assert (await next_orders(book, "a")).cancelled == ("i0",), "the resumed segment is still decoded"
     for task in tasks:
         task.cancel()
 
@@ -323,11 +323,11 @@ async def test_cancelling_ends_the_stream_and_notifies_the_replica():
     waiting, working = item(1), item(2)
     tasks = await submitted(book, working, waiting)
     assert (await next_orders(book, "a", slots=1)).items == (working,)
-    told = asyncio.create_task(next_orders(book, "a", slots=1))
+    orders = asyncio.create_task(next_orders(book, "a", slots=1))
     await asyncio.sleep(0)
     assert book.cancel(working.id) and book.cancel(waiting.id)
     assert not book.cancel("unknown")
-    assert await told == Orders(cancelled=(working.id,)), "the other one was not passed on yet"
+    assert await orders == Orders(cancelled=(working.id,)), "the other one has not been sent yet"
     assert await tasks[0] == [] and await tasks[1] == []
     assert book.pending == book.in_flight == 0
 
@@ -337,9 +337,9 @@ async def test_a_listener_that_leaves_cancels_its_work():
     book.open_lease("a")
     work = item(1)
     async with contextlib.aclosing(book.submit(work)) as events:
-        told = asyncio.create_task(next_orders(book, "a"))
+        orders = asyncio.create_task(next_orders(book, "a"))
         first = asyncio.create_task(anext(events))
-        await told
+        await orders
         book.deliver("a", events_of(work, 0, 10))
         await first
     assert book.in_flight == 0
@@ -350,11 +350,11 @@ async def test_work_goes_to_the_lease_with_the_least_work():
     book = ledger(slots=8, max_queue=50)
     for name in "ab":
         book.open_lease(name)
-    told = [asyncio.create_task(next_orders(book, name, slots=8)) for name in "ab"]
+    orders = [asyncio.create_task(next_orders(book, name, slots=8)) for name in "ab"]
     await asyncio.sleep(0)
     works = [item(n) for n in range(8)]
     tasks = await submitted(book, *works)
-    a, b = await asyncio.gather(*told)
+    a, b = await asyncio.gather(*orders)
     assert [work.id for work in a.items] == ["i0", "i2", "i4", "i6"]
     assert [work.id for work in b.items] == ["i1", "i3", "i5", "i7"]
     for work in b.items[:3]:
@@ -405,11 +405,13 @@ async def test_an_unwanted_lease_closes_while_idle():
     keep = [True]
     book = ledger(keep=lambda lease: keep[0])
     book.open_lease("a")
-    told = asyncio.create_task(next_orders(book, "a", heartbeat_s=30.0))
+    orders = asyncio.create_task(next_orders(book, "a", heartbeat_s=30.0))
     await asyncio.sleep(0)
     keep[0] = False
     book.nudge()
-    assert await told == Orders(close=True)
+    assert await orders == Orders(close=True)
     tasks = await submitted(book, item(1))
-    assert await next_orders(book, "a", heartbeat_s=0.01) == Orders(), "told once, and gets no more work"
+    assert await next_orders(book, "a", heartbeat_s=0.01) == Orders(), (
+        "the order is sent once, and no work follows"
+    )
     tasks[0].cancel()

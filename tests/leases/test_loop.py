@@ -69,7 +69,7 @@ async def test_more_items_than_slots_share_the_device(thread):
     results = await asyncio.gather(*(listen(book, seed, 20 + seed) for seed in range(12)))
     for seed, result in enumerate(results):
         assert (result == expected(seed, 20 + seed)).all()
-    assert worker.steps < sum(20 + seed for seed in range(12)) / 2, "they were decoded one after the other"
+    assert worker.steps < sum(20 + seed for seed in range(12)) / 2, "they were decoded one after another"
     assert hold.statuses[0] == {"slots": 4}
     keep[0] = False
     book.nudge()
@@ -249,7 +249,7 @@ async def test_a_replica_idle_for_a_whole_lease_frees_memory_once(thread):
     await lease("never used", 0)
     assert not freed
     await lease("used", 20)
-    assert not freed, "somebody may come back at once"
+    assert not freed, "another lease may follow at once"
     await lease("idle", 0)
     assert len(freed) == 1
     await lease("idle still", 0)
@@ -295,7 +295,7 @@ async def test_between_two_queries_only_the_continued_lease_is_accepted(thread):
     loop = LeaseLoop(worker, thread, reports_per_query=1)
     book.open_lease("a")
     listener = asyncio.create_task(listen(book, 1, 60))
-    assert await reports_of(loop.run(book, "a", resume=True)) == [], "nothing is carried yet"
+    assert await reports_of(loop.run(book, "a", resume=True)) == [], "nothing is carried over yet"
     (first,) = await reports_of(loop.run(book, "a"))
     assert first.more
     assert await reports_of(loop.run(book, "b")) == []

@@ -202,7 +202,7 @@ async def streamed(client: httpx.AsyncClient, service: Service, say: Say) -> tup
             async for piece in answer.aiter_bytes():
                 heard += piece
     except httpx.RemoteProtocolError:
-        assert heard, "a request whose answer had not begun failed"
+        assert heard, "a request failed before its response began"
         return heard, True
     return heard, False
 

@@ -103,10 +103,10 @@ async def test_a_voice_is_encoded_once_over_replicas_and_restarts(service: str, 
     encoder = serve.get_deployment_handle("VoiceEncoder", "memory")
 
     async def counted() -> dict[str, int]:
-        told = await encoder.broadcast("status").results_async()
-        assert len(told) == 2
+        replies = await encoder.broadcast("status").results_async()
+        assert len(replies) == 2
         return {
-            name: sum(one["prompts"][name] for one in told)
+            name: sum(one["prompts"][name] for one in replies)
             for name in ("encoded", "disk_hits", "memory_hits")
         }
 

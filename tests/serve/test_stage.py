@@ -156,7 +156,7 @@ def test_a_replica_without_health_checks_may_be_stopping():
     busy = {"age_s": 99.0, "unasked_s": 4.0}
     assert not unasked([busy, {"age_s": 99.0}], now=100.0, limit_s=12.0)
     assert unasked([busy, {"age_s": 98.0, "unasked_s": 11.0}], now=100.0, limit_s=12.0)
-    assert not unasked([{"age_s": 50.0, "unasked_s": 11.0}], now=100.0, limit_s=12.0), "gone, or idle"
+    assert not unasked([{"age_s": 50.0, "unasked_s": 11.0}], now=100.0, limit_s=12.0), "ended or idle"
 
 
 async def test_surplus_leases_make_the_autoscaler_add_a_replica(sim_stage):

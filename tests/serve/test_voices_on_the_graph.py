@@ -95,8 +95,8 @@ async def held(client: httpx.AsyncClient) -> tuple[list[int], list[dict[str, int
 
     ingress: dict[int, int] = {}
     for _ in range(200):
-        told = (await client.get("/v1/status")).json()["ingress"]
-        ingress[told["pid"]] = told["prompts"]["entries"]
+        status = (await client.get("/v1/status")).json()["ingress"]
+        ingress[status["pid"]] = status["prompts"]["entries"]
         if len(ingress) == PROCESSES:
             break
     assert len(ingress) == PROCESSES
@@ -164,8 +164,8 @@ async def test_a_busy_replica_does_not_delay_a_deletion_and_catches_up(service: 
     encoders = serve.get_deployment_handle("VoiceEncoder", "voices")
 
     async def entries() -> dict[int, int]:
-        told = await encoders.broadcast("status").results_async(timeout_s=20)
-        return {one["pid"]: one["prompts"]["entries"] for one in told}
+        replies = await encoders.broadcast("status").results_async(timeout_s=20)
+        return {one["pid"]: one["prompts"]["entries"] for one in replies}
 
     before = await entries()
     voice_id = await upload(client, "mine", hum(210))

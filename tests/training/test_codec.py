@@ -57,8 +57,8 @@ def test_a_moved_speaker_differs_and_its_pitch_is_known(tmp_path) -> None:
         [Utterance("one", f"text {i}", 0.5 * pulses, f0, phones, ends, 1.0) for i in range(30)], tmp_path, 0
     )
     batch = Batches(Corpus(tmp_path), SmallConfig(), 0, moved=1.0).draw(12)
-    told, measured = batch["log_f0"], measured_log_f0(batch["waveform"])
-    apart = (told - measured)[~measured.isnan()]
+    expected, measured = batch["log_f0"], measured_log_f0(batch["waveform"])
+    apart = (expected - measured)[~measured.isnan()]
     assert measured.isnan().float().mean() < 0.1
     assert float(apart.abs().median()) < 0.01
     warps = (batch["mean_log_f0"] - np.log(f0).mean()).exp()

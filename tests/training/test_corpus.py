@@ -35,7 +35,7 @@ def test_held_out_sentences_do_not_occur_in_training(tmp_path):
     assert {corpus.texts[i] for i in corpus.valid}.isdisjoint(corpus.texts[i] for i in corpus.train)
     held = {corpus.texts[i] for i in corpus.valid}
     more = add(tmp_path, [f"sentence {i % 60}" for i in range(30)])
-    assert {more.texts[i] for i in more.train}.isdisjoint(held), "shards added show what was held out"
+    assert {more.texts[i] for i in more.train}.isdisjoint(held), "appended shards contain held-out sentences"
 
 
 def test_shards_are_appended(tmp_path):

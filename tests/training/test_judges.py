@@ -127,7 +127,7 @@ def test_a_clone_is_compared_with_its_reference(taught, tmp_path):
     cloned = cloning.Cloning(tmp_path, WEIGHTS)
     trial, made = cloned.trial(cloning.cast(1, 0)[0], "It rained all morning.", 0.0, seed=0)
     assert trial.seconds >= cloning.SHORTEST
-    assert trial.as_high, "ross, cloned, speaks as high as ross"
+    assert trial.as_high, "the clone of ross has the pitch of ross"
     assert len(made) % CODE_SAMPLES == 0
     own = cloned.embedding(made)
     said = cloning.reference_of(cloning.cast(1, 0)[0])
@@ -157,5 +157,5 @@ def test_the_output_file_is_json(taught, tmp_path, monkeypatch):
         judge.main()
     finally:
         torch.set_num_threads(threads)
-    (told,) = json.loads(out.read_text())
-    assert (told["voice"], told["mode"], told["sentences"]) == ("ross", "gpt", 1)
+    (row,) = json.loads(out.read_text())
+    assert (row["voice"], row["mode"], row["sentences"]) == ("ross", "gpt", 1)

@@ -34,9 +34,9 @@ def spoken() -> tuple[Shipped, np.ndarray, np.ndarray]:
 )
 def test_omissions_and_repetitions_are_reported(spoken, change, fault):
     shipped, waveform, phones = spoken
-    told = fit(load_phone_net(SHIPPED), shipped.mel, change(waveform), phones).fault
-    assert fault in told
-    assert bool(told) == bool(fault)
+    found = fit(load_phone_net(SHIPPED), shipped.mel, change(waveform), phones).fault
+    assert fault in found
+    assert bool(found) == bool(fault)
 
 
 @pytest.mark.parametrize(

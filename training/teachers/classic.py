@@ -71,8 +71,8 @@ def _flite(
     options = ["--setf", f"duration_stretch={1 / pace:.3f}"]
     if pitch != 1.0:
         options += ["--setf", f"int_f0_target_mean={teacher.f0 * pitch:.1f}"]
-    told = _run("flite", "-voice", teacher.voice, *options, "-psdur", "-t", text, "-o", str(path))
-    pairs = [item.rsplit(":", 1) for item in told.split()]
+    output = _run("flite", "-voice", teacher.voice, *options, "-psdur", "-t", text, "-o", str(path))
+    pairs = [item.rsplit(":", 1) for item in output.split()]
     return [phone for phone, _ in pairs], np.array([float(end) for _, end in pairs])
 
 

@@ -56,7 +56,7 @@ def test_the_cache_of_a_row_is_bit_identical_alone_and_among_eight(on, cpu, engi
                 torch.stack([layer[s] for layer in d._model.cache.layers])  # (layers, 2, H, C, D)
                 for d, s in ((alone, 0), (together, slot))
             )
-            assert mine[:, :, :, end - 1].any() and not mine[:, :, :, end:].any(), "all that was written"
+            assert mine[:, :, :, end - 1].any() and not mine[:, :, :, end:].any(), "everything written"
             taken.append(torch.equal(mine[:, :, :, :end], others[:, :, :, :end]))
         return taken
 
@@ -231,9 +231,9 @@ def test_the_last_run_reports_whether_the_model_stopped(on, cpu, engine):
             decoder.admit(WorkItem(name, request))
         return engine.drain(decoder)
 
-    told = [(event.id, event.done, event.value.cut) for event in on(run)]
-    assert ("cut", True, True) in told and ("whole", True, False) in told
-    assert all(done or not cut for _, done, cut in told)
+    ends = [(event.id, event.done, event.value.cut) for event in on(run)]
+    assert ("cut", True, True) in ends and ("whole", True, False) in ends
+    assert all(done or not cut for _, done, cut in ends)
 
 
 def test_cancel_frees_the_slot_at_once_and_affects_no_other_sequence(on, cpu, engine):
@@ -244,7 +244,7 @@ def test_cancel_frees_the_slot_at_once_and_affects_no_other_sequence(on, cpu, en
         decoder.admit(WorkItem("b", engine.request(3)))
         events = [event for _ in range(5) for event in decoder.step()]
         decoder.cancel("a")
-        decoder.cancel("nobody")
+        decoder.cancel("unknown")
         assert decoder.active == 1
         decoder.admit(WorkItem("c", engine.request(5)))
         decoder.cancel("c")  # still waiting for its prefill
@@ -395,7 +395,7 @@ def test_requeued_background_work_keeps_its_priority(on, cpu, engine):
             decoder.step()
         return _rows(decoder) - before
 
-    assert on(run) == 4 * 3, "the one that is heard stands aside for nobody"
+    assert on(run) == 4 * 3, "a segment with sound pauses for none of them"
 
 
 def _raises(rows, length):

@@ -77,9 +77,9 @@ def test_freeing_returns_unused_memory():
     kept = blocks[::1000]
     before = memory.usage()["rss_bytes"]
     del blocks
-    told = memory.free()
-    assert told["after"]["rss_bytes"] < before - 100 * 2**20
-    assert told["before"].keys() == told["after"].keys() and told["pid"] == psutil.Process().pid
+    freed = memory.free()
+    assert freed["after"]["rss_bytes"] < before - 100 * 2**20
+    assert freed["before"].keys() == freed["after"].keys() and freed["pid"] == psutil.Process().pid
     assert len(kept) == 2
 
 

@@ -32,7 +32,7 @@ def test_pieces_tile_the_codes_with_their_context_in_bounded_memory(runs, left, 
     for run in runs:
         fresh = chunker.push(codes[at : at + run])
         at += run
-        assert all(piece.right == right for piece in fresh), "a piece is held back until its context is there"
+        assert all(piece.right == right for piece in fresh), "a piece waits for its context"
         assert all(piece.first + len(piece.frames) <= at for piece in fresh)
         pieces += fresh
         assert chunker.held <= left + maximum + right

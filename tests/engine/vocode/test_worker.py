@@ -383,7 +383,7 @@ def test_a_path_that_keeps_failing_is_disabled(on, cpu, caplog):
     assert "3 batches in a row failed" in caplog.text
     assert all(event.done for event in events.values())
     assert long["long"].done
-    assert model.plain_batches[-1] == (1, 600), "not even cut any more"
+    assert model.plain_batches[-1] == (1, 600), "it is no longer cut"
     status, stats = on(lambda: (worker.status(), worker.stats()))
     assert (status["optimize"], stats["retries"], worker.failing) == (False, 3, 0)
     assert "1 TiB" in status["reason"]
@@ -455,7 +455,7 @@ def test_cancel_frees_a_slot_and_slots_are_limited(on, cpu):
             worker.admit(WorkItem("c", a_chunk(3)))
         assert worker.step() == []
         worker.cancel("a")
-        worker.cancel("nobody")
+        worker.cancel("unknown")
         assert worker.active == 1
         return [event.id for event in worker.step() + worker.step()]
 

@@ -193,9 +193,9 @@ def test_a_question_in_brackets_is_a_question() -> None:
 
 
 def test_a_character_without_a_reading_is_reported() -> None:
-    with pytest.raises(InvalidInput, match=r"U\+3402 at character 3") as told:
+    with pytest.raises(InvalidInput, match=r"U\+3402 at character 3") as caught:
         FRONTEND.segments("你好㐂")
-    assert told.value.param == "input"
+    assert caught.value.param == "input"
 
 
 @pytest.mark.parametrize("text", ["Call 〇", "豈有此理", "你好"])

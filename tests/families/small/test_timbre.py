@@ -65,12 +65,12 @@ def test_voices_seen_in_training_are_not_corrected(encoder: SmallVoiceEncoder) -
 @pytest.mark.parametrize("gain", [-16.0, 16.0])
 def test_a_brighter_recording_makes_a_brighter_voice(encoder: SmallVoiceEncoder, gain: float) -> None:
     """The vector follows part of the change and the timbre corrects the rest, so the sound follows most of it."""
-    told, vectors, net = encoder.timbre, [], encoder.net
+    timbre, vectors, net = encoder.timbre, [], encoder.net
     for waveform in (reference("ross"), brighter(reference("ross"), gain)):
         with torch.inference_mode():
             vector = net(torch.from_numpy(waveform).unsqueeze(0))[0]
-            own = told.log_mel(told.speech(vector))[0].mean(0)
-        vectors.append(above((told.to_bins @ own).numpy()))
+            own = timbre.log_mel(timbre.speech(vector))[0].mean(0)
+        vectors.append(above((timbre.to_bins @ own).numpy()))
     by_vector, added = vectors[1] - vectors[0], above(timbre(encoder, brighter(reference("ross"), gain)))
     assert 2.0 < added * np.sign(gain) < 9.0
     assert 0.5 < (by_vector + added) / gain < 1.1
@@ -143,11 +143,11 @@ def test_a_difference_is_corrected_in_part(family: SmallFamily) -> None:
 
     noise = 0.1 * torch.randn(1, 4 * RATE, generator=torch.Generator().manual_seed(0))
     mel = LogMel(family.config)
-    told = Timbre(Known(family.config), torch.zeros(50, dtype=torch.int64), mel)
+    timbre = Timbre(Known(family.config), torch.zeros(50, dtype=torch.int64), mel)
     added = {}
     for gain in (1.0, 8.0, 14.0):
         wanted = torch.from_numpy(brighter(noise[0].numpy(), gain, 4000.0)).unsqueeze(0)
-        added[gain] = above(told(torch.zeros(130), mel(wanted)[0]).numpy(), 4000.0)
+        added[gain] = above(timbre(torch.zeros(130), mel(wanted)[0]).numpy(), 4000.0)
     assert added[1.0] == 0.0
     assert 2.0 < added[8.0] < 6.0
     assert added[8.0] / 8 < added[14.0] / 14 <= 1.0

@@ -64,7 +64,7 @@ def test_decoding_returns_the_encoded_sound(format):
     assert len(heard) / rate == pytest.approx(SECONDS, abs=0.0001 if format in LOSSLESS else 0.1)
     heard, wanted, late = aligned(heard, wanted)
     assert late / rate < 0.06
-    assert len(heard) / rate > SECONDS - 0.03, "the end is not lost in the encoder"
+    assert len(heard) / rate > SECONDS - 0.03, "the encoder keeps the end"
     assert np.corrcoef(heard, wanted)[0, 1] > (0.9999 if format in LOSSLESS else 0.95)
 
 

@@ -195,7 +195,7 @@ async def test_uploads_are_encoded_at_once(client, service, backend, make_wav):
     body = {"model": "tts-1", "voice": "Copy", "input": "Hello.", "response_format": "pcm", "max_tokens": 60}
     assert (await client.post("/v1/audio/speech", json=body)).status_code == 200
     assert (await client.post("/v1/audio/speech", json=body)).status_code == 200
-    assert service.prompts.misses == misses, "the first use finds what the upload made"
+    assert service.prompts.misses == misses, "the first use finds the upload's prompt"
     silence = {"name": (None, "Silent"), "audio_sample": ("a.wav", make_wav(level=0.0))}
     response = await client.post("/v1/audio/voices", files=silence)
     assert response.json()["error"]["param"] == "audio_sample"

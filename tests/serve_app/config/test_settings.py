@@ -194,4 +194,4 @@ def test_all_stage_options_reach_their_stage():
     for name, value in args.items():
         found = model.model_dump()[name]
         assert ({key: found[key] for key in value} if isinstance(value, dict) else found) == value
-    assert type(model.gpt) is GptOptions, "what only the deployment needs stays behind"
+    assert type(model.gpt) is GptOptions, "deployment options do not reach the workers"

@@ -142,7 +142,7 @@ async def test_synthesis_waits_for_a_client_that_does_not_read(service, backend)
     made = await settled(backend) - everything
     assert made < 0.75 * everything
     assert not slow.task.done()
-    assert len(backend.active) <= service.settings.ingress.window, "only segments that had begun hold a slot"
+    assert len(backend.active) <= service.settings.ingress.window, "only started segments hold a slot"
     slow.reads_on()
     await slow.task
     assert slow.data == whole.data

@@ -366,7 +366,7 @@ async def test_proxy_errors_are_converted(url, behind, status, code):
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert "machine" not in answer.text
     assert ("retry-after" in answer.headers) == (status in (429, 503))
-    assert len(behind.scopes) == 1, "an answer is never asked for again"
+    assert len(behind.scopes) == 1, "a started response is never retried"
 
 
 async def test_ingress_errors_pass_unchanged(url, behind):

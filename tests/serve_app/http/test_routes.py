@@ -63,9 +63,9 @@ async def test_the_shortest_sound_at_every_speed(client, format, stream_format, 
     assert response.status_code == 200
     content = response.content
     if stream_format == "sse":
-        told = events(content)
-        assert told[-1]["type"] == "speech.audio.done"
-        content = b"".join(base64.b64decode(event["audio"]) for event in told[:-1])
+        received = events(content)
+        assert received[-1]["type"] == "speech.audio.done"
+        content = b"".join(base64.b64decode(event["audio"]) for event in received[:-1])
     if format == "pcm":
         assert len(content) >= 2
     else:
@@ -262,7 +262,7 @@ async def test_bad_fields_are_named(client, backend, name):
     assert error["code"]
     assert len(error["message"]) < 500
     assert response.headers["x-request-id"]
-    assert (await client.post(SPEECH, json=body())).status_code == 200, "the service goes on"
+    assert (await client.post(SPEECH, json=body())).status_code == 200, "the service continues"
 
 
 @pytest.mark.parametrize(
@@ -425,9 +425,9 @@ async def test_freeing_the_cache_drops_prompts_and_reports_memory(client, backen
     assert backend.encoded == 1
     answer = await client.post("/v1/cache/free")
     assert answer.status_code == 200
-    told = answer.json()
-    assert told["before"]["rss_bytes"] == told["processes"][0]["before"]["rss_bytes"] > 0
-    assert told["after"]["rss_bytes"] > 0
+    freed = answer.json()
+    assert freed["before"]["rss_bytes"] == freed["processes"][0]["before"]["rss_bytes"] > 0
+    assert freed["after"]["rss_bytes"] > 0
     prompts = (await client.get("/v1/status")).json()["ingress"]["prompts"]
     assert (prompts["entries"], prompts["bytes"]) == (0, 0)
     await client.post(SPEECH, json=body())

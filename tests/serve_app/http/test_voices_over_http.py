@@ -112,7 +112,7 @@ async def test_a_voice_deleted_during_its_encoding_leaves_no_files(
         await asyncio.gather(speaking, return_exceptions=True)
     backend.encoding.set()
     if client_stays:
-        assert (await speaking).status_code == 200, "what is being spoken may be finished"
+        assert (await speaking).status_code == 200, "speech in progress may finish"
     await until(lambda: backend.forgotten == [mine, mine])
     assert await prompts_held(client) == 0
     assert not service._finishing

@@ -144,7 +144,7 @@ async def test_a_whole_response_retries_a_faulty_segment(backend, segment):
     synthesizer = Synthesizer(backend)
     sound, retried = await heard(synthesizer, whole=True)
     assert (none, retried, synthesizer.faults.retried, synthesizer.faults.cut) == (0, 1, 1, 0)
-    assert len(sound) == len(right), "the second try says all of it"
+    assert len(sound) == len(right), "the second try speaks all of it"
     again, _ = await heard(Synthesizer(backend), whole=True)
     np.testing.assert_array_equal(sound, again)
 

@@ -57,7 +57,7 @@ async def test_the_first_chunk_arrives_before_the_segment_is_decoded(backend):
     stream = Synthesizer(backend).stream(speech(long)).sound
     first = await anext(stream)
     assert len(first) < 0.1 * len(backend.expected(long, 7, 220.0))
-    assert backend.active, "the GPT still works on the segment whose first sound is out"
+    assert backend.active, "the GPT still decodes the segment after its first sound"
     await stream.aclose()
 
 
@@ -243,4 +243,4 @@ async def test_a_long_text_equals_one_piece_and_few_segments_are_in_memory(backe
             most = max(most, sum(isinstance(thing, Segment) for thing in gc.get_objects()))
     np.testing.assert_allclose(np.concatenate(pieces), backend.expected(text, 7, 220.0), atol=2e-4)
     assert len(backend.started) == 200
-    assert 0 < most < 100, "the whole text's segments are held at once"
+    assert 0 < most < 100, "all segments of the text are in memory at once"

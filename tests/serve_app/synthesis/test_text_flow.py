@@ -120,7 +120,7 @@ async def test_nothing_is_read_before_it_is_needed(small):
     first = await flow.next()
     assert first is not None and first.text == small.segments(text)[0].text
     await asyncio.sleep(0.2)
-    assert sum(ask.lengths) < 6 * PIECE, "it reads on though nobody takes"
+    assert sum(ask.lengths) < 6 * PIECE, "it keeps reading although no sound is consumed"
     taken = 0
     while flow.ready() is not None:
         taken += 1

@@ -234,8 +234,8 @@ def test_a_damaged_voice_is_skipped_and_no_other(library, shipped, make_wav, cap
             with pytest.raises(NotFound):
                 library.get(name)
         assert not library.holds(bad)
-    (told,) = [record for record in caplog.records if record.name == "chorale.voices"]
-    assert bad.id in told.getMessage()
+    (record,) = [record for record in caplog.records if record.name == "chorale.voices"]
+    assert bad.id in record.getMessage()
     assert library.read(good) == make_wav()
 
     with pytest.raises(InvalidInput) as caught:
@@ -246,7 +246,7 @@ def test_a_damaged_voice_is_skipped_and_no_other(library, shipped, make_wav, cap
     again = library.add("bad", make_wav(pitch=440))
     assert library.get("bad") == again != bad
     outside = list(library.uploads.parent.glob("outside*"))
-    assert len(outside) == ("link" in how), "what a link leads to is not touched"
+    assert len(outside) == ("link" in how), "the target of a link is not touched"
 
 
 def test_new_damage_is_logged_again(library, make_wav, caplog):
@@ -288,7 +288,7 @@ def test_a_name_that_looks_like_an_id_cannot_impersonate_a_voice(library, make_w
     mine = library.add("mine", make_wav())
     assert library.get(id_of("mine")) == library.get("mine") == mine
     assert library.read(library.get(id_of("mine"))) == make_wav()
-    assert library.get(other).id == other, "by its own id it is still there"
+    assert library.get(other).id == other, "its own id still finds it"
     library.delete(id_of("mine"))
     assert [voice.id for voice in library.list() if not voice.shipped] == [other]
     assert library.delete(other) == other
