@@ -18,17 +18,15 @@ from deployments.engine.device import memory
 class TextFrontend:
     def __init__(self, options: ModelOptions) -> None:
         self._frontend = assembly.load_family(options).frontend()
-        self._thread = ThreadPoolExecutor(
-            1, "frontend"
-        )  # off the event loop, so that the health check is answered
+        self._thread = ThreadPoolExecutor(1, "frontend")  # keeps the event loop free for health checks
         self._calls = 0
 
     async def segments(self, text: str, language: str | None = None) -> list[Segment] | ChoraleError:
-        """An invalid text's error comes as a value: it is the caller's mistake and not this replica's."""
+        """Returns the error for an invalid text as a value, because the replica has not failed."""
         return await self._call(self._frontend.segments, text, language)
 
     async def check(self, text: str, language: str | None = None) -> ChoraleError | None:
-        """What is wrong with a long text, as `Frontend.check` tells it."""
+        """The fault in a long text that `Frontend.check` finds, or None."""
         return await self._call(self._frontend.check, text, language)
 
     async def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
@@ -47,5 +45,5 @@ class TextFrontend:
         }
 
     async def free(self) -> dict[str, Any]:
-        """Gives back memory that is not used (see `memory.free`)."""
+        """Frees unused memory (see `memory.free`)."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, memory.free)

@@ -1,6 +1,6 @@
-"""Streaming encoders: float32 samples in, bytes of one audio file out, as they are made.
+"""Streaming encoders: float32 samples in, the bytes of one audio file out.
 
-Every format leaves at 24 kHz mono, the rate that OpenAI documents for pcm.
+Every format has 24 kHz mono audio, the rate that OpenAI documents for pcm.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing_extensions import Buffer
 from deployments.contract.errors import InvalidInput
 
 OUTPUT_RATE = 24_000  # Hz
-UNKNOWN_SIZE = 0xFFFFFFFF  # in a RIFF header: until the stream ends
+UNKNOWN_SIZE = 0xFFFFFFFF  # in the RIFF header of a stream whose length is not known yet
 
 MEDIA_TYPES = {
     "mp3": "audio/mpeg",
-    "opus": "audio/ogg",  # Opus in Ogg; audio/opus is the RTP payload's name
+    "opus": "audio/ogg",  # Opus in Ogg; audio/opus is the RTP payload type
     "aac": "audio/aac",
     "flac": "audio/flac",
     "wav": "audio/wav",
@@ -34,19 +34,22 @@ class Encoder(Protocol):
     media_type: str
 
     def encode(self, samples: np.ndarray) -> bytes:
-        """samples: float32 (N,) in -1..1 at the source's rate. Empty while a codec collects a frame."""
+        """samples: float32 (N,) in -1..1 at the source rate. Returns b"" while a codec collects a frame."""
         ...
 
     def finish(self) -> bytes:
-        """What is still inside. Nothing may follow."""
+        """Returns the remaining bytes. The encoder must not be used afterwards."""
         ...
 
 
 def open_encoder(format: str, source_rate: int, *, streamed: bool = True) -> Encoder:
-    """streamed: bytes come as soon as they can. Else FLAC is held back until `finish`, so that its header
-    tells the length (libsndfile cannot do without); the other formats are the same either way.
+    """An encoder for a format of MEDIA_TYPES.
 
-    Raises InvalidInput (param "response_format") for a format that is not in MEDIA_TYPES."""
+    streamed: return bytes as soon as possible. Otherwise FLAC is held back until `finish`, so that its header states
+    the length, which libsndfile requires. The other formats do not differ.
+
+    Raises InvalidInput (param "response_format") for any other format.
+    """
     match format:
         case "pcm" | "wav":
             return _Resampled(format, source_rate, _Raw(header=format == "wav"))
@@ -57,7 +60,7 @@ def open_encoder(format: str, source_rate: int, *, streamed: bool = True) -> Enc
 
 
 def encode_wav(samples: np.ndarray, source_rate: int) -> bytes:
-    """A whole WAV file with a true header (16 bit, 24 kHz)."""
+    """A complete WAV file, 16 bit at 24 kHz, whose header states the length."""
     raw = _Raw(header=False)
     stream = _Resampled("wav", source_rate, raw)
     data = stream.encode(samples) + stream.finish()
@@ -65,7 +68,7 @@ def encode_wav(samples: np.ndarray, source_rate: int) -> bytes:
 
 
 def wav_header(data_bytes: int | None = None, rate: int = OUTPUT_RATE) -> bytes:
-    """44 bytes before 16 bit mono samples. None: the length is not known yet."""
+    """The 44 bytes before 16-bit mono samples. `data_bytes` is None while the length is unknown."""
     riff, data = (UNKNOWN_SIZE, UNKNOWN_SIZE) if data_bytes is None else (36 + data_bytes, data_bytes)
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI", b"RIFF", riff, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", data
@@ -83,7 +86,7 @@ class _Sink(Protocol):
 
 
 class _Resampled:
-    """A sink behind a stream resampler: chunked input gives the very samples that whole input gives."""
+    """A sink behind a stream resampler. The output does not depend on how the input is split into chunks."""
 
     def __init__(self, format: str, source_rate: int, sink: _Sink) -> None:
         self.media_type = MEDIA_TYPES[format]
@@ -104,7 +107,7 @@ class _Resampled:
 
 
 class _Raw:
-    """16 bit little-endian samples, behind a streaming WAV header or bare."""
+    """16-bit little-endian samples, with or without a streaming WAV header."""
 
     def __init__(self, header: bool) -> None:
         self._before = wav_header() if header else b""
@@ -125,22 +128,22 @@ class _Codec:
     bit_rate: int | None
     codec_options: dict[str, str]
     container_options: dict[str, str]
-    shortest: int = 0  # samples: silence makes up what is missing
+    shortest: int = 0  # samples; shorter sound is padded with silence
 
 
 _CODECS = {
-    # no Xing frame: it would have to be filled in afterwards
+    # without a Xing frame, which is written after the end
     "mp3": _Codec("mp3", "libmp3lame", "fltp", 64_000, {}, {"write_xing": "0", "id3v2_version": "0"}),
-    # short pages: a page is sent when it is full
+    # short pages, because a page is sent when it is full
     "opus": _Codec("ogg", "libopus", "flt", 48_000, {"application": "audio"}, {"page_duration": "100000"}),
-    # players know a bare AAC file by several frames in a row
+    # players recognise a raw AAC file by several consecutive frames
     "aac": _Codec("adts", "aac", "fltp", 64_000, {"cutoff": "11500"}, {}, shortest=3 * 1024),
     "flac": _Codec("flac", "flac", "s16", None, {}, {}),
 }
 
 
 class _Pipe(io.RawIOBase):
-    """Where PyAV writes: only forwards, so that a container never goes back to correct its header."""
+    """PyAV's output. It cannot seek, so that a container never goes back to correct its header."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -161,7 +164,7 @@ class _Pipe(io.RawIOBase):
 
 
 class _File(io.BytesIO):
-    """The same for a container that may go back: everything comes at the end."""
+    """The output for a container that may seek. All bytes come at the end."""
 
     def take(self) -> bytes:
         return b""

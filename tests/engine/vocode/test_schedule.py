@@ -23,7 +23,7 @@ def test_every_run_completes_a_chunk():
         assert size == schedule.maximum
 
 
-def test_whole_is_the_longest_at_once():
+def test_whole_means_the_longest_chunk():
     schedule = ChunkSchedule.of(SPEC, 500, "whole", 3.0)
     assert schedule.first == schedule.maximum == round(5 * SPEC.codes_per_second)
     assert ChunkSchedule.of(SPEC, 200) == ChunkSchedule(10, 2.0, 100)
