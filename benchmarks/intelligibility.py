@@ -1,4 +1,4 @@
-"""Word error rate of every shipped English voice, from text to sound, as the engine speaks it."""
+"""The word error rate of every shipped English voice, from text through the engine."""
 
 from __future__ import annotations
 

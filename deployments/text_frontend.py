@@ -36,11 +36,11 @@ class TextFrontend:
         self._frontend, self._described = self._thread.submit(load).result()
 
     async def segments(self, text: str, language: str | None = None) -> list[Segment] | ChoraleError:
-        """An invalid text's error comes as a value: it is the caller's mistake and not this replica's."""
+        """Returns the error for an invalid text as a value, because the replica has not failed."""
         return await self._call(self._frontend.segments, text, language)
 
     async def check(self, text: str, language: str | None = None) -> ChoraleError | None:
-        """What is wrong with a long text, as `Frontend.check` tells it."""
+        """The fault in a long text that `Frontend.check` finds, or None."""
         return await self._call(self._frontend.check, text, language)
 
     async def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
@@ -60,5 +60,5 @@ class TextFrontend:
         }
 
     async def free(self) -> dict[str, Any]:
-        """Gives back memory that is not used (see `memory.free`)."""
+        """Frees unused memory (see `memory.free`)."""
         return await asyncio.wrap_future(self._thread.submit(memory.free))

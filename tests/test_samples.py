@@ -66,7 +66,7 @@ async def test_recorded_samples(services: dict[str, Service], case: Case):
 
 @pytest.mark.skipif(samples.RECORDING, reason="nothing to compare with yet")
 @pytest.mark.parametrize("case", [SMALL[2], INDEXTTS[0]], ids=lambda case: case.key)
-async def test_a_kind_of_cpu_without_hashes_is_compared_by_codes_and_sound(services, case, monkeypatch):
+async def test_a_cpu_without_recorded_hashes_is_compared_by_codes_and_sound(services, case, monkeypatch):
     monkeypatch.setattr(samples, "cpu", lambda: "another")
     codes, sound = await said(services[case.family], case)
     samples.check_codes(case, codes)

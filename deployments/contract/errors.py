@@ -74,6 +74,17 @@ class ConfigError(ChoraleError):
     code = "invalid_config"
 
 
+class DoesNotFit(ConfigError):
+    """A size that the model or the device cannot take.
+
+    size: which one: "slots", "max_batch", "buckets" or "first_chunk". `deployments.assembly` names the option instead.
+    """
+
+    def __init__(self, message: str, *, size: str = "", **fields: str | None) -> None:
+        super().__init__(message, **fields)
+        self.size = size
+
+
 def unknown_fields(names: Sequence[str], hint: str = "") -> InvalidInput:
     """The error for fields that a request must not have."""
     shown = [printable(name, 50) for name in names[:NAMES]]

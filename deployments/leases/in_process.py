@@ -94,11 +94,13 @@ class InProcessScheduler:
             working.cancel()
 
     def cancel(self, item_id: str) -> None:
-        def cancel() -> None:
-            for ledger in self.ledgers.values():
-                self._loop.call_soon(ledger.cancel, item_id)  # a turn later, as the work's task begins, too
+        """Unknown ids are ignored."""
 
-        self._loop.call_soon_threadsafe(cancel)
+        async def cancel() -> None:  # a task, as the work is: so it cannot overtake it
+            for ledger in self.ledgers.values():
+                ledger.cancel(item_id)
+
+        asyncio.run_coroutine_threadsafe(cancel(), self._loop)
 
     def status(self) -> dict[str, Any]:
         return {

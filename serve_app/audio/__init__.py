@@ -1,4 +1,4 @@
-"""Audio files: encoders that stream, and a decoder that trusts nobody."""
+"""Audio files: streaming encoders, and a decoder for untrusted input."""
 
 from serve_app.audio.decode import decode_recording
 from serve_app.audio.encode import (

@@ -1,6 +1,6 @@
-"""Streaming encoders: float32 samples in, bytes of one audio file out, as they are made.
+"""Streaming encoders: float32 samples in, the bytes of one audio file out.
 
-All are mono, at 24 kHz unless another rate is asked for: the rate that OpenAI documents for pcm.
+All are mono, at 24 kHz unless another rate is requested: the rate that OpenAI documents for pcm.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from deployments.contract.errors import InvalidInput
 OUTPUT_RATE = 24_000  # Hz, by default
 RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 OPUS_RATES = (16_000, 24_000, 48_000)
-UNKNOWN_SIZE = 0xFFFFFFFF  # in a RIFF header: until the stream ends
+UNKNOWN_SIZE = 0xFFFFFFFF  # in the RIFF header of a stream whose length is not known yet
 
 MEDIA_TYPES = {
     "mp3": "audio/mpeg",
-    "opus": "audio/ogg",  # Opus in Ogg; audio/opus is the RTP payload's name
+    "opus": "audio/ogg",  # Opus in Ogg; audio/opus is the RTP payload type
     "aac": "audio/aac",
     "flac": "audio/flac",
     "wav": "audio/wav",
@@ -36,11 +36,11 @@ class Encoder(Protocol):
     media_type: str
 
     def encode(self, samples: np.ndarray) -> bytes:
-        """samples: float32 (N,) in -1..1 at the source's rate. Empty while a codec collects a frame."""
+        """samples: float32 (N,) in -1..1 at the source rate. Returns b"" while a codec collects a frame."""
         ...
 
     def finish(self) -> bytes:
-        """What is still inside. Nothing may follow."""
+        """Returns the remaining bytes. The encoder must not be used afterwards."""
         ...
 
 
@@ -53,11 +53,13 @@ def check_rate(format: str, rate: int) -> None:
 
 
 def open_encoder(format: str, source_rate: int, *, rate: int = OUTPUT_RATE, streamed: bool = True) -> Encoder:
-    """rate: of the file, in Hz. streamed: bytes come as soon as they can. Else FLAC is held back until `finish`, so
-    that its header tells the length (libsndfile cannot do without); the other formats are the same either way.
+    """An encoder for a format of MEDIA_TYPES. rate: of the file, in Hz.
 
-    Raises InvalidInput (param "response_format" or "sample_rate") for a format that is not in MEDIA_TYPES, or a rate
-    that it cannot have."""
+    streamed: return bytes as soon as possible. Otherwise FLAC is held back until `finish`, so that its header states
+    the length, which libsndfile requires. The other formats do not differ.
+
+    Raises InvalidInput (param "response_format" or "sample_rate") for any other format, or a rate that it cannot have.
+    """
     if format not in MEDIA_TYPES:
         allowed = ", ".join(MEDIA_TYPES)
         raise InvalidInput(f"Invalid 'response_format': must be one of {allowed}.", param="response_format")
@@ -70,14 +72,14 @@ def open_encoder(format: str, source_rate: int, *, rate: int = OUTPUT_RATE, stre
 
 
 def encode_wav(samples: np.ndarray, source_rate: int, rate: int = OUTPUT_RATE) -> bytes:
-    """A whole WAV file with a true header (16 bit)."""
+    """A complete WAV file, 16 bit, whose header states the length."""
     stream = open_encoder("pcm", source_rate, rate=rate)
     data = stream.encode(samples) + stream.finish()
     return wav_header(len(data), rate) + data
 
 
 def wav_header(data_bytes: int | None = None, rate: int = OUTPUT_RATE) -> bytes:
-    """44 bytes before 16 bit mono samples. None: the length is not known yet."""
+    """The 44 bytes before 16-bit mono samples. `data_bytes` is None while the length is unknown."""
     riff, data = (UNKNOWN_SIZE, UNKNOWN_SIZE) if data_bytes is None else (36 + data_bytes, data_bytes)
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI", b"RIFF", riff, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", data
@@ -95,7 +97,7 @@ class _Sink(Protocol):
 
 
 class _Resampled:
-    """A sink behind a stream resampler: chunked input gives the very samples that whole input gives."""
+    """A sink behind a stream resampler. The output does not depend on how the input is split into chunks."""
 
     def __init__(self, format: str, source_rate: int, rate: int, sink: _Sink) -> None:
         self.media_type = MEDIA_TYPES[format]
@@ -117,7 +119,7 @@ class _Resampled:
 
 
 class _Raw:
-    """16 bit little-endian samples, behind a header or bare."""
+    """16-bit little-endian samples, with or without a header."""
 
     def __init__(self, header: bytes) -> None:
         self._before = header
@@ -138,22 +140,22 @@ class _Codec:
     bit_rate: int | None  # up to 24 kHz; above, twice that
     codec_options: dict[str, str]
     container_options: dict[str, str]
-    shortest: int = 0  # samples: silence makes up what is missing
+    shortest: int = 0  # samples; shorter sound is padded with silence
 
 
 _CODECS = {
-    # no Xing frame: it would have to be filled in afterwards
+    # without a Xing frame, which is written after the end
     "mp3": _Codec("mp3", "libmp3lame", "fltp", 64_000, {}, {"write_xing": "0", "id3v2_version": "0"}),
-    # short pages: a page is sent when it is full
+    # short pages, because a page is sent when it is full
     "opus": _Codec("ogg", "libopus", "flt", 48_000, {"application": "audio"}, {"page_duration": "100000"}),
-    # players know a bare AAC file by several frames in a row
+    # players recognise a raw AAC file by several consecutive frames
     "aac": _Codec("adts", "aac", "fltp", 64_000, {}, {}, shortest=3 * 1024),
     "flac": _Codec("flac", "flac", "s16", None, {}, {}),
 }
 
 
 class _Pipe(io.RawIOBase):
-    """Where PyAV writes: only forwards, so that a container never goes back to correct its header."""
+    """PyAV's output. It cannot seek, so that a container never goes back to correct its header."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -174,7 +176,7 @@ class _Pipe(io.RawIOBase):
 
 
 class _File(io.BytesIO):
-    """The same for a container that may go back: everything comes at the end."""
+    """The output for a container that may seek. All bytes come at the end."""
 
     def take(self) -> bytes:
         return b""

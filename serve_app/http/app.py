@@ -8,16 +8,16 @@ from typing import Any
 from fastapi import FastAPI
 
 from serve_app.http import errors
-from serve_app.http.middleware import Edge
+from serve_app.http.middleware import RequestMiddleware
 from serve_app.http.routes import cached_voice, health, models, speech, voices
 from serve_app.http.routes.common import Traffic
 from serve_app.service import Service
 
 
 def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
-    """The routes over one service (they reach it through `request.app.state`).
+    """The routes of one service, which they reach through `request.app.state`.
 
-    echo_request_id: off behind a proxy that sets x-request-id itself.
+    echo_request_id: False behind a proxy that sets x-request-id itself.
     """
     app = FastAPI(title="Chorale", version=app_version(), redoc_url=None, redirect_slashes=False)
     app.state.service, app.state.traffic = service, Traffic()
@@ -27,7 +27,7 @@ def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
     _describe_controls(app, service)
     settings = service.settings
     app.add_middleware(
-        Edge,
+        RequestMiddleware,
         max_upload=settings.limits.max_upload_bytes,
         max_requests=settings.ingress.max_ongoing_requests,
         echo=echo_request_id,

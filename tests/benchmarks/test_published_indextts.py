@@ -1,4 +1,4 @@
-"""The baseline of the IndexTTS benchmark is what it claims to be: it gives what the published code gave."""
+"""The baseline of the IndexTTS benchmark reproduces the results of the published code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference pages name everything there is."""
+"""The reference pages are complete."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def keys(model: type[BaseModel]) -> Iterator[str]:
             yield from keys(inner)
 
 
-def test_every_setting_is_in_the_configuration_page() -> None:
+def test_every_setting_is_on_the_configuration_page() -> None:
     page = (DOCS / "configuration.md").read_text("utf-8")
     assert not [key for key in keys(Settings) if key not in page]
 
 
-def test_every_route_and_field_is_in_the_http_page() -> None:
+def test_every_route_and_field_is_on_the_http_page() -> None:
     page = (DOCS / "http.md").read_text("utf-8")
     routes = [
         route for module in (speech, voices, models, cached_voice, health) for route in module.router.routes
@@ -53,6 +53,6 @@ def test_every_control_is_in_the_http_page() -> None:
         assert f"| `{name}` | {' | '.join([*told, *defaults])} |" in page
 
 
-def test_every_option_of_indextts_is_in_its_page() -> None:
+def test_every_indextts_option_is_on_its_page() -> None:
     page = (DOCS / "indextts.md").read_text("utf-8")
     assert not [name for name in IndexOptions.model_fields if f"| `{name}` |" not in page]

@@ -1,4 +1,4 @@
-"""A small but real GPT over the engine's own parts, and a device thread to run it on."""
+"""A small but real GPT built from the engine's parts, and a device thread to run it on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def a_request(index: int, max_tokens: int = 90, **sampling: Any) -> GptRequest:
 
 
 def collect(events: list[Event]) -> dict[str, np.ndarray]:
-    """The codes of each item, checked for gaps, repeats and anything behind the end."""
+    """The codes of each item, after a check for gaps, repeats and events after the end."""
     codes: dict[str, list[np.ndarray]] = {}
     ended: set[str] = set()
     for event in events:
@@ -80,7 +80,7 @@ def on(thread: DeviceThread) -> Callable[..., Any]:
 
 @pytest.fixture
 def engine() -> Any:
-    """The helpers of this file, by name."""
+    """The helpers of this file by name."""
 
     class Engine:
         gpt, request, collect, drain, decode = (
@@ -93,7 +93,7 @@ def engine() -> Any:
 
 @pytest.fixture
 def one_thread():
-    """One thread, as model replicas have it by default; whatever the test sets is put back behind it."""
+    """One thread, the default of model replicas. The previous setting is restored afterwards."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

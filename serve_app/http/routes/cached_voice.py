@@ -1,4 +1,4 @@
-"""GET and POST /tts_with_cached_voice: a text in a voice whose features are cached, as one WAV file."""
+"""GET and POST /tts_with_cached_voice: speaks a text in a stored voice, as one WAV file."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def tts_with_cached_voice(
 
 @contextmanager
 def _fields_renamed() -> Iterator[None]:
-    """Errors speak of the fields of this route."""
+    """Makes errors name the fields of this route."""
     try:
         yield
     except InvalidInput as error:

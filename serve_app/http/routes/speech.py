@@ -36,14 +36,14 @@ _CONTENT = dict.fromkeys(MEDIA_TYPES.values(), _AUDIO) | {"text/event-stream": {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`recording`: what the body's `reference_audio` stands for, where it was too large to stay in the JSON."""
+    """A parsed request. recording: the `reference_audio`, if it was too large to stay in the JSON."""
 
     body: SpeechBody
     recording: Recording | None
 
 
 async def _read(request: Request, service: Shared) -> Asked:
-    """Raises InvalidInput and RequestValidationError. What is long is measured before anything else looks at it."""
+    """Checks the lengths first. Raises InvalidInput and RequestValidationError."""
     fields, recording = await read_object(request, largest_text(service.settings.limits.max_input_chars))
     if isinstance(text := fields.get("input"), str):
         service.check_text(text)
@@ -58,15 +58,15 @@ async def _read(request: Request, service: Shared) -> Asked:
 async def create_speech(
     asked: Annotated[Asked, Depends(_read)], request: Request, service: Shared, traffic: Counted
 ) -> Response:
-    """Speaks a text. The answer starts with the first sound and grows as the rest is made.
+    """Speaks a text. The response starts with the first sound and continues as the rest is synthesised.
 
-    `stream_format: audio` sends the file's bytes, `sse` OpenAI's events with the bytes in base64.
-    Without `stream_format` FLAC alone comes whole, since its header tells the length.
+    `stream_format: audio` sends the file's bytes; `sse` sends OpenAI's events with the bytes in base64.
+    Without `stream_format`, FLAC is sent as a whole, because its header states the length. The other formats stream.
     """
     body, began = asked.body, time.perf_counter()
     events = body.stream_format == "sse"
     streamed = events or "stream_format" in body.model_fields_set
-    whole = body.response_format == "flac" and not streamed  # its header tells the length
+    whole = body.response_format == "flac" and not streamed
     wanted = await _request(asked, service, request.state.request_id, whole)
     spoken = await while_connected(request, service.speak(wanted))
     stream, sound = spoken.stream, spoken.stream.sound
@@ -99,7 +99,7 @@ async def create_speech(
 
 async def _request(asked: Asked, service: Service, request_id: str, whole: bool) -> SpeechRequest:
     body, audio = asked.body, None
-    if body.reference_audio is not None:  # goes before a named voice
+    if body.reference_audio is not None:  # takes precedence over a named voice
         most = service.settings.limits.max_upload_bytes
         audio = await decoded(body.reference_audio, asked.recording, most, "reference_audio")
     return SpeechRequest(
@@ -119,7 +119,7 @@ async def _request(asked: Asked, service: Service, request_id: str, whole: bool)
 
 
 class _Streamed(StreamingResponse):
-    """A body made of a speech stream, no faster than its client reads; it is closed whatever ends the response."""
+    """Streams a body no faster than the client reads it. Closes the speech stream however the response ends."""
 
     def __init__(
         self,

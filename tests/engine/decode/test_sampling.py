@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 
 def draws(logits, count, **sampling):
-    """`count` draws from the same logits (V,), each with a seed of its own."""
+    """`count` draws from the same logits (V,), each with its own seed."""
     state = SamplingState(count, len(logits), CPU, penalty=False)
     for slot in range(count):
         state.set(slot, Sampling.of(**({"top_k": 0, "temperature": 1.0, "seed": slot} | sampling)))
@@ -55,7 +55,7 @@ def test_a_wide_vocabulary_takes_the_sorted_path_with_the_same_distribution():
     assert abs(found[::NARROW].sum() - likely.sum()) < 150
 
 
-def test_top_k_and_top_p_bound_what_can_come():
+def test_top_k_and_top_p_restrict_the_codes():
     logits = torch.tensor([0.0, 3.0, 1.0, 2.0, -1.0])
     assert set(draws(logits, 400, top_k=2).tolist()) == {1, 3}
     assert set(draws(logits, 400, top_k=1).tolist()) == {1}
@@ -63,7 +63,7 @@ def test_top_k_and_top_p_bound_what_can_come():
     assert shares[1] < 0.7 < shares[1] + shares[3]
     assert set(draws(logits, 400, top_p=0.7).tolist()) == {1, 3}
     assert set(draws(logits, 400, top_p=1e-6).tolist()) == {1}
-    # top_p counts what top_k left: of two codes the first has 0.73
+    # top_p applies after top_k: of two codes, the first has 0.73
     assert set(draws(logits, 400, top_k=2, top_p=0.7).tolist()) == {1}
 
 
@@ -73,7 +73,7 @@ def test_temperature_zero_is_the_likeliest_code():
 
 
 @pytest.mark.parametrize("top_k", [0, 25])
-def test_a_draw_is_the_same_bit_for_bit_whoever_shares_the_batch(top_k):
+def test_a_draw_is_bit_identical_in_any_batch(top_k):
     slots, vocabulary, make = 8, 300, torch.Generator().manual_seed(9)
     logits = torch.randn(40, slots, vocabulary, generator=make)
     settings = [
@@ -128,7 +128,7 @@ def test_the_penalised_distribution_is_the_softmax_of_penalised_logits():
     assert chi_square(counts, expected) < 16.3  # 3 degrees of freedom: 0.1 %
 
 
-def test_forcing_a_code_takes_the_drawn_one_out_of_what_was_seen():
+def test_forcing_a_code_removes_the_drawn_one_from_the_seen_codes():
     state = SamplingState(2, 6, CPU)
     state.set(1, Sampling.of(temperature=0.0, repetition_penalty=1.0001))
     likes_four = torch.tensor([[0.0, 0, 0, 0, 9, 0]])
@@ -143,7 +143,7 @@ def test_forcing_a_code_takes_the_drawn_one_out_of_what_was_seen():
     assert state.seen[0].sum() == 0
 
 
-def test_a_row_without_a_distribution_is_marked_and_the_others_are_not():
+def test_only_a_row_without_a_distribution_is_marked():
     state = SamplingState(5, 4, CPU)
     for slot in range(5):
         state.set(slot, Sampling.of(seed=slot, top_k=0))

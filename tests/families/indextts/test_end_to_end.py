@@ -1,4 +1,4 @@
-"""From text and a recording to samples, in one process: what the published code made of the same checkpoint."""
+"""From text and a recording to samples in one process: the published code's results for the same checkpoint."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def same_pcm(found: np.ndarray, wanted: Any) -> None:
 
 
 @pytest.mark.parametrize("index", SPOKEN)
-def test_a_sentence(speaking, recording, cases, expected, index):
+def test_a_sentence_has_the_published_samples(speaking, recording, cases, expected, index):
     async def run() -> np.ndarray:
         backend = speaking()
         prompt = await backend.encode_voice(Reference.of(*recording))
@@ -111,7 +111,7 @@ def test_a_long_text_sentence_by_sentence_and_several_at_once(
 
 
 @pytest.mark.parametrize("limit", LONG)
-def test_neighbours_vocoded_as_one_are_what_infer_fast_gives(speaking, recording, cases, expected, limit):
+def test_neighbours_vocoded_together_equal_infer_fast(speaking, recording, cases, expected, limit):
     async def run() -> np.ndarray:
         backend = speaking(max_text_tokens_per_sentence=limit)
         prompt = await backend.encode_voice(Reference.of(*recording))
@@ -130,7 +130,7 @@ def test_streamed_equals_whole(speaking, shipped, recording, positions):
     async def run() -> tuple[list[np.ndarray], np.ndarray]:
         backend = speaking(positions=positions, model_dir=str(shipped / "checkpoint"))
         prompt = await backend.encode_voice(Reference.of(*recording))
-        for seed in range(40):  # until one is long enough to be cut into chunks with context on both sides
+        for seed in range(40):  # until one is long enough for chunks with context on both sides
             drawn = replace(sampling, seed=seed)
             (frames,) = await frames_of(backend, text, prompt, drawn)
             if len(frames) > 70:
@@ -143,7 +143,7 @@ def test_streamed_equals_whole(speaking, shipped, recording, positions):
     np.testing.assert_allclose(np.concatenate(pieces), waveform, rtol=0, atol=1e-4)
 
 
-def test_a_seed_gives_the_same_samples_and_another_gives_others(speaking, recording):
+def test_a_seed_reproduces_its_samples_and_another_changes_them(speaking, recording):
     async def run() -> list[np.ndarray]:
         backend = speaking()
         prompt = await backend.encode_voice(Reference.of(*recording))

@@ -1,4 +1,4 @@
-"""Folders of the published sizes load and run: random tensors, so only shapes and memory are put to the test."""
+"""Folders of the published sizes load and run. The tensors are random, so only shapes and memory are tested."""
 
 from __future__ import annotations
 

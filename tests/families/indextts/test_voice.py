@@ -1,4 +1,4 @@
-"""The voice part as a whole: a recording to a voice prompt, bad recordings, files that do not fit."""
+"""The voice encoder: a recording to a voice prompt, bad recordings, mismatched files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_key_names_the_content(encoder: IndexVoiceEncoder, reference) -> Non
     prompt = encoder.encode(Reference.of(waveform, rate))
     assert encoder.encode(Reference.of(waveform, rate)).key == prompt.key
     assert VoicePrompt.from_bytes("indextts", prompt.to_bytes()).key == prompt.key
-    assert encoder.encode(Reference.of(0.5 * waveform, rate)).key != prompt.key  # loudness is kept
+    assert encoder.encode(Reference.of(0.5 * waveform, rate)).key != prompt.key  # loudness is not normalised
 
 
 def noise(seconds: float, rate: int) -> np.ndarray:
@@ -110,7 +110,7 @@ def test_unusable_references_are_refused(encoder, waveform: np.ndarray, rate: in
         (1, "speaker_encoder.blocks.2.tdnn1.conv.conv.weight"),
     ],
 )
-def test_files_that_do_not_fit_say_where(config: IndexConfig, files, which: int, name: str) -> None:
+def test_mismatched_files_are_named(config: IndexConfig, files, which: int, name: str) -> None:
     for change in ("reshape", "remove"):
         damaged = [dict(tensors) for tensors in files]
         tensor = damaged[which].pop(name)
@@ -126,7 +126,7 @@ def test_files_that_do_not_fit_say_where(config: IndexConfig, files, which: int,
         )
 
 
-def test_a_file_without_the_counters_of_training_is_as_good(config, files, encoder, reference) -> None:
+def test_a_file_without_training_counters_is_accepted(config, files, encoder, reference) -> None:
     gpt, vocoder = files
     lean = {name: tensor for name, tensor in vocoder.items() if not name.endswith("num_batches_tracked")}
     assert len(lean) < len(vocoder)

@@ -57,8 +57,8 @@ def _read(path: Path) -> tuple[np.ndarray, int]:
 
 @pytest.fixture(scope="session")
 def speech() -> list[dict[str, Any]]:
-    """Sentences as the shipped GPT speaks them: {"voice", "text", "codes"} each.
+    """Sentences decoded by the shipped GPT: {"voice", "text", "codes"} each.
 
-    `python -m training.spoken` writes the file anew.
+    `python -m training.spoken` regenerates the file.
     """
     return json.loads(Path("tests/data/small_codes.json").read_text("utf-8"))

@@ -26,7 +26,7 @@ def similarity(one: VoicePrompt, two: VoicePrompt) -> float:
     return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
 
-def test_loudness_rate_and_silence_at_the_edges_do_not_make_another_voice(encoder: SmallVoiceEncoder) -> None:
+def test_loudness_rate_and_edge_silence_do_not_change_the_voice(encoder: SmallVoiceEncoder) -> None:
     waveform, rate = soundfile.read(VOICES[0], dtype="float32")
     plain = encoder.encode(Reference.of(waveform, rate))
     silence = np.zeros(rate, np.float32)
@@ -42,7 +42,7 @@ def test_loudness_rate_and_silence_at_the_edges_do_not_make_another_voice(encode
         assert similarity(plain, prompt) > max(similarity(plain, other) for other in others), name
 
 
-def test_a_thump_beside_a_quiet_voice_is_not_all_that_is_kept() -> None:
+def test_a_thump_does_not_displace_a_quiet_voice() -> None:
     waveform, rate = soundfile.read(VOICES[0], dtype="float32")
     thump = 0.7 * np.hanning(rate // 20).astype(np.float32)
     quiet = trim_silence(np.concatenate([thump, 0.003 * waveform]), rate)
@@ -50,7 +50,7 @@ def test_a_thump_beside_a_quiet_voice_is_not_all_that_is_kept() -> None:
 
 
 @pytest.mark.parametrize("volume", [0.1, 0.03])
-def test_a_thump_does_not_make_another_voice(encoder: SmallVoiceEncoder, volume: float) -> None:
+def test_a_thump_does_not_change_the_voice(encoder: SmallVoiceEncoder, volume: float) -> None:
     waveform, rate = soundfile.read(VOICES[0], dtype="float32")
     thump = np.random.default_rng(0).uniform(-0.5, 0.5, rate // 20).astype(np.float32)
     for pieces in ((thump, volume * waveform), (volume * waveform[:rate], thump, volume * waveform[rate:])):
@@ -66,7 +66,7 @@ def test_a_thump_does_not_make_another_voice(encoder: SmallVoiceEncoder, volume:
         assert np.sqrt(np.mean(apart**2)) < 0.1
 
 
-def test_the_two_halves_of_a_recording_are_nearest_to_each_other(encoder: SmallVoiceEncoder) -> None:
+def test_the_two_halves_of_a_recording_are_closest_to_each_other(encoder: SmallVoiceEncoder) -> None:
     halves = []
     for path in VOICES:
         waveform, rate = soundfile.read(path, dtype="float32")

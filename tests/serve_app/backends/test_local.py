@@ -80,11 +80,11 @@ async def test_voices_differ(service):
     assert len({prompt.key for prompt in prompts}) == len(voices)
 
 
-def test_the_workers_of_both_stages_are_at_hand(backend):
+def test_the_workers_of_both_stages_are_accessible(backend):
     assert {name: worker.slots for name, worker in backend.workers.items()} == {"vocoder": 8, "gpt": 4}
 
 
-async def test_leaving_frees_the_slot(service, backend):
+async def test_closing_a_stream_frees_the_slot(service, backend):
     prompt = await prompt_of(service, first_voices(service)[0])
     stream = Synthesizer(backend).stream(Speech(TEXT * 3, prompt, backend.spec.sampling()))
     await anext(stream)
@@ -97,7 +97,7 @@ async def test_leaving_frees_the_slot(service, backend):
     assert not any(stage["active"] or stage["pending"] for stage in stages.values())
 
 
-async def test_a_cancelled_segment_ends_for_who_waits(service, backend):
+async def test_a_cancelled_segment_ends_for_its_waiter(service, backend):
     prompt = await prompt_of(service, first_voices(service)[0])
     segment = (
         await backend.segments("A sentence that is cancelled before it ends, by somebody else.", None)
@@ -177,7 +177,7 @@ async def test_speech_over_http(client, service):
         "word " * 200_000,
     ],
 )
-async def test_text_that_cannot_be_said(client, text):
+async def test_text_that_cannot_be_spoken(client, text):
     body = {"model": "tts-1", "voice": "alloy", "input": text}
     response = await client.post("/v1/audio/speech", json=body)
     assert response.status_code == (413 if len(text) > 100_000 else 400)
@@ -195,7 +195,7 @@ async def test_uploads_are_encoded_at_once(client, service, backend, make_wav):
     body = {"model": "tts-1", "voice": "Copy", "input": "Hello.", "response_format": "pcm", "max_tokens": 60}
     assert (await client.post("/v1/audio/speech", json=body)).status_code == 200
     assert (await client.post("/v1/audio/speech", json=body)).status_code == 200
-    assert service.prompts.misses == misses, "the first use finds what the upload made"
+    assert service.prompts.misses == misses, "the first use finds the upload's prompt"
     silence = {"name": (None, "Silent"), "audio_sample": ("a.wav", make_wav(level=0.0))}
     response = await client.post("/v1/audio/voices", files=silence)
     assert response.json()["error"]["param"] == "audio_sample"
@@ -212,17 +212,20 @@ async def test_uploads_are_encoded_at_once(client, service, backend, make_wav):
             {"vocoder_chunk_size": 100_000, "vocoder": {"max_batch": 256}, "gpt": {"slots": 1}},
             r"vocoder\.max_batch: calls of 256 of the longest chunks need \S+ [MG]iB, 200 MiB",
         ),
-        ({"gpt": {"length_buckets": [256, 300]}}, r"length_buckets at 1344, the positions"),
+        (
+            {"gpt": {"length_buckets": [256, 300]}},
+            r"gpt\.length_buckets: they must end at 1344, the positions",
+        ),
     ],
 )
-def test_what_does_not_fit_is_refused_while_loading(wanted, says, monkeypatch):
-    if "vocoder" in wanted:  # a call of the small vocoder is never larger than this machine
+def test_a_model_that_does_not_fit_is_refused_while_loading(wanted, says, monkeypatch):
+    if "vocoder" in wanted:  # a call of the small vocoder always fits this machine
         monkeypatch.setattr(memory, "free_bytes", lambda device: 200 * 2**20)
     with pytest.raises(ConfigError, match=says):
         LocalBackend(options(**wanted)).wait()
 
 
-async def test_voices_are_kept_on_disk_and_memory_is_given_back(tmp_path):
+async def test_prompts_are_cached_on_disk_and_memory_is_freed(tmp_path):
     kept = {"disk_cache": 10, "disk_cache_bytes": 10**6}
     tone = (0.3 * np.sin(np.arange(32000) * 0.06) * np.hanning(32000)).astype(np.float32)
     counts = []
