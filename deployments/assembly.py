@@ -6,10 +6,13 @@ Imports torch only inside its functions, which run on the thread that owns the d
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deployments import families
+from deployments.contract.errors import ConfigError, DoesNotFit
 from deployments.contract.options import ModelOptions, ModelStage
 from deployments.engine.device import cgroup
 
@@ -22,6 +25,23 @@ if TYPE_CHECKING:
     from deployments.prompts import PromptStore
 
 log = logging.getLogger("ray.serve")
+
+_OPTIONS = {  # that decide on the sizes of `DoesNotFit`
+    "slots": "gpt.slots",
+    "buckets": "gpt.length_buckets",
+    "max_batch": "vocoder.max_batch",
+    "first_chunk": "chunks.first",
+}
+
+
+@contextmanager
+def _named_options() -> Iterator[None]:
+    """Turns DoesNotFit into a ConfigError that names the option at fault."""
+    try:
+        yield
+    except DoesNotFit as error:
+        option = _OPTIONS[error.size]
+        raise ConfigError(f"{option}: {error.message}", param=option) from None
 
 
 def load_family(options: ModelOptions) -> Family:
@@ -50,6 +70,7 @@ def device(options: ModelOptions, stage: ModelStage) -> Device:
     return chosen
 
 
+@_named_options()
 def schedule(options: ModelOptions, spec: FamilySpec) -> ChunkSchedule:
     """Raises ConfigError where the chunks do not fit the family."""
     from deployments.engine.vocode.schedule import ChunkSchedule
@@ -58,6 +79,7 @@ def schedule(options: ModelOptions, spec: FamilySpec) -> ChunkSchedule:
     return ChunkSchedule.of(spec, options.vocoder_chunk_size, chunks.first, chunks.growth)
 
 
+@_named_options()
 def decoder(options: ModelOptions, family: Family, on: Device, least_slots: int = 1) -> Decoder:
     """Not warmed up. least_slots: for whoever needs more than the options say.
 
@@ -80,6 +102,7 @@ def decoder(options: ModelOptions, family: Family, on: Device, least_slots: int 
     )
 
 
+@_named_options()
 def vocoder(options: ModelOptions, family: Family, on: Device) -> VocodeWorker:
     """Not warmed up. Raises ConfigError for what does not fit the device's memory."""
     from deployments.engine.device.memory import require
@@ -98,7 +121,7 @@ def vocoder(options: ModelOptions, family: Family, on: Device) -> VocodeWorker:
         batch_buckets=wanted.batch_buckets,
     )
     what = f"calls of {wanted.max_batch} of the longest chunks"
-    require(what, worker.bytes, on.torch_device, "vocoder.max_batch")
+    require(what, worker.bytes, on.torch_device, "max_batch")
     return worker
 
 

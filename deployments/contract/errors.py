@@ -62,3 +62,14 @@ class ConfigError(ChoraleError):
     """A configuration file is wrong: the message names the line, the key and what is allowed."""
 
     code = "invalid_config"
+
+
+class DoesNotFit(ConfigError):
+    """A size that the model or the device cannot take.
+
+    size: which one: "slots", "max_batch", "buckets" or "first_chunk". `deployments.assembly` names the option instead.
+    """
+
+    def __init__(self, message: str, *, size: str = "", **fields: str | None) -> None:
+        super().__init__(message, **fields)
+        self.size = size

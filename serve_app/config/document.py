@@ -11,9 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from deployments import families
+from deployments import assembly
 from deployments.contract.errors import ConfigError
-from deployments.engine.vocode.schedule import ChunkSchedule
 from deployments.plain_yaml import PlainLoader
 from serve_app.config.settings import Settings
 from serve_app.config.strict import Fault, Location, dotted, from_variable
@@ -133,5 +132,5 @@ def check_family(
 ) -> None:
     """Raises ConfigError where the family is unknown, one of its options is wrong, or a file is missing."""
     with located(path, os.environ if environ is None else environ):
-        family = families.load(settings.family.name, settings.family.options)
-        ChunkSchedule.of(family.spec, settings.vocoder_chunk_size, **settings.chunks.model_dump())
+        family = assembly.load_family(settings.model)
+        assembly.schedule(settings.model, family.spec)

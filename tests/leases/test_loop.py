@@ -63,8 +63,8 @@ async def until(condition, timeout: float = 20.0) -> None:
 
 
 async def test_more_items_than_slots_share_the_device(device):
-    book, keep = Ledger("Sim", 4, 100), [True]
-    book.keep = lambda lease: keep[0]
+    keep = [True]
+    book = Ledger("Sim", 4, 100, keep=lambda lease: keep[0])
     worker = SimWorker(4, step_s=0.001)
     hold = Hold(book, LeaseLoop(worker, device, lambda: {"slots": worker.slots}))
     results = await asyncio.gather(*(listen(book, seed, 20 + seed) for seed in range(12)))
@@ -78,8 +78,8 @@ async def test_more_items_than_slots_share_the_device(device):
 
 
 async def test_closing_lets_the_active_ones_finish(device):
-    book, keep = Ledger("Sim", 4, 100), [True]
-    book.keep = lambda lease: keep[0]
+    keep = [True]
+    book = Ledger("Sim", 4, 100, keep=lambda lease: keep[0])
     hold = Hold(book, LeaseLoop(SimWorker(4, 0.001), device))
     listener = asyncio.create_task(listen(book, 1, 200))
     await until(lambda: book.in_flight and not book.pending)
@@ -238,8 +238,7 @@ async def test_a_replica_idle_for_a_whole_lease_frees_memory_once(device):
 
     async def lease(name: str, codes: int) -> None:
         keep = [True]
-        book = Ledger("Sim", 4, 100)
-        book.keep = lambda lease: keep[0]
+        book = Ledger("Sim", 4, 100, keep=lambda lease: keep[0])
         hold = Hold(book, loop, name)
         if codes:
             await listen(book, 1, codes)

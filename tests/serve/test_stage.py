@@ -11,7 +11,8 @@ import pytest
 
 from deployments.contract.errors import Overloaded
 from deployments.leases.loop import REPORT_PERIOD_S
-from deployments.scheduler import unasked, wanted_leases
+from deployments.roll_out import ReplicaStatus
+from deployments.scheduler import wanted_leases
 from tests.serve.sim_stage import FIRST, expected, request
 
 ENDLESS = 10**9
@@ -153,10 +154,9 @@ def test_wanted_leases_follow_the_work_within_the_limits():
 
 
 def test_a_replica_without_health_checks_may_be_stopping():
-    busy = {"age_s": 99.0, "unasked_s": 4.0}
-    assert not unasked([busy, {"age_s": 99.0}], now=100.0, limit_s=12.0)
-    assert unasked([busy, {"age_s": 98.0, "unasked_s": 11.0}], now=100.0, limit_s=12.0)
-    assert not unasked([{"age_s": 50.0, "unasked_s": 11.0}], now=100.0, limit_s=12.0), "ended or idle"
+    assert ReplicaStatus({"unasked_s": 11.0}, at=98.0).unasked(now=100.0) == 13.0
+    assert ReplicaStatus({}, at=99.0).unasked(now=100.0) == 1.0
+    assert ReplicaStatus({"unasked_s": 11.0}, at=50.0).unasked(now=100.0) == 0, "gone, or idle"
 
 
 async def test_surplus_leases_make_the_autoscaler_add_a_replica(sim_stage):

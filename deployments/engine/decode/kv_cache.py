@@ -24,7 +24,7 @@ class KVCache:
     layers: one tensor each, (lanes * (slots + 1), 2, heads, context, head_dim): keys, then values; positions: int64
     (lanes * (slots + 1),), how many are taken (change it through the methods only: the layers of a step share
     what was looked up in it). static: attends over whole buckets in static shapes, as graphs need; on the CPU false.
-    Raises ConfigError where the slots do not fit into the device's free memory.
+    Raises DoesNotFit ("slots") if the slots do not fit into the device's free memory.
     """
 
     def __init__(
@@ -41,9 +41,7 @@ class KVCache:
         rows = lanes * (slots + 1)
         shape = (rows, 2, heads, context, head_dim)
         self.slots, self.context = slots, context
-        require(
-            f"keys and values of {slots} slots", layers * prod(shape) * dtype.itemsize, device, "gpt.slots"
-        )
+        require(f"keys and values of {slots} slots", layers * prod(shape) * dtype.itemsize, device, "slots")
         # zeros and not empty: what is masked out must be finite
         self.layers = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.positions = torch.zeros(rows, dtype=torch.int64, device=device)

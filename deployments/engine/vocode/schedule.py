@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import DoesNotFit
 from deployments.contract.family import FamilySpec
 from deployments.engine.vocode.chunks import Chunker, grown
 
@@ -26,15 +26,15 @@ class ChunkSchedule:
     ) -> ChunkSchedule:
         """frames: of 10 ms, in the longest chunk; first: "whole" is as much as that.
 
-        Raises ConfigError (param "chunks.first") where the first chunk would be longer than the longest.
+        Raises DoesNotFit ("first_chunk") if the first chunk is longer than the longest.
         """
         maximum = cls.longest(spec, frames)
         codes = maximum if first == "whole" else first
         if codes > maximum:
-            raise ConfigError(
-                f"chunks.first: {codes} codes are more than the longest chunk takes: 1 to {maximum}, or whole"
-                f" (vocoder_chunk_size {frames} is {maximum} codes of this family)",
-                param="chunks.first",
+            raise DoesNotFit(
+                f"{codes} codes are more than the longest chunk takes: 1 to {maximum}, or whole"
+                f" ({frames} frames of 10 ms are {maximum} codes of this family)",
+                size="first_chunk",
             )
         return cls(codes, growth, maximum)
 

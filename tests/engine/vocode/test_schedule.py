@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deployments import families
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import DoesNotFit
 from deployments.engine.vocode.schedule import ChunkSchedule
 
 SPEC = families.load("small").spec
@@ -30,6 +30,6 @@ def test_whole_means_the_longest_chunk():
 
 
 def test_a_first_chunk_beyond_the_longest_is_refused():
-    with pytest.raises(ConfigError, match=r"chunks\.first: 101 codes .*1 to 100, or whole.*size 200"):
+    with pytest.raises(DoesNotFit, match=r"101 codes .*1 to 100, or whole \(200 frames"):
         ChunkSchedule.of(SPEC, 200, 101)
     assert ChunkSchedule.of(SPEC, 200, 100).first == 100

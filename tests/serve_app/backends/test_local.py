@@ -213,7 +213,10 @@ async def test_uploads_are_encoded_at_once(client, service, backend, make_wav):
             {"vocoder_chunk_size": 100_000, "vocoder": {"max_batch": 256}, "gpt": {"slots": 1}},
             r"vocoder\.max_batch: calls of 256 of the longest chunks need \S+ [MG]iB, 200 MiB",
         ),
-        ({"gpt": {"length_buckets": [256, 300]}}, r"length_buckets at 1344, the positions"),
+        (
+            {"gpt": {"length_buckets": [256, 300]}},
+            r"gpt\.length_buckets: they must end at 1344, the positions",
+        ),
     ],
 )
 def test_a_model_that_does_not_fit_is_refused_while_loading(wanted, says, monkeypatch):
