@@ -24,6 +24,7 @@ from deployments.contract.options import (
     Options,
     Positive,
     Seconds,
+    StageOptions,
     VocoderOptions,
     VoiceEncoderOptions,
 )
@@ -96,13 +97,9 @@ class LeasedSettings(Scaled):
 
 
 class GptSettings(LeasedSettings, GptOptions):
-    """first_segment_share: of a replica's slots, that first segments get at once, in the place of later segments.
-
-    max_wait_s: a request that has waited this long for its first slot is refused with 429.
-    """
+    """max_wait_s: a request that has waited this long for its first slot is refused with 429."""
 
     num_cpus: Cpus = 0.5
-    first_segment_share: Annotated[float, Field(ge=0, le=1)] = 0.25
     max_wait_s: Seconds = 30.0
 
 
@@ -112,6 +109,10 @@ class VocoderSettings(LeasedSettings, VocoderOptions):
 
 class VoiceEncoderSettings(Scaled, VoiceEncoderOptions):
     pass
+
+
+class TextFrontendSettings(Scaled, StageOptions):
+    """num_gpus, threads: for a family whose frontend runs a model."""
 
 
 class IngressSettings(Options):
@@ -136,7 +137,7 @@ class Settings(ModelSection):
     gpt: GptSettings = GptSettings()
     vocoder: VocoderSettings = VocoderSettings()
     voice_encoder: VoiceEncoderSettings = VoiceEncoderSettings()
-    text_frontend: Scaled = Scaled()
+    text_frontend: TextFrontendSettings = TextFrontendSettings()
     ingress: IngressSettings = IngressSettings()
     limits: Limits = Limits()
     data_dir: Annotated[str, AfterValidator(_path)] = "~/.local/share/chorale"
@@ -183,6 +184,7 @@ class Settings(ModelSection):
         whole = {name: getattr(self, name) for name in ModelSection.model_fields}
         return ModelOptions(
             **whole,
+            text_frontend=_narrowed(StageOptions, self.text_frontend),
             gpt=_narrowed(GptOptions, self.gpt),
             vocoder=_narrowed(VocoderOptions, self.vocoder),
             voice_encoder=_narrowed(VoiceEncoderOptions, self.voice_encoder),

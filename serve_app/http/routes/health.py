@@ -1,4 +1,4 @@
-"""GET /health (alive), /ready (warm) and /v1/status (everything); POST /v1/cache/free (memory that nobody needs)."""
+"""GET /health (alive), /ready (warm) and /v1/status (details); POST /v1/cache/free (frees unused memory)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/health")
 async def health(service: Shared) -> dict[str, Any]:
-    """200 as long as this process answers, whatever the stages do: of those it says what was last known."""
+    """200 while this process answers. `ready` and `device` are the last known state of the stages."""
     status = await service.last_status()
     return {
         "status": "ok",
@@ -63,9 +63,9 @@ async def status(service: Shared, traffic: Counted) -> dict[str, Any]:
 
 @router.post("/v1/cache/free")
 async def free_cache(service: Shared) -> dict[str, Any]:
-    """Forgets the voice prompts in memory (not those on disk) and gives back what no work needs, in every process.
+    """Drops the voice prompts in memory (not on disk) and frees unused memory in every process.
 
-    Running work is not disturbed: a model's replica does it between two steps. `before` and `after` are sums.
+    Running work is not disturbed: a model replica frees memory between two steps. `before` and `after` are sums.
     """
     service.prompts.clear()
     processes = await service.backend.free()
