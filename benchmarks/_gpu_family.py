@@ -46,9 +46,14 @@ def segment(family: Family, index: int, tokens: int = MOST_TOKENS) -> Segment:
 
 
 def request(
-    family: Family, index: int, prompt: VoicePrompt, tokens: int = MOST_TOKENS, **sampling: Any
+    family: Family,
+    index: int,
+    prompt: VoicePrompt,
+    tokens: int = MOST_TOKENS,
+    max_tokens: int | None = None,
+    **controls: Any,
 ) -> GptRequest:
-    drawn = replace(family.spec.sampling, **({"seed": index} | sampling))
+    drawn = family.spec.sampling(controls, seed=index, max_tokens=max_tokens)
     return GptRequest(segment(family, index, tokens), prompt, drawn)
 
 

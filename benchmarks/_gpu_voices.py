@@ -23,7 +23,7 @@ from deployments.contract.options import (
     ModelOptions,
     VocoderOptions,
 )
-from deployments.contract.speech import GptRequest, VocoderChunk, VoicePrompt
+from deployments.contract.speech import GptRequest, Reference, VocoderChunk, VoicePrompt
 from deployments.engine.device import memory
 from serve_app.backends.local import LocalBackend
 
@@ -84,7 +84,7 @@ class Voices:
         self.backend.close()
 
     def prompt(self, index: int) -> VoicePrompt:
-        return self.owner.run(self.backend.encode_voice(*_gpu_family.recording(index), None))
+        return self.owner.run(self.backend.encode_voice(Reference.of(*_gpu_family.recording(index))))
 
     def speak(self, number: int, tokens: int, most: int, name: str) -> np.ndarray:
         """Returns (N,) float32. The same number gives the same voice, text and seed. Callable from any thread."""

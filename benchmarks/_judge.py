@@ -14,6 +14,7 @@ import soundfile
 from benchmarks import _common, _statistics
 from benchmarks._load import PCM_RATE, Answer, Say
 from deployments import families
+from deployments.contract.speech import Reference
 from deployments.engine.device.choose import choose_device
 from serve_app.service import SHIPPED_VOICES
 
@@ -55,7 +56,7 @@ class Judge:
         return self._voices[voice]
 
     def _vector(self, waveform: np.ndarray, rate: int) -> np.ndarray:
-        vector = self._encoder.encode(waveform, rate).tensors["speaker"]
+        vector = self._encoder.encode(Reference.of(waveform, rate)).tensors["speaker"]
         return vector / np.linalg.norm(vector)
 
 

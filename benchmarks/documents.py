@@ -13,7 +13,7 @@ import asyncio
 import importlib.util
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def streamed(speaker: Speaker, voice: str) -> Speak:
 
     async def speak(text: str, seed: int) -> Said:
         began, first_s, pieces = time.perf_counter(), 0.0, []
-        speech = Speech(text, await speaker.prompt_of(voice), replace(spec.sampling, seed=seed))
+        speech = Speech(text, await speaker.prompt_of(voice), spec.sampling(seed=seed))
         async for piece in speaker.service.synthesizer.stream(speech).sound:
             first_s = first_s or time.perf_counter() - began
             pieces.append(piece)
@@ -69,7 +69,7 @@ def streamed(speaker: Speaker, voice: str) -> Speak:
 
 def whole(speaker: Speaker, voice: str) -> Speak:
     async def speak(text: str, seed: int) -> Said:
-        return await _whole.whole(speaker, text, voice, replace(speaker.backend.spec.sampling, seed=seed))
+        return await _whole.whole(speaker, text, voice, speaker.backend.spec.sampling(seed=seed))
 
     return speak
 

@@ -30,7 +30,7 @@ from rich.table import Table
 
 from benchmarks import _common
 from deployments.contract.family import Frontend
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 
 REFERENCE = _common.ROOT / "deployments" / "families" / "small" / "voices" / "clara.wav"
 WAYS = ("published", "chorale")
@@ -51,7 +51,7 @@ def published(folder: Path, batch: int, codes: int) -> dict[str, Any]:
 
     model = PublishedIndexTts(folder)
     family = families.load("indextts", {"model_dir": str(folder)})
-    sampling = replace(family.spec.sampling, max_tokens=codes)
+    sampling = family.spec.sampling(max_tokens=codes)
     frontend = family.frontend()
     ids = [torch.from_numpy(frontend.segments(text)[0].token_ids) for text in texts(frontend, batch)]
     with torch.inference_mode():
@@ -93,13 +93,13 @@ def chorale(folder: Path, batch: int, codes: int, threads: int, positions: str) 
 
     async def encoded() -> VoicePrompt:
         began = time.perf_counter()
-        prompt = await backend.encode_voice(waveform, rate, None)
+        prompt = await backend.encode_voice(Reference.of(waveform, rate))
         spent["voice"] += time.perf_counter() - began
         return prompt
 
     async def speak(text: str, seed: int, count: int, began: float) -> int:
         prompt = await prompts
-        sampling = replace(backend.spec.sampling, seed=seed, max_tokens=count)
+        sampling = backend.spec.sampling(seed=seed, max_tokens=count)
         samples = 0
         async for piece in synthesizer.stream(Speech(text, prompt, sampling)).sound:
             if not samples:

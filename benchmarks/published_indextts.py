@@ -124,15 +124,16 @@ class PublishedGpt:
     ) -> Tensor:
         """Repetition penalty, then temperature, top-k and top-p. (B, V), (B, n) -> (B,)"""
         seen = logits.gather(1, history)
-        seen = torch.where(seen < 0, seen * sampling.repetition_penalty, seen / sampling.repetition_penalty)
+        asked, penalty = sampling.controls, sampling.controls["repetition_penalty"]
+        seen = torch.where(seen < 0, seen * penalty, seen / penalty)
         logits = logits.scatter(1, history, seen)
-        if sampling.temperature == 0:
+        if sampling.greedy:
             return logits.argmax(-1)
-        logits = logits / sampling.temperature
-        lowest = logits.topk(min(sampling.top_k, logits.shape[1])).values[:, -1:]
+        logits = logits / asked["temperature"]
+        lowest = logits.topk(min(int(asked["top_k"]), logits.shape[1])).values[:, -1:]
         logits = logits.masked_fill(logits < lowest, -math.inf)
         ordered, order = logits.sort()
-        drop = ordered.softmax(-1).cumsum(-1) <= 1 - sampling.top_p
+        drop = ordered.softmax(-1).cumsum(-1) <= 1 - asked["top_p"]
         drop[:, -1] = False
         logits = logits.masked_fill(drop.scatter(1, order, drop), -math.inf)
         return torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -59,9 +59,7 @@ def streamed(speaker: Speaker, text: str, voice: str, seed: int, temperature: fl
 
 
 def whole(speaker: Speaker, text: str, voice: str, seed: int, temperature: float | None) -> Said:
-    sampling = replace(speaker.backend.spec.sampling, seed=seed)
-    if temperature is not None:
-        sampling = replace(sampling, temperature=temperature)
+    sampling = speaker.backend.spec.sampling({"temperature": temperature}, seed=seed)
     return speaker.run(_whole.whole(speaker, text, voice, sampling))
 
 

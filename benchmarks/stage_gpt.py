@@ -34,7 +34,7 @@ from benchmarks._plot import panels
 from deployments import families
 from deployments.contract.device import Device
 from deployments.contract.family import Family
-from deployments.contract.speech import GptRequest, Segment, VocoderChunk, VoicePrompt
+from deployments.contract.speech import GptRequest, Reference, Segment, VocoderChunk, VoicePrompt
 from deployments.contract.work import StageWorker, WorkItem
 from deployments.engine import invariant
 from deployments.engine.decode import Decoder
@@ -109,9 +109,9 @@ def longest_segment(family: Family) -> Segment:
 
 
 def requests(family: Family, segment: Segment, prompt: VoicePrompt, count: int) -> list[WorkItem]:
-    sampling = family.spec.sampling
     return [
-        WorkItem(str(row), GptRequest(segment, prompt, replace(sampling, seed=row))) for row in range(count)
+        WorkItem(str(row), GptRequest(segment, prompt, family.spec.sampling(seed=row)))
+        for row in range(count)
     ]
 
 
@@ -119,9 +119,8 @@ def spoken(family: Family, worker: StageWorker, way: Way, texts: list[str], prom
     """Decodes the sentences together, then vocodes each as a whole: [(text, codes, waveform)]"""
     frontend, found, codes = family.frontend(), [], {}
     segments = [(text, segment) for text in texts for segment in frontend.segments(text, None)[:1]]
-    sampling = family.spec.sampling
     left = [
-        WorkItem(str(i), GptRequest(segment, prompt, replace(sampling, seed=i)))
+        WorkItem(str(i), GptRequest(segment, prompt, family.spec.sampling(seed=i)))
         for i, (_, segment) in enumerate(segments)
     ]
     runs: dict[str, list[Any]] = {item.id: [] for item in left}
@@ -145,7 +144,7 @@ def spoken(family: Family, worker: StageWorker, way: Way, texts: list[str], prom
 
 def clara(family: Family, device: Device) -> VoicePrompt:
     waveform, rate = soundfile.read(SHIPPED_VOICES / "clara.wav", dtype="float32")
-    return family.voice_encoder(device).encode(waveform, rate)
+    return family.voice_encoder(device).encode(Reference.of(waveform, rate))
 
 
 def figures(

@@ -53,7 +53,7 @@ async def frames_of(speaker: Speaker, text: str, voice: str, seed: int) -> list[
     backend, chunks = speaker.backend, []
     prompt = await speaker.prompt_of(voice)
     for index, segment in enumerate(await backend.segments(text, None)):
-        request = GptRequest(segment, prompt, replace(backend.spec.sampling, seed=seed + index))
+        request = GptRequest(segment, prompt, backend.spec.sampling(seed=seed + index))
         runs = backend.generate(request, id=f"{voice}.{seed}.{index}", priority=0, admitted=True)
         frames = np.concatenate([run.spoken async for run in runs])
         chunks.append(VocoderChunk(frames, 0, 0, 0, prompt, seed))
@@ -105,7 +105,7 @@ def through(worker: VocodeWorker) -> Way:
 def padded(model: VocoderModel, device: torch.device) -> Way:
     def run(chunks: list[VocoderChunk]) -> list[VocodedChunk]:
         inputs = model.collate(chunks, len(chunks), max(len(chunk.frames) for chunk in chunks))
-        outputs = model.plain({name: value.to(device) for name, value in inputs.items()})
+        outputs = model.forward({name: value.to(device) for name, value in inputs.items()})
         return model.split({name: value.cpu() for name, value in outputs.items()}, chunks)
 
     return run
@@ -129,7 +129,7 @@ class Bench:
             return through(made)
 
         ways = {WHOLE: worker(1, optimize=False), CHUNKED: worker(1), BATCHED: worker(batch)}
-        if all(self.model.paddable(chunk) for chunk in chunks):
+        if all(self.model.packing.paddable(chunk) for chunk in chunks):
             ways[PADDED] = padded(self.model, self.device.torch_device)
         return {name: ways[name] for name in WAYS if name in ways}
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deployments import families
+from deployments.contract.controls import configured
 from deployments.contract.errors import ConfigError, DoesNotFit
 from deployments.contract.options import ModelOptions, ModelStage
 from deployments.engine.device import cgroup
@@ -45,14 +46,15 @@ def _named_options() -> Iterator[None]:
 
 
 def load_family(options: ModelOptions) -> Family:
-    """Raises ConfigError for an unknown family or a wrong option of it."""
-    return families.load(options.family.name, options.family.options)
+    """The family, whose spec has the options' sampling as its defaults.
 
-
-def spec_of(options: ModelOptions, family: Family) -> FamilySpec:
-    """What is known of the family, with the sampling that the options lay over its defaults."""
-    over = options.sampling.model_dump(exclude_none=True)
-    return replace(family.spec, sampling=replace(family.spec.sampling, **over))
+    Raises ConfigError for an unknown family, a wrong option of it, or a control that it does not have.
+    """
+    family = families.load(options.family.name, options.family.options)
+    wanted, spec = options.sampling, family.spec
+    controls = configured(spec.controls, wanted.model_extra or {}, spec.name)
+    family.spec = replace(spec, controls=controls, max_tokens=wanted.max_tokens or spec.max_tokens)
+    return family
 
 
 def threads(options: ModelOptions, stage: ModelStage) -> int:

@@ -1,25 +1,39 @@
-"""The text stage: text to segments of token ids. Needs no torch."""
+"""The text stage: text to segments of token ids. Needs no torch, unless the family's frontend has a model."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 from deployments import assembly
 from deployments.contract.errors import ChoraleError
+from deployments.contract.family import Frontend
 from deployments.contract.options import ModelOptions
 from deployments.contract.speech import Segment
 from deployments.engine.device import memory
+from deployments.engine.device.thread import DeviceThread
 
 
 class TextFrontend:
+    """All calls run on one thread, off the event loop, so that the health check is answered."""
+
     def __init__(self, options: ModelOptions) -> None:
-        self._frontend = assembly.load_family(options).frontend()
-        self._thread = ThreadPoolExecutor(1, "frontend")  # keeps the event loop free for health checks
-        self._calls = 0
+        family = assembly.load_family(options)
+        self._calls, self._described = 0, {}
+        if not family.spec.frontend_device:
+            self._thread: Executor | DeviceThread = ThreadPoolExecutor(1, "frontend")
+            self._frontend = family.frontend(None)
+            return
+
+        def load() -> tuple[Frontend, dict[str, Any]]:
+            device = assembly.device(options, "text_frontend")
+            return family.frontend(device), {"device": device.describe()}
+
+        self._thread = DeviceThread("frontend", assembly.threads(options, "text_frontend"))
+        self._frontend, self._described = self._thread.submit(load).result()
 
     async def segments(self, text: str, language: str | None = None) -> list[Segment] | ChoraleError:
         """Returns the error for an invalid text as a value, because the replica has not failed."""
@@ -32,7 +46,7 @@ class TextFrontend:
     async def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
         self._calls += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, method, *arguments)
+            return await asyncio.wrap_future(self._thread.submit(method, *arguments))
         except ChoraleError as error:
             return error
 
@@ -41,9 +55,10 @@ class TextFrontend:
             "ready": True,
             "pid": os.getpid(),
             "calls": self._calls,
+            **self._described,
             "memory": await asyncio.to_thread(memory.usage),
         }
 
     async def free(self) -> dict[str, Any]:
         """Frees unused memory (see `memory.free`)."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, memory.free)
+        return await asyncio.wrap_future(self._thread.submit(memory.free))

@@ -13,7 +13,7 @@ import os
 import secrets
 import time
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -52,8 +52,8 @@ class SpeechRequest:
     """A request to speak.
 
     voice: an id or a name. recording: an audio file to clone the voice from instead; transcript: the text spoken in
-    it. model: None for the served model. seed: None for a random one. controls: sampling parameters such as
-    temperature; missing or None means the family's default. priority, whole, id: see `Speech`.
+    it. model: None for the served model. seed: None for a random one. controls: by name, those of the model's
+    `FamilySpec.controls` that are set. priority, whole, id: see `Speech`.
     """
 
     input: str
@@ -64,7 +64,8 @@ class SpeechRequest:
     language: str | None = None
     seed: int | None = None
     speed: float = 1.0
-    controls: Mapping[str, Any] = field(default_factory=dict)
+    max_tokens: int | None = None
+    controls: Mapping[str, object] = field(default_factory=dict)
     priority: int = 0
     whole: bool = False
     id: str = field(default_factory=lambda: uuid4().hex)
@@ -111,13 +112,16 @@ class Service:
         """Prepares a stream without starting it: errors in the text are raised when the first event is requested.
 
         A text may be of any length; routes bound theirs with `check_text`.
-        Raises NotFound (param "model"), InvalidInput (param "input", "voice" or "reference_audio"), Overloaded.
+        Raises NotFound (param "model"), InvalidInput (param "input", "voice", "reference_audio" or
+        a control), Overloaded.
         """
         if request.model is not None:
             self.check_model(request.model)
+        sampling = self._sampling(request)
         warnings: tuple[str, ...] = ()
         if request.recording is not None:
             voice = "reference_audio"
+            self._check_transcript(request.transcript, "reference_text", "the recording")
             examined = await self.prompts.of(
                 request.recording, request.transcript, self.read_stranger, param=voice
             )
@@ -131,7 +135,6 @@ class Service:
                 param="voice",
                 code="missing_required_parameter",
             )
-        sampling = self._sampling(request)
         speech = Speech(
             request.input, prompt, sampling, request.language, request.priority, request.whole, request.id
         )
@@ -152,20 +155,30 @@ class Service:
 
     def _sampling(self, request: SpeechRequest) -> Sampling:
         seed = self.settings.sampling.seed if request.seed is None else request.seed
-        return replace(
-            self.backend.spec.sampling,
-            **{name: value for name, value in request.controls.items() if value is not None},
+        return self.backend.spec.sampling(
+            request.controls,
             seed=secrets.randbelow(2**31) if seed is None else seed,
             speed=request.speed,
+            max_tokens=request.max_tokens,
         )
 
     # voices
+
+    def _check_transcript(self, transcript: str | None, param: str, what: str) -> None:
+        """Raises InvalidInput (param `param`) if the model needs the text that is spoken in a recording."""
+        if self.backend.spec.needs_transcript and not (transcript or "").strip():
+            raise InvalidInput(
+                f"Invalid '{param}': {self.settings.model_id} needs a transcript of {what}, which has none.",
+                param=param,
+                code="missing_transcript",
+            )
 
     async def prompt(self, name: str) -> tuple[Voice, VoicePrompt]:
         """A voice of the library and its prompt. Raises InvalidInput (param "voice") if it does not exist."""
 
         def read() -> tuple[Voice, bytes]:
             voice = self.voices.get(name, "voice")
+            self._check_transcript(voice.transcript, "voice", f"the voice {voice.name}")
             return voice, self.voices.read(voice)
 
         try:
@@ -177,7 +190,12 @@ class Service:
             fresh = True  # as far as is known: a stage that failed may have kept a prompt before
             try:
                 examined = await self.prompts.of(
-                    audio, voice.transcript, self.read_own, param="voice", voice=voice.id
+                    audio,
+                    voice.transcript,
+                    self.read_own,
+                    param="voice",
+                    voice=voice.id,
+                    language=voice.language,
                 )
                 fresh = examined.fresh
                 return examined.prompt
@@ -190,9 +208,11 @@ class Service:
     async def add_voice(self, name: str, audio: bytes, **about: Any) -> Voice:
         """about: language, transcript, consent, description. The prompt is made first.
 
-        Raises InvalidInput (param "name" or "audio_sample"), Overloaded, ChoraleError where the disk refuses.
+        Raises InvalidInput (param "name", "audio_sample" or "transcript"), Overloaded, and ChoraleError if the disk
+        refuses.
         """
         await asyncio.to_thread(self.voices.check_name, name)
+        self._check_transcript(about.get("transcript"), "transcript", "the recording")
         read = await self.read_stranger(audio, "audio_sample")
         recording = await asyncio.to_thread(read.to_wav)
         return await self.to_the_end(self._add(name, recording, {**about, "warnings": read.warnings}))
@@ -202,8 +222,10 @@ class Service:
         return await self.to_the_end(self._delete(name))
 
     async def _add(self, name: str, recording: bytes, about: dict[str, Any]) -> Voice:
-        voice_id, transcript = names.id_of(name), about.get("transcript")
-        await self.prompts.of(recording, transcript, self.read_own, param="audio_sample", voice=voice_id)
+        voice_id, transcript, language = names.id_of(name), about.get("transcript"), about.get("language")
+        await self.prompts.of(
+            recording, transcript, self.read_own, param="audio_sample", voice=voice_id, language=language
+        )
         try:
             return await asyncio.to_thread(lambda: self.voices.add(name, recording, **about))
         except BaseException:

@@ -45,7 +45,9 @@ async def said(service: Service, case: Case) -> tuple[list[np.ndarray], np.ndarr
     """The codes of each segment, and the sound, int16 (N,)."""
     service.backend.codes = codes = {}
     recording = REFERENCE if case.voice is None else None
-    request = SpeechRequest(case.text, case.voice, recording, seed=case.seed, controls=case.controls)
+    request = SpeechRequest(
+        case.text, case.voice, recording, seed=case.seed, max_tokens=case.max_tokens, controls=case.controls
+    )
     spoken = await service.speak(request)
     encoder = open_encoder("pcm", service.backend.spec.sample_rate, streamed=True)
     data = [encoder.encode(waveform) async for waveform in spoken.stream.sound]

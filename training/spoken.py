@@ -6,7 +6,6 @@ It holds the first eight test sentences, two in each of four shipped voices, as 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 from deployments.contract.speech import GptRequest
@@ -21,7 +20,7 @@ SEED = 7  # of the first voice; each next voice has the next seed
 
 async def codes_of(speaker: Speaker, text: str, voice: str, seed: int) -> list[int]:
     (segment,) = await speaker.backend.segments(text, None)
-    sampling = replace(speaker.backend.spec.sampling, seed=seed)
+    sampling = speaker.backend.spec.sampling(seed=seed)
     request = GptRequest(segment, await speaker.prompt_of(voice), sampling)
     runs = speaker.backend.generate(request, id=text, priority=0, admitted=True)
     return [int(code) async for run in runs for code in run.codes]

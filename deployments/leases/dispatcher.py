@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from cachetools import LRUCache
+
 from deployments.leases.queue import AgingQueue
 from deployments.leases.records import Entry, Lease
 
@@ -19,6 +21,7 @@ class Dispatcher:
         first_share: the share of a lease's slots that first segments can take by interrupting later ones.
         keep: called for a lease whenever it may get work, and at each heartbeat; False closes the lease.
         interrupted: the number of interruptions so far.
+        homes: the lease that did the last item of each `WorkItem.home`.
     """
 
     def __init__(self, patience: float, first_share: float, keep: Callable[[Lease], bool]) -> None:
@@ -28,6 +31,7 @@ class Dispatcher:
         self.queue: AgingQueue[Entry] = AgingQueue(patience)
         self.newcomers: dict[str, Entry] = {}
         self.interrupted = 0
+        self.homes: LRUCache[str, str] = LRUCache(10_000)
 
     def hand_out(self) -> None:
         """Assigns waiting items: first segments up to their share of the slots, then all items in order, and at last
@@ -68,10 +72,11 @@ class Dispatcher:
         return not lease.closing
 
     def _assign(self, entry: Entry, leases: Iterable[Lease]) -> bool:
-        """To the one of `leases` that holds the fewest items; False if none can take it."""
+        """To the item's home, else to the one of `leases` that holds the fewest items; False if none can take it."""
         takers = [lease for lease in leases if self._may_take(lease, entry)]
+        home = self.homes.get(entry.item.home or "")
         if takers:
-            self._grant(min(takers, key=lambda lease: len(lease.held)), entry)
+            self._grant(min(takers, key=lambda lease: (lease.id != home, len(lease.held))), entry)
         return bool(takers)
 
     def _grant(self, lease: Lease, entry: Entry) -> None:

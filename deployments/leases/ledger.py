@@ -198,6 +198,8 @@ class Ledger:
                 entry.outbox.put_nowait(event)
             if final:
                 lease.held.pop(event.id, None)
+                if entry.item.home is not None:
+                    self._dispatcher.homes[entry.item.home] = lease_id
                 if entry.interruptions:  # this may be the end of its first stay, while a second is under way
                     lease.order_cancel(event.id)
                 self._forget(event.id)

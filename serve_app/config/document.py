@@ -19,7 +19,9 @@ from serve_app.config.strict import Fault, Location, dotted, from_variable
 
 MAX_BYTES = 256 * 2**10
 MAX_FAULTS = 20  # told at once
-OPTION = re.compile(r"((?:family|chunks|device|gpt|vocoder|voice_encoder)(?:\.\w+)+): (.*)", re.DOTALL)
+OPTION = re.compile(
+    r"((?:family|sampling|chunks|device|gpt|vocoder|voice_encoder)(?:\.\w+)+): (.*)", re.DOTALL
+)
 ARGS: Location = ("applications", 0, "args")  # where our settings lie in a Serve config file
 
 
@@ -130,7 +132,7 @@ def located(path: str | Path | None, environ: Mapping[str, str]) -> Iterator[Non
 def check_family(
     settings: Settings, path: str | Path | None, environ: Mapping[str, str] | None = None
 ) -> None:
-    """Raises ConfigError where the family is unknown, one of its options is wrong, or a file is missing."""
+    """Raises ConfigError if the family is unknown, one of its options or controls is wrong, or a file is missing."""
     with located(path, os.environ if environ is None else environ):
         family = assembly.load_family(settings.model)
         assembly.schedule(settings.model, family.spec)

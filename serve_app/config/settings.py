@@ -24,6 +24,7 @@ from deployments.contract.options import (
     Options,
     Positive,
     Seconds,
+    StageOptions,
     VocoderOptions,
     VoiceEncoderOptions,
 )
@@ -110,6 +111,10 @@ class VoiceEncoderSettings(Scaled, VoiceEncoderOptions):
     pass
 
 
+class TextFrontendSettings(Scaled, StageOptions):
+    """num_gpus, threads: for a family whose frontend runs a model."""
+
+
 class IngressSettings(Options):
     """`window`: segments of a request in work ahead of the one that is heard; `voice_cache`: prompts kept."""
 
@@ -132,7 +137,7 @@ class Settings(ModelSection):
     gpt: GptSettings = GptSettings()
     vocoder: VocoderSettings = VocoderSettings()
     voice_encoder: VoiceEncoderSettings = VoiceEncoderSettings()
-    text_frontend: Scaled = Scaled()
+    text_frontend: TextFrontendSettings = TextFrontendSettings()
     ingress: IngressSettings = IngressSettings()
     limits: Limits = Limits()
     data_dir: Annotated[str, AfterValidator(_path)] = "~/.local/share/chorale"
@@ -179,6 +184,7 @@ class Settings(ModelSection):
         whole = {name: getattr(self, name) for name in ModelSection.model_fields}
         return ModelOptions(
             **whole,
+            text_frontend=_narrowed(StageOptions, self.text_frontend),
             gpt=_narrowed(GptOptions, self.gpt),
             vocoder=_narrowed(VocoderOptions, self.vocoder),
             voice_encoder=_narrowed(VoiceEncoderOptions, self.voice_encoder),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -23,6 +24,7 @@ def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
     for module in (speech, voices, models, cached_voice, health):
         app.include_router(module.router)
     errors.install(app)
+    _describe_controls(app, service)
     settings = service.settings
     app.add_middleware(
         RequestMiddleware,
@@ -31,6 +33,26 @@ def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
         echo=echo_request_id,
     )
     return app
+
+
+def _describe_controls(app: FastAPI, service: Service) -> None:
+    """The models' controls in the OpenAPI document: the body's other fields, and the query's."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = described()
+        controls = {c.name: c.schema for c in service.backend.spec.controls if c.scope == "request"}
+        body = document["paths"]["/v1/audio/speech"]["post"]["requestBody"]["content"]["application/json"][
+            "schema"
+        ]
+        body |= {"properties": body["properties"] | controls, "additionalProperties": False}
+        for call in document["paths"]["/tts_with_cached_voice"].values():
+            rest = [parameter for parameter in call["parameters"] if parameter["name"] not in controls]
+            query = ({"name": name, "in": "query", "schema": schema} for name, schema in controls.items())
+            call["parameters"] = [*rest, *query]
+        return document
+
+    app.openapi = openapi
 
 
 def app_version() -> str:

@@ -23,15 +23,14 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
-from deployments.contract.errors import InvalidInput
+from deployments.contract.errors import InvalidInput, unknown_fields
 from serve_app.config.strict import models_in
-from serve_app.http.errors import BodyTooLarge, printable, text_too_large
+from serve_app.http.errors import BodyTooLarge, text_too_large
 
 M = TypeVar("M", bound=BaseModel)
 
 JSON_TYPE = re.compile(r"application/(?:[a-z0-9.-]{1,80}\+)?json")
 CHARSETS = (b"utf-8", b"utf8", b"us-ascii")
-NAMES = 8  # unknown fields listed in an error
 
 REFERENCE = re.compile(rb'"reference_audio"[ \t\r\n]{0,64}:[ \t\r\n]{0,64}"')
 BLANKS = b" \t\r\n\f\v"
@@ -117,16 +116,17 @@ def check(model: type[M], fields: dict[str, Any]) -> M:
     """Validates `fields` as a `model`.
 
     Raises InvalidInput for unknown names, before pydantic creates an error for each, and RequestValidationError for
-    the other faults.
+    the other faults. A model with extra="allow" keeps unknown names for the caller to check.
     """
     allowed = model.model_fields
-    unknown = [name for name in fields if name not in allowed]
+    extra = model.model_config.get("extra") == "allow"
+    unknown = [name for name in fields if name not in allowed and not extra]
     for name, field in allowed.items():
         if isinstance(inner := fields.get(name), dict):
             known = {key for owner in models_in(field.annotation) for key in owner.model_fields}
             unknown += [f"{name}.{key}" for key in inner if key not in known]
     if unknown:
-        raise _unknown(unknown)
+        raise unknown_fields(unknown)
     try:
         return model.model_validate(fields)
     except ValidationError as error:
@@ -170,14 +170,6 @@ def decode_base64(text: bytes, most: int) -> bytes:
         if len(data) > most:
             raise OverflowError
     return bytes(data)
-
-
-def _unknown(names: list[str]) -> InvalidInput:
-    shown = [printable(name, 50) for name in names[:NAMES]]
-    more = f", and {len(names) - NAMES} more" if len(names) > NAMES else ""
-    quoted = ", ".join(f"'{name}'" for name in shown)
-    message = f"Unknown field {quoted}." if len(names) == 1 else f"Unknown fields: {quoted}{more}."
-    return InvalidInput(message, param=shown[0], code="unknown_parameter")
 
 
 def _not_an_object() -> InvalidInput:

@@ -16,7 +16,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from deployments.contract.errors import ChoraleError, InvalidInput, NotFound, Overloaded, Unavailable
+from deployments.contract.errors import (
+    ChoraleError,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    Unavailable,
+    printable,
+)
 from serve_app.http.schemas import RANGES
 
 log = logging.getLogger("chorale.http")
@@ -193,9 +200,3 @@ def _describe(error: Mapping[str, Any]) -> tuple[str, str, str]:
         f"Invalid '{param}': {verb}{reason}.",
         "invalid_type" if kind.endswith("_type") else "invalid_value",
     )
-
-
-def printable(text: str, limit: int = 100) -> str:
-    """At most `limit` characters of `text`, with unprintable ones replaced."""
-    clean = "".join(c if c.isprintable() else "?" for c in text[:limit])
-    return clean if len(text) <= limit else clean + "…"

@@ -15,8 +15,8 @@ from safetensors.numpy import save
 
 from deployments import families, prompts
 from deployments.contract.device import Device
-from deployments.contract.speech import VoicePrompt
-from deployments.prompts import KeptPrompts, PromptCache, PromptStore, content_key, fingerprint
+from deployments.contract.speech import Reference, VoicePrompt
+from deployments.prompts import KeptPrompts, PromptCache, PromptStore, fingerprint
 
 CPU = Device(torch.device("cpu"), "cpu", "a CPU", torch.float32)
 
@@ -50,18 +50,20 @@ def test_the_least_recently_used_prompt_is_evicted_first():
 
 def test_the_key_depends_on_every_input():
     wave = np.zeros(10, np.float32)
-    keys = {
-        content_key(wave, 16000, None),
-        content_key(wave, 16000, ""),
-        content_key(wave, 16000, "None"),
-        content_key(wave, 24000, None),
-        content_key(wave[:9], 16000, None),
-    }
-    assert len(keys) == 5
-    assert content_key(wave[1:], 16000, "a") != content_key(wave, 16000, "a\0\0\0\0"), (
-        "text stays apart from sound"
-    )
-    assert content_key(wave[::2], 16000, None) == content_key(wave[::2].copy(), 16000, None)
+    references = [
+        Reference.of(wave, 16000),
+        Reference.of(wave, 16000, ""),
+        Reference.of(wave, 16000, "None"),
+        Reference.of(wave, 16000, None, "en"),
+        Reference.of(wave, 16000, "en", None),
+        Reference.of(wave, 24000),
+        Reference.of(wave[:9], 16000),
+        Reference(((wave, 16000), (wave, 16000))),
+        Reference(((wave[:4], 16000), (wave[4:], 16000))),
+        Reference(((wave[:6], 16000), (wave[6:], 16000))),
+    ]
+    assert len({reference.key for reference in references}) == len(references)
+    assert Reference.of(wave[::2], 16000).key == Reference.of(wave[::2].copy(), 16000).key
 
 
 def test_a_prompt_on_disk_serves_only_the_encoder_that_made_it(tmp_path):
@@ -255,23 +257,23 @@ def test_only_the_owner_can_read_prompts_on_disk_including_old_ones(tmp_path):
 async def test_only_kept_prompts_reach_the_disk_and_forgetting_also_clears_memory(tmp_path):
     runs = []
 
-    async def encode(waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
-        runs.append(transcript)
+    async def encode(reference: Reference) -> VoicePrompt:
+        runs.append(reference)
         return prompt(len(runs))
 
-    wave = np.zeros(10, np.float32)
+    reference = Reference.of(np.zeros(10, np.float32), 16000)
     kept = KeptPrompts(encode, 10, store(tmp_path))
-    await kept.of(wave, 16000, None)
+    await kept.of(reference)
     assert kept_under(tmp_path) == [] and kept.status()["entries"] == 1
-    first = await kept.of(wave, 16000, None, "voice_a")
-    await kept.of(wave, 16000, None, "voice_b")
+    first = await kept.of(reference, "voice_a")
+    await kept.of(reference, "voice_b")
     assert len(kept_under(tmp_path)) == 2 and len(runs) == 3
-    again = await KeptPrompts(encode, 10, store(tmp_path)).of(wave, 16000, None, "voice_a")
+    again = await KeptPrompts(encode, 10, store(tmp_path)).of(reference, "voice_a")
     assert again.key == first.key
     await kept.forget("voice_a")
     assert [path.split(".")[0] for path in kept_under(tmp_path)] == ["one/voice_b"]
     assert (kept.status()["entries"], kept.status()["disk_entries"]) == (2, 1)
-    await kept.of(wave, 16000, None, "voice_b")
+    await kept.of(reference, "voice_b")
     assert len(runs) == 3
-    await kept.of(wave, 16000, None, "voice_a")
+    await kept.of(reference, "voice_a")
     assert len(runs) == 4

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from deployments.families import load
 from deployments.families.indextts.family import IndexOptions
 from serve_app.config.settings import Settings
 from serve_app.config.strict import models_in
@@ -38,6 +39,18 @@ def test_every_route_and_field_is_on_the_http_page() -> None:
     assert not [path for path in paths if path not in page]
     fields = [*SpeechBody.model_fields, *CachedVoiceQuery.model_fields, *voices.VoiceForm.model_fields]
     assert not [name for name in fields if f"`{name}`" not in page and name != "type"]
+
+
+def test_every_control_is_in_the_http_page() -> None:
+    page = (DOCS / "http.md").read_text("utf-8")
+    checkpoint = DOCS.parent / "tests" / "golden" / "indextts" / "checkpoint"
+    specs = [load("small").spec, load("indextts", {"model_dir": str(checkpoint)}).spec]
+    rows: dict[str, list[str]] = {}
+    for control in (control for spec in specs for control in spec.controls):
+        rows[control.name] = [control.allowed, control.description]
+    for name, told in rows.items():
+        defaults = [f"{spec.defaults[name]:g}" for spec in specs]
+        assert f"| `{name}` | {' | '.join([*told, *defaults])} |" in page
 
 
 def test_every_indextts_option_is_on_its_page() -> None:

@@ -106,7 +106,9 @@ def test_the_probe_distinguishes_invariant_attention(monkeypatch):
 def test_probe_results_are_cached_by_the_number_of_threads(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        invariant, "_masked_attention_holds", lambda heads, dim, threads: asked.append(threads) or True
+        invariant,
+        "_masked_attention_holds",
+        lambda heads, dim, queries, threads: asked.append(threads) or True,
     )
     for threads in (1, 2):
         torch.set_num_threads(threads)

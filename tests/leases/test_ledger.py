@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -431,3 +432,27 @@ async def test_an_unwanted_lease_closes_while_idle():
         "the order is sent once, and no work follows"
     )
     tasks[0].cancel()
+
+
+async def test_an_item_goes_to_the_lease_that_did_the_last_one_of_its_home():
+    book = ledger()
+    for name in "abc":
+        book.open_lease(name)
+        book.leases[name].slots = 2
+    work = [replace(item(i, 4), home="here") for i in range(5)]
+    (first,) = await submitted(book, work[0])
+    home = next(name for name, lease in book.leases.items() if lease.held)
+    book.deliver(home, events_of(work[0], 0, 4, done=True))
+    await first
+
+    tasks = await submitted(book, work[1])
+    assert list(book.leases[home].held) == [work[1].id]
+    tasks += await submitted(book, work[2])
+    assert list(book.leases[home].held) == [work[1].id, work[2].id], "although the others hold nothing"
+    tasks += await submitted(book, work[3])
+    assert any(work[3].id in lease.held for lease in book.leases.values()), "a full home holds nothing up"
+    book.end_lease(home, died=True)
+    held = [name for name, lease in book.leases.items() for _ in lease.held]
+    assert len(held) == 3, "nor one that is gone"
+    for task in tasks:
+        task.cancel()

@@ -28,7 +28,7 @@ TIMER_S = 0.0003  # the lateness of a sleep, which the next step corrects
 def request(seed: int, codes: int, *, poison: bool = False) -> GptRequest:
     features = {"codes": np.array(codes), "poison": np.array(poison)}
     segment = Segment(f"text {seed}", np.array([seed], np.int64), features=features)
-    return GptRequest(segment, PROMPT, Sampling(seed=seed))
+    return GptRequest(segment, PROMPT, Sampling.of(seed=seed))
 
 
 def expected(seed: int, codes: int) -> np.ndarray:

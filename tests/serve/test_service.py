@@ -19,6 +19,7 @@ import soundfile
 from benchmarks._common import Listener, words
 from deployments import families
 from deployments.contract.family import VoiceEncoder
+from deployments.contract.speech import Reference
 from deployments.engine.device.choose import choose_device
 from tests.samples import SMALL, Case, check_http
 from tests.serve.conftest import Say, Service
@@ -40,7 +41,7 @@ def voice_encoder() -> tuple[VoiceEncoder, dict[str, np.ndarray]]:
 
 
 def vector(encoder: VoiceEncoder, waveform: np.ndarray, rate: int) -> np.ndarray:
-    speaker = encoder.encode(waveform, rate).tensors["speaker"]
+    speaker = encoder.encode(Reference.of(waveform, rate)).tensors["speaker"]
     return speaker / np.linalg.norm(speaker)
 
 

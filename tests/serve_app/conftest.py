@@ -23,12 +23,13 @@ import pytest
 import soundfile
 import uvicorn
 
+from deployments.contract.controls import drawing
 from deployments.contract.errors import InvalidInput, Overloaded
 from deployments.contract.family import FamilySpec
 from deployments.contract.speech import (
     GptRequest,
+    Reference,
     Run,
-    Sampling,
     Segment,
     VocodedChunk,
     VocoderChunk,
@@ -51,10 +52,11 @@ SPEC = FamilySpec(
     left_context=4,
     right_context=6,
     languages=("en",),
-    sampling=Sampling(),
+    max_tokens=1500,
     min_reference_seconds=1.0,
     max_reference_seconds=15.0,
     paces=(0.5, 2.0),
+    controls=drawing(),
 )
 
 
@@ -90,6 +92,7 @@ class ToneBackend:
     encoding: asyncio.Event | None = None  # encoding waits for it
     started: list[tuple[str, int, bool]] = field(default_factory=list)
     ready: bool = True
+    reference: Reference | None = None  # the last one that was encoded
 
     async def check_text(self, text: str, language: str | None) -> None:
         if language not in (None, "en"):
@@ -108,14 +111,14 @@ class ToneBackend:
             for span, s in spoken.items()
         ]
 
-    async def encode_voice(
-        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
-    ) -> VoicePrompt:
+    async def encode_voice(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
         self.encoded += 1
         self.kept.append(keep)
         await asyncio.sleep(0.01)
         if self.encoding is not None:
             await self.encoding.wait()
+        self.reference = reference
+        waveform, rate = reference.first
         spectrum = np.abs(np.fft.rfft(waveform * np.hanning(len(waveform))))
         pitch = np.round(np.fft.rfftfreq(len(waveform), 1 / rate)[spectrum.argmax()])
         return VoicePrompt.of("tones", {"pitch": np.array([pitch])})
@@ -130,7 +133,9 @@ class ToneBackend:
         self.most_active = max(self.most_active, len(self.active))
         try:
             sampling = request.sampling
-            codes = codes_of(request.segment.text, sampling.seed, sampling.temperature)[: sampling.max_tokens]
+            codes = codes_of(request.segment.text, sampling.seed, sampling.controls["temperature"])[
+                : sampling.max_tokens
+            ]
             for start in range(0, len(codes), RUN):
                 await asyncio.sleep(self.delay)
                 yield Run(codes[start : start + RUN])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,6 +68,28 @@ async def test_unspeakable_text_is_refused_before_work_starts(service, backend, 
         await service.speak(request_)
     assert refused.value.param == param
     assert not backend.started
+
+
+async def test_a_model_that_needs_a_transcript_refuses_a_voice_without_one(service, backend, make_wav):
+    await service.add_voice("mute", make_wav())
+    await service.add_voice("spoken", make_wav(pitch=300.0), transcript="la", language="en")
+    backend.spec = replace(backend.spec, needs_transcript=True)
+    service.prompts.clear()
+    for request, param in (
+        (SpeechRequest(TEXT, "mute"), "voice"),
+        (SpeechRequest(TEXT, recording=make_wav()), "reference_text"),
+        (SpeechRequest(TEXT, recording=make_wav(), transcript=" "), "reference_text"),
+    ):
+        with pytest.raises(InvalidInput, match="chorale-small needs a transcript") as refused:
+            await service.speak(request)
+        assert refused.value.param == param
+    with pytest.raises(InvalidInput) as refused:
+        await service.add_voice("other", make_wav())
+    assert refused.value.param == "transcript"
+    assert not backend.started
+    heard = await sound(service, SpeechRequest(TEXT, "spoken", seed=7))
+    np.testing.assert_allclose(heard, backend.expected(TEXT, 7, 300.0), atol=1e-5)
+    assert (backend.reference.transcript, backend.reference.language) == ("la", "en")
 
 
 async def test_an_unstarted_stream_costs_nothing(service, backend):

@@ -10,6 +10,7 @@ from deployments.contract.family import FamilySpec
 from deployments.engine.vocode.chunks import Chunker, grown
 
 FRAME_S = 0.01  # the unit of `vocoder_chunk_size`
+WHOLE = 1 << 30  # codes: more than any segment has
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,11 @@ class ChunkSchedule:
     ) -> ChunkSchedule:
         """frames: of 10 ms, in the longest chunk; first: "whole" is as much as that.
 
+        A family whose segments are vocoded whole has one chunk for each, whatever the arguments.
         Raises DoesNotFit ("first_chunk") if the first chunk is longer than the longest.
         """
+        if spec.chunking == "whole":
+            return cls(WHOLE, 1.0, WHOLE)
         maximum = cls.longest(spec, frames)
         codes = maximum if first == "whole" else first
         if codes > maximum:
@@ -40,7 +44,9 @@ class ChunkSchedule:
 
     @staticmethod
     def longest(spec: FamilySpec, frames: int) -> int:
-        """Codes in as many frames of 10 ms."""
+        """Codes in as many frames of 10 ms, or in a whole segment where the family wants that."""
+        if spec.chunking == "whole":
+            return spec.max_tokens
         return max(1, round(frames * FRAME_S * spec.codes_per_second))
 
     def run_ends(self, spec: FamilySpec, most: int) -> list[int]:

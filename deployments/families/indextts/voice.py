@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deployments.contract.errors import InvalidInput
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 from deployments.families.checkpoint import fill, part_of
 from deployments.families.indextts.config import MAX_SECONDS, MIN_SECONDS, N_MELS, GptConfig, IndexConfig
 from deployments.families.indextts.conformer import Conformer, subsampled
@@ -64,13 +64,13 @@ class IndexVoiceEncoder:
         self.speaker = fill(speaker, tensors, file, prefix).eval().to(device)
 
     @torch.inference_mode()
-    def encode(self, waveform: np.ndarray, rate: int, transcript: str | None = None) -> VoicePrompt:
-        """waveform: float32 (N,) mono at `rate` Hz, 0.5 to 60 s. It is neither trimmed nor normalised.
+    def encode(self, reference: Reference) -> VoicePrompt:
+        """Takes the first waveform, 0.5 to 60 s. It is neither trimmed nor normalised. The transcript is ignored.
 
-        This family ignores the transcript. Returns "latents" float32 (32, model_dim) and "speaker" float32
-        (speaker_dim,). Raises InvalidInput (param "reference_audio") if the reference is too short, too long, silent or
-        damaged.
+        Returns "latents" float32 (32, model_dim) and "speaker" float32 (speaker_dim,). Raises InvalidInput (param
+        "reference_audio") if the reference is too short, too long, silent or damaged.
         """
+        waveform, rate = reference.first
         waveform = np.asarray(waveform, np.float32)
         check_reference(waveform, rate)
         mel = self.log_mel(resample(waveform, rate).unsqueeze(0)).to(self.device)  # (1, 100, T)

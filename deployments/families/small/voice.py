@@ -7,7 +7,7 @@ import soxr
 import torch
 
 from deployments.contract.errors import InvalidInput
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 from deployments.families.small.config import MAX_SECONDS, MIN_SECONDS, SmallConfig
 from deployments.families.small.speaker import SpeakerEncoder
 from deployments.families.small.timbre import Timbre
@@ -56,11 +56,12 @@ class SmallVoiceEncoder:
         self.net = net
 
     @torch.inference_mode()
-    def encode(self, waveform: np.ndarray, rate: int, transcript: str | None = None) -> VoicePrompt:
-        """waveform: float32 (N,) mono at `rate` Hz. Only the first minute of speech is used.
+    def encode(self, reference: Reference) -> VoicePrompt:
+        """Takes the first minute of speech in the first waveform. The transcript is ignored.
 
-        This family ignores the transcript. Raises InvalidInput if the reference is silent or too short.
+        Raises InvalidInput if the reference is silent or too short.
         """
+        waveform, rate = reference.first
         speech = soften_thumps(trim_silence(np.asarray(waveform, np.float32), rate), rate)
         if not len(speech):
             raise InvalidInput("the reference audio is silent", param="reference_audio", code="silent_audio")

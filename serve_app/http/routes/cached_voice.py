@@ -11,10 +11,11 @@ import numpy as np
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from deployments.contract.controls import parsed
 from deployments.contract.errors import InvalidInput
 from serve_app.audio import MEDIA_TYPES, encode_wav
 from serve_app.http.routes.common import Counted, Shared, speech_headers, while_connected
-from serve_app.http.schemas import CachedVoiceQuery, controls_of
+from serve_app.http.schemas import CachedVoiceQuery
 from serve_app.service import SpeechRequest
 from serve_app.synthesis.stream import SpeechStream
 
@@ -35,7 +36,7 @@ async def tts_with_cached_voice(
         language=None if query.text_lang == "auto" else query.text_lang,
         seed=query.seed,
         speed=query.speed_factor,
-        controls=controls_of(query),
+        controls=parsed(service.backend.spec.controls, query.model_extra or {}),
         whole=True,
         id=request.state.request_id,
     )
@@ -59,7 +60,8 @@ def _fields_renamed() -> Iterator[None]:
     try:
         yield
     except InvalidInput as error:
-        if (name := _NAMES.get(error.param or "")) is not None:
+        name = _NAMES.get(error.param or "")
+        if name is not None and error.code != "unknown_parameter":
             error.message = error.message.replace(f"'{error.param}'", f"'{name}'")
             error.param = name
         raise

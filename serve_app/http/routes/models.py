@@ -23,4 +23,5 @@ async def get_model(model: str, service: Shared) -> ModelCard:
 
 
 def _card(service: Service, name: str) -> ModelCard:
-    return ModelCard(id=name, created=int(service.started))
+    controls = {c.name: c.schema for c in service.backend.spec.controls if c.scope == "request"}
+    return ModelCard(id=name, created=int(service.started), controls=controls)

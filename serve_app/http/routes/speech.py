@@ -16,13 +16,13 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from serve_app.audio import MEDIA_TYPES, Encoder, open_encoder
+from serve_app.audio import MEDIA_TYPES, Encoder, check_rate, open_encoder
 from serve_app.http.bodies import Recording, check, decoded, read_object
 from serve_app.http.delivery import Listener, no_faster_than
 from serve_app.http.errors import to_http
 from serve_app.http.middleware import largest_text
 from serve_app.http.routes.common import Counted, Shared, Traffic, speech_headers, while_connected
-from serve_app.http.schemas import SpeechBody, VoiceId, controls_of, inlined
+from serve_app.http.schemas import SpeechBody, VoiceId, inlined
 from serve_app.service import Service, SpeechRequest
 from serve_app.synthesis.stream import SpeechStream, Waveforms
 
@@ -47,7 +47,9 @@ async def _read(request: Request, service: Shared) -> Asked:
     fields, recording = await read_object(request, largest_text(service.settings.limits.max_input_chars))
     if isinstance(text := fields.get("input"), str):
         service.check_text(text)
-    return Asked(check(SpeechBody, fields), recording)
+    body = check(SpeechBody, fields)
+    check_rate(body.response_format, body.sample_rate)
+    return Asked(body, recording)
 
 
 @router.post(
@@ -68,7 +70,8 @@ async def create_speech(
     wanted = await _request(asked, service, request.state.request_id, whole)
     spoken = await while_connected(request, service.speak(wanted))
     stream, sound = spoken.stream, spoken.stream.sound
-    encoder = open_encoder(body.response_format, service.backend.spec.sample_rate, streamed=streamed)
+    rate = service.backend.spec.sample_rate
+    encoder = open_encoder(body.response_format, rate, rate=body.sample_rate, streamed=streamed)
     try:
         first = await while_connected(request, anext(sound))
         audio = _encoded(sound, first, encoder)
@@ -108,7 +111,8 @@ async def _request(asked: Asked, service: Service, request_id: str, whole: bool)
         language=body.language,
         seed=body.seed,
         speed=body.speed,
-        controls=controls_of(body),
+        max_tokens=body.max_tokens,
+        controls=body.model_extra or {},
         whole=whole,
         id=request_id,
     )

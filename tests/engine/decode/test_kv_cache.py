@@ -38,9 +38,9 @@ def test_advance_moves_the_rows_but_never_the_scratch_slot(cache):
     assert cache.positions.tolist() == [0, 0, 0, 0]
 
 
-def filled(slots=9, heads=4, context=200, width=16, together=True):
+def filled(slots=9, heads=4, context=200, width=16, together=True, queries=1):
     """A cache with random content, and its keys and values: (slots + 1, H, C, D) each."""
-    cache = KVCache(1, slots, heads, context, width, torch.float32, torch.device("cpu"))
+    cache = KVCache(1, slots, heads, context, width, torch.float32, torch.device("cpu"), queries=queries)
     cache._together &= together
     make = torch.Generator().manual_seed(3)
     cache.layers[0].copy_(torch.randn(cache.layers[0].shape, generator=make))
@@ -67,9 +67,10 @@ def test_attention_is_a_softmax_over_the_positions_so_far():
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("together", [True, False])
-def test_attention_of_a_row_does_not_depend_on_batch_lengths_or_slot(one_thread, threads, together):
+@pytest.mark.parametrize("heads", [4, 2, 1])
+def test_attention_of_a_row_does_not_depend_on_batch_lengths_or_slot(one_thread, threads, together, heads):
     torch.set_num_threads(threads)
-    cache, keys, values = filled(together=together)
+    cache, keys, values = filled(together=together, heads=heads, queries=4 // heads)
     keys[6], values[6] = keys[2], values[2]
     q = torch.randn(8, 4, 16, generator=torch.Generator().manual_seed(4))
     alone = attend_at(cache, q[3:4], [2], [70])[0]
@@ -83,6 +84,21 @@ def test_attention_of_a_row_does_not_depend_on_batch_lengths_or_slot(one_thread,
         batch = torch.randn(len(slots), 4, 16)
         batch[place] = q[3]
         assert torch.equal(attend_at(cache, batch, slots, lasts)[place], alone), slots
+
+
+@pytest.mark.parametrize("static", [True, False])
+@pytest.mark.parametrize("heads", [4, 2, 1])
+def test_query_heads_share_keys_and_values_as_if_those_were_repeated(one_thread, heads, static):
+    few, keys, values = filled(heads=heads, queries=4 // heads)
+    many, all_keys, all_values = filled(heads=4)
+    all_keys.copy_(keys.repeat_interleave(4 // heads, 1))
+    all_values.copy_(values.repeat_interleave(4 // heads, 1))
+    few.static = many.static = static  # as graphs attend
+    q, slots, lasts = torch.randn(3, 4, 16), [1, 2, 4], [0, 33, 199]
+    found, expected = (attend_at(cache, q, slots, lasts) for cache in (few, many))
+    if heads == 4:
+        assert torch.equal(found, expected)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_adjacent_slots_are_attended_in_one_call_and_indexed_as_a_range(one_thread, cache):

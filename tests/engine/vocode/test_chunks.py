@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.contract.family import FamilySpec
-from deployments.contract.speech import Sampling, VocoderChunk, VoicePrompt
+from deployments.contract.speech import VocoderChunk, VoicePrompt
 from deployments.engine.vocode.chunks import Chunker, cut
 
 
 def spec(left=18, right=18):
-    return FamilySpec("test", 16000, 50.0, 320, left, right, ("en",), Sampling(), 1.0, 30.0)
+    return FamilySpec("test", 16000, 50.0, 320, left, right, ("en",), 1500, 1.0, 30.0)
 
 
 def sizes(pieces):

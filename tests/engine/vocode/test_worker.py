@@ -9,13 +9,13 @@ import torch
 from torch.nn import functional as F
 
 from deployments.contract.errors import SynthesisFailed
-from deployments.contract.family import FamilySpec
-from deployments.contract.speech import Sampling, VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.contract.family import FamilySpec, Packing
+from deployments.contract.speech import VocodedChunk, VocoderChunk, VoicePrompt
 from deployments.contract.work import WorkItem
 from deployments.engine.vocode.worker import VocodeWorker
 
 PER_CODE, WIDTH, CODES = 4, 16, 50
-SPEC = FamilySpec("tiny", 200, 50.0, PER_CODE, 3, 3, ("en",), Sampling(), 1.0, 30.0)
+SPEC = FamilySpec("tiny", 200, 50.0, PER_CODE, 3, 3, ("en",), 1500, 1.0, 30.0)
 
 
 class TinyVocoder:
@@ -24,11 +24,11 @@ class TinyVocoder:
     The sound also depends on the sum of all previous codes, which is the state.
     """
 
-    frame_shape, frame_dtype, pile = (), np.int64, 0
+    frame_shape, frame_dtype = (), np.int64
 
     def __init__(self, pile: int = 0) -> None:
         make = torch.Generator().manual_seed(11)
-        self.pile = pile
+        self.packing = Packing(pile, self.paddable, self.fast)
         self.table = torch.randn(CODES, WIDTH, generator=make)
         self.wide = torch.randn(WIDTH, WIDTH, 5, generator=make) * 0.1
         self.narrow = torch.randn(PER_CODE, WIDTH, 3, generator=make) * 0.1
@@ -38,7 +38,7 @@ class TinyVocoder:
     def paddable(self, chunk):
         return True
 
-    def collate(self, chunks, batch, frames, follows=None):
+    def collate(self, chunks, batch, frames):
         inputs = {
             "codes": torch.zeros(batch, frames, dtype=torch.int64),
             "mask": torch.zeros(batch, frames),
@@ -46,23 +46,23 @@ class TinyVocoder:
             "spoken": torch.zeros(batch),
             "next": torch.zeros(batch),
         }
-        for row, (chunk, before) in enumerate(zip(chunks, follows or [None] * len(chunks), strict=True)):
+        for row, chunk in enumerate(chunks):
             inputs["codes"][row, : len(chunk.frames)] = torch.from_numpy(chunk.frames)
             inputs["mask"][row, : len(chunk.frames)] = 1.0
             inputs["voice"][row] = torch.from_numpy(chunk.prompt.tensors["voice"])
-            if before is not None:
-                inputs["spoken"][row] = inputs["next"][before]
+            if chunk.follows is not None:
+                inputs["spoken"][row] = inputs["next"][chunk.follows]
             elif chunk.state:
                 inputs["spoken"][row] = float(chunk.state["spoken"])
             own = chunk.frames[chunk.left : len(chunk.frames) - chunk.right]
             inputs["next"][row] = inputs["spoken"][row] + float(own.sum())
         return inputs
 
-    def forward(self, inputs):
+    def fast(self, inputs):
         self.batches.append(tuple(inputs["codes"].shape))
         return self._sound(inputs)
 
-    def plain(self, inputs):
+    def forward(self, inputs):
         self.plain_batches.append(tuple(inputs["codes"].shape))
         return self._sound(inputs)
 
@@ -330,21 +330,21 @@ def test_only_the_bad_item_of_a_batch_fails(on, cpu, way):
 
 
 class Fragile(TinyVocoder):
-    """Runs out of memory in `forward` (always, or for batches of some size), and in `plain` for long rows."""
+    """Runs out of memory on the fast path (always, or for batches of some size), and on the other for long rows."""
 
     def __init__(self, most_rows=0, most_frames=10**9):
         super().__init__()
         self.most_rows, self.most_frames = most_rows, most_frames
 
-    def forward(self, inputs):
+    def fast(self, inputs):
         if len(inputs["codes"]) > self.most_rows:
             raise torch.OutOfMemoryError("tried to allocate 1 TiB")
-        return super().forward(inputs)
+        return super().fast(inputs)
 
-    def plain(self, inputs):
+    def forward(self, inputs):
         if inputs["codes"].shape[1] > self.most_frames:
             raise torch.OutOfMemoryError("tried to allocate 2 TiB")
-        return super().plain(inputs)
+        return super().forward(inputs)
 
 
 def test_a_failed_batch_is_repeated_without_optimisation_and_logged(on, cpu, caplog):
@@ -501,3 +501,21 @@ def test_it_reports_the_memory_of_its_largest_batch(on, cpu):
     assert of(frame_buckets=(10, 26), max_batch=4, backend=Recorder()) == 1000 * 4 * 32
     assert of(chunk_frames=40) == 1000 * 46
     assert of(chunk_frames=40, pile=90) == 1000 * 90
+
+
+@pytest.mark.parametrize("backend", [None, Recorder])
+def test_a_segment_of_a_family_that_is_vocoded_whole_is_never_cut(on, cpu, backend):
+    spec = replace(SPEC, chunking="whole", left_context=0, right_context=0)
+    chunks = {f"c{i}": a_chunk(i, length, left=0, right=0) for i, length in enumerate((7, 300, 90, 300))}
+
+    def run():
+        model = TinyVocoder()
+        made = backend and backend()
+        worker = VocodeWorker(model, cpu, spec, chunk_frames=40, frame_buckets=(8, 100), backend=made)
+        return vocode(worker, chunks), model.batches, worker.bytes
+
+    events, batches, size = on(run)
+    assert {frames for _, frames in batches} == ({8, 100, 300} if backend else {7, 90, 300})
+    assert size >= 1000 * 40
+    for name, event in whole_of(on, cpu, chunks).items():
+        np.testing.assert_allclose(events[name].value.waveform, event.value.waveform, atol=1e-5)

@@ -98,7 +98,7 @@ def test_every_layer_is_the_published_one(net: BigVgan, stored: Golden, speaker:
     for name in (
         "resblock0_act0_out",
         "activation_post_out",
-    ):  # zeros for the convolution behind stand beside
+    ):  # zeros for the next convolution surround them
         extra = (seen[name].shape[2] - stored[name].shape[2]) // 2
         seen[name] = seen[name][:, :, extra : seen[name].shape[2] - extra]
     assert seen.keys() == {name for name in stored if name.endswith("_out")}

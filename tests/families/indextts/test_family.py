@@ -49,9 +49,8 @@ def test_the_spec_describes_the_family_to_the_service(shipped):
     assert (spec.name, spec.sample_rate, spec.samples_per_code) == ("indextts", 24000, 1024)
     assert spec.codes_per_second == 23.4375
     assert spec.languages == ("zh", "en")
-    sampling = spec.sampling
-    assert (sampling.temperature, sampling.top_k, sampling.top_p) == (1.0, 30, 0.8)
-    assert (sampling.repetition_penalty, sampling.max_tokens) == (10.0, 600)
+    assert spec.defaults == {"temperature": 1.0, "top_k": 30, "top_p": 0.8, "repetition_penalty": 10.0}
+    assert spec.max_tokens == 600
     assert spec.window is None
 
 

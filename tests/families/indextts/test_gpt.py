@@ -27,8 +27,8 @@ from tests.golden.indextts_set import SENTENCES, STEPS, found
 PENALTIES = [int(penalty) for penalty in found("gpt", r"s0\.greedy_rp(\d+)\.step_logits")]
 CPU = choose_device("cpu", threads=1)
 CODES = 40  # the limit in the published code's run
-GREEDY = Sampling(temperature=0.0, top_k=30, top_p=0.8, repetition_penalty=10.0, max_tokens=CODES)
-SAMPLED = Sampling(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=1.5, max_tokens=60)
+GREEDY = Sampling.of(temperature=0.0, top_k=30, top_p=0.8, repetition_penalty=10.0, max_tokens=CODES)
+SAMPLED = Sampling.of(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=1.5, max_tokens=60)
 
 
 @pytest.fixture(scope="module")
@@ -347,8 +347,8 @@ def test_a_segment_that_is_too_long_is_refused(on, tensors, config, facts, promp
 @pytest.mark.parametrize(
     ("settings", "name"),
     [
-        (Sampling(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=10.0), "default"),
-        (Sampling(temperature=0.7, top_k=10, top_p=0.95, repetition_penalty=10.0), "t07k10p95"),
+        (Sampling.of(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=10.0), "default"),
+        (Sampling.of(temperature=0.7, top_k=10, top_p=0.95, repetition_penalty=10.0), "t07k10p95"),
     ],
 )
 def test_codes_are_drawn_from_the_published_distribution(expected, step, settings, name):

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from deployments.contract.device import Device
 from deployments.contract.errors import ConfigError
-from deployments.contract.speech import VocoderChunk, VoicePrompt
+from deployments.contract.speech import Reference, VocoderChunk, VoicePrompt
 from deployments.families.small.family import WEIGHTS, SmallFamily, load
 from deployments.families.small.features import LogMel
 from deployments.families.small.timbre import MOST, Timbre
@@ -40,7 +40,7 @@ def brighter(waveform: np.ndarray, gain_db: float, above_hz: float = 2000.0) -> 
 
 
 def timbre(encoder: SmallVoiceEncoder, waveform: np.ndarray) -> np.ndarray:
-    return encoder.encode(waveform, RATE).tensors["timbre"]
+    return encoder.encode(Reference.of(waveform, RATE)).tensors["timbre"]
 
 
 def above(spectrum: np.ndarray, hz: float = 2000.0) -> float:
@@ -86,7 +86,7 @@ def test_the_correction_keeps_the_loudness(
 ) -> None:
     codes = encoder.timbre.codes.numpy()
     for gain in (-16.0, 16.0):
-        prompt = encoder.encode(brighter(reference("ross"), gain), RATE)
+        prompt = encoder.encode(Reference.of(brighter(reference("ross"), gain), RATE))
         plain = VoicePrompt.of("small", {"speaker": prompt.tensors["speaker"]})
         made, other = (vocoded(family.vocoder(cpu), codes, one) for one in (prompt, plain))
         assert np.abs(made - other).max() > 0.01
@@ -96,7 +96,8 @@ def test_the_correction_keeps_the_loudness(
 @torch.inference_mode()
 def vocoded(vocoder: SmallVocoder, codes: np.ndarray, prompt: VoicePrompt) -> np.ndarray:
     chunk = VocoderChunk(codes, 0, 0, 0, prompt, 1)
-    return vocoder.split(vocoder.forward(vocoder.collate([chunk], 1, len(codes))), [chunk])[0].waveform
+    forward = vocoder.packing.forward or vocoder.forward
+    return vocoder.split(forward(vocoder.collate([chunk], 1, len(codes))), [chunk])[0].waveform
 
 
 @torch.inference_mode()
@@ -107,10 +108,12 @@ def test_both_vocoder_implementations_apply_it_equally(family: SmallFamily, cpu:
     voice = {"speaker": np.random.default_rng(0).standard_normal(130).astype(np.float32), "timbre": timbre}
     chunk = VocoderChunk(np.arange(0, 2000, 50), 0, 0, 0, VoicePrompt.of("small", voice), 1)
     inputs = vocoder.collate([chunk], 1, 40)
-    lean, plain = vocoder.forward(inputs), vocoder.plain(inputs)
+    packed = vocoder.packing.forward
+    assert packed is not None
+    lean, plain = packed(inputs), vocoder.forward(inputs)
     assert torch.allclose(lean["waveform"], plain["waveform"], atol=1e-4)
     neutral = VoicePrompt.of("small", {"speaker": voice["speaker"]})
-    other = vocoder.forward(vocoder.collate([VocoderChunk(chunk.frames, 0, 0, 0, neutral, 1)], 1, 40))
+    other = packed(vocoder.collate([VocoderChunk(chunk.frames, 0, 0, 0, neutral, 1)], 1, 40))
     assert not torch.allclose(lean["waveform"], other["waveform"], atol=1e-3)
 
 

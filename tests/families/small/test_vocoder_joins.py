@@ -25,8 +25,8 @@ WINDOW, HOP = 256, 64  # samples
 class Forgetful(SmallVocoder):
     """A vocoder without state between chunks."""
 
-    def collate(self, chunks, batch, frames, follows=None):
-        return super().collate([replace(chunk, state=None) for chunk in chunks], batch, frames)
+    def collate(self, chunks, batch, frames):
+        return super().collate([replace(chunk, state=None, follows=None) for chunk in chunks], batch, frames)
 
 
 @pytest.fixture(scope="module")

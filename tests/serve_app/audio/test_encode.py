@@ -12,7 +12,7 @@ import soundfile
 import soxr
 
 from deployments.contract.errors import InvalidInput
-from serve_app.audio import MEDIA_TYPES, OUTPUT_RATE, encode_wav, open_encoder
+from serve_app.audio import MEDIA_TYPES, OUTPUT_RATE, RATES, encode_wav, open_encoder
 
 RATE = 16_000
 SECONDS = 2.0
@@ -146,6 +146,52 @@ def test_one_sample_and_no_sample(format):
         assert len(data) < 10_000  # FLAC's header has 8 KiB of padding
         if length:
             assert len(decode(data, format)[0]) <= (1 if format in LOSSLESS else 5000)
+
+
+def rate_of(format: str, source: int, rate: int) -> int:
+    """Of the file of a second of sound at 5 kHz, which must have its pitch and its length."""
+    samples = np.sin(np.arange(source) * (2 * np.pi * 5000 / source)).astype(np.float32)
+    encoder = open_encoder(format, source, rate=rate)
+    data = b"".join(
+        [*(encoder.encode(samples[i : i + 999]) for i in range(0, source, 999)), encoder.finish()]
+    )
+    if format == "pcm":
+        assert encoder.media_type == f"audio/pcm;rate={rate};channels=1"
+        heard, found = np.frombuffer(data, "<i2") / 32768.0, rate
+    else:
+        assert encoder.media_type == MEDIA_TYPES[format]
+        heard, found = decode(data, format)
+    assert len(heard) / found == pytest.approx(1.0, abs=0.1)
+    middle = heard[len(heard) // 3 : 2 * len(heard) // 3]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+    assert np.fft.rfftfreq(len(middle), 1 / found)[spectrum.argmax()] == pytest.approx(5000, abs=20)
+    return found
+
+
+@pytest.mark.parametrize("source", [24_000, 44_100, 48_000])
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_rate_is_told_in_the_file_and_the_pitch_stays(format, source):
+    for rate in (16_000, 24_000, 48_000) if format == "opus" else RATES:
+        assert rate_of(format, source, rate) == (48_000 if format == "opus" else rate)  # Opus decodes at 48
+
+
+def test_what_is_above_12_khz_survives_at_48_khz():
+    tone = np.sin(np.arange(48_000) * (2 * np.pi * 15_000 / 48_000)).astype(np.float32)
+    for format in FORMATS:
+        for rate, kept in ((48_000, True), (24_000, False)):
+            encoder = open_encoder(format, 48_000, rate=rate)
+            data = encoder.encode(tone) + encoder.finish()
+            heard = np.frombuffer(data, "<i2") / 32768.0 if format == "pcm" else decode(data, format)[0]
+            loudest = float(np.abs(heard[len(heard) // 4 : len(heard) // 2]).max())
+            assert loudest > 0.5 if kept else loudest < 0.1, (format, rate)
+
+
+def test_a_rate_that_a_format_cannot_have_is_refused_with_those_that_it_can():
+    with pytest.raises(InvalidInput, match=r"one of 16000, 24000, 48000 for opus") as caught:
+        open_encoder("opus", RATE, rate=44_100)
+    assert caught.value.param == "sample_rate"
+    with pytest.raises(InvalidInput, match=r"one of 16000, 22050, 24000, 32000, 44100, 48000 for mp3"):
+        open_encoder("mp3", RATE, rate=96_000)
 
 
 def test_unknown_format():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -15,7 +14,7 @@ import soundfile
 
 from deployments.contract.errors import ConfigError, Overloaded, SynthesisFailed
 from deployments.contract.options import ModelOptions
-from deployments.contract.speech import GptRequest, Sampling, VoicePrompt
+from deployments.contract.speech import GptRequest, Reference, VoicePrompt
 from deployments.engine.device import memory
 from serve_app.backends.local import LocalBackend
 from serve_app.config.settings import Settings
@@ -57,7 +56,7 @@ async def prompt_of(service: Service, name: str) -> VoicePrompt:
 
 async def collect(service: Service, voice: str, text: str = TEXT, seed: int = 1) -> np.ndarray:
     prompt = await prompt_of(service, voice)
-    speech = Speech(text, prompt, replace(service.backend.spec.sampling, seed=seed, max_tokens=150))
+    speech = Speech(text, prompt, service.backend.spec.sampling(seed=seed, max_tokens=150))
     return np.concatenate([piece async for piece in Synthesizer(service.backend).stream(speech).sound])
 
 
@@ -87,7 +86,7 @@ def test_the_workers_of_both_stages_are_accessible(backend):
 
 async def test_closing_a_stream_frees_the_slot(service, backend):
     prompt = await prompt_of(service, first_voices(service)[0])
-    stream = Synthesizer(backend).stream(Speech(TEXT * 3, prompt, backend.spec.sampling))
+    stream = Synthesizer(backend).stream(Speech(TEXT * 3, prompt, backend.spec.sampling()))
     await anext(stream)
     await stream.aclose()
     for _ in range(1000):
@@ -103,7 +102,7 @@ async def test_a_cancelled_segment_ends_for_its_waiter(service, backend):
     segment = (
         await backend.segments("A sentence that is cancelled before it ends, by somebody else.", None)
     )[0]
-    request = GptRequest(segment, prompt, replace(backend.spec.sampling, temperature=0.0))
+    request = GptRequest(segment, prompt, backend.spec.sampling({"temperature": 0.0}))
     with pytest.raises(SynthesisFailed):  # noqa: PT012
         runs = backend.generate(request, id="to cancel", priority=0, admitted=True)
         task = asyncio.ensure_future(anext(runs))
@@ -117,7 +116,7 @@ async def test_a_cancelled_segment_ends_for_its_waiter(service, backend):
 async def test_a_full_queue_refuses_newcomers_only(service, backend):
     prompt = await prompt_of(service, first_voices(service)[0])
     segment = (await backend.segments("Hello there.", None))[0]
-    request = GptRequest(segment, prompt, Sampling(max_tokens=40))
+    request = GptRequest(segment, prompt, backend.spec.sampling(max_tokens=40))
     ledger = backend.scheduler.ledgers["gpt"]
     limit = ledger.max_queue
 
@@ -233,7 +232,7 @@ async def test_prompts_are_cached_on_disk_and_memory_is_freed(tmp_path):
     for _ in range(2):
         backend = LocalBackend(options(gpt={"slots": 1}, voice_encoder=kept, prompts=str(tmp_path)))
         for _ in range(2):
-            await backend.encode_voice(tone, 16000, None, "clara")
+            await backend.encode_voice(Reference.of(tone, 16000), "clara")
         ((freed),) = await backend.free()
         assert freed["stage"] == "local" and freed["after"]["rss_bytes"] > 0
         told = (await backend.status())["prompts"]

@@ -81,6 +81,8 @@ def test_speaks_without_ray(tmp_path: Path) -> None:
         ([TEXT, "--speed", "9"], "speed"),
         ([TEXT, "--seed", "-1"], "seed"),
         ([TEXT, "--temperature", "5"], "temperature"),
+        (["--repetition-penalty=0", TEXT], "repetition_penalty"),
+        (["--cfg-value", "2", TEXT], "temperature, top_k"),
         ([TEXT, "--language", "tlh"], "language"),
     ],
 )

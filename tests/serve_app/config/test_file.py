@@ -173,7 +173,6 @@ def test_a_wrong_variable_is_named_with_and_without_a_file(environ, says):
         {"device": {"threads": 10**6}},
         {"vocoder_chunk_size": 10**12},
         {"sampling": {"seed": 2**64}},
-        {"sampling": {"repetition_penalty": float("inf")}},
         {"data_dir": "a\0b"},
     ],
 )
@@ -217,3 +216,27 @@ def test_serve_names_the_line_of_an_unusable_host(mine, host, says):
     assert done.returncode == 2
     assert f"mine.yaml:{line}: http_options.host: '{host}' {says}" in done.stdout
     assert "taken" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("sampling", "says"),
+    [
+        (
+            "{top_q: 1}",
+            "sampling.top_q: unknown key; the sampling parameters of small are: seed, max_tokens, temp",
+        ),
+        ("{temperature: 3}", "sampling.temperature: must be a number from 0 to 2 (is 3)"),
+        ("{top_k: .inf}", "sampling.top_k: must be an integer from 0 to 8192 (is inf)"),
+        ("{top_k: [1]}", "sampling.top_k"),
+    ],
+)
+def test_a_wrong_sampling_parameter_is_named_with_its_line(mine, sampling, says):
+    line = edited(mine, "      limits:", f"      sampling: {sampling}\n      limits:")
+    message = refusal(mine)
+    assert message.startswith(f"mine.yaml:{line}: applications[0].args.sampling")
+    assert says in message
+    variable = {"CHORALE_SAMPLING__TEMPERATURE": "9"}
+    mine.write_text(DEFAULT)
+    assert refusal(mine, variable).startswith(
+        "CHORALE_SAMPLING__TEMPERATURE: sampling.temperature: must be a number"
+    )

@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import av
 import httpx
@@ -16,7 +17,7 @@ import pytest
 import soundfile
 
 from deployments.contract.errors import Unavailable
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 from serve_app.audio import MEDIA_TYPES, OUTPUT_RATE, sandbox
 from serve_app.audio.sandbox import Sandbox
 from serve_app.voices.prompts import VoicePrompts
@@ -39,7 +40,8 @@ def events(content: bytes) -> list[dict]:
 async def test_every_format(client, backend, format):
     response = await client.post(SPEECH, json=body(response_format=format))
     assert response.status_code == 200
-    assert response.headers["content-type"] == MEDIA_TYPES[format]
+    told = ";rate=24000;channels=1" if format == "pcm" else ""
+    assert response.headers["content-type"] == MEDIA_TYPES[format] + told
     assert response.headers["x-seed"] == "5"
     assert response.headers["x-voice"] == "ada"
     seconds = len(backend.expected(TEXT, 5, 220.0)) / backend.spec.sample_rate
@@ -49,6 +51,38 @@ async def test_every_format(client, backend, format):
         with av.open(io.BytesIO(response.content)) as container:
             heard = sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
     assert heard == pytest.approx(seconds, abs=0.1)
+
+
+@pytest.mark.parametrize("format", sorted(MEDIA_TYPES))
+@pytest.mark.parametrize("speed", [1, 2.5])
+async def test_a_rate_above_24_khz_end_to_end(client, backend, format, speed):
+    backend.spec = replace(backend.spec, sample_rate=44_100, samples_per_code=320)
+    response = await client.post(SPEECH, json=body(response_format=format, sample_rate=48_000, speed=speed))
+    assert response.status_code == 200
+    codes = len(backend.expected(TEXT, 5, 220.0)) - round(0.1 * 16_000)
+    pace = min(speed, 2.0)
+    seconds = (codes / 44_100 + 0.1 / pace) / (speed / pace)
+    if format == "pcm":
+        assert response.headers["content-type"] == "audio/pcm;rate=48000;channels=1"
+        heard = len(response.content) / 2 / 48_000
+    else:
+        with av.open(io.BytesIO(response.content)) as container:
+            assert container.streams.audio[0].rate == 48_000
+            heard = sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
+    assert heard == pytest.approx(seconds, abs=0.1)
+
+
+async def test_a_wrong_rate_is_refused_with_those_that_are_allowed(client):
+    for fields, allowed in (
+        ({"sample_rate": 96_000}, "16000, 22050, 24000, 32000, 44100 or 48000"),
+        ({"sample_rate": "fast"}, "16000, 22050, 24000, 32000, 44100 or 48000"),
+        ({"sample_rate": 44_100, "response_format": "opus"}, "16000, 24000, 48000 for opus"),
+    ):
+        response = await client.post(SPEECH, json=body(**fields))
+        assert response.status_code == 400
+        error = response.json()["error"]
+        assert error["param"] == "sample_rate"
+        assert allowed in error["message"]
 
 
 @pytest.mark.parametrize("format", sorted(MEDIA_TYPES))
@@ -153,11 +187,9 @@ async def test_an_upload_and_a_reference_give_the_same_prompt(client, backend, s
     heard: list[tuple[np.ndarray, int]] = []
     encode = backend.encode_voice
 
-    async def listening(
-        waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None
-    ) -> VoicePrompt:
-        heard.append((waveform, rate))
-        return await encode(waveform, rate, transcript)
+    async def listening(reference: Reference, keep: str | None) -> VoicePrompt:
+        heard.append(reference.first)
+        return await encode(reference)
 
     inline = base64.b64encode(file.getvalue()).decode()
     sent = {"data": {"name": "Me"}, "files": {"audio_sample": ("me", file.getvalue())}}
@@ -416,7 +448,15 @@ async def test_models(client):
     assert listed["data"][0]["id"] == "chorale-small"
     one = (await client.get("/v1/models/chorale-small")).json()
     assert one == listed["data"][0]
-    assert set(one) == {"id", "object", "created", "owned_by"}
+    assert set(one) == {"id", "object", "created", "owned_by", "controls"}
+    assert list(one["controls"]) == ["temperature", "top_k", "top_p", "repetition_penalty"]
+    assert one["controls"]["top_p"] == {
+        "type": "number",
+        "default": 1.0,
+        "description": "draw from the likeliest codes that make up this share",
+        "exclusiveMinimum": 0,
+        "maximum": 1,
+    }
 
 
 async def test_freeing_the_cache_drops_prompts_and_reports_memory(client, backend):
@@ -671,3 +711,29 @@ async def test_a_client_that_leaves_frees_everything(server, backend, when):
     await asyncio.sleep(0.1)
     assert len(backend.started) == calls
     assert backend.cancelled
+
+
+async def test_openapi_has_the_controls_of_the_model(client):
+    for _ in range(2):
+        paths = (await client.get("/openapi.json")).json()["paths"]
+    body = paths["/v1/audio/speech"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["additionalProperties"] is False
+    assert body["properties"]["top_k"]["maximum"] == 8192
+    assert "response_format" in body["properties"]
+    names = [parameter["name"] for parameter in paths["/tts_with_cached_voice"]["get"]["parameters"]]
+    assert sorted(names) == sorted(set(names))
+    assert {"voice_name", "temperature"} <= set(names)
+
+
+async def test_a_control_of_another_model_is_refused(client):
+    body = {"model": "tts-1", "voice": "ada", "input": "Hello.", "cfg_value": 2.0}
+    error = (await client.post("/v1/audio/speech", json=body)).json()["error"]
+    assert (error["param"], error["code"]) == ("cfg_value", "unknown_parameter")
+    assert "temperature, top_k, top_p, repetition_penalty" in error["message"]
+    for url in ("temperature=1&temperature=2", "top_k=1.5", "a=1&a=2"):
+        answer = await client.get(f"/tts_with_cached_voice?voice_name=ada&text=Hello.&{url}")
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] == url.split("=")[0]
+    query = {"voice_name": "ada", "text": "Hello.", "speed": "2"}
+    error = (await client.get("/tts_with_cached_voice", params=query)).json()["error"]
+    assert (error["param"], error["code"]) == ("speed", "unknown_parameter")

@@ -24,7 +24,7 @@ TEXT = "One two three. Four five! Six seven."
 
 
 def watch(spec=WATCHED, segment=SEGMENT, **sampling) -> Watch:
-    return Watch(spec, segment, Sampling(**sampling))
+    return Watch(spec, segment, Sampling.of(**sampling))
 
 
 def take(watched: Watch, codes: np.ndarray, run: int = 16) -> None:
@@ -67,14 +67,14 @@ def test_a_segment_that_did_not_end_is_detected_unless_the_request_limited_it():
     watched.take(Run(speech(20, seed=1), cut=True))
     with pytest.raises(Implausible, match="500 codes, the limit"):
         watched.finish()
-    asked = watch(segment=long, max_tokens=SPEC.sampling.max_tokens - 1)
+    asked = watch(segment=long, max_tokens=SPEC.max_tokens - 1)
     asked.take(Run(speech(500), cut=True))
     asked.finish()
 
 
 def test_the_limit_for_the_small_family_is_below_its_context():
     spec = load("small").spec
-    watched = Watch(spec, Segment("", np.arange(MAX_PHONES)), spec.sampling)
+    watched = Watch(spec, Segment("", np.arange(MAX_PHONES)), spec.sampling())
     with pytest.raises(Implausible, match="at most"):
         take(watched, speech(CONTEXT - MAX_PHONES - 1))
 
@@ -132,7 +132,7 @@ class Faulty:
 
 
 async def heard(synthesizer: Synthesizer, heat: float = 0.6, **options) -> tuple[np.ndarray, int]:
-    stream = synthesizer.stream(Speech(TEXT, PROMPT, Sampling(seed=7, temperature=heat), **options))
+    stream = synthesizer.stream(Speech(TEXT, PROMPT, Sampling.of(seed=7, temperature=heat), **options))
     pieces = [piece async for piece in stream.sound]
     return np.concatenate(pieces), stream.faults.retried
 
@@ -177,7 +177,7 @@ async def test_a_segment_not_yet_heard_is_retried(backend):
     right, _ = await heard(Synthesizer(backend))
     Faulty(backend, ".1")
     synthesizer = Synthesizer(backend)
-    stream = synthesizer.stream(Speech(TEXT, PROMPT, Sampling(seed=7)))
+    stream = synthesizer.stream(Speech(TEXT, PROMPT, SPEC.sampling(seed=7)))
     pieces = [await anext(stream.sound)]
     while not synthesizer.faults.retried:
         await asyncio.sleep(0.001)

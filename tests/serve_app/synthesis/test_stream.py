@@ -22,7 +22,7 @@ PROMPT = VoicePrompt.of("tones", {"pitch": np.array([220.0])})
 
 
 def speech(text: str = TEXT, seed: int = 7, **sampling: float) -> Speech:
-    return Speech(text, PROMPT, replace(Sampling(seed=seed), **sampling))
+    return Speech(text, PROMPT, Sampling.of(**({"seed": seed, "temperature": 0.7} | sampling)))
 
 
 async def collect(synthesizer: Synthesizer, request: Speech) -> np.ndarray:

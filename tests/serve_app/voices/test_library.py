@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from deployments.contract.errors import ChoraleError, InvalidInput, NotFound
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 from serve_app.audio.decode import decode_recording
 from serve_app.audio.recording import Recording
 from serve_app.voices import files as voice_files
@@ -391,14 +391,13 @@ class Encoder:
         self.hold = asyncio.Event()
         self.hold.set()
 
-    async def __call__(
-        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None
-    ) -> VoicePrompt:
+    async def __call__(self, reference: Reference, keep: str | None) -> VoicePrompt:
         self.runs += 1
+        self.seen = reference
         await self.hold.wait()
         if self.fail:
             raise self.fail
-        return VoicePrompt.of("x", {"mean": np.array([np.abs(waveform).mean()])})
+        return VoicePrompt.of("x", {"mean": np.array([np.abs(reference.first[0]).mean()])})
 
 
 async def read(audio: bytes, param: str) -> Recording:
@@ -417,6 +416,9 @@ async def test_prompts_are_computed_once_for_the_same_content(make_wav):
     assert encoder.runs == 2
     await prompts.of(make_wav(), "another transcript", **HOW)
     assert encoder.runs == 3
+    await prompts.of(make_wav(), "la", **HOW, language="it")
+    assert encoder.runs == 4
+    assert (encoder.seen.transcript, encoder.seen.language) == ("la", "it")
 
 
 async def test_the_least_recently_used_prompt_is_evicted(make_wav):
