@@ -62,3 +62,9 @@ class ConfigError(ChoraleError):
     """A configuration file is wrong: the message names the line, the key and what is allowed."""
 
     code = "invalid_config"
+
+
+class CheckpointError(ConfigError):
+    """A file of a model is missing or broken: the message names the file, never its folder."""
+
+    code = "invalid_checkpoint"

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from deployments import families
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import CheckpointError, ConfigError
 from deployments.engine.vocode.schedule import ChunkSchedule
 from deployments.plain_yaml import PlainLoader
 from serve_app.config.settings import Settings
@@ -110,28 +110,41 @@ class Document:
 
 
 @contextmanager
-def located(path: str | Path | None, environ: Mapping[str, str]) -> Iterator[None]:
+def located(path: str | Path | None, environ: Mapping[str, str], place: Location = ()) -> Iterator[None]:
     """To a ConfigError about an option that is raised inside, adds where the option was set.
 
-    path: of the config file, if there is one. The error's `param`, or the beginning of its message, names the option.
+    path: of the config file, if there is one; place: of the model in `args`. The error's `param`, or the beginning of
+    its message, names the option.
     """
     try:
         yield
     except ConfigError as error:
         named = OPTION.match(error.message)
         option, said = named.groups() if named else (error.param or "family.options", error.message)
-        loc = (*([] if option.startswith("http_options.") else ARGS), *option.split("."))
+        loc = (*(() if option.startswith("http_options.") else (*ARGS, *place)), *option.split("."))
         said = "; ".join(said.splitlines())
         if path is not None:
-            raise Document(path).error([(loc, said)], environ) from None
-        told = from_variable(loc[len(ARGS) :], said, environ) or f"{option}: {said}"
-        raise ConfigError(told, param=option) from None
+            full = Document(path).error([(loc, said)], environ).message
+        else:
+            full = from_variable(loc[len(ARGS) :], said, environ) or f"{dotted(loc[len(ARGS) :])}: {said}"
+        raise type(error)(full, param=option) from None
 
 
-def check_family(
+def check_models(
     settings: Settings, path: str | Path | None, environ: Mapping[str, str] | None = None
-) -> None:
-    """Raises ConfigError where the family is unknown, one of its options is wrong, or a file is missing."""
-    with located(path, os.environ if environ is None else environ):
-        family = families.load(settings.family.name, settings.family.options)
-        ChunkSchedule.of(family.spec, settings.vocoder_chunk_size, **settings.chunks.model_dump())
+) -> dict[str, str]:
+    """The models that cannot be served because of their checkpoints, and why; never all of them.
+
+    Raises ConfigError where a family is unknown or one of its options is wrong, and where no checkpoint can be used.
+    """
+    broken: dict[str, CheckpointError] = {}
+    for name, model in settings.served.items():
+        try:
+            with located(path, os.environ if environ is None else environ, settings.place(name)):
+                family = families.load(model.family.name, model.family.options)
+                ChunkSchedule.of(family.spec, model.vocoder_chunk_size, **model.chunks.model_dump())
+        except CheckpointError as error:
+            broken[name] = error
+    if len(broken) == len(settings.served):
+        raise next(iter(broken.values()))
+    return {name: error.message for name, error in broken.items()}

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import CheckpointError
 from deployments.families.indextts.config import N_MELS
 
 SCALE = 8  # groups of channels in a Res2Net block
@@ -33,13 +33,13 @@ class EcapaWidths:
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor], file: str, prefix: str = "speaker_encoder.") -> EcapaWidths:
-        """Read from the tensors' shapes, names without `prefix`. Raises ConfigError naming file and tensor."""
+        """Read from the tensors' shapes, names without `prefix`. Raises CheckpointError naming file and tensor."""
 
         def outputs(name: str) -> int:
             if name not in tensors:
-                raise ConfigError(f"{file}: {prefix}{name} is missing")
+                raise CheckpointError(f"{file}: {prefix}{name} is missing")
             if tensors[name].dim() != 3:
-                raise ConfigError(
+                raise CheckpointError(
                     f"{file}: {prefix}{name} is {tuple(tensors[name].shape)}, not the shape of a convolution weight"
                 )
             return tensors[name].shape[0]
@@ -51,7 +51,7 @@ class EcapaWidths:
             attention=outputs("asp.tdnn.conv.conv.weight"),
         )
         if widths.channels % SCALE:
-            raise ConfigError(
+            raise CheckpointError(
                 f"{file}: {prefix}blocks.0 has {widths.channels} channels, not a multiple of {SCALE}"
             )
         return widths

@@ -49,7 +49,7 @@ async def tts_with_cached_voice(
         finally:
             traffic.listening -= 1
             spoken.stream.close()
-    data = await asyncio.to_thread(encode_wav, samples, service.backend.spec.sample_rate)
+    data = await asyncio.to_thread(encode_wav, samples, spoken.sample_rate)
     return Response(data, media_type=MEDIA_TYPES["wav"], headers=speech_headers(spoken))
 
 

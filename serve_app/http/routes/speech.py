@@ -68,7 +68,7 @@ async def create_speech(
     wanted = await _request(asked, service, request.state.request_id, whole)
     spoken = await while_connected(request, service.speak(wanted))
     stream, sound = spoken.stream, spoken.stream.sound
-    encoder = open_encoder(body.response_format, service.backend.spec.sample_rate, streamed=streamed)
+    encoder = open_encoder(body.response_format, spoken.sample_rate, streamed=streamed)
     try:
         first = await while_connected(request, anext(sound))
         audio = _encoded(sound, first, encoder)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deployments.contract.errors import ConfigError
-from serve_app.config.document import MAX_BYTES, check_family
+from serve_app.config.document import MAX_BYTES, check_models
 from serve_app.config.file import default_config_path, load_config
 from serve_app.config.settings import Settings
 from tests.deployments.test_plain_yaml import TEXTS
@@ -28,7 +28,7 @@ def refusal(path: Path, environ: dict[str, str] | None = None) -> str:
     """What is said of a wrong file, as every command says it."""
 
     def load() -> None:
-        check_family(load_config(path, environ or {})[1], path, environ or {})
+        check_models(load_config(path, environ or {})[1], path, environ or {})
 
     with pytest.raises(ConfigError) as refused:
         load()
@@ -157,7 +157,7 @@ def test_a_wrong_variable_is_named_with_and_without_a_file(environ, says):
     message = refusal(default_config_path(), environ)
     assert says in message and len(message.splitlines()) == 1
     with pytest.raises(ConfigError) as refused:
-        check_family(Settings.from_args({}, environ), None, environ)
+        check_models(Settings.from_args({}, environ), None, environ)
     assert refused.value.message.startswith(says)
 
 

@@ -166,7 +166,8 @@ async def test_an_upload_and_a_reference_give_the_same_prompt(client, backend, s
         {"url": SPEECH, "json": body(reference_audio=inline)},
         {"url": SPEECH, "json": body(voice="Me")},
     ):
-        service.prompts = VoicePrompts(listening, 10)  # knows nothing, as after a restart
+        (model,) = service.models
+        model.prompts = VoicePrompts(listening, 10)  # knows nothing, as after a restart
         assert (await client.post(**how)).status_code == 200
     (uploaded, at_rate), *others = heard
     assert len(others) == 2
@@ -445,7 +446,7 @@ async def test_health_ready_status(client, backend):
     assert status["ingress"]["speech_requests"] == 1
     assert status["ingress"]["listening"] == 0
     assert status["ingress"]["memory"]["rss_bytes"] > 0
-    assert "gpt" in status["stages"]
+    assert "gpt" in status["models"]["chorale-small"]["stages"]
     backend.ready = False
     response = await client.get("/ready")
     assert response.status_code == 503
