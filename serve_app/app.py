@@ -15,6 +15,7 @@ from deployments.vocoder import Vocoder
 from deployments.voice_encoder import VoiceEncoder
 from serve_app.config.applications import INGRESS, expected_models, prefix
 from serve_app.config.settings import (
+    SCHEDULER_CPUS,
     GptSettings,
     LeasedSettings,
     ModelArgs,
@@ -118,7 +119,7 @@ def _scheduler(
         max_ongoing_requests=100_000,
         health_check_period_s=5,
         graceful_shutdown_wait_loop_s=0.5,
-        ray_actor_options={"num_cpus": 0.1},
+        ray_actor_options={"num_cpus": SCHEDULER_CPUS},
         logging_config=QUIET,
     )(StageScheduler)
     queue = {}

@@ -340,7 +340,7 @@ class Service:
         return self._known
 
     def sweep_prompts(self, keep_requests: bool) -> None:
-        """Removes what processes that died have left on disk. keep_requests: the prompts of recordings in requests stay."""
+        """Removes what processes that died have left on disk. keep_requests: prompts of recordings in requests stay."""
         with contextlib.suppress(OSError):  # the voices cannot be listed, which the library logs
             kept = {REQUESTS} if keep_requests else set()
             prompt_files.sweep(self.settings.data / "prompts", self.voices.ids() | kept)

@@ -101,31 +101,32 @@ class Discovery:
         place = self._places[name]
         application = status.applications.get(place.application or self._application)
         if application is None:
-            return None
+            return
         stages = [application.deployments.get(f"{place.prefix}{stage}") for stage in STAGES]
         found = [stage for stage in stages if stage is not None]
-        if (reason := failure(application if place.application else None, found)) is not None:
-            return self._fail(name, place, reason)
-        if len(found) < len(STAGES) or any(stage.status != "HEALTHY" for stage in found):
-            return None
+        reason = failure(application if place.application else None, found)
+        healthy = len(found) == len(STAGES) and all(stage.status == "HEALTHY" for stage in found)
+        model = None
         try:
-            model = await self._found(name, place)
+            model = await self._found(name, place) if healthy else None
         except ConfigError as error:
-            return self._fail(name, place, error.message)
+            reason = error.message
         except Exception as error:
-            return log.warning("model %s does not describe itself yet: %r", name, error)
-        if (
-            model is None or self._places.get(name) != place
-        ):  # an older version answered, or it is no longer wanted
-            return None
-        before = self._models.entries[name].model
-        self._models.put(model)
-        self._unsettled.discard(name)
-        log.info("model %s is ready", name)
-        if before is not None:
-            self._close(before)
+            log.warning("model %s does not describe itself yet: %r", name, error)
+        if self._places.get(name) != place:  # no longer wanted
+            return
+        if reason is not None:
+            self._models.fail(name, reason)
+        elif model is not None:
+            before = self._models.entries[name].model
+            self._models.put(model)
+            self._unsettled.discard(name)
+            log.info("model %s is ready", name)
+            if before is not None:
+                self._close(before)
 
     async def _found(self, name: str, place: Place) -> Model | None:
+        """None while an older version answers."""
         application = place.application or self._application
 
         def handles() -> list[DeploymentHandle]:
@@ -141,10 +142,6 @@ class Discovery:
         if described.version != place.version:
             return None
         return Model(name, described.options, RayBackend(described.spec, *stages), self._ingress)
-
-    def _fail(self, name: str, place: Place, reason: str) -> None:
-        if self._places.get(name) == place:
-            self._models.fail(name, reason)
 
     def _close(self, model: Model) -> None:
         async def drained() -> None:

@@ -45,9 +45,9 @@ LOST_CODES = {  # of an RpcError; the others refuse the message, and would refus
 
 
 class RayBackend:
-    """The stages of one model on Ray Serve. Implements `serve_app.synthesis.backend.Backend`; raises only ChoraleErrors.
+    """The stages of one model on Ray Serve. Implements `serve_app.synthesis.backend.Backend`.
 
-    Made on the event loop that uses it.
+    Raises only ChoraleErrors. Made on the event loop that uses it.
     """
 
     def __init__(

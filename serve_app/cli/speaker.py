@@ -54,7 +54,8 @@ class Said:
 class Speaker:
     """The whole pipeline of one model, loaded. Not for use within an event loop. load_s: the loading time in seconds.
 
-    model: its name, None for the default one. slots: segments that the GPT processes at once, if more than the window of one request.
+    model: its name, None for the default one. slots: segments that the GPT processes at once, if more than the window
+    of one request.
     Raises ConfigError for invalid settings or weights, or an unusable device, NotFound for an unknown model.
     """
 

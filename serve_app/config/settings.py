@@ -54,6 +54,7 @@ Cpus = Annotated[float, Field(ge=0, le=10_000)]
 Delay = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
+SCHEDULER_CPUS = 0.1
 Stage = TypeVar("Stage", bound=Options)
 
 
@@ -158,6 +159,12 @@ class ModelSettings(ModelSection):
             prompts=str(data / "prompts"),
             busy_replicas=self.gpt.bounds[1] + self.vocoder.bounds[1],
         )
+
+    @property
+    def stage_cpus(self) -> float:
+        """Ray's logical CPUs that the largest numbers of replicas take."""
+        stages = (self.gpt, self.vocoder, self.voice_encoder, self.text_frontend)
+        return sum(stage.num_cpus * stage.bounds[1] for stage in stages) + 2 * SCHEDULER_CPUS
 
     def busy_threads(self) -> int:
         """CPU threads of all Gpt and Vocoder replicas: the voice encoder has nothing to do but for a new voice."""
@@ -269,6 +276,12 @@ class Settings(ServiceSettings, ModelSettings):
             available = ", ".join(self.served)
             raise NotFound(f"model {model!r} does not exist; available: {available}", param="model")
         return model or self.default
+
+    @property
+    def reserved_cpus(self) -> float:
+        """Ray's logical CPUs that the largest numbers of replicas take together."""
+        models = sum(model.stage_cpus for model in self.served.values())
+        return round(models + self.ingress.num_cpus * self.ingress.replicas, 6)
 
     def place(self, model: str) -> Location:
         """Where the options of a model lie in `args`."""

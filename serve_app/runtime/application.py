@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -37,7 +38,8 @@ DEPLOYING = ("NOT_STARTED", "DEPLOYING")  # states of a Serve application
 class Running:
     """What `start` has started.
 
-    dashboard: None where there is none; app: the ingress's application; local: Ray's processes are ours to end.
+    dashboard: None where there is none; app: the ingress's application; local: Ray's processes are ours to end; broken:
+    why checkpoints cannot be used, by model.
     """
 
     http: str
@@ -45,6 +47,7 @@ class Running:
     app: str
     local: bool
     settings: Settings
+    broken: dict[str, str]
 
 
 def start(
@@ -61,8 +64,11 @@ def start(
     """
     local = not os.environ.get("RAY_ADDRESS")
     path = config or default_config_path()
-    document, settings = _read(path, host, port, check=local)
+    document, settings = _read(path, host, port)
     http = document["http_options"]
+    broken = (
+        check_models(settings, path) if local else {}
+    )  # wrong options are reported before anything is started
     if local:
         with located(path, os.environ) if host is None and port is None else nullcontext():
             check_can_listen(http["host"], http["port"])
@@ -70,39 +76,47 @@ def start(
     limits = settings.limits
     os.environ.setdefault(MAX_BODY_VARIABLE, str(largest_body(limits.max_upload_bytes)))
     os.environ.setdefault(MAX_TEXT_VARIABLE, str(largest_text(limits.max_input_chars)))
-    dashboard = start_ray(num_cpus=num_cpus, quiet=quiet, host=http["host"])
+    cpus = num_cpus or max(2, os.cpu_count() or 2, math.ceil(settings.reserved_cpus))
+    dashboard = start_ray(num_cpus=cpus, quiet=quiet, host=http["host"])
     shown = "127.0.0.1" if http["host"] in ("0.0.0.0", "::") else http["host"]
     shown = f"[{shown}]" if ":" in shown else shown
-    name = document["applications"][0].get("name", "default")
-    running = Running(f"http://{shown}:{http['port']}", dashboard, name, local, settings)
-    deploy(running.dashboard, expanded(document, settings))
-    return running
+    deploy(dashboard, expanded(document, settings))
+    return Running(
+        f"http://{shown}:{http['port']}", dashboard, _ingress_app(document), local, settings, broken
+    )
 
 
 def redeploy(
     running: Running, config: str | Path | None = None, host: str | None = None, port: int | None = None
 ) -> Running:
-    """Reads the file again and has Serve change what differs. Raises ConfigError for a wrong file; nothing changes then.
+    """Reads the file again and has Serve change what differs; where it listens stays.
 
-    Where Serve listens cannot change.
+    Raises ConfigError for a wrong file, or more reserved CPUs than Ray was started with. Nothing changes then.
     """
-    document, settings = _read(config or default_config_path(), host, port, check=running.local)
-    app = document["applications"][0].get("name", "default")
+    import ray
+
+    path = config or default_config_path()
+    document, settings = _read(path, host, port)
+    broken = check_models(settings, path) if running.local else {}
+    cpus = ray.cluster_resources().get("CPU", 0)
+    if running.local and settings.reserved_cpus > cpus:
+        raise ConfigError(
+            f"the stages reserve {settings.reserved_cpus:g} CPUs and Ray was started with {cpus:g}: "
+            "lower `num_cpus` of stages, or restart"
+        )
     deploy(running.dashboard, expanded(document, settings))
-    return Running(running.http, running.dashboard, app, running.local, settings)
+    return replace(running, app=_ingress_app(document), settings=settings, broken=broken)
 
 
-def _read(
-    path: str | Path, host: str | None, port: int | None, *, check: bool
-) -> tuple[dict[str, Any], Settings]:
-    """check: a wrong option or a missing file is reported before anything is started, where the files are on this machine."""
+def _ingress_app(document: dict[str, Any]) -> str:
+    return document["applications"][0].get("name", "default")
+
+
+def _read(path: str | Path, host: str | None, port: int | None) -> tuple[dict[str, Any], Settings]:
     document, settings = load_config(path)
     http = document.setdefault("http_options", {})
     http["host"] = host or http.get("host", "127.0.0.1")
     http["port"] = port if port is not None else http.get("port", 8000)
-    if check:
-        for message in check_models(settings, path).values():
-            log.error(message)
     return document, settings
 
 
@@ -123,6 +137,7 @@ def wait_ready(
 ) -> dict[str, str]:
     """Waits until every model has started or failed and GET /ready answers 200. Returns why models failed, by name.
 
+    timeout: seconds for each model.
     Raises ConfigError where no model can speak because stages refused their configuration, checkpoint or memory, and
     Unavailable with the reason where that answer does not come.
     """
@@ -131,7 +146,7 @@ def wait_ready(
     from serve_app.backends.discovery import failure
 
     stop = stop or threading.Event()
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * len(running.settings.served)
     while True:
         applications = serve.status().applications
         ours = {name: applications.get(name) for name in (running.app, *running.settings.served)}
@@ -146,13 +161,13 @@ def wait_ready(
                 failed[name] = reason
         if len(failed) == len(running.settings.served):
             raise ConfigError("\n".join(dict.fromkeys(failed.values())))
-        states = {name: app.status if app else "NOT_STARTED" for name, app in ours.items()}
+        states = {name: app.status.value if app else "NOT_STARTED" for name, app in ours.items()}
         waiting = [name for name, state in states.items() if state in DEPLOYING and name not in failed]
         if stop.is_set() or (not waiting and _answers_ready(running)):
             return failed
         if time.monotonic() > deadline:
             named = ", ".join(f"{name} is {state}" for name, state in states.items())
-            raise Unavailable(f"the service was not ready after {timeout:.0f} s ({named})")
+            raise Unavailable(f"the service was not ready in time ({named})")
         stop.wait(0.25)
 
 
@@ -209,7 +224,7 @@ def serve_forever(
             signal.signal(number, received)
         echo(f"settings   {running.settings.hash[:16]}")
         echo(f"dashboard  {running.dashboard or 'none'}")
-        _report(wait_ready(running, stop=stopping), echo)
+        _report(running, wait_ready(running, stop=stopping), echo)
         if not stopping.is_set():
             echo(f"ready      {running.http}")
         while not stopping.is_set():
@@ -243,7 +258,7 @@ def _reread(
     try:
         running = redeploy(running, config, host, port)
         echo(f"settings   {running.settings.hash[:16]}")
-        _report(wait_ready(running, stop=stopping), echo)
+        _report(running, wait_ready(running, stop=stopping), echo)
         echo(f"ready      {running.http}")
     except ConfigError as error:
         echo(f"wrong configuration:\n{error.message}")
@@ -252,9 +267,9 @@ def _reread(
     return running
 
 
-def _report(failed: dict[str, str], echo: Callable[[str], None]) -> None:
+def _report(running: Running, failed: dict[str, str], echo: Callable[[str], None]) -> None:
     for name, reason in failed.items():
-        echo(f"failed     {name}: {reason}")
+        echo(f"failed     {name}: {running.broken.get(name, reason)}")
 
 
 def _watch(done: threading.Event, echo: Callable[[str], None]) -> None:

@@ -116,8 +116,8 @@ class BigVgan(nn.Module):
     def load(cls, tensors: Mapping[str, Tensor], config: IndexConfig) -> BigVgan:
         """From a checkpoint's tensors on the CPU, those of its speaker encoder passed over; `prepare` is left to do.
 
-        Raises CheckpointError that names the file and the tensor that is missing, surplus, or not as the config wants it,
-        also where the stored low-pass filters are not the ones computed here.
+        Raises CheckpointError that names the file and the tensor that is missing, surplus, or not as the config wants
+        it, also where the stored low-pass filters are not the ones computed here.
         """
         own = {name: tensor for name, tensor in tensors.items() if not name.startswith("speaker_encoder.")}
         taps = low_pass().float()

@@ -128,7 +128,7 @@ class SmallFamily:
         return codes
 
     def _filled(self, net: nn.Module, part: str) -> Any:
-        """`net` with the tensors of `part`. Raises CheckpointError naming file, tensor and both shapes on a mismatch."""
+        """`net` with the tensors of `part`. Raises CheckpointError naming file, tensor and both shapes."""
         from deployments.families.checkpoint import fill, part_of, read_tensors
 
         path, prefix = self.folder / "small.safetensors", f"{part}."

@@ -40,7 +40,7 @@ class Pieces:
 
     @classmethod
     def load(cls, path: Path, expected: int) -> Pieces:
-        """`expected`: gpt.number_text_tokens of config.yaml. Raises CheckpointError naming the file, without its folder."""
+        """`expected`: gpt.number_text_tokens of config.yaml. Raises CheckpointError naming the file, not its folder."""
         try:
             content = path.read_bytes()
         except FileNotFoundError:
