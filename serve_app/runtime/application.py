@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from deployments.contract.errors import ConfigError, Unavailable
 from serve_app.config.applications import expanded
@@ -27,6 +27,9 @@ from serve_app.http.middleware import largest_body, largest_text
 from serve_app.http.proxy_guard import MAX_BODY_VARIABLE, MAX_TEXT_VARIABLE
 from serve_app.runtime.node import gone, kill_ray, start_ray, stop_ray
 from serve_app.runtime.ports import check_can_listen
+
+if TYPE_CHECKING:
+    from ray.serve.schema import ApplicationStatusOverview
 
 log = logging.getLogger(__name__)
 
@@ -153,14 +156,11 @@ def wait_ready(
         ingress = ours[running.app]
         if ingress is not None and ingress.status in ("DEPLOY_FAILED", "UNHEALTHY"):
             raise Unavailable(f"the application did not start:\n{ingress.message.strip()}")
-        failed: dict[str, str] = {}
-        for name in running.settings.served:
-            app = ours[name]
-            reason = failure(app, app.deployments.values()) if app is not None else None
-            if reason is not None:
-                failed[name] = reason
+        models = {name: app for name, app in ours.items() if app is not None and name != running.app}
+        reasons = {name: failure(app, app.deployments.values()) for name, app in models.items()}
+        failed = {name: reason for name, reason in reasons.items() if reason is not None}
         if len(failed) == len(running.settings.served):
-            raise ConfigError("\n".join(dict.fromkeys(failed.values())))
+            _raise_failed(models)
         states = {name: app.status.value if app else "NOT_STARTED" for name, app in ours.items()}
         waiting = [name for name, state in states.items() if state in DEPLOYING and name not in failed]
         if stop.is_set() or (not waiting and _answers_ready(running)):
@@ -169,6 +169,17 @@ def wait_ready(
             named = ", ".join(f"{name} is {state}" for name, state in states.items())
             raise Unavailable(f"the service was not ready in time ({named})")
         stop.wait(0.25)
+
+
+def _raise_failed(models: dict[str, ApplicationStatusOverview]) -> NoReturn:
+    """Raises what the stages refused, else what Serve says."""
+    from serve_app.backends.discovery import refusals
+
+    stages = [stage for app in models.values() for stage in app.deployments.values()]
+    if refused := refusals(stage.message for stage in stages):
+        raise ConfigError("\n".join(refused))
+    said = "\n".join(app.message.strip() for app in models.values())
+    raise Unavailable(f"no model did start:\n{said}")
 
 
 def _answers_ready(running: Running) -> bool:
