@@ -121,7 +121,7 @@ class VocoderSettings(LeasedSettings, VocoderOptions):
 
 
 class VoiceEncoderSettings(Scaled, VoiceEncoderOptions):
-    pass
+    num_cpus: Cpus = 0.2
 
 
 class IngressSettings(Options):
