@@ -15,7 +15,7 @@ ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := venv
-.PHONY: venv demo serve test lint format bench gpu lock clean distclean
+.PHONY: venv demo serve test samples lint format bench gpu lock clean distclean
 
 venv: $(STAMP)
 	@echo "Ready: make demo | serve | test | lint | bench, or $(BIN)/chorale --help"
@@ -41,6 +41,10 @@ serve: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
+
+# Records what the families say for fixed seeds: where a change is meant to change it, and on another kind of CPU.
+samples: $(STAMP)
+	RECORD_SAMPLES=1 $(BIN)/python -m pytest tests/test_samples.py $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

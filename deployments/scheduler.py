@@ -25,7 +25,7 @@ from deployments.contract.errors import SynthesisFailed
 from deployments.contract.work import Event, WorkItem
 from deployments.engine.device import memory
 from deployments.leases.ledger import Ledger
-from deployments.leases.long_stream import AGAIN_S, lease_reports
+from deployments.leases.long_stream import AGAIN_S, More, bounded, joined
 from deployments.leases.records import Lease, Orders
 
 log = logging.getLogger("ray.serve")
@@ -159,10 +159,11 @@ class StageScheduler:
 
     # -- for the replicas ---------------------------------------------------------------------------------------
 
-    async def orders(self, lease_id: str, slots: int) -> AsyncIterator[Orders]:
+    async def orders(self, lease_id: str, slots: int) -> AsyncIterator[Orders | More]:
         """See `Ledger.orders`."""
-        async for orders in self.ledger.orders(lease_id, slots):
-            yield orders
+        async with aclosing(self.ledger.orders(lease_id, slots)) as stream:
+            async for orders in bounded(stream):
+                yield orders
 
     # -- for Serve ----------------------------------------------------------------------------------------------
 
@@ -207,7 +208,7 @@ class StageScheduler:
 
     async def _hold_lease(self, lease_id: str) -> None:
         lease = self.ledger.open_lease(lease_id)
-        reports = lease_reports(lambda resume: self._stage.remote(self.name, lease_id, resume), RayError)
+        reports = joined(lambda resume: self._stage.remote(self.name, lease_id, resume), RayError)
         died, replica = False, ""
         try:
             while True:

@@ -78,6 +78,7 @@ class LeaseOptions(StageOptions):
 class GptOptions(LeaseOptions):
     """emit_every: the most codes in a run that is sent on; one is also sent as soon as it completes a vocoder chunk.
 
+    first_segment_share: of a replica's slots, that first segments get at once, in the place of later segments.
     first_sound_first: with this many segments at work, those that have sounded stand aside for those that have not.
     slots: "auto" takes what the device's memory suggests. batch_buckets, length_buckets: the shapes that graphs
     are captured for; if not given, powers of two up to the slots, and doublings from 256 up to the context.
@@ -87,6 +88,7 @@ class GptOptions(LeaseOptions):
     batch_buckets: Buckets | None = None
     length_buckets: Buckets | None = None
     emit_every: Positive = 16
+    first_segment_share: Annotated[float, Field(ge=0, le=1)] = 0.25
     first_sound_first: Annotated[int, Field(ge=0, le=100_000)] = 0
 
     @field_validator("batch_buckets")

@@ -151,3 +151,7 @@ class VocodedChunk:
 
     waveform: np.ndarray
     state: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        """1: a chunk is one value, delivered whole or not at all."""
+        return 1

@@ -25,9 +25,9 @@ class WorkItem:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A piece of an item's result. After `done` or `error` nothing follows.
+    """A part of an item's result. Nothing follows `done` or `error`.
 
-    `index` counts the item's codes before it.
+    `index` counts the item's codes before it, and `len(value)` those in it. A value of several codes can be sliced.
     """
 
     id: str

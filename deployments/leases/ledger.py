@@ -11,10 +11,8 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
 from deployments.contract.errors import ChoraleError, InvalidInput, Overloaded, SynthesisFailed
-from deployments.contract.speech import Run
 from deployments.contract.work import Event, WorkItem
 from deployments.leases.queue import AgingQueue
 from deployments.leases.records import Entry, Lease, Orders
@@ -23,7 +21,6 @@ from deployments.leases.room import has_room, to_interrupt
 MAX_STRIKES = 3
 RATE_WINDOW_S = 30.0
 HEARTBEAT_S = 2.0
-ORDERS_PER_STREAM = 10_000  # Ray keeps some 200 bytes for every item of a stream until the stream ends
 
 
 class Ledger:
@@ -158,11 +155,11 @@ class Ledger:
     async def orders(
         self, lease_id: str, slots: int, heartbeat_s: float = HEARTBEAT_S
     ) -> AsyncGenerator[Orders]:
-        """What the lease is to do from now on, and an empty order whenever there was none for `heartbeat_s` seconds.
+        """The lease's orders, and an empty one whenever there were none for `heartbeat_s` seconds.
 
-        Ends with the lease, or after ORDERS_PER_STREAM, without `end` and without a loss: the replica asks again.
+        Ends with the lease. A stream that is left and opened again loses nothing.
         """
-        for _ in range(ORDERS_PER_STREAM):
+        while True:
             if (lease := self.leases.get(lease_id)) is not None and lease.slots != slots:
                 lease.slots = slots
                 self._hand_out()
@@ -280,7 +277,7 @@ class Ledger:
             final = event.done or event.error is not None
             event = _unrepeated(event, entry.end)
             if event.value is not None:
-                entry.end = event.index + _length(event.value)
+                entry.end = event.index + len(event.value)
                 entry.delivered.append(event.value)
             if event.value is not None or final:
                 entry.outbox.put_nowait(event)
@@ -365,13 +362,9 @@ def _resumed(entry: Entry) -> WorkItem:
     return replace(entry.item, payload=entry.item.payload.resume(entry.delivered))
 
 
-def _length(value: Any) -> int:
-    return len(value) if isinstance(value, Run) else 1
-
-
 def _unrepeated(event: Event, end: int | None) -> Event:
     """The event without what lies before `end`, which was delivered before."""
     if end is None or event.value is None or event.index >= end:
         return event
-    rest = event.value[end - event.index :] if isinstance(event.value, Run) else ()
-    return replace(event, index=end, value=rest if len(rest) else None)
+    skip = end - event.index
+    return replace(event, index=end, value=event.value[skip:] if skip < len(event.value) else None)

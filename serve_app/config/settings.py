@@ -106,13 +106,9 @@ class LeasedSettings(Scaled):
 
 
 class GptSettings(LeasedSettings, GptOptions):
-    """first_segment_share: of a replica's slots, that first segments get at once, in the place of later segments.
-
-    max_wait_s: a request that has waited this long for its first slot is refused with 429.
-    """
+    """max_wait_s: a request that has waited this long for its first slot is refused with 429."""
 
     num_cpus: Cpus = 0.5
-    first_segment_share: Annotated[float, Field(ge=0, le=1)] = 0.25
     max_wait_s: Seconds = 30.0
 
 

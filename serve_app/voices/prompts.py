@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import numpy as np
+from cachetools import Cache, LRUCache
 
 from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import VoicePrompt
@@ -38,15 +38,14 @@ class VoicePrompts:
 
     def __init__(self, encode: Encode, capacity: int, requests: str | None = None) -> None:
         self._encode = encode
-        self._capacity = capacity
         self._requests = requests
-        self._prompts: OrderedDict[tuple[str | None, str], Examined] = OrderedDict()
+        self._prompts: LRUCache[tuple[str | None, str], Examined] = LRUCache(capacity)
         self._running: dict[tuple[str | None, str], asyncio.Event] = {}
         self.hits = 0
         self.misses = 0
 
     def status(self) -> dict[str, int]:
-        held = sum(made.prompt.nbytes for made in self._prompts.values())
+        held = sum(Cache.__getitem__(self._prompts, key).prompt.nbytes for key in self._prompts)  # not a use
         return {"entries": len(self._prompts), "bytes": held, "hits": self.hits, "misses": self.misses}
 
     def clear(self) -> None:
@@ -80,8 +79,6 @@ class VoicePrompts:
                 prompt = await self._encode(recording.waveform, recording.rate, transcript, voice)
                 made = Examined(prompt, recording.warnings)
                 self._prompts[key] = made
-                while len(self._prompts) > self._capacity:
-                    self._prompts.popitem(last=False)
                 return made._replace(fresh=True)
             except InvalidInput as error:
                 if error.param == "reference_audio":
@@ -91,7 +88,6 @@ class VoicePrompts:
                 del self._running[key]
                 finished.set()
         self.hits += 1
-        self._prompts.move_to_end(key)
         return self._prompts[key]
 
 

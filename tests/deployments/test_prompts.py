@@ -37,16 +37,14 @@ def file_of(root: Path) -> Path:
 def test_the_least_recently_used_prompt_goes_first():
     cache = PromptCache(2)
     for number in (1, 2):
-        cache.put(str(number), prompt(number))
+        cache[str(number)] = prompt(number)
     assert cache.get("1") is not None
-    cache.put("3", prompt(3))
-    assert cache.get("2") is None
-    assert cache.get("1") is not None and cache.get("3") is not None
-    assert cache.nbytes == 2 * 16
-    cache.clear()
-    assert cache.get("1") is None
+    assert cache.nbytes == 2 * 16, "which is not a use of them"
+    cache["3"] = prompt(3)
+    assert "2" not in cache
+    assert "1" in cache and "3" in cache
     nothing = PromptCache(0)
-    nothing.put("a", prompt(1))
+    nothing["a"] = prompt(1)
     assert nothing.get("a") is None
 
 
@@ -148,6 +146,34 @@ def test_number_and_bytes_are_bounded_and_the_least_recently_used_go(tmp_path):
     assert tight.get("d") is not None and tight.get("e") is None, "what others keep stays"
 
 
+def test_the_files_are_not_counted_with_every_write_but_when_the_store_is_full(tmp_path, monkeypatch):
+    counts = []
+    walk = prompts._files
+    kept = store(tmp_path, most=20)
+    monkeypatch.setattr(prompts, "_files", lambda *where: counts.append(where) or walk(*where))
+    for number in range(20):
+        kept.put(f"{number}", prompt(number))
+    kept.put("0", prompt(0))  # again
+    assert not counts and kept.entries == len(kept_under(tmp_path)) == 20
+    kept.put("one too many", prompt(20))
+    assert counts and kept.entries == len(kept_under(tmp_path)) == 18
+    assert kept.nbytes == sum(path.stat().st_size for path in tmp_path.rglob("*.safetensors"))
+    counts.clear()
+    kept.put("next", prompt(21))
+    assert not counts and kept.entries == 19
+
+
+def test_what_other_processes_write_is_counted_after_a_while(tmp_path, monkeypatch):
+    kept, other = store(tmp_path, most=4), store(tmp_path, most=4, name="two")
+    for number in range(3):
+        kept.put(f"{number}", prompt(number))
+        other.put(f"{number}", prompt(number))
+    assert (kept.entries, len(kept_under(tmp_path))) == (3, 6)
+    monkeypatch.setattr(prompts, "RECOUNT_S", -1.0)
+    kept.put("2", prompt(2))
+    assert kept.entries == len(kept_under(tmp_path)) == 4
+
+
 def test_what_a_dead_process_left_half_written_is_cleared_away(tmp_path):
     kept = store(tmp_path)
     kept.put("k", prompt(1))
@@ -156,7 +182,7 @@ def test_what_a_dead_process_left_half_written_is_cleared_away(tmp_path):
         path.write_bytes(b"half")
     os.utime(old, (time.time() - 600,) * 2)
     (tmp_path / "notes.txt").write_text("somebody's")
-    kept.put("l", prompt(2))
+    store(tmp_path).put("l", prompt(2))
     assert not old.exists() and young.exists()
     assert (tmp_path / "notes.txt").exists()
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from deployments.contract.errors import InvalidInput, Overloaded, SynthesisFailed
-from deployments.contract.speech import Run
+from deployments.contract.speech import Run, VocodedChunk
 from deployments.contract.work import Event, WorkItem
 from deployments.leases.ledger import Ledger
+from deployments.leases.long_stream import More, bounded
 from deployments.leases.records import Orders
 from tests.serve.sim_stage import expected, request
 
@@ -377,20 +378,35 @@ async def test_a_lease_gets_no_more_than_its_slots():
         task.cancel()
 
 
-async def test_a_stream_of_orders_ends_after_so_many_and_the_next_goes_on(monkeypatch):
-    monkeypatch.setattr("deployments.leases.ledger.ORDERS_PER_STREAM", 3)
+async def test_a_stream_of_orders_that_is_opened_again_loses_nothing(monkeypatch):
+    monkeypatch.setattr("deployments.leases.long_stream.ITEMS_PER_QUERY", 3)
     book, streams, seen = ledger(slots=1, max_queue=50), 0, []
     book.open_lease("a")
     works = [item(n) for n in range(10)]
     tasks = await submitted(book, *works)
     while len(seen) < 10:
         streams += 1
-        async for orders in book.orders("a", 1):
+        async for orders in bounded(book.orders("a", 1)):
+            if isinstance(orders, More):
+                break
             seen += [work.id for work in orders.items]
             for work in orders.items:
                 book.deliver("a", events_of(work, 0, 30, done=True))
     assert seen == [work.id for work in works] and streams == 4
     await asyncio.gather(*tasks)
+
+
+async def test_a_value_that_cannot_be_sliced_is_delivered_once():
+    book = ledger()
+    book.open_lease("a")
+    work = item(1)
+    (task,) = await submitted(book, work)
+    await next_orders(book, "a")
+    chunk = VocodedChunk(np.zeros(320, np.float32), {})
+    book.deliver("a", [Event(work.id, chunk)])
+    book.deliver("a", [Event(work.id, chunk, done=True)])
+    events = await task
+    assert [event.value for event in events] == [chunk, None]
 
 
 async def test_an_unknown_lease_is_told_to_close():

@@ -12,7 +12,7 @@ from ray import serve
 
 from deployments.contract.speech import GptRequest, Run, Sampling, Segment, VoicePrompt
 from deployments.contract.work import Event, StageWorker, WorkItem
-from deployments.leases.loop import REPORTS_PER_QUERY
+from deployments.leases.long_stream import ITEMS_PER_QUERY
 from deployments.replica import LeasedReplica
 from deployments.scheduler import StageScheduler
 from serve_app.app import LEASES
@@ -94,13 +94,13 @@ class SimWorker:
 
 class SimGpt(LeasedReplica):
     def __init__(
-        self, slots: int = 8, step_s: float = STEP_S, reports_per_query: int = REPORTS_PER_QUERY
+        self, slots: int = 8, step_s: float = STEP_S, reports_per_query: int = ITEMS_PER_QUERY
     ) -> None:
         def load() -> tuple[StageWorker, dict[str, Any]]:
             return SimWorker(slots, step_s), {"device": {"name": "simulated"}}
 
         super().__init__("sim", load)
-        self._loop.reports_per_query = reports_per_query
+        self._reports.items_per_query = reports_per_query
 
 
 def application(
@@ -108,7 +108,7 @@ def application(
     slots: int = 8,
     step_s: float = STEP_S,
     autoscaling: dict[str, Any] | None = None,
-    reports_per_query: int = REPORTS_PER_QUERY,
+    reports_per_query: int = ITEMS_PER_QUERY,
     **options: Any,
 ) -> serve.Application:
     """A scheduler with `options` over simulated replicas."""

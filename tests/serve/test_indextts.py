@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 from serve_app.service import SHIPPED_VOICES
 from tests.golden.indextts_set import FOLDER, SPOKEN, TEXT_CASES
+from tests.samples import INDEXTTS, check_http
 from tests.serve.conftest import Cluster
 
 REFERENCE = (FOLDER / "reference.wav").read_bytes()
@@ -175,3 +176,8 @@ def test_the_model_and_its_stages_are_told(service):
     assert "chorale-indextts" in {model["id"] for model in service.get("/v1/models").json()["data"]}
     status = service.get("/v1/status").json()
     assert status["ready"] is True
+
+
+@pytest.mark.parametrize("case", INDEXTTS, ids=lambda case: case.key)
+async def test_recorded_samples(service, case):
+    await check_http(str(service.base_url), case)

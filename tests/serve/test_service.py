@@ -20,6 +20,7 @@ from benchmarks._common import Listener, words
 from deployments import families
 from deployments.contract.family import VoiceEncoder
 from deployments.engine.device.choose import choose_device
+from tests.samples import SMALL, Case, check_http
 from tests.serve.conftest import Say, Service
 
 SENTENCES = Path("tests/data/sentences.txt").read_text().splitlines()
@@ -154,3 +155,8 @@ async def test_every_stage_worked_on_its_one_device_thread(service: Service) -> 
         for name in ("gpt", "vocoder"):
             for replica in (await service.stage(client, name))["replicas"].values():
                 assert replica["thread_id"] == replica["status"]["thread_id"]
+
+
+@pytest.mark.parametrize("case", SMALL, ids=lambda case: case.key)
+async def test_recorded_samples(service: Service, case: Case) -> None:
+    await check_http(service.http, case)

@@ -120,19 +120,20 @@ async def test_a_full_queue_refuses_newcomers_only(service, backend):
     prompt = await prompt_of(service, first_voices(service)[0])
     segment = (await backend.segments("Hello there.", None))[0]
     request = GptRequest(segment, prompt, Sampling(max_tokens=40))
-    limit = backend._loop.max_queue
+    ledger = backend.scheduler.ledgers["gpt"]
+    limit = ledger.max_queue
 
     async def run(i: int, admitted: bool) -> int:
         runs = backend.generate(request, id=f"{admitted}{i}", priority=0, admitted=admitted)
         return sum([len(codes) async for codes in runs])
 
     try:
-        backend._loop.max_queue = 0
+        ledger.max_queue = 0
         with pytest.raises(Overloaded):
             await run(0, admitted=False)
         counts = await asyncio.gather(*(run(i, admitted=True) for i in range(9)))
     finally:
-        backend._loop.max_queue = limit
+        ledger.max_queue = limit
     assert len(set(counts)) == 1
     assert counts[0] > 0
 
