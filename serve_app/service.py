@@ -44,7 +44,6 @@ SHIPPED_VOICES = Path(families.__file__).parent / "small" / "voices"
 PATIENCE = 3.0  # seconds that the stages have to tell how they are
 UNKNOWN: dict[str, Any] = {"ready": False, "device": None, "stages": {}}  # of a model
 NOTHING_KNOWN: dict[str, Any] = {"ready": False, "models": {}}
-ROUNDING_S = 0.01  # that a stored recording may be shorter than the one it was made from
 GLANCE = 0.02  # seconds: what a stage with nothing to do needs
 
 
@@ -208,8 +207,10 @@ class Service:
                 fresh = examined.fresh
                 return examined.prompt
             except InvalidInput as error:
-                error.message = f"The model '{model.name}' cannot speak with this voice. {error.message}"
-                raise
+                message = (
+                    f"The model '{model.name}' cannot speak with the voice '{voice.name}'. {error.message}"
+                )
+                raise InvalidInput(message, param="voice", code=error.code) from None
             finally:
                 if fresh and not await asyncio.to_thread(self.voices.holds, voice):
                     await self.forget(voice.id)  # the voice was deleted meanwhile
@@ -265,10 +266,8 @@ class Service:
 
     async def read_own(self, spec: FamilySpec, audio: bytes, param: str) -> Recording:
         """One from the voice library: the samples that were kept. Raises InvalidInput (param `param`)."""
-        least = max(0.0, spec.min_reference_seconds - ROUNDING_S)
-        return await asyncio.to_thread(
-            decode_recording, audio, min_seconds=least, max_seconds=spec.max_reference_seconds, param=param
-        )
+        bounds = {"min_seconds": spec.min_reference_seconds, "max_seconds": spec.max_reference_seconds}
+        return await asyncio.to_thread(decode_recording, audio, **bounds, param=param)
 
     async def forget(self, voice: str) -> None:
         """Drops the prompts of a voice, by its id: here, on disk, and in every other process."""

@@ -35,7 +35,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ser
     services = {}
     for family in ("small", "indextts"):
         settings = samples.settings_of(family, tmp_path_factory.mktemp(family))
-        services[family] = Service(settings, OverheardBackend(settings.model).wait())
+        services[family] = Service(settings, OverheardBackend(settings.options()).wait())
     yield services
     for service in services.values():
         service.backend.close()

@@ -105,7 +105,9 @@ async def said(client: httpx.AsyncClient, say: Say) -> np.ndarray:
 
 
 @pytest.mark.timeout(400)
-async def test_many_mixed_requests_are_sample_for_sample_what_each_is_alone(client: httpx.AsyncClient) -> None:
+async def test_many_mixed_requests_are_sample_for_sample_what_each_is_alone(
+    client: httpx.AsyncClient,
+) -> None:
     alone = {say: await said(client, say) for say in SAYINGS}
     assert len({sound.tobytes() for sound in alone.values()}) == len(SAYINGS)
     rng, room = random.Random(5), asyncio.Semaphore(CLIENTS)

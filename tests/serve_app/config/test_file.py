@@ -15,7 +15,7 @@ from serve_app.config.file import default_config_path, load_config
 from serve_app.config.settings import Settings
 from tests.deployments.test_plain_yaml import TEXTS
 
-DEFAULT = default_config_path().read_text()
+FULL = Path("tests/data/config.yaml").read_text()
 INDEXTTS = "name: indextts\n        options:\n          model_dir: "
 
 
@@ -36,10 +36,10 @@ def refusal(path: Path, environ: dict[str, str] | None = None) -> str:
 
 
 def edited(path: Path, before: str, after: str) -> int:
-    """Writes the default config with one place changed; returns the number of its line."""
-    assert before in DEFAULT
-    path.write_text(DEFAULT.replace(before, after, 1))
-    return DEFAULT[: DEFAULT.index(before)].count("\n") + 1
+    """Writes a config with one place changed; returns the number of its line."""
+    assert before in FULL
+    path.write_text(FULL.replace(before, after, 1))
+    return FULL[: FULL.index(before)].count("\n") + 1
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
@@ -54,7 +54,7 @@ def test_a_hostile_file_is_one_line_that_names_file_and_line(mine, text):
     ("content", "says"),
     [
         (b"a: 1\nb: \xff\n", r"mine.yaml: cannot be read: it is not UTF-8 text (line 2)"),
-        (DEFAULT.encode("utf-16"), "it is not UTF-8 text"),
+        (FULL.encode("utf-16"), "it is not UTF-8 text"),
         (b"#" * (MAX_BYTES + 1), "it is larger than 256 KiB"),
         (b"", "must be a mapping with the key `applications`"),
         (b"a: 1\nb: \0", "mine.yaml:2: not valid YAML: the character U+0000 is not allowed"),
@@ -67,8 +67,8 @@ def test_bytes_that_are_no_config(mine, content, says):
 
 
 def test_a_byte_order_mark_does_no_harm(mine):
-    mine.write_text(DEFAULT, encoding="utf-8-sig")
-    assert load_config(mine, {})[1] == load_config(default_config_path(), {})[1]
+    mine.write_text(FULL, encoding="utf-8-sig")
+    assert load_config(mine, {})[1] == load_config(Path("tests/data/config.yaml"), {})[1]
 
 
 def test_what_is_no_file_is_not_waited_for(mine, tmp_path):
@@ -81,10 +81,10 @@ def test_what_is_no_file_is_not_waited_for(mine, tmp_path):
 
 def test_merged_and_repeated_parts_are_read(mine):
     stage = "text_frontend:\n        replicas: 1\n        num_cpus: 0.1"
-    assert stage in DEFAULT
+    assert stage in FULL
     shared = stage.replace("text_frontend:", "text_frontend: &stage")
     mine.write_text(
-        DEFAULT.replace(stage, shared).replace("voice_encoder:\n", "voice_encoder:\n        <<: *stage\n")
+        FULL.replace(stage, shared).replace("voice_encoder:\n", "voice_encoder:\n        <<: *stage\n")
     )
     settings = load_config(mine, {})[1]
     assert (settings.voice_encoder.replicas, settings.voice_encoder.num_cpus) == (1, 0.2)

@@ -21,6 +21,7 @@ from serve_app.audio import MEDIA_TYPES, OUTPUT_RATE, sandbox
 from serve_app.audio.sandbox import Sandbox
 from serve_app.voices.prompts import VoicePrompts
 from tests.bombs import BOMBS
+from tests.serve_app.conftest import SPEC
 from tests.serve_app.synthesis.test_sanity import Faulty
 
 TEXT = "Hello there. This is a second sentence."
@@ -417,7 +418,13 @@ async def test_models(client):
     assert listed["data"][0]["id"] == "chorale-small"
     one = (await client.get("/v1/models/chorale-small")).json()
     assert one == listed["data"][0]
-    assert set(one) == {"id", "object", "created", "owned_by"}
+    assert (one["object"], one["owned_by"], one["state"], one["default"]) == (
+        "model",
+        "chorale",
+        "ready",
+        True,
+    )
+    assert one["controls"]["temperature"] == SPEC.sampling.temperature
 
 
 async def test_freeing_the_cache_forgets_voices_and_tells_what_it_brought(client, backend):
