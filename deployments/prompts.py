@@ -14,32 +14,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from cachetools import Cache, LRUCache
 
 from deployments import private_files
 from deployments.contract.family import Family
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 
 if TYPE_CHECKING:
     from deployments.contract.device import Device
 
 log = logging.getLogger(__name__)
 
-Encode = Callable[[np.ndarray, int, str | None], Awaitable[VoicePrompt]]
+Encode = Callable[[Reference], Awaitable[VoicePrompt]]
 ENDING = ".safetensors"
 DRAFT = ".draft"
 ABANDONED_S = 300.0  # what is unfinished or unclaimed for so long belongs to a process that died
 RECOUNT_S = 60.0  # other processes write too: the files are counted again when the last count is older
 SPARE = 10  # 1 / SPARE of a full store is freed at once, so that not every further prompt counts the files
-
-
-def content_key(waveform: np.ndarray, rate: int, transcript: str | None) -> str:
-    """The cache key: a hash of all inputs of the encoder. waveform: float32 (N,)."""
-    said = hashlib.sha256((transcript or "").encode()).hexdigest()
-    digest = hashlib.sha256(f"{rate} {transcript is None} {said} ".encode())
-    digest.update(np.ascontiguousarray(waveform, dtype=np.float32).tobytes())
-    return digest.hexdigest()
 
 
 def fingerprint(family: Family, options: Mapping[str, Any], device: Device) -> str:
@@ -195,7 +186,7 @@ class PromptStore:
 class KeptPrompts:
     """The cache in front of an encoder: `size` prompts in memory, then `store` on disk. One event loop owns it.
 
-    encode: has the arguments of `VoiceEncoder.encode` and runs on the device thread.
+    encode: `VoiceEncoder.encode`, on the device thread.
     """
 
     def __init__(self, encode: Encode, size: int, store: PromptStore | None = None) -> None:
@@ -203,15 +194,12 @@ class KeptPrompts:
         self._memory = PromptCache(size)
         self.encoded = self.memory_hits = self.disk_hits = 0
 
-    async def of(
-        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
-    ) -> VoicePrompt:
-        """The prompt of a recording. waveform: float32 (N,) mono; keep: the id of its voice, None for memory only.
+    async def of(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
+        """keep: the id of the voice, None for memory only.
 
         Raises InvalidInput (param "reference_audio") for an unusable recording.
         """
-        content = await asyncio.to_thread(content_key, waveform, rate, transcript)
-        key = f"{keep or ''}.{content}"
+        key = f"{keep or ''}.{await asyncio.to_thread(lambda: reference.key)}"
         if (prompt := self._memory.get(key)) is not None:
             self.memory_hits += 1
             return prompt
@@ -219,7 +207,7 @@ class KeptPrompts:
         if store is not None and (prompt := await asyncio.to_thread(store.get, key)) is not None:
             self.disk_hits += 1
         else:
-            prompt = await self._encode(waveform, rate, transcript)
+            prompt = await self._encode(reference)
             self.encoded += 1
             if store is not None:
                 await asyncio.to_thread(store.put, key, prompt)

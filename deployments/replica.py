@@ -1,4 +1,4 @@
-"""A leased model replica: a device thread with a worker, and one query, the lease."""
+"""A leased model replica: a device thread with a worker, and one long query, the lease."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ from deployments.leases.loop import LeaseLoop, Report
 from deployments.leases.records import Orders
 
 ANSWER_MARGIN_S = 10.0
-FAILING_STEPS = 3  # in a row: a device that is beyond repair, so that Serve replaces the replica
+FAILING_STEPS = (
+    3  # consecutive failed steps, after which the health check fails and Serve replaces the replica
+)
 
 
 class LeasedReplica(ModelReplica):
     """Base of Gpt and Vocoder. `load` runs on the device thread and returns the worker and a description of its device.
 
-    stuck_after_s: a device step that takes longer fails the health check, and Serve replaces the replica.
+    stuck_after_s: if a device step takes longer, the health check fails and Serve replaces the replica.
     """
 
     def __init__(
@@ -46,14 +48,14 @@ class LeasedReplica(ModelReplica):
         self._loop = LeaseLoop(self._worker, DeviceLoop(self._device), self._describe, memory.free)
         self._reports: LongStream[Report] = LongStream()
         self._sources: dict[str, HandleSource] = {}
-        self._asked_at = time.monotonic()  # when Serve last wanted to know this replica's health
+        self._asked_at = time.monotonic()  # the last health check
         context = serve.get_replica_context()
         self._app, self._tag = context.app_name, context.replica_tag
 
     async def lease(
         self, scheduler: str, lease_id: str, resume: bool = False
     ) -> AsyncIterator[Report | More]:
-        """Works for the deployment `scheduler` of this application and streams reports, until the lease ends or
+        """Works for the deployment `scheduler` of this application, and streams reports until the lease ends or
         continues in another query."""
         if scheduler not in self._sources:
             self._sources[scheduler] = HandleSource(serve.get_deployment_handle(scheduler, self._app))
@@ -64,7 +66,7 @@ class LeasedReplica(ModelReplica):
                 yield report
 
     async def check_health(self) -> None:
-        """Raises RuntimeError when the device thread is dead, stuck, or its steps fail."""
+        """Raises RuntimeError if the device thread is dead or stuck, or if its steps fail."""
         self._asked_at = time.monotonic()
         if self._loop.failed is not None:
             raise RuntimeError(f"a device step failed: {self._loop.failed!r}")
@@ -94,7 +96,7 @@ def _held(worker: StageWorker) -> dict[str, int]:
 
 
 class HandleSource:
-    """The scheduler behind its deployment handle. A call without an answer raises, whatever the reason."""
+    """The scheduler behind its deployment handle. A call that gets no answer raises."""
 
     def __init__(self, handle: DeploymentHandle) -> None:
         self._handle = handle.options(method_name="orders", stream=True, _by_reference=False)

@@ -78,6 +78,10 @@ class Models:
         """Those that can speak."""
         return iter([entry.model for entry in self._entries.values() if entry.model and not entry.reason])
 
+    def by_rank(self) -> list[Model]:
+        """Those that can speak, the default one first."""
+        return sorted(self, key=lambda model: model.name != self.default)
+
     @property
     def entries(self) -> dict[str, Entry]:
         return dict(self._entries)

@@ -13,7 +13,7 @@ import os
 import secrets
 import time
 from collections.abc import Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -52,8 +52,8 @@ class SpeechRequest:
     """A request to speak.
 
     voice: an id or a name. recording: an audio file to clone the voice from instead; transcript: the text spoken in
-    it. model: None for the default one. seed: None for a random one. controls: sampling parameters such as
-    temperature; missing or None means the family's default. priority, whole, id: see `Speech`.
+    it. model: None for the default one. seed: None for a random one. controls: by name, those of the model's
+    `FamilySpec.controls` that are set. priority, whole, id: see `Speech`.
     """
 
     input: str
@@ -64,7 +64,8 @@ class SpeechRequest:
     language: str | None = None
     seed: int | None = None
     speed: float = 1.0
-    controls: Mapping[str, Any] = field(default_factory=dict)
+    max_tokens: int | None = None
+    controls: Mapping[str, object] = field(default_factory=dict)
     priority: int = 0
     whole: bool = False
     id: str = field(default_factory=lambda: uuid4().hex)
@@ -97,6 +98,16 @@ def _widest(specs: Iterable[FamilySpec]) -> Bounds:
     """What any of the families can use: each takes its part of a recording."""
     pairs = [(spec.min_reference_seconds, spec.max_reference_seconds) for spec in specs]
     return Bounds(min(least for least, _ in pairs), max(most for _, most in pairs))
+
+
+def _check_transcript(model: Model, transcript: str | None, param: str) -> None:
+    """Raises InvalidInput (param `param`) if the model needs the text that is spoken in a recording."""
+    if model.spec.needs_transcript and not (transcript or "").strip():
+        raise InvalidInput(
+            f"Invalid '{param}': {model.name} needs a transcript of the recording, which has none.",
+            param=param,
+            code="missing_transcript",
+        )
 
 
 class Peers(Protocol):
@@ -138,13 +149,15 @@ class Service:
         """Prepares a stream without starting it: errors in the text are raised when the first event is requested.
 
         A text may be of any length; routes bound theirs with `check_text`.
-        Raises NotFound and Unavailable (param "model"), InvalidInput (param "input", "voice" or "reference_audio"),
-        Overloaded.
+        Raises NotFound and Unavailable (param "model"), InvalidInput (param "input", "voice", "reference_audio" or
+        a control), Overloaded.
         """
         model = await self.models.get(request.model)
+        sampling = self._sampling(request, model)
         warnings: tuple[str, ...] = ()
         if request.recording is not None:
             voice = "reference_audio"
+            _check_transcript(model, request.transcript, "reference_text")
             examined = await model.prompts.of(
                 request.recording, request.transcript, partial(self.read_stranger, model.spec), param=voice
             )
@@ -158,7 +171,6 @@ class Service:
                 param="voice",
                 code="missing_required_parameter",
             )
-        sampling = self._sampling(request, model)
         speech = Speech(
             request.input, prompt, sampling, request.language, request.priority, request.whole, request.id
         )
@@ -174,11 +186,11 @@ class Service:
 
     def _sampling(self, request: SpeechRequest, model: Model) -> Sampling:
         seed = model.options.sampling.seed if request.seed is None else request.seed
-        return replace(
-            model.spec.sampling,
-            **{name: value for name, value in request.controls.items() if value is not None},
+        return model.spec.sampling(
+            request.controls,
             seed=secrets.randbelow(2**31) if seed is None else seed,
             speed=request.speed,
+            max_tokens=request.max_tokens,
         )
 
     # voices
@@ -201,8 +213,14 @@ class Service:
         async def made() -> VoicePrompt:
             fresh = True  # as far as is known: a stage that failed may have kept a prompt before
             try:
+                _check_transcript(model, voice.transcript, "voice")
                 examined = await model.prompts.of(
-                    audio, voice.transcript, partial(self.read_own, model.spec), param="voice", voice=voice.id
+                    audio,
+                    voice.transcript,
+                    partial(self.read_own, model.spec),
+                    param="voice",
+                    voice=voice.id,
+                    language=voice.language,
                 )
                 fresh = examined.fresh
                 return examined.prompt
@@ -221,11 +239,11 @@ class Service:
         """about: language, transcript, consent, description. The prompts are made first: one model must accept it.
 
         As much of the recording is kept as any model uses.
-        Raises InvalidInput (param "name" or "audio_sample"), Overloaded, Unavailable where no model can speak,
-        ChoraleError where the disk refuses.
+        Raises InvalidInput (param "name", "audio_sample" or "transcript"), Overloaded, Unavailable if no model can
+        speak, and ChoraleError if the disk refuses.
         """
         await asyncio.to_thread(self.voices.check_name, name)
-        models = sorted(self.models, key=lambda model: model.name != self.models.default)
+        models = self.models.by_rank()
         if not models:
             await self.models.get(None)
         read = await self.read_stranger(_widest(model.spec for model in models), audio, "audio_sample")
@@ -237,13 +255,16 @@ class Service:
         return await self.to_the_end(self._delete(name))
 
     async def _add(self, name: str, recording: bytes, models: list[Model], about: dict[str, Any]) -> Voice:
-        voice_id, transcript = names.id_of(name), about.get("transcript")
+        voice_id, transcript, language = names.id_of(name), about.get("transcript"), about.get("language")
         refused: list[InvalidInput] = []
         try:
             for model in models:
                 read = partial(self.read_own, model.spec)
                 try:
-                    await model.prompts.of(recording, transcript, read, param="audio_sample", voice=voice_id)
+                    _check_transcript(model, transcript, "transcript")
+                    await model.prompts.of(
+                        recording, transcript, read, param="audio_sample", voice=voice_id, language=language
+                    )
                 except InvalidInput as error:
                     refused.append(error)
             if len(refused) == len(models):

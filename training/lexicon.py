@@ -2,10 +2,10 @@
 
     python -m training.lexicon --build               writes lexicon.txt.gz and letters.txt.gz
     python -m training.lexicon --evaluate            letter-to-sound on held-out words
-    python -m training.lexicon --compare FILE        phone error rate against flite, a sentence a line
+    python -m training.lexicon --compare FILE        phone error rate against flite, one sentence per line
 
-Words: a word list (Debian's wamerican by default), every word of flite's own lexicon, and contractions. Their
-phones are flite's. They descend from the CMU Pronouncing Dictionary: see LICENSE-lexicon.txt beside the files.
+The words come from a word list (Debian's wamerican by default), flite's own lexicon, and contractions. Their phones
+are flite's and derive from the CMU Pronouncing Dictionary: see LICENSE-lexicon.txt next to the files.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from deployments.text.english.pronounce import Pronouncer
 Phones = tuple[str, ...]
 DICTIONARY = Path("/usr/share/dict/words")
 VERB, ADJECTIVE = "v", "j"
-UNLIKE_FLITE = {  # flite drops the apostrophe of some and hits another word; of others it knows too little
+UNLIKE_FLITE = {  # flite drops some apostrophes and finds another word; others it does not know well
     "we're": "w ih r",
     "we'll": "w iy l",
     "i'll": "ay l",
@@ -125,7 +125,7 @@ class Flite:
         self._lexicon = self._cmulex.cmu_lex_init()
 
     def lookup(self, word: str, part_of_speech: str = "0") -> Phones:
-        """Phones of a lower-case word, without stress; flite's letter rules speak for words that it lacks."""
+        """The phones of a lower-case word without stress, from flite's letter rules if its lexicon lacks the word."""
         values = node = self._flite.lex_lookup(self._lexicon, word.encode(), part_of_speech.encode(), None)
         phones = []
         while node:
@@ -136,7 +136,7 @@ class Flite:
         return tuple(phones)
 
     def own_words(self) -> dict[str, set[str]]:
-        """The words that flite's lexicon lists, with their parts of speech."""
+        """The words of flite's lexicon with their parts of speech."""
         size = ctypes.c_int.in_dll(self._cmulex, "cmu_lex_num_bytes").value
         data = bytes((ctypes.c_ubyte * size).in_dll(self._cmulex, "cmu_lex_data"))
         table = (ctypes.c_char_p * 256).in_dll(self._cmulex, "cmu_lex_entries_huff_table")
@@ -184,14 +184,14 @@ VOWELS = frozenset("aa ae ah ao aw ax ay eh er ey ih iy ow oy uh uw".split())
 
 
 def first_cost(letter: str, sound: Sound) -> float:
-    """Before anything is known: one phone a letter, vowels to vowels."""
+    """The initial cost: one phone per letter, vowels to vowels."""
     if not sound:
         return 1.0
     return 1.5 * (len(sound) - 1) + sum((phone in VOWELS) != (letter in "aeiouy") for phone in sound)
 
 
 def align(word: str, phones: Phones, cost: Cost) -> list[Sound] | None:
-    """Which of `phones` each letter gives (none, one or two), at least cost; None if there are too many."""
+    """The phones of each letter (zero to two) at the least cost; None if there are too many phones."""
     best, back = {0: 0.0}, []
     for index, letter in enumerate(word):
         left = len(word) - index - 1
@@ -216,7 +216,7 @@ def align(word: str, phones: Phones, cost: Cost) -> list[Sound] | None:
 
 
 def align_all(entries: Mapping[str, Phones], rounds: int = 4, sample: int = 12000) -> dict[str, list[Sound]]:
-    """Costs by hard expectation-maximisation on a sample of the words, then one pass over all."""
+    """Estimates costs by hard expectation-maximisation on a sample of the words, then aligns all words."""
     some = random.Random(0).sample(sorted(entries), min(sample, len(entries)))
     cost: Cost = first_cost
     for _ in range(rounds):
@@ -233,7 +233,7 @@ def align_all(entries: Mapping[str, Phones], rounds: int = 4, sample: int = 1200
 
 
 def train_letters(aligned: Mapping[str, list[Sound]]) -> LetterModel:
-    """The table of contexts: longer ones are kept only where they change what the shorter one decides."""
+    """The table of contexts. A longer one is kept only if it changes the decision of the shorter one."""
     common = Counter(encode(sound) for sounds in aligned.values() for sound in sounds)
     names = ["", *sorted(s for s, n in common.items() if s and n >= 3)]
     character = {s: sound_character(i) for i, s in enumerate(names)}
@@ -274,7 +274,7 @@ def trainable(entries: Mapping[str, Phones]) -> dict[str, Phones]:
 
 
 def evaluate(entries: Mapping[str, Phones], aligned: Mapping[str, list[Sound]], share: float = 0.05) -> None:
-    """Prints the error on words held out of the table (and, for the whole frontend, out of the lexicon)."""
+    """Prints the error on words held out of the table and, for the whole frontend, out of the lexicon."""
     words = sorted(aligned)
     random.Random(1).shuffle(words)
     held = words[: int(len(words) * share)]

@@ -31,7 +31,7 @@ Threads = Annotated[int, Field(gt=0, le=1024)]
 Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
 Buckets = Annotated[list[Positive], AfterValidator(_ascending)]
 ChunkSize = Annotated[int, Field(ge=20, le=100_000)]  # frames of 10 ms
-ModelStage = Literal["gpt", "vocoder", "voice_encoder"]
+ModelStage = Literal["text_frontend", "voice_encoder", "gpt", "vocoder"]
 
 
 class Options(BaseModel):
@@ -123,13 +123,13 @@ class VoiceEncoderOptions(StageOptions):
 
 
 class SamplingOptions(Options):
-    """Over the family's defaults; what is left out is the family's own."""
+    """Defaults over the family's. Other keys are the family's controls, which are checked where it is loaded."""
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, float | int | bool | None] = {}  # pyright: ignore[reportIncompatibleVariableOverride]
 
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
     max_tokens: Positive | None = None
 
 
@@ -156,6 +156,7 @@ class ModelOptions(ModelSection):
     among which `threads: auto` shares a machine out.
     """
 
+    text_frontend: StageOptions = StageOptions()
     gpt: GptOptions = GptOptions()
     vocoder: VocoderOptions = VocoderOptions()
     voice_encoder: VoiceEncoderOptions = VoiceEncoderOptions()

@@ -1,4 +1,4 @@
-"""Reading published checkpoints: untrusted files, so tensors only, and every mismatch named."""
+"""Reads published checkpoints. The files are untrusted: only tensors are loaded, and every mismatch is reported."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ NESTS = ("model", "generator", "state_dict")  # keys under which publishers keep
 
 
 def read_tensors(path: Path, nests: Collection[str] = NESTS) -> Tensors:
-    """The state dict of a .safetensors file, or of a torch file, there also under one of the keys `nests`.
+    """The state dict of a .safetensors or torch file. In a torch file it may be nested under one of the keys `nests`.
 
-    Torch files are read with `weights_only=True`: one that would run code is refused.
-    Raises CheckpointError that names the file (never its folder) and says what is wrong.
+    Torch files are read with `weights_only=True`, so a file that would run code is refused.
+    Raises CheckpointError, which names the file (never its folder) and the fault.
     """
     name = path.name
     try:
@@ -65,14 +65,14 @@ def _state_dict(content: Any, name: str, nests: Collection[str]) -> Tensors:
 
 
 def part_of(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
-    """Those whose names begin with `prefix`, without it."""
+    """The tensors whose names begin with `prefix`, which is removed."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def fill(module: Module, tensors: Mapping[str, Tensor], file: str, prefix: str = "") -> Module:
-    """`module` with `tensors` as its float32 state.
+    """Loads `tensors` into `module`, converted to its dtypes.
 
-    Raises CheckpointError that names the file, the tensor and both shapes where names or shapes differ.
+    Raises CheckpointError if names or shapes differ. It names the file, the tensor and both shapes.
     """
     wanted = module.state_dict()
     check_shapes({name: tuple(tensor.shape) for name, tensor in wanted.items()}, tensors, file, prefix)
@@ -83,7 +83,7 @@ def fill(module: Module, tensors: Mapping[str, Tensor], file: str, prefix: str =
 def check_shapes(
     wanted: Mapping[str, Iterable[int]], tensors: Mapping[str, Tensor], file: str, prefix: str = ""
 ) -> None:
-    """Raises CheckpointError for the first name, in sorted order, that is missing, surplus, or of another shape."""
+    """Raises ConfigError for the first name, in sorted order, that is missing, unexpected or has another shape."""
     for name in sorted(wanted.keys() | tensors.keys()):
         have = f"is {tuple(tensors[name].shape)}" if name in tensors else "is missing"
         need = f"wants {tuple(wanted[name])}" if name in wanted else "has no such tensor"

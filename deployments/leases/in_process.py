@@ -94,8 +94,13 @@ class InProcessScheduler:
             working.cancel()
 
     def cancel(self, item_id: str) -> None:
-        for ledger in self.ledgers.values():
-            self._loop.call_soon_threadsafe(ledger.cancel, item_id)
+        """Unknown ids are ignored."""
+
+        async def cancel() -> None:  # a task, as the work is: so it cannot overtake it
+            for ledger in self.ledgers.values():
+                ledger.cancel(item_id)
+
+        asyncio.run_coroutine_threadsafe(cancel(), self._loop)
 
     def status(self) -> dict[str, Any]:
         return {

@@ -12,14 +12,21 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import grpc
-import numpy as np
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from deployments.contract.errors import ChoraleError, SynthesisFailed, Unavailable
 from deployments.contract.family import FamilySpec
-from deployments.contract.speech import GptRequest, Run, Segment, VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.contract.speech import (
+    GptRequest,
+    Reference,
+    Run,
+    Segment,
+    VocodedChunk,
+    VocoderChunk,
+    VoicePrompt,
+)
 from deployments.contract.work import Event, WorkItem
 
 log = logging.getLogger("ray.serve")
@@ -76,10 +83,8 @@ class RayBackend:
     async def check_text(self, text: str, language: str | None) -> None:
         await self._ask("text_frontend", "check", text, language)
 
-    async def encode_voice(
-        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
-    ) -> VoicePrompt:
-        return await self._ask("voice_encoder", "encode", waveform, rate, transcript, keep)
+    async def encode_voice(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
+        return await self._ask("voice_encoder", "encode", reference, keep)
 
     async def forget(self, voice: str) -> None:
         """In every replica of the voice encoder."""
@@ -103,7 +108,7 @@ class RayBackend:
         """
         give_up = time.monotonic() + GIVE_UP_S
         for attempt in itertools.count():
-            item = WorkItem(f"{id}~{attempt}" if attempt else id, chunk, priority)
+            item = WorkItem(f"{id}~{attempt}" if attempt else id, chunk, priority, chunk.home)
             answered = False
             try:
                 async with asyncio.timeout(UNARY_S):

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deployments import assembly
 from deployments.contract.errors import SynthesisFailed
-from deployments.contract.family import FamilySpec
+from deployments.contract.family import FamilySpec, Frontend
 from deployments.contract.options import ModelOptions
-from deployments.contract.speech import GptRequest, Run, Segment, VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.contract.speech import (
+    GptRequest,
+    Reference,
+    Run,
+    Segment,
+    VocodedChunk,
+    VocoderChunk,
+    VoicePrompt,
+)
 from deployments.contract.work import StageWorker, WorkItem
 from deployments.engine.device import memory
 from deployments.engine.device.thread import DeviceThread
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
     from deployments.contract.device import Device
 
 QUEUED_PER_SLOT = 10
+R = TypeVar("R")
 
 
 class LocalBackend:
@@ -38,8 +45,9 @@ class LocalBackend:
     def __init__(self, options: ModelOptions | None = None, *, least_slots: int = 1) -> None:
         self.options = options = options or ModelOptions()
         self.family = assembly.load_family(options)
-        self.spec: FamilySpec = assembly.spec_of(options, self.family)
-        self._frontend = self.family.frontend()
+        self.spec: FamilySpec = self.family.spec
+        if not self.spec.frontend_device:
+            self._frontend: Frontend = self.family.frontend(None)
         self._text = ThreadPoolExecutor(1, "text-frontend")
         self._thread = DeviceThread("local", threads=assembly.threads(options, "gpt"))
         self._scheduler: InProcessScheduler | None = None  # these three: once the weights are loaded
@@ -73,10 +81,12 @@ class LocalBackend:
     def _load(self, least_slots: int) -> None:
         options, family = self.options, self.family
         device = self._device = assembly.device(options, "gpt")
+        if self.spec.frontend_device:
+            self._frontend = family.frontend(device)
         encoder = family.voice_encoder(device)
 
-        async def encode(*reference: Any) -> VoicePrompt:
-            return await self._thread.run(encoder.encode, *reference)
+        async def encode(reference: Reference) -> VoicePrompt:
+            return await self._thread.run(encoder.encode, reference)
 
         store = assembly.prompt_store(options, family, device)
         self._prompts = KeptPrompts(encode, options.voice_encoder.cache_size, store)
@@ -90,19 +100,22 @@ class LocalBackend:
         self._scheduler = InProcessScheduler(self._thread, workers, share, QUEUED_PER_SLOT)
 
     async def segments(self, text: str, language: str | None) -> list[Segment]:
-        running = asyncio.get_running_loop()
-        return await running.run_in_executor(self._text, self._frontend.segments, text, language)
+        return await self._read(lambda frontend: frontend.segments(text, language))
 
     async def check_text(self, text: str, language: str | None) -> None:
-        running = asyncio.get_running_loop()
-        await running.run_in_executor(self._text, self._frontend.check, text, language)
+        await self._read(lambda frontend: frontend.check(text, language))
 
-    async def encode_voice(
-        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
-    ) -> VoicePrompt:
+    async def _read(self, call: Callable[[Frontend], R]) -> R:
+        """On the text thread, or on the device's if the frontend runs a model."""
+        if self.spec.frontend_device:
+            await self._wait()
+            return await self._thread.run(call, self._frontend)
+        return await asyncio.get_running_loop().run_in_executor(self._text, call, self._frontend)
+
+    async def encode_voice(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
         await self._wait()
         assert self._prompts is not None
-        return await self._prompts.of(waveform, rate, transcript, keep)
+        return await self._prompts.of(reference, keep)
 
     async def forget(self, voice: str) -> None:
         if self._prompts is not None:
@@ -121,7 +134,7 @@ class LocalBackend:
     async def vocode(self, chunk: VocoderChunk, *, id: str, priority: int) -> VocodedChunk:
         await self._wait()
         async with aclosing(
-            self.scheduler.events("vocoder", WorkItem(id, chunk, priority), admitted=True)
+            self.scheduler.events("vocoder", WorkItem(id, chunk, priority, chunk.home), admitted=True)
         ) as events:
             async for event in events:
                 if event.value is not None:

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperCommand
 
+from deployments.contract.controls import parsed
 from deployments.contract.errors import ChoraleError, InvalidInput
 
 if TYPE_CHECKING:
@@ -52,8 +54,26 @@ def _os_error(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
-@app.command()
+class WithControls(TyperCommand):
+    """A command that also takes `--NAME VALUE` for each sampling parameter of the model."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Moves what looks like such an option, as text, to `ctx.obj`: which there are depends on the configuration."""
+        own = {name for param in self.get_params(ctx) for name in (*param.opts, *param.secondary_opts)}
+        rest, ctx.obj = [], {}
+        words = iter(args)
+        for word in words:
+            name, equals, value = word.partition("=")
+            if not name.startswith("--") or name in own or name == "--":
+                rest.append(word)
+            else:
+                ctx.obj[name[2:].replace("-", "_")] = value if equals else next(words, "")
+        return super().parse_args(ctx, rest)
+
+
+@app.command(cls=WithControls)
 def speak(
+    ctx: typer.Context,
     text: Annotated[str, typer.Argument(help="The text to speak.")],
     voice: Annotated[
         str | None, typer.Option(help="The name of a voice; `chorale voices` lists them.")
@@ -68,24 +88,32 @@ def speak(
     seed: Annotated[
         int | None, typer.Option(help="The same seed gives the same samples; default: random.")
     ] = None,
-    temperature: Annotated[float | None, typer.Option(help="0 (greedy) to 2; default: the model's.")] = None,
     speed: Annotated[float, typer.Option(help="0.25 to 4; 2 is twice as fast.")] = 1.0,
     language: Annotated[str | None, typer.Option(help="Default: detected from the text.")] = None,
+    sample_rate: Annotated[int, typer.Option(help="Of the file, in Hz: 16000 to 48000.")] = 24_000,
     config: Config = None,
     model: Model = None,
 ) -> None:
-    """Speak TEXT into a file, in this process, without Ray."""
+    """Speak TEXT into a file, in this process, without Ray.
+
+    The model's sampling parameters are options too, for example --temperature 0.5; docs/http.md lists them.
+    """
     with _plain_errors():
-        _check(text, voice, seed, temperature, speed, language)
+        _check(text, voice, seed, speed, language)
         if voice is not None and reference is not None:
             raise InvalidInput("--voice and --reference are mutually exclusive", param="reference")
         format = _format(out)
         recording = None if reference is None else reference.read_bytes()
+        from deployments.assembly import load_family
+        from serve_app.audio import check_rate
         from serve_app.cli.speaker import Speaker
 
-        sampling = {} if temperature is None else {"temperature": temperature}
+        check_rate(format, sample_rate)
         settings = _settings(config)
         _check_models(settings, config, settings.name(model))
+        spec = load_family(settings.options(model)).spec
+        controls = parsed(spec.controls, ctx.obj)
+        spec.sampling(controls)  # a wrong one is refused before the weights are loaded
         with Speaker(settings, model) as speaker:
             spoken = speaker.say(
                 text,
@@ -96,10 +124,10 @@ def speak(
                 speed=speed,
                 language=language,
                 whole=True,
-                **sampling,
+                **controls,
             )
             load_s = speaker.load_s
-        _write(out, format, spoken.waveform, spoken.rate)
+        _write(out, format, spoken.waveform, spoken.rate, sample_rate)
     table = _table("file", "voice", "seed", "audio", "loaded in", "spoken in", "RTF")
     table.add_row(
         str(out),
@@ -246,7 +274,6 @@ def _check(
     text: str,
     voice: str | None,
     seed: int | None,
-    temperature: float | None,
     speed: float,
     language: str | None,
 ) -> None:
@@ -255,7 +282,7 @@ def _check(
 
     from serve_app.http.schemas import SpeechBody
 
-    fields = {"seed": seed, "temperature": temperature, "speed": speed, "language": language}
+    fields = {"seed": seed, "speed": speed, "language": language}
     try:
         SpeechBody.model_validate({"model": "local", "input": text, "voice": voice, **fields})
     except ValidationError as error:
@@ -277,13 +304,13 @@ def _format(out: Path) -> str:
     return format
 
 
-def _write(out: Path, format: str, samples: np.ndarray, rate: int) -> None:
+def _write(out: Path, format: str, samples: np.ndarray, source_rate: int, rate: int) -> None:
     from serve_app.audio import encode_wav, open_encoder
 
     if format == "wav":
-        out.write_bytes(encode_wav(samples, rate))
+        out.write_bytes(encode_wav(samples, source_rate, rate))
     else:
-        encoder = open_encoder(format, rate, streamed=False)
+        encoder = open_encoder(format, source_rate, rate=rate, streamed=False)
         out.write_bytes(encoder.encode(samples) + encoder.finish())
 
 

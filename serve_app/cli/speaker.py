@@ -110,9 +110,10 @@ class Speaker:
         speed: float = 1.0,
         language: str | None = None,
         whole: bool = False,
-        **sampling: Any,
+        max_tokens: int | None = None,
+        **controls: Any,
     ) -> Said:
-        """Speaks `text`. seed: None for a random one. sampling: temperature, top_k, ..., overriding the family's.
+        """Speaks `text`. seed: None for a random one. controls: the model's, such as temperature.
 
         whole: the result is used only when complete, so any segment can still be retried.
         reference: bytes of an audio file to clone the voice from; transcript: the text spoken in it.
@@ -120,7 +121,7 @@ class Speaker:
         """
         named = None if reference is not None else voice or DEFAULT_VOICE
         request = SpeechRequest(
-            text, named, reference, transcript, None, language, seed, speed, sampling, whole=whole
+            text, named, reference, transcript, None, language, seed, speed, max_tokens, controls, whole=whole
         )
         return self._runner.run(self._say(request))
 

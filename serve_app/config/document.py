@@ -11,16 +11,17 @@ from pathlib import Path
 
 import yaml
 
-from deployments import families
+from deployments import assembly
 from deployments.contract.errors import CheckpointError, ConfigError
-from deployments.engine.vocode.schedule import ChunkSchedule
 from deployments.plain_yaml import PlainLoader
 from serve_app.config.settings import Settings
 from serve_app.config.strict import Fault, Location, dotted, from_variable
 
 MAX_BYTES = 256 * 2**10
 MAX_FAULTS = 20  # told at once
-OPTION = re.compile(r"((?:family|chunks|device|gpt|vocoder|voice_encoder)(?:\.\w+)+): (.*)", re.DOTALL)
+OPTION = re.compile(
+    r"((?:family|sampling|chunks|device|gpt|vocoder|voice_encoder)(?:\.\w+)+): (.*)", re.DOTALL
+)
 ARGS: Location = ("applications", 0, "args")  # where our settings lie in a Serve config file
 
 
@@ -133,16 +134,16 @@ def located(path: str | Path | None, environ: Mapping[str, str], place: Location
 def check_models(
     settings: Settings, path: str | Path | None, environ: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """The models that cannot be served because of their checkpoints, and why; never all of them.
+    """The models whose checkpoints cannot be used, and why; never all of them.
 
-    Raises ConfigError where a family is unknown or one of its options is wrong, and where no checkpoint can be used.
+    Raises ConfigError if a family is unknown, one of its options or controls is wrong, or no checkpoint can be used.
     """
     broken: dict[str, CheckpointError] = {}
-    for name, model in settings.served.items():
+    for name in settings.served:
         try:
             with located(path, os.environ if environ is None else environ, settings.place(name)):
-                family = families.load(model.family.name, model.family.options)
-                ChunkSchedule.of(family.spec, model.vocoder_chunk_size, **model.chunks.model_dump())
+                options = settings.options(name)
+                assembly.schedule(options, assembly.load_family(options).spec)
         except CheckpointError as error:
             broken[name] = error
     if len(broken) == len(settings.served):

@@ -32,6 +32,7 @@ from deployments.contract.options import (
     Options,
     Positive,
     Seconds,
+    StageOptions,
     VocoderOptions,
     VoiceEncoderOptions,
 )
@@ -120,6 +121,10 @@ class VoiceEncoderSettings(Scaled, VoiceEncoderOptions):
     num_cpus: Cpus = 0.2
 
 
+class TextFrontendSettings(Scaled, StageOptions):
+    """num_gpus, threads: for a family whose frontend runs a model."""
+
+
 class IngressSettings(Options):
     """`window`: segments of a request in work ahead of the one that is heard; `voice_cache`: prompts kept."""
 
@@ -142,13 +147,14 @@ class ModelSettings(ModelSection):
     gpt: GptSettings = GptSettings()
     vocoder: VocoderSettings = VocoderSettings()
     voice_encoder: VoiceEncoderSettings = VoiceEncoderSettings()
-    text_frontend: Scaled = Scaled()
+    text_frontend: TextFrontendSettings = TextFrontendSettings()
 
     def stage_options(self, data: Path) -> ModelOptions:
         """What the stages are made from, without what only their deployment needs. data: the data folder."""
         whole = {name: getattr(self, name) for name in ModelSection.model_fields}
         return ModelOptions(
             **whole,
+            text_frontend=_narrowed(StageOptions, self.text_frontend),
             gpt=_narrowed(GptOptions, self.gpt),
             vocoder=_narrowed(VocoderOptions, self.vocoder),
             voice_encoder=_narrowed(VoiceEncoderOptions, self.voice_encoder),

@@ -22,10 +22,10 @@ from serve_app.service import Service
 
 @serve.ingress()
 class Ingress:
-    """Owns no tensor: validates, orders the segments of a request and streams their sound out.
+    """Validates requests, puts their segments in order and streams the sound. It holds no tensors.
 
-    The app is built in the replica, after the constructor: nothing of it is pickled, and every route sees this
-    replica's service. others: what belongs to the same application; models are found by their names.
+    The app is built in the replica, after the constructor. It is never pickled, and every route uses this replica's
+    service. others: what belongs to the same application; the models are found by name.
     """
 
     def __init__(self, settings: ServiceSettings, *others: DeploymentHandle) -> None:
@@ -44,7 +44,7 @@ class Ingress:
         return create_app(self.service, echo_request_id=False)  # Serve's proxy does that
 
     async def free(self) -> dict[str, Any]:
-        """Forgets the voice prompts in this process and gives back what is not used (see `memory.free`)."""
+        """Drops the voice prompts in this process and frees unused memory (see `memory.free`)."""
         self.service.clear_prompts()
         return await asyncio.to_thread(memory.free)
 
@@ -53,5 +53,5 @@ class Ingress:
         self.service.forget_here(voice)
 
     async def check_health(self) -> None:
-        """Answering is the check: this replica's loop runs."""
+        """The answer itself shows that this replica's event loop runs."""
         self._discovery.check_health()

@@ -7,14 +7,13 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-import numpy as np
 from cachetools import Cache, LRUCache
 
 from deployments.contract.errors import InvalidInput
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 from serve_app.audio.recording import Recording
 
-Encode = Callable[[np.ndarray, int, str | None, str | None], Awaitable[VoicePrompt]]
+Encode = Callable[[Reference, str | None], Awaitable[VoicePrompt]]
 Read = Callable[[bytes, str], Awaitable[Recording]]
 
 
@@ -58,16 +57,23 @@ class VoicePrompts:
             del self._prompts[key]
 
     async def of(
-        self, audio: bytes, transcript: str | None, read: Read, *, param: str, voice: str | None = None
+        self,
+        audio: bytes,
+        transcript: str | None,
+        read: Read,
+        *,
+        param: str,
+        voice: str | None = None,
+        language: str | None = None,
     ) -> Examined:
-        """The prompt of an audio file.
+        """The prompt of an audio file, with the text that is spoken in it, and the language of that.
 
         read: decodes one, and blames a field; only called if the prompt is not kept. voice: the id of the voice that it
         is a recording of, under which its prompt is kept on disk.
         Raises InvalidInput (param `param`) for no usable recording, and what `read` raises.
         """
         voice = voice or self._requests
-        key = voice, await asyncio.to_thread(_digest, audio, transcript)
+        key = voice, await asyncio.to_thread(_digest, audio, transcript, language)
         while key not in self._prompts:
             if key in self._running:
                 await self._running[key].wait()
@@ -76,7 +82,9 @@ class VoicePrompts:
             try:
                 self.misses += 1
                 recording = await read(audio, param)
-                prompt = await self._encode(recording.waveform, recording.rate, transcript, voice)
+                prompt = await self._encode(
+                    Reference.of(recording.waveform, recording.rate, transcript, language), voice
+                )
                 made = Examined(prompt, recording.warnings)
                 self._prompts[key] = made
                 return made._replace(fresh=True)
@@ -91,6 +99,8 @@ class VoicePrompts:
         return self._prompts[key]
 
 
-def _digest(audio: bytes, transcript: str | None) -> str:
-    said = hashlib.sha256((transcript or "").encode()).digest()  # of one length: text stays apart from sound
+def _digest(audio: bytes, transcript: str | None, language: str | None) -> str:
+    said = hashlib.sha256(
+        repr((transcript, language)).encode("utf-8", "replace")
+    ).digest()  # always of one length
     return hashlib.sha256(said + audio).hexdigest()

@@ -1,4 +1,4 @@
-"""The files in configs/, and what happens to wrong ones."""
+"""The files in configs/ are valid, and wrong ones are refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def written(tmp_path: Path):
 
 
 def edited(before: str, after: str) -> tuple[str, int]:
-    """A config with one place changed, and the number of the line where that is."""
+    """A config with one change, and the number of the changed line."""
     assert FULL.count(before) >= 1
     return FULL.replace(before, after, 1), FULL[: FULL.index(before)].count("\n") + 1
 
@@ -104,20 +104,20 @@ def test_the_default_and_the_profiles_fit_on_two_cores(path):
         ("serve_app.app:build", "other.app:build", ["serve_app.app:build"]),
     ],
 )
-def test_a_fault_is_told_with_its_file_line_key_and_what_is_allowed(written, before, after, says):
+def test_an_error_names_its_file_line_key_and_what_is_allowed(written, before, after, says):
     text, line = edited(before, after)
     with pytest.raises(ConfigError) as refused:
         load_config(written(text), environ={})
     message = refused.value.message
     assert message.startswith("mine.yaml:"), message
     lines = {int(part.split(":")[1]) for part in message.splitlines() if part.startswith("mine.yaml:")}
-    if before not in ("max_queue: 80", "serve_app.app:build"):  # these faults lie in the section
+    if before not in ("max_queue: 80", "serve_app.app:build"):  # these faults are reported for the section
         assert line in lines, message
     for word in says:
         assert word in message
 
 
-def test_every_fault_is_told_at_once(written):
+def test_all_faults_are_reported_at_once(written):
     text, first = edited("slots: 8", "slots: many")
     text = text.replace("max_batch: 8", "max_batch: 0", 1)
     with pytest.raises(ConfigError) as refused:
@@ -126,19 +126,19 @@ def test_every_fault_is_told_at_once(written):
     assert len(lines) == 2 and lines[0].startswith(f"mine.yaml:{first}:")
 
 
-def test_a_key_given_twice_is_refused(written):
+def test_a_duplicate_key_is_refused(written):
     text, line = edited("slots: 8", "slots: 8\n        slots: 9")
     with pytest.raises(ConfigError, match=rf"mine.yaml:{line + 1}: .*slots: duplicate key"):
         load_config(written(text), environ={})
 
 
 @pytest.mark.parametrize("text", ["", "[]", "a: [", "\tx: 1", "hello"])
-def test_what_is_no_config_at_all(written, text):
+def test_a_file_that_is_not_a_config_is_refused(written, text):
     with pytest.raises(ConfigError, match=r"mine\.yaml"):
         load_config(written(text), environ={})
 
 
-def test_a_missing_file_and_bytes_that_are_no_text(tmp_path):
+def test_a_missing_file_and_binary_content_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read"):
         load_config(tmp_path / "nowhere.yaml")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
@@ -146,7 +146,7 @@ def test_a_missing_file_and_bytes_that_are_no_text(tmp_path):
         load_config(tmp_path / "bytes.yaml")
 
 
-def test_deployment_overrides_may_not_touch_what_the_graph_decides(written):
+def test_deployment_overrides_cannot_set_what_the_graph_decides(written):
     override = "    deployments:\n      - name: Gpt\n        {}\n    args:"
     allowed = FULL.replace("    args:", override.format("health_check_period_s: 3"), 1)
     load_config(written(allowed), environ={})

@@ -1,4 +1,4 @@
-"""A stream over queries: served in parts, and read over queries that end at once or break."""
+"""A long stream over queries: served in parts, and read over queries that end early or break."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FIRST, MORE = Report((Event("a"),)), More()
 
 
 class Calls:
-    """Each query gets the next of `answers`: reports, and an error behind them."""
+    """Each query gets the next of `answers`: reports, then an error."""
 
     def __init__(self, *answers: list[Report | More | Exception]) -> None:
         self.answers = list(answers)
@@ -54,14 +54,14 @@ def no_waiting(monkeypatch):
     monkeypatch.setattr(module, "AGAIN_S", 0.0)
 
 
-async def test_a_query_that_ray_breaks_before_its_first_report_is_made_again():
+async def test_a_query_that_breaks_before_its_first_report_is_repeated():
     calls = Calls([RACE], [FIRST, MORE], [RACE], [], [RACE], [LAST])
     assert [report async for report in joined(calls)] == [FIRST, LAST]
     assert calls.resumed == [False, False, True, True, True, True]
     assert calls.cancelled == 6
 
 
-async def test_calls_that_break_in_a_row_are_an_error():
+async def test_repeated_broken_calls_are_an_error():
     calls = Calls(*[[RACE]] * (BROKEN_CALLS + 1))
     with pytest.raises(RuntimeError, match="StatusCode"):
         await anext(joined(calls))
@@ -69,13 +69,13 @@ async def test_calls_that_break_in_a_row_are_an_error():
 
 
 class FailedOnTheReplica(RayError, RuntimeError):
-    """As Ray raises what a replica's method raised."""
+    """The form in which Ray raises an exception of a replica's method."""
 
 
 @pytest.mark.parametrize(
     "answers", [[FIRST, RACE], [RayActorError()], [FailedOnTheReplica()], [ValueError("else")]]
 )
-async def test_what_a_replica_raises_ends_the_lease(answers):
+async def test_an_exception_of_the_replica_ends_the_lease(answers):
     calls = Calls(answers, [LAST])
     with pytest.raises(type(answers[-1])):
         async for _ in joined(calls, RayError):
@@ -83,14 +83,14 @@ async def test_what_a_replica_raises_ends_the_lease(answers):
     assert len(calls.resumed) == 1
 
 
-async def test_a_lease_ends_with_a_query_that_does_not_go_on():
+async def test_a_lease_ends_with_a_query_that_does_not_continue():
     calls = Calls([])
     assert [report async for report in joined(calls, RayError)] == []
     assert calls.resumed == [False]
 
 
 class Counting:
-    """Starts streams of numbers, which are closed or not."""
+    """Starts streams of numbers, and counts those that are closed."""
 
     def __init__(self, end: int = 10**9) -> None:
         self.end, self.started, self.closed = end, 0, 0
@@ -109,7 +109,7 @@ async def items(stream: AsyncIterator) -> list:
     return [item async for item in stream]
 
 
-async def test_a_stream_is_served_over_queries_and_nothing_is_lost():
+async def test_a_stream_is_served_over_queries_without_loss():
     served, numbers = LongStream[int](3), Counting(100)
 
     class Query:
@@ -125,7 +125,7 @@ async def test_a_stream_is_served_over_queries_and_nothing_is_lost():
     assert served.queries == 34 and (numbers.started, numbers.closed) == (1, 1)
 
 
-async def test_between_two_queries_only_the_stream_that_waits_is_continued():
+async def test_between_two_queries_only_the_waiting_stream_is_continued():
     served, numbers = LongStream[int](2), Counting()
     assert await items(served.query("a", numbers, resume=True)) == [], "nothing waits yet"
     assert await items(served.query("a", numbers, resume=False)) == [0, 1, MORE]
@@ -135,7 +135,7 @@ async def test_between_two_queries_only_the_stream_that_waits_is_continued():
     assert numbers.started == 1 and not numbers.closed
 
 
-async def test_the_next_query_may_arrive_before_the_last_one_has_ended():
+async def test_the_next_query_can_arrive_before_the_last_one_ends():
     served, numbers = LongStream[int](1), Counting()
     first = served.query("a", numbers, resume=False)
     assert [await anext(first), await anext(first)] == [0, MORE]
@@ -145,7 +145,7 @@ async def test_the_next_query_may_arrive_before_the_last_one_has_ended():
     assert await anext(second) == MORE
 
 
-async def test_a_query_that_is_left_closes_the_stream():
+async def test_an_abandoned_query_closes_the_stream():
     served, numbers = LongStream[int](), Counting()
     query = served.query("a", numbers, resume=False)
     await anext(query)

@@ -30,7 +30,7 @@ def device(thread):
 
 
 class Hold:
-    """Feeds a lease's reports to the ledger, as the scheduler does."""
+    """Delivers a lease's reports to the ledger, like the scheduler."""
 
     def __init__(self, book: Ledger, loop: LeaseLoop, name: str = "a") -> None:
         book.open_lease(name)
@@ -63,14 +63,14 @@ async def until(condition, timeout: float = 20.0) -> None:
 
 
 async def test_more_items_than_slots_share_the_device(device):
-    book, keep = Ledger("Sim", 4, 100), [True]
-    book.keep = lambda lease: keep[0]
+    keep = [True]
+    book = Ledger("Sim", 4, 100, keep=lambda lease: keep[0])
     worker = SimWorker(4, step_s=0.001)
     hold = Hold(book, LeaseLoop(worker, device, lambda: {"slots": worker.slots}))
     results = await asyncio.gather(*(listen(book, seed, 20 + seed) for seed in range(12)))
     for seed, result in enumerate(results):
         assert (result == expected(seed, 20 + seed)).all()
-    assert worker.steps < sum(20 + seed for seed in range(12)) / 2, "they were decoded one after the other"
+    assert worker.steps < sum(20 + seed for seed in range(12)) / 2, "they were decoded one after another"
     assert hold.statuses[0] == {"slots": 4}
     keep[0] = False
     book.nudge()
@@ -78,8 +78,8 @@ async def test_more_items_than_slots_share_the_device(device):
 
 
 async def test_closing_lets_the_active_ones_finish(device):
-    book, keep = Ledger("Sim", 4, 100), [True]
-    book.keep = lambda lease: keep[0]
+    keep = [True]
+    book = Ledger("Sim", 4, 100, keep=lambda lease: keep[0])
     hold = Hold(book, LeaseLoop(SimWorker(4, 0.001), device))
     listener = asyncio.create_task(listen(book, 1, 200))
     await until(lambda: book.in_flight and not book.pending)
@@ -120,7 +120,7 @@ async def test_an_abandoned_lease_frees_every_slot(device):
 
 
 class Orphaning:
-    """A scheduler that answers until it is gone."""
+    """A scheduler that answers until it dies."""
 
     def __init__(self, book: Ledger) -> None:
         self.book, self.gone = book, asyncio.Event()
@@ -161,7 +161,7 @@ async def test_an_orphaned_lease_ends_at_once(device, items):
         listener.cancel()
 
 
-async def test_an_id_may_be_used_again_after_its_cancellation(device):
+async def test_an_id_can_be_reused_after_cancellation(device):
     book = Ledger("Sim", 4, 100)
     worker = SimWorker(4, 0.001)
     hold = Hold(book, LeaseLoop(worker, device))
@@ -186,7 +186,7 @@ class Refusing(SimWorker):
         super().admit(item)
 
 
-async def test_a_failed_step_breaks_the_lease_and_takes_no_more_work(device):
+async def test_a_failed_step_ends_the_lease_and_stops_new_work(device):
     book = Ledger("Sim", 4, 100)
     loop = LeaseLoop(Broken(4), device)
     hold = Hold(book, loop)
@@ -211,9 +211,9 @@ async def test_an_item_that_cannot_be_admitted_fails_alone(device):
     hold.task.cancel()
 
 
-async def test_an_order_to_free_is_obeyed_between_two_steps_of_running_work(thread, device):
+async def test_an_order_to_free_memory_runs_between_two_steps(thread, device):
     book = Ledger("Sim", 4, 100)
-    seen: list[tuple[int, int]] = []  # thread, items at work
+    seen: list[tuple[int, int]] = []  # thread, active items
     worker = SimWorker(4, 0.001)
 
     def free() -> dict:
@@ -232,14 +232,13 @@ async def test_an_order_to_free_is_obeyed_between_two_steps_of_running_work(thre
     hold.task.cancel()
 
 
-async def test_a_replica_that_was_idle_for_a_whole_lease_frees_memory_once(device):
+async def test_a_replica_idle_for_a_whole_lease_frees_memory_once(device):
     freed: list[int] = []
     loop = LeaseLoop(SimWorker(4, 0.001), device, free=lambda: freed.append(1) or {})
 
     async def lease(name: str, codes: int) -> None:
         keep = [True]
-        book = Ledger("Sim", 4, 100)
-        book.keep = lambda lease: keep[0]
+        book = Ledger("Sim", 4, 100, keep=lambda lease: keep[0])
         hold = Hold(book, loop, name)
         if codes:
             await listen(book, 1, codes)
@@ -250,7 +249,7 @@ async def test_a_replica_that_was_idle_for_a_whole_lease_frees_memory_once(devic
     await lease("never used", 0)
     assert not freed
     await lease("used", 20)
-    assert not freed, "somebody may come back at once"
+    assert not freed, "another lease may follow at once"
     await lease("idle", 0)
     assert len(freed) == 1
     await lease("idle still", 0)
@@ -260,7 +259,7 @@ async def test_a_replica_that_was_idle_for_a_whole_lease_frees_memory_once(devic
     assert len(freed) == 2
 
 
-async def test_two_workers_of_one_device_thread_take_turns(device):
+async def test_two_workers_on_one_device_thread_alternate(device):
     steps: list[str] = []
 
     class Counted(SimWorker):
@@ -282,7 +281,7 @@ async def test_two_workers_of_one_device_thread_take_turns(device):
         hold.task.cancel()
 
 
-async def test_a_failed_worker_takes_no_slot_from_the_other(device):
+async def test_a_failed_worker_does_not_affect_the_other(device):
     book, other = Ledger("Sim", 4, 100), Ledger("Other", 4, 100)
     broken = Hold(book, LeaseLoop(Broken(4), device))
     hold = Hold(other, LeaseLoop(SimWorker(4, 0.001), device))
@@ -294,7 +293,7 @@ async def test_a_failed_worker_takes_no_slot_from_the_other(device):
     hold.task.cancel()
 
 
-async def test_a_session_that_was_left_ends_when_the_worker_gets_the_next(device):
+async def test_an_abandoned_session_ends_when_the_next_one_starts(device):
     """An event loop that was closed says nothing any more."""
     worker = SimWorker(4, 0.001)
     left = device.open(worker, lambda events: None)

@@ -1,4 +1,4 @@
-"""One real Ray with Serve for the whole session, on a port of its own."""
+"""One real Ray with Serve for the whole session, on its own port."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The small family behind HTTP, with a library of its own."""
+    """The small family behind HTTP, with its own voice library."""
     from ray import serve
 
     from serve_app.app import build
@@ -89,7 +89,7 @@ def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @dataclass(frozen=True)
 class Stage:
-    """A scheduler with simulated replicas behind it."""
+    """A scheduler with simulated replicas."""
 
     app: str
     backend: Any
@@ -100,7 +100,7 @@ class Stage:
 def sim_stage(cluster: Cluster) -> Callable[..., Stage]:
     """sim_stage(replicas=1, slots=8, step_s=0.004, autoscaling=None, **options of `application`) -> Stage
 
-    Asked with the same options again it gives the same one: a replica takes seconds to start.
+    The same options return the same stage, because a replica takes seconds to start.
     """
     from ray import serve
 

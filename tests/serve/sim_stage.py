@@ -18,17 +18,17 @@ from deployments.scheduler import StageScheduler
 from serve_app.app import LEASES
 
 PROMPT = VoicePrompt.of("small", {"speaker": np.zeros(4, np.float32)})
-# events end where the default profile's GPT ends them: where a chunk is complete, and every 16 codes between
+# events end where the default profile's GPT ends them: at each complete chunk, and every 16 codes in between
 CHUNK_ENDS, EVERY = (15, 35, 75, 155), 16
 FIRST = CHUNK_ENDS[0]
-STEP_S, ROW_S = 0.004, 0.0002  # what a step takes, and what each row adds to it
-TIMER_S = 0.0003  # a sleep ends late by up to this: the host's fault, made up for in the next step
+STEP_S, ROW_S = 0.004, 0.0002  # per step, and per row
+TIMER_S = 0.0003  # the lateness of a sleep, which the next step corrects
 
 
 def request(seed: int, codes: int, *, poison: bool = False) -> GptRequest:
     features = {"codes": np.array(codes), "poison": np.array(poison)}
     segment = Segment(f"text {seed}", np.array([seed], np.int64), features=features)
-    return GptRequest(segment, PROMPT, Sampling(seed=seed))
+    return GptRequest(segment, PROMPT, Sampling.of(seed=seed))
 
 
 def expected(seed: int, codes: int) -> np.ndarray:
@@ -36,7 +36,7 @@ def expected(seed: int, codes: int) -> np.ndarray:
 
 
 def event_end(sent: int) -> int:
-    """Where the event ends that begins behind `sent` codes."""
+    """The end of the event that starts after `sent` codes."""
     return min([sent + EVERY, *(end for end in CHUNK_ENDS if end > sent)])
 
 
@@ -49,7 +49,7 @@ class SimWorker:
         self.slots = slots
         self.step_s = step_s
         self.steps = 0
-        self._ends = 0.0  # when the device is done with the last step
+        self._ends = 0.0  # when the last step ends
         self._rows: dict[str, list[int]] = {}  # id -> position, last sent, end, seed, poison
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -11,7 +11,6 @@ import pytest
 
 from deployments.contract.errors import InvalidInput, NotFound, Unavailable
 from deployments.contract.options import ModelOptions
-from deployments.contract.speech import VoicePrompt
 from serve_app.config.settings import Settings
 from serve_app.http.app import create_app
 from serve_app.models import Model, Models
@@ -21,30 +20,20 @@ from tests.serve_app.conftest import SPEC, ToneBackend
 TEXT = "One two three. Four five!"
 
 
-@dataclass
-class ReadingBackend(ToneBackend):
-    """Needs the text that was spoken in a recording."""
-
-    async def encode_voice(
-        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
-    ) -> VoicePrompt:
-        if transcript is None:
-            raise InvalidInput("Invalid 'reference_text': it is needed.", param="reference_text")
-        return await super().encode_voice(waveform, rate, transcript, keep)
-
-
 @pytest.fixture
 def tones() -> ToneBackend:
     return ToneBackend()
 
 
 @pytest.fixture
-def reader() -> ReadingBackend:
-    return ReadingBackend(spec=replace(SPEC, min_reference_seconds=1.5, max_reference_seconds=5.0))
+def reader() -> ToneBackend:
+    """Needs the text that is spoken in a recording."""
+    spec = replace(SPEC, min_reference_seconds=1.5, max_reference_seconds=5.0, needs_transcript=True)
+    return ToneBackend(spec=spec)
 
 
 @pytest.fixture
-def service(tones: ToneBackend, reader: ReadingBackend, shipped: Path, tmp_path: Path) -> Service:
+def service(tones: ToneBackend, reader: ToneBackend, shipped: Path, tmp_path: Path) -> Service:
     models = Models([Model("tones", ModelOptions(), tones), Model("reader", ModelOptions(), reader)])
     return Service(Settings.from_args({"data_dir": str(tmp_path / "data")}, {}), models, shipped)
 
@@ -81,7 +70,7 @@ async def test_a_voice_that_a_model_cannot_speak_with_names_the_model_and_the_fi
     error = answer.json()["error"]
     assert (answer.status_code, error["param"]) == (400, "voice")
     assert "The model 'reader' cannot speak with the voice 'mine'" in error["message"]
-    assert "'reference_text'" in error["message"]
+    assert "reader needs a transcript" in error["message"]
     assert (await client.post("/v1/audio/speech", json=body | {"model": "tones"})).status_code == 200
 
 
@@ -93,9 +82,10 @@ async def test_a_recording_is_kept_as_long_as_any_model_uses_it_and_each_takes_i
     def listening(name: str, backend: ToneBackend):
         encode = backend.encode_voice
 
-        async def listen(waveform, rate, transcript, keep):
+        async def listen(reference, keep):
+            ((waveform, rate),) = reference.waveforms
             heard[name] = len(waveform) / rate
-            return await encode(waveform, rate, transcript, keep)
+            return await encode(reference, keep)
 
         return listen
 

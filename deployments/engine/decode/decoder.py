@@ -24,6 +24,7 @@ from deployments.engine.device.thread import assert_on_device_thread
 from deployments.engine.failures import as_failure
 from deployments.engine.graphs import Backend, Function, GraphRunner
 from deployments.engine.readback import Parcel, Readback
+from deployments.engine.script import Compilable
 
 log = logging.getLogger(__name__)
 Output = dict[str, Tensor]  # the parts of a StepOutput that the model has
@@ -80,7 +81,9 @@ class Decoder:
     ) -> None:
         self._owner = assert_on_device_thread()
         self._model = model
-        self._compiled = model.compile() if optimize and backend is None else ""
+        self._compiled = ""
+        if optimize and backend is None and isinstance(model, Compilable):
+            self._compiled = model.compile()
         self.slots = model.slots
         self._emit_at, self._emit_every = list(emit_at), emit_every
         self._crowd = first_sound_first or math.inf  # sequences at work

@@ -90,9 +90,6 @@ class IndexGpt:
         self.heard = per_slot(gpt.start_mel_token)  # the latents' lane: the last code that is kept
         self.heard_count = per_slot(0)
 
-    def compile(self) -> str:
-        return ""  # its matrices are large: what lies between the operations is little
-
     def prefill(self, slot: int, request: GptRequest) -> Prefill:
         """Raises InvalidInput where the segment holds more pieces than a slot takes."""
         ids = request.segment.token_ids

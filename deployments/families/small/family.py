@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from deployments.contract.controls import drawing
 from deployments.contract.errors import CheckpointError
 from deployments.contract.family import FamilySpec, Frontend, GptModel, VocoderModel, VoiceEncoder
-from deployments.contract.speech import Sampling, VoicePrompt
+from deployments.contract.speech import VoicePrompt
 from deployments.families.options import checked
 from deployments.families.small.config import MAX_SECONDS, MIN_SECONDS, SmallConfig
 
@@ -64,16 +65,15 @@ class SmallFamily:
             left_context=config.left_context,
             right_context=config.right_context,
             languages=config.languages,
-            sampling=Sampling(
-                temperature=config.temperature, top_k=config.top_k, max_tokens=config.max_codes
-            ),
+            max_tokens=config.max_codes,
             min_reference_seconds=MIN_SECONDS,
             max_reference_seconds=MAX_SECONDS,
             paces=PACES,
             plausible_codes=(1.0, 9.0),
+            controls=drawing(temperature=config.temperature, top_k=config.top_k),
         )
 
-    def frontend(self) -> Frontend:
+    def frontend(self, device: Device | None = None) -> Frontend:
         from deployments.families.small.frontend import SmallFrontend
 
         return SmallFrontend(languages=self.config.languages)

@@ -1,4 +1,4 @@
-"""Words in their sentence: the sounds that depend on the neighbours."""
+"""Pronunciations that depend on the neighbouring words."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _REED: Phones = ("r", "iy", "d")
 
 
 def pronounce_words(words: Sequence[Word], pronouncer: Pronouncer) -> list[Phones]:
-    """The phones of each word, in the context of the others."""
+    """The phones of each word in its context."""
     phones = [_in_context(words, i, pronouncer) for i in range(len(words))]
     for i, word in enumerate(words[:-1]):
         if word.text == "the" and not word.pause and phones[i + 1][0] in VOWEL_PHONES:

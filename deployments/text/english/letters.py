@@ -1,8 +1,8 @@
-"""Letter-to-sound: the phones of a word that the lexicon does not have.
+"""Letter-to-sound rules: the phones of a word that is not in the lexicon.
 
-A table of contexts, made by training/lexicon.py. Letters are turned to sound from left to right; each letter gives
-none, one or two phones. The context of a letter is a string of the letters around it and the sounds already given,
-the most telling first; the longest prefix of it that the table holds decides.
+training/lexicon.py makes the table of contexts. Letters are converted from left to right, each to zero, one or two
+phones. A letter's context is a string of the letters around it and the sounds before it, the most informative first.
+The longest prefix of the context in the table decides.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from deployments.text.english.lexicon import decode
 
 LETTERS_FILE = Path(__file__).with_name("letters.txt.gz")
 
-# A number is a letter that far away; "a" and "b" are the last sound and the one before it.
+# A number is the offset of a letter; "a" and "b" are the last sound and the one before it.
 CONTEXT: tuple[int | str, ...] = (0, 1, 2, -1, "a", 3, -2, 4, "b", -3, 5)
 EDGE = "#"
-_FIRST_SOUND = 0xC0  # sounds are numbered from this code point, so that no letter is one
+_FIRST_SOUND = 0xC0  # the code point of sound 0, beyond all letters
 _REACH = 6
 
 
 @dataclass(frozen=True)
 class LetterModel:
-    """sounds: encoded phones of each sound; table: context to the sound's character."""
+    """sounds: the encoded phones of each sound. table: context -> the sound's character."""
 
     sounds: Sequence[str]
     table: Mapping[str, str]

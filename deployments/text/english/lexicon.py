@@ -1,9 +1,9 @@
-"""The pronouncing lexicon: words with their phones, as flite's cmulex and its letter rules have them.
+"""The pronunciation lexicon: words with their phones from flite's cmulex and its letter-to-sound rules.
 
-NOTICE: the pronunciations descend from the CMU Pronouncing Dictionary through CMU Flite's cmulex, both of Carnegie
+NOTICE: the pronunciations derive from the CMU Pronouncing Dictionary through CMU Flite's cmulex, both by Carnegie
 Mellon University and free under BSD-style terms: see LICENSE-lexicon.txt in this folder.
 
-The file holds one word a line: the word, optionally "/v" or "/j" (as a verb, as an adjective), a blank, and one
+The file holds one word per line: the word, optionally "/v" or "/j" (as a verb or an adjective), a space, and one
 character per phone.
 """
 
@@ -34,7 +34,7 @@ def decode(signs: str) -> tuple[str, ...]:
 
 @cache
 def load_lexicon(path: Path = LEXICON_FILE) -> Mapping[str, str]:
-    """Word (or word/v, word/j) to encoded phones."""
+    """Maps each word (or word/v, word/j) to its encoded phones."""
     lines = gzip.decompress(path.read_bytes()).decode("ascii").split("\n")
     return dict(line.split(" ") for line in lines if line)
 

@@ -1,4 +1,4 @@
-"""One word to phones: the lexicon, then its known parts, then letter-to-sound."""
+"""One word to phones: from the lexicon, else from its known parts, else by letter-to-sound rules."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLITICS: Mapping[str, Phones] = {
     "'m": ("ax", "m"),
     "n't": ("ax", "n", "t"),
 }
-# Endings that leave their stem as it is.
+# Endings that do not change their stem.
 ENDINGS: Mapping[str, Phones] = {
     "fulness": ("f", "ax", "l", "n", "ax", "s"),
     "lessly": ("l", "ax", "s", "l", "iy"),
@@ -43,7 +43,7 @@ PREFIXES: Mapping[str, Phones] = {
     "non": ("n", "aa", "n"),
 }
 SHORTEST_STEM = 3  # letters
-SHORTEST_HALF = 5  # letters of either half of a compound: with fewer, letter-to-sound does better
+SHORTEST_HALF = 5  # letters in each half of a compound; with fewer, letter-to-sound rules are better
 
 
 def plural_ending(stem: Phones, vowel: str = "ih") -> Phones:
@@ -59,7 +59,7 @@ def past_ending(stem: Phones) -> Phones:
 
 
 class Pronouncer:
-    """Thread-safe; `phones` never returns nothing."""
+    """Thread-safe. `phones` never returns an empty tuple."""
 
     def __init__(self, lexicon: Mapping[str, str], letters: LetterModel) -> None:
         self.lexicon = lexicon
@@ -70,7 +70,7 @@ class Pronouncer:
         return word in self.lexicon
 
     def variant(self, word: str, part: str) -> Phones | None:
-        """How `word` sounds as another part of speech ("v" verb, "j" adjective), where that differs."""
+        """The phones of `word` as a verb ("v") or an adjective ("j"), if they differ; else None."""
         found = self.lexicon.get(f"{word}/{part}")
         return decode(found) if found else None
 
@@ -78,7 +78,7 @@ class Pronouncer:
         return tuple(p for c in word.upper() if "A" <= c <= "Z" for p in decode(self.lexicon[c]))
 
     def _phones(self, word: str) -> Phones:
-        """Phones of a word: lower case with apostrophes, or one capital, perhaps with 's, for a letter's name."""
+        """word: lower case with apostrophes, or a letter's name: one capital, with or without 's."""
         found = self._listed(word)
         if found is None and "'" in word:
             found = self._contracted(word)
@@ -144,7 +144,7 @@ class Pronouncer:
         return None
 
     def _compound(self, word: str) -> Phones | None:
-        """Two listed words, the shorter of them as long as possible."""
+        """Two listed words, split as close to the middle as possible."""
         middle = len(word) // 2
         for cut in sorted(range(SHORTEST_HALF, len(word) - SHORTEST_HALF + 1), key=lambda c: abs(c - middle)):
             head = self._listed(word[:cut])
@@ -155,7 +155,7 @@ class Pronouncer:
 
 
 def _stems(base: str) -> tuple[str, ...]:
-    """Spellings of the word that `base` + ed or ing comes from: walk, bake, stop."""
+    """Possible spellings of the stem of `base` + ed or ing: walk, bake, stop."""
     doubled = len(base) > 2 and base[-1] == base[-2] and base[-1] not in "aeiou"
     if doubled:
         return (base, base[:-1]) if base[-1] in "ls" else (base[:-1], base)

@@ -1,4 +1,4 @@
-"""Numbers among Chinese characters, made ready for wetext's grammars: what those misread is written out before."""
+"""Numbers among Chinese characters, read by wetext's grammars. What the grammars misread is rewritten first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from wetext import Normalizer
 
 _UNIT = r"(?:°[CF]?|%|(?:[ckm]?m|k?g|m?[lL]|min|h)(?![A-Za-z]))"
-_PART = rf"\d{{1,40}}+{_UNIT}?+"  # bounded, as each place of a long row of digits may have to be tried
+_PART = rf"\d{{1,40}}+{_UNIT}?+"  # bounded, because each place in a long row of digits may have to be tried
 # 3月5号, 50%-60%的人, 下午 3:30, 5kg苹果
 NUMBER = (
     rf"[¥$€£]?(?:(?<![A-Za-z0-9%°])[+-])?(?<![A-Za-z0-9]\.){_PART}(?:[.,:/~–+×÷=-][¥$€£]?{_PART}){{0,30}}+"
@@ -21,7 +21,7 @@ NUMBER = (
 _SIGNS = "-~–"
 _ALONE = r"(?<![\d.,:/~–+×÷=-])"
 _TWICE = re.compile(r"¥(?=[\d.,]+元)")  # ¥5元
-# Two plain numbers with a dash: a score, or a span if the first is the smaller; wetext takes most for a difference.
+# Two plain numbers with a dash: a range if the first is smaller, else a score; wetext reads most as a difference.
 _PAIR = re.compile(
     rf"{_ALONE}(?P<left>\d{{1,4}}(?:\.\d+)?)(?P<unit>{_UNIT}?)(?P<sign>[{_SIGNS}])"
     rf"(?P<right>\d{{1,4}}(?:\.\d+)?)(?![\d.,:/~–+×÷=-])"
@@ -35,14 +35,14 @@ _LIST = re.compile(r"(?<![\d.,/])\d+(?:,\d+)+(?![\d.,/])")  # 1,2,3名
 _CHOICE = re.compile(r"(?<![\d/])(?!\d{4}/|\d+/\d+/\d{4})\d+(?:/\d+){2,}(?![\d/])")  # 2/3/4人
 _VERSION = re.compile(r"(?<![\d.])(?!\d{4}\.\d{1,2}\.\d{1,2}(?![\d.]))\d+(?:\.\d+){2,}(?![\d.])")  # 1.2.3版本
 _ORDINAL = re.compile(r"(?<=第)\d{1,9}(?![\d.,])|(?<![\d.,:])\d{1,2}(?=[月日号])")
-# Those of the measure words before which wetext reads a lone 2 as 二
+# The measure words before which wetext reads a single 2 as 二
 _TWO = re.compile(
     rf"(?<!第){_ALONE}2(?=[点倍种次份台间部句门包幅项款批毛]|公斤|星期|年(?!级|\d|[一二三四五六七八九十]{{1,2}}月))"
 )
 _TIMES = re.compile(r"(?<=\d)×(?=\d)")
 _GRAMS = re.compile(r"(?<=\d)g(?![A-Za-z])")
 _PER = re.compile(rf"(?<=[{HANZI}])/(?=[{HANZI}])")
-# What nobody counts: an identity card, a bank card; or shorter, when it is called a number
+# Read digit by digit: numbers of identity or bank cards, and shorter ones after a word for "number"
 _ROW = re.compile(rf"{_ALONE}\d{{12,}}(?![\d.,])")
 _CALLED = re.compile(rf"(?P<name>[号码编]|QQ)(?P<between>[是为]?:? ?){_ALONE}(?P<row>\d{{5,11}})(?![\d.,])")
 _DIGITS, _YEAR_DIGITS = (
@@ -51,7 +51,7 @@ _DIGITS, _YEAR_DIGITS = (
 
 
 def spoken(written: str, before: str = "") -> str:
-    """Characters and numbers to characters, blanks where numbers are apart; before: a few characters that go before."""
+    """Characters and numbers to characters, with spaces between separate numbers. before: the preceding characters."""
     if before and (called := _CALLED.match(tail := _name_of(before) + written)):
         written = called["row"].translate(_DIGITS) + tail[called.end() :]
     written = _CALLED.sub(lambda m: m["name"] + m["between"] + m["row"].translate(_DIGITS), written)
@@ -64,7 +64,7 @@ def spoken(written: str, before: str = "") -> str:
     for found, said in ((_TIMES, "乘"), (_GRAMS, "克"), (_PER, "每")):
         written = found.sub(said, written)
     written = _ORDINAL.sub(lambda m: _normalised(m[0].lstrip("0") or "0"), written)
-    # what is left are digits of numbers that wetext does not know
+    # the remaining digits are numbers that wetext does not know
     return " ".join(map(_normalised, written.split(" "))).translate(_YEAR_DIGITS)
 
 
@@ -90,7 +90,7 @@ def _normalised(text: str) -> str:
 
 @cache
 def _normalizer() -> Normalizer:
-    """wetext's grammars, loaded with the first number: half a second, some 45 MB."""
+    """wetext's grammars, loaded for the first number: half a second and about 45 MB."""
     from wetext import Normalizer
 
     return Normalizer(lang="zh", operator="tn")

@@ -1,4 +1,4 @@
-"""Chinese in a text: where it stands, and the words and phones that are said for it."""
+"""Finds the Chinese parts of a text, and their spoken words and phones."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from deployments.text.mandarin.pinyin import HANZI
 if TYPE_CHECKING:
     from opencc import OpenCC
 
-# Characters, and the numbers among and beside them, which are read in Chinese; 公里/小时, too
+# Characters, and the numbers among and next to them, which are read in Chinese; also 公里/小时
 RUN = re.compile(
     rf"(?:(?<![A-Za-z] ){NUMBER} ?|{NUMBER})?[{HANZI}]"
     rf"(?:[{HANZI}]|(?:(?<=\d[{HANZI}])|(?<=\d[{HANZI}]{{2}}))/(?=[{HANZI}])| ?{NUMBER}(?! ?[A-Za-z]))*"
 )
-BEHIND = re.compile(rf"[{HANZI}][:,;.]? ?$")  # what an address may follow without a blank
-_ALONE = re.compile(rf"(?<![A-Za-z])(?<![A-Za-z] ){NUMBER}(?! ?[A-Za-z])")  # that no character touches
+BEHIND = re.compile(rf"[{HANZI}][:,;.]? ?$")  # an address may follow without a space
+_ALONE = re.compile(
+    rf"(?<![A-Za-z])(?<![A-Za-z] ){NUMBER}(?! ?[A-Za-z])"
+)  # a number without letters next to it
 _LETTER = re.compile(f"[A-Za-z{HANZI}]")
 SIGNS = {
     ">=": "大于等于", "<=": "小于等于", "≥": "大于等于", "≤": "小于等于", ">": "大于", "<": "小于", "=": "等于",
@@ -30,12 +32,12 @@ SIGNS = {
 }  # fmt: skip
 _OPERAND = re.compile(rf"[\d){HANZI}%] ?$")
 _SIGN = re.compile(rf"(?:[<>]=?|[=≥≤≠≈+×÷±&])(?![-=<>+*/&|!])(?= ?[\d({HANZI}¥$€£-])")
-_LOOSE = re.compile(f"(?<=[{HANZI}]) | (?=[{HANZI}])")  # blanks that part no numbers
+_LOOSE = re.compile(f"(?<=[{HANZI}]) | (?=[{HANZI}])")  # spaces that do not separate numbers
 _SPLIT = re.compile(f"[^{HANZI}]+")
 
 
 class Scripts:
-    """Where a text is Chinese: a number between signs (电话：12345, | 小明 | 12 |) is read as its neighbours are."""
+    """The script around each position: a number between signs (电话：12345, | 小明 | 12 |) follows its neighbours."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -43,13 +45,13 @@ class Scripts:
         self.places, self.chinese = [m.start() for m in letters], [not m[0].isascii() for m in letters]
 
     def number(self, at: int) -> re.Match[str] | None:
-        """The number at `at` if the letter before it, or of those behind it the first if none is before, is Chinese."""
+        """The number at `at` if the last letter before it, or else the first after it, is Chinese."""
         if not self.places:
             return None
         return _ALONE.match(self.text, at) if self.among(at) else None
 
     def sign(self, at: int) -> re.Match[str] | None:
-        """The sign at `at` if it is one of SIGNS, between Chinese or numbers among it."""
+        """The sign at `at` if it is one of SIGNS between Chinese operands."""
         if not self.places or not _OPERAND.search(self.text, max(0, at - 2), at) or not self.among(at):
             return None
         return _SIGN.match(self.text, at)
@@ -59,9 +61,9 @@ class Scripts:
 
 
 def said(run: str, before: str = "") -> list[tuple[str, Phones]]:
-    """The words of what `RUN` or `Scripts.number` has found, with their phones; numbers as words.
+    """The words and phones of a match of `RUN` or `Scripts.number`, with numbers written out.
 
-    before: a few characters that stand before it, which may tell what a number is.
+    before: the preceding characters, which may show the kind of a number.
     """
     if not _SPLIT.search(run):
         return _pronounced(run)
@@ -70,7 +72,7 @@ def said(run: str, before: str = "") -> list[tuple[str, Phones]]:
 
 
 def _pronounced(hanzi: str) -> list[tuple[str, Phones]]:
-    """jieba's dictionary and pypinyin's phrases are of simplified characters."""
+    """Simplifies the characters first, because jieba's dictionary and pypinyin's phrases are simplified."""
     return [
         (word, tuple(phone for syllable in syllables for phone in syllable.phones))
         for word, syllables in pinyin.words(_simplifier().convert(hanzi))

@@ -1,4 +1,4 @@
-"""GET /health (alive), /ready (warm) and /v1/status (everything); POST /v1/cache/free (memory that nobody needs)."""
+"""GET /health (alive), /ready (warm) and /v1/status (details); POST /v1/cache/free (frees unused memory)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/health")
 async def health(service: Shared) -> dict[str, Any]:
-    """200 as long as this process answers, whatever the stages do: of those it says what was last known."""
+    """200 while this process answers. `ready` and `device` are the last known state of the default model's stages."""
     status, default = await service.last_status(), service.models.default
     device = status["models"].get(default, {}).get("device")
     return {"status": "ok", "ready": status["ready"], "model": default, "device": device}
@@ -66,9 +66,9 @@ async def status(service: Shared, traffic: Counted) -> dict[str, Any]:
 
 @router.post("/v1/cache/free")
 async def free_cache(service: Shared) -> dict[str, Any]:
-    """Forgets the voice prompts in memory (not those on disk) and gives back what no work needs, in every process.
+    """Drops the voice prompts in memory (not on disk) and frees unused memory in every process.
 
-    Running work is not disturbed: a model's replica does it between two steps. `before` and `after` are sums.
+    Running work is not disturbed: a model replica frees memory between two steps. `before` and `after` are sums.
     """
     processes = await service.free()
     totals = {when: dict[str, int]() for when in ("before", "after")}

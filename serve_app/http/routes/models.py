@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from fastapi import APIRouter
 
 from serve_app.http.routes.common import Shared
-from serve_app.http.schemas import CONTROLS, ModelCard, ModelList
+from serve_app.http.schemas import ModelCard, ModelList
 from serve_app.models import ALIASES
 from serve_app.service import Service
 
@@ -31,12 +29,11 @@ def _card(service: Service, asked: str) -> ModelCard:
     about = {}
     if entry.model is not None:
         spec = entry.model.spec
-        sampling = asdict(spec.sampling)
         about = {
             "family": spec.name,
             "languages": list(spec.languages),
             "sample_rate": spec.sample_rate,
-            "controls": {key: sampling[key] for key in sorted(CONTROLS)},
+            "controls": {c.name: c.schema for c in spec.controls if c.scope == "request"},
         }
     return ModelCard(
         id=asked,

@@ -51,7 +51,7 @@ def test_speaks_into_a_file(tmp_path: Path) -> None:
     assert first == again != other
 
 
-def test_writes_the_format_of_the_ending(tmp_path: Path) -> None:
+def test_writes_the_format_of_the_file_extension(tmp_path: Path) -> None:
     speak(tmp_path / "a.flac", "--seed", "5", "--temperature", "0")
     assert soundfile.info(tmp_path / "a.flac").format == "FLAC"
 
@@ -82,6 +82,8 @@ def test_speaks_without_ray(tmp_path: Path) -> None:
         ([TEXT, "--speed", "9"], "speed"),
         ([TEXT, "--seed", "-1"], "seed"),
         ([TEXT, "--temperature", "5"], "temperature"),
+        (["--repetition-penalty=0", TEXT], "repetition_penalty"),
+        (["--cfg-value", "2", TEXT], "temperature, top_k"),
         ([TEXT, "--language", "tlh"], "language"),
     ],
 )
@@ -111,7 +113,7 @@ def test_lists_the_voices() -> None:
     assert all(file.stem in result.output for file in shipped.glob("*.wav"))
 
 
-def test_check_finds_this_machine_sound() -> None:
+def test_check_passes_on_this_machine() -> None:
     done = chorale("check")
     assert done.returncode == 0, done.stdout + done.stderr
     for told in (
@@ -161,7 +163,7 @@ def test_another_family_with_the_voice_of_a_recording(tmp_path: Path) -> None:
     assert 0 < len(samples) <= 20 * 1024
 
 
-def test_a_config_whose_model_is_not_there(tmp_path: Path) -> None:
+def test_a_config_whose_model_is_missing(tmp_path: Path) -> None:
     done = chorale(
         "speak", TEXT, "--config", str(CONFIG), CHORALE_FAMILY__OPTIONS__MODEL_DIR=str(tmp_path / "gone")
     )
@@ -170,7 +172,7 @@ def test_a_config_whose_model_is_not_there(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_what_is_wrong_with_a_recording_is_told(tmp_path: Path) -> None:
+def test_problems_of_a_recording_are_reported(tmp_path: Path) -> None:
     waveform, rate = soundfile.read(SHIPPED / "voices" / "ross.wav", dtype="float32")
     telephone = soxr.resample(soxr.resample(waveform, rate, 8000), 8000, rate)
     soundfile.write(tmp_path / "telephone.wav", telephone, rate)
@@ -188,7 +190,7 @@ def test_what_is_wrong_with_a_recording_is_told(tmp_path: Path) -> None:
         (["--reference", __file__], "not a readable audio file"),
     ],
 )
-def test_references_that_cannot_be_used(tmp_path: Path, words: list[str], says: str) -> None:
+def test_unusable_references_are_refused(tmp_path: Path, words: list[str], says: str) -> None:
     done = chorale("speak", TEXT, "--out", str(tmp_path / "a.wav"), *words)
     assert done.returncode == 2
     assert says in done.stderr

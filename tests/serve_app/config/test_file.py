@@ -1,4 +1,4 @@
-"""Config files that are hostile, or wrong in what only the model family or the machine can tell."""
+"""Config files that are hostile, or have faults that only the model family or the machine can detect."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def mine(tmp_path: Path) -> Path:
 
 
 def refusal(path: Path, environ: dict[str, str] | None = None) -> str:
-    """What is said of a wrong file, as every command says it."""
+    """The error for a wrong file, as every command prints it."""
 
     def load() -> None:
         check_models(load_config(path, environ or {})[1], path, environ or {})
@@ -36,7 +36,7 @@ def refusal(path: Path, environ: dict[str, str] | None = None) -> str:
 
 
 def edited(path: Path, before: str, after: str) -> int:
-    """Writes a config with one place changed; returns the number of its line."""
+    """Writes a config with one change, and returns the number of the changed line."""
     assert before in FULL
     path.write_text(FULL.replace(before, after, 1))
     return FULL[: FULL.index(before)].count("\n") + 1
@@ -61,17 +61,17 @@ def test_a_hostile_file_is_one_line_that_names_file_and_line(mine, text):
     ],
     ids=["latin", "utf-16", "large", "empty", "nul"],
 )
-def test_bytes_that_are_no_config(mine, content, says):
+def test_a_file_that_is_not_text_is_refused(mine, content, says):
     mine.write_bytes(content)
     assert says in refusal(mine)
 
 
-def test_a_byte_order_mark_does_no_harm(mine):
+def test_a_byte_order_mark_is_accepted(mine):
     mine.write_text(FULL, encoding="utf-8-sig")
     assert load_config(mine, {})[1] == load_config(Path("tests/data/config.yaml"), {})[1]
 
 
-def test_what_is_no_file_is_not_waited_for(mine, tmp_path):
+def test_pipes_and_devices_are_not_read(mine, tmp_path):
     os.mkfifo(mine)
     for path in (mine, tmp_path, Path("/dev/zero"), Path("/dev/tty"), Path("")):
         assert "cannot be read: it is not a regular file" in refusal(path)
@@ -79,7 +79,7 @@ def test_what_is_no_file_is_not_waited_for(mine, tmp_path):
     assert "cannot be read" in refusal(tmp_path / ("a" * 300))
 
 
-def test_merged_and_repeated_parts_are_read(mine):
+def test_merge_keys_and_aliases_are_read(mine):
     stage = "text_frontend:\n        replicas: 1\n        num_cpus: 0.1"
     assert stage in FULL
     shared = stage.replace("text_frontend:", "text_frontend: &stage")
@@ -128,7 +128,7 @@ def test_merged_and_repeated_parts_are_read(mine):
         ("slots: 8", "slots: " + "x" * 5000, " (is 'xxxxx"),
     ],
 )
-def test_what_is_wrong_is_one_line_with_its_place(mine, before, after, says):
+def test_a_fault_is_one_line_with_its_location(mine, before, after, says):
     line = edited(mine, before, after)
     message = refusal(mine)
     assert len(message.splitlines()) == 1 and len(message) < 600, message
@@ -173,7 +173,6 @@ def test_a_wrong_variable_is_named_with_and_without_a_file(environ, says):
         {"device": {"threads": 10**6}},
         {"vocoder_chunk_size": 10**12},
         {"sampling": {"seed": 2**64}},
-        {"sampling": {"repetition_penalty": float("inf")}},
         {"data_dir": "a\0b"},
     ],
 )
@@ -203,7 +202,7 @@ def test_every_command_refuses_a_bomb_in_one_line(mine, tmp_path, command):
     ("host", "says"),
     [("203.0.113.9", "is not an address of this machine"), ("not a host", "is neither an address nor")],
 )
-def test_serve_names_the_line_of_a_host_that_it_cannot_listen_at(mine, host, says):
+def test_serve_names_the_line_of_an_unusable_host(mine, host, says):
     line = edited(mine, "host: 127.0.0.1", f"host: '{host}'")
     environ = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     done = subprocess.run(
@@ -217,3 +216,27 @@ def test_serve_names_the_line_of_a_host_that_it_cannot_listen_at(mine, host, say
     assert done.returncode == 2
     assert f"mine.yaml:{line}: http_options.host: '{host}' {says}" in done.stdout
     assert "taken" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("sampling", "says"),
+    [
+        (
+            "{top_q: 1}",
+            "sampling.top_q: unknown key; the sampling parameters of small are: seed, max_tokens, temp",
+        ),
+        ("{temperature: 3}", "sampling.temperature: must be a number from 0 to 2 (is 3)"),
+        ("{top_k: .inf}", "sampling.top_k: must be an integer from 0 to 8192 (is inf)"),
+        ("{top_k: [1]}", "sampling.top_k"),
+    ],
+)
+def test_a_wrong_sampling_parameter_is_named_with_its_line(mine, sampling, says):
+    line = edited(mine, "      limits:", f"      sampling: {sampling}\n      limits:")
+    message = refusal(mine)
+    assert message.startswith(f"mine.yaml:{line}: applications[0].args.sampling")
+    assert says in message
+    variable = {"CHORALE_SAMPLING__TEMPERATURE": "9"}
+    mine.write_text(FULL)
+    assert refusal(mine, variable).startswith(
+        "CHORALE_SAMPLING__TEMPERATURE: sampling.temperature: must be a number"
+    )

@@ -1,4 +1,4 @@
-"""Uploaded voices over HTTP: what is kept of them, what deletion leaves, whose a name is."""
+"""Uploaded voices over HTTP: stored files, deletion, ownership of names."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def until(condition: Callable[[], bool]) -> None:
     pytest.fail("it did not come to that")
 
 
-async def test_prompts_are_kept_under_their_voice_and_those_of_requests_are_not(client, backend, make_wav):
+async def test_prompts_of_voices_are_stored_and_those_of_requests_are_not(client, backend, make_wav):
     mine = (await upload(client, "mine", make_wav())).json()["id"]
     await spoken(client, voice="mine")
     await spoken(client, **inline(make_wav()))
@@ -62,7 +62,7 @@ async def test_prompts_are_kept_under_their_voice_and_those_of_requests_are_not(
     assert backend.kept == [mine, None, "ada"]
 
 
-async def test_prompts_of_requests_are_kept_by_option(backend, shipped, tmp_path, make_wav):
+async def test_prompts_of_requests_are_stored_by_option(backend, shipped, tmp_path, make_wav):
     settings = Settings.from_args(
         {"data_dir": str(tmp_path / "data"), "voice_encoder": {"keep_request_references": True}}, {}
     )
@@ -73,7 +73,7 @@ async def test_prompts_of_requests_are_kept_by_option(backend, shipped, tmp_path
 
 
 def prompt_files(service: Service, *owners: str) -> list[Path]:
-    """Files as two encoders keep them."""
+    """Creates prompt files as two encoders store them."""
     paths = [
         service.settings.data / "prompts" / encoder / f"{owner}.{'0' * 64}.safetensors"
         for encoder in ("one", "two")
@@ -85,7 +85,7 @@ def prompt_files(service: Service, *owners: str) -> list[Path]:
     return paths
 
 
-async def test_a_deleted_voice_leaves_nothing(client, service, backend, make_wav):
+async def test_a_deleted_voice_leaves_no_files(client, service, backend, make_wav):
     before = await prompts_held(client)
     mine = (await upload(client, "mine", make_wav())).json()["id"]
     await spoken(client, voice="mine")
@@ -100,7 +100,7 @@ async def test_a_deleted_voice_leaves_nothing(client, service, backend, make_wav
 
 
 @pytest.mark.parametrize("client_stays", [True, False])
-async def test_a_voice_that_is_deleted_while_its_prompt_is_made_leaves_nothing(
+async def test_a_voice_deleted_during_its_encoding_leaves_no_files(
     client, service, backend, make_wav, client_stays
 ):
     mine = (await upload(client, "mine", make_wav())).json()["id"]
@@ -114,13 +114,13 @@ async def test_a_voice_that_is_deleted_while_its_prompt_is_made_leaves_nothing(
         await asyncio.gather(speaking, return_exceptions=True)
     backend.encoding.set()
     if client_stays:
-        assert (await speaking).status_code == 200, "what is being spoken may be finished"
+        assert (await speaking).status_code == 200, "speech in progress may finish"
     await until(lambda: backend.forgotten == [mine, mine])
     assert await prompts_held(client) == 0
     assert not service._finishing
 
 
-async def test_of_two_uploads_of_one_name_the_second_leaves_nothing(client, service, backend, make_wav):
+async def test_a_second_upload_under_the_same_name_leaves_no_files(client, service, backend, make_wav):
     backend.encoding = asyncio.Event()
     uploads = [asyncio.create_task(upload(client, "mine", make_wav(pitch=pitch))) for pitch in (220, 330)]
     await until(lambda: backend.encoded == 2)
@@ -134,7 +134,7 @@ async def test_of_two_uploads_of_one_name_the_second_leaves_nothing(client, serv
     assert await spoken(client, voice="mine") == await spoken(client, **inline(make_wav(pitch=pitch)))
 
 
-async def test_another_recording_under_the_same_name_is_heard_at_once(client, make_wav):
+async def test_a_new_recording_under_the_same_name_is_used_at_once(client, make_wav):
     heard = []
     for pitch in (220, 330, 440):
         assert (await upload(client, "mine", make_wav(pitch=pitch))).status_code == 200
@@ -144,7 +144,7 @@ async def test_another_recording_under_the_same_name_is_heard_at_once(client, ma
     assert len(set(heard)) == 3
 
 
-async def test_a_damaged_voice_is_listed_nowhere_and_can_be_deleted(client, service, make_wav):
+async def test_a_damaged_voice_is_not_listed_and_can_be_deleted(client, service, make_wav):
     broken = (await upload(client, "broken", make_wav())).json()["id"]
     assert (await upload(client, "sound", make_wav(pitch=330))).status_code == 200
     (service.voices.uploads / broken / "meta.json").write_bytes(b"{}")
@@ -172,7 +172,7 @@ async def test_a_name_that_looks_like_an_id_is_refused(client, make_wav, change)
     assert "is reserved for ids" in error["message"]
 
 
-def test_a_data_folder_with_other_things_in_it_keeps_its_mode(backend, shipped, tmp_path, caplog):
+def test_a_data_folder_with_other_files_keeps_its_mode(backend, shipped, tmp_path, caplog):
     data = tmp_path / "data"
     (data / "voices").mkdir(parents=True)
     (data / "mail").mkdir()
@@ -185,7 +185,7 @@ def test_a_data_folder_with_other_things_in_it_keeps_its_mode(backend, shipped, 
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_start_closes_the_data_and_clears_away_what_was_left(backend, shipped, tmp_path, make_wav, kept):
+def test_startup_tightens_modes_and_removes_leftovers(backend, shipped, tmp_path, make_wav, kept):
     settings = Settings.from_args(
         {"data_dir": str(tmp_path / "data"), "voice_encoder": {"keep_request_references": kept}}, {}
     )

@@ -21,13 +21,13 @@ _BLANK_AFTER_CJK = re.compile(rf"(?<={_CJK}) | (?={_CJK})")
 
 
 def pre_tokenized(text: str) -> str:
-    """Upper case, and every CJK character set apart by blanks."""
+    """Converts to upper case and separates CJK characters with spaces."""
     chunks = (chunk.strip().upper() for chunk in _EACH_CJK.split(text))
     return " ".join(chunk for chunk in chunks if chunk)
 
 
 def readable(pieces: Sequence[str]) -> str:
-    """The text that the pieces stand for, without the blanks around CJK characters."""
+    """The text of the pieces, without the spaces around CJK characters."""
     return _BLANK_AFTER_CJK.sub("", "".join(pieces).replace(_BLANK, " ").strip())
 
 
@@ -40,7 +40,7 @@ class Pieces:
 
     @classmethod
     def load(cls, path: Path, expected: int) -> Pieces:
-        """`expected`: gpt.number_text_tokens of config.yaml. Raises CheckpointError naming the file, not its folder."""
+        """expected: gpt.number_text_tokens of config.yaml. Raises CheckpointError, which names the file."""
         try:
             content = path.read_bytes()
         except FileNotFoundError:
@@ -69,9 +69,9 @@ class Pieces:
         return self._processor.encode(text, out_type=str)
 
     def ids(self, pieces: Sequence[str]) -> np.ndarray:
-        """int64 (T,). A piece that the vocabulary lacks has the unknown id."""
+        """int64 (T,). A piece that is not in the vocabulary gets the unknown id."""
         return np.array([self._processor.piece_to_id(piece) for piece in pieces], dtype=np.int64)
 
     def speakable(self, piece: str) -> bool:
-        """Whether the vocabulary has the piece and it holds a letter, a digit or a character that is read."""
+        """True if the piece is in the vocabulary and contains a letter, a digit or a character that is spoken."""
         return any(map(str.isalnum, piece)) and self._processor.piece_to_id(piece) != self._unknown
