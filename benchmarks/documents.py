@@ -58,7 +58,7 @@ def streamed(speaker: Speaker, voice: str) -> Speak:
     async def speak(text: str, seed: int) -> Said:
         began, first_s, pieces = time.perf_counter(), 0.0, []
         speech = Speech(text, await speaker.prompt_of(voice), spec.sampling(seed=seed))
-        async for piece in speaker.service.synthesizer.stream(speech).sound:
+        async for piece in speaker.model.synthesizer.stream(speech).sound:
             first_s = first_s or time.perf_counter() - began
             pieces.append(piece)
         total_s = time.perf_counter() - began

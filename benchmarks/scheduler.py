@@ -28,7 +28,7 @@ from rich.table import Table
 
 from benchmarks import _common, _plot, _statistics
 from benchmarks._baselines import Coordinator, OneAtATime, WholeBatches
-from deployments.contract.options import ModelOptions
+from deployments import families
 from deployments.scheduler import StageScheduler
 from serve_app.app import LEASES
 from serve_app.backends.graph import RayBackend
@@ -84,7 +84,7 @@ def deploy(design: str, shape: Shape) -> Speak:
         options = {"min_replicas": shape.replicas, "max_replicas": shape.replicas, "max_queue": 100_000}
         scheduler = _front(StageScheduler).bind(stage, slots=shape.slots, **options)
         handle = serve.run(scheduler, name="bench", route_prefix=None)
-        backend = RayBackend(ModelOptions(), handle, handle, handle, handle)
+        backend = RayBackend(families.load("small").spec, handle, handle, handle, handle)
 
         async def ours(seed: int, codes: int) -> AsyncIterator[np.ndarray]:
             runs = backend.generate(request(seed, codes), id=f"r{seed}", priority=0, admitted=False)

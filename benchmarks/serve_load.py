@@ -246,12 +246,13 @@ def main() -> None:
         console.print(
             "WER and voice similarity of every level are equal to the first's within 95 % intervals."
         )
+    model = status["models"][status["model"]]
     result |= {
         "config": None if options.url else options.config.name,
-        "device": status.get("device"),
+        "device": model.get("device"),
         "voices": voices,
         "levels": found,
-        "stages": {name: _totals(stage) for name, stage in status.get("stages", {}).items()},
+        "stages": {name: _totals(stage) for name, stage in model.get("stages", {}).items()},
     }
     _common.finish(options.out, result, console)
     plot(options.out, levels, found, f"{result['device'].get('name', '')}, {options.config.name}")

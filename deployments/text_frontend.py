@@ -6,22 +6,38 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
+
+from ray.serve.handle import DeploymentHandle
 
 from deployments import assembly
 from deployments.contract.errors import ChoraleError
-from deployments.contract.family import Frontend
+from deployments.contract.family import FamilySpec, Frontend
 from deployments.contract.options import ModelOptions
 from deployments.contract.speech import Segment
 from deployments.engine.device import memory
 from deployments.engine.device.thread import DeviceThread
 
 
-class TextFrontend:
-    """All calls run on one thread, off the event loop, so that the health check is answered."""
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """What the service needs to know of a model. version: of the configuration that it was made from."""
 
-    def __init__(self, options: ModelOptions) -> None:
+    version: str
+    options: ModelOptions
+    spec: FamilySpec
+
+
+class TextFrontend:
+    """All calls run on one thread, off the event loop, so that the health check is answered.
+
+    version: see `ModelDescription`. others: the model's other stages, bound so that all are one application.
+    """
+
+    def __init__(self, options: ModelOptions, version: str = "", *others: DeploymentHandle) -> None:
         family = assembly.load_family(options)
+        self._model = ModelDescription(version, options, family.spec)
         self._calls, self._described = 0, {}
         if not family.spec.frontend_device:
             self._thread: Executor | DeviceThread = ThreadPoolExecutor(1, "frontend")
@@ -34,6 +50,9 @@ class TextFrontend:
 
         self._thread = DeviceThread("frontend", assembly.threads(options, "text_frontend"))
         self._frontend, self._described = self._thread.submit(load).result()
+
+    async def describe(self) -> ModelDescription:
+        return self._model
 
     async def segments(self, text: str, language: str | None = None) -> list[Segment] | ChoraleError:
         """Returns the error for an invalid text as a value, because the replica has not failed."""

@@ -12,6 +12,7 @@ import pytest
 from deployments.contract.speech import GptRequest, Run
 from serve_app.audio import open_encoder
 from serve_app.backends.local import LocalBackend
+from serve_app.models import Model, Models
 from serve_app.service import Service, SpeechRequest
 from tests import samples
 from tests.samples import INDEXTTS, REFERENCE, SMALL, Case
@@ -35,21 +36,28 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ser
     services = {}
     for family in ("small", "indextts"):
         settings = samples.settings_of(family, tmp_path_factory.mktemp(family))
-        services[family] = Service(settings, OverheardBackend(settings.model).wait())
+        model = Model(settings.default, settings.options(), OverheardBackend(settings.options()).wait())
+        services[family] = Service(settings, Models([model]))
     yield services
     for service in services.values():
-        service.backend.close()
+        backend(service).close()
+
+
+def backend(service: Service) -> OverheardBackend:
+    (model,) = service.models
+    assert isinstance(model.backend, OverheardBackend)
+    return model.backend
 
 
 async def said(service: Service, case: Case) -> tuple[list[np.ndarray], np.ndarray]:
     """The codes of each segment, and the sound, int16 (N,)."""
-    service.backend.codes = codes = {}
+    backend(service).codes = codes = {}
     recording = REFERENCE if case.voice is None else None
     request = SpeechRequest(
         case.text, case.voice, recording, seed=case.seed, max_tokens=case.max_tokens, controls=case.controls
     )
     spoken = await service.speak(request)
-    encoder = open_encoder("pcm", service.backend.spec.sample_rate, streamed=True)
+    encoder = open_encoder("pcm", spoken.sample_rate, streamed=True)
     data = [encoder.encode(waveform) async for waveform in spoken.stream.sound]
     assert not spoken.stream.faults.retried + spoken.stream.faults.cut
     sound = np.frombuffer(b"".join([*data, encoder.finish()]), "<i2")

@@ -74,6 +74,12 @@ class ConfigError(ChoraleError):
     code = "invalid_config"
 
 
+class CheckpointError(ConfigError):
+    """A file of a model is missing or broken. The message names the file, never its folder."""
+
+    code = "invalid_checkpoint"
+
+
 class DoesNotFit(ConfigError):
     """A size that the model or the device cannot take.
 

@@ -144,7 +144,7 @@ class ModelSection(Options):
     device: DeviceOptions = DeviceOptions()
     optimize: bool = True
     use_vocoder_optimization: bool = True
-    vocoder_chunk_size: ChunkSize = 500
+    vocoder_chunk_size: ChunkSize = 200
     chunks: ChunkOptions = ChunkOptions()
     sampling: SamplingOptions = SamplingOptions()
 

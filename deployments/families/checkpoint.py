@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import CheckpointError
 
 Tensors = dict[str, Tensor]
 Module = TypeVar("Module", bound=nn.Module)
@@ -24,7 +24,7 @@ def read_tensors(path: Path, nests: Collection[str] = NESTS) -> Tensors:
     """The state dict of a .safetensors or torch file. In a torch file it may be nested under one of the keys `nests`.
 
     Torch files are read with `weights_only=True`, so a file that would run code is refused.
-    Raises ConfigError, which names the file (never its folder) and the fault.
+    Raises CheckpointError, which names the file (never its folder) and the fault.
     """
     name = path.name
     try:
@@ -32,9 +32,9 @@ def read_tensors(path: Path, nests: Collection[str] = NESTS) -> Tensors:
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except FileNotFoundError:
-        raise ConfigError(f"{name}: not found in the model folder") from None
+        raise CheckpointError(f"{name}: not found in the model folder") from None
     except pickle.UnpicklingError:
-        raise ConfigError(
+        raise CheckpointError(
             f"{name}: refused: not a torch file, or it contains more than tensors (loading it would run code)"
         ) from None
     except (
@@ -47,7 +47,7 @@ def read_tensors(path: Path, nests: Collection[str] = NESTS) -> Tensors:
         zipfile.BadZipFile,
     ) as error:
         kind = type(error).__name__
-        raise ConfigError(f"{name}: cannot be read: truncated, or not a checkpoint ({kind})") from None
+        raise CheckpointError(f"{name}: cannot be read: truncated, or not a checkpoint ({kind})") from None
     return _state_dict(content, name, nests)
 
 
@@ -57,10 +57,10 @@ def _state_dict(content: Any, name: str, nests: Collection[str]) -> Tensors:
             content = content[nest]
             break
     if not isinstance(content, Mapping) or not content:
-        raise ConfigError(f"{name}: does not contain a dictionary of tensors")
+        raise CheckpointError(f"{name}: does not contain a dictionary of tensors")
     wrong = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
     if wrong:
-        raise ConfigError(f"{name}: {wrong[0]} is not a tensor")
+        raise CheckpointError(f"{name}: {wrong[0]} is not a tensor")
     return dict(content)
 
 
@@ -72,7 +72,7 @@ def part_of(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
 def fill(module: Module, tensors: Mapping[str, Tensor], file: str, prefix: str = "") -> Module:
     """Loads `tensors` into `module`, converted to its dtypes.
 
-    Raises ConfigError if names or shapes differ. It names the file, the tensor and both shapes.
+    Raises CheckpointError if names or shapes differ. It names the file, the tensor and both shapes.
     """
     wanted = module.state_dict()
     check_shapes({name: tuple(tensor.shape) for name, tensor in wanted.items()}, tensors, file, prefix)
@@ -88,4 +88,4 @@ def check_shapes(
         have = f"is {tuple(tensors[name].shape)}" if name in tensors else "is missing"
         need = f"wants {tuple(wanted[name])}" if name in wanted else "has no such tensor"
         if name not in tensors or name not in wanted or tuple(tensors[name].shape) != tuple(wanted[name]):
-            raise ConfigError(f"{file}: {prefix}{name} {have}, the config {need}")
+            raise CheckpointError(f"{file}: {prefix}{name} {have}, the config {need}")

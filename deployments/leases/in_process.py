@@ -115,7 +115,9 @@ class InProcessScheduler:
         }
 
     def close(self) -> None:
-        """Cancels all work."""
+        """Cancels all work. May be called again."""
+        if self._loop.is_closed():
+            return
 
         async def end() -> None:
             tasks = asyncio.all_tasks() - {asyncio.current_task()}

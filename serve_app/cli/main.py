@@ -31,7 +31,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 FAULT = 2  # exit code of errors that the user can fix
-Config = Annotated[Path | None, typer.Option(help="A Serve config file that sets the model and its options.")]
+Config = Annotated[
+    Path | None, typer.Option(help="A Serve config file that sets the models and their options.")
+]
+Model = Annotated[
+    str | None, typer.Option(help="The name of a model of the config file; default: its default one.")
+]
 
 
 @contextmanager
@@ -87,6 +92,7 @@ def speak(
     language: Annotated[str | None, typer.Option(help="Default: detected from the text.")] = None,
     sample_rate: Annotated[int, typer.Option(help="Of the file, in Hz: 16000 to 48000.")] = 24_000,
     config: Config = None,
+    model: Model = None,
 ) -> None:
     """Speak TEXT into a file, in this process, without Ray.
 
@@ -104,10 +110,11 @@ def speak(
 
         check_rate(format, sample_rate)
         settings = _settings(config)
-        spec = load_family(settings.model).spec
+        _check_models(settings, config, settings.name(model))
+        spec = load_family(settings.options(model)).spec
         controls = parsed(spec.controls, ctx.obj)
         spec.sampling(controls)  # a wrong one is refused before the weights are loaded
-        with Speaker(settings) as speaker:
+        with Speaker(settings, model) as speaker:
             spoken = speaker.say(
                 text,
                 voice,
@@ -166,13 +173,40 @@ def serve(
 
 
 @app.command()
-def check(config: Config = None) -> None:
-    """Check this machine: devices, precision, model, memory, seeds. Exit code 1 if something fails."""
+def check(
+    config: Config = None,
+    model: Annotated[
+        str | None, typer.Option(help="The name of one model; default: all of the file.")
+    ] = None,
+) -> None:
+    """Check this machine: devices, precision, models, memory, seeds. Exit code 1 if something fails."""
     with _plain_errors():
         from serve_app.cli.check import report
 
-        sound = report(_settings(config), Console())
+        settings = _settings(config)
+        models = list(settings.served) if model is None else [settings.name(model)]
+        _check_models(settings, config, *(models if len(models) == 1 else []))
+        sound = report(settings, models, Console())
     raise typer.Exit(0 if sound else 1)
+
+
+@app.command(name="config")
+def print_config(
+    config: Annotated[Path, typer.Argument(help="A Serve config file with everything in one application.")],
+) -> None:
+    """Print FILE as `chorale serve` deploys it: an application for the ingress and one for each model.
+
+    For `serve deploy` and KubeRay, so that a changed model restarts alone. The environment's CHORALE_ variables are
+    laid over it.
+    """
+    with _plain_errors():
+        import yaml
+
+        from serve_app.config.applications import expanded
+        from serve_app.config.file import load_config
+
+        document = expanded(*load_config(config))
+    typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
 
 
 @app.command()
@@ -216,17 +250,24 @@ def _root(
 
 def _settings(config: Path | None) -> Settings:
     """From the file and the environment, or from the environment alone."""
-    from serve_app.config.document import check_family
     from serve_app.config.settings import Settings
 
     if config is None:
-        settings = Settings.from_args(None)
-    else:
-        from serve_app.config.file import load_config
+        return Settings.from_args(None)
+    from serve_app.config.file import load_config
 
-        settings = load_config(config)[1]
-    check_family(settings, config)
-    return settings
+    return load_config(config)[1]
+
+
+def _check_models(settings: Settings, config: Path | None, *needed: str) -> None:
+    """Raises ConfigError where a family or an option is wrong, or a checkpoint of the models `needed`."""
+    from deployments.contract.errors import CheckpointError
+    from serve_app.config.document import check_models
+
+    broken = check_models(settings, config)
+    for name in needed:
+        if name in broken:
+            raise CheckpointError(broken[name])
 
 
 def _check(

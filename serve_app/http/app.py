@@ -41,7 +41,12 @@ def _describe_controls(app: FastAPI, service: Service) -> None:
 
     def openapi() -> dict[str, Any]:
         document = described()
-        controls = {c.name: c.schema for c in service.backend.spec.controls if c.scope == "request"}
+        controls = {
+            control.name: control.schema
+            for model in reversed(service.models.by_rank())  # of one name, the default model's
+            for control in model.spec.controls
+            if control.scope == "request"
+        }
         body = document["paths"]["/v1/audio/speech"]["post"]["requestBody"]["content"]["application/json"][
             "schema"
         ]

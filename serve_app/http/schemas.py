@@ -113,13 +113,20 @@ RANGES = _ranges(SpeechBody, CachedVoiceQuery)
 
 
 class ModelCard(BaseModel):
+    """OpenAI's fields, and ours. What only a model that can speak tells is None until it is ready."""
+
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "chorale"
-    controls: dict[
-        str, dict[str, Any]
-    ] = {}  # JSON Schema by name: what a request may set, beside OpenAI's fields
+    default: bool
+    alias_of: str | None = None
+    state: Literal["starting", "ready", "failed"]
+    reason: str | None = None  # why it failed
+    family: str | None = None
+    languages: list[str] | None = None
+    sample_rate: int | None = None  # Hz
+    controls: dict[str, dict[str, Any]] | None = None  # JSON Schema by name: what a request may set
 
 
 class ModelList(BaseModel):

@@ -49,7 +49,8 @@ class Service:
         return soundfile.read(io.BytesIO(answer.content), dtype="float32")[0]
 
     async def stage(self, client: httpx.AsyncClient, name: str) -> dict:
-        return (await client.get(f"{self.http}/v1/status")).json()["stages"][name]
+        status = (await client.get(f"{self.http}/v1/status")).json()
+        return status["models"][status["model"]]["stages"][name]
 
 
 @pytest.fixture(scope="session")
@@ -103,10 +104,11 @@ def sim_stage(cluster: Cluster) -> Callable[..., Stage]:
     """
     from ray import serve
 
-    from deployments.contract.options import ModelOptions
+    from deployments import families
     from serve_app.backends.graph import RayBackend
     from tests.serve.sim_stage import application
 
+    spec = families.load("small").spec
     stages: dict[str, Stage] = {}
 
     def deploy(
@@ -122,7 +124,7 @@ def sim_stage(cluster: Cluster) -> Callable[..., Stage]:
         scheduler = application(replicas, slots, step_s, autoscaling, **options)
         app = f"sim-{uuid.uuid4().hex[:6]}"
         handle = serve.run(scheduler, name=app, route_prefix=None)
-        backend = RayBackend(ModelOptions(), handle, handle, handle, handle)
+        backend = RayBackend(spec, handle, handle, handle, handle)
         stages[wanted] = Stage(app, backend, handle)
         return stages[wanted]
 

@@ -41,7 +41,7 @@ async def ready(service: Service, client: httpx.AsyncClient) -> dict[str, Any]:
     """The stages, after each has answered and each model has reported."""
     while True:
         status = (await client.get(f"{service.http}/v1/status")).json()
-        stages = status["stages"]
+        stages = status["models"][status["model"]]["stages"]
         if status["ready"] and all(stages[name]["replicas"] for name in ("gpt", "vocoder")):
             return stages
         await asyncio.sleep(0.5)

@@ -57,6 +57,7 @@ async def status_of(client: httpx.AsyncClient, http: str) -> dict:
     await asyncio.sleep(2.1)
     for _ in range(100):
         status = (await client.get(f"{http}/v1/status")).json()
+        status |= status["models"][status["model"]]
         if status["ready"] and all(status["stages"][stage]["replicas"] for stage in ("gpt", "vocoder")):
             return status
         await asyncio.sleep(0.5)

@@ -18,8 +18,8 @@ import pytest
 import soundfile
 import soxr
 
+from deployments import families
 from deployments.contract.errors import SynthesisFailed
-from deployments.contract.options import ModelOptions
 from serve_app.backends.graph import RayBackend
 from serve_app.service import SHIPPED_VOICES
 from tests.bombs import BOMBS
@@ -199,7 +199,9 @@ async def test_a_rejected_message_is_not_retried(service: Service) -> None:
     from ray import serve
 
     stages = ("TextFrontend", "VoiceEncoder", "GptScheduler", "VocoderScheduler")
-    backend = RayBackend(ModelOptions(), *(serve.get_deployment_handle(stage, "chorale") for stage in stages))
+    backend = RayBackend(
+        families.load("small").spec, *(serve.get_deployment_handle(stage, "chorale") for stage in stages)
+    )
     await backend.segments("Hello.", None)
     began = time.monotonic()
     with pytest.raises(SynthesisFailed, match=r"text_frontend .*refused.*resource_exhausted"):

@@ -131,6 +131,34 @@ def eventually(fulfilled: Callable[[], bool], within: float = 60.0) -> bool:
     return fulfilled()
 
 
+@pytest.mark.timeout(300)
+def test_a_hangup_applies_the_edited_file_and_a_wrong_one_changes_nothing(tmp_path):
+    path, text = tmp_path / "mine.yaml", (ROOT / "configs" / "default.yaml").read_text()
+    path.write_text(text)
+    process = launch(port := free_port(), path, CHORALE_DATA_DIR=str(tmp_path / "data"))
+    lines = until_ready(process)
+
+    def limit() -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/status", timeout=30) as answer:
+            return json.load(answer)["limits"]["max_input_chars"]
+
+    assert limit() == 5000
+    path.write_text(text.replace("family:", "famly:"))
+    process.send_signal(signal.SIGHUP)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "wrong configuration:\n"
+    assert "mine.yaml:13: applications[0].args.famly: unknown key; allowed" in process.stdout.readline()
+    assert limit() == 5000
+
+    path.write_text(f"{text}      limits:\n        max_input_chars: 77\n")
+    process.send_signal(signal.SIGHUP)
+    again = until_ready(process)
+    assert [line.split()[0] for line in again] == ["settings", "ready"] and again[0] not in lines
+    assert eventually(lambda: limit() == 77)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("daemon", ["gcs_server", "raylet"])
 def test_it_exits_with_the_reason_when_ray_dies(tmp_path, daemon):

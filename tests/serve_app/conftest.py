@@ -38,7 +38,9 @@ from deployments.contract.speech import (
 from deployments.engine.device import memory
 from serve_app.config.settings import Settings
 from serve_app.http.app import create_app
+from serve_app.models import Model, Models
 from serve_app.service import Service
+from serve_app.synthesis.backend import Backend
 from serve_app.synthesis.segment import segment_seed
 
 RATE, PER_CODE, RUN = 16_000, 320, 16
@@ -183,6 +185,12 @@ def wav(seconds: float = 2.0, pitch: float = 220.0, rate: int = RATE, level: flo
     return file.getvalue()
 
 
+def alone(backend: Backend, settings: Settings | None = None) -> Models:
+    """One model, as `settings` describe it."""
+    settings = settings or Settings.from_args({}, {})
+    return Models([Model(settings.default, settings.options(), backend, settings.ingress)])
+
+
 @pytest.fixture
 def backend() -> ToneBackend:
     return ToneBackend()
@@ -202,7 +210,8 @@ def shipped(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def service(backend: ToneBackend, shipped: Path, tmp_path: Path) -> Service:
-    return Service(Settings.from_args({"data_dir": str(tmp_path / "data")}, {}), backend, shipped)
+    settings = Settings.from_args({"data_dir": str(tmp_path / "data")}, {})
+    return Service(settings, alone(backend), shipped)
 
 
 @pytest.fixture

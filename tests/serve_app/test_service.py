@@ -12,6 +12,7 @@ from deployments.contract.errors import InvalidInput, NotFound
 from serve_app.config.settings import Settings
 from serve_app.service import Service, SpeechRequest
 from serve_app.synthesis.speech import SegmentBegan
+from tests.serve_app.conftest import alone
 
 TEXT = "One two three. Four five!"
 
@@ -47,7 +48,7 @@ async def test_without_a_seed_each_request_draws_its_own(service):
 
 async def test_the_length_of_a_text_is_checked_by_the_routes(backend, shipped, tmp_path):
     settings = Settings.from_args({"data_dir": str(tmp_path), "limits": {"max_input_chars": 5}}, {})
-    service = Service(settings, backend, shipped)
+    service = Service(settings, alone(backend), shipped)
     assert len(await sound(service, SpeechRequest(TEXT, "ada")))
     with pytest.raises(InvalidInput) as refused:
         service.check_text(TEXT)
@@ -74,7 +75,7 @@ async def test_a_model_that_needs_a_transcript_refuses_a_voice_without_one(servi
     await service.add_voice("mute", make_wav())
     await service.add_voice("spoken", make_wav(pitch=300.0), transcript="la", language="en")
     backend.spec = replace(backend.spec, needs_transcript=True)
-    service.prompts.clear()
+    service.clear_prompts()
     for request, param in (
         (SpeechRequest(TEXT, "mute"), "voice"),
         (SpeechRequest(TEXT, recording=make_wav()), "reference_text"),

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import CheckpointError
 from deployments.families.checkpoint import Tensors, fill
 from deployments.families.indextts.antialias import AntiAliasedSnake, low_pass
 from deployments.families.indextts.config import BigVganConfig, IndexConfig
@@ -116,7 +116,7 @@ class BigVgan(nn.Module):
     def load(cls, tensors: Mapping[str, Tensor], config: IndexConfig) -> BigVgan:
         """Builds the network on the CPU from a checkpoint's tensors, without its speaker encoder. Call `prepare` next.
 
-        Raises ConfigError, which names the file and the tensor, if a tensor is missing, unexpected or of another shape,
+        Raises CheckpointError, which names the file and the tensor, if one is missing, unexpected or of another shape,
         or if a stored low-pass filter differs from the one computed here.
         """
         own = {name: tensor for name, tensor in tensors.items() if not name.startswith("speaker_encoder.")}
@@ -124,7 +124,7 @@ class BigVgan(nn.Module):
         for name in [name for name in own if name.endswith(".filter")]:
             stored = own.pop(name).float().flatten()
             if stored.shape != taps.shape or (stored - taps).abs().max() > FILTER_TOLERANCE:
-                raise ConfigError(
+                raise CheckpointError(
                     f"{config.bigvgan_checkpoint}: {name} is not the low-pass filter of factor 2"
                 )
         with torch.device("meta"):

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from deployments import plain_yaml
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import CheckpointError
 
 Count = Annotated[int, Field(gt=0)]
 FileName = Annotated[str, Field(pattern=r"^[^/\\]+$")]  # a file in the folder, never outside it
@@ -135,16 +135,18 @@ class IndexConfig(Strict):
 
 
 def read_config(folder: Path) -> IndexConfig:
-    """Reads and validates config.yaml. Raises ConfigError, which names the key and what is allowed, not the path."""
+    """Reads and validates config.yaml. Raises CheckpointError, which names the key and what is allowed."""
     path = folder / "config.yaml"
     try:
         content = plain_yaml.load(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"family.options.model_dir: no {path.name} in the folder {folder.name!r}") from None
+        raise CheckpointError(
+            f"family.options.model_dir: no {path.name} in the folder {folder.name!r}"
+        ) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path.name}: cannot be read as YAML ({type(error).__name__})") from None
+        raise CheckpointError(f"{path.name}: cannot be read as YAML ({type(error).__name__})") from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{path.name}: must be a mapping")
+        raise CheckpointError(f"{path.name}: must be a mapping")
     try:
         return IndexConfig.model_validate(_tuples(content))
     except ValidationError as error:
@@ -155,7 +157,7 @@ def read_config(folder: Path) -> IndexConfig:
                 lines.append(f"{path.name}: {key} is not a key of IndexTTS 1.0 or 1.5")
             else:
                 lines.append(f"{path.name}: {key}: {detail['msg'].removeprefix('Value error, ')}")
-        raise ConfigError("\n".join(lines)) from None
+        raise CheckpointError("\n".join(lines)) from None
 
 
 def _tuples(value: object) -> object:

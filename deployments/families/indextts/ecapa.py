@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import CheckpointError
 from deployments.families.indextts.config import N_MELS
 
 SCALE = 8  # groups of channels in a Res2Net block
@@ -33,14 +33,14 @@ class EcapaWidths:
     def of(cls, tensors: Mapping[str, Tensor], file: str, prefix: str = "speaker_encoder.") -> EcapaWidths:
         """Reads the widths from the shapes of tensors named without `prefix`.
 
-        Raises ConfigError, which names the file and the tensor.
+        Raises CheckpointError, which names the file and the tensor.
         """
 
         def outputs(name: str) -> int:
             if name not in tensors:
-                raise ConfigError(f"{file}: {prefix}{name} is missing")
+                raise CheckpointError(f"{file}: {prefix}{name} is missing")
             if tensors[name].dim() != 3:
-                raise ConfigError(
+                raise CheckpointError(
                     f"{file}: {prefix}{name} is {tuple(tensors[name].shape)}, not the shape of a convolution weight"
                 )
             return tensors[name].shape[0]
@@ -52,7 +52,7 @@ class EcapaWidths:
             attention=outputs("asp.tdnn.conv.conv.weight"),
         )
         if widths.channels % SCALE:
-            raise ConfigError(
+            raise CheckpointError(
                 f"{file}: {prefix}blocks.0 has {widths.channels} channels, not a multiple of {SCALE}"
             )
         return widths

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.contract.controls import drawing
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import CheckpointError, ConfigError
 from deployments.contract.family import FamilySpec, Frontend, GptModel, VocoderModel, VoiceEncoder
 from deployments.contract.speech import VoicePrompt
 from deployments.families.indextts.config import (
@@ -71,7 +71,7 @@ class IndexFamily:
                 param="family.options",
             )
         if not self.folder.is_dir():
-            raise ConfigError(
+            raise CheckpointError(
                 f"family.options.model_dir: folder {self.folder.name!r} does not exist",
                 param="family.options",
             )
@@ -82,7 +82,7 @@ class IndexFamily:
             self.config.dataset.bpe_model,
         ):
             if not (self.folder / name).is_file():
-                raise ConfigError(f"{name}: not found in the model folder", param="family.options")
+                raise CheckpointError(f"{name}: not found in the model folder", param="family.options")
         limit = options.max_text_tokens_per_sentence or PIECES[options.mode]
         self.limit = min(limit, self.config.gpt.max_text_tokens - 1)
 

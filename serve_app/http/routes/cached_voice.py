@@ -30,13 +30,14 @@ _CONTENT = {"audio/wav": {"schema": {"type": "string", "format": "binary"}}}
 async def tts_with_cached_voice(
     query: Annotated[CachedVoiceQuery, Query()], request: Request, service: Shared, traffic: Counted
 ) -> Response:
+    model = await service.models.get(None)
     asked = SpeechRequest(
         query.text,
         query.voice_name,
         language=None if query.text_lang == "auto" else query.text_lang,
         seed=query.seed,
         speed=query.speed_factor,
-        controls=parsed(service.backend.spec.controls, query.model_extra or {}),
+        controls=parsed(model.spec.controls, query.model_extra or {}),
         whole=True,
         id=request.state.request_id,
     )
@@ -50,7 +51,7 @@ async def tts_with_cached_voice(
         finally:
             traffic.listening -= 1
             spoken.stream.close()
-    data = await asyncio.to_thread(encode_wav, samples, service.backend.spec.sample_rate)
+    data = await asyncio.to_thread(encode_wav, samples, spoken.sample_rate)
     return Response(data, media_type=MEDIA_TYPES["wav"], headers=speech_headers(spoken))
 
 

@@ -70,7 +70,7 @@ async def create_speech(
     wanted = await _request(asked, service, request.state.request_id, whole)
     spoken = await while_connected(request, service.speak(wanted))
     stream, sound = spoken.stream, spoken.stream.sound
-    rate = service.backend.spec.sample_rate
+    rate = spoken.sample_rate
     encoder = open_encoder(body.response_format, rate, rate=body.sample_rate, streamed=streamed)
     try:
         first = await while_connected(request, anext(sound))

@@ -19,6 +19,7 @@ from deployments.engine.device import memory
 from serve_app.backends.local import LocalBackend
 from serve_app.config.settings import Settings
 from serve_app.http.app import create_app
+from serve_app.models import Model, Models
 from serve_app.service import Service
 from serve_app.synthesis.speech import Speech
 from serve_app.synthesis.stream import Synthesizer
@@ -39,7 +40,8 @@ def backend() -> Iterator[LocalBackend]:
 
 @pytest.fixture
 def service(backend: LocalBackend, tmp_path) -> Service:
-    return Service(Settings.from_args({"data_dir": str(tmp_path)}, {}), backend)
+    models = Models([Model("small", backend.options, backend)])
+    return Service(Settings.from_args({"data_dir": str(tmp_path)}, {}), models)
 
 
 @pytest.fixture
@@ -50,14 +52,14 @@ async def client(service: Service):
 
 
 async def prompt_of(service: Service, name: str) -> VoicePrompt:
-    audio = service.voices.read(service.voices.get(name))
-    return (await service.prompts.of(audio, None, service.read_own, param="voice")).prompt
+    return (await service.prompt(name, await service.models.get(None)))[1]
 
 
 async def collect(service: Service, voice: str, text: str = TEXT, seed: int = 1) -> np.ndarray:
     prompt = await prompt_of(service, voice)
-    speech = Speech(text, prompt, service.backend.spec.sampling(seed=seed, max_tokens=150))
-    return np.concatenate([piece async for piece in Synthesizer(service.backend).stream(speech).sound])
+    model = await service.models.get(None)
+    speech = Speech(text, prompt, model.spec.sampling(seed=seed, max_tokens=150))
+    return np.concatenate([piece async for piece in Synthesizer(model.backend).stream(speech).sound])
 
 
 def first_voices(service: Service) -> list[str]:
@@ -191,11 +193,12 @@ async def test_uploads_are_encoded_at_once(client, service, backend, make_wav):
     reference = service.voices.read(service.voices.list()[0])
     files = {"name": (None, "Copy"), "audio_sample": ("a.wav", reference)}
     assert (await client.post("/v1/audio/voices", files=files)).status_code == 200
-    misses = service.prompts.misses
+    (model,) = service.models
+    misses = model.prompts.misses
     body = {"model": "tts-1", "voice": "Copy", "input": "Hello.", "response_format": "pcm", "max_tokens": 60}
     assert (await client.post("/v1/audio/speech", json=body)).status_code == 200
     assert (await client.post("/v1/audio/speech", json=body)).status_code == 200
-    assert service.prompts.misses == misses, "the first use finds the upload's prompt"
+    assert model.prompts.misses == misses, "the first use finds the upload's prompt"
     silence = {"name": (None, "Silent"), "audio_sample": ("a.wav", make_wav(level=0.0))}
     response = await client.post("/v1/audio/voices", files=silence)
     assert response.json()["error"]["param"] == "audio_sample"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import soundfile
 import soxr
+import yaml
 from typer.testing import CliRunner
 
 from deployments.families import small
@@ -194,3 +195,52 @@ def test_unusable_references_are_refused(tmp_path: Path, words: list[str], says:
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    """A config file with two models that can speak and one that cannot."""
+    file = tmp_path / "two.yaml"
+    file.write_text(f"""\
+applications:
+  - name: chorale
+    import_path: serve_app.app:build
+    args:
+      models:
+        small: {{family: {{name: small}}}}
+        index:
+          family: {{name: indextts, options: {{model_dir: {GOLDEN / "checkpoint"}}}}}
+          sampling: {{max_tokens: 20}}
+        gone: {{family: {{name: indextts, options: {{model_dir: {tmp_path / "gone"}}}}}}}
+""")
+    return file
+
+
+def test_a_model_of_several_speaks(tmp_path: Path, two: Path) -> None:
+    words = ["speak", TEXT, "--config", str(two), "--voice", "ross", "--seed", "5"]
+    done = chorale(*words, "--out", str(tmp_path / "a.wav"), "--model", "index")
+    assert done.returncode == 0, done.stderr
+    assert soundfile.info(tmp_path / "a.wav").frames <= 20 * 1024
+    assert chorale(*words, "--out", str(tmp_path / "b.wav")).returncode == 0, "the first one is the default"
+    assert soundfile.info(tmp_path / "b.wav").frames > 20 * 1024
+    for model, says in (("gone", "two.yaml:10:"), ("other", "available: small, index, gone")):
+        done = chorale(*words, "--out", str(tmp_path / "c.wav"), "--model", model)
+        assert done.returncode == 2 and says in done.stderr
+
+
+def test_check_reports_every_model_and_fails_for_a_missing_checkpoint(two: Path) -> None:
+    done = chorale("check", "--config", str(two))
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert [line.split()[1] for line in lines if line.split()[0] == "model"] == ["small", "index", "gone"]
+    assert sum("the same seed gives the same samples" in line for line in lines) == 2
+    assert "folder 'gone' does not exist" in done.stdout
+    assert "small" not in chorale("check", "--config", str(two), "--model", "index").stdout
+
+
+def test_config_prints_an_application_for_each_model(two: Path) -> None:
+    done = chorale("config", str(two), CHORALE_MODELS__SMALL__GPT__SLOTS="3")
+    made = yaml.safe_load(done.stdout)["applications"]
+    assert [app["name"] for app in made] == ["chorale", "small", "index", "gone"]
+    assert [app["import_path"] for app in made] == ["serve_app.app:ingress"] + 3 * ["serve_app.app:model"]
+    assert made[1]["args"]["gpt"] == {"slots": 3}

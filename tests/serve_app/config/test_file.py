@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from deployments.contract.errors import ConfigError
-from serve_app.config.document import MAX_BYTES, check_family
+from serve_app.config.document import MAX_BYTES, check_models
 from serve_app.config.file import default_config_path, load_config
 from serve_app.config.settings import Settings
 from tests.deployments.test_plain_yaml import TEXTS
 
-DEFAULT = default_config_path().read_text()
+FULL = Path("tests/data/config.yaml").read_text()
 INDEXTTS = "name: indextts\n        options:\n          model_dir: "
 
 
@@ -28,7 +28,7 @@ def refusal(path: Path, environ: dict[str, str] | None = None) -> str:
     """The error for a wrong file, as every command prints it."""
 
     def load() -> None:
-        check_family(load_config(path, environ or {})[1], path, environ or {})
+        check_models(load_config(path, environ or {})[1], path, environ or {})
 
     with pytest.raises(ConfigError) as refused:
         load()
@@ -36,10 +36,10 @@ def refusal(path: Path, environ: dict[str, str] | None = None) -> str:
 
 
 def edited(path: Path, before: str, after: str) -> int:
-    """Writes the default config with one change, and returns the number of the changed line."""
-    assert before in DEFAULT
-    path.write_text(DEFAULT.replace(before, after, 1))
-    return DEFAULT[: DEFAULT.index(before)].count("\n") + 1
+    """Writes a config with one change, and returns the number of the changed line."""
+    assert before in FULL
+    path.write_text(FULL.replace(before, after, 1))
+    return FULL[: FULL.index(before)].count("\n") + 1
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
@@ -54,7 +54,7 @@ def test_a_hostile_file_is_one_line_that_names_file_and_line(mine, text):
     ("content", "says"),
     [
         (b"a: 1\nb: \xff\n", r"mine.yaml: cannot be read: it is not UTF-8 text (line 2)"),
-        (DEFAULT.encode("utf-16"), "it is not UTF-8 text"),
+        (FULL.encode("utf-16"), "it is not UTF-8 text"),
         (b"#" * (MAX_BYTES + 1), "it is larger than 256 KiB"),
         (b"", "must be a mapping with the key `applications`"),
         (b"a: 1\nb: \0", "mine.yaml:2: not valid YAML: the character U+0000 is not allowed"),
@@ -67,8 +67,8 @@ def test_a_file_that_is_not_text_is_refused(mine, content, says):
 
 
 def test_a_byte_order_mark_is_accepted(mine):
-    mine.write_text(DEFAULT, encoding="utf-8-sig")
-    assert load_config(mine, {})[1] == load_config(default_config_path(), {})[1]
+    mine.write_text(FULL, encoding="utf-8-sig")
+    assert load_config(mine, {})[1] == load_config(Path("tests/data/config.yaml"), {})[1]
 
 
 def test_pipes_and_devices_are_not_read(mine, tmp_path):
@@ -81,10 +81,10 @@ def test_pipes_and_devices_are_not_read(mine, tmp_path):
 
 def test_merge_keys_and_aliases_are_read(mine):
     stage = "text_frontend:\n        replicas: 1\n        num_cpus: 0.1"
-    assert stage in DEFAULT
+    assert stage in FULL
     shared = stage.replace("text_frontend:", "text_frontend: &stage")
     mine.write_text(
-        DEFAULT.replace(stage, shared).replace("voice_encoder:\n", "voice_encoder:\n        <<: *stage\n")
+        FULL.replace(stage, shared).replace("voice_encoder:\n", "voice_encoder:\n        <<: *stage\n")
     )
     settings = load_config(mine, {})[1]
     assert (settings.voice_encoder.replicas, settings.voice_encoder.num_cpus) == (1, 0.2)
@@ -157,7 +157,7 @@ def test_a_wrong_variable_is_named_with_and_without_a_file(environ, says):
     message = refusal(default_config_path(), environ)
     assert says in message and len(message.splitlines()) == 1
     with pytest.raises(ConfigError) as refused:
-        check_family(Settings.from_args({}, environ), None, environ)
+        check_models(Settings.from_args({}, environ), None, environ)
     assert refused.value.message.startswith(says)
 
 
@@ -236,7 +236,7 @@ def test_a_wrong_sampling_parameter_is_named_with_its_line(mine, sampling, says)
     assert message.startswith(f"mine.yaml:{line}: applications[0].args.sampling")
     assert says in message
     variable = {"CHORALE_SAMPLING__TEMPERATURE": "9"}
-    mine.write_text(DEFAULT)
+    mine.write_text(FULL)
     assert refusal(mine, variable).startswith(
         "CHORALE_SAMPLING__TEMPERATURE: sampling.temperature: must be a number"
     )

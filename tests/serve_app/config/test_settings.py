@@ -146,7 +146,7 @@ def test_valid_buckets_and_schedules_are_accepted():
 def test_threads_of_a_stage_are_its_own_or_the_default_or_a_share(monkeypatch):
     def told(args):
         settings = Settings.from_args(args, {})
-        return settings, [threads(settings.model, stage) for stage in ("gpt", "vocoder", "voice_encoder")]
+        return settings, [threads(settings.options(), stage) for stage in ("gpt", "vocoder", "voice_encoder")]
 
     settings, each = told({"device": {"threads": 3}, "vocoder": {"threads": 2, "replicas": 4}})
     assert each == [3, 2, 3]
@@ -189,7 +189,7 @@ def test_all_stage_options_reach_their_stage():
     }
     model = Settings.from_args(
         {**args, "data_dir": "/data", "gpt": {**args["gpt"], "num_cpus": 2.0}}, {}
-    ).model
+    ).options()
     assert model.model_dump(exclude_unset=False)["prompts"] == "/data/prompts"
     for name, value in args.items():
         found = model.model_dump()[name]

@@ -17,6 +17,7 @@ from serve_app.http.app import create_app
 from serve_app.http.bodies import ESCAPES, cut, decode_base64
 from serve_app.http.middleware import RequestMiddleware
 from serve_app.service import Service
+from tests.serve_app.conftest import alone
 
 SPEECH = "/v1/audio/speech"
 JSON = {"content-type": "application/json"}
@@ -464,7 +465,7 @@ async def test_routes_are_found_under_a_prefix(service, make_wav):
 async def test_only_working_requests_count_towards_the_limit(backend, shipped, tmp_path):
     service = Service(
         Settings.from_args({"data_dir": str(tmp_path), "ingress": {"max_ongoing_requests": 2}}, {}),
-        backend,
+        alone(backend),
         shipped,
     )
     transport = httpx.ASGITransport(create_app(service), raise_app_exceptions=False)

@@ -198,7 +198,8 @@ async def test_an_upload_and_a_reference_give_the_same_prompt(client, backend, s
         {"url": SPEECH, "json": body(reference_audio=inline)},
         {"url": SPEECH, "json": body(voice="Me")},
     ):
-        service.prompts = VoicePrompts(listening, 10)  # empty, as after a restart
+        (model,) = service.models
+        model.prompts = VoicePrompts(listening, 10)  # empty, as after a restart
         assert (await client.post(**how)).status_code == 200
     (uploaded, at_rate), *others = heard
     assert len(others) == 2
@@ -448,7 +449,12 @@ async def test_models(client):
     assert listed["data"][0]["id"] == "chorale-small"
     one = (await client.get("/v1/models/chorale-small")).json()
     assert one == listed["data"][0]
-    assert set(one) == {"id", "object", "created", "owned_by", "controls"}
+    assert (one["object"], one["owned_by"], one["state"], one["default"]) == (
+        "model",
+        "chorale",
+        "ready",
+        True,
+    )
     assert list(one["controls"]) == ["temperature", "top_k", "top_p", "repetition_penalty"]
     assert one["controls"]["top_p"] == {
         "type": "number",
@@ -485,7 +491,7 @@ async def test_health_ready_status(client, backend):
     assert status["ingress"]["speech_requests"] == 1
     assert status["ingress"]["listening"] == 0
     assert status["ingress"]["memory"]["rss_bytes"] > 0
-    assert "gpt" in status["stages"]
+    assert "gpt" in status["models"]["chorale-small"]["stages"]
     backend.ready = False
     response = await client.get("/ready")
     assert response.status_code == 503

@@ -14,8 +14,10 @@ import pytest
 
 from serve_app.config.settings import Settings
 from serve_app.http.app import create_app
-from serve_app.service import REQUESTS, Service
+from serve_app.models import REQUESTS
+from serve_app.service import Service
 from serve_app.voices.names import id_of
+from tests.serve_app.conftest import alone
 
 SPEECH = "/v1/audio/speech"
 
@@ -64,7 +66,7 @@ async def test_prompts_of_requests_are_stored_by_option(backend, shipped, tmp_pa
     settings = Settings.from_args(
         {"data_dir": str(tmp_path / "data"), "voice_encoder": {"keep_request_references": True}}, {}
     )
-    app = create_app(Service(settings, backend, shipped))
+    app = create_app(Service(settings, alone(backend, settings), shipped))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         await spoken(client, **inline(make_wav()))
     assert backend.kept == [REQUESTS]
@@ -102,7 +104,7 @@ async def test_a_voice_deleted_during_its_encoding_leaves_no_files(
     client, service, backend, make_wav, client_stays
 ):
     mine = (await upload(client, "mine", make_wav())).json()["id"]
-    service.prompts.clear()
+    service.clear_prompts()
     backend.encoding = asyncio.Event()
     speaking = asyncio.create_task(client.post(SPEECH, json=body(voice="mine")))
     await until(lambda: backend.encoded == 2)
@@ -176,7 +178,7 @@ def test_a_data_folder_with_other_files_keeps_its_mode(backend, shipped, tmp_pat
     (data / "mail").mkdir()
     for path in (data, *data.iterdir()):
         path.chmod(0o755)
-    Service(Settings.from_args({"data_dir": str(data)}, {}), backend, shipped)
+    Service(Settings.from_args({"data_dir": str(data)}, {}), alone(backend), shipped)
     modes = {path.name: path.stat().st_mode & 0o777 for path in (data, *data.iterdir())}
     assert modes == {"data": 0o755, "voices": 0o700, "mail": 0o755}
     assert "mail" in caplog.text
@@ -187,7 +189,7 @@ def test_startup_tightens_modes_and_removes_leftovers(backend, shipped, tmp_path
     settings = Settings.from_args(
         {"data_dir": str(tmp_path / "data"), "voice_encoder": {"keep_request_references": kept}}, {}
     )
-    first = Service(settings, backend, shipped)
+    first = Service(settings, alone(backend, settings), shipped)
     voice = first.voices.add("mine", make_wav())
     owners = ("ada", voice.id, "voice_00000000000000000000", REQUESTS, "gone")
     prompt_files(first, *owners, "new")
@@ -198,7 +200,7 @@ def test_startup_tightens_modes_and_removes_leftovers(backend, shipped, tmp_path
     (first.voices.uploads / ".gone-1").mkdir()
     for path in (settings.data, *settings.data.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    second = Service(settings, backend, shipped)
+    second = Service(settings, alone(backend, settings), shipped)
     assert second.voices.get("mine").id == voice.id
     left = {path.name.split(".")[0] for path in (settings.data / "prompts").rglob("*.safetensors")}
     assert left == {"ada", voice.id, "new"} | ({REQUESTS} if kept else set())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from sentencepiece import SentencePieceProcessor
 
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import CheckpointError
 
 START, STOP = 0, 1  # ids of <s> and </s>
 _BLANK = "▁"
@@ -40,26 +40,26 @@ class Pieces:
 
     @classmethod
     def load(cls, path: Path, expected: int) -> Pieces:
-        """expected: gpt.number_text_tokens of config.yaml. Raises ConfigError, which names the file, not its folder."""
+        """expected: gpt.number_text_tokens of config.yaml. Raises CheckpointError, which names the file."""
         try:
             content = path.read_bytes()
         except FileNotFoundError:
-            raise ConfigError(f"no {path.name} in the model folder") from None
+            raise CheckpointError(f"no {path.name} in the model folder") from None
         except OSError as error:
-            raise ConfigError(f"{path.name} cannot be read: {error.strerror}") from None
+            raise CheckpointError(f"{path.name} cannot be read: {error.strerror}") from None
         try:
             if not content:
                 raise ValueError("empty")
             processor = SentencePieceProcessor(model_proto=content)
         except (RuntimeError, ValueError):
-            raise ConfigError(f"{path.name} is not a sentencepiece model, or is truncated") from None
+            raise CheckpointError(f"{path.name} is not a sentencepiece model, or is truncated") from None
         held = len(processor)
         if held != expected:
-            raise ConfigError(
+            raise CheckpointError(
                 f"{path.name} has {held} pieces, config.yaml's gpt.number_text_tokens says {expected}"
             )
         if (processor.bos_id(), processor.eos_id()) != (START, STOP):
-            raise ConfigError(f"{path.name}: pieces 0 and 1 must be <s> and </s>")
+            raise CheckpointError(f"{path.name}: pieces 0 and 1 must be <s> and </s>")
         return cls(processor)
 
     def __len__(self) -> int:
