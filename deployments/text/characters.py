@@ -1,4 +1,4 @@
-"""Characters of the input: what is refused, what is folded to ASCII, what is kept as a symbol."""
+"""Characters of the input: which are refused, which are folded to ASCII, and which are kept as symbols."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deployments.text.mandarin.readings import readable
 
 LONGEST_WORD = 60  # letters
 
-# Kept as they are: the normaliser knows how to say them.
+# Kept unchanged, because the normaliser can say them.
 SYMBOLS = frozenset("£€¥₹₩₽¢°²³×÷±≈≠≤≥∞√§©–—…•µΩ")
 
 FOLDS = {
@@ -40,7 +40,7 @@ GREEK = (
 
 _LONG_WORD = re.compile(rf"[A-Za-z]{{{LONGEST_WORD + 1}}}")
 _PLAIN = re.compile(r"[\n\t !-_a-~]*")
-_GREEK_MARK = "\ufdd0"  # not a character of any text
+_GREEK_MARK = "\ufdd0"  # a non-character, so no text contains it
 _HANZI = re.compile(f"[{HANZI}]")
 _PICTURES = re.compile("[\U0001f000-\U0001faff]")
 _SPEAKABLE = re.compile(f"[A-Za-z0-9{HANZI}]")
@@ -48,16 +48,16 @@ _SPEAKABLE = re.compile(f"[A-Za-z0-9{HANZI}]")
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """Folded text, and for each of its characters (and its end) where in the original it came from."""
+    """Folded text, and the index in the original for each of its characters and for its end."""
 
     text: str
     origin: range | list[int]
 
 
 def clean(text: str, hanzi: bool = False) -> Cleaned:
-    """Accents, typographic signs and look-alikes folded to ASCII and `SYMBOLS`; emoji, invisible marks dropped.
+    """Folds accents, typographic signs and look-alikes to ASCII and `SYMBOLS`, and drops emoji and invisible marks.
 
-    hanzi: whether Chinese characters are spoken; they stay as they are.
+    hanzi: whether Chinese characters are spoken. They are not changed.
 
     Raises InvalidInput (param "input") for control characters, words of another script, over-long words, and
     text without a single letter or digit.
@@ -117,7 +117,7 @@ def _fold(text: str, hanzi: bool) -> Cleaned:
 
 @lru_cache(maxsize=4096)
 def _chinese(char: str) -> str:
-    """The usual characters for a Chinese one, a radical or an enclosed one; "" for what is none of these."""
+    """The usual characters for a Chinese, radical or enclosed character; "" for any other."""
     if char == "〇":
         return "零"
     folded = unicodedata.normalize("NFKC", char)
@@ -135,14 +135,14 @@ def _refuse_unread(char: str, index: int) -> NoReturn:
 
 @lru_cache(maxsize=4096)
 def _fold_character(char: str) -> str | None:
-    """What stands for `char`; None where it is refused."""
+    """The replacement for `char`, or None if it is refused."""
     if char in FOLDS:
         return FOLDS[char]
     if char in SYMBOLS or " " <= char <= "~" or char in "\n\t":
         return char
     category = unicodedata.category(char)
     if category == "Cn" and _PICTURES.match(char):
-        return " "  # an emoji that is newer than the interpreter's tables
+        return " "  # an emoji that is newer than Python's Unicode tables
     if category in ("Cc", "Cs", "Co", "Cn"):
         return None
     if category in ("Cf", "Mn", "Me", "Mc", "Sk", "Lm"):

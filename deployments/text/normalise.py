@@ -1,4 +1,4 @@
-"""Text to the words that are said."""
+"""Text to spoken words."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ DIGIT_RULES: tuple[Rule, ...] = addresses.PHONE_RULES + dates.DIGIT_RULES + amou
 
 @dataclass(slots=True)
 class Word:
-    """One word to be said: lower case, or a capital for a letter's name. `start`, `end`: where the text has it.
+    """One spoken word: lower case, or a capital for a letter's name. start, end: its span in the text.
 
-    `pause` follows the word: none, short (a comma) or long (a semicolon, a dash).
+    pause: after the word: none, short (a comma) or long (a semicolon, a dash).
     """
 
     text: str
     start: int
     end: int
     pause: int = NO_PAUSE
-    phones: Phones | None = None  # of a Chinese word, which has been read already
+    phones: Phones | None = None  # set for Chinese words
 
 
 def normalise(text: str, known: Known, chinese: bool = False) -> list[Word]:
-    """The words of cleaned `text`, in order. `known` tells whether the lexicon has a word.
+    """The words of cleaned `text`, in order. known: returns True for a word in the lexicon.
 
-    chinese: whether numbers are read in Chinese where `text` has no letter.
+    chinese: read numbers in Chinese if `text` has no letters.
     """
     return _Scanner(text, known, chinese).run()
 
@@ -69,7 +69,7 @@ class _Scanner:
         self.known = known
         self.shouting = is_shouting(text)
         self.words: list[Word] = []
-        self.written: list[str] = []  # the words as they stand in the text
+        self.written: list[str] = []  # the words as written in the text
         self.scripts = mandarin.Scripts(text, chinese)
 
     def run(self) -> list[Word]:
@@ -99,11 +99,11 @@ class _Scanner:
             self.words[-1].pause = max(self.words[-1].pause, strength)
 
     def peek(self, at: int) -> str:
-        """The character at `at`; a blank before the start and past the end."""
+        """The character at `at`; a space before the start and after the end."""
         return self.text[at] if 0 <= at < len(self.text) else " "
 
     def blank(self, at: int, char: str) -> None:
-        """Cells and rows of a table are apart."""
+        """Adds pauses between the cells and rows of a table."""
         if char == "\t":
             self.pause(SHORT_PAUSE)
         elif char == "\n" and _ROW.fullmatch(self.text, self.text.rfind("\n", 0, at) + 1, at + 1):
@@ -142,7 +142,7 @@ class _Scanner:
         return self.sign(at, char, before)
 
     def chinese(self, spoken: str, at: int, end: int) -> int:
-        """Words that share the span from `at` to `end`, each with as much of it as it has of the characters."""
+        """Adds the words of a Chinese run. They share its span in proportion to their characters."""
         words, done = mandarin.said(spoken), 0
         size = max(1, sum(len(word) for word, _ in words))
         for word, phones in words:
@@ -225,13 +225,13 @@ class _Scanner:
                 return self.say("dot", at, at + 1)
             self.pause(LONG_PAUSE)
             return at + 1
-        if after == char:  # a run of signs is a line or an ornament
+        if after == char:  # a run of equal signs is decoration
             return at + 1
         spoken = self.symbol(at, char, before, after)
         return self.say(spoken, at, at + 1) if spoken else at + 1
 
     def operator(self, at: int, before: str) -> str | None:
-        """One of OPERATORS between its operands, with blanks on both sides or on neither: **bold** is none."""
+        """One of OPERATORS between operands, with spaces on both sides or on neither. **bold** is not an operator."""
         match = _OPERATOR.match(self.text, at)
         if not match or before.isspace() != self.peek(match.end()).isspace():
             return None
@@ -258,7 +258,7 @@ class _Scanner:
         return at + 1
 
     def symbol(self, at: int, char: str, before: str, after: str) -> str | None:
-        """What is said for a sign by itself; None for ornaments."""
+        """The spoken form of a single sign; None for decoration."""
         if char == "#":
             return "number" if after.isdigit() else "hashtag" if after.isalpha() else None
         digits_around = self.text[max(0, at - 2) : at].rstrip(" ")[-1:].isdigit()
@@ -302,7 +302,7 @@ _RANGE_END = re.compile(r"[$£€¥]?(\d{1,9})")
 
 
 def is_range(text: str, at: int) -> bool:
-    """Whether the dash at `at` stands for "to": between times, or numbers with the smaller one first."""
+    """True if the dash at `at` means "to": between times, or between numbers of which the first is smaller."""
     left = _RANGE_START.search(text[max(0, at - 12) : at])
     right = _RANGE_END.match(text, at + 1)
     if not left or not right:

@@ -1,4 +1,4 @@
-"""Where a text is cut into segments: paragraphs, sentences, and within long sentences."""
+"""Splits a text into segments: at paragraphs, at sentences, and inside long sentences."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import sentencex
 
 from deployments.text.normalise import LONG_PAUSE, SHORT_PAUSE, Word
 
-# Phones of one segment, its edge pauses included: 8 to 9 seconds of speech, at most 12. The voice was trained on
-# utterances of up to 9 seconds.
+# Phones of one segment with its edge pauses: 8 to 9 seconds of speech, at most 12. The voice was trained on utterances
+# of up to 9 seconds.
 MAX_PHONES = 100
 
-_WINDOW = 4000  # characters that the sentence splitter sees at once: it is not linear on every input
+_WINDOW = 4000  # characters per call of the sentence splitter, which is not linear on every input
 _PARAGRAPH = re.compile(r"\n[ \t]*(?:\n[ \t]*)+|\n(?=[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t])")
 _ITEM_NUMBER = re.compile(r"\s*\d{1,3}[.)]\s*")
 _BLANK = re.compile(r"\s")
@@ -30,13 +30,12 @@ _CONJUNCTIONS = frozenset(
 _PREPOSITIONS = frozenset(
     "of in on at to for with from by about into over under between through during without against".split()
 )
-_BOUND = frozenset(
-    "a an the my your his her its our their this these those no every each".split()
-)  # to the next word
+# bound to the next word
+_BOUND = frozenset("a an the my your his her its our their this these those no every each".split())
 
 
 def paragraphs(text: str) -> Iterator[tuple[int, int]]:
-    """Spans between blank lines; a list item begins a paragraph, too."""
+    """The spans between blank lines. A list item also begins a paragraph."""
     start = 0
     for match in _PARAGRAPH.finditer(text):
         yield start, match.start()
@@ -45,13 +44,13 @@ def paragraphs(text: str) -> Iterator[tuple[int, int]]:
 
 
 def sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Spans of the sentences of text[start:end], whitespace included."""
-    first = begin = start  # begin: of the sentence that is being read
+    """The spans of the sentences of text[start:end], whitespace included."""
+    first = begin = start  # begin: the start of the current sentence
     while start < end:
         stop = _window_end(text, start, end)
         pieces = sentencex.segment("en", text[start:stop])  # pyright: ignore[reportAttributeAccessIssue]
         if stop < end and len(pieces) > 1:
-            stop -= len(pieces.pop())  # perhaps cut short: it is read again
+            stop -= len(pieces.pop())  # may be truncated; it is read again in the next window
         for piece in pieces:
             start += len(piece)
             if start < end and _goes_on(
@@ -73,23 +72,23 @@ def _window_end(text: str, start: int, end: int) -> int:
 
 
 def _goes_on(tail: str, following: str, opens: bool) -> bool:
-    """Whether the splitter was misled by an abbreviation, or by the number of a list item that `opens` a paragraph."""
+    """True if the split is wrong: after an abbreviation, or after the number of a list item (`opens` a paragraph)."""
     if following[:1] in set("–-,;)=") or (opens and _ITEM_NUMBER.fullmatch(tail)):
         return True
     return bool(_UNFINISHED.search(tail)) and not following[:1].isspace()
 
 
 def cut(words: Sequence[Word], sizes: Sequence[int], limit: int) -> list[int]:
-    """Indices where the words of a sentence are cut so that no run has more than `limit` phones.
+    """Indices that split the words of a sentence into runs of at most `limit` phones.
 
-    sizes: phones of each word. The runs come out of like length, cut at clauses rather than at commas, conjunctions,
-    prepositions, anywhere. A word longer than `limit` must not occur.
+    sizes: phones of each word, none above `limit`. The runs have similar lengths. Cuts are preferred, in this order,
+    at clauses, commas, conjunctions, prepositions, and other places.
     """
     cuts: list[int] = []
     begin, left = (
         0,
         sum(sizes) + sum(bool(w.pause) for w in words[:-1]),
-    )  # the edge pause comes behind the last
+    )  # an edge pause follows the last word
     while left > limit:
         aim = left / -(-left // limit)
         total, best, best_cost = 0, begin + 1, float("inf")
@@ -108,7 +107,7 @@ def cut(words: Sequence[Word], sizes: Sequence[int], limit: int) -> list[int]:
 
 
 def _reluctance(words: Sequence[Word], index: int) -> float:
-    """The cost of a cut behind the word `index`, in shares of a segment's length."""
+    """The cost of a cut after the word `index`, as a fraction of a segment's length."""
     word = words[index]
     if word.pause == LONG_PAUSE:
         return 0.0

@@ -1,4 +1,4 @@
-"""The frontend: English and Mandarin text, mixed as one likes, to segments of phone ids."""
+"""The frontend: English, Mandarin or mixed text to segments of phone ids."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OPENING = "([{<\"'$£€¥#+-–—"
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """What becomes a segment: start and end in the cleaned text, phones with their edge pauses, silence after."""
+    """A future segment: start and end in the cleaned text, phones with edge pauses, and the silence after it."""
 
     start: int
     end: int
@@ -37,9 +37,9 @@ class _Piece:
 
 
 class SmallFrontend:
-    """`Frontend` of the small family. Thread-safe; loads its word lists when first made, in well under a second.
+    """`Frontend` of the small family. Thread-safe. The first instance loads the word lists, in well under a second.
 
-    languages: what the weights speak, of "en" and "zh".
+    languages: those of "en" and "zh" that the weights speak.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class SmallFrontend:
         self.languages, self.hanzi = languages, "zh" in languages
 
     def segments(self, text: str, language: str | None = None) -> list[Segment]:
-        """At most `MAX_PHONES` phones a segment; their texts together are `text`, but for white space.
+        """Segments of at most `MAX_PHONES` phones. Together, their texts are `text` without some whitespace.
 
-        Raises InvalidInput: param "language" for anything but its languages; param "input" for text that is empty, has
-        nothing to speak, holds another script, control characters or a word of more than 60 letters.
+        Raises InvalidInput with param "language" for an unsupported language, and with param "input" for text that is
+        empty, has nothing to speak, or contains another script, control characters or a word of more than 60 letters.
         """
         self._check_language(language)
         cleaned = clean(text, self.hanzi)
@@ -83,14 +83,14 @@ class SmallFrontend:
             )
 
     def phones_of(self, text: str, language: str | None = None) -> list[str]:
-        """All phones of `text`; the edge pauses of neighbouring segments count once."""
+        """All phones of `text`. Neighbouring segments share one edge pause."""
         phones: list[str] = []
         for piece in self._pieces(clean(text, self.hanzi), language):
             phones += piece.phones[1:] if phones else piece.phones
         return phones
 
     def spoken(self, text: str, language: str | None = None) -> str:
-        """The words that are said, in lower case, with blanks between them."""
+        """The spoken words in lower case, separated by spaces."""
         cleaned = clean(text, self.hanzi)
         sentences = self._sentences(cleaned, language)
         return " ".join(word.text.lower() for _, _, words, _ in sentences for word in words)
@@ -98,10 +98,10 @@ class SmallFrontend:
     def _sentences(
         self, cleaned: Cleaned, language: str | None
     ) -> Iterator[tuple[int, int, list[Word], bool]]:
-        """Start, end, words and whether a paragraph ends there; sentences without words are left out.
+        """Yields start, end, words, and whether the sentence ends a paragraph. Sentences without words are skipped.
 
-        A sentence without letters is read in the language of the one before, the first in `language` or that of the
-        first letter.
+        A sentence without letters is read in the language of the sentence before it. The first sentence is read in
+        `language`, or in the language of the first letter.
         """
         known = self.pronouncer.known
         chinese = language.lower().startswith("zh") if language else starts_chinese(cleaned.text)
@@ -149,7 +149,7 @@ def _sequence(words: list[Word], phones: list[Phones], closing: str) -> list[str
 
 
 def _fitting(words: list[Word], phones: list[Phones]) -> tuple[list[Word], list[Phones]]:
-    """Cuts words of more phones than a segment has room for (made-up ones) into several."""
+    """Splits words (made-up ones) that have more phones than fit into a segment."""
     if all(len(p) <= _ROOM for p in phones):
         return words, phones
     new_words: list[Word] = []
@@ -164,14 +164,14 @@ def _fitting(words: list[Word], phones: list[Phones]) -> tuple[list[Word], list[
 
 
 def _before_openers(text: str, at: int) -> int:
-    """Moves a cut in front of the brackets and quotes that open the word at `at`."""
+    """Moves a cut before the brackets and quotes that open the word at `at`."""
     while at and text[at - 1] in _OPENING:
         at -= 1
     return at
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
-    """The span without the white space at its ends."""
+    """The span without surrounding whitespace."""
     begin = end - len(text[start:end].lstrip())
     return begin, begin + len(text[begin:end].rstrip())
 
@@ -182,10 +182,10 @@ def _frontend() -> SmallFrontend:
 
 
 def phones_of(text: str) -> list[str]:
-    """The phones of `text` (for debugging and tests). Raises InvalidInput as `segments` does."""
+    """The phones of `text`, for debugging and tests. Raises InvalidInput as `segments` does."""
     return _frontend().phones_of(text)
 
 
 def spoken(text: str) -> str:
-    """`text` as the words that are said, in lower case (for judging what was understood)."""
+    """The spoken words of `text` in lower case, to compare with a transcript."""
     return _frontend().spoken(text)

@@ -22,7 +22,7 @@ NUMBER = (
 )
 _END = r"(?![\dA-Za-z]|\.\d)"
 
-CURRENCIES = {  # one, many, a hundredth, hundredths
+CURRENCIES = {  # singular and plural, then singular and plural of a hundredth
     "$": ("dollar", "dollars", "cent", "cents"),
     "£": ("pound", "pounds", "penny", "pence"),
     "€": ("euro", "euros", "cent", "cents"),
@@ -40,7 +40,7 @@ SCALES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn"
 _SCALE = r"(?:\s?(thousand|million|billion|trillion|[KkMmBbTt]|mn|bn)(?![A-Za-z]))?"
 _SIGN = r"[$£€¥₹₩₽]"
 
-UNITS = {  # one, many
+UNITS = {  # singular, plural
     "km": ("kilometer", "kilometers"), "m": ("meter", "meters"), "cm": ("centimeter", "centimeters"),
     "mm": ("millimeter", "millimeters"), "nm": ("nanometer", "nanometers"), "µm": ("micrometer",
     "micrometers"),
@@ -111,7 +111,7 @@ def money_after(m: Match) -> str | None:
 def measure(m: Match) -> str | None:
     """5 km, 20 °C, 100 km/h, 50%"""
     unit = " ".join(m[3].split())
-    if unit == "A" and m[2]:  # "vitamins B 12 A ..." is no current; "12A" is
+    if unit == "A" and m[2]:  # "12A" is a current, "vitamins B 12 A ..." is not
         return None
     one, many = UNITS[unit]
     spoken = f"{decimal(m[1])} {_POWERS.get(m[4] or '', '')}{one if m[1] == '1' else many}"
@@ -148,7 +148,7 @@ def dimensions(m: Match) -> str | None:
 def power_of_ten(m: Match) -> str | None:
     """1.5e-3"""
     if not m[2] and "." not in m[1]:
-        return None  # 3e5 is as likely a name
+        return None  # 3e5 could as well be a name
     power = f"minus {cardinal(int(m[3]))}" if m[2] == "-" else ordinal(int(m[3]))
     return f"{decimal(m[1])} times ten to the {power}"
 
@@ -203,7 +203,7 @@ def digit_groups(m: Match) -> str | None:
 
 @rule(rf"(\d{{4}})(?!\d|,\d|\.\d){_END}")
 def year_number(m: Match) -> str | None:
-    """1999, 2026; other four-digit numbers only where the word before them speaks of time"""
+    """1999, 2026; other four-digit numbers only after a word about time"""
     value = int(m[1])
     before = m.string[max(0, m.start() - 12) : m.start()].lower().split()
     if 1800 <= value <= 2099 or (1000 < value < 1800 and before and before[-1] in _TIME_WORDS):

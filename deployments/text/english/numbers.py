@@ -1,4 +1,4 @@
-"""Numbers in words, the American way: no "and", no hyphens, lower case."""
+"""Numbers in words, in American style: no "and", no hyphens, lower case."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ ONES = (
 ).split()
 TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()
 SCALES = " thousand million billion trillion quadrillion".split(" ")
-LARGEST = 10**18 - 1  # beyond it, digits are read one by one
+LARGEST = 10**18 - 1  # larger numbers are read digit by digit
 
 IRREGULAR_ORDINALS = {
     "one": "first",
@@ -65,7 +65,7 @@ def ordinal(value: int) -> str:
 
 
 def digits(text: str, group: int = 0) -> str:
-    """Digit by digit; other characters are skipped. With `group`, a pause (",") follows every so many digits."""
+    """Digit by digit; other characters are skipped. A pause (",") separates each `group` digits, unless it is 0."""
     names = [ONES[int(c)] for c in text if "0" <= c <= "9"]
     if not group:
         return " ".join(names)
@@ -73,7 +73,7 @@ def digits(text: str, group: int = 0) -> str:
 
 
 def whole(text: str) -> str:
-    """A run of digits as a number, or digit by digit where it starts with 0 or is very long."""
+    """A run of digits as a number, or digit by digit if it starts with 0 or is very long."""
     text = text.replace(",", "")
     if len(text) > 15:
         return digits(text, group=4)
@@ -114,7 +114,7 @@ def plural(words: str) -> str:
 
 
 def identifier(text: str) -> str:
-    """The number in a name such as H200, A320 or B52: up to two digits or round hundreds whole, else in pieces."""
+    """The number in a name such as H200, A320 or B52: one number if short or a round hundred, else in parts."""
     if text[0] == "0" or len(text) > 4:
         return digits(text, group=4 if len(text) > 8 else 0)
     value = int(text)
@@ -127,7 +127,7 @@ def identifier(text: str) -> str:
 
 
 def roman(text: str) -> int | None:
-    """The value of an upper-case Roman numeral in its canonical form, below 4000; None for anything else."""
+    """The value of an upper-case Roman numeral below 4000 in canonical form, or None."""
     if not text or len(text) > 15 or not set(text) <= ROMAN_VALUES.keys():
         return None
     values = [ROMAN_VALUES[c] for c in text]

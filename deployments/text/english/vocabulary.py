@@ -1,4 +1,4 @@
-"""Abbreviations, acronyms and names that are not said as they are written: tables only."""
+"""Tables of abbreviations, acronyms and names that are not pronounced as written."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ BARE = {  # without a dot, in exactly this case
     "C++": "C plus plus", "C#": "C sharp", "km/h": "kilometers per hour",
 }  # fmt: skip
 
-# All-capital words of up to five letters are spelled, but for these and for what reads as ordinary shouting.
+# All-capital words of up to five letters are spelled out, except these and those in a text mostly in capitals.
 READ_ACRONYMS = frozenset(
     "AIDS GNU NASA NATO OPEC UNICEF UNESCO LASER RADAR SONAR SCUBA SIM PIN RAM ROM GIF LAN WAN ZIP NAFTA FIFA "
     "UEFA "
@@ -108,7 +108,7 @@ SYMBOL_WORDS = {
     "©": "copyright", "µ": "mu", "Ω": "omega", "/": "slash", "\\": "backslash",
 }  # fmt: skip
 
-OPERATORS = {  # of programs, between what they work on
+OPERATORS = {  # of programming languages, between two operands
     "==": "equals", "!=": "is not equal to", "<=": "is at most", ">=": "is at least", "&&": "and", "||": "or",
     "**": "to the power of", "+=": "plus equals", "-=": "minus equals", "*=": "times equals", "/=": "divided by equals",
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Words that are not said as they are written: abbreviations, acronyms, Roman numerals, names with digits."""
+"""Words that are not pronounced as written: abbreviations, acronyms, Roman numerals, names with digits."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _BEFORE_MONTH = frozenset(m[:3] for m in MONTHS)
 
 
 def abbreviation(text: str, at: int, before: list[str]) -> tuple[str, int] | None:
-    """What is said for an abbreviation that starts at `at`, and where it ends. `before`: the words so far."""
+    """The spoken form of an abbreviation that starts at `at`, and its end. before: the words so far."""
     if text[at] in _BARE_STARTS and (m := _BARE.match(text, at)):
         return BARE[m[0]], m.end()
     if m := _INITIALS.match(text, at):
@@ -86,13 +86,13 @@ def _doctor_or_drive(name: str, following: str, before: list[str]) -> str:
 
 
 def is_shouting(text: str) -> bool:
-    """Whether most words are in capitals, so that capitals do not mean letters."""
+    """True if most words are in capitals, so that capitals do not mark acronyms."""
     capitals = len(re.findall(r"\b[A-Z]{2,}\b", text))
     return capitals >= 3 and capitals >= 0.7 * len(re.findall(r"\b[A-Za-z]{2,}\b", text))
 
 
 def is_spelled(word: str, shouting: bool, known: Known) -> bool:
-    """Whether a word in capitals is said letter by letter."""
+    """True if a word in capitals is said letter by letter."""
     lower = word.lower()
     if word in READ_ACRONYMS or known(word):  # the lexicon lists NATO in capitals
         return False
@@ -106,7 +106,7 @@ def is_spelled(word: str, shouting: bool, known: Known) -> bool:
 
 
 def plain_word(word: str, shouting: bool, known: Known) -> str:
-    """A run of letters (perhaps with apostrophes) as words to be said."""
+    """The spoken words of a run of letters, which may contain apostrophes."""
     lower = word.lower()
     if len(word) == 1:
         return lower if lower in "ai" else word.upper()
@@ -158,7 +158,7 @@ def _unstretched(word: str, known: Known) -> str | None:
 
 
 def mixed_word(word: str, shouting: bool, known: Known) -> str:
-    """Letters and digits in one: H200, MP3, B2B."""
+    """A word of letters and digits: H200, MP3, B2B."""
     spoken = []
     for piece in _MIXED.findall(word):
         if piece.isdigit():
@@ -173,7 +173,7 @@ def mixed_word(word: str, shouting: bool, known: Known) -> str:
 
 
 def roman_numeral(word: str, before: list[str], following: str) -> str | None:
-    """Chapter IV, Henry VIII, World War II; None where `word` is no numeral here."""
+    """Chapter IV, Henry VIII, World War II; None if `word` is not a numeral here."""
     value = roman(word)
     if value is None or not before:
         return None

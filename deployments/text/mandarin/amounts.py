@@ -139,7 +139,7 @@ def measure(m: Match) -> str | None:
 
 
 def _name(m: Match) -> str | None:
-    """What the unit is called; None where the letter is part of a name: 2m分辨率, 5G."""
+    """The name of the unit; None if its letter is part of another word."""
     if m["name"] in ("V", "W", "T", "h", "t", "s", "m", "g", "L", "l", "v", "w") and re.match(
         "[A-Za-z]", m.string[m.end() :][:1]
     ):
@@ -164,7 +164,7 @@ def power(m: Match) -> str:
 
 @rule(r"(?P<charge>[⁰¹²³⁴⁵⁶⁷⁸⁹]?[⁺⁻])(?![⁰¹²³⁴⁵⁶⁷⁸⁹])|[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|[₀₁₂₃₄₅₆₇₈₉]{1,6}")
 def raised(m: Match) -> str:
-    """Behind letters: x², CO₂, Ca²⁺"""
+    """After letters: x², CO₂, Ca²⁺"""
     if m["charge"]:
         row = m["charge"].translate(_RAISED)
         return (number(row[:-1]) if row[:-1] else "") + ("正" if row[-1] == "+" else "负")
@@ -194,7 +194,7 @@ def pressures(m: Match) -> str:
     r"/(?P<below>\d{1,5}(?:\.\d{1,2})?)(?P<more>(?:/\d{1,4})*)(?![\d/]|\.\d)"
 )
 def slashed(m: Match) -> str | None:
-    """2/3 is a fraction, 120/80 a pressure, 5.0/4.8 two eyes, 2/3/4 a choice, 第1/3页 a place."""
+    """2/3 is a fraction, 120/80 a blood pressure, 5.0/4.8 the sight of two eyes, 2/3/4 a choice, 第1/3页 a page."""
     if m["more"]:
         return (m["whole"] or "") + "、".join(number(part) for part in m[0].split("/"))
     above, below = m["above"], m["below"]
@@ -268,7 +268,7 @@ def listed(m: Match) -> str:
 
 @rule(rf"(?P<sign>[+-])[ ]?(?P<n>{NUMBER})")
 def signed(m: Match) -> str | None:
-    """-5; a dash behind a word is none."""
+    """-5; a dash after a word is not a minus sign."""
     if m["sign"] == "-":
         if re.search(r"[\d)%] ?$", before(m, 2)) and _EQUALS.match(m.string[m.end() :][:48]):
             return "减" + number(m["n"])
@@ -286,7 +286,7 @@ def plain(m: Match) -> str:
     r"(?:[<>]=?|[=≥≤≠≈+×÷±&*xX√])(?![-=<>+*/&|!])(?=[ ]?(?:[\d(" + HANZI + r"¥$€£√-]|[A-Za-z](?![A-Za-z])))"
 )
 def sign(m: Match) -> str | None:
-    """Between operands, with blanks on both sides or on none: **bold** is none."""
+    """A sign between operands, with spaces on both sides or on neither; **bold** has none."""
     front = before(m, 2)
     if m[0] == "√":
         return _SIGNS[m[0]]

@@ -64,7 +64,7 @@ def month_of_year(m: Match) -> str | None:
 
 @rule(rf"(?P<month>{_MONTH})[/.-](?P<day>{_DAY})(?![\d.:/-])日?")
 def day_of_month(m: Match) -> str | None:
-    """截止日期3/15, where a date is awaited."""
+    """截止日期3/15, after a word that announces a date."""
     return f"{cardinal(m['month'])}月{cardinal(m['day'])}日" if _DATED.search(before(m, 10)) else None
 
 
@@ -83,7 +83,7 @@ def years(m: Match) -> str | None:
 
 @rule(r"\d{4}(?=[ ]?年)")
 def year_named(m: Match) -> str:
-    """2024年; 5000年 are a time."""
+    """2024年; 5000年 is a duration."""
     lasts = m[0] >= "2100" and m[0].endswith("00") or _AGE_BEHIND.match(behind(m))
     return (
         cardinal(m[0])
@@ -107,7 +107,7 @@ def year_alone(m: Match) -> str | None:
 
 @rule(r"\d{2}(?=[ ]?(?:年|后|届|级))")
 def short_year(m: Match) -> str | None:
-    """98年出生, 08年, 90后; 90年代 and 30年 are counted."""
+    """98年出生, 08年, 90后; 90年代 and 30年 are read as numbers."""
     if is_ordinal(m):
         return None
     if behind(m, 2).strip().startswith("后"):
@@ -154,7 +154,7 @@ def hours(m: Match) -> str:
     re.IGNORECASE,
 )
 def clock(m: Match) -> str | None:
-    """3:30 is a time, where it is no ratio and no span."""
+    """3:30, unless it is a ratio or a duration."""
     parts = m["clock"].split(":")
     if _LASTS.search(before(m, 10)):
         names = ("小时", "分", "秒") if len(parts) == 3 else ("分", "秒")

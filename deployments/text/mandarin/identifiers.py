@@ -1,4 +1,4 @@
-"""Numbers that count nothing, and are read digit by digit: telephones, codes, rooms, trains, versions, cards."""
+"""Numbers that are read digit by digit: telephones, codes, rooms, trains, versions, cards."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def international(m: Match) -> str | None:
 
 @rule(rf"\d{{3,5}}{_END}")
 def short(m: Match) -> str | None:
-    """110, 10086: of those who help and serve, when they are called."""
+    """110, 10086: emergency and service numbers, where the context is a call."""
     if m[0] not in ("110", "119", "120", "122", "112", "114", "121", "911", "999", "12110") and not (
         len(m[0]) == 5 and m[0][0] in "19"
     ):
@@ -96,7 +96,7 @@ def short(m: Match) -> str | None:
 
 @rule(r"\d{1,20}(?:[ -]?[A-Za-z]{0,3}\d{1,20}){0,9}(?![.:/]\d)")
 def called(m: Match) -> str | None:
-    """What is called a number or a code: 会议号是856 1234 5678. One or two digits are read as a number."""
+    """Digits after the name of a code: 会议号是856 1234 5678. One or two digits are read as a number."""
     front = before(m, 24)
     name = _CALLED.search(front) or _CALLED.search(_LISTED.sub("", front))
     row = digits(m[0])
@@ -111,7 +111,7 @@ def called(m: Match) -> str | None:
 
 @rule(r"\d{17}[\dXx](?![\dA-Za-z])|\d{4}(?:[ -]\d{4}){3}(?:[ -]\d{1,4})?(?!\d)|\d{12,}(?![\d.])")
 def card(m: Match) -> str:
-    """Of an identity, of a bank; what is as long is counted by none."""
+    """Identity and bank cards, and any row of twelve digits or more."""
     return digits(m[0]) + " X" * (m[0][-1] in "Xx")
 
 
@@ -190,7 +190,7 @@ def model(m: Match) -> str:
 
 @rule(r"\d{1,20}(?P<decimals>\.\d{1,6})?(?!\d)")
 def lettered(m: Match) -> str | None:
-    """Behind letters: T3, B12, PM2.5, A380, CA1831, RTX 4090."""
+    """Digits after letters: T3, B12, PM2.5, A380, CA1831, RTX 4090."""
     front = before(m, 12)
     found = re.search(r"(?P<letters>[A-Za-z]{1,10})(?P<gap>[ -]?)$", front)
     row = m[0]

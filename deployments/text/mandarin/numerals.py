@@ -1,4 +1,4 @@
-"""Digits to the characters that name them, and the words that count."""
+"""Numbers as Chinese characters, and the measure words that follow them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 
 from deployments.text.rules import Match
 
-# Bounded, since each place of a long row of digits may have to be tried
+# Bounded, so that a scan over a long row of digits stays linear
 NUMBER = r"(?:\d{1,3}(?:,\d{3}){1,8}(?![\d,])|\d{1,40})(?:\.\d{1,40})?(?!\d)"
 
 _NAMES = "零一二三四五六七八九"
 _ONE_BY_ONE, _YEAR = str.maketrans("0123456789", "零幺二三四五六七八九"), str.maketrans("0123456789", _NAMES)
 _LARGEST = 10**16  # beyond it, digits are read one by one
 
-# What is counted: a lone 2 before it is 两, and three or more digits before it are no code.
+# Measure words: 2 before one is 两, and three or more digits before one are not a code.
 _MEASURES = (
     "个|只|条|张|件|位|名|天|年(?!级)|周|岁|次|倍|种|份|台|间|部|句|门|块|小时|分钟|秒|人|米|公里|千米|厘米|"
     "毫米|英里|公斤|千克|克|斤|"
@@ -31,8 +31,7 @@ _ORDINAL = re.compile(r"(?:第|初|星期|周|十)$")
 
 
 def digits(row: str) -> str:
-    """One by one, the way numbers of telephones and rooms are: 110 -> 幺幺零. Anything but digits is left "
-    "out."""
+    """Digit by digit, as in codes and room numbers: 110 -> 幺幺零. Other characters are skipped."""
     return re.sub(r"\D", "", row).translate(_ONE_BY_ONE)
 
 
@@ -74,7 +73,7 @@ def number(written: str) -> str:
 
 
 def amount(written: str, counted: bool) -> str:
-    """A number before what it counts, if `counted`: 2 -> 两."""
+    """A number; if `counted`, 2 is 两."""
     return "两" if counted and written == "2" else number(written)
 
 
@@ -83,20 +82,20 @@ def value(written: str) -> float:
 
 
 def counts(text: str, at: int) -> bool:
-    """Whether something that is counted stands at `at`."""
+    """Whether a measure word follows at `at`."""
     return bool(_COUNTED.match(text, at))
 
 
 def before(m: Match, size: int = 16) -> str:
-    """The text in front of what was matched."""
+    """The text before the match."""
     return m.string[max(0, m.start() - size) : m.start()]
 
 
 def behind(m: Match, size: int = 12) -> str:
-    """The text behind what was matched."""
+    """The text after the match."""
     return m.string[m.end() : m.end() + size]
 
 
 def is_ordinal(m: Match) -> bool:
-    """第2, 星期2: what is counted by its place."""
+    """Whether the match is an ordinal: 第2, 星期2."""
     return bool(_ORDINAL.search(before(m, 2)))

@@ -1,7 +1,7 @@
-"""How the characters of a Mandarin text are read: its words, and the pinyin of each character before sandhi.
+"""The readings of a Mandarin text: its words, and the pinyin of each character before tone sandhi.
 
-jieba's dictionary cuts the words and tells what kind they are; pypinyin's phrases tell polyphones apart. What neither
-knows is here: particles and others whose reading hangs on the kind of word, and words that end in a neutral tone.
+jieba splits the text into words and tags their parts of speech; pypinyin's phrases resolve polyphones. This module
+adds what neither knows: characters whose reading depends on the part of speech, and words that end in a neutral tone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from deployments.text.mandarin.surnames import surname
 if TYPE_CHECKING:
     from rjieba import Jieba
 
-_KIN = "爸妈爷奶哥姐弟妹叔伯姑舅婶姨公婆嫂宝星娃猩蛐"  # said twice, the second time without a tone
+_KIN = "爸妈爷奶哥姐弟妹叔伯姑舅婶姨公婆嫂宝星娃猩蛐"  # when doubled, the second one has a neutral tone
 _NEUTRAL = frozenset(
     """
     衣服 时候 学生 先生 告诉 早上 晚上 月亮 休息 朋友 喜欢 知道 认识 东西 意思 明白
@@ -34,7 +34,7 @@ _NEUTRAL = frozenset(
     风筝 喇叭 琵琶 口袋 尾巴 爪子 蚂蚱 蛤蟆 刺猬 柿子 橘子 苤蓝 芝麻 牡丹
     """.split()
 )
-_PHRASES = {  # which pypinyin does not know, or reads in the rarer way
+_PHRASES = {  # unknown to pypinyin, or read in the rarer way
     "落下": "luo4 xia4", "时差": "shi2 cha1", "流血": "liu2 xue4", "转动": "zhuan4 dong4", "朝鲜": "chao2 "
     "xian3",
     "壳牌": "qiao4 pai2", "圈养": "juan4 yang3", "旋风": "xuan4 feng1", "炸鸡": "zha2 ji1", "吓唬": "xia4 "
@@ -58,7 +58,7 @@ _ACTS = {
     "空": "kong4",
     "间": "jian4",
 }
-# Within a word: the place of a character, a word that is of this kind, and how the character is read there
+# Inside a word: the index of a character, a pattern of the word, and the reading of the character there
 _INSIDE = tuple(
     (place, re.compile(pattern), syllable)
     for place, pattern, syllable in (
@@ -81,21 +81,21 @@ _INSIDE = tuple(
 
 @cache
 def _jieba() -> Jieba:
-    """Its dictionary, loaded with the first characters: a third of a second, some 60 MB."""
+    """jieba's dictionary, loaded for the first characters: a third of a second and about 60 MB."""
     from rjieba import Jieba
 
     return Jieba()
 
 
 def readable(character: str) -> bool:
-    """Whether a Chinese character has a known reading."""
+    """True if a Chinese character has a known reading."""
     from pypinyin.pinyin_dict import pinyin_dict
 
     return ord(character) in pinyin_dict
 
 
 def readings(hanzi: str) -> list[tuple[str, list[str]]]:
-    """The words of a run of Chinese characters, with a syllable for each of its characters: ("长", ["chang2"])."""
+    """The words of a run of Chinese characters, with one syllable per character: ("长", ["chang2"])."""
     tagged = [("", ""), *_jieba().tag(hanzi, False), ("", "")]
     made = []
     for at, (word, kind) in enumerate(tagged[1:-1], 1):
@@ -114,7 +114,7 @@ def readings(hanzi: str) -> list[tuple[str, list[str]]]:
 
 @lru_cache(maxsize=16384)
 def _listed(word: str) -> tuple[str, ...]:
-    """The syllables of a word by itself."""
+    """The syllables of a word without its context."""
     from pypinyin import Style, lazy_pinyin
 
     if word in _PHRASES:
@@ -123,8 +123,10 @@ def _listed(word: str) -> tuple[str, ...]:
 
 
 def _alone(word: str, kind: str, before: tuple[str, str], behind: tuple[str, str]) -> str:
-    """A word of one character that is read as its kind and its neighbours tell, words and jieba's kinds: r pronoun,
-    n noun, v verb, m number, d adverb, a adjective, u particle."""
+    """The reading of a one-character word, from its tag and its neighbours (words with tags); "" for the usual one.
+
+    jieba's tags: r pronoun, n noun, v verb, m number, d adverb, a adjective, u particle.
+    """
     (last, was), (following, comes) = before, behind
     if word == "地":
         return "de5" if kind == "uv" and comes[:1] not in ("", "u", "f") and was else ""
@@ -133,7 +135,7 @@ def _alone(word: str, kind: str, before: tuple[str, str], behind: tuple[str, str
     if word == "长":
         grows = following[:1] in _GROWN and last[-1:] not in _VERY or (comes[:1] == "u" and was[:1] == "n")
         return "zhang3" if grows else "chang2"
-    if word == "著":  # of traditional texts, where it is 着 as well
+    if word == "著":  # in traditional texts it also stands for 着
         return "zhe5" if was[:1] == "v" else "zhu4"
     if word == "着":
         return "zhao2" if last[-1:] in ("不", "得") else "zhe5"
@@ -168,7 +170,7 @@ def _alone(word: str, kind: str, before: tuple[str, str], behind: tuple[str, str
 
 
 def _de(last: str, was: str, following: str, comes: str) -> str:
-    """得: has to, gets, or the particle behind a verb."""
+    """得: "have to", "get", or the particle after a verb."""
     if following == "了" and was[:1] in ("", "r", "n", "d"):
         return "de2"
     if was[:1] == "r" and comes[:1] in ("d", "i", "l") or following in ("快点", "赶紧", "马上", "好好"):

@@ -1,4 +1,4 @@
-"""Chinese in a text: where it stands, and the words and phones that are said for it."""
+"""Finds the Chinese runs of a text and gives their words and phones."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
     from deployments.text.rules import Rule
 
-BEHIND = re.compile(rf"[{HANZI}][:,;.]? ?$")  # what an address may follow without a blank
-# In this order; the first that has something to say wins
+BEHIND = re.compile(rf"[{HANZI}][:,;.]? ?$")  # an address may follow without a space
+# Tried in this order; the first that returns a reading wins
 _NUMBER_RULES: tuple[Rule, ...] = (
     *identifiers.RULES, *dates.RULES, *amounts.RULES, *identifiers.LATE_RULES, *amounts.LATE_RULES,
 )  # fmt: skip
 _LETTER_RULES: tuple[Rule, ...] = (amounts.money, amounts.numbered, amounts.roman_numeral, amounts.sign)
-_LETTER = re.compile(f"[A-Za-z]{{2,}}|[{HANZI}]")  # a single letter may be a name in either language
+_LETTER = re.compile(f"[A-Za-z]{{2,}}|[{HANZI}]")  # single letters do not tell the language
 _LETTER_OR_CHARACTER = re.compile(f"[A-Za-z{HANZI}]")
 _CHARACTERS = re.compile(f"[{HANZI}]+")
 _PER = re.compile(f"(?<=[{HANZI}])/(?=[{HANZI}])")  # 公里/小时
 _OPENS = frozenset("+-/~–—(¥$€£₩₹₽<>=≥≤≠≈×÷±&*xX√²³¹⁰⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉")
 _LETTERS = re.compile(r"(?<![A-Za-z])[A-Za-z]{1,30}(?:-?(?=\d)|(?=[₀-₉]))")
 _WORD = re.compile(r"(?<![A-Za-z\d/])(?!mille)[A-Za-z]{4,}|[A-Za-z] (?!mille)[A-Za-z]{2}")
-_TOKEN = re.compile(r"[A-Za-z\d]{0,12}")  # what else is in one: 3U8888
+_TOKEN = re.compile(r"[A-Za-z\d]{0,12}")  # the rest of a token: 3U8888
 _CHINESE_BEHIND = re.compile(f" ?[{HANZI}]")
 _ENGLISH_BEHIND = re.compile(r" [a-z]{2,}")
 _NAME_BEFORE = re.compile(f"(?:^|[{HANZI}]|[,.:;(\"'] ?)[ ]?[A-Za-z]+[ -]?$|[A-Z][A-Za-z]*[ -]?$")
@@ -40,9 +40,9 @@ _SPOKEN = re.compile(f"[{HANZI}]+|[A-Z]")
 
 
 class Scripts:
-    """Where a text is Chinese: a number between signs (电话：12345, | 小明 | 12 |) is read as its neighbours are.
+    """The script around each position: a number between signs (电话：12345, | 小明 | 12 |) follows its neighbours.
 
-    chinese: whether a text without words is: 60km/h.
+    chinese: treat a text without words (60km/h) as Chinese.
     """
 
     def __init__(self, text: str, chinese: bool = False) -> None:
@@ -53,8 +53,10 @@ class Scripts:
             self.places, self.chinese = [0], [True]
 
     def run(self, at: int) -> tuple[str, int] | None:
-        """Characters and numbers from `at` on, as characters, and where they end. A blank parts two numbers, a capital
-        is a letter's name."""
+        """The characters and numbers from `at` on, spelled as characters, and the end of the run.
+
+        A space separates two numbers; a capital stands for the name of a letter.
+        """
         if not self.places:
             return None
         text, end, said, numeric = self.text, at, "", False
@@ -72,7 +74,7 @@ class Scripts:
         return (said, end) if said else None
 
     def letters(self, at: int) -> re.Match[str] | None:
-        """Letters before digits that are read in Chinese: T3航站楼."""
+        """The letters before digits that are read in Chinese: T3航站楼."""
         found = _LETTERS.match(self.text, at) if self.places else None
         return found if found and self._number(found.end()) else None
 
@@ -95,7 +97,7 @@ class Scripts:
         return None
 
     def _among(self, start: int, end: int) -> bool:
-        """Whether what stands from `start` to `end` is among Chinese."""
+        """Whether text[start:end] is read in Chinese, judged by the letters around it."""
         if found := _TOKEN.match(self.text, end):
             end = found.end()
         if _CHINESE_BEHIND.match(self.text, end):
@@ -121,7 +123,7 @@ def _divides(text: str, at: int) -> bool:
 
 
 def said(spoken: str) -> list[tuple[str, Phones | None]]:
-    """The words of what `Scripts.run` gives, with their phones, which letters' names lack."""
+    """The words and phones of a result of `Scripts.run`. The names of letters have no phones here."""
     words: list[tuple[str, Phones | None]] = []
     for part in _SPOKEN.findall(_simplifier().convert(spoken)):
         words += [(part, None)] if part.isascii() else _pronounced(part)

@@ -1,4 +1,4 @@
-"""Surnames that are read otherwise than the word of the same character: 单 is shan4 in 单经理."""
+"""Characters that have another reading as a surname: 单 is shan4 in 单经理."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _COMPOUND = {
     "尉迟": ["yu4", "chi2"], "万俟": ["mo4", "qi2"], "长孙": ["zhang3", "sun1"], "澹台": ["tan2", "tai2"],
     "令狐": ["ling2", "hu2"], "单于": ["chan2", "yu2"], "乐正": ["yue4", "zheng4"],
 }  # fmt: skip
-_ALWAYS = frozenset("朴翟覃缪郇阚卜葛隗")  # no words by themselves today
-_FAMILIAR = frozenset("曾仇任朴翟查单解葛缪覃华燕盖纪")  # behind 小 and 老
-_VERBS = frozenset("任查解盖曾过种折洗召给藏撒能")  # which a pronoun, a noun or an adverb before makes a word
-_COMMON = frozenset("都黑种过给能")  # as words, so that a title or a given name behind tells little
+_ALWAYS = frozenset("朴翟覃缪郇阚卜葛隗")  # rarely words on their own
+_FAMILIAR = frozenset("曾仇任朴翟查单解葛缪覃华燕盖纪")  # after 小 and 老
+_VERBS = frozenset("任查解盖曾过种折洗召给藏撒能")  # verbs after a pronoun, a noun or an adverb
+_COMMON = frozenset("都黑种过给能")  # too common as words to trust a title or a given name after them
 _TITLES = (
     "先生 女士 小姐 太太 夫人 姑娘 阿姨 叔 伯 大爷 大妈 大姐 大哥 奶奶 爷爷 老师 师傅 同学 医生 大夫 医师 "
     "护士 教授 博士 院士 律师 警官 "
@@ -43,7 +43,7 @@ _GIVEN = frozenset(  # characters of given names
     "兵士毅坚韧广亮炎焕灿曦暖煦黎巩岚优泰乾坤元亨利一鸣凡启开来运鹤鸿雁莺歌舞乐音韵律妮媛姗娅娇娥婉妍妙姝嫣采蕊济慎行继"
     "佐楚彪"
 )
-_WORDS = frozenset(  # which jieba takes for names
+_WORDS = frozenset(  # that jieba tags as names
     "任凭 任侠 华东 华中 华南 华北 华西 华夏 华清 华山 华安 华康 华兴 华新 华光 华文 华宝 华为 盖亚 解放 "
     "解甲 解暑 单元 单行 单飞 "
     "单一 单音 乐山 乐平 乐昌 乐清 乐天 乐安 乐道 乐音 乐凯 燕山 燕子 燕京 燕南 燕好 燕舞 薄云 薄明 薄冰 "
@@ -53,7 +53,7 @@ _WORDS = frozenset(  # which jieba takes for names
 
 
 def surname(tokens: list[_Token], at: int) -> list[str]:
-    """The syllables of the surname that the word tokens[at] begins with, or []. A token stands before and behind."""
+    """The syllables of the surname at the start of the word tokens[at], or []. at: not the first or last token."""
     word, kind = tokens[at]
     if compound := _COMPOUND.get(word[:2]):
         return compound

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _PREFIXES = dict(zip("kcmµundMGhp", "千厘毫微微纳分兆吉百皮", strict=True))
-# Unit, name and the prefixes that are usual
+# Unit, name, usual prefixes (_ for none)
 _PREFIXED = """
     m 米 kcmdµun, g 克 kmµun, L 升 mdµu, l 升 mdµu, s 秒 mµun, mol 摩尔 mµunp, Pa 帕 kMh, pa 帕 k, W 瓦 kMGm,
     w 瓦 k, Wh 瓦时 kM, wh 瓦时 k, V 伏 km, v 伏 k, A 安 mµuk, Ah 安时 m, ah 安时 m, J 焦 kM, cal 卡 k, N 牛 k,
@@ -46,7 +46,7 @@ def _named() -> dict[str, str]:
     for length in ("m", "cm", "mm", "dm", "µm"):
         for power, signs in (("平方", "²2"), ("立方", "³3")):
             names |= {length + sign: power + names[length] for sign in signs}
-    for part_of_a_name in ("A", "F", "J", "N"):  # more often: 5A, F4
+    for part_of_a_name in ("A", "F", "J", "N"):  # more often part of a name: 5A, F4
         del names[part_of_a_name]
     return names
 
@@ -56,7 +56,7 @@ def _any(names: dict[str, str]) -> str:
 
 
 _UNITS = _named()
-_ABOVE = _UNITS | {"U": "单位", "r": "转", "A": "安"}  # those before and behind "/" alone, too
+_ABOVE = _UNITS | {"U": "单位", "r": "转", "A": "安"}  # units that occur only before or after "/"
 _BELOW = _UNITS | {"d": "天", "U": "单位", "y": "年", "K": "开"}
 UNIT = rf"(?:(?:{_any(_ABOVE)})(?:/(?:{_any(_BELOW)})²?){{1,2}}|{_any(_UNITS)})(?![A-Za-z0-9²³])"
 CURRENCIES = _pairs(_CURRENCIES)

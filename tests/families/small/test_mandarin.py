@@ -125,7 +125,7 @@ def test_numbers_among_characters_are_read_in_chinese(text: str, words: str) -> 
         ("The year 2026, 我们", "the year twenty twenty six 我们"),
     ],
 )
-def test_a_number_by_itself_is_read_as_its_neighbours_are(text: str, words: str) -> None:
+def test_a_number_is_read_in_the_language_of_its_neighbours(text: str, words: str) -> None:
     assert spoken(text).replace(" ", "") == words.replace(" ", "")
 
 
@@ -201,13 +201,13 @@ def test_a_text_without_words_is_read_in_the_language_asked_for_or_of_the_senten
     assert spoken("密码是多少？42。").replace(" ", "") == "密码是多少四十二"
 
 
-def test_everyday_sentences_are_read_as_a_reader_would() -> None:
-    """The phones were read through by hand: they are what the judge of the voices compares with, too."""
+def test_everyday_sentences_have_the_right_readings() -> None:
+    """The phones were checked by hand; the judge of the voices uses them too."""
     for text, phones in zip(*(file.read_text("utf-8").splitlines() for file in SENTENCES), strict=True):
         assert [p for p in phones_of(text) if p not in (PAUSE, QUESTION)] == phones.split(), text
 
 
-def test_sentences_are_segments_and_their_texts_the_text() -> None:
+def test_sentences_become_segments_and_their_texts_cover_the_input() -> None:
     text = "今天下雨。我们不去了！你呢？I like it. 他用 Python 写了三千行代码，很快。"
     segments = FRONTEND.segments(text)
     assert [s.text for s in segments] == [
@@ -224,7 +224,7 @@ def test_a_long_sentence_is_cut_between_words() -> None:
 
 
 @pytest.mark.parametrize("language", ["zh", "zh-CN", "ZH_tw", "en", None])
-def test_both_languages_may_be_asked_for(language: str | None) -> None:
+def test_both_languages_can_be_requested(language: str | None) -> None:
     assert len(FRONTEND.segments("你好 hello。", language)) == 1
 
 
@@ -241,11 +241,11 @@ def test_both_languages_may_be_asked_for(language: str | None) -> None:
         ("⽂字", "文字"),  # a radical, as some PDFs have it
         ("㊗你好", "祝你好"),
         ("〇度", "零度"),
-        ("王𫖯来了", "王𫖯来了"),  # beyond the basic plane
+        ("王𫖯来了", "王𫖯来了"),  # outside the basic multilingual plane
         ("會計還錢", "会计还钱"),
     ],
 )
-def test_signs_do_no_harm_and_look_alikes_are_read(text: str, words: str) -> None:
+def test_signs_have_no_effect_and_look_alikes_are_read(text: str, words: str) -> None:
     assert spoken(text).replace(" ", "") == words
 
 
@@ -260,17 +260,17 @@ def test_traditional_characters_are_read_as_words() -> None:
     assert phones_of("他著有三本書")[3:5] == ["ZH", "U4"]
 
 
-def test_a_question_in_brackets_is_one() -> None:
+def test_a_question_in_brackets_is_a_question() -> None:
     assert phones_of("（你去吗？）")[-1] == QUESTION
 
 
-def test_a_character_without_a_reading_is_told() -> None:
-    with pytest.raises(InvalidInput, match=r"U\+3402 at character 3") as told:
+def test_a_character_without_a_reading_is_reported() -> None:
+    with pytest.raises(InvalidInput, match=r"U\+3402 at character 3") as caught:
         FRONTEND.segments("你好㐂")
-    assert told.value.param == "input"
+    assert caught.value.param == "input"
 
 
 @pytest.mark.parametrize("text", ["Call 〇", "豈有此理", "你好"])
-def test_weights_that_speak_english_alone_take_no_characters(text: str) -> None:
+def test_english_only_weights_refuse_chinese_characters(text: str) -> None:
     with pytest.raises(InvalidInput):
         SmallFrontend(languages=("en",)).check(text)

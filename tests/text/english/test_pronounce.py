@@ -1,4 +1,4 @@
-"""Single words: the lexicon, known parts, letter-to-sound."""
+"""Single words: the lexicon, known parts, letter-to-sound rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORDS = ["cat", "bake", "stop", "carry", "box", "happy", "smart", "phone", "hate
 
 @pytest.fixture(scope="module")
 def few() -> Pronouncer:
-    """A lexicon of a few words, so that everything else must come from parts or letters."""
+    """A lexicon of a few words, so that all others must come from parts or letters."""
     lexicon = load_lexicon()
     letters = [c for c in lexicon if len(c) == 1]
     return Pronouncer({w: lexicon[w] for w in [*WORDS, *letters]}, load_letters())
@@ -67,7 +67,7 @@ def test_regular_spellings_are_read_by_rule(word: str, phones: str) -> None:
 
 
 def test_the_table_reads_most_of_the_lexicon() -> None:
-    """It was trained on these words: fewer right ones would mean that file and code do not fit together."""
+    """It was trained on these words, so fewer correct ones would mean that file and code do not match."""
     letters, lexicon = load_letters(), load_lexicon()
     words = [w for w in sorted(lexicon) if w.isalpha() and w.islower()][::50]
     assert sum(letters.phones(w) == lexicon[w] for w in words) > 0.85 * len(words)

@@ -1,4 +1,4 @@
-"""Everyday Mandarin and mixed texts, as a reader says them: category, written, spoken without blanks."""
+"""Everyday Mandarin and mixed texts: category, written, spoken without spaces."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_everyday_texts_are_read_as_a_reader_would() -> None:
 
 
 def test_polyphones_and_surnames_are_told_by_their_phrase() -> None:
-    """Tones as they are said, sandhi included."""
+    """Tones include sandhi."""
     entries = [line.split("\t") for line in PINYIN.read_text("utf-8").splitlines()]
     wrong = [
         f"{hanzi}: {pinyin}"

@@ -1,4 +1,4 @@
-"""Mandarin that no one writes: read sensibly or refused, in time that grows with its length."""
+"""Hostile Mandarin input: read or refused, in linear time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deployments.contract.errors import InvalidInput
 from deployments.families.small.frontend import SmallFrontend
 
 FRONTEND = SmallFrontend()
-# What is written again and again; _ is a blank
+# Repeated units; _ stands for a space
 UNITS = "一 1一 1, 1- 1/ 1: 1. 1_ 0 + ¥ 一a1 a1 I_ ٣ 单 公里/ 1kg/ 电话1,_ （ ²".split()
 
 
@@ -25,7 +25,7 @@ def processor_time(text: str) -> float:
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_time_grows_with_length_alone(unit: str) -> None:
-    """Eight times the text takes some eight times as long, where a square would take 64 times."""
+    """Eight times the text takes about eight times as long; quadratic time would be 64 times."""
     short, long = ("号一" + unit.replace("_", " ") * count for count in (250, 2_000))
     FRONTEND.segments(short, "zh")
     assert min(processor_time(long) for _ in range(2)) < 24 * max(processor_time(short), 0.004)

@@ -16,11 +16,11 @@ LANGUAGES: tuple[Reading, ...] = ("zh", "en")
 
 
 class IndexFrontend:
-    """`Frontend` of the IndexTTS family: Chinese, English, and the two mixed. Thread-safe; usable alone.
+    """`Frontend` of the IndexTTS family for Chinese, English and mixed text. Thread-safe.
 
-    model_path: bpe.model of the checkpoint folder; number_text_tokens: gpt.number_text_tokens of its config.yaml;
-    limit: pieces of a segment (one more where a quotation mark follows a sentence's end, see `split_sentences`).
-    Raises ConfigError where the file is not a vocabulary of that size.
+    model_path: bpe.model of the checkpoint folder. number_text_tokens: gpt.number_text_tokens of its config.yaml.
+    limit: most pieces of a segment (one more if a quotation mark follows a sentence's end, see `split_sentences`).
+    Raises ConfigError if the file is not a vocabulary of that size.
     """
 
     def __init__(self, model_path: Path, number_text_tokens: int, limit: int = 120) -> None:
@@ -29,12 +29,12 @@ class IndexFrontend:
         self.limit = limit
 
     def segments(self, text: str, language: str | None = None) -> list[Segment]:
-        """One segment a sentence, with no silence after it (the model speaks its own pauses).
+        """One segment per sentence, without silence after it, because the model speaks its own pauses.
 
-        language: "zh" or "en" (or a region's form, "zh-CN") says how numbers are read; None lets the text decide.
-        Token ids 0 and 1 are the GPT's own start and stop marks, so they are taken out here, once for all uses.
-        Raises InvalidInput: param "language" for another language; param "input" for text without a letter, digit or
-        Chinese character that the vocabulary knows.
+        language: "zh" or "en" (or with a region, "zh-CN") determines how numbers are read; None: detected from the
+        text. Token ids 0 and 1 are removed, because they are the GPT's start and stop tokens.
+        Raises InvalidInput with param "language" for another language, and with param "input" for text without a
+        letter, digit or Chinese character that the vocabulary knows.
         """
         reading = reading_of(language)
         pieces = self.pieces_of(text, reading)
@@ -53,14 +53,14 @@ class IndexFrontend:
         return segments
 
     def check(self, text: str, language: str | None = None) -> None:
-        """Raises InvalidInput for another language; whatever a text holds beside what can be spoken is passed over."""
+        """Raises InvalidInput for another language. Characters that cannot be spoken are ignored."""
         reading_of(language)
 
     def pieces_of(self, text: str, reading: Reading | None = None) -> list[str]:
-        """All pieces of `text`, normalised; a lone sign as it stands.
+        """All pieces of the normalised `text`. A single punctuation mark is not normalised.
 
-        (The published code takes a lone letter or digit as it stands, too, but its vocabulary is upper case and spells
-        numbers out.)
+        (The published code does not normalise a single letter or digit either, although its vocabulary is upper case
+        and has no digits.)
         """
         lone = text.strip()
         if len(lone) == 1 and lone.isprintable() and not lone.isalnum():
@@ -69,7 +69,7 @@ class IndexFrontend:
 
 
 def reading_of(language: str | None) -> Reading | None:
-    """Raises InvalidInput (param "language") for anything but `LANGUAGES`, in any case and with any region."""
+    """Parses one of `LANGUAGES` in any case, with or without a region. Raises InvalidInput (param "language")."""
     if not language:
         return None
     for reading in LANGUAGES:
