@@ -243,9 +243,8 @@ class Service:
         speak, and ChoraleError if the disk refuses.
         """
         await asyncio.to_thread(self.voices.check_name, name)
-        models = self.models.by_rank()
-        if not models:
-            await self.models.get(None)
+        if not (models := self.models.by_rank()):
+            models = [await self.models.get(None)]
         read = await self.read_stranger(_widest(model.spec for model in models), audio, "audio_sample")
         recording = await asyncio.to_thread(read.to_wav)
         return await self.to_the_end(self._add(name, recording, models, {**about, "warnings": read.warnings}))

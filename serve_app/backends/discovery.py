@@ -25,7 +25,7 @@ from serve_app.models import Model, Models
 log = logging.getLogger("chorale.models")
 
 STARTING_S, FAILED_S = 1.0, 5.0  # between two looks at models that are starting, or have failed
-AGAIN_S = 0.5
+AGAIN_S = 0.5  # requests for a failed model must not keep the controller busy
 DESCRIBE_S = 10.0
 DRAIN_S = 600.0  # after which nothing speaks with a model that was removed
 CALLED = ("TextFrontend", "VoiceEncoder", "GptScheduler", "VocoderScheduler")  # in the order of RayBackend
@@ -70,9 +70,8 @@ class Discovery:
         self._changed.set()
 
     async def look(self) -> None:
-        """Looks at what is not settled, unless that was done just now: requests for a failed model must not add up."""
-        if self._looking is None or (self._looking.done() and time.monotonic() - self._looked > AGAIN_S):
-            self._looked = time.monotonic()
+        """Looks at what is not settled, AGAIN_S after the last time at the earliest; concurrent calls share a look."""
+        if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         await asyncio.shield(self._looking)
 
@@ -95,6 +94,8 @@ class Discovery:
     async def _look(self) -> None:
         if not self._unsettled:
             return
+        await asyncio.sleep(self._looked + AGAIN_S - time.monotonic())
+        self._looked = time.monotonic()
         try:
             status = await asyncio.to_thread(serve.status)
             await asyncio.gather(*(self._settle(name, status) for name in list(self._unsettled)))

@@ -157,6 +157,18 @@ async def test_a_model_is_looked_for_before_a_request_is_refused(tones):
     assert (await models.get("tones")).backend is tones
 
 
+async def test_a_voice_can_be_added_as_soon_as_a_model_is_found(tones, shipped, tmp_path, make_wav):
+    models = Models()
+    models.expect(["tones"], "tones")
+    service = Service(Settings.from_args({"data_dir": str(tmp_path)}, {}), models, shipped)
+
+    async def look() -> None:
+        models.put(Model("tones", ModelOptions(), tones))
+
+    models.look = look
+    assert (await service.add_voice("mine", make_wav())).name == "mine"
+
+
 def test_a_model_that_is_replaced_serves_until_the_new_one_is_there(tones, reader):
     models = Models([Model("a", ModelOptions(), tones)])
     assert models.expect(["a", "b"], "b") == []
