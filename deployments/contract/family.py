@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -82,24 +82,17 @@ class FamilySpec:
         return {control.name: control.default for control in self.controls}
 
 
-class StepOutput(Protocol):
-    """What a decode step leaves behind. codes: (B, *code_shape); done: bool (B,), true on a row's last code.
+class StepOutput(NamedTuple):
+    """The result of a decode step. codes: (B, *code_shape); done: bool (B,), true on a row's last code.
 
-    frames: (B, *frame_shape) and kept: bool (B,), or None, as in Run. A row that lost its numbers says so by a code
-    that is negative or not finite.
+    frames: (B, *frame_shape) and kept: bool (B,), or None, as in Run. Where the model produced NaN or Inf, the code is
+    negative or not finite.
     """
 
-    @property
-    def codes(self) -> torch.Tensor: ...
-
-    @property
-    def done(self) -> torch.Tensor: ...
-
-    @property
-    def frames(self) -> torch.Tensor | None: ...
-
-    @property
-    def kept(self) -> torch.Tensor | None: ...
+    codes: torch.Tensor
+    done: torch.Tensor
+    frames: torch.Tensor | None = None
+    kept: torch.Tensor | None = None
 
 
 class Frontend(Protocol):

@@ -64,6 +64,7 @@ class Segment:
 class Reference:
     """What a voice is taken from. waveforms: float32 (N,) mono and its rate in Hz, at least one.
 
+    They are checked where they are read: finite, not silent, and no shorter or longer than the family's spec allows.
     transcript, language: of the first one, None if not known. The others add to the timbre, in families that mix
     several.
     """

@@ -24,9 +24,7 @@ leaves a scalar tail, computed otherwise.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -35,8 +33,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 log = logging.getLogger(__name__)
+LANES = 16  # of a vector loop: see above
 _FP16_MAX = 65504.0
-_PLAIN: ContextVar[bool] = ContextVar("plain", default=False)
 Product = Callable[[Tensor], Tensor]
 
 
@@ -69,8 +67,10 @@ class Linear(nn.Module):
         self.packed = False
         self.bytes = self.weight.numel() * self.weight.element_size()
         self._use(_ANY)
-        if _PLAIN.get() or weight.device.type != "cpu" or weight.dtype != torch.float32:
-            return
+        if weight.device.type == "cpu" and weight.dtype == torch.float32:
+            self._make_invariant()
+
+    def _make_invariant(self) -> None:
         if _are_16_bit(self.weight):
             handle = _packed(self.weight, self.bias)
             if handle is not None and _holds(partial(_packed_product, handle), PACKED, self.weight.shape[1]):
@@ -82,7 +82,7 @@ class Linear(nn.Module):
         self._use(_blocks_of(*self.weight.shape, torch.get_num_threads()))
 
     def _use(self, blocks: Blocks) -> None:
-        # inputs of a multiple of so many rows are not padded: a caller may pad once for several maps
+        # inputs with a multiple of `row_multiple` rows are not padded: a caller may pad once for several layers
         self.row_multiple, self.most_rows = blocks.multiple, blocks.most
 
     def forward(self, x: Tensor) -> Tensor:
@@ -106,14 +106,10 @@ class Linear(nn.Module):
         return F.linear(x, self.weight, self.bias)
 
 
-@contextmanager
-def plain() -> Iterator[None]:
-    """`Linear` layers made meanwhile are F.linear everywhere, without a promise: what compilers can see into."""
-    token = _PLAIN.set(True)
-    try:
-        yield
-    finally:
-        _PLAIN.reset(token)
+def padded_head(weight: Tensor, bias: Tensor) -> Linear:
+    """A head whose outputs are padded to a multiple of LANES, so that no SIMD tail depends on the batch."""
+    pad = -len(bias) % LANES
+    return Linear(F.pad(weight, (0, 0, 0, pad)), F.pad(bias, (0, pad)))
 
 
 def attend_range(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -237,9 +237,8 @@ class Decoder:
 
     def _key_and_step(self, batch: int, length: int) -> tuple[tuple[int, int], Function]:
         def step(inputs: dict[str, Tensor]) -> Output:
-            output = self._model.step(inputs["rows"], length)
-            parts = {"codes": output.codes, "done": output.done, "frames": output.frames, "kept": output.kept}
-            return {name: part for name, part in parts.items() if part is not None}
+            output = self._model.step(inputs["rows"], length)._asdict()
+            return {name: part for name, part in output.items() if part is not None}
 
         return (batch, length), step
 

@@ -15,7 +15,7 @@ Surplus silence is dropped as it is drawn (see `Silence`): what a listener has h
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from deployments.contract.device import Device
 from deployments.contract.errors import InvalidInput
-from deployments.contract.family import Prefill
+from deployments.contract.family import Prefill, StepOutput
 from deployments.contract.speech import GptRequest, Sampling, VoicePrompt
 from deployments.engine.decode.kv_cache import KVCache
 from deployments.engine.decode.sampling import SamplingState
@@ -37,13 +37,6 @@ MAX_TEXT = 120  # pieces of a segment
 VOICES = 8  # whose prefix is kept
 PREFILL = 240  # positions x layers that a piece of a prefill takes on a CPU: about as long as a step
 PENALISED = 1  # the published history holds this id once for each position of the prefix
-
-
-class StepOut(NamedTuple):
-    codes: Tensor  # (B,) int64
-    done: Tensor  # (B,) bool
-    frames: Tensor  # (B, M) float32: latents
-    kept: Tensor  # (B,) bool
 
 
 class IndexGpt:
@@ -111,7 +104,7 @@ class IndexGpt:
         self._begin(slot, request.sampling, taken)
         return taken
 
-    def step(self, rows: Tensor, length: int) -> StepOut:
+    def step(self, rows: Tensor, length: int) -> StepOutput:
         code, fed = self.code[rows].clamp(min=0), self.fed[rows]
         begun = fed > 0
         kept = self.silence.feed(rows, code)
@@ -129,7 +122,7 @@ class IndexGpt:
         self.code[rows] = codes
         self.fed[rows] = fed + 1
         self.cache.advance(rows)
-        return StepOut(codes, stopped, x[-len(rows) :].float(), sounds)
+        return StepOutput(codes, stopped, x[-len(rows) :].float(), sounds)
 
     def force(self, slot: int, code: np.ndarray) -> None:
         self.code[slot] = int(code)

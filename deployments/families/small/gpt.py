@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from deployments.contract.device import Device
 from deployments.contract.errors import InvalidInput
-from deployments.contract.family import Prefill
+from deployments.contract.family import Prefill, StepOutput
 from deployments.contract.speech import GptRequest, Sampling
 from deployments.engine.decode.kv_cache import KVCache
 from deployments.engine.decode.sampling import SamplingState
@@ -27,13 +26,6 @@ CONTEXT = (
 )
 # phones x layers that a piece of a prefill takes on a CPU, the embedding being two: as long as a step of eight rows
 PREFILL = 160
-
-
-class StepOut(NamedTuple):
-    codes: Tensor  # (B,) int64
-    done: Tensor  # (B,) bool
-    frames: None = None
-    kept: None = None
 
 
 class SmallGpt:
@@ -97,13 +89,13 @@ class SmallGpt:
         self._begin(slot, request.sampling, pointers[0])
         return 1 + count
 
-    def step(self, rows: Tensor, length: int) -> StepOut:
-        logits, ended = self.run(self.state, self.cache.layers, self.cache.sight(rows, length))
+    def step(self, rows: Tensor, length: int) -> StepOutput:
+        logits, ended = self.run(self.state, self.cache.layers, self.cache.plan(rows, length))
         at = self.cache.index(rows)
         codes = self.sampling.draw(logits, at)
         self.state.code[at] = codes
         self.cache.advance(rows)
-        return StepOut(codes, ended)
+        return StepOutput(codes, ended)
 
     def force(self, slot: int, code: np.ndarray) -> None:
         self.state.code[slot] = int(code)

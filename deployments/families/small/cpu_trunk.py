@@ -17,7 +17,7 @@ _STEP = 16  # rows: oneDNN keeps a program, some KiB, for every shape that its G
 _FEWEST = 12  # rows of a product: with fewer it may sum otherwise (MKL, one thread or two)
 
 
-class LeanBlock(nn.Module):
+class CpuBlock(nn.Module):
     """A ConvBlock over rows."""
 
     __constants__ = ("before", "most", "step")
@@ -72,11 +72,11 @@ class LeanBlock(nn.Module):
         return y
 
 
-class LeanTrunk(nn.Module):
+class CpuTrunk(nn.Module):
     def __init__(self, net: VocoderNet) -> None:
         super().__init__()
-        self.code_blocks = nn.ModuleList([LeanBlock(block) for block in blocks(net.code_blocks)])
-        self.frame_blocks = nn.ModuleList([LeanBlock(block) for block in blocks(net.frame_blocks)])
+        self.code_blocks = nn.ModuleList([CpuBlock(block) for block in blocks(net.code_blocks)])
+        self.frame_blocks = nn.ModuleList([CpuBlock(block) for block in blocks(net.frame_blocks)])
         self.upsample, self.upsample_bias = linear(net.upsample)
 
     def forward(

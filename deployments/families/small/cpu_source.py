@@ -12,16 +12,16 @@ from torch import Tensor
 
 from deployments.engine.noise import normal
 from deployments.families.small.config import SmallConfig
-from deployments.families.small.phase import QUIET, begins_anew, handed_on
+from deployments.families.small.phase import QUIET, carried_phases, restarts
 from deployments.families.small.source_filter import SourceFilter
-from deployments.families.small.spans import BEFORE, BEHIND, Extent, Layer
+from deployments.families.small.spans import AFTER, BEFORE, Extent, Layer
 
 _BLOCK = 512  # slots whose signals are made at a time: they stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """A chunk of n emitted frames has BEFORE + n + BEHIND slots, whether its segment has frames there or not.
+    """A chunk of n emitted frames has BEFORE + n + AFTER slots, whether its segment has frames there or not.
 
     starts: of each chunk, the slot of its first emitted frame; counts: its emitted frames; order: of each slot, the row
     that it takes (one without a frame takes its neighbour's), None where rows lie so already; empty: slots without one.
@@ -37,10 +37,10 @@ class Slots:
         starts, counts, order, empty, slot = [], [], [], [], 0
         for span, chunk in zip(frames, chunks, strict=True):
             count = chunk.count * rate
-            steps = torch.arange(-BEFORE, count + BEHIND)
+            steps = torch.arange(-BEFORE, count + AFTER)
             order.append(steps.clamp_(span.start, span.stop - 1) + (span.row - span.start))
             start = slot + BEFORE
-            slot = start + count + BEHIND
+            slot = start + count + AFTER
             starts.append(start)
             counts.append(count)
             empty += [slice(start - BEFORE, start + span.start), slice(start + span.stop, slot)]
@@ -48,19 +48,19 @@ class Slots:
         return cls(starts, counts, torch.cat(order) if empty else None, empty)
 
     def __len__(self) -> int:
-        return self.starts[-1] + self.counts[-1] + BEHIND
+        return self.starts[-1] + self.counts[-1] + AFTER
 
     def each(self) -> list[slice]:
         """Of each chunk, its slots."""
         pairs = zip(self.starts, self.counts, strict=True)
-        return [slice(start - BEFORE, start + count + BEHIND) for start, count in pairs]
+        return [slice(start - BEFORE, start + count + AFTER) for start, count in pairs]
 
     def lay(self, x: Tensor) -> Tensor:
         """Rows (R, D) -> slots (S, D)"""
         return x if self.order is None else x.index_select(0, self.order)
 
 
-class LeanSource:
+class CpuSource:
     """See `SourceFilter`, whose tables it takes."""
 
     def __init__(self, config: SmallConfig, tables: SourceFilter) -> None:
@@ -125,21 +125,21 @@ class LeanSource:
         heard[QUIET:] = voiced.numpy()
         for part in slots.empty:
             heard[part.start + QUIET : part.stop + QUIET] = 0
-        marks: np.ndarray = begins_anew(heard)
+        marks: np.ndarray = restarts(heard)
         cycles = (rates[:-1] + rates[1:]) * (0.5 * self.hop / self.config.sample_rate)
         turn = np.zeros_like(rates)
         for own, start in zip(slots.each(), slots.starts, strict=True):
             np.cumsum(cycles[own.start : own.stop - 1], out=turn[own.start + 1 : own.stop])
             marks[own.start : start + 1] = False  # these take the phase that is carried
             marks[own.start] = True
-        # of each slot, where its phase began last: the first slot of its chunk, or where it began anew
+        # for each slot, where its phase last restarted, or the first slot of its chunk
         origins = np.flatnonzero(marks)[np.cumsum(marks) - 1]
         starts = np.array(slots.starts)
         stops = starts + np.array(slots.counts)
-        before, anew = turn[starts], origins[stops] > starts
-        passed = turn[stops] - np.where(anew, turn[origins[stops]], before)
+        before, restarted = turn[starts], origins[stops] > starts
+        passed = turn[stops] - np.where(restarted, turn[origins[stops]], before)
         shift = -turn
-        shift[starts - BEFORE] = handed_on(phase.numpy(), chain.numpy(), anew, passed) - before
+        shift[starts - BEFORE] = carried_phases(phase.numpy(), chain.numpy(), restarted, passed) - before
         turn += shift[origins]
         return torch.from_numpy(turn - np.round(turn)).float(), torch.from_numpy(turn[stops] % 1.0)
 
@@ -166,7 +166,7 @@ class LeanSource:
 
     def _noise(self, slots: Slots, seeds: list[int], firsts: list[int], out: Tensor) -> None:
         frames = [
-            torch.arange(first - BEFORE, first + count + BEHIND)
+            torch.arange(first - BEFORE, first + count + AFTER)
             for first, count in zip(firsts, slots.counts, strict=True)
         ]
         seed = [torch.full((len(frame),), value) for frame, value in zip(frames, seeds, strict=True)]

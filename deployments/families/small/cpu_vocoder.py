@@ -19,8 +19,8 @@ from cachetools import LRUCache
 from torch import Tensor
 
 from deployments.engine.script import scripted
-from deployments.families.small.lean_source import LeanSource, Slots
-from deployments.families.small.lean_trunk import LeanTrunk, blocks, linear
+from deployments.families.small.cpu_source import CpuSource, Slots
+from deployments.families.small.cpu_trunk import CpuTrunk, blocks, linear
 from deployments.families.small.spans import Extent, Plan, TrunkShape
 from deployments.families.small.vocoder_net import VocoderNet
 
@@ -30,7 +30,7 @@ _PLANS = 64  # kept: chunks of a stream, and those of an utterance that was cut,
 
 
 @dataclass(frozen=True, slots=True)
-class LeanChunk:
+class CpuChunk:
     """codes: int64 (left + count + right,); first: index of codes[0] in the segment; speaker (S,); timbre (bins,);
     kept: (K, D) of the chunk before, layer by layer, where the extent says that it is at hand."""
 
@@ -43,14 +43,14 @@ class LeanChunk:
     kept: Tensor | None = None
 
 
-class LeanVocoder:
+class CpuVocoder:
     """Built from a net on the CPU whose weights do not change any more."""
 
     def __init__(self, net: VocoderNet) -> None:
         config = self.config = net.config
         with torch.inference_mode():
             self.table = net.enter(net.fsq.decode(torch.arange(config.n_codes)))  # (codes, D)
-        self.trunk, _ = scripted(LeanTrunk(net))
+        self.trunk, _ = scripted(CpuTrunk(net))
         self.filter_head, self.filter_bias = linear(net.filter_head)
         self.normed, self.pitch, self.base = net.normed, net.pitch, net.base
         self.conditions = [
@@ -58,14 +58,14 @@ class LeanVocoder:
             for block in (*blocks(net.code_blocks), *blocks(net.frame_blocks))
             if block.condition
         ]
-        self.source = LeanSource(config, net.source_filter)
+        self.source = CpuSource(config, net.source_filter)
         self.voices: LRUCache[bytes, Tensor] = LRUCache(_VOICES)
         self.shape = TrunkShape(config.code_reach, config.frame_reach, config.frames_per_code)
         self.most_kept = sum(self.shape.kept(config.right_context, config.left_context))  # K at most
         self.laid_out = lru_cache(_PLANS)(self._lay_out)
 
     def __call__(
-        self, chunks: Sequence[LeanChunk], phase: Tensor, chain: Tensor
+        self, chunks: Sequence[CpuChunk], phase: Tensor, chain: Tensor
     ) -> tuple[list[Tensor], Tensor, list[Tensor]]:
         """Waveforms (count * samples_per_code,), the phases (B,) behind them, and what may be kept of them, (K, D).
 
