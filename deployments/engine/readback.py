@@ -17,7 +17,7 @@ class HostCopy:
     ready: torch.cuda.Event | None = None
 
     def open(self) -> dict[str, np.ndarray]:
-        """Waits for the copies. The arrays are views: valid until as many copies more were sent as are kept."""
+        """Waits for the copies. The arrays are views, valid until their buffers are used again."""
         if self.ready is not None:
             self.ready.synchronize()
         return {name: tensor.numpy() for name, tensor in self.tensors.items()}

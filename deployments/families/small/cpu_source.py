@@ -1,4 +1,4 @@
-"""SourceFilter over slots: the frames of all chunks of a batch, one behind the other."""
+"""SourceFilter over slots: the frames of all chunks of a batch, one after the other."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from deployments.families.small.phase import QUIET, carried_phases, restarts
 from deployments.families.small.source_filter import SourceFilter
 from deployments.families.small.spans import AFTER, BEFORE, Extent, Layer
 
-_BLOCK = 512  # slots whose signals are made at a time: they stay in the cache
+_BLOCK = 512  # slots computed at a time: their signals stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """A chunk of n emitted frames has BEFORE + n + AFTER slots, whether its segment has frames there or not.
+    """A chunk of n emitted frames has BEFORE + n + AFTER slots, even where its segment has no frames.
 
-    starts: of each chunk, the slot of its first emitted frame; counts: its emitted frames; order: of each slot, the row
-    that it takes (one without a frame takes its neighbour's), None where rows lie so already; empty: slots without one.
+    starts, counts: each chunk's first emitted frame, as a slot, and its emitted frames; order: the row of each slot (of
+    its neighbour for a slot without a frame), None if rows are in this order already; empty: slots without a frame.
     """
 
     starts: list[int]
@@ -51,7 +51,7 @@ class Slots:
         return self.starts[-1] + self.counts[-1] + AFTER
 
     def each(self) -> list[slice]:
-        """Of each chunk, its slots."""
+        """The slots of each chunk."""
         pairs = zip(self.starts, self.counts, strict=True)
         return [slice(start - BEFORE, start + count + AFTER) for start, count in pairs]
 
@@ -67,7 +67,7 @@ class CpuSource:
         self.config, self.ramp = config, tables.ramp
         self.hop, self.n_fft, self.hops, self.side = tables.hop, tables.n_fft, tables.hops, tables.side
         self.window, self.bend = tables.window, 0.5 * tables.ramp**2
-        # what overlap-add divides by, taken into the second window
+        # the second window, with the divisor of overlap-add
         self.closing = tables.window / tables.overlap[torch.arange(self.n_fft) % self.hop]
 
     def __call__(
@@ -81,10 +81,10 @@ class CpuSource:
         phase: Tensor,
         chain: Tensor,
     ) -> tuple[list[Tensor], Tensor]:
-        """log_f0 (S,) float64, voicing (S,), filters (S, 2 bins) as log magnitudes, taken over: what the heads leave.
+        """log_f0 (S,) float64, voicing (S,), filters (S, 2 bins) as log magnitudes, which are overwritten.
 
-        firsts: of each chunk, the index in its segment of its first emitted frame; phase, chain: as in VocoderNet.
-        Returns the chunks' waveforms and the phases behind them.
+        firsts: the index of each chunk's first emitted frame in its segment; phase, chain: as in VocoderNet.
+        Returns the chunks' waveforms and the phases after them.
         """
         config, bins = self.config, self.config.n_bins
         f0 = torch.exp(log_f0).clamp_(config.f0_floor, config.f0_ceil)
@@ -120,7 +120,7 @@ class CpuSource:
     def _phases(
         self, f0: Tensor, voiced: Tensor, slots: Slots, phase: Tensor, chain: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """f0 (S,) float64, voiced (S,) -> cycles (S,) at slots' starts, in -0.5..0.5, and phases (B,) behind chunks."""
+        """f0 (S,) float64, voiced (S,) -> cycles (S,) at slots' starts, in -0.5..0.5, and phases (B,) after chunks."""
         rates, heard = f0.numpy(), np.zeros(QUIET + len(f0))
         heard[QUIET:] = voiced.numpy()
         for part in slots.empty:
@@ -130,7 +130,7 @@ class CpuSource:
         turn = np.zeros_like(rates)
         for own, start in zip(slots.each(), slots.starts, strict=True):
             np.cumsum(cycles[own.start : own.stop - 1], out=turn[own.start + 1 : own.stop])
-            marks[own.start : start + 1] = False  # these take the phase that is carried
+            marks[own.start : start + 1] = False  # these take the carried phase
             marks[own.start] = True
         # for each slot, where its phase last restarted, or the first slot of its chunk
         origins = np.flatnonzero(marks)[np.cumsum(marks) - 1]
@@ -144,9 +144,9 @@ class CpuSource:
         return torch.from_numpy(turn - np.round(turn)).float(), torch.from_numpy(turn[stops] % 1.0)
 
     def _pulses(self, controls: Tensor, out: Tensor) -> None:
-        """SourceFilter.pulses, of those slots that are heard, into `out` (S, hop).
+        """Writes SourceFilter.pulses of the voiced slots into `out` (S, hop).
 
-        controls (S, 3): F0, voiced, and cycles at the slots' starts; of the last slot there are no pulses.
+        controls (S + 1, 3): F0, voiced, and cycles at the slots' starts; the last slot has no pulses.
         """
         heard = (controls[:-1, 1] + controls[1:, 1]).nonzero().squeeze(1)
         now, later = controls[heard].unsqueeze(-1), controls[heard + 1].unsqueeze(-1)  # (A, 3, 1)

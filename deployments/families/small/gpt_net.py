@@ -83,11 +83,9 @@ class GptNet(nn.Module):
         self.speaker_in = nn.Linear(config.speaker_dim, dim)
         self.phone_embedding = nn.Embedding(config.n_phones, dim, padding_idx=0)
         self.phone_norms = nn.ModuleList([nn.LayerNorm(dim) for _ in range(config.phone_convs)])
+        kernel = config.phone_kernel
         self.phone_convs = nn.ModuleList(
-            [
-                nn.Conv1d(dim, dim, config.phone_kernel, padding=config.phone_kernel // 2)
-                for _ in self.phone_norms
-            ]
+            [nn.Conv1d(dim, dim, kernel, padding=kernel // 2) for _ in self.phone_norms]
         )
         self.pace_in = nn.Linear(1, dim, bias=False)
         self.pointer_in = nn.Linear(dim, dim)
@@ -100,9 +98,8 @@ class GptNet(nn.Module):
 
         half = dim // config.gpt_heads // 2
         positions = 1 + config.max_phones + config.max_codes + 1
-        angle = torch.outer(
-            torch.arange(positions).double(), 10000.0 ** (-torch.arange(half).double() / half)
-        )
+        rates = 10000.0 ** (-torch.arange(half).double() / half)
+        angle = torch.outer(torch.arange(positions).double(), rates)
         self.register_buffer("cosine", torch.cos(angle).float(), persistent=False)  # (positions, d / 2)
         self.register_buffer("sine", torch.sin(angle).float(), persistent=False)
 

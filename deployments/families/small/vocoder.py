@@ -40,9 +40,9 @@ class SmallVocoder:
         )
 
     def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> dict[str, Tensor]:
-        """Rows [left context | codes | right context | padding]; unused rows repeat nothing: they are masked out.
+        """Rows [left context | codes | right context | padding]; padding and unused rows are masked.
 
-        Raises SynthesisFailed for a code that there is not.
+        Raises SynthesisFailed for a code that does not exist.
         """
         inputs = {
             "codes": torch.zeros(batch, frames, dtype=torch.int64),
@@ -84,7 +84,7 @@ class SmallVocoder:
         return inputs
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """waveform (B, frames * samples_per_code), a row's own samples where its codes are; phase (B,) behind them."""
+        """waveform (B, frames * samples_per_code), aligned with the codes; phase (B,) after them."""
         waveform, phase = self.net(**{name: inputs[name] for name in inputs if name not in ("ahead", "kept")})
         return {"waveform": waveform, "phase": phase}
 
@@ -109,7 +109,7 @@ class SmallVocoder:
     def _take_up(
         cpu: CpuVocoder, chunk: VocoderChunk, state: Mapping[str, np.ndarray], kept: Tensor, ahead: Tensor
     ) -> None:
-        """What the chunk before left, if it is what this vocoder would have left; else it is made again."""
+        """Uses the steps that the previous chunk kept, if they have the expected shape; else they are recomputed."""
         given, right = torch.from_numpy(np.ascontiguousarray(state["kept"])), int(state["ahead"])
         if not 0 < right <= cpu.config.right_context:
             return
@@ -119,25 +119,20 @@ class SmallVocoder:
             ahead.fill_(right)
 
     def _packed(self, cpu: CpuVocoder, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """As `forward` of the rows that hold chunks, the first ones."""
+        """Like `forward`, for the first rows, which hold chunks."""
         left, counts = inputs["left"].tolist(), inputs["n"].tolist()
         lengths, used = inputs["mask"].sum(1).long().tolist(), sum(count > 0 for count in counts)
         seeds, firsts = inputs["seed"].tolist(), inputs["first_code"].tolist()
-        ahead: list[int] = inputs["ahead"].tolist()
+        ahead = [right if right >= 0 else None for right in inputs["ahead"].tolist()]
         chunks = [
             CpuChunk(
                 inputs["codes"][row],
-                Extent(
-                    left[row],
-                    counts[row],
-                    lengths[row] - left[row] - counts[row],
-                    ahead[row] if ahead[row] >= 0 else None,
-                ),
+                Extent(left[row], counts[row], lengths[row] - left[row] - counts[row], ahead[row]),
                 firsts[row],
                 seeds[row],
                 inputs["speaker"][row],
                 inputs["timbre"][row],
-                inputs["kept"][row] if ahead[row] >= 0 else None,
+                None if ahead[row] is None else inputs["kept"][row],
             )
             for row in range(used)
         ]

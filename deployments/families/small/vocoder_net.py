@@ -123,10 +123,8 @@ class VocoderNet(nn.Module):
         turn, next_phase = self._phases(exact, voiced * frame_mask, frame_mask, left, n, phase, chain)
         pulses = self.source_filter.pulses(exact.float(), voiced, turn, frame_mask)
         samples = codes.shape[1] * config.samples_per_code
-        counter = (
-            torch.arange(samples, device=codes.device) + first_code.unsqueeze(1) * config.samples_per_code
-        )
-        noise = normal(seed.unsqueeze(1), counter)  # (B, N)
+        start = first_code.unsqueeze(1) * config.samples_per_code
+        noise = normal(seed.unsqueeze(1), torch.arange(samples, device=codes.device) + start)  # (B, N)
         harmonic, noisy = self.filters(hidden.to(x.dtype), timbre)
         return self.source_filter(pulses, noise, harmonic, noisy, frame_mask), next_phase
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from deployments.contract.errors import ConfigError
 from deployments.contract.speech import Reference, VoicePrompt
 from deployments.families.checkpoint import read_tensors
-from deployments.families.indextts.config import IndexConfig, read_config
-from deployments.families.indextts.voice import MAX_SECONDS, MIN_SECONDS, IndexVoiceEncoder
+from deployments.families.indextts.config import MAX_SECONDS, MIN_SECONDS, IndexConfig, read_config
+from deployments.families.indextts.voice import IndexVoiceEncoder
 
 CPU = torch.device("cpu")
 
