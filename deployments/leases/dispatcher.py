@@ -88,7 +88,7 @@ class Dispatcher:
         return [lease for lease in self.leases.values() if has_room(lease, self.first_share)]
 
     def _interrupt(self, lease: Lease, entry: Entry) -> None:
-        """Takes the entry's slot. It resumes behind what was delivered, before all other waiting items."""
+        """Takes the entry's slot. It resumes after the delivered codes, before all other waiting items."""
         lease.withdraw(entry.item.id)
         entry.interruptions += 1
         self.interrupted += 1

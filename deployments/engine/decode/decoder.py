@@ -181,7 +181,7 @@ class Decoder:
         sequence.state, sequence.prefill, sequence.prefill_length = State.RUNNING, None, filled
         sequence.limit = min(asked, self._model.max_codes, self._model.context - filled)
         sequence.emit_at = self._next_emit(known) if known else self._emit_at[0]
-        if sequence.limit <= known:  # nothing is left to say
+        if sequence.limit <= known:
             self._roster.end(sequence)
             return [Event(sequence.id, done=True, index=known)]
         return []

@@ -12,14 +12,14 @@ from deployments.engine.decode.attention_plan import AttentionPlan, SlotRange, a
 from deployments.engine.device.memory import require
 from deployments.engine.invariant import masked_attention_holds
 
-_PAGE = 64  # positions: what is attended to on the CPU is rounded up to a multiple of it
+_PAGE = 64  # positions: on the CPU, the attended ones are rounded up to a multiple of it
 _NEVER = float("-inf")
 
 
 class KVCache:
     """Static slots. Slot `slots`, one past the last, is scratch: padding rows of a batch point at it.
 
-    A slot has `lanes` rows, which share the prefix and go separate ways behind it: row `slot + lane * (slots + 1)`.
+    A slot has `lanes` rows, which share the prefix and differ after it: row `slot + lane * (slots + 1)`.
 
     heads: of keys and values; queries: query heads that share each.
     layers: one tensor each, (lanes * (slots + 1), 2, heads, context, head_dim): keys, then values; positions: int64
@@ -44,7 +44,7 @@ class KVCache:
         shape = (rows, 2, heads, context, head_dim)
         self.slots, self.context = slots, context
         require(f"keys and values of {slots} slots", layers * prod(shape) * dtype.itemsize, device, "slots")
-        # zeros and not empty: what is masked out must be finite
+        # zeros and not empty, because masked values must be finite
         self.layers = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.positions = torch.zeros(rows, dtype=torch.int64, device=device)
         self.static = device.type != "cpu"
@@ -68,7 +68,7 @@ class KVCache:
     def attend(self, layer: int, q: Tensor, rows: Tensor, length: int) -> Tensor:
         """q: (B, queries * heads, D) over positions 0..positions[rows], the one just written included -> as q.
 
-        length: a host number, more than every row's position; the CPU looks no further than it must.
+        length: a host number, more than every row's position; the CPU attends to no more positions than needed.
         """
         return attend(self.layers[layer], self.plan(rows, length), q)
 

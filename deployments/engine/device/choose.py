@@ -1,4 +1,4 @@
-"""Which device serves, in which precision, and why: MUSA, then CUDA, then CPU."""
+"""Chooses the device and its precision, with reasons: MUSA, then CUDA, then CPU."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _usable_musa(index: int) -> tuple[torch.device | None, str]:
         importlib.import_module("torch_musa")
         musa = torch.musa  # pyright: ignore[reportAttributeAccessIssue]
         count = musa.device_count() if musa.is_available() else 0
-    except Exception as error:  # a driver that does not fit fails in ways of its own
+    except Exception as error:  # drivers that do not match fail in many ways
         return None, f"MUSA: torch_musa failed to import ({type(error).__name__}: {error})"
     if index >= count:
         return None, f"MUSA: {count} device(s) found"

@@ -18,10 +18,7 @@ POSITIONS = 5000  # rows of the position table, which limit the frames after sub
 
 
 class Conformer(nn.Module):
-    """Log-mel (B, T, input_size), 3 <= T <= 10 000 -> (B, T', D) with T' = (T - 1) // 2.
-
-    Encode one recording at a time: there is no mask for padded rows.
-    """
+    """Log-mel (B, T, input_size), 3 <= T <= 10 000 -> (B, T', D) with T' = (T - 1) // 2. Rows must not be padded."""
 
     def __init__(self, input_size: int, config: Conditioning) -> None:
         super().__init__()

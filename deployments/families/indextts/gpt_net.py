@@ -107,9 +107,7 @@ class GptNet:
         self.mel_places = weights["mel_pos_embedding.emb.weight"]
         self.blocks = [Block(layer, weights) for layer in range(config.gpt.layers)]
         self.norm, self.final_norm = weights.norm("gpt.ln_f"), weights.norm("final_norm")
-        self.mel_head = padded_head(
-            weights["mel_head.weight"], weights["mel_head.bias"]
-        )  # stored output-major
+        self.mel_head = padded_head(weights["mel_head.weight"], weights["mel_head.bias"])
         self.mel_head_width = config.gpt.number_mel_codes + -config.gpt.number_mel_codes % LANES
         self.row_multiple = max(block.project.row_multiple for block in self.blocks)
 

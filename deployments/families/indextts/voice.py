@@ -64,9 +64,8 @@ class IndexVoiceEncoder:
         Returns "latents" float32 (32, model_dim) and "speaker" float32 (speaker_dim,).
         """
         waveform, rate = reference.first
-        mel = self.log_mel(resample(np.asarray(waveform, np.float32), rate).unsqueeze(0)).to(
-            self.device
-        )  # (1, 100, T)
+        samples = resample(np.asarray(waveform, np.float32), rate)
+        mel = self.log_mel(samples.unsqueeze(0)).to(self.device)  # (1, 100, T)
         latents, speaker = self.conditioner(mel)[0], self.speaker(mel)[0]
         arrays = {"latents": latents.cpu().numpy(), "speaker": speaker.cpu().numpy()}
         return VoicePrompt.of("indextts", arrays)

@@ -89,7 +89,7 @@ class CpuSource:
         config, bins = self.config, self.config.n_bins
         f0 = torch.exp(log_f0).clamp_(config.f0_floor, config.f0_ceil)
         voiced = (voicing > 0).float()
-        turn, behind = self._phases(f0, voiced, slots, phase, chain)
+        turn, after = self._phases(f0, voiced, slots, phase, chain)
         source = torch.zeros(2, (len(slots) + 2 * self.hops) * self.hop)  # pulses, noise
         inner = source[:, self.hops * self.hop :][:, : len(slots) * self.hop].view(2, -1, self.hop)
         controls = torch.stack([f0.float(), voiced, turn], dim=1)
@@ -115,7 +115,7 @@ class CpuSource:
         sound = added.flatten()[self.side :]
         edges = zip(slots.starts, slots.counts, strict=True)
         waveforms = [sound[start * self.hop : (start + count) * self.hop] for start, count in edges]
-        return waveforms, behind
+        return waveforms, after
 
     def _phases(
         self, f0: Tensor, voiced: Tensor, slots: Slots, phase: Tensor, chain: Tensor
