@@ -69,9 +69,7 @@ def start(
     path = config or default_config_path()
     document, settings = _read(path, host, port)
     http = document["http_options"]
-    broken = (
-        check_models(settings, path) if local else {}
-    )  # wrong options are reported before anything is started
+    broken = check_models(settings, path) if local else {}  # wrong options end it before anything is started
     if local:
         with located(path, os.environ) if host is None and port is None else nullcontext():
             check_can_listen(http["host"], http["port"])
@@ -131,7 +129,7 @@ def deploy(dashboard: str | None, document: dict[str, Any]) -> None:
         raise Unavailable("this Ray has no dashboard, which takes Serve's configurations: start one")
     try:
         ServeSubmissionClient(dashboard).deploy_applications(document)
-    except (ConnectionError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:  # requests' own errors are OSErrors
         raise Unavailable(f"Serve did not accept the configuration: {error}") from None
 
 
