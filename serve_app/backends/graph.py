@@ -154,9 +154,8 @@ class RayBackend:
         """The status of every stage, at most STATUS_S old. Never raises."""
         async with self._status_lock:
             if time.monotonic() - self._status_at >= STATUS_S:
-                names = list(self._unary)
-                answers = await asyncio.gather(*(self._stage_status(name) for name in names))
-                self._status = dict(zip(names, answers, strict=True))
+                answers = await asyncio.gather(*map(self._stage_status, self._unary))
+                self._status = dict(zip(self._unary, answers, strict=True))
                 self._status_at = time.monotonic()
         stages = self._status
         return {
@@ -176,8 +175,6 @@ class RayBackend:
         for stage in self._unary.values():
             await stage.shutdown_async()
 
-    # -- calls --------------------------------------------------------------------------------------------------
-
     async def _ask(self, stage: str, method: str, *args: Any) -> Any:
         """A call of a stateless stage."""
         handle = self._unary[stage].options(method_name=method)
@@ -188,8 +185,8 @@ class RayBackend:
 
     async def _call(self, stage: str, call: Callable[[int], Awaitable[R]]) -> R:
         """The answer to a unary call, repeated if its replica dies. call: receives the number of the attempt."""
-        give_up = time.monotonic() + GIVE_UP_S
-        for attempt in itertools.count():
+        give_up, attempt = time.monotonic() + GIVE_UP_S, 0
+        while True:
             try:
                 async with asyncio.timeout(UNARY_S):
                     return await call(attempt)
@@ -197,12 +194,12 @@ class RayBackend:
                 raise Unavailable(f"the {stage} stage does not answer") from None
             except LOST as error:
                 await self._wait_or_give_up(stage, error, give_up)
+                attempt += 1
             except Exception as error:
                 raise _failure(stage, error) from None
-        raise AssertionError("unreachable")
 
     def _cancel(self, stage: str, item_id: str) -> None:
-        """Sent, not waited for: this runs while a request is being torn down."""
+        """Does not wait for an answer, because the request itself may be in the middle of being cancelled."""
         try:
             self._unary[stage].cancel.remote(item_id)
         except Exception as error:
@@ -243,7 +240,7 @@ _forgetting: set[asyncio.Task[None]] = set()
 
 
 async def forget_at(name: str, stage: Stage, voice: str) -> None:
-    """In every replica of `stage`. Waits for FORGET_S; what is busy then is asked in the background."""
+    """Asks every replica of `stage`. Waits for FORGET_S and continues in the background."""
     task = asyncio.create_task(_forget_at(name, stage, voice))
     _forgetting.add(task)
     task.add_done_callback(_forgetting.discard)
@@ -251,16 +248,16 @@ async def forget_at(name: str, stage: Stage, voice: str) -> None:
 
 
 async def _forget_at(name: str, stage: Stage, voice: str) -> None:
-    """A replica that never answers cannot speak with the voice either: the library is asked first."""
-    for attempt in range(FORGET_TRIES):
-        if attempt:
-            await asyncio.sleep(1.0)
+    for left in reversed(range(FORGET_TRIES)):
         try:
             await stage.broadcast("forget", voice).results_async(timeout_s=UNARY_S)
             return
         except Exception as error:
-            reason = error
-    log.warning("%s: not every replica has dropped the prompts of voice %s: %r", name, voice, reason)
+            if not left:
+                log.warning(
+                    "%s: not every replica has dropped the prompts of voice %s: %r", name, voice, error
+                )
+        await asyncio.sleep(1.0)
 
 
 async def free_at(name: str, stage: Stage) -> list[dict[str, Any]]:

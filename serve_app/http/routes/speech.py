@@ -24,7 +24,7 @@ from serve_app.http.middleware import largest_text
 from serve_app.http.routes.common import Counted, Shared, Traffic, speech_headers, while_connected
 from serve_app.http.schemas import SpeechBody, VoiceId, inlined
 from serve_app.service import Service, SpeechRequest
-from serve_app.synthesis.stream import SpeechStream, Waveforms
+from serve_app.synthesis.stream import SpeechStream
 
 log = logging.getLogger("chorale.http")
 router = APIRouter(tags=["audio"])
@@ -148,7 +148,9 @@ class _Streamed(StreamingResponse):
             self._stream.close()
 
 
-async def _encoded(sound: Waveforms, first: np.ndarray, encoder: Encoder) -> AsyncIterator[bytes]:
+async def _encoded(
+    sound: AsyncIterator[np.ndarray], first: np.ndarray, encoder: Encoder
+) -> AsyncIterator[bytes]:
     waveform: np.ndarray | None = first
     while waveform is not None:
         data = await asyncio.to_thread(encoder.encode, waveform)
