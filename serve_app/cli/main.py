@@ -221,7 +221,7 @@ def voices(config: Config = None) -> None:
         found = library.list()
     table = _table("voice", "language", "", "description", "from", "also as")
     for voice in found:
-        aliases = ", ".join(name for name, target in library.aliases.items() if target == voice.id)
+        aliases = ", ".join(library.aliases_of(voice))
         table.add_row(
             voice.name,
             voice.language or "",
