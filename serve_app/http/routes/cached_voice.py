@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from deployments.contract.controls import parsed
 from deployments.contract.errors import InvalidInput
-from serve_app.audio import MEDIA_TYPES, encode_wav
+from serve_app.audio.encode import MEDIA_TYPES, encode_wav
 from serve_app.http.routes.common import Counted, Shared, speech_headers, while_connected
 from serve_app.http.schemas import CachedVoiceQuery
 from serve_app.service import SpeechRequest
