@@ -1,343 +1,168 @@
-"""Make the frontend's word lists from flite, and measure the frontend against flite.
+"""Builds the English pronouncing lexicon from misaki's US dictionaries.
 
-    python -m training.lexicon --build               writes lexicon.txt.gz and letters.txt.gz
-    python -m training.lexicon --evaluate            letter-to-sound on held-out words
-    python -m training.lexicon --compare FILE        phone error rate against flite, one sentence per line
+    python -m training.lexicon
 
-The words come from a word list (Debian's wamerican by default), flite's own lexicon, and contractions. Their phones
-are flite's and derive from the CMU Pronouncing Dictionary: see LICENSE-lexicon.txt next to the files.
+misaki (the extra `train`) is needed for its data alone: `us_gold.json`, which its author has checked, and
+`us_silver.json`, which he has not. Apache License 2.0. Gold goes before silver, and the additions below before both.
 """
 
 from __future__ import annotations
 
-import argparse
-import ctypes
-import math
-import random
+import importlib.util
+import json
 import re
-import subprocess
-import tempfile
-import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from deployments.text.english.letters import (
-    CONTEXT,
-    EDGE,
-    LETTERS_FILE,
-    LetterModel,
-    context_of,
-    load_letters,
-    pad,
-    sound_character,
-)
-from deployments.text.english.lexicon import LEXICON_FILE, encode, save_lexicon
+from deployments.text.english.letters import LetterModel
+from deployments.text.english.lexicon import LEXICON_FILE, VOWELS, save_lexicon
 from deployments.text.english.pronounce import Pronouncer
 
-Phones = tuple[str, ...]
-DICTIONARY = Path("/usr/share/dict/words")
-VERB, ADJECTIVE = "v", "j"
-UNLIKE_FLITE = {  # flite drops some apostrophes and finds another word; others it does not know well
-    "we're": "w ih r",
-    "we'll": "w iy l",
-    "i'll": "ay l",
-    "he'll": "hh iy l",
-    "she'll": "sh iy l",
-    "you'll": "y uw l",
-    "they'll": "dh ey l",
-    "they're": "dh eh r",
-    "you're": "y ao r",
-    "who're": "hh uw er",
-    "what're": "w ah t er",
-    "it'll": "ih t ax l",
-    "hmm": "hh ax m",
-    "mm": "ax m",
-    "mmm": "ax m",
-    "shh": "sh ax",
-    "ugh": "ah g",
-    "brr": "b er",
-    "psst": "p ih s t",
-    "tsk": "t ih s k",
-    "nth": "eh n th",
-    "online": "aa n l ay n",
-    "app": "ae p",
-    "apps": "ae p s",
-    "blog": "b l aa g",
-    "emoji": "ih m ow jh iy",
-    "wifi": "w ay f ay",
-    "hertz": "hh er t s",
-    "missus": "m ih s ih z",
-    "gigabyte": "g ih g ax b ay t",
-    "gigabytes": "g ih g ax b ay t s",
-    "gigabit": "g ih g ax b ih t",
-    "kilobit": "k ih l ax b ih t",
-    "gigahertz": "g ih g ax hh er t s",
-    "kilojoule": "k ih l ax jh uw l",
-    "milliamp": "m ih l iy ae m p",
-    "nanometer": "n ae n ow m iy t er",
-    "nanosecond": "n ae n ow s eh k ax n d",
-    "jeon": "jh ah n",
-    "webpage": "w eh b p ey jh",
-    "livestream": "l ay v s t r iy m",
-    "javascript": "jh aa v ax s k r ih p t",
-    "github": "g ih t hh ah b",
-    "blockchain": "b l aa k ch ey n",
-    "linux": "l ih n ax k s",
-    "nvidia": "eh n v ih d iy ax",
-    "pytorch": "p ay t ao r ch",
-    "tensorflow": "t eh n s er f l ow",
-    "ransomware": "r ae n s ax m w eh r",
-    "ubuntu": "uw b uh n t uw",
-    "celsius": "s eh l s iy ax s",
-}
-CONTRACTIONS = """
-don't doesn't didn't won't wouldn't can't couldn't shouldn't isn't aren't wasn't weren't hasn't haven't
-hadn't mustn't
-needn't mightn't shan't ain't oughtn't i'm i've i'd you've you'd he's he'd she's she'd it's it'd we've we'd
-they've they'd
-that's that'll that'd there's there'd there'll here's who's who'd who'll who've what's what'd what'll
-where's where'd
-when's why's how's how'd let's o'clock y'all ma'am could've should've would've might've must've not've
-""".split()
+PARTS = {"NOUN": "noun", "VERB": "verb", "ADJ": "adjective", "ADV": "adverb", "VBD": "past"}
+LETTER_NAMES = dict(
+    zip(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+        "ˈA bˈi sˈi dˈi ˈi ˈɛf ʤˈi ˈAʧ ˈI ʤˈA kˈA ˈɛl ˈɛm ˈɛn ˈO pˈi kjˈu ˈɑɹ ˈɛs tˈi jˈu vˈi dˈʌbᵊljˌu ˈɛks wˈI "
+        "zˈi".split(),
+        strict=True,
+    )
+)
+HUMS = (  # a vowel for every one: a voice cannot hold a consonant alone
+    "hm hˈʌm, hmm hˈʌm, mm ˈʌm, mhm ʌmhˈʌm, shh ʃˈʌ, sh ʃˈʌ, psst pˈɪst, tsk tˈɪsk, tch ʧˈʌ, pfft pfˈʌt, "
+    "pff pfˈʌ, brr bˈɜɹ, grr ɡˈɜɹ, zzz zˈʌz, hmph hˈʌmf, mmph ˈʌmf, nngh ˈʌŋ, ugh ˈʌɡ, argh ˈɑɹɡ, "
+    "eww ˈiu, uh ˈʌ, um ˈʌm, ah ˈɑ, aha ɑhˈɑ, huh hˈʌ, oof ˈuf, phew fjˈu, meh mˈɛ, nah nˈɑ, "
+    "yep jˈɛp, yup jˈʌp, nope nˈOp, ow ˈW, wow wˈW, haha hɑhˈɑ, hehe hihˈi, psh pʃˈʌ, vroom vɹˈum, whoa wˈO"
+)
+ADDED = (
+    "i ˈI, hurray hʊɹˈA, online ˌɑnlˈIn, app ˈæp, blog blˈɑɡ, emoji ɪmˈOʤi, wifi wˈIfˌI, missus mˈɪsᵻz, miz mˈɪz, "
+    "gigabyte ɡˈɪɡəbˌIt, gigabit ɡˈɪɡəbˌɪt, kilobit kˈɪləbˌɪt, megabit mˈɛɡəbˌɪt, terabit tˈɛɹəbˌɪt, "
+    "terabyte tˈɛɹəbˌIt, gigahertz ɡˈɪɡəhˌɜɹts, megahertz mˈɛɡəhˌɜɹts, kilohertz kˈɪləhˌɜɹts, hertz hˈɜɹts, "
+    "kilojoule kˈɪləʤˌul, milliamp mˈɪliˌæmp, nanometer nˈænOmˌiɾəɹ, nanosecond nˈænOsˌɛkənd, jeon ʤˈʌn, "
+    "webpage wˈɛbpˌAʤ, livestream lˈIvstɹˌim, javascript ʤˈɑvəskɹˌɪpt, typescript tˈIpskɹˌɪpt, github ɡˈɪthˌʌb, "
+    "gitlab ɡˈɪtlˌæb, blockchain blˈɑkʧˌAn, linux lˈɪnəks, nvidia ɛnvˈɪdiə, pytorch pˈItˌɔɹʧ, "
+    "tensorflow tˈɛnsəɹflˌO, ransomware ɹˈænsəmwˌɛɹ, malware mˈælwˌɛɹ, ubuntu ubˈʊntu, celsius sˈɛlsiəs, "
+    "kubernetes kˌubəɹnˈɛɾiz, chatbot ʧˈætbˌɑt, iphone ˈIfˌOn, ipad ˈIpˌæd, youtube jˈutˌub, paypal pˈApˌæl, "
+    "tiktok tˈɪktˌɑk, instagram ˈɪnstəɡɹˌæm, bitcoin bˈɪtkˌYn, covid kˈOvˌɪd, crypto kɹˈɪptO, hashtag hˈæʃtˌæɡ, "
+    "vlog vlˈɑɡ, selfie sˈɛlfi, podcast pˈɑdkˌæst, google ɡˈuɡᵊl, askey ˈæski, fye fˈI, lay lˈA, tek tˈɛk"
+)
+# Readings that misaki lacks, or has as the rarer one.
+HETERONYMS = (
+    "lead/other lˈɛd, bass bˈAs, bass/other bˈæs, row/other ɹˈW, rows/other ɹˈWz, sewer/other sˈOəɹ, "
+    "sewers/other sˈOəɹz, number/other nˈʌməɹ, axes/other ˈæksᵻz, basses bˈAsᵻz, bases bˈAsᵻz, bases/other bˈAsiz, "
+    "putting/other pˈʌɾɪŋ, sake/other sˈɑki, does/noun dˈOz, contents kˈɑntɛnts, contents/verb kəntˈɛnts, "
+    "resume/noun ɹˈɛzəmˌA, resumes/noun ɹˈɛzəmˌAz, address ˈædɹˌɛs, address/verb ədɹˈɛs, addresses ˈædɹˌɛsᵻz, "
+    "addresses/verb ədɹˈɛsᵻz, addressed ədɹˈɛst, addressing ədɹˈɛsɪŋ, export/verb ɪkspˈɔɹt, "
+    "exports/verb ɪkspˈɔɹts, exported ɪkspˈɔɹɾᵻd, exporting ɪkspˈɔɹɾɪŋ, import ˈɪmpˌɔɹt, import/verb ɪmpˈɔɹt, "
+    "imports ˈɪmpˌɔɹts, imports/verb ɪmpˈɔɹts, imported ɪmpˈɔɹɾᵻd, importing ɪmpˈɔɹɾɪŋ, protest/verb pɹətˈɛst, "
+    "protests/verb pɹətˈɛsts, protested pɹətˈɛstᵻd, protesting pɹətˈɛstɪŋ, transfer/verb tɹænsfˈɜɹ, "
+    "transfers/verb tɹænsfˈɜɹz, transferred tɹænsfˈɜɹd, transferring tɹænsfˈɜɹɪŋ, frequent/verb fɹikwˈɛnt, "
+    "frequents fɹikwˈɛnts, frequented fɹikwˈɛntᵻd, combat/verb kəmbˈæt, combats/verb kəmbˈæts, "
+    "impact/verb ɪmpˈækt, impacts/verb ɪmpˈækts, impacted ɪmpˈæktᵻd, ally/verb əlˈI, allied/verb əlˈId, "
+    "aged/adjective ˈAʤɪd, blessed/adjective blˈɛsɪd, affect əfˈɛkt, affect/noun ˈæfˌɛkt, affects əfˈɛkts, "
+    "initiate ɪnˈɪʃiˌAt, initiate/noun ɪnˈɪʃiət, initiates ɪnˈɪʃiˌAts, replicate ɹˈɛpləkˌAt, "
+    "replicates ɹˈɛpləkˌAts, saturate sˈæʧəɹˌAt, saturates sˈæʧəɹˌAts, wicked/verb wˈɪkt, beloved bəlˈʌvɪd, "
+    "bowed bˈWd, bowing bˈWɪŋ, Reading ɹˈɛdɪŋ, Nice nˈis"
+)
+# Plurals and third persons of misaki's that miss their ending or another sound: the rule is right.
+DROPPED = frozenset(
+    "apaches aspirates buttons endues grouts issues medusas paralyzes personas pursues reissues subdues toffees tours "
+    "traumas underthings virtuosos issued pursued subdued cursed "
+    "consist/noun consists/noun confine/noun".split()
+)
 
 
-class Flite:
-    """flite's lexicon, through its shared libraries."""
-
-    def __init__(self) -> None:
-        self._flite = ctypes.CDLL("libflite.so.1", mode=ctypes.RTLD_GLOBAL)
-        ctypes.CDLL("libflite_usenglish.so.1", mode=ctypes.RTLD_GLOBAL)
-        self._cmulex = ctypes.CDLL("libflite_cmulex.so.1", mode=ctypes.RTLD_GLOBAL)
-        self._flite.flite_init()
-        pointer, text = ctypes.c_void_p, ctypes.c_char_p
-        signatures = {
-            "lex_lookup": (pointer, [pointer, text, text, pointer]),
-            "val_car": (pointer, [pointer]),
-            "val_cdr": (pointer, [pointer]),
-            "val_string": (text, [pointer]),
-            "delete_val_list": (None, [pointer]),
-        }
-        for name, (result, arguments) in signatures.items():
-            function = getattr(self._flite, name)
-            function.restype, function.argtypes = result, arguments
-        self._cmulex.cmu_lex_init.restype = pointer
-        self._lexicon = self._cmulex.cmu_lex_init()
-
-    def lookup(self, word: str, part_of_speech: str = "0") -> Phones:
-        """The phones of a lower-case word without stress, from flite's letter rules if its lexicon lacks the word."""
-        values = node = self._flite.lex_lookup(self._lexicon, word.encode(), part_of_speech.encode(), None)
-        phones = []
-        while node:
-            phones.append(self._flite.val_string(self._flite.val_car(node)).decode().rstrip("012"))
-            node = self._flite.val_cdr(node)
-        if values:
-            self._flite.delete_val_list(values)
-        return tuple(phones)
-
-    def own_words(self) -> dict[str, set[str]]:
-        """The words of flite's lexicon with their parts of speech."""
-        size = ctypes.c_int.in_dll(self._cmulex, "cmu_lex_num_bytes").value
-        data = bytes((ctypes.c_ubyte * size).in_dll(self._cmulex, "cmu_lex_data"))
-        table = (ctypes.c_char_p * 256).in_dll(self._cmulex, "cmu_lex_entries_huff_table")
-        words: dict[str, set[str]] = defaultdict(set)
-        for record in data.split(b"\0"):
-            if b"\xff" in record:
-                entry = b"".join(table[c] or b"" for c in record.split(b"\xff", 1)[1]).decode()
-                words[entry[1:]].add(entry[0])
-        return words
+def _parsed(entries: str) -> dict[str, str]:
+    return dict(entry.split(" ") for entry in entries.split(", "))
 
 
-def say(text: str, voice: str = "rms") -> list[str]:
-    """The phones that flite speaks for `text`."""
-    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-        command = ["flite", "-voice", voice, "-psdur", "-t", text, "-o", file.name]
-        spoken = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return [item.rsplit(":", 1)[0] for item in spoken.split()]
+ADDITIONS = _parsed(f"{HUMS}, {ADDED}, {HETERONYMS}")
 
 
-def collect(dictionary: Path) -> dict[str, Phones]:
-    """Every entry of the lexicon."""
-    flite = Flite()
-    own = flite.own_words()
-    words = {w.lower() for w in dictionary.read_text().split()} | own.keys()
-    words = {w for w in words if re.fullmatch("[a-z]{2,40}", w)}
-    entries = {w: phones for w in sorted(words) if (phones := flite.lookup(w))}
-    for word, parts in own.items():
-        for part in parts & {VERB, ADJECTIVE}:
-            variant = flite.lookup(word, part)
-            if word in entries and variant != entries[word]:
-                entries[f"{word}/{part}"] = variant
-    entries |= {"a": ("ax",), "i": ("ay",)}
-    entries |= {letter.upper(): flite.lookup(letter) for letter in "bcdefghijklmnopqrstuvwxyz"}
-    entries["A"] = ("ey",)
-    entries |= {word: tuple(say(word + ".")[1:-1]) for word in CONTRACTIONS}
-    entries |= {word: tuple(phones.split()) for word, phones in UNLIKE_FLITE.items()}
-    return entries
+def entries(data: Path) -> dict[str, str]:
+    """Every entry, derived forms included. data: the folder of misaki's dictionaries."""
+    found: dict[str, str] = {}
+    for name in ("us_silver.json", "us_gold.json"):
+        dictionary = json.loads((data / name).read_text())
+        for word, said in dictionary.items():
+            if re.fullmatch("[a-z]+(?:'[a-z]+)*", word):
+                found |= dict(_readings(word, said))
+        for word, said in dictionary.items():  # names, where no common word is written in the same way
+            if re.fullmatch("[A-Z][a-z]+(?:'[a-z]+)*", word) and word.lower() not in dictionary:
+                found |= dict(_readings(word.lower(), said))
+    gold = json.loads((data / "us_gold.json").read_text())
+    for word, said in gold.items():
+        name, common = re.fullmatch("[A-Z][a-z]+", word), gold.get(word.lower())
+        if name and isinstance(said, str) and isinstance(common, str) and _plain(said) != _plain(common):
+            found[word] = said  # Polish, August, Mobile
+        if re.fullmatch("[A-Z]{3,}", word) and isinstance(said, str) and word.lower() not in found:
+            found[word] = said  # NATO
+    found |= LETTER_NAMES
+    found |= ADDITIONS
+    return {
+        word: phones
+        for word, phones in found.items()
+        if _speakable(phones)
+        and word not in DROPPED
+        and not ("/" in word and phones == found.get(word.split("/")[0]))
+    }
 
 
-# Letter-to-sound --------------------------------------------------------------------
-
-Sound = tuple[str, ...]
-Cost = Callable[[str, Sound], float]
-VOWELS = frozenset("aa ae ah ao aw ax ay eh er ey ih iy ow oy uh uw".split())
-
-
-def first_cost(letter: str, sound: Sound) -> float:
-    """The initial cost: one phone per letter, vowels to vowels."""
-    if not sound:
-        return 1.0
-    return 1.5 * (len(sound) - 1) + sum((phone in VOWELS) != (letter in "aeiouy") for phone in sound)
+def _readings(word: str, said: str | Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
+    if isinstance(said, str):
+        yield word, said
+        return
+    usual = said["DEFAULT"]
+    assert usual
+    yield word, usual
+    for tag, part in PARTS.items():
+        if (reading := said.get(tag)) and reading != usual:
+            yield f"{word}/{part}", reading
 
 
-def align(word: str, phones: Phones, cost: Cost) -> list[Sound] | None:
-    """The phones of each letter (zero to two) at the least cost; None if there are too many phones."""
-    best, back = {0: 0.0}, []
-    for index, letter in enumerate(word):
-        left = len(word) - index - 1
-        new: dict[int, float] = {}
-        came: dict[int, int] = {}
-        for done, total in best.items():
-            for end in range(done, min(done + 2, len(phones)) + 1):
-                if len(phones) - end > 2 * left:
-                    continue
-                sum_ = total + cost(letter, phones[done:end])
-                if end not in new or sum_ < new[end]:
-                    new[end], came[end] = sum_, done
-        back.append(came)
-        best = new
-    if len(phones) not in best:
-        return None
-    sounds, end = [], len(phones)
-    for came in reversed(back):
-        sounds.append(phones[came[end] : end])
-        end = came[end]
-    return sounds[::-1]
+def _plain(phones: str) -> str:
+    return re.sub("[ˈˌəᵻᵊɪ]", "", phones)
 
 
-def align_all(entries: Mapping[str, Phones], rounds: int = 4, sample: int = 12000) -> dict[str, list[Sound]]:
-    """Estimates costs by hard expectation-maximisation on a sample of the words, then aligns all words."""
-    some = random.Random(0).sample(sorted(entries), min(sample, len(entries)))
-    cost: Cost = first_cost
-    for _ in range(rounds):
-        counts: dict[str, Counter[Sound]] = defaultdict(Counter)
-        for word in some:
-            for letter, sound in zip(word, align(word, entries[word], cost) or [], strict=False):
-                counts[letter][sound] += 1
-        logs = {
-            letter: {sound: math.log(sum(found.values()) / n) for sound, n in found.items()}
-            for letter, found in counts.items()
-        }
-        cost = lambda letter, sound, logs=logs: logs.get(letter, {}).get(sound, 12.0 + 2 * len(sound))  # noqa: E731
-    return {word: sounds for word, phones in entries.items() if (sounds := align(word, phones, cost))}
+def _speakable(phones: str) -> bool:
+    return bool(re.search(f"[{VOWELS}]", phones))
 
 
-def train_letters(aligned: Mapping[str, list[Sound]]) -> LetterModel:
-    """The table of contexts. A longer one is kept only if it changes the decision of the shorter one."""
-    common = Counter(encode(sound) for sounds in aligned.values() for sound in sounds)
-    names = ["", *sorted(s for s, n in common.items() if s and n >= 3)]
-    character = {s: sound_character(i) for i, s in enumerate(names)}
-    counts: list[dict[str, Counter[str]]] = [defaultdict(Counter) for _ in range(len(CONTEXT) + 1)]
-    for word, sounds in aligned.items():
-        signs = [character.get(encode(s), character[""]) for s in sounds]
-        history = [EDGE, EDGE, *signs]
-        padded = pad(word)
-        for index, sign in enumerate(signs):
-            context = context_of(padded, index, history[: index + 2])
-            for length in range(1, len(context) + 1):
-                counts[length][context[:length]][sign] += 1
-    table: dict[str, str] = {}
-    for level in counts:
-        for context, found in level.items():
-            best, times = found.most_common(1)[0]
-            shorter = context[:-1]
-            while shorter and shorter not in table:
-                shorter = shorter[:-1]
-            if not shorter or (table[shorter] != best and times > found[table[shorter]]):
-                table[context] = best
-    return LetterModel(names, table)
+def compact(found: Mapping[str, str], gold: frozenset[str]) -> dict[str, str]:
+    """Without the words that a rule derives. Where the rule disagrees, only checked entries (`gold`) stand."""
+    stems = {word: phones for word, phones in found.items() if word in gold or not _ends_regularly(word)}
+    rules = Pronouncer(stems, LetterModel([""], {}))
+    kept: dict[str, str] = {}
+    for word, phones in found.items():
+        derived = rules.inflected(word) if "/" not in word else None
+        if derived is None or (word in gold and derived != phones):
+            kept[word] = phones
+    return kept
 
 
-def distance(a: Iterable[str], b: Iterable[str]) -> int:
-    """Edit distance."""
-    b = list(b)
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        diagonal, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
-    return row[-1]
+def _ends_regularly(word: str) -> bool:
+    return word.endswith(("s", "ed", "ing"))
 
 
-def trainable(entries: Mapping[str, Phones]) -> dict[str, Phones]:
-    return {word: phones for word, phones in entries.items() if re.fullmatch("[a-z]{2,}", word)}
+def checked(data: Path) -> frozenset[str]:
+    gold = json.loads((data / "us_gold.json").read_text())
+    return frozenset({word.lower() for word in gold} | ADDITIONS.keys() | LETTER_NAMES.keys())
 
 
-def evaluate(entries: Mapping[str, Phones], aligned: Mapping[str, list[Sound]], share: float = 0.05) -> None:
-    """Prints the error on words held out of the table and, for the whole frontend, out of the lexicon."""
-    words = sorted(aligned)
-    random.Random(1).shuffle(words)
-    held = words[: int(len(words) * share)]
-    model = train_letters({w: aligned[w] for w in words[len(held) :]})
-    rest = {w: encode(p) for w, p in entries.items() if w not in set(held)}
-    pronouncer = Pronouncer(rest, model)
-    for name, guess in {"letters alone": model.phones, "with word parts": pronouncer.phones}.items():
-        start = time.process_time()
-        errors = [distance(guess(w), entries[w]) for w in held]
-        spent = (time.process_time() - start) / len(held)
-        total = sum(len(entries[w]) for w in held)
-        right = sum(not e for e in errors) / len(held)
-        rates = f"PER {sum(errors) / total:.2%}, words right {right:.1%}"
-        print(f"{name}: {len(held)} words, {rates}, {spent * 1e6:.0f} µs a word")
-
-
-# Against flite ----------------------------------------------------------------------
-
-
-def compare(file: Path, limit: int, show: int) -> float:
-    """Prints and returns the phone error rate of the frontend against flite over the sentences of `file`."""
-    from deployments.families.small.frontend import phones_of
-
-    sentences = [line.strip() for line in file.read_text().splitlines() if line.strip()]
-    sentences = random.Random(0).sample(sentences, min(limit, len(sentences)))
-    errors = total = 0
-    differing: Counter[str] = Counter()
-    for sentence in sentences:
-        want = say(sentence)
-        got = [phone.rstrip("?!") for phone in phones_of(sentence)]
-        wrong = distance(got, want)
-        errors, total = errors + wrong, total + len(want)
-        if wrong:
-            differing[f"{sentence}\n  flite    {' '.join(want)}\n  frontend {' '.join(got)}"] = wrong
-    for text, _ in differing.most_common(show):
-        print(text)
-    print(f"{len(sentences)} sentences, {total} phones, PER against flite {errors / total:.2%}")
-    return errors / total
+def misaki_data() -> Path:
+    """Raises ModuleNotFoundError without misaki."""
+    found: Any = importlib.util.find_spec("misaki")
+    if found is None:
+        raise ModuleNotFoundError("misaki is needed for its dictionaries: pip install -e '.[train]'")
+    return Path(found.submodule_search_locations[0]) / "data"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--dictionary", type=Path, default=DICTIONARY)
-    parser.add_argument("--build", action="store_true")
-    parser.add_argument("--evaluate", action="store_true")
-    parser.add_argument("--compare", type=Path, metavar="FILE")
-    parser.add_argument("--limit", type=int, default=300, help="sentences to compare")
-    parser.add_argument("--show", type=int, default=20, help="worst sentences to print")
-    args = parser.parse_args()
-    if args.build or args.evaluate:
-        entries = collect(args.dictionary)
-        aligned = align_all(trainable(entries))
-        print(f"{len(entries)} entries, {len(aligned)} aligned")
-        if args.build:
-            save_lexicon(entries)
-            train_letters(aligned).save()
-            for path in (LEXICON_FILE, LETTERS_FILE):
-                print(f"{path.name}: {path.stat().st_size / 1024:.0f} KiB")
-            print(f"{len(load_letters().table)} contexts")
-        if args.evaluate:
-            evaluate(entries, aligned)
-    if args.compare:
-        compare(args.compare, args.limit, args.show)
+    data = misaki_data()
+    found = entries(data)
+    kept = compact(found, checked(data))
+    save_lexicon(kept)
+    print(f"{len(found)} entries, {len(kept)} of them kept, {LEXICON_FILE.stat().st_size / 1024:.0f} KiB")
 
 
 if __name__ == "__main__":

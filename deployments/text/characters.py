@@ -93,11 +93,11 @@ def _fold(text: str, hanzi: bool) -> Cleaned:
                 _refuse_unread(unread, index)
             piece = chinese
         elif (
-            char in "，："
+            char == "："
             and text[max(0, index - 1) : index].isdecimal()
             and text[index + 1 : index + 2].isdecimal()
         ):
-            piece = FOLDS[char].rstrip()  # a time, or thousands
+            piece = ":"  # a time
         elif char == "\r" and text[index + 1 : index + 2] == "\n":
             piece = ""
         else:

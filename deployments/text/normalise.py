@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from deployments.text.english import addresses, amounts, dates
 from deployments.text.english.dates import DAYS, MONTHS
-from deployments.text.english.pronounce import Phones
-from deployments.text.english.vocabulary import OPERATORS, SYMBOL_WORDS
+from deployments.text.english.vocabulary import BARE, OPERATORS, SYMBOL_WORDS
 from deployments.text.english.words import (
     Known,
     abbreviation,
@@ -18,6 +17,7 @@ from deployments.text.english.words import (
     roman_numeral,
 )
 from deployments.text.mandarin import script as mandarin
+from deployments.text.phones import Phones
 from deployments.text.rules import Rule
 
 NO_PAUSE, SHORT_PAUSE, LONG_PAUSE = 0, 1, 2
@@ -55,19 +55,22 @@ class Word:
     phones: Phones | None = None  # set for Chinese words
 
 
-def normalise(text: str, known: Known) -> list[Word]:
-    """The words of cleaned `text`, in order. known: returns True for a word in the lexicon."""
-    return _Scanner(text, known).run()
+def normalise(text: str, known: Known, chinese: bool = False) -> list[Word]:
+    """The words of cleaned `text`, in order. known: returns True for a word in the lexicon.
+
+    chinese: read numbers in Chinese if `text` has no letters.
+    """
+    return _Scanner(text, known, chinese).run()
 
 
 class _Scanner:
-    def __init__(self, text: str, known: Known) -> None:
+    def __init__(self, text: str, known: Known, chinese: bool) -> None:
         self.text = text
         self.known = known
         self.shouting = is_shouting(text)
         self.words: list[Word] = []
         self.written: list[str] = []  # the words as written in the text
-        self.scripts = mandarin.Scripts(text)
+        self.scripts = mandarin.Scripts(text, chinese)
 
     def run(self) -> list[Word]:
         at = 0
@@ -119,10 +122,13 @@ class _Scanner:
             self.blank(at, char)
             return at + 1
         fresh = before.isspace() or before in _OPENERS
-        if match := mandarin.RUN.match(self.text, at) or self.scripts.number(at):
-            return self.chinese(match[0], at, match.end())
+        if run := self.scripts.run(at):
+            return self.chinese(run[0], at, run[1])
         if (fresh or mandarin.BEHIND.search(self.text, max(0, at - 3), at)) and (end := self.address(at)):
             return end
+        if letters := self.scripts.letters(at):
+            name = letters[0].rstrip("-")
+            return self.say(BARE.get(name) or mixed_word(name, self.shouting, self.known), at, letters.end())
         if char.isdecimal() or (char == "." and self.peek(at + 1).isdigit() and not before.isalnum()):
             return self.number(at)
         if char in "+(" and (end := self.rules(addresses.PHONE_RULES, at)):
@@ -135,16 +141,16 @@ class _Scanner:
             return self.say(found[0], at, found[1])
         return self.sign(at, char, before)
 
-    def chinese(self, run: str, at: int, end: int) -> int:
+    def chinese(self, spoken: str, at: int, end: int) -> int:
         """Adds the words of a Chinese run. They share its span in proportion to their characters."""
-        words, done = mandarin.said(run, self.text[max(0, at - 6) : at]), 0
+        words, done = mandarin.said(spoken), 0
         size = max(1, sum(len(word) for word, _ in words))
         for word, phones in words:
             left, right = (at + (end - at) * part // size for part in (done, done + len(word)))
             self.words.append(Word(word, left, right, phones=phones))
             done += len(word)
         if words:
-            self.written.append(run)
+            self.written.append(self.text[at:end])
         return end
 
     def address(self, at: int) -> int | None:
@@ -202,8 +208,6 @@ class _Scanner:
 
     def sign(self, at: int, char: str, before: str) -> int:
         after = self.peek(at + 1)
-        if match := self.scripts.sign(at):
-            return self.chinese(mandarin.SIGNS[match[0]], at, match.end())
         if operator := self.operator(at, before):
             return self.say(OPERATORS[operator], at, at + len(operator))
         if match := _DOTS.match(self.text, at):

@@ -18,6 +18,8 @@ The audio of a segment keeps 40 ms of the first pause and 120 ms of the last. Th
 segments.
 """
 
+Phones = tuple[str, ...]
+
 PAD = "_"
 PAUSE, QUESTION, EXCLAMATION = "pau", "pau?", "pau!"
 

@@ -115,7 +115,7 @@ MEASURES = {
     "100 kg": "one hundred kilograms",
     "60 mph": "sixty miles per hour",
     "100 km/h": "one hundred kilometers per hour",
-    "E = mc²": "e equals mc squared",
+    "E = mc²": "e equals m c squared",
     "5 m²": "five square meters",
     "64 GB": "sixty four gigabytes",
     "5 µm": "five micrometers",
@@ -129,7 +129,7 @@ ADDRESSES = {
     "+44 20 7946 0958": "plus four four two zero seven nine four six zero nine five eight",
     "1-800-555-1234": "one eight zero zero five five five one two three four",
     "https://example.com/path?x=1": "example dot com slash path question mark x equals one",
-    "www.test.org.": "www dot test dot org",
+    "www.test.org.": "w w w dot test dot org",
     "jane.doe@mail.co.uk": "jane dot doe at mail dot co dot uk",
     "node.js": "node dot j s",
 }

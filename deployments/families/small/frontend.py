@@ -10,11 +10,13 @@ import numpy as np
 
 from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Segment
+from deployments.families.small.arpabet import arpabet
 from deployments.text.characters import Cleaned, clean
 from deployments.text.english.context import pronounce_words
-from deployments.text.english.pronounce import Phones, Pronouncer, default_pronouncer
+from deployments.text.english.pronounce import Pronouncer, default_pronouncer
+from deployments.text.mandarin.script import starts_chinese
 from deployments.text.normalise import Word, normalise
-from deployments.text.phones import PAUSE, closing_pause, phone_ids
+from deployments.text.phones import PAUSE, Phones, closing_pause, phone_ids
 from deployments.text.segments import MAX_PHONES, cut, paragraphs, sentences
 
 # Seconds of silence after a segment.
@@ -54,7 +56,7 @@ class SmallFrontend:
         """
         self._check_language(language)
         cleaned = clean(text, self.hanzi)
-        pieces = list(self._pieces(cleaned))
+        pieces = list(self._pieces(cleaned, language))
         cuts = [cleaned.origin[p.start] for p in pieces[1:]]
         spans = [_stripped(text, *ends) for ends in zip([0, *cuts], [*cuts, len(text)], strict=True)]
         return [
@@ -80,25 +82,35 @@ class SmallFrontend:
                 code="unsupported_language",
             )
 
-    def phones_of(self, text: str) -> list[str]:
+    def phones_of(self, text: str, language: str | None = None) -> list[str]:
         """All phones of `text`. Neighbouring segments share one edge pause."""
         phones: list[str] = []
-        for piece in self._pieces(clean(text, self.hanzi)):
+        for piece in self._pieces(clean(text, self.hanzi), language):
             phones += piece.phones[1:] if phones else piece.phones
         return phones
 
-    def spoken(self, text: str) -> str:
+    def spoken(self, text: str, language: str | None = None) -> str:
         """The spoken words in lower case, separated by spaces."""
         cleaned = clean(text, self.hanzi)
-        return " ".join(word.text.lower() for _, _, words, _ in self._sentences(cleaned) for word in words)
+        sentences = self._sentences(cleaned, language)
+        return " ".join(word.text.lower() for _, _, words, _ in sentences for word in words)
 
-    def _sentences(self, cleaned: Cleaned) -> Iterator[tuple[int, int, list[Word], bool]]:
-        """Yields start, end, words, and whether the sentence ends a paragraph. Sentences without words are skipped."""
+    def _sentences(
+        self, cleaned: Cleaned, language: str | None
+    ) -> Iterator[tuple[int, int, list[Word], bool]]:
+        """Yields start, end, words, and whether the sentence ends a paragraph. Sentences without words are skipped.
+
+        A sentence without letters is read in the language of the sentence before it. The first sentence is read in
+        `language`, or in the language of the first letter.
+        """
         known = self.pronouncer.known
+        chinese = language.lower().startswith("zh") if language else starts_chinese(cleaned.text)
         for first, last in paragraphs(cleaned.text):
             held: tuple[int, int, list[Word]] | None = None
             for start, end in sentences(cleaned.text, first, last):
-                words = normalise(cleaned.text[start:end], known)
+                sentence = cleaned.text[start:end]
+                words = normalise(sentence, known, chinese)
+                chinese = starts_chinese(reversed(sentence), chinese)
                 if words:
                     if held:
                         yield *held, False
@@ -106,10 +118,14 @@ class SmallFrontend:
             if held:
                 yield *held, True
 
-    def _pieces(self, cleaned: Cleaned) -> Iterator[_Piece]:
-        for start, end, words, closes in self._sentences(cleaned):
+    def _phones(self, words: list[Word], text: str) -> list[Phones]:
+        said = pronounce_words(words, text, self.pronouncer)
+        return [arpabet(phones) if isinstance(phones, str) else phones for phones in said]
+
+    def _pieces(self, cleaned: Cleaned, language: str | None) -> Iterator[_Piece]:
+        for start, end, words, closes in self._sentences(cleaned, language):
             text = cleaned.text[start:end]
-            words, phones = _fitting(words, pronounce_words(words, self.pronouncer))
+            words, phones = _fitting(words, self._phones(words, text))
             cuts = [0, *cut(words, [len(p) for p in phones], _ROOM), len(words)]
             places = [0, *(_before_openers(text, words[c].start) for c in cuts[1:-1]), len(text)]
             for i in range(len(cuts) - 1):

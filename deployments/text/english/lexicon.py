@@ -1,10 +1,14 @@
-"""The pronunciation lexicon: words with their phones from flite's cmulex and its letter-to-sound rules.
+"""The pronouncing lexicon: words with their phones and stress.
 
-NOTICE: the pronunciations derive from the CMU Pronouncing Dictionary through CMU Flite's cmulex, both by Carnegie
-Mellon University and free under BSD-style terms: see LICENSE-lexicon.txt in this folder.
+NOTICE: the pronunciations are those of misaki's US dictionaries, Apache License 2.0: see LICENSE-lexicon.txt in this
+folder. `training/lexicon.py` builds the file.
 
-The file holds one word per line: the word, optionally "/v" or "/j" (as a verb or an adjective), a space, and one
-character per phone.
+Phones are written in misaki's notation: one character each, mostly IPA. Seven characters stand for two sounds:
+A (eɪ), I (aɪ), O (oʊ), W (aʊ), Y (ɔɪ), ʤ and ʧ. ᵊ is a schwa that may vanish, ᵻ a vowel between ɪ and ə, ɾ a flapped t,
+ʔ a glottal stop in the place of t. ˈ (primary) and ˌ (secondary stress) stand before the stressed vowel.
+
+The file holds one word a line: the word, optionally a slash and a part of speech, a blank, and the phones. A word that
+a rule of `pronounce` derives from another is left out.
 """
 
 from __future__ import annotations
@@ -14,31 +18,25 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from deployments.text.phones import ENGLISH_PHONES
-
 LEXICON_FILE = Path(__file__).with_name("lexicon.txt.gz")
 
-_SPEECH = tuple(p for p in ENGLISH_PHONES if p.isalpha() and p != "pau")
-_SIGNS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-PHONE_TO_SIGN = dict(zip(sorted(_SPEECH), _SIGNS, strict=False))
-_SIGN_TO_PHONE = {sign: phone for phone, sign in PHONE_TO_SIGN.items()}
+PRIMARY, SECONDARY = STRESS = "ˈˌ"
+VOWELS = "əiuɑɔɛɜɪʊʌæAIWYOᵊᵻ"
+CONSONANTS = "bdfhjklmnpstvwzɡŋɹʃʒðθʤʧɾʔ"
 
-
-def encode(phones: list[str] | tuple[str, ...]) -> str:
-    return "".join(PHONE_TO_SIGN[p] for p in phones)
-
-
-def decode(signs: str) -> tuple[str, ...]:
-    return tuple(_SIGN_TO_PHONE[s] for s in signs)
+# Parts of speech of an entry `word/part`. The entry without one is the most frequent reading; "other" is a further one
+# that the topic decides, not the part of speech: lead the metal, bass the fish.
+PARTS = ("noun", "verb", "adjective", "adverb", "past", "other")
+NAME = "name"  # the reading of an entry with a capital: Polish, Reading
 
 
 @cache
 def load_lexicon(path: Path = LEXICON_FILE) -> Mapping[str, str]:
-    """Maps each word (or word/v, word/j) to its encoded phones."""
-    lines = gzip.decompress(path.read_bytes()).decode("ascii").split("\n")
+    """Word (or word/part) to phones."""
+    lines = gzip.decompress(path.read_bytes()).decode().split("\n")
     return dict(line.split(" ") for line in lines if line)
 
 
-def save_lexicon(entries: Mapping[str, tuple[str, ...]], path: Path = LEXICON_FILE) -> None:
-    lines = [f"{word} {encode(phones)}\n" for word, phones in sorted(entries.items())]
-    path.write_bytes(gzip.compress("".join(lines).encode("ascii"), 9, mtime=0))
+def save_lexicon(entries: Mapping[str, str], path: Path = LEXICON_FILE) -> None:
+    lines = [f"{word} {phones}\n" for word, phones in sorted(entries.items())]
+    path.write_bytes(gzip.compress("".join(lines).encode(), 9, mtime=0))

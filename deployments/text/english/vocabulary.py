@@ -58,7 +58,7 @@ SPELLED_ACRONYMS = frozenset(
     "LED LCD PDF XML HTML HTTP HTTPS CSS SQL NBC ABC CBS BBC CNN ESPN NBA NFL MLB NHL UCLA MIT NYU GDP HIV "
     "DNA RNA "
     "MRI ICU ER ATM VIP RSVP ASAP PHD MBA LLC IPO ETA GPS SUV IBM AMD BMW UPS PR HR QA UI UX VR "
-    "AR ML NLP LLM TTS ASR IEEE ISO NGO UFO IQ EQ OS IP ISP VPN DNS SMS SOS AOL ADHD EPA ACLU NAACP".split()
+    "PST AR ML NLP LLM TTS ASR IEEE ISO NGO UFO IQ EQ OS IP ISP VPN DNS SMS SOS AOL ADHD EPA ACLU NAACP".split()
 )
 SHOUTED = frozenset(
     "A I AN AS AT BE BY DO GO HE IF IN IS ME MY NO OF OH ON OR SO TO UP WE ACT ADD AGE ALL AND ANY ARE ASK "
@@ -72,6 +72,13 @@ SHOUTED = frozenset(
     "THE TOO TOP TRY TWO USE WAR WAS WAY WHO WHY WIN WON YES YET YOU DAD STOP WAIT HELP ONLY EVER "
     "WHAT".split()
 )
+
+# Without vowels, and with any letter drawn out: each run of a letter squeezed to one, and the form in the lexicon.
+HUMS = {
+    "hm": "hmm", "m": "mm", "mhm": "mhm", "sh": "shh", "br": "brr", "gr": "grr", "z": "zzz", "pf": "pff",
+    "pft": "pfft", "pst": "psst", "tsk": "tsk", "tch": "tch", "hmph": "hmph", "mph": "mmph", "ngh": "nngh",
+    "psh": "psh", "argh": "argh", "ugh": "ugh", "ew": "eww", "um": "um", "uh": "uh", "ah": "ah", "huh": "huh",
+}  # fmt: skip
 
 # Before a Roman numeral.
 NUMBERED = frozenset(

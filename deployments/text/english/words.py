@@ -11,6 +11,7 @@ from deployments.text.english.vocabulary import (
     BARE,
     BEFORE_NUMBER,
     DOTTED,
+    HUMS,
     MONARCHS,
     NUMBERED,
     READ_ACRONYMS,
@@ -34,6 +35,9 @@ _MIXED = re.compile(r"[A-Za-z]+|\d+")
 _ACRONYM = re.compile(r"([A-Z]{2,})('?s)?")
 _CAMEL = re.compile(r"[A-Z]?[a-z']+|[A-Z]+(?![a-z])")
 _VOWELS = frozenset("aeiouyAEIOUY")
+_REPEATED = re.compile(r"(.)\1+")
+_STRETCHED = re.compile(r"(.)\1{2,}")
+_WITH_ACRONYM = re.compile("([a-z]{2,})([b-df-hj-np-tv-xz]{3,})")
 _BEFORE_MONTH = frozenset(m[:3] for m in MONTHS)
 
 
@@ -89,17 +93,16 @@ def is_shouting(text: str) -> bool:
 
 def is_spelled(word: str, shouting: bool, known: Known) -> bool:
     """True if a word in capitals is said letter by letter."""
-    if word in READ_ACRONYMS:
+    lower = word.lower()
+    if word in READ_ACRONYMS or known(word):  # the lexicon lists NATO in capitals
         return False
     if word in SPELLED_ACRONYMS:
-        return not (shouting and known(word.lower()))
+        return not (shouting and known(lower))
     if not _VOWELS & set(word):
-        return not known(word.lower())
-    if shouting:
-        return False
-    if word in SHOUTED:
-        return False
-    return len(word) <= 3 or (len(word) <= 5 and not known(word.lower()))
+        return not known(lower)
+    if not known(lower):
+        return len(word) <= 5
+    return len(word) <= 3 and not shouting and word not in SHOUTED
 
 
 def plain_word(word: str, shouting: bool, known: Known) -> str:
@@ -125,10 +128,33 @@ def plain_word(word: str, shouting: bool, known: Known) -> str:
 def _lower(word: str, lower: str, known: Known) -> str:
     if word in TITLES:
         return TITLES[word]
+    if known(lower):
+        return lower
     stem = lower.removesuffix("'s")
-    if not _VOWELS & set(stem) and not known(stem):
-        return letters(stem) + lower[len(stem) :]
+    ending = lower[len(stem) :]
+    if known(stem):
+        return lower
+    if found := hum(stem) or _unstretched(stem, known):
+        return found + ending
+    if not _VOWELS & set(stem):
+        return letters(stem) + ending
+    if (joined := _WITH_ACRONYM.fullmatch(stem)) and known(joined[1]):  # chatgpt, mysql
+        return f"{joined[1]} {letters(joined[2])}{ending}"
     return lower
+
+
+def hum(word: str) -> str | None:
+    """The listed form of a hum whose letters are drawn out: hmmm, shhhh, brrr."""
+    squeezed = _REPEATED.sub(r"\1", word)
+    return HUMS.get(squeezed) if squeezed != word else None
+
+
+def _unstretched(word: str, known: Known) -> str | None:
+    """The known word behind one with drawn-out letters: sooo, gooood, yesss."""
+    if not _STRETCHED.search(word):
+        return None
+    forms = (_STRETCHED.sub(r"\1\1", word), _STRETCHED.sub(r"\1", word))
+    return next((form for form in forms if known(form)), None)
 
 
 def mixed_word(word: str, shouting: bool, known: Known) -> str:
