@@ -120,7 +120,7 @@ def _scheduler(
         logging_config=QUIET,
     )(StageScheduler)
     queue = {}
-    if isinstance(section, GptSettings):  # the vocoder's work is part of requests that were let in
+    if isinstance(section, GptSettings):  # the vocoder's work belongs to accepted requests
         queue = {"max_wait_s": section.max_wait_s, "first_share": section.first_segment_share}
     return deployment.bind(
         stage,

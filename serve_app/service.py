@@ -191,7 +191,7 @@ class Service:
         """
 
         def read() -> tuple[Voice, bytes]:
-            voice = self.voices.get(name, "voice")
+            voice = self.voices.get(name)
             return voice, self.voices.read(voice)
 
         try:

@@ -47,10 +47,7 @@ LOST_CODES = {  # of an RpcError; with the other codes the message would be refu
 
 
 class RayBackend:
-    """The stages of one model on Ray Serve. Implements `serve_app.synthesis.backend.Backend`.
-
-    Raises only ChoraleErrors. Made on the event loop that uses it.
-    """
+    """The stages of one model on Ray Serve. Implements `Backend`. Made on the event loop that uses it."""
 
     def __init__(
         self,
@@ -157,12 +154,8 @@ class RayBackend:
                 answers = await asyncio.gather(*map(self._stage_status, self._unary))
                 self._status = dict(zip(self._unary, answers, strict=True))
                 self._status_at = time.monotonic()
-        stages = self._status
-        return {
-            "ready": all(stage.get("ready", False) for stage in stages.values()),
-            "device": _device(stages),
-            "stages": stages,
-        }
+        ready = all(stage.get("ready", False) for stage in self._status.values())
+        return {"ready": ready, "device": _device(self._status), "stages": self._status}
 
     async def free(self) -> list[dict[str, Any]]:
         """Of every process that answers in time. Never raises."""

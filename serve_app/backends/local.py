@@ -35,10 +35,9 @@ R = TypeVar("R")
 
 
 class LocalBackend:
-    """The stages in this process. Implements `serve_app.synthesis.backend.Backend`.
+    """The stages in this process. Implements `Backend`. Loading starts in the background.
 
-    Loading starts in the background; `wait()` blocks until it is done. least_slots: a lower bound for `gpt.slots`.
-
+    least_slots: a lower bound for `gpt.slots`.
     Raises ConfigError for an unknown family or option. `wait()` raises it if the model does not fit into memory.
     """
 

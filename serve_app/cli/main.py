@@ -56,7 +56,7 @@ class WithControls(TyperCommand):
     """A command that also takes `--NAME VALUE` for each sampling parameter of the model."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Moves options that the command does not declare to `ctx.obj`, as text. The configuration decides which exist."""
+        """Moves undeclared options to `ctx.obj`, as text: the configuration decides which exist."""
         own = {name for param in self.get_params(ctx) for name in (*param.opts, *param.secondary_opts)}
         rest, ctx.obj = [], {}
         words = iter(args)

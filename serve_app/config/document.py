@@ -1,4 +1,4 @@
-"""A YAML file with the line of every key and item, so that what is wrong in it can be found."""
+"""A YAML file with the line of every key and item, so that errors can name it."""
 
 from __future__ import annotations
 
