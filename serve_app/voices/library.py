@@ -143,7 +143,9 @@ class VoiceLibrary:
     def read(self, voice: Voice) -> bytes:
         """The recording's bytes. Raises NotFound if the voice was deleted meanwhile."""
         try:
-            return voice.audio.read_bytes() if voice.shipped else voice_files.read(folder, voice_files.AUDIO)
+            if voice.shipped:
+                return voice.audio.read_bytes()
+            return voice_files.read(voice.audio.parent, voice_files.AUDIO)
         except (OSError, Damaged) as error:
             message = f"Voice '{voice.name}' no longer exists."
             raise NotFound(message, param="voice", code="voice_not_found") from error
