@@ -38,9 +38,7 @@ T = TypeVar("T")
 log = logging.getLogger("chorale.voices")
 
 FOLDERS = ("voices", "prompts")  # of the data folder
-SHIPPED_VOICES = (
-    Path(families.__file__).parent / "small" / "voices"
-)  # recordings, which every family can clone
+SHIPPED_VOICES = Path(families.__file__).parent / "small" / "voices"  # every family can clone them
 
 PATIENCE = 3.0  # seconds that a model's stages have to report their status
 UNKNOWN: dict[str, Any] = {"ready": False, "device": None, "stages": {}}  # status of a model

@@ -36,7 +36,7 @@ class Finding:
 def report(settings: Settings, models: Iterable[str], console: Console) -> bool:
     """Prints each finding as it becomes available. models: their names. Returns False if a check failed."""
     sound = True
-    for part in (_software(), *(_one(settings, model) for model in models)):
+    for part in (_software(), *(_model(settings, model) for model in models)):
         try:
             for finding in part:
                 sound = sound and finding.ok is not False
@@ -48,14 +48,6 @@ def report(settings: Settings, models: Iterable[str], console: Console) -> bool:
             console.print(error.message, markup=False, highlight=False, soft_wrap=True)
     console.print("All checks passed." if sound else "Some checks failed.", style="green" if sound else "red")
     return sound
-
-
-def _one(settings: Settings, model: str) -> Iterator[Finding]:
-    """Raises ChoraleError if the check of this model cannot continue."""
-    if len(settings.served) > 1:
-        yield Finding("model", model)
-    yield from _device(settings, model)
-    yield from _model(settings, model)
 
 
 def _software() -> Iterator[Finding]:
@@ -88,6 +80,10 @@ def _device(settings: Settings, model: str) -> Iterator[Finding]:
 
 
 def _model(settings: Settings, model: str) -> Iterator[Finding]:
+    """Raises ChoraleError if the check of this model cannot continue."""
+    if len(settings.served) > 1:
+        yield Finding("model", model)
+    yield from _device(settings, model)
     before = _memory()
     speaker = Speaker(settings, model)
     try:

@@ -96,15 +96,14 @@ class Document:
     def error(self, faults: list[Fault], environ: Mapping[str, str] | None = None) -> ConfigError:
         """One line for each fault: the file and the line, or the variable in `environ` that set the value."""
         faults = sorted(faults, key=lambda fault: self.line(fault[0]))
-        lines = [self._described(loc, said, environ or {}) for loc, said in faults[:MAX_FAULTS]]
+        lines = []
+        for loc, said in faults[:MAX_FAULTS]:
+            ours = loc[len(ARGS) :] if loc[: len(ARGS)] == ARGS else ()
+            here = f"{self.name}:{self.line(loc)}: {dotted(loc)}: {said}"
+            lines.append(from_variable(ours, said, environ or {}) or here)
         if len(faults) > MAX_FAULTS:
             lines.append(f"{self.name}: and {len(faults) - MAX_FAULTS} more")
         return ConfigError("\n".join(lines), param=dotted(faults[0][0]))
-
-    def _described(self, loc: Location, said: str, environ: Mapping[str, str]) -> str:
-        ours = loc[len(ARGS) :] if loc[: len(ARGS)] == ARGS else ()
-        here = f"{self.name}:{self.line(loc)}: {dotted(loc)}: {said}"
-        return from_variable(ours, said, environ) or here
 
 
 @contextmanager

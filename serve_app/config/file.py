@@ -113,9 +113,8 @@ def _wrong_names(application: dict[str, Any], settings: Settings) -> Iterator[Fa
     for index, deployment in enumerate(application.get("deployments", [])):
         if deployment["name"] not in known:
             yield ("applications", 0, "deployments", index, "name"), f"must be one of {', '.join(known)}"
-    if (
-        name := application.get("name", "default")
-    ) in settings.served:  # as a model's application will be named
+    name = application.get("name", "default")
+    if name in settings.served:  # each model becomes an application of its name
         yield (
             ("applications", 0, "name"),
             f"{name!r} is the name of a model: give the application another one",

@@ -93,10 +93,9 @@ def too_large(most: int) -> BodyTooLarge:
 
 def text_too_large(most: int) -> BodyTooLarge:
     """For a speech request without a recording, whose size comes from its text."""
-    fields = "'input' and the other text fields"
-    return BodyTooLarge(
-        f"The request's body is too large: {fields} may have at most {most} bytes.", param="input"
-    )
+    what = "'input' and the other text fields may have"
+    message = f"The request's body is too large: {what} at most {most} bytes."
+    return BodyTooLarge(message, param="input")
 
 
 def request_timeout(message: str) -> HttpError:
@@ -112,12 +111,9 @@ def from_proxy(status: int, headers: Mapping[bytes, bytes]) -> HttpError:
             return request_timeout("The request did not finish within the time limit.")
         case 429 | 503:
             seconds = headers.get(b"retry-after", b"%d" % UNAVAILABLE_RETRY_AFTER).decode("latin-1")
-            full, none = (
-                Overloaded("Too many requests are waiting; try again later."),
-                "No replica is available.",
-            )
-            error = to_http(full if status == 429 else Unavailable(none))
-            return replace(error, headers={"retry-after": seconds})
+            full = Overloaded("Too many requests are waiting; try again later.")
+            error = full if status == 429 else Unavailable("No replica is available.")
+            return replace(to_http(error), headers={"retry-after": seconds})
         case _:
             return to_http(RuntimeError())
 

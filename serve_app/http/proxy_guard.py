@@ -170,9 +170,8 @@ class Guard:
                 raise Refused(errors.from_proxy(*exchange.error))
             # Serve answers a timeout and a full queue. No answer at all means that the replica died.
             if not (scope["method"] in SAFE_METHODS or scope["path"].endswith(REPEATABLE)):
-                raise Refused(
-                    Unavailable("The process that handled the request died; the outcome is unknown.")
-                )
+                message = "The process that handled the request died; the outcome is unknown."
+                raise Refused(Unavailable(message))
             give_up = give_up or clock() + self.limits.lost_s
             if clock() > give_up:
                 break

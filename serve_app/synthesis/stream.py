@@ -69,9 +69,7 @@ class SpeechStream:
         self._tempo = asked.speed / pace  # of the finished sound
         self._work_id = f"{speech.id}.{secrets.token_hex(4)}"  # a client may give two requests one id
         self._text: TextFlow | None = None
-        self._segments: deque[SegmentStream] = (
-            deque()
-        )  # the one that is heard, and those behind it in progress
+        self._segments: deque[SegmentStream] = deque()  # the one that is heard, and the next ones
         self._opened = 0  # segments so far
         self._events = self._paced()
 
@@ -123,9 +121,7 @@ class SpeechStream:
         text = self._text = TextFlow(synthesizer.backend, speech.text, speech.language)
         spoken = 0  # samples
         try:
-            self._open(
-                await text.next()
-            )  # alone until it sounds, so that it is early and a refusal undoes little
+            self._open(await text.next())  # alone until it sounds: early, and a refusal undoes little
             while self._segments:
                 segment = self._segments[0]
                 began = False
@@ -157,15 +153,8 @@ class SpeechStream:
     def _open(self, segment: Segment | None) -> None:
         if segment is not None:
             self.input_tokens += len(segment.token_ids)
-            by, index = self._synthesizer, self._opened
-            work = (
-                by.backend,
-                by.chunks,
-                self.faults,
-                self._speech,
-                f"{self._work_id}.{index}",
-                index,
-                segment,
-            )
-            self._segments.append(SegmentStream(*work))
+            backend, chunks, index = self._synthesizer.backend, self._synthesizer.chunks, self._opened
+            work_id, faults = f"{self._work_id}.{index}", self.faults
+            opened = SegmentStream(backend, chunks, faults, self._speech, work_id, index, segment)
+            self._segments.append(opened)
             self._opened += 1

@@ -21,7 +21,7 @@ from serve_app.http.bodies import Recording, check, decoded, read_object
 from serve_app.http.delivery import Listener, no_faster_than
 from serve_app.http.errors import to_http
 from serve_app.http.middleware import largest_text
-from serve_app.http.routes.common import Counted, Shared, Traffic, speech_headers, while_connected
+from serve_app.http.routes.common import Counted, Shared, Traffic, collected, speech_headers, while_connected
 from serve_app.http.schemas import SpeechBody, VoiceId, inlined
 from serve_app.service import Service, SpeechRequest
 from serve_app.synthesis.stream import SpeechStream
@@ -76,7 +76,7 @@ async def create_speech(
         first = await while_connected(request, anext(sound))
         audio = _encoded(sound, first, encoder)
         if whole:
-            audio = await while_connected(request, _all(audio))
+            audio = await while_connected(request, collected(audio))
     except BaseException:
         stream.close()
         raise
@@ -87,9 +87,10 @@ async def create_speech(
         "speech %s: %d characters, voice %s, %s, first sound after %.3f s",
         stream.id, len(body.input), spoken.voice, body.response_format, time.perf_counter() - began,
     )  # fmt: skip
-    body_iterator = audio if isinstance(audio, list) or not events else _events(audio, stream)
-    media_type = "text/event-stream" if events else encoder.media_type
-    return _Streamed(traffic, stream, body_iterator, media_type=media_type, headers=headers)
+    media_type = encoder.media_type
+    if events and not isinstance(audio, list):
+        audio, media_type = _events(audio, stream), "text/event-stream"
+    return _Streamed(traffic, stream, audio, media_type=media_type, headers=headers)
 
 
 async def _request(asked: Asked, service: Service, request_id: str, whole: bool) -> SpeechRequest:
@@ -145,10 +146,6 @@ async def _encoded(
         waveform = await anext(sound, None)
     if tail := await asyncio.to_thread(encoder.finish):
         yield tail
-
-
-async def _all(audio: AsyncIterator[bytes]) -> list[bytes]:
-    return [data async for data in audio]
 
 
 async def _events(audio: AsyncIterator[bytes], stream: SpeechStream) -> AsyncIterator[bytes]:
