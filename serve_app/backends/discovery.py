@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ from serve_app.models import Model, Models
 log = logging.getLogger("chorale.models")
 
 STARTING_S, FAILED_S = 1.0, 5.0  # between two looks at models that are starting, or have failed
+AGAIN_S = 0.5
 DESCRIBE_S = 10.0
 DRAIN_S = 600.0  # after which no request uses a removed model
 CALLED = ("TextFrontend", "VoiceEncoder", "GptScheduler", "VocoderScheduler")  # in the order of RayBackend
@@ -51,6 +53,7 @@ class Discovery:
         self._unsettled: set[str] = set()
         self._changed = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
+        self._looked = 0.0
         self._closing: set[asyncio.Task[None]] = set()
         models.look = self.look
         self._watcher = asyncio.get_running_loop().create_task(self._watch())
@@ -66,8 +69,9 @@ class Discovery:
         self._changed.set()
 
     async def look(self) -> None:
-        """Updates the models that are not settled. Concurrent calls share one update."""
-        if self._looking is None or self._looking.done():
+        """Updates the models that are not settled, at most every AGAIN_S, however many requests for them arrive."""
+        if self._looking is None or (self._looking.done() and time.monotonic() - self._looked > AGAIN_S):
+            self._looked = time.monotonic()
             self._looking = asyncio.create_task(self._look())
         await asyncio.shield(self._looking)
 

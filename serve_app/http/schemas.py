@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-AudioFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
+from serve_app.audio import MEDIA_TYPES
+
+AudioFormat = StrEnum("AudioFormat", list(MEDIA_TYPES))
 
 MAX_SEED = 2**63 - 1
 MAX_TOKENS = 8192
@@ -47,7 +50,7 @@ class SpeechBody(BaseModel):
     model: str = Field(min_length=1, max_length=128)
     voice: Annotated[str, Field(max_length=128)] | VoiceId | None = None  # required without reference_audio
     instructions: str | None = Field(None, max_length=4096)
-    response_format: AudioFormat = "mp3"
+    response_format: AudioFormat = AudioFormat("mp3")
     speed: Finite = Field(1.0, ge=0.25, le=4.0, strict=True)
     stream_format: Literal["audio", "sse"] = "audio"
     sample_rate: Literal[16_000, 22_050, 24_000, 32_000, 44_100, 48_000] = 24_000

@@ -124,7 +124,7 @@ def deploy(dashboard: str | None, document: dict[str, Any]) -> None:
         raise Unavailable("this Ray has no dashboard, which takes Serve's configurations: start one")
     try:
         ServeSubmissionClient(dashboard).deploy_applications(document)
-    except (ConnectionError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:  # requests' own errors are OSErrors
         raise Unavailable(f"Serve did not accept the configuration: {error}") from None
 
 
