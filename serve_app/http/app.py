@@ -39,7 +39,7 @@ def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
 
 
 def _describe_controls(app: FastAPI, service: Service) -> None:
-    """The models' controls in the OpenAPI document: the body's other fields, and the query's."""
+    """Adds the models' controls to the OpenAPI document, as fields of the body and of the query."""
     described = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -50,9 +50,8 @@ def _describe_controls(app: FastAPI, service: Service) -> None:
             for control in model.spec.controls
             if control.scope == "request"
         }
-        body = document["paths"]["/v1/audio/speech"]["post"]["requestBody"]["content"]["application/json"][
-            "schema"
-        ]
+        content = document["paths"]["/v1/audio/speech"]["post"]["requestBody"]["content"]
+        body = content["application/json"]["schema"]
         body |= {"properties": body["properties"] | controls, "additionalProperties": False}
         for call in document["paths"]["/tts_with_cached_voice"].values():
             rest = [parameter for parameter in call["parameters"] if parameter["name"] not in controls]

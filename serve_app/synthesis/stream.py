@@ -38,7 +38,7 @@ class Synthesizer:
         return SpeechStream(self, speech)
 
     def cancel(self, work_ids: list[str]) -> None:
-        """Tells the backend in the background: the caller may itself be in the middle of being cancelled."""
+        """In the background, because the caller may itself be in the middle of being cancelled."""
         for work_id in work_ids:
             task = asyncio.ensure_future(self.backend.cancel(work_id))
             self._cancelling.add(task)
@@ -69,7 +69,7 @@ class SpeechStream:
         self._tempo = asked.speed / pace  # of the finished sound
         self._work_id = f"{speech.id}.{secrets.token_hex(4)}"  # a client may give two requests one id
         self._text: TextFlow | None = None
-        self._segments: deque[SegmentStream] = deque()  # the one that is heard, and those in work behind it
+        self._segments: deque[SegmentStream] = deque()  # the one that is heard, and the next ones
         self._opened = 0  # segments so far
         self._events = self._paced()
 
@@ -83,9 +83,11 @@ class SpeechStream:
         return event
 
     @property
-    def sound(self) -> Waveforms:
-        """The sound alone."""
-        return Waveforms(self)
+    async def sound(self) -> AsyncGenerator[np.ndarray]:
+        """The sound alone: the waveform of each Sound event."""
+        async for event in self:
+            if isinstance(event, Sound):
+                yield event.waveform
 
     def close(self) -> None:
         work_ids = [work_id for segment in self._segments for work_id in segment.work_ids]
@@ -119,7 +121,7 @@ class SpeechStream:
         text = self._text = TextFlow(synthesizer.backend, speech.text, speech.language)
         spoken = 0  # samples
         try:
-            self._open(await text.next())  # alone until it sounds: early, and nothing else to undo if refused
+            self._open(await text.next())  # alone until it sounds: early, and a refusal undoes little
             while self._segments:
                 segment = self._segments[0]
                 began = False
@@ -151,32 +153,8 @@ class SpeechStream:
     def _open(self, segment: Segment | None) -> None:
         if segment is not None:
             self.input_tokens += len(segment.token_ids)
-            by, work_id = self._synthesizer, f"{self._work_id}.{self._opened}"
-            self._segments.append(
-                SegmentStream(
-                    by.backend, by.chunks, self.faults, self._speech, work_id, self._opened, segment
-                )
-            )
+            backend, chunks, index = self._synthesizer.backend, self._synthesizer.chunks, self._opened
+            work_id, faults = f"{self._work_id}.{index}", self.faults
+            opened = SegmentStream(backend, chunks, faults, self._speech, work_id, index, segment)
+            self._segments.append(opened)
             self._opened += 1
-
-
-class Waveforms:
-    """float32 (N,) each, of a stream's Sound events in order. Closing it closes the stream."""
-
-    def __init__(self, stream: SpeechStream) -> None:
-        self._stream = stream
-
-    def __aiter__(self) -> Waveforms:
-        return self
-
-    async def __anext__(self) -> np.ndarray:
-        while True:
-            event = await anext(self._stream)
-            if isinstance(event, Sound):
-                return event.waveform
-
-    def close(self) -> None:
-        self._stream.close()
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()

@@ -14,9 +14,9 @@ from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Segment
 
 FIRST_PIECE, PIECE = 600, 1200  # characters, about
-TRIES = 8  # of a cut, before more text is looked at
+TRIES = 8  # places to cut, before the piece grows
 AHEAD = 8  # segments that wait to be spoken
-SILENT = ("nothing_to_speak", "empty_input")  # codes of refusals that a piece of a text may meet
+SILENT = ("nothing_to_speak", "empty_input")  # error codes that do not concern the whole text
 
 _SENTENCE_END = re.compile(r"""[.!?…]["'”’)\]]*\s+|[。！？][”’」』）]*\s*|\n[ \t]*\n\s*""")
 
@@ -89,7 +89,11 @@ class TextFlow:
         """Where each piece begins in the text, and its segments."""
         start, size = 0, FIRST_PIECE
         if self._sentence_end(size) < len(self._text):
-            await self._checked()
+            try:
+                await self._reader.check_text(self._text, self._language)
+            except InvalidInput as error:
+                if error.code not in SILENT:
+                    raise
         while True:
             end = self._sentence_end(start + size)
             segments = await self._said(start, end)
@@ -104,20 +108,13 @@ class TextFlow:
             size = PIECE
 
     async def _cut(self, start: int, end: int, together: Sequence[Segment]) -> tuple[int, int] | None:
-        """The last place in the second half of start..end where a cut holds, and how many segments lie before it."""
+        """The last valid cut in the second half of start..end, and the number of segments before it."""
         ends = [match.end() for match in _SENTENCE_END.finditer(self._text, (start + end) // 2, end)]
         for cut in [place for place in reversed(ends) if place < end][:TRIES]:
             before, after = await self._said(start, cut), await self._said(cut, end)
             if _alike([*before, *after], together):
                 return cut, len(before)
         return None
-
-    async def _checked(self) -> None:
-        try:
-            await self._reader.check_text(self._text, self._language)
-        except InvalidInput as error:
-            if error.code not in SILENT:
-                raise
 
     async def _said(self, start: int, end: int) -> list[Segment]:
         try:
@@ -129,7 +126,7 @@ class TextFlow:
             return []
 
     def _sentence_end(self, at: int) -> int:
-        """Behind the first sentence that ends at `at` or later; a short rest is taken along."""
+        """The end of the first sentence that ends at `at` or later, or of the text if little remains."""
         found = _SENTENCE_END.search(self._text, min(at, len(self._text)))
         end = len(self._text) if found is None else found.end()
         return end if len(self._text) - end > PIECE // 2 else len(self._text)
@@ -137,11 +134,7 @@ class TextFlow:
 
 def _shifted(segment: Segment, by: int) -> Segment:
     """The segment with its span in the whole text."""
-    return (
-        segment
-        if segment.span is None
-        else replace(segment, span=(segment.span[0] + by, segment.span[1] + by))
-    )
+    return replace(segment, span=(segment.span[0] + by, segment.span[1] + by)) if segment.span else segment
 
 
 def _alike(one: Sequence[Segment], other: Sequence[Segment]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
@@ -63,6 +63,10 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
     finally:
         gone.cancel()
         task.cancel()
+
+
+async def collected(items: AsyncIterator[T]) -> list[T]:
+    return [item async for item in items]
 
 
 async def _disconnected(request: Request) -> None:

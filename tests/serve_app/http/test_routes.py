@@ -18,7 +18,8 @@ import soundfile
 
 from deployments.contract.errors import Unavailable
 from deployments.contract.speech import Reference, VoicePrompt
-from serve_app.audio import MEDIA_TYPES, OUTPUT_RATE, sandbox
+from serve_app.audio import sandbox
+from serve_app.audio.encode import MEDIA_TYPES, OUTPUT_RATE
 from serve_app.audio.sandbox import Sandbox
 from serve_app.voices.prompts import VoicePrompts
 from tests.bombs import BOMBS

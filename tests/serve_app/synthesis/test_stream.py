@@ -54,8 +54,8 @@ async def test_samples_do_not_depend_on_load_or_window(backend):
 async def test_the_first_chunk_arrives_before_the_segment_is_decoded(backend):
     backend.delay = 0.002
     long = "a" * 400
-    stream = Synthesizer(backend).stream(speech(long)).sound
-    first = await anext(stream)
+    stream = Synthesizer(backend).stream(speech(long))
+    first = await anext(stream.sound)
     assert len(first) < 0.1 * len(backend.expected(long, 7, 220.0))
     assert backend.active, "the GPT still decodes the segment after its first sound"
     await stream.aclose()
@@ -147,8 +147,8 @@ async def test_unspeakable_text_is_refused_before_any_work(backend):
 async def test_closing_a_stream_cancels_everything(backend, how):
     backend.delay = 0.005
     synthesizer = Synthesizer(backend, window=3)
-    stream = synthesizer.stream(speech("long words go on and on here. " * 10)).sound
-    await anext(stream)
+    stream = synthesizer.stream(speech("long words go on and on here. " * 10))
+    await anext(stream.sound)
     running = set(backend.active)
     assert running
 
