@@ -76,6 +76,10 @@ class Frontend(Protocol):
         """
         ...
 
+    def symbols(self, segment: Segment) -> list[str]:
+        """The segment's tokens by name: phones, or pieces of words."""
+        ...
+
     def check(self, text: str, language: str | None = None) -> None:
         """Raises what `segments` would, of a text too long to be read at once. Quick: it reads nothing."""
         ...

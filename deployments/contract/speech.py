@@ -36,8 +36,9 @@ class Sampling:
 class Segment:
     """A piece of text that is synthesised as one.
 
-    token_ids: int64 (T,); pause_after: silence that follows, in seconds; features: whatever else the GPT needs; span:
-    start and end in the text that was given, where the frontend knows them.
+    token_ids: int64 (T,), none for a segment of silence alone; pause_after: silence that follows, in seconds; features:
+    whatever else the GPT needs; span: start and end in the text that was given, where the frontend knows them; spoken: the
+    words that are said, in lower case, numbers as words.
     """
 
     text: str
@@ -45,6 +46,7 @@ class Segment:
     pause_after: float = 0.0
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
     span: tuple[int, int] | None = None
+    spoken: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -11,18 +11,33 @@ import numpy as np
 from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Segment
 from deployments.families.small.arpabet import arpabet
-from deployments.text.characters import Cleaned, clean
+from deployments.text import lines, markup
+from deployments.text.characters import folded, is_speakable, nothing_to_speak
+from deployments.text.english import figures, maths
 from deployments.text.english.context import pronounce_words
 from deployments.text.english.pronounce import Pronouncer, default_pronouncer
-from deployments.text.normalise import Word, normalise
-from deployments.text.phones import PAUSE, Phones, closing_pause, phone_ids
-from deployments.text.segments import MAX_PHONES, cut, paragraphs, sentences
+from deployments.text.normalise import normalise
+from deployments.text.pauses import check_pauses, with_pauses
+from deployments.text.phones import PAUSE, PHONE_TO_ID, PHONES, Phones, closing_pause
+from deployments.text.rewritten import Rewritten
+from deployments.text.segments import MAX_PHONES, cut
+from deployments.text.sentences import line_spans, paragraphs, sentences
+from deployments.text.words import COMMA, DASH, ELLIPSIS, SEMICOLON, Word
 
-# Seconds of silence after a segment.
-CLAUSE_PAUSE, SENTENCE_PAUSE, PARAGRAPH_PAUSE = 0.08, 0.25, 0.6
+# Seconds of silence after a segment. Of a comma, the phone `pau` inside a segment is all there is.
+CLAUSE_PAUSE, SENTENCE_PAUSE, LINE_PAUSE, PARAGRAPH_PAUSE = 0.08, 0.25, 0.35, 0.6
+PAUSES = {SEMICOLON: 0.1, DASH: 0.17, ELLIPSIS: 0.45}
 
 _ROOM = MAX_PHONES - 2  # phones between the edge pauses
 _OPENING = "([{<\"'$£€¥#+-–—"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    start: int  # in the cleaned text
+    end: int
+    words: list[Word]
+    pause_after: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +46,7 @@ class _Piece:
 
     start: int
     end: int
+    words: list[Word]
     phones: list[str]
     pause_after: float
 
@@ -51,27 +67,47 @@ class SmallFrontend:
         """At most `MAX_PHONES` phones a segment; their texts together are `text`, but for white space.
 
         Raises InvalidInput: param "language" for anything but its languages; param "input" for text that is empty, has
-        nothing to speak, holds another script, control characters or a word of more than 60 letters.
+        nothing to speak, holds another script, control characters, a word of more than 60 letters or a pause of more than
+        30 seconds.
         """
         self._check_language(language)
-        cleaned = clean(text, self.hanzi)
+        return with_pauses(text, self._segments)
+
+    def _segments(self, text: str) -> list[Segment]:
+        cleaned = self._cleaned(text)
         pieces = list(self._pieces(cleaned))
-        cuts = [cleaned.origin[p.start] for p in pieces[1:]]
+        if not pieces:
+            raise nothing_to_speak()
+        cuts = [cleaned.origin(p.start) for p in pieces[1:]]
         spans = [_stripped(text, *ends) for ends in zip([0, *cuts], [*cuts, len(text)], strict=True)]
         return [
             Segment(
                 text=text[slice(*span)],
-                token_ids=np.array(phone_ids(piece.phones), dtype=np.int64),
+                token_ids=np.array([PHONE_TO_ID[phone] for phone in piece.phones], dtype=np.int64),
                 pause_after=piece.pause_after,
                 span=span,
+                spoken=" ".join([word.text for word in piece.words]).lower(),
             )
             for span, piece in zip(spans, pieces, strict=True)
         ]
 
+    def symbols(self, segment: Segment) -> list[str]:
+        return [PHONES[index] for index in segment.token_ids]
+
     def check(self, text: str, language: str | None = None) -> None:
         """Raises InvalidInput as `segments` does."""
         self._check_language(language)
-        clean(text, self.hanzi)
+        check_pauses(text)
+        self._cleaned(text)
+
+    def _cleaned(self, text: str) -> Rewritten:
+        """The text without markup, of characters that the normaliser knows, with no line end but those that pause."""
+        if not text.strip():
+            raise InvalidInput("input is empty", param="input", code="empty_input")
+        cleaned = folded(markup.plain(Rewritten(text)), self.hanzi)
+        if not is_speakable(cleaned.text):
+            raise nothing_to_speak()
+        return figures.english(lines.joined(maths.lowered(cleaned), self.pronouncer.known))
 
     def _check_language(self, language: str | None) -> None:
         if language and language.replace("_", "-").split("-")[0].strip().lower() not in self.languages:
@@ -84,48 +120,64 @@ class SmallFrontend:
     def phones_of(self, text: str) -> list[str]:
         """All phones of `text`; the edge pauses of neighbouring segments count once."""
         phones: list[str] = []
-        for piece in self._pieces(clean(text, self.hanzi)):
-            phones += piece.phones[1:] if phones else piece.phones
+        for segment in self.segments(text):
+            phones += self.symbols(segment)[bool(phones) :]
         return phones
 
     def spoken(self, text: str) -> str:
         """The words that are said, in lower case, with blanks between them."""
-        cleaned = clean(text, self.hanzi)
-        return " ".join(word.text.lower() for _, _, words, _ in self._sentences(cleaned) for word in words)
+        return " ".join(segment.spoken for segment in self.segments(text) if segment.spoken)
 
-    def _sentences(self, cleaned: Cleaned) -> Iterator[tuple[int, int, list[Word], bool]]:
-        """Start, end, words and whether a paragraph ends there; sentences without words are left out."""
-        known = self.pronouncer.known
-        for first, last in paragraphs(cleaned.text):
-            held: tuple[int, int, list[Word]] | None = None
-            for start, end in sentences(cleaned.text, first, last):
-                words = normalise(cleaned.text[start:end], known)
-                if words:
+    def _sentences(self, text: str) -> Iterator[_Sentence]:
+        """Sentences without words are left out; the one before has the longer of the pauses."""
+        held: _Sentence | None = None
+        for first, last in paragraphs(text):
+            for begin, stop in line_spans(text, first, last):
+                for start, end in sentences(text, begin, stop):
+                    pause = PARAGRAPH_PAUSE if end == last else LINE_PAUSE if end == stop else SENTENCE_PAUSE
+                    words = normalise(text[start:end], self.pronouncer.known)
+                    if not words:
+                        if held:
+                            held = replace(held, pause_after=max(held.pause_after, pause))
+                        continue
                     if held:
-                        yield *held, False
-                    held = (start, end, words)
-            if held:
-                yield *held, True
+                        yield held
+                    held = _Sentence(start, end, words, pause)
+        if held:
+            yield replace(held, pause_after=PARAGRAPH_PAUSE)
 
     def _phones(self, words: list[Word]) -> list[Phones]:
         said = pronounce_words(words, self.pronouncer)
         return [arpabet(phones) if isinstance(phones, str) else phones for phones in said]
 
-    def _pieces(self, cleaned: Cleaned) -> Iterator[_Piece]:
-        for start, end, words, closes in self._sentences(cleaned):
-            text = cleaned.text[start:end]
-            words, phones = _fitting(words, self._phones(words))
-            cuts = [0, *cut(words, [len(p) for p in phones], _ROOM), len(words)]
+    def _pieces(self, cleaned: Rewritten) -> Iterator[_Piece]:
+        for sentence in self._sentences(cleaned.text):
+            text = cleaned.text[sentence.start : sentence.end]
+            words, phones = _fitting(sentence.words, self._phones(sentence.words))
+            cuts = _cuts(words, phones)
             places = [0, *(_before_openers(text, words[c].start) for c in cuts[1:-1]), len(text)]
             for i in range(len(cuts) - 1):
                 run = slice(cuts[i], cuts[i + 1])
                 final = i == len(cuts) - 2
                 yield _Piece(
-                    start=start + places[i],
-                    end=start + places[i + 1],
+                    start=sentence.start + places[i],
+                    end=sentence.start + places[i + 1],
+                    words=words[run],
                     phones=_sequence(words[run], phones[run], closing_pause(text) if final else PAUSE),
-                    pause_after=CLAUSE_PAUSE if not final else PARAGRAPH_PAUSE if closes else SENTENCE_PAUSE,
+                    pause_after=sentence.pause_after if final else PAUSES.get(words[cuts[i + 1] - 1].pause, CLAUSE_PAUSE),
                 )
+
+
+def _cuts(words: list[Word], phones: list[Phones]) -> list[int]:
+    """Where segments begin, and the end: behind what pauses longer than a comma, and wherever one would be too long."""
+    cuts = [0]
+    sizes = [len(p) for p in phones]
+    for index, word in enumerate(words, 1):
+        if word.pause > COMMA or index == len(words):
+            begin = cuts[-1]
+            cuts += [begin + c for c in cut(words[begin:index], sizes[begin:index], _ROOM)]
+            cuts.append(index)
+    return cuts
 
 
 def _sequence(words: list[Word], phones: list[Phones], closing: str) -> list[str]:

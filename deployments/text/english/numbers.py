@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+_FRACTION = r"\.\d{1,30}(?!\d)"
+# A pattern: 1,234.5 or 12,34,567 or 1234 or .5
+NUMBER = (
+    rf"(?:\d{{1,3}}(?:,\d{{3}}){{1,10}}(?!\d)(?:{_FRACTION})?|\d{{1,2}}(?:,\d\d){{1,4}},\d{{3}}(?!\d)"
+    rf"|\d{{1,30}}(?!\d)(?:{_FRACTION})?|{_FRACTION})"
+)
+
 ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen"
@@ -19,7 +26,6 @@ IRREGULAR_ORDINALS = {
     "nine": "ninth",
     "twelve": "twelfth",
 }
-ROMAN_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 
 
 def _below_thousand(value: int) -> list[str]:
@@ -113,6 +119,11 @@ def plural(words: str) -> str:
     return words + ("es" if words.endswith("x") else "s")
 
 
+def spelled(text: str) -> str:
+    """Letters and digits one by one: 1Z9A -> one Z nine A. Other characters are a short pause."""
+    return " ".join(ONES[int(c)] if c.isdecimal() else c.upper() if c.isalpha() else "," for c in text)
+
+
 def identifier(text: str) -> str:
     """The number in a name such as H200, A320 or B52: up to two digits or round hundreds whole, else in pieces."""
     if text[0] == "0" or len(text) > 4:
@@ -124,23 +135,3 @@ def identifier(text: str) -> str:
         rest = value % 100
         return f"{ONES[value // 100]} {'oh ' if rest < 10 else ''}{cardinal(rest)}"
     return year(value)
-
-
-def roman(text: str) -> int | None:
-    """The value of an upper-case Roman numeral in its canonical form, below 4000; None for anything else."""
-    if not text or len(text) > 15 or not set(text) <= ROMAN_VALUES.keys():
-        return None
-    values = [ROMAN_VALUES[c] for c in text]
-    total = sum(v if v >= max(values[i:]) else -v for i, v in enumerate(values))
-    return total if 0 < total < 4000 and _to_roman(total) == text else None
-
-
-def _to_roman(value: int) -> str:
-    out = ""
-    for size, sign in (
-        (1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"),
-        (10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"),
-    ):  # fmt: skip
-        count, value = divmod(value, size)
-        out += sign * count
-    return out

@@ -6,14 +6,12 @@ import re
 from collections.abc import Callable
 
 from deployments.text.english.dates import MONTHS
-from deployments.text.english.numbers import cardinal, identifier, ordinal, roman
+from deployments.text.english.numbers import identifier
 from deployments.text.english.vocabulary import (
     BARE,
     BEFORE_NUMBER,
     DOTTED,
     HUMS,
-    MONARCHS,
-    NUMBERED,
     READ_ACRONYMS,
     SHOUTED,
     SPELLED_ACRONYMS,
@@ -27,7 +25,7 @@ _BARE = re.compile(
     "(?:" + "|".join(re.escape(k) for k in sorted(BARE, key=len, reverse=True)) + ")(?![A-Za-z0-9])",
 )
 _BARE_STARTS = frozenset(key[0] for key in BARE)
-_DOTTED = re.compile(r"(Ph\.D|[A-Za-z]{1,6})\.")
+_DOTTED = re.compile(r"((?:Ph|M|B|D|Ed|LL|a\.k)\.(?:D|Sc|Phil|B|M|a)(?![A-Za-z])|[A-Za-z]{1,6})\.")
 _BARE_TITLE = re.compile(r"(?:Dr|St)(?![A-Za-z0-9.'&])")
 _INITIALS = re.compile(r"(?:[A-Za-z]\.){1,8}[A-Za-z](?:\.|(?![A-Za-z0-9.]))('s(?![A-Za-z]))?")
 _INITIAL = re.compile(r"[A-Z]\.(?=\s?[A-Z])")
@@ -44,7 +42,7 @@ _BEFORE_MONTH = frozenset(m[:3] for m in MONTHS)
 def abbreviation(text: str, at: int, before: list[str]) -> tuple[str, int] | None:
     """What is said for an abbreviation that starts at `at`, and where it ends. `before`: the words so far."""
     if text[at] in _BARE_STARTS and (m := _BARE.match(text, at)):
-        return BARE[m[0]], m.end()
+        return BARE[m[0]], m.end() + (m[0] in DOTTED and text.startswith(".", m.end()))
     if m := _INITIALS.match(text, at):
         spelled = m[0][: -len(m[1])] if m[1] else m[0]
         spoken = DOTTED.get(spelled.rstrip(".")) or letters(spelled)
@@ -170,21 +168,3 @@ def mixed_word(word: str, shouting: bool, known: Known) -> str:
         else:
             spoken.append(plain_word(piece, shouting, known))
     return " ".join(spoken)
-
-
-def roman_numeral(word: str, before: list[str], following: str) -> str | None:
-    """Chapter IV, Henry VIII, World War II; None where `word` is no numeral here."""
-    value = roman(word)
-    if value is None or not before:
-        return None
-    previous = before[-1].lower()
-    if previous in NUMBERED and (before[-1][0].isupper() or len(word) > 1):
-        return cardinal(value)
-    if not before[-1][:1].isupper():
-        return None
-    alone = following[:1] in ",.;:" or following == " of"
-    if previous.removesuffix("'s") in MONARCHS and (len(word) > 1 or alone):
-        return f"the {ordinal(value)}"
-    if len(word) > 1 and set(word) <= set("IVX") and word != "XX":
-        return cardinal(value)
-    return None

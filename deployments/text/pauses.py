@@ -1,0 +1,75 @@
+"""Pauses that the text asks for: [pause:1.5s], [pause:300ms]."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from deployments.contract.errors import InvalidInput
+from deployments.contract.speech import Segment
+
+LONGEST_PAUSE = 30.0  # seconds
+
+_TAG = re.compile(r"\[\s{0,9}pause\s{0,9}[:=]([^\[\]\n]{0,40})\]|<break\s+time\s*=\s*[\"']([^\"'<>\n]{0,40})[\"']\s*/?>", re.IGNORECASE)
+_LENGTH = re.compile(r"(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s?(ms|s|sec|seconds?)?", re.IGNORECASE)
+
+
+def with_pauses(text: str, read: Callable[[str], list[Segment]]) -> list[Segment]:
+    """The segments that `read` makes of `text` between its pauses, and a silent one for each pause.
+
+    A silent segment has no tokens; its `pause_after` is its silence. What is said before a pause has no other silence
+    behind it. Raises InvalidInput (param "input") for a pause that is longer than `LONGEST_PAUSE` or is no length, and
+    what `read` raises; where nothing stands between pauses, nothing is asked of it.
+    """
+    tags = list(_TAG.finditer(text))
+    if not tags:
+        return read(text)
+    segments: list[Segment] = []
+    at = 0
+    for tag in tags:
+        seconds = _seconds(tag)
+        segments += _between(text, at, tag.start(), read)
+        if segments and len(segments[-1].token_ids):
+            segments[-1] = replace(segments[-1], pause_after=0.0)
+        segments.append(silence(tag[0], seconds, tag.span()))
+        at = tag.end()
+    return segments + _between(text, at, len(text), read)
+
+
+def check_pauses(text: str) -> None:
+    """Raises InvalidInput as `with_pauses` does."""
+    for tag in _TAG.finditer(text):
+        _seconds(tag)
+
+
+def silence(text: str, seconds: float, span: tuple[int, int]) -> Segment:
+    return Segment(text, np.zeros(0, np.int64), seconds, span=span)
+
+
+def _between(text: str, start: int, end: int, read: Callable[[str], list[Segment]]) -> list[Segment]:
+    try:
+        found = read(text[start:end])
+    except InvalidInput as error:
+        if error.code not in ("nothing_to_speak", "empty_input"):
+            raise
+        return []
+    return [
+        s if s.span is None else replace(s, span=(s.span[0] + start, s.span[1] + start)) for s in found
+    ]
+
+
+def _seconds(tag: re.Match[str]) -> float:
+    length = (tag[1] if tag[1] is not None else tag[2]).strip()
+    m = _LENGTH.fullmatch(length)
+    seconds = float(m[1]) / (1000 if m[2] and m[2].lower() == "ms" else 1) if m else None
+    if seconds is None or seconds > LONGEST_PAUSE:
+        raise InvalidInput(
+            f"input has the pause {tag[0][:40]!r}: a pause is from 0 to {LONGEST_PAUSE:g} seconds, "
+            "written like [pause:1.5s] or [pause:300ms]",
+            param="input",
+            code="invalid_pause",
+        )
+    return seconds
