@@ -37,7 +37,12 @@ _INCHES = re.compile(
 )
 _ONLY_ATTACHED = frozenset("v w".split())
 _ONLY_SPACED = frozenset("K M st t ct ac deg rad ly kn kt pt".split())
-_WORD_BEHIND = re.compile(r" [A-Za-z]{3}")
+_WORD_BEHIND = re.compile(r" ([A-Za-z]{3,30})")
+_OF_DEVICES = frozenset("V v W w kW GB TB MB MP Hz MHz GHz Ah mAh in mm cc".split())  # 60W bulb, 512GB drive
+_NOT_NOUNS = frozenset(
+    "and for the was were are has had with from per each every long wide high tall deep thick away more less left free at "
+    "but that when while after before then than until into over under above below apart across".split()
+)
 _TEMPERATURE = re.compile(r"(?:\b(?:at|to|of|about|around|below|above|under|over|reach(?:ed|es)?|hit|is|was|oven|between|and|from|or|-)|[-–(])\s?$")
 
 
@@ -88,15 +93,17 @@ def _is_modifier(m: Match, gap: str) -> bool:
     text = m.string
     if gap == "-":
         return True
-    return bool(re.match(r" [A-Za-z]{3}", text[m.end() : m.end() + 4])) and bool(
-        _ARTICLE.search(text, max(0, m.start() - 8), m.start())
-    )
+    behind = _WORD_BEHIND.match(text, m.end())
+    if behind and not gap and " ".join(m[3].split()) in _OF_DEVICES and behind[1] not in _NOT_NOUNS:
+        return True
+    return bool(behind) and bool(_ARTICLE.search(text, max(0, m.start() - 8), m.start()))
 
 
 @rule(r"(\d{2,3})\s?°?([FC])(?![A-Za-z0-9'])")
 def temperature(m: Match) -> str | None:
     """bake at 350F"""
-    if not _TEMPERATURE.search(m.string, max(0, m.start() - 9), m.start()) or (m[2] == "C" and " " in m[0]):
+    sure = m[2] == "F" and len(m[1]) == 3 and " " not in m[0]
+    if not sure and not _TEMPERATURE.search(m.string, max(0, m.start() - 9), m.start()):
         return None
     return f"{cardinal(int(m[1]))} degrees {'celsius' if m[2] == 'C' else 'fahrenheit'}"
 
@@ -208,7 +215,8 @@ def ratio(m: Match) -> str | None:
     before = m.string[max(0, m.start() - 40) : m.start()]
     if m[1] is None and 60 <= top <= 260 and 30 <= bottom <= 150 and top > bottom:
         return f"{cardinal(top)} over {cardinal(bottom)}"
-    if m[1] is None and m[2] == m[3] or (m[1] is None and bottom in (5, 10, 100) and top > 1 and _RATED.search(before)):
+    stars = m.string.startswith(" star", m.end())
+    if m[1] is None and (m[2] == m[3] or stars or (bottom in (5, 10, 100) and top > 1 and _RATED.search(before))):
         return f"{whole(m[2])} out of {whole(m[3])}"
     if bottom <= 100 and m[2][0] != "0" and m[3][0] != "0" and (spoken := _mixed(m[1], top, bottom)):
         return spoken

@@ -19,9 +19,9 @@ _ALWAYS = re.compile(
 )
 # So is a longer number or a mixture behind these, unless things are counted.
 _LONGER = re.compile(
-    r"\b(?:orders?|flights?|rooms?|suites?|apartments?|apt\.?|units?|flats?|cases?|tickets?|invoices?|accounts?|acct\.?|bookings?|"
-    r"reservations?|references?|ref\.?|claims?|polic(?:y|ies)|members?|membership|customers?|clients?|employees?|students?|"
-    r"patients?|users?|parcels?|packages?|shipments?|gates?|lockers?|seats?|tables?|trains?|passports?|cards?|visa|id|"
+    r"\b(?:order|flights?|rooms?|suites?|apartments?|apt\.?|unit|flat|case|ticket|invoice|account|acct\.?|booking|"
+    r"reservation|reference|ref\.?|claim|policy|member|membership|customer|client|employee|student|patient|user|parcel|"
+    r"package|shipment|gates?|lockers?|seats?|tables?|train|passport|card|visa|id|"
     rf"identification|docket|permit|batch|lot|part|model|item|channel|frequency|meeting|session|confirmation|record){_FILLER}"
     r"(?-i:\s?[A-Z]{2,3}\s?)?\s?[\"']?$",
     re.IGNORECASE,

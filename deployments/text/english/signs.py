@@ -44,7 +44,8 @@ def spaced_dash(text: str, at: int) -> str | None:
     right = _SPACED_RIGHT.match(text, at + 1)
     if not left or not right:
         return None
-    if _SUM.search(text, max(0, at - 40), at + 40):
+    clause = re.split(r"[,;:]\s", text[max(0, at - 40) : at])[-1] + re.split(r"[,;:]\s", text[at : at + 40])[0]
+    if _SUM.search(clause):
         return "minus"
     if not (right[1] and left[1][-1].isdecimal()):
         return None

@@ -22,6 +22,7 @@ _CALLED = re.compile(
 _OR_CALLED = re.compile(r"\b(?:call|dial|ring|phone|text)[a-z]*\s(?:[\d ()+-]{1,20}(?:,|\sor|\sand|/)\s?)+$", re.IGNORECASE)
 _CALL_BEHIND = re.compile(r"[ -](?:calls?|callers?|operators?|dispatch(?:ers?)?|emergency|emergencies|hotline|lines?)\b")
 _OF_DAY = re.compile(r"\s?(?:[ap]\.?m\b|o'clock|:\d|noon|in the|tonight|tomorrow|today|sharp)", re.IGNORECASE)
+_MAKE = re.compile(r"\b(?:Porsche|Carrera|Delta|Flight) $")
 _EMERGENCY = frozenset("911 112 999 411 101 111 000 110 119 118 211 311 511 611 711 811 988 116 995 997 15 17 18 100 108".split())
 
 
@@ -73,7 +74,7 @@ def national(m: Match) -> str | None:
 def grouped(m: Match) -> str | None:
     """1800 123 456, 98765 43210, 138 0013 8000, 1234 5678, 5551234567"""
     groups = _DIGITS.findall(m[0])
-    if all(map(_YEARS.fullmatch, groups)) or "0000" in m[0] or m[0].endswith("000") or is_counted(m.string, m.end()):
+    if all(map(_YEARS.fullmatch, groups)) or "0000" in m[0] or groups[0].endswith("000") or is_counted(m.string, m.end()):
         return None
     return " , ".join(digits(part) for part in _parts(groups))
 
@@ -93,8 +94,8 @@ def called(m: Match) -> str | None:
     before = text[max(0, m.start() - 48) : m.start()]
     if m[0] in _EMERGENCY and len(m[0]) == 3 and _CALL_BEHIND.match(text, m.end()):
         return digits(m[0])
-    if m[0] == "911" and not is_counted(text, m.end()) and not re.search(r"\b[A-Z][a-z]+ $", before):
-        return digits(m[0])
+    if m[0] == "911" and not is_counted(text, m.end()):
+        return "nine eleven" if _MAKE.search(before) else digits(m[0])
     if not (_CALLED.search(before) or _OR_CALLED.search(before)):
         return None
     if len(groups) == 1 and m[0] not in _EMERGENCY:

@@ -26,6 +26,7 @@ _BARE = re.compile(
 )
 _BARE_STARTS = frozenset(key[0] for key in BARE)
 _DOTTED = re.compile(r"((?:Ph|M|B|D|Ed|LL|a\.k)\.(?:D|Sc|Phil|B|M|a)(?![A-Za-z])|[A-Za-z]{1,6})\.")
+_ROMAN_PAGE = re.compile(r"[ivxlIVXL]{1,7}(?![A-Za-z])")
 _BARE_TITLE = re.compile(r"(?:Dr|St)(?![A-Za-z0-9.'&])")
 _INITIALS = re.compile(r"(?:[A-Za-z]\.){1,8}[A-Za-z](?:\.|(?![A-Za-z0-9.]))('s(?![A-Za-z]))?")
 _INITIAL = re.compile(r"[A-Z]\.(?=\s?[A-Z])")
@@ -65,7 +66,7 @@ def _dotted(name: str, text: str, end: int, before: list[str]) -> str | None:
     if name in ("Dr", "St"):
         return _doctor_or_drive(name, following, before)
     if name in BEFORE_NUMBER and following:
-        if following[:1].isdigit() or following[:1] == "#":
+        if following[:1].isdigit() or following[:1] == "#" or _ROMAN_PAGE.match(following):
             return BEFORE_NUMBER[name]
         if name in ("Sat", "Sun") and (following[:3].lower() in _BEFORE_MONTH or following[:1] in ",-–"):
             return BEFORE_NUMBER[name]
