@@ -54,7 +54,7 @@ def folded(text: Rewritten, hanzi: bool = False) -> Rewritten:
 
     Raises InvalidInput (param "input") for control characters, words of another script, over-long words.
     """
-    text = text.sub(_NARROW_BLANK, lambda m: ",")
+    text = text if text.text.isascii() else text.sub(_NARROW_BLANK, lambda m: ",")
     result = text.sub(_RARE, lambda m: _fold(text, m.start(), hanzi))
     if long := _LONG_WORD.search(result.text):
         raise InvalidInput(

@@ -10,7 +10,7 @@ from deployments.text.english import addresses, amounts, codes, dates, maths, mo
 from deployments.text.english.roman import numeral
 from deployments.text.english.shortcuts import shortcut
 from deployments.text.english.units import BARE_UNITS, UNITS
-from deployments.text.english.vocabulary import BARE, OPERATORS
+from deployments.text.english.vocabulary import BARE, DOTTED, OPERATORS
 from deployments.text.english.words import Known, abbreviation, is_shouting, mixed_word, plain_word
 from deployments.text.mandarin import script as mandarin
 from deployments.text.mandarin.pinyin import HANZI
@@ -18,7 +18,7 @@ from deployments.text.rules import Rule
 from deployments.text.words import COMMA, DASH, ELLIPSIS, SEMICOLON, Word
 
 # A word that stands between blanks, perhaps with a comma behind it: most are said as they are written.
-_SIMPLE = re.compile(r"([A-Za-z][a-z]*(?:'[a-z]+)?)(?: |(,) |\Z)")
+_SIMPLE = re.compile(r"([A-Za-z][a-z]*(?:'[a-z]+)?)(?: |(,) |(\.?)[!?]*[\"')]*\s*\Z)")
 _RULED = re.compile(
     r"[A-Za-z]|[ivxl]+|(?:[Jj]an|[Ff]eb|[Mm]ar|[Aa]pr|[Mm]ay|[Jj]une?|[Jj]uly?|[Aa]ug|[Ss]ept?|[Oo]ct|[Nn]ov|[Dd]ec)[a-z]*"
     r"|Dr|St|Rs|kr|Fr|Ctrl|ctrl|Cmd|cmd|Command|Control|Alt|alt|Shift|shift|Option|Opt|Win|Windows|Meta|Super|Fn"
@@ -79,8 +79,8 @@ class _Scanner:
             if m is None:
                 at = self.step(at)
                 continue
-            word, comma = m.groups()
-            spoken = simple(word)
+            word, comma, point = m.groups()
+            spoken = None if point and word in DOTTED else simple(word)
             if spoken is None:
                 if not self.is_plain_letter(word, m.end()):
                     at = self.step(at)

@@ -191,7 +191,7 @@ def _sequence(words: list[Word], phones: list[Phones], closing: str) -> list[str
 
 def _fitting(words: list[Word], phones: list[Phones]) -> tuple[list[Word], list[Phones]]:
     """Cuts words of more phones than a segment has room for (made-up ones) into several."""
-    if all(len(p) <= _ROOM for p in phones):
+    if max(map(len, phones)) <= _ROOM:
         return words, phones
     new_words: list[Word] = []
     new_phones: list[Phones] = []

@@ -11,12 +11,10 @@ from deployments.text.rewritten import Rewritten
 
 _CURRENCY = rf"(?:[{SIGNS}%]|(?:EUR|USD|GBP|CHF|SEK|NOK|DKK|PLN|CZK|HUF|RUB|BRL|kr|zl)(?![A-Za-z]))"
 _GROUPED = re.compile(
-    r"(?<![\d.,'/+:-])(?<![\d)] )(?P<first>[1-9]\d{0,2})(?P<groups>(?:(?P<sign>[ .'])\d{3}(?!\d))(?:(?P=sign)\d{3}(?!\d)){0,5})"
+    r"(?P<first>[1-9](?<![\d.,'/+:-].)(?<![\d)] .)\d{0,2})(?P<groups>(?:(?P<sign>[ .'])\d{3}(?!\d))(?:(?P=sign)\d{3}(?!\d)){0,5})"
     r"(?:,(?P<part>\d{1,2})(?![\d,]))?(?!(?P=sign)?\d|-\d)"
 )
-_DECIMAL = re.compile(
-    rf"(?<![\d.,])\d{{1,3}}(,)\d{{1,2}}(?=\s?(?:{_CURRENCY}|{UNIT}(?![A-Za-z0-9])|million|billion))|(?<=€)\d{{1,3}}(,)\d{{2}}(?![\d,])"
-)
+_DECIMAL = re.compile(r"\d(?<![\d.,].)\d{0,2},\d{1,2}(?![\d,])")
 _AMOUNT_BEHIND = re.compile(rf"\s?(?:{_CURRENCY}|{UNIT}(?![A-Za-z0-9])|million|billion)")
 _CURRENCY_BEFORE = re.compile(rf"{_CURRENCY}\s?$")
 _CURRENCY_BEHIND = re.compile(rf"\s?{_CURRENCY}")
@@ -25,7 +23,12 @@ _CALL_BEFORE = re.compile(r"(?:call|dial|ring|phone|tel|fax|text|mobile|code|num
 
 def english(text: Rewritten) -> Rewritten:
     """`text` with commas between thousands and points before decimals, where that is what stands there."""
-    return text.sub(_GROUPED, _grouped).sub(_DECIMAL, lambda m: m[0].replace(",", "."))
+    return text.sub(_GROUPED, _grouped).sub(_DECIMAL, _decimal)
+
+
+def _decimal(m: re.Match[str]) -> str | None:
+    euros = m.string[m.start() - 1 : m.start()] == "€"
+    return m[0].replace(",", ".") if euros or _AMOUNT_BEHIND.match(m.string, m.end()) else None
 
 
 def _grouped(m: re.Match[str]) -> str | None:

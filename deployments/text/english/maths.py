@@ -74,7 +74,7 @@ def raised(text: str, at: int) -> tuple[str, int]:
 
 def lowered(text: Rewritten) -> Rewritten:
     """`text` with subscripts as ordinary digits: H₂O -> H2O, 101₂ -> 101 base 2, log₂ 8 -> log base 2 8."""
-    return text.sub(_INDEX, _lowered)
+    return text if text.text.isascii() else text.sub(_INDEX, _lowered)
 
 
 def _lowered(m: Match) -> str:

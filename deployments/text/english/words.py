@@ -28,6 +28,7 @@ _BARE_STARTS = frozenset(key[0] for key in BARE)
 _DOTTED = re.compile(r"((?:Ph|M|B|D|Ed|LL|a\.k)\.(?:D|Sc|Phil|B|M|a)(?![A-Za-z])|[A-Za-z]{1,6})\.")
 _ROMAN_PAGE = re.compile(r"[ivxlIVXL]{1,7}(?![A-Za-z])")
 _BARE_TITLE = re.compile(r"(?:Dr|St)(?![A-Za-z0-9.'&])")
+_CAPITALS, _LETTERS = re.compile(r"\b[A-Z]{2,}\b"), re.compile(r"\b[A-Za-z]{2,}\b")
 _INITIALS = re.compile(r"(?:[A-Za-z]\.){1,8}[A-Za-z](?:\.|(?![A-Za-z0-9.]))('s(?![A-Za-z]))?")
 _INITIAL = re.compile(r"[A-Z]\.(?=\s?[A-Z])")
 _MIXED = re.compile(r"[A-Za-z]+|\d+")
@@ -86,8 +87,8 @@ def _doctor_or_drive(name: str, following: str, before: list[str]) -> str:
 
 def is_shouting(text: str) -> bool:
     """Whether most words are in capitals, so that capitals do not mean letters."""
-    capitals = len(re.findall(r"\b[A-Z]{2,}\b", text))
-    return capitals >= 3 and capitals >= 0.7 * len(re.findall(r"\b[A-Za-z]{2,}\b", text))
+    capitals = len(_CAPITALS.findall(text))
+    return capitals >= 3 and capitals >= 0.7 * len(_LETTERS.findall(text))
 
 
 def is_spelled(word: str, shouting: bool, known: Known) -> bool:

@@ -11,6 +11,7 @@ from deployments.contract.speech import Segment
 from deployments.families.indextts.text.normalize import Normalizer, Reading
 from deployments.families.indextts.text.pieces import START, STOP, Pieces, pre_tokenized, readable
 from deployments.families.indextts.text.split import split_sentences
+from deployments.text.pauses import check_pauses, with_pauses
 
 LANGUAGES: tuple[Reading, ...] = ("zh", "en")
 
@@ -34,9 +35,12 @@ class IndexFrontend:
         language: "zh" or "en" (or a region's form, "zh-CN") says how numbers are read; None lets the text decide.
         Token ids 0 and 1 are the GPT's own start and stop marks, so they are taken out here, once for all uses.
         Raises InvalidInput: param "language" for another language; param "input" for text without a letter, digit or
-        Chinese character that the vocabulary knows.
+        Chinese character that the vocabulary knows, and for a pause of more than 30 seconds.
         """
         reading = reading_of(language)
+        return with_pauses(text, lambda part: self._segments(part, reading))
+
+    def _segments(self, text: str, reading: Reading | None) -> list[Segment]:
         pieces = self.pieces_of(text, reading)
         if not any(map(self.pieces.speakable, pieces)):
             raise InvalidInput(
@@ -49,12 +53,17 @@ class IndexFrontend:
             ids = self.pieces.ids(sentence)
             ids = ids[~np.isin(ids, (START, STOP))]
             if len(ids):
-                segments.append(Segment(text=readable(sentence), token_ids=ids))
+                words = readable(sentence)
+                segments.append(Segment(text=words, token_ids=ids, spoken=words.lower()))
         return segments
+
+    def symbols(self, segment: Segment) -> list[str]:
+        return self.pieces.names(segment.token_ids)
 
     def check(self, text: str, language: str | None = None) -> None:
         """Raises InvalidInput for another language; whatever a text holds beside what can be spoken is passed over."""
         reading_of(language)
+        check_pauses(text)
 
     def pieces_of(self, text: str, reading: Reading | None = None) -> list[str]:
         """All pieces of `text`, normalised; a lone sign as it stands.
