@@ -7,9 +7,10 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from deployments.text.english import addresses, amounts, codes, dates, maths, money, signs, telephone
+from deployments.text.english.nouns import is_plural
 from deployments.text.english.roman import numeral
 from deployments.text.english.shortcuts import shortcut
-from deployments.text.english.units import BARE_UNITS, UNITS
+from deployments.text.english.units import BARE_UNITS, PER, UNIT, UNITS
 from deployments.text.english.vocabulary import BARE, DOTTED, OPERATORS
 from deployments.text.english.words import Known, abbreviation, is_shouting, mixed_word, plain_word
 from deployments.text.mandarin import script as mandarin
@@ -38,6 +39,7 @@ _DIGIT_RULES: tuple[Rule, ...] = (
     *codes.RULES, *dates.NUMERIC_RULES, money.money_behind, money.pence, *telephone.RULES, *dates.RULES, *maths.RULES,
     *amounts.RULES,
 )  # fmt: skip
+_PER_UNIT = re.compile(rf"/({UNIT}|{PER})(?![A-Za-z0-9/])")
 _MONTH_STARTS = frozenset("JFMASONDjfmasondWT")
 
 
@@ -206,7 +208,7 @@ class _Scanner:
             return self.say(found[0], at, found[1])
         if found := abbreviation(text, at, self.written):
             return self.say(found[0], at, found[1])
-        if end := self.rules((shortcut, *maths.WORD_RULES), at):
+        if end := self.rules((shortcut, *maths.WORD_RULES, *amounts.WORD_RULES), at):
             return end
         if match := _MIXED.match(text, at):
             if end := self.rules(codes.WORD_RULES, at):
@@ -257,6 +259,8 @@ class _Scanner:
             return self.say(spoken, at, end) if spoken else end
         if after == char:  # a run of signs is a line or an ornament
             return at + 1
+        if char == "/" and (match := _PER_UNIT.match(self.text, at)) and self.written and is_plural(self.written[-1]):
+            return self.say(f"per {amounts.per_name(match[1])}", at, match.end())  # cells/µL
         if char == "/" and not (before + self.text[at + 1 : at + 3].lstrip()[:1]).isascii():
             self.pause(COMMA)  # 男/女
             return at + 1
@@ -270,7 +274,7 @@ class _Scanner:
             self.pause(DASH)
             return at + 1
         number_follows = after.isdecimal() or after in "$£€¥." and self.peek(at + 2).isdecimal()
-        if number_follows and (before.isspace() or before in "([=<>$£€,"):
+        if number_follows and (before.isspace() or before in "([=<>$£€,^"):
             return self.say("minus", at, at + 1)
         if number_follows and signs.is_range(self.text, at):
             return self.say("to", at, at + 1)

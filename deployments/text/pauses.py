@@ -13,7 +13,7 @@ from deployments.contract.speech import Segment
 
 LONGEST_PAUSE = 30.0  # seconds
 
-_TAG = re.compile(r"\[\s{0,9}pause\s{0,9}[:=]([^\[\]\n]{0,40})\]|<break\s+time\s*=\s*[\"']([^\"'<>\n]{0,40})[\"']\s*/?>", re.IGNORECASE)
+_TAG = re.compile(r"\[\s{0,9}pause\s{0,9}[:=]([^\[\]\n]{0,400})\]|<break\s+time\s*=\s*[\"']([^\"'<>\n]{0,40})[\"']\s*/?>", re.IGNORECASE)
 _LENGTH = re.compile(r"(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s?(ms|s|sec|seconds?)?", re.IGNORECASE)
 
 

@@ -13,7 +13,7 @@ _STOP = re.compile(r"(?<![.!?…])(?P<mark>[.!?…]++)(?P<closing>[\"')\]*_~]*+)
 _WORD_BEFORE = re.compile(r"(?<![A-Za-z0-9.&])(?:[A-Za-z]+(?:[.&'-][A-Za-z]+)*)$")
 _WORD_BEHIND = re.compile(r"[\"'(*_]*([A-Za-z]+(?:'[A-Za-z]+)?)(\.?)")
 _ITEM_NUMBER = re.compile(r"\s*(?:\d{1,3}|[A-Za-z]|[ivx]{1,5}|[IVX]{1,5})\s*")
-_TO_NUMBER = re.compile(r"[\"'(]?[\d#$£€]")
+_TO_NUMBER = re.compile(r"[\"'(]?(?:[\d#$£€]|[A-Z]{1,4}-?\d)")
 _ADDRESS = re.compile(r"(?:Apt|Ste|Suite|Unit|Floor|Fl|Room|Rm|Box|NW|NE|SW|SE|[NSEW])\b|[\d#]|[A-Z]{2}\b")
 _OF_TIME = re.compile(
     r"(?:Eastern|Central|Pacific|Mountain|Atlantic|Greenwich|Local|London|[A-Z]{2,4}|Sharp|New York)\b"
@@ -31,7 +31,7 @@ _TITLES = frozenset(
 _LEADING = frozenset("vs v cf ca approx e.g i.e viz".split())
 _BEFORE_NUMBER = frozenset(
     "no nos vol vols fig figs pp p ch chap sec art eq ed eds par para pt ver tel ext op ref lot cat max min approx est "
-    "ca c rs kr fr".split()
+    "ca c rs kr fr temp".split()
 )
 _STREETS = frozenset("st ave blvd rd hwy ln ct pl sq pkwy apt ste bldg fl rm".split())
 _NAMES = frozenset(  # what a name may follow, or a new sentence

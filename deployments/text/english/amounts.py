@@ -38,7 +38,17 @@ _INCHES = re.compile(
 _ONLY_ATTACHED = frozenset("v w".split())
 _ONLY_SPACED = frozenset("K M st t ct ac deg rad ly kn kt pt".split())
 _WORD_BEHIND = re.compile(r" ([A-Za-z]{3,30})")
+_QUOTES = re.compile(r'(?<!\d)"')
 _OF_DEVICES = frozenset("V v W w kW GB TB MB MP Hz MHz GHz Ah mAh in mm cc".split())  # 60W bulb, 512GB drive
+_MORE_BEHIND = re.compile(r"\s(?:[a-z]{3,}|as|an?)\b|[.,!?]|$")
+_THINGS = frozenset(
+    "cube cubes piece pieces slice slices strip strips chunk chunks round rounds tin tins can cans bottle bottles bag bags "
+    "jar jars box packet pan dish screw screws nail nails pipe pipes cable cables lens lenses tube tubes tablet tablets "
+    "capsule capsules dose doses race races run runs walk walks hike drive radius range limit deadline screen display "
+    "monitor wall walls fence gap hole holes board boards bolt bolts bulb bulbs battery batteries motor engine engines "
+    "charger memory hike swim dash sprint hurdles freestyle butterfly syringe syringes breaststroke backstroke".split()
+)
+_SPACED_DEVICES = frozenset(["in", "MP", "GB", "TB", "V", "W"])
 _NOT_NOUNS = frozenset(
     "and for the was were are has had with from per each every long wide high tall deep thick away more less left free at "
     "but that when while after before then than until into over under above below apart across".split()
@@ -50,12 +60,12 @@ _TEMPERATURE = re.compile(r"(?:\b(?:at|to|of|about|around|below|above|under|over
 def measure(m: Match) -> str | None:
     """5 km, 20 °C, 100 km/h, 50%, 5 m s⁻¹"""
     gap, unit, text = m[2], " ".join(m[3].split()), m.string
-    if unit == "in" and gap and not (gap == "-" or _INCHES.match(text, m.end())):
+    if unit == "in" and gap and not (gap == "-" or m[7] or _INCHES.match(text, m.end())):
         return None
     spaced = gap == " "
     if spaced and unit in _ONLY_ATTACHED or not spaced and unit in _ONLY_SPACED:
         return None
-    if spaced and unit in ("A", "V", "M", "K", "st") and _WORD_BEHIND.match(text, m.end()):
+    if spaced and unit in ("A", "M", "K", "st") and _WORD_BEHIND.match(text, m.end()):
         return None  # "vitamins B 12 A ..." is no current, "30 St James" no weight
     return _measured(decimal(m[1]), m, m[1] in ("1", "1.0") or _is_modifier(m, gap))
 
@@ -64,8 +74,10 @@ def measure(m: Match) -> str | None:
 def fraction_of_a_unit(m: Match) -> str | None:
     """3/4 lb, 2 1/2 tsp"""
     spoken = _mixed(m[1], int(m[2]), int(m[3]))
-    if spoken is None or m[5] == "%":
+    if m[5] == "%" or (spoken is None and m[1]):
         return None
+    if spoken is None:
+        return _measured(_parted(int(m[2]), m[2], m[3]), m, False, 2)
     return _measured(spoken, m, m[1] is None or _is_modifier(m, m[4]), 2)
 
 
@@ -94,7 +106,7 @@ def _is_modifier(m: Match, gap: str) -> bool:
     if gap == "-":
         return True
     behind = _WORD_BEHIND.match(text, m.end())
-    if behind and not gap and " ".join(m[3].split()) in _OF_DEVICES and behind[1] not in _NOT_NOUNS:
+    if behind and (behind[1] in _THINGS or (not gap or m[3] in _SPACED_DEVICES) and m[3] in _OF_DEVICES and behind[1] not in _NOT_NOUNS):
         return True
     return bool(behind) and bool(_ARTICLE.search(text, max(0, m.start() - 8), m.start()))
 
@@ -139,15 +151,27 @@ def feet_or_inches(m: Match) -> str | None:
     """27\" of a screen, 6' of a man; not the quotation mark that ends a quote"""
     before = m.string[max(0, m.start() - 400) : m.start()]
     if m[2] == "'":
-        return None if re.search(r"(?:^|[\s(])'\w", before) else f"{decimal(m[1])} {'foot' if m[1] == '1' else 'feet'}"
-    quoted = before.count('"') % 2
+        return None if re.search(r"(?:^|[\s(])'\w", before) else f"{decimal(m[1])} {'foot' if m[1] == '1' or _modifies(m) else 'feet'}"
+    quoted = len(_QUOTES.findall(before)) % 2
     return None if quoted else f"{decimal(m[1])} {'inch' if m[1] == '1' or _modifies(m) else 'inches'}"
+
+
+@rule(rf"{_FRACTION}(?:\"|'')(?![A-Za-z\d])")
+def fraction_of_inches(m: Match) -> str | None:
+    spoken = _mixed(m[1], int(m[2]), int(m[3]))
+    return spoken and f"{spoken} {'inches' if m[1] and not _modifies(m) else 'inch'}"
 
 
 def _modifies(m: Match) -> bool:
     return bool(re.match(r" [a-z]{3}", m.string[m.end() : m.end() + 4])) and bool(
         _ARTICLE.search(m.string, max(0, m.start() - 8), m.start())
     )
+
+
+@rule(rf"({NUMBER})\s?[x×]\s?(?={NUMBER}(?:\s?[x×]\s?{NUMBER})?\s?{UNIT}(?![A-Za-z]))")
+def sized(m: Match) -> str | None:
+    """9 x 13 in. pan"""
+    return f"{decimal(m[1])} by"
 
 
 @rule(rf"({NUMBER})(\s?[x×]\s?)({NUMBER})(?:\s?[x×]\s?({NUMBER}))?{_END}")
@@ -160,7 +184,9 @@ def dimensions(m: Match) -> str | None:
 
 @rule(rf"({NUMBER})(x|×)(?![A-Za-z0-9])")
 def times_as_much(m: Match) -> str | None:
-    """10x faster"""
+    """10x faster, but 2x + 1"""
+    if not _MORE_BEHIND.match(m.string, m.end()) or m.string[: m.start()].rstrip()[-1:] in tuple("=+*/(-"):
+        return None
     return f"{decimal(m[1])} {'time' if m[1] == '1' else 'times'}"
 
 
@@ -171,6 +197,12 @@ def exponent(m: Match) -> str | None:
         return None  # 3e5 is as likely a name
     spoken = f"minus {cardinal(int(m[3]))}" if m[2] == "-" else ordinal(int(m[3]))
     return f"{decimal(m[1])} times ten to the {spoken}"
+
+
+@rule(r"1(0{1,3})s(?=\s(?:of|and)\b)")
+def round_plural(m: Match) -> str | None:
+    """100s of people"""
+    return {1: "tens", 2: "hundreds", 3: "thousands"}[len(m[1])]
 
 
 @rule(rf"({NUMBER})([A-Za-z]{{1,2}})(?![A-Za-z0-9'])")
@@ -195,7 +227,7 @@ def fraction(numerator: int, denominator: int) -> str:
 
 def _mixed(units: str | None, top: int, bottom: int) -> str | None:
     """2, 3, 4 -> two and three quarters; None where it is no such number."""
-    if not (0 < top < bottom and 2 <= bottom <= 1000):
+    if not (0 < top < bottom and (2 <= bottom <= 20 or bottom in (32, 64, 100, 1000))):
         return None
     spoken = fraction(top, bottom)
     if units and top == 1 and bottom in (2, 4):
@@ -213,8 +245,6 @@ def ratio(m: Match) -> str | None:
     if m[1] is None and (m[2], m[3]) in {("24", "7"), ("9", "11"), ("50", "50"), ("20", "20"), ("7", "7")}:
         return f"{cardinal(top)} {cardinal(bottom)}"
     before = m.string[max(0, m.start() - 40) : m.start()]
-    if m[1] is None and 60 <= top <= 260 and 30 <= bottom <= 150 and top > bottom:
-        return f"{cardinal(top)} over {cardinal(bottom)}"
     stars = m.string.startswith(" star", m.end())
     if m[1] is None and (m[2] == m[3] or stars or (bottom in (5, 10, 100) and top > 1 and _RATED.search(before))):
         return f"{whole(m[2])} out of {whole(m[3])}"
@@ -222,7 +252,13 @@ def ratio(m: Match) -> str | None:
         return spoken
     if m[1]:
         return None
-    return f"{whole(m[2])} slash {whole(m[3])}"
+    return _parted(top, m[2], m[3])
+
+
+def _parted(top: int, left: str, right: str) -> str:
+    """120/80, a blood pressure, is over; other pairs have a slash."""
+    over = 60 <= top <= 260 and 30 <= int(right) <= 150 and top > int(right)
+    return f"{whole(left)} {'over' if over else 'slash'} {whole(right)}"
 
 
 @rule(r"(\d{1,3}(?:,\d{3}){1,5}|\d{1,15})(?:st|nd|rd|th)(?![A-Za-z0-9])", re.IGNORECASE)
@@ -235,6 +271,12 @@ def ordinal_number(m: Match) -> str | None:
 def version(m: Match) -> str | None:
     """1.2.3 and 192.168.0.1"""
     return " dot ".join(whole(part) for part in m[0].split("."))
+
+
+@rule(r"[vV](?:er)?\.?(\d{1,4}(?:\.\d{1,4}){1,3})(?![A-Za-z0-9])")
+def named_version(m: Match) -> str | None:
+    """v1.0"""
+    return "version " + (decimal(m[1]) if m[1].count(".") == 1 else " dot ".join(map(whole, m[1].split("."))))
 
 
 @rule(r"\d{1,12}(?:-\d{1,12}){2,8}(?:-[xX])?(?![A-Za-z0-9])")
@@ -256,7 +298,8 @@ def year_number(m: Match) -> str | None:
     before = text[max(0, m.start() - 14) : m.start()].lower().split()
     last = before[-1] if before else ""
     if 1000 < value < 1800:
-        return year(value) if last in _TIME_WORDS and not is_counted(text, m.end()) else None
+        dated = last in _TIME_WORDS or (last == "of" and before[-2:-1] not in _SUMS)
+        return year(value) if dated and not is_counted(text, m.end()) else None
     if not 1800 <= value <= 2099:
         return None
     if is_counted(text, m.end(), cautious=True) and last not in _DATING:
@@ -269,6 +312,7 @@ def year_number(m: Match) -> str | None:
     return year(value)
 
 
+_SUMS = (["total"], ["sum"], ["number"], ["count"], ["score"], ["average"])
 _DATING = frozenset("year summer winter spring autumn fall early late mid circa season class".split()) | frozenset(MONTHS)
 _TIME_WORDS = _DATING | frozenset("in since from until till before after around during".split())
 
@@ -278,8 +322,9 @@ def number(m: Match) -> str | None:
     return decimal(m[1])
 
 
+WORD_RULES: tuple[Rule, ...] = (named_version,)
 RULES: tuple[Rule, ...] = (
-    exponent, coordinate, feet_and_inches, feet_or_inches, hours_and_minutes, dimensions, fraction_of_a_unit, measure,
+    round_plural, exponent, coordinate, feet_and_inches, feet_or_inches, hours_and_minutes, sized, dimensions, fraction_of_inches, fraction_of_a_unit, measure,
     temperature, times_as_much, ratio, ordinal_number, version, digit_groups, listed, resolution, year_number, number,
     decimal_with_letters,
 )  # fmt: skip

@@ -26,7 +26,7 @@ _LONGER = re.compile(
     r"(?-i:\s?[A-Z]{2,3}\s?)?\s?[\"']?$",
     re.IGNORECASE,
 )
-_ROADS = re.compile(r"\b(?:routes?|highways?|interstate|hwy\.?|bus|line|studio|area|boeing|airbus|apollo)\s(?:no\.?\s)?$", re.IGNORECASE)
+_ROADS = re.compile(r"\b(?:routes?|highways?|interstate|hwy\.?|bus|line|studio|area|port|boeing|airbus|apollo)\s(?:no\.?\s)?$", re.IGNORECASE)
 _NAMED = re.compile(r"(?:number|numbers|no\.?|nr\.?|\#|id|:)\s?$", re.IGNORECASE)
 _STATE = re.compile(
     r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])"
@@ -59,14 +59,14 @@ def code(m: Match) -> str | None:
         return _code(token) if not is_counted(text, m.end()) else None
     if _LONGER.search(before):
         named = bool(_NAMED.search(before))
-        plain = token.isdecimal()
+        plain = re.sub(r"[ -]", "", token).isdecimal()
         ordered = re.search(r"\border\s$", before, re.IGNORECASE)  # the verb, if the number is short
         if plain and (len(token) < (4 if ordered else 3) or is_counted(text, m.end()) or _measured(text, m.end())):
             return None
         if not plain and not (any(map(str.isupper, token)) or named):
             return None
         return _code(token) if plain or " " not in token else None
-    if token.isdecimal() and len(token) == 3 and _ROADS.search(before):
+    if token.isdecimal() and len(token) in (3, 4) and _ROADS.search(before):
         return identifier(token)
     return None
 
@@ -74,7 +74,7 @@ def code(m: Match) -> str | None:
 def _code(token: str) -> str:
     if token.isdecimal():
         return digits(token, group=4 if len(token) > 7 else 0)
-    return spelled(token)
+    return spelled(token.replace(" ", ","))
 
 
 def _measured(text: str, at: int) -> bool:
@@ -83,4 +83,4 @@ def _measured(text: str, at: int) -> bool:
 
 
 RULES: tuple[Rule, ...] = (postcode, zip_code, code)
-WORD_RULES: tuple[Rule, ...] = (postcode,)
+WORD_RULES: tuple[Rule, ...] = (postcode, code)

@@ -52,6 +52,10 @@ _NAME = r"(?:Rs\.?|kr\.?|Fr\.?)"
 _END = r"(?![\dA-Za-z]|\.\d|,\d)"
 
 
+_MODIFIER = re.compile(r"\b[Aa]n?\s$")
+_NOUN = re.compile(r"[ -][a-z]{3}")
+
+
 def _money(amount: str, names: tuple[str, str, str, str], scale: str | None) -> str:
     one, many, hundredth, hundredths = names
     if scale:
@@ -81,6 +85,8 @@ def _names(country: str | None, sign: str) -> tuple[str, str, str, str]:
 def money(m: Match) -> str | None:
     """$1,234.56, $3.2 billion, C$5, $5-10, $3/kg"""
     names = _names(m[1], m[2])
+    if _MODIFIER.search(m.string, max(0, m.start() - 4), m.start()) and _NOUN.match(m.string, m.end()):
+        names = (names[0], names[0], *names[2:])  # a $5 bill
     spoken = _money(m[4] or m[3], names, m[5])
     if m[4]:
         alone = _money(m[3], names, None)

@@ -13,7 +13,7 @@ _MORE = re.compile(r"(?:(?P<to>\s?[-–]\s?|\sto\s)|(?P<and>,?\s(?:and|&|or)\s|,
 _PART = re.compile(r"[.-]?\(?([A-Z]|[a-h])\)?(?![A-Za-z0-9'])|\.(\d{1,3})(?![\d.])")
 _CENTURY = re.compile(r"([IVX]{1,6})(?:th|st|nd|rd)?(?=[\s-](?:century|centuries)\b)")
 _ITEM = re.compile(r"([IVX]{1,6}|i{2,3}|iv|vi{1,3}|ix|xi{0,3})[.)](?=\s)")
-_ENCLOSED = re.compile(r"(?<=\()[ivx]{1,5}(?=\))")
+_ENCLOSED = re.compile(r"(?<=\()(?<![A-Za-z0-9)]\()[ivx]{1,5}(?=\))")
 _YEAR = re.compile(r"(?:MM|MCM|MDC)[IVXLC]{0,11}")
 _RULER = re.compile(
     r"\b(?:King|Queen|Pope|Emperor|Empress|Tsar|Czar|Prince|Princess|Sultan|Shah|Pharaoh|Kaiser|Duke|Earl|Patriarch|Saint|St\.?)"

@@ -16,6 +16,8 @@ _FACTOR = re.compile(r"(?:^|[^A-Za-z0-9])[A-Za-z]$|\d$")
 _FACTOR_AHEAD = re.compile(r"[A-Za-z0-9](?![A-Za-z])|\d")
 _RANGE_START = re.compile(r"(?:(:\d\d|\d\s?[ap]\.?m\.?)|(\d{1,9})(?:°?[CF]|[%°€])?)$", re.IGNORECASE)
 _RANGE_END = re.compile(r"[$£€¥]?(\d{1,9})")
+_GRADE = re.compile(r"(?<![A-Za-z])[A-F]$")
+_HOURS = re.compile(r"(?:Mon|Tue|Tues|Wed|Thu|Thurs|Fri|Sat|Sun|days?|[Oo]pen|[Hh]ours|[Dd]aily|from)[.:]? \d{1,2}$")
 _SPACED_LEFT = re.compile(r"(?:^|[^\w.])([a-zA-Z]|[\d.,]*\d)[)⁰¹²³⁴-⁹%]* $")
 _SPACED_RIGHT = re.compile(r" [-(√$]?(?:([\d.,]*\d)|[a-zA-Z](?![A-Za-z'.]))")
 _SUM = re.compile(r"[=+×÷≈≤≥]|(?<=\d) [*/] (?=\d)")
@@ -35,7 +37,8 @@ def is_range(text: str, at: int) -> bool:
     right = _RANGE_END.match(text, at + 1)
     if not left or not right:
         return False
-    return bool(left[1]) or text[at] == "–" or int(left[2]) < int(right[1])
+    hours = max(int(left[2] or 0), int(right[1])) <= 12 and bool(_HOURS.search(text, max(0, at - 20), at))
+    return bool(left[1]) or hours or text[at] == "–" or int(left[2]) < int(right[1])
 
 
 def spaced_dash(text: str, at: int) -> str | None:
@@ -85,6 +88,8 @@ def symbol(text: str, at: int, said: str) -> str | None:
     if char == "/":
         if before == after == " " and digits_around and next_char.isdecimal():
             return "divided by"
+    if char == "+" and not next_char.isalnum() and (before.isdecimal() or _GRADE.search(text, max(0, at - 2), at)):
+        return "plus"  # 18+, A+
     if char in "+=/@&\\":
         touching = (before.isalnum() or before in " )⁰¹²³⁴⁵⁶⁷⁸⁹%°\"'") and (
             next_char.isalnum() or next_char in "($£€√-." and next_char

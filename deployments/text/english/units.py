@@ -70,6 +70,7 @@ def _table() -> dict[str, tuple[str, str]]:
         many = name if name.endswith("z") else name.replace("henry", "henrie") + "s"
         for prefix in ("", *prefixes) if sign in _WITHOUT_PREFIX else prefixes:
             word = _PREFIXES.get(prefix, "")
+            word += " " if word and sign == "eV" else ""
             units[prefix + sign] = (word + name, word + many)
     units |= _OTHERS
     folded: dict[str, str] = {}

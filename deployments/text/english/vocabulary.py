@@ -15,7 +15,7 @@ DOTTED = {  # only with the dot; a sentence may end here too
     "Bros": "brothers", "Ave": "avenue", "Blvd": "boulevard", "Rd": "road", "Hwy": "highway",
     "Ft": "fort", "Apt": "apartment", "Ste": "suite", "Bldg": "building", "Pkwy": "parkway", "Sq": "square", "Pl": "place",
     "Ln": "lane", "Ct": "court", "Govt": "government", "govt": "government", "Intl": "international", "Natl": "national",
-    "Mfg": "manufacturing", "excl": "excluding", "resp": "respectively", "temp": "temperature", "avg": "average",
+    "Mfg": "manufacturing", "excl": "excluding", "resp": "respectively", "temp": "temperature", "Temp": "temperature", "avg": "average",
     "qty": "quantity", "Qty": "quantity", "ed": "edition", "eds": "editors", "M.Sc": "M S C", "B.Sc": "B S C",
     "M.Phil": "M phil", "D.Phil": "D phil", "Ed.D": "E D D", "LL.B": "L L B", "LL.M": "L L M", "a.k.a": "A K A",
     "Dept": "department", "dept": "department", "Univ": "university", "Assn": "association",
@@ -44,13 +44,15 @@ BEFORE_NUMBER = {  # only when a number follows
 }  # fmt: skip
 
 BARE = {  # without a dot, in exactly this case
-    "vs": "versus", "etc": "et cetera", "OK": "okay", "Ok": "okay", "PhD": "P H D", "eg": "for example",
+    "vs": "versus", "etc": "et cetera", "OK": "okay", "Ok": "okay", "ok": "okay", "omg": "O M G", "idk": "I D K",
+    "tbh": "T B H", "imo": "I M O", "imho": "I M H O", "brb": "B R B", "smh": "S M H", "irl": "I R L", "afk": "A F K",
+    "thx": "thanks", "Thx": "thanks", "pls": "please", "Pls": "please", "plz": "please", "PhD": "P H D", "eg": "for example",
     "w/o": "without",
     "w/": "with", "b/c": "because", "c/o": "care of", "n/a": "N A", "N/A": "N A", "a/c": "A C", "A/C": "A C", "I/O": "I O",
     "TCP/IP": "T C P I P", "R&D": "R and D", "Q&A": "Q and A", "B&B": "B and B", "M&A": "M and A", "R&B": "R and B",
-    "P&L": "P and L", "H&M": "H and M", "M&M's": "M and M's", "aka": "A K A", "24/7": "twenty four seven", "and/or": "and or", "n'": "and", "'n'": "and", "'n": "and", "'em": "them", "'til": "until",
+    "P&L": "P and L", "H&M": "H and M", "M&M's": "M and M's", "aka": "A K A", "y/o": "year old", "24/7": "twenty four seven", "and/or": "and or", "n'": "and", "'n'": "and", "'n": "and", "'em": "them", "'til": "until",
     "'cause": "because", "'twas": "it was", "'tis": "it is", "iOS": "I O S", "macOS": "mac O S",
-    "LaTeX": "lay tek",
+    "LaTeX": "lay tek", "TODO": "to do", "FIXME": "fix me",
     "JPEG": "J peg", "jpeg": "J peg", "MPEG": "M peg", "ASCII": "askey", "GUI": "gooey", "SaaS": "sass",
     "WiFi": "why fye", "Wi-Fi": "why fye", "wifi": "why fye", "COVID": "covid", "AT&T": "A T and T",
     "C++": "C plus plus", "C#": "C sharp", "km/h": "kilometers per hour", "m/s": "meters per second",
@@ -79,7 +81,7 @@ SHOUTED = frozenset(
     "MAY MEN MOM NEW "
     "NOT NOW ODD OFF OLD ONE OUR OUT OWN PAY PUT RAN RED RUN SAD SAT SAW SAY SEA SEE SET SHE SIT SIX SKY "
     "SON SUN TAX TEN "
-    "THE TOO TOP TRY TWO USE WAR WAS WAY WHO WHY WIN WON YES YET YOU DAD STOP WAIT HELP ONLY EVER "
+    "THE TOO TOP TRY TWO USE WAR WAS WAY WHY WIN WON YES YET YOU DAD STOP WAIT HELP ONLY EVER "
     "WHAT".split()
 )
 

@@ -67,6 +67,8 @@ def _dotted(name: str, text: str, end: int, before: list[str]) -> str | None:
     if name in ("Dr", "St"):
         return _doctor_or_drive(name, following, before)
     if name in BEFORE_NUMBER and following:
+        if name in ("no", "No", "nos") and before and re.match(r"(?:is|was|are)\b|[A-Z]{1,4}-?\d", following):
+            return BEFORE_NUMBER[name]
         if following[:1].isdigit() or following[:1] == "#" or _ROMAN_PAGE.match(following):
             return BEFORE_NUMBER[name]
         if name in ("Sat", "Sun") and (following[:3].lower() in _BEFORE_MONTH or following[:1] in ",-–"):
