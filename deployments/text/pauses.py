@@ -29,14 +29,16 @@ def with_pauses(text: str, read: Callable[[str], list[Segment]]) -> list[Segment
         return read(text)
     segments: list[Segment] = []
     at = 0
+    tail = _between(text, tags[-1].end(), len(text), read)
     for tag in tags:
         seconds = _seconds(tag)
-        segments += _between(text, at, tag.start(), read)
-        if segments and len(segments[-1].token_ids):
-            segments[-1] = replace(segments[-1], pause_after=0.0)
-        segments.append(silence(tag[0], seconds, tag.span()))
+        before = _between(text, at, tag.start(), read)
+        if before:
+            before[-1] = replace(before[-1], pause_after=0.0)
+        end = tag.end() if tail or tag is not tags[-1] else len(text)
+        segments += [*before, _silence(text, tag.start() if before else at, end, seconds)]
         at = tag.end()
-    return segments + _between(text, at, len(text), read)
+    return segments + tail
 
 
 def check_pauses(text: str) -> None:
@@ -45,8 +47,11 @@ def check_pauses(text: str) -> None:
         _seconds(tag)
 
 
-def silence(text: str, seconds: float, span: tuple[int, int]) -> Segment:
-    return Segment(text, np.zeros(0, np.int64), seconds, span=span)
+def _silence(text: str, start: int, end: int, seconds: float) -> Segment:
+    """text[start:end] holds the tag, and signs around it that are not said."""
+    start = end - len(text[start:end].lstrip())
+    end = start + len(text[start:end].rstrip())
+    return Segment(text[start:end], np.zeros(0, np.int64), seconds, span=(start, end))
 
 
 def _between(text: str, start: int, end: int, read: Callable[[str], list[Segment]]) -> list[Segment]:

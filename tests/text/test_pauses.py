@@ -45,6 +45,7 @@ def test_a_pause_is_a_silent_segment(text: str, expected: list[tuple[str, float]
     for segment in found:
         assert bool(segment.spoken) == bool(len(segment.token_ids))
         assert segment.span is not None and text[slice(*segment.span)] == segment.text
+    assert "".join(s.text for s in found).replace(" ", "").replace("\n", "") == "".join(text.split())
 
 
 @pytest.mark.parametrize(

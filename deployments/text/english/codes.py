@@ -32,6 +32,7 @@ _STATE = re.compile(
     r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])"
     r",?\s$"
 )
+_WORDED = re.compile(r"[A-Za-z]")
 _TOKEN = r"[A-Za-z]{0,12}\d[A-Za-z0-9]{0,40}(?![A-Za-z0-9])"
 
 
@@ -52,7 +53,7 @@ def code(m: Match) -> str | None:
     """What a word before it calls a code."""
     text, start = m.string, m.start()
     before = text[max(0, start - 56) : start]
-    if not before or before[-1].isalnum():
+    if not before or before[-1].isalnum() or not _WORDED.search(before, len(before) - 12):
         return None
     token = m[0]
     if _ALWAYS.search(before):

@@ -21,6 +21,7 @@ _CALLED = re.compile(
 )
 _OR_CALLED = re.compile(r"\b(?:call|dial|ring|phone|text)[a-z]*\s(?:[\d ()+-]{1,20}(?:,|\sor|\sand|/)\s?)+$", re.IGNORECASE)
 _CALL_BEHIND = re.compile(r"[ -](?:calls?|callers?|operators?|dispatch(?:ers?)?|emergency|emergencies|hotline|lines?)\b")
+_WORDED = re.compile(r"[A-Za-z#:]")
 _OF_DAY = re.compile(r"\s?(?:[ap]\.?m\b|o'clock|:\d|noon|in the|tonight|tomorrow|today|sharp)", re.IGNORECASE)
 _MAKE = re.compile(r"\b(?:Porsche|Carrera|Delta|Flight) $")
 _EMERGENCY = frozenset("911 112 999 411 101 111 000 110 119 118 211 311 511 611 711 811 988 116 995 997 15 17 18 100 108".split())
@@ -96,6 +97,8 @@ def called(m: Match) -> str | None:
         return digits(m[0])
     if m[0] == "911" and not is_counted(text, m.end()):
         return "nine eleven" if _MAKE.search(before) else digits(m[0])
+    if not _WORDED.search(before, max(0, len(before) - 12)) and not _OR_CALLED.search(before):
+        return None
     if not (_CALLED.search(before) or _OR_CALLED.search(before)):
         return None
     if len(groups) == 1 and m[0] not in _EMERGENCY:
