@@ -37,8 +37,8 @@ class Segment:
     """A piece of text that is synthesised as one.
 
     token_ids: int64 (T,), none for a segment of silence alone; pause_after: silence that follows, in seconds; features:
-    whatever else the GPT needs; span: start and end in the text that was given, where the frontend knows them; spoken: the
-    words that are said, in lower case, numbers as words.
+    whatever else the GPT needs; span: start and end in the text that was given, where the frontend knows them;
+    spoken: the words that are said, in lower case, numbers as words.
     """
 
     text: str

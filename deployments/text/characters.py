@@ -85,7 +85,11 @@ def _fold(rewritten: Rewritten, index: int, hanzi: bool) -> str:
         if unread := next((c for c in chinese if not c.isascii() and not readable(c)), None):
             _refuse_unread(unread, rewritten.origin(index))
         return chinese
-    if char in "，：" and text[max(0, index - 1) : index].isdecimal() and text[index + 1 : index + 2].isdecimal():
+    if (
+        char in "，："
+        and text[max(0, index - 1) : index].isdecimal()
+        and text[index + 1 : index + 2].isdecimal()
+    ):
         return FOLDS[char].rstrip()  # a time, or thousands
     piece = _fold_character(char)
     if piece is None:

@@ -48,7 +48,9 @@ _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*$", re.MULTILINE)
 _QUOTE = re.compile(r"^[ \t]*>(?:[ \t]?>)*(?![ \t]?[\d=])[ \t]?", re.MULTILINE)
 _CHECKBOX = re.compile(r"^([ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+)\[[ xX✓✔]?\](?=[ \t])", re.MULTILINE)
 _ESCAPE = re.compile(r"\\([`*_{}\[\]()#+.!|~>-])")
-_EMOTICON = re.compile(r"[:;=(<xX^](?<!\S.)(?:(?<=[:;=])[-o']?[()DPpO3/\\*\]\[]|(?<=\()[:;]|(?<=<)3|(?<=[xX])D|(?<=\^)_\^|(?<=:)'\()(?=\s|[.,!?]|$)")
+_EMOTICON = re.compile(
+    r"[:;=(<xX^](?<!\S.)(?:(?<=[:;=])[-o']?[()DPpO3/\\*\]\[]|(?<=\()[:;]|(?<=<)3|(?<=[xX])D|(?<=\^)_\^|(?<=:)'\()(?=\s|[.,!?]|$)"
+)
 
 
 def plain(text: Rewritten) -> Rewritten:

@@ -200,7 +200,11 @@ class _Scanner:
 
     def word(self, at: int, fresh: bool) -> int:
         text, char = self.text, self.text[at]
-        if char in money.STARTS and money.STARTS_WITH_LETTER.match(text, at) and (end := self.rules(money.SIGN_RULES, at)):
+        if (
+            char in money.STARTS
+            and money.STARTS_WITH_LETTER.match(text, at)
+            and (end := self.rules(money.SIGN_RULES, at))
+        ):
             return end
         if char in _MONTH_STARTS and (end := self.rules(dates.WORD_RULES, at)):
             return end
@@ -226,10 +230,22 @@ class _Scanner:
                 word == "A" and at > 0 and bool(self.words) and not self.shouting and not following.isupper()
             )
             return "A" if alone or (label and not self.words[-1].pause) else "a"
-        if word == "x" and following.isdecimal() and self.text[at - 1 : at] == self.text[end : end + 1] == " ":
+        if (
+            word == "x"
+            and following.isdecimal()
+            and self.text[at - 1 : at] == self.text[end : end + 1] == " "
+        ):
             return "by"  # 5 cm x 3 cm
         if word in BARE_UNITS and self.peek(end) not in "/-":
-            each = bool(self.words) and self.words[-1].text in ("per", "a", "an", "one", "each", "every", "slash")
+            each = bool(self.words) and self.words[-1].text in (
+                "per",
+                "a",
+                "an",
+                "one",
+                "each",
+                "every",
+                "slash",
+            )
             return UNITS[word][0 if each else 1]
         return plain_word(word, self.shouting, self.known)
 
@@ -259,7 +275,12 @@ class _Scanner:
             return self.say(spoken, at, end) if spoken else end
         if after == char:  # a run of signs is a line or an ornament
             return at + 1
-        if char == "/" and (match := _PER_UNIT.match(self.text, at)) and self.written and is_plural(self.written[-1]):
+        if (
+            char == "/"
+            and (match := _PER_UNIT.match(self.text, at))
+            and self.written
+            and is_plural(self.written[-1])
+        ):
             return self.say(f"per {amounts.per_name(match[1])}", at, match.end())  # cells/µL
         if char == "/" and not (before + self.text[at + 1 : at + 3].lstrip()[:1]).isascii():
             self.pause(COMMA)  # 男/女

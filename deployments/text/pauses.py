@@ -13,7 +13,10 @@ from deployments.contract.speech import Segment
 
 LONGEST_PAUSE = 30.0  # seconds
 
-_TAG = re.compile(r"\[\s{0,9}pause\s{0,9}[:=]([^\[\]\n]{0,400})\]|<break\s+time\s*=\s*[\"']([^\"'<>\n]{0,40})[\"']\s*/?>", re.IGNORECASE)
+_TAG = re.compile(
+    r"\[\s{0,9}pause\s{0,9}[:=]([^\[\]\n]{0,400})\]|<break\s+time\s*=\s*[\"']([^\"'<>\n]{0,40})[\"']\s*/?>",
+    re.IGNORECASE,
+)
 _LENGTH = re.compile(r"(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s?(ms|s|sec|seconds?)?", re.IGNORECASE)
 
 
@@ -61,9 +64,7 @@ def _between(text: str, start: int, end: int, read: Callable[[str], list[Segment
         if error.code not in ("nothing_to_speak", "empty_input"):
             raise
         return []
-    return [
-        s if s.span is None else replace(s, span=(s.span[0] + start, s.span[1] + start)) for s in found
-    ]
+    return [s if s.span is None else replace(s, span=(s.span[0] + start, s.span[1] + start)) for s in found]
 
 
 def _seconds(tag: re.Match[str]) -> float:

@@ -21,6 +21,8 @@ _PREPOSITIONS = frozenset(
 _BOUND = frozenset(
     "a an the my your his her its our their this these those no every each".split()
 )  # to the next word
+
+
 def cut(words: Sequence[Word], sizes: Sequence[int], limit: int) -> list[int]:
     """Indices where the words of a sentence are cut so that no run has more than `limit` phones.
 

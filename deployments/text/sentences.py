@@ -21,11 +21,13 @@ _OF_TIME = re.compile(
 _TIMES = frozenset(["a.m", "p.m", "A.M", "P.M"])
 _CALENDAR = frozenset(name[:size].capitalize() for name in (*DAYS, *MONTHS) for size in (3, 4, 5, len(name)))
 _DAY_OR_MONTH = re.compile(
-    r"(?:Mon|Tue|Tues|Wed|Thu|Thur|Thurs|Fri|Sat|Sun|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)", re.IGNORECASE
+    r"(?:Mon|Tue|Tues|Wed|Thu|Thur|Thurs|Fri|Sat|Sun|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)",
+    re.IGNORECASE,
 )
 # Never the last word of a sentence: in capitals before a name, in any case before anything.
 _TITLES = frozenset(
-    "Mr Mrs Ms Mx Dr Prof Messrs St Mt Ft Fr Gen Col Capt Maj Lt Sgt Cpl Pvt Cmdr Adm Rev Sen Rep Gov Pres Hon Supt Insp "
+    "Mr Mrs Ms Mx Dr Prof Messrs St Mt Ft Fr Gen Col Capt Maj Lt Sgt Cpl Pvt Cmdr Adm Rev Sen Rep Gov Pres Hon "
+    "Supt Insp "
     "Det".split()
 )
 _LEADING = frozenset("vs v cf ca approx e.g i.e viz".split())
@@ -37,7 +39,9 @@ _STREETS = frozenset("st ave blvd rd hwy ln ct pl sq pkwy apt ste bldg fl rm".sp
 _NAMES = frozenset(  # what a name may follow, or a new sentence
     "inc corp co ltd llc jr sr bros dept univ assn govt intl natl mfg ft mt".split()
 )
-_UNITS = frozenset("in ft yd mi oz lb lbs hr hrs sec min mins tsp tbsp pt qt gal kg km cm mm ml wk wks mo yr yrs".split())
+_UNITS = frozenset(
+    "in ft yd mi oz lb lbs hr hrs sec min mins tsp tbsp pt qt gal kg km cm mm ml wk wks mo yr yrs".split()
+)
 _LOWER = (
     frozenset(map(str.lower, _TITLES)) | _LEADING | _BEFORE_NUMBER | _STREETS | _NAMES | _UNITS
     | frozenset("etc al misc incl excl resp".split())
@@ -55,7 +59,7 @@ def paragraphs(text: str) -> Iterator[tuple[int, int]]:
 
 def line_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Spans of the lines of text[start:end], line ends included."""
-    while 0 <= (stop := text.find("\n", start, end)):
+    while (stop := text.find("\n", start, end)) >= 0:
         yield start, stop + 1
         start = stop + 1
     if start < end:
@@ -94,7 +98,7 @@ def _ends(text: str, begin: int, stop: re.Match[str], opens: bool) -> bool:
 
 
 def _abbreviated(word: str, text: str, at: int, begin: int, start: int) -> bool:
-    """Whether the point behind `word`, which stands at `start`, is an abbreviation's, and the sentence goes on at `at`."""
+    """Whether the point behind `word`, which stands at `start`, does not end the sentence, which goes on at `at`."""
     lower, following = word.lower(), text[at]
     behind = _WORD_BEHIND.match(text, at)
     name = behind[1] if behind else ""
@@ -123,4 +127,6 @@ def _abbreviated(word: str, text: str, at: int, begin: int, start: int) -> bool:
 
 def _is_street(text: str, begin: int, start: int) -> bool:
     """Whether a capitalised word and a number stand before "St.": 5 Main St."""
-    return bool(re.search(r"\d\w* (?:[NSEW]\.? )?(?:[A-Z0-9]\w* ){1,3}$", text[max(begin, start - 40) : start]))
+    return bool(
+        re.search(r"\d\w* (?:[NSEW]\.? )?(?:[A-Z0-9]\w* ){1,3}$", text[max(begin, start - 40) : start])
+    )

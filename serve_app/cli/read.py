@@ -12,7 +12,7 @@ from deployments.contract.options import ModelOptions
 
 
 def readings(options: ModelOptions, text: str, language: str | None) -> list[dict[str, Any]]:
-    """For each segment its text, spoken words, phones and pause_after in seconds; none for a text with nothing to speak.
+    """For each segment its text, spoken words, phones and pause_after in seconds; none where nothing is to be said.
 
     Raises InvalidInput as the frontend does.
     """

@@ -69,7 +69,9 @@ class SpeechStream:
         self._tempo = asked.speed / pace  # of the finished sound
         self._work_id = f"{speech.id}.{secrets.token_hex(4)}"  # a client may give two requests one id
         self._text: TextFlow | None = None
-        self._segments: deque[SegmentStream | SilentSegment] = deque()  # the one that is heard, and those in work behind it
+        self._segments: deque[SegmentStream | SilentSegment] = (
+            deque()
+        )  # the one that is heard, and those in work behind it
         self._opened = 0  # segments so far
         self._events = self._paced()
 
@@ -154,7 +156,9 @@ class SpeechStream:
 
     def _pause(self, segment: Segment) -> int:
         """Samples of silence behind it."""
-        return round(segment.pause_after / self._speech.sampling.speed * self._synthesizer.backend.spec.sample_rate)
+        return round(
+            segment.pause_after / self._speech.sampling.speed * self._synthesizer.backend.spec.sample_rate
+        )
 
     def _open(self, segment: Segment | None) -> None:
         if segment is None:

@@ -140,7 +140,10 @@ def test_hums_are_no_letters(text: str, spoken: str) -> None:
 @pytest.mark.parametrize(
     ("text", "spoken"),
     [
-        ("Please upload it to the FTP server before noon GMT.", "please upload it to the f t p server before noon g m t"),
+        (
+            "Please upload it to the FTP server before noon GMT.",
+            "please upload it to the f t p server before noon g m t",
+        ),
         ("BTW, the VP of HP flew into JFK.", "b t w the v p of h p flew into j f k"),
         ("He died in 44 BC.", "he died in forty four b c"),
         ("FBI AND CIA RAID NYC HQ", "f b i and c i a raid n y c h q"),
@@ -160,7 +163,7 @@ def test_acronyms_without_a_vowel_are_spelled(text: str, spoken: str) -> None:
     [
         ("> Quoted words\n> go on", "quoted words go on"),
         ("[label](http://a.example/b)", "label"),
-        ("[label](http://a.example/b_(c) \"Title\")", "label"),
+        ('[label](http://a.example/b_(c) "Title")', "label"),
         ("[label][1]\n\n[1]: http://a.example/b", "label"),
         ("[![alt text](a.png)](http://a.example)", "alt text"),
         ("- [x] done", "done"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from deployments.contract.errors import InvalidInput
@@ -21,7 +23,7 @@ def test_signs_pause_ever_longer() -> None:
         for text in ("One; two.", "One — two.", "One. Two.", "One\nTwo", "One ... two.", "One.\n\nTwo.")
     ]
     assert pauses == sorted(pauses) and len(set(pauses)) == len(pauses)
-    assert all(later - sooner >= 0.05 for sooner, later in zip(pauses, pauses[1:], strict=False))
+    assert all(later - sooner >= 0.05 for sooner, later in pairwise(pauses))
     assert len(FRONTEND.segments("One, two.")) == 1
 
 

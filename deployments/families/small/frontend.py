@@ -67,8 +67,8 @@ class SmallFrontend:
         """At most `MAX_PHONES` phones a segment; their texts together are `text`, but for white space.
 
         Raises InvalidInput: param "language" for anything but its languages; param "input" for text that is empty, has
-        nothing to speak, holds another script, control characters, a word of more than 60 letters or a pause of more than
-        30 seconds.
+        nothing to speak, holds another script, control characters, a word of more than 60 letters or a pause of more
+        than 30 seconds.
         """
         self._check_language(language)
         return with_pauses(text, self._segments)
@@ -164,7 +164,9 @@ class SmallFrontend:
                     end=sentence.start + places[i + 1],
                     words=words[run],
                     phones=_sequence(words[run], phones[run], closing_pause(text) if final else PAUSE),
-                    pause_after=sentence.pause_after if final else PAUSES.get(words[cuts[i + 1] - 1].pause, CLAUSE_PAUSE),
+                    pause_after=sentence.pause_after
+                    if final
+                    else PAUSES.get(words[cuts[i + 1] - 1].pause, CLAUSE_PAUSE),
                 )
 
 

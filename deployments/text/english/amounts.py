@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from deployments.text.english.dates import MONTHS
+from deployments.text.english.maths import power
 from deployments.text.english.nouns import is_counted
 from deployments.text.english.numbers import (
     NUMBER,
@@ -17,7 +18,6 @@ from deployments.text.english.numbers import (
     whole,
     year,
 )
-from deployments.text.english.maths import power
 from deployments.text.english.units import PER, PERIODS, POWERS, UNIT, UNITS, name
 from deployments.text.rules import Match, Rule, letters, rule
 
@@ -42,18 +42,23 @@ _QUOTES = re.compile(r'(?<!\d)"')
 _OF_DEVICES = frozenset("V v W w kW GB TB MB MP Hz MHz GHz Ah mAh in mm cc".split())  # 60W bulb, 512GB drive
 _MORE_BEHIND = re.compile(r"\s(?:[a-z]{3,}|as|an?)\b|[.,!?]|$")
 _THINGS = frozenset(
-    "cube cubes piece pieces slice slices strip strips chunk chunks round rounds tin tins can cans bottle bottles bag bags "
-    "jar jars box packet pan dish screw screws nail nails pipe pipes cable cables lens lenses tube tubes tablet tablets "
+    "cube cubes piece pieces slice slices strip strips chunk chunks round rounds tin tins can cans bottle "
+    "bottles bag bags "
+    "jar jars box packet pan dish screw screws nail nails pipe pipes cable cables lens lenses tube tubes tablet "
+    "tablets "
     "capsule capsules dose doses race races run runs walk walks hike drive radius range limit deadline screen display "
     "monitor wall walls fence gap hole holes board boards bolt bolts bulb bulbs battery batteries motor engine engines "
     "charger memory hike swim dash sprint hurdles freestyle butterfly syringe syringes breaststroke backstroke".split()
 )
 _SPACED_DEVICES = frozenset(["in", "MP", "GB", "TB", "V", "W"])
 _NOT_NOUNS = frozenset(
-    "and for the was were are has had with from per each every long wide high tall deep thick away more less left free at "
+    "and for the was were are has had with from per each every long wide high tall deep thick away more less "
+    "left free at "
     "but that when while after before then than until into over under above below apart across".split()
 )
-_TEMPERATURE = re.compile(r"(?:\b(?:at|to|of|about|around|below|above|under|over|reach(?:ed|es)?|hit|is|was|oven|between|and|from|or|-)|[-–(])\s?$")
+_TEMPERATURE = re.compile(
+    r"(?:\b(?:at|to|of|about|around|below|above|under|over|reach(?:ed|es)?|hit|is|was|oven|between|and|from|or|-)|[-–(])\s?$"
+)
 
 
 @rule(rf"({NUMBER}){_MEASURE}")
@@ -85,7 +90,11 @@ def _measured(amount: str, m: Match, singular: bool, shift: int = 0) -> str:
     """shift: groups of the pattern before those of `_MEASURE`, but one."""
     unit, raised, parts, inverse = m[3 + shift], m[4 + shift], m[5 + shift], m[6 + shift]
     if raised and raised not in POWERS:
-        spoken = f"{amount} per {name(unit, True)}" if raised == "⁻¹" else f"{amount} {name(unit, singular)} {power(raised)}"
+        spoken = (
+            f"{amount} per {name(unit, True)}"
+            if raised == "⁻¹"
+            else f"{amount} {name(unit, singular)} {power(raised)}"
+        )
     else:
         spoken = f"{amount} {POWERS.get(raised or '', '')}{name(unit, singular)}"
     for per in _PART.finditer(parts):
@@ -106,7 +115,12 @@ def _is_modifier(m: Match, gap: str) -> bool:
     if gap == "-":
         return True
     behind = _WORD_BEHIND.match(text, m.end())
-    if behind and (behind[1] in _THINGS or (not gap or m[3] in _SPACED_DEVICES) and m[3] in _OF_DEVICES and behind[1] not in _NOT_NOUNS):
+    if behind and (
+        behind[1] in _THINGS
+        or (not gap or m[3] in _SPACED_DEVICES)
+        and m[3] in _OF_DEVICES
+        and behind[1] not in _NOT_NOUNS
+    ):
         return True
     return bool(behind) and bool(_ARTICLE.search(text, max(0, m.start() - 8), m.start()))
 
@@ -151,7 +165,11 @@ def feet_or_inches(m: Match) -> str | None:
     """27\" of a screen, 6' of a man; not the quotation mark that ends a quote"""
     before = m.string[max(0, m.start() - 400) : m.start()]
     if m[2] == "'":
-        return None if re.search(r"(?:^|[\s(])'\w", before) else f"{decimal(m[1])} {'foot' if m[1] == '1' or _modifies(m) else 'feet'}"
+        return (
+            None
+            if re.search(r"(?:^|[\s(])'\w", before)
+            else f"{decimal(m[1])} {'foot' if m[1] == '1' or _modifies(m) else 'feet'}"
+        )
     quoted = len(_QUOTES.findall(before)) % 2
     return None if quoted else f"{decimal(m[1])} {'inch' if m[1] == '1' or _modifies(m) else 'inches'}"
 
@@ -235,7 +253,10 @@ def _mixed(units: str | None, top: int, bottom: int) -> str | None:
     return f"{whole(units)} and {spoken}" if units else spoken
 
 
-_RATED = re.compile(r"\b(?:out|scored?|rating|rated?|grade|gave|stars?|episodes?|pages?|level|got|blood pressure|bp|vision|it)\b", re.IGNORECASE)
+_RATED = re.compile(
+    r"\b(?:out|scored?|rating|rated?|grade|gave|stars?|episodes?|pages?|level|got|blood pressure|bp|vision|it)\b",
+    re.IGNORECASE,
+)
 
 
 @rule(rf"{_FRACTION}(?![\d/A-Za-z])")
@@ -246,7 +267,9 @@ def ratio(m: Match) -> str | None:
         return f"{cardinal(top)} {cardinal(bottom)}"
     before = m.string[max(0, m.start() - 40) : m.start()]
     stars = m.string.startswith(" star", m.end())
-    if m[1] is None and (m[2] == m[3] or stars or (bottom in (5, 10, 100) and top > 1 and _RATED.search(before))):
+    if m[1] is None and (
+        m[2] == m[3] or stars or (bottom in (5, 10, 100) and top > 1 and _RATED.search(before))
+    ):
         return f"{whole(m[2])} out of {whole(m[3])}"
     if bottom <= 100 and m[2][0] != "0" and m[3][0] != "0" and (spoken := _mixed(m[1], top, bottom)):
         return spoken
@@ -307,13 +330,17 @@ def year_number(m: Match) -> str | None:
         ends = re.match(r"[ -]\w+(?: of\b|[.,;:!?)]|\s*$)", text[m.end() : m.end() + 24])
         if last not in ("in", "since", "during", "the", "by", "from", "until", "before", "after") or ends:
             return None
-    if re.match(r" (?:percent|million|billion|thousand|or more|and counting)\b", text[m.end() : m.end() + 13]):
+    if re.match(
+        r" (?:percent|million|billion|thousand|or more|and counting)\b", text[m.end() : m.end() + 13]
+    ):
         return None
     return year(value)
 
 
 _SUMS = (["total"], ["sum"], ["number"], ["count"], ["score"], ["average"])
-_DATING = frozenset("year summer winter spring autumn fall early late mid circa season class".split()) | frozenset(MONTHS)
+_DATING = frozenset(
+    "year summer winter spring autumn fall early late mid circa season class".split()
+) | frozenset(MONTHS)
 _TIME_WORDS = _DATING | frozenset("in since from until till before after around during".split())
 
 
@@ -324,7 +351,8 @@ def number(m: Match) -> str | None:
 
 WORD_RULES: tuple[Rule, ...] = (named_version,)
 RULES: tuple[Rule, ...] = (
-    round_plural, exponent, coordinate, feet_and_inches, feet_or_inches, hours_and_minutes, sized, dimensions, fraction_of_inches, fraction_of_a_unit, measure,
+    round_plural, exponent, coordinate, feet_and_inches, feet_or_inches, hours_and_minutes, sized, dimensions,
+    fraction_of_inches, fraction_of_a_unit, measure,
     temperature, times_as_much, ratio, ordinal_number, version, digit_groups, listed, resolution, year_number, number,
     decimal_with_letters,
 )  # fmt: skip

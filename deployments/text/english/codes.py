@@ -8,7 +8,10 @@ from deployments.text.english.nouns import is_counted
 from deployments.text.english.numbers import digits, identifier, spelled
 from deployments.text.rules import Match, Rule, rule
 
-_FILLER = r"(?:\s?(?:number|numbers|no\.?|nr\.?|num\.?|id|code|is|was|are|reads|of|as|ends?\sin|ending\sin|starting\swith|the|your|:|\#|=|\())*"
+_FILLER = (
+    r"(?:\s?(?:number|numbers|no\.?|nr\.?|num\.?|id|code|is|was|are|reads|of|as|ends?\sin|ending\sin|starting\swith|the"
+    r"|your|:|\#|=|\())*"
+)
 # What follows is a code, whatever its length.
 _ALWAYS = re.compile(
     r"\b(?:pins?|otp|passwords?|passcodes?|password|(?:access|security|door|gate|area|zip|postal|country|dial(?:ling|ing)?|"
@@ -26,7 +29,10 @@ _LONGER = re.compile(
     r"(?-i:\s?[A-Z]{2,3}\s?)?\s?[\"']?$",
     re.IGNORECASE,
 )
-_ROADS = re.compile(r"\b(?:routes?|highways?|interstate|hwy\.?|bus|line|studio|area|port|boeing|airbus|apollo)\s(?:no\.?\s)?$", re.IGNORECASE)
+_ROADS = re.compile(
+    r"\b(?:routes?|highways?|interstate|hwy\.?|bus|line|studio|area|port|boeing|airbus|apollo)\s(?:no\.?\s)?$",
+    re.IGNORECASE,
+)
 _NAMED = re.compile(r"(?:number|numbers|no\.?|nr\.?|\#|id|:)\s?$", re.IGNORECASE)
 _STATE = re.compile(
     r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])"
@@ -62,7 +68,9 @@ def code(m: Match) -> str | None:
         named = bool(_NAMED.search(before))
         plain = re.sub(r"[ -]", "", token).isdecimal()
         ordered = re.search(r"\border\s$", before, re.IGNORECASE)  # the verb, if the number is short
-        if plain and (len(token) < (4 if ordered else 3) or is_counted(text, m.end()) or _measured(text, m.end())):
+        if plain and (
+            len(token) < (4 if ordered else 3) or is_counted(text, m.end()) or _measured(text, m.end())
+        ):
             return None
         if not plain and not (any(map(str.isupper, token)) or named):
             return None

@@ -121,7 +121,9 @@ def era_first(m: Match) -> str | None:
     return f"A D {year(int(m[2]))}"
 
 
-@rule(r"((?:1\d|20)\d\d)[-–/](\d\d)(?![\d/-]|[.,]\d|[A-Za-z%])|((?:1\d|20)\d\d)\s?[-–]\s?((?:1\d|20)\d\d)(?![\d-]|[.,]\d)")
+@rule(
+    r"((?:1\d|20)\d\d)[-–/](\d\d)(?![\d/-]|[.,]\d|[A-Za-z%])|((?:1\d|20)\d\d)\s?[-–]\s?((?:1\d|20)\d\d)(?![\d-]|[.,]\d)"
+)
 def years(m: Match) -> str | None:
     """1939-45, 2019/20, 1914–1918"""
     first, last = int(m[1] or m[3]), int(m[2] or m[4])

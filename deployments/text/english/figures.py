@@ -11,14 +11,17 @@ from deployments.text.rewritten import Rewritten
 
 _CURRENCY = rf"(?:[{SIGNS}%]|(?:EUR|USD|GBP|CHF|SEK|NOK|DKK|PLN|CZK|HUF|RUB|BRL|kr|zl)(?![A-Za-z]))"
 _GROUPED = re.compile(
-    r"(?P<first>[1-9](?<![\d.,'/+:-].)(?<![\d)] .)\d{0,2})(?P<groups>(?:(?P<sign>[ .'])\d{3}(?!\d))(?:(?P=sign)\d{3}(?!\d)){0,5})"
+    r"(?P<first>[1-9](?<![\d.,'/+:-].)(?<![\d)] .)\d{0,2})"
+    r"(?P<groups>(?:(?P<sign>[ .'])\d{3}(?!\d))(?:(?P=sign)\d{3}(?!\d)){0,5})"
     r"(?:,(?P<part>\d{1,2})(?![\d,]))?(?!(?P=sign)?\d|-\d)"
 )
 _DECIMAL = re.compile(r"\d(?<![\d.,].)\d{0,2},\d{1,2}(?![\d,])")
 _AMOUNT_BEHIND = re.compile(rf"\s?(?:{_CURRENCY}|{UNIT}(?![A-Za-z0-9])|million|billion)")
 _CURRENCY_BEFORE = re.compile(rf"{_CURRENCY}\s?$")
 _CURRENCY_BEHIND = re.compile(rf"\s?{_CURRENCY}")
-_CALL_BEFORE = re.compile(r"(?:call|dial|ring|phone|tel|fax|text|mobile|code|number|pin)[a-z]*[.:]? *$", re.IGNORECASE)
+_CALL_BEFORE = re.compile(
+    r"(?:call|dial|ring|phone|tel|fax|text|mobile|code|number|pin)[a-z]*[.:]? *$", re.IGNORECASE
+)
 
 
 def english(text: Rewritten) -> Rewritten:
@@ -37,7 +40,11 @@ def _grouped(m: re.Match[str]) -> str | None:
     before, end = m.string[max(0, m.start() - 24) : m.start()], m.end()
     money = bool(_CURRENCY_BEFORE.search(before)) or bool(_CURRENCY_BEHIND.match(m.string, end))
     count = groups.count(",")
-    if m["sign"] == "'" or m["part"] or (money and (m["sign"] == " " or not before.rstrip().endswith(("$", "£")))):
+    if (
+        m["sign"] == "'"
+        or m["part"]
+        or (money and (m["sign"] == " " or not before.rstrip().endswith(("$", "£"))))
+    ):
         return amount
     if m["sign"] == ".":
         parts = [m["first"], *groups[1:].split(",")]

@@ -12,9 +12,12 @@ _CENT = ("cent", "cents")
 _SIGNS = {  # one, many, a hundredth, hundredths
     "$": ("dollar", "dollars", *_CENT), "£": ("pound", "pounds", "penny", "pence"), "€": ("euro", "euros", *_CENT),
     "¥": ("yen", "yen", "sen", "sen"), "₹": ("rupee", "rupees", "paisa", "paise"), "₩": ("won", "won", "jeon", "jeon"),
-    "₽": ("ruble", "rubles", "kopek", "kopeks"), "₺": ("lira", "lira", "kurus", "kurus"), "₪": ("shekel", "shekels", "agora", "agorot"),
-    "₫": ("dong", "dong", "", ""), "฿": ("baht", "baht", "satang", "satang"), "₴": ("hryvnia", "hryvnias", "kopek", "kopeks"),
-    "₦": ("naira", "naira", "kobo", "kobo"), "₱": ("peso", "pesos", "centavo", "centavos"), "₿": ("bitcoin", "bitcoins", "", ""),
+    "₽": ("ruble", "rubles", "kopek", "kopeks"), "₺": ("lira", "lira", "kurus", "kurus"),
+    "₪": ("shekel", "shekels", "agora", "agorot"),
+    "₫": ("dong", "dong", "", ""), "฿": ("baht", "baht", "satang", "satang"),
+    "₴": ("hryvnia", "hryvnias", "kopek", "kopeks"),
+    "₦": ("naira", "naira", "kobo", "kobo"), "₱": ("peso", "pesos", "centavo", "centavos"),
+    "₿": ("bitcoin", "bitcoins", "", ""),
     "¢": (*_CENT, "", ""), "R$": ("real", "reais", "centavo", "centavos"),
 }  # fmt: skip
 _DOLLARS = {
@@ -24,11 +27,14 @@ _DOLLARS = {
 _CODES = {
     "USD": ("U S dollar", "U S dollars", *_CENT), "EUR": _SIGNS["€"], "GBP": _SIGNS["£"], "JPY": _SIGNS["¥"],
     "CHF": ("swiss franc", "swiss francs", "rappen", "rappen"), "CAD": ("canadian dollar", "canadian dollars", *_CENT),
-    "AUD": ("australian dollar", "australian dollars", *_CENT), "NZD": ("new zealand dollar", "new zealand dollars", *_CENT),
+    "AUD": ("australian dollar", "australian dollars", *_CENT),
+    "NZD": ("new zealand dollar", "new zealand dollars", *_CENT),
     "HKD": ("hong kong dollar", "hong kong dollars", *_CENT), "SGD": ("singapore dollar", "singapore dollars", *_CENT),
-    "CNY": ("yuan", "yuan", "fen", "fen"), "RMB": ("yuan", "yuan", "fen", "fen"), "INR": _SIGNS["₹"], "BRL": _SIGNS["R$"],
+    "CNY": ("yuan", "yuan", "fen", "fen"), "RMB": ("yuan", "yuan", "fen", "fen"), "INR": _SIGNS["₹"],
+    "BRL": _SIGNS["R$"],
     "MXN": ("mexican peso", "mexican pesos", "centavo", "centavos"), "RUB": _SIGNS["₽"], "KRW": _SIGNS["₩"],
-    "SEK": ("swedish krona", "swedish kronor", "ore", "ore"), "NOK": ("norwegian krone", "norwegian kroner", "ore", "ore"),
+    "SEK": ("swedish krona", "swedish kronor", "ore", "ore"),
+    "NOK": ("norwegian krone", "norwegian kroner", "ore", "ore"),
     "DKK": ("danish krone", "danish kroner", "ore", "ore"), "PLN": ("zloty", "zloty", "grosz", "groszy"),
     "CZK": ("czech crown", "czech crowns", "heller", "hellers"), "HUF": ("forint", "forints", "", ""),
     "TRY": _SIGNS["₺"], "ZAR": ("rand", "rand", *_CENT), "ILS": _SIGNS["₪"], "THB": _SIGNS["฿"],
@@ -36,13 +42,15 @@ _CODES = {
     "PHP": _SIGNS["₱"], "NGN": _SIGNS["₦"], "UAH": _SIGNS["₴"], "VND": _SIGNS["₫"], "BTC": _SIGNS["₿"],
 }  # fmt: skip
 _NAMES = {  # only beside a number, too
-    "Rs": _SIGNS["₹"], "Rs.": _SIGNS["₹"], "kr": ("krone", "kroner", "ore", "ore"), "kr.": ("krone", "kroner", "ore", "ore"),
+    "Rs": _SIGNS["₹"], "Rs.": _SIGNS["₹"], "kr": ("krone", "kroner", "ore", "ore"),
+    "kr.": ("krone", "kroner", "ore", "ore"),
     "zl": _CODES["PLN"], "Fr": ("franc", "francs", "", ""), "Fr.": ("franc", "francs", "", ""),
 }  # fmt: skip
 CURRENCIES = _SIGNS | _CODES | _NAMES
 SIGNS = "$£€¥₹₩₽₺₪₫฿₴₦₱₿"
 SCALES = {
-    "k": "thousand", "m": "million", "mm": "million", "mn": "million", "mio": "million", "b": "billion", "bn": "billion",
+    "k": "thousand", "m": "million", "mm": "million", "mn": "million", "mio": "million", "b": "billion",
+    "bn": "billion",
     "t": "trillion", "tn": "trillion", "tr": "trillion",
 }  # fmt: skip
 _SCALE = r"(?:\s?(thousand|hundred|million|billion|trillion|[KkMmBbTt]|MM|mn|mio|bn|tn)(?![A-Za-z0-9]))?"
@@ -100,7 +108,9 @@ def money_by_code(m: Match) -> str | None:
     return _money(m[2], CURRENCIES[m[1]], m[3])
 
 
-@rule(rf"({NUMBER}){_SCALE}\s?(R\$|{SIGN}|(?:{_CODE}|{_NAME}|zl)(?![A-Za-z]))(?!\d)(?:/({UNIT}|{PER})(?![A-Za-z]))?")
+@rule(
+    rf"({NUMBER}){_SCALE}\s?(R\$|{SIGN}|(?:{_CODE}|{_NAME}|zl)(?![A-Za-z]))(?!\d)(?:/({UNIT}|{PER})(?![A-Za-z]))?"
+)
 def money_behind(m: Match) -> str | None:
     """20 €, 5 EUR, 500 kr"""
     spoken = _money(m[1], CURRENCIES[m[3]], m[2])

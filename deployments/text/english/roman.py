@@ -9,7 +9,9 @@ from deployments.text.english.vocabulary import MONARCHS, NUMBERED
 
 _VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 _NUMERAL = re.compile(r"(?:[IVXLCDM]{1,15}|[ivxl]{1,9})(?![A-Za-z0-9])")
-_MORE = re.compile(r"(?:(?P<to>\s?[-–]\s?|\sto\s)|(?P<and>,?\s(?:and|&|or)\s|,\s))(?P<numeral>[IVXLivxl]{1,9})(?![A-Za-z0-9'])")
+_MORE = re.compile(
+    r"(?:(?P<to>\s?[-–]\s?|\sto\s)|(?P<and>,?\s(?:and|&|or)\s|,\s))(?P<numeral>[IVXLivxl]{1,9})(?![A-Za-z0-9'])"
+)
 _PART = re.compile(r"[.-]?\(?([A-Z]|[a-h])\)?(?![A-Za-z0-9'])|\.(\d{1,3})(?![\d.])")
 _CENTURY = re.compile(r"([IVX]{1,6})(?:th|st|nd|rd)?(?=[\s-](?:century|centuries)\b)")
 _ITEM = re.compile(r"([IVX]{1,6}|i{2,3}|iv|vi{1,3}|ix|xi{0,3})[.)](?=\s)")
@@ -19,8 +21,12 @@ _RULER = re.compile(
     r"\b(?:King|Queen|Pope|Emperor|Empress|Tsar|Czar|Prince|Princess|Sultan|Shah|Pharaoh|Kaiser|Duke|Earl|Patriarch|Saint|St\.?)"
     r"(?:\s[A-Z][a-z]+){1,2}\s$"
 )
-_DRIP = re.compile(r"\s(?:drips?|fluids?|antibiotics?|lines?|bags?|push|therapy|infusions?|access|catheter|iron|doses?|meds?|medication)\b")
-_NO_NAMES = frozenset("the an a and by my for in on or of to at with give start begin his her your our i if".split())
+_DRIP = re.compile(
+    r"\s(?:drips?|fluids?|antibiotics?|lines?|bags?|push|therapy|infusions?|access|catheter|iron|doses?|meds?|medication)\b"
+)
+_NO_NAMES = frozenset(
+    "the an a and by my for in on or of to at with give start begin his her your our i if".split()
+)
 
 
 def roman(text: str) -> int | None:
@@ -71,7 +77,9 @@ def _named(text: str, at: int, word: str, value: int, end: int, before: list[str
     singular = previous.rstrip(".").removesuffix("s") if previous not in ("class", "series") else previous
     single = len(word) == 1
     if singular in NUMBERED and set(word.upper()) <= set("IVXL"):
-        if single and (word in "lL" or word.islower() and singular not in ("page", "p", "pp", "scene", "act")):
+        if single and (
+            word in "lL" or word.islower() and singular not in ("page", "p", "pp", "scene", "act")
+        ):
             return None
         if word == "I" and not before[-1][0].isupper():
             return None
@@ -79,17 +87,23 @@ def _named(text: str, at: int, word: str, value: int, end: int, before: list[str
     if word.islower() or not set(word) <= set("IVXL"):
         return None
     name = before[-1][:1].isupper() and previous not in _NO_NAMES
-    alone = text[end : end + 1] in ("", ",", ".", ";", ":", "'", ")", "?", "!") or text.startswith((" of", " and"), end)
+    alone = text[end : end + 1] in ("", ",", ".", ";", ":", "'", ")", "?", "!") or text.startswith(
+        (" of", " and"), end
+    )
     ruler = bool(_RULER.search(text, max(0, at - 40), at))
     if (previous in MONARCHS or ruler) and name and (not single or alone or (ruler and word != "I")):
         if word == "X" and previous == "malcolm":
             return None
-        return f"the {ordinal(value)}" + ("'s" if text.startswith("'s", end) else ""), end + 2 * text.startswith("'s", end)
+        return f"the {ordinal(value)}" + (
+            "'s" if text.startswith("'s", end) else ""
+        ), end + 2 * text.startswith("'s", end)
     if single or not name or "L" in word and previous != "bowl" or (word == "IV" and _DRIP.match(text, end)):
         return None
     if word in ("XX", "XL", "LI", "LL"):
         return None
-    if word in ("II", "III", "IV") and len(before) > 1 and before[-2].lower() in MONARCHS:  # William Gates III
+    if (
+        word in ("II", "III", "IV") and len(before) > 1 and before[-2].lower() in MONARCHS
+    ):  # William Gates III
         return f"the {ordinal(value)}", end
     return _counted(text, value, end)
 
@@ -99,6 +113,9 @@ def _counted(text: str, value: int, end: int) -> tuple[str, int]:
     if m := _PART.match(text, end):  # IV.B
         return f"{spoken[0]} {m[1].upper() if m[1] else cardinal(int(m[2]))}", m.end()
     while (m := _MORE.match(text, end)) and (more := roman(m["numeral"].upper())) and m["numeral"] != "I":
-        spoken += ["to" if m["to"] else "and" if m["and"].strip() not in (",", "or") else m["and"].strip(), cardinal(more)]
+        spoken += [
+            "to" if m["to"] else "and" if m["and"].strip() not in (",", "or") else m["and"].strip(),
+            cardinal(more),
+        ]
         end = m.end()
     return " ".join(spoken), end

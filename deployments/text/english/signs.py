@@ -17,7 +17,9 @@ _FACTOR_AHEAD = re.compile(r"[A-Za-z0-9](?![A-Za-z])|\d")
 _RANGE_START = re.compile(r"(?:(:\d\d|\d\s?[ap]\.?m\.?)|(\d{1,9})(?:°?[CF]|[%°€])?)$", re.IGNORECASE)
 _RANGE_END = re.compile(r"[$£€¥]?(\d{1,9})")
 _GRADE = re.compile(r"(?<![A-Za-z])[A-F]$")
-_HOURS = re.compile(r"(?:Mon|Tue|Tues|Wed|Thu|Thurs|Fri|Sat|Sun|days?|[Oo]pen|[Hh]ours|[Dd]aily|from)[.:]? \d{1,2}$")
+_HOURS = re.compile(
+    r"(?:Mon|Tue|Tues|Wed|Thu|Thurs|Fri|Sat|Sun|days?|[Oo]pen|[Hh]ours|[Dd]aily|from)[.:]? \d{1,2}$"
+)
 _SPACED_LEFT = re.compile(r"(?:^|[^\w.])([a-zA-Z]|[\d.,]*\d)[)⁰¹²³⁴-⁹%]* $")
 _SPACED_RIGHT = re.compile(r" [-(√$]?(?:([\d.,]*\d)|[a-zA-Z](?![A-Za-z'.]))")
 _SUM = re.compile(r"[=+×÷≈≤≥]|(?<=\d) [*/] (?=\d)")
@@ -47,12 +49,17 @@ def spaced_dash(text: str, at: int) -> str | None:
     right = _SPACED_RIGHT.match(text, at + 1)
     if not left or not right:
         return None
-    clause = re.split(r"[,;:]\s", text[max(0, at - 40) : at])[-1] + re.split(r"[,;:]\s", text[at : at + 40])[0]
+    clause = (
+        re.split(r"[,;:]\s", text[max(0, at - 40) : at])[-1] + re.split(r"[,;:]\s", text[at : at + 40])[0]
+    )
     if _SUM.search(clause):
         return "minus"
     if not (right[1] and left[1][-1].isdecimal()):
         return None
-    first, second = (float(number.replace(",", "").rstrip(".") or 0) if number.count(".") < 2 else 0.0 for number in (left[1], right[1]))
+    first, second = (
+        float(number.replace(",", "").rstrip(".") or 0) if number.count(".") < 2 else 0.0
+        for number in (left[1], right[1])
+    )
     return "to" if first < second or text[at] == "–" else "minus"
 
 
@@ -75,7 +82,11 @@ def symbol(text: str, at: int, said: str) -> str | None:
         factors = digits_around and next_char.isdecimal() or named or (spaced and next_char.isalnum())
         return "times" if factors else None
     if char == "^":
-        return "to the power of" if (before.isalnum() or before == ")") and (after.isalnum() or after in "-(") else None
+        return (
+            "to the power of"
+            if (before.isalnum() or before == ")") and (after.isalnum() or after in "-(")
+            else None
+        )
     if char in "<>":
         alone = (
             (before == " " or before.isdecimal())
@@ -84,11 +95,18 @@ def symbol(text: str, at: int, said: str) -> str | None:
         )
         return {"<": "less than", ">": "greater than"}[char] if alone else None
     if char == "~":
-        return ("to" if digits_around else "about") if after.isdecimal() or after in "$£€" and after != " " else None
-    if char == "/":
-        if before == after == " " and digits_around and next_char.isdecimal():
-            return "divided by"
-    if char == "+" and not next_char.isalnum() and (before.isdecimal() or _GRADE.search(text, max(0, at - 2), at)):
+        return (
+            ("to" if digits_around else "about")
+            if after.isdecimal() or after in "$£€" and after != " "
+            else None
+        )
+    if char == "/" and before == after == " " and digits_around and next_char.isdecimal():
+        return "divided by"
+    if (
+        char == "+"
+        and not next_char.isalnum()
+        and (before.isdecimal() or _GRADE.search(text, max(0, at - 2), at))
+    ):
         return "plus"  # 18+, A+
     if char in "+=/@&\\":
         touching = (before.isalnum() or before in " )⁰¹²³⁴⁵⁶⁷⁸⁹%°\"'") and (

@@ -19,12 +19,18 @@ _CALLED = re.compile(
     r"my|our|your|or|and|through|emergency|directly|toll-free|HELP|STOP|YES))*\s?[:#]?\s?$",
     re.IGNORECASE,
 )
-_OR_CALLED = re.compile(r"\b(?:call|dial|ring|phone|text)[a-z]*\s(?:[\d ()+-]{1,20}(?:,|\sor|\sand|/)\s?)+$", re.IGNORECASE)
-_CALL_BEHIND = re.compile(r"[ -](?:calls?|callers?|operators?|dispatch(?:ers?)?|emergency|emergencies|hotline|lines?)\b")
+_OR_CALLED = re.compile(
+    r"\b(?:call|dial|ring|phone|text)[a-z]*\s(?:[\d ()+-]{1,20}(?:,|\sor|\sand|/)\s?)+$", re.IGNORECASE
+)
+_CALL_BEHIND = re.compile(
+    r"[ -](?:calls?|callers?|operators?|dispatch(?:ers?)?|emergency|emergencies|hotline|lines?)\b"
+)
 _WORDED = re.compile(r"[A-Za-z#:]")
 _OF_DAY = re.compile(r"\s?(?:[ap]\.?m\b|o'clock|:\d|noon|in the|tonight|tomorrow|today|sharp)", re.IGNORECASE)
 _MAKE = re.compile(r"\b(?:Porsche|Carrera|Delta|Flight) $")
-_EMERGENCY = frozenset("911 112 999 411 101 111 000 110 119 118 211 311 511 611 711 811 988 116 995 997 15 17 18 100 108".split())
+_EMERGENCY = frozenset(
+    "911 112 999 411 101 111 000 110 119 118 211 311 511 611 711 811 988 116 995 997 15 17 18 100 108".split()
+)
 
 
 def _said(number: str) -> str:
@@ -75,7 +81,12 @@ def national(m: Match) -> str | None:
 def grouped(m: Match) -> str | None:
     """1800 123 456, 98765 43210, 138 0013 8000, 1234 5678, 5551234567"""
     groups = _DIGITS.findall(m[0])
-    if all(map(_YEARS.fullmatch, groups)) or "0000" in m[0] or groups[0].endswith("000") or is_counted(m.string, m.end()):
+    if (
+        all(map(_YEARS.fullmatch, groups))
+        or "0000" in m[0]
+        or groups[0].endswith("000")
+        or is_counted(m.string, m.end())
+    ):
         return None
     return " , ".join(digits(part) for part in _parts(groups))
 
@@ -102,8 +113,14 @@ def called(m: Match) -> str | None:
     if not (_CALLED.search(before) or _OR_CALLED.search(before)):
         return None
     if len(groups) == 1 and m[0] not in _EMERGENCY:
-        alone = len(m[0]) < 3 and not re.search(r"\b(?:dial(?:ed|ing)?|press|call|ring)\s$", before, re.IGNORECASE)
-        if alone or is_counted(text, m.end()) or (len(m[0]) < 3 and re.match(r"\s[a-z]", text[m.end() : m.end() + 2])):
+        alone = len(m[0]) < 3 and not re.search(
+            r"\b(?:dial(?:ed|ing)?|press|call|ring)\s$", before, re.IGNORECASE
+        )
+        if (
+            alone
+            or is_counted(text, m.end())
+            or (len(m[0]) < 3 and re.match(r"\s[a-z]", text[m.end() : m.end() + 2]))
+        ):
             return None
     if _OF_DAY.match(text, m.end()) or is_counted(text, m.end()):
         return None

@@ -5,21 +5,26 @@ from __future__ import annotations
 import re
 
 _PREFIXES = {
-    "k": "kilo", "M": "mega", "G": "giga", "T": "tera", "P": "peta", "h": "hecto", "d": "deci", "c": "centi", "m": "milli",
+    "k": "kilo", "M": "mega", "G": "giga", "T": "tera", "P": "peta", "h": "hecto", "d": "deci", "c": "centi",
+    "m": "milli",
     "µ": "micro", "u": "micro", "n": "nano", "p": "pico",
 }  # fmt: skip
 _METRIC = (  # sign, name, prefixes
     ("m", "meter", "kdcmµun"), ("g", "gram", "kmµun"), ("L", "liter", "hdcmµun"), ("l", "liter", "hdcmµu"),
-    ("W", "watt", "kMGTmµ"), ("V", "volt", "kMmµ"), ("A", "amp", "kmµ"), ("Hz", "hertz", "kMGT"), ("Pa", "pascal", "hkMG"),
+    ("W", "watt", "kMGTmµ"), ("V", "volt", "kMmµ"), ("A", "amp", "kmµ"), ("Hz", "hertz", "kMGT"),
+    ("Pa", "pascal", "hkMG"),
     ("J", "joule", "kMG"), ("N", "newton", "kM"), ("s", "second", "mµun"), ("eV", "electron volt", "kMGT"),
     ("B", "byte", "kMGTP"), ("bit", "bit", "kMGT"), ("Wh", "watt hour", "kMGT"), ("Ah", "amp hour", "km"),
     ("F", "farad", "mµunp"), ("H", "henry", "mµ"), ("Ω", "ohm", "kM"), ("mol", "mole", "kmµun"), ("M", "molar", "mµn"),
-    ("cal", "calorie", "k"), ("Sv", "sievert", "mµ"), ("Bq", "becquerel", "kMG"), ("Gy", "gray", "mµ"), ("T", "tesla", "mµ"),
-    ("VA", "volt amp", "kM"), ("bar", "bar", "m"), ("Eq", "equivalent", "m"), ("Nm", "newton meter", "k"), ("Ci", "curie", "m"),
+    ("cal", "calorie", "k"), ("Sv", "sievert", "mµ"), ("Bq", "becquerel", "kMG"), ("Gy", "gray", "mµ"),
+    ("T", "tesla", "mµ"),
+    ("VA", "volt amp", "kM"), ("bar", "bar", "m"), ("Eq", "equivalent", "m"), ("Nm", "newton meter", "k"),
+    ("Ci", "curie", "m"),
 )  # fmt: skip
 _WITHOUT_PREFIX = frozenset("m g L l W V A Hz Pa J s eV bit Wh Ah Ω mol cal Sv Bq Gy VA bar Nm".split())
 _OTHERS = {  # one, many
-    "t": ("ton", "tons"), "v": ("volt", "volts"), "w": ("watt", "watts"), "gr": ("gram", "grams"), "ft": ("foot", "feet"), "mi": ("mile", "miles"), "yd": ("yard", "yards"), "yds": ("yard", "yards"),
+    "t": ("ton", "tons"), "v": ("volt", "volts"), "w": ("watt", "watts"), "gr": ("gram", "grams"),
+    "ft": ("foot", "feet"), "mi": ("mile", "miles"), "yd": ("yard", "yards"), "yds": ("yard", "yards"),
     "in": ("inch", "inches"), "nmi": ("nautical mile", "nautical miles"), "ly": ("light year", "light years"),
     "AU": ("astronomical unit", "astronomical units"), "mcg": ("microgram", "micrograms"), "lb": ("pound", "pounds"),
     "lbs": ("pound", "pounds"), "oz": ("ounce", "ounces"), "st": ("stone", "stone"), "ct": ("carat", "carats"),
@@ -27,7 +32,8 @@ _OTHERS = {  # one, many
     "pt": ("pint", "pints"), "pts": ("points", "points"), "fl oz": ("fluid ounce", "fluid ounces"),
     "tsp": ("teaspoon", "teaspoons"), "tsps": ("teaspoon", "teaspoons"), "tbsp": ("tablespoon", "tablespoons"),
     "tbsps": ("tablespoon", "tablespoons"), "tbs": ("tablespoon", "tablespoons"), "Tbsp": ("tablespoon", "tablespoons"),
-    "sec": ("second", "seconds"), "secs": ("second", "seconds"), "min": ("minute", "minutes"), "mins": ("minute", "minutes"),
+    "sec": ("second", "seconds"), "secs": ("second", "seconds"), "min": ("minute", "minutes"),
+    "mins": ("minute", "minutes"),
     "h": ("hour", "hours"), "hr": ("hour", "hours"), "hrs": ("hour", "hours"), "wk": ("week", "weeks"),
     "wks": ("week", "weeks"), "mo": ("month", "months"), "mos": ("month", "months"), "yr": ("year", "years"),
     "yrs": ("year", "years"), "KHz": ("kilohertz", "kilohertz"), "KW": ("kilowatt", "kilowatts"),
@@ -43,7 +49,8 @@ _OTHERS = {  # one, many
     "bhp": ("brake horsepower", "brake horsepower"), "BTU": ("B T U", "B T Us"), "ha": ("hectare", "hectares"),
     "ac": ("acre", "acres"), "sq ft": ("square foot", "square feet"), "sq m": ("square meter", "square meters"),
     "sq km": ("square kilometer", "square kilometers"), "sq mi": ("square mile", "square miles"),
-    "sq in": ("square inch", "square inches"), "cu ft": ("cubic foot", "cubic feet"), "sqft": ("square foot", "square feet"),
+    "sq in": ("square inch", "square inches"), "cu ft": ("cubic foot", "cubic feet"),
+    "sqft": ("square foot", "square feet"),
     "mmHg": ("millimeter of mercury", "millimeters of mercury"), "atm": ("atmosphere", "atmospheres"),
     "ppm": ("part per million", "parts per million"), "ppb": ("part per billion", "parts per billion"),
     "bpm": ("beat per minute", "beats per minute"), "IU": ("I U", "I U"), "dB": ("decibel", "decibels"),
@@ -57,9 +64,12 @@ _OTHERS = {  # one, many
 }  # fmt: skip
 # Other letter cases that leave no doubt.
 _CASES = (
-    "KM Km CM Cm MM Mm KG Kg Gr MG Mg ML Ml Kw kw MPH Mph KPH KMH Kmh kmH LB Lb LBS Lbs OZ Oz TSP Tsp TBSP GAL QT PT FT Ft IN "
-    "YD HP Hp KWH KWh Kwh kwh kWH MWH Mwh MAH Mah mah AH HZ hz KHZ Khz khz MHZ Mhz mhz GHZ Ghz ghz DB db Db kb Kb mb gb "
-    "Gb tb Tb MIN Min SEC Sec HR Hr HRS Hrs YRS BPM Bpm PSI Psi RPM Rpm FPS Fps PPM Ppm PPB mmhg MMHG NM KPA kpa hpa HPA "
+    "KM Km CM Cm MM Mm KG Kg Gr MG Mg ML Ml Kw kw MPH Mph KPH KMH Kmh kmH LB Lb LBS Lbs OZ Oz TSP Tsp TBSP GAL "
+    "QT PT FT Ft IN "
+    "YD HP Hp KWH KWh Kwh kwh kWH MWH Mwh MAH Mah mah AH HZ hz KHZ Khz khz MHZ Mhz mhz GHZ Ghz ghz DB db Db kb "
+    "Kb mb gb "
+    "Gb tb Tb MIN Min SEC Sec HR Hr HRS Hrs YRS BPM Bpm PSI Psi RPM Rpm FPS Fps PPM Ppm PPB mmhg MMHG NM KPA "
+    "kpa hpa HPA "
     "mpa KCAL Kcal KJ kj MCG KBPS Mb MBPS mbps gbps GBPS DPI PPI SQFT kib mib gib cal dl cl hl iu btu".split()
 )
 
@@ -81,17 +91,25 @@ def _table() -> dict[str, tuple[str, str]]:
 
 
 UNITS = _table()
-UNIT = "(?:" + "|".join(sorted((re.escape(u).replace(r"\ ", r"\s") for u in UNITS), key=len, reverse=True)) + ")"
+UNIT = (
+    "(?:" + "|".join(sorted((re.escape(u).replace(r"\ ", r"\s") for u in UNITS), key=len, reverse=True)) + ")"
+)
 POWERS = {"²": "square ", "2": "square ", "^2": "square ", "³": "cubic ", "3": "cubic ", "^3": "cubic "}
 # Without a number before them these are units all the same.
-BARE_UNITS = frozenset(
-    "km kg cm mm ml mL mg lb lbs oz tsp tbsp kWh mph GB MB TB kHz MHz GHz kW mAh yrs hrs mins secs kcal hPa kPa mmHg "
-    "sqft km/h m/s kbps Mbps Gbps".split()
-) & UNITS.keys()
+BARE_UNITS = (
+    frozenset(
+        "km kg cm mm ml mL mg lb lbs oz tsp tbsp kWh mph GB MB TB kHz MHz GHz kW mAh yrs hrs mins secs kcal hPa "
+        "kPa mmHg "
+        "sqft km/h m/s kbps Mbps Gbps".split()
+    )
+    & UNITS.keys()
+)
 PERIODS = {
-    "d": "day", "day": "day", "wk": "week", "week": "week", "mo": "month", "month": "month", "yr": "year", "year": "year",
+    "d": "day", "day": "day", "wk": "week", "week": "week", "mo": "month", "month": "month", "yr": "year",
+    "year": "year",
     "night": "night", "person": "person", "hour": "hour", "minute": "minute", "second": "second", "head": "head",
-    "unit": "unit", "user": "user", "seat": "seat", "piece": "piece", "ticket": "ticket", "capita": "capita", "pp": "person",
+    "unit": "unit", "user": "user", "seat": "seat", "piece": "piece", "ticket": "ticket", "capita": "capita",
+    "pp": "person",
     "pound": "pound", "gallon": "gallon", "dose": "dose", "serving": "serving", "item": "item", "mile": "mile",
     "page": "page", "word": "word", "kilo": "kilo", "sq ft": "square foot",
 }  # fmt: skip

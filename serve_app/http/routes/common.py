@@ -39,7 +39,7 @@ Counted = Annotated[Traffic, Depends(_traffic)]
 
 
 def speech_headers(spoken: Spoken) -> dict[str, str]:
-    """x-retries, x-cut: what went wrong so far, if more is to come. x-chorale-silence: the text had nothing to speak."""
+    """x-retries, x-cut: what went wrong so far, if more is to come. x-chorale-silence: nothing to speak."""
     headers = {
         "x-seed": str(spoken.seed),
         "x-voice": spoken.voice,

@@ -238,8 +238,10 @@ def test_any_mixture_of_signs(text: str) -> None:
     st.lists(
         st.sampled_from(
             (
-                "Dr. St. No. $5 3:30 pm 1/2 2026-11-21 e.g. NASA's Jan. 5 a the A and, (so) x@y.com call code order 911 "
-                "IV Henry km 5kg 10⁻³ -- - <b> </p> [a](b) ![ ]( `x` > | # [pause:1s] [pause:x] &amp; \" ' 020 7946 0018 in. to "
+                "Dr. St. No. $5 3:30 pm 1/2 2026-11-21 e.g. NASA's Jan. 5 a the A and, (so) x@y.com call code "
+                "order 911 "
+                "IV Henry km 5kg 10⁻³ -- - <b> </p> [a](b) ![ ]( `x` > | # [pause:1s] [pause:x] &amp; \" ' "
+                "020 7946 0018 in. to "
                 "U.S. 10x 5' C$ 1.000.000 ex-\n \n \n\n ... room Ctrl+C log₂ p.m. Friday I v2.0 AD 0800 hours"
             ).split(" ")
         )
@@ -283,7 +285,7 @@ UNIT = {
     "Roman numerals": "IV ",
     "thousands with blanks": "1 000 ",
     "telephone numbers": "555-",
-    "inches": "5\" ",
+    "inches": '5" ',
     "broken words": "ex-\nam ",
     "quoted lines": "> a\n",
 }

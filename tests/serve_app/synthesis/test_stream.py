@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deployments.contract.errors import InvalidInput, Overloaded, SynthesisFailed
+from deployments.contract.errors import Overloaded, SynthesisFailed
 from deployments.contract.speech import Sampling, Segment, VocodedChunk, VoicePrompt
 from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.synthesis.segment import segment_seed

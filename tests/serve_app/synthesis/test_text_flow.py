@@ -139,7 +139,8 @@ async def test_an_empty_text_is_refused(small):
 
 
 @pytest.mark.parametrize(
-    "text", ["?!", "...", "…", "—", "*", "()", "---", "😊", "👍🏽", "❤️", '"', "。", "→", "%", "* * *\n\n" * 400]
+    "text",
+    ["?!", "...", "…", "—", "*", "()", "---", "😊", "👍🏽", "❤️", '"', "。", "→", "%", "* * *\n\n" * 400],
 )
 async def test_a_text_with_nothing_to_speak_is_a_short_silence(small, indextts, text):
     for frontend in (small, indextts):
