@@ -1,21 +1,21 @@
-# `make` sets up .venv; every other target but `gpu` does so first. Needs python3 (3.11 or 3.12), make and a package registry.
+# `make` sets up .venv; so does every other target except `gpu`. Needs python3 (3.11 or 3.12), make and a package registry.
 
 UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-uv.lock)
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-# The first of these that is 3.11 or 3.12: `make PYTHON=/path/to/python3.12` chooses another.
+# The first of these that is 3.11 or 3.12. `make PYTHON=/path/to/python3.12` selects another.
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
 
 # Arguments of the programs behind the targets, e.g. `make serve ARGS="--port 9000"`, `make test ARGS="-k seed"`.
 ARGS ?=
 
-# Ray starts a dozen processes at once and gives some of them 15 s: none must compile what it imports, so `venv` does.
+# Ray starts a dozen processes at once, some with a limit of 15 s. `venv` compiles their imports in advance.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := venv
-.PHONY: venv demo serve test lint format bench gpu lock clean distclean
+.PHONY: venv demo serve test samples lint format bench gpu lock clean distclean
 
 venv: $(STAMP)
 	@echo "Ready: make demo | serve | test | lint | bench, or $(BIN)/chorale --help"
@@ -23,7 +23,7 @@ venv: $(STAMP)
 $(STAMP): pyproject.toml requirements-dev.lock requirements-uv.lock Makefile
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed (python3 is $$(python3 --version 2>&1))"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
-		echo "$(PYTHON) could not make a virtual environment (Debian: apt-get install python3-venv)"; exit 1; }
+		echo "$(PYTHON) could not create a virtual environment (Debian: apt-get install python3-venv)"; exit 1; }
 	@$(BIN)/uv --version 2>/dev/null | grep -qF "uv $(UV_VERSION)" || { \
 		$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null; \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock; }
@@ -42,6 +42,10 @@ serve: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
 
+# Records what the families say for fixed seeds: where a change is meant to change it, and on another kind of CPU.
+samples: $(STAMP)
+	RECORD_SAMPLES=1 $(BIN)/python -m pytest tests/test_samples.py $(ARGS)
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -57,12 +61,12 @@ BENCH ?= single_request stage_gpt stage_vocoder documents scheduler serve_load s
 bench: $(STAMP)
 	@for name in $(BENCH); do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
 
-# For a machine with a GPU whose Python has torch: sets up nothing, needs no Ray. `make gpu PYTHON=python3 ARGS=--cpu`
+# For a machine with a GPU whose Python has torch. Installs nothing and needs no Ray. `make gpu PYTHON=python3 ARGS=--cpu`
 gpu:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 with torch is needed: make gpu PYTHON=..."; exit 1; }
 	$(PYTHON) -m benchmarks.gpu $(ARGS)
 
-# Writes the exact versions and the hashes of everything for Python 3.11 and 3.12 anew; pins that still hold are kept.
+# Regenerates the lock files with versions and hashes for Python 3.11 and 3.12; pins that still satisfy pyproject.toml are kept.
 # A newer uv: `make lock UV_VERSION=0.14.0`.
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-header --no-emit-index-url --no-emit-find-links

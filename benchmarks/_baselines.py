@@ -1,4 +1,4 @@
-"""What the scheduler is measured against: replicas that take one query at a time, and @serve.batch in front of them."""
+"""Baselines for the scheduler: replicas that take one query at a time, and @serve.batch in front of them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from deployments.contract.speech import GptRequest
 from deployments.contract.work import WorkItem
 from tests.serve.sim_stage import SimWorker
 
-WAIT_S = 0.01  # of @serve.batch for a batch to fill
+WAIT_S = 0.01  # for @serve.batch to fill a batch
 
 
 class OneAtATime:
-    """A replica that works on the one request of the one call that it takes."""
+    """A replica that takes one call with one request at a time."""
 
     async def speak(self, payload: GptRequest) -> AsyncIterator[np.ndarray]:
         worker = SimWorker(slots=1)
@@ -28,7 +28,7 @@ class OneAtATime:
 
 
 class WholeBatches:
-    """A replica that takes a batch in one call and works on it until its last row is done."""
+    """A replica that takes a batch in one call and works until its last row is done."""
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
@@ -45,7 +45,7 @@ class WholeBatches:
 
 
 class Coordinator:
-    """Forms batches ahead of the replicas, one for each of them at a time."""
+    """Forms batches in front of the replicas, one at a time for each."""
 
     def __init__(self, stage: DeploymentHandle, replicas: int, slots: int) -> None:
         replica = stage.options(_by_reference=False)

@@ -1,4 +1,4 @@
-"""What memory bandwidth allows: how much a step of the GPT must read, and how fast this machine reads."""
+"""The memory bandwidth bound: the bytes that a GPT step must read, and this machine's read bandwidth."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import nn
 
 from deployments.engine.invariant import Linear
 
-READS = 30  # of a buffer; the best counts
+READS = 30  # of a buffer; the fastest one counts
 
 
 def bytes_of_a_step(model: Any, batch: int, positions: int) -> int:
-    """Weights of every linear layer, and keys and values of `positions` of each row."""
+    """The bytes of all linear layers' weights, and of the keys and values of `positions` per row."""
     weights = sum(layer.bytes for layer in linear_layers(model))
     layer = model.cache.layers[0]  # (rows, 2, H, C, D)
     per_position = len(model.cache.layers) * layer[0, :, :, 0].numel() * layer.element_size()
@@ -22,7 +22,7 @@ def bytes_of_a_step(model: Any, batch: int, positions: int) -> int:
 
 
 def linear_layers(model: Any) -> list[Linear]:
-    """Every one that the model, its parts, or lists of these lead to, once."""
+    """Every linear layer that is reachable from the model, each once."""
     found, left, seen = list[Linear](), [model], set[int]()
     while left:
         thing = left.pop()
@@ -41,7 +41,7 @@ def linear_layers(model: Any) -> list[Linear]:
 
 
 def read_bandwidth(device: torch.device, size: int) -> float:
-    """Bytes a second: the best of many sums over a buffer of `size` bytes."""
+    """Bytes per second: the best of many sums over a buffer of `size` bytes."""
     buffer = torch.ones(size // 4, device=device)
     best = float("inf")
     for _ in range(READS):
@@ -54,7 +54,7 @@ def read_bandwidth(device: torch.device, size: int) -> float:
 
 
 def copy_bandwidth(device: torch.device, size: int) -> float:
-    """Bytes a second that are read and written: the best of many copies of a buffer of `size` bytes."""
+    """Bytes read and written per second: the best of many copies of a buffer of `size` bytes."""
     buffer = torch.ones(size // 4, device=device)
     copy = torch.empty_like(buffer)
     best = float("inf")

@@ -1,4 +1,4 @@
-"""What every benchmark needs: its arguments, where it ran, how well it was understood, and a place for its figures."""
+"""Shared by the benchmarks: arguments, a description of the machine, word error rates, and the results file."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 SENTENCES = ROOT / "tests" / "data" / "sentences.txt"
-LISTEN_RATE = 16000  # Hz, what pocketsphinx hears
+LISTEN_RATE = 16000  # Hz, the input of pocketsphinx
 N = TypeVar("N", int, float)
 
 
 def arguments(name: str, about: str | None) -> argparse.ArgumentParser:
-    """Of `python -m benchmarks.NAME`, with --out."""
+    """The parser of `python -m benchmarks.NAME`, with --out."""
     parser = argparse.ArgumentParser(
         prog=f"python -m benchmarks.{name}",
         description=about,
@@ -41,7 +41,7 @@ def arguments(name: str, about: str | None) -> argparse.ArgumentParser:
 
 
 def numbers_of(kind: Callable[[str], N]) -> Callable[[str], list[N]]:
-    """The type of an argument like 1,8,64."""
+    """The parser of an argument such as 1,8,64."""
 
     def numbers(text: str) -> list[N]:
         return [kind(part) for part in text.split(",") if part]
@@ -50,18 +50,18 @@ def numbers_of(kind: Callable[[str], N]) -> Callable[[str], list[N]]:
 
 
 def sentences(count: int) -> list[str]:
-    """The first `count` test sentences, none of which is in the training text."""
+    """The first `count` test sentences. None of them is in the training text."""
     return SENTENCES.read_text("utf-8").splitlines()[:count]
 
 
 def english_voices(speaker: Speaker) -> list[str]:
-    """The shipped voices that the test sentences are for."""
+    """The shipped English voices, because the test sentences are English."""
     cards = speaker.service.voices.list()
     return [card.name for card in cards if card.shipped and card.language in (None, "en")]
 
 
 def pin_to_one_core() -> int | None:
-    """Keeps this process and its threads on one core. Returns its number, None where the system cannot."""
+    """Pins this process and its threads to one core. Returns its number, or None if the system cannot."""
     if not hasattr(os, "sched_setaffinity"):
         return None
     core = max(os.sched_getaffinity(0))
@@ -70,7 +70,7 @@ def pin_to_one_core() -> int | None:
 
 
 def origin(name: str) -> dict[str, Any]:
-    """What the figures of benchmarks.NAME begin with; taken before the work, so that the machine's load is others'."""
+    """The head of the results of benchmarks.NAME. Call it before the work, so that the load is that of others."""
     return {**provenance(f"benchmarks.{name}"), "machine": machine()}
 
 
@@ -108,7 +108,7 @@ def summary(values: Sequence[float]) -> dict[str, float]:
 
 
 def finish(file: Path, result: dict[str, Any], console: Console) -> None:
-    """Saves the figures, which begin with their `origin`, and says so."""
+    """Saves the results, which begin with their `origin`, and prints the path."""
     save(file, result)
     console.print(f"Load of the machine before: {result['machine']['load']}. Written: {file}")
 
@@ -119,7 +119,7 @@ def save(file: Path, result: dict[str, Any]) -> None:
 
 
 class Listener:
-    """pocketsphinx with its default English model; `errors` adds up over what it has heard."""
+    """pocketsphinx with its default English model. `errors` is the sum over everything it has heard."""
 
     def __init__(self) -> None:
         from pocketsphinx import Decoder
@@ -129,7 +129,7 @@ class Listener:
         self._heard: list[str] = []
 
     def hear(self, said: str, waveform: np.ndarray, rate: int) -> str:
-        """waveform: float32 (N,). Returns the words that were understood."""
+        """waveform: float32 (N,). Returns the recognised words."""
         import soxr
 
         samples = soxr.resample(waveform, rate, LISTEN_RATE)
@@ -145,7 +145,7 @@ class Listener:
         return heard
 
     def wer(self) -> float:
-        """Word errors over all that was heard, as a share of the words that were said."""
+        """All word errors so far, as a share of the spoken words."""
         import jiwer
 
         return float(jiwer.wer(self._said, self._heard))

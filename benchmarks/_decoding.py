@@ -1,4 +1,4 @@
-"""Requests through the engine's decode loop: how long a step takes, and what comes of them."""
+"""Runs requests through the engine's decode loop: the time of a step, and the decoded codes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WARM_UP = 5  # steps
 
 
 def step_s(decoder: Decoder, items: Sequence[WorkItem], steps: int) -> float:
-    """Seconds of one step with all items running."""
+    """The seconds of one step with all items running."""
     for item in items:
         decoder.admit(item)
     while decoder.stats()["running"] < len(items):  # prefills
@@ -39,9 +39,9 @@ def step_s(decoder: Decoder, items: Sequence[WorkItem], steps: int) -> float:
 
 
 def decoded(decoder: Decoder, items: Sequence[WorkItem]) -> dict[str, Run]:
-    """All codes, and frames where the family has them, of each item by its id. As many items as there are slots.
+    """All codes and frames of each item by its id, for at most as many items as slots.
 
-    Raises the error of an item that failed.
+    Raises the error of a failed item.
     """
     runs: dict[str, list[Run]] = {item.id: [] for item in items}
     for item in items:

@@ -1,4 +1,4 @@
-"""Families, devices and requests of benchmarks.gpu. Texts are token ids drawn by number: no frontend is needed."""
+"""Families, devices and requests of benchmarks.gpu. Texts are random token ids, so no frontend is needed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from deployments.engine.device.choose import choose_device
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "indextts" / "checkpoint"
 VOICES = ROOT / "deployments" / "families" / "small" / "voices"
-MOST_TOKENS = 100  # of a drawn text
+MOST_TOKENS = 100  # of a random text
 
 
 def load(name: str, folder: str | None) -> Family:
-    """folder: of the IndexTTS checkpoint."""
+    """folder: the IndexTTS checkpoint."""
     return families.load(name, options_of(name, folder))
 
 
@@ -32,13 +32,13 @@ def options_of(name: str, folder: str | None) -> dict[str, Any]:
 
 
 def device_of(preference: str, *, half: bool) -> Device:
-    """On a CPU, which the service never runs in half precision, half is bfloat16: so that the step can be tried."""
+    """On a CPU, `half` means bfloat16, so that the step can be tried. The service never uses it there."""
     device = choose_device(preference, half=half, threads=1)
     return replace(device, dtype=torch.bfloat16) if half and device.kind == "cpu" else device
 
 
 def segment(family: Family, index: int, tokens: int = MOST_TOKENS) -> Segment:
-    """The same index gives the same text. Ids 0 and 1 are marks in either family."""
+    """The same index gives the same text. Ids 0 and 1 are special in both families."""
     config: Any = getattr(family, "config", None)
     vocabulary = config.n_phones if family.spec.name == "small" else config.gpt.number_text_tokens
     count = min(tokens, getattr(family, "limit", tokens))
@@ -46,14 +46,19 @@ def segment(family: Family, index: int, tokens: int = MOST_TOKENS) -> Segment:
 
 
 def request(
-    family: Family, index: int, prompt: VoicePrompt, tokens: int = MOST_TOKENS, **sampling: Any
+    family: Family,
+    index: int,
+    prompt: VoicePrompt,
+    tokens: int = MOST_TOKENS,
+    max_tokens: int | None = None,
+    **controls: Any,
 ) -> GptRequest:
-    drawn = replace(family.spec.sampling, **({"seed": index} | sampling))
+    drawn = family.spec.sampling(controls, seed=index, max_tokens=max_tokens)
     return GptRequest(segment(family, index, tokens), prompt, drawn)
 
 
 def prompt(family: Family, index: int = 0) -> VoicePrompt:
-    """Of the right shapes, with drawn values."""
+    """A prompt with random values of the right shapes."""
     draw = np.random.default_rng(index)
     shapes = {name: value.shape for name, value in family.example_prompt().tensors.items()}
     drawn = {name: 0.1 * draw.standard_normal(shape, np.float32) for name, shape in shapes.items()}
@@ -61,7 +66,7 @@ def prompt(family: Family, index: int = 0) -> VoicePrompt:
 
 
 def recording(index: int) -> tuple[np.ndarray, int]:
-    """A shipped voice's recording, each index at another level: (float32 (N,), Hz)."""
+    """The recording of a shipped voice, at a different level for each index: (float32 (N,), Hz)."""
     files = sorted(VOICES.glob("*.wav"))
     with wave.open(str(files[index % len(files)])) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)

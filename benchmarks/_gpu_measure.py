@@ -1,4 +1,4 @@
-"""What benchmarks.gpu measures of the engine. Each function is a step: it runs in a process of its own."""
+"""The measurements of benchmarks.gpu. Each public function is a step, which runs in its own process."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from deployments.engine.device.choose import choose_device
 from deployments.engine.device.thread import DeviceThread
 from deployments.engine.graphs import GraphRunner
 
-COPY_BYTES = {"cpu": 2**26}  # of the buffer whose copy is timed
+COPY_BYTES = {"cpu": 2**26}  # the size of the copied buffer
 COPY_BYTES_ON_A_CARD = 2**30
-FOLLOWED = (0, 8, 16, 24)  # codes of the fp32 run that half precision is given before it draws one
+FOLLOWED = (0, 8, 16, 24)  # codes of the fp32 run forced in half precision before it samples one
 
 
 def card(device: str) -> dict[str, Any]:
-    """The device, its memory, and the bandwidth with which it copies."""
+    """The device, its memory, and its copy bandwidth."""
     chosen = choose_device(device)
     size = COPY_BYTES.get(chosen.kind, COPY_BYTES_ON_A_CARD)
     found = chosen.describe() | {
@@ -44,7 +44,7 @@ def card(device: str) -> dict[str, Any]:
 
 
 def checkpoint(folder: str) -> dict[str, Any]:
-    """An IndexTTS 1.5 checkpoint of the published size, of random weights."""
+    """Creates an IndexTTS 1.5 checkpoint of the published size with random weights."""
     from tests.golden.random_indextts import make
 
     made = make(Path(folder))
@@ -63,7 +63,7 @@ def decode(
     rounds: int,
     copy_gb_per_s: float | None,
 ) -> dict[str, Any]:
-    """Steps with CUDA graphs against eager ones, in turns; and what the bandwidth allows."""
+    """Steps with CUDA graphs and eager steps, alternating, and the bandwidth bound."""
 
     def measure() -> dict[str, Any]:
         loaded, chosen = _gpu_family.load(family, folder), choose_device(device, threads=1)
@@ -105,7 +105,7 @@ def decode(
 def half(
     family: str, folder: str | None, device: str, batches: list[int], steps: int, rounds: int, requests: int
 ) -> dict[str, Any]:
-    """Half precision against fp32: milliseconds a step; and the code that each draws behind the same codes."""
+    """Half precision against fp32: milliseconds per step, and the code that each samples after the same codes."""
 
     def measure() -> dict[str, Any]:
         loaded = _gpu_family.load(family, folder)
@@ -134,7 +134,7 @@ def half(
 
 
 def _difference(family: Family, decoders: dict[str, Decoder], requests: int) -> dict[str, Any]:
-    """Of the next code, the likeliest, and its frame, where half precision follows what fp32 has said."""
+    """Compares the most likely next code and its frame when half precision continues the codes of fp32."""
     same, drawn, worst = 0, 0, 0.0
     for index in range(requests):
         greedy = _gpu_family.request(
@@ -154,7 +154,7 @@ def _difference(family: Family, decoders: dict[str, Decoder], requests: int) -> 
 
 
 def _decoder(family: Family, device: Device, batches: list[int], optimize: bool) -> tuple[Decoder, GptModel]:
-    """Warmed up for the batches, and for the shortest length that graphs have: it holds what is measured."""
+    """A decoder warmed up for the batches and the shortest length bucket, which suffices here."""
     slots = max(batches)
     model = family.gpt(device, slots)
     decoder = Decoder(model, device, optimize=optimize, batch_buckets=batches)
@@ -164,7 +164,7 @@ def _decoder(family: Family, device: Device, batches: list[int], optimize: bool)
 
 
 def _items(family: Family, batch: int) -> list[WorkItem]:
-    """Greedy, which costs a step the same and keeps random weights from drawing an early end."""
+    """Greedy requests: a step costs the same, and random weights do not sample an early end."""
     prompts = [_gpu_family.prompt(family, row) for row in range(batch)]
     return [
         WorkItem(str(row), _gpu_family.request(family, row, prompt, temperature=0.0))
@@ -178,7 +178,7 @@ def _items(family: Family, batch: int) -> list[WorkItem]:
 def vocoder(
     family: str, folder: str | None, device: str, batches: list[int], frames: list[int], rounds: int
 ) -> dict[str, Any]:
-    """Graphs against the eager net, by shape: frames of each row, without their context."""
+    """Graphs against the eager network, by shape: frames per row without context."""
 
     def measure() -> dict[str, Any]:
         loaded, chosen = _gpu_family.load(family, folder), choose_device(device, threads=1)
@@ -189,7 +189,7 @@ def vocoder(
                 row: dict[str, Any] = {"batch": batch, "frames": count}
                 try:
                     row |= _vocoder_row(loaded, model, runner, chosen, chunks, rounds)
-                except Exception as error:  # the largest may not fit a small card
+                except Exception as error:  # the largest shape may not fit a small card
                     row["error"] = f"{type(error).__name__}: {str(error).splitlines()[0]}"
                 rows.append(row)
         status = runner.status()
@@ -242,7 +242,7 @@ def _vocoder_row(
 
 
 def _chunks(family: Family, model: VocoderModel, batch: int, count: int) -> list[VocoderChunk]:
-    """From the middle of a segment, with context on both sides."""
+    """Chunks from the middle of a segment, with context on both sides."""
     left, right = family.spec.left_context, family.spec.right_context
     draw, shape = np.random.default_rng(0), (left + count + right, *model.frame_shape)
     found = []
@@ -278,7 +278,7 @@ def _on_device_thread(function: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _best_of(rounds: int, ways: dict[str, Callable[[], float]]) -> dict[str, float]:
-    """They take turns. Each returns seconds; the least counts."""
+    """Alternates between the methods. Each returns seconds; the least counts."""
     best: dict[str, float] = {}
     for _ in range(rounds):
         for name, way in ways.items():

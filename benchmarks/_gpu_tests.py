@@ -1,4 +1,4 @@
-"""The tests that are marked `gpu`, where pytest is installed. Only their files are collected: others import Ray."""
+"""Runs the tests marked `gpu` if pytest is installed. Only their files are collected, because others import Ray."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "pytest.mark.gpu"
-# pytest's plugins need not be there, so that options for them are no errors
+# options of plugins that may not be installed must not be errors
 OPTIONS = ["-q", "-m", "gpu", "-rs", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
 
 

@@ -1,4 +1,4 @@
-"""Many voices at once in one process: no capture after the start, the same samples for a seed, flat memory."""
+"""Many voices at once in one process: no capture after start, reproducible samples, constant memory."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from deployments.contract.options import (
     ModelOptions,
     VocoderOptions,
 )
-from deployments.contract.speech import GptRequest, VocoderChunk, VoicePrompt
+from deployments.contract.speech import GptRequest, Reference, VocoderChunk, VoicePrompt
 from deployments.engine.device import memory
 from serve_app.backends.local import LocalBackend
 
 R = TypeVar("R")
-SLACK = 2**24  # bytes by which memory may differ and still be flat
-ALONE = 3  # syntheses that are also done twice with nothing beside them
+SLACK = 2**24  # bytes; a smaller difference counts as constant memory
+ALONE = 3  # syntheses that are also done twice alone
 WAIT_S = 60.0  # for a reference
 NOT_CAPTURED = "was not captured at start"
-BY_DESIGN = "('unpadded'"  # a short segment, both of whose ends the vocoder sees, has a length of its own
+BY_DESIGN = "('unpadded'"  # a short segment with both ends in one chunk is not padded to a bucket
 
 
 class Warnings(logging.Handler):
-    """What the graphs warn of."""
+    """Collects the warnings of the graphs."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -47,7 +47,7 @@ class Warnings(logging.Handler):
 
 
 class Loop:
-    """An event loop on a thread of its own: the one that owns the kept prompts."""
+    """An event loop on its own thread, which owns the cached prompts."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -64,7 +64,7 @@ class Loop:
 
 
 class Voices:
-    """A backend without its text frontend, whose packages need not be there."""
+    """A backend without the text frontend, whose packages may be missing."""
 
     def __init__(self, family: str, folder: str | None, device: str, slots: int, references: int) -> None:
         options = ModelOptions(
@@ -84,10 +84,10 @@ class Voices:
         self.backend.close()
 
     def prompt(self, index: int) -> VoicePrompt:
-        return self.owner.run(self.backend.encode_voice(*_gpu_family.recording(index), None))
+        return self.owner.run(self.backend.encode_voice(Reference.of(*_gpu_family.recording(index))))
 
     def speak(self, number: int, tokens: int, most: int, name: str) -> np.ndarray:
-        """The same number gives the same voice, text and seed. Called from any thread: (N,) float32."""
+        """Returns (N,) float32. The same number gives the same voice, text and seed. Callable from any thread."""
         prompt = self.prompt(number % self.references)
         request = _gpu_family.request(self.family, number, prompt, tokens, max_tokens=most)
         return asyncio.run(self._sound(request, name))
@@ -118,7 +118,7 @@ def voices(
     most: int,
     slots: int,
 ) -> dict[str, Any]:
-    """Half of the syntheses, then the same again in another order, with `callers` threads that call at once."""
+    """Half of the syntheses, then the same in another order, by `callers` concurrent threads."""
     usage = {"start": memory.usage()}
     warnings = Warnings()
     logging.getLogger("deployments.engine.graphs").addHandler(warnings)
@@ -161,7 +161,7 @@ def voices(
         "captured": {name: len(keys) for name, keys in captured.items()},
         "same_samples": {
             "alone": _same(alone),
-            "in other company": _same([[first[number], again[number]] for number in first]),
+            "in another batch": _same([[first[number], again[number]] for number in first]),
         },
         "unpadded": [message for message in uncaptured if BY_DESIGN in message],
         "warnings": [message for message in uncaptured if BY_DESIGN not in message] + others,
@@ -179,13 +179,13 @@ def voices(
 
 
 def is_flat(usage: dict[str, dict[str, int]]) -> bool:
-    """Of a card, between the first half, which has met every voice and filled the caches, and the end. Else True."""
+    """True if a card's memory did not grow after the first half, which uses every voice. Always True on a CPU."""
     keys = ("device_allocated_bytes", "device_reserved_bytes")
     return all(usage["end"].get(key, 0) - usage["half"].get(key, 0) <= SLACK for key in keys)
 
 
 def _halves(frames: np.ndarray, spec: FamilySpec, request: GptRequest) -> list[VocoderChunk]:
-    """As a stream has them: the first with what follows it in sight, the second with what was before."""
+    """Two chunks as in a stream: the first with the context after it, the second with the context before it."""
     middle, whole = len(frames) // 2, (request.prompt, request.sampling.seed)
     if not middle:
         return [VocoderChunk(frames, 0, 0, 0, *whole)]

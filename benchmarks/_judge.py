@@ -1,4 +1,4 @@
-"""How well an answer was understood, and whose voice it was; never while something is being measured."""
+"""Judges responses by word error rate and speaker similarity. It never runs during a measurement."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import soundfile
 from benchmarks import _common, _statistics
 from benchmarks._load import PCM_RATE, Answer, Say
 from deployments import families
+from deployments.contract.speech import Reference
 from deployments.engine.device.choose import choose_device
 from serve_app.service import SHIPPED_VOICES
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """errors of `words` words; similarity: cosine between the speaker vectors of the sound and the voice's sample."""
+    """errors in `words` words. similarity: cosine of the speaker vectors of the sound and the voice's recording."""
 
     errors: int
     words: int
@@ -28,7 +29,7 @@ class Verdict:
 
 
 class Judge:
-    """pocketsphinx and the small family's speaker encoder, on the CPU. The same sound is heard once only."""
+    """pocketsphinx and the small family's speaker encoder, on the CPU. Results are cached by sound."""
 
     def __init__(self) -> None:
         self._listener = _common.Listener()
@@ -55,7 +56,7 @@ class Judge:
         return self._voices[voice]
 
     def _vector(self, waveform: np.ndarray, rate: int) -> np.ndarray:
-        vector = self._encoder.encode(waveform, rate).tensors["speaker"]
+        vector = self._encoder.encode(Reference.of(waveform, rate)).tensors["speaker"]
         return vector / np.linalg.norm(vector)
 
 
@@ -64,7 +65,7 @@ def _recording(voice: str) -> str:
 
 
 def judged_voices(names: Iterable[str]) -> list[str]:
-    """Those whose sample is at hand: the shipped ones."""
+    """The voices whose recording is available: the shipped ones."""
     return [name for name in names if (SHIPPED_VOICES / f"{name}.wav").exists()]
 
 
@@ -73,7 +74,7 @@ def fingerprint(answer: Answer) -> str:
 
 
 def quality(verdicts: list[Verdict]) -> dict[str, Any]:
-    """WER and similarity with their intervals over sentences."""
+    """WER and similarity with bootstrap intervals over sentences."""
     if not verdicts:
         nothing = _statistics.NOTHING.figures()
         return {"wer": nothing, "similarity": nothing, "sentences": 0}
@@ -86,7 +87,7 @@ def quality(verdicts: list[Verdict]) -> dict[str, Any]:
 
 
 def difference(here: list[Verdict], there: list[Verdict]) -> dict[str, Any]:
-    """`here` minus `there`, paired: item i of both is of the same sentence. Equal: both intervals hold zero."""
+    """`here` minus `there`, paired: item i of both is the same sentence. Equal: both intervals contain zero."""
     wer = _statistics.ratio_difference(
         [v.errors for v in here],
         [v.words for v in here],

@@ -1,4 +1,4 @@
-"""Clients over HTTP: what they ask, what they hear and when, at a fixed number of clients or a fixed rate."""
+"""HTTP clients: requests, and the arrival times of the sound, with a fixed number of clients or a fixed rate."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 import httpx
 import numpy as np
 
-PCM_RATE = 24000  # Hz, of OpenAI's pcm: 16 bit, mono
+PCM_RATE = 24000  # Hz, of OpenAI's pcm (16 bit, mono)
 BYTES_PER_S = 2 * PCM_RATE
 TIMEOUT_S = 900.0
 TOO_MANY = 429
-CUT = "cut"  # the code of an answer that ended before its end
+CUT = "cut"  # the code of a response that broke off
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class Say:
 
 @dataclass(slots=True)
 class Answer:
-    """What came for one request. Times are of time.perf_counter.
+    """The response to one request. Times are from time.perf_counter.
 
-    arrivals: (when, bytes so far) for every piece; refusals: how often 429 was answered before; code: of the error,
-    None if there was none; left: the client went away on purpose.
+    arrivals: (time, bytes so far) of every piece. refusals: the number of 429 before it. code: the error's code or
+    None. left: the client disconnected on purpose.
     """
 
     say: Say
@@ -62,7 +62,7 @@ class Answer:
 
     @property
     def seconds(self) -> float:
-        """Of sound."""
+        """The seconds of sound."""
         return self.arrivals[-1][1] / BYTES_PER_S if self.arrivals else 0.0
 
     @property
@@ -72,11 +72,11 @@ class Answer:
 
     @property
     def heard_at(self) -> float:
-        """When a player has played all of it that came."""
+        """The time at which a player has played everything that arrived."""
         return self.arrivals[0][0] + self.seconds + sum(self.gaps()) if self.arrivals else self.asked
 
     def gaps(self, buffer_s: float = 0.0) -> list[float]:
-        """Seconds of silence, each time that a player ran dry which began `buffer_s` after the first byte."""
+        """The seconds of each gap in a player that starts `buffer_s` after the first byte."""
         if not self.arrivals:
             return []
         dry_at = self.arrivals[0][0] + buffer_s + self.arrivals[0][1] / BYTES_PER_S
@@ -92,7 +92,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The answers, and the time from `began` to `until` during which the load was as it should be."""
+    """The responses, and the time from `began` to `until` during which the load was complete."""
 
     answers: list[Answer]
     began: float
@@ -102,7 +102,7 @@ class Load:
 
     @property
     def audio_per_s(self) -> float:
-        """Seconds of sound that arrived in a second, while the load lasted."""
+        """Seconds of sound received per second during the load."""
         arrived = sum(_bytes_until(answer, self.until) for answer in self.answers)
         return arrived / BYTES_PER_S / (self.until - self.began)
 
@@ -118,7 +118,7 @@ def _bytes_until(answer: Answer, until: float) -> int:
 
 @asynccontextmanager
 async def client(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """As many connections as there are requests."""
+    """A client without a limit on connections."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S, limits=limits) as opened:
         yield opened
@@ -134,9 +134,9 @@ async def ask(
     leave_after_bytes: int | None = None,
     keep: bool = True,
 ) -> Answer:
-    """One request to its end, or until this client goes away.
+    """One request to its end, or until this client disconnects.
 
-    asked: from when its time counts, if not from now; patient: a 429 is tried again after Retry-After.
+    asked: the time from which it counts, if not now. patient: retry a 429 after Retry-After.
     """
     answer = Answer(say, time.perf_counter() if asked is None else asked)
     try:
@@ -154,7 +154,7 @@ async def ask(
 async def _attempt(
     http: httpx.AsyncClient, answer: Answer, leave_after_bytes: int | None, keep: bool
 ) -> float | None:
-    """Seconds to wait for another attempt, None if this was the last."""
+    """Returns the seconds to wait before another attempt, or None after the last."""
     held, pieces = 0, []
     async with http.stream("POST", "/v1/audio/speech", json=answer.say.body()) as response:
         answer.status, answer.code = response.status_code, None
@@ -183,9 +183,9 @@ def _code(response: httpx.Response) -> str:
 
 
 async def closed_loop(url: str, sayings: Sequence[Say], clients: int, listening: bool = False) -> Load:
-    """`clients` of them, each asking again as soon as all has come, or, listening, as soon as it has played that.
+    """`clients` clients. Each sends its next request when the response is complete or, if `listening`, played.
 
-    The load lasts until no request is left to take.
+    The load lasts until the requests run out.
     """
     waiting = deque(sayings)
     answers: list[Answer] = []
@@ -207,7 +207,7 @@ async def closed_loop(url: str, sayings: Sequence[Say], clients: int, listening:
 
 
 async def open_loop(url: str, sayings: Sequence[Say], rate: float, seed: int = 0) -> Load:
-    """Requests at random moments, `rate` a second on average (Poisson), whether or not the service keeps up."""
+    """Requests at random times, `rate` per second on average (Poisson), even if the service cannot keep up."""
     rng = random.Random(seed)
     began, cpu = time.perf_counter(), time.process_time()
     at, tasks = began, []

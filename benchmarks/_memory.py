@@ -1,4 +1,4 @@
-"""What the processes of a service hold, by the names of what they are."""
+"""The memory of a service's processes, by their role."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks._service import Service
 REPLICA = re.compile(r"ray::ServeReplica:[^:]*:(\w+)")
 ACTOR = re.compile(r"ray::(\w+)")
 MIB = 2**20
-RAY = "Ray: the rest"  # workers that nobody uses, small helpers
+RAY = "Ray: the rest"  # idle workers and small helpers
 DAEMONS = {"gcs_server": "gcs_server", "/raylet": "raylet", "dashboard": "dashboard", "monitor": "monitors"}
 OF_RAY = frozenset({RAY, "ServeController", "ProxyActor", "DashboardAgent", "RuntimeEnvAgent"}) | {
     f"Ray: {name}" for name in DAEMONS.values()
@@ -24,7 +24,7 @@ OF_RAY = frozenset({RAY, "ServeController", "ProxyActor", "DashboardAgent", "Run
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Bytes. rss: resident, shared pages counted in full; pss: those in parts; uss: without them."""
+    """Bytes. rss counts shared pages in full, pss proportionally, uss not at all."""
 
     rss: int = 0
     pss: int = 0
@@ -36,7 +36,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One moment. parts: by name of the part of the service; pids: of the processes that it is made of."""
+    """One measurement. parts: memory by part of the service. pids: the service's processes."""
 
     parts: dict[str, Held]
     pids: frozenset[int]
@@ -48,13 +48,13 @@ class Sample:
 
     @property
     def ours(self) -> Held:
-        """Of the processes that run this project's code."""
+        """The sum over the processes that run this project's code."""
         return sum((held for name, held in self.parts.items() if name not in OF_RAY), Held())
 
 
 @dataclass(slots=True)
 class Watch:
-    """Samples a service; a process's name is asked for once."""
+    """Samples a service. The name of each process is read once."""
 
     service: Service
     names: dict[int, str] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Watch:
                 memory = process.memory_full_info()
                 name = self._name(process)
             except psutil.Error:
-                continue  # it is gone
+                continue  # it has ended
             parts[name] = parts.get(name, Held()) + Held(memory.rss, memory.pss, memory.uss)
             if name != RAY:
                 pids.add(process.pid)
@@ -75,13 +75,13 @@ class Watch:
 
     def _name(self, process: psutil.Process) -> str:
         name = self.names.get(process.pid, RAY)
-        if name == RAY:  # an idle worker of Ray may become somebody
+        if name == RAY:  # an idle worker of Ray may become a replica
             name = self.names[process.pid] = part_of(process.cmdline(), process == self.service.process)
         return name
 
 
 def part_of(command: Iterable[str], is_root: bool = False) -> str:
-    """The part of the service that a process of this command line is."""
+    """The part of the service that runs under this command line."""
     line = " ".join(command)
     if is_root:
         return "chorale serve"
@@ -94,7 +94,7 @@ def part_of(command: Iterable[str], is_root: bool = False) -> str:
 
 
 def device_bytes() -> int | None:
-    """Memory in use on all GPUs, whoever uses it; None where no tool tells."""
+    """Memory in use on all GPUs by all processes, or None if it cannot be measured."""
     if shutil.which("nvidia-smi") is None:
         return None
     command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]

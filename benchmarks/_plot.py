@@ -1,4 +1,4 @@
-"""Plots beside the figures: same name, `.png`."""
+"""Plots, saved next to the results under the same name with `.png`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 4.6, 3.4  # inches of one panel
 
 @contextmanager
 def panels(results: Path, title: str, *names: str) -> Iterator[list[Axes]]:
-    """One panel a name, in a row, to be drawn on; saved next to the file `results` at the end."""
+    """Yields one panel per name, in a row. The plot is saved next to `results` at the end."""
     from matplotlib.figure import Figure  # without pyplot: no window system, no global state
 
     figure = Figure(figsize=(WIDTH * len(names), HEIGHT), layout="constrained")

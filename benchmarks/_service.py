@@ -1,4 +1,4 @@
-"""A service of its own for a benchmark: `chorale serve` as a process, whose whole family is the service."""
+"""Starts a service for a benchmark: `chorale serve` as a process. It and its descendants are the service."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEFAULT_CONFIG = _common.ROOT / "configs" / "default.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`process` is None where the service is somebody else's."""
+    """`process` is None if this program did not start the service."""
 
     url: str
     process: psutil.Process | None = None
@@ -41,7 +41,7 @@ class Service:
         return [voice["name"] for voice in answer["data"]]
 
     def free(self) -> None:
-        """Has every process give back what no work needs."""
+        """Frees unused memory in every process."""
         httpx.post(f"{self.url}/v1/cache/free", timeout=60).raise_for_status()
 
     def processes(self) -> list[psutil.Process]:
@@ -51,7 +51,7 @@ class Service:
 
 
 def arguments(name: str, about: str | None) -> argparse.ArgumentParser:
-    """Of a benchmark that starts a service from --config."""
+    """The parser of a benchmark that starts a service from --config."""
     parser = _common.arguments(name, about)
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="configs/default.yaml")
     parser.add_argument("--seed", type=int, default=1)
@@ -66,10 +66,10 @@ def running(
     environ: Mapping[str, str] | None = None,
     http: Mapping[str, Any] | None = None,
 ) -> Iterator[Service]:
-    """The service at `url`, or one that is started from `config` and ended afterwards.
+    """The service at `url`, or one that is started from `config` and stopped afterwards.
 
-    environ: over this process's own; http: over the file's http_options. Raises SystemExit with what the service said
-    if it does not come up.
+    environ: added to this process's own. http: overrides the file's http_options. Raises SystemExit with the service's
+    output if it does not start.
     """
     if url is not None:
         yield Service(url.rstrip("/"))
@@ -80,7 +80,9 @@ def running(
         file, said, port = Path(folder) / config.name, Path(folder) / "said.txt", free_port()
         file.write_text(yaml.safe_dump(document), "utf-8")
         environment = {**os.environ, "CHORALE_DATA_DIR": folder, **(environ or {}), "PYTHONUNBUFFERED": "1"}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # Ray gives its processes 15 s to import
+        environment.pop(
+            "PYTHONDONTWRITEBYTECODE", None
+        )  # without bytecode, imports exceed Ray's limit of 15 s
         command = [
             sys.executable,
             "-m",
@@ -108,5 +110,5 @@ def _wait_ready(process: subprocess.Popen[bytes], said: Path) -> None:
     deadline = time.monotonic() + START_S
     while "\nready " not in (text := said.read_text("utf-8", errors="replace")):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise SystemExit(f"the service did not come up:\n{text}")
+            raise SystemExit(f"the service did not start:\n{text}")
         time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""The frame of a stage's benchmark: what may be asked, and a run on a device thread that is shown, kept and drawn."""
+"""Shared by the stage benchmarks: arguments, and a run on a device thread whose results are printed, saved, plotted."""
 
 from __future__ import annotations
 
@@ -20,8 +20,12 @@ def arguments(name: str, about: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--options", type=json.loads, default={}, help="of the family, as JSON")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (1)")
-    parser.add_argument("--rounds", type=int, default=5, help="the ways take turns; the best counts (5)")
-    parser.add_argument("--sentences", type=int, default=10, help="to hear; 0: none (10)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="the methods alternate; the best round counts (5)"
+    )
+    parser.add_argument(
+        "--sentences", type=int, default=10, help="sentences whose WER is measured; 0: none (10)"
+    )
     return parser
 
 
@@ -32,7 +36,7 @@ def run(
     show: Callable[[dict[str, Any], Console], None],
     plot: Callable[[Path, dict[str, Any]], None],
 ) -> None:
-    """`measure` runs on the device thread and returns the figures, which `show` prints and `plot` draws."""
+    """`measure` runs on the device thread and returns the results, which `show` prints and `plot` plots."""
     console = Console()
     result = _common.origin(name)
     result |= DeviceThread(name, threads=options.threads).submit(measure, options, console).result()

@@ -1,4 +1,4 @@
-"""How figures are told: percentiles, bootstrap intervals, and the slope of a series with an honest error."""
+"""Statistics: percentiles, bootstrap intervals, and the slope of a series with autocorrelated errors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ DRAWS = 2000  # of a bootstrap
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value and the ends of its 95 % confidence interval."""
+    """A value and its 95 % confidence interval."""
 
     value: float
     low: float
     high: float
 
     def __sub__(self, other: Estimate) -> Estimate:
-        """Of two independent ones."""
+        """The difference of two independent estimates."""
         value = self.value - other.value
         low = math.hypot(self.value - self.low, other.high - other.value)
         high = math.hypot(self.high - self.value, other.value - other.low)
@@ -47,7 +47,7 @@ NOTHING = Estimate(math.nan, math.nan, math.nan)
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """p50, p95, p99 and the largest; nan where there is no value."""
+    """p50, p95, p99 and the maximum; NaN without values."""
     if not len(values):
         return dict.fromkeys(("p50", "p95", "p99", "max"), math.nan)
     found = np.percentile(values, (50, 95, 99, 100))
@@ -55,7 +55,7 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> Estimate:
-    """sum(above) / sum(below) over pairs, e.g. word errors over words of each sentence."""
+    """sum(above) / sum(below) over pairs, for example the word errors and words of each sentence."""
 
     def statistic(rows: np.ndarray) -> np.ndarray:
         sums = rows.sum(axis=-2)
@@ -67,7 +67,7 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Estimate:
 def ratio_difference(
     above: Sequence[float], below: Sequence[float], other: Sequence[float], other_below: Sequence[float]
 ) -> Estimate:
-    """The first ratio minus the other, paired: row i of all four is of the same sentence."""
+    """The first ratio minus the second, paired: row i of all four belongs to the same sentence."""
 
     def statistic(rows: np.ndarray) -> np.ndarray:
         sums = rows.sum(axis=-2)
@@ -91,9 +91,9 @@ def ratio_of_medians(above: Sequence[float], below: Sequence[float]) -> Estimate
 def bootstrap(
     statistic: Callable[[np.ndarray], np.ndarray], rows: np.ndarray, draws: int = DRAWS
 ) -> Estimate:
-    """The percentile bootstrap over rows: (N, columns), always with the same draws.
+    """The percentile bootstrap over the rows of (N, columns), always with the same draws.
 
-    statistic: from (..., N, columns) to (...).
+    statistic: (..., N, columns) -> (...).
     """
     chosen = np.random.default_rng(0).integers(len(rows), size=(draws, len(rows)))
     return _interval(float(statistic(rows)), statistic(rows[chosen]))
@@ -105,14 +105,15 @@ def _interval(value: float, drawn: Sequence[float] | np.ndarray) -> Estimate:
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> Estimate:
-    """The slope of y over evenly spaced x, with an error that allows for autocorrelation.
+    """The slope of y over evenly spaced x, with an interval that accounts for autocorrelation.
 
-    Memory moves in steps: what an allocator took for one request it keeps for the next, so neighbouring residuals are
-    alike, and the textbook error, which takes them for independent, would call chance a trend. So the residuals count
-    as an AR(1) process, its coefficient is estimated from them (and corrected for the bias that estimating a trend
-    brings, (2 + 4 rho) / n: Kendall 1954, Marriott and Pope 1954), and the line is fitted again by generalised least
-    squares (Prais and Winsten 1954). On simulated series of 50 samples this holds its 95 % better than Newey and West's
-    error or a block bootstrap, both of which need far longer series (tests/benchmarks/test_common.py).
+    Memory moves in steps, because an allocator keeps for the next request what it took for the last one. So
+    neighbouring residuals are similar, and the textbook error, which assumes independence, would report chance as a
+    trend. Here the residuals are modelled as an AR(1) process. Its coefficient is estimated from them, corrected for
+    the bias of a fitted trend, (2 + 4 rho) / n (Kendall 1954, Marriott and Pope 1954), and the line is fitted again by
+    generalised least squares (Prais and Winsten 1954). On simulated series of 50 samples, its coverage is closer to
+    95 % than that of the Newey-West error or a block bootstrap, which need far longer series
+    (tests/benchmarks/test_common.py).
     """
     if len(x) < 8:
         raise ValueError("a slope's error needs at least 8 samples")
@@ -137,7 +138,7 @@ def _whitened(series: np.ndarray, rho: float) -> np.ndarray:
 
 
 def student_t(probability: float, freedom: int) -> float:
-    """The quantile, by Cornish and Fisher's expansion (Abramowitz and Stegun 26.7.5); within 1e-3 from 6 degrees on."""
+    """The quantile by the Cornish-Fisher expansion (Abramowitz and Stegun 26.7.5); within 1e-3 from 6 degrees on."""
     z = NormalDist().inv_cdf(probability)
     terms = (
         (z**3 + z) / 4,

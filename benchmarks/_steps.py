@@ -1,8 +1,8 @@
-"""Steps that run in child processes, each with its own limit of time: one that raises, hangs or dies stops no other.
+"""Runs steps in child processes with a time limit each, so that one that raises, hangs or dies does not stop others.
 
     python -m benchmarks._steps MODULE:FUNCTION ARGUMENTS OUT
 
-calls the function with the JSON object ARGUMENTS as keywords, and writes {"result"} or {"error"} to OUT.
+calls the function with the JSON object ARGUMENTS as keyword arguments, and writes {"result"} or {"error"} to OUT.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-LEAST_S = 5.0  # a step that has less time left is not begun
-LAST_LINES = 15  # of a child's output, where it says nothing else
+LEAST_S = 5.0  # a step with less time left is not started
+LAST_LINES = 15  # of a child's output, shown if it wrote no result
 
 OK, FAILED, TIMED_OUT, LEFT_OUT = "ok", "failed", "timed out", "left out"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """function: "module:name". It returns JSON; `checks` in it, by name, must all be true."""
+    """function: "module:name". It returns JSON, in which all `checks`, by name, must be true."""
 
     name: str
     function: str
@@ -42,9 +42,9 @@ class Step:
 def run_all(
     steps: Iterable[Step], until: float, on_end: Callable[[dict[str, Any]], None] = lambda row: None
 ) -> list[dict[str, Any]]:
-    """One row for each step, in order: name, status, seconds, limit_s, and result or error.
+    """Returns one row for each step, in order: name, status, seconds, limit_s, and result or error.
 
-    until: time.monotonic() at which all must have ended. on_end: called with each row.
+    until: the time.monotonic() by which all must have ended. on_end: called with each row.
     """
     rows = []
     for step in steps:
@@ -89,7 +89,7 @@ def run_one(step: Step, limit_s: float) -> dict[str, Any]:
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:
-    """The child and what it has started."""
+    """Kills the child and its descendants."""
     with suppress(ProcessLookupError, PermissionError):  # all have ended
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()

@@ -1,4 +1,4 @@
-"""Whether memory grows with the length of a text: a service each speaks one text of every length."""
+"""Measures whether memory grows with the length of a text: one service for each length speaks one text."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rich.table import Table
 from benchmarks import _common, _load, _memory, _plot, _service
 from benchmarks._memory import MIB
 
-SAMPLE_S = 1.0  # between samples while a long text is spoken
-MOST_GROWTH = 1.1  # of the peak, from the shortest text to the longest
+SAMPLE_S = 1.0  # between samples
+MOST_GROWTH = 1.1  # allowed ratio of the peaks of the longest and the shortest text
 
 
 def long_text(chars: int, seed: int) -> str:
@@ -32,7 +32,7 @@ def long_text(chars: int, seed: int) -> str:
 
 @contextmanager
 def peaks(service: _service.Service) -> Iterator[list[_memory.Sample]]:
-    """Samples the service in a thread, every SAMPLE_S."""
+    """Samples the service every SAMPLE_S in a thread."""
     samples, ended, watch = list[_memory.Sample](), threading.Event(), _memory.Watch(service)
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""The baseline of the first sound: an utterance whole, all codes of a segment before one vocoder call over them."""
+"""The baseline without streaming: all codes of a segment are decoded before one vocoder call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serve_app.synthesis.segment import segment_seed
 
 
 async def whole(speaker: Speaker, text: str, voice: str, sampling: Sampling) -> Said:
-    """One segment after the other, on the speaker's loop; no sound before the last of them."""
+    """Synthesises one segment after another on the speaker's loop. There is no sound before the last one."""
     backend, pieces = speaker.backend, []
     rate = backend.spec.sample_rate
     began = time.perf_counter()

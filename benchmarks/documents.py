@@ -1,10 +1,9 @@
-"""Short, medium and long text: the service's way of working against one request at a time, whole and eager.
+"""Short, medium and long texts: the service against one request at a time, unstreamed and eager.
 
-`as before` does what this engine is to replace: no graphs, one sequence in the GPT, sentence after sentence, all codes
-of a sentence before one vocoder call over the whole of it, one request after another. `chorale` runs several segments
-at once, vocodes chunks while codes are still being drawn, and batches requests. Both run in this process, without
-Ray, from the same weights, on the same device with the same number of threads, and take turns within one run.
-Ratios are of seconds of computing for a second of sound.
+`as before` is the straightforward method: no graphs, one sequence in the GPT, one sentence after another, all codes of
+a sentence before one vocoder call, one request after another. `chorale` runs several segments at once, vocodes chunks
+while codes are still being sampled, and batches requests. Both run in this process, without Ray, with the same weights,
+device and number of threads, and alternate within one run. Ratios are ratios of real-time factors.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import asyncio
 import importlib.util
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ TEXTS = {
     ),
 }
 BEFORE, CHORALE = "as before", "chorale"
-BAR, THROUGHPUT_BAR = 2.5, 3.75  # of the table that is to be beaten: at each length, and of requests at once
+BAR, THROUGHPUT_BAR = 2.5, 3.75  # required speed-ups: for each length, and for concurrent requests
 
 
 Speak = Callable[[str, int], Awaitable[Said]]  # (text, seed)
@@ -58,8 +57,8 @@ def streamed(speaker: Speaker, voice: str) -> Speak:
 
     async def speak(text: str, seed: int) -> Said:
         began, first_s, pieces = time.perf_counter(), 0.0, []
-        speech = Speech(text, await speaker.prompt_of(voice), replace(spec.sampling, seed=seed))
-        async for piece in speaker.service.synthesizer.stream(speech).sound:
+        speech = Speech(text, await speaker.prompt_of(voice), spec.sampling(seed=seed))
+        async for piece in speaker.model.synthesizer.stream(speech).sound:
             first_s = first_s or time.perf_counter() - began
             pieces.append(piece)
         total_s = time.perf_counter() - began
@@ -70,14 +69,14 @@ def streamed(speaker: Speaker, voice: str) -> Speak:
 
 def whole(speaker: Speaker, voice: str) -> Speak:
     async def speak(text: str, seed: int) -> Said:
-        return await _whole.whole(speaker, text, voice, replace(speaker.backend.spec.sampling, seed=seed))
+        return await _whole.whole(speaker, text, voice, speaker.backend.spec.sampling(seed=seed))
 
     return speak
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One way through one or several texts: the time that all of them took, and what was said."""
+    """One run of a method over one or several texts: its duration, and the speech."""
 
     wall_s: float
     spoken: list[Said]
@@ -101,7 +100,7 @@ async def at_once(speak: Speak, texts: Sequence[str], seed: int) -> Turn:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """`together`: how it takes several texts."""
+    """A method. together: how it speaks several texts."""
 
     speaker: Speaker
     speak: Speak
@@ -114,7 +113,7 @@ class Way:
 def measure(
     ways: dict[str, Way], options: argparse.Namespace, console: Console
 ) -> dict[str, dict[str, list[Turn]]]:
-    """turns[row][way]: a turn of each repetition. The ways take turns in going first."""
+    """turns[row][way]: one turn per repetition. The methods alternate in going first."""
     many = [TEXTS[options.lengths[n % len(options.lengths)]] for n in range(options.requests)]
     ways[BEFORE].turn([TEXTS[row] for row in options.lengths], seed=1)  # every shape has been seen once
     ways[CHORALE].turn(many, seed=1)
@@ -135,7 +134,7 @@ def throughput_row(options: argparse.Namespace) -> str:
 
 
 def figures(row: str, turns: dict[str, list[Turn]], options: argparse.Namespace) -> dict[str, Any]:
-    """The ratio of each repetition, their median and their range; the absolute beside them."""
+    """The ratio of each repetition, their median and range, and absolute figures."""
     pairs = zip(turns[BEFORE], turns[CHORALE], strict=True)
     ratios = [before.rtf / after.rtf for before, after in pairs]
     bar = BAR if row in TEXTS else THROUGHPUT_BAR
@@ -158,7 +157,7 @@ def figures(row: str, turns: dict[str, list[Turn]], options: argparse.Namespace)
 
 
 def judged(turns: dict[str, dict[str, list[Turn]]], voice: str) -> dict[str, dict[str, Any]] | None:
-    """Word error rate and similarity of what each way said; None where nobody can listen."""
+    """Word error rate and similarity of each method's speech; None if the recogniser is not installed."""
     if not all(importlib.util.find_spec(name) for name in ("pocketsphinx", "jiwer", "httpx")):
         return None
     from benchmarks import _judge
@@ -219,15 +218,17 @@ def main() -> None:
     parser = _common.arguments("documents", __doc__)
     parser.add_argument("--config", type=Path, default=_common.ROOT / "configs" / "default.yaml")
     parser.add_argument(
-        "--threads", type=int, default=psutil.cpu_count(logical=False) or 1, help="of both ways"
+        "--threads", type=int, default=psutil.cpu_count(logical=False) or 1, help="of both methods"
     )
     parser.add_argument("--slots", type=int, default=8, help="of the GPT (8)")
     parser.add_argument("--requests", type=int, default=8, help="at once (8)")
-    parser.add_argument("--repeat", type=int, default=1, help="the median counts; about two minutes each (1)")
+    parser.add_argument(
+        "--repeat", type=int, default=1, help="repetitions; the median counts; about two minutes each (1)"
+    )
     parser.add_argument("--lengths", nargs="+", choices=list(TEXTS), default=list(TEXTS))
     parser.add_argument("--voice", default="clara")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--keep", type=Path, help="a folder for the sound of both ways")
+    parser.add_argument("--keep", type=Path, help="a folder for the sound of both methods")
     options = parser.parse_args()
 
     console, origin = Console(width=160), _common.origin("documents")
@@ -250,7 +251,7 @@ def main() -> None:
     quality = judged(turns, options.voice)
     console.print(table(rows, quality))
     if quality is None:
-        console.print("No word error rate: pocketsphinx, jiwer and httpx are needed to listen (see --keep).")
+        console.print("No word error rate: pocketsphinx, jiwer and httpx are not installed (see --keep).")
     if options.keep:
         keep(options.keep, turns)
     names = ("threads", "slots", "requests", "repeat", "voice", "lengths")

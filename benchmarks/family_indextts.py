@@ -1,10 +1,10 @@
-"""IndexTTS at full size, random weights: this engine against the published order of work, in one run.
+"""IndexTTS at full size with random weights: this engine against the published order of work, in one run.
 
 `published` is benchmarks/published_indextts.py: one sentence at a time, two GPT passes, whole-utterance vocoding, fp32.
 `chorale` is what `chorale speak` runs: continuous batching, latents from the decode step, chunked vocoding while codes
-are still being drawn. Both draw one beam with the published settings, from the same weights, until every sentence has
-the same number of codes. Each way runs in a process of its own, so that memory can be told apart. Random weights say
-nothing, so there is no word error rate here: that what is computed is the same is shown by the golden set (make test).
+are still being sampled. Both sample one beam with the published settings and the same weights until every sentence has
+the same number of codes. Each method runs in its own process, so that its memory can be measured. Random weights do not
+produce speech, so there is no word error rate; `make test` compares the results with the golden set.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from rich.table import Table
 
 from benchmarks import _common
 from deployments.contract.family import Frontend
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 
 REFERENCE = _common.ROOT / "deployments" / "families" / "small" / "voices" / "clara.wav"
 WAYS = ("published", "chorale")
 
 
 def texts(frontend: Frontend, count: int) -> list[str]:
-    """The first test sentences that are one segment each."""
+    """The first test sentences that consist of one segment."""
     found = [text for text in _common.sentences(40) if len(frontend.segments(text)) == 1]
     if len(found) < count:
         raise SystemExit(f"--batch {count}: there are {len(found)} sentences of one segment")
@@ -45,13 +45,13 @@ def texts(frontend: Frontend, count: int) -> list[str]:
 
 
 def published(folder: Path, batch: int, codes: int) -> dict[str, Any]:
-    """`batch` sentences one after another."""
+    """Speaks `batch` sentences one after another."""
     from benchmarks.published_indextts import PublishedIndexTts
     from deployments import families
 
     model = PublishedIndexTts(folder)
     family = families.load("indextts", {"model_dir": str(folder)})
-    sampling = replace(family.spec.sampling, max_tokens=codes)
+    sampling = family.spec.sampling(max_tokens=codes)
     frontend = family.frontend()
     ids = [torch.from_numpy(frontend.segments(text)[0].token_ids) for text in texts(frontend, batch)]
     with torch.inference_mode():
@@ -63,7 +63,7 @@ def published(folder: Path, batch: int, codes: int) -> dict[str, Any]:
         _timed(model.gpt, "latents", spent, "second pass")
         heard: list[float] = []
         _timed(model.vocoder, "forward", spent, "vocoder", heard)
-        model.infer(ids[:1], mel, replace(sampling, max_tokens=4))  # kernels choose on their first calls
+        model.infer(ids[:1], mel, replace(sampling, max_tokens=4))  # kernels are chosen on the first calls
         spent.update(dict.fromkeys(spent, 0.0))
         heard.clear()
         began = time.perf_counter()
@@ -93,13 +93,13 @@ def chorale(folder: Path, batch: int, codes: int, threads: int, positions: str) 
 
     async def encoded() -> VoicePrompt:
         began = time.perf_counter()
-        prompt = await backend.encode_voice(waveform, rate, None)
+        prompt = await backend.encode_voice(Reference.of(waveform, rate))
         spent["voice"] += time.perf_counter() - began
         return prompt
 
     async def speak(text: str, seed: int, count: int, began: float) -> int:
         prompt = await prompts
-        sampling = replace(backend.spec.sampling, seed=seed, max_tokens=count)
+        sampling = backend.spec.sampling(seed=seed, max_tokens=count)
         samples = 0
         async for piece in synthesizer.stream(Speech(text, prompt, sampling)).sound:
             if not samples:
@@ -110,7 +110,7 @@ def chorale(folder: Path, batch: int, codes: int, threads: int, positions: str) 
     async def run(count: int) -> tuple[float, int]:
         nonlocal prompts
         began = time.perf_counter()
-        prompts = asyncio.ensure_future(encoded())  # once for all of them
+        prompts = asyncio.ensure_future(encoded())  # once for all sentences
         lengths = await asyncio.gather(*(speak(text, i, count, began) for i, text in enumerate(spoken)))
         return time.perf_counter() - began, sum(lengths)
 
@@ -142,7 +142,7 @@ def _figures(
 
 
 def _timed(owner: Any, name: str, spent: dict[str, float], key: str, ends: list[float] | None = None) -> None:
-    """Adds the time of every call of `owner.name` to spent[key], and its end to `ends`."""
+    """Adds the duration of every call of `owner.name` to spent[key], and its end to `ends`."""
     call = getattr(owner, name)
 
     def timed(*args: Any, **options: Any) -> Any:
@@ -215,7 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, help="a checkpoint; by default one of random tensors is made")
+    parser.add_argument("--folder", type=Path, help="a checkpoint; default: random tensors")
     parser.add_argument("--version", choices=("1.0", "1.5"), default="1.5", help="of the random one")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], help="sentences at once")
     parser.add_argument("--codes", type=int, default=128, help="of each sentence; 128 are 5.5 s")

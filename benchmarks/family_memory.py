@@ -1,7 +1,7 @@
-"""What each part of a family holds in memory once it is loaded on the CPU, each in a process of its own.
+"""The memory of each part of a family after loading on the CPU, each in its own process.
 
-Anonymous memory of the process (Linux): pages of the checkpoint's files, which the system may drop, are not counted,
-nor is what Python and torch hold before the part is loaded.
+It is the anonymous memory of the process (Linux), minus that of Python and torch before loading. Pages of the
+checkpoint's files, which the system may drop, do not count.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ PARTS = ("gpt", "vocoder", "voice_encoder")
 
 
 def anonymous() -> int:
-    """Bytes of this process."""
+    """The anonymous memory of this process in bytes."""
     status = Path("/proc/self/status").read_text("utf-8")
     found = re.search(r"RssAnon:\s+(\d+) kB", status)
-    assert found is not None, "the kernel tells no RssAnon"
+    assert found is not None, "the kernel does not report RssAnon"
     return int(found[1]) * 1024
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, help="an IndexTTS checkpoint; by default random ones are made")
+    parser.add_argument("--folder", type=Path, help="an IndexTTS checkpoint; default: random ones")
     parser.add_argument(
         "--version", nargs="+", choices=("1.0", "1.5"), default=["1.0", "1.5"], help="of those"
     )

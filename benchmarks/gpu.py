@@ -3,10 +3,10 @@
     make gpu PYTHON=python3                 # any Python 3.11 or 3.12 with torch; nothing is installed
     python -m benchmarks.gpu --cpu          # the same steps, small, without a GPU
 
-Each step runs in a process of its own with its own limit of time, all of them within --minutes. Needs numpy, psutil,
-pydantic, pyyaml, rich, safetensors, soxr, torch, and for IndexTTS protobuf and sentencepiece; neither Ray nor HTTP.
-A step whose packages are missing fails and says which. IndexTTS has random weights of the published size, made in a
-temporary folder (1.7 GB), or where that fails the golden set's small ones.
+Each step runs in its own process with its own time limit, all of them within --minutes. It needs numpy, psutil,
+pydantic, pyyaml, rich, safetensors, soxr and torch, and for IndexTTS protobuf and sentencepiece; neither Ray nor HTTP.
+A step with missing packages fails and names them. IndexTTS gets random weights of the published size in a temporary
+folder (1.7 GB) or, if that fails, the golden set's small ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks._steps import OK, Step, run_all
 
 FAMILIES = ("small", "indextts")
 STEPS = ("card", "tests", "checkpoint", "decode", "vocoder", "half", "voices")
-RESERVE_S = 15.0  # of the minutes: for what is not a step
+RESERVE_S = 15.0  # of --minutes, for everything outside the steps
 
 ON_A_CARD: dict[str, dict[str, Any]] = {
     "decode": {"batches": [1, 8, 32], "steps": 40, "rounds": 3},
@@ -53,7 +53,7 @@ FUNCTIONS = {
 
 
 class Bench:
-    """Runs the steps that are asked for, saves after each, and shows them."""
+    """Runs the selected steps, prints them, and saves the results after each."""
 
     def __init__(self, options: argparse.Namespace, console: Console) -> None:
         self.options, self.console = options, console
@@ -83,7 +83,7 @@ class Bench:
         return self.result
 
     def step(self, kind: str, of: str = "", **arguments: Any) -> Any:
-        """The step's result; None where it has none, or was not asked for."""
+        """The step's result; None if it failed or was not selected."""
         if kind not in self.options.only and kind != "card":
             return None
         step = Step(f"{kind} {of}".strip(), FUNCTIONS[kind], LIMITS[kind], arguments)
@@ -124,10 +124,10 @@ def main() -> None:
     parser = _common.arguments("gpu", __doc__)
     parser.set_defaults(out=None)
     parser.add_argument("--cpu", action="store_true", help="small sizes, without a GPU")
-    parser.add_argument("--minutes", type=float, default=7.5, help="all steps end within (7.5)")
+    parser.add_argument("--minutes", type=float, default=7.5, help="limit for all steps together (7.5)")
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
     parser.add_argument(
-        "--only", nargs="+", choices=STEPS, default=list(STEPS), help="steps, beside the card"
+        "--only", nargs="+", choices=STEPS, default=list(STEPS), help="steps to run, besides the card"
     )
     options = parser.parse_args()
     console = Console(soft_wrap=True)

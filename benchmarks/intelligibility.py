@@ -1,4 +1,4 @@
-"""Word error rate of every shipped English voice, from text to sound, as the engine speaks it."""
+"""The word error rate of every shipped English voice, from text through the engine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main() -> None:
     result: dict = {**_common.provenance("benchmarks.intelligibility"), "seed": args.seed, "voices": {}}
     sampling = {} if args.temperature is None else {"temperature": args.temperature}
     with Speaker() as speaker:
-        result["temperature"] = sampling.get("temperature", speaker.backend.spec.sampling.temperature)
+        result["temperature"] = sampling.get("temperature", speaker.backend.spec.defaults["temperature"])
         for voice in _common.english_voices(speaker):
             listener = _common.Listener()
             for text in _common.sentences(args.sentences):

@@ -1,9 +1,9 @@
-"""IndexTTS 1.x in the order of work of its released code: the baseline of `family_indextts`, judged by the golden set.
+"""IndexTTS 1.x in the order of work of its released code: the baseline of `family_indextts`, tested by the golden set.
 
-One sentence (or one bucket of them) at a time: the voice is encoded anew for each, codes are decoded with a cache that
-grows by concatenation, the whole GPT runs a second time over the finished codes, and BigVGAN turns the whole sentence
-into sound, kernel by kernel. fp32, one beam. Written from a description of the behaviour; plain on purpose, but with no
-waste that the released code does not have.
+It processes one sentence (or one bucket of sentences) at a time. The voice is encoded again for each, the KV cache
+grows by concatenation, the whole GPT runs a second time over the finished codes, and BigVGAN vocodes the whole
+sentence, kernel by kernel. fp32, one beam. It was written from a description of the behaviour. It is deliberately
+simple, but does no work that the released code does not do.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Past = list[tuple[Tensor, Tensor]]  # keys and values of each layer, (B, H, T, d
 
 
 class PublishedGpt:
-    """GPT-2 with growing caches. tensors: the checkpoint's, made fp32."""
+    """GPT-2 with growing caches. tensors: the checkpoint's, converted to fp32."""
 
     def __init__(self, tensors: dict[str, Tensor], config: IndexConfig) -> None:
         self.config = config.gpt
@@ -50,7 +50,7 @@ class PublishedGpt:
         return self.weights["mel_embedding.weight"][codes] + table[places]
 
     def forward(self, x: Tensor, past: Past | None, mask: Tensor) -> tuple[Tensor, Past]:
-        """x: (B, T, M); mask: bool (B, P + T), false where a row is padded. -> hidden states (B, T, M), caches"""
+        """x: (B, T, M), mask: bool (B, P + T), False for padding -> hidden states (B, T, M), caches"""
         heads, present = self.config.heads, []
         total, new = mask.shape[1], x.shape[1]
         seen = (
@@ -78,7 +78,7 @@ class PublishedGpt:
     def decode(
         self, prompts: Sequence[Tensor], sampling: Sampling, generator: torch.Generator
     ) -> list[Tensor]:
-        """Codes of each prompt (P, M), all decoded until the last has stopped; the stop code included if drawn."""
+        """The codes of each prompt (P, M), decoded until the last has stopped, with the stop code if it was sampled."""
         longest, width = max(len(prompt) for prompt in prompts), prompts[0].shape[1]
         x = torch.zeros(len(prompts), longest + 1, width)
         mask = torch.zeros(len(prompts), longest + 1, dtype=torch.bool)
@@ -124,15 +124,16 @@ class PublishedGpt:
     ) -> Tensor:
         """Repetition penalty, then temperature, top-k and top-p. (B, V), (B, n) -> (B,)"""
         seen = logits.gather(1, history)
-        seen = torch.where(seen < 0, seen * sampling.repetition_penalty, seen / sampling.repetition_penalty)
+        asked, penalty = sampling.controls, sampling.controls["repetition_penalty"]
+        seen = torch.where(seen < 0, seen * penalty, seen / penalty)
         logits = logits.scatter(1, history, seen)
-        if sampling.temperature == 0:
+        if sampling.greedy:
             return logits.argmax(-1)
-        logits = logits / sampling.temperature
-        lowest = logits.topk(min(sampling.top_k, logits.shape[1])).values[:, -1:]
+        logits = logits / asked["temperature"]
+        lowest = logits.topk(min(int(asked["top_k"]), logits.shape[1])).values[:, -1:]
         logits = logits.masked_fill(logits < lowest, -math.inf)
         ordered, order = logits.sort()
-        drop = ordered.softmax(-1).cumsum(-1) <= 1 - sampling.top_p
+        drop = ordered.softmax(-1).cumsum(-1) <= 1 - asked["top_p"]
         drop[:, -1] = False
         logits = logits.masked_fill(drop.scatter(1, order, drop), -math.inf)
         return torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]
@@ -146,7 +147,7 @@ class PublishedGpt:
 
 
 class PublishedVocoder:
-    """BigVGAN, a kernel for every operation that its description names. tensors: the generator's, weights folded."""
+    """BigVGAN with one kernel for each operation of its description. tensors: the generator's, with folded weights."""
 
     def __init__(self, tensors: dict[str, Tensor], config: IndexConfig) -> None:
         self.config, self.weights = config.bigvgan, fold_weight_norm(tensors)
@@ -192,7 +193,7 @@ class PublishedVocoder:
 
 
 class PublishedIndexTts:
-    """The whole path over a checkpoint folder."""
+    """The whole path from a checkpoint folder."""
 
     def __init__(self, folder: Path) -> None:
         self.config = read_config(folder)
@@ -210,7 +211,7 @@ class PublishedIndexTts:
     def infer(
         self, sentences: Sequence[Tensor], mel: Tensor, sampling: Sampling, seed: int = 0
     ) -> list[Tensor]:
-        """Each sentence's waveform (n * 1024,), one sentence after another. sentences: ids (T,); mel: (1, 100, F)"""
+        """The waveform (n * 1024,) of each sentence, one after another. sentences: ids (T,); mel: (1, 100, F)"""
         generator = torch.Generator().manual_seed(seed)
         sounds = []
         for ids in sentences:
@@ -224,7 +225,7 @@ class PublishedIndexTts:
     def infer_fast(
         self, sentences: Sequence[Tensor], mel: Tensor, sampling: Sampling, bucket: int = 4, seed: int = 0
     ) -> list[Tensor]:
-        """Buckets of like length share a batch; two neighbours are vocoded as one. -> waveforms of the pairs"""
+        """Sentences of similar length share a batch; neighbours are vocoded in pairs. Returns the pairs' waveforms."""
         generator = torch.Generator().manual_seed(seed)
         latents: list[Tensor] = [torch.empty(0)] * len(sentences)
         for indices in buckets([len(ids) for ids in sentences], bucket):
@@ -249,12 +250,12 @@ def _spoken_ids(ids: Tensor) -> Tensor:
 
 
 def pcm16(sounds: Sequence[Tensor]) -> np.ndarray:
-    """Waveforms one behind the other, as the released code writes them: int16 (N,)"""
+    """The concatenated waveforms, as the released code writes them: int16 (N,)"""
     return torch.cat([(32767 * sound).clamp(-32767, 32767) for sound in sounds]).to(torch.int16).numpy()
 
 
 def pad_texts(texts: Sequence[list[int]], version: float | None) -> list[list[int]]:
-    """A bucket's ids padded on the right: from version 1.5 on with 1, before that with up to eight 1 and then 0."""
+    """A bucket's ids padded on the right: with 1 since version 1.5, before that with up to eight 1, then 0."""
     longest = max(len(ids) for ids in texts)
     padded = []
     for ids in texts:
@@ -265,7 +266,7 @@ def pad_texts(texts: Sequence[list[int]], version: float | None) -> list[list[in
 
 
 def buckets(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Indices of sentences of like length, at most `size` together, by the released rule; empty ones are left out."""
+    """Groups sentences of similar length, at most `size` each, by the released rule. Empty groups are omitted."""
     indices = sorted((i for i, length in enumerate(lengths) if length), key=lambda i: lengths[i])
     if len(indices) <= size:
         return [sorted(indices)]
@@ -279,7 +280,7 @@ def buckets(lengths: Sequence[int], size: int) -> list[list[int]]:
                 continue
         found.append([index])
     groups, lonely = [b for b in found if len(b) > 1], [b[0] for b in found if len(b) == 1]
-    for group in groups:  # one each, in order, to those that have room
+    for group in groups:  # one for each group with room, in order
         if lonely and len(group) < size:
             group.append(lonely.pop(0))
     return groups + [lonely[i : i + size] for i in range(0, len(lonely), size)]

@@ -1,12 +1,11 @@
-"""What the stage scheduler costs: the share of a simulated device's throughput that arrives, on a real Ray.
+"""The overhead of the stage scheduler: the share of a simulated device's throughput that arrives, on a real Ray.
 
-The device sleeps 4 ms + 0.2 ms for each row of a step, and a row gives one code: what a full batch gives is the ideal.
-Three designs take turns: leases (ours), one query at a time in replicas with max_ongoing_requests=1, and
-@serve.batch in a coordinator before such replicas. Each is saturated, and then hears requests at random moments
-(Poisson) at a share of the ideal throughput. That is more than the other two can bear: their queues grow for as long
-as requests come, and as they are given fewer (a run of each design lasts about as long), their latencies are rather
-told too low than too high. Nothing is spoken, so there is no word error rate; every code is compared with what it
-must be.
+The device sleeps 4 ms + 0.2 ms per row in each step, and a row yields one code; a full batch is the ideal. Three
+designs alternate: leases (ours), one query at a time in replicas with max_ongoing_requests=1, and @serve.batch in front
+of such replicas. Each is saturated, and then gets requests at random times (Poisson) at a share of the ideal
+throughput. That is more than the other two can sustain: their queues grow as long as requests arrive. They get fewer
+requests, so that the runs take about the same time, and so their latencies are lower bounds. There is no speech and no
+word error rate; every code is compared with its expected value.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from rich.table import Table
 
 from benchmarks import _common, _plot, _statistics
 from benchmarks._baselines import Coordinator, OneAtATime, WholeBatches
-from deployments.contract.options import ModelOptions
+from deployments import families
 from deployments.scheduler import StageScheduler
 from serve_app.app import LEASES
 from serve_app.backends.graph import RayBackend
@@ -37,8 +36,8 @@ from serve_app.runtime import application as runtime
 from tests.serve.sim_stage import ROW_S, STEP_S, SimGpt, expected, request
 
 OURS, ALONE, BATCH = "leases", "one query at a time", "@serve.batch in front"
-CLIENTS = 4  # at saturation, for each request that a design can work on at once
-# of the requests asked for: a run of each design lasts about as long
+CLIENTS = 4  # at saturation, for each request that a design can process at once
+# the share of --requests for each design, so that the runs take about the same time
 REQUESTS = {OURS: 1.0, ALONE: 1 / 8, BATCH: 1 / 2}
 BARS = {"share": 0.9, "p99_s": 1.0}
 
@@ -55,7 +54,7 @@ class Shape:
 
     @property
     def codes_per_s(self) -> float:
-        """Of all replicas with full batches and nothing else to do."""
+        """The throughput of all replicas with full batches and no overhead."""
         return self.replicas * self.slots / (STEP_S + ROW_S * self.slots)
 
 
@@ -78,14 +77,14 @@ def _front(kind: type) -> Any:
 
 
 def deploy(design: str, shape: Shape) -> Speak:
-    """Starts the design in the place of the one before, and returns how to speak with it."""
+    """Replaces the previous design, and returns the function that calls it."""
     serve.delete("bench")
     if design == OURS:
         stage = _replicas(SimGpt, shape, LEASES).bind(shape.slots, STEP_S)
         options = {"min_replicas": shape.replicas, "max_replicas": shape.replicas, "max_queue": 100_000}
         scheduler = _front(StageScheduler).bind(stage, slots=shape.slots, **options)
         handle = serve.run(scheduler, name="bench", route_prefix=None)
-        backend = RayBackend(ModelOptions(), handle, handle, handle, handle)
+        backend = RayBackend(families.load("small").spec, handle, handle, handle, handle)
 
         async def ours(seed: int, codes: int) -> AsyncIterator[np.ndarray]:
             runs = backend.generate(request(seed, codes), id=f"r{seed}", priority=0, admitted=False)
@@ -120,7 +119,7 @@ def deploy(design: str, shape: Shape) -> Speak:
 
 @dataclass(slots=True)
 class Heard:
-    """Of one request: when it was due, and when how many codes had come."""
+    """One request: when it was due, and the times and counts of the codes that arrived."""
 
     due: float
     codes: int
@@ -132,7 +131,7 @@ class Heard:
             runs.append(run)
             self.arrivals.append((time.perf_counter(), len(run)))
         if not np.array_equal(np.concatenate(runs), expected(seed, self.codes)):
-            raise SystemExit(f"request {seed}: these are not the codes that were asked for")
+            raise SystemExit(f"request {seed}: wrong codes")
 
     @property
     def first_s(self) -> float:
@@ -144,7 +143,7 @@ class Heard:
 
 
 async def saturated(speak: Speak, lengths: Sequence[int], clients: int) -> float:
-    """Codes a second while `clients` ask again and again and none has yet run out of requests."""
+    """Codes per second while all `clients` still have requests to send."""
     waiting = list(enumerate(lengths))
     heard: list[Heard] = []
     dry_at = 0.0
@@ -164,7 +163,7 @@ async def saturated(speak: Speak, lengths: Sequence[int], clients: int) -> float
 
 
 async def at_random(speak: Speak, lengths: Sequence[int], rate: float, seed: int) -> list[Heard]:
-    """Requests at `rate` a second on average."""
+    """Requests at random times, `rate` per second on average."""
     rng, due, tasks, heard = random.Random(seed), time.perf_counter(), [], list[Heard]()
     for index, codes in enumerate(lengths):
         due += rng.expovariate(rate)
@@ -176,7 +175,7 @@ async def at_random(speak: Speak, lengths: Sequence[int], rate: float, seed: int
 
 
 def saturating(design: str, shape: Shape) -> int:
-    """Clients."""
+    """The number of clients that saturates the design."""
     return CLIENTS * shape.replicas * (1 if design == ALONE else shape.slots)
 
 
@@ -230,7 +229,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=8, help="of a replica (8)")
     parser.add_argument("--codes", type=int, default=60, help="of a request, on average (60)")
     parser.add_argument(
-        "--requests", type=int, default=320, help="of a measurement; fewer of the slower designs (320)"
+        "--requests", type=int, default=320, help="per measurement; fewer for the slower designs (320)"
     )
     parser.add_argument(
         "--repeat", type=int, default=3, help="measurements at saturation; the median counts (3)"
@@ -246,7 +245,7 @@ def main() -> None:
     result = _common.origin("scheduler")
     rows: dict[str, dict[str, Any]] = {}
     runtime.start_ray(num_cpus=8, dashboard=False)
-    logging.getLogger("ray.serve").setLevel(logging.ERROR)  # routers complain of every busy replica
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)  # routers log every busy replica
     try:
         serve.start(proxy_location="Disabled", logging_config={"log_level": "ERROR"})
         for design in options.design:

@@ -1,11 +1,11 @@
-"""The service under load, over HTTP: first sound, throughput, playback gaps, and whether quality stays what it was.
+"""The service under load, over HTTP: first sound, throughput, playback gaps, and quality.
 
-Closed loop: so many clients, each asking again as soon as all has come (a 429 is tried again after its Retry-After, and
-its first sound counts from the first try). Listeners: as those, but each plays what has come before it asks again, as
-a caller does: what a profile promises is counted in them. Open loop: requests at random moments (Poisson), at shares of
-the throughput that the closed loop reached. Every level has the same sentences with the same voices and seeds, so that
-word error rate and voice similarity are compared in pairs with those of the first level. Without --url a service
-of its own is started from --config, on the same machine: what the clients cost is told beside the figures.
+Closed loop: a fixed number of clients, each of which sends its next request when the response is complete. A 429 is
+retried after its Retry-After, and the first sound counts from the first try. Listeners: the same, but each plays the
+response before its next request, as a real client does; profiles are specified in listeners. Open loop: requests at
+random times (Poisson), at shares of the throughput of the closed loop. Every level has the same sentences, voices and
+seeds, so that word error rate and voice similarity are paired with those of the first level. Without --url, a service
+is started from --config on the same machine; the clients' CPU share is reported.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from rich.table import Table
 
 from benchmarks import _common, _judge, _load, _plot, _service, _statistics
 
-BUFFERS_S = (0.0, 0.2)  # how long a player waits after the first byte
+BUFFERS_S = (0.0, 0.2)  # the delay of a player after the first byte
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """clients: of a closed loop; rate: requests a second of an open one."""
+    """clients: of a closed loop. rate: requests per second of an open loop."""
 
     name: str
     load: _load.Load
@@ -61,7 +61,7 @@ class Level:
 
 
 def gaps(answers: Sequence[_load.Answer], buffer_s: float) -> dict[str, float]:
-    """How often a player ran dry: in how many streams, how many times, and for how long."""
+    """Gaps in playback: the number of streams with gaps, the number of gaps, and their durations."""
     found = [answer.gaps(buffer_s) for answer in answers]
     every = [gap for one in found for gap in one]
     return {
@@ -74,7 +74,7 @@ def gaps(answers: Sequence[_load.Answer], buffer_s: float) -> dict[str, float]:
 
 
 def first_of(level: Level) -> dict[_load.Say, _load.Answer]:
-    """The first answer to every saying."""
+    """The first response for each sentence."""
     found: dict[_load.Say, _load.Answer] = {}
     for answer in level.good:
         found.setdefault(answer.say, answer)
@@ -82,7 +82,7 @@ def first_of(level: Level) -> dict[_load.Say, _load.Answer]:
 
 
 def compared(level: Level, first: Level, judge: _judge.Judge) -> dict[str, Any]:
-    """Quality of a level, and its difference from that of the first one; share of answers with the same bytes."""
+    """The quality of a level, its difference from the first level, and the share of responses with the same bytes."""
     here, there = first_of(level), first_of(first)
     if not (both := [say for say in there if say in here]):
         return {"identical": math.nan}
@@ -102,7 +102,7 @@ def compared(level: Level, first: Level, judge: _judge.Judge) -> dict[str, Any]:
 def sayings(
     texts: Sequence[str], voices: Sequence[str], count: int, least: int, seed: int
 ) -> list[_load.Say]:
-    """`count` sayings in random order, as often as gives `least` requests, each once before one comes again."""
+    """`count` sentences in random order, repeated until there are `least` requests; each occurs once per round."""
     every = [_load.Say(texts[n % len(texts)], voices[n % len(voices)], seed=n + seed) for n in range(count)]
     rng, found = random.Random(seed), list[_load.Say]()
     while len(found) < least:
@@ -186,7 +186,7 @@ def interval(figures: dict[str, float]) -> str:
 
 
 def plot(out: Path, levels: Sequence[Level], found: Sequence[dict[str, Any]], title: str) -> None:
-    with _plot.panels(out, title, "first sound, s", "seconds of sound a second", "word error rate") as axes:
+    with _plot.panels(out, title, "first sound, s", "seconds of sound per second", "word error rate") as axes:
         for level in levels:
             times = sorted(answer.first_s for answer in level.good)
             axes[0].plot(times, [(n + 1) / len(times) for n in range(len(times))], label=level.name)
@@ -207,7 +207,7 @@ def plot(out: Path, levels: Sequence[Level], found: Sequence[dict[str, Any]], ti
 
 def main() -> None:
     parser, shares = _service.arguments("serve_load", __doc__), _common.numbers_of(float)
-    parser.add_argument("--url", help="of a service that is up; then none is started")
+    parser.add_argument("--url", help="of a running service; then none is started")
     parser.add_argument(
         "--clients", type=_common.numbers_of(int), default=[1, 8, 64], help="closed loops (1,8,64)"
     )
@@ -215,12 +215,19 @@ def main() -> None:
         "--listeners",
         type=_common.numbers_of(int),
         default=[4, 8],
-        help="closed loops that play what comes (4,8)",
+        help="closed loops that play the responses (4,8)",
     )
-    parser.add_argument("--sentences", type=int, default=32, help="different requests of a level (32)")
-    parser.add_argument("--requests", type=int, default=64, help="of a level; two of a client at least (64)")
-    parser.add_argument("--share", type=shares, default=[0.4, 0.8], help="open loops, of the best (0.4,0.8)")
-    parser.add_argument("--rate", type=shares, default=[], help="open loops, in requests a second, instead")
+    parser.add_argument("--sentences", type=int, default=32, help="different sentences per level (32)")
+    parser.add_argument("--requests", type=int, default=64, help="per level; at least two per client (64)")
+    parser.add_argument(
+        "--share",
+        type=shares,
+        default=[0.4, 0.8],
+        help="open loops, as shares of the best throughput (0.4,0.8)",
+    )
+    parser.add_argument(
+        "--rate", type=shares, default=[], help="open loops, in requests per second, instead of --share"
+    )
     options = parser.parse_args()
 
     console = Console(width=220)
@@ -233,25 +240,26 @@ def main() -> None:
     console.print(table(found))
     if changed := [row["level"] for row in found if "wer" in row and not row["difference"]["equal"]]:
         console.print(
-            f"Quality differs from the first level's beyond the 95 % intervals: {', '.join(changed)}"
+            f"Quality differs from the first level's by more than the 95 % intervals: {', '.join(changed)}"
         )
     else:
         console.print(
             "WER and voice similarity of every level are equal to the first's within 95 % intervals."
         )
+    model = status["models"][status["model"]]
     result |= {
         "config": None if options.url else options.config.name,
-        "device": status.get("device"),
+        "device": model.get("device"),
         "voices": voices,
         "levels": found,
-        "stages": {name: _totals(stage) for name, stage in status.get("stages", {}).items()},
+        "stages": {name: _totals(stage) for name, stage in model.get("stages", {}).items()},
     }
     _common.finish(options.out, result, console)
     plot(options.out, levels, found, f"{result['device'].get('name', '')}, {options.config.name}")
 
 
 def _totals(stage: dict[str, Any]) -> dict[str, Any]:
-    """What a stage counted over the whole run."""
+    """The counters of a stage over the whole run."""
     kept = {name: stage[name] for name in ("completed", "refused", "cancelled", "failed") if name in stage}
     replicas = [replica.get("stats", {}) for replica in stage.get("replicas", {}).values()]
     return kept | {

@@ -1,8 +1,8 @@
-"""One request at a time on one core: RTF, and how early the first sound comes.
+"""One request at a time on one core: RTF, and the time to the first sound.
 
-Speaks the sentences of tests/data streamed, as the service does, and beside it, in the same run and with the same
-engine, the whole utterance at once: all codes first, then one vocoder call. With --url the streamed way goes over HTTP
-to a service that is already up (its cores are its own, not pinned by this program).
+It speaks the sentences of tests/data as a stream, like the service. The baseline, in the same run with the same engine,
+is the whole utterance: all codes first, then one vocoder call. With --url, the stream comes over HTTP from a running
+service, whose cores are not pinned.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -27,7 +27,7 @@ HTTP_RATE = 24000  # Hz, of the service's pcm
 
 @dataclass
 class Series:
-    """One way of speaking, sentence by sentence."""
+    """The figures of one method, sentence by sentence."""
 
     name: str
     listener: _common.Listener
@@ -59,9 +59,7 @@ def streamed(speaker: Speaker, text: str, voice: str, seed: int, temperature: fl
 
 
 def whole(speaker: Speaker, text: str, voice: str, seed: int, temperature: float | None) -> Said:
-    sampling = replace(speaker.backend.spec.sampling, seed=seed)
-    if temperature is not None:
-        sampling = replace(sampling, temperature=temperature)
+    sampling = speaker.backend.spec.sampling({"temperature": temperature}, seed=seed)
     return speaker.run(_whole.whole(speaker, text, voice, sampling))
 
 
@@ -85,7 +83,7 @@ def over_http(client: httpx.Client, text: str, voice: str, seed: int, temperatur
 def measure(
     ways: dict[str, Callable[[str, str], Said]], texts: list[str], voices: list[str], console: Console
 ) -> tuple[dict[str, Series], float]:
-    """Every way speaks every sentence; they take turns in going first. Also the largest difference between them."""
+    """Every method speaks every sentence; they alternate in going first. Also returns their largest difference."""
     series = {name: Series(name, _common.Listener()) for name in ways}
     difference = 0.0
     for voice in voices:
@@ -109,12 +107,10 @@ def _difference(a: np.ndarray, b: np.ndarray) -> float:
 def main() -> None:
     parser = _common.arguments("single_request", __doc__)
     parser.add_argument("--sentences", type=int, default=10, help="of tests/data/sentences.txt (10)")
-    parser.add_argument(
-        "--voice", action="append", help="may be given more than once; default: every shipped one"
-    )
+    parser.add_argument("--voice", action="append", help="repeatable; default: every shipped one")
     parser.add_argument("--temperature", type=float, help="default: the model's own")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--url", help="of a service that is up, to measure over HTTP too")
+    parser.add_argument("--url", help="of a running service, to measure over HTTP too")
     parser.add_argument("--all-cores", action="store_true", help="do not pin to one core")
     options = parser.parse_args()
 

@@ -1,13 +1,12 @@
-"""Whether memory grows: with the number of requests, or with the length of a text.
+"""Measures whether memory grows with the number of requests, or with the length of a text.
 
-By default a service of its own answers --requests of mixed lengths, voices and seeds. One listener in five goes away
-in the middle of the sound and one in five before it begins. Between rounds of requests the memory of every process of
-the service is read. Told is the slope over the last half, in KiB a request: caches, pools and what Ray keeps of its
-last events fill for some 2,000 requests, so that a slope over these is theirs and not a leak's. The 95 % interval
-allows for autocorrelation (see _statistics.slope). Ray's processes, and what is Ray's in ours, grow with time alone,
-too: so the service is watched for --idle-s without a request, and what it grows then in the time of a request is told
-beside the slope and taken off it. With --text-length instead, a service each speaks one text of every length in
---chars, and the peaks of the whole service's memory are compared.
+By default, a new service answers --requests with mixed lengths, voices and seeds. One client in five disconnects during
+the sound, and one in five before it. The memory of every process is measured between rounds of requests. The result is
+the slope over the last half, in KiB per request. The first half does not count, because caches, pools and Ray's event
+buffers fill for about 2,000 requests. The 95 % interval accounts for autocorrelation (see _statistics.slope). Ray's
+processes, and Ray's part of ours, also grow with time alone. So the service is observed for --idle-s without requests,
+and its growth then, per duration of a request, is reported and subtracted. With --text-length instead, one service for
+each length in --chars speaks one text, and the peaks of the total memory are compared.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ from benchmarks._memory import MIB
 from benchmarks._text_length import text_length
 
 OURS, TOTAL = "without Ray's own", "total"
-JUDGED = 24  # answers that are kept to tell the word error rate
-JUDGED_S = 2.0  # of sound in each of them, at least
-SETTLE_S = 0.3  # after a round, for what was cancelled to end
+JUDGED = 24  # responses kept for the word error rate
+JUDGED_S = 2.0  # least sound in each of them
+SETTLE_S = 0.3  # after a round, for cancelled work to end
 IDLE_PERIOD_S = 3.0  # between two samples of the idle service
 
 
 def asking(rng: random.Random, voices: Sequence[str]) -> tuple[_load.Say, dict[str, Any]]:
-    """A request of a few words, seldom of two sentences, and what becomes of its listener: options of `_load.ask`."""
+    """A request of a few words, rarely of two sentences, and the client's behaviour as options of `_load.ask`."""
     words = rng.choice(_common.sentences(40)).rstrip(".").split()
     text = " ".join(words[: rng.randint(2, len(words))]) + "."
     if rng.random() < 0.1:
@@ -53,7 +52,7 @@ def asking(rng: random.Random, voices: Sequence[str]) -> tuple[_load.Say, dict[s
 
 
 class Soak:
-    """Requests in rounds, and a sample of the memory after each."""
+    """Sends requests in rounds, and samples the memory after each."""
 
     def __init__(self, service: _service.Service, voices: Sequence[str], options: argparse.Namespace) -> None:
         self.samples: list[_memory.Sample] = []
@@ -121,9 +120,9 @@ def slopes(
     idle: Sequence[_memory.Sample] = (),
     seconds_per_request: float = 0.0,
 ) -> dict[str, dict[str, Any]]:
-    """Of every part and of the whole: KiB a request over the last half of the samples, `requests` apart.
+    """KiB per request for each part and for the total, over the last half of the samples, `requests` apart.
 
-    idle: samples without requests, IDLE_PERIOD_S apart: how much of the slope is time's alone.
+    idle: samples without requests, IDLE_PERIOD_S apart, which give the growth with time alone.
     """
     half = samples[len(samples) // 2 :]
     at = [requests * index for index in range(len(half))]
@@ -196,7 +195,7 @@ def soak(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 def soak_table(found: dict[str, dict[str, Any]], requests: int) -> Table:
     shown = Table(box=None, pad_edge=False, title=f"{requests} requests, the last half of them")
     shown.add_column("process")
-    for name in ("RSS, MiB", "KiB a request", "zero within", "beyond what it grows idle", "zero within"):
+    for name in ("RSS, MiB", "KiB per request", "zero within", "without idle growth", "zero within"):
         shown.add_column(name, justify="right")
     for name, row in found.items():
         cells = [f"{row['half_mib']:.1f} → {row['end_mib']:.1f}"]
@@ -232,20 +231,26 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=4000, help="the last half counts (4000)")
     parser.add_argument("--round", type=int, default=20, help="requests between two samples (20)")
     parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--idle-s", type=float, default=180.0, help="without requests, in the end (180)")
     parser.add_argument(
-        "--trim", action="store_true", help="free the caches before each sample: what grows then is held"
+        "--idle-s", type=float, default=180.0, help="seconds without requests at the end (180)"
+    )
+    parser.add_argument(
+        "--trim", action="store_true", help="free the caches before each sample, to measure held memory only"
     )
     parser.add_argument(
         "--text-length", action="store_true", help="compare texts of --chars (text_length.json)"
     )
     parser.add_argument("--chars", type=_common.numbers_of(int), default=[500, 50_000], help="500,50000")
-    parser.add_argument("--budget-s", type=float, default=1800.0, help="at most so long for one text (1800)")
+    parser.add_argument(
+        "--budget-s", type=float, default=1800.0, help="limit for one text, in seconds (1800)"
+    )
     options = parser.parse_args()
     if options.text_length and options.out == parser.get_default("out"):
         options.out = options.out.with_name("text_length.json")
     if not options.text_length and options.requests < 16 * options.round:
-        parser.error("--requests must be at least 16 times --round: half of the samples make the slope")
+        parser.error(
+            "--requests must be at least 16 times --round, because the slope uses half of the samples"
+        )
 
     console = Console(width=140)
     result = {**_common.origin("soak"), "config": options.config.name}

@@ -1,15 +1,15 @@
-"""The GPT stage by batch size: codes a second, against plain eager code and against what memory bandwidth allows.
+"""The GPT stage by batch size: codes per second, compared with plain eager code and with the memory bandwidth bound.
 
-Every way decodes the same texts through the engine's decode loop, on one thread of the CPU or on the GPU:
+Every method decodes the same texts with the engine's decode loop, on one CPU thread or on the GPU:
 
-    plain     the baseline: torch's own linear layers, batches and lengths padded as graphs want them, eager
-    served    what the engine does on this device: CUDA graphs, or a step whose rows keep their bits as one program
-    eager     that step operation by operation, as with optimize: false (CPU)
-    compiled  plain through torch.compile, a shape at a time (CPU; needs a C++ compiler)
+    plain     the baseline: torch's own linear layers, eager, with batches and lengths padded as for graphs
+    served    what the engine does on this device: CUDA graphs, or the batch-invariant step as one program
+    eager     that step without the program, as with optimize: false (CPU)
+    compiled  plain through torch.compile, one shape at a time (CPU; needs a C++ compiler)
     bf16      plain in bfloat16 (CPU)
 
-The bound is what a step must read (weights once, keys and values of every row) over the bandwidth with which this
-machine reads a buffer of that size, measured in the same run.
+The bound is the number of bytes that a step must read (weights once, keys and values of every row), divided by the
+bandwidth at which this machine reads a buffer of that size, measured in the same run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from benchmarks._plot import panels
 from deployments import families
 from deployments.contract.device import Device
 from deployments.contract.family import Family
-from deployments.contract.speech import GptRequest, Segment, VocoderChunk, VoicePrompt
+from deployments.contract.speech import GptRequest, Reference, Segment, VocoderChunk, VoicePrompt
 from deployments.contract.work import StageWorker, WorkItem
 from deployments.engine import invariant
 from deployments.engine.decode import Decoder
@@ -45,11 +45,11 @@ from serve_app.service import SHIPPED_VOICES
 
 BASELINE, SERVED = "plain", "served"
 OF_THE_CPU = ("eager", "compiled", "bf16")
-LENGTH = 512  # positions: where graphs and compilers need one, it holds every text here
+LENGTH = 512  # positions, for graphs and compilers; every text here fits
 
 
 class Compiler:
-    """A graph backend that compiles: the decode loop's other code stays the same."""
+    """A graph backend that compiles instead; the rest of the decode loop is unchanged."""
 
     def warm_up(self, function: Callable[[], Any]) -> None:
         torch._dynamo.config.recompile_limit = 64
@@ -70,13 +70,13 @@ class Way:
     name: str
     model: Any
     decoder: Decoder
-    tensors: Callable[[], Any]  # the context that steps run in
-    made_s: float  # to load and warm up, captures and compilation included
+    tensors: Callable[[], Any]  # the context manager of a step
+    made_s: float  # to load and warm up, including captures and compilation
 
 
 @contextmanager
 def ordinary_tensors() -> Iterator[None]:
-    """Compilers copy what they are to change in place if it is an inference tensor."""
+    """Without inference mode, because compilers copy inference tensors that change in place."""
     with torch.inference_mode(False), torch.no_grad():
         yield
 
@@ -103,25 +103,24 @@ def make_way(name: str, family: Family, device: Device, batches: list[int], prom
 
 
 def longest_segment(family: Family) -> Segment:
-    """Of the test sentences: long enough not to end while it is measured."""
+    """The longest of the test sentences, so that it does not end during the measurement."""
     text = " ".join(_common.sentences(40))
     return max(family.frontend().segments(text, None), key=lambda segment: len(segment.token_ids))
 
 
 def requests(family: Family, segment: Segment, prompt: VoicePrompt, count: int) -> list[WorkItem]:
-    sampling = family.spec.sampling
     return [
-        WorkItem(str(row), GptRequest(segment, prompt, replace(sampling, seed=row))) for row in range(count)
+        WorkItem(str(row), GptRequest(segment, prompt, family.spec.sampling(seed=row)))
+        for row in range(count)
     ]
 
 
 def spoken(family: Family, worker: StageWorker, way: Way, texts: list[str], prompt: VoicePrompt) -> list[Any]:
-    """Sentences decoded together, each then vocoded whole: [(text, codes, waveform)]"""
+    """Decodes the sentences together, then vocodes each as a whole: [(text, codes, waveform)]"""
     frontend, found, codes = family.frontend(), [], {}
     segments = [(text, segment) for text in texts for segment in frontend.segments(text, None)[:1]]
-    sampling = family.spec.sampling
     left = [
-        WorkItem(str(i), GptRequest(segment, prompt, replace(sampling, seed=i)))
+        WorkItem(str(i), GptRequest(segment, prompt, family.spec.sampling(seed=i)))
         for i, (_, segment) in enumerate(segments)
     ]
     runs: dict[str, list[Any]] = {item.id: [] for item in left}
@@ -145,13 +144,13 @@ def spoken(family: Family, worker: StageWorker, way: Way, texts: list[str], prom
 
 def clara(family: Family, device: Device) -> VoicePrompt:
     waveform, rate = soundfile.read(SHIPPED_VOICES / "clara.wav", dtype="float32")
-    return family.voice_encoder(device).encode(waveform, rate)
+    return family.voice_encoder(device).encode(Reference.of(waveform, rate))
 
 
 def figures(
     ways: list[Way], taken: dict[str, dict[int, float]], device: Device, positions: int, rate: float
 ) -> Iterator[dict[str, Any]]:
-    """A row for every batch and way. taken[way][batch]: seconds of a step; rate: codes of a second of speech."""
+    """One row for each batch and method. taken[way][batch]: seconds per step. rate: codes per second of speech."""
     for batch in taken[BASELINE]:
         for way in ways:
             seconds, size = taken[way.name][batch], _bound.bytes_of_a_step(way.model, batch, positions)
@@ -171,7 +170,7 @@ def figures(
 def heard(
     family: Family, device: Device, ways: list[Way], sentences: int, prompt: VoicePrompt
 ) -> dict[str, dict[str, Any]]:
-    """Of every way: how well it is understood, and how often its codes are those of the first."""
+    """For each method, its word error rate, and how often its codes equal those of the first method."""
     worker = VocodeWorker(family.vocoder(device), device, family.spec, optimize=False)
     reference: list[np.ndarray] | None = None
     rows = {}
@@ -201,7 +200,7 @@ def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             continue
         try:
             ways.append(make_way(name, family, device, batches, prompt))
-        except Exception as error:  # no compiler, no bfloat16: the others are measured all the same
+        except Exception as error:  # without a compiler or bfloat16, the other methods are still measured
             console.print(f"{name}: left out ({type(error).__name__})")
     taken: dict[str, dict[int, float]] = {way.name: {} for way in ways}
     for batch in batches:
@@ -249,7 +248,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def plot(out: Path, result: dict[str, Any]) -> None:
-    with panels(out, "GPT stage", "codes a second", "milliseconds a step") as (left, right):
+    with panels(out, "GPT stage", "codes per second", "milliseconds per step") as (left, right):
         for name in result["made_s"]:
             mine = [row for row in result["rows"] if row["way"] == name]
             left.plot([row["batch"] for row in mine], [row["codes_per_s"] for row in mine], "o-", label=name)
@@ -263,7 +262,7 @@ def plot(out: Path, result: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = _stage.arguments("stage_gpt", __doc__)
-    parser.add_argument("--batch", type=int, action="append", help="may be given more than once; 1 to 32")
+    parser.add_argument("--batch", type=int, action="append", help="repeatable; 1 to 32")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--without", action="append", default=[], choices=OF_THE_CPU)
     _stage.run("stage_gpt", parser.parse_args(), measure, show, plot)

@@ -1,13 +1,13 @@
-"""The vocoder stage by batch and by length: seconds of computing for a second of sound, and how far from the whole.
+"""The vocoder stage by batch size and length: RTF, and the difference from the whole utterance.
 
-The same frames, spoken by the family's own GPT, become sound in four ways, which take turns in one run:
+Four methods vocode the same frames, decoded by the family's own GPT, and alternate in one run:
 
-    whole    the baseline: each utterance whole, alone, by the plain eager net (`use_vocoder_optimization: false`)
-    padded   the plain net on whole utterances as one batch, padded to the longest (where the family can pad them)
-    chunked  cut into chunks, one utterance at a time
-    batched  cut into chunks, all utterances at once: what the service does
+    whole    the baseline: each utterance whole and alone, by the eager network (`use_vocoder_optimization: false`)
+    padded   the eager network on a batch of whole utterances, padded to the longest (if the family can pad them)
+    chunked  in chunks, one utterance at a time
+    batched  in chunks, all utterances at once, as in the service
 
-Beside each way the largest difference of its samples, in -1..1, from those of the baseline.
+For each method, the table shows the largest difference of its samples, in -1..1, from the baseline.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from serve_app.cli.speaker import Speaker
 from serve_app.config.settings import Settings
 
 WHOLE, PADDED, CHUNKED, BATCHED = WAYS = ("whole", "padded", "chunked", "batched")
-SPEECH = "speech"  # sentences as they are, of different lengths
+SPEECH = "speech"  # whole sentences of different lengths
 LENGTHS = (0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 
 Way = Callable[[list[VocoderChunk]], list[VocodedChunk]]
@@ -49,11 +49,11 @@ class Spoken:
 
 
 async def frames_of(speaker: Speaker, text: str, voice: str, seed: int) -> list[VocoderChunk]:
-    """One for each segment of the text."""
+    """One chunk for each segment of the text."""
     backend, chunks = speaker.backend, []
     prompt = await speaker.prompt_of(voice)
     for index, segment in enumerate(await backend.segments(text, None)):
-        request = GptRequest(segment, prompt, replace(backend.spec.sampling, seed=seed + index))
+        request = GptRequest(segment, prompt, backend.spec.sampling(seed=seed + index))
         runs = backend.generate(request, id=f"{voice}.{seed}.{index}", priority=0, admitted=True)
         frames = np.concatenate([run.spoken async for run in runs])
         chunks.append(VocoderChunk(frames, 0, 0, 0, prompt, seed))
@@ -61,7 +61,7 @@ async def frames_of(speaker: Speaker, text: str, voice: str, seed: int) -> list[
 
 
 def spoken(options: argparse.Namespace) -> tuple[Family, list[Spoken]]:
-    """The sentences in the shipped voices, one voice after the other."""
+    """The sentences in the shipped voices, in turn."""
     family = {"name": options.family, "options": options.options}
     settings = Settings.from_args({"family": family, "device": {"threads": options.threads}})
     with Speaker(settings) as speaker:
@@ -75,7 +75,7 @@ def spoken(options: argparse.Namespace) -> tuple[Family, list[Spoken]]:
 
 
 def of_length(said: Sequence[Spoken], frames: int, count: int) -> list[VocoderChunk]:
-    """`count` utterances of `frames` frames each, of one sentence after the other."""
+    """`count` utterances of `frames` frames each, from the sentences in turn."""
     made = []
     for row in range(count):
         own = said[row % len(said)].chunk
@@ -105,14 +105,14 @@ def through(worker: VocodeWorker) -> Way:
 def padded(model: VocoderModel, device: torch.device) -> Way:
     def run(chunks: list[VocoderChunk]) -> list[VocodedChunk]:
         inputs = model.collate(chunks, len(chunks), max(len(chunk.frames) for chunk in chunks))
-        outputs = model.plain({name: value.to(device) for name, value in inputs.items()})
+        outputs = model.forward({name: value.to(device) for name, value in inputs.items()})
         return model.split({name: value.cpu() for name, value in outputs.items()}, chunks)
 
     return run
 
 
 class Bench:
-    """On the device thread."""
+    """Runs on the device thread."""
 
     def __init__(self, family: Family, options: argparse.Namespace) -> None:
         self.device = choose_device(options.device, threads=options.threads)
@@ -129,7 +129,7 @@ class Bench:
             return through(made)
 
         ways = {WHOLE: worker(1, optimize=False), CHUNKED: worker(1), BATCHED: worker(batch)}
-        if all(self.model.paddable(chunk) for chunk in chunks):
+        if all(self.model.packing.paddable(chunk) for chunk in chunks):
             ways[PADDED] = padded(self.model, self.device.torch_device)
         return {name: ways[name] for name in WAYS if name in ways}
 
@@ -160,14 +160,14 @@ class Bench:
         ]
 
     def heard(self, said: Sequence[Spoken], batch: int) -> dict[str, float]:
-        """Word error rates of the baseline and of what the service does."""
+        """The word error rates of the baseline and of the service's method."""
         chunks = [one.chunk for one in said]
         ways, wer = self.ways(batch, chunks), {}
         for name in (WHOLE, BATCHED):
             listener = _common.Listener()
             waveforms = [vocoded.waveform for vocoded in ways[name](chunks)]
             texts = [one.text for one in said]
-            for text in dict.fromkeys(texts):  # a text of several segments is heard as one
+            for text in dict.fromkeys(texts):  # the segments of a text are transcribed together
                 own = [waveform for said, waveform in zip(texts, waveforms, strict=True) if said == text]
                 listener.hear(text, np.concatenate(own), self.spec.sample_rate)
             wer[name] = round(listener.wer(), 4)

@@ -6,10 +6,14 @@ Imports torch only inside its functions, which run on the thread that owns the d
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deployments import families
+from deployments.contract.controls import configured
+from deployments.contract.errors import ConfigError, DoesNotFit
 from deployments.contract.options import ModelOptions, ModelStage
 from deployments.engine.device import cgroup
 
@@ -23,16 +27,34 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ray.serve")
 
+_OPTIONS = {  # that decide on the sizes of `DoesNotFit`
+    "slots": "gpt.slots",
+    "buckets": "gpt.length_buckets",
+    "max_batch": "vocoder.max_batch",
+    "first_chunk": "chunks.first",
+}
+
+
+@contextmanager
+def _named_options() -> Iterator[None]:
+    """Turns DoesNotFit into a ConfigError that names the option at fault."""
+    try:
+        yield
+    except DoesNotFit as error:
+        option = _OPTIONS[error.size]
+        raise ConfigError(f"{option}: {error.message}", param=option) from None
+
 
 def load_family(options: ModelOptions) -> Family:
-    """Raises ConfigError for an unknown family or a wrong option of it."""
-    return families.load(options.family.name, options.family.options)
+    """The family, whose spec has the options' sampling as its defaults.
 
-
-def spec_of(options: ModelOptions, family: Family) -> FamilySpec:
-    """What is known of the family, with the sampling that the options lay over its defaults."""
-    over = options.sampling.model_dump(exclude_none=True)
-    return replace(family.spec, sampling=replace(family.spec.sampling, **over))
+    Raises ConfigError for an unknown family, a wrong option of it, or a control that it does not have.
+    """
+    family = families.load(options.family.name, options.family.options)
+    wanted, spec = options.sampling, family.spec
+    controls = configured(spec.controls, wanted.model_extra or {}, spec.name)
+    family.spec = replace(spec, controls=controls, max_tokens=wanted.max_tokens or spec.max_tokens)
+    return family
 
 
 def threads(options: ModelOptions, stage: ModelStage) -> int:
@@ -50,6 +72,7 @@ def device(options: ModelOptions, stage: ModelStage) -> Device:
     return chosen
 
 
+@_named_options()
 def schedule(options: ModelOptions, spec: FamilySpec) -> ChunkSchedule:
     """Raises ConfigError where the chunks do not fit the family."""
     from deployments.engine.vocode.schedule import ChunkSchedule
@@ -58,6 +81,7 @@ def schedule(options: ModelOptions, spec: FamilySpec) -> ChunkSchedule:
     return ChunkSchedule.of(spec, options.vocoder_chunk_size, chunks.first, chunks.growth)
 
 
+@_named_options()
 def decoder(options: ModelOptions, family: Family, on: Device, least_slots: int = 1) -> Decoder:
     """Not warmed up. least_slots: for whoever needs more than the options say.
 
@@ -80,6 +104,7 @@ def decoder(options: ModelOptions, family: Family, on: Device, least_slots: int 
     )
 
 
+@_named_options()
 def vocoder(options: ModelOptions, family: Family, on: Device) -> VocodeWorker:
     """Not warmed up. Raises ConfigError for what does not fit the device's memory."""
     from deployments.engine.device.memory import require
@@ -98,7 +123,7 @@ def vocoder(options: ModelOptions, family: Family, on: Device) -> VocodeWorker:
         batch_buckets=wanted.batch_buckets,
     )
     what = f"calls of {wanted.max_batch} of the longest chunks"
-    require(what, worker.bytes, on.torch_device, "vocoder.max_batch")
+    require(what, worker.bytes, on.torch_device, "max_batch")
     return worker
 
 

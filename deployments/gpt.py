@@ -1,4 +1,4 @@
-"""The GPT stage: segments to runs of codes, by continuous batching on one device thread."""
+"""The GPT stage: segments to runs of codes, with continuous batching on one device thread."""
 
 from __future__ import annotations
 

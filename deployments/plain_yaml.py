@@ -1,4 +1,4 @@
-"""YAML that strangers may have written: plain values only, and no more of them than a file of ours needs."""
+"""Reads untrusted YAML: plain values only, with limits on their number and depth."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ from typing import Any
 
 import yaml
 
-MAX_NODES = 10_000  # keys and values, those behind aliases counted each time
+MAX_NODES = 10_000  # keys and values; an alias counts as all of its content
 MAX_DEPTH = 50
-MAX_INT = 2**63 - 1  # what Ray's messages take, and more than Python prints has 4,300 digits
+MAX_INT = 2**63 - 1  # the limit of Ray's messages; Python itself cannot print more than 4,300 digits
 PLAIN = {
     f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map", "merge")
 }
 
 
 class PlainLoader(yaml.SafeLoader):
-    """Raises yaml.MarkedYAMLError for everything that it does not take, which includes dates and other tags."""
+    """Raises yaml.MarkedYAMLError for everything that is not allowed, such as dates and other tags."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth = self._composed = 0
-        self._measured: dict[int, tuple[int, int]] = {}  # nodes and levels of a node's whole content
+        self._measured: dict[
+            int, tuple[int, int]
+        ] = {}  # nodes and levels in a node's content, by the node's id
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
@@ -36,7 +38,7 @@ class PlainLoader(yaml.SafeLoader):
         return node
 
     def _measure(self, node: yaml.Node, mark: yaml.Mark) -> None:
-        """`mark`: where it is used, which for an alias is not where it is written."""
+        """mark: where the node is used. For an alias, this is not where the node is written."""
         if id(node) not in self._measured:
             if node.tag not in PLAIN:
                 raise _refusal(_unwanted(node), node.start_mark)
@@ -62,19 +64,14 @@ class PlainLoader(yaml.SafeLoader):
                 raise OverflowError
         except yaml.YAMLError:
             raise
-        except (
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            OverflowError,
-        ):  # PyYAML's own, of !!int x
+        # PyYAML raises these, for instance for `!!int x`
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
             raise _refusal(f"this is not a {node.tag.rpartition(':')[2]}", node.start_mark) from None
         return value
 
 
 def load(text: str) -> Any:
-    """As yaml.safe_load. Raises yaml.YAMLError, whatever the text."""
+    """Like yaml.safe_load with limits. Every fault raises yaml.YAMLError."""
     loader = PlainLoader(text)
     try:
         return loader.get_single_data()

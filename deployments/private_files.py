@@ -1,4 +1,4 @@
-"""Folders and files that only their owner can read, written so that a power cut leaves the old state or the new."""
+"""Folders and files that only their owner can read. A power cut leaves either the old state or the new one."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ FOLDER, FILE = 0o700, 0o600
 
 
 def make_folder(folder: Path) -> None:
-    """Makes `folder` and its missing parents, mode 700. Raises OSError."""
+    """Creates `folder` and its missing parents with mode 700. Raises OSError."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
         path.mkdir(FOLDER, exist_ok=True)
-        with contextlib.suppress(OSError):  # a parent that we may not read
+        with contextlib.suppress(OSError):  # a parent that this process cannot read
             sync_folder(path.parent)
 
 
 def read(path: Path | str, most: int, folder: int | None = None) -> bytes:
-    """An ordinary file of 1 to `most` bytes. Links are not followed. folder: the descriptor of the one that it is in.
+    """Reads a regular file of 1 to `most` bytes. Links are not followed. folder: the descriptor of its folder.
 
-    Raises OSError, ValueError for something else.
+    Raises OSError, and ValueError for anything else than such a file.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe is not waited for
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # non-blocking, in case it is a pipe
     opened = os.open(path, flags, dir_fd=folder)
     try:
         check_ordinary(os.fstat(opened), most)
@@ -38,7 +38,7 @@ def read(path: Path | str, most: int, folder: int | None = None) -> bytes:
 
 
 def check_ordinary(seen: os.stat_result, most: int) -> None:
-    """Raises ValueError where `seen` is no file of 1 to `most` bytes."""
+    """Raises ValueError unless `seen` is a regular file of 1 to `most` bytes."""
     if not stat.S_ISREG(seen.st_mode):
         raise ValueError("not a regular file")
     if not 0 < seen.st_size <= most:
@@ -46,7 +46,7 @@ def check_ordinary(seen: os.stat_result, most: int) -> None:
 
 
 def write(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """A new file, mode 600. `sync`: it is on the disk when this returns. Raises OSError."""
+    """Writes a new file with mode 600. sync: wait until it is on the disk. Raises OSError."""
     opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE)
     with os.fdopen(opened, "wb") as file:
         file.write(data)
@@ -56,7 +56,7 @@ def write(path: Path, data: bytes, *, sync: bool = True) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Renames and removals in `folder` are on the disk when this returns. Raises OSError."""
+    """Waits until renames and removals in `folder` are on the disk. Raises OSError."""
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(opened)
@@ -65,10 +65,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def tighten(folder: Path, *, below: bool = True) -> None:
-    """Takes the rights of other users away from `folder` and, with `below`, from everything in it.
+    """Removes other users' permissions from `folder` and, with `below`, from everything in it.
 
-    Links below are left alone. What belongs to another user or is refused by the system is left and logged, as is a
-    folder that is shared by design (a sticky bit, as on /tmp).
+    Links are skipped. Files that belong to another user or cannot be changed are skipped and logged, and so is a folder
+    that is meant to be shared (with a sticky bit, like /tmp).
     """
     if folder.exists() and folder.stat().st_mode & stat.S_ISVTX:
         log.warning("%s contains files of other users; its mode is unchanged", folder)
@@ -83,7 +83,7 @@ def tighten(folder: Path, *, below: bool = True) -> None:
 
 
 def _tighten(path: Path) -> bool:
-    """Whether others have no rights afterwards."""
+    """True if other users have no permissions afterwards."""
     try:
         seen = path.lstat()
         if stat.S_ISLNK(seen.st_mode) or not seen.st_mode & 0o077:
@@ -91,7 +91,7 @@ def _tighten(path: Path) -> bool:
         if seen.st_uid != os.geteuid():
             return False
         path.chmod(seen.st_mode & (FOLDER if stat.S_ISDIR(seen.st_mode) else FILE))
-    except FileNotFoundError:  # not made yet, or removed meanwhile
+    except FileNotFoundError:  # not created yet, or removed meanwhile
         return True
     except OSError:
         return False

@@ -9,35 +9,28 @@ import logging
 import os
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from cachetools import Cache, LRUCache
 
 from deployments import private_files
 from deployments.contract.family import Family
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 
 if TYPE_CHECKING:
     from deployments.contract.device import Device
 
 log = logging.getLogger(__name__)
 
-Encode = Callable[[np.ndarray, int, str | None], Awaitable[VoicePrompt]]
+Encode = Callable[[Reference], Awaitable[VoicePrompt]]
 ENDING = ".safetensors"
 DRAFT = ".draft"
 ABANDONED_S = 300.0  # what is unfinished or unclaimed for so long belongs to a process that died
-
-
-def content_key(waveform: np.ndarray, rate: int, transcript: str | None) -> str:
-    """The cache key: a hash of all inputs of the encoder. waveform: float32 (N,)."""
-    said = hashlib.sha256((transcript or "").encode()).hexdigest()
-    digest = hashlib.sha256(f"{rate} {transcript is None} {said} ".encode())
-    digest.update(np.ascontiguousarray(waveform, dtype=np.float32).tobytes())
-    return digest.hexdigest()
+RECOUNT_S = 60.0  # other processes write too: the files are counted again when the last count is older
+SPARE = 10  # 1 / SPARE of a full store is freed at once, so that not every further prompt counts the files
 
 
 def fingerprint(family: Family, options: Mapping[str, Any], device: Device) -> str:
@@ -53,34 +46,20 @@ def fingerprint(family: Family, options: Mapping[str, Any], device: Device) -> s
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
-class PromptCache:
-    """The `size` most recently used prompts, in memory."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.prompts: OrderedDict[str, VoicePrompt] = OrderedDict()
+class PromptCache(LRUCache[str, VoicePrompt]):
+    """The most recently used prompts, in memory. maxsize: their number; 0 keeps none."""
 
     @property
     def nbytes(self) -> int:
-        return sum(prompt.nbytes for prompt in self.prompts.values())
+        return sum(Cache.__getitem__(self, key).nbytes for key in self)  # which is not a use
 
-    def get(self, key: str) -> VoicePrompt | None:
-        if (prompt := self.prompts.get(key)) is not None:
-            self.prompts.move_to_end(key)
-        return prompt
-
-    def put(self, key: str, prompt: VoicePrompt) -> None:
-        self.prompts[key] = prompt
-        self.prompts.move_to_end(key)
-        while len(self.prompts) > self.size:
-            self.prompts.popitem(last=False)
-
-    def clear(self) -> None:
-        self.prompts.clear()
+    def __setitem__(self, key: str, prompt: VoicePrompt) -> None:
+        if self.maxsize:
+            super().__setitem__(key, prompt)
 
     def forget(self, voice: str) -> None:
-        for key in [key for key in self.prompts if key.rpartition(".")[0] == voice]:
-            del self.prompts[key]
+        for key in [key for key in self if key.rpartition(".")[0] == voice]:
+            del self[key]
 
 
 def forget(root: Path, voice: str) -> None:
@@ -120,12 +99,14 @@ class PromptStore:
     """Prompts as files `<root>/<fingerprint>/<key>.safetensors`, shared by every process with access to the folder.
 
     most, most_bytes: limits on all files under `root`, for all encoders; the least recently used are evicted first. If
-    one is 0, nothing is read or written, and only `forget` removes files.
+    one is 0, nothing is read or written, and only `forget` removes files. Each process keeps running totals and counts
+    the files again at its start, when the totals reach a limit, and with the first write after RECOUNT_S: between two
+    counts, the limits can be exceeded by what other processes write.
     A file appears by a rename. A damaged file, or one of another family, is treated as missing. Disk errors are logged,
     and the prompt is encoded again. Blocking: call it in a thread.
 
     Attributes:
-        entries, nbytes: number and size of the files under `root` when this store last wrote or removed one.
+        entries, nbytes: number and size of the files under `root`, as far as this process knows.
     """
 
     def __init__(self, root: Path, family: str, fingerprint: str, most: int, most_bytes: int) -> None:
@@ -133,6 +114,7 @@ class PromptStore:
         self._family, self._most, self._most_bytes = family, most, most_bytes
         self._on = most > 0 and most_bytes > 0
         self.entries = self.nbytes = 0
+        self._counted = 0.0  # when
         if self._on:
             private_files.tighten(root)
             self._prune()
@@ -155,16 +137,23 @@ class PromptStore:
     def put(self, key: str, prompt: VoicePrompt) -> None:
         if not self._on:
             return
-        draft = self._folder / f"{uuid.uuid4().hex}{DRAFT}"
+        draft, path = self._folder / f"{uuid.uuid4().hex}{DRAFT}", self._folder / f"{key}{ENDING}"
+        data = prompt.to_bytes()
         try:
             private_files.make_folder(self._folder)
-            private_files.write(draft, prompt.to_bytes(), sync=False)
-            os.replace(draft, self._folder / f"{key}{ENDING}")
+            private_files.write(draft, data, sync=False)
+            replaced = path.lstat().st_size if path.exists() else None
+            os.replace(draft, path)
         except OSError as error:
             log.warning("voice prompt %s cannot be written to disk: %s", key[:12], error.strerror)
             with suppress(OSError):
                 draft.unlink()
-        self._prune()
+            return
+        self.entries += replaced is None
+        self.nbytes += len(data) - (replaced or 0)
+        full = self.entries > self._most or self.nbytes > self._most_bytes
+        if full or time.monotonic() - self._counted > RECOUNT_S:
+            self._prune()
 
     def forget(self, voice: str) -> None:
         """Removes the prompts of `voice`, those that other encoders made too."""
@@ -173,9 +162,14 @@ class PromptStore:
             self._prune()
 
     def _prune(self) -> None:
-        self.entries = self.nbytes = 0
-        for _, size, path in sorted(_files(self._root, f"*{ENDING}"), reverse=True):
-            if self.entries >= self._most or self.nbytes + size > self._most_bytes:
+        """Counts the files; if there are too many, evicts down to a little below the limits."""
+        files = sorted(_files(self._root, f"*{ENDING}"), reverse=True)
+        most, most_bytes = self._most, self._most_bytes
+        if len(files) > most or sum(size for _, size, _ in files) > most_bytes:
+            most, most_bytes = most - most // SPARE, most_bytes - most_bytes // SPARE
+        self.entries, self.nbytes, self._counted = 0, 0, time.monotonic()
+        for _, size, path in files:
+            if self.entries >= most or self.nbytes + size > most_bytes:
                 self._remove(path)
             else:
                 self.entries += 1
@@ -192,7 +186,7 @@ class PromptStore:
 class KeptPrompts:
     """The cache in front of an encoder: `size` prompts in memory, then `store` on disk. One event loop owns it.
 
-    encode: has the arguments of `VoiceEncoder.encode` and runs on the device thread.
+    encode: `VoiceEncoder.encode`, on the device thread.
     """
 
     def __init__(self, encode: Encode, size: int, store: PromptStore | None = None) -> None:
@@ -200,15 +194,12 @@ class KeptPrompts:
         self._memory = PromptCache(size)
         self.encoded = self.memory_hits = self.disk_hits = 0
 
-    async def of(
-        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
-    ) -> VoicePrompt:
-        """The prompt of a recording. waveform: float32 (N,) mono; keep: the id of its voice, None for memory only.
+    async def of(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
+        """keep: the id of the voice, None for memory only.
 
         Raises InvalidInput (param "reference_audio") for an unusable recording.
         """
-        content = await asyncio.to_thread(content_key, waveform, rate, transcript)
-        key = f"{keep or ''}.{content}"
+        key = f"{keep or ''}.{await asyncio.to_thread(lambda: reference.key)}"
         if (prompt := self._memory.get(key)) is not None:
             self.memory_hits += 1
             return prompt
@@ -216,11 +207,11 @@ class KeptPrompts:
         if store is not None and (prompt := await asyncio.to_thread(store.get, key)) is not None:
             self.disk_hits += 1
         else:
-            prompt = await self._encode(waveform, rate, transcript)
+            prompt = await self._encode(reference)
             self.encoded += 1
             if store is not None:
                 await asyncio.to_thread(store.put, key, prompt)
-        self._memory.put(key, prompt)
+        self._memory[key] = prompt
         return prompt
 
     def clear(self) -> None:
@@ -239,7 +230,7 @@ class KeptPrompts:
             "encoded": self.encoded,
             "memory_hits": self.memory_hits,
             "disk_hits": self.disk_hits,
-            "entries": len(self._memory.prompts),
+            "entries": len(self._memory),
             "bytes": self._memory.nbytes,
             "disk_entries": on_disk.entries if on_disk else 0,
             "disk_bytes": on_disk.nbytes if on_disk else 0,

@@ -1,4 +1,4 @@
-"""A leased model replica: a device thread with a worker, and one query, the lease."""
+"""A leased model replica: a device thread with a worker, and one long query, the lease."""
 
 from __future__ import annotations
 
@@ -6,26 +6,32 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve.handle import DeploymentHandle
 
 from deployments.contract.work import StageWorker
 from deployments.engine.device import memory
 from deployments.engine.device.thread import DeviceThread, ModelReplica
+from deployments.leases.device_loop import DeviceLoop
 from deployments.leases.ledger import HEARTBEAT_S
+from deployments.leases.long_stream import LongStream, More, joined
 from deployments.leases.loop import LeaseLoop, Report
 from deployments.leases.records import Orders
 
 ANSWER_MARGIN_S = 10.0
-FAILING_STEPS = 3  # in a row: a device that is beyond repair, so that Serve replaces the replica
+FAILING_STEPS = (
+    3  # consecutive failed steps, after which the health check fails and Serve replaces the replica
+)
 
 
 class LeasedReplica(ModelReplica):
     """Base of Gpt and Vocoder. `load` runs on the device thread and returns the worker and a description of its device.
 
-    stuck_after_s: a device step that takes longer fails the health check, and Serve replaces the replica.
+    stuck_after_s: if a device step takes longer, the health check fails and Serve replaces the replica.
     """
 
     def __init__(
@@ -39,31 +45,37 @@ class LeasedReplica(ModelReplica):
         self._stuck_after_s = stuck_after_s
         self._worker, self._facts = self._device.submit(load).result()
         self._held = self._device.submit(_held, self._worker).result()
-        self._loop = LeaseLoop(self._worker, self._device, self._describe, memory.free)
+        self._loop = LeaseLoop(self._worker, DeviceLoop(self._device), self._describe, memory.free)
+        self._reports: LongStream[Report] = LongStream()
         self._sources: dict[str, HandleSource] = {}
-        self._asked_at = time.monotonic()  # when Serve last wanted to know this replica's health
+        self._asked_at = time.monotonic()  # the last health check
         context = serve.get_replica_context()
         self._app, self._tag = context.app_name, context.replica_tag
 
-    async def lease(self, scheduler: str, lease_id: str, resume: bool = False) -> AsyncIterator[Report]:
-        """Works for the deployment `scheduler` of this application and streams reports, until the lease ends or
-        continues in another query (see `LeaseLoop.run`)."""
+    async def lease(
+        self, scheduler: str, lease_id: str, resume: bool = False
+    ) -> AsyncIterator[Report | More]:
+        """Works for the deployment `scheduler` of this application, and streams reports until the lease ends or
+        continues in another query."""
         if scheduler not in self._sources:
             self._sources[scheduler] = HandleSource(serve.get_deployment_handle(scheduler, self._app))
-        async for report in self._loop.run(self._sources[scheduler], lease_id, resume):
-            yield report
+        source = self._sources[scheduler]
+        query = self._reports.query(lease_id, lambda: self._loop.run(source, lease_id), resume)
+        async with aclosing(query) as reports:
+            async for report in reports:
+                yield report
 
     async def check_health(self) -> None:
-        """Raises RuntimeError when the device thread is dead, stuck, or its steps fail."""
+        """Raises RuntimeError if the device thread is dead or stuck, or if its steps fail."""
         self._asked_at = time.monotonic()
         if self._loop.failed is not None:
             raise RuntimeError(f"a device step failed: {self._loop.failed!r}")
         if self._worker.failing >= FAILING_STEPS:
             raise RuntimeError(f"the last {self._worker.failing} device steps failed")
         heart = self._device.heartbeat()
-        busy = self._loop.silent_s if self._loop.silent_s is not None else heart.busy_s
-        if not heart.alive or (busy is not None and busy > self._stuck_after_s):
-            raise RuntimeError(f"the device thread is dead or has been stuck for {busy or 0:.0f} s")
+        busy = heart.busy_s or 0.0
+        if not heart.alive or busy > self._stuck_after_s:
+            raise RuntimeError(f"the device thread is dead or has been stuck for {busy:.0f} s")
 
     def _describe(self) -> dict[str, Any]:
         worker = self._worker
@@ -73,7 +85,7 @@ class LeasedReplica(ModelReplica):
                 said[part] = ask()
         said["memory"] = {**memory.usage(), **self._held}
         said["unasked_s"] = round(time.monotonic() - self._asked_at, 1)
-        said |= {"leases": self._loop.leases, "queries": self._loop.queries}
+        said |= {"leases": self._loop.leases, "queries": self._reports.queries}
         return {**said, "slots": worker.slots, "active": worker.active}
 
 
@@ -84,14 +96,14 @@ def _held(worker: StageWorker) -> dict[str, int]:
 
 
 class HandleSource:
-    """The scheduler behind its deployment handle. A call without an answer raises, whatever the reason."""
+    """The scheduler behind its deployment handle. A call that gets no answer raises."""
 
     def __init__(self, handle: DeploymentHandle) -> None:
         self._handle = handle.options(method_name="orders", stream=True, _by_reference=False)
 
     async def orders(self, lease_id: str, slots: int) -> AsyncGenerator[Orders]:
-        stream: Any = self._handle.remote(lease_id, slots)
-        try:
+        stream = joined(lambda _: self._handle.remote(lease_id, slots), RayError)
+        async with aclosing(stream):
             while True:
                 try:
                     async with asyncio.timeout(HEARTBEAT_S + ANSWER_MARGIN_S):
@@ -99,5 +111,3 @@ class HandleSource:
                 except StopAsyncIteration:
                     return
                 yield orders
-        finally:
-            stream.cancel()

@@ -13,8 +13,9 @@ import math
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing
+from statistics import fmean
 from typing import Any
 
 from ray import serve
@@ -25,13 +26,12 @@ from deployments.contract.errors import SynthesisFailed
 from deployments.contract.work import Event, WorkItem
 from deployments.engine.device import memory
 from deployments.leases.ledger import Ledger
-from deployments.leases.long_stream import AGAIN_S, lease_reports
+from deployments.leases.long_stream import AGAIN_S, More, bounded, joined
 from deployments.leases.records import Lease, Orders
+from deployments.roll_out import ReplicaStatus, watch_roll_out
 
 log = logging.getLogger("ray.serve")
 
-DRAIN_CHECK_S = 3.0
-REPORTED_S = 10.0  # a younger report is of a replica that is at work
 FORGET_REPLICA_S = 60.0
 FREE_S = 10.0  # for a replica to come to the end of a step and give memory back
 QUEUED_PER_SLOT = 10
@@ -75,7 +75,7 @@ class StageScheduler:
         self.app = context.app_name
         self.stage_name = stage.deployment_name
         self.min_replicas, self.max_replicas = min_replicas, max_replicas
-        self.lease_s, self.silence_s, self.unasked_s = lease_s, silence_s, unasked_s
+        self.lease_s, self.silence_s = lease_s, silence_s
         self._slots, self._max_queue = slots, max_queue
         known = slots or UNKNOWN_SLOTS
         self.ledger = Ledger(
@@ -90,12 +90,13 @@ class StageScheduler:
         self._stage = stage.options(method_name="lease", stream=True, _by_reference=False)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._started: set[str] = set()
-        self._replicas: dict[str, dict[str, Any]] = {}
+        self._replicas: dict[str, ReplicaStatus] = {}
         self._freeing: dict[str, asyncio.Future[dict[str, Any]]] = {}  # by lease
         self._draining = False
         loop = asyncio.get_running_loop()
         self._keeper = loop.create_task(self._keep_leases())
-        self._watcher = loop.create_task(self._watch_roll_out())
+        watch = watch_roll_out(self.app, self.stage_name, self._replicas, unasked_s, self._drain)
+        self._watcher = loop.create_task(watch)
 
     # -- for the ingress ----------------------------------------------------------------------------------------
 
@@ -123,9 +124,7 @@ class StageScheduler:
         now = time.monotonic()
         ledger = self.ledger
         replicas = {
-            name: {**state, "age_s": round(now - state["age_s"], 1)}
-            for name, state in self._replicas.items()
-            if now - state["age_s"] < FORGET_REPLICA_S
+            name: {**said.status, "age_s": round(now - said.at, 1)} for name, said in self._replicas.items()
         }
         return {
             "stage": self.stage_name,
@@ -159,10 +158,11 @@ class StageScheduler:
 
     # -- for the replicas ---------------------------------------------------------------------------------------
 
-    async def orders(self, lease_id: str, slots: int) -> AsyncIterator[Orders]:
+    async def orders(self, lease_id: str, slots: int) -> AsyncIterator[Orders | More]:
         """See `Ledger.orders`."""
-        async for orders in self.ledger.orders(lease_id, slots):
-            yield orders
+        async with aclosing(self.ledger.orders(lease_id, slots)) as stream:
+            async for orders in bounded(stream):
+                yield orders
 
     # -- for Serve ----------------------------------------------------------------------------------------------
 
@@ -207,7 +207,7 @@ class StageScheduler:
 
     async def _hold_lease(self, lease_id: str) -> None:
         lease = self.ledger.open_lease(lease_id)
-        reports = lease_reports(lambda resume: self._stage.remote(self.name, lease_id, resume), RayError)
+        reports = joined(lambda resume: self._stage.remote(self.name, lease_id, resume), RayError)
         died, replica = False, ""
         try:
             while True:
@@ -219,8 +219,7 @@ class StageScheduler:
                     lease.opened += self.ledger.age(lease)  # it does not age while it waits in the router
                 if report.status is not None:
                     replica = report.status.get("replica", "")
-                    self._replicas[replica] = {**report.status, "age_s": time.monotonic()}
-                    self._learn_slots()
+                    self._heard_from(replica, report.status)
                 if report.freed is not None and (asked := self._freeing.pop(lease_id, None)) is not None:
                     asked.set_result({"process": replica, **report.freed})
                 self.ledger.deliver(lease_id, list(report.events))
@@ -261,47 +260,22 @@ class StageScheduler:
         if not started:
             await asyncio.sleep(0.2 if died else AGAIN_S)
 
-    def _learn_slots(self) -> None:
-        """Where the replicas choose their slots by their memory, the largest number counts."""
-        if self._slots is None and (
-            told := [said["slots"] for said in self._replicas.values() if "slots" in said]
-        ):
-            self.ledger.slots = max(told)
+    def _drain(self, draining: bool) -> None:
+        self._draining = draining
+        if draining:
+            self.ledger.nudge()
+
+    def _heard_from(self, replica: str, status: dict[str, Any]) -> None:
+        now = time.monotonic()
+        for name in [name for name, said in self._replicas.items() if now - said.at > FORGET_REPLICA_S]:
+            del self._replicas[name]
+        self._replicas[replica] = ReplicaStatus(status, now)
+        slots = [said.status["slots"] for said in self._replicas.values() if "slots" in said.status]
+        if self._slots is None and slots:  # the replicas choose them by their memory, so unlike cards differ
+            self.ledger.slots = round(fmean(slots))
             self.ledger.max_queue = self._max_queue or QUEUED_PER_SLOT * self.ledger.slots
-
-    async def _watch_roll_out(self) -> None:
-        """Notices replicas that Serve is stopping, whose leases must end, though no call tells the scheduler so.
-
-        Serve asks no more after the health of a replica that it stops. Its status tells for sure, but costs some 60 ms
-        of work, during which this process passes on little else: it is asked for only where there is a reason.
-        """
-        while True:
-            await asyncio.sleep(DRAIN_CHECK_S)
-            if not self._draining and not unasked(self._replicas.values(), time.monotonic(), self.unasked_s):
-                continue
-            try:
-                status = await asyncio.to_thread(serve.status)
-                states = status.applications[self.app].deployments[self.stage_name].replica_states
-                draining = any(state == "STOPPING" and count for state, count in states.items())
-            except Exception as error:
-                log.debug("no status from the controller: %r", error)
-                continue
-            if draining and not self._draining:
-                self.ledger.nudge()
-            self._draining = draining
 
 
 def wanted_leases(in_flight: int, slots: int, minimum: int, maximum: int) -> int:
     """The number of replicas that the work in flight fills, within the limits."""
     return max(minimum, min(maximum, math.ceil(in_flight / slots)))
-
-
-def unasked(replicas: Iterable[Mapping[str, Any]], now: float, limit_s: float) -> bool:
-    """Whether Serve has not asked after the health of a replica at work for `limit_s` seconds.
-
-    replicas: what they reported, "unasked_s", and when, "age_s", on the clock of `now`.
-    """
-    return any(
-        now - said["age_s"] < REPORTED_S and said.get("unasked_s", 0.0) + now - said["age_s"] > limit_s
-        for said in replicas
-    )

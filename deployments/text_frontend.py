@@ -1,40 +1,71 @@
-"""The text stage: text to segments of token ids. Needs no torch."""
+"""The text stage: text to segments of token ids. Needs no torch, unless the family's frontend has a model."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
+
+from ray.serve.handle import DeploymentHandle
 
 from deployments import assembly
 from deployments.contract.errors import ChoraleError
+from deployments.contract.family import FamilySpec, Frontend
 from deployments.contract.options import ModelOptions
 from deployments.contract.speech import Segment
 from deployments.engine.device import memory
+from deployments.engine.device.thread import DeviceThread
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """What the service needs to know of a model. version: of the configuration that it was made from."""
+
+    version: str
+    options: ModelOptions
+    spec: FamilySpec
 
 
 class TextFrontend:
-    def __init__(self, options: ModelOptions) -> None:
-        self._frontend = assembly.load_family(options).frontend()
-        self._thread = ThreadPoolExecutor(
-            1, "frontend"
-        )  # off the event loop, so that the health check is answered
-        self._calls = 0
+    """All calls run on one thread, off the event loop, so that the health check is answered.
+
+    version: see `ModelDescription`. others: the model's other stages, bound so that all are one application.
+    """
+
+    def __init__(self, options: ModelOptions, version: str = "", *others: DeploymentHandle) -> None:
+        family = assembly.load_family(options)
+        self._model = ModelDescription(version, options, family.spec)
+        self._calls, self._described = 0, {}
+        if not family.spec.frontend_device:
+            self._thread: Executor | DeviceThread = ThreadPoolExecutor(1, "frontend")
+            self._frontend = family.frontend(None)
+            return
+
+        def load() -> tuple[Frontend, dict[str, Any]]:
+            device = assembly.device(options, "text_frontend")
+            return family.frontend(device), {"device": device.describe()}
+
+        self._thread = DeviceThread("frontend", assembly.threads(options, "text_frontend"))
+        self._frontend, self._described = self._thread.submit(load).result()
+
+    async def describe(self) -> ModelDescription:
+        return self._model
 
     async def segments(self, text: str, language: str | None = None) -> list[Segment] | ChoraleError:
-        """An invalid text's error comes as a value: it is the caller's mistake and not this replica's."""
+        """Returns the error for an invalid text as a value, because the replica has not failed."""
         return await self._call(self._frontend.segments, text, language)
 
     async def check(self, text: str, language: str | None = None) -> ChoraleError | None:
-        """What is wrong with a long text, as `Frontend.check` tells it."""
+        """The fault in a long text that `Frontend.check` finds, or None."""
         return await self._call(self._frontend.check, text, language)
 
     async def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
         self._calls += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, method, *arguments)
+            return await asyncio.wrap_future(self._thread.submit(method, *arguments))
         except ChoraleError as error:
             return error
 
@@ -43,9 +74,10 @@ class TextFrontend:
             "ready": True,
             "pid": os.getpid(),
             "calls": self._calls,
+            **self._described,
             "memory": await asyncio.to_thread(memory.usage),
         }
 
     async def free(self) -> dict[str, Any]:
-        """Gives back memory that is not used (see `memory.free`)."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, memory.free)
+        """Frees unused memory (see `memory.free`)."""
+        return await asyncio.wrap_future(self._thread.submit(memory.free))

@@ -1,4 +1,4 @@
-"""The vocoder stage: chunks of codes to sound, batched over requests on one device thread."""
+"""The vocoder stage: chunks of codes to sound, batched across requests on one device thread."""
 
 from __future__ import annotations
 

@@ -7,13 +7,11 @@ import os
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from deployments import assembly
 from deployments.contract.errors import ChoraleError
 from deployments.contract.family import VoiceEncoder as Encoder
 from deployments.contract.options import ModelOptions
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 from deployments.engine.device import memory
 from deployments.engine.device.thread import DeviceThread, ModelReplica
 from deployments.prompts import KeptPrompts, PromptStore
@@ -33,15 +31,13 @@ class VoiceEncoder(ModelReplica):
         encode = partial(self._device.run, encoder.encode)
         self._prompts = KeptPrompts(encode, options.voice_encoder.cache_size, store)
 
-    async def encode(
-        self, waveform: np.ndarray, rate: int, transcript: str | None = None, keep: str | None = None
-    ) -> VoicePrompt | ChoraleError:
-        """waveform: float32 (N,) mono; keep: the voice under which the prompt is kept on disk, None for memory alone.
+    async def encode(self, reference: Reference, keep: str | None = None) -> VoicePrompt | ChoraleError:
+        """keep: the voice under which the prompt is kept on disk, None for memory alone.
 
         A reference that cannot be used comes back as its error, as a value.
         """
         try:
-            return await self._prompts.of(waveform, rate, transcript, keep)
+            return await self._prompts.of(reference, keep)
         except ChoraleError as error:
             return error
 

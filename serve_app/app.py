@@ -1,8 +1,9 @@
-"""Builds the graph from our options: the `import_path` of a Serve config file, which hands over its `args`."""
+"""The graph, built from our options: the `import_path`s of Serve config files, which hand over their `args`."""
 
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from ray import serve
@@ -12,49 +13,83 @@ from deployments.scheduler import StageScheduler
 from deployments.text_frontend import TextFrontend
 from deployments.vocoder import Vocoder
 from deployments.voice_encoder import VoiceEncoder
-from serve_app.config.settings import GptSettings, LeasedSettings, Scaled, Settings
+from serve_app.config.applications import INGRESS, expected_models, prefix
+from serve_app.config.settings import (
+    SCHEDULER_CPUS,
+    GptSettings,
+    LeasedSettings,
+    ModelArgs,
+    Scaled,
+    ServiceSettings,
+    Settings,
+)
 from serve_app.http.deployment import Ingress
 
 log = logging.getLogger("ray.serve")
 
 # Serve's default router looks again for a free replica after 25 to 500 ms. These stages answer in milliseconds.
 SHORT_CALLS = {"initial_backoff_s": 0.002, "backoff_multiplier": 1.0, "max_backoff_s": 0.002}
-QUIET = {"enable_access_log": False}  # of the stages: a line for every poll would tell nobody anything
+QUIET = {"enable_access_log": False}  # of the stages: a line for each status request would hide the others
 LEASES = {"initial_backoff_s": 0.01, "backoff_multiplier": 1.5, "max_backoff_s": 0.1}
 
 
 def build(args: dict[str, Any]) -> serve.Application:
-    """Ingress ← TextFrontend, VoiceEncoder, GptScheduler ← Gpt, VocoderScheduler ← Vocoder.
+    """Everything in one application, for `serve run FILE` and `serve deploy FILE`.
 
     Raises ConfigError for an unknown key or a wrong type.
     """
     settings = Settings.from_args(args)
     log.info("settings %s", settings.hash)
-    model, gpt, vocoder = settings.model, settings.gpt, settings.vocoder
-    slots = None if gpt.slots == "auto" else gpt.slots
+    models = [_model(settings.model_args(name), prefix(settings, name)) for name in settings.served]
+    return _ingress(settings, expected_models(settings, apart=False), *models)
 
-    text_frontend = _stage(TextFrontend, settings.text_frontend, SHORT_CALLS).bind(model)
-    voice_encoder = _stage(VoiceEncoder, settings.voice_encoder, SHORT_CALLS).bind(model)
-    gpt_stage = _stage(Gpt, gpt, LEASES).bind(model)
-    vocoder_stage = _stage(Vocoder, vocoder, LEASES).bind(model)
-    ingress = serve.deployment(
-        name="Ingress",
+
+def ingress(args: dict[str, Any]) -> serve.Application:
+    """The ingress alone, as `expanded` describes it: its models come as `user_config`."""
+    return _ingress(ServiceSettings(**args), None)
+
+
+def model(args: dict[str, Any]) -> serve.Application:
+    """The stages of one model, as `expanded` describes it."""
+    return _model(ModelArgs(**args))
+
+
+def _ingress(
+    settings: ServiceSettings, models: dict[str, Any] | None, *bound: serve.Application
+) -> serve.Application:
+    """bound: what belongs to the same application; the ingress finds its stages by name."""
+    deployment = serve.deployment(
+        name=INGRESS,
         num_replicas=settings.ingress.replicas,
         max_ongoing_requests=100_000,  # the middleware counts requests that work, and lets /health through
         health_check_period_s=1,
         health_check_timeout_s=30,
         ray_actor_options={"num_cpus": settings.ingress.num_cpus},
+        user_config=models,
     )(Ingress)
-    return ingress.bind(
-        settings,
-        text_frontend,
-        voice_encoder,
-        _scheduler("GptScheduler", gpt_stage, gpt, slots),
-        _scheduler("VocoderScheduler", vocoder_stage, vocoder, vocoder.max_batch),
+    return deployment.bind(settings, *bound)
+
+
+def _model(args: ModelArgs, prefix: str = "") -> serve.Application:
+    """TextFrontend, with VoiceEncoder, GptScheduler ← Gpt and VocoderScheduler ← Vocoder.
+
+    An application is a tree; the text frontend is this one's root, and does nothing with the others.
+    """
+    options = args.stage_options(Path(args.data_dir).expanduser())
+    gpt, vocoder = args.gpt, args.vocoder
+    slots = None if gpt.slots == "auto" else gpt.slots
+    gpt_stage = _stage(Gpt, gpt, LEASES, prefix).bind(options)
+    vocoder_stage = _stage(Vocoder, vocoder, LEASES, prefix).bind(options)
+    return _stage(TextFrontend, args.text_frontend, SHORT_CALLS, prefix).bind(
+        options,
+        args.hash,
+        _stage(VoiceEncoder, args.voice_encoder, SHORT_CALLS, prefix).bind(options),
+        _scheduler(f"{prefix}GptScheduler", gpt_stage, gpt, slots),
+        _scheduler(f"{prefix}VocoderScheduler", vocoder_stage, vocoder, vocoder.max_batch),
     )
 
 
-def _stage(replica: type, section: Scaled, router: dict[str, float]) -> serve.Deployment:
+def _stage(replica: type, section: Scaled, router: dict[str, float], prefix: str) -> serve.Deployment:
     """A stage whose replicas take one query at a time."""
     options: dict[str, Any] = {"num_replicas": section.replicas}
     if section.autoscaling is not None:
@@ -62,7 +97,7 @@ def _stage(replica: type, section: Scaled, router: dict[str, float]) -> serve.De
     if isinstance(section, LeasedSettings):
         options["graceful_shutdown_timeout_s"] = section.graceful_shutdown_s
     return serve.deployment(
-        name=replica.__name__,
+        name=f"{prefix}{replica.__name__}",
         max_ongoing_requests=1,
         health_check_period_s=5,
         health_check_timeout_s=30,
@@ -84,7 +119,7 @@ def _scheduler(
         max_ongoing_requests=100_000,
         health_check_period_s=5,
         graceful_shutdown_wait_loop_s=0.5,
-        ray_actor_options={"num_cpus": 0.1},
+        ray_actor_options={"num_cpus": SCHEDULER_CPUS},
         logging_config=QUIET,
     )(StageScheduler)
     queue = {}

@@ -1,4 +1,4 @@
-"""Audio files that are small and would take a machine down, made byte by byte."""
+"""Small audio files that would exhaust a machine, built byte by byte."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def track(number: int, samples: int) -> bytes:
 
 
 def _list(samples: int, *entry: int) -> tuple[bytes, ...]:
-    """One entry; none where there are no samples."""
+    """One entry, or none without samples."""
     numbers = (1, *entry) if samples else (0,)
     return tuple(struct.pack(">I", number) for number in numbers)
 
@@ -71,7 +71,7 @@ def sample_tables(tracks: int, samples: int) -> bytes:
 
 
 def fragments(samples: int) -> bytes:
-    """Runs without a field for each sample: a claim of any length in a few bytes."""
+    """Fragments without a field per sample, which claim any length in a few bytes."""
     defaults = box(b"mvex", full(b"trex", struct.pack(">5I", 1, 1, 1024, 1, 0)))
     run = full(b"trun", struct.pack(">I", samples))
     piece = box(b"traf", full(b"tfhd", struct.pack(">I", 1), flags=0x20000), run)
@@ -94,10 +94,10 @@ def wav_header(rate: int, channels: int, bits: int = 16) -> bytes:
 
 
 def tagged(claimed: int) -> bytes:
-    """An ID3 tag whose compressed frame unpacks to `claimed` bytes."""
+    """An ID3 tag whose compressed frame expands to `claimed` bytes."""
     packed = zlib.compress(bytes(claimed), 9)
     frame = b"APIC" + _seven(4 + len(packed)) + b"\x00\x09" + _seven(claimed) + packed
-    sound = b"\xff\xfb\x90\x64" + bytes(413)  # a frame of MP3
+    sound = b"\xff\xfb\x90\x64" + bytes(413)  # one MP3 frame
     return b"ID3\x04\x00\x00" + _seven(len(frame)) + frame + sound * 200
 
 
@@ -130,13 +130,13 @@ def matroska(tracks: int, codec: bytes, fields: bytes = b"", blocks: bytes = b""
 
 
 def discarded_hours() -> bytes:
-    """45 hours of Opus in packets of one byte, all before the sound begins: decoded, and never heard."""
+    """45 hours of Opus in one-byte packets, all in the pre-roll: decoded, then discarded."""
     head = b"OpusHead\1\2" + struct.pack("<HIhB", 0, 48_000, 0, 0)
     delay = ebml(0x56AA, (40_000 * 10**9).to_bytes(8, "big"))  # ns
     return matroska(1, b"A_OPUS", ebml(0x63A2, head) + delay, b"\xa3\x85\x81\0\0\x80\x59" * 1_350_000)
 
 
-# what makes it; in each message the field at fault must be named, and nothing may be taken for good
+# the file's builder; every error message must name the field at fault
 BOMBS: dict[str, Callable[[], bytes]] = {
     "mp4, one track of 80 million samples": lambda: sample_tables(1, 80_000_000),
     "mp4, 8 tracks of 20 million": lambda: sample_tables(8, 20_000_000),

@@ -1,10 +1,10 @@
-"""What holds for every test."""
+"""Settings for all tests."""
 
 try:
     from hypothesis import HealthCheck, settings
-except ImportError:  # `make gpu` runs its tests where only torch is
+except ImportError:  # `make gpu` runs tests with only torch installed
     pass
 else:
-    # no limits of time: the machine may be busy
+    # no deadlines, because the machine may be busy
     settings.register_profile("chorale", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("chorale")

@@ -1,7 +1,7 @@
-"""Time the phones of teachers that do not tell: python -m training.align
+"""Align the phones of teachers that do not report times: python -m training.align
 
-The phones of a text are laid along what the recogniser hears, each for at least one step of 20 ms; a pause that is not
-made is skipped. An utterance that does not sound like its phones stays unaligned, and the GPT does not learn from it.
+The phones of a text are aligned with the recogniser's output, each for at least one step of 20 ms. A pause without
+silence is skipped. An utterance that does not match its phones stays unaligned, and the GPT is not trained on it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from training.corpus import Corpus
 from training.phone_net import RECOGNISER, load_phone_net
 from training.recogniser import plain
 
-WORST = -1.6  # mean log probability of the phones along the best path, below which an utterance is left out
-SKIPPED = 1e-3  # seconds that a pause takes which is not made: no step's middle falls into it
+WORST = -1.6  # least mean log probability of the phones along the best path; others are left out
+SKIPPED = 1e-3  # seconds of a skipped pause, so that no step's middle falls into it
 
 
 def path(heard: np.ndarray, phones: np.ndarray) -> tuple[np.ndarray, float]:
-    """The likeliest way through `phones` (P,), in order, each for a step or more, inner pauses for none or more.
+    """The most likely path through `phones` (P,): each takes one or more steps, inner pauses zero or more.
 
-    heard (T, phones) log probabilities -> of each step the index of its phone (T,), and their mean log probability:
-    minus infinity where there are more phones than steps.
+    heard: log probabilities (T, phones) -> the index of the phone at each step (T,), and their mean log probability,
+    which is minus infinity if there are more phones than steps.
     """
     steps, count = len(heard), len(phones)
     sounds = heard[:, phones]  # (T, P)
@@ -37,7 +37,7 @@ def path(heard: np.ndarray, phones: np.ndarray) -> tuple[np.ndarray, float]:
     skippable[[0, -1]] = False
     best = np.full(count, -np.inf)
     best[0] = sounds[0, 0]
-    came = np.zeros((steps, count), np.int8)  # phones gone on by: 0, 1 or 2
+    came = np.zeros((steps, count), np.int8)  # phones advanced: 0, 1 or 2
     for t in range(1, steps):
         ways = np.full((3, count), -np.inf)
         ways[0] = best
@@ -54,7 +54,7 @@ def path(heard: np.ndarray, phones: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def ends_of(where: np.ndarray, count: int, step_s: float) -> np.ndarray:
-    """Seconds (P,) at which the phones end."""
+    """The end times of the phones in seconds (P,)."""
     ends = np.zeros(count)
     for index in range(count):
         own = np.flatnonzero(where == index)
@@ -64,7 +64,7 @@ def ends_of(where: np.ndarray, count: int, step_s: float) -> np.ndarray:
 
 @torch.inference_mode()
 def align_part(rank: int, size: int, args: argparse.Namespace) -> None:
-    """Every `size`-th utterance whose teacher does not tell."""
+    """Aligns every `size`-th utterance whose teacher does not report times."""
     config, corpus, net = SmallConfig(), Corpus(args.data), load_phone_net(args.recogniser)
     mel, left_out, found = LogMel(config), Counter(), {}
     for index in [i for i in range(len(corpus)) if not corpus.timed(i)][rank::size]:

@@ -1,8 +1,9 @@
-"""Judge the cloning: python -m training.cloning --trials 40 --json training/runs/cloning.json
+"""Judge voice cloning: python -m training.cloning --trials 40 --json training/runs/cloning.json
 
-In every trial a stranger, whom nothing was trained on, lends his voice for a sentence or two, and the small family
-says a test sentence with it. Is that more like him, as training/verifier.py tells, than like any shipped voice? Does it
-speak as high as he does? Is it understood as well as the shipped voices are, given the same sentences?
+In every trial, a speaker unseen in training provides a sentence or two, and the small family speaks a test sentence in
+that voice. The trial checks whether the clone is closer to the speaker than to any shipped voice
+(training/verifier.py), whether it has the speaker's pitch, and whether it is as intelligible as the shipped voices with
+the same sentences.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ F0_WITHIN = 0.08
 
 @dataclass
 class Trial:
-    """own, shipped: cosine to the reference, and to the nearest shipped voice's; f0: Hz, median."""
+    """own, shipped: cosine to the reference, and to that of the nearest shipped voice. f0: median in Hz."""
 
     stranger: str
     seconds: float
@@ -58,7 +59,7 @@ class Trial:
 
 
 def cast(trials: int, seed: int) -> list[Persona]:
-    """Every stranger as he is, then personas of them."""
+    """All unseen speakers unchanged, then variations of them."""
     plain = [Persona(name) for name in STRANGERS]
     moved = [persona for persona in strangers() if persona.name not in {one.name for one in plain}]
     random.Random(seed).shuffle(moved)
@@ -103,7 +104,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--runs", type=Path, default=Path("training/runs"))
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--keep", type=Path, help="folder for what was said")
+    parser.add_argument("--keep", type=Path, help="folder for the speech")
     add_weights(parser)
     args = parser.parse_args()
 
@@ -128,7 +129,7 @@ def main() -> None:
         if args.keep:
             args.keep.mkdir(parents=True, exist_ok=True)
             soundfile.write(args.keep / f"{index:02d}-{persona.name}.wav", np.clip(made, -1, 1), RATE)
-    told = {
+    result = {
         "trials": len(trials),
         "more like him than like any shipped voice": sum(t.his for t in trials) / len(trials),
         "F0 within 8 %": sum(t.as_high for t in trials) / len(trials),
@@ -136,10 +137,10 @@ def main() -> None:
         "WER of the clones": clones.wer(),
         "WER of shipped voices, the same sentences": shipped.wer(),
     }
-    print(json.dumps(told, indent=2))
+    print(json.dumps(result, indent=2))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(told | {"each": [asdict(t) for t in trials]}, indent=2) + "\n")
+        args.json.write_text(json.dumps(result | {"each": [asdict(t) for t in trials]}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

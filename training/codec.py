@@ -1,9 +1,9 @@
 """Train the codec: python -m training.codec --minutes 40
 
-Mel and F0 -> encoder -> FSQ -> vocoder -> waveform, with the speaker vector of another utterance. Losses: mel
-of a helper head, log F0, voicing, multi-resolution STFT and mel of the waveform (synthesised with the true F0), and
-what the phone recogniser and the critics see in it. Restartable: training/runs/codec.pt. `--freeze` trains the vocoder
-only, so that codes made earlier stay valid; `--moved` makes speakers of its own, so that it does not know all by heart.
+Mel and F0 -> encoder -> FSQ -> vocoder -> waveform, with the speaker vector of another utterance. Losses: mel of an
+auxiliary head, log F0, voicing, multi-resolution STFT and mel of the waveform (synthesised with the true F0), features
+of the phone recogniser, and the critics. The training can be resumed: training/runs/codec.pt. `--freeze` trains only
+the vocoder, so that existing codes stay valid. `--moved` adds random speakers, so that the vocoder does not overfit.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from training.warm import codec_state, warm, whole
 
 CROP = 96  # frames
 PATCH_FFT, PATCHES = 256, ((8, 3), (16, 8), (4, 16))  # bins of 62.5 Hz, and frames of 8 ms
-REFERENCE = 200  # frames of the speaker's other utterance
-DISTURBED, SHIFTED = 0.8, 3  # at most: of a log-mel, and bands
+REFERENCE = 200  # frames of another utterance of the speaker
+DISTURBED, SHIFTED = 0.8, 3  # most noise on a log-mel, and most bands of shift
 
 
 class Batches:
@@ -42,8 +42,8 @@ class Batches:
     def __init__(
         self, corpus: Corpus, config: SmallConfig, seed: int, voices: float = 0.0, moved: float = 0.0
     ) -> None:
-        """voices: share of the crops that are of the shipped voices, besides those that chance draws; moved: share
-        whose formants and timbre are moved at random, as those of nobody in the corpus are."""
+        """voices: the share of crops reserved for the shipped voices; the others are drawn from all speakers. moved:
+        the share of crops with random shifts of formants and timbre, which makes new speakers."""
         self.corpus, self.config, self.mel = corpus, config, LogMel(config)
         self.rng = np.random.default_rng(seed)
         shipped = {voice.persona.name for voice in VOICES.values()}
@@ -53,7 +53,7 @@ class Batches:
         self.mean_mel: dict[int, Tensor] = {}
 
     def mean(self, index: int) -> Tensor:
-        """Mean log-mel of an utterance, (M,), remembered."""
+        """The mean log-mel of an utterance, (M,), cached."""
         if index not in self.mean_mel:
             self.mean_mel[index] = self.mean_of(self.corpus.waveform(index))
         return self.mean_mel[index]
@@ -62,7 +62,7 @@ class Batches:
         return self.mel(torch.from_numpy(waveform).unsqueeze(0))[0].mean(0)
 
     def reference(self, index: int, warp: float = 1.0) -> np.ndarray:
-        """REFERENCE frames of audio of the same speaker, or as many as become that; another utterance as a rule."""
+        """Audio of the same speaker that has REFERENCE frames after the warp, usually from another utterance."""
         corpus, rng, frames = self.corpus, self.rng, math.ceil(REFERENCE * warp)
         other = int(rng.choice(corpus.of_speaker[corpus.speakers[index]]))
         start = int(rng.integers(0, max(1, corpus.frames(other) - frames)))
@@ -80,14 +80,14 @@ class Batches:
         return cropped(waveform, log_f0[crop], voiced[crop], mean, mean_log_f0, self.reference(index))
 
     def moved_row(self, index: int) -> tuple[Tensor, ...]:
-        """As `row`, by somebody who is like no one of the corpus."""
+        """Like `row`, with a random new speaker."""
         highest = math.log(F0_CEIL)
         log_f0, voiced, mean_log_f0 = continuous_pitch(self.corpus.f0(index))
         widest = min(WARPS[1], len(log_f0) / (CROP + 1), math.exp(highest - float(log_f0.max())))
         warp, taps = float(self.rng.uniform(min(WARPS[0], widest), widest)), equaliser(self.rng)
         whole = moved(self.corpus.waveform(index), warp, taps)
         start = self.start(len(whole) // HOP)
-        at = (start + np.arange(CROP)) * warp  # in frames of what was not moved
+        at = (start + np.arange(CROP)) * warp  # in frames of the original
         log_f0 = np.interp(at, np.arange(len(log_f0)), log_f0) + math.log(warp)
         voiced = voiced[np.minimum(np.rint(at).astype(int), len(voiced) - 1)]
         waveform, reference = (
@@ -117,7 +117,7 @@ def cropped(
     mean_log_f0: float,
     said: np.ndarray,
 ) -> tuple[Tensor, ...]:
-    """One row of a batch; of `said`, what the reference is made of, short ones repeat."""
+    """One row of a batch. said: the audio of the reference, repeated if it is short."""
     return (
         torch.from_numpy(waveform),
         torch.from_numpy(log_f0).float(),
@@ -129,7 +129,7 @@ def cropped(
 
 
 def spectral_loss(made: Tensor, real: Tensor) -> Tensor:
-    """Log-magnitude L1 and spectral convergence at three resolutions; (B, N) each."""
+    """Log-magnitude L1 and spectral convergence at three resolutions; waveforms (B, N)."""
     total = torch.zeros(())
     for size in (256, 512, 1024):
         window = torch.hann_window(size)
@@ -142,10 +142,10 @@ def spectral_loss(made: Tensor, real: Tensor) -> Tensor:
 
 
 def level_loss(made: Tensor, real: Tensor) -> Tensor:
-    """Waveforms (B, N): how far apart their powers are, each a mean over a patch of time and frequency, in log, L1.
+    """The log L1 distance of the powers of waveforms (B, N), averaged over patches of time and frequency.
 
-    Of a patch the power is hardly random, as a bin's magnitude is where the sound is noise; and pulses and noise are
-    measured alike, so that the level of a whole phone is right.
+    The power of a patch is hardly random, unlike the magnitude of a bin in noise. Pulses and noise are measured the
+    same way, so that the level of a whole phone is right.
     """
     window = torch.hann_window(PATCH_FFT)
     both = torch.stft(torch.cat([made, real]), PATCH_FFT, PATCH_FFT // 2, window=window, return_complex=True)
@@ -158,9 +158,9 @@ def level_loss(made: Tensor, real: Tensor) -> Tensor:
 
 
 def recognised_loss(recogniser: PhoneNet, made: Tensor, real: Tensor) -> Tensor:
-    """How far apart two log-mels (B, F, M) are for a listener who waits for phones: his features and his guesses.
+    """The distance of two log-mels (B, F, M) in the phone recogniser's features and predictions.
 
-    Both are disturbed alike, by noise and by a voice with other formants: made sound shall not please one net's quirks.
+    Both are distorted in the same way, by noise and shifted formants, so that the codec does not exploit the network.
     """
     level = DISTURBED * torch.rand(len(real), 1, 1)
     noise, bands = level * torch.randn_like(real), int(torch.randint(-SHIFTED, SHIFTED + 1, ()))
@@ -187,7 +187,7 @@ def losses(
     made_log_f0, voicing = vocoder.pitch(hidden)
     made_log_f0 = made_log_f0 + vocoder.base(speaker).unsqueeze(-1)
 
-    # how high he speaks is measured: nobody's pitch shall be known by his timbre, or a stranger's would be another's
+    # the pitch is measured; it must not follow from the timbre, or an unseen speaker would get another one's pitch
     other = torch.cat([speaker[:, :-PITCH_DIMS].roll(1, 0), speaker[:, -PITCH_DIMS:]], dim=-1)
     other_log_f0, _ = vocoder.pitch(vocoder.trunk(latents, other, mask_of_codes)[0])
     other_log_f0 = other_log_f0 + vocoder.base(speaker).unsqueeze(-1)
@@ -227,7 +227,7 @@ def losses(
 def train(rank: int, size: int, args: argparse.Namespace) -> None:
     config = SmallConfig()
     codec = Codec(config)
-    codec.critics = Critics(config)  # in the checkpoint with it, not in what is shipped
+    codec.critics = Critics(config)  # part of the checkpoint, but not of the shipped weights
     codec.critics.requires_grad_(not args.plain)
     critics = None if args.plain else codec.critics
     if args.warm:
@@ -252,7 +252,7 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
 
 
 def load_codec(source: str) -> Codec:
-    """Of a checkpoint, or what is `shipped`. Raises ValueError where that is of another net."""
+    """Loads a checkpoint, or the `shipped` codec. Raises ValueError if it belongs to another network."""
     codec = Codec(SmallConfig())
     whole(codec, codec_state(source))
     return codec.eval()
@@ -262,13 +262,17 @@ def main() -> None:
     parser = loop.arguments(__doc__, "codec.pt", minutes=120, rate=1.2e-3)
     parser.add_argument("--data", type=Path, default=Path("training/runs/data"))
     parser.add_argument("--recogniser", default=RECOGNISER)
-    parser.add_argument("--warm", metavar="FILE", help="a codec's checkpoint to begin from, or `shipped`")
+    parser.add_argument("--warm", metavar="FILE", help="a codec's checkpoint to start from, or `shipped`")
     parser.add_argument("--batch", type=int, default=6, help="crops per rank and step")
-    parser.add_argument("--hold", type=float, default=0.5, help="share of the time before the rate falls")
-    parser.add_argument("--plain", action="store_true", help="without critics: more steps a minute, to begin")
+    parser.add_argument("--hold", type=float, default=0.5, help="share of the time before the rate decays")
+    parser.add_argument(
+        "--plain", action="store_true", help="without critics: more steps per minute, for the start"
+    )
     parser.add_argument("--voices", type=float, default=0.0, help="share of crops of the shipped voices (0)")
-    parser.add_argument("--moved", type=float, default=0.0, help="share of crops of speakers made anew (0)")
-    parser.add_argument("--freeze", action="store_true", help="the vocoder alone: codes stay what they are")
+    parser.add_argument("--moved", type=float, default=0.0, help="share of crops of random new speakers (0)")
+    parser.add_argument(
+        "--freeze", action="store_true", help="train only the vocoder, so that codes stay valid"
+    )
     args = parser.parse_args()
     ranks.launch(train, args.ranks, args)
 

@@ -1,4 +1,4 @@
-"""The codec as it is trained: encoder and quantiser in front of the nets that are shipped."""
+"""The codec in training: encoder and quantiser in front of the shipped networks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deployments.families.small.vocoder_net import VocoderNet
 
 
 class Encoder(nn.Module):
-    """Frames to latents before quantisation. What is constant over an utterance is taken out of its inputs."""
+    """Frames to latents before quantisation. The means over the utterance are subtracted from its inputs."""
 
     def __init__(self, config: SmallConfig, dim: int = 192) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Encoder(nn.Module):
 
 
 class Codec(nn.Module):
-    """Encoder, quantiser (inside the vocoder), speaker encoder, vocoder, and a mel head that only helps training."""
+    """Encoder, quantiser (inside the vocoder), speaker encoder, vocoder, and an auxiliary mel head for training."""
 
     def __init__(self, config: SmallConfig) -> None:
         super().__init__()
@@ -51,5 +51,5 @@ class Codec(nn.Module):
         self.mel_head = nn.Linear(config.vocoder_dim, config.n_mels)
 
     def encode(self, *features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features as the encoder takes them -> latents (B, T, Q), codes (B, T)."""
+        """The encoder's input features -> latents (B, T, Q), codes (B, T)."""
         return self.vocoder.fsq.quantise(self.encoder(*features))

@@ -1,9 +1,8 @@
-"""Do the controls do what their names say? python -m training.control --json training/runs/control.json
+"""Measure the controls: python -m training.control --json training/runs/control.json
 
-`speed`: how long sentences get at half to twice the pace, by the GPT's own durations, and how well they are understood,
-beside the voice's teacher at that pace.
-`temperature`: how far eight seeds lie apart. Questions: how high the last syllable is, against the same words as a
-statement. Commas: the longest silence of a sentence with one, and of the same words without.
+`speed`: the length and the word error rate of sentences at half to twice the pace, by the GPT's own durations, compared
+with the voice's teacher at that pace. `temperature`: the spread of eight seeds. Questions: the pitch of the last
+syllable, compared with the same words as a statement. Commas: the longest silence with and without a comma.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from training.voices import SENTENCES, VOICES
 SPEEDS = (0.5, 0.75, 1.0, 1.5, 2.0)
 TEMPERATURES = (0.0, 0.3, 0.6, 0.9)
 SEEDS = 8
-END_S = 0.3  # of a sentence, before its last voiced frame
+END_S = 0.3  # the end of a sentence, up to its last voiced frame
 QUIET_DB = -35.0
 
-PAIRS = (  # a statement, and its words as a question
+PAIRS = (  # a statement, and the same words as a question
     ("You have seen the new house.", "You have seen the new house?"),
     ("They are coming back tomorrow.", "They are coming back tomorrow?"),
     ("He wants a cup of tea.", "He wants a cup of tea?"),
@@ -54,7 +53,7 @@ def ending(waveform: np.ndarray) -> float:
 
 
 def longest_pause(waveform: np.ndarray) -> float:
-    """Seconds of the longest silence within the sound."""
+    """The longest silence inside the sound in seconds."""
     frames = waveform[: len(waveform) // HOP * HOP].reshape(-1, HOP)
     level = np.sqrt((frames**2).mean(1))
     loud = np.flatnonzero(level > level.max() * 10 ** (QUIET_DB / 20))
@@ -69,7 +68,7 @@ def errors(texts: list[str], spoken: list[np.ndarray]) -> float:
 
 
 def speeds(shipped: Shipped, voice: str, texts: list[str], heat: float) -> list[dict]:
-    usual, told = None, []
+    usual, rows = None, []
     vector, teacher = shipped.vector(reference(voice)), VOICES[voice].persona
     for speed in sorted(SPEEDS, key=lambda speed: abs(speed - 1)):
         made = shipped.say(texts, vector, heat, pace=speed)
@@ -77,19 +76,19 @@ def speeds(shipped: Shipped, voice: str, texts: list[str], heat: float) -> list[
         seconds = sum(map(len, made)) / RATE
         usual = usual or seconds
         row = {"speed": speed, "times as fast": usual / seconds, "wer": errors(texts, made)}
-        told.append(row | {"wer of the teacher": errors(texts, taught)})
-    return sorted(told, key=lambda row: row["speed"])
+        rows.append(row | {"wer of the teacher": errors(texts, taught)})
+    return sorted(rows, key=lambda row: row["speed"])
 
 
 def temperatures(shipped: Shipped, vector: Tensor, text: str) -> list[dict]:
-    told = []
+    rows = []
     for heat in TEMPERATURES:
         made = shipped.say([text] * SEEDS, vector, heat)
         seconds = np.array([len(waveform) for waveform in made]) / RATE
         spans = [np.log2(f0[f0 > 0]).std() * 12 for f0 in map(measured_f0, made)]
         shortest = min(map(len, made))
         apart = np.mean([np.abs(made[0][:shortest] - other[:shortest]).mean() for other in made[1:]])
-        told.append(
+        rows.append(
             {
                 "temperature": heat,
                 "seconds": float(seconds.mean()),
@@ -98,7 +97,7 @@ def temperatures(shipped: Shipped, vector: Tensor, text: str) -> list[dict]:
                 "waveforms apart": float(apart),
             }
         )
-    return told
+    return rows
 
 
 def main() -> None:
@@ -112,7 +111,7 @@ def main() -> None:
     args = parser.parse_args()
 
     torch.set_num_threads(1)
-    shipped, told = Shipped(args.weights), {}
+    shipped, result = Shipped(args.weights), {}
     heat = shipped.config.temperature
     texts = SENTENCES["en"].read_text("utf-8").splitlines()[: args.count]
     for voice in args.voices:
@@ -125,7 +124,7 @@ def main() -> None:
             [longest_pause(waveform) for waveform in shipped.say(list(side), vector, heat)]
             for side in zip(*COMMAS, strict=True)
         )
-        told[voice] = {
+        result[voice] = {
             "speed": speeds(shipped, voice, texts, heat),
             "temperature": temperatures(shipped, vector, texts[0]),
             "ending, semitones above the median": {
@@ -137,10 +136,10 @@ def main() -> None:
                 "with a comma": float(np.mean(with_comma)),
             },
         }
-        print(voice, json.dumps(told[voice], indent=2), flush=True)
+        print(voice, json.dumps(result[voice], indent=2), flush=True)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(told, indent=2) + "\n")
+        args.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

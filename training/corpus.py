@@ -11,22 +11,22 @@ import numpy as np
 
 from training.utterances import HOP, shards
 
-HELD_OUT = 60  # utterances; of a small corpus every twentieth
+HELD_OUT = 60  # utterances; every twentieth of a small corpus
 
 
 class Corpus:
-    """Utterances by index. `held_out` of them are for validation, and nobody is trained on what they say."""
+    """Utterances by index. `held_out` of them are for validation; their sentences are not used in training."""
 
     def __init__(self, root: Path, held_out: int = HELD_OUT) -> None:
         self._arrays: list[dict[str, np.ndarray]] = []
         self._where: list[
             tuple[int, int, int, int, int]
         ] = []  # shard, sample offset, samples, phone offset, phones
-        self._ends: list[np.ndarray] = []  # of each shard: what the teachers tell, and what `align` has found
-        self._found: list[Path] = []  # where that is kept
+        self._ends: list[np.ndarray] = []  # for each shard: the teachers' times, and those from `align`
+        self._found: list[Path] = []  # the files of the latter
         self.speakers: list[str] = []
         self.texts: list[str] = []
-        self.paces: list[float] = []  # 2.0 is twice as fast as the speaker's usual
+        self.paces: list[float] = []  # 2.0 is twice the speaker's usual pace
         for shard, number in enumerate(shards(root)):
             names = ("wav", "f0", "phones", "ends")
             self._arrays.append(
@@ -60,7 +60,7 @@ class Corpus:
         return self._where[index][2] // HOP
 
     def waveform(self, index: int, start: int = 0, frames: int | None = None) -> np.ndarray:
-        """float32 samples from frame `start` on."""
+        """float32 samples from frame `start`."""
         shard, offset, samples, _, _ = self._where[index]
         stop = samples if frames is None else min(samples, (start + frames) * HOP)
         return self._arrays[shard]["wav"][offset + start * HOP : offset + stop].astype(np.float32) / 32767
@@ -71,17 +71,17 @@ class Corpus:
         return np.array(self._arrays[shard]["f0"][offset // HOP : (offset + samples) // HOP])
 
     def timed(self, index: int) -> bool:
-        """Whether the teacher told when the phones end."""
+        """True if the teacher reported when the phones end."""
         shard, _, _, offset, _ = self._where[index]
         return not np.isnan(self._arrays[shard]["ends"][offset])
 
     def aligned(self, index: int) -> bool:
-        """Whether it is known when the phones end."""
+        """True if the end times of the phones are known."""
         shard, _, _, offset, _ = self._where[index]
         return not np.isnan(self._ends[shard][offset])
 
     def align(self, index: int, ends: np.ndarray) -> None:
-        """Keep when the phones end, NaN where that was not found; `store_ends` writes it."""
+        """Sets the end times of the phones, NaN if unknown. `store_ends` writes them."""
         shard, _, _, offset, count = self._where[index]
         self._ends[shard][offset : offset + count] = ends
 
@@ -90,7 +90,7 @@ class Corpus:
             np.save(path, ends)
 
     def pointer(self, index: int, steps: int, per_second: int) -> np.ndarray:
-        """Of each step the phone that is spoken in its middle: (steps,) int64. Only of what is aligned."""
+        """The phone in the middle of each step: (steps,) int64. Only for aligned utterances."""
         phones, ends = self.phones(index)
         middles = (np.arange(steps) + 0.5) / per_second
         return np.minimum(np.searchsorted(ends, middles, side="right"), len(phones) - 1)

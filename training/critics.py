@@ -1,4 +1,4 @@
-"""Critics of the vocoder: nets that tell made sound from real, so that it gets the contrast that a mean has not."""
+"""Discriminators for the vocoder, which give its spectra the contrast that an average lacks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Features = list[Tensor]
 
 
 class Critic(nn.Module):
-    """Convolutions over a picture of sound, half the bands after each of the first three layers."""
+    """Convolutions over a spectrogram. Each of the first three layers halves the bands."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Critic(nn.Module):
         )
 
     def forward(self, picture: Tensor) -> Features:
-        """(B, T, bands) -> what each layer makes, the verdicts last: towards 1 for real."""
+        """(B, T, bands) -> the output of each layer; the last is the verdict, which tends to 1 for real sound."""
         x, made = picture.unsqueeze(1), []
         for layer in self.layers:
             x = layer(x)
@@ -40,8 +40,8 @@ class Critic(nn.Module):
 
 
 class Critics(nn.Module):
-    """One looks at log-mels, one at short spectra. Least squares (Mao et al. 2017), and feature matching (Larsen et al.
-    2016)."""
+    """One critic sees log-mels, the other short spectra. The losses are least squares (Mao et al. 2017) and feature
+    matching (Larsen et al. 2016)."""
 
     window: Tensor
 
@@ -52,15 +52,15 @@ class Critics(nn.Module):
         self.nets = nn.ModuleList([Critic(16), Critic(8)])
 
     def pictures(self, waveform: Tensor) -> list[Tensor]:
-        """(B, N) -> (B, T, bands) of each critic, of about unit size."""
+        """(B, N) -> (B, T, bands) for each critic, normalised to about unit size."""
         short = torch.stft(waveform, SHORT, SHORT // 2, window=self.window, return_complex=True)
         power = short.real**2 + short.imag**2 + FLOOR**2
         return [(self.log_mel(waveform) + 5) / 3, (0.5 * torch.log(power).transpose(1, 2) + 3) / 3]
 
     def forward(self, made: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Waveforms (B, N) -> losses: the critics' own; how well `made` passes for real; how far apart they see both.
+        """Waveforms (B, N) -> the critics' loss, the adversarial loss of `made`, and the feature matching loss.
 
-        The first moves the critics alone, the others the maker of `made` alone, so that one backward does for all.
+        The first trains only the critics and the others only the generator, so that one backward pass suffices.
         """
         own = passing = apart = torch.zeros(())
         for net, fake, true in zip(self.nets, self.pictures(made), self.pictures(real), strict=True):

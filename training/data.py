@@ -1,7 +1,7 @@
 """Make the corpus: python -m training.data --count 16000
 
-Every utterance is one training sentence of a pseudo-speaker (personas.py) with its phones, the time at which each ends
-(NaN where the teacher does not tell: align.py fills them in), and F0 (pyworld). Written to training/runs/data/.
+Every utterance is one training sentence by a pseudo-speaker (personas.py) with its phones, their end times (NaN if the
+teacher does not report them; align.py fills them in), and F0 (pyworld). It is written to training/runs/data/.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from training.utterances import (
 )
 from training.voices import VOICES
 
-PLAIN_SHARE = 0.4  # of the utterances are a plain teacher's
+PLAIN_SHARE = 0.4  # the share of utterances by unchanged teachers
 MANDARIN_SHARE = 0.35
 HASTE_SHARE, FAST_AND_SLOW, USUAL = 0.35, (0.5, 2.0), (0.95, 1.06)  # paces
 TEXT = {"en": Path("training/runs/text.txt"), "zh": Path("training/runs/text_zh.txt")}
@@ -49,7 +49,7 @@ TEXT = {"en": Path("training/runs/text.txt"), "zh": Path("training/runs/text_zh.
 
 def pitch(waveform: np.ndarray) -> np.ndarray:
     """F0 in Hz per frame of HOP samples, 0 where unvoiced."""
-    import pyworld  # what only listens does without it
+    import pyworld  # not needed for the judges
 
     samples = waveform.astype(np.float64)
     coarse, times = pyworld.dio(
@@ -61,7 +61,7 @@ def pitch(waveform: np.ndarray) -> np.ndarray:
 
 
 def say(text: str, persona: Persona, pace: float = 1.0) -> Said:
-    """The teacher, before the persona moves him. Raises ValueError where he says something else."""
+    """The teacher's speech, before the persona changes it. Raises ValueError if its words are wrong."""
     pace /= persona.warp
     if persona.language == "zh":
         clauses = [made for run in re.split(f"[^{HANZI}]+", text) if run and (made := syllables(run))]
@@ -71,9 +71,9 @@ def say(text: str, persona: Persona, pace: float = 1.0) -> Said:
 
 
 def utterance(text: str, persona: Persona, pace: float = 1.0) -> Utterance:
-    """Say `text`, trim its edge pauses, move it to the persona, level it.
+    """Speaks `text`, trims its edge pauses, applies the persona, and normalises the level.
 
-    Raises ValueError where the phones are not as they should be.
+    Raises ValueError for unexpected phones.
     """
     said = say(text, persona, pace)
     waveform, phones, ends = said.waveform, said.phones, said.ends
@@ -92,7 +92,7 @@ def utterance(text: str, persona: Persona, pace: float = 1.0) -> Utterance:
 
 
 def cast_of(args: argparse.Namespace) -> dict[str, list[Persona]]:
-    """Who speaks, by language; a language in which nobody does is left out."""
+    """The speakers by language. A language without speakers is left out."""
     casts = {"en": personas.english(), "zh": personas.mandarin()}
     if args.strangers:
         casts = {"en": personas.strangers()}
@@ -104,7 +104,7 @@ def cast_of(args: argparse.Namespace) -> dict[str, list[Persona]]:
 
 
 def make_shard(shard: int, first: int, args: argparse.Namespace) -> None:
-    """A process' share of the utterances, as flat arrays with their lengths; `first`: number of the first shard."""
+    """Writes one process's share of the utterances as flat arrays with their lengths. first: the first shard."""
     rng = random.Random(100 + shard)
     texts = {language: path.read_text().splitlines() for language, path in TEXT.items()}
     casts, out = cast_of(args), args.out
@@ -140,12 +140,12 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("training/runs/data"))
     parser.add_argument("--count", type=int, default=16000)
+    parser.add_argument("--strangers", action="store_true", help="speakers reserved for the judges")
+    parser.add_argument("--voices", action="store_true", help="only the shipped voices")
+    parser.add_argument("--only", nargs="+", metavar="TEACHER", help="only these and their personas")
     parser.add_argument(
-        "--strangers", action="store_true", help="those whom nothing is trained on, for the judges"
+        "--append", action="store_true", help="append to the folder instead of replacing its content"
     )
-    parser.add_argument("--voices", action="store_true", help="the shipped voices alone")
-    parser.add_argument("--only", nargs="+", metavar="TEACHER", help="none but these and their personas")
-    parser.add_argument("--append", action="store_true", help="to what the folder holds, instead of anew")
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
 

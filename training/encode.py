@@ -1,7 +1,7 @@
 """Turn the corpus into GPT training data: python -m training.encode
 
-With the trained codec: codes and speaker vector of every aligned utterance, and for every code the phone that is spoken
-in its middle. Written to training/runs/codes.pt.
+The trained codec gives the codes and the speaker vector of every aligned utterance, and the alignment gives the phone
+in the middle of every code. They are written to training/runs/codes.pt.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from training.corpus import Corpus, continuous_pitch
 
 
 def encode_part(rank: int, size: int, args: argparse.Namespace) -> None:
-    """Every `size`-th aligned utterance, into codes.<rank>.pt."""
+    """Encodes every `size`-th aligned utterance into codes.<rank>.pt."""
     config, corpus, codec = SmallConfig(), Corpus(args.data), load_codec(args.codec)
     mel, rows, valid = LogMel(config), [], set(corpus.valid)
     with torch.inference_mode():
@@ -60,7 +60,7 @@ def main() -> None:
     parts = [torch.load(args.out.with_suffix(f".{rank}.pt")) for rank in range(args.ranks)]
     rows = sorted(
         (row for part in parts for row in part), key=lambda row: row["held"]
-    )  # to validate with: last
+    )  # the validation set, last
     torch.save(rows, args.out)
     for rank in range(args.ranks):
         args.out.with_suffix(f".{rank}.pt").unlink()

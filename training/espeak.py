@@ -1,6 +1,6 @@
-"""The Mandarin teacher: espeak-ng's shared library, which tells when each phone begins. For making training data only.
+"""The Mandarin teacher: espeak-ng's shared library, which reports phone times. Only for making training data.
 
-A process has one espeak. It reads pinyin, a syllable at a time, with the tones that our frontend has settled on.
+A process has one espeak. It reads pinyin syllables with the tones from our frontend.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from training.teachers.classic import Said
 from training.utterances import RATE
 
 LANGUAGE = "cmn-latn-pinyin"
-VARIANTS = (  # of espeak's
+VARIANTS = (  # of espeak-ng's voices
     "f1 f2 f3 f4 f5 Andrea Annie linda belinda steph anika grandma "
     "m1 m2 m3 m4 m5 m6 m7 Michael David Lee Gene john max rob paul Diogo"
 ).split()
@@ -68,7 +68,7 @@ def written(one: Syllable) -> str:
 
 
 class Espeak:
-    """Raises OSError where libespeak-ng is not installed."""
+    """Raises OSError if libespeak-ng is not installed."""
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL("libespeak-ng.so.1")
@@ -94,7 +94,7 @@ class Espeak:
         return 0
 
     def say(self, clauses: list[list[Syllable]], variant: str, pace: float = 1.0, pitch: float = 1.0) -> Said:
-        """Clauses with a pause between them. Raises ValueError where espeak's syllables are not those asked for."""
+        """Speaks clauses with pauses in between. Raises ValueError if espeak speaks other syllables."""
         if self._library.espeak_SetVoiceByName(f"{LANGUAGE}+{variant}".encode()):
             raise ValueError(f"espeak-ng has no voice {variant}")
         for parameter, usual in _USUAL.items():
@@ -110,24 +110,22 @@ class Espeak:
         return Said(soxr.resample(waveform, self.rate, RATE), phones, ends)
 
     def _phones(self, spoken: list[Syllable]) -> tuple[list[str], list[int]]:
-        """Our phones and the samples at which they begin; a pause in front and behind."""
-        words: list[list[tuple[str, int]]] = []  # of each word that espeak tells of, its phones
-        told = (
-            0  # where the last one stands in the text, from 1 on: at the end one more may follow, of nowhere
-        )
+        """Our phones and their first samples, with a pause at each end."""
+        words: list[list[tuple[str, int]]] = []  # the phones of each word that espeak reports
+        last = 0  # the position of the last word, from 1; a surplus event without a position may follow at the end
         for kind, place, sample, name in self._events:
-            if kind == _WORD and place > told:
+            if kind == _WORD and place > last:
                 words.append([])
-                told = place
+                last = place
             elif kind == _PHONE and words and name not in ("_|", ""):
                 words[-1].append((name, sample))
         if len(words) != len(spoken):
-            raise ValueError(f"{len(spoken)} syllables were asked for, {len(words)} said")
+            raise ValueError(f"{len(spoken)} syllables were requested, {len(words)} were spoken")
         phones, starts = [PAUSE], [0]
         for one, word in zip(spoken, words, strict=True):
             sounds = [(name, at) for name, at in word if name not in _PAUSES]
             if len(sounds) < len(one.phones):
-                raise ValueError(f"{written(one)} was said as {[name for name, _ in sounds]}")
+                raise ValueError(f"{written(one)} was spoken as {[name for name, _ in sounds]}")
             for phone, (_, at) in zip(one.phones, sounds, strict=False):
                 phones.append(phone)
                 starts.append(at)
@@ -141,5 +139,5 @@ class Espeak:
 
 @cache
 def espeak() -> Espeak:
-    """The one of this process."""
+    """The espeak of this process."""
     return Espeak()

@@ -1,8 +1,8 @@
 """Write the weights that inference needs: python -m training.export
 
-Speaker encoder, vocoder and the merged GPT, in bfloat16, to
-deployments/families/small/weights/small.safetensors, with the sizes beside them in small.json. `--parts` keeps what
-training needs besides, so that it can go on from what is shipped (training/warm.py).
+It writes the speaker encoder, the vocoder and the merged GPT in bfloat16 to
+deployments/families/small/weights/small.safetensors, and the sizes to small.json. `--parts` also writes what training
+needs to continue from the shipped weights (training/warm.py).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from training.phone_net import RECOGNISER, load_phone_net
 from training.shipped import reference
 from training.warm import PARTS
 
-# What the vocoder says to tell a voice's timbre (deployments/families/small/timbre.py)
+# The calibration sentences for timbre (deployments/families/small/timbre.py)
 TYPICAL = {
     "clara": "She had your dark suit in greasy wash water all year.",
     "ross": "A quick brown fox jumps over the lazy dog.",
@@ -37,7 +37,7 @@ LIMIT = 24 * 2**20  # bytes
 
 
 def rounded(parts: dict[str, nn.Module]) -> dict[str, Tensor]:
-    """All tensors of the nets in bfloat16, each under its net's name."""
+    """All tensors of the networks in bfloat16, prefixed with the network's name."""
     return {
         f"{name}.{key}": value.to(torch.bfloat16).contiguous()
         for name, net in parts.items()
@@ -47,7 +47,7 @@ def rounded(parts: dict[str, nn.Module]) -> dict[str, Tensor]:
 
 @torch.inference_mode()
 def typical(encoder: SpeakerEncoder, gpt: GptNet) -> Tensor:
-    """Codes (T,) int32 of TYPICAL, one sentence behind the other."""
+    """The codes (T,) int32 of the sentences in TYPICAL, concatenated."""
     said = []
     for voice, text in TYPICAL.items():
         vector = encoder(torch.from_numpy(reference(voice)).unsqueeze(0))
@@ -65,7 +65,7 @@ def write(tensors: dict[str, Tensor], file: Path) -> None:
     print(f"{file}: {size / 2**20:.2f} MiB, {sum(v.numel() for v in tensors.values()) / 1e6:.2f} M")
     if size > LIMIT:
         made.unlink()
-        raise SystemExit(f"too large: {LIMIT / 2**20:.0f} MiB are allowed; {file} is as it was")
+        raise SystemExit(f"too large: {LIMIT / 2**20:.0f} MiB are allowed; {file} is unchanged")
     made.rename(file)
     file.chmod(0o644)
 
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--gpt", default="training/runs/gpt.pt", help="its checkpoint, or `shipped`")
     parser.add_argument("--recogniser", default=RECOGNISER, help="its checkpoint, or `shipped`")
     parser.add_argument("--out", type=Path, default=Path("deployments/families/small/weights"))
-    parser.add_argument("--parts", action="store_true", help=f"{PARTS} as well")
+    parser.add_argument("--parts", action="store_true", help=f"also write {PARTS}")
     args = parser.parse_args()
 
     codec, gpt = load_codec(args.codec), load_gpt(args.gpt)

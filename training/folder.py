@@ -1,8 +1,8 @@
-"""Make a corpus of one's own recordings: python -m training.folder RECORDINGS --speaker ann --out training/runs/mine
+"""Make a corpus of your own recordings: python -m training.folder RECORDINGS --speaker ann --out training/runs/mine
 
-RECORDINGS holds NAME.wav (or .flac) and NAME.txt, what is said in it, for each sentence; any rate, one voice. The
-phones are those of the frontend that serves, F0 is measured, silence at the edges is cut off; `training.align` then
-finds when the phones are spoken. What cannot be used is told and left out. `--append` adds another speaker.
+RECORDINGS contains NAME.wav (or .flac) and its transcript NAME.txt for each sentence, at any rate, by one speaker. The
+phones come from the service's frontend, F0 is measured, and silence at the edges is trimmed. `training.align` then
+finds the times of the phones. Unusable recordings are reported and skipped. `--append` adds another speaker.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from training.utterances import (
 )
 
 KINDS = (".wav", ".flac")
-SHORTEST = 1.0  # seconds: a crop of the codec's training, at least
+SHORTEST = 1.0  # seconds, at least a crop of the codec's training
 
 
 def utterance(sound: Path, speaker: str, frontend: SmallFrontend) -> Utterance:
-    """Raises ValueError, with the reason, where the recording or its text cannot be used."""
+    """Raises ValueError with the reason if the recording or its text is unusable."""
     words = sound.with_suffix(".txt")
     if not words.exists():
         raise ValueError(f"{words.name} is missing")
@@ -45,7 +45,7 @@ def utterance(sound: Path, speaker: str, frontend: SmallFrontend) -> Utterance:
         waveform, rate = soundfile.read(sound, dtype="float32", always_2d=True)
         phones = frontend.phones_of(text)
     except soundfile.LibsndfileError:
-        raise ValueError("it is not a recording that can be read") from None
+        raise ValueError("it is not a readable recording") from None
     except InvalidInput as error:
         raise ValueError(f"its text cannot be spoken: {error}") from None
     waveform = soxr.resample(waveform.mean(1), rate, RATE)
@@ -53,7 +53,9 @@ def utterance(sound: Path, speaker: str, frontend: SmallFrontend) -> Utterance:
         raise ValueError("it is silent")
     begin, end = sounding(waveform)
     if not SHORTEST <= end - begin <= LONGEST - LEAD - TAIL:
-        raise ValueError(f"its {end - begin:.1f} s are not from {SHORTEST:g} to {LONGEST - LEAD - TAIL:g}")
+        raise ValueError(
+            f"it lasts {end - begin:.1f} s; {SHORTEST:g} to {LONGEST - LEAD - TAIL:g} s are allowed"
+        )
     waveform = levelled(waveform[int(max(0.0, begin - LEAD) * RATE) : int((end + TAIL) * RATE)])
     ids = np.array(phone_ids(phones), np.int16)
     ends = np.full(len(ids), np.nan, np.float32)
@@ -65,9 +67,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("recordings", type=Path)
-    parser.add_argument("--speaker", help="name; the folder's if not given")
+    parser.add_argument("--speaker", help="name; default: the folder's name")
     parser.add_argument("--out", type=Path, default=Path("training/runs/mine"))
-    parser.add_argument("--append", action="store_true", help="to what the folder holds, instead of anew")
+    parser.add_argument(
+        "--append", action="store_true", help="append to the folder instead of replacing its content"
+    )
     args = parser.parse_args()
 
     made, frontend = [], SmallFrontend()
@@ -75,9 +79,9 @@ def main() -> None:
         try:
             made.append(utterance(sound, args.speaker or args.recordings.resolve().name, frontend))
         except ValueError as error:
-            print(f"left out: {sound.name}: {error}", file=sys.stderr)
+            print(f"skipped: {sound.name}: {error}", file=sys.stderr)
     if not made:
-        raise SystemExit(f"no recording in {args.recordings} can be used")
+        raise SystemExit(f"{args.recordings} contains no usable recording")
     store(made, args.out, next_shard(args.out, args.append))
     seconds = sum(len(one.waveform) for one in made) / RATE
     print(f"{args.out}: {len(made)} utterances, {seconds / 60:.1f} min")

@@ -1,4 +1,4 @@
-"""Reference decoding of the GPT in plain torch: a batch at a time, static KV cache, no serving engine."""
+"""Reference decoding of the GPT in plain torch: one batch at a time, static KV cache, no serving engine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def generate(
     seed: int = 0,
     pace: float = 1.0,
 ) -> list[Tensor]:
-    """speaker (B, S), phones B x (P,) int64 -> codes B x (T,); row b draws from seed + b."""
+    """speaker (B, S), phones B x (P,) int64 -> codes B x (T,). Row b samples with seed + b."""
     config, size = net.config, len(phones)
     counts = torch.tensor([len(p) for p in phones])
     padded = torch.nn.utils.rnn.pad_sequence(phones, batch_first=True)  # (B, P)

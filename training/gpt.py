@@ -1,7 +1,7 @@
 """Train the GPT: python -m training.gpt --minutes 55
 
-Codes of training/encode.py, speaker vector of another utterance of the same speaker. Losses: cross-entropy of the next
-code and of the pointer's advance. Restartable like the codec: training/runs/gpt.pt.
+It is trained on the codes from training/encode.py, with the speaker vector of another utterance of the same speaker.
+Losses: cross-entropy of the next code and of the pointer's advance. It can be resumed: training/runs/gpt.pt.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def stays(pointer: Tensor) -> Tensor:
 
 
 class Batches:
-    """Batches of utterances of like length, `budget` padded codes each."""
+    """Batches of utterances of similar length, with `budget` padded codes each."""
 
     def __init__(
         self, rows: list[dict], config: SmallConfig, budget: int, rank: int, size: int, seed: int
     ) -> None:
         self.rows, self.config, self.budget, self.rank, self.size = rows, config, budget, rank, size
-        self.known = sum(not row["held"] for row in rows)  # the rest is for validation
+        self.known = sum(not row["held"] for row in rows)  # the others are for validation
         self.order_rng, self.rng = np.random.default_rng(seed), np.random.default_rng(seed + 7 + rank)
         self.of_speaker: dict[str, list[int]] = defaultdict(list)
         for index, row in enumerate(rows[: self.known]):
@@ -127,7 +127,7 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
 def load_gpt(
     source: str, take: Callable[[nn.Module, dict[str, Tensor]], None] = partial(whole, but="level_")
 ) -> StructuredGpt:
-    """Of a checkpoint, or what is `shipped`, with all of a code in its own row. Raises as `take` does."""
+    """Loads a checkpoint, or the `shipped` GPT, whose codes each have one merged row. Raises as `take` does."""
     net, state = StructuredGpt(SmallConfig()), gpt_state(source)
     for name, parameter in net.named_parameters():
         if name not in state:
@@ -139,7 +139,7 @@ def load_gpt(
 def main() -> None:
     parser = loop.arguments(__doc__, "gpt.pt", minutes=90, rate=1.5e-3)
     parser.add_argument("--codes", type=Path, default=Path("training/runs/codes.pt"))
-    parser.add_argument("--warm", metavar="FILE", help="a GPT's checkpoint to begin from, or `shipped`")
+    parser.add_argument("--warm", metavar="FILE", help="a GPT's checkpoint to start from, or `shipped`")
     parser.add_argument("--tokens", type=int, default=1200, help="padded codes per rank and step")
     parser.add_argument("--dropout", type=float, default=0.05)
     parser.add_argument("--drop", type=float, default=0.1, help="share of code inputs hidden")

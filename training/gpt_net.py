@@ -1,7 +1,7 @@
-"""The GPT as it is trained: code embedding and head share weights over the quantiser's levels.
+"""The GPT in training: code embedding and head share weights over the quantiser's levels.
 
-A code's embedding is a free row plus one row per FSQ dimension and level; its logit likewise. Both are linear, so
-`merged()` folds them into the plain tables of the net that is shipped.
+A code's embedding is the sum of its own row and one row per FSQ dimension and level, and so is its logit. Both are
+linear, so `merged()` folds them into the plain tables of the shipped network.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ class StructuredGpt(GptNet):
         stay: Tensor,
         drop: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
-        """Teacher-forced logits of every code step.
+        """The teacher-forced logits of every code step.
 
         speaker (B, S), phones (B, P), pace (B,), codes (B, T) shifted (bos first), pointer, stay (B, T)
         -> (B, T, n_codes), (B, T, 5).
-        `drop`: share of steps whose code is hidden, so that the model leans on phones and speaker.
+        drop: the share of steps whose code is hidden, so that the model relies on phones and speaker.
         """
         x, table = self.prefix(speaker, phones, pace)
         rows = torch.gather(table, 1, pointer.unsqueeze(-1).expand(-1, -1, table.shape[-1]))  # (B, T, D)
@@ -74,7 +74,7 @@ class StructuredGpt(GptNet):
         seen[:, 1 : 1 + phones.shape[1]] = phones > 0
         causal = torch.ones(length, length, dtype=torch.bool).tril()
         mask = (causal & seen[:, None, :]) | torch.eye(length, dtype=torch.bool)  # (B, L, L)
-        real = (phones > 0).sum(1, keepdim=True)  # a row's own P decides its positions
+        real = (phones > 0).sum(1, keepdim=True)  # positions depend on the row's own P
         head = torch.arange(1 + phones.shape[1]).expand(size, -1)
         rotary = self.rotary(torch.cat([head, 1 + real + torch.arange(codes.shape[1])], dim=1))
         for block in self.blocks:
@@ -83,7 +83,7 @@ class StructuredGpt(GptNet):
 
     @torch.no_grad()
     def merged(self) -> GptNet:
-        """The net that is shipped, equal up to rounding."""
+        """The shipped network, equal up to rounding."""
         plain = GptNet(self.config)
         state = {k: v.clone() for k, v in self.state_dict().items() if not k.startswith("level_")}
         state["code_embedding.weight"] = self.code_table().clone()

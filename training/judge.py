@@ -1,12 +1,12 @@
 """Judge the voices: python -m training.judge --json training/runs/judge.json
 
-Speaks the sentences of tests/data/sentences.txt and sentences_zh.txt, 40 each, which no training has seen, with every
-shipped voice: `teacher`, of whom it learned; `copy`, the teacher through the codec; `gpt`, from text. English is
-written down by pocketsphinx with its default model (word errors), Mandarin by training/listener.py: errors of
-syllables, and of tones apart, against readings that were checked by hand. Whether it is the voice,
-training/verifier.py tells. Prints a markdown table, with 95 % intervals by bootstrap over the sentences.
+It speaks the sentences of tests/data/sentences.txt and sentences_zh.txt, 40 each and unseen in training, in every
+shipped voice: `teacher`, `copy` (the teacher through the codec) and `gpt` (from text). pocketsphinx with its default
+model transcribes English (word errors). training/listener.py transcribes Mandarin (errors of syllables and, separately,
+of tones) against readings checked by hand. training/verifier.py measures the likeness of the voice. It prints a
+markdown table with 95 % intervals by bootstrap over the sentences.
 
-Copies are made with several seeds of the vocoder's noise: by that alone, what is heard of a voice differs by a point.
+Copies use several seeds of the vocoder's noise, because the noise alone changes the error rate of a voice by a point.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from training.voices import PHONES_ZH, SENTENCES, VOICES
 from training.warm import SHIPPED
 
 MODES = ("teacher", "copy", "gpt")
-Rate = tuple[float, float, float]  # and its interval
+Rate = tuple[float, float, float]  # a rate and its interval
 
 
 @dataclass
 class Verdict:
-    """One voice in one mode. error: of words or of syllables; tone: of the tones of syllables that were heard."""
+    """One voice in one mode. error: of words or syllables. tone: of the tones of recognised syllables."""
 
     mode: str
     voice: str
@@ -50,8 +50,8 @@ class Verdict:
     sentences: int
     error: Rate
     tone: Rate | None
-    similarity: float | None  # cosine to the reference, mean
-    length: Rate  # ratio to the teacher: mean, least, most
+    similarity: float | None  # mean cosine to the reference
+    length: Rate  # ratio to the teacher: mean, minimum, maximum
     f0: float  # Hz, median
     f0_teacher: float
     f0_error: float | None  # semitones, RMS along the warped path
@@ -98,7 +98,7 @@ class Judge:
         return self.shipped.sound(codes[0], vector, seed)
 
     def hear(self, language: str, waveforms: list[np.ndarray]) -> tuple[Rate, Rate | None, list[str]]:
-        """Errors, those of the tones, and what was heard, of all sentences in their order, once or more often."""
+        """The error rate, the tone error rate and the transcripts of all sentences in order, repeated or not."""
         times = len(waveforms) // len(self.sentences[language])
         texts = self.sentences[language] * times
         if language == "en":
@@ -122,7 +122,7 @@ class Judge:
 
     @torch.inference_mode()
     def similarity(self, waveforms: list[np.ndarray], reference: np.ndarray) -> float | None:
-        """Mean cosine of their embeddings to that of the reference; None where nobody was trained to tell."""
+        """The mean cosine of the embeddings to that of the reference; None without a trained verifier."""
         if self.verifier is None:
             return None
         own = self.verifier(torch.from_numpy(reference).unsqueeze(0))[0]
@@ -215,8 +215,8 @@ def summary(verdicts: list[Verdict]) -> str:
             np.mean([v.error[0] for v in own]),
             np.mean([v.tone[0] if v.tone else np.nan for v in own]),
         )
-        told = f"{key[0]} {key[1]}: mean of {len(own)} voices {error:.1%}, best {min(v.error[0] for v in own):.1%}"
-        lines.append(told + ("" if np.isnan(tone) else f"; tones {tone:.1%}"))
+        line = f"{key[0]} {key[1]}: mean of {len(own)} voices {error:.1%}, best {min(v.error[0] for v in own):.1%}"
+        lines.append(line + ("" if np.isnan(tone) else f"; tones {tone:.1%}"))
     return "\n".join(lines)
 
 
@@ -226,19 +226,19 @@ def main() -> None:
     )
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
     parser.add_argument("--voices", nargs="+", default=list(VOICES), choices=list(VOICES))
-    parser.add_argument("--temperatures", nargs="+", type=float, help="the default one if not given")
+    parser.add_argument("--temperatures", nargs="+", type=float, help="default: the model's")
     parser.add_argument("--count", type=int, default=40, help="sentences")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--noises", type=int, default=4, help="seeds of each copy's noise")
     parser.add_argument("--runs", type=Path, default=Path("training/runs"), help="checkpoints of the judges")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--keep", type=Path, help="folder for the waveforms and what was heard")
+    parser.add_argument("--keep", type=Path, help="folder for the waveforms and transcripts")
     add_weights(parser)
-    parser.add_argument("--codec", default=SHIPPED, help="the checkpoint whose encoder is that of --weights")
+    parser.add_argument("--codec", default=SHIPPED, help="the checkpoint with the encoder of --weights")
     args = parser.parse_args()
 
     if args.keep and len(args.temperatures or ()) > 1:
-        parser.error("--keep has room for one of --temperatures")
+        parser.error("--keep allows only one of --temperatures")
     torch.set_num_threads(1)
     judge = Judge(args.runs, args.count, args.keep, args.weights, args.codec, args.noises)
     verdicts: list[Verdict] = []

@@ -46,11 +46,37 @@ ADDED = (
     "tiktok tˈɪktˌɑk, instagram ˈɪnstəɡɹˌæm, bitcoin bˈɪtkˌYn, covid kˈOvˌɪd, crypto kɹˈɪptO, hashtag hˈæʃtˌæɡ, "
     "vlog vlˈɑɡ, selfie sˈɛlfi, podcast pˈɑdkˌæst, google ɡˈuɡᵊl, askey ˈæski, fye fˈI, lay lˈA, tek tˈɛk"
 )
+# Readings that misaki lacks, or has as the rarer one.
+HETERONYMS = (
+    "lead/other lˈɛd, bass bˈAs, bass/other bˈæs, row/other ɹˈW, rows/other ɹˈWz, sewer/other sˈOəɹ, "
+    "sewers/other sˈOəɹz, number/other nˈʌməɹ, axes/other ˈæksᵻz, basses bˈAsᵻz, bases bˈAsᵻz, bases/other bˈAsiz, "
+    "putting/other pˈʌɾɪŋ, sake/other sˈɑki, does/noun dˈOz, contents kˈɑntɛnts, contents/verb kəntˈɛnts, "
+    "resume/noun ɹˈɛzəmˌA, resumes/noun ɹˈɛzəmˌAz, address ˈædɹˌɛs, address/verb ədɹˈɛs, addresses ˈædɹˌɛsᵻz, "
+    "addresses/verb ədɹˈɛsᵻz, addressed ədɹˈɛst, addressing ədɹˈɛsɪŋ, export/verb ɪkspˈɔɹt, "
+    "exports/verb ɪkspˈɔɹts, exported ɪkspˈɔɹɾᵻd, exporting ɪkspˈɔɹɾɪŋ, import ˈɪmpˌɔɹt, import/verb ɪmpˈɔɹt, "
+    "imports ˈɪmpˌɔɹts, imports/verb ɪmpˈɔɹts, imported ɪmpˈɔɹɾᵻd, importing ɪmpˈɔɹɾɪŋ, protest/verb pɹətˈɛst, "
+    "protests/verb pɹətˈɛsts, protested pɹətˈɛstᵻd, protesting pɹətˈɛstɪŋ, transfer/verb tɹænsfˈɜɹ, "
+    "transfers/verb tɹænsfˈɜɹz, transferred tɹænsfˈɜɹd, transferring tɹænsfˈɜɹɪŋ, frequent/verb fɹikwˈɛnt, "
+    "frequents fɹikwˈɛnts, frequented fɹikwˈɛntᵻd, combat/verb kəmbˈæt, combats/verb kəmbˈæts, "
+    "impact/verb ɪmpˈækt, impacts/verb ɪmpˈækts, impacted ɪmpˈæktᵻd, ally/verb əlˈI, allied/verb əlˈId, "
+    "aged/adjective ˈAʤɪd, blessed/adjective blˈɛsɪd, affect əfˈɛkt, affect/noun ˈæfˌɛkt, affects əfˈɛkts, "
+    "initiate ɪnˈɪʃiˌAt, initiate/noun ɪnˈɪʃiət, initiates ɪnˈɪʃiˌAts, replicate ɹˈɛpləkˌAt, "
+    "replicates ɹˈɛpləkˌAts, saturate sˈæʧəɹˌAt, saturates sˈæʧəɹˌAts, wicked/verb wˈɪkt, beloved bəlˈʌvɪd, "
+    "bowed bˈWd, bowing bˈWɪŋ, Reading ɹˈɛdɪŋ, Nice nˈis"
+)
 # Plurals and third persons of misaki's that miss their ending or another sound: the rule is right.
 DROPPED = frozenset(
     "apaches aspirates buttons endues grouts issues medusas paralyzes personas pursues reissues subdues toffees tours "
-    "traumas underthings virtuosos issued pursued subdued".split()
+    "traumas underthings virtuosos issued pursued subdued cursed "
+    "consist/noun consists/noun confine/noun".split()
 )
+
+
+def _parsed(entries: str) -> dict[str, str]:
+    return dict(entry.split(" ") for entry in entries.split(", "))
+
+
+ADDITIONS = _parsed(f"{HUMS}, {ADDED}, {HETERONYMS}")
 
 
 def entries(data: Path) -> dict[str, str]:
@@ -72,10 +98,14 @@ def entries(data: Path) -> dict[str, str]:
         if re.fullmatch("[A-Z]{3,}", word) and isinstance(said, str) and word.lower() not in found:
             found[word] = said  # NATO
     found |= LETTER_NAMES
-    for line in f"{HUMS}, {ADDED}".split(", "):
-        word, phones = line.split(" ")
-        found[word] = phones
-    return {word: phones for word, phones in found.items() if _speakable(phones) and word not in DROPPED}
+    found |= ADDITIONS
+    return {
+        word: phones
+        for word, phones in found.items()
+        if _speakable(phones)
+        and word not in DROPPED
+        and not ("/" in word and phones == found.get(word.split("/")[0]))
+    }
 
 
 def _readings(word: str, said: str | Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
@@ -116,8 +146,7 @@ def _ends_regularly(word: str) -> bool:
 
 def checked(data: Path) -> frozenset[str]:
     gold = json.loads((data / "us_gold.json").read_text())
-    added = {line.split(" ")[0] for line in f"{HUMS}, {ADDED}".split(", ")}
-    return frozenset({word.lower() for word in gold} | added | LETTER_NAMES.keys())
+    return frozenset({word.lower() for word in gold} | ADDITIONS.keys() | LETTER_NAMES.keys())
 
 
 def misaki_data() -> Path:

@@ -1,7 +1,7 @@
-"""Train the judge of Mandarin and of phones: python -m training.listener --minutes 25
+"""Train the judge of Mandarin and phones: python -m training.listener --minutes 25
 
-A recogniser by CTC (Graves et al. 2006) on whole utterances of the teachers; the blank is PAD. It has weights of
-its own, not those that the codec is trained with. Tells its error rates on sentences held out. Checkpoint:
+A CTC recogniser (Graves et al. 2006) trained on whole utterances of the teachers; the blank is PAD. It shares no
+weights with the recogniser in the codec's training. It prints its error rates on held-out sentences. Checkpoint:
 training/runs/listener.pt.
 """
 
@@ -27,12 +27,12 @@ from training.pitch import measured_log_f0
 BLANK = 0
 SECONDS = 30.0  # of sound in a batch, padding included
 NOISE = 0.01
-PITCH = 5.0  # of log F0, which moves by some 0.2: as large as the log-mels are
-MASKED = 12  # frames, fewer than which a batch hides of an utterance, so that it listens to what is around
+PITCH = 5.0  # scales log F0, which varies by about 0.2, to the size of the log-mels
+MASKED = 12  # fewer frames than this are masked in an utterance, so that the network uses their context
 
 
 class Listener(nn.Module):
-    """Waveforms to phones, 50 guesses a second."""
+    """Waveforms to phones, with 50 predictions per second."""
 
     def __init__(self, config: SmallConfig, dim: int = 224, blocks: int = 4, memory: int = 160) -> None:
         super().__init__()
@@ -44,8 +44,8 @@ class Listener(nn.Module):
         self.head = nn.Linear(2 * memory, len(PHONES))
 
     def features(self, waveforms: Tensor, frames: Tensor) -> Tensor:
-        """waveforms (B, N), frames (B,) of each -> (B, F, M + 2), 0 where padded: log-mels without their mean, log F0
-        without its own, 0 where unvoiced, and voicing. Tones are hardly told from log-mels alone."""
+        """waveforms (B, N), frames (B,) -> (B, F, M + 2), 0 where padded: log-mels minus their mean, log F0 minus its
+        mean (0 where unvoiced), and voicing. Log-mels alone hardly show tones."""
         mel = self.log_mel(waveforms)
         log_f0 = measured_log_f0(waveforms).unsqueeze(-1)
         mask = (torch.arange(mel.shape[1]) < frames.unsqueeze(1)).unsqueeze(-1)
@@ -66,7 +66,7 @@ class Listener(nn.Module):
 
     @torch.inference_mode()
     def hear(self, waveform: np.ndarray) -> list[int]:
-        """16 kHz (N,) -> ids of the phones, without pauses."""
+        """16 kHz (N,) -> the ids of the phones without pauses."""
         frames = torch.tensor([len(waveform) // self.log_mel.hop])
         features = self.features(torch.from_numpy(waveform).float().unsqueeze(0), frames)
         guesses = self(features, frames)[0].argmax(-1)
@@ -74,18 +74,18 @@ class Listener(nn.Module):
 
 
 def sounds(phones: np.ndarray) -> np.ndarray:
-    """Without pauses."""
+    """The phones without pauses."""
     return phones[~np.isin(phones, PAUSE_IDS)]
 
 
 @dataclass
 class Errors:
-    """Of syllables heard against those meant: counts."""
+    """Counts of errors in recognised syllables."""
 
     syllables: int = 0
-    wrong: int = 0  # replaced, left out or put in, whatever the tone
+    wrong: int = 0  # substituted, deleted or inserted, ignoring tones
     matched: int = 0
-    tones: int = 0  # wrong among the matched
+    tones: int = 0  # wrong tones of matched syllables
 
     @property
     def syllable_rate(self) -> float:
@@ -97,7 +97,7 @@ class Errors:
 
 
 def syllables_of(phones: list[int]) -> list[tuple[str, str]]:
-    """Mandarin phones -> syllables and their tones: ("ZH+ONG", "1"); English ones stand alone, with tone ""."""
+    """Mandarin phones -> syllables and their tones: ("ZH+ONG", "1"). English phones are single, with tone ""."""
     made, initial = [], ""
     initials = {one.upper() for one in INITIALS}
     for name in (PHONES[p] for p in phones):
@@ -113,7 +113,7 @@ def syllables_of(phones: list[int]) -> list[tuple[str, str]]:
 
 
 def compare(meant: list[int], heard: list[int], errors: Errors) -> None:
-    """Adds one utterance: the cheapest alignment of the syllables, without regard to tones."""
+    """Adds one utterance, with the cheapest alignment of the syllables, ignoring tones."""
     a, b = syllables_of(meant), syllables_of(heard)
     cost = np.zeros((len(a) + 1, len(b) + 1), int)
     cost[:, 0], cost[0] = np.arange(len(a) + 1), np.arange(len(b) + 1)
@@ -138,7 +138,7 @@ def compare(meant: list[int], heard: list[int], errors: Errors) -> None:
 
 
 class Batches:
-    """Whole utterances of like length."""
+    """Whole utterances of similar length."""
 
     def __init__(self, corpus: Corpus, rank: int, size: int, seed: int) -> None:
         self.corpus, self.rank, self.size = corpus, rank, size
@@ -146,7 +146,7 @@ class Batches:
         self.queue: list[list[int]] = []
 
     def next(self) -> tuple[Tensor, Tensor, list[np.ndarray]]:
-        """Waveforms (B, N), frames (B,), phones of each."""
+        """Waveforms (B, N), frames (B,), and the phones of each."""
         if not self.queue:
             lengths = {i: self.corpus.frames(i) for i in self.corpus.train}
             groups = ranks.epoch(lengths, int(100 * SECONDS), 40, self.size, self.rng)
@@ -177,7 +177,7 @@ def ctc(net: Listener, batch: tuple[Tensor, Tensor, list[np.ndarray]], disturb: 
 
 
 def judge_listener(net: Listener, corpus: Corpus, indices: list[int]) -> dict[str, float]:
-    """Error rates on what the corpus has at `indices`, by language."""
+    """The error rates on the utterances at `indices`, by language."""
     made = {"en": Errors(), "zh": Errors()}
     for index in indices:
         language = "zh" if any(character > "\u2e80" for character in corpus.texts[index]) else "en"
@@ -202,9 +202,9 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
 
     def validate() -> dict[str, float]:
         net.eval()
-        told = judge_listener(net, corpus, corpus.valid)
+        rates = judge_listener(net, corpus, corpus.valid)
         net.train()
-        return told
+        return rates
 
     schedule = loop.Schedule(args.minutes, args.rate, warmup=200, hold=0.4, clip=5.0)
     loop.train(net, losses, args.checkpoint, schedule, rank, validate)

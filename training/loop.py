@@ -1,6 +1,6 @@
-"""The loop that every training shares: data-parallel, measured in wall minutes, restartable.
+"""The training loop: data-parallel, measured in wall-clock minutes, resumable.
 
-A checkpoint keeps the net, the optimiser, the step and the minutes spent; a run that finds one goes on from there.
+A checkpoint holds the network, the optimiser, the step and the minutes spent. A run that finds one continues from it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,12 @@ from torch import Tensor, nn
 
 from training import ranks
 
-Losses = Callable[
-    [], tuple[Tensor, dict[str, float]]
-]  # of the next batch: the total, and the parts to be told of
+Losses = Callable[[], tuple[Tensor, dict[str, float]]]  # of the next batch: the total, and the parts to print
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """rate: at its height; hold: share of the time after which it falls; store_s: between two checkpoints."""
+    """rate: the peak rate. hold: the share of the time before it decays. store_s: seconds between checkpoints."""
 
     minutes: float
     rate: float
@@ -41,7 +39,7 @@ class Schedule:
 def arguments(
     description: str | None, checkpoint: str, minutes: float, rate: float
 ) -> argparse.ArgumentParser:
-    """What every training may be asked for."""
+    """The arguments of every training."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -50,15 +48,15 @@ def arguments(
         "--minutes",
         type=float,
         default=minutes,
-        help=f"of the clock in all, earlier runs included ({minutes:g})",
+        help=f"wall-clock minutes in total, including earlier runs ({minutes:g})",
     )
-    parser.add_argument("--rate", type=float, default=rate, help=f"of learning ({rate:g})")
-    parser.add_argument("--ranks", type=int, default=2, help="processes of one thread each (2)")
+    parser.add_argument("--rate", type=float, default=rate, help=f"learning rate ({rate:g})")
+    parser.add_argument("--ranks", type=int, default=2, help="single-threaded processes (2)")
     return parser
 
 
 def begun(checkpoint: Path) -> int:
-    """The step at which a run goes on: 0 for a new one."""
+    """The step from which a run continues; 0 for a new one."""
     return torch.load(checkpoint)["step"] if checkpoint.exists() else 0
 
 
@@ -70,7 +68,7 @@ def train(
     rank: int,
     validate: Callable[[], dict[str, float]] | None = None,
 ) -> None:
-    """Trains the parameters of `net` that require gradients until the minutes are spent."""
+    """Trains the parameters of `net` that require gradients, until the minutes are spent."""
     optimiser = torch.optim.AdamW(
         net.parameters(), schedule.rate, betas=schedule.betas, weight_decay=schedule.decay, fused=True
     )

@@ -1,7 +1,7 @@
 """Write the Mandarin training sentences: python -m training.mandarin_text --out training/runs/text_zh.txt
 
-Templates filled from word lists for the rhythm of sentences, and salads of pypinyin's phrases for the coverage of
-syllables and tones. Sentences of tests/data/sentences_zh.txt are left out.
+It fills templates from word lists, for natural sentences, and combines random phrases of pypinyin, to cover syllables
+and tones. Sentences of tests/data/sentences_zh.txt are excluded.
 """
 
 from __future__ import annotations

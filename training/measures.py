@@ -1,4 +1,4 @@
-"""What can be measured of speech without a listener: distance to a teacher, pitch, clicks, loudness, and intervals."""
+"""Objective measures of speech: distance to a teacher, pitch, clicks, loudness, and confidence intervals."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from training.pitch import measured_f0
 from training.utterances import RATE
 
-CEPSTRA = 13  # without the zeroth, which is loudness
-CLICK = 12.0  # times what is usual around it
+CEPSTRA = 13  # without the zeroth, which is the loudness
+CLICK = 12.0  # times the surrounding median
 CLICK_BLOCK, CLICK_AROUND = (
     RATE // 50,
     3,
-)  # blocks of 20 ms, a period of 50 Hz; so many on either side are around one
+)  # blocks of 20 ms, a period of 50 Hz, and the number of neighbours on each side
 
 
 def cepstra(mel: np.ndarray) -> np.ndarray:
@@ -24,15 +24,15 @@ def cepstra(mel: np.ndarray) -> np.ndarray:
 
 
 def warped(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Dynamic time warping of (F, D) and (G, D): the frames that belong together, (K,) of each, by Euclidean distance.
+    """Dynamic time warping of (F, D) and (G, D) by Euclidean distance: the indices of matching frames, (K,) of each.
 
-    Steps of one frame in either or in both (Sakoe and Chiba 1978).
+    A step advances one frame in either or both (Sakoe and Chiba 1978).
     """
     apart = np.linalg.norm(a[:, None] - b[None], axis=-1)
     f, g = apart.shape
     total = np.full((f + 1, g + 1), np.inf)
     total[0, 0] = 0
-    for diagonal in range(f + g - 1):  # of cells that do not wait for one another
+    for diagonal in range(f + g - 1):  # of independent cells
         i = np.arange(max(0, diagonal - g + 1), min(f, diagonal + 1))
         j = diagonal - i
         before = np.minimum(np.minimum(total[i, j], total[i, j + 1]), total[i + 1, j])
@@ -57,8 +57,8 @@ def distance(mel: np.ndarray, teacher_mel: np.ndarray) -> tuple[float, tuple[np.
 def pitch_errors(
     made: np.ndarray, teacher: np.ndarray, path: tuple[np.ndarray, np.ndarray]
 ) -> tuple[float, float]:
-    """Waveforms and their path -> RMS of the F0 error in semitones where both are voiced, and the share of frames of
-    which one alone is voiced."""
+    """Waveforms and their path -> the RMS F0 error in semitones where both are voiced, and the share of frames where
+    only one is voiced."""
     own, other = (measured_f0(waveform) for waveform in (made, teacher))
     own, other = own[np.minimum(path[0], len(own) - 1)], other[np.minimum(path[1], len(other) - 1)]
     both = (own > 0) & (other > 0)
@@ -67,19 +67,19 @@ def pitch_errors(
 
 
 def median_f0(waveforms: list[np.ndarray]) -> float:
-    """Hz over all voiced frames, 0 where there is none."""
+    """The median F0 in Hz over all voiced frames; 0 without any."""
     values = np.concatenate([measured_f0(waveform) for waveform in waveforms])
     return float(np.median(values[values > 0])) if (values > 0).any() else 0.0
 
 
 def clicks(waveform: np.ndarray) -> int:
-    """Places whose greatest second difference within 20 ms is CLICK times the median of the blocks around."""
+    """The number of blocks whose greatest second difference is CLICK times the median of the surrounding blocks."""
     bend = np.abs(np.diff(waveform, 2))
     peaks = bend[: len(bend) // CLICK_BLOCK * CLICK_BLOCK].reshape(-1, CLICK_BLOCK).max(1)
     around = np.pad(peaks, CLICK_AROUND, mode="reflect")
     usual = np.median(sliding_window_view(around, 2 * CLICK_AROUND + 1), axis=-1) + 1e-4
     clicking = peaks > CLICK * usual
-    return int((clicking & ~np.roll(clicking, 1)).sum())  # one across two blocks is one
+    return int((clicking & ~np.roll(clicking, 1)).sum())  # a click across two blocks counts once
 
 
 def loudness(waveform: np.ndarray) -> float:
@@ -90,9 +90,9 @@ def loudness(waveform: np.ndarray) -> float:
 def interval(
     wrong: np.ndarray, of: np.ndarray, seed: int = 0, draws: int = 2000
 ) -> tuple[float, float, float]:
-    """A rate sum(wrong) / sum(of) over sentences, and its 95 % interval by bootstrap over them (Efron 1979).
+    """The rate sum(wrong) / sum(of) over sentences, and its 95 % bootstrap interval (Efron 1979).
 
-    Of no errors at all there is nothing to draw: the rule of three (Hanley and Lippman-Hand 1983).
+    Without any error the bootstrap fails, so the rule of three applies (Hanley and Lippman-Hand 1983).
     """
     if not wrong.any():
         return 0.0, 0.0, float(min(1.0, 3 / max(3, of.sum())))

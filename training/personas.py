@@ -1,8 +1,8 @@
-"""Pseudo-speakers: a teacher whose pitch, formants and timbre are moved, each a little differently.
+"""Pseudo-speakers: teachers with changed pitch, formants and timbre.
 
-Pitch is asked of the teacher himself, formants move by resampling (the pitch that this moves, too, is asked for
-beforehand), and a smooth equaliser of a few decibels makes the timbre. A persona's name tells all of it but the
-equaliser, which is drawn from the name.
+The teacher's synthesiser sets the pitch. Resampling shifts the formants; its effect on the pitch is compensated
+beforehand. A smooth equaliser of a few decibels changes the timbre. A persona's name contains all parameters but the
+equaliser, which is derived from the name.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from training.espeak import VARIANTS
 from training.teachers.classic import STRANGERS, TEACHERS
 from training.utterances import RATE
 
-_BANDS = np.array([0, 300, 800, 1600, 2800, 4500, 8000])  # Hz, where the equaliser's gain is drawn
+_BANDS = np.array([0, 300, 800, 1600, 2800, 4500, 8000])  # Hz, at which the equaliser has random gains
 _TAPS = 255
 WARPS = 0.84, 1.2
 
 
 @dataclass(frozen=True)
 class Persona:
-    """teacher: a name of TEACHERS or STRANGERS, or an espeak variant; warp moves the formants up, pitch the F0."""
+    """teacher: a name in TEACHERS or STRANGERS, or an espeak variant. warp raises the formants, pitch the F0."""
 
     teacher: str
     language: str = "en"
@@ -41,16 +41,16 @@ class Persona:
 
     @property
     def asked_pitch(self) -> float:
-        """Factor of the F0 to ask the teacher for, so that it is `pitch` after the warp."""
+        """The factor of F0 to request from the teacher, so that it is `pitch` after the warp."""
         return self.pitch / self.warp
 
     def moved(self, waveform: np.ndarray) -> np.ndarray:
-        """What the teacher said (N,), as the persona says it: shorter by `warp`."""
+        """The teacher's speech (N,) as spoken by the persona, shorter by `warp`."""
         return moved(waveform, self.warp, _own_equaliser(self.name) if self.equalised else None)
 
 
 def moved(waveform: np.ndarray, warp: float, taps: np.ndarray | None) -> np.ndarray:
-    """(N,) -> (N / warp,) float32: formants and pitch higher by `warp`, timbre by the equaliser's `taps`."""
+    """(N,) -> (N / warp,) float32: formants and pitch raised by `warp`, timbre filtered with the equaliser's `taps`."""
     if warp != 1.0:
         waveform = soxr.resample(waveform, RATE * warp, RATE)
     if taps is not None:
@@ -64,14 +64,14 @@ def _own_equaliser(name: str) -> np.ndarray:
 
 
 def equaliser(rng: np.random.Generator) -> np.ndarray:
-    """Linear-phase taps of a random smooth gain curve, within 7 dB."""
+    """The linear-phase taps of a random smooth gain curve within 7 dB."""
     decibels = np.interp(np.linspace(0, RATE / 2, 129), _BANDS, rng.uniform(-7, 7, len(_BANDS)))
     response = np.fft.irfft(10 ** (decibels / 20), n=256)
     return np.roll(response, _TAPS // 2)[:_TAPS] * np.hanning(_TAPS)
 
 
 def variations(teacher: str, language: str, steers: bool, count: int) -> list[Persona]:
-    """The plain teacher and `count` personas of him."""
+    """The unchanged teacher and `count` variations."""
     rng = random.Random(teacher)
     made = [Persona(teacher, language)]
     while len(made) <= count:
@@ -90,7 +90,7 @@ def mandarin(count: int = 5) -> list[Persona]:
 
 
 def strangers(count: int = 9) -> list[Persona]:
-    """Of teachers whom no training has heard."""
+    """Personas of teachers that are not used in training."""
     return [
         p for teacher in STRANGERS.values() for p in variations(teacher.name, "en", teacher.steers, count)
     ]

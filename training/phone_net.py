@@ -1,4 +1,4 @@
-"""A phone recogniser: it aligns what a teacher does not time, and what it sees in a sound is a loss of the codec's."""
+"""A phone recogniser: it aligns utterances without reported times, and its features are a loss of the codec."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from deployments.text.phones import PHONES
 from training.warm import phone_state
 
 RECOGNISER = "training/runs/phones.pt"
-FRAMES_PER_STEP = 2  # 50 steps a second, as codes
+FRAMES_PER_STEP = 2  # 50 steps per second, like codes
 
 
 class PhoneNet(nn.Module):
-    """Log-mel to phones. A recording's own colour is taken out: each band's mean over time."""
+    """Log-mel to phones. The mean of each band over time is subtracted, which removes the recording's colour."""
 
     def __init__(self, config: SmallConfig, dim: int = 192, blocks: int = 5) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class PhoneNet(nn.Module):
         self.head = nn.Linear(dim, len(PHONES))
 
     def forward(self, mel: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """mel (B, F, M) -> logits (B, F // 2, phones), and what each block made (B, F // 2, D)."""
+        """mel (B, F, M) -> logits (B, F // 2, phones), and the output of each block (B, F // 2, D)."""
         frames = mel[:, : mel.shape[1] // FRAMES_PER_STEP * FRAMES_PER_STEP]
         x = self.enter(
             ((frames - frames.mean(1, keepdim=True)) / 3).unflatten(1, (-1, FRAMES_PER_STEP)).flatten(2)
@@ -37,7 +37,7 @@ class PhoneNet(nn.Module):
 
 
 def load_phone_net(source: str) -> PhoneNet:
-    """Of a checkpoint, or what is `shipped`."""
+    """Loads a checkpoint, or the `shipped` network."""
     net = PhoneNet(SmallConfig())
     net.load_state_dict(phone_state(source))
     return net.eval().requires_grad_(False)

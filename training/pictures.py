@@ -1,7 +1,7 @@
 """Draw the pictures of the documentation: python -m training.pictures --kept training/runs/judged
 
-Training curves from training/runs/codec.log and gpt.log; spectrograms of one sentence by the teacher, through
-the codec and from the GPT, from the folder that `training.judge --keep` filled. Written to docs/images/.
+It draws training curves from training/runs/codec.log and gpt.log, and spectrograms of one sentence by the teacher,
+through the codec and from the GPT, from the folder of `training.judge --keep`. They are written to docs/images/.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ GPT_CURVES = {
 
 
 def curves(log: Path) -> dict[str, np.ndarray]:
-    """Columns of a training log; the numbers of each line follow their names."""
+    """The columns of a training log, in which each number follows its name."""
     rows = [
         dict(re.findall(r"(\w+) ([\d.]+)", line))
         for line in log.read_text().splitlines()
@@ -45,7 +45,7 @@ def curves(log: Path) -> dict[str, np.ndarray]:
 
 
 def save(figure: Figure, path: Path, dpi: int) -> None:
-    """PNG of 48 colours: a third of the size."""
+    """Writes a PNG with 48 colours, a third of the size."""
     figure.savefig(path, dpi=dpi)
     Image.open(path).convert("RGB").quantize(48).save(path, optimize=True)
 

@@ -1,4 +1,4 @@
-"""F0 without a teacher or WORLD: of recordings, and for the judges."""
+"""F0 of recordings and for the judges, without a teacher or WORLD."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def measured_log_f0(waveforms: Tensor) -> Tensor:
 
 
 def measured_f0(waveform: np.ndarray) -> np.ndarray:
-    """The same of one, in Hz, 0 where unvoiced: (N,) -> (N / HOP,)."""
+    """The same for one waveform in Hz, 0 where unvoiced: (N,) -> (N / HOP,)."""
     return torch.nan_to_num(measured_log_f0(torch.from_numpy(waveform).unsqueeze(0))[0].exp()).numpy()

@@ -1,4 +1,4 @@
-"""Questions that rise: the teachers hardly do it."""
+"""Gives questions a rising end, which the teachers hardly produce."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 
 from training.utterances import F0_CEIL, F0_FLOOR, RATE
 
-RISE_S = 0.4  # before the last voiced sound's end
-RISE = 0.4  # of log F0 at its end: seven semitones
+RISE_S = 0.4  # before the end of the last voiced sound
+RISE = 0.4  # of log F0 at the end: seven semitones
 FRAME_MS = 5.0
 FADE_S = 0.03
 
 
 def rising(waveform: np.ndarray) -> np.ndarray:
-    """The waveform (N,) with its end at a rising pitch, resynthesised by WORLD (Morise et al. 2016)."""
+    """The waveform (N,) with a rising pitch at its end, resynthesised by WORLD (Morise et al. 2016)."""
     import pyworld
 
-    world: Any = pyworld  # its functions come from a compiled module, of which type checkers know some
+    world: Any = pyworld  # type checkers do not know all functions of the compiled module
     samples = waveform.astype(np.float64)
     coarse, times = world.dio(samples, RATE, f0_floor=F0_FLOOR, f0_ceil=F0_CEIL, frame_period=FRAME_MS)
     f0 = world.stonemask(samples, coarse, times, RATE)

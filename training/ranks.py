@@ -1,6 +1,6 @@
 """Data-parallel training on CPU cores: one single-threaded process per core, gradients averaged over gloo.
 
-Measured faster on two cores than one process with two threads.
+On two cores, this was measured to be faster than one process with two threads.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-PR_SET_PDEATHSIG = 1  # Linux: the signal that a process gets when its parent is gone
+PR_SET_PDEATHSIG = 1  # Linux: sets the signal that a process gets when its parent dies
 
 
 def launch(worker: Callable[..., None], ranks: int, *args: object) -> None:
-    """Run worker(rank, ranks, *args) in `ranks` processes."""
+    """Runs worker(rank, ranks, *args) in `ranks` processes."""
     os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")
     with tempfile.TemporaryDirectory() as folder:
         store = f"file://{folder}/store"
@@ -31,7 +31,7 @@ def launch(worker: Callable[..., None], ranks: int, *args: object) -> None:
 
 
 def _enter(rank: int, worker: Callable[..., None], ranks: int, store: str, args: tuple[object, ...]) -> None:
-    # torch's own signal is SIGINT, which nothing in the background heeds
+    # torch sends SIGINT, which background processes ignore
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     torch.set_num_threads(1)
     cores = sorted(os.sched_getaffinity(0))
@@ -45,13 +45,13 @@ def _enter(rank: int, worker: Callable[..., None], ranks: int, store: str, args:
 
 
 def share_parameters(net: nn.Module) -> None:
-    """Rank 0's parameters for everyone."""
+    """Copies rank 0's parameters to all ranks."""
     for parameter in net.parameters():
         dist.broadcast(parameter.data, 0)
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """One all-reduce over all gradients."""
+    """Averages all gradients in one all-reduce."""
     parameters = [p for p in parameters if p.requires_grad]
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
     flat = torch.cat([g.flatten() for g in gradients])
@@ -64,10 +64,10 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 def epoch(
     lengths: dict[int, int], budget: int, jitter: int, size: int, rng: np.random.Generator
 ) -> list[list[int]]:
-    """Groups of like length in random order, at most `budget` long padded; a multiple of the number of ranks.
+    """Groups of similar length in random order, with a padded size of at most `budget`; a multiple of the ranks.
 
-    lengths: of each index; jitter: by how much a length is blurred, so that groups are never the same. All ranks get
-    the same where their `rng` is the same.
+    lengths: for each index. jitter: random change of the lengths, so that groups differ between epochs. All ranks get
+    the same groups if their `rng` is the same.
     """
     blurred = {index: length + int(rng.integers(0, jitter)) for index, length in lengths.items()}
     groups, group, longest = [], [], 0
@@ -83,14 +83,14 @@ def epoch(
 
 
 class Budget:
-    """Training measured in wall minutes, resumable; every rank sees rank 0's clock."""
+    """The wall-clock minutes of a training, resumable. All ranks use rank 0's clock."""
 
     def __init__(self, minutes: float, spent: float = 0.0) -> None:
         self.minutes, self.base, self.begin = minutes, spent, time.time()
 
     @property
     def spent(self) -> float:
-        """Minutes so far, earlier runs included."""
+        """The minutes so far, including earlier runs."""
         return self.base + (time.time() - self.begin) / 60
 
     def progress(self) -> float:
@@ -107,7 +107,7 @@ def rate(progress: float, step: int, warmup: int, hold: float) -> float:
 
 
 def save(path: Path, **values: object) -> None:
-    """Checkpoint, atomically."""
+    """Writes a checkpoint atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(values, path.with_suffix(".tmp"))
     path.with_suffix(".tmp").rename(path)

@@ -1,6 +1,6 @@
-"""Train the phone recogniser on what the teachers time themselves: python -m training.recogniser --minutes 8
+"""Train the phone recogniser on teachers that report phone times: python -m training.recogniser --minutes 8
 
-Every 20 ms its phone; closing pauses count as plain ones. Checkpoint: training/runs/phones.pt.
+It predicts a phone every 20 ms; closing pauses count as plain ones. Checkpoint: training/runs/phones.pt.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from training.corpus import Corpus
 from training.phone_net import FRAMES_PER_STEP, PhoneNet
 
 CROP = 160  # frames
-NOISE = 0.01  # RMS at most of white noise that is added: studios are quiet, listeners' rooms are not
+NOISE = 0.01  # most RMS of added white noise, because real rooms are not quiet
 
 
 def plain(phones: np.ndarray) -> np.ndarray:
-    """Ids with every kind of pause as one."""
+    """The ids, with all kinds of pauses mapped to one."""
     return np.where(np.isin(phones, PAUSE_IDS), PAUSE_IDS[0], phones)
 
 
@@ -37,7 +37,7 @@ class Batches:
         self.valid = [i for i in corpus.valid if corpus.frames(i) >= CROP and corpus.timed(i)]
 
     def crop(self, index: int, start: int) -> tuple[Tensor, Tensor]:
-        """Waveform (N,) and labels (CROP // 2,) from frame `start` on."""
+        """Waveform (N,) and labels (CROP // 2,) from frame `start`."""
         steps = self.corpus.frames(index) // FRAMES_PER_STEP
         pointer = self.corpus.pointer(index, steps, self.config.codes_per_second)
         labels = plain(self.corpus.phones(index)[0])[pointer]

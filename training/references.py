@@ -1,6 +1,6 @@
 """Make the shipped voices' references: python -m training.references
 
-Two sentences of each persona, none of them in the training text or the test sentences by design.
+Each persona speaks two sentences, which are not in the training text or the test sentences.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Samples for the documentation: python -m training.samples --kept training/runs/judged
 
-A test sentence by every shipped voice, from the folder that `training.judge --keep` filled, written to docs/samples/
-as MP3. Prints the list: the sentence, and what the judge heard in this sample.
+It writes a test sentence in every shipped voice, from the folder of `training.judge --keep`, to docs/samples/ as MP3,
+and prints the list with the sentences and the judge's transcripts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     said = dict.fromkeys(SENTENCES, 0)
     for name, voice in VOICES.items():
-        index = said[voice.language]  # every voice of a language says another one
+        index = said[voice.language]  # a different one for every voice of a language
         said[voice.language] += 1
         folder = args.kept / f"gpt-{name}"
         waveform, rate = soundfile.read(folder / f"{index:02d}.wav")

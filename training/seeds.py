@@ -1,10 +1,10 @@
-"""Does any seed run away, repeat or drop something? python -m training.seeds --seeds 48
+"""Check seeds for runaways, repetitions and omissions: python -m training.seeds --seeds 48
 
-Every test sentence with so many seeds of its own, eight with each shipped voice in turn. Two judges hear each. The
-phones of the text are laid along what the phone recogniser hears: sound that is none of them where it lies (put in, or
-said twice), and phones that nothing sounds like (dropped), are told. It is the recogniser that the codec was trained
-with, so the judge of training/listener.py, who is not told the text, writes down phones of his own, and what those have
-less or more between two places where both agree is told, too. And lengths far from the sentence's usual.
+Every test sentence is spoken with `--seeds` seeds of its own, in the shipped voices in turn, eight seeds each. Two
+judges check each utterance. First, the phones of the text are aligned with the phone recogniser's output. Sound that
+matches none of them (inserted or repeated) and phones without sound (omitted) are reported. The codec was trained with
+this recogniser, so training/listener.py also transcribes the phones without knowing the text, and missing or surplus
+phones between two matching places are reported. So are lengths far from the sentence's median.
 """
 
 from __future__ import annotations
@@ -29,21 +29,22 @@ from training.utterances import RATE
 from training.voices import SENTENCES, VOICES
 from training.warm import SHIPPED
 
-UNHEARD = -4.0  # mean log probability of a phone, or of a step, that is not heard
-DROPPED = 4  # phones in a row
+UNHEARD = -4.0  # a lower mean log probability of a phone or step means that it is not heard
+DROPPED = 4  # consecutive phones
 PUT_IN_S = 0.24
-LENGTHS = 0.6, 1.6  # of the median of the sentence, all voices and seeds
-MISSING = 3  # phones fewer or more than the text has, between places where it is heard
+LENGTHS = 0.6, 1.6  # relative to the sentence's median over all voices and seeds
+MISSING = 3  # phones fewer or more than in the text, between matching places
 _SOUNDS = np.array([name.rstrip("12345") for name in PHONES])
-# But for the tone, which drops nothing if it is wrong; and many say both vowels of "a dog on a log" as that of "lot".
+# Tones are ignored, because a wrong tone omits nothing. Many speakers pronounce "dog" with the vowel of "lot".
 _HEARD = np.where(_SOUNDS == "ao", "aa", _SOUNDS)
 ALIKE = (_HEARD[:, None] == _HEARD).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How a sound fits its phones. dropped: most phones in a row that are not heard; put_in: seconds in a row that are
-    none of them; seconds: of all; missing, added: phones in one place, by the judge's own writing."""
+    """How a sound matches its phones. dropped: the most consecutive phones that are not heard. put_in: the most
+    consecutive seconds that match no phone. seconds: the length. missing, added: phones in one place, by the
+    transcript."""
 
     dropped: int
     put_in: float
@@ -54,16 +55,16 @@ class Fit:
     @property
     def fault(self) -> str:
         if self.dropped >= DROPPED:
-            return f"{self.dropped} phones in a row are not heard"
+            return f"{self.dropped} consecutive phones are not heard"
         if self.put_in >= PUT_IN_S:
-            return f"{self.put_in:.2f} s are none of its phones"
+            return f"{self.put_in:.2f} s match none of its phones"
         if self.missing >= MISSING:
             return f"{self.missing} phones are missing in one place"
-        return f"{self.added} phones are too many in one place" if self.added >= MISSING else ""
+        return f"{self.added} surplus phones in one place" if self.added >= MISSING else ""
 
 
 def longest_run(flags: np.ndarray) -> int:
-    """Of True in a row."""
+    """The length of the longest run of True."""
     ends = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
     return int((ends[1::2] - ends[::2]).max(initial=0))
 
@@ -83,8 +84,7 @@ def fit(net: PhoneNet, mel: torch.nn.Module, waveform: np.ndarray, phones: np.nd
 
 
 def gaps(meant: list[str], heard: list[str]) -> tuple[int, int]:
-    """Of the places between what both have in common: by how many the worst has fewer than meant, and more.
-    Laid along each other with the fewest edits."""
+    """The most missing and the most surplus phones in one gap between matches, aligned with the fewest edits."""
     if not heard:
         return len(meant), 0
     apart = [0]
@@ -96,15 +96,15 @@ def gaps(meant: list[str], heard: list[str]) -> tuple[int, int]:
 
 
 def faults(fits: list[Fit]) -> list[str]:
-    """What is wrong with each way of saying one sentence; "" where nothing is."""
+    """The fault of each utterance of one sentence; "" if there is none."""
     usual = float(np.median([one.seconds for one in fits]))
-    told = []
+    result = []
     for one in fits:
         ratio = one.seconds / usual
-        told.append(
-            one.fault or ("" if LENGTHS[0] <= ratio <= LENGTHS[1] else f"{ratio:.2f} times as long as usual")
+        result.append(
+            one.fault or ("" if LENGTHS[0] <= ratio <= LENGTHS[1] else f"{ratio:.2f} times the usual length")
         )
-    return told
+    return result
 
 
 def main() -> None:
@@ -112,12 +112,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=48)
-    parser.add_argument("--count", type=int, default=40, help="sentences of each language")
+    parser.add_argument("--count", type=int, default=40, help="sentences per language")
     parser.add_argument("--languages", nargs="+", default=list(SENTENCES), choices=list(SENTENCES))
-    parser.add_argument("--temperature", type=float, help="the default one if not given")
-    parser.add_argument("--runs", type=Path, default=Path("training/runs"), help="where the judge is")
+    parser.add_argument("--temperature", type=float, help="default: the model's")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("training/runs"), help="folder with the judge's checkpoint"
+    )
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--keep", type=Path, help="folder for what is at fault")
+    parser.add_argument("--keep", type=Path, help="folder for faulty utterances")
     add_weights(parser)
     args = parser.parse_args()
 
@@ -125,7 +127,7 @@ def main() -> None:
     shipped, net = Shipped(args.weights), load_phone_net(SHIPPED)
     listener = load_listener(args.runs / "listener.pt")
     heat = shipped.config.temperature if args.temperature is None else args.temperature
-    told: dict[str, dict] = {}
+    result: dict[str, dict] = {}
     for language in args.languages:
         voices = [name for name, voice in VOICES.items() if voice.language == language]
         vectors = {name: shipped.vector(reference(name)) for name in voices}
@@ -151,11 +153,11 @@ def main() -> None:
                 if args.keep:
                     args.keep.mkdir(parents=True, exist_ok=True)
                     soundfile.write(args.keep / f"{language}-{index}-{seed}.wav", made[seed], RATE)
-        told[language] = {"said": said, "at_fault": len(found), "faults": found}
+        result[language] = {"said": said, "at_fault": len(found), "faults": found}
         print(f"{language}: {len(found)} of {said} at fault", flush=True)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        args.json.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

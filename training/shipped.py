@@ -1,4 +1,4 @@
-"""The shipped nets, or others like them, loaded as serving loads them, for the judges."""
+"""The shipped networks, or others of the same kind, loaded as in the service, for the judges."""
 
 from __future__ import annotations
 
@@ -29,19 +29,22 @@ Net = TypeVar("Net", bound=nn.Module)
 
 
 def add_weights(parser: argparse.ArgumentParser) -> None:
-    """What a judge may be asked to judge."""
+    """Adds the argument `--weights`."""
     parser.add_argument(
-        "--weights", type=Path, default=WEIGHTS, help="a folder that training.export wrote (what is shipped)"
+        "--weights",
+        type=Path,
+        default=WEIGHTS,
+        help="a folder written by training.export (default: the shipped one)",
     )
 
 
 def reference(voice: str) -> np.ndarray:
-    """Waveform (N,) of a shipped voice's reference."""
+    """The waveform (N,) of a shipped voice's reference."""
     return soundfile.read(VOICES / f"{voice}.wav", dtype="float32")[0]
 
 
 class Shipped:
-    """Frontend, speaker encoder, GPT and vocoder of a folder of weights."""
+    """Frontend, speaker encoder, GPT and vocoder from a folder of weights."""
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
         self.config = SmallConfig.from_dict(json.loads((weights / "small.json").read_text()))
@@ -60,13 +63,13 @@ class Shipped:
 
     @torch.inference_mode()
     def vector(self, reference: np.ndarray) -> Tensor:
-        """Speaker vector and timbre, (S + bins,), of a 16 kHz waveform (N,)."""
+        """The speaker vector and timbre, (S + bins,), of a 16 kHz waveform (N,)."""
         waveform = torch.from_numpy(reference).unsqueeze(0)
         vector = self.encoder(waveform)[0]
         return torch.cat([vector, self.timbre(vector, self.mel(waveform)[0])])
 
     def phones(self, text: str) -> Tensor:
-        """Phone ids (P,) of a text that makes one segment."""
+        """The phone ids (P,) of a text of one segment."""
         (segment,) = self.frontend.segments(text)
         return torch.from_numpy(segment.token_ids)
 
@@ -80,7 +83,7 @@ class Shipped:
         pace: float = 1.0,
         batch: int = 8,
     ) -> list[np.ndarray]:
-        """A waveform (N,) of each text; text i draws from seed + i."""
+        """The waveform (N,) of each text. Text i uses seed + i."""
         made: list[np.ndarray] = []
         for first in range(0, len(texts), batch):
             phones = [self.phones(text) for text in texts[first : first + batch]]

@@ -1,12 +1,11 @@
 """Write tests/data/small_codes.json, real speech for the vocoder's tests: python -m training.spoken
 
-The first eight test sentences, two in each of four shipped voices, in codes as the shipped GPT draws them.
+It holds the first eight test sentences, two in each of four shipped voices, as codes from the shipped GPT.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 from deployments.contract.speech import GptRequest
@@ -15,13 +14,13 @@ from serve_app.cli.speaker import Speaker
 SENTENCES = Path("tests/data/sentences.txt")
 OUT = Path("tests/data/small_codes.json")
 VOICES = ("angus", "clara", "kai", "ross")
-EACH = 2  # sentences
-SEED = 7  # of the first voice; the next one has the next seed
+EACH = 2  # sentences per voice
+SEED = 7  # of the first voice; each next voice has the next seed
 
 
 async def codes_of(speaker: Speaker, text: str, voice: str, seed: int) -> list[int]:
     (segment,) = await speaker.backend.segments(text, None)
-    sampling = replace(speaker.backend.spec.sampling, seed=seed)
+    sampling = speaker.backend.spec.sampling(seed=seed)
     request = GptRequest(segment, await speaker.prompt_of(voice), sampling)
     runs = speaker.backend.generate(request, id=text, priority=0, admitted=True)
     return [int(code) async for run in runs for code in run.codes]

@@ -1,8 +1,8 @@
 """Write the training sentences: python -m training.text --out training/runs/text.txt
 
-Three sources, all local: templates filled from word lists, salads of random dictionary words (for the coverage of
-rare phone sequences), and clauses of licence texts and Python's own reference (for real prose). Sentences of
-tests/data/sentences.txt are left out.
+There are three local sources: templates filled from word lists, random dictionary words (to cover rare phone
+sequences), and clauses of licence texts and Python's own reference (for real prose). Sentences of
+tests/data/sentences.txt are excluded.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def sentence_case(text: str) -> str:
 
 
 class Filler:
-    """Fills templates; every `{name}` becomes a random entry of that list, `{word}` any dictionary word."""
+    """Fills templates: `{name}` becomes a random entry of that list, `{word}` any dictionary word."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng

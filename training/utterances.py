@@ -1,4 +1,4 @@
-"""What a corpus is made of, and how it is stored: flat arrays of one process each, a shard, with their lengths."""
+"""Utterances of a corpus and their storage in shards: flat arrays with lengths, one shard per process."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 
 RATE, HOP, CODE_SAMPLES = 16000, 160, 320
-F0_FLOOR, F0_CEIL = 55.0, 420.0  # Hz, of all teachers
+F0_FLOOR, F0_CEIL = 55.0, 420.0  # Hz, for all teachers
 LOUDNESS = 0.08  # RMS of every utterance
-LEAD, TAIL = 0.04, 0.12  # seconds of the edge pauses that are kept
-SILENT_DB = -45.0  # a 10 ms frame this far below the loudest is silence
+LEAD, TAIL = 0.04, 0.12  # seconds of silence kept at the edges
+SILENT_DB = -45.0  # quieter 10 ms frames, relative to the loudest, are silence
 LONGEST = 9.0  # seconds
 FILES = ("wav", "f0", "phones", "ends", "index", "aligned")  # of a shard
 
 
 @dataclass
 class Utterance:
-    """One spoken sentence; `ends[i]` is the second at which `phones[i]` ends, NaN where that is not known."""
+    """One spoken sentence. ends[i]: the end of phones[i] in seconds, NaN if unknown."""
 
     speaker: str
     text: str
@@ -32,7 +32,7 @@ class Utterance:
 
 
 def sounding(waveform: np.ndarray) -> tuple[float, float]:
-    """The seconds at which the sound begins and ends."""
+    """The start and end of the sound in seconds."""
     frames = waveform[: len(waveform) // HOP * HOP].reshape(-1, HOP)
     level = np.sqrt(np.mean(frames**2, axis=1))
     loud = np.flatnonzero(level > level.max() * 10 ** (SILENT_DB / 20))
@@ -40,7 +40,7 @@ def sounding(waveform: np.ndarray) -> tuple[float, float]:
 
 
 def levelled(waveform: np.ndarray) -> np.ndarray:
-    """As loud as all are, and a whole number of codes long; (N,) float32."""
+    """The waveform at the common loudness, padded to a whole number of codes; (N,) float32."""
     usual = np.sqrt(np.mean(waveform**2)) + 1e-6
     waveform = waveform * min(LOUDNESS / usual, 0.95 / (np.abs(waveform).max() + 1e-6))
     return np.pad(waveform, (0, -len(waveform) % CODE_SAMPLES)).astype(np.float32)
@@ -60,7 +60,7 @@ def store(made: list[Utterance], out: Path, shard: int) -> None:
 
 
 def next_shard(folder: Path, append: bool) -> int:
-    """Number of the next shard of a folder, which is made; what it holds of a corpus goes unless one appends."""
+    """The number of the next shard in a folder, which is created. Existing shards are deleted unless `append`."""
     folder.mkdir(parents=True, exist_ok=True)
     if not append:
         for name in FILES:
@@ -70,5 +70,5 @@ def next_shard(folder: Path, append: bool) -> int:
 
 
 def shards(folder: Path) -> list[int]:
-    """Numbers of the shards of a corpus."""
+    """The numbers of the shards of a corpus."""
     return sorted(int(file.stem.removeprefix("index")) for file in folder.glob("index[0-9]*.json"))

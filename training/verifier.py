@@ -1,8 +1,8 @@
-"""Train the judge of voices: python -m training.verifier --minutes 8
+"""Train the speaker verifier: python -m training.verifier --minutes 8
 
-An embedding that is alike for one speaker and apart for two, told from hundreds of pseudo-speakers; it has nothing in
-common with the family's own speaker encoder but its blocks. Additive angular margin (Deng et al. 2019, "ArcFace").
-Tells its equal error rate on strangers. Checkpoint: training/runs/verifier.pt.
+A speaker embedding trained on hundreds of pseudo-speakers with an additive angular margin (Deng et al. 2019,
+"ArcFace"). It shares only its block type with the family's own speaker encoder. It prints its equal error rate on
+unseen speakers. Checkpoint: training/runs/verifier.pt.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from training.corpus import Corpus
 
 CROP = 160  # frames
 MARGIN, SCALE = 0.2, 20.0
-NOISE, GAIN_DB = 0.01, 6.0  # added, so that neither loudness nor silence tells a speaker
+NOISE, GAIN_DB = 0.01, 6.0  # random changes, so that loudness and silence do not identify a speaker
 TRIALS = 2000
 
 
@@ -52,7 +52,7 @@ class Verifier(nn.Module):
 
 
 class Classifier(nn.Module):
-    """The verifier, and a direction for each speaker of its training."""
+    """The verifier, and a direction for each training speaker."""
 
     def __init__(self, config: SmallConfig, speakers: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Classifier(nn.Module):
         self.directions = nn.Parameter(torch.randn(speakers, 128))
 
     def forward(self, waveform: Tensor, speaker: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss, and the share that was recognised."""
+        """The loss, and the share of recognised speakers."""
         cosine = self.verifier(waveform) @ F.normalize(self.directions, dim=-1).t()
         own = cosine.gather(1, speaker.unsqueeze(1)).clamp(-0.999, 0.999)
         harder = torch.cos((torch.acos(own) + MARGIN).clamp(max=math.pi))
@@ -88,7 +88,7 @@ class Batches:
 
 
 def equal_error_rate(same: np.ndarray, different: np.ndarray) -> float:
-    """Where as many of the `same` scores lie below a threshold as of the `different` ones above it."""
+    """The rate at the threshold where the share of `same` scores below equals the share of `different` ones above."""
     thresholds = np.sort(np.concatenate([same, different]))
     missed = np.searchsorted(np.sort(same), thresholds) / len(same)
     taken = 1 - np.searchsorted(np.sort(different), thresholds) / len(different)
@@ -98,7 +98,7 @@ def equal_error_rate(same: np.ndarray, different: np.ndarray) -> float:
 
 @torch.inference_mode()
 def judge_verifier(verifier: Verifier, corpus: Corpus, seed: int = 0) -> float:
-    """Equal error rate over pairs of whole utterances of the corpus' speakers."""
+    """The equal error rate over pairs of whole utterances of the corpus's speakers."""
     rng = np.random.default_rng(seed)
     everyone = {s: [i for i, own in enumerate(corpus.speakers) if own == s] for s in set(corpus.speakers)}
     spoken = {s: rows for s, rows in sorted(everyone.items()) if len(rows) > 1}
@@ -128,7 +128,7 @@ def train(rank: int, size: int, args: argparse.Namespace) -> None:
     loop.train(net, losses, args.checkpoint, loop.Schedule(args.minutes, args.rate, hold=0.3), rank)
     if rank == 0:
         rate = judge_verifier(net.verifier.eval(), Corpus(args.strangers, held_out=0))
-        print(f"equal error rate on strangers: {rate:.1%}")
+        print(f"equal error rate on unseen speakers: {rate:.1%}")
 
 
 def load_verifier(path: Path) -> Verifier:

@@ -1,4 +1,4 @@
-"""The shipped voices, and the sentences that they are judged with: no training has seen these."""
+"""The shipped voices, and the sentences that judge them, which are unseen in training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training.personas import Persona
 SENTENCES = {"en": Path("tests/data/sentences.txt"), "zh": Path("tests/data/sentences_zh.txt")}
 PHONES_ZH = Path(
     "tests/data/sentences_zh_phones.txt"
-)  # of the Mandarin ones, checked by hand, without pauses
+)  # of the Mandarin sentences, checked by hand, without pauses
 
 
 @dataclass(frozen=True)

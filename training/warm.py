@@ -1,6 +1,6 @@
-"""Training that goes on from the shipped weights, or from another run's checkpoint: `--warm shipped`, `--warm FILE`.
+"""Starts a training from the shipped weights or another run's checkpoint: `--warm shipped`, `--warm FILE`.
 
-A checkpoint under training/runs is not kept with the repository; what is shipped is all that it takes, but for the
+Checkpoints in training/runs are not part of the repository. The shipped weights contain everything except the
 optimiser's state.
 """
 
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 SHIPPED = "shipped"
 WEIGHTS = Path("deployments/families/small/weights/small.safetensors")
-# the codec's encoder and the phone recogniser: nothing that speaks needs them
+# the codec's encoder and the phone recogniser, which synthesis does not need
 PARTS = Path("training/weights/parts.safetensors")
 
 
 def codec_state(source: str) -> dict[str, Tensor]:
-    """State of a `Codec`; of what is shipped, without the helper head."""
+    """The state of a `Codec`. The shipped one lacks the auxiliary head."""
     if source != SHIPPED:
         return torch.load(source)["net"]
     tensors = {**load_file(WEIGHTS), **load_file(PARTS)}
@@ -27,12 +27,12 @@ def codec_state(source: str) -> dict[str, Tensor]:
 
 
 def phone_state(source: str) -> dict[str, Tensor]:
-    """State of a `PhoneNet`."""
+    """The state of a `PhoneNet`."""
     return torch.load(source)["net"] if source != SHIPPED else _shipped(PARTS, "recogniser.")
 
 
 def gpt_state(source: str) -> dict[str, Tensor]:
-    """State of a `StructuredGpt`; what is shipped is merged and has no tables by level."""
+    """The state of a `StructuredGpt`. The shipped one is merged and has no tables per level."""
     if source != SHIPPED:
         return torch.load(source)["net"]
     return _shipped(WEIGHTS, "gpt.")
@@ -43,21 +43,21 @@ def _shipped(file: Path, part: str) -> dict[str, Tensor]:
 
 
 def whole(net: nn.Module, state: dict[str, Tensor], but: str = "mel_head.") -> None:
-    """All of a net from `state`, which may lack what begins with `but`.
+    """Loads a whole network from `state`, which may lack the names that begin with `but`.
 
-    Raises ValueError where it lacks something else, or has it in another size.
+    Raises ValueError if another tensor is missing or has another size.
     """
     for name, value in net.state_dict().items():
         if name in state and state[name].shape == value.shape:
             value.copy_(state[name])
         elif name in state or not name.startswith(but):
             raise ValueError(
-                f"{name} is missing, or not {tuple(value.shape)}: these weights are of another net"
+                f"{name} is missing, or not {tuple(value.shape)}: these weights belong to another network"
             )
 
 
 def warm(net: nn.Module, state: dict[str, Tensor]) -> None:
-    """Takes over what `state` has in common with the net; of tensors of other sizes, a corner."""
+    """Copies the tensors that `state` shares with the network. For different sizes, the common corner is copied."""
     own = net.state_dict()
     for name, value in state.items():
         if name in own and own[name].dim() == value.dim():

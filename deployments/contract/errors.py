@@ -5,6 +5,10 @@ Only the message is positional, so that pickling (as Ray does between processes)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+NAMES = 8  # of unknown fields in an error
+
 
 class ChoraleError(Exception):
     """Base of all errors that a caller may see. The message is safe to show: no path, no traceback.
@@ -58,7 +62,45 @@ class SynthesisFailed(ChoraleError):
     code = "synthesis_failed"
 
 
+class StateLost(ChoraleError):
+    """The replica that has this chunk does not have the state of the one before. Never shown: its sender recovers."""
+
+    code = "state_lost"
+
+
 class ConfigError(ChoraleError):
     """A configuration file is wrong: the message names the line, the key and what is allowed."""
 
     code = "invalid_config"
+
+
+class CheckpointError(ConfigError):
+    """A file of a model is missing or broken. The message names the file, never its folder."""
+
+    code = "invalid_checkpoint"
+
+
+class DoesNotFit(ConfigError):
+    """A size that the model or the device cannot take.
+
+    size: which one: "slots", "max_batch", "buckets" or "first_chunk". `deployments.assembly` names the option instead.
+    """
+
+    def __init__(self, message: str, *, size: str = "", **fields: str | None) -> None:
+        super().__init__(message, **fields)
+        self.size = size
+
+
+def unknown_fields(names: Sequence[str], hint: str = "") -> InvalidInput:
+    """The error for fields that a request must not have."""
+    shown = [printable(name, 50) for name in names[:NAMES]]
+    more = f", and {len(names) - NAMES} more" if len(names) > NAMES else ""
+    quoted = ", ".join(f"'{name}'" for name in shown)
+    message = f"Unknown field {quoted}." if len(names) == 1 else f"Unknown fields: {quoted}{more}."
+    return InvalidInput(message + hint, param=shown[0], code="unknown_parameter")
+
+
+def printable(text: str, limit: int = 100) -> str:
+    """What can be shown of `text`, at most `limit` characters."""
+    clean = "".join(c if c.isprintable() else "?" for c in text[:limit])
+    return clean if len(text) <= limit else clean + "…"

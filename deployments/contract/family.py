@@ -12,14 +12,23 @@ The engine knows no family by name. This module imports no torch, so that proces
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from deployments.contract.speech import GptRequest, Sampling, Segment, VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.contract.controls import Controls, Value, chosen
+from deployments.contract.speech import (
+    GptRequest,
+    Reference,
+    Sampling,
+    Segment,
+    VocodedChunk,
+    VocoderChunk,
+    VoicePrompt,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -35,10 +44,11 @@ class FamilySpec:
     sample_rate: int  # Hz
     codes_per_second: float
     samples_per_code: int
-    left_context: int  # frames before a chunk that the vocoder must see for chunked to equal whole
-    right_context: int  # frames after it
+    # frames before and after a chunk that the vocoder must see for chunked to equal whole; 0 if chunking is whole
+    left_context: int
+    right_context: int
     languages: tuple[str, ...]
-    sampling: Sampling  # defaults
+    max_tokens: int  # of a segment, where a request does not say
     min_reference_seconds: float
     max_reference_seconds: float
     # least and greatest Sampling.speed that the GPT follows; what is beyond, the finished sound's tempo makes up for
@@ -46,6 +56,30 @@ class FamilySpec:
     window: int | None = None  # segments of a request in work at once, where the family has a say in it
     # codes for each token of a segment: fewer or more are a fault
     plausible_codes: tuple[float, float] | None = None
+    controls: Controls = ()
+    # "stream": the vocoder takes a segment's frames in chunks; "whole": all at once, as each sample depends on all
+    chunking: Literal["stream", "whole"] = "stream"
+    # "caller": a chunk's state travels with the next chunk; "replica": it is too large for that and stays
+    state_home: Literal["caller", "replica"] = "caller"
+    frontend_device: bool = False  # whether the frontend runs a model of its own, on a device thread
+    needs_transcript: bool = False  # whether a voice is of no use without the text of its recording
+
+    def sampling(
+        self,
+        controls: Mapping[str, object] | None = None,
+        *,
+        seed: int = 0,
+        speed: float = 1.0,
+        max_tokens: int | None = None,
+    ) -> Sampling:
+        """The sampling of a request that sets `controls`. Raises InvalidInput (see `controls.chosen`)."""
+        values = chosen(self.controls, controls or {}, self.name)
+        return Sampling(seed, max_tokens or self.max_tokens, speed, values)
+
+    @property
+    def defaults(self) -> dict[str, Value]:
+        """The value of each control where a request does not say, and of those that are set at load."""
+        return {control.name: control.default for control in self.controls}
 
 
 class StepOutput(Protocol):
@@ -86,8 +120,8 @@ class Frontend(Protocol):
 
 
 class VoiceEncoder(Protocol):
-    def encode(self, waveform: np.ndarray, rate: int, transcript: str | None = None) -> VoicePrompt:
-        """waveform: float32 (N,) mono at `rate` Hz. Raises InvalidInput (param "reference_audio")."""
+    def encode(self, reference: Reference) -> VoicePrompt:
+        """Raises InvalidInput (param "reference_audio")."""
         ...
 
 
@@ -100,13 +134,6 @@ class GptModel(Protocol):
     slots: int
     context: int  # positions that a slot holds: prefix and codes together
     max_codes: int  # of a segment
-
-    def compile(self) -> str:
-        """Makes the steps to come cheaper on this device, to the bit the same, and says how; "" where it cannot.
-
-        Called once, before any step, and not where nothing is to be optimised.
-        """
-        ...
 
     def prefill(self, slot: int, request: GptRequest) -> Prefill:
         """Fills the slot's cache and state, whatever was there, in pieces that take no longer than a step or so.
@@ -132,36 +159,36 @@ class GptModel(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """How the chunks of a vocoder share a call.
+
+    frames: chunks of any lengths share one up to this many frames in all, without padding; 0: as rows of one padded
+    length, where there is an accelerator. paddable: whether a chunk's sound is the same in a longer row; one that is
+    not runs alone. forward: a faster way to the sound of `VocoderModel.forward`; that one is used where nothing is to
+    be optimised, or where this one fails.
+    """
+
+    frames: int = 0
+    paddable: Callable[[VocoderChunk], bool] = lambda chunk: True
+    forward: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]] | None = None
+
+
 class VocoderModel(Protocol):
     """A vocoder over padded batches. `forward` alone touches the device, with fixed shapes, and may be captured."""
 
     frame_shape: tuple[int, ...]
     frame_dtype: type  # numpy's
-    pile: int  # frames of chunks of any lengths that a call takes at no cost for padding; 0: rows must be of one length
+    packing: Packing
 
-    def paddable(self, chunk: VocoderChunk) -> bool:
-        """Whether the chunk's sound is the same in a longer row. One that is not runs alone, at its own length."""
-        ...
-
-    def collate(
-        self,
-        chunks: Sequence[VocoderChunk],
-        batch: int,
-        frames: int,
-        follows: Sequence[int | None] | None = None,
-    ) -> dict[str, torch.Tensor]:
+    def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> dict[str, torch.Tensor]:
         """Host tensors of `batch` rows of `frames` frames, the given chunks in the first of them, padded.
 
-        follows: for each chunk the earlier row whose chunk it continues, so that it needs no state; None if it has its
-        own. Raises InvalidInput, or any other error, for a chunk that must not reach the device.
+        Raises InvalidInput, or any other error, for a chunk that must not reach the device.
         """
         ...
 
     def forward(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]: ...
-
-    def plain(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The same sound by the simplest way: what serves where nothing is to be optimised, or where that failed."""
-        ...
 
     def split(self, outputs: dict[str, torch.Tensor], chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
         """From host tensors back to one result per chunk."""
@@ -173,12 +200,16 @@ class VocoderModel(Protocol):
 
 
 class Family(Protocol):
-    """`spec` and `frontend()` need no torch; the other three load their weights onto `device`."""
+    """`spec` needs no torch, nor does the frontend of a family without `spec.frontend_device`. The others load their
+    weights onto `device`.
+    """
 
-    spec: FamilySpec
+    spec: FamilySpec  # set by the engine to one with the configuration's defaults, before any part is made
     folder: Path  # where its weights are
 
-    def frontend(self) -> Frontend: ...
+    def frontend(self, device: Device | None = None) -> Frontend:
+        """device: None unless `spec.frontend_device`."""
+        ...
 
     def example_prompt(self) -> VoicePrompt:
         """A prompt of the right shapes and no meaning, to warm a stage up with."""

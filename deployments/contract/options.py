@@ -31,7 +31,7 @@ Threads = Annotated[int, Field(gt=0, le=1024)]
 Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
 Buckets = Annotated[list[Positive], AfterValidator(_ascending)]
 ChunkSize = Annotated[int, Field(ge=20, le=100_000)]  # frames of 10 ms
-ModelStage = Literal["gpt", "vocoder", "voice_encoder"]
+ModelStage = Literal["text_frontend", "voice_encoder", "gpt", "vocoder"]
 
 
 class Options(BaseModel):
@@ -78,6 +78,7 @@ class LeaseOptions(StageOptions):
 class GptOptions(LeaseOptions):
     """emit_every: the most codes in a run that is sent on; one is also sent as soon as it completes a vocoder chunk.
 
+    first_segment_share: of a replica's slots, that first segments get at once, in the place of later segments.
     first_sound_first: with this many segments at work, those that have sounded stand aside for those that have not.
     slots: "auto" takes what the device's memory suggests. batch_buckets, length_buckets: the shapes that graphs
     are captured for; if not given, powers of two up to the slots, and doublings from 256 up to the context.
@@ -87,6 +88,7 @@ class GptOptions(LeaseOptions):
     batch_buckets: Buckets | None = None
     length_buckets: Buckets | None = None
     emit_every: Positive = 16
+    first_segment_share: Annotated[float, Field(ge=0, le=1)] = 0.25
     first_sound_first: Annotated[int, Field(ge=0, le=100_000)] = 0
 
     @field_validator("batch_buckets")
@@ -121,13 +123,13 @@ class VoiceEncoderOptions(StageOptions):
 
 
 class SamplingOptions(Options):
-    """Over the family's defaults; what is left out is the family's own."""
+    """Defaults over the family's. Other keys are the family's controls, which are checked where it is loaded."""
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, float | int | bool | None] = {}  # pyright: ignore[reportIncompatibleVariableOverride]
 
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
     max_tokens: Positive | None = None
 
 
@@ -142,7 +144,7 @@ class ModelSection(Options):
     device: DeviceOptions = DeviceOptions()
     optimize: bool = True
     use_vocoder_optimization: bool = True
-    vocoder_chunk_size: ChunkSize = 500
+    vocoder_chunk_size: ChunkSize = 200
     chunks: ChunkOptions = ChunkOptions()
     sampling: SamplingOptions = SamplingOptions()
 
@@ -154,6 +156,7 @@ class ModelOptions(ModelSection):
     among which `threads: auto` shares a machine out.
     """
 
+    text_frontend: StageOptions = StageOptions()
     gpt: GptOptions = GptOptions()
     vocoder: VocoderOptions = VocoderOptions()
     voice_encoder: VoiceEncoderOptions = VoiceEncoderOptions()

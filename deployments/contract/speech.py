@@ -18,18 +18,29 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from deployments.contract.controls import Value
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How codes are drawn. `speed` scales durations (2.0 is twice as fast); `max_tokens` bounds a segment's codes."""
+    """How codes are drawn. `speed` scales durations (2.0 is twice as fast); `max_tokens` bounds a segment's codes.
+
+    controls: the value of each of the family's controls.
+    """
 
     seed: int = 0
-    temperature: float = 0.7
-    top_k: int = 25
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
     max_tokens: int = 1500
     speed: float = 1.0
+    controls: Mapping[str, Value] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, *, seed: int = 0, max_tokens: int = 1500, speed: float = 1.0, **controls: Value) -> Sampling:
+        return cls(seed, max_tokens, speed, controls)
+
+    @property
+    def greedy(self) -> bool:
+        """Whether no seed changes the codes."""
+        return self.controls.get("temperature") == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,7 @@ class Segment:
 
     token_ids: int64 (T,), none for a segment of silence alone; pause_after: silence that follows, in seconds; features:
     whatever else the GPT needs; span: start and end in the text that was given, where the frontend knows them;
-    spoken: the words that are said, in lower case, numbers as words.
+    conditions: what the vocoder needs of the text; spoken: the words that are said, in lower case, numbers as words.
     """
 
     text: str
@@ -46,7 +57,40 @@ class Segment:
     pause_after: float = 0.0
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
     span: tuple[int, int] | None = None
+    conditions: Mapping[str, np.ndarray] = field(default_factory=dict)
     spoken: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """What a voice is taken from. waveforms: float32 (N,) mono and its rate in Hz, at least one.
+
+    transcript, language: of the first one, None if not known. The others add to the timbre, in families that mix
+    several.
+    """
+
+    waveforms: tuple[tuple[np.ndarray, int], ...]
+    transcript: str | None = None
+    language: str | None = None
+
+    @classmethod
+    def of(
+        cls, waveform: np.ndarray, rate: int, transcript: str | None = None, language: str | None = None
+    ) -> Reference:
+        return cls(((waveform, rate),), transcript, language)
+
+    @property
+    def first(self) -> tuple[np.ndarray, int]:
+        return self.waveforms[0]
+
+    @property
+    def key(self) -> str:
+        """A hash of all that a voice encoder sees."""
+        shapes = [(rate, len(waveform)) for waveform, rate in self.waveforms]
+        digest = hashlib.sha256(json.dumps([shapes, self.transcript, self.language]).encode())
+        for waveform, _ in self.waveforms:
+            digest.update(np.ascontiguousarray(waveform, np.float32).tobytes())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +174,10 @@ class GptRequest:
 class VocoderChunk:
     """Frames with their context: (left + n + right, *frame_shape); n of them are turned into sound.
 
-    first: index in the segment of frames[0]; state: what the segment's chunk before returned, None for the first.
+    first: index in the segment of frames[0]; state: what the segment's chunk before returned, None for the first;
+    conditions: the segment's. Each chunk has them, like the prompt, as any replica may be the one that it comes to.
+    follows: in a batch, the earlier row whose chunk it continues, instead of a state. home: the name under which the
+    replica keeps the segment's state, if that stays there (`FamilySpec.state_home`).
     Fewer than the spec's context on a side means that the segment begins or ends there.
     """
 
@@ -141,6 +188,9 @@ class VocoderChunk:
     prompt: VoicePrompt
     seed: int
     state: Mapping[str, np.ndarray] | None = None
+    conditions: Mapping[str, np.ndarray] = field(default_factory=dict)
+    follows: int | None = None
+    home: str | None = None
 
     def resume(self, delivered: Sequence[object]) -> VocoderChunk:
         """A chunk is delivered whole or not at all, so it is simply done again."""
@@ -153,3 +203,7 @@ class VocodedChunk:
 
     waveform: np.ndarray
     state: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        """1: a chunk is one value, delivered whole or not at all."""
+        return 1

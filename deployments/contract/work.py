@@ -15,19 +15,21 @@ from deployments.contract.errors import ChoraleError
 class WorkItem:
     """One sequence (Gpt) or one chunk (Vocoder). `priority`: lower goes first; equal ones in order of arrival.
 
+    `home`: if it can, the item goes where the last one of this name was done.
     `payload` is a GptRequest or a VocoderChunk: it knows how to `resume(delivered)`.
     """
 
     id: str
     payload: Any
     priority: int = 0
+    home: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A piece of an item's result. After `done` or `error` nothing follows.
+    """A part of an item's result. Nothing follows `done` or `error`.
 
-    `index` counts the item's codes before it.
+    `index` counts the item's codes before it, and `len(value)` those in it. A value of several codes can be sliced.
     """
 
     id: str

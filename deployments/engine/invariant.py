@@ -117,26 +117,31 @@ def plain() -> Iterator[None]:
 
 
 def attend_range(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
-    """One query a row over its own slot. q: (B, H, D); keys, values: (B, H, L, D); mask: (B, 1, 1, L), -inf where
-    nothing is to be seen, or None -> (B, H, D)."""
-    return F.scaled_dot_product_attention(q[:, :, None], keys, values, attn_mask=mask)[:, :, 0]
+    """One query of H heads a row over its own slot. q: (B, H, D); keys, values: (B, KV, L, D); mask: (B, 1, 1, L),
+    false or -inf where nothing is to be seen, or None -> (B, H, D).
+
+    The H / KV query heads that share keys and values are queries of one head: nothing is copied, on any device.
+    """
+    groups = q.unflatten(1, (keys.shape[1], -1))  # (B, KV, H / KV, D)
+    return F.scaled_dot_product_attention(groups, keys, values, attn_mask=mask).flatten(1, 2)
 
 
-def masked_attention_holds(heads: int, dim: int) -> bool:
+def masked_attention_holds(heads: int, dim: int, queries: int = 1) -> bool:
     """Whether a row of `attend_range` keeps its bits beside others and behind a mask of any length, on this CPU.
 
     True where measured (torch 2.11, AVX2) with one thread, false with two: the second thread's scratch memory is
     aligned otherwise. Where false, each row is to be attended to alone, at exactly its length.
+    heads: of keys and values; queries: query heads for each.
     """
-    return _masked_attention_holds(heads, dim, torch.get_num_threads())
+    return _masked_attention_holds(heads, dim, queries, torch.get_num_threads())
 
 
 @cache
-def _masked_attention_holds(heads: int, dim: int, threads: int) -> bool:
+def _masked_attention_holds(heads: int, dim: int, queries: int, threads: int) -> bool:
     make = torch.Generator().manual_seed(3)
     context, rows = 640, 9
     keys, values = (torch.randn(rows, heads, context, dim, generator=make) for _ in range(2))
-    q = torch.randn(rows, heads, dim, generator=make)
+    q = torch.randn(rows, heads * queries, dim, generator=make)
     for last in (5, 63, 100, 200, 520):
         found = []
         for begin, count in ((3, 1), (3, 2), (0, 8), (1, 7), (0, 9)):

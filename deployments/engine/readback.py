@@ -10,23 +10,23 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class HostCopy:
     """Tensors on the host, complete once `ready` is (None: they are)."""
 
     tensors: dict[str, Tensor]
     ready: torch.cuda.Event | None = None
 
     def open(self) -> dict[str, np.ndarray]:
-        """Waits for the copies. The arrays are views: valid until as many parcels more were sent as are kept."""
+        """Waits for the copies. The arrays are views: valid until as many copies more were sent as are kept."""
         if self.ready is not None:
             self.ready.synchronize()
         return {name: tensor.numpy() for name, tensor in self.tensors.items()}
 
 
 class Readback:
-    """`late` parcels may be on their way while the next is sent; 0 copies at once.
+    """`late` copies may be on their way while the next is sent; 0 copies at once.
 
-    rows: the most of a batch. Buffers are allocated with the first parcel and used in turn; pinned on CUDA, where
+    rows: the most of a batch. Buffers are allocated with the first copy and used in turn; pinned on CUDA, where
     the copies are enqueued behind the step that fills them.
     """
 
@@ -35,10 +35,10 @@ class Readback:
         self._buffers: list[dict[str, Tensor]] = [{} for _ in range(late + 1)]
         self._turn = 0
 
-    def send(self, output: dict[str, Tensor], at_once: bool = False) -> Parcel:
+    def send(self, output: dict[str, Tensor], at_once: bool = False) -> HostCopy:
         """output: tensors of (B, ...), B <= rows, which the next step overwrites."""
         if not self.late or at_once:
-            return Parcel({name: part.cpu() for name, part in output.items()})
+            return HostCopy({name: part.cpu() for name, part in output.items()})
         buffers = self._buffers[self._turn]
         self._turn = (self._turn + 1) % len(self._buffers)
         for name, part in output.items():
@@ -47,7 +47,7 @@ class Readback:
                 buffers[name] = torch.empty(shape, dtype=part.dtype, pin_memory=self._on_cuda)
             buffers[name][: len(part)].copy_(part, non_blocking=True)
         if not self._on_cuda:
-            return Parcel(buffers)
+            return HostCopy(buffers)
         ready = torch.cuda.Event()
         ready.record()
-        return Parcel(buffers, ready)
+        return HostCopy(buffers, ready)

@@ -10,12 +10,24 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Compilable(Protocol):
+    """A GptModel whose steps can be made cheaper on some devices."""
+
+    def compile(self) -> str:
+        """Makes the steps to come cheaper on this device, to the bit the same, and says how; "" where it cannot.
+
+        Called once, before any step, and not where nothing is to be optimised.
+        """
+        ...
 
 
 def scripted(module: nn.Module) -> tuple[Callable[..., Any], str]:

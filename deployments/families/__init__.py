@@ -1,4 +1,4 @@
-"""Model families by name. A family's module is imported only when it is asked for."""
+"""Model families by name. A family's module is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ FAMILIES = {
 
 
 def load(name: str, options: Mapping[str, Any] | None = None) -> Family:
-    """The family `name` with its options (each family checks its own, unknown keys are refused).
+    """The family `name` with its options, which the family validates.
 
-    Raises ConfigError for an unknown name or a wrong option.
+    Raises ConfigError for an unknown name, or for an unknown or invalid option.
     """
     if name not in FAMILIES:
         raise ConfigError(f"unknown family {name!r}; allowed: {', '.join(FAMILIES)}", param="family.name")

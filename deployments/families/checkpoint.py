@@ -1,4 +1,4 @@
-"""Reading published checkpoints: untrusted files, so tensors only, and every mismatch named."""
+"""Reads published checkpoints. The files are untrusted: only tensors are loaded, and every mismatch is reported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import CheckpointError
 
 Tensors = dict[str, Tensor]
 Module = TypeVar("Module", bound=nn.Module)
@@ -21,10 +21,10 @@ NESTS = ("model", "generator", "state_dict")  # keys under which publishers keep
 
 
 def read_tensors(path: Path, nests: Collection[str] = NESTS) -> Tensors:
-    """The state dict of a .safetensors file, or of a torch file, there also under one of the keys `nests`.
+    """The state dict of a .safetensors or torch file. In a torch file it may be nested under one of the keys `nests`.
 
-    Torch files are read with `weights_only=True`: one that would run code is refused.
-    Raises ConfigError that names the file (never its folder) and says what is wrong.
+    Torch files are read with `weights_only=True`, so a file that would run code is refused.
+    Raises CheckpointError, which names the file (never its folder) and the fault.
     """
     name = path.name
     try:
@@ -32,9 +32,9 @@ def read_tensors(path: Path, nests: Collection[str] = NESTS) -> Tensors:
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except FileNotFoundError:
-        raise ConfigError(f"{name}: not found in the model folder") from None
+        raise CheckpointError(f"{name}: not found in the model folder") from None
     except pickle.UnpicklingError:
-        raise ConfigError(
+        raise CheckpointError(
             f"{name}: refused: not a torch file, or it contains more than tensors (loading it would run code)"
         ) from None
     except (
@@ -47,7 +47,7 @@ def read_tensors(path: Path, nests: Collection[str] = NESTS) -> Tensors:
         zipfile.BadZipFile,
     ) as error:
         kind = type(error).__name__
-        raise ConfigError(f"{name}: cannot be read: truncated, or not a checkpoint ({kind})") from None
+        raise CheckpointError(f"{name}: cannot be read: truncated, or not a checkpoint ({kind})") from None
     return _state_dict(content, name, nests)
 
 
@@ -57,22 +57,22 @@ def _state_dict(content: Any, name: str, nests: Collection[str]) -> Tensors:
             content = content[nest]
             break
     if not isinstance(content, Mapping) or not content:
-        raise ConfigError(f"{name}: does not contain a dictionary of tensors")
+        raise CheckpointError(f"{name}: does not contain a dictionary of tensors")
     wrong = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
     if wrong:
-        raise ConfigError(f"{name}: {wrong[0]} is not a tensor")
+        raise CheckpointError(f"{name}: {wrong[0]} is not a tensor")
     return dict(content)
 
 
 def part_of(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
-    """Those whose names begin with `prefix`, without it."""
+    """The tensors whose names begin with `prefix`, which is removed."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def fill(module: Module, tensors: Mapping[str, Tensor], file: str, prefix: str = "") -> Module:
-    """`module` with `tensors` as its float32 state.
+    """Loads `tensors` into `module`, converted to its dtypes.
 
-    Raises ConfigError that names the file, the tensor and both shapes where names or shapes differ.
+    Raises CheckpointError if names or shapes differ. It names the file, the tensor and both shapes.
     """
     wanted = module.state_dict()
     check_shapes({name: tuple(tensor.shape) for name, tensor in wanted.items()}, tensors, file, prefix)
@@ -83,9 +83,9 @@ def fill(module: Module, tensors: Mapping[str, Tensor], file: str, prefix: str =
 def check_shapes(
     wanted: Mapping[str, Iterable[int]], tensors: Mapping[str, Tensor], file: str, prefix: str = ""
 ) -> None:
-    """Raises ConfigError for the first name, in sorted order, that is missing, surplus, or of another shape."""
+    """Raises ConfigError for the first name, in sorted order, that is missing, unexpected or has another shape."""
     for name in sorted(wanted.keys() | tensors.keys()):
         have = f"is {tuple(tensors[name].shape)}" if name in tensors else "is missing"
         need = f"wants {tuple(wanted[name])}" if name in wanted else "has no such tensor"
         if name not in tensors or name not in wanted or tuple(tensors[name].shape) != tuple(wanted[name]):
-            raise ConfigError(f"{file}: {prefix}{name} {have}, the config {need}")
+            raise CheckpointError(f"{file}: {prefix}{name} {have}, the config {need}")

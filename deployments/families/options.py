@@ -1,4 +1,4 @@
-"""Checking a family's options, which come from a config file."""
+"""Checks a family's options, which come from a config file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Options = TypeVar("Options", bound=BaseModel)
 
 
 def checked(model: type[Options], options: Mapping[str, Any]) -> Options:
-    """Raises ConfigError that names the first wrong key, what is wrong with it, and the keys that are allowed."""
+    """Validates the options. Raises ConfigError, which names the first wrong key, its fault and the allowed keys."""
     try:
         return model(**options)
     except ValidationError as error:

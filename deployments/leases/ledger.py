@@ -9,21 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
-from typing import Any
 
 from deployments.contract.errors import ChoraleError, InvalidInput, Overloaded, SynthesisFailed
-from deployments.contract.speech import Run
 from deployments.contract.work import Event, WorkItem
-from deployments.leases.queue import AgingQueue
+from deployments.leases.dispatcher import MAX_STRIKES, Dispatcher
 from deployments.leases.records import Entry, Lease, Orders
-from deployments.leases.room import has_room, to_interrupt
 
-MAX_STRIKES = 3
 RATE_WINDOW_S = 30.0
 HEARTBEAT_S = 2.0
-ORDERS_PER_STREAM = 10_000  # Ray keeps some 200 bytes for every item of a stream until the stream ends
 
 
 class Ledger:
@@ -34,8 +29,7 @@ class Ledger:
         max_queue: requests that may wait for their first slot; `submit` rejects further ones. Work of accepted
             requests does not count and is never rejected.
         max_wait_s: a request that has waited this long for its first slot is rejected.
-        first_share: the share of a lease's slots that first segments can take by interrupting later ones (room.py).
-        keep: called for a lease whenever it may get work, and at each heartbeat; False closes the lease.
+        first_share, keep: see `Dispatcher`.
     """
 
     def __init__(
@@ -54,16 +48,11 @@ class Ledger:
         self.slots = slots
         self.max_queue = max_queue
         self.max_wait_s = max_wait_s
-        self.first_share = first_share
-        self.keep = keep
-        self.leases: dict[str, Lease] = {}
-        self.counts = dict.fromkeys(
-            ("completed", "failed", "cancelled", "refused", "requeued", "interrupted", "deaths"), 0
-        )
+        self._dispatcher = Dispatcher(patience, first_share, keep)
+        self.leases = self._dispatcher.leases
+        self._counts = dict.fromkeys(("completed", "failed", "cancelled", "refused", "requeued", "deaths"), 0)
         self._clock = clock
         self._entries: dict[str, Entry] = {}
-        self._queue: AgingQueue[Entry] = AgingQueue(patience)
-        self._newcomers: dict[str, Entry] = {}  # requests that wait for their first slot, in order of arrival
         self._changed = asyncio.Event()
         self._finished: deque[float] = deque(maxlen=1024)
 
@@ -71,11 +60,15 @@ class Ledger:
 
     @property
     def pending(self) -> int:
-        return len(self._queue)
+        return len(self._dispatcher.queue)
 
     @property
     def newcomers(self) -> int:
-        return len(self._newcomers)
+        return len(self._dispatcher.newcomers)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {**self._counts, "interrupted": self._dispatcher.interrupted}
 
     @property
     def in_flight(self) -> int:
@@ -89,7 +82,7 @@ class Ledger:
         return None
 
     def _overloaded(self, reason: str) -> Overloaded:
-        self.counts["refused"] += 1
+        self._counts["refused"] += 1
         return Overloaded(f"{reason}; try again later", retry_after=self.retry_after())
 
     async def submit(self, item: WorkItem, admitted: bool = False) -> AsyncGenerator[Event]:
@@ -102,11 +95,11 @@ class Ledger:
             yield Event(item.id, error=refused)
             return
         entry = self._entries[item.id] = Entry(item)
-        entry.arrival = self._queue.put(item.id, entry, item.priority, self._clock())
+        entry.arrival = self._dispatcher.queue.put(item.id, entry, item.priority, self._clock())
         if not admitted:
-            self._newcomers[item.id] = entry
+            self._dispatcher.newcomers[item.id] = entry
             entry.expiry = asyncio.get_running_loop().call_later(self.max_wait_s, self._expire, entry)
-        self._hand_out()
+        self._dispatcher.hand_out()
         self._changed.set()
         try:
             while (event := await entry.outbox.get()) is not None:
@@ -122,12 +115,12 @@ class Ledger:
         entry = self._forget(item_id)
         if entry is None:
             return False
-        self.counts["cancelled"] += 1
+        self._counts["cancelled"] += 1
         entry.outbox.put_nowait(None)
         lease = self.leases.get(entry.lease or "")
         if lease is not None:
-            self._withdraw(lease, item_id)
-            self._hand_out()
+            lease.withdraw(item_id)
+            self._dispatcher.hand_out()
         return True
 
     def _expire(self, entry: Entry) -> None:
@@ -158,18 +151,18 @@ class Ledger:
     async def orders(
         self, lease_id: str, slots: int, heartbeat_s: float = HEARTBEAT_S
     ) -> AsyncGenerator[Orders]:
-        """What the lease is to do from now on, and an empty order whenever there was none for `heartbeat_s` seconds.
+        """The lease's orders, and an empty one whenever there were none for `heartbeat_s` seconds.
 
-        Ends with the lease, or after ORDERS_PER_STREAM, without `end` and without a loss: the replica asks again.
+        Ends with the lease. A stream that is left and opened again loses nothing.
         """
-        for _ in range(ORDERS_PER_STREAM):
+        while True:
             if (lease := self.leases.get(lease_id)) is not None and lease.slots != slots:
                 lease.slots = slots
-                self._hand_out()
+                self._dispatcher.hand_out()
             if lease is None or not await self._woken(lease, heartbeat_s):
                 yield Orders(end=True)
                 return
-            self._keeps(lease)
+            self._dispatcher.keeps(lease)
             yield lease.take()
 
     async def _woken(self, lease: Lease, heartbeat_s: float) -> bool:
@@ -180,87 +173,6 @@ class Ledger:
         except TimeoutError:
             pass
         return self.leases.get(lease.id) is lease
-
-    def _hand_out(self) -> None:
-        """Gives the line's items to the leases: first segments up to their share, then everything in order, and at last
-        first segments in the place of later ones, where their share allows it."""
-        for entry in self._awaited():
-            if not self._give(entry, self._roomy()):
-                break
-        while (entry := self._queue.peek()) is not None and self._give(entry, self.leases.values()):
-            pass
-        for entry in self._awaited():
-            leases = [lease for lease in self._roomy() if self._keeps(lease) and not self._suspect(lease)]
-            found = to_interrupt(leases, self._entries.__getitem__)
-            if found is None:
-                return
-            self._interrupt(*found)
-            self._grant(found[0], entry)
-
-    def _give(self, entry: Entry, leases: Iterable[Lease]) -> bool:
-        """To the one of `leases` that holds the fewest items; False where none can take it."""
-        takers = [lease for lease in leases if self._may_take(lease, entry)]
-        if takers:
-            self._grant(min(takers, key=lambda lease: len(lease.held)), entry)
-        return bool(takers)
-
-    def _grant(self, lease: Lease, entry: Entry) -> None:
-        self._queue.remove(entry.item.id)
-        self._has_slot(entry)
-        entry.lease = lease.id
-        lease.held[entry.item.id] = None
-        lease.granted.append(_resumed(entry))
-        lease.wake.set()
-
-    def _has_slot(self, entry: Entry) -> None:
-        """It waits for its first slot no longer."""
-        self._newcomers.pop(entry.item.id, None)
-        if entry.expiry is not None:
-            entry.expiry.cancel()
-            entry.expiry = None
-
-    def _awaited(self) -> list[Entry]:
-        """First segments that a listener waits for, in order of arrival."""
-        return [entry for entry in self._newcomers.values() if entry.awaited] if self.first_share else []
-
-    def _roomy(self) -> list[Lease]:
-        """Leases on which first segments have less than their share."""
-        entry_of = self._entries.__getitem__
-        return [lease for lease in self.leases.values() if has_room(lease, entry_of, self.first_share)]
-
-    def _interrupt(self, lease: Lease, entry: Entry) -> None:
-        """Takes the entry's slot; it goes on behind what was delivered, before everything that waits."""
-        self._withdraw(lease, entry.item.id)
-        entry.lease = None
-        entry.interruptions += 1
-        self._queue.put_back(entry.item.id, entry, entry.arrival)
-        self.counts["interrupted"] += 1
-
-    @staticmethod
-    def _withdraw(lease: Lease, item_id: str) -> None:
-        """The lease is to work on the item no more."""
-        lease.held.pop(item_id, None)
-        waiting = [item for item in lease.granted if item.id != item_id]
-        if len(waiting) == len(lease.granted):
-            lease.cancelled.append(item_id)
-            lease.wake.set()
-        lease.granted = waiting
-
-    def _may_take(self, lease: Lease, entry: Entry) -> bool:
-        if len(lease.held) >= lease.slots or not self._keeps(lease):
-            return False
-        last_chance = entry.strikes == MAX_STRIKES - 1
-        return not (last_chance and lease.held) and not self._suspect(lease)
-
-    def _keeps(self, lease: Lease) -> bool:
-        if not lease.closing and not self.keep(lease):
-            lease.closing = lease.close = True
-            lease.wake.set()
-        return not lease.closing
-
-    def _suspect(self, lease: Lease) -> bool:
-        """Whether the lease holds an item on its last chance: such an item runs alone, so that the blame is certain."""
-        return any(self._entries[held].strikes == MAX_STRIKES - 1 for held in lease.held)
 
     def order_free(self, lease_id: str) -> None:
         """Orders the lease's replica to free unused memory. Unknown leases are ignored."""
@@ -280,19 +192,20 @@ class Ledger:
             final = event.done or event.error is not None
             event = _unrepeated(event, entry.end)
             if event.value is not None:
-                entry.end = event.index + _length(event.value)
+                entry.end = event.index + len(event.value)
                 entry.delivered.append(event.value)
             if event.value is not None or final:
                 entry.outbox.put_nowait(event)
             if final:
                 lease.held.pop(event.id, None)
+                if entry.item.home is not None:
+                    self._dispatcher.homes[entry.item.home] = lease_id
                 if entry.interruptions:  # this may be the end of its first stay, while a second is under way
-                    lease.cancelled.append(event.id)
-                    lease.wake.set()
+                    lease.order_cancel(event.id)
                 self._forget(event.id)
-                self._hand_out()
+                self._dispatcher.hand_out()
                 self._finished.append(self._clock())
-                self.counts["completed" if event.error is None else "failed"] += 1
+                self._counts["completed" if event.error is None else "failed"] += 1
 
     def end_lease(self, lease_id: str, *, died: bool) -> int:
         """Ends the lease. Its unfinished items return to the head of the queue. Returns their number."""
@@ -300,17 +213,13 @@ class Ledger:
         if lease is None:
             return 0
         lease.wake.set()
-        self.counts["deaths"] += died
+        self._counts["deaths"] += died
         returned = 0
-        for item_id in lease.held:
-            entry = self._entries.get(item_id)
-            if entry is None:
-                continue
-            entry.lease = None
+        for item_id, entry in lease.held.items():
             entry.strikes += 1
             if entry.strikes >= MAX_STRIKES:
                 self._forget(item_id)
-                self.counts["failed"] += 1
+                self._counts["failed"] += 1
                 entry.outbox.put_nowait(
                     Event(
                         item_id,
@@ -320,10 +229,10 @@ class Ledger:
                     )
                 )
                 continue
-            self._queue.put_back(item_id, entry, entry.arrival)
+            self._dispatcher.put_back(entry)
             returned += 1
-        self.counts["requeued"] += returned
-        self._hand_out()
+        self._counts["requeued"] += returned
+        self._dispatcher.hand_out()
         self._changed.set()
         return returned
 
@@ -345,7 +254,7 @@ class Ledger:
         """Wakes every lease so that it is checked again."""
         for lease in self.leases.values():
             if lease.slots:
-                self._keeps(lease)
+                self._dispatcher.keeps(lease)
 
     def age(self, lease: Lease) -> float:
         return self._clock() - lease.opened
@@ -353,25 +262,14 @@ class Ledger:
     def _forget(self, item_id: str) -> Entry | None:
         entry = self._entries.pop(item_id, None)
         if entry is not None:
-            self._queue.remove(item_id)
-            self._has_slot(entry)
+            self._dispatcher.remove(entry)
             self._changed.set()
         return entry
-
-
-def _resumed(entry: Entry) -> WorkItem:
-    if not entry.delivered:
-        return entry.item
-    return replace(entry.item, payload=entry.item.payload.resume(entry.delivered))
-
-
-def _length(value: Any) -> int:
-    return len(value) if isinstance(value, Run) else 1
 
 
 def _unrepeated(event: Event, end: int | None) -> Event:
     """The event without what lies before `end`, which was delivered before."""
     if end is None or event.value is None or event.index >= end:
         return event
-    rest = event.value[end - event.index :] if isinstance(event.value, Run) else ()
-    return replace(event, index=end, value=rest if len(rest) else None)
+    skip = end - event.index
+    return replace(event, index=end, value=event.value[skip:] if skip < len(event.value) else None)

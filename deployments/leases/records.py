@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deployments.contract.work import Event, WorkItem
@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Lease:
-    """One long query of a replica. held: ids of the items assigned to it and not finished.
+    """One long query of a replica. held: the items assigned to it and not finished, by id.
 
     slots: items that it processes at once, 0 until it reads its orders. The other fields are orders not yet sent.
     """
@@ -46,13 +46,35 @@ class Lease:
     id: str
     opened: float
     slots: int = 0
-    held: dict[str, None] = field(default_factory=dict)
+    held: dict[str, Entry] = field(default_factory=dict)
     closing: bool = False
     granted: list[WorkItem] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
     close: bool = False
     free: bool = False
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def grant(self, entry: Entry) -> None:
+        """Assigns an item, which resumes from what was delivered."""
+        entry.lease = self.id
+        self.held[entry.item.id] = entry
+        item = entry.item
+        if entry.delivered:
+            item = replace(item, payload=item.payload.resume(entry.delivered))
+        self.granted.append(item)
+        self.wake.set()
+
+    def withdraw(self, item_id: str) -> None:
+        """Takes an item back, before or after its replica has been ordered to admit it."""
+        self.held.pop(item_id, None)
+        waiting = [item for item in self.granted if item.id != item_id]
+        if len(waiting) == len(self.granted):
+            self.order_cancel(item_id)
+        self.granted = waiting
+
+    def order_cancel(self, item_id: str) -> None:
+        self.cancelled.append(item_id)
+        self.wake.set()
 
     def take(self) -> Orders:
         """Returns the orders not yet sent and clears them."""

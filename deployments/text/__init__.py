@@ -1,1 +1,1 @@
-"""Text to words and phones, English and Mandarin: what the frontends of several families share. No torch."""
+"""Text to words and phones for English and Mandarin, shared by the frontends of the families. Needs no torch."""

@@ -86,11 +86,11 @@ def _fold(rewritten: Rewritten, index: int, hanzi: bool) -> str:
             _refuse_unread(unread, rewritten.origin(index))
         return chinese
     if (
-        char in "，："
+        char == "："
         and text[max(0, index - 1) : index].isdecimal()
         and text[index + 1 : index + 2].isdecimal()
     ):
-        return FOLDS[char].rstrip()  # a time, or thousands
+        return ":"  # a time
     piece = _fold_character(char)
     if piece is None:
         _refuse(char, rewritten.origin(index), hanzi)

@@ -43,9 +43,12 @@ _PER_UNIT = re.compile(rf"/({UNIT}|{PER})(?![A-Za-z0-9/])")
 _MONTH_STARTS = frozenset("JFMASONDjfmasondWT")
 
 
-def normalise(text: str, known: Known) -> list[Word]:
-    """The words of cleaned `text`, in order. `known` tells whether the lexicon has a word."""
-    return _Scanner(text, known).run()
+def normalise(text: str, known: Known, chinese: bool = False) -> list[Word]:
+    """The words of cleaned `text`, in order. known: returns True for a word in the lexicon.
+
+    chinese: read numbers in Chinese if `text` has no letters.
+    """
+    return _Scanner(text, known, chinese).run()
 
 
 @lru_cache(maxsize=8)
@@ -63,13 +66,13 @@ def _simple(known: Known) -> Callable[[str], str | None]:
 
 
 class _Scanner:
-    def __init__(self, text: str, known: Known) -> None:
+    def __init__(self, text: str, known: Known, chinese: bool) -> None:
         self.text = text
         self.known = known
         self.shouting = is_shouting(text)
         self.words: list[Word] = []
         self.written: list[str] = []  # the words as they stand in the text
-        self.scripts = mandarin.Scripts(text) if _HAN.search(text) else None
+        self.scripts = mandarin.Scripts(text, chinese) if chinese or _HAN.search(text) else None
         self.addresses = bool(_MAYBE_ADDRESS.search(text))
 
     def run(self) -> list[Word]:
@@ -138,11 +141,14 @@ class _Scanner:
             if char == "\t":
                 self.pause(COMMA)  # cells of a table
             return at + 1
-        if self.scripts and (match := mandarin.RUN.match(self.text, at) or self.scripts.number(at)):
-            return self.chinese(match[0], at, match.end())
+        if self.scripts and (run := self.scripts.run(at)):
+            return self.chinese(run[0], at, run[1])
         fresh = before.isspace() or before in _OPENERS
         if self.addresses and (fresh or self.is_behind_chinese(at)) and (end := self.address(at)):
             return end
+        if self.scripts and (letters := self.scripts.letters(at)):
+            name = letters[0].rstrip("-")
+            return self.say(BARE.get(name) or mixed_word(name, self.shouting, self.known), at, letters.end())
         if char.isdecimal() or (char == "." and self.peek(at + 1).isdecimal() and not before.isalnum()):
             return self.number(at)
         if char.isalpha() and char.isascii():
@@ -158,16 +164,16 @@ class _Scanner:
     def is_behind_chinese(self, at: int) -> bool:
         return self.scripts is not None and bool(mandarin.BEHIND.search(self.text, max(0, at - 3), at))
 
-    def chinese(self, run: str, at: int, end: int) -> int:
-        """Words that share the span from `at` to `end`, each with as much of it as it has of the characters."""
-        words, done = mandarin.said(run, self.text[max(0, at - 6) : at]), 0
+    def chinese(self, spoken: str, at: int, end: int) -> int:
+        """Adds the words of a Chinese run. They share its span in proportion to their characters."""
+        words, done = mandarin.said(spoken), 0
         size = max(1, sum(len(word) for word, _ in words))
         for word, phones in words:
             left, right = (at + (end - at) * part // size for part in (done, done + len(word)))
             self.words.append(Word(word, left, right, phones=phones))
             done += len(word)
         if words:
-            self.written.append(run)
+            self.written.append(self.text[at:end])
         return end
 
     def address(self, at: int) -> int | None:
@@ -251,8 +257,6 @@ class _Scanner:
 
     def sign(self, at: int, char: str, before: str) -> int:
         after = self.peek(at + 1)
-        if self.scripts and (match := self.scripts.sign(at)):
-            return self.chinese(mandarin.SIGNS[match[0]], at, match.end())
         if operator := signs.operator(self.text, at):
             return self.say(OPERATORS[operator], at, at + len(operator))
         if match := _DOTS.match(self.text, at):

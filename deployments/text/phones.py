@@ -1,21 +1,21 @@
-"""Phones of the small voice: the sequence that the GPT reads, and its ids.
+"""The phones of the small voice: the sequence that the GPT reads, and its ids.
 
-English: the US set that CMU's flite speaks (ARPAbet in lower case, with `ax` for schwa, no stress marks). Mandarin: the
-initials and the finals of pinyin in capitals, a final with its tone as it is said: "ni hao" is `N I2 H AO3`.
+English uses the US set of CMU's flite (ARPAbet in lower case, `ax` for schwa, no stress marks). Mandarin uses the
+initials and finals of pinyin in capitals; a final carries its spoken tone: "ni hao" is `N I2 H AO3`.
 
-A segment's sequence is flite's own, precisely:
+The sequence of a segment is the same as flite's:
 
-- it starts with `pau`;
-- one `pau` stands at every phrase break inside (comma, semicolon, colon, dash, bracket), never two in a row;
-- words simply follow each other: there is no word boundary symbol;
-- it ends with one closing pause that tells how the sentence ends: `pau?` after a question mark, `pau!` after an
-  exclamation mark, `pau` otherwise. A comma or nothing at the end of a segment counts as `pau`.
+- It starts with `pau`.
+- One `pau` marks each phrase break inside (comma, semicolon, colon, dash, bracket), never two in a row.
+- There is no symbol between words.
+- It ends with one closing pause: `pau?` after a question mark, `pau!` after an exclamation mark, `pau` otherwise, also
+  after a comma or nothing.
 
-"Is this it?" is `pau ih z dh ih s ih t pau?`. Several sentences in one segment are joined with a single `pau`
-(`pau?` and `pau!` may stand inside too, but the model has heard them at the end only).
+"Is this it?" is `pau ih z dh ih s ih t pau?`. A single `pau` joins several sentences in one segment. (`pau?` and
+`pau!` may occur inside, but the model was trained with them at the end only.)
 
-The audio of a segment keeps 40 ms of the first pause and 120 ms of the last one; what silence belongs between
-segments is the caller's to add.
+The audio of a segment keeps 40 ms of the first pause and 120 ms of the last. The caller adds the silence between
+segments.
 """
 
 Phones = tuple[str, ...]
@@ -28,12 +28,12 @@ _SPEECH = (
 ).split()
 
 INITIALS: tuple[str, ...] = tuple("b p m f d t n l g k h j q x zh ch sh r z c s".split())
-# `ih` is the vowel of zi, ci, si; `iw` that of zhi, chi, shi, ri; `eh` is ê, `v` is ü
+# `ih` is the vowel of zi, ci, si; `iw` is that of zhi, chi, shi, ri; `eh` is ê; `v` is ü
 FINALS: tuple[str, ...] = tuple(
     "a o e eh ih iw ai ei ao ou an en ang eng ong er i ia ie iao iou ian in iang ing iong u ua uo uai uei uan uen uang "
     "ueng v ve van vn".split()
 )
-TONES = (1, 2, 3, 4, 5)  # 5 is the neutral one
+TONES = (1, 2, 3, 4, 5)  # 5 is the neutral tone
 
 ENGLISH_PHONES: tuple[str, ...] = (PAD, PAUSE, QUESTION, EXCLAMATION, *_SPEECH)
 MANDARIN_PHONES: tuple[str, ...] = (
@@ -48,7 +48,7 @@ CLOSING_PAUSE: dict[str, str] = {"?": QUESTION, "!": EXCLAMATION, ".": PAUSE}
 
 
 def phone_ids(phones: list[str]) -> list[int]:
-    """Ids of a phone sequence; an unknown phone raises KeyError."""
+    """The ids of a phone sequence. Raises KeyError for an unknown phone."""
     return [PHONE_TO_ID[phone] for phone in phones]
 
 

@@ -1,8 +1,7 @@
-"""Recordings from strangers: any audio file in, a `Recording` out, or an InvalidInput that says what is wrong.
+"""Decodes untrusted audio files: returns a `Recording`, or raises an InvalidInput that says what is wrong.
 
-Sound is mixed to mono and resampled block by block, and nothing is decoded beyond the seconds that are used. The C
-libraries behind this may still crash, or take memory and time, on a hostile file: `sandbox` runs it in a process of
-its own.
+Audio is mixed to mono and resampled block by block. Decoding stops after the seconds that are used. A hostile file can
+still crash the C libraries or make them use much memory and time, so `sandbox` runs this code in a separate process.
 """
 
 from __future__ import annotations
@@ -27,37 +26,37 @@ LOWEST_RATE, HIGHEST_RATE = 4_000, 192_000  # Hz
 MAX_CHANNELS = 8
 MAX_STREAMS = 8
 BLOCK = 65_536  # frames
-SILENCE = 1e-4  # peak below which nothing can be heard (-80 dBFS)
+SILENCE = 1e-4  # a peak below this is inaudible (-80 dBFS)
 ALLOWED = (
     f"{NAMES}; up to {MAX_STREAMS} streams, {MAX_CHANNELS} channels, "
     f"{LOWEST_RATE // 1000} to {HIGHEST_RATE // 1000} kHz"
 )
 _UNREADABLE = f"not a readable audio file (allowed: {ALLOWED})"
 
-# the codecs in libsndfile's words, and in FFmpeg's
+# the allowed codecs: libsndfile's names, then FFmpeg's
 _SUBTYPES = tuple("PCM_ FLOAT DOUBLE ULAW ALAW ALAC_ VORBIS OPUS MPEG_LAYER_".split())
 _PCM = "s8 u8 s16le s16be s24le s24be s32le s32be f32le f32be f64le f64be mulaw alaw".split()
 _PACKED = "mp3 mp3float aac vorbis opus libopus flac alac".split()
 _CODECS = frozenset([*_PACKED, *(f"pcm_{kind}" for kind in _PCM)])
 _OPTIONS = {
     "format_whitelist": ",".join(DEMUXERS.values()),
-    "protocol_whitelist": "none",  # a container that names other files or addresses opens none
+    "protocol_whitelist": "none",  # a container must not open other files or addresses
     "codec_whitelist": ",".join(sorted(_CODECS)),
-    "max_streams": str(MAX_STREAMS + 1),  # one more, so that too many can be told
+    "max_streams": str(MAX_STREAMS + 1),  # one more, so that an excess is detected
 }
 
-Blocks = Iterator[tuple[np.ndarray, int]]  # of mono sound, float32 (n,), and its rate in Hz
+Blocks = Iterator[tuple[np.ndarray, int]]  # mono samples, float32 (n,), and their rate in Hz
 
 
 class _Refused(Exception):
-    """Why a file cannot be used, in words that go behind the name of its field."""
+    """Why a file cannot be used. The text follows the field's name in the error message."""
 
 
 def decode_recording(data: bytes, *, min_seconds: float, max_seconds: float, param: str) -> Recording:
-    """The first `max_seconds` of an audio file; the warning "cut" where there was more.
+    """Decodes the first `max_seconds` of an audio file. A longer file gets the warning "cut".
 
-    Raises InvalidInput (param `param`): empty, no audio that can be read, too short, silent, not finite. Raises
-    MemoryError where that ran out.
+    Raises InvalidInput (param `param`) if the file is empty, unreadable, too short, silent or has samples that are not
+    finite. Raises MemoryError if memory runs out.
     """
     try:
         return _decoded(data, min_seconds, max_seconds)
@@ -65,13 +64,13 @@ def decode_recording(data: bytes, *, min_seconds: float, max_seconds: float, par
         raise InvalidInput(f"Invalid '{param}': {error}.", param=param) from None
     except MemoryError:
         raise
-    except Exception as error:  # the decoders raise their own zoo of errors on hostile files
+    except Exception as error:  # the decoders raise many types of errors on hostile files
         log.info("a recording was refused: %r", error)
         raise InvalidInput(f"Invalid '{param}': {_UNREADABLE}.", param=param) from None
 
 
 def _decoded(data: bytes, min_seconds: float, max_seconds: float) -> Recording:
-    """Raises _Refused, or whatever the decoders do."""
+    """Raises _Refused, or any error of the decoders."""
     kind = kind_of(data)
     if kind is None:
         raise _Refused(_UNREADABLE)
@@ -90,18 +89,18 @@ def _collected(blocks: Blocks, min_seconds: float, max_seconds: float) -> Record
 
 
 class _Mono:
-    """Collects the mono sound of a file, at most `seconds` of it, resampled to MAX_RATE where its own is higher."""
+    """Collects at most `seconds` of mono audio. A rate above MAX_RATE is resampled to MAX_RATE."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._rate = 0  # of the file; 0 until the first block
-        self._taken = 0  # samples at that rate
+        self._rate = 0  # Hz, of the file; 0 until the first block
+        self._taken = 0  # samples at the file's rate
         self._cut = False
         self._blocks: list[np.ndarray] = []
         self._resampler: soxr.ResampleStream | None = None
 
     def add(self, block: np.ndarray, rate: int) -> bool:
-        """block: float32 (n,) at `rate` Hz, the same each time. False where no more is used."""
+        """Appends float32 (n,) at `rate` Hz, the same rate in every call. Returns False once the limit is reached."""
         if not self._rate:
             self._rate = rate
             if rate > MAX_RATE:
@@ -116,12 +115,12 @@ class _Mono:
         return not self._cut
 
     def finish(self, min_seconds: float) -> Recording:
-        """Raises _Refused where it cannot serve."""
+        """Raises _Refused if the recording is unusable."""
         if not self._rate:
             raise _Refused("it contains no audio")
         seconds = self._taken / self._rate
-        if seconds < min_seconds:
-            raise _Refused(f"{seconds:.2f} s of audio, at least {min_seconds:g} s are needed")
+        if round(seconds, 2) < min_seconds:  # what is kept of a recording may be a sample shorter
+            raise _Refused(f"it contains {seconds:.2f} s of audio; at least {min_seconds:g} s are needed")
         if self._resampler:
             self._blocks.append(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
         rate = min(self._rate, MAX_RATE)
@@ -129,7 +128,7 @@ class _Mono:
         peak = float(np.abs(waveform).max(initial=0.0))
         warnings = ("cut",) if self._cut else ()
         recording = Recording.of(waveform / peak if peak > 1.0 else waveform, rate, warnings)
-        loudest = np.abs(recording.waveform).max(initial=0.0)  # as it is kept, so that it can be read again
+        loudest = np.abs(recording.waveform).max(initial=0.0)  # after quantisation, as it will be stored
         if loudest < SILENCE:
             raise _Refused("the recording is silent")
         return recording
@@ -140,7 +139,7 @@ def _sndfile_blocks(data: bytes) -> Blocks:
         if not file.subtype.startswith(_SUBTYPES):
             raise _Refused(_UNREADABLE)
         _check(file.samplerate, file.channels)
-        # in blocks, since a header may promise any length
+        # in blocks, because a header may declare any length
         while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
             yield block.mean(axis=1, dtype=np.float32), file.samplerate
 

@@ -1,6 +1,6 @@
-"""Streaming encoders: float32 samples in, bytes of one audio file out, as they are made.
+"""Streaming encoders: float32 samples in, the bytes of one audio file out.
 
-Every format leaves at 24 kHz mono, the rate that OpenAI documents for pcm.
+All are mono, at 24 kHz unless another rate is requested: the rate that OpenAI documents for pcm.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from typing_extensions import Buffer
 
 from deployments.contract.errors import InvalidInput
 
-OUTPUT_RATE = 24_000  # Hz
-UNKNOWN_SIZE = 0xFFFFFFFF  # in a RIFF header: until the stream ends
+OUTPUT_RATE = 24_000  # Hz, by default
+RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+OPUS_RATES = (16_000, 24_000, 48_000)
+UNKNOWN_SIZE = 0xFFFFFFFF  # in the RIFF header of a stream whose length is not known yet
 
 MEDIA_TYPES = {
     "mp3": "audio/mpeg",
-    "opus": "audio/ogg",  # Opus in Ogg; audio/opus is the RTP payload's name
+    "opus": "audio/ogg",  # Opus in Ogg; audio/opus is the RTP payload type
     "aac": "audio/aac",
     "flac": "audio/flac",
     "wav": "audio/wav",
@@ -34,38 +36,50 @@ class Encoder(Protocol):
     media_type: str
 
     def encode(self, samples: np.ndarray) -> bytes:
-        """samples: float32 (N,) in -1..1 at the source's rate. Empty while a codec collects a frame."""
+        """samples: float32 (N,) in -1..1 at the source rate. Returns b"" while a codec collects a frame."""
         ...
 
     def finish(self) -> bytes:
-        """What is still inside. Nothing may follow."""
+        """Returns the remaining bytes. The encoder must not be used afterwards."""
         ...
 
 
-def open_encoder(format: str, source_rate: int, *, streamed: bool = True) -> Encoder:
-    """streamed: bytes come as soon as they can. Else FLAC is held back until `finish`, so that its header
-    tells the length (libsndfile cannot do without); the other formats are the same either way.
-
-    Raises InvalidInput (param "response_format") for a format that is not in MEDIA_TYPES."""
-    match format:
-        case "pcm" | "wav":
-            return _Resampled(format, source_rate, _Raw(header=format == "wav"))
-        case _ if format in _CODECS:
-            return _Resampled(format, source_rate, _Container(_CODECS[format], streamed or format != "flac"))
-    allowed = ", ".join(MEDIA_TYPES)
-    raise InvalidInput(f"Invalid 'response_format': must be one of {allowed}.", param="response_format")
+def check_rate(format: str, rate: int) -> None:
+    """Raises InvalidInput (param "sample_rate") for a rate in Hz that the format cannot have."""
+    allowed = OPUS_RATES if format == "opus" else RATES
+    if rate not in allowed:
+        message = f"Invalid 'sample_rate': must be one of {', '.join(map(str, allowed))} for {format}."
+        raise InvalidInput(message, param="sample_rate")
 
 
-def encode_wav(samples: np.ndarray, source_rate: int) -> bytes:
-    """A whole WAV file with a true header (16 bit, 24 kHz)."""
-    raw = _Raw(header=False)
-    stream = _Resampled("wav", source_rate, raw)
+def open_encoder(format: str, source_rate: int, *, rate: int = OUTPUT_RATE, streamed: bool = True) -> Encoder:
+    """An encoder for a format of MEDIA_TYPES. rate: of the file, in Hz.
+
+    streamed: return bytes as soon as possible. Otherwise FLAC is held back until `finish`, so that its header states
+    the length, which libsndfile requires. The other formats do not differ.
+
+    Raises InvalidInput (param "response_format" or "sample_rate") for any other format, or a rate that it cannot have.
+    """
+    if format not in MEDIA_TYPES:
+        allowed = ", ".join(MEDIA_TYPES)
+        raise InvalidInput(f"Invalid 'response_format': must be one of {allowed}.", param="response_format")
+    check_rate(format, rate)
+    if format in _CODECS:
+        sink = _Container(_CODECS[format], rate, streamed or format != "flac")
+    else:
+        sink = _Raw(wav_header(rate=rate) if format == "wav" else b"")
+    return _Resampled(format, source_rate, rate, sink)
+
+
+def encode_wav(samples: np.ndarray, source_rate: int, rate: int = OUTPUT_RATE) -> bytes:
+    """A complete WAV file, 16 bit, whose header states the length."""
+    stream = open_encoder("pcm", source_rate, rate=rate)
     data = stream.encode(samples) + stream.finish()
-    return wav_header(len(data)) + data
+    return wav_header(len(data), rate) + data
 
 
 def wav_header(data_bytes: int | None = None, rate: int = OUTPUT_RATE) -> bytes:
-    """44 bytes before 16 bit mono samples. None: the length is not known yet."""
+    """The 44 bytes before 16-bit mono samples. `data_bytes` is None while the length is unknown."""
     riff, data = (UNKNOWN_SIZE, UNKNOWN_SIZE) if data_bytes is None else (36 + data_bytes, data_bytes)
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI", b"RIFF", riff, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", data
@@ -83,15 +97,16 @@ class _Sink(Protocol):
 
 
 class _Resampled:
-    """A sink behind a stream resampler: chunked input gives the very samples that whole input gives."""
+    """A sink behind a stream resampler. The output does not depend on how the input is split into chunks."""
 
-    def __init__(self, format: str, source_rate: int, sink: _Sink) -> None:
+    def __init__(self, format: str, source_rate: int, rate: int, sink: _Sink) -> None:
         self.media_type = MEDIA_TYPES[format]
+        if format == "pcm":  # nothing in it says so
+            self.media_type += f";rate={rate};channels=1"
         self._sink = sink
-        same = source_rate == OUTPUT_RATE
-        self._resampler = (
-            None if same else soxr.ResampleStream(source_rate, OUTPUT_RATE, 1, dtype="float32", quality="HQ")
-        )
+        self._resampler = None
+        if source_rate != rate:
+            self._resampler = soxr.ResampleStream(source_rate, rate, 1, dtype="float32", quality="HQ")
 
     def encode(self, samples: np.ndarray) -> bytes:
         return self._sink.write(self._resample(np.ascontiguousarray(samples, np.float32), last=False))
@@ -104,10 +119,10 @@ class _Resampled:
 
 
 class _Raw:
-    """16 bit little-endian samples, behind a streaming WAV header or bare."""
+    """16-bit little-endian samples, with or without a header."""
 
-    def __init__(self, header: bool) -> None:
-        self._before = wav_header() if header else b""
+    def __init__(self, header: bytes) -> None:
+        self._before = header
 
     def write(self, samples: np.ndarray) -> bytes:
         before, self._before = self._before, b""
@@ -122,25 +137,25 @@ class _Codec:
     container: str
     name: str
     sample_format: str
-    bit_rate: int | None
+    bit_rate: int | None  # up to 24 kHz; above, twice that
     codec_options: dict[str, str]
     container_options: dict[str, str]
-    shortest: int = 0  # samples: silence makes up what is missing
+    shortest: int = 0  # samples; shorter sound is padded with silence
 
 
 _CODECS = {
-    # no Xing frame: it would have to be filled in afterwards
+    # without a Xing frame, which is written after the end
     "mp3": _Codec("mp3", "libmp3lame", "fltp", 64_000, {}, {"write_xing": "0", "id3v2_version": "0"}),
-    # short pages: a page is sent when it is full
+    # short pages, because a page is sent when it is full
     "opus": _Codec("ogg", "libopus", "flt", 48_000, {"application": "audio"}, {"page_duration": "100000"}),
-    # players know a bare AAC file by several frames in a row
-    "aac": _Codec("adts", "aac", "fltp", 64_000, {"cutoff": "11500"}, {}, shortest=3 * 1024),
+    # players recognise a raw AAC file by several consecutive frames
+    "aac": _Codec("adts", "aac", "fltp", 64_000, {}, {}, shortest=3 * 1024),
     "flac": _Codec("flac", "flac", "s16", None, {}, {}),
 }
 
 
 class _Pipe(io.RawIOBase):
-    """Where PyAV writes: only forwards, so that a container never goes back to correct its header."""
+    """PyAV's output. It cannot seek, so that a container never goes back to correct its header."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -161,7 +176,7 @@ class _Pipe(io.RawIOBase):
 
 
 class _File(io.BytesIO):
-    """The same for a container that may go back: everything comes at the end."""
+    """The output for a container that may seek. All bytes come at the end."""
 
     def take(self) -> bytes:
         return b""
@@ -170,16 +185,21 @@ class _File(io.BytesIO):
 class _Container:
     """A codec in its container, through PyAV."""
 
-    def __init__(self, codec: _Codec, streamed: bool) -> None:
-        self._codec = codec
+    def __init__(self, codec: _Codec, rate: int, streamed: bool) -> None:
+        self._codec, self._rate = codec, rate
         self._pipe = _Pipe() if streamed else _File()
         self._container = av.open(self._pipe, "w", format=codec.container, options=codec.container_options)
-        stream = self._container.add_stream(codec.name, rate=OUTPUT_RATE, options=codec.codec_options)
+        options = codec.codec_options
+        if (
+            codec.name == "aac"
+        ):  # else FFmpeg's encoder drops what is above a limit that it takes from the bit rate
+            options = {"cutoff": str(min(20_000, int(0.48 * rate) // 100 * 100))}
+        stream = self._container.add_stream(codec.name, rate=rate, options=options)
         self._stream = cast(av.AudioStream, stream)
         self._stream.codec_context.layout = av.AudioLayout("mono")
         self._stream.codec_context.format = av.AudioFormat(codec.sample_format)
         if codec.bit_rate:
-            self._stream.codec_context.bit_rate = codec.bit_rate
+            self._stream.codec_context.bit_rate = codec.bit_rate * (2 if rate > OUTPUT_RATE else 1)
         self._position = 0
 
     def write(self, samples: np.ndarray) -> bytes:
@@ -188,7 +208,7 @@ class _Container:
             frame = av.AudioFrame.from_ndarray(
                 values[None], format=self._codec.sample_format, layout="mono"
             )  # (1, N)
-            frame.sample_rate = OUTPUT_RATE
+            frame.sample_rate = self._rate
             frame.pts = self._position
             self._position += len(samples)
             self._container.mux(self._stream.encode(frame))

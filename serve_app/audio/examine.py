@@ -10,19 +10,19 @@ from deployments.contract.errors import InvalidInput
 RATE = 16_000
 WINDOW, HOP = 640, 160  # samples: 40 and 10 ms
 LOWEST, HIGHEST = 60.0, 420.0  # Hz of a voice
-BLOCK = 256  # frames at a time: a minute at once would take 200 MB
-LOUD_DB = 30.0  # frames within this of the loudest count
-THUMP = 15  # frames: what is loud for a shorter time is a thump, not the loudest of a voice
-VOICED = 0.5  # normalised autocorrelation of a voiced frame
-LEAST_VOICED = 0.1  # share of the loud frames, below which nobody speaks
-CLIPPED = 5e-4  # share of samples in runs of four and more at the peak
+BLOCK = 256  # frames per call; a whole minute would take 200 MB
+LOUD_DB = 30.0  # frames within this distance of the loudest one are examined
+THUMP = 15  # frames; a shorter loud sound is a thump, not speech
+VOICED = 0.5  # least normalised autocorrelation of a voiced frame
+LEAST_VOICED = 0.1  # share of the loud frames; below it, there is no speech
+CLIPPED = 5e-4  # share of samples in runs of four or more at the peak
 # Levels relative to the peak. In speech, louder levels have fewer samples, unless it was clipped. A level is a bump if
 # its share exceeds BUMP times the minimum of the BELOW levels under it; shares below RARE do not count.
 LEVELS = np.linspace(0.3, 1.0, 15)
 BUMP, BELOW, RARE = 2.0, 4, 1e-4
-STEADY_DB = 20.0  # between loud and quiet frames: speech has pauses
-NARROW_HZ, NARROW_DB = 3_900.0, -45.0  # a telephone passes nothing above
-APART = 0.5  # of log F0 between seconds of one recording: nine semitones
+STEADY_DB = 20.0  # least difference between loud and quiet frames; speech has pauses
+NARROW_HZ, NARROW_DB = 3_900.0, -45.0  # a telephone passes nothing above this frequency
+APART = 0.5  # difference in log F0 between seconds of one recording: nine semitones
 
 WARNINGS = {
     "clipped": "it is clipped",
@@ -34,7 +34,7 @@ WARNINGS = {
 
 
 def examine(waveform: np.ndarray, rate: int, param: str) -> tuple[str, ...]:
-    """waveform: float32 (N,) mono -> keys of WARNINGS.
+    """The problems of a mono waveform, float32 (N,), as keys of WARNINGS.
 
     Raises InvalidInput (param `param`, code no_voice) if almost nothing in it is voiced.
     """
@@ -55,7 +55,8 @@ def examine(waveform: np.ndarray, rate: int, param: str) -> tuple[str, ...]:
     pitches = np.where(voiced, np.log(f0), np.nan)
     steady = float(np.percentile(level, 95) - np.percentile(level, 5)) < STEADY_DB
     found = {
-        "clipped": _flat(waveform) or (not steady and _bumpy(waveform)),  # a tone is often near its peak, too
+        "clipped": _flat(waveform)
+        or (not steady and _bumpy(waveform)),  # a tone has many samples near its peak
         "background": steady,
         "narrow_band": rate <= 2 * NARROW_HZ + 400 or _narrow(made),
         "several_voices": _apart(pitches) > APART,
@@ -64,7 +65,7 @@ def examine(waveform: np.ndarray, rate: int, param: str) -> tuple[str, ...]:
 
 
 def _voice(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Frames (T, WINDOW) -> the best normalised autocorrelation at a voice's lags, and its pitch in Hz, (T,) each."""
+    """Frames (T, WINDOW) -> the best normalised autocorrelation over a voice's lags, and the pitch in Hz, (T,) each."""
     window = np.hanning(WINDOW)
     own = np.fft.irfft(np.abs(np.fft.rfft(window, 2 * WINDOW)) ** 2)[:WINDOW]
     spectra = np.fft.rfft((frames - frames.mean(1, keepdims=True)) * window, 2 * WINDOW)
@@ -77,7 +78,7 @@ def _voice(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _flat(waveform: np.ndarray) -> bool:
-    """Whether it stays at its peak."""
+    """True if the waveform stays at its peak."""
     size = np.abs(waveform)
     flat = size >= 0.999 * size.max()
     runs = flat[:-3] & flat[1:-2] & flat[2:-1] & flat[3:]
@@ -85,7 +86,7 @@ def _flat(waveform: np.ndarray) -> bool:
 
 
 def _bumpy(waveform: np.ndarray) -> bool:
-    """Whether more samples are near some level than below it: it was clipped, and converted since."""
+    """True if more samples are near some level than below it: the audio was clipped and then converted."""
     size = np.abs(waveform)
     shares = np.histogram(size / size.max(), LEVELS)[0] / len(size) + RARE
     bumps = [shares[i] / shares[i - BELOW : i - 1].min() for i in range(BELOW, len(shares))]
@@ -99,7 +100,7 @@ def _narrow(waveform: np.ndarray) -> bool:
 
 
 def _apart(pitches: np.ndarray, second: int = RATE // HOP, fewest: int = 15) -> float:
-    """Between the lowest and the highest second of a recording: how far their median pitches are apart."""
+    """The difference of the median log pitch between the lowest and the highest second."""
     seconds = [pitches[i : i + second] for i in range(0, len(pitches), second)]
     medians = [np.nanmedian(part) for part in seconds if np.isfinite(part).sum() >= fewest]
     return float(max(medians) - min(medians)) if medians else 0.0

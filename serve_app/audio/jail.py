@@ -1,16 +1,16 @@
-"""The process that strangers' recordings are decoded in: `python -m serve_app.audio.jail`, started by `sandbox`.
+"""The process that decodes untrusted recordings: `python -m serve_app.audio.jail`, started by `sandbox`.
 
-It imports the decoders once and stays single-threaded, so that it can fork a child for each file, which costs a few
-milliseconds. A child gives up memory, time, files and the network before it reads the first byte, and whatever
-happens to it then happens to that file alone.
+It imports the decoders once and stays single-threaded, so that it can fork a child for each file in a few
+milliseconds. A child limits its own memory and time and gives up files and the network before it reads the first byte.
+A fault in it affects that file only.
 
-Standard input is a socket. Each message hands over one end of a connection that carries one job:
+Standard input is a socket. Each message passes one end of a connection that carries one job:
 
     to the child      {"bytes", "min_seconds", "max_seconds", "param"}, a line of JSON, then the file
     from the child    BEGUN, then one line of JSON: {"rate", "samples", "warnings"} and the samples, int16,
-                      or {"refused", "code"}, or {"fault"}; nothing if it went beyond its limits
+                      or {"refused", "code"}, or {"fault"}; nothing if it exceeded its limits
 
-When the input ends, so does the process, and its children with it.
+The process and its children end when the input ends.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from serve_app.audio.examine import examine
 
 BEGUN = b"+"
 CPU_S = 4  # a minute of 192 kHz stereo takes half a second
-WALL_S = 30.0  # the processor may be busy with speech
-MEMORY = 512 * 2**20  # bytes beyond those of the bare process and two copies of the file
-NICE = 10  # speech goes first
+WALL_S = 30.0  # the CPU may be busy with speech
+MEMORY = 512 * 2**20  # bytes, in addition to the bare process and two copies of the file
+NICE = 10  # speech has priority
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
 
@@ -44,9 +44,8 @@ def main() -> None:
     _yield_the_processor()
     control = socket.socket(fileno=0)
     _warm_up()
-    signal.signal(
-        signal.SIGCHLD, signal.SIG_IGN
-    )  # nobody waits for children: the connection tells how they ended
+    # the kernel reaps the children; the connection shows how they ended
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not message:
@@ -55,19 +54,23 @@ def main() -> None:
             try:
                 if os.fork() == 0:
                     _child(job)
-            except OSError as error:  # no process to be had; closing the connection says so
-                print(f"chorale: no process to decode recordings: {error}", file=sys.stderr, flush=True)
+            except OSError as error:  # the parent sees the closed connection
+                print(
+                    f"chorale: cannot start a process to decode recordings: {error}",
+                    file=sys.stderr,
+                    flush=True,
+                )
 
 
 def _yield_the_processor() -> None:
-    """For this process and its children. The session has a share of its own where the kernel groups by session."""
+    """Lowers the priority of this process and its children, and of their session if the kernel groups by session."""
     os.nice(NICE)
     with suppress(OSError), open("/proc/self/autogroup", "w") as group:  # sched(7)
         group.write(str(NICE))
 
 
 def _warm_up() -> None:
-    """Decodes by every library, so that a child, which can open no file, has nothing left to import."""
+    """Uses every decoder once, because a child cannot open files and so cannot import anything."""
     sweep = 0.3 * np.sin(np.cumsum(np.linspace(0.01, 0.03, 96_000))).astype(np.float32)
     for format in ("wav", "aac"):
         encoder = open_encoder(format, 24_000)
@@ -88,12 +91,12 @@ def _child(job: socket.socket) -> None:
         said, samples = _answer(data, request)
         job.sendall(json.dumps(said).encode() + b"\n")
         job.sendall(samples)
-    finally:  # without a word if memory ran out: the end of the connection tells
+    finally:  # if memory ran out, the closed connection is the answer
         os._exit(0)
 
 
 def _leave_everything_but(job: int) -> None:
-    """Dies with its parent; no descriptors but the connection, and no standard streams that decoders write to."""
+    """Ends this process with its parent, closes all descriptors but `job`, and redirects standard streams to null."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -102,12 +105,12 @@ def _leave_everything_but(job: int) -> None:
         os.dup2(nothing, standard)
     for descriptor in map(int, os.listdir("/proc/self/fd")):
         if descriptor > 2 and descriptor != job:
-            with suppress(OSError):  # the one that listed the folder is closed already
+            with suppress(OSError):  # the descriptor of the listing itself is closed already
                 os.close(descriptor)
 
 
 def _limit(memory: int) -> None:
-    """From now on: `memory` more bytes, CPU_S and WALL_S seconds, no file, no socket, no process, no core dump."""
+    """Allows `memory` more bytes, CPU_S and WALL_S seconds, and no new file, socket, process or core dump."""
     with open("/proc/self/statm") as statm:
         held = int(statm.read().split()[0]) * resource.getpagesize()
     signal.setitimer(signal.ITIMER_REAL, WALL_S)
@@ -123,7 +126,7 @@ def _limit(memory: int) -> None:
 
 
 def _answer(data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """The line and the samples. Raises MemoryError."""
+    """The answer's JSON line and the bytes of the samples. Raises MemoryError."""
     param = request["param"]
     try:
         recording = decode_recording(

@@ -1,10 +1,10 @@
-"""Which kind of audio file some bytes are, by the first of them: a parser only ever sees the kind it is for."""
+"""Recognises the kind of an audio file by its first bytes, so that a parser never sees a file of another kind."""
 
 from __future__ import annotations
 
 import struct
 
-# kind -> FFmpeg's demuxer of it; those that libsndfile reads are given to libsndfile first
+# kind -> FFmpeg's demuxer for it; libsndfile comes first for the kinds that it reads
 DEMUXERS = {
     "wav": "wav",
     "flac": "flac",
@@ -18,11 +18,11 @@ DEMUXERS = {
     "matroska": "matroska",
 }
 SNDFILE_KINDS = frozenset({"wav", "flac", "ogg", "mp3", "aiff", "caf", "w64"})
-NAMES = "wav, flac, mp3, ogg or opus, aac, m4a, webm, aiff, caf or w64"  # for people
+NAMES = "wav, flac, mp3, ogg or opus, aac, m4a, webm, aiff, caf or w64"  # for error messages
 
-_W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")  # the GUID of its outermost chunk
-_ATOMS = b"ftyp moov mdat wide free skip pnot".split()  # that an MP4 or QuickTime file begins with
-_MOST_TAGS = 4  # ID3 tags one after the other
+_W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")  # the GUID of a W64 file's outermost chunk
+_ATOMS = b"ftyp moov mdat wide free skip pnot".split()  # an MP4 or QuickTime file begins with one of these
+_MOST_TAGS = 4  # consecutive ID3 tags
 
 
 def kind_of(data: bytes) -> str | None:
@@ -47,17 +47,17 @@ def kind_of(data: bytes) -> str | None:
 
 
 def _tag_bytes(header: bytes) -> int:
-    """Of an ID3v2 tag, its header and footer included."""
+    """The size of an ID3v2 tag with its header and footer."""
     if len(header) < 10:
         return len(header)
     size = 0
-    for byte in header[6:10]:  # seven bits in each
+    for byte in header[6:10]:  # seven bits each
         size = size << 7 | byte & 0x7F
     return 10 + size + (10 if header[5] & 0x10 else 0)
 
 
 def _mpeg(head: bytes) -> str | None:
-    """An MPEG audio frame begins with eleven set bits, an ADTS frame of AAC with twelve and layer 0."""
+    """An MPEG audio frame begins with eleven set bits, an ADTS frame of AAC with twelve and then layer 0."""
     if len(head) < 4:
         return None
     (word,) = struct.unpack(">I", head[:4])

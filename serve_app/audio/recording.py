@@ -1,4 +1,4 @@
-"""A recording in the one form that voices are made from, whether it was uploaded or came with a request."""
+"""A decoded recording. Uploaded voices and references in requests share this form."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 from serve_app.audio.encode import wav_header
 
-# Hz. What is above is brought down to it; what is below stays as it is, and models resample for themselves, so that a
-# stored voice loses nothing for a family of another rate.
+# Hz. Higher rates are resampled to this rate; lower rates are kept. Models resample for themselves, so a stored voice
+# loses nothing for a family with another rate.
 MAX_RATE = 48_000
-FULL_SCALE = 32_768.0  # a power of two, so that samples go to float32 and back unchanged
+FULL_SCALE = 32_768.0  # a power of two, so that conversion to float32 and back is exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +33,5 @@ class Recording:
         return self.samples.astype(np.float32) / np.float32(FULL_SCALE)
 
     def to_wav(self) -> bytes:
-        """A file that decodes to these samples."""
+        """The bytes of a WAV file that decodes to these samples."""
         return wav_header(self.samples.nbytes, self.rate) + self.samples.tobytes()

@@ -1,4 +1,4 @@
-"""Strangers' recordings, decoded in a process that can do no harm. `jail` is that process."""
+"""Decodes untrusted recordings in a restricted process, which runs `jail`."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from serve_app.audio.recording import MAX_RATE, Recording
 
 log = logging.getLogger("chorale.audio")
 
-WORKERS = 2  # recordings that are decoded at once
-WAITING = 16  # that may wait for it
+WORKERS = 2  # recordings decoded at once
+WAITING = 16  # recordings that may wait
 RETRY_AFTER_S = 2.0
 START_S = 60.0  # for the jail to import its decoders on a busy machine
-GRACE_S = 5.0  # after which a child that should be dead by now is given up
-_LINE = 64 * 1024  # bytes of an answer's first line, at most
+GRACE_S = 5.0  # to wait after a child's time limit
+_LINE = 64 * 1024  # most bytes of an answer's first line
 
 
 class Sandbox:
-    """Decodes and examines recordings in child processes with limits. Any thread and any event loop may use it.
+    """Decodes and examines recordings in child processes with limits. Safe to use from any thread and event loop.
 
-    Nothing runs before `start` or the first recording. What was started ends with this process.
+    The first process starts with `start` or the first recording. All of them end with this process.
     """
 
     def __init__(self, workers: int = WORKERS, waiting: int = WAITING) -> None:
@@ -46,15 +46,15 @@ class Sandbox:
         self._control: socket.socket | None = None
 
     def start(self) -> None:
-        """Starts the jail, without waiting for it, so that the first recording finds it warm."""
+        """Starts the jail without waiting for it, so that it is warm for the first recording."""
         with self._lock:
             self._running()
 
     async def read(self, data: bytes, *, min_seconds: float, max_seconds: float, param: str) -> Recording:
-        """What `decode_recording` and `examine` make of an audio file.
+        """Runs `decode_recording` and `examine` on an audio file.
 
-        Raises InvalidInput (param `param`) as they do, and for a file that takes more memory or time than a recording
-        may, or that breaks a decoder; Overloaded while too many wait.
+        Raises InvalidInput (param `param`) as they do, and for a file that exceeds the limits on memory or time or
+        crashes a decoder. Raises Overloaded if too many recordings wait, Unavailable if no process can be started.
         """
         if not data:
             raise InvalidInput(f"Invalid '{param}': the file is empty.", param=param)
@@ -84,7 +84,7 @@ class Sandbox:
                 if answer is not None or process.poll() is None:
                     return _recording(answer, request["param"])
             except OSError as error:
-                log.warning("no process to decode recordings: %r", error)
+                log.warning("the process that decodes recordings failed: %r", error)
             with self._lock:  # the jail has died, or cannot fork
                 if process is self._process:
                     self._stop()
@@ -101,7 +101,7 @@ class Sandbox:
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     env=_environment(),
-                    start_new_session=True,  # an interrupt at the terminal is for this process
+                    start_new_session=True,  # an interrupt at the terminal must not reach it
                 )
         return self._process, self._control
 
@@ -116,21 +116,21 @@ class Sandbox:
 
 @cache
 def shared() -> Sandbox:
-    """The one of this process."""
+    """The sandbox of this process."""
     return Sandbox()
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of this process's own, which may hold secrets, but where modules and libraries are found."""
+    """Only the search paths for modules and libraries: this process's own environment may hold secrets."""
     kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
     one_thread = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), **one_thread, **kept}
 
 
 def _ask(control: socket.socket, data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], bytes] | None:
-    """The first line and the samples of a child's answer; None from one that broke off.
+    """The first line and the samples of a child's answer, or None if it broke off.
 
-    Raises OSError where no child has looked at the file.
+    Raises OSError if no child has read the file.
     """
     ours, theirs = socket.socketpair()
     with ours, ours.makefile("rb") as answer:
@@ -138,7 +138,7 @@ def _ask(control: socket.socket, data: bytes, request: dict[str, Any]) -> tuple[
         with theirs:
             socket.send_fds(control, [b"+"], [theirs.fileno()])
         if answer.read(1) != BEGUN:
-            raise ConnectionError("the jail made no child")
+            raise ConnectionError("the jail did not start a child")
         try:
             ours.settimeout(WALL_S + GRACE_S)
             ours.sendall(json.dumps({**request, "bytes": len(data)}).encode() + b"\n")
@@ -151,7 +151,7 @@ def _ask(control: socket.socket, data: bytes, request: dict[str, Any]) -> tuple[
 
 
 def _recording(answer: tuple[dict[str, Any], bytes] | None, param: str) -> Recording:
-    """Believes nothing: the file may have taken over whoever answers."""
+    """Checks every field of the answer, because the file may have taken control of the child."""
     broken = InvalidInput(
         f"Invalid '{param}': decoding it exceeds the limits on memory or time, or crashes the decoder.",
         param=param,

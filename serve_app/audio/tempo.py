@@ -1,4 +1,4 @@
-"""Faster and slower speech of unchanged pitch, as it is made: libavfilter's `atempo` (overlap-add by similarity)."""
+"""Changes the speed of streamed speech at unchanged pitch, with libavfilter's `atempo` (overlap-add by similarity)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import av
 import av.filter
 import numpy as np
 
-_SLOWEST = 0.5  # of one filter; below it, two in a row
-_FRAME = (
-    1024  # samples: the filter answers in frames of the size that it is given, and fails on very short ones
-)
-_AFTER_S = 0.25  # silence behind the sound: the filter works in overlapping windows, and keeps the last ones
+_SLOWEST = 0.5  # the least factor of one filter; a lower factor takes two
+_FRAME = 1024  # samples; the filter returns frames of the size it is given, and fails on very short ones
+_AFTER_S = 0.25  # of silence appended to flush the filter's overlapping windows
 
 
 class Tempo:
@@ -21,9 +19,9 @@ class Tempo:
 
     def __init__(self, rate: int, speed: float) -> None:
         self._rate, self._speed = rate, speed
-        self._held = np.zeros(0, np.float32)  # less than a frame
+        self._held = np.zeros(0, np.float32)  # input, less than a frame
         self._pushed = 0  # samples in whole frames
-        self._made = 0  # samples
+        self._made = 0  # samples returned
         self._graph = graph = av.filter.Graph()
         source = graph.add_abuffer(format="flt", sample_rate=rate, layout="mono", time_base=Fraction(1, rate))
         steps = [speed] if speed >= _SLOWEST else [_SLOWEST, speed / _SLOWEST]
@@ -33,7 +31,7 @@ class Tempo:
         graph.configure()
 
     def process(self, samples: np.ndarray) -> np.ndarray:
-        """float32 (N,) -> what is ready by now, float32 (M,), M about N / speed less what is still held."""
+        """float32 (N,) -> the samples that are ready, float32 (M,). M is about N / speed, minus what is still held."""
         samples = np.concatenate([self._held, samples]).astype(np.float32)
         whole = len(samples) // _FRAME * _FRAME
         self._held = samples[whole:]
@@ -43,7 +41,7 @@ class Tempo:
         return made
 
     def finish(self) -> np.ndarray:
-        """The rest; nothing may follow. In all, N samples make N / speed, and any sound at least one."""
+        """Returns the rest. N samples make N / speed in total, and at least one. Nothing may follow."""
         given = self._pushed + len(self._held)
         wanted = max(round(given / self._speed), min(given, 1))
         after = -len(self._held) % _FRAME + _FRAME * round(_AFTER_S * self._rate / _FRAME)

@@ -12,16 +12,21 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import grpc
-import numpy as np
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments import assembly
 from deployments.contract.errors import ChoraleError, SynthesisFailed, Unavailable
 from deployments.contract.family import FamilySpec
-from deployments.contract.options import ModelOptions
-from deployments.contract.speech import GptRequest, Run, Segment, VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.contract.speech import (
+    GptRequest,
+    Reference,
+    Run,
+    Segment,
+    VocodedChunk,
+    VocoderChunk,
+    VoicePrompt,
+)
 from deployments.contract.work import Event, WorkItem
 
 log = logging.getLogger("ray.serve")
@@ -47,22 +52,20 @@ LOST_CODES = {  # of an RpcError; the others refuse the message, and would refus
 
 
 class RayBackend:
-    """The stages on Ray Serve. Implements `serve_app.synthesis.backend.Backend`; raises only ChoraleErrors.
+    """The stages of one model on Ray Serve. Implements `serve_app.synthesis.backend.Backend`.
 
-    ingress: the handle of the HTTP deployment, so that its replicas free memory too.
+    Raises only ChoraleErrors. Made on the event loop that uses it.
     """
 
     def __init__(
         self,
-        model: ModelOptions,
+        spec: FamilySpec,
         text_frontend: Stage,
         voice_encoder: Stage,
         gpt_scheduler: Stage,
         vocoder_scheduler: Stage,
-        *,
-        ingress: Stage | None = None,
     ) -> None:
-        self.spec: FamilySpec = assembly.spec_of(model, assembly.load_family(model))
+        self.spec = spec
         self._unary = {
             "text_frontend": text_frontend.options(_by_reference=False),
             # through the object store: a recording is longer than a gRPC message may be
@@ -70,11 +73,9 @@ class RayBackend:
             "gpt": gpt_scheduler.options(_by_reference=False),
             "vocoder": vocoder_scheduler.options(_by_reference=False),
         }
-        self._ingress = ingress and ingress.options(_by_reference=False)
         self._status: dict[str, dict[str, Any]] = {}
         self._status_at = -STATUS_S
         self._status_lock = asyncio.Lock()
-        self._forgetting: set[asyncio.Task[None]] = set()
 
     async def segments(self, text: str, language: str | None) -> list[Segment]:
         return await self._ask("text_frontend", "segments", text, language)
@@ -82,21 +83,12 @@ class RayBackend:
     async def check_text(self, text: str, language: str | None) -> None:
         await self._ask("text_frontend", "check", text, language)
 
-    async def encode_voice(
-        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
-    ) -> VoicePrompt:
-        return await self._ask("voice_encoder", "encode", waveform, rate, transcript, keep)
+    async def encode_voice(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
+        return await self._ask("voice_encoder", "encode", reference, keep)
 
     async def forget(self, voice: str) -> None:
-        """In every replica of the voice encoder and of the HTTP side."""
-        stages = {"voice_encoder": self._unary["voice_encoder"]}
-        if self._ingress is not None:
-            stages["ingress"] = self._ingress
-        tasks = [asyncio.create_task(_forget_at(name, stage, voice)) for name, stage in stages.items()]
-        for task in tasks:
-            self._forgetting.add(task)
-            task.add_done_callback(self._forgetting.discard)
-        await asyncio.wait(tasks, timeout=FORGET_S)
+        """In every replica of the voice encoder."""
+        await forget_at("voice_encoder", self._unary["voice_encoder"], voice)
 
     async def generate(
         self, request: GptRequest, *, id: str, priority: int, admitted: bool
@@ -116,7 +108,7 @@ class RayBackend:
         """
         give_up = time.monotonic() + GIVE_UP_S
         for attempt in itertools.count():
-            item = WorkItem(f"{id}~{attempt}" if attempt else id, chunk, priority)
+            item = WorkItem(f"{id}~{attempt}" if attempt else id, chunk, priority, chunk.home)
             answered = False
             try:
                 async with asyncio.timeout(UNARY_S):
@@ -160,12 +152,14 @@ class RayBackend:
 
     async def free(self) -> list[dict[str, Any]]:
         """Every process behind this that answers in time. Never raises."""
-        unary = {name: self._unary[name] for name in ("text_frontend", "voice_encoder")}
-        if self._ingress is not None:
-            unary["ingress"] = self._ingress
-        asked = [_told(name, _everywhere(stage)) for name, stage in unary.items()]
+        asked = [free_at(name, self._unary[name]) for name in ("text_frontend", "voice_encoder")]
         asked += [_told(name, _of(self._unary[name])) for name in ("gpt", "vocoder")]
         return [process for processes in await asyncio.gather(*asked) for process in processes]
+
+    async def close(self) -> None:
+        """Ends the routers. Work in progress goes on."""
+        for stage in self._unary.values():
+            await stage.shutdown_async()
 
     # -- calls --------------------------------------------------------------------------------------------------
 
@@ -256,6 +250,30 @@ class RayBackend:
             return {"ready": False, "error": type(error).__name__}
 
 
+class Peers:
+    """The replicas of the HTTP deployment, this one among them. Implements `serve_app.service.Peers`."""
+
+    def __init__(self, ingress: Stage) -> None:
+        self._ingress = ingress.options(_by_reference=False)
+
+    async def forget(self, voice: str) -> None:
+        await forget_at("ingress", self._ingress, voice)
+
+    async def free(self) -> list[dict[str, Any]]:
+        return await free_at("ingress", self._ingress)
+
+
+_forgetting: set[asyncio.Task[None]] = set()
+
+
+async def forget_at(name: str, stage: Stage, voice: str) -> None:
+    """In every replica of `stage`. Waits for FORGET_S; what is busy then is asked in the background."""
+    task = asyncio.create_task(_forget_at(name, stage, voice))
+    _forgetting.add(task)
+    task.add_done_callback(_forgetting.discard)
+    await asyncio.wait([task], timeout=FORGET_S)
+
+
 async def _forget_at(name: str, stage: Stage, voice: str) -> None:
     """A replica that never answers cannot speak with the voice either: the library is asked first."""
     reason: Exception | None = None
@@ -270,8 +288,9 @@ async def _forget_at(name: str, stage: Stage, voice: str) -> None:
     log.warning("%s: not every replica has dropped the prompts of voice %s: %r", name, voice, reason)
 
 
-async def _everywhere(stage: Stage) -> list[dict[str, Any]]:
-    return await stage.broadcast("free").results_async(timeout_s=FREE_S)
+async def free_at(name: str, stage: Stage) -> list[dict[str, Any]]:
+    """Every replica of `stage` that answers in time."""
+    return await _told(name, stage.broadcast("free").results_async(timeout_s=FREE_S))
 
 
 async def _of(scheduler: Stage) -> list[dict[str, Any]]:

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deployments import assembly
-from deployments.contract.errors import Overloaded, SynthesisFailed
-from deployments.contract.family import FamilySpec
+from deployments.contract.errors import SynthesisFailed
+from deployments.contract.family import FamilySpec, Frontend
 from deployments.contract.options import ModelOptions
-from deployments.contract.speech import GptRequest, Run, Segment, VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.contract.speech import (
+    GptRequest,
+    Reference,
+    Run,
+    Segment,
+    VocodedChunk,
+    VocoderChunk,
+    VoicePrompt,
+)
 from deployments.contract.work import StageWorker, WorkItem
 from deployments.engine.device import memory
 from deployments.engine.device.thread import DeviceThread
+from deployments.leases.in_process import InProcessScheduler
 from deployments.prompts import KeptPrompts
-from serve_app.backends.work_loop import Stage, WorkLoop
 
 if TYPE_CHECKING:
     from deployments.contract.device import Device
+
+QUEUED_PER_SLOT = 10
+R = TypeVar("R")
 
 
 class LocalBackend:
@@ -36,11 +45,12 @@ class LocalBackend:
     def __init__(self, options: ModelOptions | None = None, *, least_slots: int = 1) -> None:
         self.options = options = options or ModelOptions()
         self.family = assembly.load_family(options)
-        self.spec: FamilySpec = assembly.spec_of(options, self.family)
-        self._frontend = self.family.frontend()
+        self.spec: FamilySpec = self.family.spec
+        if not self.spec.frontend_device:
+            self._frontend: Frontend = self.family.frontend(None)
         self._text = ThreadPoolExecutor(1, "text-frontend")
         self._thread = DeviceThread("local", threads=assembly.threads(options, "gpt"))
-        self._loop = WorkLoop(self._thread)
+        self._scheduler: InProcessScheduler | None = None  # these three: once the weights are loaded
         self._device: Device | None = None
         self._prompts: KeptPrompts | None = None
         self._loaded: Future[None] = self._thread.submit(self._load, max(least_slots, self.spec.window or 1))
@@ -53,19 +63,30 @@ class LocalBackend:
     @property
     def workers(self) -> dict[str, StageWorker]:
         """The workers by stage name; empty until the weights are loaded."""
-        return {name: stage.worker for name, stage in self._loop.stages.items()}
+        return self._scheduler.workers if self._scheduler else {}
+
+    @property
+    def scheduler(self) -> InProcessScheduler:
+        """Of the GPT and the vocoder. Only once the weights are loaded."""
+        assert self._scheduler is not None
+        return self._scheduler
 
     def close(self) -> None:
+        """Cancels all work."""
         self._text.shutdown(wait=False, cancel_futures=True)
         self._thread.close()
+        if self._scheduler is not None:
+            self._scheduler.close()
 
     def _load(self, least_slots: int) -> None:
         options, family = self.options, self.family
         device = self._device = assembly.device(options, "gpt")
+        if self.spec.frontend_device:
+            self._frontend = family.frontend(device)
         encoder = family.voice_encoder(device)
 
-        async def encode(*reference: Any) -> VoicePrompt:
-            return await self._loop.call(lambda: encoder.encode(*reference))
+        async def encode(reference: Reference) -> VoicePrompt:
+            return await self._thread.run(encoder.encode, reference)
 
         store = assembly.prompt_store(options, family, device)
         self._prompts = KeptPrompts(encode, options.voice_encoder.cache_size, store)
@@ -74,23 +95,27 @@ class LocalBackend:
         if device.kind != "cpu":
             decoder.warm_up()
             vocoder.warm_up(family.example_prompt())
-        self._loop.max_queue = 10 * decoder.slots
-        self._loop.stages = {"vocoder": Stage(vocoder), "gpt": Stage(decoder)}
+        workers = {"vocoder": vocoder, "gpt": decoder}  # sound goes before codes
+        share = options.gpt.first_segment_share
+        self._scheduler = InProcessScheduler(self._thread, workers, share, QUEUED_PER_SLOT)
 
     async def segments(self, text: str, language: str | None) -> list[Segment]:
-        running = asyncio.get_running_loop()
-        return await running.run_in_executor(self._text, self._frontend.segments, text, language)
+        return await self._read(lambda frontend: frontend.segments(text, language))
 
     async def check_text(self, text: str, language: str | None) -> None:
-        running = asyncio.get_running_loop()
-        await running.run_in_executor(self._text, self._frontend.check, text, language)
+        await self._read(lambda frontend: frontend.check(text, language))
 
-    async def encode_voice(
-        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
-    ) -> VoicePrompt:
+    async def _read(self, call: Callable[[Frontend], R]) -> R:
+        """On the text thread, or on the device's if the frontend runs a model."""
+        if self.spec.frontend_device:
+            await self._wait()
+            return await self._thread.run(call, self._frontend)
+        return await asyncio.get_running_loop().run_in_executor(self._text, call, self._frontend)
+
+    async def encode_voice(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
         await self._wait()
         assert self._prompts is not None
-        return await self._prompts.of(waveform, rate, transcript, keep)
+        return await self._prompts.of(reference, keep)
 
     async def forget(self, voice: str) -> None:
         if self._prompts is not None:
@@ -100,23 +125,25 @@ class LocalBackend:
         self, request: GptRequest, *, id: str, priority: int, admitted: bool
     ) -> AsyncIterator[Run]:
         await self._wait()
-        if not admitted and self._loop.newcomers("gpt") >= self._loop.max_queue:
-            raise Overloaded("Too many requests are waiting: try again in a moment.", retry_after=1.0)
-        async with aclosing(self._loop.events("gpt", WorkItem(id, request, priority))) as events:
+        item = WorkItem(id, request, priority)
+        async with aclosing(self.scheduler.events("gpt", item, admitted)) as events:
             async for event in events:
                 if event.value is not None and len(event.value):
                     yield event.value
 
     async def vocode(self, chunk: VocoderChunk, *, id: str, priority: int) -> VocodedChunk:
         await self._wait()
-        async with aclosing(self._loop.events("vocoder", WorkItem(id, chunk, priority))) as events:
+        async with aclosing(
+            self.scheduler.events("vocoder", WorkItem(id, chunk, priority, chunk.home), admitted=True)
+        ) as events:
             async for event in events:
                 if event.value is not None:
                     return event.value
         raise SynthesisFailed("The vocoder returned nothing.")
 
     async def cancel(self, id: str) -> None:
-        self._loop.cancel(id)
+        if self._scheduler is not None:
+            self._scheduler.cancel(id)
 
     async def status(self) -> dict[str, Any]:
         ready = self._loaded.done() and self._loaded.exception() is None
@@ -126,7 +153,7 @@ class LocalBackend:
         return {
             "ready": ready,
             "device": device,
-            "stages": self._loop.stats(),
+            "stages": self._scheduler.status() if self._scheduler else {},
             "memory": memory.usage(),
             "prompts": self._prompts.status() if self._prompts else {},
         }
@@ -134,7 +161,7 @@ class LocalBackend:
     async def free(self) -> list[dict[str, Any]]:
         if self._prompts is not None:
             self._prompts.clear()
-        return [{"stage": "local", **await self._loop.call(memory.free)}]
+        return [{"stage": "local", **await self._thread.run(memory.free)}]
 
     async def _wait(self) -> None:
         if self._loaded.done():

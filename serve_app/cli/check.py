@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -36,27 +36,29 @@ class Finding:
     ok: bool | None = None
 
 
-def report(settings: Settings, console: Console) -> bool:
-    """Prints each finding as it becomes available. False if one failed."""
+def report(settings: Settings, models: Iterable[str], console: Console) -> bool:
+    """Prints each finding as it becomes available. models: names; False if one failed."""
     sound = True
-    try:
-        for finding in findings(settings):
-            sound = sound and finding.ok is not False
-            console.print(f"{MARKS[finding.ok]}  {finding.name:<12}", end="")
-            console.print(finding.detail, markup=False, highlight=False, soft_wrap=True)
-    except ChoraleError as error:
-        sound = False
-        console.print(f"{MARKS[False]}  {type(error).__name__}: ", end="")
-        console.print(error.message, markup=False, highlight=False, soft_wrap=True)
+    for part in (_software(), *(_one(settings, model) for model in models)):
+        try:
+            for finding in part:
+                sound = sound and finding.ok is not False
+                console.print(f"{MARKS[finding.ok]}  {finding.name:<12}", end="")
+                console.print(finding.detail, markup=False, highlight=False, soft_wrap=True)
+        except ChoraleError as error:
+            sound = False
+            console.print(f"{MARKS[False]}  {type(error).__name__}: ", end="")
+            console.print(error.message, markup=False, highlight=False, soft_wrap=True)
     console.print("All checks passed." if sound else "Some checks failed.", style="green" if sound else "red")
     return sound
 
 
-def findings(settings: Settings) -> Iterator[Finding]:
-    """Raises ChoraleError if the check cannot continue."""
-    yield from _software()
-    yield from _device(settings)
-    yield from _model(settings)
+def _one(settings: Settings, model: str) -> Iterator[Finding]:
+    """Raises ChoraleError if the check of this model cannot continue."""
+    if len(settings.served) > 1:
+        yield Finding("model", model)
+    yield from _device(settings, model)
+    yield from _model(settings, model)
 
 
 def _software() -> Iterator[Finding]:
@@ -66,39 +68,44 @@ def _software() -> Iterator[Finding]:
     yield Finding("machine", f"{cgroup.cpus()} of {psutil.cpu_count()} CPUs, {size}, {platform.platform()}")
 
 
-def _device(settings: Settings) -> Iterator[Finding]:
+def _device(settings: Settings, model: str) -> Iterator[Finding]:
     from deployments.engine.device.choose import has_fft
 
-    device = assembly.device(settings.model, "gpt")
+    device = assembly.device(settings.options(model), "gpt")
     for reason in device.reasons:
         yield Finding("device", reason)
     yield Finding("device", f"{device.torch_device}: {device.name}", True)
     yield Finding("precision", f"{str(device.dtype).removeprefix('torch.')}, {device.threads} CPU thread(s)")
     where = "on the device" if has_fft(device.torch_device) else "on the CPU (not available on this device)"
     yield Finding("FFT", where)
-    yield from _room(settings, device)
+    yield from _room(settings, model, device)
 
 
-def _room(settings: Settings, device: Device) -> Iterator[Finding]:
+def _room(settings: Settings, model: str, device: Device) -> Iterator[Finding]:
     """Configured memory and threads, compared with what is available."""
     total, free = memory.total_bytes(device.torch_device), memory.free_bytes(device.torch_device)
     yield Finding("memory", f"{memory.readable(free)} of {memory.readable(total)} free on {device.kind}")
     suggested, most = memory.suggest_batch(device.kind, total)
-    yield Finding("slots", f"gpt.slots is {settings.gpt.slots}; memory suggests {suggested}, at most {most}")
-    wanted, cpus = settings.busy_threads(), cgroup.cpus()
+    yield Finding(
+        "slots",
+        f"gpt.slots is {settings.served[model].gpt.slots}; memory suggests {suggested}, at most {most}",
+    )
+    wanted, cpus = sum(each.busy_threads() for each in settings.served.values()), cgroup.cpus()
     told = f"{wanted} for all replicas of gpt and vocoder, on {cpus} CPU(s)"
     if wanted > cpus:
         told += ": they slow each other down if they run on one machine (see device.threads)"
     yield Finding("threads", told)
 
 
-def _model(settings: Settings) -> Iterator[Finding]:
+def _model(settings: Settings, model: str) -> Iterator[Finding]:
     before = _memory()
-    speaker = Speaker(settings)
+    speaker = Speaker(settings, model)
     try:
         held = _memory() - before
         yield Finding(
-            "load", f"family {settings.family.name} in {speaker.load_s:.2f} s, {memory.readable(held)}", True
+            "load",
+            f"family {speaker.model.spec.name} in {speaker.load_s:.2f} s, {memory.readable(held)}",
+            True,
         )
         yield from _graphs(speaker)
         first = speaker.say(TEXT, seed=1)

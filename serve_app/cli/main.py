@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperCommand
 
+from deployments.contract.controls import parsed
 from deployments.contract.errors import ChoraleError, InvalidInput
 
 if TYPE_CHECKING:
@@ -29,7 +31,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 FAULT = 2  # exit code of errors that the user can fix
-Config = Annotated[Path | None, typer.Option(help="A Serve config file that sets the model and its options.")]
+Config = Annotated[
+    Path | None, typer.Option(help="A Serve config file that sets the models and their options.")
+]
+Model = Annotated[
+    str | None, typer.Option(help="The name of a model of the config file; default: its default one.")
+]
 
 
 @contextmanager
@@ -47,8 +54,26 @@ def _os_error(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
-@app.command()
+class WithControls(TyperCommand):
+    """A command that also takes `--NAME VALUE` for each sampling parameter of the model."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Moves what looks like such an option, as text, to `ctx.obj`: which there are depends on the configuration."""
+        own = {name for param in self.get_params(ctx) for name in (*param.opts, *param.secondary_opts)}
+        rest, ctx.obj = [], {}
+        words = iter(args)
+        for word in words:
+            name, equals, value = word.partition("=")
+            if not name.startswith("--") or name in own or name == "--":
+                rest.append(word)
+            else:
+                ctx.obj[name[2:].replace("-", "_")] = value if equals else next(words, "")
+        return super().parse_args(ctx, rest)
+
+
+@app.command(cls=WithControls)
 def speak(
+    ctx: typer.Context,
     text: Annotated[str, typer.Argument(help="The text to speak.")],
     voice: Annotated[
         str | None, typer.Option(help="The name of a voice; `chorale voices` lists them.")
@@ -63,22 +88,33 @@ def speak(
     seed: Annotated[
         int | None, typer.Option(help="The same seed gives the same samples; default: random.")
     ] = None,
-    temperature: Annotated[float | None, typer.Option(help="0 (greedy) to 2; default: the model's.")] = None,
     speed: Annotated[float, typer.Option(help="0.25 to 4; 2 is twice as fast.")] = 1.0,
     language: Annotated[str | None, typer.Option(help="Default: detected from the text.")] = None,
+    sample_rate: Annotated[int, typer.Option(help="Of the file, in Hz: 16000 to 48000.")] = 24_000,
     config: Config = None,
+    model: Model = None,
 ) -> None:
-    """Speak TEXT into a file, in this process, without Ray."""
+    """Speak TEXT into a file, in this process, without Ray.
+
+    The model's sampling parameters are options too, for example --temperature 0.5; docs/http.md lists them.
+    """
     with _plain_errors():
-        _check(text, voice, seed, temperature, speed, language)
+        _check(text, voice, seed, speed, language)
         if voice is not None and reference is not None:
             raise InvalidInput("--voice and --reference are mutually exclusive", param="reference")
         format = _format(out)
         recording = None if reference is None else reference.read_bytes()
+        from deployments.assembly import load_family
+        from serve_app.audio import check_rate
         from serve_app.cli.speaker import Speaker
 
-        sampling = {} if temperature is None else {"temperature": temperature}
-        with Speaker(_settings(config)) as speaker:
+        check_rate(format, sample_rate)
+        settings = _settings(config)
+        _check_models(settings, config, settings.name(model))
+        spec = load_family(settings.options(model)).spec
+        controls = parsed(spec.controls, ctx.obj)
+        spec.sampling(controls)  # a wrong one is refused before the weights are loaded
+        with Speaker(settings, model) as speaker:
             spoken = speaker.say(
                 text,
                 voice,
@@ -88,10 +124,10 @@ def speak(
                 speed=speed,
                 language=language,
                 whole=True,
-                **sampling,
+                **controls,
             )
             load_s = speaker.load_s
-        _write(out, format, spoken.waveform, spoken.rate)
+        _write(out, format, spoken.waveform, spoken.rate, sample_rate)
     table = _table("file", "voice", "seed", "audio", "loaded in", "spoken in", "RTF")
     table.add_row(
         str(out),
@@ -154,13 +190,40 @@ def serve(
 
 
 @app.command()
-def check(config: Config = None) -> None:
-    """Check this machine: devices, precision, model, memory, seeds. Exit code 1 if something fails."""
+def check(
+    config: Config = None,
+    model: Annotated[
+        str | None, typer.Option(help="The name of one model; default: all of the file.")
+    ] = None,
+) -> None:
+    """Check this machine: devices, precision, models, memory, seeds. Exit code 1 if something fails."""
     with _plain_errors():
         from serve_app.cli.check import report
 
-        sound = report(_settings(config), Console())
+        settings = _settings(config)
+        models = list(settings.served) if model is None else [settings.name(model)]
+        _check_models(settings, config, *(models if len(models) == 1 else []))
+        sound = report(settings, models, Console())
     raise typer.Exit(0 if sound else 1)
+
+
+@app.command(name="config")
+def print_config(
+    config: Annotated[Path, typer.Argument(help="A Serve config file with everything in one application.")],
+) -> None:
+    """Print FILE as `chorale serve` deploys it: an application for the ingress and one for each model.
+
+    For `serve deploy` and KubeRay, so that a changed model restarts alone. The environment's CHORALE_ variables are
+    laid over it.
+    """
+    with _plain_errors():
+        import yaml
+
+        from serve_app.config.applications import expanded
+        from serve_app.config.file import load_config
+
+        document = expanded(*load_config(config))
+    typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
 
 
 @app.command()
@@ -204,24 +267,30 @@ def _root(
 
 def _settings(config: Path | None) -> Settings:
     """From the file and the environment, or from the environment alone."""
-    from serve_app.config.document import check_family
     from serve_app.config.settings import Settings
 
     if config is None:
-        settings = Settings.from_args(None)
-    else:
-        from serve_app.config.file import load_config
+        return Settings.from_args(None)
+    from serve_app.config.file import load_config
 
-        settings = load_config(config)[1]
-    check_family(settings, config)
-    return settings
+    return load_config(config)[1]
+
+
+def _check_models(settings: Settings, config: Path | None, *needed: str) -> None:
+    """Raises ConfigError where a family or an option is wrong, or a checkpoint of the models `needed`."""
+    from deployments.contract.errors import CheckpointError
+    from serve_app.config.document import check_models
+
+    broken = check_models(settings, config)
+    for name in needed:
+        if name in broken:
+            raise CheckpointError(broken[name])
 
 
 def _check(
     text: str,
     voice: str | None,
     seed: int | None,
-    temperature: float | None,
     speed: float,
     language: str | None,
 ) -> None:
@@ -230,7 +299,7 @@ def _check(
 
     from serve_app.http.schemas import SpeechBody
 
-    fields = {"seed": seed, "temperature": temperature, "speed": speed, "language": language}
+    fields = {"seed": seed, "speed": speed, "language": language}
     try:
         SpeechBody.model_validate({"model": "local", "input": text, "voice": voice, **fields})
     except ValidationError as error:
@@ -252,13 +321,13 @@ def _format(out: Path) -> str:
     return format
 
 
-def _write(out: Path, format: str, samples: np.ndarray, rate: int) -> None:
+def _write(out: Path, format: str, samples: np.ndarray, source_rate: int, rate: int) -> None:
     from serve_app.audio import encode_wav, open_encoder
 
     if format == "wav":
-        out.write_bytes(encode_wav(samples, rate))
+        out.write_bytes(encode_wav(samples, source_rate, rate))
     else:
-        encoder = open_encoder(format, rate, streamed=False)
+        encoder = open_encoder(format, source_rate, rate=rate, streamed=False)
         out.write_bytes(encoder.encode(samples) + encoder.finish())
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from deployments.contract.speech import VoicePrompt
 from serve_app.backends.local import LocalBackend
 from serve_app.config.settings import Settings
+from serve_app.models import Model, Models
 from serve_app.service import Service, SpeechRequest
 from serve_app.synthesis.speech import Faults
 from serve_app.voices.library import Voice
@@ -51,17 +52,21 @@ class Said:
 
 
 class Speaker:
-    """The whole pipeline, loaded. Not for use within an event loop. load_s: the loading time in seconds.
+    """The whole pipeline of one model, loaded. Not for use within an event loop. load_s: the loading time in seconds.
 
-    slots: segments that the GPT processes at once, if more than the window of one request.
-    Raises ConfigError for invalid settings or weights, or an unusable device.
+    model: its name, None for the default one. slots: segments that the GPT processes at once, if more than the window
+    of one request.
+    Raises ConfigError for invalid settings or weights, or an unusable device, NotFound for an unknown model.
     """
 
-    def __init__(self, settings: Settings | None = None, *, slots: int = 1) -> None:
+    def __init__(self, settings: Settings | None = None, model: str | None = None, *, slots: int = 1) -> None:
         settings = settings or Settings.from_args(None)
         began = time.perf_counter()
-        self.backend = LocalBackend(settings.model, least_slots=max(slots, settings.ingress.window))
-        self.service = Service(settings, self.backend)
+        name = settings.name(model)
+        options = settings.options(name)
+        self.backend = LocalBackend(options, least_slots=max(slots, settings.ingress.window))
+        self.model = Model(name, options, self.backend, settings.ingress)
+        self.service = Service(settings, Models([self.model]))
         self._runner = asyncio.Runner()
         try:
             self.backend.wait()
@@ -92,7 +97,7 @@ class Speaker:
 
     async def prompt_of(self, name: str | None = None) -> VoicePrompt:
         """As `prompt`, for what runs on this speaker's loop."""
-        return (await self.service.prompt(name or DEFAULT_VOICE))[1]
+        return (await self.service.prompt(name or DEFAULT_VOICE, self.model))[1]
 
     def say(
         self,
@@ -105,9 +110,10 @@ class Speaker:
         speed: float = 1.0,
         language: str | None = None,
         whole: bool = False,
-        **sampling: Any,
+        max_tokens: int | None = None,
+        **controls: Any,
     ) -> Said:
-        """Speaks `text`. seed: None for a random one. sampling: temperature, top_k, ..., overriding the family's.
+        """Speaks `text`. seed: None for a random one. controls: the model's, such as temperature.
 
         whole: the result is used only when complete, so any segment can still be retried.
         reference: bytes of an audio file to clone the voice from; transcript: the text spoken in it.
@@ -115,7 +121,7 @@ class Speaker:
         """
         named = None if reference is not None else voice or DEFAULT_VOICE
         request = SpeechRequest(
-            text, named, reference, transcript, None, language, seed, speed, sampling, whole=whole
+            text, named, reference, transcript, None, language, seed, speed, max_tokens, controls, whole=whole
         )
         return self._runner.run(self._say(request))
 
@@ -130,6 +136,6 @@ class Speaker:
         async for waveform in spoken.stream.sound:
             first_s = first_s or time.perf_counter() - began
             waveforms.append(waveform)
-        total_s, rate = time.perf_counter() - began, self.backend.spec.sample_rate
+        total_s, rate = time.perf_counter() - began, spoken.sample_rate
         sound, faults = np.concatenate(waveforms), spoken.stream.faults
         return Said(sound, rate, first_s, total_s, spoken.voice, spoken.seed, spoken.warnings, faults)

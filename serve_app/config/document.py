@@ -11,16 +11,17 @@ from pathlib import Path
 
 import yaml
 
-from deployments import families
-from deployments.contract.errors import ConfigError
-from deployments.engine.vocode.schedule import ChunkSchedule
+from deployments import assembly
+from deployments.contract.errors import CheckpointError, ConfigError
 from deployments.plain_yaml import PlainLoader
 from serve_app.config.settings import Settings
 from serve_app.config.strict import Fault, Location, dotted, from_variable
 
 MAX_BYTES = 256 * 2**10
 MAX_FAULTS = 20  # told at once
-OPTION = re.compile(r"((?:family|chunks|device|gpt|vocoder|voice_encoder)(?:\.\w+)+): (.*)", re.DOTALL)
+OPTION = re.compile(
+    r"((?:family|sampling|chunks|device|gpt|vocoder|voice_encoder)(?:\.\w+)+): (.*)", re.DOTALL
+)
 ARGS: Location = ("applications", 0, "args")  # where our settings lie in a Serve config file
 
 
@@ -110,28 +111,41 @@ class Document:
 
 
 @contextmanager
-def located(path: str | Path | None, environ: Mapping[str, str]) -> Iterator[None]:
+def located(path: str | Path | None, environ: Mapping[str, str], place: Location = ()) -> Iterator[None]:
     """To a ConfigError about an option that is raised inside, adds where the option was set.
 
-    path: of the config file, if there is one. The error's `param`, or the beginning of its message, names the option.
+    path: of the config file, if there is one; place: of the model in `args`. The error's `param`, or the beginning of
+    its message, names the option.
     """
     try:
         yield
     except ConfigError as error:
         named = OPTION.match(error.message)
         option, said = named.groups() if named else (error.param or "family.options", error.message)
-        loc = (*([] if option.startswith("http_options.") else ARGS), *option.split("."))
+        loc = (*(() if option.startswith("http_options.") else (*ARGS, *place)), *option.split("."))
         said = "; ".join(said.splitlines())
         if path is not None:
-            raise Document(path).error([(loc, said)], environ) from None
-        told = from_variable(loc[len(ARGS) :], said, environ) or f"{option}: {said}"
-        raise ConfigError(told, param=option) from None
+            full = Document(path).error([(loc, said)], environ).message
+        else:
+            full = from_variable(loc[len(ARGS) :], said, environ) or f"{dotted(loc[len(ARGS) :])}: {said}"
+        raise type(error)(full, param=option) from None
 
 
-def check_family(
+def check_models(
     settings: Settings, path: str | Path | None, environ: Mapping[str, str] | None = None
-) -> None:
-    """Raises ConfigError where the family is unknown, one of its options is wrong, or a file is missing."""
-    with located(path, os.environ if environ is None else environ):
-        family = families.load(settings.family.name, settings.family.options)
-        ChunkSchedule.of(family.spec, settings.vocoder_chunk_size, **settings.chunks.model_dump())
+) -> dict[str, str]:
+    """The models whose checkpoints cannot be used, and why; never all of them.
+
+    Raises ConfigError if a family is unknown, one of its options or controls is wrong, or no checkpoint can be used.
+    """
+    broken: dict[str, CheckpointError] = {}
+    for name in settings.served:
+        try:
+            with located(path, os.environ if environ is None else environ, settings.place(name)):
+                options = settings.options(name)
+                assembly.schedule(options, assembly.load_family(options).spec)
+        except CheckpointError as error:
+            broken[name] = error
+    if len(broken) == len(settings.served):
+        raise next(iter(broken.values()))
+    return {name: error.message for name, error in broken.items()}

@@ -11,6 +11,7 @@ from typing import Any, get_origin
 from pydantic import ValidationError
 from ray.serve.schema import ServeDeploySchema
 
+from serve_app.config.applications import deployment_names
 from serve_app.config.document import ARGS, Document
 from serve_app.config.settings import Settings
 from serve_app.config.strict import Fault, Location, models_in, problems
@@ -22,6 +23,7 @@ OURS = {  # keys of `deployments` entries that our args decide, because the sche
     "num_replicas": "replicas",
     "autoscaling_config": "autoscaling",
     "max_ongoing_requests": None,
+    "user_config": None,
 }
 
 
@@ -62,6 +64,9 @@ def load_config(
         raise document.error(
             [((*ARGS, *loc), said) for loc, said in problems(error, Settings)], environ
         ) from None
+    document.refuse(
+        [*_unknown_deployments(applications[0], settings), *_taken_names(applications[0], settings)]
+    )
     log.info("%s: settings %s", document.name, settings.hash)
     return config, settings
 
@@ -107,3 +112,19 @@ def _overridden(application: dict[str, Any]) -> Iterator[Fault]:
             if key in deployment:
                 instead = f"set `{ours}` in that section of args" if ours else "the graph sets it"
                 yield ("applications", 0, "deployments", index, key), f"not allowed here: {instead}"
+
+
+def _unknown_deployments(application: dict[str, Any], settings: Settings) -> Iterator[Fault]:
+    known = deployment_names(settings)
+    for index, deployment in enumerate(application.get("deployments", [])):
+        if deployment["name"] not in known:
+            yield ("applications", 0, "deployments", index, "name"), f"must be one of {', '.join(known)}"
+
+
+def _taken_names(application: dict[str, Any], settings: Settings) -> Iterator[Fault]:
+    """Each model becomes an application of its name (see config/applications.py)."""
+    if (name := application.get("name", "default")) in settings.served:
+        yield (
+            ("applications", 0, "name"),
+            f"{name!r} is the name of a model: give the application another one",
+        )

@@ -1,6 +1,6 @@
 """Our options: one strict model per section, read from `args` of a Serve config file, with an environment override.
 
-Ray Serve ignores unknown keys at every level, so the whole file is checked here before Ray sees it (config_file.py).
+Ray Serve ignores unknown keys at every level, so the whole file is checked here before Ray sees it (config/file.py).
 An environment variable CHORALE_<SECTION>__<KEY> (or CHORALE_<KEY>) wins over the file: CHORALE_GPT__SLOTS=4.
 """
 
@@ -13,21 +13,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from deployments.assembly import threads
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import ConfigError, NotFound
 from deployments.contract.options import (
+    FamilyOptions,
     GptOptions,
     ModelOptions,
     ModelSection,
     Options,
     Positive,
     Seconds,
+    StageOptions,
     VocoderOptions,
     VoiceEncoderOptions,
 )
-from serve_app.config.strict import dotted, from_variable, overlay, problems
+from deployments.families import FAMILIES
+from serve_app.config.strict import Location, as_variable, dotted, from_variable, overlay, problems, refusal
 
 
 def _path(text: str) -> str:
@@ -45,6 +55,7 @@ Cpus = Annotated[float, Field(ge=0, le=10_000)]
 Delay = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
+SCHEDULER_CPUS = 0.1
 Stage = TypeVar("Stage", bound=Options)
 
 
@@ -96,13 +107,9 @@ class LeasedSettings(Scaled):
 
 
 class GptSettings(LeasedSettings, GptOptions):
-    """first_segment_share: of a replica's slots, that first segments get at once, in the place of later segments.
-
-    max_wait_s: a request that has waited this long for its first slot is refused with 429.
-    """
+    """max_wait_s: a request that has waited this long for its first slot is refused with 429."""
 
     num_cpus: Cpus = 0.5
-    first_segment_share: Annotated[float, Field(ge=0, le=1)] = 0.25
     max_wait_s: Seconds = 30.0
 
 
@@ -111,7 +118,11 @@ class VocoderSettings(LeasedSettings, VocoderOptions):
 
 
 class VoiceEncoderSettings(Scaled, VoiceEncoderOptions):
-    pass
+    num_cpus: Cpus = 0.2
+
+
+class TextFrontendSettings(Scaled, StageOptions):
+    """num_gpus, threads: for a family whose frontend runs a model."""
 
 
 class IngressSettings(Options):
@@ -130,16 +141,95 @@ class Limits(Options):
     max_voices: Annotated[int, Field(ge=0)] = 1000  # uploaded ones
 
 
-class Settings(ModelSection):
-    """Everything that can be configured."""
+class ModelSettings(ModelSection):
+    """One model: what it is made from, and how its stages are deployed."""
 
     gpt: GptSettings = GptSettings()
     vocoder: VocoderSettings = VocoderSettings()
     voice_encoder: VoiceEncoderSettings = VoiceEncoderSettings()
-    text_frontend: Scaled = Scaled()
+    text_frontend: TextFrontendSettings = TextFrontendSettings()
+
+    def stage_options(self, data: Path) -> ModelOptions:
+        """What the stages are made from, without what only their deployment needs. data: the data folder."""
+        whole = {name: getattr(self, name) for name in ModelSection.model_fields}
+        return ModelOptions(
+            **whole,
+            text_frontend=_narrowed(StageOptions, self.text_frontend),
+            gpt=_narrowed(GptOptions, self.gpt),
+            vocoder=_narrowed(VocoderOptions, self.vocoder),
+            voice_encoder=_narrowed(VoiceEncoderOptions, self.voice_encoder),
+            prompts=str(data / "prompts"),
+            busy_replicas=self.gpt.bounds[1] + self.vocoder.bounds[1],
+        )
+
+    @property
+    def stage_cpus(self) -> float:
+        """Ray's logical CPUs that the largest numbers of replicas take."""
+        stages = (self.gpt, self.vocoder, self.voice_encoder, self.text_frontend)
+        return sum(stage.num_cpus * stage.bounds[1] for stage in stages) + 2 * SCHEDULER_CPUS
+
+    def busy_threads(self) -> int:
+        """CPU threads of all Gpt and Vocoder replicas: the voice encoder has nothing to do but for a new voice."""
+        options = self.stage_options(Path())
+        return sum(threads(options, stage) * getattr(self, stage).bounds[1] for stage in ("gpt", "vocoder"))
+
+
+class NamedModel(ModelSettings):
+    """One of several: its family has no default."""
+
+    family: FamilyOptions = Field(FamilyOptions(), validate_default=True)
+
+    @field_validator("family")
+    @classmethod
+    def named(cls, family: FamilyOptions) -> FamilyOptions:
+        if "name" not in family.model_fields_set:
+            raise ValueError(f"a model needs family.name: {', '.join(FAMILIES)}")
+        return family
+
+
+class ServiceSettings(Options):
+    """What all models of a service share."""
+
     ingress: IngressSettings = IngressSettings()
     limits: Limits = Limits()
     data_dir: Annotated[str, AfterValidator(_path)] = "~/.local/share/chorale"
+
+    @property
+    def data(self) -> Path:
+        return Path(self.data_dir).expanduser()
+
+
+class ModelArgs(ModelSettings):
+    """The `args` of the application of one model."""
+
+    data_dir: str
+
+    @property
+    def hash(self) -> str:
+        return _hash(self)
+
+
+# Separators stand alone, so that a name's variable (see strict.as_variable) never contains the "__" between keys.
+ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=64)]
+
+
+class Settings(ServiceSettings, ModelSettings):
+    """Everything that can be configured: one model at the top level, or several under `models`.
+
+    default_model: of requests that name no model or one of OpenAI's; None is the first.
+    """
+
+    models: Annotated[dict[ModelName, NamedModel], Field(min_length=1)] | None = None
+    default_model: str | None = None
+
+    @field_validator("models")
+    @classmethod
+    def distinct(cls, models: dict[str, NamedModel] | None) -> dict[str, NamedModel] | None:
+        spelled: dict[str, str] = {}
+        for name in models or ():
+            if (other := spelled.setdefault(as_variable(name), name)) != name:
+                raise ValueError(f"{other} and {name} would have the same environment variables: rename one")
+        return models
 
     @classmethod
     def from_args(cls, args: Mapping[str, Any] | None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -158,7 +248,10 @@ class Settings(ModelSection):
     @classmethod
     def checked(cls, args: Mapping[str, Any] | None, environ: Mapping[str, str] | None = None) -> Settings:
         """As `from_args`, raising pydantic's ValidationError with locations."""
-        return cls.model_validate(overlay(cls, args or {}, os.environ if environ is None else environ))
+        merged = overlay(cls, args or {}, os.environ if environ is None else environ)
+        if faults := _contradictions(merged):
+            raise refusal(cls, faults)
+        return cls.model_validate(merged)
 
     def to_args(self) -> dict[str, Any]:
         return self.model_dump(exclude_unset=True)
@@ -166,34 +259,67 @@ class Settings(ModelSection):
     @property
     def hash(self) -> str:
         """SHA-256 of all values, defaults included."""
-        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+        return _hash(self)
 
     @property
-    def model_id(self) -> str:
-        """The name that requests give."""
-        return f"chorale-{self.family.name.replace('_', '-')}"
+    def served(self) -> dict[str, ModelSettings]:
+        """The models by the name that requests give, in the file's order."""
+        if self.models is not None:
+            return dict(self.models)
+        return {f"chorale-{self.family.name.replace('_', '-')}": self}
 
     @property
-    def data(self) -> Path:
-        return Path(self.data_dir).expanduser()
+    def default(self) -> str:
+        return self.default_model or next(iter(self.served))
+
+    def name(self, model: str | None) -> str:
+        """The name of a model, None for the default one. Raises NotFound (param "model"), which lists what there is."""
+        if model is not None and model not in self.served:
+            available = ", ".join(self.served)
+            raise NotFound(f"model {model!r} does not exist; available: {available}", param="model")
+        return model or self.default
 
     @property
-    def model(self) -> ModelOptions:
-        """What the stages are made from, without what only their deployment needs."""
-        whole = {name: getattr(self, name) for name in ModelSection.model_fields}
-        return ModelOptions(
-            **whole,
-            gpt=_narrowed(GptOptions, self.gpt),
-            vocoder=_narrowed(VocoderOptions, self.vocoder),
-            voice_encoder=_narrowed(VoiceEncoderOptions, self.voice_encoder),
-            prompts=str(self.data / "prompts"),
-            busy_replicas=self.gpt.bounds[1] + self.vocoder.bounds[1],
-        )
+    def reserved_cpus(self) -> float:
+        """Ray's logical CPUs that the largest numbers of replicas take together."""
+        models = sum(model.stage_cpus for model in self.served.values())
+        return round(models + self.ingress.num_cpus * self.ingress.replicas, 6)
 
-    def busy_threads(self) -> int:
-        """CPU threads of all Gpt and Vocoder replicas: the voice encoder has nothing to do but for a new voice."""
-        model = self.model
-        return sum(threads(model, stage) * getattr(self, stage).bounds[1] for stage in ("gpt", "vocoder"))
+    def place(self, model: str) -> Location:
+        """Where the options of a model lie in `args`."""
+        return () if self.models is None else ("models", model)
+
+    def options(self, model: str | None = None) -> ModelOptions:
+        """What the stages of a model are made from. model: None is the default one."""
+        return self.served[self.name(model)].stage_options(self.data)
+
+    def service(self) -> ServiceSettings:
+        """Without the models."""
+        return ServiceSettings(**_given(self, ServiceSettings))
+
+    def model_args(self, model: str) -> ModelArgs:
+        return ModelArgs(**_given(self.served[model], ModelSettings), data_dir=self.data_dir)
+
+
+def _contradictions(args: Mapping[str, Any]) -> dict[Location, str]:
+    """What no key alone can tell: one model or several, and which is the default one."""
+    models, default = args.get("models"), args.get("default_model")
+    if models is None:
+        return {} if default is None else {("default_model",): "allowed with `models` only"}
+    both = sorted(args.keys() & ModelSettings.model_fields)
+    faults: dict[Location, str] = {(key,): "not allowed beside `models`: set it for a model" for key in both}
+    if default is not None and isinstance(models, Mapping) and default not in list(models):
+        faults["default_model",] = f"must be one of {', '.join(map(str, models))} (is {default!r})"
+    return faults
+
+
+def _given(settings: Options, kind: type[Options]) -> dict[str, Any]:
+    """The sections of `kind` that were given."""
+    return {name: getattr(settings, name) for name in kind.model_fields if name in settings.model_fields_set}
+
+
+def _hash(settings: Options) -> str:
+    return hashlib.sha256(json.dumps(settings.model_dump(), sort_keys=True).encode()).hexdigest()
 
 
 def _narrowed(kind: type[Stage], section: Stage) -> Stage:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from deployments import plain_yaml
 
@@ -29,10 +30,16 @@ def overlay(model: type[BaseModel], args: Mapping[str, Any], environ: Mapping[st
             continue
         target: dict[str, Any] = merged
         for key in path[:-1]:
+            key = next((given for given in target if as_variable(given) == key), key)
             inner = target.get(key)
             target[key] = target = dict(inner) if isinstance(inner, Mapping) else {}
         target[path[-1]] = _value(field_type(model, path), environ[name])
     return merged
+
+
+def as_variable(key: object) -> str:
+    """A key as variables spell it, in lower case: "indextts-1.5" is indextts_1_5."""
+    return str(key).replace("-", "_").replace(".", "_")
 
 
 def variables(environ: Mapping[str, str]) -> list[tuple[str, tuple[str, ...]]]:
@@ -43,8 +50,9 @@ def variables(environ: Mapping[str, str]) -> list[tuple[str, tuple[str, ...]]]:
 
 def from_variable(loc: Location, said: str, environ: Mapping[str, str]) -> str | None:
     """A fault at `loc` of our settings in one line, where variables set what is wrong or a part of it, else None."""
-    wholly = [name for name, path in variables(environ) if loc[: len(path)] == path]
-    partly = [name for name, path in variables(environ) if loc and path[: len(loc)] == loc]
+    spelled = tuple(map(as_variable, loc))
+    wholly = [name for name, path in variables(environ) if spelled[: len(path)] == path]
+    partly = [name for name, path in variables(environ) if spelled and path[: len(spelled)] == spelled]
     names = wholly[-1:] or partly
     return f"{', '.join(names)}: {dotted(loc)}: {said}" if names else None
 
@@ -73,11 +81,32 @@ def field_type(model: type[BaseModel], path: Location) -> Any:
     for key in path:
         if isinstance(key, int):
             continue
+        if (named := _values_of(annotation)) is not None:
+            annotation = named
+            continue
         found = [inner.model_fields[key] for inner in models_in(annotation) if key in inner.model_fields]
         if not found:
             return None
         annotation = found[0].annotation
     return annotation
+
+
+def _values_of(annotation: Any) -> Any:
+    """The model in a mapping of names to models; None for any other annotation."""
+    if get_origin(annotation) is dict:
+        return next((inner for inner in get_args(annotation)[1:] if any(models_in(inner))), None)
+    if get_origin(annotation) in (Union, UnionType, Annotated):
+        return next(filter(None, map(_values_of, get_args(annotation))), None)
+    return None
+
+
+def refusal(model: type[BaseModel], faults: Mapping[Location, str]) -> ValidationError:
+    """An error as pydantic's own, for what no single field can tell."""
+    errors = [
+        InitErrorDetails(type=PydanticCustomError("refused", "{said}", {"said": said}), loc=loc, input={})
+        for loc, said in faults.items()
+    ]
+    return ValidationError.from_exception_data(model.__name__, errors)
 
 
 def problems(error: ValidationError, model: type[BaseModel]) -> list[Fault]:

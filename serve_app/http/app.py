@@ -3,34 +3,61 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from fastapi import FastAPI
 
 from serve_app.http import errors
-from serve_app.http.middleware import Edge
+from serve_app.http.middleware import RequestMiddleware
 from serve_app.http.routes import cached_voice, health, models, speech, voices
 from serve_app.http.routes.common import Traffic
 from serve_app.service import Service
 
 
 def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
-    """The routes over one service (they reach it through `request.app.state`).
+    """The routes of one service, which they reach through `request.app.state`.
 
-    echo_request_id: off behind a proxy that sets x-request-id itself.
+    echo_request_id: False behind a proxy that sets x-request-id itself.
     """
     app = FastAPI(title="Chorale", version=app_version(), redoc_url=None, redirect_slashes=False)
     app.state.service, app.state.traffic = service, Traffic()
     for module in (speech, voices, models, cached_voice, health):
         app.include_router(module.router)
     errors.install(app)
+    _describe_controls(app, service)
     settings = service.settings
     app.add_middleware(
-        Edge,
+        RequestMiddleware,
         max_upload=settings.limits.max_upload_bytes,
         max_requests=settings.ingress.max_ongoing_requests,
         echo=echo_request_id,
     )
     return app
+
+
+def _describe_controls(app: FastAPI, service: Service) -> None:
+    """The models' controls in the OpenAPI document: the body's other fields, and the query's."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = described()
+        controls = {
+            control.name: control.schema
+            for model in reversed(service.models.by_rank())  # of one name, the default model's
+            for control in model.spec.controls
+            if control.scope == "request"
+        }
+        body = document["paths"]["/v1/audio/speech"]["post"]["requestBody"]["content"]["application/json"][
+            "schema"
+        ]
+        body |= {"properties": body["properties"] | controls, "additionalProperties": False}
+        for call in document["paths"]["/tts_with_cached_voice"].values():
+            rest = [parameter for parameter in call["parameters"] if parameter["name"] not in controls]
+            query = ({"name": name, "in": "query", "schema": schema} for name, schema in controls.items())
+            call["parameters"] = [*rest, *query]
+        return document
+
+    app.openapi = openapi
 
 
 def app_version() -> str:

@@ -1,7 +1,7 @@
-"""JSON and form bodies, at a cost that what was sent cannot drive up.
+"""Reads JSON and form bodies at a bounded cost.
 
-JSON is parsed in one go that nothing interrupts, so what is parsed must be small. The one field that may be large, a
-recording in base64, is cut out of the bytes first, and decoded beside the event loop.
+The JSON parser blocks the event loop, so its input must be small. The one field that may be large, a recording in
+base64, is cut out of the bytes first and decoded in a thread.
 """
 
 from __future__ import annotations
@@ -23,20 +23,19 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
-from deployments.contract.errors import InvalidInput
+from deployments.contract.errors import InvalidInput, unknown_fields
 from serve_app.config.strict import models_in
-from serve_app.http.errors import BodyTooLarge, printable, text_too_large
+from serve_app.http.errors import BodyTooLarge, text_too_large
 
 M = TypeVar("M", bound=BaseModel)
 
 JSON_TYPE = re.compile(r"application/(?:[a-z0-9.-]{1,80}\+)?json")
 CHARSETS = (b"utf-8", b"utf8", b"us-ascii")
-NAMES = 8  # of unknown fields in an error
 
 REFERENCE = re.compile(rb'"reference_audio"[ \t\r\n]{0,64}:[ \t\r\n]{0,64}"')
 BLANKS = b" \t\r\n\f\v"
-PIECE = 2**18  # characters decoded between two chances for other threads
-# How JSON may write base64 and line breaks in it: some libraries escape the slash, others `+` and `=`.
+PIECE = 2**18  # characters decoded at a time, so that other threads can run in between
+# JSON escapes that may occur in base64: line breaks, the slash (some libraries), `+` and `=` (others).
 ESCAPES = {
     rb"\/": b"/", rb"\n": b"", rb"\r": b"", rb"\t": b"",
     rb"\u002B": b"+", rb"\u002b": b"+", rb"\u002F": b"/", rb"\u002f": b"/", rb"\u003D": b"=", rb"\u003d": b"=",
@@ -48,24 +47,22 @@ _decoders = ThreadPoolExecutor(1, thread_name_prefix="base64")
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What was cut out of a body: base64 as it stood in the JSON. `mark` stands there now."""
+    """Base64 that was cut out of a JSON body, still escaped. `mark` replaces it in the body."""
 
     mark: str
     escaped: bytes
 
 
 async def read_object(request: Request, most: int) -> tuple[dict[str, Any], Recording | None]:
-    """The body as a JSON object. most: bytes that it may have beside a recording.
+    """The body as a JSON object. most: allowed bytes, not counting a recording.
 
-    Raises InvalidInput where it is not a JSON object, and BodyTooLarge.
+    Raises InvalidInput if it is not a JSON object, and BodyTooLarge.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    pieces = [
-        piece async for piece in request.stream()
-    ]  # Request.body would keep them while the answer lasts
-    raw = b"".join(pieces)
+    # not Request.body, which would keep the bytes until the response ends
+    raw = b"".join([piece async for piece in request.stream()])
     if not JSON_TYPE.fullmatch(kind):
-        raise _no_object()
+        raise _not_an_object()
     recording = None
     if len(raw) > most:
         raw, recording = cut(raw)
@@ -73,17 +70,20 @@ async def read_object(request: Request, most: int) -> tuple[dict[str, Any], Reco
         raise text_too_large(most)
     try:
         fields = json.loads(raw)
-    except (ValueError, RecursionError) as error:  # also: not UTF-8, a number of thousands of digits
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: not UTF-8, or a number with thousands of digits, too
         deep = isinstance(error, RecursionError)
         reason = "too deeply nested" if deep else getattr(error, "msg", "syntax error")
         raise InvalidInput(f"The request's body is not valid JSON: {reason}.", code="invalid_json") from None
     if not isinstance(fields, dict):
-        raise _no_object()
+        raise _not_an_object()
     return fields, recording
 
 
 def cut(raw: bytes) -> tuple[bytes, Recording | None]:
-    """The body with a mark in place of the first text that is called `reference_audio`."""
+    """Replaces the first string under the key `reference_audio` with a mark."""
     found = REFERENCE.search(raw)
     end = raw.find(b'"', found.end()) if found else -1
     if found is None or end < 0:
@@ -95,7 +95,7 @@ def cut(raw: bytes) -> tuple[bytes, Recording | None]:
 
 @contextlib.asynccontextmanager
 async def read_form(request: Request, **bounds: int) -> AsyncIterator[FormData]:
-    """A multipart form, with `bounds` as Starlette's `Request.form` takes them. Raises InvalidInput."""
+    """A multipart form. bounds: the limits of Starlette's `Request.form`. Raises InvalidInput."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data":
         message = "The request's body must be a form, sent with content-type: multipart/form-data."
@@ -104,7 +104,7 @@ async def read_form(request: Request, **bounds: int) -> AsyncIterator[FormData]:
         raise InvalidInput("Invalid 'charset' of the content-type: must be utf-8.", code="invalid_body")
     try:
         form = await request.form(**bounds)
-    except (ValueError, LookupError):  # of the boundary, the parts' headers, and what their names decode to
+    except (ValueError, LookupError):  # from the boundary, the parts' headers or their encoding
         raise InvalidInput("The request's body is not a valid multipart form.", code="invalid_body") from None
     try:
         yield form
@@ -113,18 +113,20 @@ async def read_form(request: Request, **bounds: int) -> AsyncIterator[FormData]:
 
 
 def check(model: type[M], fields: dict[str, Any]) -> M:
-    """`fields` as a `model`. Raises InvalidInput for unknown names, before pydantic makes an error for each.
+    """Validates `fields` as a `model`.
 
-    Raises RequestValidationError for the rest.
+    Raises InvalidInput for unknown names, before pydantic creates an error for each, and RequestValidationError for
+    the other faults. A model with extra="allow" keeps unknown names for the caller to check.
     """
     allowed = model.model_fields
-    unknown = [name for name in fields if name not in allowed]
+    extra = model.model_config.get("extra") == "allow"
+    unknown = [name for name in fields if name not in allowed and not extra]
     for name, field in allowed.items():
         if isinstance(inner := fields.get(name), dict):
             known = {key for owner in models_in(field.annotation) for key in owner.model_fields}
             unknown += [f"{name}.{key}" for key in inner if key not in known]
     if unknown:
-        raise _unknown(unknown)
+        raise unknown_fields(unknown)
     try:
         return model.model_validate(fields)
     except ValidationError as error:
@@ -132,7 +134,7 @@ def check(model: type[M], fields: dict[str, Any]) -> M:
 
 
 async def decoded(text: str, recording: Recording | None, most: int, param: str) -> bytes:
-    """A recording from base64 (or a `data:` URL). Raises InvalidInput, and BodyTooLarge above `most` bytes."""
+    """Decodes a recording from base64 or a `data:` URL. Raises InvalidInput, and BodyTooLarge above `most` bytes."""
     if recording is not None and text == recording.mark:
         escaped = recording.escaped
     else:
@@ -146,7 +148,7 @@ async def decoded(text: str, recording: Recording | None, most: int, param: str)
 
 
 def decode_base64(text: bytes, most: int) -> bytes:
-    """Blanks are allowed anywhere, as is what JSON escapes. Raises binascii.Error, OverflowError above `most` bytes."""
+    """Decodes base64 with whitespace and JSON escapes. Raises binascii.Error, and OverflowError above `most` bytes."""
     start = text.find(b",") + 1 if text.startswith(b"data:") else 0
     data, escape, rest, over = bytearray(), b"", b"", False
     for begin in range(start, len(text), PIECE):
@@ -170,14 +172,6 @@ def decode_base64(text: bytes, most: int) -> bytes:
     return bytes(data)
 
 
-def _unknown(names: list[str]) -> InvalidInput:
-    shown = [printable(name, 50) for name in names[:NAMES]]
-    more = f", and {len(names) - NAMES} more" if len(names) > NAMES else ""
-    quoted = ", ".join(f"'{name}'" for name in shown)
-    message = f"Unknown field {quoted}." if len(names) == 1 else f"Unknown fields: {quoted}{more}."
-    return InvalidInput(message, param=shown[0], code="unknown_parameter")
-
-
-def _no_object() -> InvalidInput:
+def _not_an_object() -> InvalidInput:
     message = "The request's body must be a JSON object, sent with content-type: application/json."
     return InvalidInput(message, code="invalid_body")

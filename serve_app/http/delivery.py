@@ -1,10 +1,9 @@
-"""How much of an answer its client has taken: reported by the proxy, so that nothing is made for a client that reads
-nothing.
+"""Backpressure from the client to the synthesis: the proxy reports how much of a response the client has received.
 
-Serve's proxy takes an answer from a replica as fast as it is made, however slowly the client reads. So `ReportDelivery`
-counts in the proxy what the client's connection has accepted, and sends the count to the replica among the request's
-ASGI messages. A `Listener` in the replica holds it against the sound that was sent. Imports nothing but the standard
-library: the proxy loads it.
+Serve's proxy takes a response from the replica as fast as it is produced, however slowly the client reads. Therefore
+`ReportDelivery` counts in the proxy the bytes that the client's connection has accepted, and sends the count to the
+replica among the request's ASGI messages. A `Listener` in the replica compares it with the sound that was sent. This
+module imports only the standard library, because the proxy loads it.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-HEADER = b"x-chorale-delivery"  # of a request whose proxy reports; never a client's own
-DELIVERED = "chorale.delivered"  # type of a report: {"type": ..., "bytes": of the body so far}
-PERIOD_S = 1.0  # between reports: each is a call from the replica to the proxy
+HEADER = b"x-chorale-delivery"  # marks a request whose proxy reports; a client's own is dropped
+DELIVERED = "chorale.delivered"  # type of a report: {"type": DELIVERED, "bytes": accepted so far}
+PERIOD_S = 1.0  # between reports, each of which is a call from the replica to the proxy
 MOST_AHEAD_S = 30.0  # of sound
 
 
@@ -43,7 +42,7 @@ class ReportDelivery:
 
 
 class _Delivery:
-    """`receive` and `send` of one request, with reports among the received messages once the body is whole."""
+    """`receive` and `send` of one request. Reports appear among the received messages once the body is complete."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
@@ -52,7 +51,7 @@ class _Delivery:
         self._next: asyncio.Future[Message] | None = None
 
     async def send(self, message: Message) -> None:
-        await self._send(message)  # returns when the connection has room for more
+        await self._send(message)  # returns when the connection can accept more
         self._taken += len(message.get("body", b""))
 
     async def receive(self) -> Message:
@@ -77,26 +76,26 @@ class _Delivery:
 
 
 class Listener:
-    """What a client was sent, and what it has taken of that; the latter is known only where the proxy reports it.
+    """Compares the sound that was sent with the sound that the client has received, if the proxy reports it.
 
-    most_ahead_s: seconds of sound sent and not yet taken, beyond which `keeps_up` waits.
+    most_ahead_s: the most seconds of sound that may be sent and not yet received before `keeps_up` waits.
     """
 
     def __init__(self, scope: Scope, most_ahead_s: float = MOST_AHEAD_S) -> None:
         self._reports = any(name == HEADER for name, _ in scope["headers"])
         self._most_ahead_s = most_ahead_s
         self._bytes = 0
-        self._sent: deque[tuple[int, float]] = deque()  # where each part ends: bytes, seconds
+        self._sent: deque[tuple[int, float]] = deque()  # the end of each part in bytes and in seconds
         self._seconds = self._taken_s = 0.0
         self._news = asyncio.Event()
 
     @property
     def ahead_s(self) -> float:
-        """Seconds of sound that were sent and not taken."""
+        """Seconds of sound that were sent and not yet received."""
         return self._seconds - self._taken_s if self._reports else 0.0
 
     def sent(self, data: int, seconds: float) -> None:
-        """So many more bytes, with which the sound is `seconds` long in all."""
+        """Records `data` more bytes. seconds: the length of all sound sent so far."""
         self._bytes += data
         self._seconds = seconds
         if self._reports:
@@ -109,14 +108,14 @@ class Listener:
             await self._news.wait()
 
     def listens_to(self, receive: Receive) -> Receive:
-        """`receive` without the reports, which are noted here."""
+        """Wraps `receive`: reports are recorded here and not passed on."""
 
-        async def other() -> Message:
+        async def receive_others() -> Message:
             while (message := await receive())["type"] == DELIVERED:
                 self._taken(message["bytes"])
             return message
 
-        return other
+        return receive_others
 
     def _taken(self, data: int) -> None:
         while self._sent and self._sent[0][0] <= data:
@@ -127,7 +126,7 @@ class Listener:
 async def no_faster_than(
     listener: Listener, body: AsyncIterator[bytes], seconds: Callable[[], float]
 ) -> AsyncIterator[bytes]:
-    """The body's parts, the next one when the listener keeps up. seconds: of sound in all parts so far."""
+    """Yields the body's parts and waits after each until the listener keeps up. seconds: sound in all parts so far."""
     async for part in body:
         listener.sent(len(part), seconds())
         yield part

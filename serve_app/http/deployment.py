@@ -1,8 +1,9 @@
-"""The HTTP application as a Ray Serve deployment: `create_app` over the graph's handles."""
+"""The HTTP application as a Ray Serve deployment: `create_app` over a service whose models are elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,50 +12,46 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.engine.device import memory
 from serve_app.audio import sandbox
-from serve_app.backends.graph import RayBackend
-from serve_app.config.settings import Settings
+from serve_app.backends.discovery import Discovery
+from serve_app.backends.graph import Peers
+from serve_app.config.settings import ServiceSettings
 from serve_app.http.app import create_app
+from serve_app.models import Models
 from serve_app.service import Service
 
 
 @serve.ingress()
 class Ingress:
-    """Owns no tensor: validates, orders the segments of a request and streams their sound out.
+    """Validates requests, puts their segments in order and streams the sound. It holds no tensors.
 
-    The app is built in the replica, after the constructor: nothing of it is pickled, and every route sees this
-    replica's service.
+    The app is built in the replica, after the constructor. It is never pickled, and every route uses this replica's
+    service. others: what belongs to the same application; the models are found by name.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        text_frontend: DeploymentHandle,
-        voice_encoder: DeploymentHandle,
-        gpt_scheduler: DeploymentHandle,
-        vocoder_scheduler: DeploymentHandle,
-    ) -> None:
-        backend = RayBackend(
-            settings.model,
-            text_frontend,
-            voice_encoder,
-            gpt_scheduler,
-            vocoder_scheduler,
-            ingress=serve.get_deployment_handle("Ingress", serve.get_replica_context().app_name),
-        )
-        self.service = Service(settings, backend)
+    def __init__(self, settings: ServiceSettings, *others: DeploymentHandle) -> None:
+        context, models = serve.get_replica_context(), Models()
+        own = serve.get_deployment_handle(context.deployment, context.app_name)
+        self.service = Service(settings, models, peers=Peers(own))
+        self._discovery = Discovery(models, context.app_name, settings.ingress)
         sandbox.shared().start()
+
+    async def reconfigure(self, wanted: Mapping[str, Any]) -> None:
+        """wanted: the models, as `config.applications.expected_models` tells them. Called at start and on a change."""
+        self._discovery.expect(wanted)
+        await asyncio.to_thread(self.service.sweep_prompts, wanted["keep_request_references"])
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self.service, echo_request_id=False)  # Serve's proxy does that
 
     async def free(self) -> dict[str, Any]:
-        """Forgets the voice prompts in this process and gives back what is not used (see `memory.free`)."""
-        self.service.prompts.clear()
+        """Drops the voice prompts in this process and frees unused memory (see `memory.free`)."""
+        self.service.clear_prompts()
         return await asyncio.to_thread(memory.free)
 
     async def forget(self, voice: str) -> None:
         """Drops the prompts of a voice in this process."""
-        self.service.prompts.forget(voice)
+        self.service.forget_here(voice)
 
     async def check_health(self) -> None:
-        """Answering is the check: this replica's loop runs."""
+        """The answer itself shows that this replica's event loop runs."""
+        self._discovery.check_health()

@@ -1,4 +1,4 @@
-"""From typed errors to HTTP: the one place that knows status codes and OpenAI's error body.
+"""Maps typed errors to HTTP. Only this module knows status codes and OpenAI's error body.
 
 {"error": {"message": ..., "type": ..., "param": ..., "code": ...}}
 """
@@ -16,26 +16,33 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from deployments.contract.errors import ChoraleError, InvalidInput, NotFound, Overloaded, Unavailable
+from deployments.contract.errors import (
+    ChoraleError,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    Unavailable,
+    printable,
+)
 from serve_app.http.schemas import RANGES
 
 log = logging.getLogger("chorale.http")
 
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
-MOST_ERRORS = 100  # looked at, of one request
-UNAVAILABLE_RETRY_AFTER = 5  # seconds: about the time that a replica needs to come back
+MOST_ERRORS = 100  # of one request that are examined
+UNAVAILABLE_RETRY_AFTER = 5  # seconds, about the time that a replica takes to restart
 
 
 class BodyTooLarge(InvalidInput):
-    """The request's body is longer than the service reads (HTTP 413)."""
+    """The request's body exceeds the limit (HTTP 413)."""
 
     code = "request_too_large"
 
 
 @dataclass(frozen=True, slots=True)
 class HttpError:
-    """An error as it goes over the wire."""
+    """The status, body and headers of an error response."""
 
     status: int
     message: str
@@ -53,8 +60,8 @@ class HttpError:
 
 
 def to_http(error: BaseException) -> HttpError:
-    """The HTTP form of any exception. What is not meant for a caller's eyes becomes a plain 500."""
-    cause = getattr(error, "cause", None)  # how an error looks that crossed a process boundary
+    """The HTTP form of any exception. An internal error becomes a 500 without details."""
+    cause = getattr(error, "cause", None)  # set by Ray when an error crosses a process boundary
     if isinstance(cause, ChoraleError):
         error = cause
     match error:
@@ -91,8 +98,10 @@ def too_large(most: int) -> HttpError:
 
 
 def text_too_large(most: int) -> BodyTooLarge:
-    """A speech request's text is what makes it large, where it is not a recording."""
-    message = f"The request's body is too large: 'input' and the other text fields may have {most} bytes."
+    """For a speech request without a recording, whose size comes from its text."""
+    message = (
+        f"The request's body is too large: 'input' and the other text fields may have at most {most} bytes."
+    )
     return BodyTooLarge(message, param="input")
 
 
@@ -104,8 +113,8 @@ def request_timeout(message: str) -> HttpError:
     return HttpError(408, message, INVALID_REQUEST, None, "request_timeout")
 
 
-def of_the_proxy(status: int, headers: Mapping[bytes, bytes]) -> HttpError:
-    """The answer for one that Serve's proxy made itself, in plain text that tells of its insides."""
+def from_proxy(status: int, headers: Mapping[bytes, bytes]) -> HttpError:
+    """Replaces an error response of Serve's proxy, whose plain text exposes internals."""
     match status:
         case 404:
             return HttpError(404, "Unknown route.", INVALID_REQUEST, None, "unknown_url")
@@ -154,7 +163,7 @@ def _from_status(error: HTTPException) -> HttpError:
 
 
 def _from_validation(errors: Sequence[Mapping[str, Any]]) -> HttpError:
-    """The first fault in full and the names of the others, so that nobody fixes them one by one."""
+    """The first fault in full and the names of the other fields, so that a caller can fix all of them at once."""
     first = errors[0]
     param, message, code = _describe(first)
     if len(errors) > 1:
@@ -166,12 +175,11 @@ def _from_validation(errors: Sequence[Mapping[str, Any]]) -> HttpError:
 
 
 def _describe(error: Mapping[str, Any]) -> tuple[str, str, str]:
-    """(param, message, code) of one pydantic error. Never shows the input: it may be huge or unprintable."""
+    """(param, message, code) of one pydantic error. The input is never shown: it may be huge or unprintable."""
     kind = str(error.get("type", ""))
     location = [str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path")]
-    location = location[:1] + [
-        part for part in location[1:] if part not in ("str", "VoiceId")
-    ]  # a union's arms
+    # without the members of a union
+    location = location[:1] + [part for part in location[1:] if part not in ("str", "VoiceId")]
     param = printable(".".join(location))
     if kind == "missing":
         return param, f"Missing required field '{param}'.", "missing_required_parameter"
@@ -192,9 +200,3 @@ def _describe(error: Mapping[str, Any]) -> tuple[str, str, str]:
         f"Invalid '{param}': {verb}{reason}.",
         "invalid_type" if kind.endswith("_type") else "invalid_value",
     )
-
-
-def printable(text: str, limit: int = 100) -> str:
-    """What can be shown of `text`, at most `limit` characters."""
-    clean = "".join(c if c.isprintable() else "?" for c in text[:limit])
-    return clean if len(text) <= limit else clean + "…"

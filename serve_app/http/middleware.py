@@ -1,4 +1,4 @@
-"""The outermost layer around the routes: request ids, bounds on requests and bodies, and the last net for errors."""
+"""The outermost layer around the routes: request ids, limits on requests and bodies, and a catch-all for errors."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ log = logging.getLogger("chorale.http")
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
-# Never refused because others work.
+# Never refused, however many requests are in progress.
 FREE = ("/health", "/ready", "/v1/status", "/v1/models", "/docs", "/openapi.json")
-NO_BODY = 64 * 1024  # bytes of a body that its route does not read
-ROOM = 2**20  # bytes of an upload's other fields
-PIECE = 64 * 1024  # bytes of a body that are looked at in one go
+NO_BODY = 64 * 1024  # most bytes of a body that its route does not read
+ROOM = 2**20  # bytes for an upload's other fields
+PIECE = 64 * 1024  # bytes of a body passed on at a time
 PARAMETERS = 64
 
 
-class Edge:
+class RequestMiddleware:
     """ASGI middleware.
 
-    max_upload: bytes of a recording; max_requests: at work at once, beyond which they are refused with 429;
+    max_upload: most bytes of a recording. max_requests: most requests in progress; more are refused with 429.
     echo: set x-request-id on responses (a proxy may do it already).
     """
 
@@ -39,7 +39,7 @@ class Edge:
         self.max_requests = max_requests
         self.echo = echo
         self.requests = 0
-        self.max_body = {  # of the routes that read one
+        self.max_body = {  # bytes, for the routes that read a body
             "/v1/audio/speech": largest_body(max_upload),
             "/v1/audio/voices": max_upload + ROOM,
         }
@@ -72,7 +72,7 @@ class Edge:
             log.info("%s %s: the client left (request %s)", scope["method"], scope["path"], request_id)
             await Response(status_code=499)(scope, receive, tagged_send)
         except Exception as error:
-            if started:  # only a broken connection can still tell that the body is not whole
+            if started:  # closing the connection is the only way left to show that the body is incomplete
                 raise
             http = to_http(error)
             if http.status >= 500:
@@ -82,7 +82,7 @@ class Edge:
             self.requests -= works
 
     def _check(self, scope: Scope, headers: Headers, works: bool, most: int) -> None:
-        """Raises Overloaded, and InvalidInput for what the request line and the headers show. most: bytes of a body."""
+        """Checks the request line and the headers. most: bytes of a body. Raises Overloaded and InvalidInput."""
         if works and self.requests > self.max_requests:
             raise Overloaded(
                 f"{self.max_requests} requests are in progress, which is the limit; try again later."
@@ -95,7 +95,7 @@ class Edge:
 
 
 class _Bounded:
-    """`receive` in small pieces, with a turn for other requests before each."""
+    """Splits what `receive` returns into small pieces, and lets other requests run before each."""
 
     def __init__(self, receive: Receive, most: int) -> None:
         self.receive = receive
@@ -116,23 +116,23 @@ class _Bounded:
                 raise _too_large(self.most)
         await asyncio.sleep(0)
         piece = bytes(self.held[:PIECE])
-        self.held = self.held[PIECE:] or memoryview(b"")  # an empty view of the body would keep all of it
+        self.held = self.held[PIECE:] or memoryview(b"")  # an empty view would keep the whole body alive
         return {"type": "http.request", "body": piece, "more_body": bool(self.held) or self.more}
 
 
 def largest_text(max_input_chars: int) -> int:
-    """Bytes of a speech request beside its recording: JSON may write a character as two escapes."""
+    """Most bytes of a speech request without its recording. JSON may write a character as two escapes."""
     return 12 * max_input_chars + 256 * 1024
 
 
 def _route(scope: Scope) -> str:
-    """The path without the prefix under which the application is served."""
+    """The path without the application's prefix."""
     prefix = scope.get("root_path", "")
     return scope["path"].removeprefix(prefix)
 
 
 def largest_body(max_upload: int) -> int:
-    """Bytes of a request that carries a recording of `max_upload` bytes in base64."""
+    """Most bytes of a request with a recording of `max_upload` bytes in base64."""
     return max_upload * 4 // 3 + ROOM
 
 

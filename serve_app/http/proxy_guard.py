@@ -1,4 +1,4 @@
-"""What happens in Serve's HTTP proxy before a request takes a place in the ingress, and when the ingress is lost.
+"""Middleware in Serve's HTTP proxy: it limits requests before the ingress sees them, and retries when a replica dies.
 
 Serve calls `middlewares` in every proxy process (RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH). Imports no torch.
 """
@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve_app.http.delivery import ReportDelivery
 from serve_app.http.errors import (
     HttpError,
-    of_the_proxy,
+    from_proxy,
     request_timeout,
     text_too_large,
     to_http,
@@ -30,14 +30,14 @@ from serve_app.http.middleware import SANE_ID, largest_body, largest_text
 
 log = logging.getLogger("ray.serve")
 
-# Set to what the config's limits come to (`runtime.start` does): a proxy sees no config.
+# `runtime.start` sets these from the config's limits, because a proxy has no config.
 MAX_BODY_VARIABLE = "CHORALE_PROXY_MAX_BODY_BYTES"
 MAX_TEXT_VARIABLE = "CHORALE_PROXY_MAX_TEXT_BYTES"
 DEFAULTS = {MAX_BODY_VARIABLE: largest_body(10 * 2**20), MAX_TEXT_VARIABLE: largest_text(5000)}
 LARGE_BLOCK = 2**20  # bytes
 M_MMAP_THRESHOLD = -3  # of malloc.h
 
-# Serve obeys these from any client: a timeout, whether a client that left is noticed, which replica is asked.
+# Serve obeys these headers from any client: a timeout, ignoring disconnects, the choice of the replica.
 CONTROL = {
     b"x_request_timeout_seconds",
     b"x_request_disconnect_disabled",
@@ -51,33 +51,32 @@ NOT_ASCII = bytes(range(0x80)) + b"?" * 0x80
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 SPEECH = "/v1/audio/speech"
 RECORDING = b'"reference_audio"'
-# POST twice does no more than once. An application may be served under a prefix.
+# A repeated POST to these is harmless. They are suffixes, because an application may be served under a prefix.
 REPEATABLE = (SPEECH, "/tts_with_cached_voice", "/v1/cache/free")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes and seconds. A body has `body_s`, and one second more for each `least_rate` bytes that have come."""
+    """Limits in bytes and seconds. A body must arrive in `body_s` plus one second per `least_rate` bytes received."""
 
     max_body: int = field(default_factory=lambda: _limit(MAX_BODY_VARIABLE))
     max_text: int = field(default_factory=lambda: _limit(MAX_TEXT_VARIABLE))  # of a body without a recording
-    small: int = (
-        32 * 1024
-    )  # of each body, held outside `buffered`: a short request is never refused for uploads
+    # bytes of each body that do not count in `buffered`, so that uploads never cause a short request to be refused
+    small: int = 32 * 1024
     buffered: int = 256 * 2**20  # of all bodies together
     silence_s: float = 10.0
     body_s: float = 30.0
     least_rate: int = 32 * 1024
-    tries: int = 4  # at an answer: a request that kills replicas must not kill many
+    tries: int = 4  # few, because a request that kills replicas must not kill many
     lost_s: float = 30.0  # since the first loss
 
 
 class ClientGone(Exception):
-    """The client left before its request was whole."""
+    """The client disconnected before its request was complete."""
 
 
 class Refused(Exception):
-    """The request is answered here, with `error`."""
+    """The request is answered with `error` and not passed on."""
 
     def __init__(self, error: HttpError) -> None:
         super().__init__(error.code)
@@ -85,10 +84,10 @@ class Refused(Exception):
 
 
 def middlewares() -> list[Middleware]:
-    """The callback: bounds on the protocol, and `Guard` around Serve's own application."""
+    """Serve's callback. It installs `GuardedProtocol` and puts `Guard` around Serve's own application."""
     from uvicorn import config
 
-    # Serve leaves `http` and `ws` to uvicorn, which looks them up here when the server starts: later than this.
+    # Serve lets uvicorn choose `http` and `ws`. uvicorn looks them up here when the server starts, which is later.
     config.HTTP_PROTOCOLS["auto"] = "serve_app.http.proxy_protocol:GuardedProtocol"
     config.WS_PROTOCOLS["auto"] = None
     _return_large_blocks()
@@ -100,13 +99,13 @@ def _limit(variable: str) -> int:
 
 
 def _return_large_blocks() -> None:
-    """Has glibc give each body back to the system at once; by itself it learns to keep blocks of a size seen before."""
+    """Makes glibc return large blocks to the system at once. By default it adapts and keeps blocks of sizes seen."""
     with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 class Guard:
-    """ASGI middleware: hands a request on when its body is there, and asks again when the replica was lost."""
+    """ASGI middleware: passes a request on once its body is complete, and retries when the replica dies."""
 
     def __init__(self, app: ASGIApp, limits: Limits | None = None) -> None:
         self.app = app
@@ -132,7 +131,7 @@ class Guard:
             body.release()
 
     async def _read(self, body: _Body, scope: Scope, receive: Receive) -> None:
-        """Raises ClientGone, and Refused where the body is too large, too slow, or one too many."""
+        """Raises ClientGone, and Refused if the body is too large, too slow, or exceeds the budget for all bodies."""
         announced = {name: value for name, value in scope["headers"] if name in ANNOUNCES_BODY}
         if not announced:
             return
@@ -155,12 +154,12 @@ class Guard:
                 heard = clock()
                 body.add(piece)
             more = message.get("more_body", False)
-        body.data = bytes(body.data)  # the same for every try
+        body.data = bytes(body.data)  # shared by all tries
         if len(body.data) > limits.max_text and scope["path"].endswith(SPEECH) and RECORDING not in body.data:
             raise Refused(to_http(text_too_large(limits.max_text)))
 
     async def _forward(self, scope: Scope, body: _Body, receive: Receive, send: Send) -> None:
-        """Raises Refused where no replica gave an answer."""
+        """Raises Refused if no replica answered."""
         clock = asyncio.get_running_loop().time
         give_up = None
         for attempt in range(self.limits.tries):
@@ -175,8 +174,8 @@ class Guard:
             if exchange.answered or exchange.gone:
                 return
             if exchange.error is not None:
-                raise Refused(of_the_proxy(*exchange.error))
-            # Serve answers a timeout and a full queue. Where it says nothing at all, the replica died.
+                raise Refused(from_proxy(*exchange.error))
+            # Serve answers a timeout and a full queue. No answer at all means that the replica died.
             if not (scope["method"] in SAFE_METHODS or scope["path"].endswith(REPEATABLE)):
                 raise Refused(
                     unavailable("The process that handled the request died; the outcome is unknown.")
@@ -190,7 +189,7 @@ class Guard:
 
 
 class _Body:
-    """A request's body, counted in its guard's budget until it is released."""
+    """A request's body. It counts in the guard's budget until it is released."""
 
     def __init__(self, guard: Guard) -> None:
         self.data: bytes | bytearray = bytearray()
@@ -215,7 +214,7 @@ class _Body:
 
 
 class _Exchange:
-    """One try at an answer. `error`: what the proxy itself would say, (status, headers), held back to get our shape."""
+    """One try at an answer. error: the status and headers of the proxy's own error, which is withheld and replaced."""
 
     def __init__(self, body: _Body, receive: Receive, send: Send) -> None:
         self.body = body
@@ -231,7 +230,7 @@ class _Exchange:
             self.handed = True
             return {"type": "http.request", "body": bytes(self.body.data), "more_body": False}
         while (message := await self.client_receive())["type"] == "http.request":
-            pass  # the empty end of a request without a body
+            pass  # the empty last message of a request without a body
         self.gone = True
         return message
 
@@ -241,7 +240,7 @@ class _Exchange:
                 return
             headers = dict(message.get("headers", ()))
             if message["status"] >= 400 and headers.get(b"content-type", b"").startswith(b"text/plain"):
-                self.error = message["status"], headers  # not the ingress: its errors are JSON
+                self.error = message["status"], headers  # from the proxy: the ingress answers in JSON
                 return
             self.answered = True
             self.body.release()
@@ -249,7 +248,7 @@ class _Exchange:
 
 
 def _clean(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Without Serve's control headers and what it cannot decode; at the end exactly one request id."""
+    """Removes Serve's control headers and what Serve cannot decode, and appends exactly one request id."""
     kept, asked = [], b""
     for name, value in headers:
         if name.replace(b"-", b"_") in CONTROL or not name.isascii():

@@ -1,4 +1,4 @@
-"""HTTP/1.1 within bounds, for Serve's proxy: uvicorn's protocol has none for headers, framing and connections."""
+"""HTTP/1.1 with limits, for Serve's proxy. uvicorn's protocol does not limit headers, framing or connections."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serve_app.http.errors import INVALID_REQUEST, SERVER_ERROR, UNAVAILABLE_RETRY_AFTER, HttpError
 
-HEAD_BYTES = 64 * 1024  # request line and headers together, and likewise the framing of a chunked body
+HEAD_BYTES = 64 * 1024  # for the request line and headers, and for the framing of a chunked body
 HEADERS = 100  # trailers included
 HEAD_S = 10.0  # from the connection, or from the first byte of a later request, to the end of the headers
-LINGER_S = 2.0  # to read on after a refusal: closed at once, the connection would be reset before it is read
-UNREAD_S = 5.0  # to finish a body whose request is answered already
-STALL_S = 120.0  # in which a client that was sent more than fits on the way takes nothing
-SEND_BYTES = (
-    128 * 1024
-)  # asked of the kernel for what a client has not taken: else megabytes, minutes of sound
+LINGER_S = (
+    2.0  # to keep reading after a refusal; an immediate close would reset the connection before it is read
+)
+UNREAD_S = 5.0  # to finish a body whose request is already answered
+STALL_S = 120.0  # a client that accepts nothing for this time, with the buffers full, is disconnected
+SEND_BYTES = 128 * 1024  # the kernel's send buffer; the default holds megabytes, which is minutes of sound
 PIPELINED = 16  # requests sent ahead on one connection
 MAX_CONNECTIONS = 4096
 
 
 class RefusedRequest(Exception):
-    """Leaves the parser. httptools turns it into an error of its own; the reason waits in the protocol."""
+    """Stops the parser. httptools turns it into its own error, so `GuardedProtocol.refusal` keeps the reason."""
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """Counts what comes in before the parser keeps it, and gives each head a deadline.
+    """Counts the bytes before the parser stores them, and sets a deadline for each head (request line and headers).
 
-    Of the connections that have no whole request yet, the oldest makes room when there are too many: a client that
-    sends its request at once is never locked out by those that do not.
+    When there are too many connections, the oldest without a complete request is closed. So clients that send nothing
+    never lock out a client that sends its request at once.
     """
 
-    waiting: ClassVar[dict[GuardedProtocol, None]] = {}  # without a whole request, the oldest first
+    waiting: ClassVar[dict[GuardedProtocol, None]] = {}  # without a complete request, the oldest first
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.in_head = True  # between two requests, or in the headers of one
         self.head_bytes = 0
-        self.framing = 0  # bytes behind the head that are not the body's
+        self.framing = 0  # bytes after the head that are not part of the body
         self.body_bytes = 0
-        self.completed = False  # a message ended in the piece that is being fed
+        self.completed = False  # a message ended in the current piece
         self.refusal: HttpError | None = None
         self.refused = False
         self.deadline: asyncio.TimerHandle | None = None
@@ -53,7 +53,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._allow(HEAD_S)
         if len(self.connections) > connection_limit():
             oldest = next(iter(self.waiting))
-            if oldest is self:  # all others are at work
+            if oldest is self:  # all others have a complete request
                 self.refuse(_too_many_connections())
             else:
                 oldest.transport.abort()
@@ -67,12 +67,12 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         room = HEAD_BYTES - self.head_bytes
         if self.in_head and len(data) > room:
-            self._feed(data[:room])  # refuses a head that has not ended with it
+            self._feed(data[:room])  # refuses a head that does not end here
             data = data[room:]
         self._feed(data)
 
     def _feed(self, piece: bytes) -> None:
-        """A piece in which a message ended counts for neither side: where the next began in it is not known."""
+        """A piece in which a message ended is not counted, because the start of the next one in it is unknown."""
         if self.refused or not piece:
             return
         began_in_head, body = self.in_head, self.body_bytes
@@ -107,9 +107,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self.framing = self.body_bytes = 0
         self._disarm()
         super().on_headers_complete()
-        if (
-            self.parser is not None and self.parser.should_upgrade()
-        ):  # to nothing that is spoken here, and no request can follow
+        # an upgrade is not supported, and no request can follow it
+        if self.parser is not None and self.parser.should_upgrade():
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -121,9 +120,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.head_bytes = 0
         self._disarm()
         super().on_message_complete()
-        if (
-            self.cycle.response_complete
-        ):  # it was refused before its end: uvicorn's own time for the next has begun
+        if self.cycle.response_complete:  # refused before its end; uvicorn's keep-alive time already runs
             self._allow(self.timeout_keep_alive)
         else:
             self.waiting.pop(self, None)
@@ -132,12 +129,12 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             return
-        if not self.in_head:  # refused early: the rest of its body is thrown away, for a while
+        if not self.in_head:  # answered early: the rest of the body is discarded for a while
             self._allow(UNREAD_S)
         if not self.pipeline:
             self.waiting[self] = None
 
-    # -- an answer that is not read -----------------------------------------------------------------------------
+    # -- responses that the client does not read ----------------------------------------------------------------
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -155,11 +152,11 @@ class GuardedProtocol(HttpToolsProtocol):
     # -- refusing -----------------------------------------------------------------------------------------------
 
     def send_400_response(self, msg: str) -> None:
-        """What the parser did not take: `refusal` has the reason where it is one of ours."""
+        """Called when the parser fails. `refusal` is set if we stopped it."""
         self.refuse(self.refusal or HttpError(400, msg, INVALID_REQUEST, None, "invalid_request"))
 
     def refuse(self, error: HttpError) -> None:
-        """Answers if no answer is owed to an earlier request, and closes."""
+        """Sends the error, unless an earlier request still waits for its response, and closes."""
         if self.refused or self.transport.is_closing():
             return
         self.refused = True
@@ -181,7 +178,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.refusal = error
         raise RefusedRequest(error.code)
 
-    # -- time ---------------------------------------------------------------------------------------------------
+    # -- deadlines ----------------------------------------------------------------------------------------------
 
     def _allow(self, seconds: float) -> None:
         self._disarm()
@@ -202,7 +199,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 def connection_limit() -> int:
-    """At most half of the files that this process may open: replicas and Ray need theirs."""
+    """At most half of this process's file descriptors, because Ray and the replicas need some."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 2)
 

@@ -31,23 +31,17 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SamplingFields(StrictModel):
-    """Our own, all optional: what is left out is the model family's default."""
-
-    seed: int | None = Field(None, ge=0, le=MAX_SEED, strict=True)
-    temperature: Finite | None = Field(None, ge=0, le=2, strict=True)
-    top_k: int | None = Field(None, ge=0, le=MAX_TOKENS, strict=True)
-    top_p: Finite | None = Field(None, gt=0, le=1, strict=True)
-    repetition_penalty: Finite | None = Field(None, ge=0.5, le=10, strict=True)
-    max_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS, strict=True)
-
-
 class VoiceId(StrictModel):
     id: str = Field(min_length=1, max_length=128)
 
 
-class SpeechBody(SamplingFields):
-    """POST /v1/audio/speech. `instructions` is accepted for compatibility and has no effect."""
+class SpeechBody(BaseModel):
+    """POST /v1/audio/speech. `instructions` is accepted for compatibility and has no effect.
+
+    Other fields are the model's controls, which the service checks.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     input: Text
     model: str = Field(min_length=1, max_length=128)
@@ -58,24 +52,25 @@ class SpeechBody(SamplingFields):
     response_format: AudioFormat = "mp3"
     speed: Finite = Field(1.0, ge=0.25, le=4.0, strict=True)
     stream_format: Literal["audio", "sse"] = "audio"
+    sample_rate: Literal[16_000, 22_050, 24_000, 32_000, 44_100, 48_000] = 24_000
 
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, strict=True)
+    max_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS, strict=True)
     language: str | None = Field(None, min_length=1, max_length=32)
     reference_audio: str | None = Field(None, min_length=1)  # base64, a data: URL is fine too
     reference_text: str | None = Field(None, max_length=2000)
 
 
-class CachedVoiceQuery(StrictModel):
-    """GET and POST /tts_with_cached_voice."""
+class CachedVoiceQuery(BaseModel):
+    """GET and POST /tts_with_cached_voice. Other fields are the model's controls, as text."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     voice_name: str = Field(min_length=1, max_length=128)
     text: Text
     text_lang: str | None = Field(None, min_length=1, max_length=32)
-    temperature: Finite | None = Field(None, ge=0, le=2)
     speed_factor: Finite = Field(1.0, ge=0.25, le=4.0)
     seed: int | None = Field(None, ge=0, le=MAX_SEED)
-    top_k: int | None = Field(None, ge=0, le=MAX_TOKENS)
-    top_p: Finite | None = Field(None, gt=0, le=1)
-    repetition_penalty: Finite | None = Field(None, ge=0.5, le=10)
 
 
 def inlined(model: type[BaseModel]) -> dict[str, Any]:
@@ -96,21 +91,13 @@ def inlined(model: type[BaseModel]) -> dict[str, Any]:
     return resolve(schema)
 
 
-CONTROLS = frozenset(SamplingFields.model_fields) - {"seed"}
-
-
-def controls_of(asked: BaseModel) -> dict[str, float | int | None]:
-    """How codes are to be drawn, as the request says it."""
-    return asked.model_dump(include=set(CONTROLS))
-
-
 def _ranges(*models: type[BaseModel]) -> dict[str, str]:
     """For every numeric field what it takes, in words: from the models themselves, so that it is never out of date."""
     words = {}
     for model in models:
         for name, schema in model.model_json_schema()["properties"].items():
             for arm in schema.get("anyOf", [schema]):
-                if arm.get("type") in ("number", "integer"):
+                if arm.get("type") in ("number", "integer") and "enum" not in arm:
                     noun = "an integer" if arm["type"] == "integer" else "a number"
                     low = (
                         f"from {arm['minimum']:g}"
@@ -126,10 +113,20 @@ RANGES = _ranges(SpeechBody, CachedVoiceQuery)
 
 
 class ModelCard(BaseModel):
+    """OpenAI's fields, and ours. What only a model that can speak tells is None until it is ready."""
+
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "chorale"
+    default: bool
+    alias_of: str | None = None
+    state: Literal["starting", "ready", "failed"]
+    reason: str | None = None  # why it failed
+    family: str | None = None
+    languages: list[str] | None = None
+    sample_rate: int | None = None  # Hz
+    controls: dict[str, dict[str, Any]] | None = None  # JSON Schema by name: what a request may set
 
 
 class ModelList(BaseModel):

@@ -1,10 +1,10 @@
-"""Starts and stops the application: Ray here (or the cluster at RAY_ADDRESS), Serve, the graph of a config file."""
+"""Starts and stops the service: Ray here (or the cluster at RAY_ADDRESS), Serve, the applications of a config file."""
 
 from __future__ import annotations
 
 import logging
+import math
 import os
-import re
 import signal
 import sys
 import threading
@@ -13,12 +13,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from deployments.contract.errors import ConfigError, Unavailable
-from serve_app.config.document import check_family, located
+from serve_app.config.applications import expanded
+from serve_app.config.document import check_models, located
 from serve_app.config.file import default_config_path, load_config
 from serve_app.config.settings import Settings
 from serve_app.http.middleware import largest_body, largest_text
@@ -26,20 +28,29 @@ from serve_app.http.proxy_guard import MAX_BODY_VARIABLE, MAX_TEXT_VARIABLE
 from serve_app.runtime.node import gone, kill_ray, start_ray, stop_ray
 from serve_app.runtime.ports import check_can_listen
 
+if TYPE_CHECKING:
+    from ray.serve.schema import ApplicationStatusOverview
+
 log = logging.getLogger(__name__)
 
 ALIVE_S = 1.0  # how often we look whether Ray is still there
+DEPLOYING = ("NOT_STARTED", "DEPLOYING")  # states of a Serve application
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What `start` has started. `dashboard` is None where there is none; `local`: Ray's processes are ours to end."""
+    """What `start` has started.
+
+    dashboard: None where there is none; app: the ingress's application; local: Ray's processes are ours to end; broken:
+    why checkpoints cannot be used, by model.
+    """
 
     http: str
     dashboard: str | None
     app: str
     local: bool
     settings: Settings
+    broken: dict[str, str]
 
 
 def start(
@@ -50,88 +61,137 @@ def start(
     quiet: bool = True,
     num_cpus: int | None = None,
 ) -> Running:
-    """Starts everything and deploys the graph; returns before it is ready (see `wait_ready`).
+    """Starts everything and deploys the applications; returns before they are ready (see `wait_ready`).
 
     Raises ConfigError for a wrong file, and where nothing can listen at the host and the port.
     """
-    config = config or default_config_path()
-    document, settings = load_config(config)
-    http = document.setdefault("http_options", {})
-    http["host"] = host or http.get("host", "127.0.0.1")
-    http["port"] = port if port is not None else http.get("port", 8000)
     local = not os.environ.get("RAY_ADDRESS")
-    if local:  # a wrong option or a missing file is told before anything is started
-        check_family(settings, config)
-        with located(config, os.environ) if host is None and port is None else nullcontext():
+    path = config or default_config_path()
+    document, settings = _read(path, host, port)
+    http = document["http_options"]
+    broken = (
+        check_models(settings, path) if local else {}
+    )  # wrong options are reported before anything is started
+    if local:
+        with located(path, os.environ) if host is None and port is None else nullcontext():
             check_can_listen(http["host"], http["port"])
 
     limits = settings.limits
     os.environ.setdefault(MAX_BODY_VARIABLE, str(largest_body(limits.max_upload_bytes)))
     os.environ.setdefault(MAX_TEXT_VARIABLE, str(largest_text(limits.max_input_chars)))
-    dashboard = start_ray(num_cpus=num_cpus, quiet=quiet, host=http["host"])
-    document["applications"][0]["args"] = (
-        settings.to_args()
-    )  # with the environment's say, which other nodes lack
-    deploy(document)
+    cpus = num_cpus or max(2, os.cpu_count() or 2, math.ceil(settings.reserved_cpus))
+    dashboard = start_ray(num_cpus=cpus, quiet=quiet, host=http["host"])
     shown = "127.0.0.1" if http["host"] in ("0.0.0.0", "::") else http["host"]
     shown = f"[{shown}]" if ":" in shown else shown
-    name = document["applications"][0].get("name", "default")
-    return Running(f"http://{shown}:{http['port']}", dashboard, name, local, settings)
-
-
-def deploy(document: dict[str, Any]) -> None:
-    """Hands a Serve config to the controller, as `serve run FILE` does; does not wait."""
-    from ray import serve
-    from ray.serve.context import _get_global_client
-    from ray.serve.schema import ServeDeploySchema
-
-    schema = ServeDeploySchema.model_validate(document)
-    serve.start(
-        proxy_location=schema.proxy_location,
-        http_options=schema.http_options.model_dump(),
-        logging_config=schema.logging_config,
+    deploy(dashboard, expanded(document, settings))
+    return Running(
+        f"http://{shown}:{http['port']}", dashboard, _ingress_app(document), local, settings, broken
     )
-    client = _get_global_client()
-    assert client is not None
-    client.deploy_apps(schema, _blocking=False)
 
 
-def wait_ready(running: Running, timeout: float = 120.0, stop: threading.Event | None = None) -> None:
-    """Returns when GET /ready answers 200.
+def redeploy(
+    running: Running, config: str | Path | None = None, host: str | None = None, port: int | None = None
+) -> Running:
+    """Reads the file again and has Serve change what differs; where it listens stays.
 
-    Raises ConfigError where a stage refused its configuration, its checkpoint or the memory that it would take, and
+    Raises ConfigError for a wrong file, or more reserved CPUs than Ray was started with. Nothing changes then.
+    """
+    import ray
+
+    path = config or default_config_path()
+    document, settings = _read(path, host, port)
+    broken = check_models(settings, path) if running.local else {}
+    cpus = ray.cluster_resources().get("CPU", 0)
+    if running.local and settings.reserved_cpus > cpus:
+        raise ConfigError(
+            f"the stages reserve {settings.reserved_cpus:g} CPUs and Ray was started with {cpus:g}: "
+            "lower `num_cpus` of stages, or restart"
+        )
+    deploy(running.dashboard, expanded(document, settings))
+    return replace(running, app=_ingress_app(document), settings=settings, broken=broken)
+
+
+def _ingress_app(document: dict[str, Any]) -> str:
+    return document["applications"][0].get("name", "default")
+
+
+def _read(path: str | Path, host: str | None, port: int | None) -> tuple[dict[str, Any], Settings]:
+    document, settings = load_config(path)
+    http = document.setdefault("http_options", {})
+    http["host"] = host or http.get("host", "127.0.0.1")
+    http["port"] = port if port is not None else http.get("port", 8000)
+    return document, settings
+
+
+def deploy(dashboard: str | None, document: dict[str, Any]) -> None:
+    """Hands a Serve config to Serve's REST API, as `serve deploy FILE` does; does not wait."""
+    from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
+
+    if dashboard is None:
+        raise Unavailable("this Ray has no dashboard, which takes Serve's configurations: start one")
+    try:
+        ServeSubmissionClient(dashboard).deploy_applications(document)
+    except (ConnectionError, RuntimeError) as error:
+        raise Unavailable(f"Serve did not accept the configuration: {error}") from None
+
+
+def wait_ready(
+    running: Running, timeout: float = 120.0, stop: threading.Event | None = None
+) -> dict[str, str]:
+    """Waits until every model has started or failed and GET /ready answers 200. Returns why models failed, by name.
+
+    timeout: seconds for each model.
+    Raises ConfigError where no model can speak because stages refused their configuration, checkpoint or memory, and
     Unavailable with the reason where that answer does not come.
     """
     from ray import serve
 
+    from serve_app.backends.discovery import failure
+
     stop = stop or threading.Event()
-    deadline = time.monotonic() + timeout
-    while not stop.is_set():
-        try:
-            with urllib.request.urlopen(f"{running.http}/ready", timeout=5) as answer:
-                if answer.status == 200:
-                    return
-        except (urllib.error.URLError, OSError):
-            pass
-        application = serve.status().applications.get(running.app)
-        if application is not None and application.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-            if refused := _refusals(application):
-                raise ConfigError("\n".join(refused))
-            raise Unavailable(f"the application did not start:\n{application.message.strip()}")
+    deadline = time.monotonic() + timeout * len(running.settings.served)
+    while True:
+        applications = serve.status().applications
+        ours = {name: applications.get(name) for name in (running.app, *running.settings.served)}
+        ingress = ours[running.app]
+        if ingress is not None and ingress.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+            raise Unavailable(f"the application did not start:\n{ingress.message.strip()}")
+        models = {name: app for name, app in ours.items() if app is not None and name != running.app}
+        reasons = {name: failure(app, app.deployments.values()) for name, app in models.items()}
+        failed = {name: reason for name, reason in reasons.items() if reason is not None}
+        if len(failed) == len(running.settings.served):
+            _raise_failed(models)
+        states = {name: app.status.value if app else "NOT_STARTED" for name, app in ours.items()}
+        waiting = [name for name, state in states.items() if state in DEPLOYING and name not in failed]
+        if stop.is_set() or (not waiting and _answers_ready(running)):
+            return failed
         if time.monotonic() > deadline:
-            state = application.status if application else "not deployed"
-            raise Unavailable(f"the application was not ready after {timeout:.0f} s (state: {state})")
+            named = ", ".join(f"{name} is {state}" for name, state in states.items())
+            raise Unavailable(f"the service was not ready in time ({named})")
         stop.wait(0.25)
 
 
-def _refusals(application: Any) -> list[str]:
-    """What the stages found wrong in their configuration or checkpoint, a line each."""
-    messages = "\n".join(deployment.message for deployment in application.deployments.values())
-    return list(dict.fromkeys(re.findall(r"(?:^|\.)ConfigError: (.+)", messages, re.MULTILINE)))
+def _raise_failed(models: dict[str, ApplicationStatusOverview]) -> NoReturn:
+    """Raises what the stages refused, else what Serve says."""
+    from serve_app.backends.discovery import refusals
+
+    stages = [stage for app in models.values() for stage in app.deployments.values()]
+    if refused := refusals(stage.message for stage in stages):
+        raise ConfigError("\n".join(refused))
+    said = "\n".join(app.message.strip() for app in models.values())
+    raise Unavailable(f"no model did start:\n{said}")
+
+
+def _answers_ready(running: Running) -> bool:
+    try:
+        with urllib.request.urlopen(f"{running.http}/ready", timeout=5) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 def stop(running: Running | None = None) -> None:
-    """Ends every process of a Ray that was started here; from a cluster, takes the application away."""
+    """Ends every process of a Ray that was started here; from a cluster, takes the applications away."""
     import ray
 
     if not ray.is_initialized():
@@ -139,7 +199,8 @@ def stop(running: Running | None = None) -> None:
     if running is not None and not running.local:
         from ray import serve
 
-        serve.delete(running.app)
+        for name in (running.app, *running.settings.served):
+            serve.delete(name, _blocking=False)
         ray.shutdown()
         return
     stop_ray()
@@ -151,25 +212,35 @@ def serve_forever(
     port: int | None = None,
     echo: Callable[[str], None] = print,
 ) -> int:
-    """`chorale serve`: up until SIGINT or SIGTERM. Returns the exit code. Ends this process, with 1, if Ray is gone."""
-    stopping, done = threading.Event(), threading.Event()
+    """`chorale serve`: up until SIGINT or SIGTERM; SIGHUP reads the file again and applies it.
+
+    Returns the exit code. Ends this process, with 1, if Ray is gone.
+    """
+    stopping, done, signals = threading.Event(), threading.Event(), SimpleQueue[int]()
     watch = threading.Thread(target=_watch, args=(done, echo), name="watch-ray", daemon=True)
-    before = {
-        name: signal.signal(name, lambda *_: stopping.set()) for name in (signal.SIGINT, signal.SIGTERM)
-    }
+
+    def received(number: int, _: object) -> None:
+        if number != signal.SIGHUP:
+            stopping.set()
+        signals.put(number)
+
+    handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, received) for number in handled}
     running = None
     watch.start()
     try:
         echo("starting …")
         running = start(config, host=host, port=port)
-        for name in before:  # Ray sets its own
-            signal.signal(name, lambda *_: stopping.set())
+        for number in before:  # Ray sets its own
+            signal.signal(number, received)
         echo(f"settings   {running.settings.hash[:16]}")
         echo(f"dashboard  {running.dashboard or 'none'}")
-        wait_ready(running, stop=stopping)
+        _report(running, wait_ready(running, stop=stopping), echo)
         if not stopping.is_set():
             echo(f"ready      {running.http}")
-        stopping.wait()
+        while not stopping.is_set():
+            if signals.get() == signal.SIGHUP:
+                running = _reread(running, config, host, port, stopping, echo)
         return 0
     except ConfigError as error:
         echo(f"wrong configuration:\n{error.message}")
@@ -184,6 +255,32 @@ def serve_forever(
         stop(running)
         for name, handler in before.items():
             signal.signal(name, handler)
+
+
+def _reread(
+    running: Running,
+    config: str | Path | None,
+    host: str | None,
+    port: int | None,
+    stopping: threading.Event,
+    echo: Callable[[str], None],
+) -> Running:
+    """A wrong file changes nothing, and what cannot start does not end the service."""
+    try:
+        running = redeploy(running, config, host, port)
+        echo(f"settings   {running.settings.hash[:16]}")
+        _report(running, wait_ready(running, stop=stopping), echo)
+        echo(f"ready      {running.http}")
+    except ConfigError as error:
+        echo(f"wrong configuration:\n{error.message}")
+    except Unavailable as error:
+        echo(error.message)
+    return running
+
+
+def _report(running: Running, failed: dict[str, str], echo: Callable[[str], None]) -> None:
+    for name, reason in failed.items():
+        echo(f"failed     {name}: {running.broken.get(name, reason)}")
 
 
 def _watch(done: threading.Event, echo: Callable[[str], None]) -> None:

@@ -28,6 +28,9 @@ STOP_S = 15.0
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(
+        64 * 2**20
+    ),  # a minute of sound that is vocoded whole: 11 MiB
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     "MALLOC_ARENA_MAX": "1",
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.http.proxy_guard:middlewares",

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
-import numpy as np
-
 from deployments.contract.family import FamilySpec
-from deployments.contract.speech import GptRequest, Run, Segment, VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.contract.speech import (
+    GptRequest,
+    Reference,
+    Run,
+    Segment,
+    VocodedChunk,
+    VocoderChunk,
+    VoicePrompt,
+)
 
 
 class Backend(Protocol):
@@ -22,10 +28,8 @@ class Backend(Protocol):
         """Checks a text of any length. Raises what `segments` would raise for any part of it."""
         ...
 
-    async def encode_voice(
-        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
-    ) -> VoicePrompt:
-        """The prompt of a recording. waveform: float32 (N,) mono at `rate` Hz.
+    async def encode_voice(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
+        """The prompt of a reference.
 
         keep: the id of its voice, under which the prompt is cached on disk until `forget`; None: in memory only.
         """

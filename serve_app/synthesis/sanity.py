@@ -28,7 +28,7 @@ class Watch:
         per_second, tokens = spec.codes_per_second, len(segment.token_ids)
         self._fewest = min(fewest * tokens / sampling.speed, sampling.max_tokens)
         self._most = most * tokens / min(sampling.speed, 1) + SLACK_S * per_second  # haste spares the pauses
-        self._may_be_cut = sampling.max_tokens < spec.sampling.max_tokens  # the caller wants it so
+        self._may_be_cut = sampling.max_tokens < spec.max_tokens  # the caller wants it so
         self._spoken, self._cut = 0, False
         self._loop, self._round = round(LOOP_S * per_second), round(LONGEST_ROUND_S * per_second)
         self._tail: deque[int] = deque(maxlen=max(self._loop, ROUNDS * self._round))

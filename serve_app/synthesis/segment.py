@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -12,11 +13,12 @@ from typing import cast
 
 import numpy as np
 
-from deployments.contract.errors import SynthesisFailed
+from deployments.contract.errors import StateLost, SynthesisFailed
 from deployments.contract.speech import (
     GptRequest,
     Run,
     Segment,
+    VocodedChunk,
     VocoderChunk,
 )
 from deployments.engine.vocode.chunks import Piece
@@ -70,6 +72,8 @@ class SegmentStream:
         """From the segment's first code on."""
         self._chunker = self._schedule.chunker(self._backend.spec)
         self._state = None
+        self._home = uuid.uuid4().hex if self._backend.spec.state_home == "replica" else None
+        self._frames: list[np.ndarray] = []  # all of them, if the state may have to be made again
         self._chunks = 0
         self.codes = 0
         while not self._pieces.empty():
@@ -105,7 +109,7 @@ class SegmentStream:
         try:
             await self._speak(work_id, admitted=self.index > 0)
         except Implausible as fault:
-            if self._heard or self._sampling.temperature == 0:  # no seed would help
+            if self._heard or self._sampling.greedy:  # no seed would help
                 self._cut_off(work_id, fault)
                 return
             log.warning("segment %s is retried with another seed: %s", work_id, fault)
@@ -134,6 +138,8 @@ class SegmentStream:
             async for run in runs:
                 self.codes += len(run)
                 watch.take(run)
+                if self._home is not None:
+                    self._frames.append(run.spoken)
                 for piece in self._chunker.push(run.spoken):
                     await self._vocode(piece, work_id)
         watch.finish()
@@ -147,17 +153,32 @@ class SegmentStream:
             prompt=self._prompt,
             seed=self._sampling.seed,
             state=self._state,
+            conditions=self.segment.conditions,
+            home=self._home,
         )
         chunk_id = f"{work_id}.{self._chunks}"
         self.work_ids = [work_id, chunk_id]
         priority = self._priority + (self.index > 0 or self._chunks > 0)  # the first sound goes first
         self._chunks += 1
-        vocoded = await self._backend.vocode(chunk, id=chunk_id, priority=priority)
+        try:
+            vocoded = await self._backend.vocode(chunk, id=chunk_id, priority=priority)
+        except StateLost:
+            vocoded = await self._from_the_start(chunk, chunk_id, priority)
         self.work_ids = [work_id]
         if not np.isfinite(vocoded.waveform).all():
             raise SynthesisFailed("The vocoder returned samples that are not finite.")
-        self._state = vocoded.state
+        self._state = None if self._home else vocoded.state
         await self._pieces.put(vocoded.waveform)
+
+    async def _from_the_start(self, chunk: VocoderChunk, chunk_id: str, priority: int) -> VocodedChunk:
+        """The chunk, by vocoding the segment once more up to its end: the replica with its state is gone or busy."""
+        end = chunk.first + len(chunk.frames)
+        frames = np.concatenate(self._frames)[:end]
+        again = replace(chunk, frames=frames, left=0, first=0)
+        self.work_ids = [*self.work_ids, f"{chunk_id}.again"]
+        vocoded = await self._backend.vocode(again, id=f"{chunk_id}.again", priority=priority)
+        count = len(chunk.frames) - chunk.left - chunk.right
+        return replace(vocoded, waveform=vocoded.waveform[-count * self._backend.spec.samples_per_code :])
 
 
 class SilentSegment:

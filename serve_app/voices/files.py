@@ -1,9 +1,10 @@
-"""Uploaded voices on disk. A voice is a folder that comes and goes in one rename: every process sees it whole.
+"""Uploaded voices on disk. A voice is a folder that one rename adds or removes, so no process sees half of it.
 
     <library>/<id>/audio.wav    16 bit mono
     <library>/<id>/meta.json    `Meta`
 
-The contents are not trusted: no link is followed, nothing large is read, no pipe or device is opened. Blocking.
+The contents are untrusted: links are not followed, large files are not read, and pipes and devices are not opened.
+All functions block.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from deployments import private_files
 log = logging.getLogger("chorale.voices")
 
 AUDIO, META = "audio.wav", "meta.json"
-LARGEST = {AUDIO: 64 * 2**20, META: 64 * 1024}  # bytes: far more than the service writes
+LARGEST = {AUDIO: 64 * 2**20, META: 64 * 1024}  # bytes, far more than the service writes
 DRAFT, GONE = ".new-", ".gone-"
-ABANDONED_S = 300.0  # a draft so old belongs to a process that died while it wrote
+ABANDONED_S = 300.0  # an older draft belongs to a process that died while writing it
 
-Stamp = tuple[int, ...]  # of one state of a voice's files
+Stamp = tuple[int, ...]  # identifies one state of a voice's files
 
 
 class Damaged(Exception):
-    """A folder that holds no usable voice. The message says why; it is for the log."""
+    """The folder holds no usable voice. The message gives the reason, for the log."""
 
 
 class Taken(Exception):
@@ -56,11 +57,11 @@ class Meta(BaseModel):
 
 
 def stamp(folder: Path) -> Stamp:
-    """Changes with the files. Raises FileNotFoundError where there is no such folder, Damaged."""
+    """A value that changes with the files. Raises FileNotFoundError if there is no such folder, and Damaged."""
     parts: list[int] = []
     with _opened(folder) as opened:
         for name, most in LARGEST.items():
-            with _blamed(name):
+            with _errors_as_damaged(name):
                 seen = os.stat(name, dir_fd=opened, follow_symlinks=False)
                 private_files.check_ordinary(seen, most)
                 parts += (seen.st_ino, seen.st_mtime_ns, seen.st_size)
@@ -68,7 +69,7 @@ def stamp(folder: Path) -> Stamp:
 
 
 def read_meta(folder: Path) -> Meta:
-    """Raises FileNotFoundError where there is no such folder, Damaged."""
+    """Raises FileNotFoundError if there is no such folder, and Damaged."""
     data = _read(folder, META)
     try:
         return Meta.model_validate_json(data)
@@ -79,12 +80,12 @@ def read_meta(folder: Path) -> Meta:
 
 
 def read_audio(folder: Path) -> bytes:
-    """Raises FileNotFoundError where there is no such folder, Damaged."""
+    """Raises FileNotFoundError if there is no such folder, and Damaged."""
     return _read(folder, AUDIO)
 
 
 def add(library: Path, meta: Meta, recording: bytes) -> None:
-    """Raises Taken, OSError for what the disk refuses."""
+    """Raises Taken, and OSError if the disk fails."""
     private_files.make_folder(library)
     draft = library / f"{DRAFT}{uuid.uuid4().hex}"
     try:
@@ -105,14 +106,14 @@ def add(library: Path, meta: Meta, recording: bytes) -> None:
 
 
 def remove(library: Path, voice_id: str) -> None:
-    """Raises FileNotFoundError, OSError for what the disk refuses. A damaged voice goes like any other."""
+    """Removes a voice, damaged or not. Raises FileNotFoundError, and OSError if the disk fails."""
     os.rename(library / voice_id, library / f"{GONE}{uuid.uuid4().hex}")
     private_files.sync_folder(library)
     sweep(library)
 
 
 def sweep(library: Path) -> None:
-    """Erases what removals and processes that died have left behind. Raises nothing."""
+    """Erases the remains of removals and of processes that died. Raises nothing."""
     with contextlib.suppress(OSError):
         for entry in os.listdir(library):
             if entry.startswith(GONE) or (entry.startswith(DRAFT) and _is_old(library / entry)):
@@ -120,7 +121,7 @@ def sweep(library: Path) -> None:
 
 
 def ids(library: Path) -> list[str]:
-    """The names of all entries that should be the folder of a voice. Raises OSError."""
+    """The names of all entries that should be a voice's folder. Raises OSError."""
     try:
         return [entry for entry in os.listdir(library) if entry.startswith("voice_")]
     except FileNotFoundError:  # no voice was ever uploaded
@@ -145,7 +146,7 @@ def _erase(path: Path) -> None:
 
 
 def _read(folder: Path, name: str) -> bytes:
-    with _opened(folder) as opened, _blamed(name):
+    with _opened(folder) as opened, _errors_as_damaged(name):
         return private_files.read(name, LARGEST[name], opened)
 
 
@@ -165,8 +166,8 @@ def _opened(folder: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _blamed(name: str) -> Iterator[None]:
-    """What goes wrong with the file `name` is Damaged."""
+def _errors_as_damaged(name: str) -> Iterator[None]:
+    """Turns errors with the file `name` into Damaged."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The voice library: what ships with the family, what was uploaded, and the prompts made from them."""
+"""The voice library: the voices that ship with the family, and the uploaded ones."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Voice:
     transcript: str | None = None
     consent: str | None = None
     warnings: tuple[str, ...] = ()  # keys of `examine.WARNINGS`
-    stamp: Stamp = ()  # of an uploaded one's files: another recording under the same name has another
+    stamp: Stamp = ()  # of an uploaded voice's files; it differs for another recording under the same name
 
 
 class VoiceLibrary:
-    """Blocking (files): call it in a thread.
+    """The methods read files and block: call them in a thread.
 
-    A voice is looked up by its id first and by its name second, and what looks like an id is never looked up as a name,
-    so no voice can take another's place. A damaged voice is left out and logged once.
+    A voice is looked up by id first and by name second. A string that looks like an id is never looked up as a name,
+    so no voice can take another's place. A damaged voice is skipped and logged once.
     """
 
     def __init__(self, shipped: Path, uploads: Path, *, capacity: int = 1000) -> None:
@@ -47,12 +47,12 @@ class VoiceLibrary:
         self.capacity = capacity
         self._shipped = {voice.id: voice for voice in map(_shipped_voice, sorted(shipped.glob("*.wav")))}
         self._shipped_names = {voice.name.casefold(): voice for voice in self._shipped.values()}
-        self.aliases = voice_names.deal_aliases(list(self._shipped.values()))
-        self._read: dict[str, Voice] = {}  # uploaded ones, by id
-        self._damaged: dict[str, str] = {}  # the line that was logged, by id ("" for the library itself)
+        self.aliases = voice_names.openai_aliases(list(self._shipped.values()))
+        self._read: dict[str, Voice] = {}  # uploaded voices by id
+        self._damaged: dict[str, str] = {}  # the logged line by id ("" for the library itself)
 
     def list(self) -> list[Voice]:
-        """The shipped ones by name, then the uploaded ones by age."""
+        """The shipped voices by name, then the uploaded ones by age."""
         ids = self._ids()
         found = {voice_id: voice for voice_id in ids if (voice := self._uploaded(voice_id)) is not None}
         self._read = dict(found)
@@ -62,7 +62,7 @@ class VoiceLibrary:
         )
 
     def get(self, name: str, param: str = "voice") -> Voice:
-        """By id, name or OpenAI's name (letter case of names aside). Raises NotFound, which lists what there is."""
+        """Finds a voice by id, name or OpenAI name; names ignore case. Raises NotFound, which lists the voices."""
         if (voice := self._find(name)) is not None:
             return voice
         voices = self.list()
@@ -72,19 +72,19 @@ class VoiceLibrary:
         raise NotFound(message, param=param, code="voice_not_found")
 
     def holds(self, voice: Voice) -> bool:
-        """Whether it is still there: not deleted, nor deleted and uploaded again."""
+        """True if the voice still exists: neither deleted nor replaced by another upload."""
         return voice.shipped or self._uploaded(voice.id) == voice
 
     def sweep(self) -> None:
-        """Erases what processes that died have left behind."""
+        """Erases the files that dead processes left behind."""
         voice_files.sweep(self.uploads)
 
     def ids(self) -> set[str]:
-        """Of all voices, damaged ones too. Raises OSError where the uploaded ones cannot be listed."""
+        """The ids of all voices, damaged ones included. Raises OSError if the uploaded ones cannot be listed."""
         return {*self._shipped, *voice_files.ids(self.uploads)}
 
     def check_name(self, name: str) -> None:
-        """Raises InvalidInput (param "name") for one that is not allowed or taken, or where the library is full."""
+        """Raises InvalidInput (param "name") if the name is not allowed or taken, or the library is full."""
         voice_names.check(name)
         folded, voice_id, uploaded = name.casefold(), voice_names.id_of(name), self._ids()
         if folded in self.aliases or folded in self._shipped_names or folded in self._shipped:
@@ -106,9 +106,9 @@ class VoiceLibrary:
         description: str | None = None,
         warnings: tuple[str, ...] = (),
     ) -> Voice:
-        """recording: as `Recording.to_wav` makes it.
+        """Stores a voice. recording: the bytes from `Recording.to_wav`.
 
-        Raises what `check_name` raises, ChoraleError where the disk refuses.
+        Raises what `check_name` raises, and ChoraleError if the disk fails.
         """
         self.check_name(name)
         meta = Meta(
@@ -134,9 +134,9 @@ class VoiceLibrary:
             return _voice(folder, meta, ())
 
     def delete(self, name: str) -> str:
-        """Removes an uploaded voice, also a damaged one, by its id or name; returns its id. Its prompts stay.
+        """Removes an uploaded voice, damaged or not, by id or name, and returns its id. Its prompts are not removed.
 
-        Raises NotFound, InvalidInput for a voice that ships with the family, ChoraleError where the disk refuses.
+        Raises NotFound, InvalidInput for a voice that ships with the family, and ChoraleError if the disk fails.
         """
         try:
             voice = self.get(name, param="voice_id")
@@ -158,7 +158,7 @@ class VoiceLibrary:
         return voice_id
 
     def read(self, voice: Voice) -> bytes:
-        """The recording's bytes. Raises NotFound where it was deleted meanwhile."""
+        """The recording's bytes. Raises NotFound if the voice was deleted meanwhile."""
         try:
             return voice.audio.read_bytes() if voice.shipped else voice_files.read_audio(voice.audio.parent)
         except (OSError, Damaged) as error:
@@ -180,7 +180,7 @@ class VoiceLibrary:
         return self._shipped[self.aliases[folded]] if folded in self.aliases else None
 
     def _uploaded(self, voice_id: str) -> Voice | None:
-        """None where there is none, or a damaged one."""
+        """The uploaded voice, or None if it does not exist or is damaged."""
         folder = self.uploads / voice_id
         try:
             stamp = voice_files.stamp(folder)
@@ -204,14 +204,14 @@ class VoiceLibrary:
         return known
 
     def _damaged_id(self, name: str) -> str | None:
-        """The folder that holds no usable voice, by its own name or by the name of the voice that it should hold."""
+        """The id of a damaged voice, looked up by its folder's name or by the voice's name."""
         found, names = self._ids(), [name]
         if voice_names.NAME.fullmatch(name) and not voice_names.is_like_id(name):
             names.append(voice_names.id_of(name))
         return next((one for one in names if one in found and self._uploaded(one) is None), None)
 
     def _ids(self) -> set[str]:
-        """Of the uploaded voices, damaged ones too; none where they cannot be listed, which is logged once."""
+        """The ids of the uploaded voices, damaged ones included. Empty if they cannot be listed, which is logged."""
         try:
             found = set(voice_files.ids(self.uploads))
         except OSError as error:
@@ -243,7 +243,7 @@ def _voice(folder: Path, meta: Meta, stamp: Stamp) -> Voice:
 
 
 def _taken(name: str, damaged: str | None = None) -> InvalidInput:
-    # not 409: OpenAI's client retries that
+    # not 409, which OpenAI's client retries
     message = f"A voice named '{name}' already exists."
     if damaged is not None:
         message = (

@@ -1,4 +1,4 @@
-"""What a voice may be called, the id that its name gives it, and OpenAI's names for the shipped ones."""
+"""Voice names: which are allowed, the id derived from a name, and OpenAI's names for the shipped voices."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ NAME_RULE = (
 )
 ID = re.compile(r"voice_[0-9a-f]{20}")
 
-# OpenAI's names stand for shipped voices of the same kind, so that its clients work unchanged
+# OpenAI's names are aliases of shipped voices of the same gender, so that its clients work unchanged
 OPENAI_VOICES = dict.fromkeys(
     ("alloy", "coral", "marin", "nova", "sage", "shimmer"), "female"
 ) | dict.fromkeys(("ash", "ballad", "cedar", "echo", "fable", "onyx", "verse"), "male")
 
 
 def check(name: str) -> None:
-    """Raises InvalidInput (param "name") for one that no new voice may have."""
+    """Raises InvalidInput (param "name") if a new voice must not have this name."""
     if not NAME.fullmatch(name) or name[-1] in " .":
         raise InvalidInput(f"Invalid 'name': must be {NAME_RULE}.", param="name")
     if is_like_id(name):
@@ -35,23 +35,23 @@ def check(name: str) -> None:
 
 
 def is_like_id(name: str) -> bool:
-    """Whether somebody could take it for an id: letter case and blanks aside."""
+    """True if the name could be mistaken for an id, ignoring case and spaces."""
     return ID.fullmatch("".join(name.split()).casefold()) is not None
 
 
 def id_of(name: str) -> str:
-    """The id of an uploaded voice. One name, letter case aside, has one id: no two processes can both accept it."""
+    """The id of an uploaded voice. It ignores case, so two processes cannot both accept the same name."""
     return f"voice_{hashlib.sha256(name.casefold().encode()).hexdigest()[:20]}"
 
 
-def deal_aliases(shipped: Sequence[Voice]) -> dict[str, str]:
-    """OpenAI's names dealt over the shipped English voices of the same gender, always the same way: to their ids."""
+def openai_aliases(shipped: Sequence[Voice]) -> dict[str, str]:
+    """OpenAI's names -> ids of shipped English voices of the same gender. The assignment is deterministic."""
     own = {voice.name.casefold() for voice in shipped}
     english = [voice for voice in shipped if voice.language in (None, "en")] or list(shipped)
-    dealt: dict[str, str] = {}
+    aliases: dict[str, str] = {}
     for gender in ("female", "male"):
         fitting = [voice for voice in english if voice.gender == gender] or english
         names = [name for name, kind in OPENAI_VOICES.items() if kind == gender and name not in own]
         if fitting:
-            dealt |= {name: fitting[i % len(fitting)].id for i, name in enumerate(names)}
-    return dict(sorted(dealt.items()))
+            aliases |= {name: fitting[i % len(fitting)].id for i, name in enumerate(names)}
+    return dict(sorted(aliases.items()))

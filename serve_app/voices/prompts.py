@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-import numpy as np
+from cachetools import Cache, LRUCache
 
 from deployments.contract.errors import InvalidInput
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 from serve_app.audio.recording import Recording
 
-Encode = Callable[[np.ndarray, int, str | None, str | None], Awaitable[VoicePrompt]]
+Encode = Callable[[Reference, str | None], Awaitable[VoicePrompt]]
 Read = Callable[[bytes, str], Awaitable[Recording]]
 
 
@@ -38,15 +37,14 @@ class VoicePrompts:
 
     def __init__(self, encode: Encode, capacity: int, requests: str | None = None) -> None:
         self._encode = encode
-        self._capacity = capacity
         self._requests = requests
-        self._prompts: OrderedDict[tuple[str | None, str], Examined] = OrderedDict()
+        self._prompts: LRUCache[tuple[str | None, str], Examined] = LRUCache(capacity)
         self._running: dict[tuple[str | None, str], asyncio.Event] = {}
         self.hits = 0
         self.misses = 0
 
     def status(self) -> dict[str, int]:
-        held = sum(made.prompt.nbytes for made in self._prompts.values())
+        held = sum(Cache.__getitem__(self._prompts, key).prompt.nbytes for key in self._prompts)  # not a use
         return {"entries": len(self._prompts), "bytes": held, "hits": self.hits, "misses": self.misses}
 
     def clear(self) -> None:
@@ -59,16 +57,23 @@ class VoicePrompts:
             del self._prompts[key]
 
     async def of(
-        self, audio: bytes, transcript: str | None, read: Read, *, param: str, voice: str | None = None
+        self,
+        audio: bytes,
+        transcript: str | None,
+        read: Read,
+        *,
+        param: str,
+        voice: str | None = None,
+        language: str | None = None,
     ) -> Examined:
-        """The prompt of an audio file.
+        """The prompt of an audio file, with the text that is spoken in it, and the language of that.
 
         read: decodes one, and blames a field; only called if the prompt is not kept. voice: the id of the voice that it
         is a recording of, under which its prompt is kept on disk.
         Raises InvalidInput (param `param`) for no usable recording, and what `read` raises.
         """
         voice = voice or self._requests
-        key = voice, await asyncio.to_thread(_digest, audio, transcript)
+        key = voice, await asyncio.to_thread(_digest, audio, transcript, language)
         while key not in self._prompts:
             if key in self._running:
                 await self._running[key].wait()
@@ -77,11 +82,11 @@ class VoicePrompts:
             try:
                 self.misses += 1
                 recording = await read(audio, param)
-                prompt = await self._encode(recording.waveform, recording.rate, transcript, voice)
+                prompt = await self._encode(
+                    Reference.of(recording.waveform, recording.rate, transcript, language), voice
+                )
                 made = Examined(prompt, recording.warnings)
                 self._prompts[key] = made
-                while len(self._prompts) > self._capacity:
-                    self._prompts.popitem(last=False)
                 return made._replace(fresh=True)
             except InvalidInput as error:
                 if error.param == "reference_audio":
@@ -91,10 +96,11 @@ class VoicePrompts:
                 del self._running[key]
                 finished.set()
         self.hits += 1
-        self._prompts.move_to_end(key)
         return self._prompts[key]
 
 
-def _digest(audio: bytes, transcript: str | None) -> str:
-    said = hashlib.sha256((transcript or "").encode()).digest()  # of one length: text stays apart from sound
+def _digest(audio: bytes, transcript: str | None, language: str | None) -> str:
+    said = hashlib.sha256(
+        repr((transcript, language)).encode("utf-8", "replace")
+    ).digest()  # always of one length
     return hashlib.sha256(said + audio).hexdigest()

@@ -1,4 +1,4 @@
-"""What the tests of the benchmarks share: each runs as a user runs it."""
+"""Runs a benchmark as a user does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """run(name, *words): `python -m benchmarks.NAME` to its end; returns what it wrote to tmp_path/NAME.json."""
+    """run(name, *words) runs `python -m benchmarks.NAME` and returns the content of tmp_path/NAME.json."""
 
     def run_it(name: str, *words: str) -> dict[str, Any]:
         out = tmp_path / f"{name}.json"

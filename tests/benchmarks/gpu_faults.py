@@ -1,4 +1,4 @@
-"""Steps that go wrong, for test_gpu.py."""
+"""Failing steps for test_gpu.py."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def raises() -> dict:
 
 
 def hangs(file: str) -> dict:
-    """With a process of its own, whose id is left in `file`."""
+    """Hangs with a child process, whose id it writes to `file`."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     with open(file, "w") as out:
         out.write(str(child.pid))

@@ -1,4 +1,4 @@
-"""What all benchmarks stand on: statistics that hold what they say, and names of processes."""
+"""The statistics of the benchmarks are correct, and processes get the right names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks import _common, _memory, _plot, _statistics
 @pytest.mark.parametrize(
     ("freedom", "quantile"), [(6, 2.4469), (10, 2.2281), (30, 2.0423), (48, 2.0106), (1000, 1.9623)]
 )
-def test_students_t_is_that_of_the_tables(freedom, quantile):
+def test_students_t_matches_the_tables(freedom, quantile):
     assert _statistics.student_t(0.975, freedom) == pytest.approx(quantile, abs=2e-3)
     assert _statistics.student_t(0.025, freedom) == pytest.approx(-quantile, abs=2e-3)
 
@@ -33,14 +33,14 @@ def noise(rng: np.random.Generator, count: int, rho: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("rho", "least"), [(0.0, 0.92), (0.5, 0.90), (0.8, 0.87)])
-def test_a_series_without_a_trend_seldom_looks_like_one(rho, least):
+def test_a_series_without_a_trend_rarely_looks_like_one(rho, least):
     rng = np.random.default_rng(5)
     x = np.arange(50) * 20
     held = sum(_statistics.slope(x, noise(rng, 50, rho)).holds(0.0) for _ in range(400)) / 400
     assert least <= held <= 0.99
 
 
-def test_steps_of_an_allocator_that_fall_at_random_are_no_trend_but_a_leak_is():
+def test_random_allocator_steps_are_not_a_trend_but_a_leak_is():
     rng = np.random.default_rng(6)
     x = np.arange(50) * 20.0
     noisy = [1000 + 40 * (rng.random(50) < 0.1) + rng.normal(size=50) for _ in range(100)]
@@ -56,7 +56,7 @@ def test_a_constant_series_has_no_slope():
         _statistics.slope(range(7), range(7))
 
 
-def test_the_bootstrap_of_a_ratio_holds_what_it_was_drawn_from():
+def test_the_bootstrap_interval_of_a_ratio_contains_the_true_value():
     rng = np.random.default_rng(7)
     words = rng.integers(4, 12, size=(200, 40))
     errors = rng.binomial(words, 0.2)
@@ -67,7 +67,7 @@ def test_the_bootstrap_of_a_ratio_holds_what_it_was_drawn_from():
     assert found[0] == _statistics.ratio(errors[0], words[0]), "the same draws every time"
 
 
-def test_pairs_show_a_difference_that_the_two_intervals_hide():
+def test_a_paired_difference_shows_what_two_intervals_hide():
     rng = np.random.default_rng(8)
     words = np.full(40, 10)
     errors = rng.integers(0, 6, size=40)
@@ -100,12 +100,12 @@ def test_a_ratio_of_medians():
         (["python", "-u", "/ray/dashboard/dashboard.py", "--host=::"], "Ray: dashboard"),
     ],
 )
-def test_processes_are_told_by_what_they_do(command, part):
+def test_processes_are_named_by_their_role(command, part):
     assert _memory.part_of(command) == part
     assert _memory.part_of(command, is_root=True) == "chorale serve"
 
 
-def test_a_plot_lies_beside_its_figures(tmp_path):
+def test_a_plot_is_saved_next_to_its_results(tmp_path):
     out = tmp_path / "results" / "speed.json"
     with _plot.panels(out, "title", "left", "right") as (left, right):
         left.plot([1, 2], [3, 4])
@@ -113,6 +113,6 @@ def test_a_plot_lies_beside_its_figures(tmp_path):
     assert (tmp_path / "results" / "speed.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_every_benchmark_says_where_it_ran():
+def test_every_benchmark_records_where_it_ran():
     assert {"cpu", "cores", "memory_gib", "load"} <= set(_common.machine())
     assert {"command", "commit", "time"} == set(_common.provenance("benchmarks.some"))

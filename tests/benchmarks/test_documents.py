@@ -1,4 +1,4 @@
-"""Both ways of the documents benchmark say the same, and what it imports needs no Ray."""
+"""Both methods of the documents benchmark speak the same, and it needs no Ray."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def test_it_runs_where_there_is_no_ray():
+def test_it_runs_without_ray():
     program = "import sys, benchmarks.documents; sys.exit('ray' in sys.modules or 'fastapi' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
 
 
-def test_both_ways_say_the_same(run, tmp_path):
+def test_both_methods_speak_the_same(run, tmp_path):
     kept = tmp_path / "kept"
     words = ["--lengths", "short", "--requests", "2", "--threads", "1", "--keep", str(kept)]
     result = run("documents", *words)

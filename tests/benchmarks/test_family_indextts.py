@@ -1,4 +1,4 @@
-"""The benchmark of IndexTTS runs, on the golden checkpoint: both ways make the same amount of sound."""
+"""The IndexTTS benchmark runs on the golden checkpoint; both methods produce the same length of sound."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def test_both_ways_on_the_golden_checkpoint(run):
+def test_both_methods_run_on_the_golden_checkpoint(run):
     checkpoint = str(ROOT / "tests/golden/indextts/checkpoint")
     words = ["--batch", "1", "2", "--codes", "6", "--threads", "1", "--folder", checkpoint]
     rows = run("family_indextts", *words)["rows"]

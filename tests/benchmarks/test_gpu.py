@@ -1,4 +1,4 @@
-"""`make gpu` where there is no GPU: all of its steps, small; and steps that go wrong, which stop no other."""
+"""`make gpu` without a GPU: all of its steps at small sizes, and failing steps, which must not stop others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks._gpu_voices import SLACK, is_flat
 from benchmarks._steps import Step, run_all
 
 ROOT = Path(__file__).parents[2]
-# what a machine with nothing but torch and a few packages lacks
+# packages that a machine with only torch and a few packages lacks
 ABSENT = [
     "av",
     "fastapi",
@@ -34,7 +34,7 @@ FAULTS = "tests.benchmarks.gpu_faults"
 
 @pytest.fixture
 def bare(tmp_path: Path) -> dict[str, str]:
-    """An environment in which no process can import what is absent there."""
+    """An environment whose processes cannot import those packages."""
     lines = ["import sys", f"for name in {ABSENT!r}:", "    sys.modules[name] = None"]
     (tmp_path / "sitecustomize.py").write_text("\n".join(lines) + "\n")
     return os.environ | {"PYTHONPATH": str(tmp_path)}
@@ -67,18 +67,18 @@ def test_every_step_runs_without_ray_or_the_frontends_packages(tmp_path, bare):
     assert found["half small"]["dtype"] == "bfloat16"
     voices = found["voices small"]
     assert voices["references_encoded"] == gpu.ON_A_CPU["voices"]["references"]
-    assert voices["same_samples"] == {"alone": "3 of 3", "in other company": "4 of 4"}
+    assert voices["same_samples"] == {"alone": "3 of 3", "in another batch": "4 of 4"}
     assert set(voices["memory"]) == {"start", "warm", "half", "end"}
     assert len(voices["checks"]) == 7 and all(voices["checks"].values())
 
 
-def test_indextts_too(tmp_path, bare):
+def test_every_step_runs_with_indextts(tmp_path, bare):
     words = ["--families", "indextts", "--only", "decode", "voices"]
     result, _ = run_command(tmp_path / "gpu.json", bare, *words)
     assert [row["status"] for row in result["steps"]] == ["ok", "ok", "ok"]
 
 
-def test_the_marked_tests_can_be_collected_there(bare):
+def test_gpu_tests_can_be_collected_without_ray(bare):
     files = _gpu_tests.files()
     assert {"tests/engine/test_graphs.py", "tests/families/test_on_a_gpu.py"} <= set(files)
     command = [
@@ -95,7 +95,7 @@ def test_the_marked_tests_can_be_collected_there(bare):
     assert "8 tests collected" in done.stdout
 
 
-def test_a_step_that_goes_wrong_is_told_and_stops_no_other(tmp_path):
+def test_a_failed_step_is_reported_and_the_others_run(tmp_path):
     pid = tmp_path / "pid"
     steps = [
         Step("raises", f"{FAULTS}:raises", 60),
@@ -127,7 +127,7 @@ def test_a_step_that_goes_wrong_is_told_and_stops_no_other(tmp_path):
     assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
 
 
-def test_no_step_begins_when_the_time_is_over():
+def test_no_step_starts_after_the_time_limit():
     (row,) = run_all([Step("late", f"{FAULTS}:works", 60, {"said": ""})], time.monotonic() + 1)
     assert (row["status"], row["error"]) == ("left out", "no time was left")
 
@@ -142,6 +142,6 @@ def test_memory_that_grows_on_a_card_is_not_flat():
     assert not is_flat(begun | {"end": at(SLACK, 6 * SLACK)})
 
 
-def test_a_card_s_name_becomes_a_file_s():
+def test_a_card_name_becomes_a_file_name():
     assert gpu.slug("NVIDIA H100 80GB HBM3") == "nvidia-h100-80gb-hbm3"
     assert gpu.slug("???") == "unknown"

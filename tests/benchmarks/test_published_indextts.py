@@ -1,4 +1,4 @@
-"""The baseline of the IndexTTS benchmark is what it claims to be: it gives what the published code gave."""
+"""The baseline of the IndexTTS benchmark reproduces the results of the published code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deployments.contract.speech import Sampling
 from deployments.families.indextts.text.frontend import IndexFrontend
 from tests.golden.indextts_set import FOLDER, LONG, SENTENCES, SPOKEN, TEXT_CASES
 
-GREEDY = Sampling(temperature=0.0, repetition_penalty=10.0, max_tokens=24)
+GREEDY = Sampling.of(temperature=0.0, repetition_penalty=10.0, max_tokens=24)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_infer(published, mel, expected, index):
 @pytest.mark.parametrize("limit", LONG)
 def test_infer_and_infer_fast_of_a_long_text(published, mel, expected, limit):
     sentences = long_text(published, limit)
-    brief = Sampling(temperature=0.0, repetition_penalty=10.0, max_tokens=10)
+    brief = Sampling.of(temperature=0.0, repetition_penalty=10.0, max_tokens=10)
     same_pcm(pcm16(published.infer(sentences, mel, brief)), expected[f"infer.long{limit}.pcm16"])
     same_pcm(
         pcm16(published.infer_fast(sentences, mel, brief, bucket=1)),
@@ -67,7 +67,7 @@ def test_batched_decoding(published, mel, penalty):
     with torch.inference_mode():
         prefix = published.conditioner(mel)[0]
         prompts = [published.gpt.prompt(prefix, sentence(index)) for index in SENTENCES]
-        sampling = Sampling(temperature=0.0, repetition_penalty=float(penalty), max_tokens=40)
+        sampling = Sampling.of(temperature=0.0, repetition_penalty=float(penalty), max_tokens=40)
         found = published.gpt.decode(prompts, sampling, torch.Generator())
     for row, codes in zip(facts[f"batch.greedy_rp{penalty}.codes"], found, strict=True):
         assert torch.equal(codes, row[: len(codes)])
@@ -75,7 +75,7 @@ def test_batched_decoding(published, mel, penalty):
 
 
 def test_sampled_codes_follow_the_seed(published, mel):
-    sampling = Sampling(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=1.0, max_tokens=12)
+    sampling = Sampling.of(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=1.0, max_tokens=12)
     first, again, other = (published.infer([sentence(1)], mel, sampling, seed=seed)[0] for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first[: len(other)], other[: len(first)])

@@ -1,4 +1,4 @@
-"""The scheduler's benchmark: the ideal is that of the simulated device, and all designs give the codes asked for."""
+"""The scheduler benchmark: the ideal is that of the simulated device, and all designs return the right codes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from benchmarks.scheduler import ALONE, BATCH, OURS, Heard, Shape
 
 
-def test_the_ideal_is_full_batches_without_a_pause():
+def test_the_ideal_is_full_batches_without_pauses():
     assert Shape(replicas=2, slots=8).codes_per_s == pytest.approx(2 * 8 / 0.0056)
     assert Shape(replicas=1, slots=1).codes_per_s == pytest.approx(1 / 0.0042)
 
@@ -20,7 +20,7 @@ def test_latency_counts_from_when_a_request_was_due():
 def test_every_design_runs_and_none_exceeds_the_ideal(run, tmp_path):
     result = run("scheduler", "--slots", "2", "--requests", "40", "--codes", "20", "--repeat", "1")
     assert set(result["designs"]) == {OURS, ALONE, BATCH}
-    assert [row["requests"] for row in result["designs"].values()] == [40, 16, 32], "two of a client at least"
+    assert [row["requests"] for row in result["designs"].values()] == [40, 16, 32], "at least two per client"
     for row in result["designs"].values():
         assert 0 < row["share"] < 1.05
         assert 0 < row["first_s"]["p50"] <= row["latency_s"]["p50"] <= row["latency_s"]["p99"]

@@ -1,9 +1,9 @@
-"""The benchmark measures what it says: two ways to the same sound."""
+"""Both methods of the benchmark produce the same sound."""
 
 from __future__ import annotations
 
 
-def test_streamed_and_whole_give_the_same_sound(run):
+def test_streamed_and_whole_speech_have_the_same_samples(run):
     result = run("single_request", "--sentences", "1", "--voice", "clara")
     assert result["largest_difference"] < 1e-5
     assert set(result["figures"]) == {"streamed", "whole utterance"}

@@ -1,4 +1,4 @@
-"""The soak sees a leak where there is one, and reads every process of a real service."""
+"""The soak test detects a leak, and measures every process of a real service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KIB = 1024
 
 
 def samples(leak_kib: float, count: int = 60, requests: int = 20) -> list[Sample]:
-    """A part that leaks so much a request, beside one that does not."""
+    """Samples of a part that leaks `leak_kib` per request, and of one that does not leak."""
     rng = np.random.default_rng(3)
     found = []
     for index in range(count):
@@ -34,12 +34,12 @@ def test_a_leak_is_found_in_its_process_and_in_the_total():
     assert found["Vocoder"]["zero_within"]
 
 
-def test_without_a_leak_zero_is_within():
+def test_without_a_leak_the_interval_contains_zero():
     assert all(row["zero_within"] for row in slopes(samples(leak_kib=0.0), requests=20).values())
 
 
-def test_what_grows_with_time_alone_is_taken_off():
-    waiting = samples(leak_kib=0.6, requests=10)  # 2 KiB a second
+def test_growth_without_requests_is_subtracted():
+    waiting = samples(leak_kib=0.6, requests=10)  # 2 KiB per second
     found = slopes(samples(leak_kib=2.0), 20, waiting, seconds_per_request=0.5)
     assert not found["Gpt"]["zero_within"]
     beyond = found["Gpt"]["beyond_idle_kib_per_request"]
@@ -48,7 +48,7 @@ def test_what_grows_with_time_alone_is_taken_off():
     assert found["Gpt"]["zero_within_beyond_idle"]
 
 
-def test_listeners_are_of_all_kinds():
+def test_every_kind_of_listener_occurs():
     rng = random.Random(1)
     asked = [asking(rng, ["clara", "kai"]) for _ in range(200)]
     assert {tuple(fate) for _, fate in asked} == {(), ("leave_after_s",), ("leave_after_bytes",)}
@@ -59,13 +59,13 @@ def test_listeners_are_of_all_kinds():
 
 
 @pytest.mark.parametrize("chars", [100, 500, 50_000])
-def test_a_text_has_the_length_that_was_asked_for(chars):
+def test_a_text_has_the_requested_length(chars):
     text = long_text(chars, seed=1)
     assert len(text) == chars
     assert text.endswith(".")
 
 
-def test_a_real_service_is_watched(run, tmp_path):
+def test_a_real_service_is_measured(run, tmp_path):
     result = run("soak", "--requests", "32", "--round", "2", "--clients", "2", "--trim", "--idle-s", "30")
     assert {"Gpt", "Vocoder", "Ingress", "GptScheduler", "VocoderScheduler", TOTAL} <= set(result["slopes"])
     assert {"TextFrontend", "VoiceEncoder", "ProxyActor", "chorale serve"} <= set(result["slopes"])

@@ -1,4 +1,4 @@
-"""The benchmark decodes what it says, in every way that this machine has."""
+"""The benchmark decodes the same codes with every method that this machine supports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from deployments import families
 from deployments.engine.device.choose import choose_device
 
 
-def test_ways_decode_the_same_codes_and_are_set_against_the_bound(run, tmp_path):
+def test_every_method_decodes_the_same_codes_and_reports_its_share_of_the_bound(run, tmp_path):
     words = ["--device", "cpu", "--batch", "1", "--batch", "3", "--steps", "3", "--rounds", "1"]
     words += ["--sentences", "1", "--without", "compiled", "--without", "bf16"]
     result = run("stage_gpt", *words)

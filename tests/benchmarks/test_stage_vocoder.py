@@ -1,9 +1,9 @@
-"""The benchmark measures what it says: four ways to the same sound."""
+"""All four methods of the benchmark produce the same sound."""
 
 from __future__ import annotations
 
 
-def test_four_ways_give_the_same_sound(run, tmp_path):
+def test_all_four_methods_have_the_same_samples(run, tmp_path):
     words = ["--batch", "1", "3", "--length", "0.5", "--rounds", "1", "--sentences", "2"]
     result = run("stage_vocoder", "--device", "cpu", *words)
     rows = {(row["batch"], row["length_s"], row["way"]): row for row in result["rows"]}

@@ -1,4 +1,4 @@
-"""What the shipped configs make of the graph, without starting it."""
+"""The graphs of the shipped configs, without starting them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ def test_every_stage_takes_one_query_at_a_time_and_all_fit_on_two_cores():
     assert sum(deployment.ray_actor_options["num_cpus"] for deployment in deployments.values()) <= 1.6
 
 
-def test_the_builder_refuses_what_it_does_not_know():
+def test_the_builder_refuses_unknown_arguments():
     with pytest.raises(ConfigError, match=r"gtp: unknown key; allowed: .*gpt"):
         build({"gtp": {}})

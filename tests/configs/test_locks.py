@@ -1,4 +1,4 @@
-"""The lock files: every package is pinned and can be checked when it is installed."""
+"""The lock files pin every package with hashes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-uv.lock")
 
 
 def packages(name: str) -> dict[str, set[str]]:
-    """Each pinned package with its hashes."""
+    """The pinned packages with their hashes."""
     text = re.sub(r"^ *#.*\n?", "", (ROOT / name).read_text(), flags=re.MULTILINE).replace("\\\n", " ")
     found = {}
     for line in filter(str.strip, text.splitlines()):
@@ -30,7 +30,7 @@ def test_every_package_is_pinned_with_hashes(name):
         assert hashes and all(re.fullmatch(r"sha256:[0-9a-f]{64}", value) for value in hashes), package
 
 
-def test_the_lock_for_work_holds_all_of_the_other_with_the_same_hashes():
+def test_the_development_lock_contains_the_runtime_lock_with_the_same_hashes():
     found = packages("requirements-dev.lock")
     assert packages("requirements.lock").items() <= found.items()
 
@@ -40,9 +40,9 @@ def test_no_lock_names_a_registry(name):
     assert "//" not in (ROOT / name).read_text()
 
 
-def test_nothing_is_installed_unchecked():
+def test_every_installation_checks_hashes():
     lines = (ROOT / "Makefile").read_text().replace("\\\n", " ").splitlines()
     installs = [line for line in lines if "pip install" in line]
     assert len(installs) == 3
-    for line in installs:  # our own package needs nothing but what is there
+    for line in installs:  # our own package is installed without dependencies
         assert "--require-hashes" in line or "--no-deps --no-build-isolation --editable ." in line

@@ -1,4 +1,4 @@
-"""Modes of folders and files, whatever they were before."""
+"""Modes of new and existing folders and files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
-def test_new_folders_and_files_are_their_owners_alone(tmp_path):
+def test_only_the_owner_can_read_new_folders_and_files(tmp_path):
     before = os.umask(0)
     try:
         private_files.make_folder(tmp_path / "a/b/c")
@@ -35,7 +35,7 @@ def test_new_folders_and_files_are_their_owners_alone(tmp_path):
     assert (tmp_path / "a/b/file").read_bytes() == b"x"
 
 
-def test_wider_modes_are_tightened_and_links_are_left_alone(tmp_path):
+def test_wider_modes_are_tightened_and_links_are_skipped(tmp_path):
     root, outside = tmp_path / "root", tmp_path / "outside"
     (root / "sub").mkdir(parents=True)
     for path in (root / "sub/file", outside):
@@ -52,7 +52,7 @@ def test_wider_modes_are_tightened_and_links_are_left_alone(tmp_path):
     private_files.tighten(tmp_path / "nothing")
 
 
-def test_what_is_shared_or_anothers_is_left_and_logged(tmp_path, caplog):
+def test_shared_and_foreign_files_are_skipped_and_logged(tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     shared = tmp_path / "shared"
     shared.mkdir()

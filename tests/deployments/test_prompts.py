@@ -1,4 +1,4 @@
-"""Voice prompts in memory and on disk: found again, bounded, and never believed when damaged."""
+"""Voice prompts in memory and on disk are found again, bounded, and ignored if damaged."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from safetensors.numpy import save
 
 from deployments import families, prompts
 from deployments.contract.device import Device
-from deployments.contract.speech import VoicePrompt
-from deployments.prompts import KeptPrompts, PromptCache, PromptStore, content_key, fingerprint
+from deployments.contract.speech import Reference, VoicePrompt
+from deployments.prompts import KeptPrompts, PromptCache, PromptStore, fingerprint
 
 CPU = Device(torch.device("cpu"), "cpu", "a CPU", torch.float32)
 
@@ -34,39 +34,39 @@ def file_of(root: Path) -> Path:
     return path
 
 
-def test_the_least_recently_used_prompt_goes_first():
+def test_the_least_recently_used_prompt_is_evicted_first():
     cache = PromptCache(2)
     for number in (1, 2):
-        cache.put(str(number), prompt(number))
+        cache[str(number)] = prompt(number)
     assert cache.get("1") is not None
-    cache.put("3", prompt(3))
-    assert cache.get("2") is None
-    assert cache.get("1") is not None and cache.get("3") is not None
-    assert cache.nbytes == 2 * 16
-    cache.clear()
-    assert cache.get("1") is None
+    assert cache.nbytes == 2 * 16, "which is not a use of them"
+    cache["3"] = prompt(3)
+    assert "2" not in cache
+    assert "1" in cache and "3" in cache
     nothing = PromptCache(0)
-    nothing.put("a", prompt(1))
+    nothing["a"] = prompt(1)
     assert nothing.get("a") is None
 
 
-def test_the_key_tells_every_input_apart():
+def test_the_key_depends_on_every_input():
     wave = np.zeros(10, np.float32)
-    keys = {
-        content_key(wave, 16000, None),
-        content_key(wave, 16000, ""),
-        content_key(wave, 16000, "None"),
-        content_key(wave, 24000, None),
-        content_key(wave[:9], 16000, None),
-    }
-    assert len(keys) == 5
-    assert content_key(wave[1:], 16000, "a") != content_key(wave, 16000, "a\0\0\0\0"), (
-        "text stays apart from sound"
-    )
-    assert content_key(wave[::2], 16000, None) == content_key(wave[::2].copy(), 16000, None)
+    references = [
+        Reference.of(wave, 16000),
+        Reference.of(wave, 16000, ""),
+        Reference.of(wave, 16000, "None"),
+        Reference.of(wave, 16000, None, "en"),
+        Reference.of(wave, 16000, "en", None),
+        Reference.of(wave, 24000),
+        Reference.of(wave[:9], 16000),
+        Reference(((wave, 16000), (wave, 16000))),
+        Reference(((wave[:4], 16000), (wave[4:], 16000))),
+        Reference(((wave[:6], 16000), (wave[6:], 16000))),
+    ]
+    assert len({reference.key for reference in references}) == len(references)
+    assert Reference.of(wave[::2], 16000).key == Reference.of(wave[::2].copy(), 16000).key
 
 
-def test_a_prompt_comes_back_from_disk_for_its_own_encoder_only(tmp_path):
+def test_a_prompt_on_disk_serves_only_the_encoder_that_made_it(tmp_path):
     store(tmp_path).put("k", prompt(1))
     found = store(tmp_path).get("k")
     assert found is not None and found.key == prompt(1).key
@@ -94,7 +94,7 @@ def changed(data: bytes) -> bytes:
         lambda data: b"\xff" * 4096,
     ],
 )
-def test_a_damaged_or_foreign_file_counts_as_none_and_is_replaced(tmp_path, damage):
+def test_a_damaged_or_foreign_file_is_ignored_and_replaced(tmp_path, damage):
     kept = store(tmp_path)
     kept.put("k", prompt(1))
     path = file_of(tmp_path)
@@ -106,7 +106,7 @@ def test_a_damaged_or_foreign_file_counts_as_none_and_is_replaced(tmp_path, dama
 
 
 @pytest.mark.parametrize("what", ["a pipe", "a link", "a folder", "huge"])
-def test_what_lies_in_the_place_of_a_file_is_not_opened(tmp_path, what):
+def test_links_pipes_and_folders_in_place_of_a_file_are_not_opened(tmp_path, what):
     kept = store(tmp_path)
     kept.put("k", prompt(1))
     path, elsewhere = file_of(tmp_path), tmp_path / "elsewhere"
@@ -125,7 +125,7 @@ def test_what_lies_in_the_place_of_a_file_is_not_opened(tmp_path, what):
     assert what == "a folder" or kept.get("k") is not None
 
 
-def test_number_and_bytes_are_bounded_and_the_least_recently_used_go(tmp_path):
+def test_number_and_bytes_are_bounded_by_evicting_the_least_recently_used(tmp_path):
     few = store(tmp_path, most=2)
     for age, key in enumerate("ab"):
         few.put(key, prompt(age))
@@ -138,17 +138,45 @@ def test_number_and_bytes_are_bounded_and_the_least_recently_used_go(tmp_path):
     size = few.nbytes // 2
     tight = store(tmp_path, most_bytes=int(1.5 * size), name="two")
     tight.put("d", prompt(4))
-    assert tight.get("d") is not None, "the newest stays, whatever encoder the others are of"
+    assert tight.get("d") is not None, "the newest prompt stays, even among those of other encoders"
     assert (tight.entries, few.get("a"), few.get("c")) == (1, None, None)
     assert tight.nbytes <= 1.5 * size
 
     none = store(tmp_path, most=0, name="two")
     none.put("e", prompt(5))
     assert none.get("e") is None and none.get("d") is None
-    assert tight.get("d") is not None and tight.get("e") is None, "what others keep stays"
+    assert tight.get("d") is not None and tight.get("e") is None, "other owners' prompts stay"
 
 
-def test_what_a_dead_process_left_half_written_is_cleared_away(tmp_path):
+def test_files_are_counted_only_when_the_store_is_full(tmp_path, monkeypatch):
+    counts = []
+    walk = prompts._files
+    kept = store(tmp_path, most=20)
+    monkeypatch.setattr(prompts, "_files", lambda *where: counts.append(where) or walk(*where))
+    for number in range(20):
+        kept.put(f"{number}", prompt(number))
+    kept.put("0", prompt(0))  # again
+    assert not counts and kept.entries == len(kept_under(tmp_path)) == 20
+    kept.put("one too many", prompt(20))
+    assert counts and kept.entries == len(kept_under(tmp_path)) == 18
+    assert kept.nbytes == sum(path.stat().st_size for path in tmp_path.rglob("*.safetensors"))
+    counts.clear()
+    kept.put("next", prompt(21))
+    assert not counts and kept.entries == 19
+
+
+def test_files_of_other_processes_are_counted_after_a_while(tmp_path, monkeypatch):
+    kept, other = store(tmp_path, most=4), store(tmp_path, most=4, name="two")
+    for number in range(3):
+        kept.put(f"{number}", prompt(number))
+        other.put(f"{number}", prompt(number))
+    assert (kept.entries, len(kept_under(tmp_path))) == (3, 6)
+    monkeypatch.setattr(prompts, "RECOUNT_S", -1.0)
+    kept.put("2", prompt(2))
+    assert kept.entries == len(kept_under(tmp_path)) == 4
+
+
+def test_partial_files_of_a_dead_process_are_removed(tmp_path):
     kept = store(tmp_path)
     kept.put("k", prompt(1))
     old, young = (tmp_path / "one" / f"{name}.draft" for name in ("old", "young"))
@@ -156,19 +184,19 @@ def test_what_a_dead_process_left_half_written_is_cleared_away(tmp_path):
         path.write_bytes(b"half")
     os.utime(old, (time.time() - 600,) * 2)
     (tmp_path / "notes.txt").write_text("somebody's")
-    kept.put("l", prompt(2))
+    store(tmp_path).put("l", prompt(2))
     assert not old.exists() and young.exists()
     assert (tmp_path / "notes.txt").exists()
 
 
-def test_a_disk_that_refuses_costs_nothing_but_the_encoding(tmp_path):
+def test_a_failing_disk_costs_only_the_encoding(tmp_path):
     (tmp_path / "file").write_text("no folder can be here")
     kept = store(tmp_path / "file")
     kept.put("k", prompt(1))
     assert kept.get("k") is None
 
 
-def test_the_fingerprint_follows_whatever_decides_a_prompt(tmp_path):
+def test_the_fingerprint_depends_on_everything_that_determines_a_prompt(tmp_path):
     weights = Path(shutil.copytree(families.load("small").folder, tmp_path / "weights"))
     options = {"weights": str(weights)}
     family = families.load("small", options)
@@ -189,7 +217,7 @@ def kept_under(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*.safetensors"))
 
 
-def test_a_voice_is_forgotten_whatever_encoder_made_its_prompts(tmp_path):
+def test_forgetting_a_voice_removes_the_prompts_of_every_encoder(tmp_path):
     for name in ("one", "two"):
         for key in ("voice_a.1", "voice_a.2", "voice_ab.1", "1"):
             store(tmp_path, name=name).put(key, prompt(1))
@@ -205,7 +233,7 @@ def test_a_voice_is_forgotten_whatever_encoder_made_its_prompts(tmp_path):
     prompts.forget(tmp_path / "nothing", "voice_a")
 
 
-def test_prompts_of_no_voice_are_swept(tmp_path):
+def test_prompts_without_a_voice_are_removed(tmp_path):
     kept = store(tmp_path)
     for key in ("clara.1", "voice_a.1", "voice_b.1", "1", "voice_new.1"):
         kept.put(key, prompt(1))
@@ -215,7 +243,7 @@ def test_prompts_of_no_voice_are_swept(tmp_path):
     assert kept_under(tmp_path) == [f"one/{key}.1.safetensors" for key in ("clara", "voice_a", "voice_new")]
 
 
-def test_prompts_on_disk_are_their_owners_alone_also_those_from_before(tmp_path):
+def test_only_the_owner_can_read_prompts_on_disk_including_old_ones(tmp_path):
     root = tmp_path / "prompts"
     (root / "one").mkdir(parents=True)
     (root / "one/k.safetensors").write_bytes(prompt(1).to_bytes())
@@ -226,26 +254,26 @@ def test_prompts_on_disk_are_their_owners_alone_also_those_from_before(tmp_path)
     assert {path.stat().st_mode & 0o777 for path in (root, root / "one")} == {0o700}
 
 
-async def test_only_what_is_to_be_kept_reaches_the_disk_and_forgetting_clears_memory_too(tmp_path):
+async def test_only_kept_prompts_reach_the_disk_and_forgetting_also_clears_memory(tmp_path):
     runs = []
 
-    async def encode(waveform: np.ndarray, rate: int, transcript: str | None) -> VoicePrompt:
-        runs.append(transcript)
+    async def encode(reference: Reference) -> VoicePrompt:
+        runs.append(reference)
         return prompt(len(runs))
 
-    wave = np.zeros(10, np.float32)
+    reference = Reference.of(np.zeros(10, np.float32), 16000)
     kept = KeptPrompts(encode, 10, store(tmp_path))
-    await kept.of(wave, 16000, None)
+    await kept.of(reference)
     assert kept_under(tmp_path) == [] and kept.status()["entries"] == 1
-    first = await kept.of(wave, 16000, None, "voice_a")
-    await kept.of(wave, 16000, None, "voice_b")
+    first = await kept.of(reference, "voice_a")
+    await kept.of(reference, "voice_b")
     assert len(kept_under(tmp_path)) == 2 and len(runs) == 3
-    again = await KeptPrompts(encode, 10, store(tmp_path)).of(wave, 16000, None, "voice_a")
+    again = await KeptPrompts(encode, 10, store(tmp_path)).of(reference, "voice_a")
     assert again.key == first.key
     await kept.forget("voice_a")
     assert [path.split(".")[0] for path in kept_under(tmp_path)] == ["one/voice_b"]
     assert (kept.status()["entries"], kept.status()["disk_entries"]) == (2, 1)
-    await kept.of(wave, 16000, None, "voice_b")
+    await kept.of(reference, "voice_b")
     assert len(runs) == 3
-    await kept.of(wave, 16000, None, "voice_a")
+    await kept.of(reference, "voice_a")
     assert len(runs) == 4

@@ -1,4 +1,4 @@
-"""The two unary stages as plain classes, with the weights that are shipped."""
+"""The two unary stages as plain classes, with the shipped weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from deployments.contract.errors import InvalidInput
 from deployments.contract.options import DeviceOptions, ModelOptions
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 from deployments.engine.device.thread import ModelReplica
 from deployments.gpt import Gpt
 from deployments.replica import LeasedReplica
@@ -20,7 +20,7 @@ from deployments.voice_encoder import VoiceEncoder
 OPTIONS = ModelOptions(device=DeviceOptions(preference="cpu"))
 
 
-async def test_text_becomes_segments_and_a_fault_is_a_value():
+async def test_text_becomes_segments_and_an_error_is_a_value():
     stage = TextFrontend(ModelOptions())
     segments = await stage.segments("Good morning. How are you?", "en")
     assert segments and all(len(segment.token_ids) for segment in segments)
@@ -31,14 +31,16 @@ async def test_text_becomes_segments_and_a_fault_is_a_value():
     assert (await stage.status())["calls"] == 4
 
 
-async def test_a_reference_is_encoded_once_and_always_the_same():
+async def test_a_reference_is_encoded_once_and_deterministically():
     stage = VoiceEncoder(OPTIONS)
     tone = (0.3 * np.sin(np.arange(32000) * 0.06) * np.hanning(32000)).astype(np.float32)
-    first, second = await asyncio.gather(stage.encode(tone, 16000), stage.encode(tone, 16000))
-    third = await stage.encode(tone.copy(), 16000)
+    first, second = await asyncio.gather(
+        stage.encode(Reference.of(tone, 16000)), stage.encode(Reference.of(tone, 16000))
+    )
+    third = await stage.encode(Reference.of(tone.copy(), 16000))
     assert isinstance(first, VoicePrompt)
     assert first.key == second.key == third.key
-    assert isinstance(await stage.encode(tone[:100], 16000), InvalidInput)
+    assert isinstance(await stage.encode(Reference.of(tone[:100], 16000)), InvalidInput)
     prompts = (await stage.status())["prompts"]
     assert prompts["memory_hits"] >= 1 and prompts["disk_hits"] == prompts["disk_entries"] == 0
     assert prompts["entries"] == 1 and prompts["bytes"] == first.nbytes > 0
@@ -48,19 +50,19 @@ async def test_a_reference_is_encoded_once_and_always_the_same():
 async def test_a_voice_is_encoded_once_for_all_replicas_and_restarts(tmp_path):
     tone = (0.3 * np.sin(np.arange(32000) * 0.05) * np.hanning(32000)).astype(np.float32)
     before, other = (VoiceEncoder(OPTIONS.model_copy(update={"prompts": str(tmp_path)})) for _ in range(2))
-    first = await before.encode(tone, 16000, keep="clara")
-    again = await other.encode(tone, 16000, keep="clara")
+    first = await before.encode(Reference.of(tone, 16000), keep="clara")
+    again = await other.encode(Reference.of(tone, 16000), keep="clara")
     assert first.key == again.key
     freed = await other.free()
     assert freed["before"]["rss_bytes"] > 0 and freed["after"]["rss_bytes"] > 0
-    assert (await other.encode(tone, 16000, keep="clara")).key == first.key
-    told = (await other.status())["prompts"]
-    assert (told["encoded"], told["disk_hits"], told["memory_hits"]) == (0, 2, 0)
+    assert (await other.encode(Reference.of(tone, 16000), keep="clara")).key == first.key
+    cache = (await other.status())["prompts"]
+    assert (cache["encoded"], cache["disk_hits"], cache["memory_hits"]) == (0, 2, 0)
     assert (await before.status())["prompts"]["encoded"] == 1
 
 
 @pytest.mark.parametrize("replica", [Gpt, Vocoder, VoiceEncoder])
-def test_models_live_in_classes_that_refuse_sync_methods(replica):
+def test_model_deployments_refuse_sync_methods(replica):
     assert issubclass(replica, ModelReplica)
     assert replica in (VoiceEncoder,) or issubclass(replica, LeasedReplica)
     with pytest.raises(TypeError, match="async"):

@@ -1,4 +1,4 @@
-"""`chorale serve` as anyone would start it, once for all documents."""
+"""`chorale serve` as a user starts it, once for all documents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serve_app.cli.demo import Server
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Its address. At the end Ctrl-C must stop it cleanly."""
+    """The address. At the end, Ctrl-C must stop the service cleanly."""
     folder = tmp_path_factory.mktemp("served")
     server = Server(folder / "serve.log", env={"CHORALE_DATA_DIR": str(folder / "data")})
     try:

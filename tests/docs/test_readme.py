@@ -1,4 +1,4 @@
-"""The README's snippets do what it says."""
+"""The README's snippets work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 
 
 def snippets(kind: str) -> list[tuple[str, str]]:
-    """(language, text) of those that are marked so, in order."""
+    """(language, text) of the snippets with this mark, in order."""
     return [(language, text) for marked, language, text in BLOCK.findall(README) if marked == kind]
 
 
@@ -65,7 +65,7 @@ def test_snippets_for_the_command_line(tmp_path: Path) -> None:
     assert seconds(tmp_path / "fox.wav") > 1
 
 
-def test_demo_speaks_with_every_shipped_voice(served: str, tmp_path: Path) -> None:
+def test_the_demo_speaks_in_every_shipped_voice(served: str, tmp_path: Path) -> None:
     speak_all(served, tmp_path)
     voices = [file.stem for file in (ROOT / "deployments/families/small/voices").glob("*.wav")]
     expected = {f"{voice}-{number}.wav" for voice in voices for number in range(1, len(SENTENCES["en"]) + 1)}
@@ -73,11 +73,11 @@ def test_demo_speaks_with_every_shipped_voice(served: str, tmp_path: Path) -> No
     assert all(seconds(tmp_path / name) > 0.5 for name in expected)
 
 
-def test_demo_says_what_the_readme_says() -> None:
+def test_the_demo_speaks_the_sentences_of_the_readme() -> None:
     assert re.findall(r"^> (.+)$", README, re.MULTILINE) == [*SENTENCES["en"], *SENTENCES["zh"]]
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_have_targets() -> None:
     for document in [ROOT / "README.md", ROOT / "benchmarks/README.md", *ROOT.glob("docs/*.md")]:
         targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text("utf-8"))
         missing = [t for t in targets if "://" not in t and not (document.parent / t).exists()]

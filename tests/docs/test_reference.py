@@ -1,13 +1,16 @@
-"""The reference pages name everything there is."""
+"""The reference pages are complete."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel
 
+from deployments.families import load
 from deployments.families.indextts.family import IndexOptions
+from serve_app.config.file import load_config
 from serve_app.config.settings import Settings
 from serve_app.config.strict import models_in
 from serve_app.http.routes import cached_voice, health, models, speech, voices
@@ -23,12 +26,12 @@ def keys(model: type[BaseModel]) -> Iterator[str]:
             yield from keys(inner)
 
 
-def test_every_setting_is_in_the_configuration_page() -> None:
+def test_every_setting_is_on_the_configuration_page() -> None:
     page = (DOCS / "configuration.md").read_text("utf-8")
     assert not [key for key in keys(Settings) if key not in page]
 
 
-def test_every_route_and_field_is_in_the_http_page() -> None:
+def test_every_route_and_field_is_on_the_http_page() -> None:
     page = (DOCS / "http.md").read_text("utf-8")
     routes = [
         route for module in (speech, voices, models, cached_voice, health) for route in module.router.routes
@@ -40,6 +43,64 @@ def test_every_route_and_field_is_in_the_http_page() -> None:
     assert not [name for name in fields if f"`{name}`" not in page and name != "type"]
 
 
-def test_every_option_of_indextts_is_in_its_page() -> None:
+def test_every_control_is_in_the_http_page() -> None:
+    page = (DOCS / "http.md").read_text("utf-8")
+    checkpoint = DOCS.parent / "tests" / "golden" / "indextts" / "checkpoint"
+    specs = [load("small").spec, load("indextts", {"model_dir": str(checkpoint)}).spec]
+    rows: dict[str, list[str]] = {}
+    for control in (control for spec in specs for control in spec.controls):
+        rows[control.name] = [control.allowed, control.description]
+    for name, told in rows.items():
+        defaults = [f"{spec.defaults[name]:g}" for spec in specs]
+        assert f"| `{name}` | {' | '.join([*told, *defaults])} |" in page
+
+
+def test_every_indextts_option_is_on_its_page() -> None:
     page = (DOCS / "indextts.md").read_text("utf-8")
     assert not [name for name in IndexOptions.model_fields if f"| `{name}` |" not in page]
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of all tables below a heading."""
+    text = page.split(f"\n{heading}\n")[1].split("\n## ")[0]
+    return [line.strip("|").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+
+
+def spelled(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value).removesuffix(".0")
+
+
+def test_the_defaults_on_the_configuration_page_are_those_of_the_code() -> None:
+    page = (DOCS / "configuration.md").read_text("utf-8")
+    sections, checked = Settings().model_dump(), 0
+    for keys, default, *_ in rows(page, "## args"):
+        names = [name for name in re.findall(r"`([\w.]+)`", keys) if "." in name or name in sections]
+        for name in names:
+            value = sections
+            for part in name.split("."):
+                value = value.get(part) if isinstance(value, dict) else None
+            if value is not None and not isinstance(value, (dict, list)) and len(names) == 1:
+                assert default.strip().strip("`").removesuffix(".0") == spelled(value), name
+                checked += 1
+    assert checked > 20
+    shares = ("gpt", 0.5), ("vocoder", 0.3), ("voice_encoder", 0.2), ("text_frontend", 0.1)
+    assert [(name, sections[name]["num_cpus"]) for name, _ in shares] == list(shares)
+    assert "0.1 (`gpt` 0.5, `vocoder` 0.3, `voice_encoder` 0.2), 0" in page
+
+
+def test_the_table_of_profiles_is_what_the_files_say() -> None:
+    page = (DOCS / "configuration.md").read_text("utf-8")
+    found = {}
+    for file, _, _, chunks, slots in rows(page, "## Profiles"):
+        if match := re.search(r"configs/(\w+)\.yaml", file):
+            found[match[1]] = (chunks, slots.strip(" |"))
+    for name, (chunks, slots) in found.items():
+        _, settings = load_config(DOCS.parent / "configs" / f"{name}.yaml", {})
+        first, growth, longest = settings.chunks.first, settings.chunks.growth, settings.vocoder_chunk_size
+        ways = {1.0: "from the first", 2.0: "doubling"}
+        way = ways.get(growth, f"growing by {growth:g}")
+        wanted = (
+            f"{longest} frames {way}" if first == "whole" else f"{first} codes, {way}, up to {longest} frames"
+        )
+        assert (chunks, slots) == (wanted, str(settings.gpt.slots))
+    assert len(found) == 3

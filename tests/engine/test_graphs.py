@@ -10,7 +10,7 @@ from deployments.engine.graphs import GraphRunner, doublings, powers_of_two
 
 
 class Recorder:
-    """A backend that runs the function again into the same outputs, as a graph does with its kernels."""
+    """A backend that replays by running the function again into the same outputs, like a graph."""
 
     def __init__(self, fails_on: int | None = None) -> None:
         self.warmed = self.captures = self.replays = 0
@@ -80,7 +80,7 @@ def test_a_call_never_captures(on, cpu, caplog):
     assert sum("not captured at start" in message for message in caplog.messages) == 1
 
 
-def test_a_capture_that_fails_leaves_the_plain_path_and_says_so(on, cpu, caplog):
+def test_a_failed_capture_falls_back_to_eager_code_and_is_reported(on, cpu, caplog):
     recorder = Recorder(fails_on=2)
 
     def run():
@@ -99,7 +99,7 @@ def test_a_capture_that_fails_leaves_the_plain_path_and_says_so(on, cpu, caplog)
     assert any("capture of 2 failed" in message for message in caplog.messages)
 
 
-def test_the_switches_and_the_device_decide(on, cpu, monkeypatch):
+def test_options_and_device_decide_about_graphs(on, cpu, monkeypatch):
     def reason(optimize=True, backend=None, device=cpu):
         return on(lambda: GraphRunner(device, "test", optimize, backend)).status()["reason"]
 
@@ -112,7 +112,7 @@ def test_the_switches_and_the_device_decide(on, cpu, monkeypatch):
     assert reason(backend=Recorder()) == "plain: TORCH_CUDAGRAPH_DISABLE=1"
 
 
-def test_only_its_own_thread_may_use_it(on, cpu):
+def test_only_the_owning_thread_may_use_it(on, cpu):
     with pytest.raises(RuntimeError, match="device thread"):
         GraphRunner(cpu)
     runner = on(GraphRunner, cpu)
@@ -121,7 +121,7 @@ def test_only_its_own_thread_may_use_it(on, cpu):
 
 
 def test_the_decoder_gives_the_same_codes_through_captured_graphs(on, cpu, engine):
-    """The static rows tensor and the bucketed lengths, with the replays of a recorder in place of CUDA's."""
+    """Static rows and length buckets, with a recorder instead of CUDA graphs."""
     from deployments.engine.decode import Decoder
 
     class DictRecorder(Recorder):
@@ -152,7 +152,7 @@ def test_the_decoder_gives_the_same_codes_through_captured_graphs(on, cpu, engin
     assert {n: c.tolist() for n, c in plain.items()} == {n: c.tolist() for n, c in graphs.items()}
 
 
-def test_buckets_end_at_the_most():
+def test_buckets_end_at_the_maximum():
     assert powers_of_two(1) == [1]
     assert powers_of_two(6) == [1, 2, 4, 6]
     assert powers_of_two(32) == [1, 2, 4, 8, 16, 32]

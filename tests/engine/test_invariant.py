@@ -1,4 +1,4 @@
-"""Rows hold the same bits whatever shares their batch: what the engine's promise about seeds stands on."""
+"""Rows have the same bits in every batch, which is the basis of reproducible seeds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def layer(inputs, outputs, bf16):
 
 @pytest.mark.parametrize(("inputs", "outputs"), SHAPES)
 @pytest.mark.parametrize("form", ["packed", "padded"])
-def test_a_linear_row_is_the_same_at_every_place_of_every_batch(inputs, outputs, form):
+def test_a_linear_row_is_the_same_at_every_position_of_every_batch(inputs, outputs, form):
     weight, bias = layer(inputs, outputs, bf16=form == "packed")
     product = Linear(weight, bias)
     row = torch.randn(1, inputs, generator=torch.Generator().manual_seed(5))
@@ -45,7 +45,7 @@ def test_shapes_with_more_dimensions():
     torch.testing.assert_close(Linear(weight, bias)(x), F.linear(x, weight, bias), rtol=1e-4, atol=1e-4)
 
 
-def test_only_weights_that_survive_are_packed():
+def test_only_persistent_weights_are_packed():
     weight, bias = layer(64, 32, bf16=True)
     huge = weight.clone()
     huge[0, 0] = 2.0**17
@@ -56,7 +56,7 @@ def test_only_weights_that_survive_are_packed():
     torch.testing.assert_close(product(x), F.linear(x, huge, bias))
 
 
-def test_a_formulation_that_does_not_hold_on_this_machine_is_not_used(monkeypatch):
+def test_a_formulation_that_is_not_invariant_here_is_not_used(monkeypatch):
     weight, bias = layer(64, 40, bf16=True)
     monkeypatch.setattr(invariant, "_holds", lambda product, blocks, inputs: blocks is invariant.SINGLE)
     invariant._blocks_of.cache_clear()
@@ -70,7 +70,7 @@ def test_a_formulation_that_does_not_hold_on_this_machine_is_not_used(monkeypatc
         invariant._blocks_of.cache_clear()
 
 
-def test_the_probe_tells_an_invariant_product_from_one_that_is_not():
+def test_the_probe_distinguishes_invariant_products():
     def by_size(x):
         return x[:, :4] * (1 + 1e-7 * (x.shape[0] > 8))
 
@@ -78,9 +78,9 @@ def test_the_probe_tells_an_invariant_product_from_one_that_is_not():
     assert invariant._holds(lambda x: x[:, :4], invariant.PADDED, 16)
 
 
-def test_the_probe_tells_attention_that_is_invariant_from_one_that_is_not(monkeypatch):
+def test_the_probe_distinguishes_invariant_attention(monkeypatch):
     def alone(q, keys, values, mask):
-        """Row by row, over what the mask shows and no more."""
+        """Row by row, over the unmasked positions only."""
         rows = []
         for b in range(q.shape[0]):
             length = int((mask[b, 0, 0] == 0).sum())
@@ -103,10 +103,12 @@ def test_the_probe_tells_attention_that_is_invariant_from_one_that_is_not(monkey
         invariant._masked_attention_holds.cache_clear()
 
 
-def test_probes_are_kept_by_the_number_of_threads(monkeypatch):
+def test_probe_results_are_cached_by_the_number_of_threads(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        invariant, "_masked_attention_holds", lambda heads, dim, threads: asked.append(threads) or True
+        invariant,
+        "_masked_attention_holds",
+        lambda heads, dim, queries, threads: asked.append(threads) or True,
     )
     for threads in (1, 2):
         torch.set_num_threads(threads)
@@ -125,7 +127,7 @@ def test_probes_are_kept_by_the_number_of_threads(monkeypatch):
         lambda x: x.argmax(-1),
     ],
 )
-def test_the_plain_functions_that_a_step_uses(function):
+def test_elementwise_functions_of_a_step_are_invariant(function):
     row = torch.randn(1, 256, generator=torch.Generator().manual_seed(6))
     for rows in SIZES:
         batch = torch.randn(rows, 256)

@@ -29,7 +29,7 @@ class Printing(nn.Module):
 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("pack", [True, False])
-def test_a_program_gives_the_module_s_bits_whatever_the_shape(pack):
+def test_a_program_has_the_bits_of_the_module_at_any_shape(pack):
     weight = torch.randn(64, 64)
     linear = Linear(weight.bfloat16().float() if pack else weight, torch.randn(64))
     assert linear.packed == pack
@@ -44,7 +44,7 @@ def test_a_program_gives_the_module_s_bits_whatever_the_shape(pack):
     assert torch.equal(program(x), module(x))
 
 
-def test_what_torchscript_cannot_take_serves_as_it_is_and_says_so(caplog):
+def test_a_module_that_torchscript_rejects_runs_eagerly_and_is_reported(caplog):
     module = Printing()
     with caplog.at_level(logging.WARNING):
         program, what = scripted(module)
@@ -54,7 +54,7 @@ def test_what_torchscript_cannot_take_serves_as_it_is_and_says_so(caplog):
 
 
 @pytest.mark.parametrize("optimize", [True, False])
-def test_a_model_is_compiled_once_and_only_where_something_is_to_be_optimised(on, cpu, engine, optimize):
+def test_a_model_is_compiled_once_and_only_if_optimisation_is_on(on, cpu, engine, optimize):
     def run():
         model = engine.gpt(2, 64, cpu.torch_device)
         decoder = Decoder(model, cpu, optimize=optimize)

@@ -1,11 +1,11 @@
-"""A prefill without a decoder around it."""
+"""A prefill without a decoder."""
 
 from deployments.contract.family import GptModel
 from deployments.contract.speech import GptRequest
 
 
 def prefill_at_once(model: GptModel, slot: int, request: GptRequest) -> int:
-    """Returns how many positions are taken. Raises what the model does."""
+    """Returns the number of positions. Raises what the model raises."""
     pieces = model.prefill(slot, request)
     while True:
         try:

@@ -15,7 +15,7 @@ STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2, dt
 
 
 class Code:
-    """What a hostile pickle does when it is loaded."""
+    """A hostile pickle, which runs code when loaded."""
 
     def __reduce__(self):
         return os.mkdir, ("was-run",)
@@ -30,7 +30,7 @@ def complaint(path: Path) -> str:
 
 
 @pytest.mark.parametrize("nest", [None, "model", "generator", "state_dict"])
-def test_a_state_dict_is_found_where_publishers_put_it(tmp_path, nest):
+def test_a_state_dict_is_found_under_the_usual_keys(tmp_path, nest):
     torch.save(STATE if nest is None else {nest: STATE, "epoch": 3}, tmp_path / "x.pth")
     found = read_tensors(tmp_path / "x.pth")
     assert found.keys() == STATE.keys()
@@ -74,7 +74,7 @@ def test_other_files(tmp_path, content):
     complaint(tmp_path / "x.pth")
 
 
-def test_a_folder_is_no_file(tmp_path):
+def test_a_folder_is_refused(tmp_path):
     (tmp_path / "x.pth").mkdir()
     complaint(tmp_path / "x.pth")
 
@@ -82,7 +82,7 @@ def test_a_folder_is_no_file(tmp_path):
 @pytest.mark.parametrize(
     "content", [[1, 2], {}, {"model": {"a": 3}}, torch.ones(2), {"a": torch.ones(1), "b": 1}]
 )
-def test_what_is_no_state_dict(tmp_path, content):
+def test_a_file_without_a_state_dict(tmp_path, content):
     torch.save(content, tmp_path / "x.pth")
     complaint(tmp_path / "x.pth")
 

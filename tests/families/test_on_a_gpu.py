@@ -1,6 +1,6 @@
-"""Either family on a CUDA card: graphs against eager code, half precision against fp32, and voices that change.
+"""Both families on a CUDA card: graphs against eager code, half precision against fp32, changing voices.
 
-IndexTTS is the golden set's small checkpoint. Imports neither Ray nor HTTP: `make gpu` runs these where only torch is.
+IndexTTS uses the golden set's small checkpoint. Imports neither Ray nor HTTP, so that `make gpu` needs only torch.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def relative(some: np.ndarray, others: np.ndarray) -> float:
     return float(np.linalg.norm(some - others) / np.linalg.norm(others))
 
 
-def test_graphs_decode_the_codes_of_eager_steps(family, on):
+def test_graphs_decode_the_same_codes_as_eager_steps(family, on):
     def run(optimize: bool) -> tuple[dict[str, Any], list[Run]]:
         decoder = decoder_of(family, _gpu_family.device_of(DEVICE, half=False), optimize)
         return decoder.status(), decode(decoder, [greedy(family, row) for row in range(ROWS)])
@@ -100,8 +100,8 @@ def test_half_precision_stays_near_fp32(family, on):
             assert relative(rough.frames[0], exact.frames[-1]) < 0.1
 
 
-def test_the_vocoder_s_graphs_sound_like_the_plain_net(family, on, caplog):
-    """Long enough for several chunks, which have another length than the whole: convolutions may choose TF32."""
+def test_vocoder_graphs_match_the_eager_network(family, on, caplog):
+    """Long enough for several chunks, whose length differs from the whole; convolutions may choose TF32."""
     draw = np.random.default_rng(0)
 
     def run() -> tuple[dict[str, Any], list[np.ndarray]]:
@@ -130,7 +130,7 @@ def test_the_vocoder_s_graphs_sound_like_the_plain_net(family, on, caplog):
     assert relative(graphs, plain) < 0.05
 
 
-def test_another_voice_captures_nothing_and_a_seed_keeps_its_codes(family, on, caplog):
+def test_another_voice_captures_no_graph_and_a_seed_keeps_its_codes(family, on, caplog):
     def run() -> None:
         decoder = decoder_of(family, _gpu_family.device_of(DEVICE, half=False))
         captured = decoder.status()["captured"]

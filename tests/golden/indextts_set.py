@@ -1,4 +1,4 @@
-"""Where the golden set of IndexTTS is, and which cases it holds: another one of the same layout may hold others."""
+"""The location and the cases of the IndexTTS golden set. Another set with the same layout may have other cases."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ TEXT_CASES = json.loads((FOLDER / "expected" / "text_and_codes.json").read_text(
 
 @cache
 def names(file: str) -> list[str]:
-    """Of the tensors in expected/`file`.safetensors."""
+    """The names of the tensors in expected/`file`.safetensors."""
     with safe_open(FOLDER / "expected" / f"{file}.safetensors", framework="np") as tensors:
         return sorted(tensors.keys())
 
 
 def found(file: str, pattern: str) -> list[str]:
-    """What the pattern's one group matches in the names that it matches as a whole."""
+    """The pattern's group in each name that matches as a whole."""
     return [match[1] for name in names(file) if (match := re.fullmatch(pattern, name))]
 
 

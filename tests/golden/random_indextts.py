@@ -1,8 +1,8 @@
-"""A full-size IndexTTS folder of random tensors, made from the published shapes: it loads and runs, and says nothing.
+"""Creates a full-size IndexTTS folder of random tensors with the published shapes. It runs, but does not speak.
 
     python -m tests.golden.random_indextts FOLDER [--version 1.0|1.5]
 
-Takes 1.2 GB (1.0) or 1.7 GB (1.5) of disk: the GPT in fp16 and the vocoder in fp32, as published.
+It takes 1.2 GB (1.0) or 1.7 GB (1.5) of disk: the GPT in fp16 and the vocoder in fp32, as published.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def make(folder: Path, version: str = "1.5", seed: int = 0) -> Path:
 
 
 def filled(name: str, shape: list[int], generator: torch.Generator) -> Tensor:
-    """Values that keep signals of about the same size through the layer that the tensor belongs to."""
+    """Values that keep the size of signals through the tensor's layer."""
     if name.endswith("num_batches_tracked"):
         return torch.tensor(0)
     if name.endswith(".filter"):
@@ -61,7 +61,7 @@ def filled(name: str, shape: list[int], generator: torch.Generator) -> Tensor:
         return 0.5 + torch.rand(shape, generator=generator)
     values = torch.randn(shape, generator=generator)
     if name == "mel_head.bias":
-        values[-1] = -5000.0  # it never stops: runs are as long as they are asked to be
+        values[-1] = -5000.0  # never sample the stop code
     if name.endswith(("bias", "running_mean")):
         return 0.02 * values
     if len(shape) == 1:  # the weight of a norm
@@ -108,7 +108,7 @@ def config_of(version: str) -> dict:
 
 
 def padded_pieces() -> bytes:
-    """The golden set's sentencepiece model with as many pieces as the published one: the rest occur in no text."""
+    """The golden set's sentencepiece model, extended to the published size with pieces that occur in no text."""
     model = sentencepiece_model_pb2.ModelProto()  # pyright: ignore[reportAttributeAccessIssue]
     model.ParseFromString((HERE / "checkpoint" / "bpe.model").read_bytes())
     for index in range(len(model.pieces), PIECES):

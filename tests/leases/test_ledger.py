@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from deployments.contract.errors import InvalidInput, Overloaded, SynthesisFailed
-from deployments.contract.speech import Run
+from deployments.contract.speech import Run, VocodedChunk
 from deployments.contract.work import Event, WorkItem
 from deployments.leases.ledger import Ledger
+from deployments.leases.long_stream import More, bounded
 from deployments.leases.records import Orders
 from tests.serve.sim_stage import expected, request
 
@@ -46,7 +48,7 @@ def events_of(work: WorkItem, start: int, stop: int, done: bool = False) -> list
     return [Event(work.id, Run(expected(seed, stop)[start:]), done, index=start)]
 
 
-async def test_what_is_delivered_reaches_the_listener_in_order():
+async def test_results_reach_the_listener_in_order():
     book = ledger()
     book.open_lease("a")
     work = item(1)
@@ -58,7 +60,7 @@ async def test_what_is_delivered_reaches_the_listener_in_order():
     assert book.in_flight == 0 and book.counts["completed"] == 1
 
 
-async def test_a_lost_lease_is_resumed_behind_what_was_delivered():
+async def test_work_of_a_lost_lease_resumes_after_what_was_delivered():
     book = ledger()
     book.open_lease("a")
     work = item(1)
@@ -70,15 +72,15 @@ async def test_a_lost_lease_is_resumed_behind_what_was_delivered():
     book.open_lease("b")
     (again,) = (await next_orders(book, "b")).items
     assert (again.payload.prefix == expected(1, 10)).all()
-    book.deliver("a", events_of(work, 10, 20))  # late words of the dead
-    book.deliver("b", events_of(work, 5, 20))  # begins too early
+    book.deliver("a", events_of(work, 10, 20))  # late reports of a dead replica
+    book.deliver("b", events_of(work, 5, 20))  # starts too early
     book.deliver("b", events_of(work, 5, 8))  # nothing new
     book.deliver("b", events_of(work, 20, 30, done=True))
     assert (codes(await task) == expected(1, 30)).all()
     assert book.counts["requeued"] == 1 and book.counts["deaths"] == 1
 
 
-async def test_what_comes_back_goes_before_what_waits():
+async def test_returned_work_precedes_waiting_work():
     book = ledger()
     book.open_lease("a")
     first = [item(n, priority=9) for n in range(3)]
@@ -92,7 +94,7 @@ async def test_what_comes_back_goes_before_what_waits():
         task.cancel()
 
 
-async def test_poison_fails_and_its_companions_do_not():
+async def test_a_poison_item_fails_without_its_neighbours():
     book = ledger()
     poison, other = item(1), item(2)
     tasks = await submitted(book, poison, other)
@@ -101,7 +103,7 @@ async def test_poison_fails_and_its_companions_do_not():
         assert len((await next_orders(book, f"l{death}")).items) == 2
         book.end_lease(f"l{death}", died=True)
     book.open_lease("x")
-    (alone,) = (await next_orders(book, "x")).items  # the last chance is taken alone
+    (alone,) = (await next_orders(book, "x")).items  # the last try runs alone
     assert alone.id == poison.id
     assert await next_orders(book, "x", heartbeat_s=0.01) == Orders()
     book.end_lease("x", died=True)
@@ -114,7 +116,7 @@ async def test_poison_fails_and_its_companions_do_not():
     assert (codes(await tasks[1]) == expected(2, 30)).all()
 
 
-async def test_a_full_line_refuses_with_a_time_but_not_those_let_in():
+async def test_a_full_queue_refuses_new_work_with_a_retry_time():
     book = ledger(max_queue=2)
     tasks = await submitted(book, item(1), item(2))
     (refused,) = await collect(book, item(3))
@@ -127,7 +129,7 @@ async def test_a_full_line_refuses_with_a_time_but_not_those_let_in():
         task.cancel()
 
 
-async def test_later_segments_keep_no_newcomer_out():
+async def test_later_segments_do_not_keep_new_requests_out():
     book = ledger(max_queue=2)
     later = [asyncio.create_task(collect(book, item(n, priority=1), admitted=True)) for n in range(20)]
     tasks = await submitted(book, item(30), item(31))
@@ -139,7 +141,7 @@ async def test_later_segments_keep_no_newcomer_out():
         task.cancel()
 
 
-async def test_a_newcomer_makes_room_for_the_next_when_it_has_a_slot_or_leaves():
+async def test_a_newcomer_stops_counting_once_it_has_a_slot_or_leaves():
     book = ledger(max_queue=2)
     tasks = await submitted(book, item(1), item(2))
     tasks[0].cancel()
@@ -161,7 +163,7 @@ async def test_waiting_for_a_first_slot_ends_with_a_refusal():
     assert all(isinstance(error, Overloaded) and "0.05 s" in error.message for error in refused)
     assert (book.pending, book.in_flight, book.counts["refused"]) == (0, 1, 2)
     book.deliver("a", events_of(item(0), 0, 30, done=True))
-    assert (codes(await begun) == expected(0, 30)).all(), "what has begun is finished, however long it takes"
+    assert (codes(await begun) == expected(0, 30)).all(), "started work finishes, however long it takes"
 
 
 async def with_busy_slots(book: Ledger, *works: WorkItem, slots: int = 4) -> list[asyncio.Task]:
@@ -172,19 +174,19 @@ async def with_busy_slots(book: Ledger, *works: WorkItem, slots: int = 4) -> lis
     return tasks
 
 
-async def test_a_first_segment_takes_the_slot_of_the_later_one_that_has_come_least_far():
+async def test_a_first_segment_interrupts_the_later_segment_with_the_least_progress():
     book = ledger(first_share=0.25)
     later = [item(n, priority=1) for n in range(4)]
     tasks = await with_busy_slots(book, *later)
-    for n, told in enumerate((20, 8, 12, 16)):
-        book.deliver("a", events_of(later[n], 0, told))
+    for n, count in enumerate((20, 8, 12, 16)):
+        book.deliver("a", events_of(later[n], 0, count))
     first, second = item(10), item(11)
     tasks += await submitted(book, first)
     assert await next_orders(book, "a") == Orders(cancelled=("i1",), items=(first,))
 
     tasks += await submitted(book, second)  # a quarter of the slots is one
     assert await next_orders(book, "a", heartbeat_s=0.01) == Orders()
-    book.deliver("a", events_of(later[1], 8, 14))  # was on its way: nobody holds it
+    book.deliver("a", events_of(later[1], 8, 14))  # late: its lease no longer has it
     book.deliver("a", events_of(first, 0, 30, done=True))
     assert await next_orders(book, "a") == Orders(items=(second,)), "the share is free again"
     book.deliver("a", events_of(later[0], 20, 30, done=True))
@@ -198,7 +200,7 @@ async def test_a_first_segment_takes_the_slot_of_the_later_one_that_has_come_lea
         task.cancel()
 
 
-async def test_background_work_is_interrupted_before_a_listeners_next_segment():
+async def test_background_work_is_interrupted_before_a_later_segment():
     book = ledger(first_share=0.25)
     works = [item(0, priority=1), item(1, priority=11), item(2, priority=1), item(3, priority=1)]
     tasks = await with_busy_slots(book, *works)
@@ -213,8 +215,8 @@ async def test_background_work_is_interrupted_before_a_listeners_next_segment():
     ("share", "slots", "priorities"),
     [(0.0, 4, (1, 1, 1, 1)), (0.25, 1, (1,)), (0.25, 4, (0, 1, 1, 1)), (0.25, 4, (0, 0, 0, 0))],
 )
-async def test_no_slot_is_taken(share, slots, priorities):
-    """Where that is off, where there is one slot, and where first segments have their share already."""
+async def test_no_segment_is_interrupted(share, slots, priorities):
+    """If interrupts are disabled, if there is one slot, and if first segments already have their share."""
     book = ledger(first_share=share)
     tasks = await with_busy_slots(book, *(item(n, priority=p) for n, p in enumerate(priorities)), slots=slots)
     tasks += await submitted(book, item(10))
@@ -223,7 +225,7 @@ async def test_no_slot_is_taken(share, slots, priorities):
         task.cancel()
 
 
-async def test_background_work_that_begins_interrupts_nobody():
+async def test_a_first_background_segment_interrupts_no_other():
     book = ledger(first_share=0.5)
     tasks = await with_busy_slots(book, *(item(n, priority=11) for n in range(4)))
     tasks += await submitted(book, item(10, priority=10))
@@ -243,13 +245,13 @@ async def test_a_segment_is_interrupted_twice_at_most():
         interrupted += orders.cancelled
         if orders.items:
             book.deliver("a", events_of(item(n), 0, 30, done=True))
-            await next_orders(book, "a", slots=2, heartbeat_s=0.01)  # the interrupted one goes on
+            await next_orders(book, "a", slots=2, heartbeat_s=0.01)  # the interrupted one continues
     assert sorted(interrupted) == ["i0", "i0", "i1", "i1"]
     for task in tasks:
         task.cancel()
 
 
-async def test_nothing_is_missing_where_late_words_of_a_first_stay_meet_the_second():
+async def test_late_results_of_an_interrupted_segment_are_not_lost():
     book = ledger(first_share=0.25)
     later = [item(n, priority=1) for n in range(4)]
     tasks = await with_busy_slots(book, *later)
@@ -259,9 +261,9 @@ async def test_nothing_is_missing_where_late_words_of_a_first_stay_meet_the_seco
     tasks += await submitted(book, item(10))
     assert (await next_orders(book, "a")).cancelled == ("i0",)
     late = [
-        *events_of(later[0], 5, 15),  # dropped: nobody holds it
+        *events_of(later[0], 5, 15),  # dropped: its lease no longer has it
         *events_of(later[1], 20, 30, done=True),  # whose slot it gets
-        *events_of(later[0], 15, 25),  # of the first stay, and not where the second goes on
+        *events_of(later[0], 15, 25),  # from before the interrupt, at another position than the resumption
         *events_of(later[0], 25, 30, done=True),
     ]
     book.deliver("a", late)
@@ -273,7 +275,7 @@ async def test_nothing_is_missing_where_late_words_of_a_first_stay_meet_the_seco
         task.cancel()
 
 
-async def test_the_end_of_an_interrupted_stay_ends_the_second_stay_too():
+async def test_a_late_end_of_an_interrupted_segment_also_ends_its_resumption():
     book = ledger(first_share=0.25)
     later = [item(n, priority=1) for n in range(4)]
     tasks = await with_busy_slots(book, *later)
@@ -286,7 +288,7 @@ async def test_the_end_of_an_interrupted_stay_ends_the_second_stay_too():
         "a", events_of(later[0], 0, 30, done=True)
     )  # sent before the replica heard of the interruption
     assert (codes(await tasks[0]) == expected(0, 30)).all()
-    assert (await next_orders(book, "a")).cancelled == ("i0",), "its second stay decodes for nobody"
+    assert (await next_orders(book, "a")).cancelled == ("i0",), "the resumed segment is still decoded"
     for task in tasks:
         task.cancel()
 
@@ -297,7 +299,7 @@ async def test_retry_after_follows_the_throughput():
     book.open_lease("a")
     works = [item(n) for n in range(61)]
     tasks = await submitted(book, *works)
-    for work in works[:20]:  # two a second; the next in line is given out at once
+    for work in works[:20]:  # two per second; the next item is assigned at once
         assert (await next_orders(book, "a", slots=1)).items == (work,)
         book.deliver("a", events_of(work, 0, 30, done=True))
         now[0] += 0.5
@@ -317,44 +319,44 @@ async def test_the_same_id_twice_is_refused():
     task.cancel()
 
 
-async def test_cancelling_ends_the_stream_and_tells_the_replica():
+async def test_cancelling_ends_the_stream_and_notifies_the_replica():
     book = ledger()
     book.open_lease("a")
     waiting, working = item(1), item(2)
     tasks = await submitted(book, working, waiting)
     assert (await next_orders(book, "a", slots=1)).items == (working,)
-    told = asyncio.create_task(next_orders(book, "a", slots=1))
+    orders = asyncio.create_task(next_orders(book, "a", slots=1))
     await asyncio.sleep(0)
     assert book.cancel(working.id) and book.cancel(waiting.id)
     assert not book.cancel("unknown")
-    assert await told == Orders(cancelled=(working.id,)), "the other one was not passed on yet"
+    assert await orders == Orders(cancelled=(working.id,)), "the other one has not been sent yet"
     assert await tasks[0] == [] and await tasks[1] == []
     assert book.pending == book.in_flight == 0
 
 
-async def test_a_listener_that_goes_away_cancels():
+async def test_a_listener_that_leaves_cancels_its_work():
     book = ledger()
     book.open_lease("a")
     work = item(1)
     async with contextlib.aclosing(book.submit(work)) as events:
-        told = asyncio.create_task(next_orders(book, "a"))
+        orders = asyncio.create_task(next_orders(book, "a"))
         first = asyncio.create_task(anext(events))
-        await told
+        await orders
         book.deliver("a", events_of(work, 0, 10))
         await first
     assert book.in_flight == 0
     assert (await next_orders(book, "a")).cancelled == (work.id,)
 
 
-async def test_work_goes_to_whoever_holds_the_fewest():
+async def test_work_goes_to_the_lease_with_the_least_work():
     book = ledger(slots=8, max_queue=50)
     for name in "ab":
         book.open_lease(name)
-    told = [asyncio.create_task(next_orders(book, name, slots=8)) for name in "ab"]
+    orders = [asyncio.create_task(next_orders(book, name, slots=8)) for name in "ab"]
     await asyncio.sleep(0)
     works = [item(n) for n in range(8)]
     tasks = await submitted(book, *works)
-    a, b = await asyncio.gather(*told)
+    a, b = await asyncio.gather(*orders)
     assert [work.id for work in a.items] == ["i0", "i2", "i4", "i6"]
     assert [work.id for work in b.items] == ["i1", "i3", "i5", "i7"]
     for work in b.items[:3]:
@@ -377,15 +379,17 @@ async def test_a_lease_gets_no_more_than_its_slots():
         task.cancel()
 
 
-async def test_a_stream_of_orders_ends_after_so_many_and_the_next_goes_on(monkeypatch):
-    monkeypatch.setattr("deployments.leases.ledger.ORDERS_PER_STREAM", 3)
+async def test_a_reopened_stream_of_orders_loses_nothing(monkeypatch):
+    monkeypatch.setattr("deployments.leases.long_stream.ITEMS_PER_QUERY", 3)
     book, streams, seen = ledger(slots=1, max_queue=50), 0, []
     book.open_lease("a")
     works = [item(n) for n in range(10)]
     tasks = await submitted(book, *works)
     while len(seen) < 10:
         streams += 1
-        async for orders in book.orders("a", 1):
+        async for orders in bounded(book.orders("a", 1)):
+            if isinstance(orders, More):
+                break
             seen += [work.id for work in orders.items]
             for work in orders.items:
                 book.deliver("a", events_of(work, 0, 30, done=True))
@@ -393,7 +397,20 @@ async def test_a_stream_of_orders_ends_after_so_many_and_the_next_goes_on(monkey
     await asyncio.gather(*tasks)
 
 
-async def test_an_unknown_lease_is_told_to_close():
+async def test_a_value_that_cannot_be_sliced_is_delivered_once():
+    book = ledger()
+    book.open_lease("a")
+    work = item(1)
+    (task,) = await submitted(book, work)
+    await next_orders(book, "a")
+    chunk = VocodedChunk(np.zeros(320, np.float32), {})
+    book.deliver("a", [Event(work.id, chunk)])
+    book.deliver("a", [Event(work.id, chunk, done=True)])
+    events = await task
+    assert [event.value for event in events] == [chunk, None]
+
+
+async def test_an_unknown_lease_is_ordered_to_close():
     book = ledger()
     (task,) = await submitted(book, item(1))
     assert await next_orders(book, "nobody") == Orders(end=True)
@@ -401,15 +418,41 @@ async def test_an_unknown_lease_is_told_to_close():
     task.cancel()
 
 
-async def test_a_lease_that_is_not_kept_closes_while_it_waits():
+async def test_an_unwanted_lease_closes_while_idle():
     keep = [True]
     book = ledger(keep=lambda lease: keep[0])
     book.open_lease("a")
-    told = asyncio.create_task(next_orders(book, "a", heartbeat_s=30.0))
+    orders = asyncio.create_task(next_orders(book, "a", heartbeat_s=30.0))
     await asyncio.sleep(0)
     keep[0] = False
     book.nudge()
-    assert await told == Orders(close=True)
+    assert await orders == Orders(close=True)
     tasks = await submitted(book, item(1))
-    assert await next_orders(book, "a", heartbeat_s=0.01) == Orders(), "told once, and gets no more work"
+    assert await next_orders(book, "a", heartbeat_s=0.01) == Orders(), (
+        "the order is sent once, and no work follows"
+    )
     tasks[0].cancel()
+
+
+async def test_an_item_goes_to_the_lease_that_did_the_last_one_of_its_home():
+    book = ledger()
+    for name in "abc":
+        book.open_lease(name)
+        book.leases[name].slots = 2
+    work = [replace(item(i, 4), home="here") for i in range(5)]
+    (first,) = await submitted(book, work[0])
+    home = next(name for name, lease in book.leases.items() if lease.held)
+    book.deliver(home, events_of(work[0], 0, 4, done=True))
+    await first
+
+    tasks = await submitted(book, work[1])
+    assert list(book.leases[home].held) == [work[1].id]
+    tasks += await submitted(book, work[2])
+    assert list(book.leases[home].held) == [work[1].id, work[2].id], "although the others hold nothing"
+    tasks += await submitted(book, work[3])
+    assert any(work[3].id in lease.held for lease in book.leases.values()), "a full home holds nothing up"
+    book.end_lease(home, died=True)
+    held = [name for name, lease in book.leases.items() for _ in lease.held]
+    assert len(held) == 3, "nor one that is gone"
+    for task in tasks:
+        task.cancel()

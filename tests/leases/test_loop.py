@@ -10,9 +10,10 @@ import pytest
 from deployments.contract.errors import SynthesisFailed
 from deployments.contract.work import Event, WorkItem
 from deployments.engine.device.thread import DeviceThread
-from deployments.leases import loop as lease
+from deployments.leases.device_loop import DeviceLoop
 from deployments.leases.ledger import Ledger
-from deployments.leases.loop import LeaseLoop, Report
+from deployments.leases.loop import LeaseLoop
+from deployments.leases.records import Orders
 from tests.serve.sim_stage import SimWorker, expected, request
 
 
@@ -23,8 +24,13 @@ def thread():
     device.close()
 
 
+@pytest.fixture
+def device(thread):
+    return DeviceLoop(thread)
+
+
 class Hold:
-    """Feeds a lease's reports to the ledger, as the scheduler does."""
+    """Delivers a lease's reports to the ledger, like the scheduler."""
 
     def __init__(self, book: Ledger, loop: LeaseLoop, name: str = "a") -> None:
         book.open_lease(name)
@@ -33,17 +39,12 @@ class Hold:
         self.task = asyncio.create_task(self._run(book, loop, name))
 
     async def _run(self, book: Ledger, loop: LeaseLoop, name: str) -> None:
-        self.queries, more = 0, True
-        while more:
-            more = False
-            async for report in loop.run(book, name, resume=self.queries > 0):
-                book.deliver(name, list(report.events))
-                if report.status is not None:
-                    self.statuses.append(report.status)
-                if report.freed is not None:
-                    self.freed.append(report.freed)
-                more = report.more
-            self.queries += 1
+        async for report in loop.run(book, name):
+            book.deliver(name, list(report.events))
+            if report.status is not None:
+                self.statuses.append(report.status)
+            if report.freed is not None:
+                self.freed.append(report.freed)
 
 
 async def listen(book: Ledger, seed: int, codes: int) -> np.ndarray:
@@ -61,25 +62,25 @@ async def until(condition, timeout: float = 20.0) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_more_items_than_slots_share_the_device(thread):
-    book, keep = Ledger("Sim", 4, 100), [True]
-    book.keep = lambda lease: keep[0]
+async def test_more_items_than_slots_share_the_device(device):
+    keep = [True]
+    book = Ledger("Sim", 4, 100, keep=lambda lease: keep[0])
     worker = SimWorker(4, step_s=0.001)
-    hold = Hold(book, LeaseLoop(worker, thread, lambda: {"slots": worker.slots}))
+    hold = Hold(book, LeaseLoop(worker, device, lambda: {"slots": worker.slots}))
     results = await asyncio.gather(*(listen(book, seed, 20 + seed) for seed in range(12)))
     for seed, result in enumerate(results):
         assert (result == expected(seed, 20 + seed)).all()
-    assert worker.steps < sum(20 + seed for seed in range(12)) / 2, "they were decoded one after the other"
+    assert worker.steps < sum(20 + seed for seed in range(12)) / 2, "they were decoded one after another"
     assert hold.statuses[0] == {"slots": 4}
     keep[0] = False
     book.nudge()
     await asyncio.wait_for(hold.task, 20)
 
 
-async def test_closing_lets_the_active_ones_finish(thread):
-    book, keep = Ledger("Sim", 4, 100), [True]
-    book.keep = lambda lease: keep[0]
-    hold = Hold(book, LeaseLoop(SimWorker(4, 0.001), thread))
+async def test_closing_lets_the_active_ones_finish(device):
+    keep = [True]
+    book = Ledger("Sim", 4, 100, keep=lambda lease: keep[0])
+    hold = Hold(book, LeaseLoop(SimWorker(4, 0.001), device))
     listener = asyncio.create_task(listen(book, 1, 200))
     await until(lambda: book.in_flight and not book.pending)
     keep[0] = False
@@ -88,10 +89,10 @@ async def test_closing_lets_the_active_ones_finish(thread):
     await asyncio.wait_for(hold.task, 20)
 
 
-async def test_a_cancelled_item_frees_its_slot_while_the_others_go_on(thread):
+async def test_a_cancelled_item_frees_its_slot_while_the_others_go_on(device):
     book = Ledger("Sim", 2, 100)
     worker = SimWorker(2, 0.001)
-    hold = Hold(book, LeaseLoop(worker, thread))
+    hold = Hold(book, LeaseLoop(worker, device))
     endless = asyncio.create_task(listen(book, 1, 10**9))
     other = asyncio.create_task(listen(book, 2, 10**9))
     await until(lambda: worker.active == 2)
@@ -104,10 +105,10 @@ async def test_a_cancelled_item_frees_its_slot_while_the_others_go_on(thread):
     hold.task.cancel()
 
 
-async def test_an_abandoned_lease_frees_every_slot(thread):
+async def test_an_abandoned_lease_frees_every_slot(device):
     book = Ledger("Sim", 4, 100)
     worker = SimWorker(4, 0.001)
-    hold = Hold(book, LeaseLoop(worker, thread))
+    hold = Hold(book, LeaseLoop(worker, device))
     listeners = [asyncio.create_task(listen(book, seed, 10**9)) for seed in range(4)]
     await until(lambda: worker.active == 4)
     hold.task.cancel()
@@ -119,7 +120,7 @@ async def test_an_abandoned_lease_frees_every_slot(thread):
 
 
 class Orphaning:
-    """A scheduler that answers until it is gone."""
+    """A scheduler that answers until it dies."""
 
     def __init__(self, book: Ledger) -> None:
         self.book, self.gone = book, asyncio.Event()
@@ -140,14 +141,14 @@ class Orphaning:
 
 
 @pytest.mark.parametrize("items", [0, 2, 4])  # idle, at work, and full
-async def test_an_orphaned_lease_ends_at_once(thread, items):
+async def test_an_orphaned_lease_ends_at_once(device, items):
     book = Ledger("Sim", 4, 100)
     worker = SimWorker(4, 0.001)
     source = Orphaning(book)
     book.open_lease("a")
 
     async def hold():
-        async for report in LeaseLoop(worker, thread).run(source, "a"):
+        async for report in LeaseLoop(worker, device).run(source, "a"):
             book.deliver("a", list(report.events))
 
     lease = asyncio.create_task(hold())
@@ -160,10 +161,10 @@ async def test_an_orphaned_lease_ends_at_once(thread, items):
         listener.cancel()
 
 
-async def test_an_id_may_be_used_again_after_its_cancellation(thread):
+async def test_an_id_can_be_reused_after_cancellation(device):
     book = Ledger("Sim", 4, 100)
     worker = SimWorker(4, 0.001)
-    hold = Hold(book, LeaseLoop(worker, thread))
+    hold = Hold(book, LeaseLoop(worker, device))
     for _ in range(3):
         listener = asyncio.create_task(listen(book, 1, 10**9))
         await until(lambda: worker.active == 1)
@@ -185,9 +186,9 @@ class Refusing(SimWorker):
         super().admit(item)
 
 
-async def test_a_failed_step_breaks_the_lease_and_takes_no_more_work(thread):
+async def test_a_failed_step_ends_the_lease_and_stops_new_work(device):
     book = Ledger("Sim", 4, 100)
-    loop = LeaseLoop(Broken(4), thread)
+    loop = LeaseLoop(Broken(4), device)
     hold = Hold(book, loop)
     listener = asyncio.create_task(listen(book, 1, 10))
     with pytest.raises(RuntimeError, match="device lost"):
@@ -201,25 +202,25 @@ async def test_a_failed_step_breaks_the_lease_and_takes_no_more_work(thread):
     listener.cancel()
 
 
-async def test_an_item_that_cannot_be_admitted_fails_alone(thread):
+async def test_an_item_that_cannot_be_admitted_fails_alone(device):
     book = Ledger("Sim", 4, 100)
-    hold = Hold(book, LeaseLoop(Refusing(4, 0.001), thread))
+    hold = Hold(book, LeaseLoop(Refusing(4, 0.001), device))
     bad, good = await asyncio.gather(listen(book, 1, 20), listen(book, 2, 20), return_exceptions=True)
     assert isinstance(bad, SynthesisFailed)
     assert (good == expected(2, 20)).all()
     hold.task.cancel()
 
 
-async def test_an_order_to_free_is_obeyed_between_two_steps_of_running_work(thread):
+async def test_an_order_to_free_memory_runs_between_two_steps(thread, device):
     book = Ledger("Sim", 4, 100)
-    seen: list[tuple[int, int]] = []  # thread, items at work
+    seen: list[tuple[int, int]] = []  # thread, active items
     worker = SimWorker(4, 0.001)
 
     def free() -> dict:
         seen.append((threading.get_ident(), worker.active))
         return {"pid": 7}
 
-    loop = LeaseLoop(worker, thread, free=free)
+    loop = LeaseLoop(worker, device, free=free)
     hold = Hold(book, loop)
     listener = asyncio.create_task(listen(book, 1, 400))
     await until(lambda: worker.active == 1)
@@ -231,14 +232,13 @@ async def test_an_order_to_free_is_obeyed_between_two_steps_of_running_work(thre
     hold.task.cancel()
 
 
-async def test_a_replica_that_was_idle_for_a_whole_lease_frees_memory_once(thread):
+async def test_a_replica_idle_for_a_whole_lease_frees_memory_once(device):
     freed: list[int] = []
-    loop = LeaseLoop(SimWorker(4, 0.001), thread, free=lambda: freed.append(1) or {})
+    loop = LeaseLoop(SimWorker(4, 0.001), device, free=lambda: freed.append(1) or {})
 
     async def lease(name: str, codes: int) -> None:
         keep = [True]
-        book = Ledger("Sim", 4, 100)
-        book.keep = lambda lease: keep[0]
+        book = Ledger("Sim", 4, 100, keep=lambda lease: keep[0])
         hold = Hold(book, loop, name)
         if codes:
             await listen(book, 1, codes)
@@ -249,7 +249,7 @@ async def test_a_replica_that_was_idle_for_a_whole_lease_frees_memory_once(threa
     await lease("never used", 0)
     assert not freed
     await lease("used", 20)
-    assert not freed, "somebody may come back at once"
+    assert not freed, "another lease may follow at once"
     await lease("idle", 0)
     assert len(freed) == 1
     await lease("idle still", 0)
@@ -259,66 +259,48 @@ async def test_a_replica_that_was_idle_for_a_whole_lease_frees_memory_once(threa
     assert len(freed) == 2
 
 
-async def test_a_lease_goes_on_over_many_queries_and_nothing_is_lost(thread):
-    book, keep = Ledger("Sim", 4, 100), [True]
-    book.keep = lambda lease: keep[0]
-    worker = SimWorker(4, 0.001)
-    loop = LeaseLoop(worker, thread, reports_per_query=3)
-    hold = Hold(book, loop)
-    results = await asyncio.gather(*(listen(book, seed, 60 + seed) for seed in range(12)))
-    for seed, result in enumerate(results):
-        assert (result == expected(seed, 60 + seed)).all()
-    keep[0] = False
-    book.nudge()
-    await asyncio.wait_for(hold.task, 20)
-    assert hold.queries > 10
-    assert loop.leases == 1 and worker.active == 0
+async def test_two_workers_on_one_device_thread_alternate(device):
+    steps: list[str] = []
+
+    class Counted(SimWorker):
+        def __init__(self, name: str) -> None:
+            super().__init__(4, 0.001)
+            self.name = name
+
+        def step(self) -> list[Event]:
+            steps.append(self.name)
+            return super().step()
+
+    books = {name: Ledger(name, 4, 100) for name in ("a", "b")}
+    holds = [Hold(book, LeaseLoop(Counted(name), device)) for name, book in books.items()]
+    a, b = await asyncio.gather(listen(books["a"], 1, 200), listen(books["b"], 2, 100))
+    assert (a == expected(1, 200)).all() and (b == expected(2, 100)).all()
+    turns = "".join(steps)
+    assert "ab" * 50 in turns or "ba" * 50 in turns
+    for hold in holds:
+        hold.task.cancel()
 
 
-async def test_a_lease_goes_on_over_many_streams_of_orders(thread, monkeypatch):
-    monkeypatch.setattr("deployments.leases.ledger.ORDERS_PER_STREAM", 2)
-    book = Ledger("Sim", 4, 100)
-    hold = Hold(book, LeaseLoop(SimWorker(4, 0.001), thread))
-    results = await asyncio.gather(*(listen(book, seed, 20 + seed) for seed in range(12)))
-    for seed, result in enumerate(results):
-        assert (result == expected(seed, 20 + seed)).all()
+async def test_a_failed_worker_does_not_affect_the_other(device):
+    book, other = Ledger("Sim", 4, 100), Ledger("Other", 4, 100)
+    broken = Hold(book, LeaseLoop(Broken(4), device))
+    hold = Hold(other, LeaseLoop(SimWorker(4, 0.001), device))
+    listener = asyncio.create_task(listen(book, 1, 10))
+    assert (await listen(other, 2, 100) == expected(2, 100)).all()
+    with pytest.raises(RuntimeError, match="device lost"):
+        await asyncio.wait_for(broken.task, 20)
+    listener.cancel()
     hold.task.cancel()
 
 
-async def reports_of(run) -> list[Report]:
-    return [report async for report in run]
-
-
-async def test_between_two_queries_only_the_lease_that_is_carried_is_taken(thread):
-    book = Ledger("Sim", 4, 100)
+async def test_an_abandoned_session_ends_when_the_next_one_starts(device):
+    """An event loop that was closed says nothing any more."""
     worker = SimWorker(4, 0.001)
-    loop = LeaseLoop(worker, thread, reports_per_query=1)
-    book.open_lease("a")
-    listener = asyncio.create_task(listen(book, 1, 60))
-    assert await reports_of(loop.run(book, "a", resume=True)) == [], "nothing is carried yet"
-    (first,) = await reports_of(loop.run(book, "a"))
-    assert first.more
-    assert await reports_of(loop.run(book, "b")) == []
-    assert await reports_of(loop.run(book, "b", resume=True)) == []
-    book.deliver("a", list(first.events))
-    while not listener.done():
-        for report in await reports_of(loop.run(book, "a", resume=True)):
-            book.deliver("a", list(report.events))
-            await asyncio.sleep(0)
-    assert (await listener == expected(1, 60)).all()
-
-
-async def test_a_lease_that_nobody_goes_on_with_frees_every_slot(thread, monkeypatch):
-    monkeypatch.setattr(lease, "CARRY_S", 0.05)
+    left = device.open(worker, lambda events: None)
+    device.obey(left, Orders(items=(WorkItem("left", request(1, 10**9)),)))
+    await until(lambda: worker.active == 1)
     book = Ledger("Sim", 4, 100)
-    worker = SimWorker(4, 0.001)
-    loop = LeaseLoop(worker, thread, reports_per_query=1)
-    book.open_lease("a")
-    listener = asyncio.create_task(listen(book, 1, 10**9))
-    more = True
-    while not worker.active:
-        assert more
-        more = [report.more for report in await reports_of(loop.run(book, "a", resume=loop.leases > 0))][-1]
-    await until(lambda: worker.active == 0)
-    assert await reports_of(loop.run(book, "a", resume=True)) == []
-    listener.cancel()
+    hold = Hold(book, LeaseLoop(worker, device))
+    assert (await listen(book, 2, 50) == expected(2, 50)).all()
+    assert left.ended and worker.active == 0
+    hold.task.cancel()

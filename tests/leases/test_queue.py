@@ -12,7 +12,7 @@ def drain(queue: AgingQueue[str]) -> list[str]:
 
 
 @given(st.lists(st.integers(0, 5), max_size=60))
-def test_lower_priority_first_and_equal_ones_in_order_of_arrival(priorities):
+def test_order_is_by_priority_and_then_by_arrival(priorities):
     queue: AgingQueue[str] = AgingQueue(patience=10)
     for number, priority in enumerate(priorities):
         queue.put(str(number), str(number), priority, now=0.0)
@@ -23,7 +23,7 @@ def test_lower_priority_first_and_equal_ones_in_order_of_arrival(priorities):
 @given(
     st.lists(st.tuples(st.integers(0, 20), st.floats(0, 100)), min_size=1, max_size=60), st.floats(0.1, 10)
 )
-def test_nobody_is_overtaken_by_what_came_much_later(entries, patience):
+def test_much_later_work_overtakes_nothing(entries, patience):
     entries = sorted(entries, key=lambda entry: entry[1])
     queue: AgingQueue[int] = AgingQueue(patience)
     for number, (priority, now) in enumerate(entries):
@@ -39,7 +39,7 @@ def test_nobody_is_overtaken_by_what_came_much_later(entries, patience):
 
 
 @given(st.data())
-def test_against_a_plain_list(data):
+def test_the_queue_matches_a_sorted_list(data):
     queue: AgingQueue[str] = AgingQueue(patience=1.0)
     front: list[tuple[int, str]] = []
     waiting: list[tuple[float, int, str]] = []
@@ -80,7 +80,7 @@ def test_against_a_plain_list(data):
         assert len(queue) == len(front) + len(waiting)
 
 
-def test_an_id_waits_once():
+def test_an_id_can_wait_only_once():
     queue: AgingQueue[str] = AgingQueue()
     number = queue.put("a", "a", 0, 0.0)
     with pytest.raises(KeyError):

@@ -1,4 +1,4 @@
-"""One real Ray with Serve for the whole session, on a port of its own."""
+"""One real Ray with Serve for the whole session, on its own port."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class Service:
         return soundfile.read(io.BytesIO(answer.content), dtype="float32")[0]
 
     async def stage(self, client: httpx.AsyncClient, name: str) -> dict:
-        return (await client.get(f"{self.http}/v1/status")).json()["stages"][name]
+        status = (await client.get(f"{self.http}/v1/status")).json()
+        return status["models"][status["model"]]["stages"][name]
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +72,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The small family behind HTTP, with a library of its own."""
+    """The small family behind HTTP, with its own voice library."""
     from ray import serve
 
     from serve_app.app import build
@@ -88,7 +89,7 @@ def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @dataclass(frozen=True)
 class Stage:
-    """A scheduler with simulated replicas behind it."""
+    """A scheduler with simulated replicas."""
 
     app: str
     backend: Any
@@ -99,14 +100,15 @@ class Stage:
 def sim_stage(cluster: Cluster) -> Callable[..., Stage]:
     """sim_stage(replicas=1, slots=8, step_s=0.004, autoscaling=None, **options of `application`) -> Stage
 
-    Asked with the same options again it gives the same one: a replica takes seconds to start.
+    The same options return the same stage, because a replica takes seconds to start.
     """
     from ray import serve
 
-    from deployments.contract.options import ModelOptions
+    from deployments import families
     from serve_app.backends.graph import RayBackend
     from tests.serve.sim_stage import application
 
+    spec = families.load("small").spec
     stages: dict[str, Stage] = {}
 
     def deploy(
@@ -122,7 +124,7 @@ def sim_stage(cluster: Cluster) -> Callable[..., Stage]:
         scheduler = application(replicas, slots, step_s, autoscaling, **options)
         app = f"sim-{uuid.uuid4().hex[:6]}"
         handle = serve.run(scheduler, name=app, route_prefix=None)
-        backend = RayBackend(ModelOptions(), handle, handle, handle, handle)
+        backend = RayBackend(spec, handle, handle, handle, handle)
         stages[wanted] = Stage(app, backend, handle)
         return stages[wanted]
 

@@ -12,23 +12,23 @@ from ray import serve
 
 from deployments.contract.speech import GptRequest, Run, Sampling, Segment, VoicePrompt
 from deployments.contract.work import Event, StageWorker, WorkItem
-from deployments.leases.loop import REPORTS_PER_QUERY
+from deployments.leases.long_stream import ITEMS_PER_QUERY
 from deployments.replica import LeasedReplica
 from deployments.scheduler import StageScheduler
 from serve_app.app import LEASES
 
 PROMPT = VoicePrompt.of("small", {"speaker": np.zeros(4, np.float32)})
-# events end where the default profile's GPT ends them: where a chunk is complete, and every 16 codes between
+# events end where the default profile's GPT ends them: at each complete chunk, and every 16 codes in between
 CHUNK_ENDS, EVERY = (15, 35, 75, 155), 16
 FIRST = CHUNK_ENDS[0]
-STEP_S, ROW_S = 0.004, 0.0002  # what a step takes, and what each row adds to it
-TIMER_S = 0.0003  # a sleep ends late by up to this: the host's fault, made up for in the next step
+STEP_S, ROW_S = 0.004, 0.0002  # per step, and per row
+TIMER_S = 0.0003  # the lateness of a sleep, which the next step corrects
 
 
 def request(seed: int, codes: int, *, poison: bool = False) -> GptRequest:
     features = {"codes": np.array(codes), "poison": np.array(poison)}
     segment = Segment(f"text {seed}", np.array([seed], np.int64), features=features)
-    return GptRequest(segment, PROMPT, Sampling(seed=seed))
+    return GptRequest(segment, PROMPT, Sampling.of(seed=seed))
 
 
 def expected(seed: int, codes: int) -> np.ndarray:
@@ -36,7 +36,7 @@ def expected(seed: int, codes: int) -> np.ndarray:
 
 
 def event_end(sent: int) -> int:
-    """Where the event ends that begins behind `sent` codes."""
+    """The end of the event that starts after `sent` codes."""
     return min([sent + EVERY, *(end for end in CHUNK_ENDS if end > sent)])
 
 
@@ -49,7 +49,7 @@ class SimWorker:
         self.slots = slots
         self.step_s = step_s
         self.steps = 0
-        self._ends = 0.0  # when the device is done with the last step
+        self._ends = 0.0  # when the last step ends
         self._rows: dict[str, list[int]] = {}  # id -> position, last sent, end, seed, poison
 
     @property
@@ -94,13 +94,13 @@ class SimWorker:
 
 class SimGpt(LeasedReplica):
     def __init__(
-        self, slots: int = 8, step_s: float = STEP_S, reports_per_query: int = REPORTS_PER_QUERY
+        self, slots: int = 8, step_s: float = STEP_S, reports_per_query: int = ITEMS_PER_QUERY
     ) -> None:
         def load() -> tuple[StageWorker, dict[str, Any]]:
             return SimWorker(slots, step_s), {"device": {"name": "simulated"}}
 
         super().__init__("sim", load)
-        self._loop.reports_per_query = reports_per_query
+        self._reports.items_per_query = reports_per_query
 
 
 def application(
@@ -108,7 +108,7 @@ def application(
     slots: int = 8,
     step_s: float = STEP_S,
     autoscaling: dict[str, Any] | None = None,
-    reports_per_query: int = REPORTS_PER_QUERY,
+    reports_per_query: int = ITEMS_PER_QUERY,
     **options: Any,
 ) -> serve.Application:
     """A scheduler with `options` over simulated replicas."""

@@ -1,4 +1,4 @@
-"""Long texts beside short ones: one sentence does not wait for those who read a book, or do not even listen."""
+"""Short sentences do not wait for long texts, read or unread."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ import pytest
 from tests.serve.conftest import Say, Service
 
 LONG = " ".join(Path("tests/data/sentences.txt").read_text().splitlines() * 5)[:4990]
-SOON_S = (
-    4.0  # for the first sound of a short sentence; alone it takes 0.3 s on two cores, behind a long text 15 s
-)
+SOON_S = 4.0  # for the first sound of a short sentence; 0.3 s alone on two cores, 15 s after a long text
 
 
 @asynccontextmanager
 async def idle_readers(service: Service, count: int) -> AsyncIterator[None]:
-    """Clients that ask for a long text and read nothing of the answer."""
+    """Clients that request a long text and do not read the response."""
     _, _, address = service.http.rpartition("/")
     host, _, port = address.partition(":")
     writers = []
@@ -52,12 +50,12 @@ async def first_sound(service: Service, client: httpx.AsyncClient, seed: int) ->
 
 
 async def completed(service: Service, client: httpx.AsyncClient) -> int:
-    await asyncio.sleep(2.1)  # the service keeps what the stages said for two seconds
+    await asyncio.sleep(2.1)  # the service caches the stages' status for two seconds
     return (await service.stage(client, "gpt"))["completed"]
 
 
 @pytest.mark.timeout(300)
-async def test_a_short_sentence_begins_soon_beside_long_texts_that_nobody_reads(service: Service) -> None:
+async def test_a_short_sentence_starts_soon_despite_unread_long_texts(service: Service) -> None:
     async with httpx.AsyncClient(timeout=120) as client, idle_readers(service, 8):
         while (await service.stage(client, "gpt"))["active"] < 8:
             await asyncio.sleep(0.5)
@@ -67,7 +65,7 @@ async def test_a_short_sentence_begins_soon_beside_long_texts_that_nobody_reads(
 
 
 @pytest.mark.timeout(300)
-async def test_thirty_readers_of_long_texts_keep_nobody_out(service: Service) -> None:
+async def test_thirty_long_texts_do_not_keep_new_requests_out(service: Service) -> None:
     async with httpx.AsyncClient(timeout=120) as client, idle_readers(service, 30):
         while (await service.stage(client, "gpt"))["pending"] < 40:
             await asyncio.sleep(0.5)
@@ -76,7 +74,7 @@ async def test_thirty_readers_of_long_texts_keep_nobody_out(service: Service) ->
 
 
 @pytest.mark.timeout(300)
-async def test_nothing_more_is_made_for_readers_who_read_nothing(service: Service) -> None:
+async def test_synthesis_stops_for_clients_that_read_nothing(service: Service) -> None:
     async with httpx.AsyncClient(timeout=120) as client:
         before = await completed(service, client)
         async with idle_readers(service, 2):

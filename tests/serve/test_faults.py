@@ -1,4 +1,4 @@
-"""Processes killed under load: no request fails, no listener hears a repeat or a gap."""
+"""Processes killed under load: no request fails, and no stream has a repeat or a gap."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ async def test_the_scheduler_killed_under_load(sim_stage):
     async def kill() -> None:
         os.kill(old, signal.SIGKILL)
 
-    # The replica is full at that moment: a lease that did not notice would hold its only query for ever.
+    # The replica is full at that moment. A lease that did not notice would hold its only query forever.
     assert_undisturbed(await under_load(stage, 24, kill))
     status = await until(status_of(stage), lambda status: status["leases"] == 1)
     assert status["pid"] != old
 
 
-async def test_a_roll_out_under_load(sim_stage):
-    """Scheduler and replicas are replaced while they are never idle: nothing is lost."""
+async def test_a_rollout_under_load(sim_stage):
+    """Scheduler and replicas are replaced while busy, without loss."""
     stage = sim_stage(slots=4, max_queue=400)
     before = set((await status_of(stage)())["replicas"])
     over = False

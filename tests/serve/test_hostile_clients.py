@@ -1,4 +1,4 @@
-"""Hostile clients and killed processes of the HTTP side, on the real graph: an innocent client is served throughout."""
+"""Hostile clients and killed HTTP processes on the real graph. An innocent client is served throughout."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ import soundfile
 from tests.serve.conftest import Cluster, Say, Service
 from tests.serve.test_service import SENTENCES, sayings
 
-PATIENCE_S = 2.0  # for any answer to the innocent client
+PATIENCE_S = 2.0  # for any response to the innocent client
 MIB = 2**20
 POST = b"POST /v1/audio/speech HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 
 
 @dataclass
 class Innocent:
-    """A client that asks for this and that, again and again. waits: the longest of each kind, in seconds."""
+    """A client that repeats several kinds of requests. waits: the longest of each kind, in seconds."""
 
     http: str
     waits: dict[str, float] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Innocent:
 
     @contextlib.asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
-        """Asks until the block is over, and then judges."""
+        """Sends requests until the block ends, and then checks the waits."""
         over = False
 
         async def ask_on() -> None:
@@ -93,7 +93,7 @@ async def processes(service: Service) -> Processes:
 
 
 def proxy_process(port: int) -> psutil.Process:
-    """The one that listens at `port`: other tests may have a Ray of their own."""
+    """The process that listens at `port`, because other tests may run their own Ray."""
     (proxy,) = {
         process
         for process in psutil.Process().children(recursive=True)
@@ -105,7 +105,7 @@ def proxy_process(port: int) -> psutil.Process:
 
 
 async def send(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
-    """Writes as much as it may, and returns what was answered until the other end closed; b"" if it was reset."""
+    """Writes as much as possible, and returns the response up to the close; b"" if the connection was reset."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except ConnectionError:
@@ -185,7 +185,7 @@ async def test_an_innocent_client_is_served_throughout(service: Service, cluster
 
 
 async def whole(client: httpx.AsyncClient, service: Service, say: Say) -> np.ndarray:
-    """An answer that begins when all of it is made."""
+    """A response that starts when it is complete."""
     params = {"voice_name": say.voice, "text": say.text, "seed": say.seed}
     answer = await client.get(f"{service.http}/tts_with_cached_voice", params=params)
     assert answer.status_code == 200, answer.text
@@ -193,7 +193,7 @@ async def whole(client: httpx.AsyncClient, service: Service, say: Say) -> np.nda
 
 
 async def streamed(client: httpx.AsyncClient, service: Service, say: Say) -> tuple[bytes, bool]:
-    """(the bytes that came, whether the answer broke off behind its beginning)."""
+    """(the received bytes, whether the response broke off)."""
     heard = b""
     body = say.body() | {"response_format": "pcm"}
     try:
@@ -202,13 +202,13 @@ async def streamed(client: httpx.AsyncClient, service: Service, say: Say) -> tup
             async for piece in answer.aiter_bytes():
                 heard += piece
     except httpx.RemoteProtocolError:
-        assert heard, "a request whose answer had not begun failed"
+        assert heard, "a request failed before its response began"
         return heard, True
     return heard, False
 
 
 @pytest.mark.timeout(600)
-async def test_a_killed_ingress_costs_only_what_had_begun(service: Service) -> None:
+async def test_a_killed_ingress_breaks_only_started_responses(service: Service) -> None:
     what = sayings(service.voices, 8)
     long = [Say(" ".join(SENTENCES[n : n + 3]), service.voices[n], n) for n in range(4)]
     async with httpx.AsyncClient(timeout=300) as client:
@@ -236,7 +236,7 @@ async def test_a_killed_ingress_costs_only_what_had_begun(service: Service) -> N
 
 
 @pytest.mark.timeout(300)
-async def test_two_ingresses_share_voices_and_one_goes_on(service: Service) -> None:
+async def test_two_ingresses_share_voices_and_survive_each_other(service: Service) -> None:
     from ray import serve
 
     from serve_app.app import build

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 from serve_app.service import SHIPPED_VOICES
 from tests.golden.indextts_set import FOLDER, SPOKEN, TEXT_CASES
+from tests.samples import INDEXTTS, check_http
 from tests.serve.conftest import Cluster
 
 REFERENCE = (FOLDER / "reference.wav").read_bytes()
@@ -25,7 +26,7 @@ GREEDY = {"model": "chorale-indextts", "response_format": "wav", "temperature": 
 
 @pytest.fixture(scope="module")
 def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """Its voice "golden" was uploaded."""
+    """The service, with an uploaded voice "golden"."""
     from ray import serve
 
     from serve_app.app import build
@@ -67,7 +68,7 @@ def noise(seconds: float, rate: int, channels: int = 1) -> np.ndarray:
 
 
 def voice(seconds: float, rate: int, channels: int = 1) -> np.ndarray:
-    """A shipped recording, again and again."""
+    """A shipped recording, repeated."""
     waveform, own = soundfile.read(SHIPPED_VOICES / "ross.wav")
     made = np.resize(soxr.resample(waveform, own, rate), int(seconds * rate))
     return np.repeat(made[:, None], channels, axis=1)
@@ -87,7 +88,7 @@ def test_a_cloned_voice_speaks_the_published_samples(service, index, inline):
     assert np.abs(found - wanted).max() <= 3
 
 
-def test_the_shipped_voices_can_be_cloned_too(service):
+def test_the_shipped_voices_can_be_cloned(service):
     names = [voice["name"] for voice in service.get("/v1/audio/voices").json()["data"]]
     shipped = next(name for name in names if name != "golden")
     body = {**GREEDY, "input": SENTENCES[1], "max_tokens": 20}
@@ -97,7 +98,7 @@ def test_the_shipped_voices_can_be_cloned_too(service):
     assert len(first) and not np.array_equal(first[: len(golden)], golden[: len(first)])
 
 
-async def test_many_at_once_are_what_each_is_alone(service):
+async def test_many_requests_at_once_equal_each_alone(service):
     bodies = [
         {
             **GREEDY,
@@ -112,7 +113,7 @@ async def test_many_at_once_are_what_each_is_alone(service):
     async with httpx.AsyncClient(base_url=service.base_url, timeout=120) as client:
         alone = [samples(await client.post("/v1/audio/speech", json=body)) for body in bodies]
         answers = await asyncio.gather(*(client.post("/v1/audio/speech", json=body) for body in bodies * 2))
-    assert len({sound.tobytes() for sound in alone}) == 8  # the last two say what the first two say
+    assert len({sound.tobytes() for sound in alone}) == 8  # the last two have the texts of the first two
     for answer, expected in zip(answers, alone * 2, strict=True):
         np.testing.assert_array_equal(samples(answer), expected)
 
@@ -128,7 +129,7 @@ async def test_many_at_once_are_what_each_is_alone(service):
     ],
     ids=["empty", "text", "silent", "short", "noise"],
 )
-def test_a_reference_that_cannot_be_used_is_the_callers_mistake(service, recording, says):
+def test_an_unusable_reference_is_a_client_error(service, recording, says):
     answer = service.post(
         "/v1/audio/voices", data={"name": "bad"}, files={"audio_sample": ("a.wav", recording)}
     )
@@ -171,7 +172,12 @@ def test_bad_fields_are_named(service, change, param):
     assert answer.json()["error"]["param"] == param
 
 
-def test_the_model_and_its_stages_are_told(service):
+def test_the_status_describes_the_model_and_its_stages(service):
     assert "chorale-indextts" in {model["id"] for model in service.get("/v1/models").json()["data"]}
     status = service.get("/v1/status").json()
     assert status["ready"] is True
+
+
+@pytest.mark.parametrize("case", INDEXTTS, ids=lambda case: case.key)
+async def test_recorded_samples(service, case):
+    await check_http(str(service.base_url), case)

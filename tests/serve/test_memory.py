@@ -1,4 +1,4 @@
-"""On the real graph: voices encoded once, memory told and given back, and what does not fit refused."""
+"""On the real graph: voices are encoded once, memory is reported and freed, a config that does not fit is refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEXT = "The kettle is on the stove."
 
 
 def recording(pitch: float) -> str:
-    """A hum of 2 s, in base64."""
+    """A 2 s hum in base64."""
     t = np.arange(32000) / 16000
     wave = 0.3 * sum(np.sin(2 * np.pi * pitch * k * t) / k for k in (1, 2, 3)) * (1 + 0.3 * np.sin(9 * t))
     file = io.BytesIO()
@@ -53,10 +53,11 @@ def deploy(data_dir: str) -> None:
 
 
 async def status_of(client: httpx.AsyncClient, http: str) -> dict:
-    """Asked for anew, once what is remembered for 2 s is old, and once every model has spoken of itself."""
+    """A fresh status, after the cache of 2 s has expired and every model has reported."""
     await asyncio.sleep(2.1)
     for _ in range(100):
         status = (await client.get(f"{http}/v1/status")).json()
+        status |= status["models"][status["model"]]
         if status["ready"] and all(status["stages"][stage]["replicas"] for stage in ("gpt", "vocoder")):
             return status
         await asyncio.sleep(0.5)
@@ -77,7 +78,7 @@ async def speak(client: httpx.AsyncClient, http: str, reference: str) -> bytes:
 
 
 @pytest.mark.timeout(240)
-async def test_what_is_held_is_told_for_every_process(service: str) -> None:
+async def test_every_process_reports_its_memory(service: str) -> None:
     async with httpx.AsyncClient(timeout=60) as client:
         await speak(client, service, recording(120))
         status = await status_of(client, service)
@@ -103,10 +104,10 @@ async def test_a_voice_is_encoded_once_over_replicas_and_restarts(service: str, 
     encoder = serve.get_deployment_handle("VoiceEncoder", "memory")
 
     async def counted() -> dict[str, int]:
-        told = await encoder.broadcast("status").results_async()
-        assert len(told) == 2
+        replies = await encoder.broadcast("status").results_async()
+        assert len(replies) == 2
         return {
-            name: sum(one["prompts"][name] for one in told)
+            name: sum(one["prompts"][name] for one in replies)
             for name in ("encoded", "disk_hits", "memory_hits")
         }
 
@@ -115,7 +116,7 @@ async def test_a_voice_is_encoded_once_over_replicas_and_restarts(service: str, 
         before = await counted()
         first = await speak(client, service, voice)
         assert (await counted())["encoded"] == before["encoded"] + 1
-        for _ in range(6):  # either replica, and neither the ingress nor the encoders remember it
+        for _ in range(6):  # reaches both replicas, because the ingress and the encoders have dropped it
             assert (await client.post(f"{service}/v1/cache/free")).status_code == 200
             assert await speak(client, service, voice) == first
         after = await counted()
@@ -131,7 +132,7 @@ async def test_a_voice_is_encoded_once_over_replicas_and_restarts(service: str, 
 
 
 @pytest.mark.timeout(240)
-async def test_memory_is_given_back_while_work_goes_on(service: str) -> None:
+async def test_memory_is_freed_while_work_continues(service: str) -> None:
     voice = recording(180)
     async with httpx.AsyncClient(timeout=120) as client:
         alone = await speak(client, service, voice)
@@ -151,7 +152,7 @@ async def test_memory_is_given_back_while_work_goes_on(service: str) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_what_does_not_fit_the_memory_does_not_start_and_says_the_bytes(tmp_path) -> None:
+def test_a_config_that_does_not_fit_is_refused_with_the_bytes(tmp_path) -> None:
     process = launch(free_port(), CHORALE_GPT__SLOTS="90000", CHORALE_DATA_DIR=str(tmp_path))
     out, _ = process.communicate(timeout=200)
     assert process.returncode == 2, out

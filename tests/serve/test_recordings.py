@@ -1,4 +1,4 @@
-"""Recordings on the real graph: long ones of any rate, the same voice by both ways, and files that mean harm."""
+"""Recordings on the real graph: long ones at any rate, the same voice both ways, and hostile files."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import pytest
 import soundfile
 import soxr
 
+from deployments import families
 from deployments.contract.errors import SynthesisFailed
-from deployments.contract.options import ModelOptions
 from serve_app.backends.graph import RayBackend
 from serve_app.service import SHIPPED_VOICES
 from tests.bombs import BOMBS
@@ -27,13 +27,13 @@ from tests.serve.conftest import Service
 
 NAMES = (f"Voice {number}" for number in count())
 MIB = 2**20
-ATTEMPTS = 3  # a machine that others use, too, may pause for seconds on its own
+ATTEMPTS = 3  # a shared machine may pause for seconds
 TEXT = "The boat left at noon."
 
 
 @cache
 def minute(rate: int, channels: int, seconds: int = 60) -> bytes:
-    """FLAC. The second channel is quieter, as where a speaker sits to one side."""
+    """FLAC. The second channel is quieter, as for a speaker who sits to one side."""
     voice, own = soundfile.read(SHIPPED_VOICES / "ross.wav", dtype="float32")
     sound = soxr.resample(np.tile(voice, 1 + seconds * own // len(voice))[: seconds * own], own, rate)
     file = io.BytesIO()
@@ -57,7 +57,7 @@ async def speak_as(client: httpx.AsyncClient, data: bytes) -> httpx.Response:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("rate", [16_000, 44_100, 48_000, 96_000, 192_000])
-async def test_a_minute_at_any_rate_by_both_ways(service: Service, rate: int, channels: int) -> None:
+async def test_a_minute_at_any_rate_works_both_ways(service: Service, rate: int, channels: int) -> None:
     data, name = minute(rate, channels), next(NAMES)
     async with httpx.AsyncClient(base_url=service.http, timeout=60) as client:
         await client.get("/ready")
@@ -77,7 +77,7 @@ async def test_a_minute_at_any_rate_by_both_ways(service: Service, rate: int, ch
 
 
 @pytest.mark.timeout(300)
-async def test_what_is_longer_is_cut_and_said(service: Service) -> None:
+async def test_a_longer_recording_is_cut_with_a_warning(service: Service) -> None:
     async with httpx.AsyncClient(base_url=service.http, timeout=60) as client:
         uploaded = await upload(client, minute(44_100, 1, seconds=75))
         assert uploaded.status_code == 200
@@ -96,14 +96,14 @@ async def test_an_upload_and_a_reference_sound_the_same(service: Service, kind: 
         inline = await speak_as(client, file.getvalue())
         assert (await upload(client, file.getvalue(), name)).status_code == 200
         named = await client.post("/v1/audio/speech", json=body(voice=name))
-        await client.post("/v1/cache/free")  # now it comes from the disk
+        await client.post("/v1/cache/free")  # so it comes from the disk
         again = await client.post("/v1/audio/speech", json=body(voice=name))
     assert inline.status_code == 200
     assert inline.content == named.content == again.content
 
 
 async def worst_wait(client: httpx.AsyncClient, until: Callable[[], bool]) -> tuple[float, float]:
-    """Seconds until the first byte of a voice's card and of a short speech, the longest of many."""
+    """The longest of many times to the first byte, in seconds, for a voice's card and for short speech."""
     card = speech = 0.0
     while not until():
         began = time.monotonic()
@@ -123,7 +123,7 @@ async def worst_wait(client: httpx.AsyncClient, until: Callable[[], bool]) -> tu
 async def throw(
     client: httpx.AsyncClient, made: dict[str, bytes]
 ) -> tuple[list[tuple[str, httpx.Response]], tuple[float, float]]:
-    """Every bomb both ways, six at once; their answers, and what others waited meanwhile."""
+    """Sends every bomb both ways, six at once. Returns the responses, and the waits of other requests."""
     queue = [(name, send) for name in made for send in (upload, speak_as)]
     answers: list[tuple[str, httpx.Response]] = []
 
@@ -140,10 +140,10 @@ async def throw(
 
 
 @pytest.mark.timeout(900)
-async def test_bombs_are_refused_and_disturb_nobody(service: Service) -> None:
+async def test_bombs_are_refused_and_affect_no_other_request(service: Service) -> None:
     made = {name: make() for name, make in BOMBS.items()}
     async with httpx.AsyncClient(base_url=service.http, timeout=120) as client:
-        assert (await upload(client, minute(16_000, 1))).status_code == 200  # all that is made once is there
+        assert (await upload(client, minute(16_000, 1))).status_code == 200  # warms up
         ingress = psutil.Process((await client.get("/v1/status")).json()["ingress"]["pid"])
         before = most = ingress.memory_info().rss
         waits: list[tuple[float, float]] = []
@@ -184,7 +184,7 @@ async def test_bombs_are_refused_and_disturb_nobody(service: Service) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_a_killed_encoder_is_not_noticed(service: Service) -> None:
+async def test_a_killed_encoder_fails_no_request(service: Service) -> None:
     async with httpx.AsyncClient(base_url=service.http, timeout=120) as client:
         encoder = (await service.stage(client, "voice_encoder"))["pid"]
         tasks = [asyncio.create_task(upload(client, minute(48_000, 2, seconds=n))) for n in range(40, 46)]
@@ -195,11 +195,13 @@ async def test_a_killed_encoder_is_not_noticed(service: Service) -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_a_message_that_is_refused_is_not_sent_again(service: Service) -> None:
+async def test_a_rejected_message_is_not_retried(service: Service) -> None:
     from ray import serve
 
     stages = ("TextFrontend", "VoiceEncoder", "GptScheduler", "VocoderScheduler")
-    backend = RayBackend(ModelOptions(), *(serve.get_deployment_handle(stage, "chorale") for stage in stages))
+    backend = RayBackend(
+        families.load("small").spec, *(serve.get_deployment_handle(stage, "chorale") for stage in stages)
+    )
     await backend.segments("Hello.", None)
     began = time.monotonic()
     with pytest.raises(SynthesisFailed, match=r"text_frontend .*refused.*resource_exhausted"):
@@ -208,7 +210,7 @@ async def test_a_message_that_is_refused_is_not_sent_again(service: Service) -> 
 
 
 @pytest.mark.parametrize("code", list(grpc.StatusCode))
-def test_only_a_lost_stage_is_asked_again(code: grpc.StatusCode) -> None:
+def test_only_a_lost_stage_is_retried(code: grpc.StatusCode) -> None:
     from serve_app.backends.graph import is_lost
 
     again = {"UNAVAILABLE", "CANCELLED", "ABORTED", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN"}

@@ -1,4 +1,4 @@
-"""`chorale serve` as a process: it comes up, says where, lets nobody else in, and leaves nothing behind."""
+"""`chorale serve` as a process: it starts, prints its address, admits no other user, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROGRAM = (
     "sys.exit(application.serve_forever({config}, port={port}))"
 )
 ROOT = Path(__file__).parents[2]
-AGENT = 52365  # where Ray's agent takes jobs
+AGENT = 52365  # the job port of Ray's agent
 
 
 def launch(port: int, config: Path | None = None, **environ: str) -> subprocess.Popen[str]:
@@ -47,7 +47,7 @@ def until_ready(process: subprocess.Popen[str]) -> list[str]:
 
 
 def listening(processes: list[psutil.Process]) -> dict[tuple[str, int], str]:
-    """Address and port of every TCP listener, with the command line of its process."""
+    """The address and port of every TCP listener, with the command line of its process."""
     found = {}
     for process in processes:
         with suppress(psutil.NoSuchProcess):
@@ -59,12 +59,12 @@ def listening(processes: list[psutil.Process]) -> dict[tuple[str, int], str]:
 
 
 def shut(path: Path) -> bool:
-    """Whether other users cannot reach `path`, because of a folder above it."""
+    """True if a folder above `path` keeps other users out."""
     return any(folder.stat().st_mode & 0o077 == 0 for folder in path.parents)
 
 
 def submitted(address: str, token: str | None, command: str) -> int:
-    """The HTTP status of a job for Ray."""
+    """The HTTP status of submitting a job to Ray."""
     request = urllib.request.Request(
         address, json.dumps({"entrypoint": command}).encode(), {"content-type": "application/json"}
     )
@@ -78,11 +78,11 @@ def submitted(address: str, token: str | None, command: str) -> int:
 
 
 @pytest.mark.timeout(240)
-def test_it_comes_up_closed_to_others_and_leaves_no_process(tmp_path):
+def test_it_starts_on_loopback_only_and_leaves_no_process(tmp_path):
     port, token = free_port(), tmp_path / ".ray" / "auth_token"
     token.parent.mkdir()
     token.write_text("0123456789abcdef" * 4)
-    token.chmod(0o644)  # as Ray writes it
+    token.chmod(0o644)  # Ray's mode
     process = launch(port, CHORALE_DATA_DIR=str(tmp_path), HOME=str(tmp_path))
     lines = until_ready(process)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=30) as answer:
@@ -105,14 +105,16 @@ def test_it_comes_up_closed_to_others_and_leaves_no_process(tmp_path):
     assert len(sockets) > 2 and all(shut(path) for path in sockets), sockets
 
     doors = [f"{dashboard}/api/jobs/"]
-    if "DashboardAgent" in listeners.get(("127.0.0.1", AGENT), ""):  # not that of another Ray on this machine
+    if "DashboardAgent" in listeners.get(
+        ("127.0.0.1", AGENT), ""
+    ):  # not the agent of another Ray on this machine
         doors.append(f"http://127.0.0.1:{AGENT}/api/job_agent/jobs/")
     mark = tmp_path / "submitted"
     for door in doors:
         for wrong in (None, "f" * 64):
             assert submitted(door, wrong, f"touch {mark}") in (401, 403)
         assert submitted(door, token.read_text(), f"touch {tmp_path}/mine") not in (401, 403)
-    if len(doors) == 2:  # the dashboard hands jobs to the agent
+    if len(doors) == 2:  # the dashboard passes jobs to the agent
         assert eventually((tmp_path / "mine").exists)
     assert not mark.exists()
 
@@ -129,9 +131,37 @@ def eventually(fulfilled: Callable[[], bool], within: float = 60.0) -> bool:
     return fulfilled()
 
 
+@pytest.mark.timeout(300)
+def test_a_hangup_applies_the_edited_file_and_a_wrong_one_changes_nothing(tmp_path):
+    path, text = tmp_path / "mine.yaml", (ROOT / "configs" / "default.yaml").read_text()
+    path.write_text(text)
+    process = launch(port := free_port(), path, CHORALE_DATA_DIR=str(tmp_path / "data"))
+    lines = until_ready(process)
+
+    def limit() -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/status", timeout=30) as answer:
+            return json.load(answer)["limits"]["max_input_chars"]
+
+    assert limit() == 5000
+    path.write_text(text.replace("family:", "famly:"))
+    process.send_signal(signal.SIGHUP)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "wrong configuration:\n"
+    assert "mine.yaml:13: applications[0].args.famly: unknown key; allowed" in process.stdout.readline()
+    assert limit() == 5000
+
+    path.write_text(f"{text}      limits:\n        max_input_chars: 77\n")
+    process.send_signal(signal.SIGHUP)
+    again = until_ready(process)
+    assert [line.split()[0] for line in again] == ["settings", "ready"] and again[0] not in lines
+    assert eventually(lambda: limit() == 77)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("daemon", ["gcs_server", "raylet"])
-def test_it_ends_and_says_why_when_ray_is_gone(tmp_path, daemon):
+def test_it_exits_with_the_reason_when_ray_dies(tmp_path, daemon):
     process = launch(free_port(), CHORALE_DATA_DIR=str(tmp_path))
     until_ready(process)
     family = psutil.Process(process.pid).children(recursive=True)
@@ -154,7 +184,7 @@ node.stop_ray()
 
 
 @pytest.mark.timeout(240)
-def test_where_serve_listens_to_others_ray_takes_the_address_that_it_always_takes():
+def test_with_another_host_ray_uses_its_default_address():
     from ray._common.network_utils import node_ip_address_from_perspective
 
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
@@ -175,7 +205,7 @@ def test_a_wrong_configuration_does_not_start(environ, says):
     assert says in out
 
 
-def test_a_taken_port_is_told(cluster):
+def test_a_port_in_use_is_reported(cluster):
     process = launch(cluster.port)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 2

@@ -1,4 +1,4 @@
-"""The real application on the real graph, with the weights that are shipped: isolation, faults, reproducibility."""
+"""The real application on the real graph, with the shipped weights: isolation, faults, reproducibility."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ import soundfile
 from benchmarks._common import Listener, words
 from deployments import families
 from deployments.contract.family import VoiceEncoder
+from deployments.contract.speech import Reference
 from deployments.engine.device.choose import choose_device
+from tests.samples import SMALL, Case, check_http
 from tests.serve.conftest import Say, Service
 
 SENTENCES = Path("tests/data/sentences.txt").read_text().splitlines()
@@ -39,7 +41,7 @@ def voice_encoder() -> tuple[VoiceEncoder, dict[str, np.ndarray]]:
 
 
 def vector(encoder: VoiceEncoder, waveform: np.ndarray, rate: int) -> np.ndarray:
-    speaker = encoder.encode(waveform, rate).tensors["speaker"]
+    speaker = encoder.encode(Reference.of(waveform, rate)).tensors["speaker"]
     return speaker / np.linalg.norm(speaker)
 
 
@@ -50,12 +52,12 @@ def nearest_voice(waveform: np.ndarray, rate: int) -> str:
 
 
 async def undisturbed(service: Service, client: httpx.AsyncClient, what: list[Say]) -> dict[Say, np.ndarray]:
-    """One after the other, with nobody else about."""
+    """Speaks the requests one after another, without others."""
     return {say: await service.say(client, say) for say in what}
 
 
 @pytest.mark.timeout(900)
-async def test_many_clients_hear_their_own_words_in_their_own_voice(service: Service) -> None:
+async def test_many_clients_each_hear_their_own_text_and_voice(service: Service) -> None:
     what = sayings(service.voices, DISTINCT)
     rng = random.Random(3)
     queue = [rng.choice(what) for _ in range(REQUESTS)]
@@ -71,7 +73,7 @@ async def test_many_clients_hear_their_own_words_in_their_own_voice(service: Ser
     for say, sound in zip(queue, heard, strict=True):
         np.testing.assert_array_equal(sound, alone[say], err_msg=str(say))
 
-    # every request was sample for sample one of these; what they are is judged by ear
+    # every response equalled one of these sample for sample; here the speech itself is recognised
     listener = Listener()
     spoken = [listener.hear(say.text, alone[say], 24000) for say in what]
     rate = listener.wer()
@@ -85,7 +87,7 @@ async def test_many_clients_hear_their_own_words_in_their_own_voice(service: Ser
 
 
 @pytest.mark.timeout(600)
-async def test_a_killed_gpt_replica_is_not_heard(service: Service) -> None:
+async def test_a_killed_gpt_replica_does_not_change_the_sound(service: Service) -> None:
     what = sayings(service.voices, 12)
     async with httpx.AsyncClient(timeout=300) as client:
         alone = await undisturbed(service, client, what)
@@ -104,7 +106,7 @@ async def test_a_killed_gpt_replica_is_not_heard(service: Service) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_a_client_that_goes_away_frees_its_slot(service: Service) -> None:
+async def test_a_client_that_leaves_frees_its_slot(service: Service) -> None:
     from ray import serve
 
     scheduler = serve.get_deployment_handle("GptScheduler", "chorale")
@@ -113,7 +115,7 @@ async def test_a_client_that_goes_away_frees_its_slot(service: Service) -> None:
     async with httpx.AsyncClient(timeout=300) as client:
         async with client.stream("POST", f"{service.http}/v1/audio/speech", json=long.body()) as answer:
             assert answer.status_code == 200
-            async for _ in answer.aiter_bytes():  # a listener who falls behind has no slot: this one keeps up
+            async for _ in answer.aiter_bytes():  # a slow client has no slot, so this one keeps up
                 if (await scheduler.status.remote())["active"]:
                     break
             else:
@@ -128,7 +130,7 @@ async def test_a_client_that_goes_away_frees_its_slot(service: Service) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_the_command_line_and_the_service_say_the_same(service: Service) -> None:
+async def test_the_command_line_and_the_service_have_the_same_samples(service: Service) -> None:
     from serve_app.audio import open_encoder
     from serve_app.cli.speaker import Speaker
     from serve_app.config.settings import Settings
@@ -145,12 +147,19 @@ async def test_the_command_line_and_the_service_say_the_same(service: Service) -
     waveform, rate = await asyncio.to_thread(speak)
     encoder = open_encoder("wav", rate)
     spoken, _ = soundfile.read(io.BytesIO(encoder.encode(waveform) + encoder.finish()), dtype="float32")
-    np.testing.assert_allclose(served, spoken, atol=2e-4)  # other chunk sizes: the last bit of 16 may differ
+    np.testing.assert_allclose(
+        served, spoken, atol=2e-4
+    )  # other chunk sizes, so the last of 16 bits may differ
 
 
-async def test_every_stage_worked_on_its_one_device_thread(service: Service) -> None:
+async def test_every_stage_uses_one_device_thread(service: Service) -> None:
     async with httpx.AsyncClient(timeout=60) as client:
         await service.say(client, Say(SENTENCES[0], service.voices[0], 1))
         for name in ("gpt", "vocoder"):
             for replica in (await service.stage(client, name))["replicas"].values():
                 assert replica["thread_id"] == replica["status"]["thread_id"]
+
+
+@pytest.mark.parametrize("case", SMALL, ids=lambda case: case.key)
+async def test_recorded_samples(service: Service, case: Case) -> None:
+    await check_http(service.http, case)

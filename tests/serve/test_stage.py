@@ -11,7 +11,8 @@ import pytest
 
 from deployments.contract.errors import Overloaded
 from deployments.leases.loop import REPORT_PERIOD_S
-from deployments.scheduler import unasked, wanted_leases
+from deployments.roll_out import ReplicaStatus
+from deployments.scheduler import wanted_leases
 from tests.serve.sim_stage import FIRST, expected, request
 
 ENDLESS = 10**9
@@ -39,7 +40,7 @@ def status_of(stage):
 
 
 async def settled(stage) -> tuple[dict, int]:
-    """The scheduler's status and its replica's steps, once the replica has spoken of itself, idle."""
+    """The scheduler's status and the replica's steps, after the replica has reported that it is idle."""
     await asyncio.sleep(REPORT_PERIOD_S + 1)
     status = await until(
         status_of(stage), lambda status: len(status["replicas"]) == 1 and not status["active"]
@@ -54,7 +55,7 @@ def test_the_dashboard_is_up(cluster):
         assert "Ray" in page.read().decode()
 
 
-async def test_many_requests_share_the_batches(sim_stage):
+async def test_many_requests_share_batches(sim_stage):
     stage = sim_stage(slots=8)
     begun, steps_before = await settled(stage)
     results = await asyncio.gather(*(speak(stage, seed, 40) for seed in range(32)))
@@ -80,7 +81,7 @@ async def test_first_segments_interrupt_later_ones_and_no_code_is_lost(sim_stage
     assert status["interrupted"] >= 10
 
 
-async def test_a_busy_lease_goes_on_over_many_queries(sim_stage):
+async def test_a_busy_lease_continues_over_many_queries(sim_stage):
     stage = sim_stage(slots=4, reports_per_query=5)
     before = (await settled(stage))[0]
     results = await asyncio.gather(*(speak(stage, seed, 300) for seed in range(12)))
@@ -99,7 +100,7 @@ async def test_a_stream_begins_before_it_ends(sim_stage):
     await stream.aclose()
 
 
-async def test_who_goes_away_frees_the_slot(sim_stage):
+async def test_a_caller_that_leaves_frees_the_slot(sim_stage):
     stage = sim_stage(slots=2, max_queue=2)
     before = await status_of(stage)()
     streams = [
@@ -115,9 +116,7 @@ async def test_who_goes_away_frees_the_slot(sim_stage):
     assert (await third == expected(3, 10)).all()
     print(f"\nclosed stream: the next in line was done {time.perf_counter() - left:.3f} s later")
 
-    fourth = asyncio.create_task(
-        speak(stage, 4, ENDLESS)
-    )  # a task that is cancelled while it waits for events
+    fourth = asyncio.create_task(speak(stage, 4, ENDLESS))  # a task cancelled while waiting for events
     await until(status_of(stage), lambda status: status["active"] == 2)
     fourth.cancel()
     left = time.perf_counter()
@@ -128,7 +127,7 @@ async def test_who_goes_away_frees_the_slot(sim_stage):
     assert status["cancelled"] == before["cancelled"] + 3
 
 
-async def test_a_full_line_is_refused_and_says_when_to_come_back(sim_stage):
+async def test_a_full_queue_is_refused_with_a_retry_time(sim_stage):
     stage = sim_stage(slots=2, max_queue=2)
     streams = [
         stage.backend.generate(request(seed, ENDLESS), id=f"e{seed}", priority=0, admitted=False)
@@ -154,11 +153,10 @@ def test_wanted_leases_follow_the_work_within_the_limits():
     assert wanted_leases(0, 8, 0, 3) == 0
 
 
-def test_a_replica_that_serve_asks_no_more_may_be_on_its_way_out():
-    busy = {"age_s": 99.0, "unasked_s": 4.0}
-    assert not unasked([busy, {"age_s": 99.0}], now=100.0, limit_s=12.0)
-    assert unasked([busy, {"age_s": 98.0, "unasked_s": 11.0}], now=100.0, limit_s=12.0)
-    assert not unasked([{"age_s": 50.0, "unasked_s": 11.0}], now=100.0, limit_s=12.0), "gone, or idle"
+def test_a_replica_without_health_checks_may_be_stopping():
+    assert ReplicaStatus({"unasked_s": 11.0}, at=98.0).unasked(now=100.0) == 13.0
+    assert ReplicaStatus({}, at=99.0).unasked(now=100.0) == 1.0
+    assert ReplicaStatus({"unasked_s": 11.0}, at=50.0).unasked(now=100.0) == 0, "gone, or idle"
 
 
 async def test_surplus_leases_make_the_autoscaler_add_a_replica(sim_stage):
@@ -181,7 +179,7 @@ async def test_surplus_leases_make_the_autoscaler_add_a_replica(sim_stage):
         stage.backend.generate(request(seed, ENDLESS), id=f"e{seed}", priority=0, admitted=False)
         for seed in range(4)
     ]
-    for stream in streams:  # the last two can begin on a second replica only
+    for stream in streams:  # the last two need a second replica
         await anext(stream)
     states = serve.status().applications[stage.app].deployments["Sim"].replica_states
     assert states["RUNNING"] == 2

@@ -1,4 +1,4 @@
-"""Uploaded voices on the real graph, with two processes on the HTTP side: deletion, names, damage, modes."""
+"""Uploaded voices on the real graph with two ingress processes: deletion, names, damage, modes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from serve_app.backends.graph import FORGET_S
 from serve_app.voices.names import id_of
 from tests.serve.conftest import Cluster
 
-PROCESSES = 2  # of the HTTP side, and of the voice encoder
+PROCESSES = 2  # of the ingress, and of the voice encoder
 SOON_S = 5.0
 
 
@@ -33,7 +33,7 @@ class Service:
     data: Path
 
     def left(self, voice_id: str) -> list[str]:
-        """Everything on disk whose path names the voice."""
+        """All paths on disk that contain the voice's id."""
         found = [path for path in self.data.rglob("*") if voice_id in str(path)]
         return sorted(str(path.relative_to(self.data)) for path in found)
 
@@ -45,7 +45,7 @@ def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     from serve_app.app import build
 
     data = tmp_path_factory.mktemp("data") / "chorale"
-    data.mkdir(0o755)  # as an earlier version has made it
+    data.mkdir(0o755)  # as created by an earlier version
     args = {"data_dir": str(data)}
     args |= {stage: {"replicas": PROCESSES} for stage in ("ingress", "voice_encoder")}
     serve.run(build(args), name="voices", route_prefix="/voices")
@@ -60,7 +60,7 @@ async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def hum(pitch: float) -> bytes:
-    """A recording of 2 s."""
+    """A 2 s recording."""
     t = np.arange(32000) / 16000
     wave = 0.3 * sum(np.sin(2 * np.pi * pitch * k * t) / k for k in (1, 2, 3)) * (1 + 0.3 * np.sin(9 * t))
     file = io.BytesIO()
@@ -82,7 +82,7 @@ async def speak(client: httpx.AsyncClient, voice: str) -> httpx.Response:
 
 
 async def spoken(client: httpx.AsyncClient, voice: str, times: int = 1) -> bytes:
-    """The same sound each time, whichever process answers."""
+    """The sound, which must be the same from every process."""
     answers = [await speak(client, voice) for _ in range(times)]
     assert {answer.status_code for answer in answers} == {200}, answers[0].text
     assert len({answer.content for answer in answers}) == 1
@@ -90,13 +90,13 @@ async def spoken(client: httpx.AsyncClient, voice: str, times: int = 1) -> bytes
 
 
 async def held(client: httpx.AsyncClient) -> tuple[list[int], list[dict[str, int]]]:
-    """Prompts in the memory of each process of the HTTP side, and what each voice encoder tells of its own."""
+    """The cached prompts of each ingress process, and the status of each voice encoder's cache."""
     from ray import serve
 
     ingress: dict[int, int] = {}
     for _ in range(200):
-        told = (await client.get("/v1/status")).json()["ingress"]
-        ingress[told["pid"]] = told["prompts"]["entries"]
+        status = (await client.get("/v1/status")).json()["ingress"]
+        ingress[status["pid"]] = status["prompts"]["entries"]
         if len(ingress) == PROCESSES:
             break
     assert len(ingress) == PROCESSES
@@ -107,7 +107,7 @@ async def held(client: httpx.AsyncClient) -> tuple[list[int], list[dict[str, int
 
 
 async def everywhere(client: httpx.AsyncClient, voice: str, before: list[int]) -> bytes:
-    """Speaks until every process of the HTTP side holds more prompts than before: what was said each time."""
+    """Speaks until every ingress process caches more prompts than before. Returns the sound."""
     for _ in range(20):
         sound = await spoken(client, voice, 4)
         if all(now > then for now, then in zip((await held(client))[0], before, strict=True)):
@@ -125,7 +125,7 @@ async def test_a_deleted_voice_is_gone_from_disk_and_from_every_process(service:
     assert sum(one["entries"] for one in (await held(client))[1]) > sum(
         one["entries"] for one in encoders_before
     )
-    # a prompt that another encoder has made of it, and a request that is being spoken while it is deleted
+    # a prompt from another encoder, and a request in progress during the deletion
     other = service.data / "prompts/another" / Path(kept).name
     private_files.make_folder(other.parent)
     private_files.write(other, (service.data / kept).read_bytes())
@@ -150,7 +150,7 @@ async def test_a_deleted_voice_is_gone_from_disk_and_from_every_process(service:
             refused = await speak(client, name)
             assert (refused.status_code, refused.json()["error"]["code"]) == (400, "voice_not_found")
 
-    # the same name again is the new voice, at once and everywhere
+    # the same name now refers to the new voice in every process
     assert await upload(client, "Mine", hum(260)) == voice_id
     assert await spoken(client, "Mine", 8) != mine
     assert (await client.delete("/v1/audio/voices/mine")).status_code == 200
@@ -158,16 +158,14 @@ async def test_a_deleted_voice_is_gone_from_disk_and_from_every_process(service:
 
 
 @pytest.mark.timeout(240)
-async def test_a_replica_that_does_not_answer_holds_no_deletion_up_and_catches_up(
-    service: Service, client
-) -> None:
+async def test_a_busy_replica_does_not_delay_a_deletion_and_catches_up(service: Service, client) -> None:
     from ray import serve
 
     encoders = serve.get_deployment_handle("VoiceEncoder", "voices")
 
     async def entries() -> dict[int, int]:
-        told = await encoders.broadcast("status").results_async(timeout_s=20)
-        return {one["pid"]: one["prompts"]["entries"] for one in told}
+        replies = await encoders.broadcast("status").results_async(timeout_s=20)
+        return {one["pid"]: one["prompts"]["entries"] for one in replies}
 
     before = await entries()
     voice_id = await upload(client, "mine", hum(210))
@@ -187,7 +185,7 @@ async def test_a_replica_that_does_not_answer_holds_no_deletion_up_and_catches_u
 
 
 @pytest.mark.timeout(120)
-async def test_nobody_takes_the_place_of_anothers_id(client) -> None:
+async def test_no_voice_can_take_the_id_of_another(client) -> None:
     for name in (id_of("mine"), id_of("mine").upper(), f" {id_of('mine')} "):
         refused = await client.post(
             "/v1/audio/voices", data={"name": name}, files={"audio_sample": ("a.wav", hum(120))}
@@ -199,7 +197,7 @@ async def test_nobody_takes_the_place_of_anothers_id(client) -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_a_damaged_voice_disturbs_no_other(service: Service, client) -> None:
+async def test_a_damaged_voice_affects_no_other(service: Service, client) -> None:
     broken, sound = await upload(client, "broken", hum(140)), await upload(client, "sound", hum(190))
     before = await spoken(client, "sound")
     (service.data / "voices" / broken / "meta.json").write_bytes(b"{")
@@ -216,7 +214,7 @@ async def test_a_damaged_voice_disturbs_no_other(service: Service, client) -> No
 
 
 @pytest.mark.timeout(120)
-async def test_nothing_is_open_to_other_users_and_requests_leave_nothing(service: Service, client) -> None:
+async def test_other_users_have_no_access_and_requests_leave_no_files(service: Service, client) -> None:
     voice_id = await upload(client, "private", hum(160))
     await spoken(client, "private")
     before = service.left("")

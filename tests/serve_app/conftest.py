@@ -1,7 +1,7 @@
-"""A small real backend that speaks in tones, and the application over it.
+"""A small real backend that speaks in tones, and the application on top of it.
 
-Every letter is three codes, every code a sine of its own pitch; the phase is the state that chunks hand on. What a text
-must sound like is thus known exactly, whatever the order of work was.
+Every letter is three codes, and every code a sine with its own pitch. The phase is the state between chunks. So the
+exact sound of a text is known, independent of the order of work.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ import pytest
 import soundfile
 import uvicorn
 
+from deployments.contract.controls import drawing
 from deployments.contract.errors import InvalidInput, Overloaded
 from deployments.contract.family import FamilySpec
 from deployments.contract.speech import (
     GptRequest,
+    Reference,
     Run,
-    Sampling,
     Segment,
     VocodedChunk,
     VocoderChunk,
@@ -37,7 +38,9 @@ from deployments.contract.speech import (
 from deployments.engine.device import memory
 from serve_app.config.settings import Settings
 from serve_app.http.app import create_app
+from serve_app.models import Model, Models
 from serve_app.service import Service
+from serve_app.synthesis.backend import Backend
 from serve_app.synthesis.segment import segment_seed
 
 RATE, PER_CODE, RUN = 16_000, 320, 16
@@ -51,10 +54,11 @@ SPEC = FamilySpec(
     left_context=4,
     right_context=6,
     languages=("en",),
-    sampling=Sampling(),
+    max_tokens=1500,
     min_reference_seconds=1.0,
     max_reference_seconds=15.0,
     paces=(0.5, 2.0),
+    controls=drawing(),
 )
 
 
@@ -66,7 +70,7 @@ def codes_of(text: str, seed: int, temperature: float = 0.7) -> np.ndarray:
 
 
 def tones(codes: np.ndarray, pitch: float, phase: float = 0.0) -> tuple[np.ndarray, float]:
-    """(float32 (320 per code,), the phase after it). Samples depend on their code and the phase alone."""
+    """(float32 (320 per code,), the phase after it). Samples depend only on their code and the phase."""
     steps = np.repeat((pitch + codes) * (2 * np.pi / RATE), PER_CODE)
     phases = phase + np.cumsum(steps)
     return (0.5 * np.sin(phases)).astype(np.float32), float(phases[-1] if len(phases) else phase)
@@ -74,7 +78,7 @@ def tones(codes: np.ndarray, pitch: float, phase: float = 0.0) -> tuple[np.ndarr
 
 @dataclass
 class ToneBackend:
-    """delay: seconds of a run of codes; max_queue: segments in flight before a new request is refused."""
+    """delay: seconds per run of codes. max_queue: segments in progress before a new request is refused."""
 
     delay: float = 0.0
     max_queue: int = 1000
@@ -85,11 +89,12 @@ class ToneBackend:
     active: set[str] = field(default_factory=set)
     most_active: int = 0
     cancelled: list[str] = field(default_factory=list)
-    kept: list[str | None] = field(default_factory=list)  # what each prompt was to be kept under
+    kept: list[str | None] = field(default_factory=list)  # the owner of each prompt
     forgotten: list[str] = field(default_factory=list)
-    encoding: asyncio.Event | None = None  # what encoding waits for
+    encoding: asyncio.Event | None = None  # encoding waits for it
     started: list[tuple[str, int, bool]] = field(default_factory=list)
     ready: bool = True
+    reference: Reference | None = None  # the last one that was encoded
 
     async def check_text(self, text: str, language: str | None) -> None:
         if language not in (None, "en"):
@@ -110,14 +115,14 @@ class ToneBackend:
             for span, s in spoken.items()
         ]
 
-    async def encode_voice(
-        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None = None
-    ) -> VoicePrompt:
+    async def encode_voice(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
         self.encoded += 1
         self.kept.append(keep)
         await asyncio.sleep(0.01)
         if self.encoding is not None:
             await self.encoding.wait()
+        self.reference = reference
+        waveform, rate = reference.first
         spectrum = np.abs(np.fft.rfft(waveform * np.hanning(len(waveform))))
         pitch = np.round(np.fft.rfftfreq(len(waveform), 1 / rate)[spectrum.argmax()])
         return VoicePrompt.of("tones", {"pitch": np.array([pitch])})
@@ -132,7 +137,9 @@ class ToneBackend:
         self.most_active = max(self.most_active, len(self.active))
         try:
             sampling = request.sampling
-            codes = codes_of(request.segment.text, sampling.seed, sampling.temperature)[: sampling.max_tokens]
+            codes = codes_of(request.segment.text, sampling.seed, sampling.controls["temperature"])[
+                : sampling.max_tokens
+            ]
             for start in range(0, len(codes), RUN):
                 await asyncio.sleep(self.delay)
                 yield Run(codes[start : start + RUN])
@@ -162,7 +169,7 @@ class ToneBackend:
         return [{"stage": "gpt"} | memory.free()]
 
     def expected(self, text: str, seed: int, pitch: float, temperature: float = 0.7) -> np.ndarray:
-        """The whole text in one go, no chunks: float32 (N,)."""
+        """The whole text without chunks: float32 (N,)."""
         sentences = [s.strip() for s in re.findall(r"[^.!?]+[.!?]*", text) if s.strip()]
         parts: list[np.ndarray] = []
         for index, sentence in enumerate(sentences):
@@ -173,11 +180,17 @@ class ToneBackend:
 
 
 def wav(seconds: float = 2.0, pitch: float = 220.0, rate: int = RATE, level: float = 0.5) -> bytes:
-    """A recording: a WAV file with one tone."""
+    """A WAV file with one tone."""
     t = np.arange(round(seconds * rate)) / rate
     file = io.BytesIO()
     soundfile.write(file, level * np.sin(2 * np.pi * pitch * t), rate, "PCM_16", format="WAV")
     return file.getvalue()
+
+
+def alone(backend: Backend, settings: Settings | None = None) -> Models:
+    """One model, as `settings` describe it."""
+    settings = settings or Settings.from_args({}, {})
+    return Models([Model(settings.default, settings.options(), backend, settings.ingress)])
 
 
 @pytest.fixture
@@ -187,7 +200,7 @@ def backend() -> ToneBackend:
 
 @pytest.fixture
 def shipped(tmp_path: Path) -> Path:
-    """Two voices that come with the family: ada (220 Hz) and bob (110 Hz)."""
+    """Two shipped voices: ada (220 Hz) and bob (110 Hz)."""
     folder = tmp_path / "shipped"
     folder.mkdir()
     for name, pitch, gender in (("ada", 220.0, "female"), ("bob", 110.0, "male")):
@@ -199,7 +212,8 @@ def shipped(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def service(backend: ToneBackend, shipped: Path, tmp_path: Path) -> Service:
-    return Service(Settings.from_args({"data_dir": str(tmp_path / "data")}, {}), backend, shipped)
+    settings = Settings.from_args({"data_dir": str(tmp_path / "data")}, {})
+    return Service(settings, alone(backend), shipped)
 
 
 @pytest.fixture
@@ -211,7 +225,7 @@ async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def server(service: Service) -> Iterator[str]:
-    """The application on a real port: its address."""
+    """The address of the application on a real port."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(

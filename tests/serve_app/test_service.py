@@ -1,8 +1,9 @@
-"""The service below HTTP: one way to speak, for routes, the command line and whatever comes next."""
+"""The service below HTTP, which the routes and the command line share."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from deployments.contract.errors import InvalidInput, NotFound
 from serve_app.config.settings import Settings
 from serve_app.service import Service, SpeechRequest
 from serve_app.synthesis.speech import SegmentBegan
+from tests.serve_app.conftest import alone
 
 TEXT = "One two three. Four five!"
 
@@ -20,19 +22,19 @@ async def sound(service: Service, request: SpeechRequest) -> np.ndarray:
     return np.concatenate([waveform async for waveform in spoken.stream.sound])
 
 
-async def test_a_named_voice_speaks_and_what_was_decided_is_told(service, backend):
+async def test_a_named_voice_speaks_and_the_choices_are_reported(service, backend):
     spoken = await service.speak(SpeechRequest(TEXT, "ADA", seed=7, id="req_1"))
     assert (spoken.voice, spoken.seed, spoken.stream.id, spoken.warnings) == ("ada", 7, "req_1", ())
     heard = np.concatenate([waveform async for waveform in spoken.stream.sound])
     np.testing.assert_allclose(heard, backend.expected(TEXT, 7, 220.0), atol=1e-5)
 
 
-async def test_a_recording_goes_before_a_voice(service, backend, make_wav):
+async def test_a_recording_precedes_a_voice(service, backend, make_wav):
     heard = await sound(service, SpeechRequest(TEXT, "ada", recording=make_wav(pitch=330.0), seed=7))
     np.testing.assert_allclose(heard, backend.expected(TEXT, 7, 330.0), atol=1e-5)
 
 
-async def test_controls_go_over_the_familys_defaults_and_none_is_no_value(service, backend):
+async def test_controls_override_the_familys_defaults_and_none_does_not(service, backend):
     cold = SpeechRequest(TEXT, "ada", seed=7, controls={"temperature": 0.0, "top_k": None})
     np.testing.assert_allclose(
         await sound(service, cold), backend.expected(TEXT, 7, 220.0, temperature=0.0), atol=1e-5
@@ -44,9 +46,9 @@ async def test_without_a_seed_each_request_draws_its_own(service):
     assert one.seed != other.seed
 
 
-async def test_the_length_of_a_text_is_a_matter_of_the_routes(backend, shipped, tmp_path):
+async def test_the_length_of_a_text_is_checked_by_the_routes(backend, shipped, tmp_path):
     settings = Settings.from_args({"data_dir": str(tmp_path), "limits": {"max_input_chars": 5}}, {})
-    service = Service(settings, backend, shipped)
+    service = Service(settings, alone(backend), shipped)
     assert len(await sound(service, SpeechRequest(TEXT, "ada")))
     with pytest.raises(InvalidInput) as refused:
         service.check_text(TEXT)
@@ -62,14 +64,36 @@ async def test_the_length_of_a_text_is_a_matter_of_the_routes(backend, shipped, 
         (SpeechRequest(TEXT, recording=b"no audio"), InvalidInput, "reference_audio"),
     ],
 )
-async def test_what_cannot_be_spoken_is_refused_before_any_work(service, backend, request_, kind, param):
+async def test_unspeakable_text_is_refused_before_work_starts(service, backend, request_, kind, param):
     with pytest.raises(kind) as refused:
         await service.speak(request_)
     assert refused.value.param == param
     assert not backend.started
 
 
-async def test_a_stream_that_is_not_begun_costs_nothing(service, backend):
+async def test_a_model_that_needs_a_transcript_refuses_a_voice_without_one(service, backend, make_wav):
+    await service.add_voice("mute", make_wav())
+    await service.add_voice("spoken", make_wav(pitch=300.0), transcript="la", language="en")
+    backend.spec = replace(backend.spec, needs_transcript=True)
+    service.clear_prompts()
+    for request, param in (
+        (SpeechRequest(TEXT, "mute"), "voice"),
+        (SpeechRequest(TEXT, recording=make_wav()), "reference_text"),
+        (SpeechRequest(TEXT, recording=make_wav(), transcript=" "), "reference_text"),
+    ):
+        with pytest.raises(InvalidInput, match="chorale-small needs a transcript") as refused:
+            await service.speak(request)
+        assert refused.value.param == param
+    with pytest.raises(InvalidInput) as refused:
+        await service.add_voice("other", make_wav())
+    assert refused.value.param == "transcript"
+    assert not backend.started
+    heard = await sound(service, SpeechRequest(TEXT, "spoken", seed=7))
+    np.testing.assert_allclose(heard, backend.expected(TEXT, 7, 300.0), atol=1e-5)
+    assert (backend.reference.transcript, backend.reference.language) == ("la", "en")
+
+
+async def test_an_unstarted_stream_costs_nothing(service, backend):
     spoken = await service.speak(SpeechRequest(TEXT, "ada"))
     await asyncio.sleep(0.05)
     assert not backend.started

@@ -1,4 +1,4 @@
-"""What is said for what is written: one table per kind of rule."""
+"""Text normalisation: one table per kind of rule."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ CODE = {
         for item in table.items()
     ],
 )
-def test_said(written: str, said: str) -> None:
+def test_text_is_normalised(written: str, said: str) -> None:
     assert spoken(written) == said
 
 
@@ -248,7 +248,7 @@ def test_cardinal(value: int, words: str) -> None:
     assert cardinal(value) == words
 
 
-def test_every_number_below_ten_thousand_is_said_differently() -> None:
+def test_numbers_below_ten_thousand_have_distinct_words() -> None:
     assert len({cardinal(n) for n in range(10_000)}) == 10_000
     assert len({ordinal(n) for n in range(10_000)}) == 10_000
     assert len({year(n) for n in range(1000, 10_000)}) == 9000

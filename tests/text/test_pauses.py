@@ -35,7 +35,7 @@ def test_signs_pause_ever_longer() -> None:
         ("Go.[pause:2s]", [("go", 0), ("", 2)]),
         ("[pause:30s]", [("", 30)]),
         ("[pause:1s][pause:2s]", [("", 1), ("", 2)]),
-        ("[PAUSE: 1 s] ok", [("", 1), ("okay", 0.6)]),
+        ("[PAUSE: 1 s] ok", [("", 1), ("ok", 0.6)]),
         ("... [pause:.5s] ...", [("", 0.5)]),
         ('Wait <break time="750ms"/> go.', [("wait", 0), ("", 0.75), ("go", 0.6)]),
         ("One.\n\n[pause:0s]\n\nTwo.", [("one", 0), ("", 0), ("two", 0.6)]),

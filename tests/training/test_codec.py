@@ -1,4 +1,4 @@
-"""What the codec is trained with: whom a batch is of, and the losses that are its own."""
+"""The codec's training: the speakers of a batch, and the losses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OTHERS, OWN = 100.0, 200.0  # Hz
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> Corpus:
-    """Two shipped voices, who speak at 200 Hz, and eight others at 100."""
+    """Two shipped voices at 200 Hz, and eight others at 100 Hz."""
     out: Path = tmp_path_factory.mktemp("corpus")
     names = [VOICES["clara"].persona.name, VOICES["mei"].persona.name, *(f"other{i}" for i in range(8))]
     rng, made = np.random.default_rng(0), []
@@ -40,14 +40,14 @@ def corpus(tmp_path_factory) -> Corpus:
 
 
 @pytest.mark.parametrize(("voices", "least", "most"), [(0.0, 0.05, 0.4), (0.5, 0.45, 0.8), (1.0, 1.0, 1.0)])
-def test_a_batch_holds_the_share_of_the_shipped_voices_that_is_asked_for(corpus, voices, least, most) -> None:
+def test_a_batch_has_the_requested_share_of_shipped_voices(corpus, voices, least, most) -> None:
     batch = Batches(corpus, SmallConfig(), 0, voices).draw(96)
     own = (batch["mean_log_f0"] > math.log(0.5 * (OWN + OTHERS))).float().mean()
     assert least <= float(own) <= most
 
 
-def test_who_is_moved_is_another_and_his_pitch_is_told(tmp_path) -> None:
-    """Of pulses that rise from 100 to 120 Hz: what is told of a crop is what is measured in it."""
+def test_a_moved_speaker_differs_and_its_pitch_is_known(tmp_path) -> None:
+    """For pulses that rise from 100 to 120 Hz, the features of a crop equal measurements of it."""
     frames = 3 * CROP
     f0 = np.linspace(100, 120, frames, dtype=np.float32)
     phase = np.cumsum(np.repeat(f0, HOP) / RATE)
@@ -57,26 +57,26 @@ def test_who_is_moved_is_another_and_his_pitch_is_told(tmp_path) -> None:
         [Utterance("one", f"text {i}", 0.5 * pulses, f0, phones, ends, 1.0) for i in range(30)], tmp_path, 0
     )
     batch = Batches(Corpus(tmp_path), SmallConfig(), 0, moved=1.0).draw(12)
-    told, measured = batch["log_f0"], measured_log_f0(batch["waveform"])
-    apart = (told - measured)[~measured.isnan()]
+    expected, measured = batch["log_f0"], measured_log_f0(batch["waveform"])
+    apart = (expected - measured)[~measured.isnan()]
     assert measured.isnan().float().mean() < 0.1
     assert float(apart.abs().median()) < 0.01
     warps = (batch["mean_log_f0"] - np.log(f0).mean()).exp()
     assert 0.84 <= float(warps.min()) < 0.95
     assert 1.05 < float(warps.max()) <= 1.2
     reference = measured_log_f0(batch["reference"]).nanmedian(1).values
-    assert torch.allclose(reference, batch["mean_log_f0"], atol=0.12)  # another piece of the rise
+    assert torch.allclose(reference, batch["mean_log_f0"], atol=0.12)  # another part of the rise
     assert float((batch["mel"].mean(1) - batch["mean_mel"]).abs().mean()) < 0.5
 
 
-def test_levels_are_heard_and_noise_is_not() -> None:
+def test_the_level_loss_hears_levels_but_not_noise() -> None:
     one, other = torch.randn(2, 4, 16000, generator=torch.Generator().manual_seed(0)).unbind()
     assert level_loss(one, one) == 0
     assert level_loss(one, other) < 0.25
     assert level_loss(one, 2 * other) == pytest.approx(math.log(2), rel=0.1)
 
 
-def test_without_critics_nothing_of_theirs_counts(corpus) -> None:
+def test_without_critics_their_losses_do_not_count(corpus) -> None:
     config = SmallConfig()
     torch.manual_seed(0)
     codec, recogniser = Codec(config), load_phone_net(SHIPPED)

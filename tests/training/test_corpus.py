@@ -1,4 +1,4 @@
-"""The corpus on disk: what is held out stays unknown, shards are added, times found are kept apart from times told."""
+"""The corpus on disk: held-out sentences, appended shards, aligned and reported times."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def add(folder, texts: list[str], timed: bool = True) -> Corpus:
     return Corpus(folder)
 
 
-def test_what_is_held_out_is_said_nowhere_in_training(tmp_path):
+def test_held_out_sentences_do_not_occur_in_training(tmp_path):
     corpus = add(tmp_path, [f"sentence {i % 60}" for i in range(200)])
     assert len(corpus.valid) == 10
     assert {corpus.texts[i] for i in corpus.valid}.isdisjoint(corpus.texts[i] for i in corpus.train)
     held = {corpus.texts[i] for i in corpus.valid}
     more = add(tmp_path, [f"sentence {i % 60}" for i in range(30)])
-    assert {more.texts[i] for i in more.train}.isdisjoint(held), "shards added show what was held out"
+    assert {more.texts[i] for i in more.train}.isdisjoint(held), "appended shards contain held-out sentences"
 
 
-def test_shards_are_added_behind_the_last(tmp_path):
+def test_shards_are_appended(tmp_path):
     add(tmp_path, ["a", "b"])
     add(tmp_path, ["c"])
     for file in tmp_path.glob("*0.*"):
@@ -50,7 +50,7 @@ def test_shards_are_added_behind_the_last(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["wav01.wav"]
 
 
-def test_times_that_were_found_are_kept_and_not_taken_for_told(tmp_path):
+def test_aligned_times_are_kept_and_distinguished_from_reported_ones(tmp_path):
     add(tmp_path, ["told"])
     corpus = add(tmp_path, ["found", "not found"], timed=False)
     assert [corpus.aligned(i) for i in range(3)] == [True, False, False]
@@ -63,7 +63,7 @@ def test_times_that_were_found_are_kept_and_not_taken_for_told(tmp_path):
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, 2), (7, 2), (50, 3)])
-def test_every_rank_gets_as_many_groups_and_none_is_too_large(count, size):
+def test_every_rank_gets_the_same_number_of_groups_and_none_is_too_large(count, size):
     lengths = {i: 10 + i % 7 for i in range(count)}
     groups = ranks.epoch(lengths, 40, 3, size, np.random.default_rng(0))
     assert len(groups) % size == 0

@@ -1,4 +1,4 @@
-"""The critics: who is moved by which of their losses."""
+"""The critics: which loss trains which network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def critics() -> Critics:
     return Critics(SmallConfig())
 
 
-def test_critics_move_themselves_alone_and_their_opinion_the_maker_alone(critics):
+def test_critic_losses_train_critics_and_generator_losses_the_generator(critics):
     made = (0.1 * torch.randn(2, 16000)).requires_grad_()
     own, passing, apart = critics(made, 0.1 * torch.randn(2, 16000))
     own.backward(retain_graph=True)
@@ -28,13 +28,13 @@ def test_critics_move_themselves_alone_and_their_opinion_the_maker_alone(critics
         torch.testing.assert_close(parameter.grad, before, atol=0, rtol=0)
 
 
-def test_what_is_real_is_not_apart_from_itself(critics):
+def test_the_feature_distance_of_a_signal_to_itself_is_zero(critics):
     real = 0.1 * torch.randn(2, 16000)
     assert critics(real, real)[2] == 0
     assert critics(real, 0.2 * torch.randn(2, 16000))[2] > 0.01
 
 
-def test_critics_learn_to_tell_noise_from_a_tone(critics):
+def test_critics_learn_to_distinguish_noise_from_a_tone(critics):
     optimiser = torch.optim.AdamW(critics.parameters(), 2e-3)
     tone = 0.1 * torch.sin(torch.arange(8000) * 0.3).expand(2, -1)
     for _ in range(15):

@@ -1,4 +1,4 @@
-"""The judges: of a teacher whose place our own voice takes, since no teacher is at hand."""
+"""The judges. Our own voice takes the teacher's place, because no teacher is installed."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def judged(runs: Path, keep: Path | None = None) -> judge.Judge:
     return judge.Judge(runs, SENTENCES, keep, WEIGHTS, SHIPPED, 2)
 
 
-def test_a_teacher_his_copies_and_our_voice_are_judged(taught, tmp_path):
+def test_a_teacher_its_copies_and_our_voice_are_judged(taught, tmp_path):
     jury = judged(tmp_path, tmp_path / "kept")
     teacher, copy, ours = (jury.verdict(mode, "ross", 0.0, 0) for mode in judge.MODES)
     assert (teacher.mcd, teacher.f0_error, teacher.length) == (None, None, (1.0, 1.0, 1.0))
-    # at temperature 0 our voice says what the teacher's part was played with, but for the noise of other seeds
+    # at temperature 0, our voice equals the stand-in for the teacher, except for the noise of other seeds
     assert ours.length == (1.0, 1.0, 1.0)
     assert ours.mcd is not None and ours.mcd < 1.5
     assert ours.f0_error is not None and ours.f0_error < 0.5
@@ -105,7 +105,7 @@ def test_no_mandarin_without_a_listener(tmp_path, monkeypatch, capsys):
     assert "listener.pt is missing" in capsys.readouterr().err
 
 
-def test_the_table_tells_what_was_measured_and_the_summary_means(taught, tmp_path):
+def test_the_table_shows_measurements_and_the_summary_their_means(taught, tmp_path):
     one = judged(tmp_path).verdict("gpt", "ross", 0.0, 0)
     other = replace(one, voice="ben", error=(0.5, 0.4, 0.6))
     one = replace(one, error=(0.1, 0.0, 0.2))
@@ -113,7 +113,7 @@ def test_the_table_tells_what_was_measured_and_the_summary_means(taught, tmp_pat
     assert judge.summary([one, other]) == "en gpt: mean of 2 voices 30.0%, best 10.0%"
 
 
-def test_strangers_are_cast_as_they_are_and_then_moved():
+def test_unseen_speakers_are_used_unchanged_and_then_moved():
     trial = cloning.cast(40, seed=0)
     assert [persona.teacher for persona in trial[: len(STRANGERS)]] == list(STRANGERS)
     assert len({persona.name for persona in trial}) == 40
@@ -127,7 +127,7 @@ def test_a_clone_is_compared_with_its_reference(taught, tmp_path):
     cloned = cloning.Cloning(tmp_path, WEIGHTS)
     trial, made = cloned.trial(cloning.cast(1, 0)[0], "It rained all morning.", 0.0, seed=0)
     assert trial.seconds >= cloning.SHORTEST
-    assert trial.as_high, "ross, cloned, speaks as high as ross"
+    assert trial.as_high, "the clone of ross has the pitch of ross"
     assert len(made) % CODE_SAMPLES == 0
     own = cloned.embedding(made)
     said = cloning.reference_of(cloning.cast(1, 0)[0])
@@ -148,7 +148,7 @@ def test_pauses_and_endings_are_measured():
     assert control.ending(rising) == pytest.approx(4, abs=0.3)
 
 
-def test_what_is_written_for_others_is_json(taught, tmp_path, monkeypatch):
+def test_the_output_file_is_json(taught, tmp_path, monkeypatch):
     out = tmp_path / "made" / "judge.json"
     asked = ["judge", "--voices", "ross", "--modes", "gpt", "--count", "1", "--temperatures", "0"]
     monkeypatch.setattr(sys, "argv", [*asked, "--runs", str(tmp_path), "--json", str(out)])
@@ -157,5 +157,5 @@ def test_what_is_written_for_others_is_json(taught, tmp_path, monkeypatch):
         judge.main()
     finally:
         torch.set_num_threads(threads)
-    (told,) = json.loads(out.read_text())
-    assert (told["voice"], told["mode"], told["sentences"]) == ("ross", "gpt", 1)
+    (row,) = json.loads(out.read_text())
+    assert (row["voice"], row["mode"], row["sentences"]) == ("ross", "gpt", 1)

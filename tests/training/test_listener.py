@@ -42,14 +42,16 @@ def test_errors_are_counted(meant, heard, wrong, matched, tones):
     assert errors.syllable_rate == wrong / 4
 
 
-def test_what_is_heard_does_not_depend_on_the_padding_and_tells_pitch():
+def test_predictions_do_not_depend_on_padding_and_distinguish_pitch():
     torch.manual_seed(0)
     net, rate = Listener(SmallConfig()).eval(), 16000
     glide = torch.sin(torch.cumsum(torch.linspace(120, 240, rate), 0) * 2 * torch.pi / rate)
     frames = torch.tensor([100, 200])
     rows = torch.stack([torch.nn.functional.pad(0.1 * glide, (0, rate)), 0.1 * torch.randn(2 * rate)])
     together, alone = net.features(rows, frames), net.features(0.1 * glide.unsqueeze(0), frames[:1])
-    torch.testing.assert_close(together[0, :95], alone[0, :95], atol=0.01, rtol=0)  # the last see the edge
+    torch.testing.assert_close(
+        together[0, :95], alone[0, :95], atol=0.01, rtol=0
+    )  # the last ones see the edge
     assert not together[0, 100:].any()
     pitch, voiced = alone[0, 5:95, -2], alone[0, 5:95, -1]
     assert voiced.all() and (pitch.diff() > 0).all()

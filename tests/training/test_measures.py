@@ -1,4 +1,4 @@
-"""What is measured of speech: against what is known of it."""
+"""Measurements of speech with known properties."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ SECONDS = np.arange(2 * RATE) / RATE
 
 
 def voice(f0: float, glide: float = 0.0) -> np.ndarray:
-    """A hum of ten harmonics that goes from `f0` to f0 * (1 + glide)."""
+    """A hum of ten harmonics that glides from `f0` to f0 * (1 + glide)."""
     phase = 2 * np.pi * f0 * (SECONDS + glide * SECONDS**2 / 4)
     return sum(0.1 / k * np.sin(k * phase) for k in range(1, 11)).astype(np.float32)
 
 
-def test_a_warped_path_finds_what_was_stretched():
+def test_time_warping_finds_the_stretched_part():
     frames = np.random.default_rng(0).normal(size=(40, 8))
     rows, columns = measures.warped(frames, np.repeat(frames, 2, axis=0))
     assert (rows == columns // 2).all()
@@ -27,12 +27,12 @@ def test_a_warped_path_finds_what_was_stretched():
 def test_distance_is_zero_to_oneself_and_six_decibels_by_definition():
     mel = np.random.default_rng(1).normal(size=(30, 80))
     assert measures.distance(mel, mel)[0] == 0
-    ripple = np.cos(np.pi / 80 * (np.arange(80) + 0.5) * 3)  # of the third cepstrum, by one
+    ripple = np.cos(np.pi / 80 * (np.arange(80) + 0.5) * 3)  # changes the third cepstrum by one
     apart, _ = measures.distance(np.zeros((5, 80)), np.tile(ripple, (5, 1)))
     assert apart == pytest.approx(10 / np.log(10) * np.sqrt(2))
 
 
-def test_pitch_errors_are_told_in_semitones():
+def test_pitch_errors_are_in_semitones():
     path = np.arange(200), np.arange(200)
     error, voicing = measures.pitch_errors(voice(120 * 2 ** (2 / 12)), voice(120), path)
     assert error == pytest.approx(2, abs=0.05)
@@ -74,5 +74,5 @@ def test_an_interval_holds_the_rate_and_narrows():
     assert widths[1] < widths[0] / 5
 
 
-def test_no_errors_are_no_certainty():
+def test_no_errors_still_give_an_interval():
     assert measures.interval(np.zeros(40), np.full(40, 8)) == (0.0, 0.0, pytest.approx(3 / 320))

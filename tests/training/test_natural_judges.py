@@ -1,4 +1,4 @@
-"""The judges that know nothing of our teachers: what they count, and the table that they make."""
+"""The judges that were not trained on our teachers: their counts and their table."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def heard(text: str, speaker: str = "ann", voice: int = 0, seconds: float = 2.0,
         ("Good morning.", "سلام", "en", 2),
     ],
 )
-def test_errors_are_counted_in_what_is_said(meant: str, written: str, language: str, wrong: int) -> None:
+def test_errors_are_counted_in_spoken_words(meant: str, written: str, language: str, wrong: int) -> None:
     assert errors(meant, written, language) == (wrong, len(units(meant, language)))
 
 
-def test_homophones_and_digits_are_no_errors_of_syllables() -> None:
+def test_homophones_and_digits_are_not_syllable_errors() -> None:
     assert distance(syllables("他在教室，see you？"), syllables("她再教室 See you")) == 0
     assert syllables("说 see you") == ["shuo1", "see", "you"]
     assert distance(syllables("买书"), syllables("卖书")) == 1  # another tone
@@ -62,7 +62,7 @@ def test_an_utterance_is_not_its_own_reference() -> None:
     assert likeness([heard("four", voice=1)], first[:2])[0] < likeness([heard("four", voice=0)], first[:2])[0]
 
 
-def test_student_stands_beside_teacher() -> None:
+def test_the_student_is_compared_with_the_teacher() -> None:
     teacher = [heard("one"), heard("two"), heard("one", "bob", voice=1)]
     student = [heard("one", seconds=3.0, wrong=2), heard("two", seconds=1.0), heard("one", "eve", voice=2)]
     rows = verdicts({"teacher": teacher, "student": student})
@@ -76,14 +76,14 @@ def test_student_stands_beside_teacher() -> None:
     assert own.tempo is None and taught.tempo is not None and taught.tempo[0] == pytest.approx(1.0)
     assert taught.error[0] == pytest.approx(0.1) and own.error[0] == 0
     assert own.likeness and taught.likeness
-    assert rows[2].likeness is None  # a single utterance has nothing to be like
+    assert rows[2].likeness is None  # a single utterance has no other to compare with
     assert rows[3].likeness is None and rows[3].tempo is None  # the teacher has no such speaker
     together = verdicts({"teacher": teacher, "student": student}, together=True)
     assert [(row.folder, row.utterances) for row in together] == [("teacher", 3), ("student", 3)]
     assert len(table(rows).splitlines()) == 2 + len(rows)
 
 
-def test_samples_come_back(tmp_path: Path) -> None:
+def test_samples_are_read_back(tmp_path: Path) -> None:
     tone = (0.5 * np.sin(np.arange(48000) * 0.05)).astype(np.float32)
     sample = Sample("One.", "en", "ann", "ann/one.flac")
     store(tmp_path, sample, tone, 24000)

@@ -1,6 +1,6 @@
-"""`training/` on a folder of recordings and texts: from there to weights that speak, each step briefly.
+"""`training/` from a folder of recordings and texts to weights that speak, with each step shortened.
 
-The recordings are the service's own speech. What a person would do is what docs/voice.md says.
+The recordings are the service's own speech. docs/voice.md describes the steps.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TEXTS = (
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory) -> Path:
-    """Six that can be used, of other rates and channels too, and four that cannot."""
+    """Six usable recordings with different rates and channels, and four unusable ones."""
     folder = tmp_path_factory.mktemp("ann")
     with Speaker(Settings.from_args({"device": {"preference": "cpu"}})) as speaker:
         for index, text in enumerate(TEXTS):
@@ -70,16 +70,16 @@ def run(module: str, *arguments: str | Path | float) -> subprocess.CompletedProc
 def corpus(recordings, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("corpus")
     (out / "notes.txt").write_text("not part of a corpus")
-    told = run("folder", recordings, "--out", out)
-    assert "6 utterances" in told.stdout
+    result = run("folder", recordings, "--out", out)
+    assert "6 utterances" in result.stdout
     for name, why in (
         ("silent", "silent"),
-        ("short", "from 1 to"),
+        ("short", "s are allowed"),
         ("script", "cannot be spoken"),
         ("untold", "untold.txt is missing"),
-        ("broken", "cannot be spoken|cannot be read|not a recording"),
+        ("broken", "cannot be spoken|cannot be read|not a readable recording"),
     ):
-        line = next(line for line in told.stderr.splitlines() if f"{name}.wav" in line)
+        line = next(line for line in result.stderr.splitlines() if f"{name}.wav" in line)
         assert any(reason in line for reason in why.split("|")), line
     run("align", "--data", out, "--recogniser", "shipped", "--ranks", 1)
     return out
@@ -128,7 +128,7 @@ def test_from_recordings_to_weights_that_speak(corpus, tmp_path):
     moved = {
         name.partition(".")[0] for name, tensor in shipped.items() if not torch.equal(tensor, made[name])
     }
-    assert moved == {"gpt", "vocoder", "timbre"}, "what the codes and the speakers mean must stay"
+    assert moved == {"gpt", "vocoder", "timbre"}, "the meaning of codes and speakers must not change"
     family = {"name": "small", "options": {"weights": str(weights)}}
     with Speaker(Settings.from_args({"device": {"preference": "cpu"}, "family": family})) as speaker:
         spoken = speaker.say(TEXTS[0], "ross", seed=1)

@@ -1,4 +1,4 @@
-"""Ranks: what their launcher's end does to them."""
+"""Ranks end with their launcher."""
 
 from __future__ import annotations
 
@@ -45,6 +45,6 @@ def test_ranks_end_with_their_launcher(tmp_path: Path) -> None:
 
 
 def running(pid: int) -> bool:
-    """Whether it is there and no zombie."""
+    """True if the process exists and is not a zombie."""
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"

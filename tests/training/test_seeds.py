@@ -1,4 +1,4 @@
-"""Faults that a seed can bring are found: words dropped, words said twice, sound without an end."""
+"""Faults of single seeds are found: omitted words, repeated words, endless sound."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CUT = 12_000  # samples: two words
 
 @pytest.fixture(scope="module")
 def spoken() -> tuple[Shipped, np.ndarray, np.ndarray]:
-    """The nets, a sentence, its phones."""
+    """The networks, a sentence, its phones."""
     shipped = Shipped()
     vector = shipped.vector(reference("ross"))
     return shipped, shipped.say([TEXT], vector, temperature=0.0)[0], shipped.phones(TEXT).numpy()
@@ -32,11 +32,11 @@ def spoken() -> tuple[Shipped, np.ndarray, np.ndarray]:
     ],
     ids=["as it was", "dropped", "twice"],
 )
-def test_what_is_dropped_or_said_twice_is_told(spoken, change, fault):
+def test_omissions_and_repetitions_are_reported(spoken, change, fault):
     shipped, waveform, phones = spoken
-    told = fit(load_phone_net(SHIPPED), shipped.mel, change(waveform), phones).fault
-    assert fault in told
-    assert bool(told) == bool(fault)
+    found = fit(load_phone_net(SHIPPED), shipped.mel, change(waveform), phones).fault
+    assert fault in found
+    assert bool(found) == bool(fault)
 
 
 @pytest.mark.parametrize(
@@ -46,16 +46,16 @@ def test_what_is_dropped_or_said_twice_is_told(spoken, change, fault):
         ("the cat sat the mat", (1, 0)),
         ("the mat", (4, 0)),
         ("the cat sat on cat sat on the mat", (0, 3)),
-        ("the dog sat on a mat", (0, 0)),  # other words, as many
+        ("the dog sat on a mat", (0, 0)),  # other words, the same number
         ("", (6, 0)),
     ],
 )
-def test_what_is_heard_has_gaps_where_something_is_missing_or_said_twice(heard, worst):
+def test_alignments_have_gaps_at_omissions_and_repetitions(heard, worst):
     assert gaps("the cat sat on the mat".split(), heard.split()) == worst
 
 
-def test_what_is_heard_is_laid_along_with_the_fewest_edits():
-    """A long run that both have by chance is no place to begin from."""
+def test_alignment_uses_the_fewest_edits():
+    """A long run that both share by chance must not anchor the alignment."""
     meant = "dh ax w ao t er w aa z t uw k ow l d f ao r ax s w ih m t ax d ey"
     heard = "dh ax w aa t er w aa z t uw k ow l d f ao r ax s w eh n t ih d ey"
     assert gaps(meant.split(), heard.split()) == (0, 0)
@@ -67,7 +67,7 @@ def test_gaps_are_faults():
     ]  # fmt: skip
 
 
-def test_a_length_unlike_the_others_is_told():
+def test_an_unusual_length_is_reported():
     fits = [Fit(0, 0.0, seconds) for seconds in (2.0, 2.1, 1.9, 2.0, 4.0, 1.0)]
     assert [bool(fault) for fault in faults(fits)] == [False] * 4 + [True] * 2
 
@@ -77,7 +77,7 @@ def test_longest_run(flags, run):
     assert longest_run(np.array([flag == "1" for flag in flags], dtype=bool)) == run
 
 
-def test_a_wrong_tone_drops_no_word(spoken) -> None:
+def test_a_wrong_tone_is_not_an_omission(spoken) -> None:
     shipped, _, _ = spoken
     text = "我们明天一起去图书馆看书吧。"
     phones = shipped.phones(text).numpy()

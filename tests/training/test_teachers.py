@@ -174,7 +174,7 @@ def test_mixed_text_is_read_by_both_readers() -> None:
     assert said == "[请把] <box> [发给我，] <no cat, OK> [？]"
 
 
-def test_strangers_are_never_heard() -> None:
+def test_unseen_speakers_never_occur_in_training() -> None:
     kept_out = {*ENGLISH_STRANGERS, *MANDARIN_STRANGERS}
     known, unknown = speakers(), strangers()
     assert not any(kept_out & set(speaker.voices) for speaker in known)
@@ -217,14 +217,14 @@ def test_a_bad_utterance_is_dropped(bad: Spoken, why: str) -> None:
     assert fault(bad) == why
 
 
-def test_what_would_clip_is_turned_down() -> None:
+def test_samples_above_full_scale_are_scaled_down() -> None:
     loud, quiet = (spoken(loudness=loudness).waveform for loudness in (1.5, 0.5))
     assert np.abs(turned_down(loud)).max() == pytest.approx(0.99)
     assert np.corrcoef(loud, turned_down(loud))[0, 1] == pytest.approx(1)
     assert np.array_equal(turned_down(quiet), quiet)
 
 
-def test_a_killed_run_goes_on(tmp_path: Path) -> None:
+def test_a_killed_run_resumes(tmp_path: Path) -> None:
     entries = [
         {"number": 0, "seconds": 1.5},
         {"number": 2, "dropped": "silent"},

@@ -1,4 +1,4 @@
-"""Weights that are judged, encoded with or shipped are whole; a training may begin from a part of others."""
+"""Weights for judging, encoding or shipping must be complete; training can start from parts of others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 from training.warm import warm, whole
 
 
-def test_all_of_a_net_is_taken_and_nothing_made_up():
+def test_a_warm_start_copies_every_matching_weight():
     theirs, own = nn.Linear(3, 2), nn.Linear(3, 2)
     whole(own, theirs.state_dict())
     assert torch.equal(own.weight, theirs.weight)
@@ -20,7 +20,7 @@ def test_all_of_a_net_is_taken_and_nothing_made_up():
         whole(own, nn.Linear(4, 2).state_dict(), but="weight")
 
 
-def test_a_training_begins_from_the_corner_that_fits():
+def test_a_warm_start_copies_the_matching_part_of_a_larger_tensor():
     theirs, own = nn.Linear(2, 4), nn.Linear(3, 2)
     before = own.weight.detach().clone()
     warm(own, theirs.state_dict())

@@ -1,1 +1,1 @@
-"""General models that know nothing of our teachers and nets, and judge both. Never train on them or tune to them."""
+"""General models, not trained on our teachers or networks, that judge both. Never train on them or tune to them."""

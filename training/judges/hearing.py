@@ -1,4 +1,4 @@
-"""Three judges: a recogniser, a rater of naturalness, one who tells voices apart. Each hears (N,) float32 at 16 kHz."""
+"""Three judges: a recogniser, a rater of naturalness and a speaker verifier. Their input is (N,) float32 at 16 kHz."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from deployments.contract.errors import InvalidInput
 from deployments.families.small.frontend import spoken
 from training.judges.fetch import cache
 
-_CONTEXT = "说"  # before digits, so that they are read in Mandarin
+_CONTEXT = "说"  # put before digits, so that they are read in Mandarin
 _READ = re.compile(r"[A-Za-z0-9\u4e00-\u9fff]")
-PROMPT = "以下是普通话的句子。"  # simplified characters, please
+PROMPT = "以下是普通话的句子。"  # asks for simplified characters
 
 
 class Recogniser:
@@ -34,7 +34,7 @@ class Recogniser:
         return opencc.OpenCC("t2s")
 
     def hear(self, waveform: np.ndarray, language: str) -> str:
-        """language: en, or zh, whose characters are folded to simplified ones."""
+        """language: en, or zh, whose characters are simplified."""
         prompt = PROMPT if language == "zh" else None
         parts, _ = self._model.transcribe(waveform, language=language, beam_size=5, initial_prompt=prompt)
         heard = "".join(part.text for part in parts).strip()
@@ -42,7 +42,7 @@ class Recogniser:
 
 
 class Rater:
-    """DistillMOS: what people would rate the naturalness, 1 to 5."""
+    """DistillMOS: predicted human ratings of naturalness, 1 to 5."""
 
     def __init__(self) -> None:
         from distillmos import ConvTransformerSQAModel  # pyright: ignore[reportMissingImports]
@@ -67,21 +67,21 @@ class Verifier:
         self._encoder, self._prepare = VoiceEncoder("cpu", verbose=False), preprocess_wav
 
     def embed(self, waveform: np.ndarray) -> np.ndarray:
-        """(256,), of length 1; the cosine of two tells how alike they are."""
+        """(256,) of length 1. The cosine of two embeddings measures their likeness."""
         return self._encoder.embed_utterance(self._prepare(waveform, source_sr=16000))
 
 
 def units(text: str, language: str) -> list[str]:
-    """What errors are counted in: spoken words of English, characters of Mandarin and words of English in it.
+    """The units of errors: spoken words in English; characters and English words in Mandarin.
 
-    Digits become words first, since a recogniser writes down "417".
+    Digits are spelled out first, because a recogniser may write "417".
     """
     if not _READ.search(text):
         return []
     text = _CONTEXT * (language == "zh") + text
     try:
         said = spoken(text)
-    except InvalidInput:  # letters of a script that the frontend does not read
+    except InvalidInput:  # a script that the frontend does not read
         said = spoken("".join(char if _READ.match(char) or char in ".,?!'，。？！" else " " for char in text))
     said = re.sub(r"\bhundred and\b", "hundred", said).replace("两", "二")
     if language == "en":
@@ -90,7 +90,7 @@ def units(text: str, language: str) -> list[str]:
 
 
 def syllables(text: str) -> list[str]:
-    """The syllables of Mandarin with their tones, so that a homophone is no error; English words stay words."""
+    """The toned syllables of Mandarin, so that a homophone is not an error. English words stay words."""
     from pypinyin import Style, lazy_pinyin
 
     joined = "".join(unit if len(unit) == 1 else f" {unit} " for unit in units(text, "zh"))

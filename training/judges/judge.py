@@ -1,10 +1,9 @@
-"""Judge folders of speech beside one another: python -m training.judges.judge TEACHER STUDENT ... --json FILE
+"""Compare folders of speech: python -m training.judges.judge TEACHER STUDENT ... --json FILE
 
-The folders are what `training.judges.render` or `training.teachers.make_corpus` writes. A row is one speaker of one
-folder and language. Errors are of words, in Mandarin of characters, and then of syllables with their tones too, since
-the recogniser cannot tell homophones apart. Likeness is the cosine to the mean of what the speaker says in the first
-folder, the utterance itself left out; length is the ratio to the same text there. Intervals are 95 %, by bootstrap over
-the utterances.
+The folders come from `training.judges.render` or `training.teachers.make_corpus`. A row is one speaker of one folder
+and language. Errors are counted in words, in Mandarin in characters and also in toned syllables, because the recogniser
+cannot distinguish homophones. Likeness is the cosine to the mean of the speaker's other utterances in the first folder;
+length is the ratio to the same text there. Intervals are 95 %, by bootstrap over the utterances.
 
 Needs the extra `judge` and `training.judges.fetch`.
 """
@@ -30,18 +29,18 @@ COLUMNS = (
     " ,speaker,language,utterances,errors,syllables,DistillMOS,likeness,length,F0 in Hz,F0 spread in semitones,"
     "loudness in dB,clicks"
 ).split(",")
-Range = tuple[float, float, float]  # and its interval
+Range = tuple[float, float, float]  # a value and its interval
 
 
 @dataclass
 class Heard:
-    """What the judges say of one utterance."""
+    """The judges' results for one utterance."""
 
     sample: Sample
     text: str
     wrong: int
     said: int
-    missed: int | None  # syllables of Mandarin, homophones forgiven
+    missed: int | None  # wrong Mandarin syllables, ignoring homophones
     mos: float
     embedding: np.ndarray
     seconds: float
@@ -52,7 +51,7 @@ class Heard:
 
 @dataclass
 class Verdict:
-    """One speaker of one folder. spread: of the F0, semitones; tempo: lengths to those of the first folder."""
+    """One speaker of one folder. spread: of F0, in semitones. tempo: lengths relative to the first folder."""
 
     folder: str
     speaker: str
@@ -95,7 +94,7 @@ class Judges:
 
 
 def errors(meant: str, heard: str, language: str) -> tuple[int, int]:
-    """Words (characters in Mandarin) that are wrong, and how many there were."""
+    """The number of wrong words (characters in Mandarin), and the number of all."""
     said = units(meant, language)
     return distance(said, units(heard, language)), len(said)
 
@@ -115,7 +114,7 @@ def mean(values: list[float], seed: int = 0, draws: int = 2000) -> Range:
 
 
 def likeness(heard: list[Heard], first: list[Heard]) -> list[float]:
-    """The cosine of each utterance to the mean of what the speaker said in the first folder, itself left out."""
+    """The cosine of each utterance to the mean of the speaker's other utterances in the first folder."""
     found = []
     for item in heard:
         others = [other.embedding for other in first if other is not item]
@@ -126,7 +125,7 @@ def likeness(heard: list[Heard], first: list[Heard]) -> list[float]:
 
 
 def verdict(folder: str, heard: list[Heard], first: list[Heard]) -> Verdict:
-    """Of one speaker and language; `first` is the same speaker in the first folder, and may be empty."""
+    """The verdict for one speaker and language. first: the same speaker in the first folder; may be empty."""
     said, missed = np.array([item.said for item in heard]), [item.missed for item in heard]
     lengths = {item.sample.text: item.seconds for item in first}
     alike = likeness(heard, first)
@@ -151,7 +150,7 @@ def verdict(folder: str, heard: list[Heard], first: list[Heard]) -> Verdict:
 
 
 def verdicts(folders: dict[str, list[Heard]], together: bool = False) -> list[Verdict]:
-    """together: one row of each folder and language instead of one of each speaker."""
+    """together: one row per folder and language instead of one per speaker."""
     groups: dict[str, dict[tuple[str, str], list[Heard]]] = {name: defaultdict(list) for name in folders}
     for name, heard in folders.items():
         for item in heard:
@@ -188,9 +187,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--count", type=int, help="utterances of each folder, the first ones")
-    parser.add_argument("--together", action="store_true", help="one row of each folder and language")
-    parser.add_argument("--heard", action="store_true", help="print what was heard where it was wrong")
+    parser.add_argument("--count", type=int, help="only the first utterances of each folder")
+    parser.add_argument("--together", action="store_true", help="one row per folder and language")
+    parser.add_argument("--heard", action="store_true", help="print the transcripts with errors")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     if len({folder.name for folder in args.folders}) < len(args.folders):

@@ -1,7 +1,7 @@
-"""Say the held-out sentences for the judges: python -m training.judges.render --by teacher --out FOLDER
+"""Speak the held-out sentences for the judges: python -m training.judges.render --by teacher --out FOLDER
 
-The teacher says them with speakers of the corpus or strangers (extra `train`, `training.teachers.fetch`). The
-student is the small family with its own voices, as shipped or as `--weights` has it.
+The teacher speaks them with speakers of the corpus or unseen ones (extra `train`, `training.teachers.fetch`). The
+student is the small family with its own voices, with the shipped weights or `--weights`.
 """
 
 from __future__ import annotations
@@ -57,13 +57,15 @@ def main() -> None:
     )
     parser.add_argument("--by", choices=list(SPEAKERS), required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--english", nargs="*", help="speakers of English")
-    parser.add_argument("--mandarin", nargs="*", help="speakers of Mandarin")
-    parser.add_argument("--count", type=int, default=40, help="sentences of each language")
-    parser.add_argument("--weights", type=Path, help="a folder that training.export wrote (what is shipped)")
+    parser.add_argument("--english", nargs="*", help="English speakers")
+    parser.add_argument("--mandarin", nargs="*", help="Mandarin speakers")
+    parser.add_argument("--count", type=int, default=40, help="sentences per language")
+    parser.add_argument(
+        "--weights", type=Path, help="a folder written by training.export (default: the shipped one)"
+    )
     args = parser.parse_args()
     if (args.out / "index.jsonl").exists():
-        parser.error(f"{args.out} holds speech already")
+        parser.error(f"{args.out} already contains speech")
     say = teacher() if args.by == "teacher" else student(args.weights)
     chosen = {"en": args.english, "zh": args.mandarin}
     for language, usual in SPEAKERS[args.by].items():

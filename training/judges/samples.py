@@ -1,4 +1,4 @@
-"""What is judged: folders of utterances, each with a line of JSON in `index*.jsonl`, as `make_corpus` writes them."""
+"""Folders of utterances to judge, each with a line of JSON in `index*.jsonl`, as written by `make_corpus`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RATE = 16000  # of all judges
 
 @dataclass(frozen=True)
 class Sample:
-    """One utterance. language: en, zh or mix; file: of the audio, relative to its folder."""
+    """One utterance. language: en, zh or mix. file: the audio file, relative to the folder."""
 
     text: str
     language: str
@@ -29,7 +29,7 @@ class Sample:
 
 
 def load(folder: Path) -> list[Sample]:
-    """All utterances of a folder. Raises FileNotFoundError where there is no index."""
+    """All utterances of a folder. Raises FileNotFoundError if there is no index."""
     paths = sorted(folder.glob("index*.jsonl"))
     if not paths:
         raise FileNotFoundError(f"{folder} has no index*.jsonl")
@@ -39,7 +39,7 @@ def load(folder: Path) -> list[Sample]:
 
 
 def store(folder: Path, sample: Sample, waveform: np.ndarray, rate: int) -> None:
-    """Add an utterance (N,) to a folder."""
+    """Adds an utterance (N,) to a folder."""
     path = folder / sample.file
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, np.clip(waveform, -1, 1), rate)

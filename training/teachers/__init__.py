@@ -1,1 +1,1 @@
-"""The synthesisers that our voices learn from: the classic ones of the shipped weights, and Kokoro, a natural one."""
+"""The synthesisers that our voices are trained on: classic ones for the shipped weights, and Kokoro, a natural one."""

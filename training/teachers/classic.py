@@ -1,7 +1,7 @@
-"""The synthesisers that our voices learn from, each behind `Teacher.say`. All are Debian packages; none is imported.
+"""The classic synthesisers that our voices are trained on, behind `Teacher.say`. All are Debian programs.
 
-flite tells its phones and when each ends. RHVoice, Pico and Festival say the same words without telling: their phones
-are taken from flite's reading of the text, their times from our own aligner.
+flite reports its phones and their end times. RHVoice, Pico and Festival do not: their phones come from flite's reading
+of the text, and the times from our own aligner.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from training.utterances import RATE
 
 @dataclass(frozen=True)
 class Said:
-    """What a teacher said; `ends[i]` is the second at which `phones[i]` ends, None where the teacher does not tell."""
+    """A teacher's speech. ends[i]: the end of phones[i] in seconds; None if the teacher does not report it."""
 
     waveform: np.ndarray  # (N,) float32 at RATE
     phones: list[str]
@@ -29,34 +29,34 @@ class Said:
 
 @dataclass(frozen=True)
 class Teacher:
-    """name: of the speaker; f0: the median of what he says, Hz; options: of his synthesiser."""
+    """name: of the speaker. f0: the median in Hz. options: of the synthesiser."""
 
     name: str
     f0: float
     program: str = "flite"
     voice: str = ""
-    steers: bool = True  # follows a request for another F0
+    steers: bool = True  # can change its F0
     options: tuple[str, ...] = field(default=())
 
     def say(self, text: str, pace: float = 1.0, pitch: float = 1.0) -> Said:
-        """pace: 1.1 is a tenth faster; pitch: factor of the F0 (where he steers).
+        """pace: 1.1 is a tenth faster. pitch: a factor of F0, if `steers`.
 
-        Raises subprocess.CalledProcessError where the program fails, ValueError where it makes no sound.
+        Raises subprocess.CalledProcessError if the program fails, ValueError if it produces no sound.
         """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "said.wav"
             tell = _PROGRAMS[self.program](self, text, pace, pitch, path)
             try:
                 waveform, rate = soundfile.read(path, dtype="float32")
-            except soundfile.LibsndfileError as error:  # some texts some voices leave without a word
-                raise ValueError(f"{self.name} makes no sound of {text!r}") from error
+            except soundfile.LibsndfileError as error:  # some voices produce nothing for some texts
+                raise ValueError(f"{self.name} produces no sound for {text!r}") from error
         waveform = soxr.resample(waveform, rate, RATE) if rate != RATE else waveform
         phones, ends = tell if tell is not None else (read(text), None)
         return Said(waveform, phones, ends)
 
 
 def read(text: str) -> list[str]:
-    """flite's phones of a text."""
+    """flite's phones for a text."""
     run = _run("flite", "-voice", "kal16", "-ps", "-t", text, "-o", "none")
     return run.split()
 
@@ -71,8 +71,8 @@ def _flite(
     options = ["--setf", f"duration_stretch={1 / pace:.3f}"]
     if pitch != 1.0:
         options += ["--setf", f"int_f0_target_mean={teacher.f0 * pitch:.1f}"]
-    told = _run("flite", "-voice", teacher.voice, *options, "-psdur", "-t", text, "-o", str(path))
-    pairs = [item.rsplit(":", 1) for item in told.split()]
+    output = _run("flite", "-voice", teacher.voice, *options, "-psdur", "-t", text, "-o", str(path))
+    pairs = [item.rsplit(":", 1) for item in output.split()]
     return [phone for phone, _ in pairs], np.array([float(end) for _, end in pairs])
 
 
@@ -101,7 +101,7 @@ TEACHERS = {
         Teacher("slt", 171, voice="slt"),
         Teacher("awb", 129, voice="awb"),
         Teacher("kal", 89, voice="kal16"),
-        Teacher("alan", 135, "rhvoice", "alan"),  # the man whom awb was built from, too: no stranger
+        Teacher("alan", 135, "rhvoice", "alan"),  # the same man as awb, so not an unseen speaker
         Teacher("bdl", 119, "rhvoice", "bdl"),
         Teacher("clb", 179, "rhvoice", "clb"),
         Teacher("hslt", 171, "rhvoice", "slt"),
@@ -109,8 +109,8 @@ TEACHERS = {
         Teacher("kh", 174, "pico", "en-GB"),
     )
 }
-# never trained on: they are the strangers whose voices are cloned when the voices are judged; some are at home in other
-# languages, and read English as if it were theirs
+# Never used in training: unseen speakers, whose voices the judges clone. Some are voices for other languages that read
+# English by the rules of their own.
 STRANGERS = {
     teacher.name: teacher
     for teacher in (

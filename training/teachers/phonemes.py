@@ -1,7 +1,7 @@
-"""Text to the phonemes that Kokoro was trained with: misaki's.
+"""Text to misaki's phonemes, which Kokoro was trained with.
 
-English comes from misaki's American lexicon, looked up here, since misaki's own reader needs spaCy to guess parts of
-speech. The texts name those that matter: `read^VBD`. Mandarin is read by `misaki.zh`.
+English is looked up in misaki's American lexicon here, because misaki's own reader needs spaCy to determine parts of
+speech. The texts state those that matter: `read^VBD`. Mandarin is read by `misaki.zh`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 Entry = str | dict[str, str | None]
 
-NAMES = {  # that both lexicons lack
+NAMES = {  # missing in both lexicons
     "Chen": "ʧˈɛn",
     "Clara": "klˈɛɹə",
     "Davidson": "dˈAvədsən",
@@ -55,12 +55,12 @@ _FIXED = {"a": "ɐ", "an": "ɐn", "i": "ˌI"}
 
 
 def plain(text: str) -> str:
-    """The text without its marks of parts of speech."""
+    """The text without part-of-speech tags."""
     return _MARK.sub("", text)
 
 
 class English:
-    """Raises KeyError for a word that neither lexicon knows."""
+    """Raises KeyError for a word that is in neither lexicon."""
 
     def __init__(self, gold: dict[str, Entry], silver: dict[str, Entry]) -> None:
         self._gold, self._silver = NAMES | gold, silver
@@ -84,7 +84,7 @@ class English:
         return "".join(reversed(pieces)).replace("ɾ", "T").replace("ʔ", "t")
 
     def word(self, word: str, tag: str = "", after: str | None = None, following: str = "") -> str:
-        """after: the first sound of the next word, None before a pause; following: that word."""
+        """after: the first sound of the next word, None before a pause. following: the next word."""
         lower = word.lower()
         if lower in _FIXED and not tag:
             return _FIXED[lower]
@@ -148,7 +148,7 @@ def _progressive(stem: str) -> str:
 
 
 def mixed(text: str, english: Callable[[str], str], mandarin: Callable[[str], str]) -> str:
-    """Phonemes of a Mandarin text with English words in it: each stretch is read by the reader of its language."""
+    """The phonemes of a Mandarin text with English words. Each part is read by the reader for its language."""
     pieces, start = [], 0
     for found in _ENGLISH.finditer(text):
         pieces += [_read(mandarin, text[start : found.start()]), _read(english, found[0])]
@@ -163,7 +163,7 @@ def _read(reader: Callable[[str], str], text: str) -> str:
 
 
 class Reader:
-    """Both languages. `folder` is what `training.teachers.fetch` has filled; Mandarin needs the extra `train`."""
+    """Reads both languages. folder: filled by `training.teachers.fetch`. Mandarin needs the extra `train`."""
 
     def __init__(self, folder: Path) -> None:
         lexicons = [
@@ -173,7 +173,7 @@ class Reader:
         self.english = English(*lexicons)
 
     def phonemes(self, text: str, language: str) -> str:
-        """language: en, or zh, which may hold English words. Raises KeyError for an unknown English word."""
+        """language: en, or zh, which may contain English words. Raises KeyError for an unknown English word."""
         if language == "en":
             return self.english(text)
         return mixed(text, self.english, _mandarin)

@@ -1,8 +1,8 @@
 """The speakers of the natural corpus: Kokoro's voices and blends of them.
 
-A voice is a vector, so a mixture of two or three voices, or a small step beyond one of them away from another, is a
-new speaker who sounds natural. English voices speak both languages; the Mandarin ones speak English with
-an accent that we do not want, so they speak Mandarin only.
+A voice is a vector, so a mixture of two or three voices, or a small extrapolation beyond one of them, is a new
+natural-sounding speaker. English voices speak both languages. Mandarin voices speak only Mandarin, because their
+accent in English is strong.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from dataclasses import dataclass
 ENGLISH = (
     "af_alloy af_aoede af_bella af_heart af_nova af_sarah af_sky am_adam am_fenrir am_liam am_michael am_onyx "
     "am_santa bf_emma bf_isabella bf_lily bm_daniel bm_fable bm_george"
-).split()  # af_nicole whispers, and is left out
+).split()  # without af_nicole, who whispers
 MANDARIN = "zf_xiaobei zf_xiaoxiao zf_xiaoyi zm_yunjian zm_yunxi zm_yunyang".split()
-# Strangers: no utterance of the corpus has any of these voices, not even in a blend.
+# Unseen speakers: these voices do not occur in the corpus, not even in a blend.
 ENGLISH_STRANGERS = "af_jessica af_kore af_river am_echo am_eric am_puck bf_alice bm_lewis".split()
 MANDARIN_STRANGERS = "zf_xiaoni zm_yunxia".split()
 
 
 @dataclass(frozen=True)
 class Speaker:
-    """home: the language of the voices; voices: their weights, which sum to 1 and of which one may be negative."""
+    """home: the language of the voices. voices: their weights, which sum to 1; one may be negative."""
 
     name: str
     home: str
@@ -41,9 +41,9 @@ def speakers() -> list[Speaker]:
 
 
 def strangers() -> list[Speaker]:
-    """Speakers that the corpus lacks: the held-out voices, and 90 English and 30 Mandarin blends of them.
+    """Speakers outside the corpus: the held-out voices, and 90 English and 30 Mandarin blends of them.
 
-    A blend of theirs may take in a voice of the corpus, with less than half the weight.
+    A blend may include a voice of the corpus with less than half the weight.
     """
     return [
         *_plain(ENGLISH_STRANGERS, "en"),
@@ -60,7 +60,7 @@ def _plain(names: Sequence[str], home: str) -> list[Speaker]:
 def _blends(
     names: Sequence[str], home: str, count: int, guests: Sequence[str] | None = None
 ) -> list[Speaker]:
-    """Four fifths are mixtures, the others a step of up to 0.3 beyond a voice. `guests` get less than half."""
+    """Four fifths are mixtures, the others extrapolate by up to 0.3 beyond a voice. `guests` get less than half."""
     rng = random.Random("blends of " + " ".join(names))
     blends = []
     for number in range(count):

@@ -1,8 +1,8 @@
-"""The sentences of the natural corpus, by number: the same seed and number always give the same text.
+"""The sentences of the natural corpus by number. The same seed and number always give the same text.
 
     python -m training.teachers.texts --language en --count 20     prints some
 
-Everything is made from our own templates (`texts_en`, `texts_zh`) and the words of two free lexicons.
+They are made from our own templates (`texts_en`, `texts_zh`) and the words of two free lexicons.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from functools import cache
 from training.teachers import texts_en, texts_zh
 from training.teachers.phonemes import Entry, plain
 
-LONGEST = {"en": 230, "zh": 70}  # characters, some 16 s
-KINDS = {  # how often each kind is said
+LONGEST = {"en": 230, "zh": 70}  # characters, about 16 s
+KINDS = {  # the frequency of each kind
     "STATEMENTS": 22,
     "QUESTIONS": 13,
     "EXCLAMATIONS": 8,
@@ -29,7 +29,7 @@ KINDS = {  # how often each kind is said
     "RARE": 25,
     "PROSE": 4,
 }
-PARAGRAPHS = 0.18  # the share of utterances that are two or three sentences
+PARAGRAPHS = 0.18  # the share of utterances with two or three sentences
 Vocabulary = dict[str, list[str]]  # the rare words of each slot
 
 _ENDINGS = {
@@ -39,13 +39,13 @@ _ENDINGS = {
     "doing": "ing",
 }
 _TAGS = {"n": "noun", "v": "verb", "a": "adj", "nr": "name", "ns": "place_name", "i": "idiom"}  # of jieba
-# The spelling of a word that begins with the sound of a vowel.
+# The spelling of a word that begins with a vowel sound.
 _VOWEL = r"(?!eu|ewe|one\b|once\b|u[bcfhkrst][aeiou]|unani|uni(?![dmn]))[aeiou]|hour|heir|hon(?!ey|k)"
 
 
 @dataclass(frozen=True)
 class Text:
-    """marked: with the parts of speech that `phonemes` reads; language: en, zh, or mix, Mandarin with English."""
+    """marked: with part-of-speech tags for `phonemes`. language: en, zh, or mix (Mandarin with English)."""
 
     marked: str
     language: str
@@ -59,7 +59,7 @@ class Writer:
     """Sentences of one language."""
 
     def __init__(self, language: str, vocabulary: Vocabulary, seed: int = 1) -> None:
-        """vocabulary: what the slots of rare words are filled with."""
+        """vocabulary: the words for the slots of rare words."""
         self.language, self.seed = language, seed
         source = texts_en if language == "en" else texts_zh
         self._lists = {name: values.split(",") for name, values in source.LISTS.items()}
@@ -69,7 +69,7 @@ class Writer:
         self._rare = {slot: _shuffled(words, f"{seed} {slot}") for slot, words in vocabulary.items()}
 
     def text(self, number: int, mixed: bool = False) -> Text:
-        """The text of that number. mixed: Mandarin with English words in it."""
+        """The text with this number. mixed: Mandarin with English words."""
         rng = random.Random(f"{self.seed} {self.language} {number}")
         while True:
             paragraph = not mixed and rng.random() < PARAGRAPHS
@@ -96,12 +96,12 @@ class Writer:
     def _fill(self, slot: str, rng: random.Random, number: int) -> str:
         if slot in self._lists:
             return rng.choice(self._lists[slot])
-        words = self._rare[slot]  # near `number`, so that a run through the numbers passes all words
+        words = self._rare[slot]  # near `number`, so that consecutive numbers use all words
         return words[(4 * number + rng.randrange(4)) % len(words)]
 
 
 def english_sentence(text: str) -> str:
-    """With a, an, capitals and a full stop where they belong."""
+    """Corrects a and an, capitals and the full stop."""
     text = re.sub(rf"\b([Aa]) (?={_VOWEL})", r"\1n ", text)
     text = re.sub(r"([.?!])([,.])(?=”)", r"\1", text)
     start = 1 if text[0] == "“" else 0
@@ -114,13 +114,13 @@ def mandarin_sentence(text: str) -> str:
 
 
 def held_out(language: str) -> list[Text]:
-    """The 40 sentences of a language that no corpus has."""
+    """The 40 held-out sentences of a language."""
     source = texts_en if language == "en" else texts_zh
     return [Text(sentence, language) for sentence in source.HELD_OUT.splitlines()]
 
 
 def english_vocabulary(gold: dict[str, Entry]) -> Vocabulary:
-    """The rare words of misaki's better lexicon, by what their endings tell of their part of speech.
+    """The rare words of misaki's better lexicon, by the part of speech that their endings indicate.
 
     Words with several readings are left out.
     """
@@ -134,7 +134,7 @@ def english_vocabulary(gold: dict[str, Entry]) -> Vocabulary:
 
 
 def mandarin_vocabulary(dictionary: Iterable[tuple[str, int, str]], read: set[str]) -> Vocabulary:
-    """dictionary: jieba's words, with their counts and parts of speech; read: words whose reading is certain."""
+    """dictionary: jieba's words with counts and parts of speech. read: the words with an unambiguous reading."""
     slots: Vocabulary = {slot: [] for slot in _TAGS.values()}
     for word, count, tag in dictionary:
         slot = _TAGS.get(tag)
@@ -150,7 +150,7 @@ def _shuffled(words: list[str], seed: str) -> list[str]:
 
 @cache
 def vocabularies() -> dict[str, Vocabulary]:
-    """Of both languages; needs what `training.teachers.fetch` has fetched, and the extra `train`."""
+    """The vocabularies of both languages. Needs `training.teachers.fetch` and the extra `train`."""
     import json
 
     import jieba  # pyright: ignore[reportMissingImports]

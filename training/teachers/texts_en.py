@@ -1,8 +1,8 @@
-"""What the natural corpus says in English: our own word lists and templates.
+"""The English texts of the natural corpus: our own word lists and templates.
 
-A template's `{slot}` becomes an entry of the list of that name, which may hold slots itself. `{noun}`, `{adjective}`,
-`{adverb}`, `{doing}`, `{proper}` and `{word}` are rare words of the lexicon, so that every one of them is said
-sometime. `read^VBD` names the part of speech where the reading of a word depends on it.
+A template's `{slot}` is replaced by an entry of the list with that name, which may contain slots itself. `{noun}`,
+`{adjective}`, `{adverb}`, `{doing}`, `{proper}` and `{word}` are rare words of the lexicon, all of which occur
+sometime. `read^VBD` states the part of speech if the reading of a word depends on it.
 """
 
 from __future__ import annotations
@@ -367,7 +367,7 @@ Doctor {proper} explained {noun} {adverb}
 """.strip()
 LISTS["opinion_end"] = "I think,they say,believe it or not,if you ask me,as {first} used to say"
 
-# Complete sentences, whose sense carries over the commas: the templates cannot give that.
+# Complete sentences whose meaning spans the commas, which templates cannot provide.
 PROSE = """\
 The path wound^VBD up through the pines, crossed a stream, and came out where you could see the whole valley.
 When the lights went out, nobody moved; then someone at the back began to hum, and soon the entire hall was singing.
@@ -411,7 +411,7 @@ After the flood, they found the piano in a field, perfectly upright, as if it we
 Our flight was delayed by an hour, then by three, and finally cancelled altogether.
 """.strip()
 
-# Never in the corpus: they judge the voices.
+# Held out of the corpus, to judge the voices.
 HELD_OUT = """\
 The lighthouse keeper counted eleven ships before the fog came in.
 Could somebody explain why the elevator smells of oranges?

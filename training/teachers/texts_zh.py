@@ -1,4 +1,4 @@
-"""What the natural corpus says in Mandarin: our own word lists and templates, as `texts_en` has them.
+"""The Mandarin texts of the natural corpus: our own word lists and templates, in the format of `texts_en`.
 
 `{noun}`, `{verb}`, `{adj}`, `{name}`, `{place_name}` and `{idiom}` are words of jieba's dictionary.
 """
@@ -333,7 +333,7 @@ PROSE = """\
 山上的雪还没化，山下的桃花已经开了。
 """.strip()
 
-# Never in the corpus: they judge the voices.
+# Held out of the corpus, to judge the voices.
 HELD_OUT = """\
 灯塔上的老人数了十一条船，雾才慢慢散开。
 谁能告诉我，电梯里为什么有橘子的味道？

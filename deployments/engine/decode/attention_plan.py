@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from deployments.engine.invariant import attend_range
 
@@ -44,12 +43,15 @@ def write(layer: Tensor, sight: Sight, kv: Tensor) -> None:
 
 
 def attend(layer: Tensor, sight: Sight, q: Tensor) -> Tensor:
-    """q: (B, H, D) over positions 0..positions[rows], the one just written included -> (B, H, D)."""
+    """q: (B, H, D) over positions 0..positions[rows], the one just written included -> (B, H, D).
+
+    With fewer KV heads than H, each serves as many query heads in a row.
+    """
     if len(sight.spans) == 0:
         k = layer[:, 0, :, : sight.length].index_select(0, sight.rows)  # (B, H, L, D)
         v = layer[:, 1, :, : sight.length].index_select(0, sight.rows)
         seen = torch.arange(sight.length, device=q.device) <= sight.positions[:, None]  # (B, L)
-        return F.scaled_dot_product_attention(q[:, :, None], k, v, attn_mask=seen[:, None, None])[:, :, 0]
+        return attend_range(q, k, v, seen[:, None, None])
     mixed: list[Tensor] = []
     for span in sight.spans:
         seen = layer[span.slot : span.slot + span.size, :, :, : span.length]

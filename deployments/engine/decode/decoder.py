@@ -23,7 +23,8 @@ from deployments.engine.decode.shapes import Shapes
 from deployments.engine.device.thread import assert_on_device_thread
 from deployments.engine.failures import as_failure
 from deployments.engine.graphs import Backend, Function, GraphRunner
-from deployments.engine.readback import Parcel, Readback
+from deployments.engine.readback import HostCopy, Readback
+from deployments.engine.script import Compilable
 
 log = logging.getLogger(__name__)
 Output = dict[str, Tensor]  # the parts of a StepOutput that the model has
@@ -31,10 +32,10 @@ Output = dict[str, Tensor]  # the parts of a StepOutput that the model has
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A step on its way. rows: (sequence, its code's index) for the first rows of the parcel's arrays."""
+    """A step on its way. rows: (sequence, its code's index) for the first rows of the copy's arrays."""
 
     rows: list[tuple[Sequence, int]]
-    parcel: Parcel
+    copy: HostCopy
 
 
 class Decoder:
@@ -80,7 +81,9 @@ class Decoder:
     ) -> None:
         self._owner = assert_on_device_thread()
         self._model = model
-        self._compiled = model.compile() if optimize and backend is None else ""
+        self._compiled = ""
+        if optimize and backend is None and isinstance(model, Compilable):
+            self._compiled = model.compile()
         self.slots = model.slots
         self._emit_at, self._emit_every = list(emit_at), emit_every
         self._crowd = first_sound_first or math.inf  # sequences at work
@@ -221,8 +224,8 @@ class Decoder:
         slots = [s.slot for s in group] + [self.slots] * (batch - len(group))
         rows = torch.tensor(slots, dtype=torch.int64)
         output = self._runner.call(*self._key_and_step(batch, length), {"rows": rows})
-        parcel = self._readback.send(output, at_once=self._anyone_alone())
-        self._in_flight.append(Launch([(s, s.launched) for s in group], parcel))
+        copy = self._readback.send(output, at_once=self._anyone_alone())
+        self._in_flight.append(Launch([(s, s.launched) for s in group], copy))
         events = []
         for s in group:
             if s.following:
@@ -251,7 +254,7 @@ class Decoder:
         return []
 
     def _read(self, launch: Launch) -> list[Event]:
-        output = launch.parcel.open()
+        output = launch.copy.open()
         parts = [output[name] for name in ("codes", "frames", "kept") if name in output]
         done = output["done"].tolist()
         events: list[Event] = []

@@ -21,10 +21,11 @@ class KVCache:
 
     A slot has `lanes` rows, which share the prefix and go separate ways behind it: row `slot + lane * (slots + 1)`.
 
+    heads: of keys and values; queries: query heads that share each.
     layers: one tensor each, (lanes * (slots + 1), 2, heads, context, head_dim): keys, then values; positions: int64
     (lanes * (slots + 1),), how many are taken (change it through the methods only: the layers of a step share
     what was looked up in it). static: attends over whole buckets in static shapes, as graphs need; on the CPU false.
-    Raises ConfigError where the slots do not fit into the device's free memory.
+    Raises DoesNotFit ("slots") if the slots do not fit into the device's free memory.
     """
 
     def __init__(
@@ -37,18 +38,17 @@ class KVCache:
         dtype: torch.dtype,
         device: torch.device,
         lanes: int = 1,
+        queries: int = 1,
     ) -> None:
         rows = lanes * (slots + 1)
         shape = (rows, 2, heads, context, head_dim)
         self.slots, self.context = slots, context
-        require(
-            f"keys and values of {slots} slots", layers * prod(shape) * dtype.itemsize, device, "gpt.slots"
-        )
+        require(f"keys and values of {slots} slots", layers * prod(shape) * dtype.itemsize, device, "slots")
         # zeros and not empty: what is masked out must be finite
         self.layers = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.positions = torch.zeros(rows, dtype=torch.int64, device=device)
         self.static = device.type != "cpu"
-        self._together = not self.static and masked_attention_holds(heads, head_dim)
+        self._together = not self.static and masked_attention_holds(heads, head_dim, queries)
         self._sight: Sight | None = None
 
     @property
@@ -56,17 +56,17 @@ class KVCache:
         return sum(t.numel() * t.element_size() for t in (*self.layers, self.positions))
 
     def fill(self, layer: int, slot: int, k: Tensor, v: Tensor) -> None:
-        """k, v: (T, H, D) for positions 0..T-1 of the slot, in every lane."""
+        """k, v: (T, heads, D) for positions 0..T-1 of the slot, in every lane."""
         lanes = self.layers[layer][slot :: self.slots + 1, :, :, : k.shape[0]]  # (lanes, 2, H, T, D)
         lanes[:, 0] = k.transpose(0, 1)
         lanes[:, 1] = v.transpose(0, 1)
 
     def write(self, layer: int, rows: Tensor, kv: Tensor) -> None:
-        """kv: (B, 2, H, D), key and value at each row's next position. rows: int64 (B,)."""
+        """kv: (B, 2, heads, D), key and value at each row's next position. rows: int64 (B,)."""
         write(self.layers[layer], self.sight(rows), kv)
 
     def attend(self, layer: int, q: Tensor, rows: Tensor, length: int) -> Tensor:
-        """q: (B, H, D) over positions 0..positions[rows], the one just written included -> (B, H, D).
+        """q: (B, queries * heads, D) over positions 0..positions[rows], the one just written included -> as q.
 
         length: a host number, more than every row's position; the CPU looks no further than it must.
         """

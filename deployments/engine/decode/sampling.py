@@ -9,10 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from deployments.contract.controls import Value
 from deployments.contract.speech import Sampling
 from deployments.engine.noise import uniform
 
 NARROW = 64  # rows with a top-k up to this are sorted no further, on the CPU
+NEUTRAL: dict[str, Value] = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0}
 _INF = float("inf")
 Rows = Tensor | slice  # int64 (B,) slots, or the same as a range: cheaper on the CPU
 
@@ -48,19 +50,24 @@ class SamplingState:
         self._wide: set[int] = set()
 
     def set(self, slot: int, sampling: Sampling) -> None:
-        """Begins a sequence in `slot`. top_k 0 means all codes; temperature 0 means the likeliest code."""
-        top_k = min(sampling.top_k, self.vocabulary) if sampling.top_k > 0 else self.vocabulary
+        """Begins a sequence in `slot`. top_k 0 means all codes; temperature 0 means the likeliest code.
+
+        A control that the family does not have changes nothing.
+        """
+        asked = NEUTRAL | dict(sampling.controls)
+        temperature, top_p, penalty = asked["temperature"], asked["top_p"], asked["repetition_penalty"]
+        top_k = min(int(asked["top_k"]) or self.vocabulary, self.vocabulary)
         seed = torch.full((), _signed64(sampling.seed), dtype=torch.int64, device=self._counts.device)
         self.noise[slot] = uniform(seed, self._counts)
         self.step[slot] = 0
-        self.greedy[slot] = sampling.temperature <= 0
-        self.temperature[slot] = max(sampling.temperature, 1e-4)
+        self.greedy[slot] = temperature <= 0
+        self.temperature[slot] = max(temperature, 1e-4)
         self.top_k[slot] = top_k
-        self.top_p[slot] = sampling.top_p
-        self.penalty[slot] = sampling.repetition_penalty
+        self.top_p[slot] = top_p
+        self.penalty[slot] = penalty
         if self.seen is not None:
             self.seen[slot] = False
-        _mark(self._penalised, slot, sampling.repetition_penalty != 1)
+        _mark(self._penalised, slot, penalty != 1)
         _mark(self._wide, slot, top_k > NARROW)
 
     def draw(self, logits: Tensor, rows: Rows) -> Tensor:

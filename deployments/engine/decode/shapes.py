@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import DoesNotFit
 from deployments.engine.graphs import doublings, powers_of_two
 
 _SHORTEST = 256
@@ -16,7 +16,7 @@ class Shapes:
 
     slots, context: the largest of each. batches, lengths: the buckets, powers of two and doublings if not given.
     Graphs need steps that are padded to a bucket; without them only the positions are rounded, up to 64.
-    Raises ConfigError (param "gpt.length_buckets") where the buckets do not end at the largest.
+    Raises DoesNotFit ("buckets") if the buckets do not end at the largest.
     """
 
     def __init__(
@@ -30,10 +30,10 @@ class Shapes:
         self.batches = sorted(batches or powers_of_two(slots))
         self.lengths = sorted(lengths or doublings(_SHORTEST, context))
         if self.batches[-1] != slots or self.lengths[-1] != context:
-            raise ConfigError(
-                f"gpt: batch_buckets must end at {slots}, the slots, and length_buckets at {context},"
-                " the positions of a slot of this family",
-                param="gpt.length_buckets",
+            raise DoesNotFit(
+                f"they must end at {context}, the positions of a slot of this family, and those of batches at {slots},"
+                " the slots",
+                size="buckets",
             )
 
     def batch(self, rows: int, padded: bool) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import DoesNotFit
 from deployments.engine.device import cgroup
 
 GB = 10**9  # as cards are sold by
@@ -49,13 +49,12 @@ def free_bytes(device: Any) -> int:
     return available if left is None else min(available, left)
 
 
-def require(what: str, needed: int, device: Any, param: str) -> None:
-    """Raises ConfigError (param `param`) where `what`, a plural, needs more bytes than are free on `device`."""
+def require(what: str, needed: int, device: Any, size: str) -> None:
+    """Raises DoesNotFit (`size`) if `what`, a plural, needs more bytes than are free on `device`."""
     free = free_bytes(device)
     if needed > free:
-        raise ConfigError(
-            f"{param}: {what} need {readable(needed)}, {readable(free)} are free on {device}", param=param
-        )
+        said = f"{what} need {readable(needed)}, {readable(free)} are free on {device}"
+        raise DoesNotFit(said, size=size)
 
 
 def readable(count: int) -> str:

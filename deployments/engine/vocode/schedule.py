@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import DoesNotFit
 from deployments.contract.family import FamilySpec
 from deployments.engine.vocode.chunks import Chunker, grown
 
 FRAME_S = 0.01  # the unit of `vocoder_chunk_size`
+WHOLE = 1 << 30  # codes: more than any segment has
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +27,26 @@ class ChunkSchedule:
     ) -> ChunkSchedule:
         """frames: of 10 ms, in the longest chunk; first: "whole" is as much as that.
 
-        Raises ConfigError (param "chunks.first") where the first chunk would be longer than the longest.
+        A family whose segments are vocoded whole has one chunk for each, whatever the arguments.
+        Raises DoesNotFit ("first_chunk") if the first chunk is longer than the longest.
         """
+        if spec.chunking == "whole":
+            return cls(WHOLE, 1.0, WHOLE)
         maximum = cls.longest(spec, frames)
         codes = maximum if first == "whole" else first
         if codes > maximum:
-            raise ConfigError(
-                f"chunks.first: {codes} codes are more than the longest chunk takes: 1 to {maximum}, or whole"
-                f" (vocoder_chunk_size {frames} is {maximum} codes of this family)",
-                param="chunks.first",
+            raise DoesNotFit(
+                f"{codes} codes are more than the longest chunk takes: 1 to {maximum}, or whole"
+                f" ({frames} frames of 10 ms are {maximum} codes of this family)",
+                size="first_chunk",
             )
         return cls(codes, growth, maximum)
 
     @staticmethod
     def longest(spec: FamilySpec, frames: int) -> int:
-        """Codes in as many frames of 10 ms."""
+        """Codes in as many frames of 10 ms, or in a whole segment where the family wants that."""
+        if spec.chunking == "whole":
+            return spec.max_tokens
         return max(1, round(frames * FRAME_S * spec.codes_per_second))
 
     def run_ends(self, spec: FamilySpec, most: int) -> list[int]:

@@ -1,8 +1,8 @@
-"""SnakeBeta between a twofold upsampling and a twofold downsampling, so that its overtones do not alias.
+"""SnakeBeta between twofold upsampling and twofold downsampling, so that its overtones do not alias.
 
-Signals are (B, T, C): a frame's channels lie together, and a filter over time is a matrix product whose other
-operand is the signal itself. Blocks of `BLOCK` frames overlap by the filter's reach, which costs nothing: the
-blocks are a strided view. Upsampling a block is one small matrix, downsampling it another.
+Signals are (B, T, C): the channels of a frame are contiguous, and a filter over time is a matrix product with the
+signal. Blocks of `BLOCK` frames overlap by the filter's reach. This is free, because the blocks are a strided view.
+One small matrix upsamples a block, another downsamples it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from deployments.families.indextts.receptive_field import Window
 from deployments.families.indextts.window import scaled
 
 TAPS = 12
-BLOCK = 8  # frames, on the CPU: a small matrix wastes few products on its zeros
-ACCELERATOR_BLOCK = 32  # there few large matrices are better than many small ones
-_MARGIN = 6  # frames on each side that are read: one more than needed, since up-sampled frames come in pairs
+BLOCK = 8  # frames, on the CPU, where a small matrix wastes few products on its zeros
+ACCELERATOR_BLOCK = 32  # frames; an accelerator prefers few large matrices
+_MARGIN = 6  # frames read on each side: one more than needed, because up-sampled frames come in pairs
 _HALO = TAPS // 2  # pairs of up-sampled frames around a block, and frames around its pairs
-_TILE = 1 << 18  # elements of a tile on the CPU: what a core's cache holds
+_TILE = 1 << 18  # elements of a tile on the CPU, which fits into a core's cache
 
 
 @functools.cache
 def low_pass() -> Tensor:
-    """The filter of both directions: a sinc of half the band in a Kaiser window, float64 (12,), of sum 1.
+    """The low-pass filter of both directions: a half-band sinc with a Kaiser window, float64 (12,), with sum 1.
 
     Half width 0.3; the window's shape follows Kaiser's rule for the attenuation that 12 taps reach.
     """
@@ -61,7 +61,7 @@ def resamplers(block: int) -> tuple[Tensor, Tensor]:
 
 
 class SnakeBeta(nn.Module):
-    """The two parameters of a channel, as logarithms."""
+    """The logarithms of the two parameters of each channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -72,9 +72,9 @@ class SnakeBeta(nn.Module):
 class AntiAliasedSnake(nn.Module):
     """x + sin^2(e^alpha x) / (e^beta + 1e-9) per channel at twice the rate. Call `prepare` once weights are loaded.
 
-    With sin^2(v) = (1 - cos 2v) / 2 and s = 2 e^alpha, b = 1 / (e^beta + 1e-9), and as both filters are linear and of
-    gain 1 at zero frequency, a frame is down(w) / s + b / 2 with w = u - s b / 2 cos u and u = up(s x): each factor is
-    applied at the lower rate, and but one cosine and one product are left at the higher.
+    Let sin^2(v) = (1 - cos 2v) / 2, s = 2 e^alpha and b = 1 / (e^beta + 1e-9). Both filters are linear with gain 1 at
+    zero frequency, so a frame is down(w) / s + b / 2 with w = u - s b / 2 cos u and u = up(s x). The factors apply at
+    the lower rate, and only one cosine and one product remain at the higher rate.
     """
 
     scale: Tensor
@@ -97,9 +97,9 @@ class AntiAliasedSnake(nn.Module):
             self.register_buffer(name, value.float().to(scale.device), persistent=False)
 
     def forward(self, x: Tensor, have: Window, want: Window) -> Tensor:
-        """x (B, have.size, C) to (B, want.size, C). Frames of `want` beyond the signal's ends are 0.
+        """x (B, have.size, C) -> (B, want.size, C). Frames of `want` outside the signal are 0.
 
-        Before its ends the signal and, up-sampled, what the snake makes of it, are continued by their last values.
+        At its ends, the signal is extended by its last values, and so is the up-sampled activation.
         """
         inside = want.clipped()
         y = x.new_empty(x.shape[0], want.size, x.shape[2])
@@ -115,12 +115,12 @@ class AntiAliasedSnake(nn.Module):
         batch, _, channels = x.shape
         block = len(self.down)
         around = want.grown(_MARGIN)
-        blocks = -(-around.size // block)  # of a row
+        blocks = -(-around.size // block)  # per row
         frames, count = blocks * block, batch * blocks
         padded = x.new_empty(batch * frames + _HALO, channels)
         framed = padded[: count * block].view(batch, frames, channels)
         scaled(x, have, around, self.scale, framed[:, : around.size])
-        framed[:, around.size :] = 0  # what these make is cut off below, but it must be finite
+        framed[:, around.size :] = 0  # their output is cut off below, but must be finite
         padded[count * block :] = 0
 
         wide = x.new_empty(2 * count * block + TAPS, channels)  # up-sampled frames from 2 (want.start - 3) on
@@ -138,7 +138,7 @@ class AntiAliasedSnake(nn.Module):
 
 
 def _hold_ends(u: Tensor, first: int, length: int) -> None:
-    """u (B, N, C) are frames first.. of a signal of `length` frames: those beyond its ends get its last values."""
+    """u (B, N, C) holds the frames from `first` of a signal of `length` frames. Frames outside get its end values."""
     if first < 0:
         u[:, :-first] = u[:, -first : 1 - first]
     end = length - first

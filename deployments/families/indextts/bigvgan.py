@@ -1,7 +1,7 @@
-"""The generator: latents of the GPT and a speaker vector to sound, six times up-sampled and filtered.
+"""The generator: the GPT's latents and a speaker vector to sound, in six stages of up-sampling and filtering.
 
-A frame of a late, dear stage depends on few frames before it, so each layer makes only the window of its signal that
-the layers behind it need. Beyond the true ends of a signal, and only there, convolutions see zeros.
+A frame of the late, expensive stages depends on few earlier frames, so each layer computes only the window of its
+signal that the following layers need. Convolutions see zeros only outside the true ends of a signal.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import CheckpointError
 from deployments.families.checkpoint import Tensors, fill
 from deployments.families.indextts.antialias import AntiAliasedSnake, low_pass
 from deployments.families.indextts.config import BigVganConfig, IndexConfig
@@ -33,10 +33,10 @@ FILTER_TOLERANCE = 1e-6
 
 
 class Upsample(nn.Module):
-    """A transposed convolution with stride `rate` that makes `rate` frames of each: (B, N, in) to (B, _, out).
+    """A transposed convolution with stride `rate`, (B, N, in) -> (B, _, out), which makes `rate` frames of each.
 
-    It is a plain one from in to rate x out channels: rate frames lie in each of its own. Kernels are a multiple of
-    the rate, or padded to one. Call `prepare` once weights are loaded.
+    It is computed as a plain convolution from in to rate x out channels, whose frames each hold `rate` frames. Kernels
+    are padded to a multiple of the rate. Call `prepare` once weights are loaded.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, rate: int) -> None:
@@ -53,12 +53,12 @@ class Upsample(nn.Module):
         taps = -(-kernel // self.rate)
         weight = nn.functional.pad(weight, (0, taps * self.rate - kernel)).unflatten(2, (taps, self.rate))
         self.conv = Conv(inputs, outputs * self.rate, taps).to(weight.device)
-        # (in, out, taps, rate) to (rate, out, in, taps), the last tap first as it meets the earliest frame
+        # (in, out, taps, rate) -> (rate, out, in, taps), the last tap first because it applies to the earliest frame
         self.conv.weight.data = weight.permute(3, 1, 0, 2).flip(3).reshape(self.rate * outputs, inputs, taps)
         self.conv.prepare()
 
     def forward(self, x: Tensor, have: Window, want: Window, bias: Tensor) -> Tensor:
-        """bias (B, out) stands in for the convolution's own."""
+        """bias (B, out) replaces the convolution's own."""
         first = (want.start + self.early) // self.rate
         stop = (want.stop - 1 + self.early) // self.rate + 1
         seen = Window(first - self.conv.kernel + 1, stop, have.length)
@@ -69,7 +69,7 @@ class Upsample(nn.Module):
 
 
 class AmpBlock(nn.Module):
-    """Three residual steps, each of two activations with a convolution behind: the first one dilated."""
+    """Three residual steps, each of two activations followed by a convolution. The first convolution is dilated."""
 
     def __init__(self, channels: int, kernel: int, dilations: Sequence[int]) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class AmpBlock(nn.Module):
 
 
 class BigVgan(nn.Module):
-    """Attribute names are those of the checkpoint. Call `prepare` once weights are loaded and on their device."""
+    """Attribute names match the checkpoint. Call `prepare` once weights are loaded and on their device."""
 
     def __init__(self, config: BigVganConfig) -> None:
         super().__init__()
@@ -114,17 +114,17 @@ class BigVgan(nn.Module):
 
     @classmethod
     def load(cls, tensors: Mapping[str, Tensor], config: IndexConfig) -> BigVgan:
-        """From a checkpoint's tensors on the CPU, those of its speaker encoder passed over; `prepare` is left to do.
+        """Builds the network on the CPU from a checkpoint's tensors, without its speaker encoder. Call `prepare` next.
 
-        Raises ConfigError that names the file and the tensor that is missing, surplus, or not as the config wants it,
-        also where the stored low-pass filters are not the ones computed here.
+        Raises CheckpointError, which names the file and the tensor, if one is missing, unexpected or of another shape,
+        or if a stored low-pass filter differs from the one computed here.
         """
         own = {name: tensor for name, tensor in tensors.items() if not name.startswith("speaker_encoder.")}
         taps = low_pass().float()
         for name in [name for name in own if name.endswith(".filter")]:
             stored = own.pop(name).float().flatten()
             if stored.shape != taps.shape or (stored - taps).abs().max() > FILTER_TOLERANCE:
-                raise ConfigError(
+                raise CheckpointError(
                     f"{config.bigvgan_checkpoint}: {name} is not the low-pass filter of factor 2"
                 )
         with torch.device("meta"):
@@ -139,9 +139,10 @@ class BigVgan(nn.Module):
         return self
 
     def forward(self, latents: Tensor, speaker: Tensor, want: Window) -> Tensor:
-        """The samples `want` of the sound: latents (B, T, gpt_dim), speaker (B, S) to (B, want.size), in -1..1.
+        """The samples `want` of the sound: latents (B, T, gpt_dim), speaker (B, S) -> (B, want.size) in -1..1.
 
-        T latents are the whole signal, or at least each end of it that is nearer to `want` than `context`.
+        The T latents are the whole signal, or a part of it that extends at least `context` latents beyond `want` on
+        each side, or up to the signal's end.
         """
         need = needs(self.config, want)
         have = Window(0, latents.shape[1], latents.shape[1])
@@ -151,15 +152,15 @@ class BigVgan(nn.Module):
         return self._last(x, need.closed[-1], want)
 
     def rows(self, latents: Tensor, speaker: Tensor, first: Tensor, count: int) -> Tensor:
-        """`count` latents' samples of each row, from its latent `first` (B,) int64 on: (B, count * samples_per_latent).
+        """The samples of `count` latents of each row, from latent `first` (B,) int64: (B, count * samples_per_latent).
 
-        What the rest needs of a row is cut out behind each stage, as many frames of each row: shapes depend on `count`
-        alone, nothing waits for the device, and a CUDA graph may hold it. Wants first + count <= T.
+        After each stage, the frames that the rest needs are cut out, the same number from each row. So shapes depend on
+        `count` alone, nothing waits for the device, and a CUDA graph can capture it. Requires first + count <= T.
         """
         origin, need = inner_needs(self.config, count)
         whole = Window.whole(latents.shape[1])
         x = self._first(latents, speaker, whole, whole)
-        scale, begin = 1, torch.zeros_like(first)  # of the frames that x holds
+        scale, begin = 1, torch.zeros_like(first)  # frames per latent, and the first frame in x
         for stage, factor in enumerate(self.config.upsample_rates):
             whole = Window.whole(x.shape[1] * factor)
             x = self._stage(stage, x, speaker, Window.whole(x.shape[1]), whole, whole)
@@ -199,7 +200,10 @@ def _constant(layer: nn.Module, speaker: Tensor) -> Tensor:
 
 
 def fold_weight_norm(tensors: Mapping[str, Tensor]) -> Tensors:
-    """float32, with `X.weight` for each pair `X.weight_g`, `X.weight_v`: v g / |v|, a norm for each first index."""
+    """Converts to float32 and replaces each pair `X.weight_g`, `X.weight_v` by `X.weight` = v g / |v|.
+
+    There is one norm for each index of the first dimension.
+    """
     folded = {name: tensor.float() for name, tensor in tensors.items()}
     for name in [name.removesuffix("_g") for name in folded if name.endswith(".weight_g")]:
         gain, value = folded[f"{name}_g"], folded.get(f"{name}_v")

@@ -1,4 +1,4 @@
-"""config.yaml of a published IndexTTS 1.0 or 1.5 folder: what inference reads of it, strictly."""
+"""Strict models of config.yaml in a published IndexTTS 1.0 or 1.5 folder: the keys that inference uses."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from deployments import plain_yaml
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import CheckpointError
 
 Count = Annotated[int, Field(gt=0)]
-FileName = Annotated[str, Field(pattern=r"^[^/\\]+$")]  # files of the folder itself, nothing outside it
+FileName = Annotated[str, Field(pattern=r"^[^/\\]+$")]  # a file in the folder, never outside it
 N_LATENTS = 32
 N_MELS = 100
 SAMPLE_RATE = 24000
@@ -27,7 +27,7 @@ class Strict(BaseModel):
 
 
 class Loose(BaseModel):
-    """Sections that hold training's keys too: those are passed over."""
+    """For sections that also hold training's keys, which are ignored."""
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
@@ -54,7 +54,7 @@ class GptConfig(Strict):
     start_text_token: Literal[0] = 0
     stop_text_token: Literal[1] = 1
     mel_length_compression: Count
-    activation_function: Literal["gelu_pytorch_tanh", "gelu_new"] = "gelu_new"  # two names of one formula
+    activation_function: Literal["gelu_pytorch_tanh", "gelu_new"] = "gelu_new"  # two names for one formula
     use_mel_codes_as_input: Literal[True] = True
     train_solo_embeddings: Literal[False] = False
     condition_type: Literal["conformer_perceiver"]
@@ -98,7 +98,7 @@ class Dataset(Loose):
 
 
 class IndexConfig(Strict):
-    """`version` is absent in 1.0. Sections that only training reads are passed over."""
+    """`version` is absent in 1.0. Sections that only training uses are ignored."""
 
     gpt: GptConfig
     bigvgan: BigVganConfig
@@ -130,36 +130,38 @@ class IndexConfig(Strict):
 
     @property
     def max_codes(self) -> int:
-        """Codes of a segment, at most, under either position rule: a fed code k needs row k + 2 of the table."""
+        """Most codes of a segment under either position rule. Feeding code k back needs row k + 2 of the table."""
         return self.gpt.max_mel_tokens + 2
 
 
 def read_config(folder: Path) -> IndexConfig:
-    """Raises ConfigError naming the key and what is allowed; no path but the file's name."""
+    """Reads and validates config.yaml. Raises CheckpointError, which names the key and what is allowed."""
     path = folder / "config.yaml"
     try:
         content = plain_yaml.load(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"family.options.model_dir: no {path.name} in the folder {folder.name!r}") from None
+        raise CheckpointError(
+            f"family.options.model_dir: no {path.name} in the folder {folder.name!r}"
+        ) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path.name}: cannot be read as YAML ({type(error).__name__})") from None
+        raise CheckpointError(f"{path.name}: cannot be read as YAML ({type(error).__name__})") from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{path.name}: must be a mapping")
+        raise CheckpointError(f"{path.name}: must be a mapping")
     try:
         return IndexConfig.model_validate(_tuples(content))
     except ValidationError as error:
         lines = []
         for detail in error.errors():
-            key = ".".join(str(part) for part in detail["loc"]) or "(the whole)"
+            key = ".".join(str(part) for part in detail["loc"]) or "(the whole file)"
             if detail["type"] == "extra_forbidden":
                 lines.append(f"{path.name}: {key} is not a key of IndexTTS 1.0 or 1.5")
             else:
                 lines.append(f"{path.name}: {key}: {detail['msg'].removeprefix('Value error, ')}")
-        raise ConfigError("\n".join(lines)) from None
+        raise CheckpointError("\n".join(lines)) from None
 
 
 def _tuples(value: object) -> object:
-    """YAML's lists as tuples, which is what strict models take for fields of fixed content."""
+    """Converts YAML's lists to tuples, which strict models require for tuple fields."""
     if isinstance(value, list):
         return tuple(_tuples(item) for item in value)
     if isinstance(value, dict):

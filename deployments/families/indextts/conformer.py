@@ -1,6 +1,6 @@
-"""Conformer over a reference's log-mel: what a recording sounds like, frame by frame at half the mel's rate.
+"""Conformer over the log-mel of a reference: one feature per frame, at half the mel's rate.
 
-Attribute names are those of the checkpoint under `conditioning_encoder.`.
+Attribute names match the checkpoint under `conditioning_encoder.`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from deployments.families.indextts.config import Conditioning
 
 KERNEL = 15  # frames under the depthwise convolution
-POSITIONS = 5000  # rows of the position table: the most frames after subsampling
+POSITIONS = 5000  # rows of the position table, which limit the frames after subsampling
 
 
 class Conformer(nn.Module):
     """Log-mel (B, T, input_size), 3 <= T <= 10 000 -> (B, T', D) with T' = (T - 1) // 2.
 
-    mask: bool (B, T), true where a row holds sound; None where every row is whole. As in the published code, masked
-    frames are zeroed before the first pointwise convolution only: its bias makes them sound again for the depthwise
-    one, so the last 7 frames of a padded row are not what the row alone would give. Encode one recording at a time.
+    mask: bool (B, T), True where a row holds sound; None if no row is padded. As in the published code, masked frames
+    are zeroed only before the first pointwise convolution, whose bias makes them non-zero again for the depthwise one.
+    So the last 7 frames of a padded row differ from those of the row alone. Encode one recording at a time.
     """
 
     def __init__(self, input_size: int, config: Conditioning) -> None:
@@ -45,12 +45,12 @@ class Conformer(nn.Module):
 
 
 def subsampled(mask: Tensor) -> Tensor:
-    """bool (B, T) -> (B, T'): a frame counts if the last of the three mel frames under it does."""
+    """bool (B, T) -> (B, T'): a frame is valid if the last of its three mel frames is."""
     return mask[:, 2::2]
 
 
 class Subsampling(nn.Module):
-    """(B, T, M) -> (B, T', D) by one convolution of stride 2 over time and mel. Positions are not added here."""
+    """(B, T, M) -> (B, T', D) by one convolution with stride 2 over time and mel. It does not add positions."""
 
     def __init__(self, input_size: int, dim: int) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Subsampling(nn.Module):
 
 
 class Positions(nn.Module):
-    """The table as the checkpoint stores it, which in a 16-bit file is not quite the sines it began as."""
+    """The position table as stored in the checkpoint, where a 16-bit file rounds the sines."""
 
     pe: Tensor
 
@@ -99,8 +99,8 @@ class Block(nn.Module):
 class Attention(nn.Module):
     """Attention with the score ((q + u) k + (q + v) p) / sqrt(d), p the projected position of the key.
 
-    As p belongs to the key alone (nothing is shifted by the query's place), the two products are one, of [q + u, q + v]
-    with [k, p], and fused attention does it without ever holding a score per pair of frames.
+    p depends on the key alone (nothing is shifted by the query's position), so the two products become one, of
+    [q + u, q + v] with [k, p]. Fused attention computes it without storing a score for each pair of frames.
     """
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -122,14 +122,14 @@ class Attention(nn.Module):
         p = self.linear_pos(positions).unflatten(2, split).expand_as(k)
         both = torch.cat([q + self.pos_bias_u, q + self.pos_bias_v], dim=-1).transpose(1, 2)  # (B, H, T, 2d)
         keys = torch.cat([k, p], dim=-1).transpose(1, 2)
-        values = F.pad(v, (0, width)).transpose(1, 2)  # as wide as the keys, which fused kernels ask for
+        values = F.pad(v, (0, width)).transpose(1, 2)  # as wide as the keys, as fused kernels require
         allowed = None if mask is None else mask[:, None, None]
         mixed = F.scaled_dot_product_attention(both, keys, values, allowed, scale=width**-0.5)
         return self.linear_out(mixed[..., :width].transpose(1, 2).flatten(2))
 
 
 class Convolution(nn.Module):
-    """(B, T, D) -> (B, T, D): what lies 7 frames to either side, gated."""
+    """(B, T, D) -> (B, T, D): a gated convolution that sees 7 frames on each side."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -156,5 +156,5 @@ class FeedForward(nn.Module):
 
 
 def _cleared(x: Tensor, mask: Tensor | None) -> Tensor:
-    """x (B, T, D), zero where the mask (B, T) is false."""
+    """x (B, T, D), zeroed where the mask (B, T) is False."""
     return x if mask is None else x.masked_fill(~mask.unsqueeze(2), 0.0)

@@ -1,4 +1,5 @@
-"""Convolutions over time: matrix products on the CPU, about half as many where that pays; cuDNN's elsewhere."""
+"""Convolutions over time. On the CPU they are matrix products, with about half the products where that is faster;
+elsewhere they use cuDNN."""
 
 from __future__ import annotations
 
@@ -11,19 +12,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-OUT = 4  # frames that a block of the fast algorithm makes, and taps that it applies at once
+OUT = 4  # frames per block of the fast algorithm, and taps that it applies at once
 POINTS = (Fraction(0), Fraction(1), Fraction(-1), Fraction(1, 2), Fraction(-1, 2), Fraction(2))
 _SPAN = len(POINTS) + 1  # frames that a block reads: 2 OUT - 1
-_TILE = 1 << 19  # elements of a tile on the CPU: what it makes on the way stays in the cache
+_TILE = 1 << 19  # elements of a tile on the CPU, whose intermediate results stay in the cache
 
 
 @functools.cache
 def toom_cook(taps: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(read, weigh, write), float64, with which OUT outputs of a filter take OUT + taps - 1 products.
+    """The float64 matrices (read, weigh, write) that compute OUT outputs of a filter in OUT + taps - 1 products.
 
-    The filter w over x is write @ ((weigh @ w) * (read @ x)): x (n), w (taps), n = OUT + taps - 1. By transposition of
-    Toom and Cook's product of polynomials, evaluated at the first n - 1 of POINTS and at infinity; Winograd's minimal
-    filtering. Rows of `read` are of length 1, which keeps rounding errors low.
+    The filter w over x is write @ ((weigh @ w) * (read @ x)): x (n), w (taps), n = OUT + taps - 1. This is Winograd's
+    minimal filtering: the transpose of the Toom-Cook product of polynomials, evaluated at the first n - 1 POINTS and at
+    infinity. Rows of `read` have length 1, which keeps rounding errors low.
     """
     points = POINTS[: OUT + taps - 2]
     read, weigh, write = [], [], []
@@ -41,7 +42,7 @@ def toom_cook(taps: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _with_roots(roots: Sequence[Fraction]) -> list[Fraction]:
-    """Coefficients, lowest first, of the product of (x - root)."""
+    """The coefficients of the product of all (x - root), lowest first."""
     poly = [Fraction(1)]
     for root in roots:
         poly = [a - root * b for a, b in zip([Fraction(0), *poly], [*poly, Fraction(0)], strict=True)]
@@ -53,9 +54,9 @@ def _matrix(rows: list[list[Fraction]]) -> Tensor:
 
 
 class Conv(nn.Module):
-    """A convolution without padding, (B, N, in) to (B, N - (kernel - 1) dilation, out), weights as torch has them.
+    """A convolution without padding, (B, N, in) -> (B, N - (kernel - 1) dilation, out), with torch's weight layout.
 
-    Call `prepare` once weights are loaded and on their device: it lays them out, and the state dict is empty then.
+    Call `prepare` once weights are loaded and on their device. It repacks them, and leaves the state dict empty.
     """
 
     packed: Tensor
@@ -67,7 +68,7 @@ class Conv(nn.Module):
         self.weight = nn.Parameter(torch.zeros(outputs, inputs, kernel))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.kernel, self.dilation, self.outputs = kernel, dilation, outputs
-        # with fewer products the transforms cost more than they save (measured with AVX2)
+        # with fewer products, the transforms cost more than they save (measured with AVX2)
         self.fast = kernel > 2 and min(inputs, outputs) * kernel >= 256
 
     @property
@@ -115,7 +116,7 @@ class Conv(nn.Module):
                 tile.addmm_(x[first : first + len(tile)], self.packed[tap])
 
     def _fast(self, x: Tensor, bias: Tensor, out: Tensor) -> None:
-        """Frames t, t + dilation, .. are a signal each: `dilation` of them lie side by side as wider frames."""
+        """Frames t, t + dilation, ... form one signal. The `dilation` signals lie side by side in wider frames."""
         block = OUT * self.dilation
         step = max(_TILE // x.shape[1] // block, 32) * block
         for start in range(0, len(out), step):
@@ -136,13 +137,13 @@ class Conv(nn.Module):
         reads, wide = blocks + groups - 1, self.dilation * inputs
         windows = x.as_strided((reads, span, wide), (OUT * wide, wide, 1))
         points = torch.bmm(self.read.expand(reads, -1, -1), windows).transpose(0, 1)
-        if self.dilation > 1:  # the frames that lie side by side become frames again
+        if self.dilation > 1:  # split the wider frames again
             points = points.reshape(span, reads * self.dilation, inputs)
         count = blocks * self.dilation
         products = torch.bmm(points[:, :count], self.packed[0])
         for group in range(1, groups):
             first = group * self.dilation
             products.baddbmm_(points[:, first : first + count], self.packed[group])
-        products[1] += bias  # the value at the point 1 goes into each output once
+        products[1] += bias  # the value at the point 1 enters each output once
         products = products.view(span, blocks, -1).transpose(0, 1)
         torch.bmm(self.write.expand(blocks, -1, -1), products, out=out.view(blocks, OUT, -1))

@@ -1,6 +1,6 @@
-"""ECAPA-TDNN (Desplanques et al., 2020): a log-mel to one vector that says who speaks.
+"""ECAPA-TDNN (Desplanques et al., 2020): a log-mel to one speaker vector.
 
-Attribute names are those of the checkpoint under `speaker_encoder.`. Inference only: batch norm uses stored statistics.
+Attribute names match the checkpoint under `speaker_encoder.`. Inference only: batch norm uses stored statistics.
 """
 
 from __future__ import annotations
@@ -12,34 +12,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import CheckpointError
 from deployments.families.indextts.config import N_MELS
 
 SCALE = 8  # groups of channels in a Res2Net block
 DILATIONS = (2, 3, 4)  # of the three blocks
-COUNTERS = (
-    "num_batches_tracked"  # a statistic of training that checkpoints may hold; inference has no use for it
-)
+COUNTERS = "num_batches_tracked"  # a statistic of training in some checkpoints, which inference does not use
 
 
 @dataclass(frozen=True, slots=True)
 class EcapaWidths:
-    """Widths that no key of the config states. The published ones are 512, 128, 1536 and 128."""
+    """Widths that the config does not state. The published ones are 512, 128, 1536 and 128."""
 
     channels: int  # of the blocks
     squeezed: int  # inside a squeeze-excitation
-    aggregated: int  # of the blocks' outputs taken together
+    aggregated: int  # of the combined outputs of the blocks
     attention: int  # inside the pooling
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor], file: str, prefix: str = "speaker_encoder.") -> EcapaWidths:
-        """Read from the tensors' shapes, names without `prefix`. Raises ConfigError naming file and tensor."""
+        """Reads the widths from the shapes of tensors named without `prefix`.
+
+        Raises CheckpointError, which names the file and the tensor.
+        """
 
         def outputs(name: str) -> int:
             if name not in tensors:
-                raise ConfigError(f"{file}: {prefix}{name} is missing")
+                raise CheckpointError(f"{file}: {prefix}{name} is missing")
             if tensors[name].dim() != 3:
-                raise ConfigError(
+                raise CheckpointError(
                     f"{file}: {prefix}{name} is {tuple(tensors[name].shape)}, not the shape of a convolution weight"
                 )
             return tensors[name].shape[0]
@@ -51,7 +52,7 @@ class EcapaWidths:
             attention=outputs("asp.tdnn.conv.conv.weight"),
         )
         if widths.channels % SCALE:
-            raise ConfigError(
+            raise CheckpointError(
                 f"{file}: {prefix}blocks.0 has {widths.channels} channels, not a multiple of {SCALE}"
             )
         return widths
@@ -85,7 +86,7 @@ class Ecapa(nn.Module):
 
 
 class Conv(nn.Module):
-    """(B, C, T) -> (B, D, T): a convolution over time that sees the edges mirrored."""
+    """(B, C, T) -> (B, D, T): a convolution over time with reflected edges."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int = 1) -> None:
         super().__init__()
@@ -152,7 +153,7 @@ class SeRes2Net(nn.Module):
 
 
 class Res2Net(nn.Module):
-    """Groups of channels in a chain: each sees a wider stretch of time than the one before."""
+    """A chain of groups of channels, each with a wider receptive field than the one before."""
 
     def __init__(self, dim: int, dilation: int) -> None:
         super().__init__()
@@ -168,7 +169,7 @@ class Res2Net(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Channels weighed by what they hold on average."""
+    """Scales channels by gates computed from their means."""
 
     def __init__(self, dim: int, squeezed: int) -> None:
         super().__init__()
@@ -181,7 +182,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class AttentivePooling(nn.Module):
-    """(B, C, T) -> mean and standard deviation over the frames that matter, (B, 2 C, 1)."""
+    """(B, C, T) -> mean and standard deviation over the frames, weighted by attention: (B, 2 C, 1)."""
 
     def __init__(self, channels: int, attention: int) -> None:
         super().__init__()
@@ -195,7 +196,7 @@ class AttentivePooling(nn.Module):
 
 
 def statistics(x: Tensor, weights: Tensor) -> Tensor:
-    """Mean and standard deviation of x (B, C, T) under weights that sum to one over T: (B, 2 C, 1)."""
+    """Mean and standard deviation of x (B, C, T) with weights that sum to one over T: (B, 2 C, 1)."""
     mean = (weights * x).sum(dim=2, keepdim=True)
     variance = (weights * (x - mean) ** 2).sum(dim=2, keepdim=True)
     return torch.cat([mean, variance.clamp(min=1e-12).sqrt()], dim=1)

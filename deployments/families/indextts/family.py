@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployments.contract.errors import ConfigError
+from deployments.contract.controls import drawing
+from deployments.contract.errors import CheckpointError, ConfigError
 from deployments.contract.family import FamilySpec, Frontend, GptModel, VocoderModel, VoiceEncoder
-from deployments.contract.speech import Sampling, VoicePrompt
+from deployments.contract.speech import VoicePrompt
 from deployments.families.indextts.config import (
     MAX_SECONDS,
     MIN_SECONDS,
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 PIECES = {"infer": 120, "infer_fast": 100}
 # The published defaults, with one beam instead of three: see docs/indextts.md.
-SAMPLING = Sampling(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=10.0, max_tokens=600)
+CONTROLS = drawing(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=10.0)
+MAX_TOKENS = 600
 
 
 class IndexOptions(BaseModel):
@@ -69,7 +71,7 @@ class IndexFamily:
                 param="family.options",
             )
         if not self.folder.is_dir():
-            raise ConfigError(
+            raise CheckpointError(
                 f"family.options.model_dir: folder {self.folder.name!r} does not exist",
                 param="family.options",
             )
@@ -80,7 +82,7 @@ class IndexFamily:
             self.config.dataset.bpe_model,
         ):
             if not (self.folder / name).is_file():
-                raise ConfigError(f"{name}: not found in the model folder", param="family.options")
+                raise CheckpointError(f"{name}: not found in the model folder", param="family.options")
         limit = options.max_text_tokens_per_sentence or PIECES[options.mode]
         self.limit = min(limit, self.config.gpt.max_text_tokens - 1)
 
@@ -96,14 +98,15 @@ class IndexFamily:
             left_context=around,
             right_context=around,
             languages=("zh", "en"),
-            sampling=SAMPLING,
+            max_tokens=MAX_TOKENS,
             min_reference_seconds=MIN_SECONDS,
             max_reference_seconds=MAX_SECONDS,
             plausible_codes=(0.4, 25.0),
+            controls=CONTROLS,
             window=self.options.sentences_bucket_max_size if self.options.mode == "infer_fast" else None,
         )
 
-    def frontend(self) -> Frontend:
+    def frontend(self, device: Device | None = None) -> Frontend:
         from deployments.families.indextts.text.frontend import IndexFrontend
 
         gpt = self.config.gpt

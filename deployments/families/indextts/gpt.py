@@ -14,12 +14,12 @@ Surplus silence is dropped as it is drawn (see `Silence`): what a listener has h
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from cachetools import LRUCache
 from torch import Tensor
 
 from deployments.contract.device import Device
@@ -80,7 +80,7 @@ class IndexGpt:
         self.sampling = SamplingState(slots, width, self.device, steps=self.max_codes)
         self.forbidden = torch.arange(width, device=self.device) >= gpt.number_mel_codes
         self.silence = Silence(slots, self.device, shrink_silence)
-        self.voices: OrderedDict[str, list[KeysValues]] = OrderedDict()
+        self.voices: LRUCache[str, list[KeysValues]] = LRUCache(VOICES)
 
         def per_slot(value: int) -> Tensor:
             return torch.full((slots + 1,), value, dtype=torch.int64, device=self.device)
@@ -89,9 +89,6 @@ class IndexGpt:
         self.fed = per_slot(0)  # how many were
         self.heard = per_slot(gpt.start_mel_token)  # the latents' lane: the last code that is kept
         self.heard_count = per_slot(0)
-
-    def compile(self) -> str:
-        return ""  # its matrices are large: what lies between the operations is little
 
     def prefill(self, slot: int, request: GptRequest) -> Prefill:
         """Raises InvalidInput where the segment holds more pieces than a slot takes."""
@@ -176,9 +173,6 @@ class IndexGpt:
                 if layer % layers == layers - 1:
                     yield
             self.voices[prompt.key] = found
-            while len(self.voices) > VOICES:
-                self.voices.popitem(last=False)
-        self.voices.move_to_end(prompt.key)
 
     def _layers_at_once(self, positions: int) -> int:
         """Of a prefill: what lies between two yields."""

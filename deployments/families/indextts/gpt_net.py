@@ -1,7 +1,7 @@
-"""GPT-2 trunk of IndexTTS 1.x over the engine's cache: weights, the prefix, one step.
+"""The GPT-2 trunk of IndexTTS 1.x with the engine's cache: weights, the prefix, one step.
 
-Linear layers are stored input-major (y = x W + b) and turned around once. Rows of a step keep their bits whatever
-shares their batch, by `deployments/engine/invariant.py`.
+Linear layers are stored input-major (y = x W + b) and transposed once. `deployments/engine/invariant.py` makes the rows
+of a step bit-identical in every batch.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ ELSEWHERE = (
     "perceiver_encoder.",
 )  # parts of the same file that the voice encoder reads
 BUFFERS = (".attn.bias", ".attn.masked_bias")  # of old releases of the training library
-LANES = 16  # the head is padded to a multiple of this, so that no vector tail depends on the batch
+LANES = 16  # the head is padded to a multiple of this, so that no SIMD tail depends on the batch
 EPSILON = 1e-5
 KeysValues = tuple[Tensor, Tensor]
 
 
 def expected_shapes(config: IndexConfig) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor of the trunk."""
+    """The name and shape of every tensor of the trunk."""
     gpt = config.gpt
     width, codes, pieces = gpt.model_dim, gpt.number_mel_codes, gpt.number_text_tokens + 1
     shapes: dict[str, tuple[int, ...]] = {
@@ -77,7 +77,7 @@ class Block:
 
 
 class Weights:
-    """The checkpoint's tensors on the device, one at a time: the file's own are never all copied at once."""
+    """Moves the checkpoint's tensors to the device one at a time, so that the file is never copied as a whole."""
 
     def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> None:
         self.tensors, self.device, self.dtype = tensors, device, dtype
@@ -92,14 +92,14 @@ class Weights:
         return Linear(self[f"{name}.weight"].t().contiguous(), self[f"{name}.bias"])
 
     def head(self, name: str) -> Linear:
-        """A head is stored output-major."""
+        """Unlike the other layers, a head is stored output-major."""
         weight, bias = self[f"{name}.weight"], self[f"{name}.bias"]
         pad = -len(bias) % LANES
         return Linear(F.pad(weight, (0, 0, 0, pad)), F.pad(bias, (0, pad)))
 
 
 class GptNet:
-    """Raises ConfigError where a tensor is missing, surplus, or of another shape than the config wants."""
+    """Raises ConfigError if a tensor is missing, unexpected, or differs from the config in shape."""
 
     def __init__(
         self, tensors: Mapping[str, Tensor], config: IndexConfig, device: torch.device, dtype: torch.dtype
@@ -133,14 +133,14 @@ class GptNet:
         return self.text_embedding[torch.cat([start, ids, stop])] + self.text_places[: len(ids) + 2]
 
     def embed_mel(self, codes: Tensor, places: Tensor) -> Tensor:
-        """codes, places: int64 (B,) -> (B, M). The scratch row runs past the table: its last place is taken."""
+        """codes, places: int64 (B,) -> (B, M). Places are clamped, because the scratch row exceeds the table."""
         return self.mel_embedding[codes] + self.mel_places[places.clamp(max=len(self.mel_places) - 1)]
 
     def prefix(self, x: Tensor, before: Sequence[KeysValues] | None = None) -> Iterator[KeysValues]:
-        """Layer by layer the keys and values of what is `before` and of x, causal: (P + T, H, d) each.
+        """Yields for each layer the keys and values of `before` followed by those of x, causal: (P + T, H, d) each.
 
-        x: (T, M); before: by layer those of the positions in front, (P, H, d) each. No hidden state is returned: what
-        is drawn begins with the start token.
+        x: (T, M). before: for each layer, the keys and values of the preceding positions, (P, H, d) each. There is no
+        hidden state to return, because sampling begins with the start token.
         """
         known = 0 if before is None else len(before[0][0])
         seen = torch.ones(len(x), known + len(x), dtype=torch.bool, device=x.device).tril(known)
@@ -149,13 +149,13 @@ class GptNet:
             if before is not None:
                 k, v = (torch.cat(parts) for parts in zip(before[layer], (k, v), strict=True))
             yield k, v
-            if layer < len(self.blocks) - 1:  # nobody reads the last layer's output
+            if layer < len(self.blocks) - 1:  # the last layer's output is not used
                 q, k, v = (part.transpose(0, 1).unsqueeze(0) for part in (q, k, v))  # (1, H, T, d)
                 mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)[0]
                 x = block.finish(x, mixed.transpose(0, 1).flatten(1))
 
     def step(self, x: Tensor, cache: KVCache, rows: Tensor, length: int) -> Tensor:
-        """One position of each row: x (B, M) -> final hidden states (B, M); writes their keys and values."""
+        """One position of each row: x (B, M) -> final hidden states (B, M). Writes keys and values to the cache."""
         count = len(rows)
         x = F.pad(x, (0, 0, 0, -count % self.row_multiple))  # once for all linear layers
         for layer, block in enumerate(self.blocks):

@@ -1,6 +1,6 @@
-"""Log-mel spectrogram of a reference recording: the one feature that IndexTTS takes a voice from.
+"""Log-mel spectrogram of a reference recording, the only feature of a voice in IndexTTS.
 
-All of it runs on the CPU, where it costs a hundredth of the encoders; not every accelerator has an FFT.
+It runs on the CPU, where it costs a hundredth of the encoders, because some accelerators have no FFT.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from torchaudio.transforms import Resample
 from deployments.families.indextts.config import N_MELS, SAMPLE_RATE
 
 N_FFT, HOP = 1024, 256  # samples; the window is as long as the transform
-FLOOR = 1e-7  # magnitude below which the log is cut
-MAX_KERNEL = 1 << 20  # numbers in a resampling kernel; the usual rates need under 50 000
+FLOOR = 1e-7  # smaller magnitudes are clamped
+MAX_KERNEL = 1 << 20  # most numbers in a resampling kernel; the usual rates need under 50 000
 
 
 def resample(waveform: np.ndarray, rate: int) -> Tensor:
     """float32 (N,) at `rate` Hz -> float32 (ceil(N * 24000 / rate),), or one sample less, at 24 kHz.
 
-    The filter is the one that the models were trained with: sinc under a Hann window, 6 zero crossings a side, cut at
-    0.99 of the lower Nyquist rate. It has `o * n` taps for rates that reduce to o : n (44100 : 24000 is 147 : 80, but
-    44101 : 24000 is itself, a billion), so rates that nothing records at go through soxr, whose memory is bounded.
+    The models were trained with this filter: a sinc with a Hann window, 6 zero crossings on each side, and a cutoff at
+    0.99 of the lower Nyquist frequency. Rates that reduce to o : n take `o * n` taps. 44100 : 24000 is 147 : 80, but
+    44101 : 24000 does not reduce and would take a billion. Such unusual rates use soxr, whose memory is bounded.
     """
     common = math.gcd(rate, SAMPLE_RATE)
     if rate * SAMPLE_RATE // common**2 > MAX_KERNEL:
@@ -39,7 +39,7 @@ def resample(waveform: np.ndarray, rate: int) -> Tensor:
 class LogMel(nn.Module):
     """Waveform (B, N) at 24 kHz, N > 512 -> log-mel (B, 100, N // 256 + 1), frame t centred at sample 256 t.
 
-    Natural log of magnitudes (not powers) under 100 triangles of height 1, equally wide on the HTK mel scale.
+    Natural log of magnitudes (not powers) in 100 triangular filters of height 1, equally wide on the HTK mel scale.
     """
 
     filters: Tensor

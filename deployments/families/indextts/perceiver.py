@@ -1,6 +1,6 @@
-"""Perceiver resampler: frames of any number to the 32 latents that the GPT is conditioned on.
+"""Perceiver resampler: any number of frames to the 32 latents that condition the GPT.
 
-Attribute names are those of the checkpoint under `perceiver_encoder.`.
+Attribute names match the checkpoint under `perceiver_encoder.`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HEAD_DIM = 64
 class Perceiver(nn.Module):
     """Frames (B, T, context_dim) -> latents (B, 32, dim).
 
-    mask: bool (B, T), false for frames that are padding; None where there are none.
+    mask: bool (B, T), False for padding; None if there is no padding.
     """
 
     def __init__(self, dim: int, context_dim: int, heads: int, mult: int) -> None:
@@ -65,7 +65,7 @@ class Attention(nn.Module):
 
 
 def feed_forward(dim: int, mult: int) -> nn.Sequential:
-    """Two thirds of `mult` as wide as usual, for the gate takes a third of the weights."""
+    """The hidden width is two thirds of `mult * dim`, because the gate takes a third of the weights."""
     hidden = dim * mult * 2 // 3
     return nn.Sequential(nn.Linear(dim, 2 * hidden), GatedGelu(), nn.Linear(hidden, dim))
 
@@ -79,7 +79,7 @@ class GatedGelu(nn.Module):
 
 
 class Norm(nn.Module):
-    """(..., dim) scaled to the length sqrt(dim), times a learned gain."""
+    """Scales (..., dim) to the length sqrt(dim) and multiplies it by a learned gain."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

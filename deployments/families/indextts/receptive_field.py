@@ -1,4 +1,4 @@
-"""Which frames of each signal inside the vocoder a stretch of its sound depends on. Needs no torch."""
+"""The frames of each signal inside the vocoder that a part of its sound depends on. Needs no torch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from deployments.families.indextts.config import BigVganConfig
 
-EDGE_TAPS = 7  # of the first and the last convolution
+EDGE_TAPS = 7  # of the first and last convolutions
 EDGE = EDGE_TAPS // 2
-ACTIVATION = 5  # frames on each side that a frame behind an anti-aliased activation depends on: 12 taps twice
-_FAR = 1 << 20  # frames: further from a signal's ends than any layer sees
+ACTIVATION = 5  # frames on each side that an anti-aliased activation depends on, by two filters of 12 taps
+_FAR = 1 << 20  # frames; farther from a signal's ends than any layer sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +31,19 @@ class Window:
         return self.stop - self.start
 
     def grown(self, frames: int) -> Window:
-        """By as many on each side."""
+        """Extended by `frames` on each side."""
         return Window(self.start - frames, self.stop + frames, self.length)
 
     def clipped(self) -> Window:
-        """Without the frames beyond the signal's ends."""
+        """Without the frames outside the signal."""
         return Window(max(self.start, 0), min(self.stop, self.length), self.length)
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The frames to be made: `latents`, then opened[i] behind stage i's up-sampling, closed[i + 1] behind its blocks.
+    """The frames to compute: opened[i] after the up-sampling of stage i, and closed[i + 1] after its blocks.
 
-    closed[0] are those behind the first convolution.
+    closed[0] are the frames after the first convolution, `latents` those before it.
     """
 
     latents: Window
@@ -52,7 +52,7 @@ class Needs:
 
 
 def needs(config: BigVganConfig, want: Window) -> Needs:
-    """For the samples `want` of the sound."""
+    """The frames that the samples `want` of the sound need."""
     window = want.grown(EDGE + ACTIVATION).clipped()
     opened, closed = [], [window]
     widest = max(block_reach(*block) for block in blocks(config))
@@ -64,29 +64,29 @@ def needs(config: BigVganConfig, want: Window) -> Needs:
 
 
 def inner_needs(config: BigVganConfig, count: int) -> tuple[int, Needs]:
-    """(first, needs) of the samples of `count` latents, `first` being the first of them, far from a signal's ends."""
+    """(first, needs) for the samples of `count` latents from latent `first`, far from the signal's ends."""
     rate = math.prod(config.upsample_rates)
     return _FAR, needs(config, Window(_FAR * rate, (_FAR + count) * rate, 2 * _FAR * rate))
 
 
 def context(config: BigVganConfig) -> int:
-    """Latents before and behind a latent, at most, that its samples depend on."""
+    """The most latents on each side of a latent that its samples depend on."""
     first, need = inner_needs(config, 1)
     return max(first - need.latents.start, need.latents.stop - first - 1)
 
 
 def blocks(config: BigVganConfig) -> list[tuple[int, tuple[int, ...]]]:
-    """(kernel, dilations) of the residual blocks of a stage."""
+    """(kernel, dilations) of each residual block of a stage."""
     return list(zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True))
 
 
 def block_reach(kernel: int, dilations: Sequence[int]) -> int:
-    """Frames on each side that a residual block's frame depends on."""
+    """The frames on each side that a frame of a residual block depends on."""
     return sum(kernel // 2 * (dilation + 1) + 2 * ACTIVATION for dilation in dilations)
 
 
 def _below(want: Window, rate: int, kernel: int) -> Window:
-    """The frames that a transposed convolution, cut by (kernel - rate) / 2 on both sides, makes `want` of."""
+    """The input frames of `want` in a transposed convolution whose output is cut by (kernel - rate) / 2 per side."""
     early = (kernel - rate) // 2
     first = -((kernel - 1 - early - want.start) // rate)
     last = (want.stop - 1 + early) // rate

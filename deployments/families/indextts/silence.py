@@ -1,9 +1,9 @@
-"""Dropping surplus silence while decoding.
+"""Drops surplus silence while decoding.
 
-The published rule, applied to a finished segment: where more than 30 of its codes are the silent one, every run of
-those is cut to its first 10. Applied to codes as they come, with the same counts: once a segment has more than 30 of
-them, whatever is beyond the tenth of a run is dropped. A segment of at most 30 silent codes (1.3 s) is left as it is by
-both; with more, at most 20 codes (0.85 s) of early silence stay that the published rule would drop.
+The published rule applies to a finished segment: if more than 30 of its codes are silent, every run of silent codes is
+cut to its first 10. This streaming version uses the same counts: once a segment has more than 30 silent codes, those
+after the tenth of a run are dropped. Both leave a segment with at most 30 silent codes (1.3 s) unchanged. With more, at
+most 20 early silent codes (0.85 s) remain that the published rule would drop.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from deployments.families.indextts.config import SILENT_CODE
 
 ALLOWED = 30  # silent codes in a segment before any is dropped
-RUN = 10  # of a run that stay
+RUN = 10  # silent codes of a run that are kept
 
 
 class Silence:
@@ -31,11 +31,11 @@ class Silence:
         self.total[slot] = 0
 
     def keeps(self, rows: Tensor, codes: Tensor) -> Tensor:
-        """Whether `codes`, int64 (B,), would be kept as the next of their rows -> bool (B,)"""
+        """True where `codes`, int64 (B,), would be kept as the next of their rows -> bool (B,)"""
         return self._next(rows, codes)[2]
 
     def feed(self, rows: Tensor, codes: Tensor) -> Tensor:
-        """Counts `codes` and says whether they are kept. Apart from `keeps`, as a drawn code may yet be replaced."""
+        """Like `keeps`, and counts `codes`. It is separate because a sampled code may still be replaced."""
         run, total, kept = self._next(rows, codes)
         self.run[rows] = run
         self.total[rows] = total
@@ -50,7 +50,7 @@ class Silence:
 
 
 def shrink_silence(codes: np.ndarray) -> np.ndarray:
-    """The published rule on the codes of a finished segment, int64 (n,) -> (m,), m <= n."""
+    """The published rule for the codes of a finished segment, int64 (n,) -> (m,), m <= n."""
     if int((codes == SILENT_CODE).sum()) <= ALLOWED:
         return codes
     kept, run = [], 0

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deployments.contract.family import Packing
 from deployments.contract.speech import VocodedChunk, VocoderChunk
 from deployments.families.indextts.bigvgan import BigVgan
 from deployments.families.indextts.receptive_field import Window, context
@@ -30,29 +31,22 @@ class IndexVocoder:
     """
 
     frame_dtype = np.float32
-    pile = 0  # `exactly` goes row by row: a batch would only make its first row wait for its last
 
     def __init__(self, net: BigVgan, device: torch.device) -> None:
         self.net = net.float().eval().to(device).prepare()
         self.frame_shape = (net.config.gpt_dim,)
         self._context = context(net.config)
+        self.packing = Packing(paddable=self.paddable)  # on a CPU alone: `exactly` goes row by row anyway
 
     def paddable(self, chunk: VocoderChunk) -> bool:
         """Not if both ends of its segment are in its sight."""
         return chunk.left >= self._context or chunk.right >= self._context
 
-    def collate(
-        self,
-        chunks: Sequence[VocoderChunk],
-        batch: int,
-        frames: int,
-        follows: Sequence[int | None] | None = None,
-    ) -> dict[str, Tensor]:
+    def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> dict[str, Tensor]:
         """latents (B, frames, M) and speaker (B, S), zeros in unused rows; for each row the latents that are wanted:
         `first` (B,) and `count` (B,). `span` (N,) 0, 1, .. has the length of what `forward` makes of every row.
 
-        Chunks carry no state, so that nothing depends on `follows`. Raises ValueError where a chunk is longer than
-        `frames`, or cannot be padded to it.
+        Raises ValueError where a chunk is longer than `frames`, or cannot be padded to it.
         """
         padded = all(self.paddable(chunk) for chunk in chunks)
         longest = max(len(chunk.frames) - chunk.left - chunk.right for chunk in chunks)
@@ -100,9 +94,6 @@ class IndexVocoder:
                 own = slice(row, row + 1)
                 waveform[row, : want.size] = self.net(latents[own], inputs["speaker"][own], want)
         return {"waveform": waveform, "skipped": torch.zeros_like(inputs["first"])}
-
-    def plain(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        return self.forward(inputs)
 
     def activation_bytes(self, batch: int, frames: int) -> int:
         """So many signals of the dearest stage's size; `exactly` makes one row's at a time, and those of no context."""

@@ -1,4 +1,4 @@
-"""Voice part of IndexTTS: a reference recording to the GPT's 32 latents and the vocoder's speaker vector."""
+"""The voice encoder of IndexTTS: a reference recording to the GPT's 32 latents and the vocoder's speaker vector."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deployments.contract.errors import InvalidInput
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 from deployments.families.checkpoint import fill, part_of
 from deployments.families.indextts.config import MAX_SECONDS, MIN_SECONDS, N_MELS, GptConfig, IndexConfig
 from deployments.families.indextts.conformer import Conformer, subsampled
@@ -18,12 +18,12 @@ from deployments.families.indextts.mel import LogMel, resample
 from deployments.families.indextts.perceiver import Perceiver
 
 MIN_RATE, MAX_RATE = 4_000, 384_000  # Hz
-SILENCE = 1e-4  # peak below which nothing can be heard (-80 dBFS)
-LOUDEST = 100.0  # peak of float recordings that exceed -1..1 by mistake; beyond it they are damaged
+SILENCE = 1e-4  # a peak below this is inaudible (-80 dBFS)
+LOUDEST = 100.0  # float recordings may exceed -1..1 by mistake; one with a higher peak is damaged
 
 
 class Conditioner(nn.Module):
-    """Log-mel (B, 100, T) -> latents (B, 32, model_dim). mask: as `Conformer` takes it, with what it says there."""
+    """Log-mel (B, 100, T) -> latents (B, 32, model_dim). mask: see `Conformer`."""
 
     def __init__(self, config: GptConfig) -> None:
         super().__init__()
@@ -39,10 +39,10 @@ class Conditioner(nn.Module):
 
 
 class IndexVoiceEncoder:
-    """Encodes one reference at a time in float32 on `device`; prompts are cached, so this is no hot path.
+    """Encodes one reference at a time in float32 on `device`. Prompts are cached, so speed matters little.
 
-    Takes the tensors of the GPT's and of the vocoder's file, whole. Raises ConfigError naming file, tensor and shapes
-    where they do not fit the config.
+    It takes all tensors of the GPT's and the vocoder's files. Raises ConfigError, which names the file, the tensor and
+    the shapes, if they do not match the config.
     """
 
     def __init__(
@@ -64,13 +64,13 @@ class IndexVoiceEncoder:
         self.speaker = fill(speaker, tensors, file, prefix).eval().to(device)
 
     @torch.inference_mode()
-    def encode(self, waveform: np.ndarray, rate: int, transcript: str | None = None) -> VoicePrompt:
-        """waveform: float32 (N,) mono at `rate` Hz, 0.5 to 60 s; taken as it is, untrimmed and at its own loudness.
+    def encode(self, reference: Reference) -> VoicePrompt:
+        """Takes the first waveform, 0.5 to 60 s. It is neither trimmed nor normalised. The transcript is ignored.
 
-        The transcript is not needed by this family. Returns "latents" float32 (32, model_dim) and "speaker" float32
-        (speaker_dim,). Raises InvalidInput (param "reference_audio") where the reference is too short, too long,
-        silent or damaged.
+        Returns "latents" float32 (32, model_dim) and "speaker" float32 (speaker_dim,). Raises InvalidInput (param
+        "reference_audio") if the reference is too short, too long, silent or damaged.
         """
+        waveform, rate = reference.first
         waveform = np.asarray(waveform, np.float32)
         check_reference(waveform, rate)
         mel = self.log_mel(resample(waveform, rate).unsqueeze(0)).to(self.device)  # (1, 100, T)
@@ -80,7 +80,7 @@ class IndexVoiceEncoder:
 
 
 def check_reference(waveform: np.ndarray, rate: int) -> None:
-    """Raises InvalidInput where no voice can be taken from float32 (N,) at `rate` Hz."""
+    """Raises InvalidInput if float32 (N,) at `rate` Hz is unusable as a reference."""
 
     def refused(message: str, code: str = InvalidInput.code) -> InvalidInput:
         return InvalidInput(f"the reference audio {message}", param="reference_audio", code=code)
@@ -95,7 +95,7 @@ def check_reference(waveform: np.ndarray, rate: int) -> None:
     if seconds > MAX_SECONDS:
         raise refused(f"lasts {seconds:.1f} s; at most {MAX_SECONDS:g} s are allowed", "audio_too_long")
     peak = float(np.abs(waveform).max())
-    if not peak <= LOUDEST:  # nor for one that is not a number
+    if not peak <= LOUDEST:  # also True for NaN
         raise refused("contains samples that are not finite or not in -1..1")
     if peak < SILENCE:
         raise refused("is silent", "silent_audio")

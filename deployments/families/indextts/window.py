@@ -1,4 +1,4 @@
-"""Tensors that hold a window of a signal: (B, window.size, C)."""
+"""Operations on tensors that hold a window of a signal: (B, window.size, C)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deployments.families.indextts.receptive_field import Window
 
 
 def cut(x: Tensor, have: Window, want: Window) -> Tensor:
-    """From `have` to `want`: a view if `have` holds it all. Frames that it lacks are 0."""
+    """Cuts `want` out of `have`: a view if `have` contains all of it. Missing frames are 0."""
     before, after = max(have.start - want.start, 0), max(want.stop - have.stop, 0)
     inner = x[:, want.start + before - have.start : want.stop - after - have.start]
     if not before + after:
@@ -20,7 +20,7 @@ def cut(x: Tensor, have: Window, want: Window) -> Tensor:
 
 
 def scaled(x: Tensor, have: Window, want: Window, scale: Tensor, out: Tensor) -> None:
-    """scale (C) times x, from `have` to `want`, into `out`. Frames that `have` lacks are the nearest that it holds."""
+    """Writes scale (C) times the frames `want` of x into `out`. Frames that `have` lacks repeat the nearest one."""
     before, after = max(have.start - want.start, 0), max(want.stop - have.stop, 0)
     inner = out[:, before : want.size - after]
     torch.mul(x[:, want.start + before - have.start : want.stop - after - have.start], scale, out=inner)
@@ -29,7 +29,7 @@ def scaled(x: Tensor, have: Window, want: Window, scale: Tensor, out: Tensor) ->
 
 
 def crop(x: Tensor, first: Tensor, size: int) -> Tensor:
-    """`size` frames of each row of x (B, N, C), from its own `first` (B,) int64 on."""
+    """`size` frames of each row of x (B, N, C), from the row's own index `first`, (B,) int64."""
     if size == x.shape[1]:
         return x
     index = first[:, None] + torch.arange(size, device=x.device)

@@ -8,13 +8,12 @@ from functools import lru_cache
 from deployments.text.english.lexicon import STRESS
 from deployments.text.phones import Phones
 
-_ARPABET = dict(
-    pair.split(" ")
-    for pair in (
-        "ɜɹ er,əɹ er,A ey,I ay,O ow,W aw,Y oy,ə ax,ᵊ ax,i iy,u uw,ɑ aa,ɔ ao,ɛ eh,ɜ er,ɪ ih,ᵻ ih,ʊ uh,ʌ ah,æ ae,b b,d d,"
-        "f f,h hh,j y,k k,l l,m m,n n,p p,s s,t t,v v,w w,z z,ɡ g,ŋ ng,ɹ r,ʃ sh,ʒ zh,ð dh,θ th,ʤ jh,ʧ ch,ɾ t,ʔ t"
-    ).split(",")
+_TABLE = (
+    "ɜɹ er, əɹ er, A ey, I ay, O ow, W aw, Y oy, ə ax, ᵊ ax, i iy, u uw, ɑ aa, ɔ ao, ɛ eh, ɜ er, ɪ ih, ᵻ ih, ʊ uh, "
+    "ʌ ah, æ ae, b b, d d, f f, h hh, j y, k k, l l, m m, n n, p p, s s, t t, v v, w w, z z, ɡ g, ŋ ng, ɹ r, ʃ sh, "
+    "ʒ zh, ð dh, θ th, ʤ jh, ʧ ch, ɾ t, ʔ t"
 )
+_ARPABET: dict[str, str] = {pair.split()[0]: pair.split()[1] for pair in _TABLE.split(", ")}
 _PHONE = re.compile("[əɜ]ɹ|.")
 _WEAK = {"ʌv": ("ax", "v")}
 

@@ -1,4 +1,4 @@
-"""The convolution block that the speaker encoder and the vocoder are made of."""
+"""The convolution block of the speaker encoder and the vocoder."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 
 class ConvBlock(nn.Module):
-    """Residual: depthwise convolution over time, norm (modulated by a condition, if any), MLP.
+    """Residual block: depthwise convolution over time, norm (modulated by an optional condition), MLP.
 
-    x (B, T, D), mask (B, T, 1) of zeros and ones or None, condition (B, C) -> (B, T, D). Masked steps are zero before
-    the convolution, so padding looks like the zeros beyond the utterance's edge. reach: how many steps before and
-    after its own the convolution sees.
+    x (B, T, D), mask (B, T, 1) of zeros and ones or None, condition (B, C) -> (B, T, D). Masked steps are zeroed before
+    the convolution, so padding equals the zeros outside the utterance. reach: the number of steps before and after its
+    own that the convolution sees.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Sizes and rates of the small family: everything that decides the shape of its nets."""
+"""Sizes and rates of the small family, which determine the shapes of its networks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from deployments.text.phones import PHONES
 
-MIN_SECONDS, MAX_SECONDS = 1.0, 60.0  # of a reference: fewer are refused, of more the first ones count
+MIN_SECONDS, MAX_SECONDS = 1.0, 60.0  # of a reference; shorter ones are refused, longer ones truncated
 
 
 @dataclass(frozen=True)
 class SmallConfig:
-    """Constants of one trained set of weights; saved beside them as JSON."""
+    """Constants of one trained set of weights, saved with them as JSON."""
 
     languages: tuple[str, ...] = ("en", "zh")
 
@@ -33,7 +33,7 @@ class SmallConfig:
     # vocoder trunk
     vocoder_dim: int = 256
     vocoder_hidden: int = 768
-    # of each block, steps before and after its own that it sees; what comes after, the first sound waits for
+    # steps before and after its own that each block sees; steps after delay the first sound
     code_reach: tuple[tuple[int, int], ...] = ((2, 1), (2, 1), (2, 0))  # at codes_per_second
     frame_reach: tuple[tuple[int, int], ...] = (
         (3, 1),
@@ -44,7 +44,7 @@ class SmallConfig:
     )  # at sample_rate / hop
     f0_floor: float = 50.0  # Hz
     f0_ceil: float = 450.0  # Hz
-    top_harmonic: float = 7900.0  # Hz, the pulse train holds no harmonic above it
+    top_harmonic: float = 7900.0  # Hz; the pulse train has no harmonic above it
 
     # GPT
     n_phones: int = len(PHONES)
@@ -54,10 +54,10 @@ class SmallConfig:
     gpt_ff: int = 1024
     phone_convs: int = 3
     phone_kernel: int = 5
-    stay_rows: int = 40  # steps at one phone that the net tells apart
-    max_stay: int = 36  # steps that one phone may last: half as fast, a long final lasts 0.6 s
-    max_phones: int = 320  # of a segment
-    max_codes: int = 1500  # of a segment
+    stay_rows: int = 40  # rows of the embedding of the steps spent at one phone
+    max_stay: int = 36  # most steps at one phone; at half speed, a long final lasts 0.6 s
+    max_phones: int = 320  # per segment
+    max_codes: int = 1500  # per segment
 
     # sampling defaults
     temperature: float = 0.4
@@ -69,7 +69,7 @@ class SmallConfig:
 
     @property
     def bos(self) -> int:
-        """Id of the code that stands before the first one."""
+        """The id of the code before the first one."""
         return self.n_codes
 
     @property
@@ -86,12 +86,12 @@ class SmallConfig:
 
     @property
     def left_context(self) -> int:
-        """Codes before a sample that it can depend on: the trunk's reach, and 4 frames of overlap-add."""
+        """Codes before a sample that it depends on: the trunk's reach, and 4 frames of overlap-add."""
         return self._trunk_reach(0, overlap=4)
 
     @property
     def right_context(self) -> int:
-        """Codes after it: the trunk's reach, and 5 frames (window, excitation under it, the end point of its F0)."""
+        """Codes after a sample that it depends on: the trunk's reach, and 5 frames (window, excitation, end of F0)."""
         return self._trunk_reach(1, overlap=5)
 
     def _trunk_reach(self, side: int, overlap: int) -> int:
@@ -104,7 +104,7 @@ class SmallConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SmallConfig:
-        """Inverse of `to_dict`; an unknown key raises ValueError."""
+        """The inverse of `to_dict`. Raises ValueError for an unknown key."""
         unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ValueError(f"unknown keys in the small family's config: {sorted(unknown)}")

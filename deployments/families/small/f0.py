@@ -1,4 +1,4 @@
-"""How high a voice speaks: the median F0 of a reference, and how far it moves about it."""
+"""The pitch of a voice: the median F0 of a reference, and its spread."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from torch import Tensor
 
 WINDOW_S = 0.04
 LOWEST, HIGHEST = 60.0, 420.0  # Hz
-VOICED = 0.6  # normalised autocorrelation from which on a frame counts as voiced
-QUIET_DB = -30.0  # a frame this far below the loudest one does not count
-OCTAVE = 0.04  # what a lag loses against one that is half as long: its double correlates as well
+VOICED = 0.6  # least normalised autocorrelation of a voiced frame
+QUIET_DB = -30.0  # quieter frames, relative to the loudest one, are ignored
+OCTAVE = 0.04  # penalty per octave of lag, because the double of a period correlates as well
 
 
 def pitch_of(waveform: Tensor, rate: int, hop: int) -> tuple[Tensor, Tensor]:
-    """waveform (B, N) -> median log F0 in log Hz, and half of what lies from its 10th to its 90th percentile, (B,).
+    """waveform (B, N) -> median log F0 in log Hz, and half the range between its 10th and 90th percentile, (B,) each.
 
-    Where no frame is voiced: log 150 Hz, 0.
+    Without a voiced frame: log 150 Hz and 0.
     """
     log_f0 = track(waveform, rate, hop)
     levels = torch.tensor([0.1, 0.5, 0.9], device=waveform.device)
@@ -25,7 +25,7 @@ def pitch_of(waveform: Tensor, rate: int, hop: int) -> tuple[Tensor, Tensor]:
 
 
 def track(waveform: Tensor, rate: int, hop: int) -> Tensor:
-    """waveform (B, N) -> log F0 of every whole frame of WINDOW_S, one each `hop` samples, NaN where unvoiced: (B, T).
+    """waveform (B, N) -> log F0 of each whole frame of WINDOW_S, one per `hop` samples, NaN if unvoiced: (B, T).
 
     Normalised autocorrelation, as in Boersma (1993), "Accurate short-term analysis of the fundamental frequency and
     the harmonics-to-noise ratio of a sampled sound".
@@ -36,7 +36,7 @@ def track(waveform: Tensor, rate: int, hop: int) -> Tensor:
     frames = (frames - frames.mean(-1, keepdim=True)) * window
     power = torch.fft.rfft(frames, 2 * size).abs() ** 2
     correlation = torch.fft.irfft(power)[..., :size]
-    own = torch.fft.irfft(torch.fft.rfft(window, 2 * size).abs() ** 2)[:size]  # of the window itself
+    own = torch.fft.irfft(torch.fft.rfft(window, 2 * size).abs() ** 2)[:size]  # autocorrelation of the window
     energy = correlation[..., :1]
     short, long = int(rate / HIGHEST), int(rate / LOWEST)
     normal = correlation / (energy + 1e-9) * (own[0] / own)
@@ -46,7 +46,7 @@ def track(waveform: Tensor, rate: int, hop: int) -> Tensor:
     value = normal.gather(-1, best.unsqueeze(-1)).squeeze(-1)
     before, after = (normal.gather(-1, (best + d).unsqueeze(-1)).squeeze(-1) for d in (-1, 1))
     bend = (before - 2 * value + after).clamp(max=-1e-6)
-    lag = best + (0.5 * (before - after) / bend).clamp(-0.5, 0.5)  # the parabola's top
+    lag = best + (0.5 * (before - after) / bend).clamp(-0.5, 0.5)  # the vertex of the parabola
     loud = energy[..., 0] > energy[..., 0].amax(-1, keepdim=True) * 10 ** (QUIET_DB / 10)
     voiced = (value > VOICED) & loud & (best > short) & (best < long - 1)
     return torch.log(rate / lag).masked_fill(~voiced, float("nan"))

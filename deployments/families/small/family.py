@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from deployments.contract.errors import ConfigError
+from deployments.contract.controls import drawing
+from deployments.contract.errors import CheckpointError
 from deployments.contract.family import FamilySpec, Frontend, GptModel, VocoderModel, VoiceEncoder
-from deployments.contract.speech import Sampling, VoicePrompt
+from deployments.contract.speech import VoicePrompt
 from deployments.families.options import checked
 from deployments.families.small.config import MAX_SECONDS, MIN_SECONDS, SmallConfig
 
@@ -41,17 +42,17 @@ class SmallFamily:
         try:
             self.config = SmallConfig.from_dict(json.loads(path.read_text()))
         except FileNotFoundError:
-            raise ConfigError(
+            raise CheckpointError(
                 f"family.options.weights: no {path.name} in the folder {self.folder.name!r}",
                 param="family.options",
             ) from None
         except OSError as error:
-            raise ConfigError(
+            raise CheckpointError(
                 f"family.options.weights: {path.name} cannot be read: {error.strerror}",
                 param="family.options",
             ) from None
         except (ValueError, TypeError, RecursionError) as error:
-            raise ConfigError(f"{path.name}: {error}", param="family.options") from None
+            raise CheckpointError(f"{path.name}: {error}", param="family.options") from None
 
     @cached_property
     def spec(self) -> FamilySpec:
@@ -64,16 +65,15 @@ class SmallFamily:
             left_context=config.left_context,
             right_context=config.right_context,
             languages=config.languages,
-            sampling=Sampling(
-                temperature=config.temperature, top_k=config.top_k, max_tokens=config.max_codes
-            ),
+            max_tokens=config.max_codes,
             min_reference_seconds=MIN_SECONDS,
             max_reference_seconds=MAX_SECONDS,
             paces=PACES,
             plausible_codes=(1.0, 9.0),
+            controls=drawing(temperature=config.temperature, top_k=config.top_k),
         )
 
-    def frontend(self) -> Frontend:
+    def frontend(self, device: Device | None = None) -> Frontend:
         from deployments.families.small.frontend import SmallFrontend
 
         return SmallFrontend(languages=self.config.languages)
@@ -111,24 +111,24 @@ class SmallFamily:
         return SmallVocoder(net, device.torch_device)
 
     def _codes(self) -> Tensor:
-        """Of the sentences that tell a timbre. Raises ConfigError where they are none."""
+        """Of the sentences that tell a timbre. Raises CheckpointError where they are none."""
         from deployments.families.checkpoint import read_tensors
 
         path = self.folder / "small.safetensors"
         codes, most = read_tensors(path).get("timbre.codes"), self.config.n_codes
         if codes is None or codes.dim() != 1 or not 0 < len(codes) <= self.config.max_codes:
-            raise ConfigError(
+            raise CheckpointError(
                 f"{path.name}: timbre.codes is missing or not a row of codes", param="family.options"
             )
         codes = codes.long()
         if not 0 <= int(codes.min()) <= int(codes.max()) < most:
-            raise ConfigError(
+            raise CheckpointError(
                 f"{path.name}: timbre.codes contains a code outside 0..{most - 1}", param="family.options"
             )
         return codes
 
     def _filled(self, net: nn.Module, part: str) -> Any:
-        """`net` with the tensors of `part`. Raises ConfigError naming file, tensor and both shapes on a mismatch."""
+        """`net` with the tensors of `part`. Raises CheckpointError naming file, tensor and both shapes."""
         from deployments.families.checkpoint import fill, part_of, read_tensors
 
         path, prefix = self.folder / "small.safetensors", f"{part}."

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from deployments.families.small.config import SmallConfig
 
-LOG_FLOOR = 1e-4  # magnitude below which the log is cut: log-mels start at about -9.2
+LOG_FLOOR = 1e-4  # smaller magnitudes are clamped, so the least log-mel is about -9.2
 
 
 def _slaney_mel(hz: Tensor) -> Tensor:
-    """Mel scale that is linear below 1 kHz and logarithmic above."""
+    """The mel scale that is linear below 1 kHz and logarithmic above."""
     return torch.where(
         hz < 1000.0, hz * 3 / 200, 15 + torch.log(hz.clamp(min=1.0) / 1000) * 27 / math.log(6.4)
     )

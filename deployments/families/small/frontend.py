@@ -16,6 +16,7 @@ from deployments.text.characters import folded, is_speakable, nothing_to_speak
 from deployments.text.english import figures, maths
 from deployments.text.english.context import pronounce_words
 from deployments.text.english.pronounce import Pronouncer, default_pronouncer
+from deployments.text.mandarin.script import starts_chinese
 from deployments.text.normalise import normalise
 from deployments.text.pauses import check_pauses, with_pauses
 from deployments.text.phones import PAUSE, PHONE_TO_ID, PHONES, Phones, closing_pause
@@ -71,11 +72,11 @@ class SmallFrontend:
         than 30 seconds.
         """
         self._check_language(language)
-        return with_pauses(text, self._segments)
+        return with_pauses(text, lambda part: self._segments(part, language))
 
-    def _segments(self, text: str) -> list[Segment]:
+    def _segments(self, text: str, language: str | None) -> list[Segment]:
         cleaned = self._cleaned(text)
-        pieces = list(self._pieces(cleaned))
+        pieces = list(self._pieces(cleaned, language))
         if not pieces:
             raise nothing_to_speak()
         cuts = [cleaned.origin(p.start) for p in pieces[1:]]
@@ -117,25 +118,31 @@ class SmallFrontend:
                 code="unsupported_language",
             )
 
-    def phones_of(self, text: str) -> list[str]:
-        """All phones of `text`; the edge pauses of neighbouring segments count once."""
+    def phones_of(self, text: str, language: str | None = None) -> list[str]:
+        """All phones of `text`. Neighbouring segments share one edge pause."""
         phones: list[str] = []
-        for segment in self.segments(text):
+        for segment in self.segments(text, language):
             phones += self.symbols(segment)[bool(phones) :]
         return phones
 
-    def spoken(self, text: str) -> str:
-        """The words that are said, in lower case, with blanks between them."""
-        return " ".join(segment.spoken for segment in self.segments(text) if segment.spoken)
+    def spoken(self, text: str, language: str | None = None) -> str:
+        """The spoken words in lower case, separated by spaces."""
+        return " ".join(segment.spoken for segment in self.segments(text, language) if segment.spoken)
 
-    def _sentences(self, text: str) -> Iterator[_Sentence]:
-        """Sentences without words are left out; the one before has the longer of the pauses."""
+    def _sentences(self, text: str, language: str | None) -> Iterator[_Sentence]:
+        """Sentences without words are left out; the one before has the longer of the pauses.
+
+        A sentence without letters is read in the language of the sentence before it. The first sentence is read in
+        `language`, or in the language of the first letter.
+        """
+        chinese = language.lower().startswith("zh") if language else starts_chinese(text)
         held: _Sentence | None = None
         for first, last in paragraphs(text):
             for begin, stop in line_spans(text, first, last):
                 for start, end in sentences(text, begin, stop):
                     pause = PARAGRAPH_PAUSE if end == last else LINE_PAUSE if end == stop else SENTENCE_PAUSE
-                    words = normalise(text[start:end], self.pronouncer.known)
+                    words = normalise(text[start:end], self.pronouncer.known, chinese)
+                    chinese = starts_chinese(reversed(text[start:end]), chinese)
                     if not words:
                         if held:
                             held = replace(held, pause_after=max(held.pause_after, pause))
@@ -146,14 +153,14 @@ class SmallFrontend:
         if held:
             yield replace(held, pause_after=PARAGRAPH_PAUSE)
 
-    def _phones(self, words: list[Word]) -> list[Phones]:
-        said = pronounce_words(words, self.pronouncer)
+    def _phones(self, words: list[Word], text: str) -> list[Phones]:
+        said = pronounce_words(words, text, self.pronouncer)
         return [arpabet(phones) if isinstance(phones, str) else phones for phones in said]
 
-    def _pieces(self, cleaned: Rewritten) -> Iterator[_Piece]:
-        for sentence in self._sentences(cleaned.text):
+    def _pieces(self, cleaned: Rewritten, language: str | None) -> Iterator[_Piece]:
+        for sentence in self._sentences(cleaned.text, language):
             text = cleaned.text[sentence.start : sentence.end]
-            words, phones = _fitting(sentence.words, self._phones(sentence.words))
+            words, phones = _fitting(sentence.words, self._phones(sentence.words, text))
             cuts = _cuts(words, phones)
             places = [0, *(_before_openers(text, words[c].start) for c in cuts[1:-1]), len(text)]
             for i in range(len(cuts) - 1):

@@ -1,4 +1,4 @@
-"""Finite scalar quantisation: a code is one level per dimension, mixed radix."""
+"""Finite scalar quantisation: a code is a mixed-radix number with one digit per dimension."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class FSQ(nn.Module):
-    """Latents in [-1, 1] on a fixed grid. No parameters; dimension 0 is the fastest-changing digit of a code."""
+    """Latents in [-1, 1] on a fixed grid, without parameters. Dimension 0 is the least significant digit of a code."""
 
     levels: Tensor
     radix: Tensor

@@ -119,7 +119,7 @@ class SmallGpt:
         self.cache.set_length(slot, 1 + count)
         self.sampling.set(slot, sampling)
         seed = torch.full((), sampling.seed, dtype=torch.int64, device=self.device)
-        temperature = torch.full((), sampling.temperature, device=self.device)
+        temperature = torch.full((), sampling.controls["temperature"], device=self.device)
         drawn = thresholds(seed, torch.arange(count, device=self.device), temperature)
         self.state.thresholds[slot, :count] = drawn.double()
         self.state.code[slot] = self.config.bos

@@ -1,10 +1,10 @@
-"""GPT of the small family: a speaker vector and phones to codes, with a monotonic pointer into the phones.
+"""The GPT of the small family: a speaker vector and phones to codes, with a monotonic pointer into the phones.
 
-The sequence is [speaker vector][phones][codes], causal. A code step's input is the code before it, the phone that the
-pointer is at, and for how many steps it has been there. A step yields logits of its own code and of how far the pointer
-moves afterwards: 0 (stay), 1, 2 or 3 phones, or the end. How to decode those: `deployments/families/small/duration.py`.
+The sequence is [speaker vector][phones][codes], causal. The input of a code step is the previous code, the phone at the
+pointer, and the number of steps spent there. A step yields logits of its code and of the pointer's next move: 0 (stay),
+1, 2 or 3 phones, or the end. `deployments/families/small/duration.py` decodes the moves.
 
-The pieces are small so that the caller may own the KV cache:
+The methods are small, so that the caller can own the KV cache:
 
     x, pointers = net.prefix(speaker, phones, pace)        # then run the blocks over x, positions 0 ... P
     x = net.embed_step(codes, pointers[row, phone], stay)  # position 1 + P + step; the first code is config.bos
@@ -37,7 +37,7 @@ def rotate(x: Tensor, rotary: Rotary) -> Tensor:
 
 
 class Block(nn.Module):
-    """Pre-norm transformer layer, split around the attention product. Dropout (training only) by `dropout`."""
+    """Pre-norm transformer layer, split around the attention product. `dropout` applies in training only."""
 
     def __init__(self, config: SmallConfig) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Block(nn.Module):
         return x + F.dropout(y, self.dropout, self.training)
 
     def forward(self, x: Tensor, rotary: Rotary, mask: Tensor | None = None) -> Tensor:
-        """A whole sequence without a cache: causal, or by `mask` (B or 1, 1, T, T), True where attended."""
+        """A whole sequence without a cache: causal, or with a `mask` (B or 1, 1, T, T), True where attended."""
         query, key, value = self.qkv(x, rotary)
         return self.finish(
             x, F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None)
@@ -71,7 +71,7 @@ class Block(nn.Module):
 
 
 class GptNet(nn.Module):
-    """Weights and the pieces of a step."""
+    """The weights, and the parts of a step."""
 
     cosine: Tensor
     sine: Tensor
@@ -112,10 +112,10 @@ class GptNet(nn.Module):
         return cosine.unsqueeze(-3), sine.unsqueeze(-3)
 
     def prefix(self, speaker: Tensor, phones: Tensor, pace: Tensor) -> tuple[Tensor, Tensor]:
-        """speaker (B, S), phones (B, P) int64, 0 pads on the right -> embeddings (B, 1 + P, D), pointers (B, P, D).
+        """speaker (B, S), phones (B, P) int64, right-padded with 0 -> embeddings (B, 1 + P, D), pointers (B, P, D).
 
-        pace (B,): 2.0 is twice as fast as the speaker's usual. Padded phones' embeddings are zero and must be masked in
-        attention; the others do not depend on the padding.
+        pace (B,): 2.0 is twice the speaker's usual pace. Embeddings of padding are zero and must be masked in
+        attention. The others do not depend on the padding.
         """
         mask = (phones > 0).unsqueeze(-1).to(self.speaker_in.weight.dtype)  # (B, P, 1)
         haste = self.pace_in(torch.log(pace).to(mask.dtype)[:, None, None])
@@ -126,13 +126,13 @@ class GptNet(nn.Module):
         return torch.cat([self.speaker_in(speaker).unsqueeze(1), x], dim=1), self.pointer_in(x)
 
     def embed_codes(self, codes: Tensor) -> Tensor:
-        """Codes (...) int64, `config.bos` included -> (..., D)."""
+        """Codes (...) int64, which may be `config.bos` -> (..., D)."""
         return self.code_embedding(codes)
 
     def embed_step(self, codes: Tensor, pointer: Tensor, stay: Tensor) -> Tensor:
-        """Input of code steps: codes (...), pointer (..., D) rows of the pointer table, stay (...) -> (..., D).
+        """The input of code steps: codes (...), pointer (..., D) rows of the pointer table, stay (...) -> (..., D).
 
-        `stay`: int64, steps already spent at this phone, 0 on entering it (clamped to `config.stay_rows - 1`).
+        stay: int64, steps already spent at this phone, 0 on entering it (clamped to `config.stay_rows - 1`).
         """
         return self.embed_codes(codes) + pointer + self.embed_stay(stay)
 

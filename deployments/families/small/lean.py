@@ -10,12 +10,12 @@ A row's bits depend on nothing but itself where matrix products keep theirs, as 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+from cachetools import LRUCache
 from torch import Tensor
 
 from deployments.engine.script import scripted
@@ -59,7 +59,7 @@ class LeanVocoder:
             if block.condition
         ]
         self.source = LeanSource(config, net.source_filter)
-        self.voices: OrderedDict[bytes, Tensor] = OrderedDict()
+        self.voices: LRUCache[bytes, Tensor] = LRUCache(_VOICES)
         self.shape = TrunkShape(config.code_reach, config.frame_reach, config.frames_per_code)
         self.most_kept = sum(self.shape.kept(config.right_context, config.left_context))  # K at most
         self.laid_out = lru_cache(_PLANS)(self._lay_out)
@@ -111,11 +111,9 @@ class LeanVocoder:
     def _modulation(self, speaker: Tensor) -> Tensor:
         """Speaker (S,) -> (blocks, 2, D): the gain and shift of each block's norm."""
         key = speaker.numpy().tobytes()
-        if key not in self.voices:
+        if (found := self.voices.get(key)) is None:
             # to the bit what VocoderNet makes of one voice: rounded otherwise, it would bias F0 at every frame alike
             both = [condition(speaker.unsqueeze(0))[0].chunk(2) for condition in self.conditions]
-            self.voices[key] = torch.stack([torch.stack([1 + gain, shift]) for gain, shift in both])
-            if len(self.voices) > _VOICES:
-                self.voices.popitem(last=False)
-        self.voices.move_to_end(key)
-        return self.voices[key]
+            found = torch.stack([torch.stack([1 + gain, shift]) for gain, shift in both])
+            self.voices[key] = found
+        return found

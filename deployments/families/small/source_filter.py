@@ -1,9 +1,9 @@
-"""Source-filter synthesis: a pulse train and noise, each through its own spectral filter, added.
+"""Source-filter synthesis: the sum of a pulse train and noise, each with its own spectral filter.
 
-Everything is a function of absolute time, so a chunk with context equals the same samples of the whole: the
-phase of the pulses is carried between chunks, the noise comes from a counter, and the overlap-add window does
-not depend on where a chunk begins. Frame t starts at sample t * hop; F0 and voicing are values at frame starts,
-linear in between.
+Everything is a function of absolute time, so a chunk with context has the same samples as the whole utterance: the
+phase of the pulses is carried between chunks, the noise comes from a counter, and the overlap-add window does not
+depend on the start of the chunk. Frame t starts at sample t * hop. F0 and voicing are values at frame starts and linear
+in between.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from deployments.families.small.config import SmallConfig
 
 
 def following(x: Tensor, mask: Tensor) -> Tensor:
-    """Value at the next frame start; at an utterance's last frame its own. x (B, F), mask (B, F) -> (B, F)."""
+    """The value at the next frame start; the last frame repeats its own. x (B, F), mask (B, F) -> (B, F)."""
     held = torch.cat([x[:, 1:], x[:, -1:]], dim=1)
     valid = torch.cat([mask[:, 1:], mask[:, -1:]], dim=1)
     return torch.where(valid > 0, held, x)
 
 
 class SourceFilter(nn.Module):
-    """Synthesis of a waveform from per-frame controls. No parameters.
+    """Synthesises a waveform from per-frame controls. It has no parameters.
 
-    `matmul_dft` computes the Fourier transforms as products with a fixed matrix, for devices without an FFT.
+    matmul_dft: compute the Fourier transforms as products with a fixed matrix, for devices without an FFT.
     """
 
     window: Tensor
@@ -43,7 +43,7 @@ class SourceFilter(nn.Module):
         self.top_harmonic = config.top_harmonic
         self.matmul_dft = False
         window = torch.hann_window(self.n_fft)
-        self.hops = -(-self.n_fft // self.hop)  # hops that a window spans, rounded up
+        self.hops = -(-self.n_fft // self.hop)  # hops per window, rounded up
         self.side = (self.n_fft - self.hop) // 2  # a window reaches this far before and after its frame
         overlap = F.pad(window**2, (0, self.hops * self.hop - self.n_fft)).view(self.hops, self.hop).sum(0)
         angle = torch.outer(torch.arange(self.n_fft), torch.arange(config.n_bins)).double() % self.n_fft
@@ -58,12 +58,12 @@ class SourceFilter(nn.Module):
         self.register_buffer("weight", weight, persistent=False)  # (bins,)
 
     def frame_phase(self, f0: Tensor, mask: Tensor) -> Tensor:
-        """Cycles passed from the first frame start to each, float64: f0 (B, F) in Hz -> (B, F + 1)."""
+        """Cycles from the first frame start to each, float64: f0 (B, F) in Hz -> (B, F + 1)."""
         cycles = (f0 + following(f0, mask)).double() * (0.5 * self.hop / self.rate)
         return F.pad(torch.cumsum(cycles, dim=1), (1, 0))
 
     def pulses(self, f0: Tensor, voiced: Tensor, phase: Tensor, mask: Tensor) -> Tensor:
-        """Band-limited pulse train of about unit power where voiced.
+        """A band-limited pulse train of about unit power where voiced.
 
         f0, voiced, mask (B, F); phase (B, F) float64 cycles at frame starts -> (B, F * hop)
         """
@@ -77,14 +77,14 @@ class SourceFilter(nn.Module):
         half = torch.sin(0.5 * angle)
         near = half.abs() < 1e-5
         kernel = torch.sin((full + 0.5) * angle) / (2 * torch.where(near, torch.ones_like(half), half)) - 0.5
-        # the highest fades, or where it comes and goes would hang on the last bit of F0
+        # the highest harmonic fades in and out; otherwise its switching would depend on the last bit of F0
         highest = (fit - full - 1.0) * torch.cos((full + 1.0) * angle)
         pulse = (torch.where(near, full, kernel) + highest) * torch.sqrt(2 / fit)
         level = voiced.unsqueeze(-1) + (following(voiced, mask) - voiced).unsqueeze(-1) * ramp
         return (pulse * level).flatten(1)
 
     def forward(self, pulses: Tensor, noise: Tensor, harmonic: Tensor, noisy: Tensor, mask: Tensor) -> Tensor:
-        """Filter and add: pulses, noise (B, N), filters (B, F, bins) magnitudes, mask (B, F) -> (B, N), N = F * hop."""
+        """Filters and adds pulses and noise (B, N): magnitudes (B, F, bins), mask (B, F) -> (B, N), N = F * hop."""
         frames = harmonic.shape[1]
         source = (
             torch.stack([pulses, noise], dim=1).unflatten(-1, (frames, self.hop)) * mask[:, None, :, None]

@@ -1,26 +1,25 @@
-"""Which steps of each layer the vocoder has to make for a chunk's sound, and where they lie. Needs no torch.
+"""The steps of each vocoder layer that a chunk's sound needs, and their rows. Needs no torch.
 
-The chunks of a batch lie one behind the other, as rows of one matrix, each no longer than the next layer needs it. What
-a chunk of a stream made of a layer, and the next one reads again, is kept: then only what is new is made.
+The chunks of a batch follow each other as rows of one matrix, each no longer than the next layer needs. Steps that the
+next chunk of a stream reads again are kept, so that only new ones are computed.
 
-Annotations are evaluated here: TorchScript takes spans, and does not resolve the postponed ones of named tuples.
+This module does not postpone annotations: TorchScript compiles `Span`, and cannot resolve the postponed annotations of
+named tuples.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-BEFORE, BEHIND = (
-    4,
-    5,
-)  # frames around the emitted ones that their sound depends on (see SmallConfig's contexts)
+# frames before and after the emitted ones that their sound depends on (see SmallConfig's contexts)
+BEFORE, BEHIND = 4, 5
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Codes of a chunk: context on the left, emitted, context on the right.
+    """The number of codes in a chunk: left context, emitted, right context.
 
-    ahead: the context on the right of the chunk before, if what was kept of it is at hand; else None.
+    ahead: the right context of the previous chunk if its kept steps are available, else None.
     """
 
     left: int
@@ -30,9 +29,9 @@ class Extent:
 
 
 class Span(NamedTuple):
-    """Steps start..stop (exclusive) of one chunk, 0 being its first emitted one; `row`: where `start` lies.
+    """Steps start..stop (exclusive) of one chunk; step 0 is the first emitted one, and `start` is at row `row`.
 
-    kept: how many of them, the first ones, the chunk before has made.
+    kept: the number of steps at the start that the previous chunk has computed.
     """
 
     start: int
@@ -55,10 +54,10 @@ def rows(layer: Layer) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TrunkShape:
-    """code_reach, frame_reach: of each block, steps before and after its own that its convolution sees; rate: frames of
-    a code.
+    """code_reach, frame_reach: the steps before and after its own that each block's convolution sees. rate: frames per
+    code.
 
-    The layers, in order: what enters the blocks of codes, what each of them leaves, and the same for those of frames.
+    The layers, in order: the input of the code blocks, the output of each, then the same for the frame blocks.
     """
 
     code_reach: Reach
@@ -67,7 +66,7 @@ class TrunkShape:
 
     @property
     def upsampled(self) -> int:
-        """The first layer of frames."""
+        """The index of the first layer of frames."""
         return len(self.code_reach) + 1
 
     @property
@@ -75,7 +74,7 @@ class TrunkShape:
         return self.upsampled + len(self.frame_reach) + 1
 
     def starts(self, left: int) -> list[int]:
-        """The first step of each layer that a chunk with `left` codes in front of it takes, if nothing was kept."""
+        """The first step in each layer of a chunk with `left` codes before it, if nothing was kept."""
         frames = [max(-BEFORE, -left * self.rate)]
         for before, _ in reversed(self.frame_reach):
             frames.append(max(frames[-1] - before, -left * self.rate))
@@ -86,7 +85,7 @@ class TrunkShape:
         return [*reversed(codes), *reversed(frames)]
 
     def stops(self, count: int, right: int) -> list[int]:
-        """Where each layer ends for a chunk of `count` codes with `right` behind it."""
+        """The end of each layer for a chunk of `count` codes with `right` codes after it."""
         frames = [min(count * self.rate + BEHIND, (count + right) * self.rate)]
         for _, after in reversed(self.frame_reach):
             frames.append(min(frames[-1] + after, (count + right) * self.rate))
@@ -97,8 +96,8 @@ class TrunkShape:
         return [*reversed(codes), *reversed(frames)]
 
     def kept(self, right: int, left: int) -> list[int]:
-        """How many steps at the end of each layer are kept of a chunk with `right` codes behind it, for the next one,
-        which has `left` codes in front of it. None of the codes: those are at hand."""
+        """The number of steps at the end of each layer that a chunk with `right` codes after it keeps for the next one,
+        which has `left` codes before it. No codes are kept, because the next chunk contains them."""
         made = self.stops(0, right)  # seen from the next chunk
         kept = [0] * self.layers
         for layer, (before, _) in enumerate(self.code_reach[1:], start=1):
@@ -109,7 +108,7 @@ class TrunkShape:
         return kept
 
     def spans(self, chunk: Extent) -> list[tuple[int, int, int]]:
-        """Of each layer: start, stop, and how many steps are kept."""
+        """The start, the stop and the number of kept steps of each layer."""
         stops, none = self.stops(chunk.count, chunk.right), [0] * self.layers
         if chunk.ahead is None:
             return list(zip(self.starts(chunk.left), stops, none, strict=True))
@@ -121,7 +120,7 @@ class TrunkShape:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """By layer, where its steps lie (`have`), and where those lie that are not kept (`made`) before they join these."""
+    """For each layer, the rows of all its steps (`have`), and the rows of the newly computed ones alone (`made`)."""
 
     have: list[Layer]
     made: list[Layer]

@@ -1,4 +1,4 @@
-"""Speaker encoder: what a voice sounds like, as one vector."""
+"""The speaker encoder: a reference recording to one vector."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from deployments.families.small.config import SmallConfig
 from deployments.families.small.f0 import pitch_of
 from deployments.families.small.features import LogMel
 
-PITCH_DIMS = 2  # at the end of a speaker vector: how high the voice speaks, and how far that moves
+PITCH_DIMS = 2  # the last dimensions of a speaker vector: the voice's median pitch and its spread
 PITCH_MIDDLE = 5.0  # log Hz
-PITCH_SCALE = 3.0  # brings the pitch to the size of the vector's other numbers
+PITCH_SCALE = 3.0  # scales the pitch to the size of the other dimensions
 
 
 class SpeakerEncoder(nn.Module):
     """Waveform of a reference (B, N) of 40 ms or more -> speaker vector (B, S).
 
-    What the net makes has zero mean and unit variance; behind it stands the pitch, measured and not learned, so that a
-    stranger's is right.
+    The learned part has zero mean and unit variance. The pitch follows it; it is measured, not learned, so that it is
+    also right for unseen speakers.
     """
 
     def __init__(self, config: SmallConfig, blocks: int = 3) -> None:

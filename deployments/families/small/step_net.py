@@ -1,6 +1,6 @@
-"""One decode step over static slots, written so that TorchScript can take it as it is.
+"""One decode step over static slots, in a form that TorchScript can compile.
 
-Annotations are evaluated here, for it does not resolve the postponed ones of named tuples.
+This module does not postpone annotations, because TorchScript cannot resolve those of named tuples.
 """
 
 from typing import NamedTuple
@@ -14,14 +14,14 @@ from deployments.engine.invariant import Linear, Norm
 from deployments.families.small.duration import advance
 from deployments.families.small.gpt_net import Block, GptNet
 
-_LANES = 16  # logits are padded to a multiple of this, so that no vector tail depends on the batch
+_LANES = 16  # logits are padded to a multiple of this, so that no SIMD tail depends on the batch
 
 
 class State(NamedTuple):
-    """Of every slot, the scratch one included, (slots + 1,) each."""
+    """The state of every slot, the scratch slot included: (slots + 1,) unless stated."""
 
-    code: Tensor  # int64, the code before the next one
-    phone: Tensor  # int64, where the pointer is
+    code: Tensor  # int64, the previous code
+    phone: Tensor  # int64, the pointer
     last: Tensor  # int64, index of the last phone
     stay: Tensor  # int64, steps spent at the phone
     survival: Tensor  # float64
@@ -30,7 +30,7 @@ class State(NamedTuple):
 
 
 class StepBlock(nn.Module):
-    """A block's weights as the decode step wants them: linear maps whose rows do not depend on the batch."""
+    """A block's weights for the decode step: linear maps whose rows do not depend on the batch size."""
 
     __constants__ = ("heads",)
 
@@ -44,9 +44,9 @@ class StepBlock(nn.Module):
         )
 
     def forward(self, x: Tensor, rotary: Tensor, surplus: Tensor, layer: Tensor, sight: Sight) -> Tensor:
-        """x (M, D), the first B rows of it the batch's -> (M, D); writes keys and values.
+        """x (M, D), whose first B rows are the batch -> (M, D). Writes keys and values to the cache's `layer`.
 
-        rotary (B, 2, 3, 1, d); surplus (M - B, D): what fills the attended rows up; layer: of the cache.
+        rotary (B, 2, 3, 1, d); surplus (M - B, D): pads the attended rows.
         """
         qkv = self.project(self.norm_1(x))[: len(rotary)].unflatten(-1, (3, self.heads, -1))
         qkv = rotated(qkv, rotary)  # (B, 3, H, d)
@@ -57,7 +57,7 @@ class StepBlock(nn.Module):
 
 
 class StepNet(nn.Module):
-    """All of a step but the draw."""
+    """A whole step except sampling."""
 
     __constants__ = ("max_stay", "row_multiple", "stay_rows")
 
@@ -80,21 +80,21 @@ class StepNet(nn.Module):
         self.rotary = _rotary_table(net)
 
     def forward(self, state: State, cache: list[Tensor], sight: Sight) -> tuple[Tensor, Tensor]:
-        """Logits (B, n_logits) of the next codes, and ended (B,) bool. Moves the pointers, writes keys and values."""
+        """Updates the pointers and the cache. Returns the next codes' logits (B, n_logits) and ended (B,) bool."""
         rows = sight.rows
         count = rows.shape[0]
         phone, stay, last = state.phone[rows], state.stay[rows], state.last[rows]
         x = F.embedding(state.code[rows].clamp(min=0), self.codes)  # (B, D)
         x = x + state.pointers[rows, phone] + F.embedding(stay.clamp(max=self.stay_rows - 1), self.stays)
         surplus = x.new_zeros((-count % self.row_multiple, x.shape[1]))
-        x = torch.cat((x, surplus))  # (M, D), once for all linear maps
+        x = torch.cat((x, surplus))  # (M, D), padded once for all linear maps
         rotary = self.rotary[sight.positions]  # (B, 2, 3, 1, d)
         for layer, block in enumerate(self.blocks):
             x = block(x, rotary, surplus, cache[layer], sight)
         x = self.norm(x)
         logits = self.code_head(x)[:count].float().masked_fill(self.forbidden, float("-inf"))
 
-        # float64: what is left of rounding differences between batch sizes must not decide where a phone ends
+        # float64, so that rounding differences between batch sizes do not decide where a phone ends
         move, survival, ended = advance(
             self.advance_head(x)[:count].double(),
             state.survival[rows],
@@ -115,15 +115,15 @@ def norm_of(norm: nn.LayerNorm) -> Norm:
 
 
 def rotated(qkv: Tensor, rotary: Tensor) -> Tensor:
-    """(B, 3, H, d), with the table's rows (B, 2, 3, 1, d): queries and keys at their positions. One product for all."""
+    """Rotates queries and keys in one operation: qkv (B, 3, H, d), the table's rows (B, 2, 3, 1, d) -> (B, 3, H, d)."""
     x = qkv.float()
     return (x * rotary[:, 0]).addcmul_(x.roll(x.shape[-1] // 2, -1), rotary[:, 1]).to(qkv.dtype)
 
 
 def _rotary_table(net: GptNet) -> Tensor:
-    """By position: what query, key and value are multiplied by, and what their turned selves are.
+    """For each position, the factors of query, key, value and of their rolled copies: (positions, 2, 3, 1, d).
 
-    (positions, 2, 3, 1, d): cosine and signed sine for queries and keys, 1 and 0 for values.
+    Cosine and signed sine for queries and keys; 1 and 0 for values.
     """
     cosine, sine = net.cosine, net.sine  # (positions, d / 2)
     factor, turned = torch.cat([cosine, cosine], -1), torch.cat([-sine, sine], -1)

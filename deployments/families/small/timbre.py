@@ -1,9 +1,9 @@
-"""What of a voice's timbre its vector does not tell: measured, and added to the vocoder's filters.
+"""Corrects the timbre of a cloned voice: the measured error of the vocoder's spectrum is added to its filters.
 
-The nets learned from some hundred speakers, and of a stranger they make somebody who is like him. So the vocoder says a
-few sentences, whose codes come with the weights, with his vector, and what its long-term spectrum has less or more than
-his recording's is made up for, but for what chance makes of it: what is said differs, too, and a few seconds are no
-average.
+The networks were trained on about a hundred speakers, and for an unseen speaker they produce a similar voice. Therefore
+the vocoder speaks a few calibration sentences, whose codes ship with the weights, with the new speaker vector. The
+difference between the long-term spectra of the recording and of this speech corrects the filters, minus the part that
+chance explains: the words differ, and a few seconds are not a stable average.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch import Tensor
 from deployments.families.small.features import LOG_FLOOR, LogMel
 from deployments.families.small.vocoder_net import VocoderNet
 
-DB = math.log(10) / 20  # as log magnitude
-CHANCE = 2.5 * DB  # most RMS of the difference for voices that the nets know: other words, not another timbre
-WIDTH = 2.0  # bands: standard deviation of the Gaussian that smooths it
+DB = math.log(10) / 20  # one decibel as log magnitude
+CHANCE = 2.5 * DB  # most RMS difference for voices seen in training, where only the words differ
+WIDTH = 2.0  # bands: standard deviation of the Gaussian that smooths the difference
 MOST = 9.0 * DB
-SILENT = math.log(LOG_FLOOR) + 0.7  # a band below holds nothing: that is a telephone's, not the voice's
+SILENT = math.log(LOG_FLOOR) + 0.7  # a quieter band is empty: the recording's band limit, not the voice
 
 
 class Timbre:
-    """codes: (T,) int64, of speech."""
+    """codes: (T,) int64, of the calibration sentences."""
 
     def __init__(self, vocoder: VocoderNet, codes: Tensor, log_mel: LogMel) -> None:
         self.vocoder, self.codes, self.log_mel = vocoder, codes, log_mel
@@ -35,7 +35,7 @@ class Timbre:
         at = torch.searchsorted(centres, hz).clamp(1, len(centres) - 1)
         share = ((hz - centres[at - 1]) / (centres[at] - centres[at - 1])).clamp(0, 1).unsqueeze(1)
         eye = torch.eye(len(centres), device=device)
-        # (bins, M): linear between the bands' middles
+        # (bins, M): linear between the band centres
         self.to_bins = (1 - share) * eye[at - 1] + share * eye[at]
         apart = torch.arange(config.n_mels, device=device, dtype=torch.float32)
         weight = torch.exp(-0.5 * ((apart.unsqueeze(1) - apart) / WIDTH) ** 2)
@@ -43,18 +43,20 @@ class Timbre:
 
     @torch.inference_mode()
     def __call__(self, vector: Tensor, mel: Tensor) -> Tensor:
-        """Speaker vector (S,), log-mels (T, M) of his recording -> log magnitudes to add to both filters, (bins,)."""
+        """Speaker vector (S,), log-mels (T, M) of the recording -> log magnitudes to add to both filters, (bins,)."""
         made = self.log_mel(self.speech(vector))[0]
         wanted, own = louder(mel), louder(made)
         apart = torch.where(wanted > SILENT, wanted - own, torch.nan)
         apart = self.smooth @ torch.nan_to_num(apart - apart.nanmean())
-        share = (1 - CHANCE**2 / (apart**2).mean()).clamp(min=0)  # of its power, what is not chance (Wiener)
+        share = (1 - CHANCE**2 / (apart**2).mean()).clamp(
+            min=0
+        )  # the share of the power beyond chance (Wiener)
         added = self.to_bins @ (share * apart).clamp(-MOST, MOST)
         power = self.to_bins @ (2 * made).exp().mean(0)
-        return added - 0.5 * torch.log((power * (2 * added).exp()).sum() / power.sum())  # as loud as before
+        return added - 0.5 * torch.log((power * (2 * added).exp()).sum() / power.sum())  # keeps the loudness
 
     def speech(self, vector: Tensor) -> Tensor:
-        """The codes in the voice of the vector, (1, N)."""
+        """The calibration sentences in the vector's voice, (1, N)."""
         zero = torch.zeros(1, dtype=torch.int64, device=vector.device)
         mask = torch.ones(1, len(self.codes), device=vector.device)
         phase = torch.zeros(1, dtype=torch.float64, device=vector.device)
@@ -63,6 +65,6 @@ class Timbre:
 
 
 def louder(mel: Tensor) -> Tensor:
-    """Log-mels (T, M) -> mean of the frames that are louder than the average frame, (M,): pauses do not count."""
+    """Log-mels (T, M) -> the mean of the frames that are louder than average, which excludes pauses: (M,)."""
     level = mel.mean(1)
     return mel[level >= level.mean()].mean(0)

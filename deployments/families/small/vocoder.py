@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from deployments.contract.errors import SynthesisFailed
+from deployments.contract.family import Packing
 from deployments.contract.speech import VocodedChunk, VocoderChunk
 from deployments.engine.device.choose import has_fft
 from deployments.families.small.lean import LeanChunk, LeanVocoder
 from deployments.families.small.spans import BEFORE, BEHIND, Extent
 from deployments.families.small.vocoder_net import VocoderNet
 
-_PILE = 256  # codes: enough rows for fast products, few enough for the cache
+_PACKED_FRAMES = 256  # codes: enough rows for fast products, few enough for the cache
 _PACKED_SIGNALS, _PADDED_SIGNALS = 8, 13  # floats for each sample of a frame's window, at the peak (measured)
 
 
 class SmallVocoder:
     """Implements VocoderModel. Always float32: the phase of the pulses accumulates while speech is voiced.
 
-    lean: whether `forward` packs chunks of any lengths, as pays on a CPU, and only there.
+    lean: whether `packing.forward` packs chunks of any lengths, as pays on a CPU, and only there.
     """
 
     frame_shape: tuple[int, ...] = ()
@@ -33,18 +35,11 @@ class SmallVocoder:
         self.net.source_filter.matmul_dft = not has_fft(device)
         self.config = net.config
         self.lean = LeanVocoder(self.net) if (device.type == "cpu" if lean is None else lean) else None
-        self.pile = _PILE if self.lean else 0
+        self.packing = (
+            Packing(_PACKED_FRAMES, forward=partial(self._packed, self.lean)) if self.lean else Packing()
+        )
 
-    def paddable(self, chunk: VocoderChunk) -> bool:
-        return True
-
-    def collate(
-        self,
-        chunks: Sequence[VocoderChunk],
-        batch: int,
-        frames: int,
-        follows: Sequence[int | None] | None = None,
-    ) -> dict[str, Tensor]:
+    def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> dict[str, Tensor]:
         """Rows [left context | codes | right context | padding]; unused rows repeat nothing: they are masked out.
 
         Raises SynthesisFailed for a code that there is not.
@@ -78,7 +73,7 @@ class SmallVocoder:
             inputs["first_code"][row] = chunk.first
             inputs["left"][row] = chunk.left
             inputs["n"][row] = count - chunk.left - chunk.right
-            if follows is not None and (before := follows[row]) is not None:
+            if (before := chunk.follows) is not None:
                 inputs["chain"][row] = inputs["chain"][before]
                 inputs["chain"][row, before] = 1.0
                 inputs["phase"][row] = inputs["phase"][before]
@@ -90,9 +85,6 @@ class SmallVocoder:
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """waveform (B, frames * samples_per_code), a row's own samples where its codes are; phase (B,) behind them."""
-        return self.plain(inputs) if self.lean is None else self._packed(self.lean, inputs)
-
-    def plain(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         waveform, phase = self.net(**{name: inputs[name] for name in inputs if name not in ("ahead", "kept")})
         return {"waveform": waveform, "phase": phase}
 
@@ -127,7 +119,7 @@ class SmallVocoder:
             ahead.fill_(right)
 
     def _packed(self, lean: LeanVocoder, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """As `plain` of the rows that hold chunks, the first ones."""
+        """As `forward` of the rows that hold chunks, the first ones."""
         left, counts = inputs["left"].tolist(), inputs["n"].tolist()
         lengths, used = inputs["mask"].sum(1).long().tolist(), sum(count > 0 for count in counts)
         seeds, firsts = inputs["seed"].tolist(), inputs["first_code"].tolist()

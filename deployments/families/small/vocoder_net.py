@@ -1,7 +1,7 @@
-"""Vocoder of the small family: codes and a speaker vector to a waveform.
+"""The vocoder of the small family: codes and a speaker vector to a waveform.
 
-A trunk of convolutions predicts, per 10 ms frame, F0, voicing and two spectral filters; `SourceFilter` makes sound of
-them. Run it in float32: F0 is exponentiated and its phase accumulates.
+A trunk of convolutions predicts F0, voicing and two spectral filters for each 10 ms frame; `SourceFilter` synthesises
+the sound. Run it in float32, because F0 is exponentiated and its phase accumulates.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from deployments.families.small.speaker import PITCH_DIMS, PITCH_MIDDLE, PITCH_S
 
 
 class VocoderNet(nn.Module):
-    """See `forward`; `left_context` and `right_context` are how many codes on each side a sample can depend on."""
+    """See `forward`. A sample depends on up to `left_context` codes before and `right_context` codes after its own."""
 
     def __init__(self, config: SmallConfig) -> None:
         super().__init__()
@@ -44,12 +44,12 @@ class VocoderNet(nn.Module):
         self.left_context, self.right_context = config.left_context, config.right_context
 
     def trunk(self, latents: Tensor, speaker: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """latents (B, T, Q), speaker (B, S), mask (B, T) -> hidden (B, F, D), normed; frame mask (B, F)."""
+        """latents (B, T, Q), speaker (B, S), mask (B, T) -> normalised hidden (B, F, D), frame mask (B, F)."""
         x, frame_mask = self.convolved(latents, speaker, mask)
         return self.norm(x), frame_mask
 
     def convolved(self, latents: Tensor, speaker: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """As `trunk`, before its norm."""
+        """Like `trunk`, without the final norm."""
         config = self.config
         x, code_mask = self.enter(latents), mask.unsqueeze(-1)  # (B, T, D), (B, T, 1)
         for block in self.code_blocks:
@@ -61,21 +61,21 @@ class VocoderNet(nn.Module):
         return x, frame_mask
 
     def normed(self, x: Tensor) -> Tensor:
-        """x (..., D) -> float64. The norm's and the pitch head's roundings in float32 would be most of F0's."""
+        """x (..., D) -> float64. In float32, the norm and the pitch head would cause most of F0's rounding error."""
         norm = self.norm
         return F.layer_norm(x.double(), norm.normalized_shape, norm.weight.double(), norm.bias.double())
 
     def pitch(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden (..., D) -> log F0 above the speaker's `base`, float64, and voicing logit; (...) each.
+        """Hidden (..., D) -> log F0 relative to the speaker's `base`, float64, and voicing logit; (...) each.
 
-        What float32 would round off here adds up in the phase, and would be heard in the high harmonics.
+        Rounding errors of float32 would accumulate in the phase and be audible in the high harmonics.
         """
         head = self.pitch_head
         out = F.linear(hidden.double(), head.weight.double(), head.bias.double())
         return out[..., 0] * 0.5, out[..., 1].to(head.weight.dtype)
 
     def base(self, speaker: Tensor) -> Tensor:
-        """Speaker (..., S) -> log F0 in log Hz that a voice moves about, float64, (...)."""
+        """Speaker (..., S) -> the median log F0 of the voice in log Hz, float64, (...)."""
         return speaker[..., -PITCH_DIMS].double() / PITCH_SCALE + PITCH_MIDDLE
 
     def filters(self, hidden: Tensor, timbre: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -101,18 +101,18 @@ class VocoderNet(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """One chunk per row: codes (B, T) int64 -> waveform (B, T * samples_per_code), next phase (B,) float64.
 
-        A row is [left context | emitted codes | right context | padding]. Rows aligned with the codes: the caller keeps
-        samples [left * samples_per_code, (left + n) * samples_per_code). Give `left_context` codes on the left and
-        `right_context` on the right, fewer only where the utterance begins or ends.
+        A row is [left context | emitted codes | right context | padding]. Samples are aligned with the codes: the
+        caller keeps [left * samples_per_code, (left + n) * samples_per_code). Give `left_context` codes on the left and
+        `right_context` on the right, and fewer only at the start or end of the utterance.
 
         speaker (B, S) float32; timbre (B, bins) float32, see timbre.py; mask (B, T) float32, 1 for codes, 0 for padding
-        (at either side); seed (B,) int64 of the noise; first_code (B,) int64: index in the utterance of the row's code
-        0 (negative if the row starts with padding); left, n (B,) int64: context codes (padding on the left included)
-        and emitted codes; phase (B,) float64: cycles in [0, 1) at the first emitted sample, 0 for an utterance's first
-        chunk, held until the phase begins anew (phase.py). The second result is the phase of the chunk that follows.
+        (on either side); seed (B,) int64 of the noise; first_code (B,) int64: index in the utterance of the row's code
+        0 (negative if the row starts with padding); left, n (B,) int64: context codes (left padding included) and
+        emitted codes; phase (B,) float64: cycles in [0, 1) at the first emitted sample, 0 for the first chunk of an
+        utterance. It applies until the phase restarts (phase.py). The second result is the phase of the next chunk.
 
-        chain (B, B) float64, if some rows are chunks that continue others of this batch: 1 at [i, j] where row j is one
-        of those that come before row i, back to the one whose phase is known, and `phase` [i] is that one's.
+        chain (B, B) float64, if some rows continue others of this batch: 1 at [i, j] if row j is one of the rows before
+        row i, back to the row whose phase is known. Then phase[i] is the phase of that row.
         """
         config = self.config
         x, frame_mask = self.convolved(self.fsq.decode(codes), speaker, mask)
@@ -140,15 +140,15 @@ class VocoderNet(nn.Module):
         phase: Tensor,
         chain: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """f0 (B, F) float64, voiced (B, F), 0 where masked -> cycles (B, F) at the frames' starts, next phase (B,)."""
+        """f0 (B, F) float64, voiced (B, F), 0 where masked -> cycles (B, F) at frame starts, next phase (B,)."""
         passed = self.source_filter.frame_phase(f0, frame_mask)  # (B, F + 1)
         start = left.unsqueeze(1) * self.config.frames_per_code  # (B, 1) first emitted frame
         stop = start + n.unsqueeze(1) * self.config.frames_per_code
         before = passed.gather(1, start)  # (B, 1)
         frames = torch.arange(passed.shape[1], device=passed.device)
-        # frames in front of the emitted ones, and the first of these, take the phase that is carried
+        # frames up to the first emitted one use the carried phase
         marks = begins_anew(F.pad(voiced, (QUIET, 1))) & (frames > start)
-        origin = torch.where(marks, passed, -1.0).cummax(1).values  # cycles passed at the last new beginning
+        origin = torch.where(marks, passed, -1.0).cummax(1).values  # cycles at the last restart
         anew = origin >= 0
         since = passed - torch.where(anew, origin, before)  # (B, F + 1)
         anew_at_stop, since_stop = anew.gather(1, stop)[:, 0], since.gather(1, stop)[:, 0]

@@ -1,4 +1,4 @@
-"""Voice part of the small family: a reference recording to a speaker vector and a timbre."""
+"""The voice encoder of the small family: a reference recording to a speaker vector and a timbre."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import soxr
 import torch
 
 from deployments.contract.errors import InvalidInput
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 from deployments.families.small.config import MAX_SECONDS, MIN_SECONDS, SmallConfig
 from deployments.families.small.speaker import SpeakerEncoder
 from deployments.families.small.timbre import Timbre
 
-LOUDNESS = 0.08  # RMS of the utterances that the nets were trained on
-EDGE_DB = -40.0  # a 10 ms frame this far below the loudest ones is silence
-THUMP = 15  # frames: what is loud for a shorter time is a thump, and not of these
-THUMP_DB = 6.0  # above the loudest ones: as loud a thump may stay
+LOUDNESS = 0.08  # RMS of the training utterances
+EDGE_DB = -40.0  # quieter 10 ms frames, relative to the loudest speech, are silence
+THUMP = 15  # frames; a shorter loud sound is a thump, not speech
+THUMP_DB = 6.0  # above the loudest speech, to which thumps are attenuated
 
 
 def frame_levels(waveform: np.ndarray, rate: int) -> tuple[np.ndarray, float]:
-    """waveform (N,) -> RMS of its whole frames of 10 ms, (T,), and that of the loudest ones but for thumps."""
+    """waveform (N,) -> the RMS of its whole frames of 10 ms, (T,), and that of the loudest speech, without thumps."""
     frame = rate // 100
     frames = waveform[: len(waveform) // frame * frame].reshape(-1, frame)
     level = np.sqrt(np.mean(frames**2, axis=1)) if len(frames) else np.zeros(0)
@@ -27,7 +27,7 @@ def frame_levels(waveform: np.ndarray, rate: int) -> tuple[np.ndarray, float]:
 
 
 def trim_silence(waveform: np.ndarray, rate: int) -> np.ndarray:
-    """The waveform (N,) without the silence at its edges; empty where there is nothing but silence."""
+    """The waveform (N,) without the silence at its edges. Empty if all of it is silent."""
     level, loudest = frame_levels(waveform, rate)
     if not len(level) or level.max() < 1e-4:
         return waveform[:0]
@@ -36,7 +36,7 @@ def trim_silence(waveform: np.ndarray, rate: int) -> np.ndarray:
 
 
 def soften_thumps(waveform: np.ndarray, rate: int) -> np.ndarray:
-    """The waveform (N,), whose thumps would hide the voice: what is far above its loudest frames is turned down."""
+    """The waveform (N,) with thumps attenuated, which would otherwise mask the voice."""
     level, loudest = frame_levels(waveform, rate)
     gain = np.minimum(1.0, loudest * 10 ** (THUMP_DB / 20) / np.maximum(level, 1e-9))
     if not len(gain) or gain.min() == 1.0:
@@ -47,7 +47,7 @@ def soften_thumps(waveform: np.ndarray, rate: int) -> np.ndarray:
 
 
 class SmallVoiceEncoder:
-    """Encodes on the CPU or the device; float32, as references are encoded once and cached."""
+    """Encodes in float32 on the CPU or the device. References are encoded once and cached, so speed matters little."""
 
     def __init__(
         self, net: SpeakerEncoder, timbre: Timbre, config: SmallConfig, device: torch.device
@@ -56,11 +56,12 @@ class SmallVoiceEncoder:
         self.net = net
 
     @torch.inference_mode()
-    def encode(self, waveform: np.ndarray, rate: int, transcript: str | None = None) -> VoicePrompt:
-        """waveform: float32 (N,) mono at `rate` Hz; of a long one the first minute of speech counts.
+    def encode(self, reference: Reference) -> VoicePrompt:
+        """Takes the first minute of speech in the first waveform. The transcript is ignored.
 
-        The transcript is not needed by this family. Raises InvalidInput where the reference is silent or too short.
+        Raises InvalidInput if the reference is silent or too short.
         """
+        waveform, rate = reference.first
         speech = soften_thumps(trim_silence(np.asarray(waveform, np.float32), rate), rate)
         if not len(speech):
             raise InvalidInput("the reference audio is silent", param="reference_audio", code="silent_audio")

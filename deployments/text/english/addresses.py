@@ -22,7 +22,7 @@ _PIECE = re.compile(r"[A-Za-z]+|\d+|.", re.DOTALL)
 
 
 def address_pieces(text: str) -> list[str]:
-    """An address in the pieces to be said: words and numbers as they stand, signs by name, no "https://"."""
+    """Splits an address into spoken pieces: words and numbers unchanged, signs by name, without "https://"."""
     text = re.sub(r"^https?://", "", text).rstrip("/")
     pieces: list[str] = _PIECE.findall(text)
     return [_SIGNS.get(piece, piece) for piece in pieces if piece.isalnum() or piece in _SIGNS]

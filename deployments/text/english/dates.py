@@ -47,7 +47,7 @@ def iso_date(m: Match) -> str | None:
 
 @rule(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(?![\d/-]|\.\d)")
 def numeric_date(m: Match) -> str | None:
-    """11/21/2026, the day first where it can only be so"""
+    """11/21/2026; the day comes first if the first number cannot be a month"""
     first, second, year_value = int(m[1]), int(m[3]), int(m[4])
     if len(m[4]) == 2:
         if m[2] != "/":

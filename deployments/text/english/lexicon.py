@@ -24,8 +24,10 @@ PRIMARY, SECONDARY = STRESS = "ˈˌ"
 VOWELS = "əiuɑɔɛɜɪʊʌæAIWYOᵊᵻ"
 CONSONANTS = "bdfhjklmnpstvwzɡŋɹʃʒðθʤʧɾʔ"
 
-# Parts of speech of an entry `word/part`. The entry without one is the most frequent reading.
-PARTS = ("noun", "verb", "adjective", "adverb", "past")
+# Parts of speech of an entry `word/part`. The entry without one is the most frequent reading; "other" is a further one
+# that the topic decides, not the part of speech: lead the metal, bass the fish.
+PARTS = ("noun", "verb", "adjective", "adverb", "past", "other")
+NAME = "name"  # the reading of an entry with a capital: Polish, Reading
 
 
 @cache

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 
 from deployments.text.english.letters import LetterModel, load_letters
-from deployments.text.english.lexicon import PRIMARY, SECONDARY, VOWELS, load_lexicon
+from deployments.text.english.lexicon import NAME, PRIMARY, SECONDARY, VOWELS, load_lexicon
 
 SIBILANTS = "szʃʒʧʤ"
 VOICELESS = "ptkfθsʃʧhʔ"
@@ -65,14 +65,11 @@ class Pronouncer:
     def __init__(self, lexicon: Mapping[str, str], letters: LetterModel) -> None:
         self.lexicon = lexicon
         self.letters = letters
+        self.readings = _readings(lexicon)
         self.phones = lru_cache(maxsize=8192)(self._phones)
 
     def known(self, word: str) -> bool:
         return word in self.lexicon or bool(self.inflected(word))
-
-    def variant(self, word: str, part: str) -> str | None:
-        """How `word` sounds as the part of speech `part` (of PARTS), where that differs."""
-        return self.lexicon.get(f"{word}/{part}")
 
     def spell(self, word: str) -> str:
         """Letter names. The last one bears the primary stress."""
@@ -153,6 +150,18 @@ class Pronouncer:
             if head and tail:
                 return head + tail.replace(PRIMARY, SECONDARY)
         return None
+
+
+def _readings(lexicon: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+    """Of each word that can be read in several ways: part (of PARTS, or NAME) to phones."""
+    found: dict[str, dict[str, str]] = {}
+    for entry, phones in lexicon.items():
+        word, _, part = entry.partition("/")
+        if part:
+            found.setdefault(word, {})[part] = phones
+        elif entry.istitle() and len(entry) > 1:
+            found.setdefault(entry.lower(), {})[NAME] = phones
+    return found
 
 
 def _stems(base: str) -> tuple[str, ...]:

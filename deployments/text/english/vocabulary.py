@@ -1,4 +1,4 @@
-"""Abbreviations, acronyms and names that are not said as they are written: tables only."""
+"""Tables of abbreviations, acronyms and names that are not pronounced as written."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ BEFORE_NUMBER = {  # only when a number follows
 }  # fmt: skip
 
 BARE = {  # without a dot, in exactly this case
-    "vs": "versus", "etc": "et cetera", "OK": "okay", "Ok": "okay", "ok": "okay", "omg": "O M G", "idk": "I D K",
+    "vs": "versus", "etc": "et cetera", "OK": "okay", "Ok": "okay", "omg": "O M G", "idk": "I D K",
     "tbh": "T B H", "imo": "I M O", "imho": "I M H O", "brb": "B R B", "smh": "S M H", "irl": "I R L", "afk": "A F K",
     "thx": "thanks", "Thx": "thanks", "pls": "please", "Pls": "please", "plz": "please", "PhD": "P H D",
     "eg": "for example",
@@ -65,7 +65,7 @@ BARE = {  # without a dot, in exactly this case
     "C++": "C plus plus", "C#": "C sharp", "km/h": "kilometers per hour", "m/s": "meters per second",
 }  # fmt: skip
 
-# All-capital words of up to five letters are spelled, but for these and for what reads as ordinary shouting.
+# All-capital words of up to five letters are spelled out, except these and those in a text mostly in capitals.
 READ_ACRONYMS = frozenset(
     "AIDS GNU NASA NATO OPEC UNICEF UNESCO LASER RADAR SONAR SCUBA SIM PIN RAM ROM GIF LAN WAN ZIP NAFTA FIFA "
     "UEFA "
@@ -151,7 +151,7 @@ SYMBOL_WORDS = {
     "©": "copyright", "µ": "mu", "Ω": "omega", "/": "slash", "\\": "backslash",
 }  # fmt: skip
 
-OPERATORS = {  # of programs, between what they work on
+OPERATORS = {  # of programming languages, between two operands
     "==": "equals", "!=": "is not equal to", "<=": "is at most", ">=": "is at least", "&&": "and", "||": "or",
     "**": "to the power of", "+=": "plus equals", "-=": "minus equals", "*=": "times equals", "/=": "divided by equals",
 }  # fmt: skip

@@ -1,11 +1,12 @@
-"""Hanzi to syllables with the tones that are said, and syllables to phones.
+"""Hanzi to syllables with their spoken tones, and syllables to phones.
 
-`readings` reads the characters; the tones that neighbours change are here:
+`readings` reads the characters. This module applies the rules of tone sandhi:
 
-- 不 (bu4) is bu2 before a fourth tone;
-- 一 (yi1) is yi2 before a fourth tone, yi4 before the others, and yi1 where it counts: at a word's end, as an
-  ordinal, in a row of digits, in a number of several, as the name of a month or a day;
-- a third tone before another is a second one: inside a word always, between words where one has one syllable.
+- 不 (bu4) is bu2 before a fourth tone.
+- 一 (yi1) is yi2 before a fourth tone and yi4 before the others. It stays yi1 at the end of a word, as an ordinal, in
+  a row of digits, inside a larger number, and in the name of a month or a day.
+- A third tone before another becomes a second tone: always inside a word, and between words if one of them has a
+  single syllable.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from deployments.text.phones import FINALS, INITIALS
 HANZI = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 _DIGITS = "零〇一二三四五六七八九幺"
 _NUMERALS = _DIGITS + "两十百千万亿"
-# Where 一, here written 1, is a digit, counts floors, classes and prizes, or is behind a decimal point
+# Patterns in which 一, written as 1 here, is a digit, numbers floors, classes or prizes, or follows a decimal point
 _COUNTS = re.compile(
     rf"[第{_NUMERALS}]1|1(?:$|[月号楼{_DIGITS}]|点[{_DIGITS}](?!点)|比[{_NUMERALS}]|年级|等奖|路[公车])"
     rf"|[{_NUMERALS}](?:点1(?![刻点])|比1(?![百千万亿]))|月1日|[年级]1班"
@@ -55,7 +56,7 @@ _SYLLABLE = re.compile(r"(?P<letters>[a-zêü]+)(?P<tone>[1-5])")
 
 @dataclass(frozen=True, slots=True)
 class Syllable:
-    """initial: "" where there is none; final: of FINALS; tone: 1 to 5."""
+    """initial: "" if there is none. final: one of FINALS. tone: 1 to 5."""
 
     initial: str
     final: str
@@ -63,14 +64,14 @@ class Syllable:
 
     @property
     def phones(self) -> list[str]:
-        """Capitals, to tell them from the English ones: ZH ONG1."""
+        """In capitals, unlike the English ones: ZH ONG1."""
         toned = f"{self.final}{self.tone}".upper()
         return [self.initial.upper(), toned] if self.initial else [toned]
 
 
 @cache
 def syllable(pinyin: str) -> Syllable | None:
-    """A syllable as it is written, tone digit behind: "zhong1", "lv4", "er2"; None where it is none."""
+    """Parses a syllable with its tone digit: "zhong1", "lv4", "er2". None if it is not a syllable."""
     found = _SYLLABLE.fullmatch(pinyin.lower().replace("ü", "v"))
     if not found:
         return None
@@ -95,14 +96,14 @@ def syllable(pinyin: str) -> Syllable | None:
 
 
 def syllables(hanzi: str) -> list[Syllable]:
-    """As `words`, one behind the other."""
+    """The syllables of `words` in one list."""
     return [one for _, said in words(hanzi) for one in said]
 
 
 def words(hanzi: str) -> list[tuple[str, list[Syllable]]]:
-    """The words of a run of Chinese characters without punctuation, tones as they are said: a syllable a character.
+    """The words of a run of Chinese characters without punctuation, with one syllable per character, in spoken tones.
 
-    A character that nobody can read is left out.
+    A character without a reading is left out.
     """
     said: list[tuple[str, Syllable, int]] = []  # character, syllable, index of its word
     for index, (word, read) in enumerate(readings(hanzi)):
@@ -128,7 +129,7 @@ def _bu_and_yi(said: list[tuple[str, Syllable, int]]) -> list[tuple[Syllable, in
             if _COUNTS.search("".join(around)):
                 one = replace(one, tone=1)
             elif following and following[2] != word and at and said[at - 1][2] == word:
-                one = replace(one, tone=1)  # closes its word
+                one = replace(one, tone=1)  # the last syllable of its word
             elif following:
                 one = replace(one, tone=2 if following[1].tone in (4, 5) else 4)
         made.append((one, word))

@@ -1,19 +1,21 @@
-"""How the characters of a Mandarin text are read: its words, and the pinyin of each character before sandhi.
+"""The readings of a Mandarin text: its words, and the pinyin of each character before tone sandhi.
 
-jieba's dictionary cuts the words and tells what kind they are; pypinyin's phrases tell polyphones apart. What neither
-knows is here: particles and others whose reading hangs on the kind of word, and words that end in a neutral tone.
+jieba splits the text into words and tags their parts of speech; pypinyin's phrases resolve polyphones. This module
+adds what neither knows: characters whose reading depends on the part of speech, and words that end in a neutral tone.
 """
 
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
+
+from deployments.text.mandarin.surnames import surname
 
 if TYPE_CHECKING:
     from rjieba import Jieba
 
-_KIN = "爸妈爷奶哥姐弟妹叔伯姑舅婶姨公婆嫂宝星娃猩蛐"  # said twice, the second time without a tone
+_KIN = "爸妈爷奶哥姐弟妹叔伯姑舅婶姨公婆嫂宝星娃猩蛐"  # when doubled, the second one has a neutral tone
 _NEUTRAL = frozenset(
     """
     衣服 时候 学生 先生 告诉 早上 晚上 月亮 休息 朋友 喜欢 知道 认识 东西 意思 明白
@@ -32,12 +34,31 @@ _NEUTRAL = frozenset(
     风筝 喇叭 琵琶 口袋 尾巴 爪子 蚂蚱 蛤蟆 刺猬 柿子 橘子 苤蓝 芝麻 牡丹
     """.split()
 )
-
+_PHRASES = {  # unknown to pypinyin, or read in the rarer way
+    "落下": "luo4 xia4", "时差": "shi2 cha1", "流血": "liu2 xue4", "转动": "zhuan4 dong4", "朝鲜": "chao2 "
+    "xian3",
+    "壳牌": "qiao4 pai2", "圈养": "juan4 yang3", "旋风": "xuan4 feng1", "炸鸡": "zha2 ji1", "吓唬": "xia4 "
+    "hu5",
+    "卷子": "juan4 zi5", "大夫": "dai4 fu5", "相片": "xiang4 pian4", "处女座": "chu3 nv3 zuo4",
+    "单县": "shan4 xian4",
+    "舍不得": "she3 bu5 de5", "薄荷": "bo4 he5", "扎实": "zha1 shi5", "一打": "yi1 da2", "长长": "zhang3 "
+    "chang2",
+    "重写": "chong2 xie3", "应声": "ying4 sheng1", "系好": "ji4 hao3",
+}  # fmt: skip
 
 _COUNTING = frozenset("零一二两三四五六七八九十百千万亿几这那哪每半")
 _GROWN = frozenset("得高大胖出满成")
 _VERY = frozenset("很太更最真多不越好挺这那么")
-# Within a word: the place of a character, a word that is of this kind, and how the character is read there
+_ACTS = {
+    "种": "zhong4",
+    "中": "zhong4",
+    "盛": "cheng2",
+    "量": "liang2",
+    "系": "ji4",
+    "空": "kong4",
+    "间": "jian4",
+}
+# Inside a word: the index of a character, a pattern of the word, and the reading of the character there
 _INSIDE = tuple(
     (place, re.compile(pattern), syllable)
     for place, pattern, syllable in (
@@ -47,6 +68,11 @@ _INSIDE = tuple(
         (-1, "^.+[不得]着$", "zhao2"),
         (-1, "^.*(?<![女婴幼孤男少胎健血宠生患小孩弃育])(?<=.)儿$", "er5"),
         (0, "^切[菜开片成断割肉碎下出掉丁块丝]", "qie1"),
+        (-1, f"^第?[{''.join(sorted(_COUNTING - {'一'}))}]+行$", "hang2"),
+        (0, "^背着$", "bei1"),
+        (-1, "^..?头发$", "fa5"),
+        (-1, r"^(.)\1地$", "de5"),
+        (-1, "孩儿$", "er5"),
         (0, "^数一数$", "shu3"),
         (-1, "^数一数$", "shu3"),
     )
@@ -55,28 +81,28 @@ _INSIDE = tuple(
 
 @cache
 def _jieba() -> Jieba:
-    """Its dictionary, loaded with the first characters: a third of a second, some 60 MB."""
+    """jieba's dictionary, loaded for the first characters: a third of a second and about 60 MB."""
     from rjieba import Jieba
 
     return Jieba()
 
 
 def readable(character: str) -> bool:
-    """Whether a Chinese character has a known reading."""
+    """True if a Chinese character has a known reading."""
     from pypinyin.pinyin_dict import pinyin_dict
 
     return ord(character) in pinyin_dict
 
 
 def readings(hanzi: str) -> list[tuple[str, list[str]]]:
-    """The words of a run of Chinese characters, with a syllable for each of its characters: ("长", ["chang2"])."""
-    from pypinyin import Style, lazy_pinyin
-
+    """The words of a run of Chinese characters, with one syllable per character: ("长", ["chang2"])."""
     tagged = [("", ""), *_jieba().tag(hanzi, False), ("", "")]
     made = []
-    for before, (word, kind), behind in zip(tagged, tagged[1:], tagged[2:], strict=False):
-        alone = _alone(word, kind, before, behind) if len(word) == 1 else ""
-        read = [alone] if alone else lazy_pinyin(word, Style.TONE3, neutral_tone_with_five=True)
+    for at, (word, kind) in enumerate(tagged[1:-1], 1):
+        alone = _alone(word, kind, tagged[at - 1], tagged[at + 1]) if len(word) == 1 else ""
+        read = [alone] if alone else list(_listed(word))
+        if family := surname(tagged, at):
+            read[: len(family)] = family
         for place, pattern, syllable in _INSIDE:
             if pattern.search(word):
                 read[place] = syllable
@@ -86,9 +112,21 @@ def readings(hanzi: str) -> list[tuple[str, list[str]]]:
     return made
 
 
+@lru_cache(maxsize=16384)
+def _listed(word: str) -> tuple[str, ...]:
+    """The syllables of a word without its context."""
+    from pypinyin import Style, lazy_pinyin
+
+    if word in _PHRASES:
+        return tuple(_PHRASES[word].split())
+    return tuple(lazy_pinyin(word, Style.TONE3, neutral_tone_with_five=True))
+
+
 def _alone(word: str, kind: str, before: tuple[str, str], behind: tuple[str, str]) -> str:
-    """A word of one character that is read as its kind and its neighbours tell, words and jieba's kinds: r pronoun,
-    n noun, v verb, m number, d adverb, a adjective, u particle."""
+    """The reading of a one-character word, from its tag and its neighbours (words with tags); "" for the usual one.
+
+    jieba's tags: r pronoun, n noun, v verb, m number, d adverb, a adjective, u particle.
+    """
     (last, was), (following, comes) = before, behind
     if word == "地":
         return "de5" if kind == "uv" and comes[:1] not in ("", "u", "f") and was else ""
@@ -97,7 +135,7 @@ def _alone(word: str, kind: str, before: tuple[str, str], behind: tuple[str, str
     if word == "长":
         grows = following[:1] in _GROWN and last[-1:] not in _VERY or (comes[:1] == "u" and was[:1] == "n")
         return "zhang3" if grows else "chang2"
-    if word == "著":  # of traditional texts, where it is 着 as well
+    if word == "著":  # in traditional texts it also stands for 着
         return "zhe5" if was[:1] == "v" else "zhu4"
     if word == "着":
         return "zhao2" if last[-1:] in ("不", "得") else "zhe5"
@@ -108,16 +146,35 @@ def _alone(word: str, kind: str, before: tuple[str, str], behind: tuple[str, str
     if word == "数":
         return "shu3" if comes == "n" or following in ("到", "着", "了", "清") else ""
     if word == "觉":
-        return "jiao4" if was[:1] in ("m", "q") or last in ("睡", "睡了") else ""
-    if word == "曾":
-        return "zeng1" if following in ("先生", "女士", "小姐", "老师", "太太") else ""
+        return "jiao4" if was[:1] in ("m", "q") or last[:1] == "睡" else ""
+    if word in _ACTS and was[:1] != "m" and last[-1:] not in _COUNTING and last not in ("各", "某", "何"):
+        if following[:1] in ("了", "着", "过", "好", "满", "出", "上", "下", "一", "完"):
+            return _ACTS[word]
+        if word == "种" and comes == "n" and was[:1] in ("", "r", "n", "v", "d"):
+            return "zhong4"
+    if word == "弹":
+        return "dan4" if was[:1] == "m" or last in ("子", "炮", "导") else "tan2"
+    if word == "重":
+        return "chong2" if comes[:1] == "v" and last[-1:] not in _VERY else "zhong4"
+    if word == "调":
+        return (
+            "tiao2"
+            if comes[:1] in ("m", "u", "v", "a", "n") and last not in ("被", "曲", "声", "腔")
+            else "diao4"
+        )
+    if word == "干":
+        return "gan1" if following[:1] in "了透" and was == "n" and last[-1:] not in "人员们师" else "gan4"
+    if word == "行":
+        return "hang2" if was[:1] == "m" or last[-1:] in _COUNTING else "xing2"
     return {"都": "dou1", "教": "jiao1", "切": "qie1"}.get(word, "")
 
 
 def _de(last: str, was: str, following: str, comes: str) -> str:
-    """得: has to, gets, or the particle behind a verb."""
+    """得: "have to", "get", or the particle after a verb."""
     if following == "了" and was[:1] in ("", "r", "n", "d"):
         return "de2"
+    if was[:1] == "r" and comes[:1] in ("d", "i", "l") or following in ("快点", "赶紧", "马上", "好好"):
+        return "dei3"
     has_to = was[:1] == "r" or last in ("必须", "还", "就", "总", "都", "也", "可", "又", "只")
     if has_to and comes[:1] in ("v", "a", "n", "p") or (was[:1] == "n" and comes[:1] == "v"):
         return "dei3"

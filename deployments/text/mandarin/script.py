@@ -1,84 +1,145 @@
-"""Chinese in a text: where it stands, and the words and phones that are said for it."""
+"""Finds the Chinese runs of a text and gives their words and phones."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
-from deployments.text.mandarin import numbers as mandarin_numbers
-from deployments.text.mandarin import pinyin
-from deployments.text.mandarin.numbers import NUMBER
+from deployments.text.english.addresses import ADDRESS
+from deployments.text.mandarin import amounts, dates, identifiers, pinyin
 from deployments.text.mandarin.pinyin import HANZI
 from deployments.text.phones import Phones
 
 if TYPE_CHECKING:
     from opencc import OpenCC
 
-# Characters, and the numbers among and beside them, which are read in Chinese; 公里/小时, too
-RUN = re.compile(
-    rf"(?:(?<![A-Za-z] ){NUMBER} ?|{NUMBER})?[{HANZI}]"
-    rf"(?:[{HANZI}]|(?:(?<=\d[{HANZI}])|(?<=\d[{HANZI}]{{2}}))/(?=[{HANZI}])| ?{NUMBER}(?! ?[A-Za-z]))*"
-)
-BEHIND = re.compile(rf"[{HANZI}][:,;.]? ?$")  # what an address may follow without a blank
-_ALONE = re.compile(rf"(?<![A-Za-z])(?<![A-Za-z] ){NUMBER}(?! ?[A-Za-z])")  # that no character touches
-_LETTER = re.compile(f"[A-Za-z{HANZI}]")
-SIGNS = {
-    ">=": "大于等于", "<=": "小于等于", "≥": "大于等于", "≤": "小于等于", ">": "大于", "<": "小于", "=": "等于",
-    "≠": "不等于", "≈": "约等于", "+": "加", "×": "乘", "÷": "除以", "±": "正负", "&": "和",
-}  # fmt: skip
-_OPERAND = re.compile(rf"[\d){HANZI}%] ?$")
-_SIGN = re.compile(rf"(?:[<>]=?|[=≥≤≠≈+×÷±&])(?![-=<>+*/&|!])(?= ?[\d({HANZI}¥$€£-])")
-_LOOSE = re.compile(f"(?<=[{HANZI}]) | (?=[{HANZI}])")  # blanks that part no numbers
-_SPLIT = re.compile(f"[^{HANZI}]+")
+    from deployments.text.rules import Rule
+
+BEHIND = re.compile(rf"[{HANZI}][:,;.]? ?$")  # an address may follow without a space
+# Tried in this order; the first that returns a reading wins
+_NUMBER_RULES: tuple[Rule, ...] = (
+    *identifiers.RULES, *dates.RULES, *amounts.RULES, *identifiers.LATE_RULES, *amounts.LATE_RULES,
+)  # fmt: skip
+_LETTER_RULES: tuple[Rule, ...] = (amounts.money, amounts.numbered, amounts.roman_numeral, amounts.sign)
+_LETTER = re.compile(f"[A-Za-z]{{2,}}|[{HANZI}]")  # single letters do not tell the language
+_LETTER_OR_CHARACTER = re.compile(f"[A-Za-z{HANZI}]")
+_CHARACTERS = re.compile(f"[{HANZI}]+")
+_PER = re.compile(f"(?<=[{HANZI}])/(?=[{HANZI}])")  # 公里/小时
+_OPENS = frozenset("+-/~–—(¥$€£₩₹₽<>=≥≤≠≈×÷±&*xX√²³¹⁰⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉")
+_LETTERS = re.compile(r"(?<![A-Za-z])[A-Za-z]{1,30}(?:-?(?=\d)|(?=[₀-₉]))")
+_WORD = re.compile(r"(?<![A-Za-z\d/])(?!mille)[A-Za-z]{4,}|[A-Za-z] (?!mille)[A-Za-z]{2}")
+_TOKEN = re.compile(r"[A-Za-z\d]{0,12}")  # the rest of a token: 3U8888
+_CHINESE_BEHIND = re.compile(f" ?[{HANZI}]")
+_ENGLISH_BEHIND = re.compile(r" [a-z]{2,}")
+_NAME_BEFORE = re.compile(f"(?:^|[{HANZI}]|[,.:;(\"'] ?)[ ]?[A-Za-z]+[ -]?$|[A-Z][A-Za-z]*[ -]?$")
+_WORD_GOES_ON = re.compile(r"[A-Za-z\d]$")
+_SPOKEN = re.compile(f"[{HANZI}]+|[A-Z]")
 
 
 class Scripts:
-    """Where a text is Chinese: a number between signs (电话：12345, | 小明 | 12 |) is read as its neighbours are."""
+    """The script around each position: a number between signs (电话：12345, | 小明 | 12 |) follows its neighbours.
 
-    def __init__(self, text: str) -> None:
+    chinese: treat a text without words (60km/h) as Chinese.
+    """
+
+    def __init__(self, text: str, chinese: bool = False) -> None:
         self.text = text
         letters = list(_LETTER.finditer(text)) if re.search(f"[{HANZI}]", text) else []
         self.places, self.chinese = [m.start() for m in letters], [not m[0].isascii() for m in letters]
+        if chinese and not letters and not _WORD.search(text):
+            self.places, self.chinese = [0], [True]
 
-    def number(self, at: int) -> re.Match[str] | None:
-        """The number at `at` if the letter before it, or of those behind it the first if none is before, is Chinese."""
+    def run(self, at: int) -> tuple[str, int] | None:
+        """The characters and numbers from `at` on, spelled as characters, and the end of the run.
+
+        A space separates two numbers; a capital stands for the name of a letter.
+        """
         if not self.places:
             return None
-        return _ALONE.match(self.text, at) if self.among(at) else None
+        text, end, said, numeric = self.text, at, "", False
+        while end < len(text):
+            blank = text[end] == " " and bool(said)
+            start = end + blank
+            if found := _CHARACTERS.match(text, start):
+                said, end, numeric = said + found[0], found.end(), False
+            elif not blank and _divides(text, start):
+                said, end = said + "每", start + 1
+            elif number := self._number(start):
+                said, end, numeric = said + " " * (blank and numeric) + number[0], number[1], True
+            else:
+                break
+        return (said, end) if said else None
 
-    def sign(self, at: int) -> re.Match[str] | None:
-        """The sign at `at` if it is one of SIGNS, between Chinese or numbers among it."""
-        if not self.places or not _OPERAND.search(self.text, max(0, at - 2), at) or not self.among(at):
+    def letters(self, at: int) -> re.Match[str] | None:
+        """The letters before digits that are read in Chinese: T3航站楼."""
+        found = _LETTERS.match(self.text, at) if self.places else None
+        return found if found and self._number(found.end()) else None
+
+    def _number(self, at: int) -> tuple[str, int] | None:
+        char = self.text[at : at + 1]
+        if char.isdecimal():
+            rules = _NUMBER_RULES
+            if ADDRESS.match(self.text, at):
+                return None
+        elif char.isupper() and not _WORD_GOES_ON.search(self.text, max(0, at - 1), at):
+            rules = _LETTER_RULES
+        elif char and char in _OPENS:
+            rules = _NUMBER_RULES
+        else:
             return None
-        return _SIGN.match(self.text, at)
+        for rule in rules:
+            match = rule.pattern.match(self.text, at)
+            if match and self._among(at, match.end()) and (spoken := rule.say(match)) is not None:
+                return spoken, match.end()
+        return None
 
-    def among(self, at: int) -> bool:
-        return self.chinese[max(0, bisect(self.places, at) - 1)]
+    def _among(self, start: int, end: int) -> bool:
+        """Whether text[start:end] is read in Chinese, judged by the letters around it."""
+        if found := _TOKEN.match(self.text, end):
+            end = found.end()
+        if _CHINESE_BEHIND.match(self.text, end):
+            return True
+        if _ENGLISH_BEHIND.match(self.text, end):
+            return False
+        last, following = bisect(self.places, start - 1) - 1, bisect(self.places, end - 1)
+        if any(self.chinese[last + 1 : following]):
+            return True
+        if last < 0:
+            return self.chinese[min(following, len(self.chinese) - 1)]
+        return self.chinese[last] or bool(_NAME_BEFORE.search(self.text, max(0, start - 40), start))
 
 
-def said(run: str, before: str = "") -> list[tuple[str, Phones]]:
-    """The words of what `RUN` or `Scripts.number` has found, with their phones; numbers as words.
-
-    before: a few characters that stand before it, which may tell what a number is.
-    """
-    if not _SPLIT.search(run):
-        return _pronounced(run)
-    spoken = mandarin_numbers.spoken(_LOOSE.sub("", run), before)
-    return [word for part in _SPLIT.split(spoken) if part for word in _pronounced(part)]
+def starts_chinese(text: Iterable[str], otherwise: bool = False) -> bool:
+    """Whether the first letter is Chinese; `otherwise` where there is none."""
+    return next((not char.isascii() for char in text if _LETTER_OR_CHARACTER.match(char)), otherwise)
 
 
-def _pronounced(hanzi: str) -> list[tuple[str, Phones]]:
-    """jieba's dictionary and pypinyin's phrases are of simplified characters."""
+def _divides(text: str, at: int) -> bool:
+    """Whether the slash at `at` divides units: 60公里/小时."""
+    return bool(_PER.match(text, at) and re.search(rf"\d ?[{HANZI}]{{1,4}}$", text[max(0, at - 6) : at]))
+
+
+def said(spoken: str) -> list[tuple[str, Phones | None]]:
+    """The words and phones of a result of `Scripts.run`. The names of letters have no phones here."""
+    words: list[tuple[str, Phones | None]] = []
+    for part in _SPOKEN.findall(_simplifier().convert(spoken)):
+        words += [(part, None)] if part.isascii() else _pronounced(part)
+    return words
+
+
+def _pronounced(hanzi: str) -> list[tuple[str, Phones | None]]:
     return [
         (word, tuple(phone for syllable in syllables for phone in syllable.phones))
-        for word, syllables in pinyin.words(_simplifier().convert(hanzi))
+        for word, syllables in pinyin.words(hanzi)
     ]
 
 
 @cache
 def _simplifier() -> OpenCC:
+    """jieba's dictionary and pypinyin's phrases are of simplified characters."""
     from opencc import OpenCC
 
     return OpenCC("t2s")

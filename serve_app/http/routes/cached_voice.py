@@ -1,4 +1,4 @@
-"""GET and POST /tts_with_cached_voice: a text in a voice whose features are cached, as one WAV file."""
+"""GET and POST /tts_with_cached_voice: speaks a text in a stored voice, as one WAV file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from deployments.contract.controls import parsed
 from deployments.contract.errors import InvalidInput
 from serve_app.audio import MEDIA_TYPES, encode_wav
 from serve_app.http.routes.common import Counted, Shared, speech_headers, while_connected
-from serve_app.http.schemas import CachedVoiceQuery, controls_of
+from serve_app.http.schemas import CachedVoiceQuery
 from serve_app.service import SpeechRequest
 from serve_app.synthesis.stream import SpeechStream
 
@@ -29,13 +30,14 @@ _CONTENT = {"audio/wav": {"schema": {"type": "string", "format": "binary"}}}
 async def tts_with_cached_voice(
     query: Annotated[CachedVoiceQuery, Query()], request: Request, service: Shared, traffic: Counted
 ) -> Response:
+    model = await service.models.get(None)
     asked = SpeechRequest(
         query.text,
         query.voice_name,
         language=None if query.text_lang == "auto" else query.text_lang,
         seed=query.seed,
         speed=query.speed_factor,
-        controls=controls_of(query),
+        controls=parsed(model.spec.controls, query.model_extra or {}),
         whole=True,
         id=request.state.request_id,
     )
@@ -49,17 +51,18 @@ async def tts_with_cached_voice(
         finally:
             traffic.listening -= 1
             spoken.stream.close()
-    data = await asyncio.to_thread(encode_wav, samples, service.backend.spec.sample_rate)
+    data = await asyncio.to_thread(encode_wav, samples, spoken.sample_rate)
     return Response(data, media_type=MEDIA_TYPES["wav"], headers=speech_headers(spoken))
 
 
 @contextmanager
 def _fields_renamed() -> Iterator[None]:
-    """Errors speak of the fields of this route."""
+    """Makes errors name the fields of this route."""
     try:
         yield
     except InvalidInput as error:
-        if (name := _NAMES.get(error.param or "")) is not None:
+        name = _NAMES.get(error.param or "")
+        if name is not None and error.code != "unknown_parameter":
             error.message = error.message.replace(f"'{error.param}'", f"'{name}'")
             error.param = name
         raise

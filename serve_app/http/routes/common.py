@@ -1,4 +1,4 @@
-"""What several routes need: the service, the traffic that is counted, headers, and an eye on the client."""
+"""Shared by the routes: the service, traffic counters, response headers, and cancellation when the client leaves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Traffic:
-    """Speech requests so far, and how many of them are being answered."""
+    """Counts the speech requests so far, and those in progress."""
 
     requests: int = 0
     listening: int = 0
@@ -39,7 +39,10 @@ Counted = Annotated[Traffic, Depends(_traffic)]
 
 
 def speech_headers(spoken: Spoken) -> dict[str, str]:
-    """x-retries, x-cut: what went wrong so far, if more is to come. x-chorale-silence: nothing to speak."""
+    """x-retries and x-cut count the faults so far; a streamed response may have more later.
+
+    x-chorale-silence: the text had nothing to speak.
+    """
     headers = {
         "x-seed": str(spoken.seed),
         "x-voice": spoken.voice,
@@ -52,9 +55,9 @@ def speech_headers(spoken: Spoken) -> dict[str, str]:
 
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:
-    """The result of `work`. Where the client goes away first, `work` is cancelled: ClientDisconnect.
+    """The result of `work`. Cancels it and raises ClientDisconnect if the client leaves first.
 
-    Only for the time before a response starts: afterwards the response itself watches.
+    Only for use before a response starts. After that, the response itself watches the client.
     """
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(request))
@@ -72,5 +75,5 @@ async def _disconnected(request: Request) -> None:
     try:
         while (await request.receive())["type"] != "http.disconnect":
             pass
-    except Exception:  # whoever hands the client's messages over is gone, and the client with it
-        log.info("the connection to the client is lost", exc_info=True)
+    except Exception:  # the proxy is gone, and the client with it
+        log.info("the connection to the client was lost", exc_info=True)

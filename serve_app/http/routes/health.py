@@ -1,9 +1,10 @@
-"""GET /health (alive), /ready (warm) and /v1/status (everything); POST /v1/cache/free (memory that nobody needs)."""
+"""GET /health (alive), /ready (warm) and /v1/status (details); POST /v1/cache/free (frees unused memory)."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from typing import Any
 
 from fastapi import APIRouter
@@ -19,40 +20,42 @@ router = APIRouter(tags=["health"])
 
 @router.get("/health")
 async def health(service: Shared) -> dict[str, Any]:
-    """200 as long as this process answers, whatever the stages do: of those it says what was last known."""
-    status = await service.last_status()
-    return {
-        "status": "ok",
-        "ready": status["ready"],
-        "model": service.settings.model_id,
-        "device": status.get("device"),
-    }
+    """200 while this process answers. `ready` and `device` are the last known state of the default model's stages."""
+    status, default = await service.last_status(), service.models.default
+    device = status["models"].get(default, {}).get("device")
+    return {"status": "ok", "ready": status["ready"], "model": default, "device": device}
 
 
 @router.get("/ready", response_model=None)
 async def ready(service: Shared) -> JSONResponse:
-    """200 when every stage is loaded and warm, else 503."""
+    """200 when no model is starting and one at least can speak with every stage warm, else 503."""
     status = await service.status()
+    states = {name: model["state"] for name, model in status["models"].items()}
+    told = {"ready": status["ready"], "model": service.models.default, "models": states}
     if status["ready"]:
-        return JSONResponse({"ready": True, "model": service.settings.model_id})
+        return JSONResponse(told)
     error = to_http(Unavailable("Not every stage is warm yet.", code="not_ready"))
-    return JSONResponse({"ready": False, **error.body}, 503, dict(error.headers))
+    return JSONResponse({**told, **error.body}, 503, dict(error.headers))
 
 
 @router.get("/v1/status")
 async def status(service: Shared, traffic: Counted) -> dict[str, Any]:
+    models = list(service.models)
+    prompts = Counter[str]()
+    for model in models:
+        prompts.update(model.prompts.status())
     return {
         **await service.status(),
-        "model": service.settings.model_id,
+        "model": service.models.default,
         "ingress": {
             "pid": os.getpid(),
             "memory": memory.usage(),
             "uptime_s": round(time.time() - service.started, 1),
             "speech_requests": traffic.requests,
             "listening": traffic.listening,
-            "segments_retried": service.synthesizer.faults.retried,
-            "segments_cut_off": service.synthesizer.faults.cut,
-            "prompts": service.prompts.status(),
+            "segments_retried": sum(model.synthesizer.faults.retried for model in models),
+            "segments_cut_off": sum(model.synthesizer.faults.cut for model in models),
+            "prompts": prompts,
         },
         "limits": {
             "max_input_chars": service.settings.limits.max_input_chars,
@@ -63,12 +66,11 @@ async def status(service: Shared, traffic: Counted) -> dict[str, Any]:
 
 @router.post("/v1/cache/free")
 async def free_cache(service: Shared) -> dict[str, Any]:
-    """Forgets the voice prompts in memory (not those on disk) and gives back what no work needs, in every process.
+    """Drops the voice prompts in memory (not on disk) and frees unused memory in every process.
 
-    Running work is not disturbed: a model's replica does it between two steps. `before` and `after` are sums.
+    Running work is not disturbed: a model replica frees memory between two steps. `before` and `after` are sums.
     """
-    service.prompts.clear()
-    processes = await service.backend.free()
+    processes = await service.free()
     totals = {when: dict[str, int]() for when in ("before", "after")}
     for process in processes:
         for when, total in totals.items():

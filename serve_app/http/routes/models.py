@@ -6,21 +6,41 @@ from fastapi import APIRouter
 
 from serve_app.http.routes.common import Shared
 from serve_app.http.schemas import ModelCard, ModelList
-from serve_app.service import MODEL_ALIASES, Service
+from serve_app.models import ALIASES
+from serve_app.service import Service
 
 router = APIRouter(tags=["models"])
 
 
 @router.get("/v1/models")
 async def list_models(service: Shared) -> ModelList:
-    return ModelList(data=[_card(service, name) for name in (service.settings.model_id, *MODEL_ALIASES)])
+    return ModelList(data=[_card(service, name) for name in (*service.models.entries, *ALIASES)])
 
 
 @router.get("/v1/models/{model}")
 async def get_model(model: str, service: Shared) -> ModelCard:
-    service.check_model(model)
     return _card(service, model)
 
 
-def _card(service: Service, name: str) -> ModelCard:
-    return ModelCard(id=name, created=int(service.started))
+def _card(service: Service, asked: str) -> ModelCard:
+    models = service.models
+    name = models.name(asked)
+    entry = models.entries[name]
+    about = {}
+    if entry.model is not None:
+        spec = entry.model.spec
+        about = {
+            "family": spec.name,
+            "languages": list(spec.languages),
+            "sample_rate": spec.sample_rate,
+            "controls": {c.name: c.schema for c in spec.controls if c.scope == "request"},
+        }
+    return ModelCard(
+        id=asked,
+        created=int(service.started),
+        default=asked == models.default,
+        alias_of=None if asked == name else name,
+        state=entry.state,
+        reason=entry.reason,
+        **about,
+    )

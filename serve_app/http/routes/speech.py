@@ -16,13 +16,13 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from serve_app.audio import MEDIA_TYPES, Encoder, open_encoder
+from serve_app.audio import MEDIA_TYPES, Encoder, check_rate, open_encoder
 from serve_app.http.bodies import Recording, check, decoded, read_object
 from serve_app.http.delivery import Listener, no_faster_than
 from serve_app.http.errors import to_http
 from serve_app.http.middleware import largest_text
 from serve_app.http.routes.common import Counted, Shared, Traffic, speech_headers, while_connected
-from serve_app.http.schemas import SpeechBody, VoiceId, controls_of, inlined
+from serve_app.http.schemas import SpeechBody, VoiceId, inlined
 from serve_app.service import Service, SpeechRequest
 from serve_app.synthesis.stream import SpeechStream, Waveforms
 
@@ -36,18 +36,20 @@ _CONTENT = dict.fromkeys(MEDIA_TYPES.values(), _AUDIO) | {"text/event-stream": {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`recording`: what the body's `reference_audio` stands for, where it was too large to stay in the JSON."""
+    """A parsed request. recording: the `reference_audio`, if it was too large to stay in the JSON."""
 
     body: SpeechBody
     recording: Recording | None
 
 
 async def _read(request: Request, service: Shared) -> Asked:
-    """Raises InvalidInput and RequestValidationError. What is long is measured before anything else looks at it."""
+    """Checks the lengths first. Raises InvalidInput and RequestValidationError."""
     fields, recording = await read_object(request, largest_text(service.settings.limits.max_input_chars))
     if isinstance(text := fields.get("input"), str):
         service.check_text(text)
-    return Asked(check(SpeechBody, fields), recording)
+    body = check(SpeechBody, fields)
+    check_rate(body.response_format, body.sample_rate)
+    return Asked(body, recording)
 
 
 @router.post(
@@ -56,19 +58,20 @@ async def _read(request: Request, service: Shared) -> Asked:
 async def create_speech(
     asked: Annotated[Asked, Depends(_read)], request: Request, service: Shared, traffic: Counted
 ) -> Response:
-    """Speaks a text. The answer starts with the first sound and grows as the rest is made.
+    """Speaks a text. The response starts with the first sound and continues as the rest is synthesised.
 
-    `stream_format: audio` sends the file's bytes, `sse` OpenAI's events with the bytes in base64.
-    Without `stream_format` FLAC alone comes whole, since its header tells the length.
+    `stream_format: audio` sends the file's bytes; `sse` sends OpenAI's events with the bytes in base64.
+    Without `stream_format`, FLAC is sent as a whole, because its header states the length. The other formats stream.
     """
     body, began = asked.body, time.perf_counter()
     events = body.stream_format == "sse"
     streamed = events or "stream_format" in body.model_fields_set
-    whole = body.response_format == "flac" and not streamed  # its header tells the length
+    whole = body.response_format == "flac" and not streamed
     wanted = await _request(asked, service, request.state.request_id, whole)
     spoken = await while_connected(request, service.speak(wanted))
     stream, sound = spoken.stream, spoken.stream.sound
-    encoder = open_encoder(body.response_format, service.backend.spec.sample_rate, streamed=streamed)
+    rate = spoken.sample_rate
+    encoder = open_encoder(body.response_format, rate, rate=body.sample_rate, streamed=streamed)
     try:
         first = await while_connected(request, anext(sound))
         audio = _encoded(sound, first, encoder)
@@ -96,7 +99,7 @@ async def create_speech(
 
 async def _request(asked: Asked, service: Service, request_id: str, whole: bool) -> SpeechRequest:
     body, audio = asked.body, None
-    if body.reference_audio is not None:  # goes before a named voice
+    if body.reference_audio is not None:  # takes precedence over a named voice
         most = service.settings.limits.max_upload_bytes
         audio = await decoded(body.reference_audio, asked.recording, most, "reference_audio")
     return SpeechRequest(
@@ -108,14 +111,15 @@ async def _request(asked: Asked, service: Service, request_id: str, whole: bool)
         language=body.language,
         seed=body.seed,
         speed=body.speed,
-        controls=controls_of(body),
+        max_tokens=body.max_tokens,
+        controls=body.model_extra or {},
         whole=whole,
         id=request_id,
     )
 
 
 class _Streamed(StreamingResponse):
-    """A body made of a speech stream, no faster than its client reads; it is closed whatever ends the response."""
+    """Streams a body no faster than the client reads it. Closes the speech stream however the response ends."""
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ router = APIRouter(tags=["voices"])
 
 
 class VoiceForm(StrictModel):
-    """POST /v1/audio/voices, multipart. `consent`: free text, kept with the voice."""
+    """The form of POST /v1/audio/voices. consent: free text, stored with the voice."""
 
     name: str
     type: Literal["audio_sample"] = "audio_sample"
@@ -52,7 +52,7 @@ async def get_voice(voice_id: str, service: Shared) -> VoiceCard:
 
 @router.post("/v1/audio/voices", openapi_extra=_BODY)
 async def create_voice(request: Request, service: Shared) -> VoiceCard:
-    """A new voice. Its features are made at once, so that a recording that cannot serve is refused here."""
+    """Adds a voice. Its prompt is computed now, so that an unusable recording is refused here."""
     async with read_form(request, max_files=1, max_fields=12, max_part_size=64 * 1024) as form:
         sample = form.get("audio_sample")
         fields = {name: value for name, value in form.multi_items() if name != "audio_sample"}
@@ -67,7 +67,7 @@ async def create_voice(request: Request, service: Shared) -> VoiceCard:
 
 @router.delete("/v1/audio/voices/{voice_id}")
 async def delete_voice(voice_id: str, service: Shared) -> VoiceDeleted:
-    """Its recording is gone when this answers, as are its prompts on disk and in every process that is not busy."""
+    """Deletes a voice: its recording, and its prompts on disk and in every process that is not busy."""
     return VoiceDeleted(id=await service.delete_voice(voice_id))
 
 

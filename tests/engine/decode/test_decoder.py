@@ -41,7 +41,7 @@ def test_same_codes_alone_and_among_eight(on, cpu, engine):
         np.testing.assert_array_equal(together[name], alone[name])
 
 
-def test_the_caches_of_a_row_hold_the_same_bits_alone_and_among_eight(on, cpu, engine):
+def test_the_cache_of_a_row_is_bit_identical_alone_and_among_eight(on, cpu, engine):
     def run():
         together, taken = endless(fresh(engine, cpu)), []
         requests = [
@@ -56,14 +56,14 @@ def test_the_caches_of_a_row_hold_the_same_bits_alone_and_among_eight(on, cpu, e
                 torch.stack([layer[s] for layer in d._model.cache.layers])  # (layers, 2, H, C, D)
                 for d, s in ((alone, 0), (together, slot))
             )
-            assert mine[:, :, :, end - 1].any() and not mine[:, :, :, end:].any(), "all that was written"
+            assert mine[:, :, :, end - 1].any() and not mine[:, :, :, end:].any(), "everything written"
             taken.append(torch.equal(mine[:, :, :, :end], others[:, :, :, :end]))
         return taken
 
     assert on(run) == [True] * 8
 
 
-def test_codes_that_are_read_one_step_late_are_the_same_without_a_surplus_one(on, cpu, engine):
+def test_codes_read_one_step_late_are_the_same_and_none_is_surplus(on, cpu, engine):
     def late():
         model = engine.gpt(8, CONTEXT, cpu.torch_device)
         return Decoder(model, cpu, emit_at=(6,), emit_every=4, read_late=True)
@@ -77,7 +77,9 @@ def test_codes_that_are_read_one_step_late_are_the_same_without_a_surplus_one(on
         decoder.admit(WorkItem("gone", engine.request(7)))
         events = [event for _ in range(12) for event in decoder.step()]
         decoder.cancel("gone")
-        decoder.admit(WorkItem("next", engine.request(2)))  # into a slot whose last step is still on its way
+        decoder.admit(
+            WorkItem("next", engine.request(2))
+        )  # into a slot whose last step has not been read yet
         events += engine.drain(decoder)
         return whole, engine.collect([e for e in events if e.id != "gone"])
 
@@ -88,7 +90,7 @@ def test_codes_that_are_read_one_step_late_are_the_same_without_a_surplus_one(on
         np.testing.assert_array_equal(codes, whole[name])
 
 
-def test_joining_and_leaving_changes_no_ones_codes(on, decoder, engine):
+def test_sequences_that_join_or_leave_do_not_change_other_codes(on, decoder, engine):
     def run():
         alone = {f"r{i}": engine.decode(decoder, {f"r{i}": engine.request(i)})[f"r{i}"] for i in range(12)}
         events, waiting, sizes = [], [f"r{i}" for i in range(12)], []
@@ -107,7 +109,7 @@ def test_joining_and_leaving_changes_no_ones_codes(on, decoder, engine):
         np.testing.assert_array_equal(staggered[name], alone[name])
 
 
-def test_a_prefill_is_done_at_once_where_nobody_waits_and_else_piece_by_piece(on, decoder, engine):
+def test_a_prefill_runs_at_once_when_alone_and_otherwise_in_pieces(on, decoder, engine):
     def run():
         for i in range(3):
             decoder.admit(WorkItem(f"r{i}", engine.request(i, max_tokens=40)))
@@ -119,11 +121,11 @@ def test_a_prefill_is_done_at_once_where_nobody_waits_and_else_piece_by_piece(on
             rows.append(round(after["mean_batch"] * after["steps"] - before["mean_batch"] * before["steps"]))
         return rows
 
-    # two layers, so three pieces: a newcomer decodes in the step that does its last one
+    # two layers, so three pieces; a newcomer decodes in the step of its last piece
     assert on(run) == [1, 1, 1, 2, 2, 2, 3]
 
 
-def test_a_newcomer_that_is_cancelled_in_the_middle_of_its_prefill_leaves_its_slot(on, decoder, engine):
+def test_cancelling_during_prefill_frees_the_slot(on, decoder, engine):
     def run():
         alone = engine.decode(decoder, {"r1": engine.request(1)})["r1"]
         decoder.admit(WorkItem("r0", engine.request(0)))
@@ -149,7 +151,7 @@ def test_runs_end_at_the_given_numbers_of_codes(on, cpu, engine):
     assert [len(e.value) for e in on(run)] == [6, 3, 5, 3, 4]
 
 
-def test_the_first_run_comes_at_emit_at_and_the_others_at_every_emit_every(on, decoder, engine):
+def test_the_first_run_ends_at_emit_at_and_later_runs_every_emit_every(on, decoder, engine):
     def run():
         decoder.admit(WorkItem("a", engine.request(1, max_tokens=21)))
         return engine.drain(decoder)
@@ -162,7 +164,7 @@ def test_the_first_run_comes_at_emit_at_and_the_others_at_every_emit_every(on, d
 
 
 @pytest.mark.parametrize("delivered", [1, 6, 13, 30])
-def test_a_resumed_sequence_equals_the_undisturbed_one(on, cpu, engine, delivered):
+def test_a_resumed_sequence_equals_an_uninterrupted_one(on, cpu, engine, delivered):
     def run():
         whole = engine.decode(fresh(engine, cpu), {"a": engine.request(3, repetition_penalty=1.3)})["a"]
         assert len(whole) > 30
@@ -183,7 +185,7 @@ def test_a_resumed_sequence_equals_the_undisturbed_one(on, cpu, engine, delivere
     assert events[-1].done
 
 
-def test_a_prefix_is_followed_even_where_the_model_would_draw_otherwise(on, decoder, engine):
+def test_a_prefix_is_forced_even_if_the_model_would_sample_other_codes(on, decoder, engine):
     def run():
         prefix = np.arange(9) % 5
         return engine.decode(decoder, {"a": engine.request(2).resume([Run(prefix)])}), engine.decode(
@@ -195,7 +197,7 @@ def test_a_prefix_is_followed_even_where_the_model_would_draw_otherwise(on, deco
 
 
 @pytest.mark.parametrize("extra", [0, 3])
-def test_a_prefix_that_is_already_whole_ends_at_once_without_codes(on, cpu, engine, extra):
+def test_a_complete_prefix_ends_at_once_without_codes(on, cpu, engine, extra):
     def run():
         whole = engine.decode(fresh(engine, cpu), {"a": engine.request(6)})["a"]
         limit = 90 if extra == 0 else len(whole)
@@ -222,19 +224,19 @@ def test_max_tokens_and_the_context_end_a_sequence_without_an_error(on, cpu, eng
     assert len(long) == 24 - text
 
 
-def test_the_last_run_tells_whether_the_model_came_to_an_end(on, cpu, engine):
+def test_the_last_run_reports_whether_the_model_stopped(on, cpu, engine):
     def run():
         decoder = fresh(engine, cpu)
         for name, request in {"cut": engine.request(9, max_tokens=5), "whole": engine.request(2)}.items():
             decoder.admit(WorkItem(name, request))
         return engine.drain(decoder)
 
-    told = [(event.id, event.done, event.value.cut) for event in on(run)]
-    assert ("cut", True, True) in told and ("whole", True, False) in told
-    assert all(done or not cut for _, done, cut in told)
+    ends = [(event.id, event.done, event.value.cut) for event in on(run)]
+    assert ("cut", True, True) in ends and ("whole", True, False) in ends
+    assert all(done or not cut for _, done, cut in ends)
 
 
-def test_cancel_frees_the_slot_at_once_and_disturbs_nobody(on, cpu, engine):
+def test_cancel_frees_the_slot_at_once_and_affects_no_other_sequence(on, cpu, engine):
     def run():
         alone = engine.decode(fresh(engine, cpu, slots=2), {"b": engine.request(3)})["b"]
         decoder = fresh(engine, cpu, slots=2)
@@ -242,7 +244,7 @@ def test_cancel_frees_the_slot_at_once_and_disturbs_nobody(on, cpu, engine):
         decoder.admit(WorkItem("b", engine.request(3)))
         events = [event for _ in range(5) for event in decoder.step()]
         decoder.cancel("a")
-        decoder.cancel("nobody")
+        decoder.cancel("unknown")
         assert decoder.active == 1
         decoder.admit(WorkItem("c", engine.request(5)))
         decoder.cancel("c")  # still waiting for its prefill
@@ -255,7 +257,7 @@ def test_cancel_frees_the_slot_at_once_and_disturbs_nobody(on, cpu, engine):
     np.testing.assert_array_equal(engine.collect(events)["b"], alone)
 
 
-def test_more_than_the_slots_or_the_same_id_twice_is_refused(on, decoder, engine):
+def test_more_items_than_slots_or_a_duplicate_id_are_refused(on, decoder, engine):
     def run():
         for i in range(7):
             decoder.admit(WorkItem(f"r{i}", engine.request(i)))
@@ -279,7 +281,7 @@ def test_a_row_of_nan_fails_alone(on, cpu, engine):
         events = engine.drain(decoder)
         after = engine.decode(
             decoder, {"good": engine.request(3)}
-        )  # the slots hold NaN from before, behind the mask
+        )  # the slots still hold NaN outside the mask
         return alone, after, events
 
     alone, after, events = on(run)
@@ -291,7 +293,7 @@ def test_a_row_of_nan_fails_alone(on, cpu, engine):
     np.testing.assert_array_equal(after["good"], alone["good"])
 
 
-def test_a_prefill_that_raises_fails_its_own_item(on, decoder, engine):
+def test_a_prefill_that_raises_fails_only_its_own_item(on, decoder, engine):
     def run():
         bad = engine.request(4)
         bad.segment.token_ids[2] = 999  # no such row in the embedding
@@ -307,7 +309,7 @@ def test_a_prefill_that_raises_fails_its_own_item(on, decoder, engine):
     assert len(engine.collect([e for e in events if e.id == "good"])["good"]) > 0
 
 
-def test_a_prefix_that_the_model_refuses_fails_its_own_item(on, decoder, engine):
+def test_a_rejected_prefix_fails_only_its_own_item(on, decoder, engine):
     def run():
         decoder.admit(WorkItem("bad", engine.request(4).resume([Run(np.array([3, 5000, 2]))])))
         decoder.admit(WorkItem("good", engine.request(3)))
@@ -319,7 +321,7 @@ def test_a_prefix_that_the_model_refuses_fails_its_own_item(on, decoder, engine)
 
 
 @pytest.mark.parametrize("read_late", [False, True])
-def test_who_has_sounded_stands_aside_for_a_first_sound_and_changes_no_codes(on, cpu, engine, read_late):
+def test_segments_with_sound_pause_for_a_first_sound_and_keep_their_codes(on, cpu, engine, read_late):
     def first_event_of_the_newcomer(crowd):
         model = engine.gpt(8, CONTEXT, cpu.torch_device)
         decoder = Decoder(
@@ -347,7 +349,7 @@ def test_who_has_sounded_stands_aside_for_a_first_sound_and_changes_no_codes(on,
         np.testing.assert_array_equal(codes[name], too[name])
 
 
-def test_nobody_stands_aside_for_later_segments_or_for_those_who_go_on(on, cpu, engine):
+def test_no_segment_pauses_for_later_segments_or_for_resumed_ones(on, cpu, engine):
     def rows_of_a_step(late):
         model = engine.gpt(8, CONTEXT, cpu.torch_device)
         decoder = Decoder(model, cpu, emit_at=(12,), first_sound_first=2)
@@ -371,7 +373,7 @@ def test_nobody_stands_aside_for_later_segments_or_for_those_who_go_on(on, cpu, 
     assert on(lambda: [rows_of_a_step(late) for late in (later, resumed, first)]) == [8, 8, 4]
 
 
-def test_background_work_that_begins_again_after_a_failed_step_is_still_background_work(on, cpu, engine):
+def test_requeued_background_work_keeps_its_priority(on, cpu, engine):
     def run():
         model = engine.gpt(8, CONTEXT, cpu.torch_device)
         decoder = Decoder(model, cpu, emit_at=(12,), first_sound_first=2)
@@ -393,7 +395,7 @@ def test_background_work_that_begins_again_after_a_failed_step_is_still_backgrou
             decoder.step()
         return _rows(decoder) - before
 
-    assert on(run) == 4 * 3, "the one that is heard stands aside for nobody"
+    assert on(run) == 4 * 3, "a segment with sound pauses for none of them"
 
 
 def _raises(rows, length):
@@ -406,7 +408,7 @@ def _rows(decoder):
 
 
 def failing_where(model, fails):
-    """The model's step, raising where fails(rows) says so."""
+    """The model's step, which raises if fails(rows)."""
     step = model.step
 
     def poisoned(rows, length):
@@ -417,7 +419,7 @@ def failing_where(model, fails):
     model.step = poisoned
 
 
-def test_who_breaks_a_step_fails_alone_and_the_others_go_on_with_the_same_codes(on, cpu, engine):
+def test_a_sequence_that_breaks_a_step_fails_alone_and_the_others_keep_their_codes(on, cpu, engine):
     def run():
         requests = {f"r{i}": engine.request(i) for i in range(5)}
         sound = engine.decode(fresh(engine, cpu), requests)
@@ -463,7 +465,7 @@ def test_a_batch_that_is_too_large_for_the_device_is_decoded_one_by_one(on, cpu,
         np.testing.assert_array_equal(found[name], sound[name])
 
 
-def test_a_device_that_always_fails_fails_everyone_and_is_told(on, cpu, engine):
+def test_a_device_that_always_fails_fails_every_item_and_is_reported(on, cpu, engine):
     def run():
         decoder = fresh(engine, cpu)
         failing_where(decoder._model, lambda rows: True)
@@ -476,7 +478,7 @@ def test_a_device_that_always_fails_fails_everyone_and_is_told(on, cpu, engine):
     assert failing >= 4
 
 
-def test_what_is_not_finite_in_a_slot_never_reaches_who_comes_next(on, cpu, engine):
+def test_non_finite_values_in_a_slot_never_reach_the_next_sequence(on, cpu, engine):
     def run():
         alone = engine.decode(fresh(engine, cpu), {"a": engine.request(3)})["a"]
         decoder = fresh(engine, cpu)
@@ -493,7 +495,7 @@ def test_what_is_not_finite_in_a_slot_never_reaches_who_comes_next(on, cpu, engi
     np.testing.assert_array_equal(after, alone)
 
 
-def test_everything_runs_on_the_one_device_thread(on, thread, decoder, engine):
+def test_all_device_work_runs_on_the_device_thread(on, thread, decoder, engine):
     on(engine.decode, decoder, {f"r{i}": engine.request(i) for i in range(4)})
     assert decoder._model.threads == {thread.thread_id}
     assert on(decoder.status)["thread_id"] == thread.thread_id
@@ -518,7 +520,7 @@ def test_the_caches_never_grow_or_move(on, decoder, engine):
     assert scratch == 0
 
 
-def test_warm_up_leaves_no_trace(on, cpu, engine):
+def test_warm_up_leaves_no_state(on, cpu, engine):
     def run():
         cold, warm = fresh(engine, cpu), fresh(engine, cpu)
         warm.warm_up()

@@ -12,17 +12,17 @@ CPU = torch.device("cpu")
 
 
 def draws(logits, count, **sampling):
-    """`count` draws from the same logits (V,), each with a seed of its own."""
+    """`count` draws from the same logits (V,), each with its own seed."""
     state = SamplingState(count, len(logits), CPU, penalty=False)
     for slot in range(count):
-        state.set(slot, Sampling(**({"top_k": 0, "temperature": 1.0, "seed": slot} | sampling)))
+        state.set(slot, Sampling.of(**({"top_k": 0, "temperature": 1.0, "seed": slot} | sampling)))
     return state.draw(logits.expand(count, -1), torch.arange(count))
 
 
 def sequence(logits, count, seed):
     """`count` draws of one sequence from the same logits (V,)."""
     state = SamplingState(1, len(logits), CPU)
-    state.set(0, Sampling(seed=seed, temperature=1.0, top_k=0))
+    state.set(0, Sampling.of(seed=seed, temperature=1.0, top_k=0))
     return [state.draw(logits[None], torch.tensor([0])).item() for _ in range(count)]
 
 
@@ -37,7 +37,7 @@ def test_draws_follow_the_softmax(temperature, top_k):
     seeds = 4000
     state = SamplingState(seeds, 12, CPU, penalty=False)
     for slot in range(seeds):
-        state.set(slot, Sampling(seed=slot, temperature=temperature, top_k=top_k))
+        state.set(slot, Sampling.of(seed=slot, temperature=temperature, top_k=top_k))
     rows = torch.arange(seeds)
     found = torch.cat([state.draw(logits.expand(seeds, -1), rows) for _ in range(3)])  # over seeds and steps
     expected = (logits / temperature).softmax(-1) * len(found)
@@ -55,7 +55,7 @@ def test_a_wide_vocabulary_takes_the_sorted_path_with_the_same_distribution():
     assert abs(found[::NARROW].sum() - likely.sum()) < 150
 
 
-def test_top_k_and_top_p_bound_what_can_come():
+def test_top_k_and_top_p_restrict_the_codes():
     logits = torch.tensor([0.0, 3.0, 1.0, 2.0, -1.0])
     assert set(draws(logits, 400, top_k=2).tolist()) == {1, 3}
     assert set(draws(logits, 400, top_k=1).tolist()) == {1}
@@ -63,7 +63,7 @@ def test_top_k_and_top_p_bound_what_can_come():
     assert shares[1] < 0.7 < shares[1] + shares[3]
     assert set(draws(logits, 400, top_p=0.7).tolist()) == {1, 3}
     assert set(draws(logits, 400, top_p=1e-6).tolist()) == {1}
-    # top_p counts what top_k left: of two codes the first has 0.73
+    # top_p applies after top_k: of two codes, the first has 0.73
     assert set(draws(logits, 400, top_k=2, top_p=0.7).tolist()) == {1}
 
 
@@ -73,12 +73,15 @@ def test_temperature_zero_is_the_likeliest_code():
 
 
 @pytest.mark.parametrize("top_k", [0, 25])
-def test_a_draw_is_the_same_bit_for_bit_whoever_shares_the_batch(top_k):
+def test_a_draw_is_bit_identical_in_any_batch(top_k):
     slots, vocabulary, make = 8, 300, torch.Generator().manual_seed(9)
     logits = torch.randn(40, slots, vocabulary, generator=make)
     settings = [
-        Sampling(seed=3, temperature=0.8, top_k=top_k, top_p=0.9, repetition_penalty=1.2),
-        *(Sampling(seed=i, temperature=i / 4, top_k=(0, 5, 200)[i % 3], top_p=1 - i / 20) for i in range(7)),
+        Sampling.of(seed=3, temperature=0.8, top_k=top_k, top_p=0.9, repetition_penalty=1.2),
+        *(
+            Sampling.of(seed=i, temperature=i / 4, top_k=(0, 5, 200)[i % 3], top_p=1 - i / 20)
+            for i in range(7)
+        ),
     ]
 
     def run(slot_of, members):
@@ -105,11 +108,11 @@ def test_seeds_and_steps_change_the_draws():
 def test_repetition_penalty_divides_positive_and_multiplies_negative_logits():
     state = SamplingState(1, 3, CPU)
     rows = torch.tensor([0])
-    state.set(0, Sampling(temperature=0.0, repetition_penalty=2.0))
+    state.set(0, Sampling.of(temperature=0.0, repetition_penalty=2.0))
     assert state.draw(torch.tensor([[4.0, 2.5, -9.0]]), rows).item() == 0
     assert state.draw(torch.tensor([[4.0, 2.5, -9.0]]), rows).item() == 1  # 4 / 2 < 2.5
     assert state.draw(torch.tensor([[4.0, 2.5, -9.0]]), rows).item() == 0  # 4 / 2 > 2.5 / 2
-    state.set(0, Sampling(temperature=0.0, repetition_penalty=2.0))
+    state.set(0, Sampling.of(temperature=0.0, repetition_penalty=2.0))
     assert state.draw(torch.tensor([[-1.0, -1.5, -9.0]]), rows).item() == 0
     assert state.draw(torch.tensor([[-1.0, -1.5, -9.0]]), rows).item() == 1  # -1 * 2 < -1.5
 
@@ -118,16 +121,16 @@ def test_the_penalised_distribution_is_the_softmax_of_penalised_logits():
     logits = torch.tensor([1.2, -0.7, 0.3, -1.1])
     state = SamplingState(3000, 4, CPU)
     for slot in range(3000):
-        state.set(slot, Sampling(seed=slot, temperature=1.0, top_k=0, repetition_penalty=1.5))
+        state.set(slot, Sampling.of(seed=slot, temperature=1.0, top_k=0, repetition_penalty=1.5))
     state.seen[:, :2] = True
     counts = torch.bincount(state.draw(logits.expand(3000, -1), torch.arange(3000)), minlength=4)
     expected = torch.tensor([1.2 / 1.5, -0.7 * 1.5, 0.3, -1.1]).softmax(-1) * 3000
     assert chi_square(counts, expected) < 16.3  # 3 degrees of freedom: 0.1 %
 
 
-def test_forcing_a_code_takes_the_drawn_one_out_of_what_was_seen():
+def test_forcing_a_code_removes_the_drawn_one_from_the_seen_codes():
     state = SamplingState(2, 6, CPU)
-    state.set(1, Sampling(temperature=0.0, repetition_penalty=1.0001))
+    state.set(1, Sampling.of(temperature=0.0, repetition_penalty=1.0001))
     likes_four = torch.tensor([[0.0, 0, 0, 0, 9, 0]])
     rows = torch.tensor([1])
     state.draw(likes_four, rows)
@@ -140,10 +143,10 @@ def test_forcing_a_code_takes_the_drawn_one_out_of_what_was_seen():
     assert state.seen[0].sum() == 0
 
 
-def test_a_row_without_a_distribution_is_marked_and_the_others_are_not():
+def test_only_a_row_without_a_distribution_is_marked():
     state = SamplingState(5, 4, CPU)
     for slot in range(5):
-        state.set(slot, Sampling(seed=slot, top_k=0))
+        state.set(slot, Sampling.of(seed=slot, top_k=0))
     logits = torch.zeros(5, 4)
     logits[1, 2] = math.nan
     logits[2] = -math.inf

@@ -42,20 +42,20 @@ def musa(monkeypatch):
         monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: object())
         monkeypatch.setitem(sys.modules, "torch_musa", types.ModuleType("torch_musa"))
         monkeypatch.setattr(torch, "musa", fake, raising=False)
-        # a torch without the MUSA backend does not know the word
+        # a torch without the MUSA backend does not know this device name
         monkeypatch.setattr(module.torch, "device", lambda kind, index=None: (kind, index))
 
     return install
 
 
-def test_nothing_but_a_cpu():
+def test_only_a_cpu():
     device = choose_device()
     assert (device.kind, device.dtype, device.half) == ("cpu", torch.float32, False)
     assert any("torch_musa is not installed" in reason for reason in device.reasons)
     assert any("CUDA: no device found" in reason for reason in device.reasons)
 
 
-def test_musa_goes_before_cuda_and_is_never_half(card, musa):
+def test_musa_precedes_cuda_and_never_uses_half_precision(card, musa):
     card()
     musa()
     for half in ("auto", True):
@@ -69,7 +69,7 @@ def test_musa_goes_before_cuda_and_is_never_half(card, musa):
         assert any("muDNN" in reason for reason in device.reasons)
 
 
-def test_cuda_where_musa_has_no_device(card, musa, monkeypatch):
+def test_cuda_is_used_if_musa_has_no_device(card, musa, monkeypatch):
     card()
     musa(count=0)
     device = choose_device()
@@ -77,7 +77,7 @@ def test_cuda_where_musa_has_no_device(card, musa, monkeypatch):
     assert device.reasons[0] == "MUSA: 0 device(s) found"
 
 
-def test_hidden_cards_are_told(monkeypatch):
+def test_hidden_cards_are_reported(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     device = choose_device()
     assert device.kind == "cpu"
@@ -110,7 +110,7 @@ def test_half_precision_by_card(name, capability, dtype):
         (True, "false", True),
     ],
 )
-def test_the_switch_goes_before_the_environment(card, monkeypatch, half, word, expected):
+def test_the_option_precedes_the_environment(card, monkeypatch, half, word, expected):
     card()
     if word is not None:
         monkeypatch.setenv("is_half", word)
@@ -119,7 +119,7 @@ def test_the_switch_goes_before_the_environment(card, monkeypatch, half, word, e
     assert device.dtype == (torch.bfloat16 if expected else torch.float32)
 
 
-def test_a_card_that_cannot_is_not_forced_to_half(card):
+def test_half_precision_cannot_be_forced_on_a_card_without_it(card):
     card("Tesla P40", (6, 1), ["sm_60", "sm_70"])
     device = choose_device(half=True)
     assert (device.kind, device.half) == ("cuda", False)
@@ -136,7 +136,7 @@ def test_architecture_list_comes_from_the_card_unless_the_user_set_it(card, monk
     assert any("kept as the user set it" in reason for reason in device.reasons)
 
 
-def test_a_card_that_torch_was_not_built_for_leaves_the_cpu(card):
+def test_a_card_without_kernels_in_torch_falls_back_to_the_cpu(card):
     card("Tesla K80", (3, 7), ["sm_70", "sm_80"])
     device = choose_device()
     assert device.kind == "cpu"
@@ -171,18 +171,18 @@ def test_has_kernels(capability, built, runs):
         ({"threads": 0}, "at least 1"),
     ],
 )
-def test_what_cannot_be_is_refused_with_what_was_found(arguments, says):
+def test_an_impossible_preference_is_refused_with_the_devices_found(arguments, says):
     with pytest.raises(ConfigError, match=says):
         choose_device(**arguments)
 
 
-def test_an_index_beyond_the_cards(card):
+def test_an_index_out_of_range_is_refused(card):
     card(count=1)
     with pytest.raises(ConfigError, match="1 device"):
         choose_device("cuda:1")
 
 
-def test_a_strange_is_half_is_refused(monkeypatch):
+def test_an_invalid_is_half_is_refused(monkeypatch):
     monkeypatch.setenv("is_half", "maybe")
     with pytest.raises(ConfigError, match="is_half"):
         choose_device()
@@ -212,7 +212,7 @@ def test_fft_falls_back_to_the_cpu_and_comes_back(monkeypatch):
     torch.testing.assert_close(parts["both"][0], torch.fft.rfft(wave).abs())
 
 
-def test_a_device_that_refuses_the_transform_is_found_out(monkeypatch):
+def test_a_device_without_the_transform_is_detected(monkeypatch):
     def refuse(*arguments, **options):
         raise NotImplementedError("aten::_fft_r2c")
 

@@ -5,7 +5,7 @@ import psutil
 import pytest
 import torch
 
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import DoesNotFit
 from deployments.engine.device import cgroup, memory
 from deployments.engine.device.memory_report import held
 
@@ -29,18 +29,16 @@ def test_the_suggested_batch_follows_the_memory(kind, size, expected):
     assert memory.suggest_batch(kind, size) == expected
 
 
-def test_what_does_not_fit_is_refused_with_both_sizes():
-    memory.require("10 slots", 2**20, CPU, "gpt.slots")
-    with pytest.raises(ConfigError) as refused:
-        memory.require("the keys and values of 5000 slots", 2**60, CPU, "gpt.slots")
-    assert refused.value.param == "gpt.slots"
-    assert refused.value.message.startswith(
-        "gpt.slots: the keys and values of 5000 slots need 1073741824.0 GiB, "
-    )
+def test_allocations_that_do_not_fit_are_refused_with_both_sizes():
+    memory.require("10 slots", 2**20, CPU, "slots")
+    with pytest.raises(DoesNotFit) as refused:
+        memory.require("the keys and values of 5000 slots", 2**60, CPU, "slots")
+    assert refused.value.size == "slots"
+    assert refused.value.message.startswith("the keys and values of 5000 slots need 1073741824.0 GiB, ")
     assert refused.value.message.endswith("are free on cpu")
 
 
-def test_the_containers_limit_counts_where_it_is_smaller(tmp_path, monkeypatch):
+def test_the_container_limit_applies_if_it_is_smaller(tmp_path, monkeypatch):
     monkeypatch.setattr(cgroup, "MOUNT", tmp_path)
     monkeypatch.setattr(cgroup, "MEMBERSHIPS", tmp_path / "self")
     unlimited = memory.free_bytes(CPU)
@@ -71,19 +69,19 @@ def test_the_containers_limit_counts_where_it_is_smaller(tmp_path, monkeypatch):
     assert cgroup.memory_left() is None
 
 
-def test_freeing_gives_back_what_the_process_no_longer_uses():
-    # each is below the size from which malloc takes pages of their own
+def test_freeing_returns_unused_memory():
+    # each is below malloc's mmap threshold
     blocks = [np.ones(100_000, np.uint8) for _ in range(2000)]
     kept = blocks[::1000]
     before = memory.usage()["rss_bytes"]
     del blocks
-    told = memory.free()
-    assert told["after"]["rss_bytes"] < before - 100 * 2**20
-    assert told["before"].keys() == told["after"].keys() and told["pid"] == psutil.Process().pid
+    freed = memory.free()
+    assert freed["after"]["rss_bytes"] < before - 100 * 2**20
+    assert freed["before"].keys() == freed["after"].keys() and freed["pid"] == psutil.Process().pid
     assert len(kept) == 2
 
 
-def test_what_a_worker_holds_is_counted_once_and_by_kind(on):
+def test_memory_of_a_worker_is_counted_once_and_by_kind(on):
     from deployments import families
     from deployments.engine.decode import Decoder
     from deployments.engine.device.choose import choose_device

@@ -38,13 +38,13 @@ async def test_run_awaits_from_a_loop_without_blocking_it(thread):
     assert await thread.run(max, 3, 5) == 5
 
 
-def test_an_exception_is_the_callers_and_the_thread_lives_on(thread):
+def test_an_exception_reaches_the_caller_and_the_thread_continues(thread):
     with pytest.raises(ZeroDivisionError):
         thread.submit(lambda: 1 / 0).result(60)
     assert thread.submit(lambda: 7).result(60) == 7
 
 
-def test_heartbeat_says_what_is_in_progress(thread):
+def test_the_heartbeat_reports_the_call_in_progress(thread):
     thread.submit(int).result(60)
     entered, release = threading.Event(), threading.Event()
 
@@ -65,7 +65,7 @@ def test_heartbeat_says_what_is_in_progress(thread):
     assert second.idle_s > first.idle_s
 
 
-def test_a_closed_thread_refuses_and_cancels_what_has_not_begun():
+def test_a_closed_thread_refuses_new_work_and_cancels_waiting_work():
     device_thread = DeviceThread("closing")
     device_thread.submit(int).result(60)
     entered, release = threading.Event(), threading.Event()
@@ -82,7 +82,7 @@ def test_a_closed_thread_refuses_and_cancels_what_has_not_begun():
     assert not device_thread.heartbeat().alive
 
 
-def test_only_the_owner_passes(thread):
+def test_only_the_owning_thread_passes_the_check(thread):
     with pytest.raises(RuntimeError, match="not a device thread"):
         assert_on_device_thread()
     owner = thread.submit(assert_on_device_thread).result(60)

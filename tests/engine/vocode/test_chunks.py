@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.contract.family import FamilySpec
-from deployments.contract.speech import Sampling, VocoderChunk, VoicePrompt
+from deployments.contract.speech import VocoderChunk, VoicePrompt
 from deployments.engine.vocode.chunks import Chunker, cut
 
 
 def spec(left=18, right=18):
-    return FamilySpec("test", 16000, 50.0, 320, left, right, ("en",), Sampling(), 1.0, 30.0)
+    return FamilySpec("test", 16000, 50.0, 320, left, right, ("en",), 1500, 1.0, 30.0)
 
 
 def sizes(pieces):
@@ -32,7 +32,7 @@ def test_pieces_tile_the_codes_with_their_context_in_bounded_memory(runs, left, 
     for run in runs:
         fresh = chunker.push(codes[at : at + run])
         at += run
-        assert all(piece.right == right for piece in fresh), "a piece is held back until its context is there"
+        assert all(piece.right == right for piece in fresh), "a piece waits for its context"
         assert all(piece.first + len(piece.frames) <= at for piece in fresh)
         pieces += fresh
         assert chunker.held <= left + maximum + right
@@ -51,7 +51,7 @@ def test_pieces_tile_the_codes_with_their_context_in_bounded_memory(runs, left, 
 
 
 @given(runs=runs_of_codes)
-def test_the_cut_does_not_depend_on_how_the_codes_arrive(runs):
+def test_chunks_do_not_depend_on_how_the_codes_arrive(runs):
     codes = np.arange(sum(runs))
     whole, parts = Chunker(spec()), Chunker(spec())
     expected = whole.push(codes) + whole.finish()
@@ -74,7 +74,7 @@ def test_the_first_piece_comes_with_28_codes_and_the_pieces_grow():
     assert sizes(rest) == [20, 40, 80, 100, 100, 100, 50]
 
 
-def test_no_sliver_is_left_at_the_end():
+def test_the_last_chunk_is_not_tiny():
     chunker = Chunker(spec(), first=10, maximum=10)
     chunker.push(np.arange(23))
     assert sizes(chunker.finish()) == [10, 13]
@@ -87,7 +87,7 @@ def test_codes_with_a_shape():
     assert sizes(pieces) == [3, 7]
 
 
-def test_an_empty_segment_has_no_piece_and_nothing_follows_the_end():
+def test_an_empty_segment_has_no_chunk_and_nothing_follows_the_end():
     chunker = Chunker(spec())
     assert chunker.push(np.arange(0)) == []
     assert chunker.finish() == []
@@ -96,7 +96,7 @@ def test_an_empty_segment_has_no_piece_and_nothing_follows_the_end():
 
 
 @pytest.mark.parametrize("schedule", [(0, 2.0, 10), (5, 0.5, 10), (20, 2.0, 10)])
-def test_a_schedule_that_makes_no_sense(schedule):
+def test_an_invalid_schedule_is_refused(schedule):
     with pytest.raises(ValueError, match="schedule"):
         Chunker(spec(), *schedule)
 
@@ -107,9 +107,7 @@ def test_a_schedule_that_makes_no_sense(schedule):
     context=st.tuples(contexts, contexts),
     most=st.integers(1, 120),
 )
-def test_a_long_run_is_cut_into_chunks_that_tile_it_with_as_much_context_as_there_is(
-    count, outer, context, most
-):
+def test_a_long_run_is_tiled_by_chunks_with_all_available_context(count, outer, context, most):
     (left, right), total = outer, count + sum(outer)
     frames = np.arange(100, 100 + total)
     state = {"phase": np.float64(0.5)}

@@ -9,26 +9,26 @@ import torch
 from torch.nn import functional as F
 
 from deployments.contract.errors import SynthesisFailed
-from deployments.contract.family import FamilySpec
-from deployments.contract.speech import Sampling, VocodedChunk, VocoderChunk, VoicePrompt
+from deployments.contract.family import FamilySpec, Packing
+from deployments.contract.speech import VocodedChunk, VocoderChunk, VoicePrompt
 from deployments.contract.work import WorkItem
 from deployments.engine.vocode.worker import VocodeWorker
 
 PER_CODE, WIDTH, CODES = 4, 16, 50
-SPEC = FamilySpec("tiny", 200, 50.0, PER_CODE, 3, 3, ("en",), Sampling(), 1.0, 30.0)
+SPEC = FamilySpec("tiny", 200, 50.0, PER_CODE, 3, 3, ("en",), 1500, 1.0, 30.0)
 
 
 class TinyVocoder:
-    """Codes and a voice vector through two convolutions of random weights: three codes of context on each side.
+    """Two convolutions with random weights over codes and a voice vector, with three codes of context on each side.
 
-    The sound also depends on the sum of all codes that were spoken before: that is the state.
+    The sound also depends on the sum of all previous codes, which is the state.
     """
 
-    frame_shape, frame_dtype, pile = (), np.int64, 0
+    frame_shape, frame_dtype = (), np.int64
 
     def __init__(self, pile: int = 0) -> None:
         make = torch.Generator().manual_seed(11)
-        self.pile = pile
+        self.packing = Packing(pile, self.paddable, self.fast)
         self.table = torch.randn(CODES, WIDTH, generator=make)
         self.wide = torch.randn(WIDTH, WIDTH, 5, generator=make) * 0.1
         self.narrow = torch.randn(PER_CODE, WIDTH, 3, generator=make) * 0.1
@@ -38,7 +38,7 @@ class TinyVocoder:
     def paddable(self, chunk):
         return True
 
-    def collate(self, chunks, batch, frames, follows=None):
+    def collate(self, chunks, batch, frames):
         inputs = {
             "codes": torch.zeros(batch, frames, dtype=torch.int64),
             "mask": torch.zeros(batch, frames),
@@ -46,23 +46,23 @@ class TinyVocoder:
             "spoken": torch.zeros(batch),
             "next": torch.zeros(batch),
         }
-        for row, (chunk, before) in enumerate(zip(chunks, follows or [None] * len(chunks), strict=True)):
+        for row, chunk in enumerate(chunks):
             inputs["codes"][row, : len(chunk.frames)] = torch.from_numpy(chunk.frames)
             inputs["mask"][row, : len(chunk.frames)] = 1.0
             inputs["voice"][row] = torch.from_numpy(chunk.prompt.tensors["voice"])
-            if before is not None:
-                inputs["spoken"][row] = inputs["next"][before]
+            if chunk.follows is not None:
+                inputs["spoken"][row] = inputs["next"][chunk.follows]
             elif chunk.state:
                 inputs["spoken"][row] = float(chunk.state["spoken"])
             own = chunk.frames[chunk.left : len(chunk.frames) - chunk.right]
             inputs["next"][row] = inputs["spoken"][row] + float(own.sum())
         return inputs
 
-    def forward(self, inputs):
+    def fast(self, inputs):
         self.batches.append(tuple(inputs["codes"].shape))
         return self._sound(inputs)
 
-    def plain(self, inputs):
+    def forward(self, inputs):
         self.plain_batches.append(tuple(inputs["codes"].shape))
         return self._sound(inputs)
 
@@ -89,7 +89,7 @@ class TinyVocoder:
 
 
 class Recorder:
-    """Runs the function again on each replay, as a graph does with its kernels; counts what was captured."""
+    """Runs the function again on each replay, like a graph, and counts captures."""
 
     def __init__(self) -> None:
         self.captures = 0
@@ -115,7 +115,7 @@ def a_chunk(index, length=20, left=3, right=3):
 
 
 def whole_of(on, cpu, chunks):
-    """The sound of each, alone and uncut: what every other way must give."""
+    """The sound of each chunk alone and undivided, which every other path must reproduce."""
     return on(lambda: vocode(VocodeWorker(TinyVocoder(), cpu, SPEC, optimize=False, max_batch=32), chunks))
 
 
@@ -134,11 +134,11 @@ def drain(worker):
 
 
 @pytest.mark.parametrize("pile", [0, 50])
-def test_a_chunk_is_the_same_bit_for_bit_whatever_waits_beside_it_on_the_cpu(on, cpu, pile):
+def test_a_chunk_is_bit_identical_in_any_batch_on_the_cpu(on, cpu, pile):
     chunks = {f"c{i}": a_chunk(i, length=8 + 5 * i) for i in range(8)}
 
     class Rows(TinyVocoder):
-        """Chunks of any lengths, each at its own."""
+        """Packs chunks of any lengths without padding."""
 
         def _sound(self, inputs):
             lengths = inputs["mask"].sum(1).long().tolist()
@@ -169,7 +169,7 @@ def test_a_chunk_is_the_same_bit_for_bit_whatever_waits_beside_it_on_the_cpu(on,
         np.testing.assert_array_equal(wave, alone[name].value.waveform)
 
 
-def test_batches_on_an_accelerator_join_chunks_of_one_length_oldest_first(on, cpu):
+def test_batches_on_an_accelerator_hold_chunks_of_one_length_oldest_first(on, cpu):
     def run():
         model = TinyVocoder()
         worker = VocodeWorker(model, cpu, SPEC, max_batch=4, frame_buckets=(10, 26), backend=Recorder())
@@ -194,7 +194,7 @@ def test_batched_and_padded_equals_alone(on, cpu):
         np.testing.assert_allclose(batched[name].value.waveform, event.value.waveform, atol=1e-5)
 
 
-def test_captured_shapes_are_replayed_and_a_longer_chunk_is_cut_to_fit(on, cpu, caplog):
+def test_captured_shapes_are_replayed_and_a_longer_chunk_is_split(on, cpu, caplog):
     chunks = {"fits": a_chunk(1, 20), "long": a_chunk(2, 90)}
 
     def run():
@@ -220,8 +220,8 @@ def test_captured_shapes_are_replayed_and_a_longer_chunk_is_cut_to_fit(on, cpu, 
 @pytest.mark.parametrize(
     ("length", "most", "max_batch"), [(41, 10, 4), (200, 17, 8), (60, 60, 2), (61, 1, 16)]
 )
-def test_a_long_run_is_cut_and_joined_to_the_same_sound(on, cpu, way, length, most, max_batch):
-    """With what the chunks hand on: from row to row within a batch, and from batch to batch."""
+def test_a_long_run_is_split_and_joined_to_the_same_samples(on, cpu, way, length, most, max_batch):
+    """State passes from row to row within a batch, and from batch to batch."""
     chunks = {"long": a_chunk(3, length, left=2, right=0), "after": a_chunk(4, 24)}
     chunks["long"] = replace(chunks["long"], state={"spoken": np.float32(5)})
 
@@ -270,7 +270,7 @@ def test_a_short_item_does_not_wait_for_the_chunks_of_a_long_one(on, cpu, backen
     assert rest == ["long"]
 
 
-def test_a_first_sound_shares_its_batch_with_first_sounds_only_and_nobody_starves(on, cpu):
+def test_first_sounds_form_their_own_batches_and_no_item_starves(on, cpu):
     def run():
         worker, order = VocodeWorker(TinyVocoder(pile=400), cpu, SPEC), []
         for index, priority in enumerate((1, 0, 1, 0)):
@@ -283,7 +283,7 @@ def test_a_first_sound_shares_its_batch_with_first_sounds_only_and_nobody_starve
     assert on(run) == [["c1", "c3"], ["c0", "c2", "late0"], ["late1"]]
 
 
-def test_the_plain_path_takes_each_run_whole_alone_and_as_it_is(on, cpu):
+def test_without_optimisation_each_run_is_vocoded_whole_and_alone(on, cpu):
     chunks = {"a": a_chunk(0, 20), "b": a_chunk(1, 700), "c": a_chunk(2, 20)}
 
     def run():
@@ -304,7 +304,7 @@ def test_the_plain_path_takes_each_run_whole_alone_and_as_it_is(on, cpu):
 @pytest.mark.parametrize("way", ["alone", "piled", "padded"])
 def test_only_the_bad_item_of_a_batch_fails(on, cpu, way):
     broken = a_chunk(2, length=60)
-    broken.frames[44] = 5000  # no such row in the table, and in the last of its chunks
+    broken.frames[44] = 5000  # an invalid code, in the last of its chunks
     silent = replace(a_chunk(3), prompt=VoicePrompt.of("tiny", {"voice": np.full(WIDTH, np.nan, np.float32)}))
     chunks = {"a": a_chunk(1), "broken": broken, "nan": silent, "b": a_chunk(4, 60)}
 
@@ -330,24 +330,24 @@ def test_only_the_bad_item_of_a_batch_fails(on, cpu, way):
 
 
 class Fragile(TinyVocoder):
-    """Runs out of memory in `forward` (every time, or for batches of some size), and in `plain` for long rows."""
+    """Runs out of memory on the fast path (always, or for batches of some size), and on the other for long rows."""
 
     def __init__(self, most_rows=0, most_frames=10**9):
         super().__init__()
         self.most_rows, self.most_frames = most_rows, most_frames
 
-    def forward(self, inputs):
+    def fast(self, inputs):
         if len(inputs["codes"]) > self.most_rows:
             raise torch.OutOfMemoryError("tried to allocate 1 TiB")
-        return super().forward(inputs)
+        return super().fast(inputs)
 
-    def plain(self, inputs):
+    def forward(self, inputs):
         if inputs["codes"].shape[1] > self.most_frames:
             raise torch.OutOfMemoryError("tried to allocate 2 TiB")
-        return super().plain(inputs)
+        return super().forward(inputs)
 
 
-def test_a_batch_that_fails_is_done_again_plainly_and_the_log_says_why(on, cpu, caplog):
+def test_a_failed_batch_is_repeated_without_optimisation_and_logged(on, cpu, caplog):
     chunks = {f"c{i}": a_chunk(i, 40) for i in range(3)}
 
     def run():
@@ -360,7 +360,7 @@ def test_a_batch_that_fails_is_done_again_plainly_and_the_log_says_why(on, cpu, 
     assert model.batches == [
         (2, 26),
         (1, 26),
-    ]  # four of six chunks failed at first; what fits still runs together
+    ]  # four of six chunks failed at first; those that fit still run together
     assert "1 TiB" in caplog.text
     assert "OutOfMemoryError" in caplog.text
     assert "a batch of 4 failed" in caplog.text
@@ -370,7 +370,7 @@ def test_a_batch_that_fails_is_done_again_plainly_and_the_log_says_why(on, cpu, 
         np.testing.assert_allclose(events[name].value.waveform, event.value.waveform, atol=1e-5)
 
 
-def test_an_optimised_path_that_keeps_failing_is_given_up(on, cpu, caplog):
+def test_a_path_that_keeps_failing_is_disabled(on, cpu, caplog):
     chunks = {f"c{i}": a_chunk(i, 30) for i in range(4)}
 
     def run():
@@ -383,13 +383,13 @@ def test_an_optimised_path_that_keeps_failing_is_given_up(on, cpu, caplog):
     assert "3 batches in a row failed" in caplog.text
     assert all(event.done for event in events.values())
     assert long["long"].done
-    assert model.plain_batches[-1] == (1, 600), "not even cut any more"
+    assert model.plain_batches[-1] == (1, 600), "it is no longer cut"
     status, stats = on(lambda: (worker.status(), worker.stats()))
     assert (status["optimize"], stats["retries"], worker.failing) == (False, 3, 0)
     assert "1 TiB" in status["reason"]
 
 
-def test_memory_that_runs_out_for_one_item_fails_that_item_alone(on, cpu):
+def test_running_out_of_memory_for_one_item_fails_only_that_item(on, cpu):
     chunks = {"a": a_chunk(1, 20), "long": a_chunk(2, 70), "b": a_chunk(3, 20)}
 
     def run():
@@ -404,7 +404,7 @@ def test_memory_that_runs_out_for_one_item_fails_that_item_alone(on, cpu):
     assert events["b"].done
 
 
-def test_a_capture_that_fails_leaves_the_plain_path_and_a_log_line(on, cpu, caplog):
+def test_a_failed_capture_falls_back_to_eager_code_and_is_logged(on, cpu, caplog):
     class Refusing(Recorder):
         def capture(self, function):
             raise RuntimeError("operation not permitted when stream is capturing")
@@ -446,7 +446,7 @@ def test_pieces_of_a_segment_join_to_the_whole(on, cpu):
     np.testing.assert_allclose(np.concatenate([e.value.waveform for e in parts]), whole, atol=1e-5)
 
 
-def test_cancel_and_the_limits_of_the_slots(on, cpu):
+def test_cancel_frees_a_slot_and_slots_are_limited(on, cpu):
     def run():
         worker = VocodeWorker(TinyVocoder(), cpu, SPEC, max_batch=2, chunk_frames=10)
         worker.admit(WorkItem("a", a_chunk(1, 100)))
@@ -455,7 +455,7 @@ def test_cancel_and_the_limits_of_the_slots(on, cpu):
             worker.admit(WorkItem("c", a_chunk(3)))
         assert worker.step() == []
         worker.cancel("a")
-        worker.cancel("nobody")
+        worker.cancel("unknown")
         assert worker.active == 1
         return [event.id for event in worker.step() + worker.step()]
 
@@ -494,10 +494,28 @@ def test_a_chunk_that_cannot_be_padded_runs_alone_at_its_own_length_and_in_no_gr
         np.testing.assert_allclose(found[name].value.waveform, event.value.waveform, atol=1e-5)
 
 
-def test_it_tells_what_its_largest_batch_takes(on, cpu):
+def test_it_reports_the_memory_of_its_largest_batch(on, cpu):
     def of(**options):
         return on(lambda: VocodeWorker(TinyVocoder(options.pop("pile", 0)), cpu, SPEC, **options).bytes)
 
     assert of(frame_buckets=(10, 26), max_batch=4, backend=Recorder()) == 1000 * 4 * 32
     assert of(chunk_frames=40) == 1000 * 46
     assert of(chunk_frames=40, pile=90) == 1000 * 90
+
+
+@pytest.mark.parametrize("backend", [None, Recorder])
+def test_a_segment_of_a_family_that_is_vocoded_whole_is_never_cut(on, cpu, backend):
+    spec = replace(SPEC, chunking="whole", left_context=0, right_context=0)
+    chunks = {f"c{i}": a_chunk(i, length, left=0, right=0) for i, length in enumerate((7, 300, 90, 300))}
+
+    def run():
+        model = TinyVocoder()
+        made = backend and backend()
+        worker = VocodeWorker(model, cpu, spec, chunk_frames=40, frame_buckets=(8, 100), backend=made)
+        return vocode(worker, chunks), model.batches, worker.bytes
+
+    events, batches, size = on(run)
+    assert {frames for _, frames in batches} == ({8, 100, 300} if backend else {7, 90, 300})
+    assert size >= 1000 * 40
+    for name, event in whole_of(on, cpu, chunks).items():
+        np.testing.assert_allclose(events[name].value.waveform, event.value.waveform, atol=1e-5)

@@ -1,4 +1,4 @@
-"""The golden set: a random checkpoint in the published layout, and what the published code makes of it."""
+"""The golden set: a random checkpoint in the published layout, and the published code's results for it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.golden.indextts_set import FOLDER, SHIPPED, TEXT_CASES
 
 @pytest.fixture(scope="session")
 def golden() -> Path:
-    """For tests of parity: another folder of the same layout may be named in GOLDEN_INDEXTTS."""
+    """For tests of parity. GOLDEN_INDEXTTS can name another folder with the same layout."""
     return FOLDER
 
 
 @pytest.fixture(scope="session")
 def shipped() -> Path:
-    """For tests of behaviour: the repository's own."""
+    """The repository's own set, for tests of behaviour."""
     return SHIPPED
 
 

@@ -22,7 +22,7 @@ def activation(channels: int, block: int = antialias.BLOCK) -> AntiAliasedSnake:
 
 
 def by_definition(layer: AntiAliasedSnake, x: Tensor) -> Tensor:
-    """Step by step in float64: x (B, T, C)."""
+    """The definition, step by step in float64: x (B, T, C)."""
     channels = x.shape[2]
     taps = low_pass().expand(channels, 1, -1)
     x = F.pad(x.double().transpose(1, 2), (5, 5), mode="replicate")
@@ -46,13 +46,13 @@ def test_the_filter_is_the_stored_one(expected: Callable[[str], dict[str, Tensor
 
 @pytest.mark.parametrize("frames", [1, 2, 5, 6, 7, 8, 9, 40, 1001])
 @pytest.mark.parametrize(("channels", "block"), [(1, 8), (3, 8), (24, 8), (5, 32)])
-def test_whole_signals_are_as_defined(frames: int, channels: int, block: int) -> None:
+def test_whole_signals_match_the_definition(frames: int, channels: int, block: int) -> None:
     layer, x = activation(channels, block), signal(2, frames, channels)
     whole = Window.whole(frames)
     torch.testing.assert_close(layer(x, whole, whole), by_definition(layer, x), rtol=0, atol=2e-5)
 
 
-def test_tiles_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiling_does_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     layer, x = activation(5), signal(1, 777, 5)
     whole = Window.whole(777)
     monkeypatch.setattr(antialias, "_TILE", 300)
@@ -60,7 +60,7 @@ def test_tiles_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 10), (3, 4), (20, 43), (80, 100), (0, 100)])
-def test_a_window_is_made_of_what_it_depends_on(start: int, stop: int) -> None:
+def test_a_window_is_computed_from_its_receptive_field(start: int, stop: int) -> None:
     layer, x = activation(4), signal(1, 100, 4)
     want = Window(start, stop, 100)
     have = want.grown(ACTIVATION).clipped()
@@ -76,7 +76,7 @@ def test_frames_beyond_the_ends_are_zero() -> None:
     torch.testing.assert_close(made[:, 7:37], by_definition(layer, x), rtol=0, atol=2e-5)
 
 
-def test_it_reaches_as_far_as_said() -> None:
+def test_its_reach_is_as_declared() -> None:
     layer, x = activation(1), signal(1, 41, 1)
     whole, want = Window.whole(41), Window(20, 21, 41)
     before = layer(x, whole, want)

@@ -1,4 +1,4 @@
-"""Beam search is left out, with the reasons in docs/indextts.md. What the golden set holds of it is marked here."""
+"""Beam search is not supported, for the reasons in docs/indextts.md. The golden set's beam results are marked here."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def test_beams(file, tensor):
     pytest.skip("beam search is not offered: docs/indextts.md#beams")
 
 
-def test_the_reason_is_told():
+def test_the_reason_is_stated():
     page = (Path(__file__).parents[3] / "docs" / "indextts.md").read_text("utf-8")
     assert "### Beams" in page and "tests/families/indextts/test_beams.py" in page

@@ -91,14 +91,14 @@ def test_every_layer_is_the_published_one(net: BigVgan, stored: Golden, speaker:
     wav = whole(net, stored["latent_in"], speaker)
     for hook in hooks:
         hook.remove()
-    # the speaker's part is added together with the bias here
+    # the speaker's term is added with the bias here
     seen["conv_pre_out"] -= net.cond_layer(speaker[:, :, None])
     for stage, cond in enumerate(net.conds):
         seen[f"up{stage}_out"] -= cond(speaker[:, :, None])
     for name in (
         "resblock0_act0_out",
         "activation_post_out",
-    ):  # zeros for the convolution behind stand beside
+    ):  # zeros for the next convolution surround them
         extra = (seen[name].shape[2] - stored[name].shape[2]) // 2
         seen[name] = seen[name][:, :, extra : seen[name].shape[2] - extra]
     assert seen.keys() == {name for name in stored if name.endswith("_out")}
@@ -122,16 +122,16 @@ def test_the_sound_is_the_published_one(
 
 
 @pytest.mark.parametrize("fast", [False, True])
-def test_both_ways_to_convolve_make_the_same_sound(
+def test_both_convolution_algorithms_give_the_same_samples(
     tensors: dict[str, Tensor], config: IndexConfig, stored: Golden, speaker: Tensor, fast: bool
 ) -> None:
-    """By itself a narrow layer takes one way, and a wide one the other."""
+    """By default, a narrow layer uses one algorithm and a wide layer the other."""
     net = with_convolutions(BigVgan.load(tensors, config), fast)
     wav = whole(net, stored["latent_in"], speaker)
     torch.testing.assert_close(wav, stored["wav"][0], rtol=0, atol=1e-4)
 
 
-def test_any_window_of_the_sound_is_a_part_of_it(net: BigVgan, speaker: Tensor) -> None:
+def test_any_window_equals_that_part_of_the_whole(net: BigVgan, speaker: Tensor) -> None:
     latents = random_latents(90, net.config.gpt_dim)
     sound = whole(net, latents, speaker)
     length = 90 * RATE
@@ -144,7 +144,7 @@ def test_any_window_of_the_sound_is_a_part_of_it(net: BigVgan, speaker: Tensor) 
 def test_the_receptive_field_is_exact(
     tensors: dict[str, Tensor], config: IndexConfig, speaker: Tensor
 ) -> None:
-    """No sample depends on a frame outside; plain convolutions, as fast ones let rounding errors next door through."""
+    """No sample depends on a frame outside. Plain convolutions, because fast ones spread rounding errors."""
     net = with_convolutions(BigVgan.load(tensors, config), fast=False)
     around = context(net.config)
     middle = around + 3
@@ -161,10 +161,10 @@ def test_the_receptive_field_is_exact(
     assert not torch.equal(changed, sound)
 
 
-def test_the_receptive_field_is_no_wider_than_it_must(
+def test_the_receptive_field_is_minimal(
     tensors: dict[str, Tensor], config: IndexConfig, speaker: Tensor
 ) -> None:
-    """What is no number spreads as far as the published operations carry it, however small its share."""
+    """NaN spreads as far as the published operations reach."""
     own = {name: tensor for name, tensor in tensors.items() if not name.startswith("speaker_encoder.")}
     frames, middle = 90, 45
     latents = random_latents(frames, config.bigvgan.gpt_dim)
@@ -180,7 +180,7 @@ def test_the_receptive_field_is_no_wider_than_it_must(
     assert seen(last).start <= middle < seen(last + 1).start
 
 
-def test_rows_of_a_batch_are_cut_where_each_wants(net: BigVgan, speaker: Tensor) -> None:
+def test_rows_of_a_batch_are_cropped_at_their_own_positions(net: BigVgan, speaker: Tensor) -> None:
     around, count = context(net.config), 9
     frames = 2 * around + count + 20
     latents = random_latents(frames, net.config.gpt_dim, batch=4)
@@ -195,7 +195,7 @@ def test_rows_of_a_batch_are_cut_where_each_wants(net: BigVgan, speaker: Tensor)
 
 @pytest.mark.parametrize("kernel", [5, 7])
 def test_up_sampling_is_a_transposed_convolution(kernel: int) -> None:
-    """Also with a kernel that is no multiple of the rate."""
+    """Also with a kernel that is not a multiple of the rate."""
     up = Upsample(3, 2, kernel, 3)
     generator = torch.Generator().manual_seed(kernel)
     up.weight.data = torch.randn(3, 2, kernel, generator=generator)
@@ -219,7 +219,7 @@ def test_up_sampling_is_a_transposed_convolution(kernel: int) -> None:
         ("something.else", torch.ones(1), "something.else"),
     ],
 )
-def test_a_tensor_that_is_wrong_is_named(
+def test_a_wrong_tensor_is_named(
     tensors: dict[str, Tensor], config: IndexConfig, name: str, change: Tensor | None, complaint: str
 ) -> None:
     changed = (

@@ -13,7 +13,7 @@ from deployments.families.indextts.config import read_config
 
 @pytest.fixture
 def edited(shipped, tmp_path) -> Callable[..., Path]:
-    """edited({"gpt.layers": 3}) -> a folder whose config.yaml differs there; None removes the key."""
+    """edited({"gpt.layers": 3}) -> a folder whose config.yaml has this value; None removes the key."""
 
     def write(changes: dict[str, Any]) -> Path:
         config = yaml.safe_load((shipped / "checkpoint" / "config.yaml").read_text())
@@ -52,7 +52,7 @@ def test_version_1_0_has_fewer_keys(edited):
     assert config.version is None
 
 
-def test_keys_of_training_are_passed_over(edited):
+def test_training_keys_are_ignored(edited):
     read_config(edited({"bigvgan.adam_b1": 0.8, "dataset.mel.n_mels": 80, "vqvae.anything": [1]}))
 
 
@@ -80,17 +80,17 @@ def test_keys_of_training_are_passed_over(edited):
         ({"dataset.bpe_model": "/etc/passwd"}, "dataset.bpe_model: String should match pattern"),
     ],
 )
-def test_what_is_wrong_is_named(edited, changes, says):
+def test_faults_are_named(edited, changes, says):
     assert says in complaint(edited(changes))
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"- a\n- b\n", b"a: [", b"\xff\xfe\x00", b"!!python/object:os.system {}"]
 )
-def test_what_is_no_config(tmp_path, content):
+def test_a_file_that_is_not_a_config(tmp_path, content):
     (tmp_path / "config.yaml").write_bytes(content)
     assert complaint(tmp_path).startswith("config.yaml")
 
 
-def test_no_config(tmp_path):
+def test_a_missing_config(tmp_path):
     assert "no config.yaml in the folder" in complaint(tmp_path)

@@ -1,4 +1,4 @@
-"""From text and a recording to samples, in one process: what the published code made of the same checkpoint."""
+"""From text and a recording to samples in one process: the published code's results for the same checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from deployments.contract.options import DeviceOptions, FamilyOptions, GptOptions, ModelOptions
-from deployments.contract.speech import GptRequest, Sampling, VocoderChunk, VoicePrompt
+from deployments.contract.speech import GptRequest, Reference, Sampling, VocoderChunk, VoicePrompt
 from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.backends.local import LocalBackend
 from serve_app.synthesis.segment import segment_seed
@@ -20,7 +20,7 @@ from serve_app.synthesis.speech import Speech
 from serve_app.synthesis.stream import Synthesizer
 from tests.golden.indextts_set import LONG, SPOKEN
 
-GREEDY = Sampling(temperature=0.0, top_k=30, top_p=0.8, repetition_penalty=10.0, max_tokens=24)
+GREEDY = Sampling.of(temperature=0.0, top_k=30, top_p=0.8, repetition_penalty=10.0, max_tokens=24)
 BRIEF = replace(GREEDY, max_tokens=10)
 
 
@@ -85,10 +85,10 @@ def same_pcm(found: np.ndarray, wanted: Any) -> None:
 
 
 @pytest.mark.parametrize("index", SPOKEN)
-def test_a_sentence(speaking, recording, cases, expected, index):
+def test_a_sentence_has_the_published_samples(speaking, recording, cases, expected, index):
     async def run() -> np.ndarray:
         backend = speaking()
-        prompt = await backend.encode_voice(*recording, None)
+        prompt = await backend.encode_voice(Reference.of(*recording))
         return np.concatenate(
             await pieces_of(backend, Speech(cases["sentences"][index]["text"], prompt, GREEDY))
         )
@@ -103,7 +103,7 @@ def test_a_long_text_sentence_by_sentence_and_several_at_once(
 ):
     async def run() -> np.ndarray:
         backend = speaking(max_text_tokens_per_sentence=limit)
-        prompt = await backend.encode_voice(*recording, None)
+        prompt = await backend.encode_voice(Reference.of(*recording))
         speech = Speech(cases["sentences"][-1]["text"], prompt, BRIEF)
         return np.concatenate(await pieces_of(backend, speech, window=window))
 
@@ -111,10 +111,10 @@ def test_a_long_text_sentence_by_sentence_and_several_at_once(
 
 
 @pytest.mark.parametrize("limit", LONG)
-def test_neighbours_vocoded_as_one_are_what_infer_fast_gives(speaking, recording, cases, expected, limit):
+def test_neighbours_vocoded_together_equal_infer_fast(speaking, recording, cases, expected, limit):
     async def run() -> np.ndarray:
         backend = speaking(max_text_tokens_per_sentence=limit)
-        prompt = await backend.encode_voice(*recording, None)
+        prompt = await backend.encode_voice(Reference.of(*recording))
         latents = await frames_of(backend, cases["sentences"][-1]["text"], prompt, BRIEF)
         pairs = [np.concatenate(latents[index : index + 2]) for index in range(0, len(latents), 2)]
         return np.concatenate([await whole(backend, pair, prompt) for pair in pairs])
@@ -124,13 +124,13 @@ def test_neighbours_vocoded_as_one_are_what_infer_fast_gives(speaking, recording
 
 @pytest.mark.parametrize("positions", ["published", "trained"])
 def test_streamed_equals_whole(speaking, shipped, recording, positions):
-    sampling = Sampling(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=1.0, max_tokens=74)
+    sampling = Sampling.of(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=1.0, max_tokens=74)
     text = "今天是2025年1月11日，价格是12.5元。"
 
     async def run() -> tuple[list[np.ndarray], np.ndarray]:
         backend = speaking(positions=positions, model_dir=str(shipped / "checkpoint"))
-        prompt = await backend.encode_voice(*recording, None)
-        for seed in range(40):  # until one is long enough to be cut into chunks with context on both sides
+        prompt = await backend.encode_voice(Reference.of(*recording))
+        for seed in range(40):  # until one is long enough for chunks with context on both sides
             drawn = replace(sampling, seed=seed)
             (frames,) = await frames_of(backend, text, prompt, drawn)
             if len(frames) > 70:
@@ -143,11 +143,11 @@ def test_streamed_equals_whole(speaking, shipped, recording, positions):
     np.testing.assert_allclose(np.concatenate(pieces), waveform, rtol=0, atol=1e-4)
 
 
-def test_a_seed_gives_the_same_samples_and_another_gives_others(speaking, recording):
+def test_a_seed_reproduces_its_samples_and_another_changes_them(speaking, recording):
     async def run() -> list[np.ndarray]:
         backend = speaking()
-        prompt = await backend.encode_voice(*recording, None)
-        sampling = replace(backend.spec.sampling, repetition_penalty=1.2, max_tokens=30)
+        prompt = await backend.encode_voice(Reference.of(*recording))
+        sampling = backend.spec.sampling({"repetition_penalty": 1.2}, max_tokens=30)
         speeches = [Speech("Where is the key?", prompt, replace(sampling, seed=seed)) for seed in (5, 5, 6)]
         return [np.concatenate(await pieces_of(backend, speech)) for speech in speeches]
 

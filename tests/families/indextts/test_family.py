@@ -1,4 +1,4 @@
-"""The checkpoint folder: what is read of it, and what is said when it is not right."""
+"""The checkpoint folder: what is read, and the errors for a wrong one."""
 
 from __future__ import annotations
 
@@ -44,14 +44,13 @@ def complaint(folder: Path, *parts: str, **options) -> str:
     return caught.value.message
 
 
-def test_the_spec_tells_what_the_service_must_know(shipped):
+def test_the_spec_describes_the_family_to_the_service(shipped):
     spec = families.load("indextts", {"model_dir": str(shipped / "checkpoint")}).spec
     assert (spec.name, spec.sample_rate, spec.samples_per_code) == ("indextts", 24000, 1024)
     assert spec.codes_per_second == 23.4375
     assert spec.languages == ("zh", "en")
-    sampling = spec.sampling
-    assert (sampling.temperature, sampling.top_k, sampling.top_p) == (1.0, 30, 0.8)
-    assert (sampling.repetition_penalty, sampling.max_tokens) == (10.0, 600)
+    assert spec.defaults == {"temperature": 1.0, "top_k": 30, "top_p": 0.8, "repetition_penalty": 10.0}
+    assert spec.max_tokens == 600
     assert spec.window is None
 
 
@@ -98,7 +97,7 @@ def test_wrong_options(options, says):
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "gpt.pth", "bigvgan_generator.pth", "bpe.model"])
-def test_a_missing_file_is_named_at_once(folder, name):
+def test_a_missing_file_is_named_early(folder, name):
     (folder / name).unlink()
     assert name in complaint(folder)
 
@@ -171,7 +170,7 @@ def test_a_checkpoint_under_the_key_model(folder):
     assert families.load("indextts", {"model_dir": str(folder)}).gpt(CPU, 1).slots == 1
 
 
-def test_files_may_be_safetensors_where_the_config_says_so(folder):
+def test_files_may_be_safetensors_if_the_config_names_them(folder):
     save_file(torch.load(folder / "gpt.pth", weights_only=True), folder / "gpt.safetensors")
     (folder / "gpt.pth").unlink()
     config = (folder / "config.yaml").read_text()

@@ -1,15 +1,15 @@
-"""Folders of the published sizes load and run: random tensors, so only shapes and memory are put to the test."""
+"""Folders of the published sizes load and run. The tensors are random, so only shapes and memory are tested."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from deployments.contract.options import DeviceOptions, FamilyOptions, GptOptions, ModelOptions
+from deployments.contract.speech import Reference
 from serve_app.backends.local import LocalBackend
 from serve_app.synthesis.speech import Speech
 from serve_app.synthesis.stream import Synthesizer
@@ -30,8 +30,8 @@ def test_a_folder_of_the_published_size_speaks(tmp_path, version):
     reference = 0.1 * np.random.default_rng(0).standard_normal(2 * 24000, dtype=np.float32)
 
     async def speak(text: str) -> np.ndarray:
-        prompt = await backend.encode_voice(reference, 24000, None)
-        sampling = replace(backend.spec.sampling, max_tokens=CODES, seed=1)
+        prompt = await backend.encode_voice(Reference.of(reference, 24000))
+        sampling = backend.spec.sampling(max_tokens=CODES, seed=1)
         stream = Synthesizer(backend).stream(Speech(text, prompt, sampling)).sound
         return np.concatenate([piece async for piece in stream])
 

@@ -26,9 +26,9 @@ from tests.golden.indextts_set import SENTENCES, STEPS, found
 
 PENALTIES = [int(penalty) for penalty in found("gpt", r"s0\.greedy_rp(\d+)\.step_logits")]
 CPU = choose_device("cpu", threads=1)
-CODES = 40  # the most that the published code was allowed
-GREEDY = Sampling(temperature=0.0, top_k=30, top_p=0.8, repetition_penalty=10.0, max_tokens=CODES)
-SAMPLED = Sampling(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=1.5, max_tokens=60)
+CODES = 40  # the limit in the published code's run
+GREEDY = Sampling.of(temperature=0.0, top_k=30, top_p=0.8, repetition_penalty=10.0, max_tokens=CODES)
+SAMPLED = Sampling.of(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=1.5, max_tokens=60)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def on() -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def decode(on, tensors, config) -> Callable[..., list[Run]]:
-    """decode(requests, slots=2, positions="trained") -> the run of each, all at once in one decoder."""
+    """decode(requests, slots=2, positions="trained") -> the run of each, decoded together."""
 
     def run(requests: Sequence[GptRequest], slots: int = 2, **options: Any) -> list[Run]:
         decoder = Decoder(IndexGpt(tensors, config, CPU, slots, **options), CPU)
@@ -94,7 +94,7 @@ def request_of(facts, prompt, sentence: int, sampling: Sampling = GREEDY) -> Gpt
 
 
 def hidden_states(net: GptNet, x: Tensor) -> list[Tensor]:
-    """The whole sequence x (T, M) without a cache: the outputs of every block, of ln_f and of final_norm."""
+    """The outputs of every block, of ln_f and of final_norm for the whole sequence x (T, M), without a cache."""
     outputs = []
     for block in net.blocks:
         q, k, v = (
@@ -124,7 +124,7 @@ def test_prefix_embeddings(net, facts, expected, sentence):
 
 
 def test_prefixes_of_a_batch_padded_on_the_left(net, facts, expected):
-    """Ours are not padded: a row of the published batch is zeros, then what the sentence's own prefix is."""
+    """Ours are not padded: a row of the published batch is zeros followed by the sentence's own prefix."""
     embeds, mask = facts["batch.prefix_embeds"], facts["batch.attention_mask"]
     for row, sentence in enumerate(SENTENCES):
         own = prefix_of(net, facts, expected, sentence)
@@ -194,7 +194,7 @@ def test_latents_without_a_second_pass_equal_the_second_pass(decode, facts, prom
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)
-def test_under_the_rule_of_training_a_code_and_its_latent_come_of_one_state(
+def test_under_the_rule_of_training_a_code_and_its_latent_share_one_state(
     decode, net, config, facts, expected, prompt, sentence
 ):
     (run,) = decode([request_of(facts, prompt, sentence)], positions="trained")
@@ -221,7 +221,7 @@ def test_a_batch_gives_the_published_codes_of_each_row(decode, config, facts, pr
 
 
 @pytest.mark.parametrize("positions", ["published", "trained"])
-def test_eight_segments_together_are_what_each_is_alone(decode, facts, prompt, positions):
+def test_eight_segments_together_equal_each_alone(decode, facts, prompt, positions):
     requests = [
         request_of(
             facts, prompt, index % 4, replace(SAMPLED, seed=index, temperature=(1.0, 0.0, 0.7)[index % 3])
@@ -239,7 +239,7 @@ def test_eight_segments_together_are_what_each_is_alone(decode, facts, prompt, p
 
 @pytest.mark.parametrize("positions", ["published", "trained"])
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
-def test_a_segment_that_is_resumed_goes_on_bit_for_bit(decode, facts, prompt, positions, share):
+def test_a_resumed_segment_continues_bit_for_bit(decode, facts, prompt, positions, share):
     requests = [request_of(facts, prompt, 3, replace(SAMPLED, seed=seed)) for seed in range(16)]
     longest = max(
         zip(decode(requests, 16, positions=positions), requests, strict=True), key=lambda r: len(r[0])
@@ -261,7 +261,7 @@ def test_the_stop_code_makes_no_sound(decode, config, facts, prompt):
     assert run.kept.tolist() == [True] * (len(run.codes) - 1) + [False]
 
 
-def test_a_voice_is_prefilled_once(on, tensors, config, facts, prompt):
+def test_the_prefill_of_a_voice_is_cached(on, tensors, config, facts, prompt):
     def run() -> tuple[int, int]:
         model = IndexGpt(tensors, config, CPU, 2)
         calls = []
@@ -274,7 +274,7 @@ def test_a_voice_is_prefilled_once(on, tensors, config, facts, prompt):
     assert on(run) == (1, 2)
 
 
-def test_no_more_codes_than_the_position_table_has(decode, config, facts, prompt):
+def test_codes_are_limited_by_the_position_table(decode, config, facts, prompt):
     for positions in ("published", "trained"):
         endless = replace(GREEDY, repetition_penalty=1.0, max_tokens=5000)
         (run,) = decode([request_of(facts, prompt, 0, endless)], positions=positions)
@@ -297,10 +297,10 @@ def test_the_scratch_row_of_padded_batches_never_ends(on, tensors, config, facts
 
 
 @pytest.mark.parametrize("positions", ["published", "trained"])
-def test_codes_that_are_read_one_step_late_through_static_shapes_are_the_same(
+def test_codes_read_one_step_late_with_static_shapes_are_the_same(
     on, tensors, config, facts, prompt, positions
 ):
-    """The way of a GPU, with a recorder that runs the function again in place of CUDA's replays."""
+    """The GPU path, with a recorder instead of CUDA graphs."""
 
     class Recorder:
         def warm_up(self, function: Callable[[], Any]) -> None:
@@ -347,11 +347,11 @@ def test_a_segment_that_is_too_long_is_refused(on, tensors, config, facts, promp
 @pytest.mark.parametrize(
     ("settings", "name"),
     [
-        (Sampling(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=10.0), "default"),
-        (Sampling(temperature=0.7, top_k=10, top_p=0.95, repetition_penalty=10.0), "t07k10p95"),
+        (Sampling.of(temperature=1.0, top_k=30, top_p=0.8, repetition_penalty=10.0), "default"),
+        (Sampling.of(temperature=0.7, top_k=10, top_p=0.95, repetition_penalty=10.0), "t07k10p95"),
     ],
 )
-def test_the_distribution_that_codes_are_drawn_from(expected, step, settings, name):
+def test_codes_are_drawn_from_the_published_distribution(expected, step, settings, name):
     facts = expected("sampling")
     logits, history = facts[f"step{step}.logits"], facts[f"step{step}.history"][0]
     state, rows = SamplingState(1, logits.shape[1], torch.device("cpu")), torch.tensor([0])
@@ -364,7 +364,7 @@ def test_the_distribution_that_codes_are_drawn_from(expected, step, settings, na
     near(found, facts[f"step{step}.{name}.probs"], 1e-6)
 
 
-def test_the_history_that_is_penalised_at_first(on, tensors, config, facts, prompt, expected):
+def test_the_initial_penalised_history(on, tensors, config, facts, prompt, expected):
     history = expected("sampling")["step0.history"][0].unique().tolist()
 
     def run() -> list[int]:

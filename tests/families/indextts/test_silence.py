@@ -56,7 +56,7 @@ def test_streamed_keeps_all_sound_and_at_most_twenty_more_silent_codes(parts):
     assert 0 <= len(kept) - len(published) <= ALLOWED - RUN
 
 
-def test_silence_may_be_left_as_it_is():
+def test_shrinking_silence_can_be_disabled():
     codes = codes_of([(True, 90), (False, 3)])
     np.testing.assert_array_equal(streamed(codes, shrink=False), codes)
 

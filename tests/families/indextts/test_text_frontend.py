@@ -42,12 +42,12 @@ def test_golden_segments(golden: Path, cases: dict[str, Any]) -> None:
                 assert segments[0].token_ids.tolist() == case["ids"]
 
 
-def test_segments_read_as_text(frontend: IndexFrontend) -> None:
+def test_segments_hold_their_text(frontend: IndexFrontend) -> None:
     texts = [segment.text for segment in frontend.segments("今天 是1月。" * 20 + "It's here!")]
     assert texts == ["今天是一月." * 10, "今天是一月." * 10 + "IT IS HERE!"]
 
 
-def test_a_lone_letter_or_digit_is_read(frontend: IndexFrontend) -> None:
+def test_a_single_letter_or_digit_is_spoken(frontend: IndexFrontend) -> None:
     assert [frontend.segments(text)[0].text for text in ("a", "5", " 我\n")] == ["A", "五", "我"]
 
 
@@ -78,7 +78,7 @@ def test_other_languages_are_refused(frontend: IndexFrontend, language: str) -> 
 @pytest.mark.parametrize(
     "text", ["", " \n\t", "。", "?!", "…——“”", "😀👍🏽", "\x00\x07", "Привет", "\ud800", "ได้"]
 )
-def test_text_with_nothing_to_say_is_refused(frontend: IndexFrontend, text: str) -> None:
+def test_text_with_nothing_to_speak_is_refused(frontend: IndexFrontend, text: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         frontend.segments(text)
     assert refused.value.param == "input"

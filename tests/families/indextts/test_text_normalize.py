@@ -1,4 +1,4 @@
-"""Spoken text: equal to the published code's, and right where that is known to misread."""
+"""Normalised text equals the published code's, and is correct where that is known to misread."""
 
 from __future__ import annotations
 
@@ -95,11 +95,11 @@ def test_english_that_the_grammar_alone_would_misread(text: str, spoken: str) ->
         ("\ue000xuan4\ue000 3", "XVAN4 三"),  # the placeholder itself in the text
     ],
 )
-def test_protected_words_come_back_in_their_places(text: str, spoken: str) -> None:
+def test_protected_words_are_restored_in_place(text: str, spoken: str) -> None:
     assert NORMALIZER(text) == spoken
 
 
-def test_a_language_overrides_what_the_text_says() -> None:
+def test_a_language_overrides_detection() -> None:
     assert NORMALIZER("5") == "五"
     assert NORMALIZER("5", "en") == "five"
     assert NORMALIZER("item 5", "zh") == "item 五"
@@ -122,7 +122,7 @@ def test_a_language_overrides_what_the_text_says() -> None:
         ],
     ],
 )
-def test_a_long_line_says_what_its_sentences_say(sentences: list[str]) -> None:
+def test_a_long_line_is_normalised_like_its_sentences(sentences: list[str]) -> None:
     sentences = sentences * 10
     whole = NORMALIZER("".join(sentences))
     assert len("".join(sentences)) > LONG_LINE
@@ -132,7 +132,7 @@ def test_a_long_line_says_what_its_sentences_say(sentences: list[str]) -> None:
 
 
 @pytest.mark.parametrize("text", ["他有3本书，" * 300, "they have 3 books, " * 100, "a" * 3000, "书3" * 1000])
-def test_a_line_without_an_end_goes_in_parts(text: str) -> None:
+def test_a_long_line_without_sentence_ends_is_split(text: str) -> None:
     assert len(text) > 4 * LONG_SENTENCE
     spoken = NORMALIZER(text)
     assert spoken.count("书") == text.count("书")
@@ -154,7 +154,7 @@ def test_any_text_comes_back_as_one_line_without_invisible_characters(text: str)
         assert spoken.isprintable()
 
 
-def test_threads_share_the_grammars() -> None:
+def test_threads_can_share_the_grammars() -> None:
     texts = [f"{n}个人花了{n}.5元" if n % 2 else f"{n} people paid ${n}.5" for n in range(40)]
     alone = [NORMALIZER(text) for text in texts]
     with ThreadPoolExecutor(4) as pool:

@@ -1,4 +1,4 @@
-"""Pieces and ids are the published code's; a file that is no vocabulary is refused by name."""
+"""Pieces and ids equal the published code's. A file that is not a vocabulary is refused by name."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def test_golden_pieces_and_ids(pieces: Pieces, cases: dict[str, Any]) -> None:
         ("\U00020000a", "\U00020000 A"),
     ],
 )
-def test_cjk_characters_stand_apart(text: str, apart: str) -> None:
+def test_cjk_characters_are_separated(text: str, apart: str) -> None:
     assert pre_tokenized(text) == apart
 
 
-def test_readable_text_has_blanks_between_words_only(pieces: Pieces) -> None:
+def test_readable_text_has_spaces_between_words_only(pieces: Pieces) -> None:
     text = "请把 窗户打开, the server is 很安静!"
     assert readable(pieces.encode(pre_tokenized(text))) == "请把窗户打开, THE SERVER IS很安静!"
 
@@ -49,7 +49,7 @@ def test_readable_text_has_blanks_between_words_only(pieces: Pieces) -> None:
 def test_speakable(pieces: Pieces) -> None:
     held = {piece: pieces.speakable(piece) for piece in ("▁THE", "A", "我", "4", "▁", ",", "▁...", "'")}
     assert held == dict(zip(held, (True, True, True, True, False, False, False, False), strict=True))
-    assert not pieces.speakable("鑫")  # a letter, but none of this vocabulary
+    assert not pieces.speakable("鑫")  # a letter that is not in this vocabulary
 
 
 def test_every_truncated_file_is_refused(golden: Path, tmp_path: Path) -> None:

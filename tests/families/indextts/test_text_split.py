@@ -1,4 +1,4 @@
-"""Sentences are cut as the published code cuts them."""
+"""Sentences are split as in the published code."""
 
 from __future__ import annotations
 
@@ -27,21 +27,19 @@ def test_golden_sentences(cases: dict[str, Any]) -> None:
             assert [len(sentence) for sentence in split_sentences(case["pieces"], int(limit))] == lengths
 
 
-def test_an_apostrophe_after_an_end_mark_stands_twice() -> None:
+def test_an_apostrophe_after_an_end_mark_occurs_twice() -> None:
     assert split_sentences(["A", "A", ".", "'", "A"], 4) == [["A", "A", ".", "'"], ["'", "A"]]
     assert split_sentences(["A", "A", ".", "'", "A"], 3) == [["A", "A", ".", "'"], ["'", "A"]]
 
 
-def test_marks_that_do_not_cut_end_in_slices() -> None:
+def test_a_sentence_without_usable_marks_is_sliced() -> None:
     assert split_sentences(["-", "A", "A", "A", ","], 4) == [["-", "A", "A", "A"], [","]]
 
 
 @given(PIECES, st.integers(1, 12))
 @example(["-", "A", "A", "A", ","], 4)
 @example([], 1)
-def test_nothing_is_lost_and_only_a_taken_in_apostrophe_exceeds_the_limit(
-    pieces: list[str], limit: int
-) -> None:
+def test_nothing_is_lost_and_only_an_apostrophe_can_exceed_the_limit(pieces: list[str], limit: int) -> None:
     sentences = split_sentences(pieces, limit)
     assert all(0 < len(s) <= limit or (len(s) == limit + 1 and s[-1] in APOSTROPHES) for s in sentences)
     remaining = iter(chain.from_iterable(sentences))

@@ -23,7 +23,7 @@ from tests.golden.indextts_set import SOUNDS
 RATE = 1024
 
 
-WAYS = ("exactly", "together")  # a CPU's and an accelerator's
+WAYS = ("exactly", "together")  # the CPU's and an accelerator's path
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def spec(golden: Path) -> FamilySpec:
 
 @pytest.fixture(scope="module")
 def prompts(expected: Callable[[str], dict[str, Tensor]]) -> list[VoicePrompt]:
-    """Of different speakers."""
+    """Prompts of different speakers."""
     speaker = expected("reference")["speaker_embedding"].flatten().numpy()
     return [VoicePrompt.of("indextts", {"speaker": value}) for value in (speaker, speaker[::-1], 2 * speaker)]
 
@@ -64,7 +64,7 @@ def latents(frames: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def chunk_of(whole: VocoderChunk, start: int, stop: int, around: int) -> VocoderChunk:
-    """Its frames start..stop with their context."""
+    """Frames start..stop with their context."""
     left, right = min(around, start), min(around, len(whole.frames) - stop)
     return replace(
         whole, frames=whole.frames[start - left : stop + right], left=left, right=right, first=start - left
@@ -115,7 +115,7 @@ def test_chunks_add_up_to_the_whole(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_offset_of_a_cut_gives_the_whole(
+def test_chunks_cut_at_any_offset_give_the_whole(
     vocoder: IndexVocoder, prompts: list[VoicePrompt], spec: FamilySpec, way: str
 ) -> None:
     around = spec.left_context
@@ -168,7 +168,7 @@ def test_only_a_chunk_that_sees_both_ends_cannot_be_padded(
 def test_shapes_depend_on_the_padded_size_alone(
     vocoder: IndexVocoder, prompts: list[VoicePrompt], spec: FamilySpec
 ) -> None:
-    """So a CUDA graph of a size serves every batch of it."""
+    """So a CUDA graph for a size serves every batch of that size."""
     around = spec.left_context
     whole = VocoderChunk(latents(150, vocoder.frame_shape[0]), 0, 0, 0, prompts[0], 0)
     shapes = set()
@@ -178,7 +178,7 @@ def test_shapes_depend_on_the_padded_size_alone(
     assert len(shapes) == 1
 
 
-def test_it_is_a_vocoder_of_the_family(golden: Path, spec: FamilySpec) -> None:
+def test_it_implements_the_vocoder_protocol(golden: Path, spec: FamilySpec) -> None:
     family = IndexFamily(IndexOptions(model_dir=golden / "checkpoint"))
     model: VocoderModel = family.vocoder(Device(torch.device("cpu"), "cpu", "cpu", torch.float32))
     whole = VocoderChunk(latents(3, model.frame_shape[0]), 0, 0, 0, family.example_prompt(), 0)

@@ -1,4 +1,4 @@
-"""The voice part as a whole: a recording to a voice prompt, bad recordings, files that do not fit."""
+"""The voice encoder: a recording to a voice prompt, bad recordings, mismatched files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deployments.contract.errors import ConfigError, InvalidInput
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 from deployments.families.checkpoint import read_tensors
 from deployments.families.indextts.config import IndexConfig, read_config
 from deployments.families.indextts.voice import MAX_SECONDS, MIN_SECONDS, IndexVoiceEncoder
@@ -40,7 +40,7 @@ def reference(golden) -> tuple[np.ndarray, int]:
 
 
 def test_the_prompt_of_the_golden_reference(encoder: IndexVoiceEncoder, reference, expected) -> None:
-    prompt, facts = encoder.encode(*reference, "what is said in it"), expected("reference")
+    prompt, facts = encoder.encode(Reference.of(*reference, "what is said in it")), expected("reference")
     assert prompt.family == "indextts" and set(prompt.tensors) == {"latents", "speaker"}
     assert all(array.dtype == np.float32 for array in prompt.tensors.values())
     np.testing.assert_allclose(prompt.tensors["latents"], facts["cond_latents"][0], atol=1e-4)
@@ -49,10 +49,10 @@ def test_the_prompt_of_the_golden_reference(encoder: IndexVoiceEncoder, referenc
 
 def test_the_key_names_the_content(encoder: IndexVoiceEncoder, reference) -> None:
     waveform, rate = reference
-    prompt = encoder.encode(waveform, rate)
-    assert encoder.encode(waveform, rate).key == prompt.key
+    prompt = encoder.encode(Reference.of(waveform, rate))
+    assert encoder.encode(Reference.of(waveform, rate)).key == prompt.key
     assert VoicePrompt.from_bytes("indextts", prompt.to_bytes()).key == prompt.key
-    assert encoder.encode(0.5 * waveform, rate).key != prompt.key  # loudness is kept
+    assert encoder.encode(Reference.of(0.5 * waveform, rate)).key != prompt.key  # loudness is not normalised
 
 
 def noise(seconds: float, rate: int) -> np.ndarray:
@@ -73,7 +73,7 @@ def noise(seconds: float, rate: int) -> np.ndarray:
 def test_the_shortest_the_longest_and_odd_rates(
     config: IndexConfig, encoder: IndexVoiceEncoder, seconds: float, rate: int
 ) -> None:
-    prompt = encoder.encode(noise(seconds, rate), rate)
+    prompt = encoder.encode(Reference.of(noise(seconds, rate), rate))
     assert prompt.tensors["latents"].shape == (32, config.gpt.model_dim)
     assert prompt.tensors["speaker"].shape == (config.bigvgan.speaker_embedding_dim,)
     assert all(np.isfinite(array).all() for array in prompt.tensors.values())
@@ -98,7 +98,7 @@ def test_the_shortest_the_longest_and_odd_rates(
 )
 def test_unusable_references_are_refused(encoder, waveform: np.ndarray, rate: int, code: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        encoder.encode(waveform, rate)
+        encoder.encode(Reference.of(waveform, rate))
     assert (caught.value.param, caught.value.code) == ("reference_audio", code)
 
 
@@ -110,7 +110,7 @@ def test_unusable_references_are_refused(encoder, waveform: np.ndarray, rate: in
         (1, "speaker_encoder.blocks.2.tdnn1.conv.conv.weight"),
     ],
 )
-def test_files_that_do_not_fit_say_where(config: IndexConfig, files, which: int, name: str) -> None:
+def test_mismatched_files_are_named(config: IndexConfig, files, which: int, name: str) -> None:
     for change in ("reshape", "remove"):
         damaged = [dict(tensors) for tensors in files]
         tensor = damaged[which].pop(name)
@@ -126,8 +126,11 @@ def test_files_that_do_not_fit_say_where(config: IndexConfig, files, which: int,
         )
 
 
-def test_a_file_without_the_counters_of_training_is_as_good(config, files, encoder, reference) -> None:
+def test_a_file_without_training_counters_is_accepted(config, files, encoder, reference) -> None:
     gpt, vocoder = files
     lean = {name: tensor for name, tensor in vocoder.items() if not name.endswith("num_batches_tracked")}
     assert len(lean) < len(vocoder)
-    assert IndexVoiceEncoder(config, gpt, lean, CPU).encode(*reference).key == encoder.encode(*reference).key
+    assert (
+        IndexVoiceEncoder(config, gpt, lean, CPU).encode(Reference.of(*reference)).key
+        == encoder.encode(Reference.of(*reference)).key
+    )

@@ -1,4 +1,4 @@
-"""Conformer and perceiver, against what the published code makes of the golden checkpoint at each stage."""
+"""Conformer and perceiver against the published code's results for the golden checkpoint at each stage."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def conditioner(golden, config: IndexConfig) -> Conditioner:
 
 
 def outputs_of(parts: dict[str, nn.Module], call) -> dict[str, Tensor]:
-    """What each of `parts` returns while `call` runs, and what `call` returns as "result"."""
+    """The return value of each of `parts` while `call` runs, and that of `call` as "result"."""
     seen: dict[str, Tensor] = {}
     hooks = []
     for name, part in parts.items():
@@ -86,7 +86,7 @@ def masks(lengths: Tensor, frames: int) -> Tensor:
     return torch.arange(frames) < lengths.unsqueeze(1)
 
 
-def test_a_padded_batch_is_the_published_one_and_that_is_not_the_rows_alone(conditioner, facts) -> None:
+def test_a_padded_batch_matches_the_published_one_but_not_the_rows_alone(conditioner, facts) -> None:
     mel = facts["cond_masked.mel"]
     with torch.inference_mode():
         latents = conditioner(mel, masks(facts["cond_masked.lengths"], mel.shape[2]))
@@ -95,17 +95,17 @@ def test_a_padded_batch_is_the_published_one_and_that_is_not_the_rows_alone(cond
     assert (latents[1] - facts["cond_short.latents"][0]).abs().max() > 1e-3
 
 
-def test_what_lies_in_masked_frames_does_not_matter(conditioner, facts) -> None:
+def test_masked_frames_have_no_effect(conditioner, facts) -> None:
     mel, lengths = facts["cond_masked.mel"], facts["cond_masked.lengths"]
     mask = masks(lengths, mel.shape[2])
     noise = torch.where(mask.unsqueeze(1), mel, torch.randn(mel.shape, generator=torch.manual_seed(1)))
-    # the frame at the border is made of three mel frames, of which the last must be sound
+    # the frame at the border covers three mel frames, the last of which must be valid
     noise[:, :, : int(lengths.min()) + 1] = mel[:, :, : int(lengths.min()) + 1]
     with torch.inference_mode():
         torch.testing.assert_close(conditioner(noise, mask), conditioner(mel, mask), atol=1e-6, rtol=0)
 
 
-def test_attention_in_one_product_is_the_sum_of_two() -> None:
+def test_attention_in_one_product_equals_the_sum_of_two() -> None:
     generator = torch.manual_seed(3)
     attention = Attention(24, 3).requires_grad_(False)
     for bias in (attention.pos_bias_u, attention.pos_bias_v):

@@ -1,4 +1,4 @@
-"""Resampling and the log-mel, against the published code's."""
+"""Resampling and the log-mel against the published code's."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def test_resampling_is_the_published_one(facts, rate) -> None:
 
 
 def apart(mel: Tensor, published: Tensor) -> float:
-    """The largest difference of magnitudes, as a share of the loudest of their frame.
+    """The largest difference of magnitudes, relative to the loudest of their frame.
 
-    That is what a transform in float32 rounds, each processor in its way. In a quiet bin it may be much of the log.
+    A float32 transform rounds by this measure, differently on each CPU. In a quiet bin it may be much of the log.
     """
     a, b = mel.double().exp(), published.double().exp()
     return float(((a - b).abs() / b.amax(1, keepdim=True)).max())
@@ -52,7 +52,7 @@ def test_from_the_recording_to_the_log_mel(facts, rate) -> None:
     assert apart(mel, facts["mel"]) < 2e-6
 
 
-def test_a_recording_at_24_khz_is_taken_as_it_is(facts) -> None:
+def test_a_recording_at_24_khz_is_not_resampled(facts) -> None:
     waveform = facts["wav_24k"][0]
     assert torch.equal(resample(waveform.numpy(), 24000), waveform)
 
@@ -63,27 +63,27 @@ def sine(rate: int, seconds: float = 1.0, hertz: float = 1000.0) -> np.ndarray:
 
 @settings(max_examples=25, deadline=None)
 @given(rate=st.integers(4_000, 384_000))
-def test_a_tone_stays_itself_from_any_rate(rate: int) -> None:
+def test_a_tone_keeps_its_frequency_from_any_rate(rate: int) -> None:
     waveform = resample(sine(rate), rate)
     assert abs(len(waveform) - 24000) <= 1
-    middle = slice(2000, 22000)  # away from the edges, where the recording is taken to be silent outside
+    middle = slice(2000, 22000)  # without the edges, where padding has an effect
     np.testing.assert_allclose(waveform[middle], sine(24000)[middle], atol=5e-3)
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 12000, 16000, 22050, 32000, 44100, 48000, 96000, 192000])
-def test_usual_rates_go_through_the_published_filter(rate: int, monkeypatch) -> None:
+def test_usual_rates_use_the_published_filter(rate: int, monkeypatch) -> None:
     monkeypatch.setattr("deployments.families.indextts.mel.soxr", None)
     assert len(resample(sine(rate), rate)) == 24000
 
 
-def test_a_rate_that_has_nothing_in_common_costs_little_memory() -> None:
+def test_coprime_rates_cost_little_memory() -> None:
     waveform = sine(44101)  # the published filter would have 44101 * 24000 taps and take 8 GB
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, the most so far
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, the peak so far
     assert abs(len(resample(waveform, 44101)) - 24000) <= 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
 
 
-def test_a_waveform_that_may_not_be_written_to(recwarn) -> None:
+def test_a_read_only_waveform_is_accepted(recwarn) -> None:
     for rate in (16000, 24000):
         waveform = sine(rate)[::-1]
         waveform.flags.writeable = False

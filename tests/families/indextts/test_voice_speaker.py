@@ -1,4 +1,4 @@
-"""ECAPA, against what the published code makes of the golden checkpoint, and at its published widths."""
+"""ECAPA against the published code's results for the golden checkpoint, and at its published widths."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_every_stage_is_the_published_one(tensors, facts) -> None:
 
 
 def recipe(name: str, shape: list[int], seed: int = 11) -> Tensor:
-    """The golden set's full-width weights, as its golden.md states them."""
+    """The golden set's full-width weights, as defined in golden.md."""
     if name.endswith("num_batches_tracked"):
         return torch.tensor(0)
     random = np.random.RandomState((zlib.crc32(name.encode()) + seed) % 2**32)
@@ -85,7 +85,7 @@ def test_the_published_widths(shipped, expected, facts) -> None:
     torch.testing.assert_close(embedding, wanted["embedding"][0], atol=1e-3, rtol=0)
 
 
-def test_a_row_of_a_batch_is_the_row_alone(tensors, facts) -> None:
+def test_a_row_of_a_batch_equals_the_row_alone(tensors, facts) -> None:
     net, mel = loaded(tensors), facts["mel"]
     pair = torch.cat([mel, mel.flip(2)])
     with torch.inference_mode():
@@ -109,7 +109,7 @@ def test_a_constant_sound_has_a_finite_vector(tensors) -> None:
         ("fc.conv.bias", torch.zeros(3), r"speaker_encoder.fc.conv.bias is \(3,\)"),
     ],
 )
-def test_a_file_that_does_not_fit_says_where(tensors, name: str, value: Tensor | None, said: str) -> None:
+def test_a_mismatched_file_is_named(tensors, name: str, value: Tensor | None, said: str) -> None:
     damaged = {key: tensor for key, tensor in tensors.items() if key != name}
     if value is not None:
         damaged[name] = value

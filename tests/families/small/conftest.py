@@ -13,7 +13,7 @@ import soundfile
 
 from deployments import families
 from deployments.contract.device import Device
-from deployments.contract.speech import GptRequest, Sampling, VoicePrompt
+from deployments.contract.speech import GptRequest, Reference, Sampling, VoicePrompt
 from deployments.engine.device.choose import choose_device
 from deployments.families.small.family import SmallFamily
 
@@ -34,7 +34,7 @@ def family() -> SmallFamily:
 def prompts(family: SmallFamily, cpu: Device) -> dict[str, VoicePrompt]:
     """The shipped voices' prompts, by name."""
     encoder = family.voice_encoder(cpu)
-    return {path.stem: encoder.encode(*_read(path)) for path in sorted(VOICES.glob("*.wav"))}
+    return {path.stem: encoder.encode(Reference.of(*_read(path))) for path in sorted(VOICES.glob("*.wav"))}
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +45,7 @@ def request_of(family: SmallFamily, prompts: dict[str, VoicePrompt]) -> Callable
     def make(text: str, voice: int = 0, **sampling: float) -> GptRequest:
         segment = frontend.segments(text)[0]
         return GptRequest(
-            segment, voices[voice % len(voices)], Sampling(**({"seed": 1, "temperature": 0.6} | sampling))
+            segment, voices[voice % len(voices)], Sampling.of(**({"seed": 1, "temperature": 0.6} | sampling))
         )
 
     return make
@@ -57,8 +57,8 @@ def _read(path: Path) -> tuple[np.ndarray, int]:
 
 @pytest.fixture(scope="session")
 def speech() -> list[dict[str, Any]]:
-    """Sentences as the shipped GPT speaks them: {"voice", "text", "codes"} each.
+    """Sentences decoded by the shipped GPT: {"voice", "text", "codes"} each.
 
-    `python -m training.spoken` writes the file anew.
+    `python -m training.spoken` regenerates the file.
     """
     return json.loads(Path("tests/data/small_codes.json").read_text("utf-8"))

@@ -15,12 +15,12 @@ from deployments.contract.device import Device
 from deployments.contract.errors import ConfigError
 from deployments.families.small.family import WEIGHTS
 
-LIMIT = 24 * 2**20  # bytes of all weights together
+LIMIT = 24 * 2**20  # bytes of all weights
 
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """A copy of the shipped weights, to be spoilt."""
+    """A copy of the shipped weights, which tests damage."""
     return Path(shutil.copytree(WEIGHTS, tmp_path / "weights"))
 
 

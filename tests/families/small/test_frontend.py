@@ -1,4 +1,4 @@
-"""The English frontend as a whole: segments, their limits, and what is refused."""
+"""The English frontend: segments, their limits, and refused texts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def squeezed(text: str) -> str:
     return re.sub(r"\s+", "", text)
 
 
-def test_a_question_is_flites_phones_with_a_closing_pause() -> None:
+def test_a_question_has_flites_phones_and_its_own_closing_pause() -> None:
     assert phones_of("Is this it?") == "pau ih z dh ih s ih t pau?".split()
 
 
@@ -58,7 +58,7 @@ def test_closing_pause(text: str, closing: str) -> None:
     assert phones_of(text)[-1] == closing
 
 
-def test_pauses_stand_at_phrase_breaks_and_never_twice() -> None:
+def test_pauses_occur_at_phrase_breaks_and_never_twice() -> None:
     phones = phones_of("One, two; (three) - four: five... six — seven -- eight.")
     assert phones.count(PAUSE) == 9
     assert not any(a == b == PAUSE for a, b in pairwise(phones))
@@ -107,19 +107,19 @@ def test_a_long_sentence_is_cut_at_clauses() -> None:
     assert all(len(s.token_ids) <= MAX_PHONES for s in segments)
 
 
-def test_a_sentence_without_clauses_is_cut_into_like_parts() -> None:
+def test_a_sentence_without_clauses_is_cut_into_similar_parts() -> None:
     sizes = [len(s.token_ids) for s in FRONTEND.segments("the dog saw a cat near the house " * 12)]
     assert max(sizes) <= MAX_PHONES and min(sizes) > MAX_PHONES / 2
 
 
 @pytest.mark.parametrize("syllable", ["ba", "to", "na"])
 def test_a_word_that_just_fits_is_a_segment(syllable) -> None:
-    """98 phones; the pause that its full stop asks for is the segment's own."""
+    """98 phones. The full stop's pause is the segment's closing pause."""
     (segment,) = FRONTEND.segments(f"{syllable * 30}'{syllable * 19}.")
     assert len(segment.token_ids) == MAX_PHONES
 
 
-def test_cells_and_rows_of_a_table_are_apart() -> None:
+def test_cells_and_rows_of_a_table_are_separated_by_pauses() -> None:
     for table in ("| Bob | four |\n|---|---|\n| Ann | five |", "Bob\tfour\nAnn\tfive"):
         phones = FRONTEND.phones_of(table)
         assert phones.count(PAUSE) == 5 and phones[phones.index("b") : 5] == ["b", "aa", "b", PAUSE]
@@ -132,7 +132,7 @@ def test_abbreviations_do_not_end_a_sentence() -> None:
     )
 
 
-def test_a_list_is_one_segment_an_item() -> None:
+def test_a_list_has_one_segment_per_item() -> None:
     texts = [s.text for s in FRONTEND.segments("Buy these:\n- milk\n- bread\n2. eggs")]
     assert texts == ["Buy these:", "- milk", "- bread", "2. eggs"]
 
@@ -176,7 +176,7 @@ def test_refused(text: str, says: str) -> None:
     assert caught.value.param == "input"
 
 
-def test_chinese_is_refused_where_the_weights_do_not_speak_it() -> None:
+def test_chinese_is_refused_if_the_weights_do_not_speak_it() -> None:
     english = SmallFrontend(languages=("en",))
     with pytest.raises(InvalidInput, match="Han"):
         english.segments("你好")
@@ -185,7 +185,7 @@ def test_chinese_is_refused_where_the_weights_do_not_speak_it() -> None:
     assert caught.value.param == "language"
 
 
-def test_invisible_characters_and_line_ends_do_no_harm() -> None:
+def test_invisible_characters_and_line_ends_have_no_effect() -> None:
     assert spoken("\ufeffso\u00adft\u200b line\r\nends\r and\ttabs") == "soft line ends and tabs"
     assert spoken("a\x0cnew\x0bpage\u2028and\x85lines") == "a new page and lines"
     assert len(FRONTEND.segments("One.\r\n\r\nTwo.")) == 2
@@ -193,14 +193,14 @@ def test_invisible_characters_and_line_ends_do_no_harm() -> None:
     assert FRONTEND.segments("One.\r\n\r\nTwo.")[0].pause_after == PARAGRAPH_PAUSE
 
 
-def test_sixty_letters_are_spoken_whatever_they_are() -> None:
+def test_any_word_of_sixty_letters_is_spoken() -> None:
     for letter in "abcdefghijklmnopqrstuvwxyz":
         for segment in FRONTEND.segments(letter * 60):
             assert len(segment.token_ids) <= MAX_PHONES
 
 
 def check(text: str) -> None:
-    """Either refused for a reason, or segments that keep every promise."""
+    """The text is refused with a reason, or its segments satisfy every guarantee."""
     try:
         segments = FRONTEND.segments(text)
     except InvalidInput as error:
@@ -251,7 +251,7 @@ def test_any_order_of_known_pieces(pieces: list[str]) -> None:
     check(" ".join(pieces))
 
 
-def test_every_word_of_plain_text_is_said() -> None:
+def test_every_word_of_plain_text_is_spoken() -> None:
     assert spoken(LONG) == re.sub(r"[^a-z ]", "", LONG.lower())
 
 
@@ -293,7 +293,7 @@ UNIT = {
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("unit", UNIT.values(), ids=UNIT.keys())
-def test_long_text_takes_no_more_than_its_length(unit: str) -> None:
+def test_time_is_linear_in_the_length_of_a_text(unit: str) -> None:
     """Quadratic work on 200,000 characters would run into the time limit."""
     text = unit * (200_000 // len(unit))
     segments = FRONTEND.segments(text)

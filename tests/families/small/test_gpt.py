@@ -26,7 +26,7 @@ Decode = Callable[[Iterable[GptRequest]], list[np.ndarray]]
 
 @pytest.fixture
 def decode(family: SmallFamily, cpu: Device) -> Iterable[Decode]:
-    """decode(requests) -> their codes, all in one batch of up to 8."""
+    """decode(requests) -> their codes, decoded in one batch of up to 8."""
     with decoding(family, cpu) as run:
         yield run
 
@@ -64,7 +64,7 @@ def test_a_seed_gives_the_same_codes_alone_and_in_a_batch_of_eight(
         np.testing.assert_array_equal(decode([request])[0], codes)
 
 
-def test_a_compiled_step_draws_the_codes_of_an_eager_one(
+def test_a_compiled_step_has_the_codes_of_an_eager_one(
     family: SmallFamily, cpu: Device, decode: Decode, request_of: Callable
 ) -> None:
     requests = [request_of(SENTENCES[n % 4], voice=n, seed=n) for n in range(5)]
@@ -73,7 +73,7 @@ def test_a_compiled_step_draws_the_codes_of_an_eager_one(
             np.testing.assert_array_equal(one, other)
 
 
-def test_a_cpu_takes_a_step_as_one_call(family: SmallFamily, cpu: Device) -> None:
+def test_a_step_is_one_call_on_a_cpu(family: SmallFamily, cpu: Device) -> None:
     thread = DeviceThread("test", threads=1)
     assert thread.submit(lambda: family.gpt(cpu, slots=1).compile()).result() == "one TorchScript call"
     thread.close()
@@ -88,7 +88,9 @@ def test_other_seeds_give_other_codes_unless_temperature_is_zero(
     np.testing.assert_array_equal(*cold)
 
 
-def test_codes_after_a_prefix_are_those_of_the_undisturbed_run(decode: Decode, request_of: Callable) -> None:
+def test_codes_after_a_prefix_equal_those_of_an_uninterrupted_run(
+    decode: Decode, request_of: Callable
+) -> None:
     request = request_of(SENTENCES[2])
     whole = decode([request])[0]
     for cut in (1, 29, len(whole) - 1):

@@ -1,4 +1,4 @@
-"""A block over rows is the block it was made from, and shows oneDNN few shapes."""
+"""A block over rows equals its source block, and gives oneDNN few shapes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deployments.families.small.spans import Span
 
 
 class Rows(TorchDispatchMode):
-    """Notes how many rows every GELU in place is given."""
+    """Records the number of rows in every in-place GELU."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Rows(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("reach", [(3, 3), (2, 1), (3, 0)])
-def test_a_block_gives_what_it_was_made_from_and_few_shapes_are_kept(reach: tuple[int, int]) -> None:
+def test_a_block_equals_its_source_and_caches_few_shapes(reach: tuple[int, int]) -> None:
     torch.manual_seed(1)
     block = ConvBlock(32, 64, reach, condition_dim=8).eval()
     lean, voice = LeanBlock(block), torch.randn(1, 8)

@@ -1,4 +1,4 @@
-"""How fast to speak: a net that is told."""
+"""The pace as an input of the network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def made(net: GptNet, pace: float) -> tuple[torch.Tensor, torch.Tensor]:
         return net.prefix(speaker, PHONES, torch.full((2,), pace))
 
 
-def test_the_usual_pace_changes_nothing_and_another_every_phone() -> None:
+def test_only_another_pace_changes_the_phones() -> None:
     net = GptNet(SmallConfig())
     usual, fast = made(net, 1.0), made(net, 2.0)
     with torch.no_grad():
@@ -27,7 +27,7 @@ def test_the_usual_pace_changes_nothing_and_another_every_phone() -> None:
     assert (apart[0] > 0).all() and (apart[1, :3] > 0).all()
 
 
-def test_padding_stays_out_of_it() -> None:
+def test_padding_has_no_effect() -> None:
     net = GptNet(SmallConfig())
     x, _ = made(net, 1.7)
     assert not x[1, 4:].any()

@@ -10,7 +10,7 @@ from deployments.families.small.phase import QUIET, begins_anew, handed_on
 rows = st.lists(st.tuples(st.booleans(), st.floats(0, 100)), min_size=1, max_size=9)
 
 
-def test_the_phase_begins_anew_where_the_last_frames_are_unvoiced() -> None:
+def test_the_phase_restarts_after_unvoiced_frames() -> None:
     voiced = np.array([1, 1, *[0] * QUIET, 0, 1, *[0] * (QUIET - 1), 1, *[0] * QUIET], np.float32)
     padded = np.concatenate([np.zeros(QUIET, np.float32), voiced])
     last = len(voiced) - 1
@@ -18,17 +18,17 @@ def test_the_phase_begins_anew_where_the_last_frames_are_unvoiced() -> None:
     assert begins_anew(torch.from_numpy(padded)).tolist() == begins_anew(padded).tolist()
 
 
-def test_nothing_is_heard_in_front_of_a_segment() -> None:
+def test_frames_before_a_segment_are_unvoiced() -> None:
     voiced = np.array([0, 0, 1, 0], np.float32)
     padded = np.concatenate([np.zeros(QUIET, np.float32), voiced])
     assert np.flatnonzero(begins_anew(padded)).tolist() == [0, 1]
 
 
 @given(rows=rows, others=rows, phase=st.floats(0, 0.99))
-def test_rows_of_a_batch_hand_on_what_they_would_one_after_the_other(
+def test_chained_rows_of_a_batch_equal_sequential_calls(
     rows: list[tuple[bool, float]], others: list[tuple[bool, float]], phase: float
 ) -> None:
-    """Two utterances, one behind the other, the second with another phase."""
+    """Two utterances in one batch, the second with another phase."""
     both, (first, second) = [*rows, *others], (len(rows), len(others))
     chain = np.zeros((first + second, first + second))
     chain[:first, :first], chain[first:, first:] = np.tri(first, k=-1), np.tri(second, k=-1)

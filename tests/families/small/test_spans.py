@@ -12,11 +12,15 @@ CONFIG = SmallConfig()
 LEFT, RIGHT = CONFIG.left_context, CONFIG.right_context
 
 TRUNK = TrunkShape(CONFIG.code_reach, CONFIG.frame_reach, CONFIG.frames_per_code)
-REACH = (*TRUNK.code_reach, (0, 0), *TRUNK.frame_reach)  # of what makes each layer but the first
+REACH = (
+    *TRUNK.code_reach,
+    (0, 0),
+    *TRUNK.frame_reach,
+)  # of the operations that produce layer 1 and later ones
 RATES = [1] * TRUNK.upsampled + [TRUNK.rate] * (len(TRUNK.frame_reach) + 1)
 
 
-def test_an_inner_chunk_takes_the_whole_context_and_each_layer_less() -> None:
+def test_an_inner_chunk_uses_the_whole_context_and_each_layer_less() -> None:
     layers = [(layer[0].start, layer[0].stop) for layer in Plan.of([Extent(LEFT, 10, RIGHT)], TRUNK).have]
     assert layers[0] == (-LEFT, 10 + RIGHT)
     assert layers[-1] == (-BEFORE, 20 + BEHIND)
@@ -25,7 +29,7 @@ def test_an_inner_chunk_takes_the_whole_context_and_each_layer_less() -> None:
         assert sizes == sorted(sizes, reverse=True)
 
 
-def test_a_whole_utterance_is_computed_once_and_nothing_beside_it() -> None:
+def test_a_whole_utterance_is_computed_once_without_context() -> None:
     layers = Plan.of([Extent(0, 10, 0)], TRUNK).have
     assert [(layer[0].start, layer[0].stop) for layer in layers] == [(0, 10 * rate) for rate in RATES]
 
@@ -34,7 +38,7 @@ extents = st.builds(Extent, st.integers(0, LEFT), st.integers(1, 60), st.integer
 
 
 @given(chunks=st.lists(extents, min_size=1, max_size=6))
-def test_every_layer_finds_what_it_reads_and_rows_lie_one_behind_the_other(chunks: list[Extent]) -> None:
+def test_every_layer_has_its_inputs_and_rows_are_consecutive(chunks: list[Extent]) -> None:
     of = Plan.of(chunks, TRUNK)
     assert len(of.have) == len(of.made) == len(RATES)
     for layer in (*of.have, *of.made):
@@ -47,7 +51,7 @@ def test_every_layer_finds_what_it_reads_and_rows_lie_one_behind_the_other(chunk
 
 
 def finds_what_it_reads(chunk: Extent, spans: list[Span]) -> None:
-    """Of one chunk, what is made of each layer has its neighbours in the one before, or the segment ends."""
+    """Each computed step of a chunk has its inputs in the layer before, except at the ends of the segment."""
     for layer, (before, after) in enumerate(pairwise(spans), start=1):
         begin = after.start + after.kept
         if layer == TRUNK.upsampled:
@@ -61,10 +65,8 @@ def finds_what_it_reads(chunk: Extent, spans: list[Span]) -> None:
 
 
 @given(sizes=st.lists(st.integers(1, 40), min_size=2, max_size=8), rest=st.integers(0, RIGHT))
-def test_a_stream_makes_every_step_once_and_finds_what_the_chunk_before_kept(
-    sizes: list[int], rest: int
-) -> None:
-    """rest: codes that the segment's last chunk has behind the one before it."""
+def test_a_stream_computes_every_step_once_and_reuses_kept_ones(sizes: list[int], rest: int) -> None:
+    """rest: codes of the segment's last chunk."""
     sizes[-1] = max(1, rest)
     behind = [min(RIGHT, sum(sizes[index + 1 :])) for index in range(len(sizes))]
     made = [0] * len(RATES)
@@ -76,7 +78,7 @@ def test_a_stream_makes_every_step_once_and_finds_what_the_chunk_before_kept(
         finds_what_it_reads(chunk, spans)
         assert [span.kept for span in spans] == ready
         for layer, (span, rate) in enumerate(zip(spans, RATES, strict=True)):
-            if layer:  # the first is looked up again
+            if layer:  # the first layer is not kept
                 assert span.start + span.kept + passed * rate == made[layer]
             made[layer] = span.stop + passed * rate
         ready = TRUNK.kept(right, chunk.left + count)

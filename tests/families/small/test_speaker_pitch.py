@@ -1,4 +1,4 @@
-"""The pitch that a speaker vector tells, and that the vocoder moves about."""
+"""The pitch in a speaker vector, and the vocoder's pitch around it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_median_of_a_steady_voice_is_its_pitch(f0: float) -> None:
     assert spread.item() < 0.01
 
 
-def test_the_spread_is_half_of_where_most_of_a_glide_lies() -> None:
+def test_the_spread_is_half_of_the_central_range_of_a_glide() -> None:
     glide = torch.exp(torch.linspace(math.log(100.0), math.log(200.0), 2 * RATE))
     median, spread = pitch_of(voice(glide), RATE, HOP)
     assert math.exp(median.item()) == pytest.approx(math.sqrt(100 * 200), rel=0.02)
@@ -37,7 +37,7 @@ def test_the_spread_is_half_of_where_most_of_a_glide_lies() -> None:
 
 
 @pytest.mark.parametrize("sound", [torch.zeros(1, RATE), 0.1 * torch.randn(1, RATE)])
-def test_what_has_no_pitch_gets_a_usual_one(sound: torch.Tensor) -> None:
+def test_unvoiced_sound_gets_a_default_pitch(sound: torch.Tensor) -> None:
     median, spread = pitch_of(sound, RATE, HOP)
     assert 60 < math.exp(median.item()) < 420 and torch.isfinite(spread).all()
 
@@ -50,7 +50,7 @@ def test_a_speaker_vector_ends_with_the_pitch() -> None:
     assert math.exp(vector[0, -2].item() / PITCH_SCALE + PITCH_MIDDLE) == pytest.approx(130.0, rel=0.01)
 
 
-def test_the_vocoder_speaks_about_the_speakers_pitch() -> None:
+def test_the_vocoder_speaks_around_the_speakers_pitch() -> None:
     net = VocoderNet(SmallConfig())
     speaker = torch.zeros(2, net.config.speaker_dim)
     speaker[1, -2] = math.log(2) * PITCH_SCALE  # an octave higher

@@ -1,4 +1,4 @@
-"""What a recording's long-term spectrum adds to the vocoder's filters."""
+"""The correction of the vocoder's filters by a recording's long-term spectrum."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from deployments.contract.device import Device
 from deployments.contract.errors import ConfigError
-from deployments.contract.speech import VocoderChunk, VoicePrompt
+from deployments.contract.speech import Reference, VocoderChunk, VoicePrompt
 from deployments.families.small.family import WEIGHTS, SmallFamily, load
 from deployments.families.small.features import LogMel
 from deployments.families.small.timbre import MOST, Timbre
@@ -40,16 +40,16 @@ def brighter(waveform: np.ndarray, gain_db: float, above_hz: float = 2000.0) -> 
 
 
 def timbre(encoder: SmallVoiceEncoder, waveform: np.ndarray) -> np.ndarray:
-    return encoder.encode(waveform, RATE).tensors["timbre"]
+    return encoder.encode(Reference.of(waveform, RATE)).tensors["timbre"]
 
 
 def above(spectrum: np.ndarray, hz: float = 2000.0) -> float:
-    """dB above so many Hz, beside those below."""
+    """The level above `hz` relative to the level below, in dB."""
     at = int(hz / (RATE / 2) * len(spectrum))
     return float(spectrum[at + 10 :].mean() - spectrum[10 : at - 10].mean()) * DB
 
 
-def test_it_is_some_decibels_smooth_and_bounded(encoder: SmallVoiceEncoder) -> None:
+def test_the_correction_is_smooth_and_bounded(encoder: SmallVoiceEncoder) -> None:
     for gain in (-16.0, -12.0, 16.0, 40.0):
         added = timbre(encoder, brighter(reference("ross"), gain))
         assert added.shape == (257,) and added.dtype == np.float32
@@ -57,34 +57,36 @@ def test_it_is_some_decibels_smooth_and_bounded(encoder: SmallVoiceEncoder) -> N
         assert np.abs(np.diff(added)).max() * DB < 3
 
 
-def test_voices_that_the_nets_know_keep_theirs(encoder: SmallVoiceEncoder) -> None:
+def test_voices_seen_in_training_are_not_corrected(encoder: SmallVoiceEncoder) -> None:
     for voice in VOICES:
         assert np.sqrt(np.mean(timbre(encoder, reference(voice)) ** 2)) * DB < 0.1, voice
 
 
 @pytest.mark.parametrize("gain", [-16.0, 16.0])
-def test_a_recording_that_is_brighter_makes_a_brighter_voice(encoder: SmallVoiceEncoder, gain: float) -> None:
-    """The vector follows a part of it, the timbre makes up for what is left: the sound is brighter by most of it."""
-    told, vectors, net = encoder.timbre, [], encoder.net
+def test_a_brighter_recording_makes_a_brighter_voice(encoder: SmallVoiceEncoder, gain: float) -> None:
+    """The vector follows part of the change and the timbre corrects the rest, so the sound follows most of it."""
+    timbre, vectors, net = encoder.timbre, [], encoder.net
     for waveform in (reference("ross"), brighter(reference("ross"), gain)):
         with torch.inference_mode():
             vector = net(torch.from_numpy(waveform).unsqueeze(0))[0]
-            own = told.log_mel(told.speech(vector))[0].mean(0)
-        vectors.append(above((told.to_bins @ own).numpy()))
+            own = timbre.log_mel(timbre.speech(vector))[0].mean(0)
+        vectors.append(above((timbre.to_bins @ own).numpy()))
     by_vector, added = vectors[1] - vectors[0], above(timbre(encoder, brighter(reference("ross"), gain)))
     assert 2.0 < added * np.sign(gain) < 9.0
     assert 0.5 < (by_vector + added) / gain < 1.1
 
 
-def test_of_what_a_telephone_cuts_off_nothing_is_taken(encoder: SmallVoiceEncoder) -> None:
+def test_bands_cut_off_by_a_telephone_are_not_corrected(encoder: SmallVoiceEncoder) -> None:
     narrow = soxr.resample(soxr.resample(reference("ross"), RATE, 8000), 8000, RATE)
     assert np.abs(timbre(encoder, narrow)[150:]).max() * DB < 6.0
 
 
-def test_it_is_as_loud_as_before(encoder: SmallVoiceEncoder, family: SmallFamily, cpu: Device) -> None:
+def test_the_correction_keeps_the_loudness(
+    encoder: SmallVoiceEncoder, family: SmallFamily, cpu: Device
+) -> None:
     codes = encoder.timbre.codes.numpy()
     for gain in (-16.0, 16.0):
-        prompt = encoder.encode(brighter(reference("ross"), gain), RATE)
+        prompt = encoder.encode(Reference.of(brighter(reference("ross"), gain), RATE))
         plain = VoicePrompt.of("small", {"speaker": prompt.tensors["speaker"]})
         made, other = (vocoded(family.vocoder(cpu), codes, one) for one in (prompt, plain))
         assert np.abs(made - other).max() > 0.01
@@ -94,21 +96,24 @@ def test_it_is_as_loud_as_before(encoder: SmallVoiceEncoder, family: SmallFamily
 @torch.inference_mode()
 def vocoded(vocoder: SmallVocoder, codes: np.ndarray, prompt: VoicePrompt) -> np.ndarray:
     chunk = VocoderChunk(codes, 0, 0, 0, prompt, 1)
-    return vocoder.split(vocoder.forward(vocoder.collate([chunk], 1, len(codes))), [chunk])[0].waveform
+    forward = vocoder.packing.forward or vocoder.forward
+    return vocoder.split(forward(vocoder.collate([chunk], 1, len(codes))), [chunk])[0].waveform
 
 
 @torch.inference_mode()
-def test_both_ways_of_the_vocoder_add_it_alike(family: SmallFamily, cpu: Device) -> None:
+def test_both_vocoder_implementations_apply_it_equally(family: SmallFamily, cpu: Device) -> None:
     vocoder = family.vocoder(cpu)
     assert isinstance(vocoder, SmallVocoder) and vocoder.lean is not None
     timbre = np.linspace(-0.5, 0.5, 257, dtype=np.float32)
     voice = {"speaker": np.random.default_rng(0).standard_normal(130).astype(np.float32), "timbre": timbre}
     chunk = VocoderChunk(np.arange(0, 2000, 50), 0, 0, 0, VoicePrompt.of("small", voice), 1)
     inputs = vocoder.collate([chunk], 1, 40)
-    lean, plain = vocoder.forward(inputs), vocoder.plain(inputs)
+    packed = vocoder.packing.forward
+    assert packed is not None
+    lean, plain = packed(inputs), vocoder.forward(inputs)
     assert torch.allclose(lean["waveform"], plain["waveform"], atol=1e-4)
     neutral = VoicePrompt.of("small", {"speaker": voice["speaker"]})
-    other = vocoder.forward(vocoder.collate([VocoderChunk(chunk.frames, 0, 0, 0, neutral, 1)], 1, 40))
+    other = packed(vocoder.collate([VocoderChunk(chunk.frames, 0, 0, 0, neutral, 1)], 1, 40))
     assert not torch.allclose(lean["waveform"], other["waveform"], atol=1e-3)
 
 
@@ -121,7 +126,7 @@ def test_both_ways_of_the_vocoder_add_it_alike(family: SmallFamily, cpu: Device)
         (lambda codes: codes[:0], "not a row of codes"),
     ],
 )
-def test_weights_without_sentences_are_refused(
+def test_weights_without_calibration_sentences_are_refused(
     tmp_path: Path, cpu: Device, spoil: Callable[[torch.Tensor], torch.Tensor | None], reason: str
 ) -> None:
     tensors = load_file(WEIGHTS / "small.safetensors")
@@ -132,8 +137,8 @@ def test_weights_without_sentences_are_refused(
         load({"weights": tmp_path}).voice_encoder(cpu)
 
 
-def test_a_difference_is_made_up_for_in_part(family: SmallFamily) -> None:
-    """Of a vocoder whose speech is known: what a band lacks comes back, but for what may be chance."""
+def test_a_difference_is_corrected_in_part(family: SmallFamily) -> None:
+    """With known speech, a missing band is restored, except for the part that may be chance."""
 
     class Known(VocoderNet):
         def forward(self, *args, **kwargs):
@@ -141,11 +146,11 @@ def test_a_difference_is_made_up_for_in_part(family: SmallFamily) -> None:
 
     noise = 0.1 * torch.randn(1, 4 * RATE, generator=torch.Generator().manual_seed(0))
     mel = LogMel(family.config)
-    told = Timbre(Known(family.config), torch.zeros(50, dtype=torch.int64), mel)
+    timbre = Timbre(Known(family.config), torch.zeros(50, dtype=torch.int64), mel)
     added = {}
     for gain in (1.0, 8.0, 14.0):
         wanted = torch.from_numpy(brighter(noise[0].numpy(), gain, 4000.0)).unsqueeze(0)
-        added[gain] = above(told(torch.zeros(130), mel(wanted)[0]).numpy(), 4000.0)
+        added[gain] = above(timbre(torch.zeros(130), mel(wanted)[0]).numpy(), 4000.0)
     assert added[1.0] == 0.0
     assert 2.0 < added[8.0] < 6.0
     assert added[8.0] / 8 < added[14.0] / 14 <= 1.0

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from deployments.contract.device import Device
@@ -21,7 +22,7 @@ from deployments.families.small.family import SmallFamily
 from deployments.families.small.vocoder import SmallVocoder
 
 WAYS = ("lean", "padded")  # a CPU's and an accelerator's
-CLOSE = 1e-4  # of samples in -1..1
+CLOSE = 1e-4  # tolerance for samples in -1..1
 
 
 @pytest.fixture(autouse=True)
@@ -53,13 +54,19 @@ def vocode(
     spare: int = 0,
 ) -> list[VocodedChunk]:
     width = max(codes, *(len(chunk.frames) for chunk in chunks))
-    inputs = vocoder.collate(chunks, len(chunks) + spare, width, follows)
-    return vocoder.split(vocoder.forward(inputs), chunks)
+    if follows is not None:
+        chunks = [replace(chunk, follows=row) for chunk, row in zip(chunks, follows, strict=True)]
+    inputs = vocoder.collate(chunks, len(chunks) + spare, width)
+    return vocoder.split(fast(vocoder)(inputs), chunks)
+
+
+def fast(vocoder: SmallVocoder) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
+    return vocoder.packing.forward or vocoder.forward
 
 
 def plain(vocoder: SmallVocoder, chunk: VocoderChunk) -> VocodedChunk:
-    """The whole utterance by the net as it was trained."""
-    return vocoder.split(vocoder.plain(vocoder.collate([chunk], 1, len(chunk.frames))), [chunk])[0]
+    """The whole utterance by the network as it was trained."""
+    return vocoder.split(vocoder.forward(vocoder.collate([chunk], 1, len(chunk.frames))), [chunk])[0]
 
 
 def random_codes(count: int, seed: int = 0) -> np.ndarray:
@@ -77,7 +84,7 @@ def cut_at(family: SmallFamily, whole: VocoderChunk, *cuts: int) -> list[Vocoder
 
 
 def bits() -> float:
-    """How far a chunk may be from itself in another batch: not at all where products round rows alike."""
+    """The tolerance for a chunk in another batch: zero if products round rows equally."""
     for outer, inner in ((256, 768), (768, 256), (256, 512)):
         rows, matrix = torch.randn(600, outer), torch.randn(outer, inner)
         whole = rows @ matrix
@@ -106,7 +113,7 @@ def test_chunks_add_up_to_the_whole(
 
 
 @pytest.mark.parametrize("first", [1, 2, 10, 25])
-def test_a_stream_that_takes_up_what_was_kept_has_the_bits_of_one_that_makes_it_again(
+def test_reusing_kept_steps_gives_the_bits_of_recomputing_them(
     family: SmallFamily, ways: dict[str, SmallVocoder], prompt: VoicePrompt, first: int
 ) -> None:
     vocoder, codes = ways["lean"], random_codes(75, seed=first)
@@ -130,7 +137,7 @@ def test_a_stream_that_takes_up_what_was_kept_has_the_bits_of_one_that_makes_it_
         state = dict(alone.state)
 
 
-def test_what_was_kept_is_read_and_what_does_not_fit_is_made_again(
+def test_kept_steps_are_reused_and_mismatched_ones_recomputed(
     family: SmallFamily, ways: dict[str, SmallVocoder], prompt: VoicePrompt
 ) -> None:
     vocoder, whole = ways["lean"], VocoderChunk(random_codes(80), 0, 0, 0, prompt, seed=5)
@@ -150,7 +157,7 @@ def test_what_was_kept_is_read_and_what_does_not_fit_is_made_again(
         np.testing.assert_allclose(found, expected, rtol=0, atol=bits())
 
 
-def test_the_plain_way_and_an_accelerator_s_do_without_what_was_kept(
+def test_the_plain_and_accelerator_paths_ignore_kept_steps(
     family: SmallFamily, ways: dict[str, SmallVocoder], prompt: VoicePrompt
 ) -> None:
     whole = VocoderChunk(random_codes(80), 0, 0, 0, prompt, seed=5)
@@ -164,7 +171,7 @@ def test_the_plain_way_and_an_accelerator_s_do_without_what_was_kept(
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 17, 40])
-def test_every_length_of_an_utterance_gives_what_the_net_gives(
+def test_utterances_of_every_length_equal_the_network(
     vocoder: SmallVocoder, prompt: VoicePrompt, count: int
 ) -> None:
     chunk = VocoderChunk(
@@ -175,11 +182,11 @@ def test_every_length_of_an_utterance_gives_what_the_net_gives(
     np.testing.assert_allclose(made.waveform, whole.waveform, atol=CLOSE)
 
 
-def test_a_cut_at_every_offset_of_a_period_gives_the_whole(
+def test_chunks_cut_at_any_offset_of_a_period_give_the_whole(
     family: SmallFamily, vocoder: SmallVocoder, prompts: dict[str, VoicePrompt], speech: list[dict]
 ) -> None:
-    """Codes are 20 ms, two to four periods: from cut to cut the boundary lies elsewhere in the period."""
-    for said in speech[:6:2]:  # low voices and high ones
+    """Codes are 20 ms, two to four periods, so each cut is at another point of the period."""
+    for said in speech[:6:2]:  # low and high voices
         codes = np.array(said["codes"])[:64]
         utterance = VocoderChunk(codes, 0, 0, 0, prompts[said["voice"]], seed=5)
         whole, phases = plain(vocoder, utterance).waveform, []
@@ -191,7 +198,7 @@ def test_a_cut_at_every_offset_of_a_period_gives_the_whole(
         assert gaps.max() < 0.25, "the cuts do not sample the period"
 
 
-def test_what_chunks_hand_on_within_a_batch_is_what_they_hand_on_from_batch_to_batch(
+def test_state_passes_within_a_batch_as_between_batches(
     family: SmallFamily, vocoder: SmallVocoder, prompt: VoicePrompt
 ) -> None:
     one = VocoderChunk(random_codes(90, seed=1), 0, 0, 0, prompt, seed=5, state={"phase": np.float64(0.3)})
@@ -211,13 +218,13 @@ def test_what_chunks_hand_on_within_a_batch_is_what_they_hand_on_from_batch_to_b
 
 @pytest.fixture(scope="module")
 def minute(speech: list[dict[str, Any]]) -> np.ndarray:
-    """The codes of 60 s of sentences in turn."""
+    """The codes of 60 s of sentences."""
     said = np.concatenate([sentence["codes"] for sentence in speech])
     return np.resize(said, 60 * 50)
 
 
 def scheduled(count: int, first: int, growth: float = 1.0, maximum: int = 250) -> list[int]:
-    """Where chunks end but the last: they grow from `first` codes to `maximum`."""
+    """The ends of all chunks but the last, which grow from `first` codes to `maximum`."""
     ends, end, size = [], first, float(first)
     while end < count:
         ends.append(end)
@@ -228,7 +235,7 @@ def scheduled(count: int, first: int, growth: float = 1.0, maximum: int = 250) -
 
 @pytest.mark.parametrize("seconds", [5, 20, 60])
 @pytest.mark.parametrize("schedule", [(25,), (250,), (3, 1.5, 100), (1, 1.2, 60)])
-def test_speech_of_any_length_in_any_chunks_is_what_the_whole_is(
+def test_speech_of_any_length_in_any_chunks_equals_the_whole(
     family: SmallFamily,
     vocoder: SmallVocoder,
     prompt: VoicePrompt,
@@ -247,7 +254,7 @@ def test_speech_of_any_length_in_any_chunks_is_what_the_whole_is(
     np.testing.assert_allclose(np.concatenate(pieces), whole, atol=CLOSE)
 
 
-def test_chunks_of_speech_in_one_batch_are_the_whole(
+def test_chunks_of_speech_in_one_batch_equal_the_whole(
     family: SmallFamily, vocoder: SmallVocoder, prompt: VoicePrompt, minute: np.ndarray
 ) -> None:
     utterance = VocoderChunk(minute[:500], 0, 0, 0, prompt, seed=5, state={"phase": np.float64(0.4)})
@@ -257,10 +264,10 @@ def test_chunks_of_speech_in_one_batch_are_the_whole(
     np.testing.assert_allclose(np.concatenate([one.waveform for one in done]), whole, atol=CLOSE)
 
 
-def test_a_phase_that_was_off_is_right_again_behind_a_pause(
+def test_a_wrong_phase_is_corrected_after_a_pause(
     vocoder: SmallVocoder, prompts: dict[str, VoicePrompt], speech: list[dict[str, Any]]
 ) -> None:
-    """So no difference, however it came, adds up for longer than speech stays voiced: here 2 s at most."""
+    """So a difference accumulates only while speech stays voiced, here for 2 s at most."""
     last = []
     for said in speech:
         codes = np.array(said["codes"])[20:]  # from the middle of a word
@@ -274,7 +281,7 @@ def test_a_phase_that_was_off_is_right_again_behind_a_pause(
     assert max(last) < 2.0 * vocoder.config.sample_rate
 
 
-def test_a_chunk_sounds_the_same_behind_padding_and_beside_others(
+def test_a_chunk_is_the_same_after_padding_and_in_a_batch(
     vocoder: SmallVocoder, prompts: dict[str, VoicePrompt]
 ) -> None:
     voices = list(prompts.values())
@@ -295,7 +302,7 @@ def test_the_noise_follows_the_seed(vocoder: SmallVocoder, prompt: VoicePrompt) 
 
 
 @pytest.mark.parametrize("code", [-1, 2500])
-def test_a_code_that_there_is_not_never_reaches_the_device(
+def test_an_invalid_code_never_reaches_the_device(
     vocoder: SmallVocoder, prompt: VoicePrompt, code: int
 ) -> None:
     codes = random_codes(30)
@@ -304,7 +311,7 @@ def test_a_code_that_there_is_not_never_reaches_the_device(
         vocoder.collate([VocoderChunk(codes, 0, 0, 0, prompt, 1)], 1, 30)
 
 
-def test_many_voices_leave_no_growing_store(ways: dict[str, SmallVocoder]) -> None:
+def test_many_voices_do_not_grow_a_cache(ways: dict[str, SmallVocoder]) -> None:
     lean = ways["lean"].lean
     assert lean is not None
     kept = []
@@ -316,17 +323,17 @@ def test_many_voices_leave_no_growing_store(ways: dict[str, SmallVocoder]) -> No
 
 
 @pytest.mark.parametrize(("batch", "codes"), [(1, 20), (1, 250), (8, 32), (4, 128)])
-def test_the_bytes_of_a_batch_are_told_within_a_factor_of_two(
+def test_the_estimated_bytes_of_a_batch_are_within_a_factor_of_two(
     vocoder: SmallVocoder, prompt: VoicePrompt, tmp_path: Path, batch: int, codes: int
 ) -> None:
     chunks = [VocoderChunk(random_codes(codes), 0, 0, 0, prompt, 1)] * batch
-    peak = peak_of(lambda: vocoder.forward(vocoder.collate(chunks, batch, codes)), tmp_path / "trace.json")
+    peak = peak_of(lambda: fast(vocoder)(vocoder.collate(chunks, batch, codes)), tmp_path / "trace.json")
     assert 0.5 < vocoder.activation_bytes(batch, codes) / peak < 2
 
 
 def peak_of(function: Callable[[], object], file: Path) -> int:
-    """Bytes that torch's allocator has given out for `function` at most."""
-    function()  # what is kept for ever is there from now on
+    """The most bytes that torch's allocator handed out during `function`."""
+    function()  # fills permanent caches
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         function()
     recorded.export_chrome_trace(str(file))

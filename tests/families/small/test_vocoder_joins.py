@@ -1,4 +1,4 @@
-"""Real speech through the worker, cut every 160 ms: nobody can tell where."""
+"""Real speech in chunks of 160 ms has no detectable joins."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from deployments.engine.vocode.worker import VocodeWorker
 from deployments.families.small.family import SmallFamily
 from deployments.families.small.vocoder import SmallVocoder
 
-CODES = 8  # of a chunk
+CODES = 8  # per chunk
 WINDOW, HOP = 256, 64  # samples
 
 
 class Forgetful(SmallVocoder):
-    """Begins every chunk anew: what a vocoder without state between its chunks would do."""
+    """A vocoder without state between chunks."""
 
-    def collate(self, chunks, batch, frames, follows=None):
-        return super().collate([replace(chunk, state=None) for chunk in chunks], batch, frames)
+    def collate(self, chunks, batch, frames):
+        return super().collate([replace(chunk, state=None, follows=None) for chunk in chunks], batch, frames)
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +37,14 @@ def thread() -> Iterator[DeviceThread]:
 
 
 def log_flux(waveform: np.ndarray) -> np.ndarray:
-    """Change of the log spectrum from window to window: (T,), entry t is of WINDOW + HOP samples from t HOP on."""
+    """The change of the log spectrum between windows: (T,); entry t covers WINDOW + HOP samples from t HOP."""
     frames = np.lib.stride_tricks.sliding_window_view(waveform, WINDOW)[::HOP] * np.hanning(WINDOW)
     spectra = np.log(np.abs(np.fft.rfft(frames)) + 1e-4)
     return np.abs(np.diff(spectra, axis=0)).mean(axis=1)
 
 
 def rank_test(a: np.ndarray, b: np.ndarray) -> float:
-    """Two-sided p of Mann and Whitney's test, by its normal approximation (no ties)."""
+    """The two-sided p of the Mann-Whitney test by its normal approximation (no ties)."""
     ranks = np.concatenate([a, b]).argsort().argsort() + 1.0
     u = ranks[: len(a)].sum() - len(a) * (len(a) + 1) / 2
     deviation = math.sqrt(len(a) * len(b) * (len(a) + len(b) + 1) / 12)
@@ -59,7 +59,7 @@ def flux_of(
     prompts: dict[str, VoicePrompt],
     speech: list[dict[str, Any]],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The flux of windows that hold a join, and of all others."""
+    """The flux of windows with a join, and of all others."""
 
     def run() -> dict[str, np.ndarray]:
         worker = VocodeWorker(model, cpu, family.spec, max_batch=len(speech), chunk_frames=CODES)
@@ -84,7 +84,7 @@ def flux_of(
 
 
 @pytest.mark.parametrize("lean", [True, False])
-def test_the_flux_at_joins_is_that_of_speech_and_a_dropped_state_is_heard(
+def test_the_flux_at_joins_is_that_of_speech_and_a_lost_state_is_detected(
     family: SmallFamily,
     cpu: Device,
     thread: DeviceThread,

@@ -1,4 +1,4 @@
-"""References from strangers: every kind that is allowed, and everything that must not get through."""
+"""Untrusted references: every allowed kind, and everything that must be refused."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_rates_and_kinds(rate, kind):
 
 
 @pytest.mark.parametrize("format", ["mp3", "opus", "aac", "flac", "wav"])
-def test_our_own_formats_come_back(format):
+def test_our_own_formats_are_decoded(format):
     encoder = open_encoder(format, 16_000)
     samples, rate = decode(encoder.encode(tone(2, 16_000)) + encoder.finish())
     assert len(samples) / rate == pytest.approx(2, abs=0.1)
@@ -89,20 +89,20 @@ def test_channels_are_mixed(channels):
     np.testing.assert_allclose(samples, tone(2, 16_000), atol=1e-3)
 
 
-def test_long_ones_are_cut():
+def test_long_recordings_are_cut():
     samples, rate = decode(written(tone(40, 8_000), 8_000), max_seconds=15)
     assert len(samples) == 15 * rate
 
 
 @pytest.mark.parametrize(("seconds", "cut"), [(14.9, False), (15, False), (15.1, True)])
 @pytest.mark.parametrize("rate", [16_000, 44_100, 96_000])
-def test_what_is_longer_than_is_used_is_told(seconds, cut, rate):
+def test_a_recording_longer_than_used_gets_a_warning(seconds, cut, rate):
     assert recording(written(tone(seconds, rate), rate)).warnings == (("cut",) if cut else ())
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000, 88_200, 96_000, 191_999])
 @pytest.mark.parametrize("level", [2e-4, 0.3, 1.0, 3.0])
-def test_what_is_kept_decodes_to_the_same_samples(rate, level):
+def test_a_stored_recording_decodes_to_the_same_samples(rate, level):
     noise = np.random.default_rng(rate).uniform(-level, level, (rate * 16, 2))
     first = recording(written(noise, rate, subtype="FLOAT"))
     again = recording(first.to_wav(), min_seconds=0.0)
@@ -111,7 +111,7 @@ def test_what_is_kept_decodes_to_the_same_samples(rate, level):
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED_VOICES.glob("*.wav")), ids=lambda path: path.stem)
-def test_shipped_recordings_are_taken_as_they_are(path):
+def test_shipped_recordings_are_unchanged(path):
     samples, rate = soundfile.read(path, dtype="float32")
     made = recording(path.read_bytes())
     assert made.rate == rate
@@ -119,14 +119,14 @@ def test_shipped_recordings_are_taken_as_they_are(path):
 
 
 @pytest.mark.parametrize("rate", [44_100, 96_000, 192_000])
-def test_overdriven_at_any_rate(rate):
+def test_overdriven_recordings_at_any_rate_are_accepted(rate):
     voice, own = soundfile.read(SHIPPED_VOICES / "ross.wav", dtype="float32")
     loud = np.clip(8 * soxr.resample(voice, own, rate), -1, 1)
     made = recording(written(loud, rate))
     assert "clipped" in examine(made.waveform, made.rate, "p")
 
 
-def test_a_long_recording_of_many_channels_is_never_held_whole():
+def test_a_long_recording_of_many_channels_is_never_in_memory_as_a_whole():
     data = written(np.tile(tone(20, 192_000)[:, None], 8), 192_000)
     tracemalloc.start()
     made = recording(data, max_seconds=20)
@@ -136,7 +136,7 @@ def test_a_long_recording_of_many_channels_is_never_held_whole():
     assert peak < 24e6  # all channels would be 123 MB
 
 
-def test_too_loud_floats_are_scaled():
+def test_floats_above_full_scale_are_scaled():
     samples, _ = decode(written(tone(2, 16_000, level=4.0), 16_000, subtype="FLOAT"))
     assert np.abs(samples).max() == pytest.approx(1.0)
 
@@ -203,19 +203,19 @@ def test_refused_with_a_reason(name):
 
 
 @pytest.mark.parametrize("name", ["352.8 kHz", "3999 Hz", "9 channels", "9 streams", "AU", "ac3", "zip"])
-def test_what_is_allowed_is_said(name):
+def test_the_message_says_what_is_allowed(name):
     with pytest.raises(InvalidInput, match="up to 8 streams, 8 channels, 4 to 192 kHz"):
         decode(broken()[name])
 
 
 @pytest.mark.parametrize("codec", ["aac", "libopus", "libmp3lame", "pcm_s16le", "alac"])
-def test_codecs_that_are_allowed(codec):
+def test_allowed_codecs(codec):
     samples, rate = decode(in_matroska(codec))
     assert rate == 48_000
     assert pitch(samples, rate) == pytest.approx(440, abs=2)
 
 
-def test_pictures_and_tags_beside_the_sound_do_not_matter():
+def test_pictures_and_tags_are_ignored():
     mp3 = open_encoder("mp3", 16_000)
     sound = mp3.encode(tone(2, 16_000)) + mp3.finish()
     tag = b"ID3\x03\0\0" + bytes([0, 0, 8, 0]) + bytes(1024)
@@ -223,7 +223,7 @@ def test_pictures_and_tags_beside_the_sound_do_not_matter():
     assert pitch(samples, rate) == pytest.approx(440, abs=2)
 
 
-def test_a_playlist_opens_no_address():
+def test_a_playlist_opens_no_url():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.5)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/x.ts"
@@ -233,7 +233,7 @@ def test_a_playlist_opens_no_address():
             listener.accept()
 
 
-def test_a_truncated_file_gives_what_it_has():
+def test_a_truncated_file_gives_its_readable_part():
     samples, rate = decode(written(tone(4, 16_000), 16_000)[:80_000])
     assert 2 < len(samples) / rate < 3
 

@@ -1,4 +1,4 @@
-"""What is told of a reference recording: the shipped voices are clean, and what is done to them is found."""
+"""Warnings for reference recordings: the shipped voices have none, and each kind of damage is detected."""
 
 from __future__ import annotations
 
@@ -51,18 +51,20 @@ def test_the_shipped_voices_are_clean(path: Path, rate: int) -> None:
         (lambda x: np.concatenate([x, recording("clara")]), RATE, "several_voices"),
     ],
 )
-def test_what_is_wrong_is_told(spoil: Callable[[np.ndarray], np.ndarray], rate: int, warning: str) -> None:
+def test_each_problem_gets_its_warning(
+    spoil: Callable[[np.ndarray], np.ndarray], rate: int, warning: str
+) -> None:
     assert warning in examine(spoil(recording("ross")).astype(np.float32), rate, "p")
 
 
-def test_music_is_told() -> None:
+def test_music_gets_a_warning() -> None:
     at = seconds(4)
     chord = sum(np.sin(2 * np.pi * f * at) for f in (220, 277, 330, 440))
     assert "background" in examine((0.1 * np.asarray(chord)).astype(np.float32), RATE, "p")
 
 
 @pytest.mark.parametrize("level", [1.0, 0.01])
-def test_a_thump_is_not_all_that_is_heard(level: float) -> None:
+def test_a_thump_does_not_hide_the_speech(level: float) -> None:
     waveform = level * recording("clara")
     waveform[RATE : RATE + RATE // 20] += 0.3 * NOISE.standard_normal(RATE // 20)
     assert examine(waveform.astype(np.float32), RATE, "p") == ()
@@ -75,7 +77,7 @@ def test_a_thump_is_not_all_that_is_heard(level: float) -> None:
         0.1 * soxr.resample(NOISE.standard_normal(3 * 8_000), 8_000, RATE),
     ],
 )
-def test_where_nobody_speaks_it_is_refused(sound: np.ndarray) -> None:
+def test_a_recording_without_speech_is_refused(sound: np.ndarray) -> None:
     with pytest.raises(InvalidInput, match="no voice") as caught:
         examine(sound.astype(np.float32), RATE, "audio_sample")
     assert (caught.value.param, caught.value.code) == ("audio_sample", "no_voice")

@@ -1,4 +1,4 @@
-"""The process that strangers' recordings are decoded in: what it may do, and what becomes of those who break it."""
+"""The process that decodes untrusted recordings: its restrictions, and its recovery from faults."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def read(sandbox: Sandbox, data: bytes) -> Recording:
 
 
 async def child_of(sandbox: Sandbox) -> psutil.Process:
-    """The one that decodes."""
+    """The child that decodes."""
     for _ in range(2000):
         for child in jail_of(sandbox).children():
             if child.nice() == jail.NICE:
@@ -76,7 +76,7 @@ def copies(rate: int, channels: int, format: str, subtype: str) -> bytes:
         (48_000, 1, "RF64", "PCM_16"),
     ],
 )
-async def test_it_makes_of_a_file_what_this_process_would(sandbox, rate, channels, format, subtype) -> None:
+async def test_it_decodes_like_this_process(sandbox, rate, channels, format, subtype) -> None:
     data = copies(rate, channels, format, subtype)
     here, there = decode_recording(data, **LIMITS), await read(sandbox, data)
     assert there.rate == here.rate
@@ -85,7 +85,7 @@ async def test_it_makes_of_a_file_what_this_process_would(sandbox, rate, channel
 
 
 @pytest.mark.parametrize("codec", ["aac", "libopus", "libmp3lame", "pcm_s16le", "alac"])
-async def test_what_ffmpeg_reads_is_read_with_no_file_to_be_had(sandbox, codec) -> None:
+async def test_ffmpeg_decodes_although_no_file_can_be_opened(sandbox, codec) -> None:
     assert (await read(sandbox, in_matroska(codec))).rate == 48_000
 
 
@@ -98,7 +98,7 @@ async def test_bombs_are_refused(sandbox, name) -> None:
     assert (await read(sandbox, VOICE)).rate == 16_000
 
 
-async def test_a_small_file_that_takes_gigabytes_gets_none(sandbox) -> None:
+async def test_a_small_file_that_expands_to_gigabytes_is_refused(sandbox) -> None:
     largest = 0
 
     async def watch() -> None:
@@ -119,7 +119,7 @@ async def test_a_small_file_that_takes_gigabytes_gets_none(sandbox) -> None:
     assert 0 < largest < 1.2 * 2**30
 
 
-async def test_a_file_that_takes_hours_takes_seconds(sandbox) -> None:
+async def test_a_file_that_would_take_hours_is_stopped_in_seconds(sandbox) -> None:
     began = time.monotonic()
     with pytest.raises(InvalidInput, match="limits on memory or time"):
         await read(sandbox, discarded_hours())
@@ -127,7 +127,7 @@ async def test_a_file_that_takes_hours_takes_seconds(sandbox) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
-async def test_a_decoder_that_crashes_is_the_fault_of_its_file(sandbox, how) -> None:
+async def test_a_crash_of_a_decoder_is_reported_for_its_file(sandbox, how) -> None:
     before = jail_of(sandbox).pid
     task = asyncio.create_task(read(sandbox, discarded_hours()))
     (await child_of(sandbox)).send_signal(how)
@@ -137,14 +137,14 @@ async def test_a_decoder_that_crashes_is_the_fault_of_its_file(sandbox, how) -> 
     assert jail_of(sandbox).pid == before
 
 
-async def test_it_comes_back_when_it_dies(sandbox) -> None:
+async def test_it_restarts_after_it_dies(sandbox) -> None:
     before = jail_of(sandbox)
     before.kill()
     assert (await read(sandbox, VOICE)).rate == 16_000
     assert jail_of(sandbox).pid != before.pid
 
 
-async def test_what_it_was_doing_when_it_died_is_done_again(sandbox) -> None:
+async def test_work_in_progress_when_it_dies_is_repeated(sandbox) -> None:
     task = asyncio.create_task(read(sandbox, discarded_hours()))
     child, before = await child_of(sandbox), jail_of(sandbox)
     before.kill()
@@ -155,7 +155,7 @@ async def test_what_it_was_doing_when_it_died_is_done_again(sandbox) -> None:
         await task
 
 
-async def test_one_hostile_file_keeps_no_other_waiting(sandbox) -> None:
+async def test_a_hostile_file_does_not_delay_others(sandbox) -> None:
     bomb = asyncio.create_task(read(sandbox, discarded_hours()))
     await child_of(sandbox)
     for _ in range(5):
@@ -165,7 +165,7 @@ async def test_one_hostile_file_keeps_no_other_waiting(sandbox) -> None:
         await bomb
 
 
-async def test_what_cannot_wait_is_told_when_to_come_again() -> None:
+async def test_a_full_queue_is_refused_with_a_time_to_retry() -> None:
     sandbox = Sandbox(workers=1, waiting=1)
     tasks = [asyncio.create_task(read(sandbox, VOICE)) for _ in range(5)]
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -176,7 +176,7 @@ async def test_what_cannot_wait_is_told_when_to_come_again() -> None:
     jail_of(sandbox).kill()
 
 
-async def test_who_is_cancelled_leaves_the_queue() -> None:
+async def test_a_cancelled_caller_leaves_the_queue() -> None:
     sandbox = Sandbox(workers=1, waiting=2)
     first = asyncio.create_task(read(sandbox, VOICE))
     others = [asyncio.create_task(read(sandbox, VOICE)) for _ in range(2)]
@@ -207,7 +207,7 @@ async def test_it_inherits_neither_secrets_nor_descriptors(sandbox, monkeypatch,
 
 
 def held_by(process: psutil.Process) -> list[str]:
-    """What its descriptors are."""
+    """The targets of its descriptors."""
     return [os.readlink(path) for path in Path(f"/proc/{process.pid}/fd").iterdir()]
 
 
@@ -246,7 +246,7 @@ time.sleep(60)
     assert not alive
 
 
-async def test_an_answer_that_is_none_is_not_believed() -> None:
+async def test_a_malformed_answer_is_refused() -> None:
     from serve_app.audio.sandbox import _recording
 
     two = np.zeros(2, "<i2").tobytes()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -15,11 +14,12 @@ import soundfile
 
 from deployments.contract.errors import ConfigError, Overloaded, SynthesisFailed
 from deployments.contract.options import ModelOptions
-from deployments.contract.speech import GptRequest, Sampling, VoicePrompt
+from deployments.contract.speech import GptRequest, Reference, VoicePrompt
 from deployments.engine.device import memory
 from serve_app.backends.local import LocalBackend
 from serve_app.config.settings import Settings
 from serve_app.http.app import create_app
+from serve_app.models import Model, Models
 from serve_app.service import Service
 from serve_app.synthesis.speech import Speech
 from serve_app.synthesis.stream import Synthesizer
@@ -40,7 +40,8 @@ def backend() -> Iterator[LocalBackend]:
 
 @pytest.fixture
 def service(backend: LocalBackend, tmp_path) -> Service:
-    return Service(Settings.from_args({"data_dir": str(tmp_path)}, {}), backend)
+    models = Models([Model("small", backend.options, backend)])
+    return Service(Settings.from_args({"data_dir": str(tmp_path)}, {}), models)
 
 
 @pytest.fixture
@@ -51,14 +52,14 @@ async def client(service: Service):
 
 
 async def prompt_of(service: Service, name: str) -> VoicePrompt:
-    audio = service.voices.read(service.voices.get(name))
-    return (await service.prompts.of(audio, None, service.read_own, param="voice")).prompt
+    return (await service.prompt(name, await service.models.get(None)))[1]
 
 
 async def collect(service: Service, voice: str, text: str = TEXT, seed: int = 1) -> np.ndarray:
     prompt = await prompt_of(service, voice)
-    speech = Speech(text, prompt, replace(service.backend.spec.sampling, seed=seed, max_tokens=150))
-    return np.concatenate([piece async for piece in Synthesizer(service.backend).stream(speech).sound])
+    model = await service.models.get(None)
+    speech = Speech(text, prompt, model.spec.sampling(seed=seed, max_tokens=150))
+    return np.concatenate([piece async for piece in Synthesizer(model.backend).stream(speech).sound])
 
 
 def first_voices(service: Service) -> list[str]:
@@ -81,13 +82,13 @@ async def test_voices_differ(service):
     assert len({prompt.key for prompt in prompts}) == len(voices)
 
 
-def test_the_workers_of_both_stages_are_at_hand(backend):
+def test_the_workers_of_both_stages_are_accessible(backend):
     assert {name: worker.slots for name, worker in backend.workers.items()} == {"vocoder": 8, "gpt": 4}
 
 
-async def test_leaving_frees_the_slot(service, backend):
+async def test_closing_a_stream_frees_the_slot(service, backend):
     prompt = await prompt_of(service, first_voices(service)[0])
-    stream = Synthesizer(backend).stream(Speech(TEXT * 3, prompt, backend.spec.sampling))
+    stream = Synthesizer(backend).stream(Speech(TEXT * 3, prompt, backend.spec.sampling()))
     await anext(stream)
     await stream.aclose()
     for _ in range(1000):
@@ -98,12 +99,12 @@ async def test_leaving_frees_the_slot(service, backend):
     assert not any(stage["active"] or stage["pending"] for stage in stages.values())
 
 
-async def test_a_cancelled_segment_ends_for_who_waits(service, backend):
+async def test_a_cancelled_segment_ends_for_its_waiter(service, backend):
     prompt = await prompt_of(service, first_voices(service)[0])
     segment = (
         await backend.segments("A sentence that is cancelled before it ends, by somebody else.", None)
     )[0]
-    request = GptRequest(segment, prompt, replace(backend.spec.sampling, temperature=0.0))
+    request = GptRequest(segment, prompt, backend.spec.sampling({"temperature": 0.0}))
     with pytest.raises(SynthesisFailed):  # noqa: PT012
         runs = backend.generate(request, id="to cancel", priority=0, admitted=True)
         task = asyncio.ensure_future(anext(runs))
@@ -117,20 +118,21 @@ async def test_a_cancelled_segment_ends_for_who_waits(service, backend):
 async def test_a_full_queue_refuses_newcomers_only(service, backend):
     prompt = await prompt_of(service, first_voices(service)[0])
     segment = (await backend.segments("Hello there.", None))[0]
-    request = GptRequest(segment, prompt, Sampling(max_tokens=40))
-    limit = backend._loop.max_queue
+    request = GptRequest(segment, prompt, backend.spec.sampling(max_tokens=40))
+    ledger = backend.scheduler.ledgers["gpt"]
+    limit = ledger.max_queue
 
     async def run(i: int, admitted: bool) -> int:
         runs = backend.generate(request, id=f"{admitted}{i}", priority=0, admitted=admitted)
         return sum([len(codes) async for codes in runs])
 
     try:
-        backend._loop.max_queue = 0
+        ledger.max_queue = 0
         with pytest.raises(Overloaded):
             await run(0, admitted=False)
         counts = await asyncio.gather(*(run(i, admitted=True) for i in range(9)))
     finally:
-        backend._loop.max_queue = limit
+        ledger.max_queue = limit
     assert len(set(counts)) == 1
     assert counts[0] > 0
 
@@ -177,7 +179,7 @@ async def test_speech_over_http(client, service):
         "word " * 200_000,
     ],
 )
-async def test_text_that_cannot_be_said(client, text):
+async def test_text_that_cannot_be_spoken(client, text):
     body = {"model": "tts-1", "voice": "alloy", "input": text}
     response = await client.post("/v1/audio/speech", json=body)
     assert response.status_code == (413 if len(text) > 100_000 else 400)
@@ -191,11 +193,12 @@ async def test_uploads_are_encoded_at_once(client, service, backend, make_wav):
     reference = service.voices.read(service.voices.list()[0])
     files = {"name": (None, "Copy"), "audio_sample": ("a.wav", reference)}
     assert (await client.post("/v1/audio/voices", files=files)).status_code == 200
-    misses = service.prompts.misses
+    (model,) = service.models
+    misses = model.prompts.misses
     body = {"model": "tts-1", "voice": "Copy", "input": "Hello.", "response_format": "pcm", "max_tokens": 60}
     assert (await client.post("/v1/audio/speech", json=body)).status_code == 200
     assert (await client.post("/v1/audio/speech", json=body)).status_code == 200
-    assert service.prompts.misses == misses, "the first use finds what the upload made"
+    assert model.prompts.misses == misses, "the first use finds the upload's prompt"
     silence = {"name": (None, "Silent"), "audio_sample": ("a.wav", make_wav(level=0.0))}
     response = await client.post("/v1/audio/voices", files=silence)
     assert response.json()["error"]["param"] == "audio_sample"
@@ -212,24 +215,27 @@ async def test_uploads_are_encoded_at_once(client, service, backend, make_wav):
             {"vocoder_chunk_size": 100_000, "vocoder": {"max_batch": 256}, "gpt": {"slots": 1}},
             r"vocoder\.max_batch: calls of 256 of the longest chunks need \S+ [MG]iB, 200 MiB",
         ),
-        ({"gpt": {"length_buckets": [256, 300]}}, r"length_buckets at 1344, the positions"),
+        (
+            {"gpt": {"length_buckets": [256, 300]}},
+            r"gpt\.length_buckets: they must end at 1344, the positions",
+        ),
     ],
 )
-def test_what_does_not_fit_is_refused_while_loading(wanted, says, monkeypatch):
-    if "vocoder" in wanted:  # a call of the small vocoder is never larger than this machine
+def test_a_model_that_does_not_fit_is_refused_while_loading(wanted, says, monkeypatch):
+    if "vocoder" in wanted:  # a call of the small vocoder always fits this machine
         monkeypatch.setattr(memory, "free_bytes", lambda device: 200 * 2**20)
     with pytest.raises(ConfigError, match=says):
         LocalBackend(options(**wanted)).wait()
 
 
-async def test_voices_are_kept_on_disk_and_memory_is_given_back(tmp_path):
+async def test_prompts_are_cached_on_disk_and_memory_is_freed(tmp_path):
     kept = {"disk_cache": 10, "disk_cache_bytes": 10**6}
     tone = (0.3 * np.sin(np.arange(32000) * 0.06) * np.hanning(32000)).astype(np.float32)
     counts = []
     for _ in range(2):
         backend = LocalBackend(options(gpt={"slots": 1}, voice_encoder=kept, prompts=str(tmp_path)))
         for _ in range(2):
-            await backend.encode_voice(tone, 16000, None, "clara")
+            await backend.encode_voice(Reference.of(tone, 16000), "clara")
         ((freed),) = await backend.free()
         assert freed["stage"] == "local" and freed["after"]["rss_bytes"] > 0
         told = (await backend.status())["prompts"]

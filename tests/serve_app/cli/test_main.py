@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import soundfile
 import soxr
+import yaml
 from typer.testing import CliRunner
 
 from deployments.families import small
@@ -50,7 +51,7 @@ def test_speaks_into_a_file(tmp_path: Path) -> None:
     assert first == again != other
 
 
-def test_writes_the_format_of_the_ending(tmp_path: Path) -> None:
+def test_writes_the_format_of_the_file_extension(tmp_path: Path) -> None:
     speak(tmp_path / "a.flac", "--seed", "5", "--temperature", "0")
     assert soundfile.info(tmp_path / "a.flac").format == "FLAC"
 
@@ -81,6 +82,8 @@ def test_speaks_without_ray(tmp_path: Path) -> None:
         ([TEXT, "--speed", "9"], "speed"),
         ([TEXT, "--seed", "-1"], "seed"),
         ([TEXT, "--temperature", "5"], "temperature"),
+        (["--repetition-penalty=0", TEXT], "repetition_penalty"),
+        (["--cfg-value", "2", TEXT], "temperature, top_k"),
         ([TEXT, "--language", "tlh"], "language"),
     ],
 )
@@ -110,7 +113,7 @@ def test_lists_the_voices() -> None:
     assert all(file.stem in result.output for file in shipped.glob("*.wav"))
 
 
-def test_check_finds_this_machine_sound() -> None:
+def test_check_passes_on_this_machine() -> None:
     done = chorale("check")
     assert done.returncode == 0, done.stdout + done.stderr
     for told in (
@@ -160,7 +163,7 @@ def test_another_family_with_the_voice_of_a_recording(tmp_path: Path) -> None:
     assert 0 < len(samples) <= 20 * 1024
 
 
-def test_a_config_whose_model_is_not_there(tmp_path: Path) -> None:
+def test_a_config_whose_model_is_missing(tmp_path: Path) -> None:
     done = chorale(
         "speak", TEXT, "--config", str(CONFIG), CHORALE_FAMILY__OPTIONS__MODEL_DIR=str(tmp_path / "gone")
     )
@@ -169,7 +172,7 @@ def test_a_config_whose_model_is_not_there(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_what_is_wrong_with_a_recording_is_told(tmp_path: Path) -> None:
+def test_problems_of_a_recording_are_reported(tmp_path: Path) -> None:
     waveform, rate = soundfile.read(SHIPPED / "voices" / "ross.wav", dtype="float32")
     telephone = soxr.resample(soxr.resample(waveform, rate, 8000), 8000, rate)
     soundfile.write(tmp_path / "telephone.wav", telephone, rate)
@@ -187,8 +190,57 @@ def test_what_is_wrong_with_a_recording_is_told(tmp_path: Path) -> None:
         (["--reference", __file__], "not a readable audio file"),
     ],
 )
-def test_references_that_cannot_be_used(tmp_path: Path, words: list[str], says: str) -> None:
+def test_unusable_references_are_refused(tmp_path: Path, words: list[str], says: str) -> None:
     done = chorale("speak", TEXT, "--out", str(tmp_path / "a.wav"), *words)
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    """A config file with two models that can speak and one that cannot."""
+    file = tmp_path / "two.yaml"
+    file.write_text(f"""\
+applications:
+  - name: chorale
+    import_path: serve_app.app:build
+    args:
+      models:
+        small: {{family: {{name: small}}}}
+        index:
+          family: {{name: indextts, options: {{model_dir: {GOLDEN / "checkpoint"}}}}}
+          sampling: {{max_tokens: 20}}
+        gone: {{family: {{name: indextts, options: {{model_dir: {tmp_path / "gone"}}}}}}}
+""")
+    return file
+
+
+def test_a_model_of_several_speaks(tmp_path: Path, two: Path) -> None:
+    words = ["speak", TEXT, "--config", str(two), "--voice", "ross", "--seed", "5"]
+    done = chorale(*words, "--out", str(tmp_path / "a.wav"), "--model", "index")
+    assert done.returncode == 0, done.stderr
+    assert soundfile.info(tmp_path / "a.wav").frames <= 20 * 1024
+    assert chorale(*words, "--out", str(tmp_path / "b.wav")).returncode == 0, "the first one is the default"
+    assert soundfile.info(tmp_path / "b.wav").frames > 20 * 1024
+    for model, says in (("gone", "two.yaml:10:"), ("other", "available: small, index, gone")):
+        done = chorale(*words, "--out", str(tmp_path / "c.wav"), "--model", model)
+        assert done.returncode == 2 and says in done.stderr
+
+
+def test_check_reports_every_model_and_fails_for_a_missing_checkpoint(two: Path) -> None:
+    done = chorale("check", "--config", str(two))
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert [line.split()[1] for line in lines if line.split()[0] == "model"] == ["small", "index", "gone"]
+    assert sum("the same seed gives the same samples" in line for line in lines) == 2
+    assert "folder 'gone' does not exist" in done.stdout
+    assert "small" not in chorale("check", "--config", str(two), "--model", "index").stdout
+
+
+def test_config_prints_an_application_for_each_model(two: Path) -> None:
+    done = chorale("config", str(two), CHORALE_MODELS__SMALL__GPT__SLOTS="3")
+    made = yaml.safe_load(done.stdout)["applications"]
+    assert [app["name"] for app in made] == ["chorale", "small", "index", "gone"]
+    assert [app["import_path"] for app in made] == ["serve_app.app:ingress"] + 3 * ["serve_app.app:model"]
+    assert made[1]["args"]["gpt"] == {"slots": 3}

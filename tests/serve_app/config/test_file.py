@@ -1,4 +1,4 @@
-"""Config files that are hostile, or wrong in what only the model family or the machine can tell."""
+"""Config files that are hostile, or have faults that only the model family or the machine can detect."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from deployments.contract.errors import ConfigError
-from serve_app.config.document import MAX_BYTES, check_family
+from serve_app.config.document import MAX_BYTES, check_models
 from serve_app.config.file import default_config_path, load_config
 from serve_app.config.settings import Settings
 from tests.deployments.test_plain_yaml import TEXTS
 
-DEFAULT = default_config_path().read_text()
+FULL = Path("tests/data/config.yaml").read_text()
 INDEXTTS = "name: indextts\n        options:\n          model_dir: "
 
 
@@ -25,10 +25,10 @@ def mine(tmp_path: Path) -> Path:
 
 
 def refusal(path: Path, environ: dict[str, str] | None = None) -> str:
-    """What is said of a wrong file, as every command says it."""
+    """The error for a wrong file, as every command prints it."""
 
     def load() -> None:
-        check_family(load_config(path, environ or {})[1], path, environ or {})
+        check_models(load_config(path, environ or {})[1], path, environ or {})
 
     with pytest.raises(ConfigError) as refused:
         load()
@@ -36,10 +36,10 @@ def refusal(path: Path, environ: dict[str, str] | None = None) -> str:
 
 
 def edited(path: Path, before: str, after: str) -> int:
-    """Writes the default config with one place changed; returns the number of its line."""
-    assert before in DEFAULT
-    path.write_text(DEFAULT.replace(before, after, 1))
-    return DEFAULT[: DEFAULT.index(before)].count("\n") + 1
+    """Writes a config with one change, and returns the number of the changed line."""
+    assert before in FULL
+    path.write_text(FULL.replace(before, after, 1))
+    return FULL[: FULL.index(before)].count("\n") + 1
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
@@ -54,24 +54,24 @@ def test_a_hostile_file_is_one_line_that_names_file_and_line(mine, text):
     ("content", "says"),
     [
         (b"a: 1\nb: \xff\n", r"mine.yaml: cannot be read: it is not UTF-8 text (line 2)"),
-        (DEFAULT.encode("utf-16"), "it is not UTF-8 text"),
+        (FULL.encode("utf-16"), "it is not UTF-8 text"),
         (b"#" * (MAX_BYTES + 1), "it is larger than 256 KiB"),
         (b"", "must be a mapping with the key `applications`"),
         (b"a: 1\nb: \0", "mine.yaml:2: not valid YAML: the character U+0000 is not allowed"),
     ],
     ids=["latin", "utf-16", "large", "empty", "nul"],
 )
-def test_bytes_that_are_no_config(mine, content, says):
+def test_a_file_that_is_not_text_is_refused(mine, content, says):
     mine.write_bytes(content)
     assert says in refusal(mine)
 
 
-def test_a_byte_order_mark_does_no_harm(mine):
-    mine.write_text(DEFAULT, encoding="utf-8-sig")
-    assert load_config(mine, {})[1] == load_config(default_config_path(), {})[1]
+def test_a_byte_order_mark_is_accepted(mine):
+    mine.write_text(FULL, encoding="utf-8-sig")
+    assert load_config(mine, {})[1] == load_config(Path("tests/data/config.yaml"), {})[1]
 
 
-def test_what_is_no_file_is_not_waited_for(mine, tmp_path):
+def test_pipes_and_devices_are_not_read(mine, tmp_path):
     os.mkfifo(mine)
     for path in (mine, tmp_path, Path("/dev/zero"), Path("/dev/tty"), Path("")):
         assert "cannot be read: it is not a regular file" in refusal(path)
@@ -79,12 +79,12 @@ def test_what_is_no_file_is_not_waited_for(mine, tmp_path):
     assert "cannot be read" in refusal(tmp_path / ("a" * 300))
 
 
-def test_merged_and_repeated_parts_are_read(mine):
+def test_merge_keys_and_aliases_are_read(mine):
     stage = "text_frontend:\n        replicas: 1\n        num_cpus: 0.1"
-    assert stage in DEFAULT
+    assert stage in FULL
     shared = stage.replace("text_frontend:", "text_frontend: &stage")
     mine.write_text(
-        DEFAULT.replace(stage, shared).replace("voice_encoder:\n", "voice_encoder:\n        <<: *stage\n")
+        FULL.replace(stage, shared).replace("voice_encoder:\n", "voice_encoder:\n        <<: *stage\n")
     )
     settings = load_config(mine, {})[1]
     assert (settings.voice_encoder.replicas, settings.voice_encoder.num_cpus) == (1, 0.2)
@@ -128,7 +128,7 @@ def test_merged_and_repeated_parts_are_read(mine):
         ("slots: 8", "slots: " + "x" * 5000, " (is 'xxxxx"),
     ],
 )
-def test_what_is_wrong_is_one_line_with_its_place(mine, before, after, says):
+def test_a_fault_is_one_line_with_its_location(mine, before, after, says):
     line = edited(mine, before, after)
     message = refusal(mine)
     assert len(message.splitlines()) == 1 and len(message) < 600, message
@@ -157,7 +157,7 @@ def test_a_wrong_variable_is_named_with_and_without_a_file(environ, says):
     message = refusal(default_config_path(), environ)
     assert says in message and len(message.splitlines()) == 1
     with pytest.raises(ConfigError) as refused:
-        check_family(Settings.from_args({}, environ), None, environ)
+        check_models(Settings.from_args({}, environ), None, environ)
     assert refused.value.message.startswith(says)
 
 
@@ -173,7 +173,6 @@ def test_a_wrong_variable_is_named_with_and_without_a_file(environ, says):
         {"device": {"threads": 10**6}},
         {"vocoder_chunk_size": 10**12},
         {"sampling": {"seed": 2**64}},
-        {"sampling": {"repetition_penalty": float("inf")}},
         {"data_dir": "a\0b"},
     ],
 )
@@ -203,7 +202,7 @@ def test_every_command_refuses_a_bomb_in_one_line(mine, tmp_path, command):
     ("host", "says"),
     [("203.0.113.9", "is not an address of this machine"), ("not a host", "is neither an address nor")],
 )
-def test_serve_names_the_line_of_a_host_that_it_cannot_listen_at(mine, host, says):
+def test_serve_names_the_line_of_an_unusable_host(mine, host, says):
     line = edited(mine, "host: 127.0.0.1", f"host: '{host}'")
     environ = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     done = subprocess.run(
@@ -217,3 +216,27 @@ def test_serve_names_the_line_of_a_host_that_it_cannot_listen_at(mine, host, say
     assert done.returncode == 2
     assert f"mine.yaml:{line}: http_options.host: '{host}' {says}" in done.stdout
     assert "taken" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("sampling", "says"),
+    [
+        (
+            "{top_q: 1}",
+            "sampling.top_q: unknown key; the sampling parameters of small are: seed, max_tokens, temp",
+        ),
+        ("{temperature: 3}", "sampling.temperature: must be a number from 0 to 2 (is 3)"),
+        ("{top_k: .inf}", "sampling.top_k: must be an integer from 0 to 8192 (is inf)"),
+        ("{top_k: [1]}", "sampling.top_k"),
+    ],
+)
+def test_a_wrong_sampling_parameter_is_named_with_its_line(mine, sampling, says):
+    line = edited(mine, "      limits:", f"      sampling: {sampling}\n      limits:")
+    message = refusal(mine)
+    assert message.startswith(f"mine.yaml:{line}: applications[0].args.sampling")
+    assert says in message
+    variable = {"CHORALE_SAMPLING__TEMPERATURE": "9"}
+    mine.write_text(FULL)
+    assert refusal(mine, variable).startswith(
+        "CHORALE_SAMPLING__TEMPERATURE: sampling.temperature: must be a number"
+    )

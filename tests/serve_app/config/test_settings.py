@@ -19,7 +19,7 @@ def test_defaults_round_trip():
     assert Settings.from_args(settings.model_dump(exclude_defaults=True), environ={}) == settings
 
 
-def test_the_environment_wins():
+def test_the_environment_takes_precedence():
     environ = {
         "CHORALE_GPT__SLOTS": "4",
         "CHORALE_OPTIMIZE": "false",
@@ -35,7 +35,7 @@ def test_the_environment_wins():
     assert settings.vocoder.bounds == (1, 3)
 
 
-def test_the_arguments_are_left_as_they_were():
+def test_the_arguments_are_not_modified():
     args = {"gpt": {"slots": 16}}
     Settings.from_args(args, {"CHORALE_GPT__SLOTS": "4"})
     assert args == {"gpt": {"slots": 16}}
@@ -63,7 +63,7 @@ def test_replicas_or_autoscaling_but_not_both():
 
 
 @given(st.integers(1, 256), st.booleans())
-def test_the_hash_names_the_values(slots, optimize):
+def test_the_hash_depends_on_the_values(slots, optimize):
     settings = Settings.from_args({"gpt": {"slots": slots}, "optimize": optimize}, {})
     same = Settings.from_args({"optimize": optimize, "gpt": {"slots": slots, "emit_every": 16}}, {})
     assert settings.hash == same.hash
@@ -80,7 +80,7 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*Settings.model_fields, "other"]), json_values, max_size=4))
-def test_nothing_but_config_error_comes_out(args):
+def test_every_fault_is_a_config_error(args):
     with suppress(ConfigError):
         assert Settings.from_args(args, {}).to_args().keys() == args.keys()
 
@@ -123,12 +123,12 @@ def test_nothing_but_config_error_comes_out(args):
         ({"voice_encoder": {"threads": -1}}, r"voice_encoder\.threads: .*greater than 0"),
     ],
 )
-def test_what_a_profile_may_not_say(args, says):
+def test_invalid_profiles_are_refused(args, says):
     with pytest.raises(ConfigError, match=says):
         Settings.from_args(args, {})
 
 
-def test_buckets_and_schedules_that_a_profile_may_say():
+def test_valid_buckets_and_schedules_are_accepted():
     settings = Settings.from_args(
         {
             "chunks": {"first": "whole", "growth": 1},
@@ -143,10 +143,10 @@ def test_buckets_and_schedules_that_a_profile_may_say():
     assert (auto.gpt.slots, auto.device.threads) == ("auto", "auto")
 
 
-def test_threads_of_a_stage_are_its_own_or_the_common_ones_or_a_share(monkeypatch):
+def test_threads_of_a_stage_are_its_own_or_the_default_or_a_share(monkeypatch):
     def told(args):
         settings = Settings.from_args(args, {})
-        return settings, [threads(settings.model, stage) for stage in ("gpt", "vocoder", "voice_encoder")]
+        return settings, [threads(settings.options(), stage) for stage in ("gpt", "vocoder", "voice_encoder")]
 
     settings, each = told({"device": {"threads": 3}, "vocoder": {"threads": 2, "replicas": 4}})
     assert each == [3, 2, 3]
@@ -156,8 +156,8 @@ def test_threads_of_a_stage_are_its_own_or_the_common_ones_or_a_share(monkeypatc
         assert told({"device": {"threads": "auto"}, "gpt": {"replicas": 2, "threads": 7}})[1] == shares
 
 
-def test_all_options_of_the_stages_reach_them():
-    """A field of the options is a key of the configuration, and what the file says is what the stages are made from."""
+def test_all_stage_options_reach_their_stage():
+    """Every field of the options is a configuration key, and the stages are built from the configured values."""
     args = {
         "family": {"name": "indextts", "options": {"model_dir": "x"}},
         "device": {"preference": "cpu", "half": False, "threads": 2},
@@ -189,9 +189,9 @@ def test_all_options_of_the_stages_reach_them():
     }
     model = Settings.from_args(
         {**args, "data_dir": "/data", "gpt": {**args["gpt"], "num_cpus": 2.0}}, {}
-    ).model
+    ).options()
     assert model.model_dump(exclude_unset=False)["prompts"] == "/data/prompts"
     for name, value in args.items():
         found = model.model_dump()[name]
         assert ({key: found[key] for key in value} if isinstance(value, dict) else found) == value
-    assert type(model.gpt) is GptOptions, "what only the deployment needs stays behind"
+    assert type(model.gpt) is GptOptions, "deployment options do not reach the workers"

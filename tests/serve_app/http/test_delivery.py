@@ -1,4 +1,4 @@
-"""What a client has taken is reported, and no more than 30 s of sound is made ahead of it."""
+"""The bytes that a client has received are reported, and synthesis is at most 30 s ahead of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serve_app.http.app import create_app
 from serve_app.http.delivery import DELIVERED, HEADER, Listener, ReportDelivery
 
 RATE = 24_000
-SENTENCE = "Many words are here, one after the other, and then it ends. "  # some 3.6 s of tones
+SENTENCE = "Many words are here, one after the other, and then it ends. "  # about 3.6 s of tones
 BODY = {"model": "tts-1", "voice": "ada", "response_format": "pcm", "seed": 7}
 
 
@@ -23,7 +23,7 @@ def short_period(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Client:
-    """One request, and a reader who takes `room` bytes of the answer and then no more until there is room again."""
+    """One request, and a reader that receives `room` bytes of the response and then waits for more room."""
 
     def __init__(self, app, body: dict[str, object], room: int = 2**40) -> None:
         self._app, self._room = app, room
@@ -60,7 +60,7 @@ class Client:
 
 
 async def settled(backend) -> int:
-    """Chunks made, when no more are."""
+    """The number of chunks once it no longer grows."""
     made = -1
     while made != backend.chunks:
         made = backend.chunks
@@ -69,7 +69,7 @@ async def settled(backend) -> int:
 
 
 async def through(app, *, body: bytes = b"", room: int = 2**40):
-    """The messages that an application behind the middleware receives until the disconnect."""
+    """The messages that an application inside the middleware receives until the disconnect."""
     seen, client = [], None
 
     async def behind(scope, receive, send):
@@ -88,14 +88,14 @@ async def through(app, *, body: bytes = b"", room: int = 2**40):
     return seen
 
 
-async def test_what_the_connection_took_is_reported_behind_the_body():
+async def test_bytes_accepted_by_the_connection_are_reported_after_the_body():
     headers, request, *reports = await through(None, body=b"12345")
     assert headers[HEADER] == b"1"
     assert request["type"] == "http.request"
     assert reports == [{"type": DELIVERED, "bytes": 15}]
 
 
-async def test_a_client_cannot_claim_that_reports_will_come():
+async def test_a_client_cannot_forge_the_report_header():
     seen: list[list[bytes]] = []
 
     async def behind(scope, receive, send):
@@ -106,7 +106,7 @@ async def test_a_client_cannot_claim_that_reports_will_come():
     assert seen == [[b"1"]]
 
 
-async def test_a_listener_counts_sound_by_the_bytes_that_were_taken():
+async def test_a_listener_converts_received_bytes_to_seconds():
     listener = Listener({"headers": [(HEADER, b"1")]}, most_ahead_s=3.0)
     reports = [{"type": DELIVERED, "bytes": n} for n in (15, 20)] + [{"type": "http.disconnect"}]
 
@@ -124,14 +124,14 @@ async def test_a_listener_counts_sound_by_the_bytes_that_were_taken():
     assert listener.ahead_s == 2.0
 
 
-async def test_without_reports_nobody_is_behind():
+async def test_without_reports_no_client_is_behind():
     listener = Listener({"headers": []}, most_ahead_s=1.0)
     listener.sent(10, seconds=1000.0)
     await asyncio.wait_for(listener.keeps_up(), 1.0)
 
 
-async def test_nothing_is_made_for_a_client_that_does_not_read_until_it_does(service, backend):
-    """Some 70 s of sound: 30 s and what was under way are made, the rest when it is read, and it is the same."""
+async def test_synthesis_waits_for_a_client_that_does_not_read(service, backend):
+    """Of about 70 s, 30 s and the work in progress are synthesised, then the rest as it is read, unchanged."""
     app = ReportDelivery(create_app(service))
     body = BODY | {"input": SENTENCE * 20}
     whole = Client(app, body)
@@ -142,13 +142,13 @@ async def test_nothing_is_made_for_a_client_that_does_not_read_until_it_does(ser
     made = await settled(backend) - everything
     assert made < 0.75 * everything
     assert not slow.task.done()
-    assert len(backend.active) <= service.settings.ingress.window, "only segments that had begun hold a slot"
+    assert len(backend.active) <= service.settings.ingress.window, "only started segments hold a slot"
     slow.reads_on()
     await slow.task
     assert slow.data == whole.data
 
 
-async def test_a_client_that_reads_slowly_but_in_time_waits_for_nothing(service, backend):
+async def test_a_slow_client_within_the_limit_is_not_delayed(service, backend):
     body = BODY | {"input": SENTENCE * 4}  # below 30 s
     slow = Client(ReportDelivery(create_app(service)), body, room=1)
     await settled(backend)
@@ -158,7 +158,7 @@ async def test_a_client_that_reads_slowly_but_in_time_waits_for_nothing(service,
     assert len(np.frombuffer(slow.data, "<i2")) > 10 * RATE
 
 
-async def test_a_client_that_leaves_while_it_is_behind_frees_everything(service, backend):
+async def test_a_slow_client_that_leaves_frees_everything(service, backend):
     app = create_app(service)
     client = Client(ReportDelivery(app), BODY | {"input": SENTENCE * 20}, room=1)
     await settled(backend)
@@ -170,14 +170,14 @@ async def test_a_client_that_leaves_while_it_is_behind_frees_everything(service,
     assert app.state.traffic.listening == 0
 
 
-async def test_a_file_that_comes_whole_waits_for_nobody(service, backend):
+async def test_a_whole_file_is_not_throttled(service, backend):
     body = BODY | {"input": SENTENCE * 20, "response_format": "flac"}
     client = Client(ReportDelivery(create_app(service)), body)
     await asyncio.wait_for(client.task, 60.0)
     assert client.data.startswith(b"fLaC")
 
 
-def test_the_proxy_needs_nothing_else_for_it():
+def test_the_module_imports_only_the_standard_library():
     import subprocess
     import sys
 

@@ -1,4 +1,4 @@
-"""What the ingress does with bodies and requests that are meant to cost it: small errors, and turns for the others."""
+"""Bodies and requests designed to be costly get small errors and do not delay other requests."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ import pytest
 from serve_app.config.settings import Settings
 from serve_app.http.app import create_app
 from serve_app.http.bodies import ESCAPES, cut, decode_base64
-from serve_app.http.middleware import Edge
+from serve_app.http.middleware import RequestMiddleware
 from serve_app.service import Service
+from tests.serve_app.conftest import alone
 
 SPEECH = "/v1/audio/speech"
 JSON = {"content-type": "application/json"}
-TURN_S = 0.5  # that the event loop may be held for, on a machine that has other work
+TURN_S = 0.5  # for which the event loop may be blocked on a busy machine
 
 
 def body(**fields) -> dict:
@@ -33,7 +34,7 @@ def upload(content: bytes = b"x", boundary: str = "b", name: str = "name") -> by
 
 
 class Turns:
-    """The most processor time that the event loop spent between two rounds, whatever else the machine does."""
+    """Measures the most CPU time that the event loop spends between two iterations."""
 
     async def __aenter__(self) -> Turns:
         self.longest = 0.0
@@ -89,7 +90,7 @@ COSTLY = {
 
 
 @pytest.mark.parametrize("name", COSTLY)
-async def test_a_costly_body_is_refused_and_holds_nobody_up(client, backend, name):
+async def test_a_costly_body_is_refused_and_delays_no_other_request(client, backend, name):
     content, status = COSTLY[name]
     async with Turns() as turns:
         answer = await client.post(SPEECH, content=content, headers=JSON)
@@ -123,7 +124,7 @@ async def test_a_body_in_two_million_messages(client):
 
 @pytest.mark.parametrize("size", [2_000, 2_000_000])
 @pytest.mark.parametrize("written", ["plain", "slashes", "all escapes", "lines", "data URL"])
-async def test_a_recording_is_the_same_however_json_writes_it(client, backend, make_wav, size, written):
+async def test_a_recording_does_not_depend_on_its_json_escapes(client, backend, make_wav, size, written):
     seconds = size / 32_000 + 1
     recording = make_wav(seconds=seconds)
     text = base64.b64encode(recording).decode()
@@ -148,13 +149,13 @@ async def test_a_recording_is_the_same_however_json_writes_it(client, backend, m
 
 
 def test_base64_is_decoded_in_pieces_and_strictly():
-    data = bytes(range(256)) * 12_289  # three pieces, none of which ends where a line does
+    data = bytes(range(256)) * 12_289  # three pieces, none of which ends at a line break
     text = base64.b64encode(data)
     assert decode_base64(text, len(data)) == data
     assert decode_base64(base64.encodebytes(data), len(data)) == data
     assert decode_base64(text.replace(b"/", rb"\/"), len(data)) == data
     assert decode_base64(b"", 10) == b""
-    escapes = b"AAA" + rb"\u002B\/" * 300_000  # across the pieces' ends, too
+    escapes = b"AAA" + rb"\u002B\/" * 300_000  # also across the ends of pieces
     assert decode_base64(escapes + b"A", 10**6) == base64.b64decode(b"AAA" + b"+/" * 300_000 + b"A")
     for wrong in (
         text + b"A",
@@ -173,7 +174,7 @@ def test_base64_is_decoded_in_pieces_and_strictly():
     assert all(json.loads(b'"%b"' % escape).strip() == plain.decode() for escape, plain in ESCAPES.items())
 
 
-def test_what_is_cut_is_the_first_recording():
+def test_the_first_recording_is_cut_out():
     raw = b'{"input": "say \\"reference_audio\\": now", "reference_audio" : "AAAA", "x": 1}'
     rest, recording = cut(raw)
     assert recording is not None and recording.escaped == b"AAAA"
@@ -212,7 +213,7 @@ CHARSETS = [
 
 
 @pytest.mark.parametrize("charset", CHARSETS)
-async def test_no_charset_of_a_form_is_a_fault_of_ours(client, charset):
+async def test_no_form_charset_causes_a_500(client, charset):
     kind = f'multipart/form-data; boundary=b; charset="{charset}"'.encode()
     for name in ("name", "n\udcffme", "nam\\ud800"):
         content = upload(b"\xff\xd8\x00--", name=name.encode("utf-8", "surrogateescape").decode("latin-1"))
@@ -249,7 +250,7 @@ KINDS = [
 @pytest.mark.parametrize(
     "path", ["/v1/audio/voices", SPEECH, "/tts_with_cached_voice?voice_name=ada&text=", "/v1/cache/free"]
 )
-async def test_no_content_type_is_a_fault_of_ours(client, kind, path):
+async def test_no_content_type_causes_a_500(client, kind, path):
     for content in (
         upload(),
         b"",
@@ -284,7 +285,7 @@ PARTS = {
 
 
 @pytest.mark.parametrize("name", PARTS)
-async def test_a_costly_form_is_refused_and_holds_nobody_up(client, name):
+async def test_a_costly_form_is_refused_and_delays_no_other_request(client, name):
     headers = {"content-type": "multipart/form-data; boundary=b"}
     async with Turns() as turns:
         answer = await client.post("/v1/audio/voices", content=PARTS[name], headers=headers)
@@ -292,7 +293,7 @@ async def test_a_costly_form_is_refused_and_holds_nobody_up(client, name):
     assert turns.longest < TURN_S
 
 
-async def test_parameters_of_an_address_are_few(client):
+async def test_url_parameters_are_limited(client):
     for query in (
         "&".join(f"k{n}=1" for n in range(60)),
         "&" * 60_000,
@@ -305,7 +306,7 @@ async def test_parameters_of_an_address_are_few(client):
         assert turns.longest < TURN_S
 
 
-async def test_routes_without_a_body_refuse_a_large_one(client):
+async def test_routes_without_a_body_refuse_a_large_body(client):
     for method, path in (
         ("DELETE", "/v1/audio/voices/x"),
         ("GET", "/v1/models"),
@@ -341,7 +342,7 @@ HOSTS = ["", "[::1", "]", "a" * 300, "x:99999999", "x:y", "@", "a b", "[v1.x]:1"
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-async def test_no_address_is_a_fault_of_ours(service, address):
+async def test_no_url_causes_a_500(service, address):
     path, _, query = address.partition("?")
     for method in ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH", "BREW"):
         status, _ = await call(service, method, path, query)
@@ -350,13 +351,13 @@ async def test_no_address_is_a_fault_of_ours(service, address):
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("path", ["/nowhere", "/v1/models/", "/health", SPEECH, "/docs", "/openapi.json"])
-async def test_no_host_is_a_fault_of_ours(service, host, path):
+async def test_no_host_header_causes_a_500(service, host, path):
     status, _ = await call(service, "GET", path, headers=[(b"host", host.encode())])
     assert status < 500
 
 
 async def call(service: Service, method: str, path: str, query: str = "", headers=()) -> tuple[int, bytes]:
-    """As a server hands it over: httpx would put the address right first."""
+    """Calls the application directly, because httpx would normalise the URL."""
     from urllib.parse import unquote
 
     sent: list[dict] = []
@@ -409,7 +410,7 @@ SURROGATE = "\ud800"
         "stream_format",
     ],
 )
-async def test_half_a_surrogate_pair_anywhere(client, name):
+async def test_half_a_surrogate_pair_in_any_field(client, name):
     for value in (f"a{SURROGATE}", {"id": SURROGATE}, {SURROGATE: 1}):
         content = json.dumps(
             body(**{name: value}) | ({"reference_audio": "AAAA"} if name == "reference_text" else {})
@@ -420,7 +421,7 @@ async def test_half_a_surrogate_pair_anywhere(client, name):
     assert answer.status_code == 400
 
 
-async def test_a_large_body_comes_in_pieces_with_turns_for_others_between():
+async def test_a_large_body_is_split_and_others_run_in_between():
     sizes, turns, before = [], 0, []
 
     async def app(scope, receive, send):
@@ -440,15 +441,15 @@ async def test_a_large_body_comes_in_pieces_with_turns_for_others_between():
 
     task = asyncio.create_task(others())
     scope = {"type": "http", "method": "POST", "path": SPEECH, "headers": [], "query_string": b""}
-    await Edge(app, max_upload=10**7, max_requests=9, echo=False)(scope, receive, receive)  # type: ignore[arg-type]
+    await RequestMiddleware(app, max_upload=10**7, max_requests=9, echo=False)(scope, receive, receive)  # type: ignore[arg-type]
     task.cancel()
     assert sum(sizes) == 1_000_000
     assert max(sizes) <= 64 * 1024
     assert sorted(set(before)) == before, "another task ran before each piece"
 
 
-async def test_routes_are_found_behind_a_prefix(service, make_wav):
-    """Under a route prefix the same bodies are let in, and the same requests are free."""
+async def test_routes_are_found_under_a_prefix(service, make_wav):
+    """Under a route prefix, the same bodies are accepted and the same requests do not count."""
     app = create_app(service)
     transport = httpx.ASGITransport(app, root_path="/voice", raise_app_exceptions=False)
     reference = base64.b64encode(make_wav(seconds=8.0)).decode()
@@ -461,10 +462,10 @@ async def test_routes_are_found_behind_a_prefix(service, make_wav):
         assert (await client.get("/health")).status_code == 200
 
 
-async def test_requests_that_work_are_counted_and_others_are_free(backend, shipped, tmp_path):
+async def test_only_working_requests_count_towards_the_limit(backend, shipped, tmp_path):
     service = Service(
         Settings.from_args({"data_dir": str(tmp_path), "ingress": {"max_ongoing_requests": 2}}, {}),
-        backend,
+        alone(backend),
         shipped,
     )
     transport = httpx.ASGITransport(create_app(service), raise_app_exceptions=False)
@@ -485,7 +486,7 @@ async def test_requests_that_work_are_counted_and_others_are_free(backend, shipp
         assert (await client.post(SPEECH, json=body())).status_code == 200
 
 
-async def test_health_waits_for_nothing(client, backend):
+async def test_health_answers_at_once(client, backend):
     assert (await client.get("/health")).json()["device"]["name"] == "tones"
     asked = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""The official client against a real port."""
+"""The official client with a real port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guard of Serve's proxy on a real port, before an application that tells what reaches it."""
+"""The guard of Serve's proxy on a real port, in front of an application that records what reaches it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIMITS = Limits(
 
 
 class Behind:
-    """What Serve's proxy and the ingress are to the guard. lost: how many tries find the replica dead."""
+    """Stands for Serve's proxy and the ingress. lost: the number of tries that find the replica dead."""
 
     def __init__(self) -> None:
         self.scopes: list[dict] = []
@@ -47,7 +47,7 @@ class Behind:
         self.scopes.append(scope)
         self.bodies.append(body)
         if len(self.scopes) <= self.lost:
-            return  # as Serve does
+            return  # like Serve
         status, kind, content = self.answer
         await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind)]})
         if self.break_off:
@@ -92,7 +92,7 @@ async def url(guard, monkeypatch) -> AsyncIterator[str]:
 
 
 async def raw(url: str, *parts: bytes, pause: float = 0.0, most: float = 5.0) -> bytes:
-    """All that a server answers to bytes that are written as they are; b"" where it closes without a word."""
+    """The server's whole response to raw bytes; b"" if it closes without one."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
 
     async def write() -> None:
@@ -123,7 +123,7 @@ def error_of(answer: bytes) -> tuple[int, dict]:
 POST = b"POST /v1/audio/speech HTTP/1.1\r\nhost: x\r\n"
 
 
-async def test_a_request_passes_whole_and_in_one_piece(url, behind):
+async def test_a_request_is_passed_on_complete_and_in_one_message(url, behind):
     async def pieces():
         for _ in range(50):
             yield b"0123456789" * 1000
@@ -137,14 +137,14 @@ async def test_a_request_passes_whole_and_in_one_piece(url, behind):
 @pytest.mark.parametrize(
     "sent", [b"", b"12345", b"1" * 99], ids=["nothing", "a beginning", "all but one byte"]
 )
-async def test_a_body_that_does_not_come_takes_no_place(url, behind, guard, sent):
+async def test_a_missing_body_does_not_occupy_the_ingress(url, behind, guard, sent):
     status, error = error_of(await raw(url, POST + b"content-length: 100\r\n\r\n" + sent))
     assert (status, error["code"]) == (408, "request_timeout")
     assert not behind.scopes
     assert guard.buffered == 0
 
 
-async def test_a_body_that_drips_has_its_time(url, behind):
+async def test_a_slow_body_has_a_deadline(url, behind):
     chunks = [b"1\r\na\r\n"] * 100
     began = time.monotonic()
     answer = await raw(url, POST + b"transfer-encoding: chunked\r\n\r\n", *chunks, pause=0.1)
@@ -153,7 +153,7 @@ async def test_a_body_that_drips_has_its_time(url, behind):
     assert not behind.scopes
 
 
-async def test_a_slow_line_that_sends_on_is_heard_to_the_end(url, behind):
+async def test_a_slow_but_steady_body_is_accepted(url, behind):
     async def slowly():
         for _ in range(20):
             yield b"x" * 20_000  # twice the least rate, for twice the time of a body
@@ -164,7 +164,7 @@ async def test_a_slow_line_that_sends_on_is_heard_to_the_end(url, behind):
     assert len(behind.bodies[0]) == 400_000
 
 
-async def test_bodies_together_are_bounded_and_short_ones_pass(url, behind, guard):
+async def test_bodies_have_a_common_limit_and_short_ones_pass(url, behind, guard):
     head = b"POST /v1/audio/voices HTTP/1.1\r\nhost: x\r\ncontent-length: 900000\r\n\r\n"
     async with httpx.AsyncClient(base_url=url) as client:
         held = asyncio.create_task(raw(url, head + b"x" * 899_000))
@@ -200,7 +200,7 @@ async def test_a_body_beyond_the_limit(url, behind):
     assert not behind.scopes
 
 
-async def test_a_long_speech_request_without_a_recording_goes_no_further(url, behind):
+async def test_a_long_speech_request_without_a_recording_is_refused_in_the_proxy(url, behind):
     async with httpx.AsyncClient(base_url=url) as client:
         answer = await client.post("/v1/audio/speech", content=b'{"k": 1}' + b" " * 100_000)
         assert (answer.status_code, answer.json()["error"]["param"]) == (413, "input")
@@ -233,7 +233,7 @@ async def test_headers_are_bounded(url, behind, name):
     assert not behind.scopes
 
 
-async def test_an_endless_address(url, behind):
+async def test_an_endless_url(url, behind):
     answer = await raw(url, b"GET /" + b"a" * 5_000_000)
     assert error_of(answer)[0] == 431
 
@@ -247,7 +247,7 @@ async def test_large_headers_within_the_limit_pass(url, behind):
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n", b"GET", POST, POST + b"x-a: b"])
-async def test_a_head_that_does_not_end_is_closed(url, behind, monkeypatch, sent):
+async def test_headers_that_do_not_end_are_refused(url, behind, monkeypatch, sent):
     monkeypatch.setattr(proxy_protocol, "HEAD_S", 0.5)
     answer = await raw(url, sent)
     assert not answer if not sent else error_of(answer)[0] == 408
@@ -268,7 +268,7 @@ async def test_trailers_and_framing_are_bounded(url, behind):
     assert not behind.scopes
 
 
-async def test_the_oldest_connection_without_a_request_makes_room(url, behind, monkeypatch):
+async def test_the_oldest_connection_without_a_request_is_closed(url, behind, monkeypatch):
     monkeypatch.setattr(proxy_protocol, "MAX_CONNECTIONS", 20)
     silent = [await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2])) for _ in range(40)]
     async with httpx.AsyncClient(base_url=url) as client:
@@ -281,7 +281,7 @@ async def test_the_oldest_connection_without_a_request_makes_room(url, behind, m
         writer.close()
 
 
-async def test_what_serve_would_obey_is_dropped(url, behind):
+async def test_serves_control_headers_are_dropped(url, behind):
     async with httpx.AsyncClient(base_url=url) as client:
         names = ["x-request-timeout-seconds", "X-Request-Disconnect-Disabled", "serve_multiplexed_model_id"]
         names += ["serve-multiplexed-model-id", "x-session-id", "X_Session_Id"]
@@ -298,7 +298,7 @@ async def test_what_serve_would_obey_is_dropped(url, behind):
 @pytest.mark.parametrize(
     "name", [b"x-request-id", b"x-session-id", b"cookie", b"traceparent", b"accept", b"x-forwarded-for"]
 )
-async def test_bytes_that_are_not_ascii_do_no_harm(url, behind, name):
+async def test_non_ascii_bytes_are_accepted(url, behind, name):
     answer = await raw(
         url, b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n" + name + b": a\xff\xc3\xa9b\r\n\r\n"
     )
@@ -322,7 +322,7 @@ async def test_one_sane_request_id_reaches_the_application(url, behind):
     assert ids[0] == [b"abc-1"] and ids[4] == [b"x"]
 
 
-async def test_a_request_is_asked_again_when_its_replica_was_lost(url, behind):
+async def test_a_request_is_retried_when_its_replica_dies(url, behind):
     behind.lost = 2
     async with httpx.AsyncClient(base_url=url) as client:
         answer = await client.post("/v1/audio/speech", content=b"the same")
@@ -339,7 +339,7 @@ async def test_a_request_is_asked_again_when_its_replica_was_lost(url, behind):
         ("DELETE", "/v1/audio/voices/x", 1),
     ],
 )
-async def test_a_lost_request_gets_our_answer(url, behind, method, path, tries):
+async def test_a_lost_request_gets_an_openai_error(url, behind, method, path, tries):
     behind.lost = 100
     async with httpx.AsyncClient(base_url=url, timeout=20) as client:
         answer = await client.request(method, path, content=b"x")
@@ -359,17 +359,17 @@ async def test_a_lost_request_gets_our_answer(url, behind, method, path, tries):
         (503, "unavailable"),
     ],
 )
-async def test_errors_of_the_proxy_get_our_shape(url, behind, status, code):
+async def test_proxy_errors_are_converted(url, behind, status, code):
     behind.answer = (status, b"text/plain; charset=utf-8", b"/a/path/of/this/machine.py")
     async with httpx.AsyncClient(base_url=url) as client:
         answer = await client.get("/v1/models")
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert "machine" not in answer.text
     assert ("retry-after" in answer.headers) == (status in (429, 503))
-    assert len(behind.scopes) == 1, "an answer is never asked for again"
+    assert len(behind.scopes) == 1, "a started response is never retried"
 
 
-async def test_errors_of_the_ingress_pass_untouched(url, behind):
+async def test_ingress_errors_pass_unchanged(url, behind):
     for status in (400, 404, 500, 503):
         behind.answer = (status, b"application/json", b'{"error": {"message": "mine"}}')
         async with httpx.AsyncClient(base_url=url) as client:
@@ -377,7 +377,7 @@ async def test_errors_of_the_ingress_pass_untouched(url, behind):
         assert (answer.status_code, answer.json()) == (status, {"error": {"message": "mine"}})
 
 
-async def test_an_answer_that_has_begun_breaks_visibly(url, behind):
+async def test_a_started_response_breaks_visibly(url, behind):
     behind.break_off = True
     async with httpx.AsyncClient(base_url=url) as client:
         with pytest.raises(httpx.RemoteProtocolError):
@@ -385,7 +385,7 @@ async def test_an_answer_that_has_begun_breaks_visibly(url, behind):
     assert len(behind.scopes) == 1
 
 
-async def test_a_client_that_reads_nothing_is_left(monkeypatch):
+async def test_a_client_that_reads_nothing_is_disconnected(monkeypatch):
     monkeypatch.setattr(proxy_protocol, "STALL_S", 0.5)
     left = asyncio.Event()
 
@@ -412,7 +412,7 @@ async def test_a_client_that_reads_nothing_is_left(monkeypatch):
         writer.close()
 
 
-async def test_a_failure_of_the_proxy_is_no_traceback():
+async def test_a_proxy_failure_shows_no_traceback():
     async def broken(scope, receive, send):
         raise ValueError("/a/path")
 
@@ -458,7 +458,7 @@ async def test_malformed_requests_are_answered_or_closed(url, name):
         assert (await client.get("/health")).status_code == 200
 
 
-async def test_requests_sent_ahead_are_answered_in_order_and_are_few(url, behind):
+async def test_pipelined_requests_are_answered_in_order_and_limited(url, behind):
     one = b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n"
     answer = await raw(
         url, b"".join(one % n for n in range(5)) + b"GET /5 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"

@@ -1,4 +1,4 @@
-"""The routes over the tones of conftest: what is promised, field by field."""
+"""The routes with the tone backend of conftest, field by field."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import av
 import httpx
@@ -16,7 +17,7 @@ import pytest
 import soundfile
 
 from deployments.contract.errors import Unavailable
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 from serve_app.audio import MEDIA_TYPES, OUTPUT_RATE, sandbox
 from serve_app.audio.sandbox import Sandbox
 from serve_app.synthesis.text_flow import SILENCE
@@ -40,7 +41,8 @@ def events(content: bytes) -> list[dict]:
 async def test_every_format(client, backend, format):
     response = await client.post(SPEECH, json=body(response_format=format))
     assert response.status_code == 200
-    assert response.headers["content-type"] == MEDIA_TYPES[format]
+    told = ";rate=24000;channels=1" if format == "pcm" else ""
+    assert response.headers["content-type"] == MEDIA_TYPES[format] + told
     assert response.headers["x-seed"] == "5"
     assert response.headers["x-voice"] == "ada"
     seconds = len(backend.expected(TEXT, 5, 220.0)) / backend.spec.sample_rate
@@ -50,6 +52,38 @@ async def test_every_format(client, backend, format):
         with av.open(io.BytesIO(response.content)) as container:
             heard = sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
     assert heard == pytest.approx(seconds, abs=0.1)
+
+
+@pytest.mark.parametrize("format", sorted(MEDIA_TYPES))
+@pytest.mark.parametrize("speed", [1, 2.5])
+async def test_a_rate_above_24_khz_end_to_end(client, backend, format, speed):
+    backend.spec = replace(backend.spec, sample_rate=44_100, samples_per_code=320)
+    response = await client.post(SPEECH, json=body(response_format=format, sample_rate=48_000, speed=speed))
+    assert response.status_code == 200
+    codes = len(backend.expected(TEXT, 5, 220.0)) - round(0.1 * 16_000)
+    pace = min(speed, 2.0)
+    seconds = (codes / 44_100 + 0.1 / pace) / (speed / pace)
+    if format == "pcm":
+        assert response.headers["content-type"] == "audio/pcm;rate=48000;channels=1"
+        heard = len(response.content) / 2 / 48_000
+    else:
+        with av.open(io.BytesIO(response.content)) as container:
+            assert container.streams.audio[0].rate == 48_000
+            heard = sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
+    assert heard == pytest.approx(seconds, abs=0.1)
+
+
+async def test_a_wrong_rate_is_refused_with_those_that_are_allowed(client):
+    for fields, allowed in (
+        ({"sample_rate": 96_000}, "16000, 22050, 24000, 32000, 44100 or 48000"),
+        ({"sample_rate": "fast"}, "16000, 22050, 24000, 32000, 44100 or 48000"),
+        ({"sample_rate": 44_100, "response_format": "opus"}, "16000, 24000, 48000 for opus"),
+    ):
+        response = await client.post(SPEECH, json=body(**fields))
+        assert response.status_code == 400
+        error = response.json()["error"]
+        assert error["param"] == "sample_rate"
+        assert allowed in error["message"]
 
 
 @pytest.mark.parametrize("format", sorted(MEDIA_TYPES))
@@ -64,9 +98,9 @@ async def test_the_shortest_sound_at_every_speed(client, format, stream_format, 
     assert response.status_code == 200
     content = response.content
     if stream_format == "sse":
-        told = events(content)
-        assert told[-1]["type"] == "speech.audio.done"
-        content = b"".join(base64.b64decode(event["audio"]) for event in told[:-1])
+        received = events(content)
+        assert received[-1]["type"] == "speech.audio.done"
+        content = b"".join(base64.b64decode(event["audio"]) for event in received[:-1])
     if format == "pcm":
         assert len(content) >= 2
     else:
@@ -154,11 +188,9 @@ async def test_an_upload_and_a_reference_give_the_same_prompt(client, backend, s
     heard: list[tuple[np.ndarray, int]] = []
     encode = backend.encode_voice
 
-    async def listening(
-        waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None
-    ) -> VoicePrompt:
-        heard.append((waveform, rate))
-        return await encode(waveform, rate, transcript)
+    async def listening(reference: Reference, keep: str | None) -> VoicePrompt:
+        heard.append(reference.first)
+        return await encode(reference)
 
     inline = base64.b64encode(file.getvalue()).decode()
     sent = {"data": {"name": "Me"}, "files": {"audio_sample": ("me", file.getvalue())}}
@@ -167,7 +199,8 @@ async def test_an_upload_and_a_reference_give_the_same_prompt(client, backend, s
         {"url": SPEECH, "json": body(reference_audio=inline)},
         {"url": SPEECH, "json": body(voice="Me")},
     ):
-        service.prompts = VoicePrompts(listening, 10)  # knows nothing, as after a restart
+        (model,) = service.models
+        model.prompts = VoicePrompts(listening, 10)  # empty, as after a restart
         assert (await client.post(**how)).status_code == 200
     (uploaded, at_rate), *others = heard
     assert len(others) == 2
@@ -176,7 +209,7 @@ async def test_an_upload_and_a_reference_give_the_same_prompt(client, backend, s
         np.testing.assert_array_equal(waveform, uploaded)
 
 
-async def test_recordings_that_cannot_wait_are_told_to_come_again(client, make_wav, monkeypatch):
+async def test_too_many_recordings_are_refused_with_retry_after(client, make_wav, monkeypatch):
     small = Sandbox(workers=1, waiting=0)
     monkeypatch.setattr(sandbox, "shared", lambda: small)
     asked = [
@@ -261,7 +294,7 @@ async def test_bad_fields_are_named(client, backend, name):
     assert error["code"]
     assert len(error["message"]) < 500
     assert response.headers["x-request-id"]
-    assert (await client.post(SPEECH, json=body())).status_code == 200, "the service goes on"
+    assert (await client.post(SPEECH, json=body())).status_code == 200, "the service continues"
 
 
 @pytest.mark.parametrize(
@@ -279,7 +312,7 @@ async def test_bad_fields_are_named(client, backend, name):
         ({"input": "a" * 6000}, "5000"),
     ],
 )
-async def test_what_is_allowed_is_said(client, fields, allowed):
+async def test_the_message_says_what_is_allowed(client, fields, allowed):
     response = await client.post(SPEECH, json=body(**fields))
     assert allowed in response.json()["error"]["message"]
 
@@ -307,7 +340,7 @@ async def test_broken_json(client, content):
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-async def test_numbers_that_are_none(client, number):
+async def test_invalid_numbers(client, number):
     content = json.dumps(body()).replace('"seed": 5', f'"speed": {number}').encode()
     response = await client.post(SPEECH, content=content, headers={"content-type": "application/json"})
     assert response.status_code == 400
@@ -354,7 +387,7 @@ async def test_a_body_beyond_the_limit(client, service):
         ("GET", "/v1/audio/voices/..%2f..%2fetc", 404, None),
     ],
 )
-async def test_unknown_things_have_the_same_shape(client, method, path, status, code):
+async def test_unknown_routes_models_and_voices_have_the_same_error_shape(client, method, path, status, code):
     response = await client.request(method, path)
     assert response.status_code == status
     error = response.json()["error"]
@@ -379,7 +412,7 @@ async def test_overload_and_unavailable(client, backend):
     assert int(response.headers["retry-after"]) > 0
 
 
-async def test_a_failure_shows_no_detail(client, backend):
+async def test_an_internal_error_shows_no_details(client, backend):
     backend.break_after = 0
     response = await client.post(SPEECH, json=body())
     assert response.status_code == 500
@@ -415,18 +448,31 @@ async def test_models(client):
     assert listed["data"][0]["id"] == "chorale-small"
     one = (await client.get("/v1/models/chorale-small")).json()
     assert one == listed["data"][0]
-    assert set(one) == {"id", "object", "created", "owned_by"}
+    assert (one["object"], one["owned_by"], one["state"], one["default"]) == (
+        "model",
+        "chorale",
+        "ready",
+        True,
+    )
+    assert list(one["controls"]) == ["temperature", "top_k", "top_p", "repetition_penalty"]
+    assert one["controls"]["top_p"] == {
+        "type": "number",
+        "default": 1.0,
+        "description": "draw from the likeliest codes that make up this share",
+        "exclusiveMinimum": 0,
+        "maximum": 1,
+    }
 
 
-async def test_freeing_the_cache_forgets_voices_and_tells_what_it_brought(client, backend):
+async def test_freeing_the_cache_drops_prompts_and_reports_memory(client, backend):
     await client.post(SPEECH, json=body())
     await client.post(SPEECH, json=body())
     assert backend.encoded == 1
     answer = await client.post("/v1/cache/free")
     assert answer.status_code == 200
-    told = answer.json()
-    assert told["before"]["rss_bytes"] == told["processes"][0]["before"]["rss_bytes"] > 0
-    assert told["after"]["rss_bytes"] > 0
+    freed = answer.json()
+    assert freed["before"]["rss_bytes"] == freed["processes"][0]["before"]["rss_bytes"] > 0
+    assert freed["after"]["rss_bytes"] > 0
     prompts = (await client.get("/v1/status")).json()["ingress"]["prompts"]
     assert (prompts["entries"], prompts["bytes"]) == (0, 0)
     await client.post(SPEECH, json=body())
@@ -444,7 +490,7 @@ async def test_health_ready_status(client, backend):
     assert status["ingress"]["speech_requests"] == 1
     assert status["ingress"]["listening"] == 0
     assert status["ingress"]["memory"]["rss_bytes"] > 0
-    assert "gpt" in status["stages"]
+    assert "gpt" in status["models"]["chorale-small"]["stages"]
     backend.ready = False
     response = await client.get("/ready")
     assert response.status_code == 503
@@ -459,7 +505,7 @@ async def test_health_ready_status(client, backend):
     assert (await client.get("/ready")).status_code == 503
 
 
-async def test_many_at_once_each_get_their_own(client, backend):
+async def test_concurrent_requests_get_their_own_speech(client, backend):
     async def one(i: int) -> bool:
         text = f"Request number {i} speaks. And {i} more."
         response = await client.post(
@@ -524,13 +570,13 @@ async def test_cached_voice_route_refuses(client, params, param):
     assert response.json()["error"]["param"] == param
 
 
-async def test_what_is_wrong_with_a_recording_is_told(client, make_wav):
-    tone = make_wav(pitch=440.0)  # narrow, and without a pause
+async def test_problems_of_a_recording_are_reported(client, make_wav):
+    tone = make_wav(pitch=440.0)  # narrow-band, and without a pause
     data, files = {"name": "Tone"}, {"audio_sample": ("tone.wav", tone, "audio/wav")}
     voice = (await client.post("/v1/audio/voices", data=data, files=files)).json()
     assert [warning.partition(":")[0] for warning in voice["warnings"]] == ["background", "narrow_band"]
     asked = body(reference_audio=base64.b64encode(tone).decode(), response_format="pcm")
-    for _ in range(2):  # made, and remembered
+    for _ in range(2):  # computed, then cached
         spoken = await client.post(SPEECH, json=asked)
         assert spoken.headers["x-warnings"] == "background, narrow_band"
     named = await client.post(SPEECH, json=body(voice="Tone", response_format="pcm"))
@@ -538,7 +584,7 @@ async def test_what_is_wrong_with_a_recording_is_told(client, make_wav):
 
 
 @pytest.mark.parametrize("ends", [(".1",), (".1", ".1.again")])
-async def test_an_answer_tells_what_went_wrong_in_it(client, backend, ends):
+async def test_a_response_reports_retries_and_cuts(client, backend, ends):
     Faulty(backend, *ends)
     wrong = {"retries": 1, "cut": len(ends) - 1}
     params = {"voice_name": "ada", "text": TEXT, "seed": 5}
@@ -607,7 +653,7 @@ async def test_bad_uploads(client, make_wav, data, sample, param):
     assert len((await client.get("/v1/audio/voices")).json()["data"]) == 2
 
 
-async def test_shipped_voices_stay(client):
+async def test_shipped_voices_cannot_be_deleted(client):
     response = await client.delete("/v1/audio/voices/ada")
     assert response.status_code == 400
     assert response.json()["error"]["code"] == "voice_not_deletable"
@@ -629,7 +675,7 @@ async def test_openapi_describes_the_routes(client):
     assert {"name", "audio_sample"} == set(form["required"])
 
 
-def test_audio_that_fails_in_the_middle_breaks_off(server, backend):
+def test_audio_that_fails_midway_breaks_off(server, backend):
     backend.break_after = 2
     with (
         httpx.Client(base_url=server) as client,
@@ -683,3 +729,29 @@ async def test_a_piece_of_punctuation_is_a_short_silence(client, text):
 async def test_sound_is_not_called_silence_and_empty_input_is_refused(client):
     assert "x-chorale-silence" not in (await client.post(SPEECH, json=body())).headers
     assert (await client.post(SPEECH, json=body(input=" "))).status_code == 400
+
+
+async def test_openapi_has_the_controls_of_the_model(client):
+    for _ in range(2):
+        paths = (await client.get("/openapi.json")).json()["paths"]
+    body = paths["/v1/audio/speech"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["additionalProperties"] is False
+    assert body["properties"]["top_k"]["maximum"] == 8192
+    assert "response_format" in body["properties"]
+    names = [parameter["name"] for parameter in paths["/tts_with_cached_voice"]["get"]["parameters"]]
+    assert sorted(names) == sorted(set(names))
+    assert {"voice_name", "temperature"} <= set(names)
+
+
+async def test_a_control_of_another_model_is_refused(client):
+    body = {"model": "tts-1", "voice": "ada", "input": "Hello.", "cfg_value": 2.0}
+    error = (await client.post("/v1/audio/speech", json=body)).json()["error"]
+    assert (error["param"], error["code"]) == ("cfg_value", "unknown_parameter")
+    assert "temperature, top_k, top_p, repetition_penalty" in error["message"]
+    for url in ("temperature=1&temperature=2", "top_k=1.5", "a=1&a=2"):
+        answer = await client.get(f"/tts_with_cached_voice?voice_name=ada&text=Hello.&{url}")
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] == url.split("=")[0]
+    query = {"voice_name": "ada", "text": "Hello.", "speed": "2"}
+    error = (await client.get("/tts_with_cached_voice", params=query)).json()["error"]
+    assert (error["param"], error["code"]) == ("speed", "unknown_parameter")

@@ -1,4 +1,4 @@
-"""Uploaded voices over HTTP: what is kept of them, what deletion leaves, whose a name is."""
+"""Uploaded voices over HTTP: stored files, deletion, ownership of names."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import pytest
 
 from serve_app.config.settings import Settings
 from serve_app.http.app import create_app
-from serve_app.service import REQUESTS, Service
+from serve_app.models import REQUESTS
+from serve_app.service import Service
 from serve_app.voices.names import id_of
+from tests.serve_app.conftest import alone
 
 SPEECH = "/v1/audio/speech"
 
@@ -52,7 +54,7 @@ async def until(condition: Callable[[], bool]) -> None:
     pytest.fail("it did not come to that")
 
 
-async def test_prompts_are_kept_under_their_voice_and_those_of_requests_are_not(client, backend, make_wav):
+async def test_prompts_of_voices_are_stored_and_those_of_requests_are_not(client, backend, make_wav):
     mine = (await upload(client, "mine", make_wav())).json()["id"]
     await spoken(client, voice="mine")
     await spoken(client, **inline(make_wav()))
@@ -60,18 +62,18 @@ async def test_prompts_are_kept_under_their_voice_and_those_of_requests_are_not(
     assert backend.kept == [mine, None, "ada"]
 
 
-async def test_prompts_of_requests_are_kept_by_option(backend, shipped, tmp_path, make_wav):
+async def test_prompts_of_requests_are_stored_by_option(backend, shipped, tmp_path, make_wav):
     settings = Settings.from_args(
         {"data_dir": str(tmp_path / "data"), "voice_encoder": {"keep_request_references": True}}, {}
     )
-    app = create_app(Service(settings, backend, shipped))
+    app = create_app(Service(settings, alone(backend, settings), shipped))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         await spoken(client, **inline(make_wav()))
     assert backend.kept == [REQUESTS]
 
 
 def prompt_files(service: Service, *owners: str) -> list[Path]:
-    """Files as two encoders keep them."""
+    """Creates prompt files as two encoders store them."""
     paths = [
         service.settings.data / "prompts" / encoder / f"{owner}.{'0' * 64}.safetensors"
         for encoder in ("one", "two")
@@ -83,7 +85,7 @@ def prompt_files(service: Service, *owners: str) -> list[Path]:
     return paths
 
 
-async def test_a_deleted_voice_leaves_nothing(client, service, backend, make_wav):
+async def test_a_deleted_voice_leaves_no_files(client, service, backend, make_wav):
     before = await prompts_held(client)
     mine = (await upload(client, "mine", make_wav())).json()["id"]
     await spoken(client, voice="mine")
@@ -98,11 +100,11 @@ async def test_a_deleted_voice_leaves_nothing(client, service, backend, make_wav
 
 
 @pytest.mark.parametrize("client_stays", [True, False])
-async def test_a_voice_that_is_deleted_while_its_prompt_is_made_leaves_nothing(
+async def test_a_voice_deleted_during_its_encoding_leaves_no_files(
     client, service, backend, make_wav, client_stays
 ):
     mine = (await upload(client, "mine", make_wav())).json()["id"]
-    service.prompts.clear()
+    service.clear_prompts()
     backend.encoding = asyncio.Event()
     speaking = asyncio.create_task(client.post(SPEECH, json=body(voice="mine")))
     await until(lambda: backend.encoded == 2)
@@ -112,13 +114,13 @@ async def test_a_voice_that_is_deleted_while_its_prompt_is_made_leaves_nothing(
         await asyncio.gather(speaking, return_exceptions=True)
     backend.encoding.set()
     if client_stays:
-        assert (await speaking).status_code == 200, "what is being spoken may be finished"
+        assert (await speaking).status_code == 200, "speech in progress may finish"
     await until(lambda: backend.forgotten == [mine, mine])
     assert await prompts_held(client) == 0
     assert not service._finishing
 
 
-async def test_of_two_uploads_of_one_name_the_second_leaves_nothing(client, service, backend, make_wav):
+async def test_a_second_upload_under_the_same_name_leaves_no_files(client, service, backend, make_wav):
     backend.encoding = asyncio.Event()
     uploads = [asyncio.create_task(upload(client, "mine", make_wav(pitch=pitch))) for pitch in (220, 330)]
     await until(lambda: backend.encoded == 2)
@@ -132,7 +134,7 @@ async def test_of_two_uploads_of_one_name_the_second_leaves_nothing(client, serv
     assert await spoken(client, voice="mine") == await spoken(client, **inline(make_wav(pitch=pitch)))
 
 
-async def test_another_recording_under_the_same_name_is_heard_at_once(client, make_wav):
+async def test_a_new_recording_under_the_same_name_is_used_at_once(client, make_wav):
     heard = []
     for pitch in (220, 330, 440):
         assert (await upload(client, "mine", make_wav(pitch=pitch))).status_code == 200
@@ -142,7 +144,7 @@ async def test_another_recording_under_the_same_name_is_heard_at_once(client, ma
     assert len(set(heard)) == 3
 
 
-async def test_a_damaged_voice_is_listed_nowhere_and_can_be_deleted(client, service, make_wav):
+async def test_a_damaged_voice_is_not_listed_and_can_be_deleted(client, service, make_wav):
     broken = (await upload(client, "broken", make_wav())).json()["id"]
     assert (await upload(client, "sound", make_wav(pitch=330))).status_code == 200
     (service.voices.uploads / broken / "meta.json").write_bytes(b"{}")
@@ -170,24 +172,24 @@ async def test_a_name_that_looks_like_an_id_is_refused(client, make_wav, change)
     assert "is reserved for ids" in error["message"]
 
 
-def test_a_data_folder_with_other_things_in_it_keeps_its_mode(backend, shipped, tmp_path, caplog):
+def test_a_data_folder_with_other_files_keeps_its_mode(backend, shipped, tmp_path, caplog):
     data = tmp_path / "data"
     (data / "voices").mkdir(parents=True)
     (data / "mail").mkdir()
     for path in (data, *data.iterdir()):
         path.chmod(0o755)
-    Service(Settings.from_args({"data_dir": str(data)}, {}), backend, shipped)
+    Service(Settings.from_args({"data_dir": str(data)}, {}), alone(backend), shipped)
     modes = {path.name: path.stat().st_mode & 0o777 for path in (data, *data.iterdir())}
     assert modes == {"data": 0o755, "voices": 0o700, "mail": 0o755}
     assert "mail" in caplog.text
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_start_closes_the_data_and_clears_away_what_was_left(backend, shipped, tmp_path, make_wav, kept):
+def test_startup_tightens_modes_and_removes_leftovers(backend, shipped, tmp_path, make_wav, kept):
     settings = Settings.from_args(
         {"data_dir": str(tmp_path / "data"), "voice_encoder": {"keep_request_references": kept}}, {}
     )
-    first = Service(settings, backend, shipped)
+    first = Service(settings, alone(backend, settings), shipped)
     voice = first.voices.add("mine", make_wav())
     owners = ("ada", voice.id, "voice_00000000000000000000", REQUESTS, "gone")
     prompt_files(first, *owners, "new")
@@ -198,7 +200,7 @@ def test_a_start_closes_the_data_and_clears_away_what_was_left(backend, shipped,
     (first.voices.uploads / ".gone-1").mkdir()
     for path in (settings.data, *settings.data.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    second = Service(settings, backend, shipped)
+    second = Service(settings, alone(backend, settings), shipped)
     assert second.voices.get("mine").id == voice.id
     left = {path.name.split(".")[0] for path in (settings.data / "prompts").rglob("*.safetensors")}
     assert left == {"ada", voice.id, "new"} | ({REQUESTS} if kept else set())

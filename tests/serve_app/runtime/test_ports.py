@@ -1,4 +1,4 @@
-"""Where a server can listen, and what is said where it cannot."""
+"""Ports and hosts on which a server can listen, and the errors for others."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from deployments.contract.errors import ConfigError
 from serve_app.runtime.ports import check_can_listen, free_port, is_loopback
 
 
-def test_a_free_port_is_none_that_the_system_gives_to_connections_by_default():
+def test_a_free_port_is_outside_the_ephemeral_range():
     assert all(20000 <= free_port() < 32768 for _ in range(20))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost", "127.0.0.2"])
-def test_a_free_port_can_be_listened_at(host):
+def test_a_free_port_can_be_bound(host):
     check_can_listen(host, free_port())
 
 
-def test_a_taken_port_is_told_apart_from_a_wrong_host():
+def test_a_port_in_use_is_distinguished_from_a_wrong_host():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(ConfigError, match=rf"port {port} of 127\.0\.0\.1 is in use") as refused:
@@ -43,14 +43,14 @@ def test_a_taken_port_is_told_apart_from_a_wrong_host():
         ("http://127.0.0.1", "is neither"),
     ],
 )
-def test_a_wrong_host_is_named_with_what_is_wrong(host, says):
+def test_a_wrong_host_is_named_with_the_reason(host, says):
     with pytest.raises(ConfigError, match=says) as refused:
         check_can_listen(host, 8000)
     assert refused.value.param == "http_options.host"
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 99999, 10**30])
-def test_what_is_no_port_is_refused(port):
+def test_an_invalid_port_is_refused(port):
     with pytest.raises(ConfigError, match="must be a port number, 1 to 65535") as refused:
         check_can_listen("127.0.0.1", port)
     assert refused.value.param == "http_options.port"
@@ -63,5 +63,5 @@ def test_what_is_no_port_is_refused(port):
         ("0.0.0.0", False), ("::", False), ("192.0.2.1", False),
     ],
 )  # fmt: skip
-def test_loopback_is_what_no_other_machine_reaches(host, is_so):
+def test_loopback_addresses_are_recognised(host, is_so):
     assert is_loopback(host) is is_so

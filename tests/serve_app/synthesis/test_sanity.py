@@ -1,4 +1,4 @@
-"""What codes can be the speech of a segment, and what is done about those that cannot."""
+"""Detection of codes that cannot be speech, and the handling of such segments."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TEXT = "One two three. Four five! Six seven."
 
 
 def watch(spec=WATCHED, segment=SEGMENT, **sampling) -> Watch:
-    return Watch(spec, segment, Sampling(**sampling))
+    return Watch(spec, segment, Sampling.of(**sampling))
 
 
 def take(watched: Watch, codes: np.ndarray, run: int = 16) -> None:
@@ -34,7 +34,7 @@ def take(watched: Watch, codes: np.ndarray, run: int = 16) -> None:
 
 
 def speech(count: int, seed: int = 0) -> np.ndarray:
-    """Codes that stay for one to six steps, as those of phones do."""
+    """Codes that each last one to six steps, as in speech."""
     rng = np.random.default_rng(seed)
     return np.repeat(rng.integers(0, 1000, count), rng.integers(1, 7, count))[:count]
 
@@ -45,76 +45,76 @@ def test_speech_is_plausible(count):
         take(watch(), speech(count, seed))
 
 
-def test_too_many_codes_are_told_while_they_come():
+def test_too_many_codes_are_detected_during_decoding():
     watched = watch()
     with pytest.raises(Implausible, match="420 at most"):
         take(watched, speech(2000))
 
 
-def test_too_few_are_told_in_the_end():
+def test_too_few_codes_are_detected_at_the_end():
     with pytest.raises(Implausible, match="40 at least"):
         take(watch(), speech(39))
 
 
-def test_what_was_asked_to_be_short_is_not_too_short():
+def test_a_segment_limited_by_the_request_is_not_too_short():
     take(watch(max_tokens=10), speech(10))
 
 
-def test_an_end_that_the_model_did_not_make_is_told_where_the_caller_did_not_ask_for_it():
+def test_a_segment_that_did_not_end_is_detected_unless_the_request_limited_it():
     long = Segment("Say it all.", np.arange(90))
     watched = watch(segment=long)
     watched.take(Run(speech(500)[:480]))
     watched.take(Run(speech(20, seed=1), cut=True))
     with pytest.raises(Implausible, match="500 codes, the limit"):
         watched.finish()
-    asked = watch(segment=long, max_tokens=SPEC.sampling.max_tokens - 1)
+    asked = watch(segment=long, max_tokens=SPEC.max_tokens - 1)
     asked.take(Run(speech(500), cut=True))
     asked.finish()
 
 
-def test_the_small_familys_longest_segments_are_watched_below_their_room():
+def test_the_limit_for_the_small_family_is_below_its_context():
     spec = load("small").spec
-    watched = Watch(spec, Segment("", np.arange(MAX_PHONES)), spec.sampling)
+    watched = Watch(spec, Segment("", np.arange(MAX_PHONES)), spec.sampling())
     with pytest.raises(Implausible, match="at most"):
         take(watched, speech(CONTEXT - MAX_PHONES - 1))
 
 
-def test_at_twice_the_pace_half_the_codes_will_do():
+def test_the_least_codes_follow_the_pace():
     take(watch(speed=2.0), speech(20))
     with pytest.raises(Implausible):
         take(watch(), speech(20))
 
 
 @pytest.mark.parametrize("period", [1, 2, 3, 7, 20, 40])
-def test_rounds_are_told(period):
+def test_repeated_codes_are_detected(period):
     lap = np.arange(period) + 7
     with pytest.raises(Implausible, match=f"the same {period} codes repeat"):
         take(watch(segment=Segment("", np.arange(100))), np.concatenate([speech(60), np.tile(lap, 200)]))
 
 
 @pytest.mark.parametrize("period", [1, 2, 7, 20])
-def test_a_few_rounds_are_not(period):
+def test_a_few_repetitions_are_accepted(period):
     rounds = min(3, 70 // period) if period > 1 else 60
     codes = np.concatenate([speech(60), np.tile(np.arange(period) + 7, rounds), speech(60, seed=1)])
     take(watch(), codes)
 
 
-def test_silence_that_is_left_out_does_not_count():
+def test_dropped_silence_does_not_count():
     watched = watch()
     watched.take(Run(np.full(500, 52), kept=np.zeros(500, bool)))
     take(watched, speech(100))
 
 
-def test_latents_have_no_rounds():
+def test_latents_are_not_checked_for_repetition():
     take(watch(), np.zeros((200, 4), np.float32))
 
 
-def test_a_family_that_does_not_say_is_not_watched():
+def test_a_family_without_limits_is_not_checked():
     take(watch(SPEC), np.zeros(5000, np.int64))
 
 
 class Faulty:
-    """The GPT of `backend` goes round in circles for the work whose ids end as told."""
+    """Makes the GPT of `backend` repeat codes for work whose id has one of the given endings."""
 
     def __init__(self, backend, *ends: str) -> None:
         self.backend, self.generate, self.ends = backend, backend.generate, ends
@@ -132,24 +132,24 @@ class Faulty:
 
 
 async def heard(synthesizer: Synthesizer, heat: float = 0.6, **options) -> tuple[np.ndarray, int]:
-    stream = synthesizer.stream(Speech(TEXT, PROMPT, Sampling(seed=7, temperature=heat), **options))
+    stream = synthesizer.stream(Speech(TEXT, PROMPT, Sampling.of(seed=7, temperature=heat), **options))
     pieces = [piece async for piece in stream.sound]
     return np.concatenate(pieces), stream.faults.retried
 
 
 @pytest.mark.parametrize("segment", ["0", "1", "2"])
-async def test_a_whole_answer_is_said_again_where_it_goes_wrong(backend, segment):
+async def test_a_whole_response_retries_a_faulty_segment(backend, segment):
     right, none = await heard(Synthesizer(backend))
     Faulty(backend, f".{segment}")
     synthesizer = Synthesizer(backend)
     sound, retried = await heard(synthesizer, whole=True)
     assert (none, retried, synthesizer.faults.retried, synthesizer.faults.cut) == (0, 1, 1, 0)
-    assert len(sound) == len(right), "the second try says all of it"
+    assert len(sound) == len(right), "the second try speaks all of it"
     again, _ = await heard(Synthesizer(backend), whole=True)
     np.testing.assert_array_equal(sound, again)
 
 
-async def test_a_second_fault_ends_the_segment_where_it_went_wrong(backend):
+async def test_a_second_fault_cuts_the_segment_off(backend):
     right, _ = await heard(Synthesizer(backend))
     Faulty(backend, ".1", ".1.again")
     synthesizer = Synthesizer(backend)
@@ -158,14 +158,14 @@ async def test_a_second_fault_ends_the_segment_where_it_went_wrong(backend):
     assert len(sound) < len(right) + 3 * 16000
 
 
-async def test_where_nothing_is_left_to_chance_nothing_is_said_again(backend):
+async def test_at_temperature_zero_nothing_is_retried(backend):
     Faulty(backend, ".1")
     synthesizer = Synthesizer(backend)
     _, retried = await heard(synthesizer, heat=0.0, whole=True)
     assert (retried, synthesizer.faults.retried, synthesizer.faults.cut) == (0, 0, 1)
 
 
-async def test_what_somebody_has_heard_is_not_said_again(backend):
+async def test_a_segment_already_heard_is_not_retried(backend):
     Faulty(backend, ".0")
     backend.delay = 0.001
     synthesizer = Synthesizer(backend)
@@ -173,11 +173,11 @@ async def test_what_somebody_has_heard_is_not_said_again(backend):
     assert (retried, synthesizer.faults.retried, synthesizer.faults.cut) == (0, 0, 1)
 
 
-async def test_a_segment_ahead_of_a_slow_listener_is_said_again(backend):
+async def test_a_segment_not_yet_heard_is_retried(backend):
     right, _ = await heard(Synthesizer(backend))
     Faulty(backend, ".1")
     synthesizer = Synthesizer(backend)
-    stream = synthesizer.stream(Speech(TEXT, PROMPT, Sampling(seed=7)))
+    stream = synthesizer.stream(Speech(TEXT, PROMPT, SPEC.sampling(seed=7)))
     pieces = [await anext(stream.sound)]
     while not synthesizer.faults.retried:
         await asyncio.sleep(0.001)

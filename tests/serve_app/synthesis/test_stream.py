@@ -1,4 +1,4 @@
-"""From text to pieces of sound: order, seeds, bounds, cancellation. The backend is the tones of conftest."""
+"""From text to sound with the tone backend of conftest: order, seeds, limits, cancellation."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ PROMPT = VoicePrompt.of("tones", {"pitch": np.array([220.0])})
 
 
 def speech(text: str = TEXT, seed: int = 7, **sampling: float) -> Speech:
-    return Speech(text, PROMPT, replace(Sampling(seed=seed), **sampling))
+    return Speech(text, PROMPT, Sampling.of(**({"seed": seed, "temperature": 0.7} | sampling)))
 
 
 async def collect(synthesizer: Synthesizer, request: Speech) -> np.ndarray:
     return np.concatenate([piece async for piece in synthesizer.stream(request).sound])
 
 
-async def test_pieces_make_the_whole_text_in_order(backend):
+async def test_segments_cover_the_text_in_order(backend):
     heard = await collect(Synthesizer(backend), speech())
     np.testing.assert_allclose(heard, backend.expected(TEXT, 7, 220.0), atol=1e-5)
 
 
-async def test_same_samples_whatever_the_load_and_the_window(backend):
+async def test_samples_do_not_depend_on_load_or_window(backend):
     alone = await collect(Synthesizer(backend, window=1), speech())
     generate = backend.generate
     chaos = random.Random(3)
@@ -53,17 +53,17 @@ async def test_same_samples_whatever_the_load_and_the_window(backend):
     np.testing.assert_array_equal(heard, alone)
 
 
-async def test_first_piece_comes_before_the_segment_is_decoded(backend):
+async def test_the_first_chunk_arrives_before_the_segment_is_decoded(backend):
     backend.delay = 0.002
     long = "a" * 400
     stream = Synthesizer(backend).stream(speech(long)).sound
     first = await anext(stream)
     assert len(first) < 0.1 * len(backend.expected(long, 7, 220.0))
-    assert backend.active, "the GPT still works on the segment whose first sound is out"
+    assert backend.active, "the GPT still decodes the segment after its first sound"
     await stream.aclose()
 
 
-async def test_seed_decides_the_sound_and_segments_differ(backend):
+async def test_the_seed_determines_the_sound_and_segments_differ(backend):
     synthesizer = Synthesizer(backend)
     one, same, other = [await collect(synthesizer, speech(seed=s)) for s in (1, 1, 2)]
     np.testing.assert_array_equal(one, same)
@@ -73,14 +73,14 @@ async def test_seed_decides_the_sound_and_segments_differ(backend):
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-async def test_window_bounds_the_segments_in_flight(backend):
+async def test_the_window_bounds_the_segments_in_progress(backend):
     backend.delay = 0.001
     heard = await collect(Synthesizer(backend, window=3), speech("Word word. " * 30))
     assert len(heard)
     assert 2 <= backend.most_active <= 3
 
 
-async def test_a_slow_listener_bounds_what_is_made_ahead(backend):
+async def test_a_slow_listener_limits_work_ahead(backend):
     stream = Synthesizer(backend, window=2, chunks=ChunkSchedule(10, 1.0, 10)).stream(
         speech("many words here " * 20 + ". " + "b" * 300)
     )
@@ -90,18 +90,18 @@ async def test_a_slow_listener_bounds_what_is_made_ahead(backend):
     await asyncio.sleep(0.2)
     assert (
         backend.chunks == made <= 2 * (4 + 2)
-    )  # two segments: a full queue, one piece waiting, one listened to
+    )  # two segments: a full queue, one piece waiting, one being read
     await stream.aclose()
 
 
-async def test_first_segment_goes_first_and_only_it_may_be_refused(backend):
+async def test_the_first_segment_has_priority_and_only_it_can_be_refused(backend):
     await collect(Synthesizer(backend), speech())
     priorities = [(priority, admitted) for _, priority, admitted in backend.started]
     assert priorities == [(0, False)] + [(1, True)] * 4
     assert len({work_id for work_id, _, _ in backend.started}) == 5
 
 
-async def test_events_tell_where_each_segment_is_in_the_text(backend):
+async def test_events_give_the_span_of_each_segment_in_the_text(backend):
     stream = Synthesizer(backend, window=2).stream(speech())
     events = [event async for event in stream]
     began = [event for event in events if isinstance(event, SegmentBegan)]
@@ -120,7 +120,7 @@ async def test_events_tell_where_each_segment_is_in_the_text(backend):
     assert stream.seconds == pytest.approx(seconds)
 
 
-async def test_the_requests_id_is_in_the_work_of_its_stages(backend):
+async def test_the_request_id_reaches_every_stage(backend):
     request = replace(speech(), id="req_7")
     await collect(Synthesizer(backend), request)
     await collect(Synthesizer(backend), request)
@@ -129,7 +129,7 @@ async def test_the_requests_id_is_in_the_work_of_its_stages(backend):
     assert len(set(ids)) == 10, "two requests of one id do not meet"
 
 
-async def test_refusal_comes_out_and_leaves_nothing_behind(backend):
+async def test_a_refusal_is_raised_and_leaves_no_work(backend):
     backend.max_queue = 0
     stream = Synthesizer(backend).stream(speech())
     with pytest.raises(Overloaded):
@@ -163,7 +163,7 @@ async def test_a_silent_segment_is_as_long_as_its_pause(backend):
 
 
 @pytest.mark.parametrize("how", ["aclose", "cancel", "forget"])
-async def test_leaving_cancels_everything(backend, how):
+async def test_closing_a_stream_cancels_everything(backend, how):
     backend.delay = 0.005
     synthesizer = Synthesizer(backend, window=3)
     stream = synthesizer.stream(speech("long words go on and on here. " * 10)).sound
@@ -198,7 +198,7 @@ async def test_leaving_cancels_everything(backend, how):
     assert len(backend.started) == calls, "nothing new is started for a listener who left"
 
 
-async def test_a_failing_segment_fails_the_stream_after_what_came_before(backend):
+async def test_a_failed_segment_fails_the_stream_after_earlier_sound(backend):
     backend.break_after = 2
     pieces = []
     with pytest.raises(RuntimeError):  # noqa: PT012
@@ -237,7 +237,7 @@ async def test_tokens_are_counted_and_pauses_follow_the_speed(backend):
 
 
 @pytest.mark.parametrize(("speed", "pace"), [(1.5, 1.5), (4.0, 2.0), (0.25, 0.5)])
-async def test_a_speed_that_the_model_does_not_follow_is_made_up_for(backend, monkeypatch, speed, pace):
+async def test_speed_beyond_the_models_range_is_applied_as_tempo(backend, monkeypatch, speed, pace):
     asked, generate = [], backend.generate
 
     def spied(request, **options):
@@ -252,7 +252,7 @@ async def test_a_speed_that_the_model_does_not_follow_is_made_up_for(backend, mo
     assert len(heard) == pytest.approx(whole * pace / speed, rel=0.05)
 
 
-async def test_a_long_text_sounds_as_one_and_keeps_few_of_its_segments(backend):
+async def test_a_long_text_equals_one_piece_and_few_segments_are_in_memory(backend):
     words = random.Random(5)
     text = " ".join(f"{'word ' * words.randint(1, 12)}{n}{words.choice('.!?')}" for n in range(200))
     pieces, most = [], 0
@@ -262,4 +262,4 @@ async def test_a_long_text_sounds_as_one_and_keeps_few_of_its_segments(backend):
             most = max(most, sum(isinstance(thing, Segment) for thing in gc.get_objects()))
     np.testing.assert_allclose(np.concatenate(pieces), backend.expected(text, 7, 220.0), atol=2e-4)
     assert len(backend.started) == 200
-    assert 0 < most < 100, "the whole text's segments are held at once"
+    assert 0 < most < 100, "all segments of the text are in memory at once"

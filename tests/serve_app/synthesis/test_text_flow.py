@@ -1,4 +1,4 @@
-"""A text read piece by piece says what the whole text says, and only a few of its segments exist at a time."""
+"""A text read in pieces has the segments of the whole text, and few of them exist at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def english(length: int, seed: int) -> str:
 
 
 class Asked:
-    """A frontend that remembers the lengths of what it was given."""
+    """A frontend that records the lengths of its inputs."""
 
     def __init__(self, frontend: Frontend) -> None:
         self.frontend = frontend
@@ -72,7 +72,7 @@ def assert_same(found: list[Segment], whole: list[Segment]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_the_small_family_says_the_same_of_a_long_text(small, seed):
+async def test_the_small_family_segments_a_long_text_as_a_whole(small, seed):
     text = english(9000, seed)
     ask = Asked(small)
     assert_same(await read(ask, text), small.segments(text))
@@ -80,7 +80,7 @@ async def test_the_small_family_says_the_same_of_a_long_text(small, seed):
     assert sum(ask.lengths) < 5 * len(text)
 
 
-async def test_segments_know_their_place_in_the_whole_text(small):
+async def test_segments_have_spans_in_the_whole_text(small):
     text = english(6000, seed=3)
     at = 0
     for segment in await read(Asked(small), text):
@@ -93,21 +93,21 @@ async def test_segments_know_their_place_in_the_whole_text(small):
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
-async def test_so_does_one_that_joins_short_sentences(indextts, language):
+async def test_a_family_that_joins_sentences_segments_a_long_text_as_a_whole(indextts, language):
     text = english(4000, 1) if language == "en" else "".join(CHINESE.format(n) for n in range(120))
     ask = Asked(indextts)
     assert_same(await read(ask, text, language), indextts.segments(text, language))
     assert max(ask.lengths) < len(text) / 2
 
 
-async def test_a_short_text_is_asked_for_once(small):
+async def test_a_short_text_takes_one_call(small):
     ask = Asked(small)
     text = english(FIRST_PIECE, 2)
     assert_same(await read(ask, text), small.segments(text))
     assert ask.lengths == [len(text)]
 
 
-async def test_a_text_without_an_end_is_taken_whole(small):
+async def test_a_text_without_sentence_ends_is_not_split(small):
     text = "and so on " * 500
     ask = Asked(small)
     assert_same(await read(ask, text), small.segments(text))
@@ -120,7 +120,7 @@ async def test_nothing_is_read_before_it_is_needed(small):
     first = await flow.next()
     assert first is not None and first.text == small.segments(text)[0].text
     await asyncio.sleep(0.2)
-    assert sum(ask.lengths) < 6 * PIECE, "it reads on though nobody takes"
+    assert sum(ask.lengths) < 6 * PIECE, "it keeps reading although no sound is consumed"
     taken = 0
     while flow.ready() is not None:
         taken += 1
@@ -152,7 +152,7 @@ async def test_a_text_with_nothing_to_speak_is_a_short_silence(small, indextts, 
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 1, 0), (1, 0, 1)])
-async def test_a_piece_with_nothing_to_speak_is_passed_over(small, order):
+async def test_a_piece_with_nothing_to_speak_is_skipped(small, order):
     parts = (english(3000, 4), "\n\n" + "* * *\n\n" * 500)
     text = "".join(parts[part] for part in order)
     found, whole = await read(Asked(small), text), small.segments(text)
@@ -160,7 +160,7 @@ async def test_a_piece_with_nothing_to_speak_is_passed_over(small, order):
         np.testing.assert_array_equal(one.token_ids, other.token_ids)
 
 
-async def test_what_cannot_be_read_is_refused_before_anything_is_said(small):
+async def test_unreadable_text_is_refused_before_any_speech(small):
     text = english(6000, 5)
     with pytest.raises(InvalidInput) as refused:
         await read(Asked(small), "Добрый день. " + text)

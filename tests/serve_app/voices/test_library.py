@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from deployments.contract.errors import ChoraleError, InvalidInput, NotFound
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Reference, VoicePrompt
 from serve_app.audio.decode import decode_recording
 from serve_app.audio.recording import Recording
 from serve_app.voices import files as voice_files
@@ -38,7 +38,7 @@ def test_shipped_voices(library):
     assert library.read(ada)[:4] == b"RIFF"
 
 
-def test_openai_names_go_to_shipped_voices_of_the_same_kind(library):
+def test_openai_names_are_aliases_of_voices_of_the_same_gender(library):
     assert set(library.aliases) == set(OPENAI_VOICES)
     assert library.get("alloy").name == library.get("Nova").name == "ada"
     assert library.get("onyx").name == "bob"
@@ -58,7 +58,7 @@ def test_add_get_list_delete(library, make_wav):
     assert list(library.uploads.iterdir()) == []
 
 
-def test_another_process_sees_it_at_once(library, shipped, make_wav):
+def test_another_process_sees_a_new_voice_at_once(library, shipped, make_wav):
     other = VoiceLibrary(shipped, library.uploads)
     for i in range(5):
         voice = library.add(f"v{i}", make_wav())
@@ -106,14 +106,14 @@ def test_names_that_are_refused(library, make_wav, name):
 
 
 @pytest.mark.parametrize("name", ["ada", "ADA", "Alloy", "taken", "TAKEN"])
-def test_names_that_exist_already(library, make_wav, name):
+def test_existing_names_are_refused(library, make_wav, name):
     library.add("Taken", make_wav())
     with pytest.raises(InvalidInput) as caught:
         library.add(name, make_wav())
     assert caught.value.code == "voice_exists"
 
 
-def test_one_of_many_at_once_gets_the_name(shipped, tmp_path, make_wav):
+def test_only_one_of_many_concurrent_uploads_gets_the_name(shipped, tmp_path, make_wav):
     outcomes = []
 
     def add(i: int) -> None:
@@ -147,7 +147,7 @@ def test_shipped_voices_cannot_be_deleted(library):
     assert library.get("ada").audio.exists()
 
 
-def test_drafts_and_strange_folders_are_not_voices(library, make_wav):
+def test_drafts_and_foreign_folders_are_not_voices(library, make_wav):
     library.add("good", make_wav())
     (library.uploads / ".new-123").mkdir()
     (library.uploads / "voice_empty").mkdir()
@@ -166,7 +166,7 @@ def in_its_place(folder: Path, name: str, what: Callable[[Path], object]) -> Non
 
 
 def link_out(path: Path) -> None:
-    """To a file that would do, outside the library."""
+    """Links to a valid file outside the library."""
     outside = path.parents[2] / f"outside-{path.name}"
     outside.write_bytes((path.parents[1] / id_of("good") / path.name).read_bytes())
     path.symlink_to(outside)
@@ -222,7 +222,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("how", DAMAGE)
 @pytest.mark.parametrize("when", ["read before", "unknown"])
-def test_a_damaged_voice_costs_itself_alone(library, shipped, make_wav, caplog, how, when):
+def test_a_damaged_voice_is_skipped_and_no_other(library, shipped, make_wav, caplog, how, when):
     good, bad = library.add("good", make_wav()), library.add("bad", make_wav(pitch=330))
     if when == "unknown":
         library = VoiceLibrary(shipped, library.uploads, capacity=20)
@@ -234,8 +234,8 @@ def test_a_damaged_voice_costs_itself_alone(library, shipped, make_wav, caplog, 
             with pytest.raises(NotFound):
                 library.get(name)
         assert not library.holds(bad)
-    (told,) = [record for record in caplog.records if record.name == "chorale.voices"]
-    assert bad.id in told.getMessage()
+    (record,) = [record for record in caplog.records if record.name == "chorale.voices"]
+    assert bad.id in record.getMessage()
     assert library.read(good) == make_wav()
 
     with pytest.raises(InvalidInput) as caught:
@@ -246,10 +246,10 @@ def test_a_damaged_voice_costs_itself_alone(library, shipped, make_wav, caplog, 
     again = library.add("bad", make_wav(pitch=440))
     assert library.get("bad") == again != bad
     outside = list(library.uploads.parent.glob("outside*"))
-    assert len(outside) == ("link" in how), "what a link leads to is not touched"
+    assert len(outside) == ("link" in how), "the target of a link is not touched"
 
 
-def test_damage_is_told_again_where_it_is_another(library, make_wav, caplog):
+def test_new_damage_is_logged_again(library, make_wav, caplog):
     bad = library.uploads / library.add("bad", make_wav()).id
     whole = (bad / "meta.json").read_bytes()
     for damaged in (b"{", b"[]"):
@@ -260,7 +260,7 @@ def test_damage_is_told_again_where_it_is_another(library, make_wav, caplog):
     assert len(caplog.records) == 2
 
 
-def test_a_library_that_cannot_be_listed_costs_the_uploaded_voices_alone(library, caplog):
+def test_shipped_voices_work_if_the_library_cannot_be_listed(library, caplog):
     library.uploads.write_text("no folder")
     for _ in range(3):
         assert [voice.name for voice in library.list()] == ["ada", "bob"]
@@ -272,14 +272,14 @@ def test_a_library_that_cannot_be_listed_costs_the_uploaded_voices_alone(library
 
 
 def squatter(library: VoiceLibrary, name: str, recording: bytes) -> str:
-    """A voice with a name that is refused by now, as an earlier version has added it."""
+    """A voice from an earlier version, with a name that is refused now."""
     meta = voice_files.Meta(id=id_of(name), name=name, created_at=1)
     voice_files.add(library.uploads, meta, recording)
     return meta.id
 
 
 @pytest.mark.parametrize("change", [str, str.upper, lambda name: name[:8] + " " + name[8:]])
-def test_a_name_that_looks_like_an_id_takes_nobodys_place(library, make_wav, change):
+def test_a_name_that_looks_like_an_id_cannot_impersonate_a_voice(library, make_wav, change):
     other = squatter(library, change(id_of("mine")), make_wav(pitch=330))
     with pytest.raises(NotFound):
         library.get(id_of("mine"))
@@ -288,21 +288,21 @@ def test_a_name_that_looks_like_an_id_takes_nobodys_place(library, make_wav, cha
     mine = library.add("mine", make_wav())
     assert library.get(id_of("mine")) == library.get("mine") == mine
     assert library.read(library.get(id_of("mine"))) == make_wav()
-    assert library.get(other).id == other, "by its own id it is still there"
+    assert library.get(other).id == other, "its own id still finds it"
     library.delete(id_of("mine"))
     assert [voice.id for voice in library.list() if not voice.shipped] == [other]
     assert library.delete(other) == other
 
 
 @pytest.mark.parametrize("name", ["ada", "Alloy"])
-def test_shipped_names_stay_theirs_in_an_older_library(library, make_wav, name):
+def test_shipped_names_take_precedence_in_an_older_library(library, make_wav, name):
     other = squatter(library, name, make_wav(pitch=330))
     assert library.get("ada").shipped
     assert library.get(other).id == other
     assert library.delete(other) == other
 
 
-def test_a_name_is_found_in_any_letter_case_but_no_other_way(library, make_wav):
+def test_names_ignore_case_and_nothing_else(library, make_wav):
     mine = library.add("Kiss. Me", make_wav())
     assert library.get("kiss. me") == mine
     for name in ("\u212aiss. Me", "Kiſs. Me", "Kiss.  Me", "Kiss. Me ", "\ud800", "a" * 10**6):
@@ -312,7 +312,7 @@ def test_a_name_is_found_in_any_letter_case_but_no_other_way(library, make_wav):
             library.delete(name)
 
 
-def test_what_processes_that_died_have_left_is_swept(library, make_wav):
+def test_leftovers_of_dead_processes_are_removed(library, make_wav):
     kept = library.add("kept", make_wav())
     for name, age in ((".new-old", 600), (".new-young", 1), (".gone-old", 600), (".gone-young", 1)):
         folder = library.uploads / name
@@ -326,7 +326,7 @@ def test_what_processes_that_died_have_left_is_swept(library, make_wav):
     assert {path.name for path in library.uploads.iterdir()} == {".new-young"}
 
 
-def test_voices_are_their_owners_alone(library, make_wav):
+def test_only_the_owner_can_read_voices(library, make_wav):
     library.add("x", make_wav())
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in library.uploads.rglob("*")}
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
@@ -334,8 +334,8 @@ def test_voices_are_their_owners_alone(library, make_wav):
     assert stat.S_IMODE(library.uploads.stat().st_mode) == 0o700
 
 
-def test_a_voice_is_on_the_disk_before_it_is_there(library, make_wav, monkeypatch):
-    """The order of what reaches the disk, by what the system was asked for."""
+def test_a_voice_is_synced_before_it_appears(library, make_wav, monkeypatch):
+    """Checks the order of writes, syncs and renames by the system calls."""
     order: list[str] = []
     fsync, rename = os.fsync, os.rename
 
@@ -373,7 +373,7 @@ def test_a_full_disk_leaves_nothing_half_written(library, make_wav, monkeypatch)
     assert list(library.uploads.iterdir()) == []
 
 
-def test_a_voice_uploaded_again_is_another(library, make_wav):
+def test_a_voice_uploaded_again_is_a_different_voice(library, make_wav):
     first = library.add("x", make_wav())
     assert library.holds(first) and library.holds(library.get("ada"))
     library.delete("x")
@@ -383,7 +383,7 @@ def test_a_voice_uploaded_again_is_another(library, make_wav):
 
 
 class Encoder:
-    """Counts its runs; `fail` raises, `hold` waits."""
+    """Counts its runs. `fail`: raise. `hold`: wait."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -391,14 +391,13 @@ class Encoder:
         self.hold = asyncio.Event()
         self.hold.set()
 
-    async def __call__(
-        self, waveform: np.ndarray, rate: int, transcript: str | None, keep: str | None
-    ) -> VoicePrompt:
+    async def __call__(self, reference: Reference, keep: str | None) -> VoicePrompt:
         self.runs += 1
+        self.seen = reference
         await self.hold.wait()
         if self.fail:
             raise self.fail
-        return VoicePrompt.of("x", {"mean": np.array([np.abs(waveform).mean()])})
+        return VoicePrompt.of("x", {"mean": np.array([np.abs(reference.first[0]).mean()])})
 
 
 async def read(audio: bytes, param: str) -> Recording:
@@ -408,7 +407,7 @@ async def read(audio: bytes, param: str) -> Recording:
 HOW = {"read": read, "param": "voice"}
 
 
-async def test_prompts_are_made_once_for_the_same_content(make_wav):
+async def test_prompts_are_computed_once_for_the_same_content(make_wav):
     encoder = Encoder()
     prompts = VoicePrompts(encoder, 10)
     first = await prompts.of(make_wav(), "la", **HOW)
@@ -417,9 +416,12 @@ async def test_prompts_are_made_once_for_the_same_content(make_wav):
     assert encoder.runs == 2
     await prompts.of(make_wav(), "another transcript", **HOW)
     assert encoder.runs == 3
+    await prompts.of(make_wav(), "la", **HOW, language="it")
+    assert encoder.runs == 4
+    assert (encoder.seen.transcript, encoder.seen.language) == ("la", "it")
 
 
-async def test_the_least_recently_used_prompt_goes(make_wav):
+async def test_the_least_recently_used_prompt_is_evicted(make_wav):
     encoder = Encoder()
     prompts = VoicePrompts(encoder, 2)
     a, b, c = (make_wav(pitch=p, seconds=1) for p in (100, 200, 300))
@@ -431,7 +433,7 @@ async def test_the_least_recently_used_prompt_goes(make_wav):
     assert prompts.status()["entries"] == 2
 
 
-async def test_prompts_of_one_voice_are_forgotten_alone(make_wav):
+async def test_prompts_of_one_voice_can_be_dropped_alone(make_wav):
     encoder = Encoder()
     prompts = VoicePrompts(encoder, 10)
     for voice in ("a", "ab", None):
@@ -444,14 +446,14 @@ async def test_prompts_of_one_voice_are_forgotten_alone(make_wav):
     assert encoder.runs == 7
 
 
-async def test_what_is_longer_than_is_used_is_told(make_wav):
+async def test_a_recording_longer_than_used_gets_a_warning(make_wav):
     prompts = VoicePrompts(Encoder(), 2)
     short, long = make_wav(seconds=14.5), make_wav(seconds=16)
     assert "cut" not in (await prompts.of(short, None, **HOW)).warnings
     assert "cut" in (await prompts.of(long, None, **HOW)).warnings
 
 
-async def test_whoever_waits_takes_over_from_who_was_cancelled(make_wav):
+async def test_a_waiting_caller_takes_over_from_a_cancelled_one(make_wav):
     encoder = Encoder()
     encoder.hold.clear()
     prompts = VoicePrompts(encoder, 2)
@@ -466,7 +468,7 @@ async def test_whoever_waits_takes_over_from_who_was_cancelled(make_wav):
     assert first.cancelled() or first.done()
 
 
-async def test_a_failure_is_not_remembered(make_wav):
+async def test_a_failure_is_not_cached(make_wav):
     encoder = Encoder()
     encoder.fail = InvalidInput("too quiet", param="reference_audio")
     prompts = VoicePrompts(encoder, 2)

@@ -1,4 +1,4 @@
-"""Single words: the lexicon, known parts, letter-to-sound."""
+"""Single words: the lexicon, known parts, letter-to-sound rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORDS = ["cat", "bake", "stop", "carry", "box", "happy", "smart", "phone", "hate
 
 @pytest.fixture(scope="module")
 def few() -> Pronouncer:
-    """A lexicon of a few words, so that everything else must come from parts or letters."""
+    """A lexicon of a few words, so that all others must come from parts or letters."""
     lexicon = load_lexicon()
     letters = [c for c in lexicon if len(c) == 1]
     return Pronouncer({w: lexicon[w] for w in [*WORDS, *letters]}, load_letters())
@@ -67,7 +67,7 @@ def test_regular_spellings_are_read_by_rule(word: str, phones: str) -> None:
 
 
 def test_the_table_reads_most_of_the_lexicon() -> None:
-    """It was trained on these words: fewer right ones would mean that file and code do not fit together."""
+    """It was trained on these words, so fewer correct ones would mean that file and code do not match."""
     letters, lexicon = load_letters(), load_lexicon()
     words = [w for w in sorted(lexicon) if w.isalpha() and w.islower()][::50]
     assert sum(letters.phones(w) == lexicon[w] for w in words) > 0.85 * len(words)
@@ -94,17 +94,18 @@ NOT_PLURALS = frozenset(
     (
         "abs absents analyses antipodes appendices appropriates ares argos arses articulates as automatons axes "
         "aymaras balkans bases berceuses bes bionomics bonteboks boules cahiers camas causeries ceres chasseurs "
-        "chitterlings choctaws cicatrices clochards closers closes cloths concertos conjuncts contredanses "
-        "cornetts corps cos cruces danaids demos dentelles desolates dioceses dives does dolphinariums donets "
-        "dumas duodenums ecossaises eisteddfods ellipses emporiums epithalamiums fraises galatians gas geladas "
-        "girolles glassworks gobelins hades hamas has homs hoofs hydromagnetics imagines kinesics lacunas langues "
-        "laos laths lesbos maillots manes menses metamorphoses mezuzahs mons mores mrs naiads nates negros "
-        "neurilemmas neurolinguistics neuromas nones nucleonics obvs offscourings onondagas padrones paiutes "
-        "palmiers pampas paracetamols paralyses parfums pas paths patissiers pedodontics phonetics piscinas "
-        "pointes pompiers proceeds psychographics quartiers rambouillets saltarellos says scotomas semitropics "
-        "sheaths shias snowploughs soubresauts spareribs stipes tailleurs taos tapas teratocarcinomas terrasses "
-        "thebes thermionics theses tlingits topos transgenics trapezohedrons tricoteuses truths umbones untruths "
-        "valses vernissages vicomtes vicomtesses vins was wreaths yas yes yours "
+        "chitterlings choctaws cicatrices clochards closers closes cloths concertos conjuncts contents "
+        "contredanses cornetts corps cos cruces danaids demos dentelles desolates dioceses dives does "
+        "dolphinariums donets dumas duodenums ecossaises eisteddfods ellipses emporiums epithalamiums fraises "
+        "frequents galatians gas geladas girolles glassworks gobelins hades hamas has homs hoofs hydromagnetics "
+        "imagines kinesics lacunas langues laos laths lesbos maillots manes menses metamorphoses mezuzahs mons "
+        "mores mrs naiads nates negros neurilemmas neurolinguistics neuromas nones nucleonics obvs offscourings "
+        "onondagas padrones paiutes palmiers pampas paracetamols paralyses parfums pas paths patissiers "
+        "pedodontics phonetics piscinas pointes pompiers proceeds psychographics quartiers rambouillets "
+        "saltarellos says scotomas semitropics sheaths shias snowploughs soubresauts spareribs stipes tailleurs "
+        "taos tapas teratocarcinomas terrasses thebes thermionics theses tlingits topos transgenics "
+        "trapezohedrons tricoteuses truths umbones untruths valses vernissages vicomtes vicomtesses vins was "
+        "wreaths yas yes yours"
     ).split()
 )
 

@@ -1,4 +1,4 @@
-"""Chinese characters to syllables, and the tones that neighbours change."""
+"""Chinese characters to syllables, and tone sandhi."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_bu_and_yi_follow_what_comes_next(hanzi: str, expected: str) -> None:
         ("三只猫", "san1 zhiw1 mao1"),
     ],
 )
-def test_polyphones_are_told_by_their_phrase(hanzi: str, expected: str) -> None:
+def test_polyphones_are_resolved_by_their_phrase(hanzi: str, expected: str) -> None:
     assert said(hanzi) == expected
 
 
@@ -106,7 +106,7 @@ def test_polyphones_are_told_by_their_phrase(hanzi: str, expected: str) -> None:
         ("他得到了", "ta1 de2 dao4 le5"),
     ],
 )
-def test_particles_are_told_from_words(hanzi: str, expected: str) -> None:
+def test_particles_are_distinguished_from_words(hanzi: str, expected: str) -> None:
     assert said(hanzi) == expected
 
 
@@ -140,7 +140,7 @@ def test_syllables_have_an_initial_and_a_toned_final(pinyin: str, phones: list[s
 
 
 @pytest.mark.parametrize("pinyin", ["", "a", "b1", "qq2", "zhang6", "hello1", "x1"])
-def test_what_is_no_syllable_is_none(pinyin: str) -> None:
+def test_invalid_syllables_are_none(pinyin: str) -> None:
     assert syllable(pinyin) is None
 
 

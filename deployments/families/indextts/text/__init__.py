@@ -1,4 +1,4 @@
-"""The text side of IndexTTS 1.x: normalisation, sentencepiece pieces, sentences. It needs no torch."""
+"""Text processing of IndexTTS 1.x: normalisation, sentencepiece pieces, sentences. Needs no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text as it is to be read aloud: numbers, dates and signs written out, few kinds of punctuation left."""
+"""Normalises text for reading aloud: writes out numbers, dates and signs, and reduces the punctuation."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from deployments.families.indextts.text.repairs import after_english, before_chi
 
 Reading = Literal["zh", "en"]
 
-LONG_LINE = 200  # characters: longer lines go to the grammar sentence by sentence
-LONG_SENTENCE = 400  # characters: longer sentences go in parts (a character takes some 50 kB in a grammar)
+LONG_LINE = 200  # characters; longer lines are normalised sentence by sentence
+LONG_SENTENCE = (
+    400  # characters; longer sentences are split, because a grammar takes about 50 kB per character
+)
 
-_HELD = "\ue000"  # stands for a protected word while the grammar runs; private use, so never left in the text itself
+_HELD = "\ue000"  # placeholder for a protected word while the grammar runs; a private-use character, removed from texts
 _CJK = r"[\u4e00-\u9fff]"
 _FINALS = (
     "iang|iong|uang|vang|üang|ang|eng|ing|ong|ian|iao|uai|uan|van|üan|an|en|in|un|vn|ai|ei|ua|ui|uo|ao|ou|ia|ie|iu"
     "|ue|ve|üe|a|e|i|o|u|v|ü"
 )
-# A syllable with its tone; a digit more and it is a model number ("A380"), not a tone.
+# A syllable with its tone. With another digit, it is a model number ("A380").
 _SYLLABLE = rf"(?<![A-Za-zÀ-ɏ])(?i:(?:(?:[zcs]h|[bpmfdtnlgkhjqxzcsryw])?(?:{_FINALS})|ng|er)[1-5])(?!\.?\d)"
 _NAME = rf"(?<!{_CJK}){_CJK}+(?:[-·—]{{1,2}}{_CJK}+)+"
 _PINYIN = re.compile(_SYLLABLE)
@@ -48,20 +50,20 @@ _PUNCTUATION = re.compile("|".join(map(re.escape, _CHARACTERS)))
 
 
 class Normalizer:
-    """Written text to spoken text, as the published model was given it. Thread-safe.
+    """Written text to spoken text, in the form that the published model was trained on. Thread-safe.
 
-    The grammars are those of `wetext`, whose compiled files come in its package: nothing is fetched. They are loaded
-    (0.5 s, about 45 MB) when a text is first normalised. A line is normalised as a whole; one of more than
-    `LONG_LINE` characters sentence by sentence, which says the same and lets Chinese sentences without a digit pass
-    at once; so memory stays flat, and time grows with the length (up to 0.3 ms a character).
+    It uses the compiled grammars in the `wetext` package and downloads nothing. They are loaded for the first text
+    (0.5 s, about 45 MB). A line is normalised as a whole. One of more than `LONG_LINE` characters is normalised
+    sentence by sentence, with the same result; Chinese sentences without a digit skip the grammar. So memory is
+    bounded, and time is linear in the length (up to 0.3 ms per character).
 
-    Where it differs from the published rules: protected words are put back by position, not by name; a digit after a
-    pinyin's tone makes it no pinyin; a curly apostrophe counts as a straight one before "s"; text that a grammar
-    refuses is said word by word (English) or left as it is; and the `repairs`.
+    It differs from the published rules as follows. Protected words are restored by position, not by name. A syllable
+    with a digit after its tone is not pinyin. A curly apostrophe before "s" equals a straight one. Text that a grammar
+    rejects is normalised word by word (English) or left unchanged. `repairs` are applied.
     """
 
     def reading_of(self, text: str) -> Reading:
-        """Chinese where there is a Chinese character, a pinyin syllable, no Latin letter, or only an e-mail address."""
+        """Chinese if the text has a Chinese character, a pinyin syllable, no Latin letter, or is an e-mail address."""
         chinese = (
             re.search(_CJK, text)
             or not re.search(r"[A-Za-z]", text)
@@ -71,7 +73,7 @@ class Normalizer:
         return "zh" if chinese else "en"
 
     def __call__(self, text: str, reading: Reading | None = None) -> str:
-        """Never fails, and may be empty (of text without a visible character). `reading` overrides `reading_of`."""
+        """Never fails. The result is empty for text without a visible character. `reading` overrides `reading_of`."""
         reading = reading or self.reading_of(text)
         text = _IS.sub(r"\1 is", text.translate(_INTERJECTIONS))
         say = _chinese if reading == "zh" else _english
@@ -82,7 +84,7 @@ class Normalizer:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Lines that hold something; blanks and control characters become single blanks, invisible characters go."""
+    """The non-empty lines. Whitespace and control characters become single spaces; invisible characters are removed."""
     for line in text.splitlines():
         visible = "".join(c if c.isprintable() else _blank(c) for c in line)
         if words := visible.split():
@@ -106,7 +108,7 @@ def _english(line: str) -> str:
 
 
 def _english_sentence(sentence: str) -> str:
-    """The grammar refuses a sentence for one odd character beside a digit: then words, or their numbers, go alone."""
+    """Normalises word by word if the grammar rejects the sentence, as it does for some characters next to digits."""
     if (spoken := _through_grammar("en", sentence)) is None:
         spoken = re.sub(r"\S+", lambda m: _through_grammar("en", m[0]) or _english_numbers(m[0]), sentence)
     return after_english(spoken, sentence)
@@ -117,7 +119,7 @@ def _english_numbers(word: str) -> str:
 
 
 def _by_sentence(line: str, say: Callable[[str], str]) -> str:
-    """`say` applied to the whole line, or to each part of a long one; blanks between parts are kept."""
+    """Applies `say` to the line, or to each part of a long one. Spaces between parts are kept."""
     parts = [line]
     if len(line) > LONG_LINE:
         parts = [part for sentence in _SENTENCE_END.split(line) for part in _PARTS.findall(sentence)]
@@ -125,7 +127,7 @@ def _by_sentence(line: str, say: Callable[[str], str]) -> str:
 
 
 def _through_grammar(reading: Reading, sentence: str) -> str | None:
-    """None where the grammar finds no reading, or loses or doubles a held word."""
+    """The grammar's reading, or None if it finds none, or loses or doubles a protected word."""
     try:
         spoken = _grammar(reading)(sentence)
     except Exception:  # the grammars' errors have no common type (an assertion, in most cases)
@@ -137,12 +139,12 @@ def _through_grammar(reading: Reading, sentence: str) -> str | None:
 def _grammar(reading: Reading) -> Callable[[str], str]:
     import wetext
 
-    # Half-width characters (Chinese), interjections and er-endings kept: the settings of the published model.
+    # The published model's settings: half-width characters (Chinese); interjections and er-endings are kept.
     grammar = wetext.Normalizer(lang=reading, operator="tn", full_to_half=reading == "zh")
     return cast(Callable[[str], str], grammar.normalize)
 
 
 def _spelled(word: str) -> str:
-    """A protected word as the vocabulary has it: the rounded vowel after j, q and x is V (XUAN4 -> XVAN4)."""
+    """A protected word in the vocabulary's spelling: the rounded vowel after j, q and x is V (XUAN4 -> XVAN4)."""
     changed = _U_AFTER_JQX.sub("v", word)
     return changed if changed == word else changed.upper()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from sentencepiece import SentencePieceProcessor
 
-from deployments.contract.errors import ConfigError
+from deployments.contract.errors import CheckpointError
 
 START, STOP = 0, 1  # ids of <s> and </s>
 _BLANK = "▁"
@@ -21,13 +21,13 @@ _BLANK_AFTER_CJK = re.compile(rf"(?<={_CJK}) | (?={_CJK})")
 
 
 def pre_tokenized(text: str) -> str:
-    """Upper case, and every CJK character set apart by blanks."""
+    """Converts to upper case and separates CJK characters with spaces."""
     chunks = (chunk.strip().upper() for chunk in _EACH_CJK.split(text))
     return " ".join(chunk for chunk in chunks if chunk)
 
 
 def readable(pieces: Sequence[str]) -> str:
-    """The text that the pieces stand for, without the blanks around CJK characters."""
+    """The text of the pieces, without the spaces around CJK characters."""
     return _BLANK_AFTER_CJK.sub("", "".join(pieces).replace(_BLANK, " ").strip())
 
 
@@ -40,26 +40,26 @@ class Pieces:
 
     @classmethod
     def load(cls, path: Path, expected: int) -> Pieces:
-        """`expected`: gpt.number_text_tokens of config.yaml. Raises ConfigError naming the file, without its folder."""
+        """expected: gpt.number_text_tokens of config.yaml. Raises CheckpointError, which names the file."""
         try:
             content = path.read_bytes()
         except FileNotFoundError:
-            raise ConfigError(f"no {path.name} in the model folder") from None
+            raise CheckpointError(f"no {path.name} in the model folder") from None
         except OSError as error:
-            raise ConfigError(f"{path.name} cannot be read: {error.strerror}") from None
+            raise CheckpointError(f"{path.name} cannot be read: {error.strerror}") from None
         try:
             if not content:
                 raise ValueError("empty")
             processor = SentencePieceProcessor(model_proto=content)
         except (RuntimeError, ValueError):
-            raise ConfigError(f"{path.name} is not a sentencepiece model, or is truncated") from None
+            raise CheckpointError(f"{path.name} is not a sentencepiece model, or is truncated") from None
         held = len(processor)
         if held != expected:
-            raise ConfigError(
+            raise CheckpointError(
                 f"{path.name} has {held} pieces, config.yaml's gpt.number_text_tokens says {expected}"
             )
         if (processor.bos_id(), processor.eos_id()) != (START, STOP):
-            raise ConfigError(f"{path.name}: pieces 0 and 1 must be <s> and </s>")
+            raise CheckpointError(f"{path.name}: pieces 0 and 1 must be <s> and </s>")
         return cls(processor)
 
     def __len__(self) -> int:
@@ -69,12 +69,12 @@ class Pieces:
         return self._processor.encode(text, out_type=str)
 
     def ids(self, pieces: Sequence[str]) -> np.ndarray:
-        """int64 (T,). A piece that the vocabulary lacks has the unknown id."""
+        """int64 (T,). A piece that is not in the vocabulary gets the unknown id."""
         return np.array([self._processor.piece_to_id(piece) for piece in pieces], dtype=np.int64)
 
     def names(self, ids: np.ndarray) -> list[str]:
         return [self._processor.id_to_piece(int(index)) for index in ids]
 
     def speakable(self, piece: str) -> bool:
-        """Whether the vocabulary has the piece and it holds a letter, a digit or a character that is read."""
+        """True if the piece is in the vocabulary and contains a letter, a digit or a character that is spoken."""
         return any(map(str.isalnum, piece)) and self._processor.piece_to_id(piece) != self._unknown

@@ -1,7 +1,7 @@
-"""Rewrites that keep `wetext` from misreading what it is known to misread; ordinary text passes unchanged.
+"""Rewrites text that `wetext` is known to misread. Other text is unchanged.
 
-Each is a plain substitution before the grammar (or, for one English word, after it), so that the grammar itself stays
-as it is shipped.
+Each repair is a plain substitution before the grammar (or, for one English word, after it), so that the grammar is used
+as shipped.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ _NAMES = "zero one two three four five six seven eight nine".split()
 _WIDE = {wide: wide - 0xFEE0 for wide in map(ord, "０１２３４５６７８９％＄")} | {
     wide: wide - 0xFEE0 for first, last in ("ＡＺ", "ａｚ") for wide in range(ord(first), ord(last) + 1)
 }
-# The grammars write a straight quote or a backslash out with a backslash before it, and the English one has no square
-# brackets and no minus sign; what they become here is what the character map would make of them (or nothing at all).
+# The grammars put a backslash before a straight quote or a backslash, and the English one does not know square brackets
+# and the minus sign. These characters are replaced as the character map would replace them, or removed.
 _SIGNS = str.maketrans({'"': "'", "\\": " ", "[": "(", "]": ")", "−": "-"}) | _WIDE
 
 _GROUPED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?!,?\d)")
@@ -44,8 +44,8 @@ _THOUSAND = re.compile(
 
 
 def before_chinese(text: str) -> str:
-    """What the Chinese grammar would misread: "0373-8850893" and "1998-2004" as differences, "$1,234" as one dollar,
-    "GPT-4" as minus 4, card numbers as quantities, "No. 5" as a word and a number."""
+    """Rewrites what the Chinese grammar would misread: "0373-8850893" and "1998-2004" as differences, "$1,234" as one
+    dollar, "GPT-4" as minus 4, card numbers as quantities, "No. 5" as a word and a number."""
     text = _CHINESE_PHONE.sub(lambda m: _read_out(m[1] + m[2]), text.translate(_SIGNS))
     text = _GROUPED.sub(lambda m: m[0].replace(",", ""), text)
     text = _SERIAL.sub(lambda m: _read_out(m[0]), text)
@@ -57,17 +57,17 @@ def before_chinese(text: str) -> str:
 
 
 def before_english(text: str) -> str:
-    """What the English grammar would misread: "No." at a sentence's end as "number", "No. 5" as "number." with a stop,
-    "555-1234" as a range, "the 1990s" as seconds."""
+    """Rewrites what the English grammar would misread: "No." at a sentence's end as "number", "No. 5" as "number." with
+    a stop, "555-1234" as a range, "the 1990s" as seconds."""
     text = _NUMBER_SIGN.sub("number ", text.translate(_SIGNS))
-    text = _NO.sub(r"\1。", text)  # the grammar passes over this stop; the character map turns it back
+    text = _NO.sub(r"\1。", text)  # the grammar ignores this stop, and the character map turns it back
     text = _HASH_NUMBER.sub("number ", text)
     text = _ENGLISH_PHONE.sub(_english_phone, text)
     return _DECADE.sub(r"\1 \2s", text)
 
 
 def after_english(spoken: str, text: str) -> str:
-    """The grammar says "thousand two hundred" of 1,200: put the "one" before it, unless `text` has the word itself."""
+    """Inserts the "one" that the grammar omits for 1,200 ("thousand two hundred"), unless `text` has that word."""
     if "thousand" in text.lower():
         return spoken
     return _THOUSAND.sub(lambda m: m[0] if m[1] else "one thousand", spoken)

@@ -1,21 +1,21 @@
-"""Pieces cut into sentences that the GPT says one at a time, by the published rules."""
+"""Splits pieces into sentences, which the GPT speaks one at a time, by the published rules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import zip_longest
 
-ENDS = frozenset((".", "!", "?", "▁.", "▁?", "▁..."))  # "▁!" is no piece of the published vocabulary
+ENDS = frozenset((".", "!", "?", "▁.", "▁?", "▁..."))  # "▁!" is not in the published vocabulary
 COMMAS = frozenset((",", "▁,"))
 HYPHENS = frozenset("-")
 APOSTROPHES = frozenset(("'", "▁'"))
 
 
 def split_sentences(pieces: list[str], limit: int) -> list[list[str]]:
-    """Sentences of at most `limit` pieces, or `limit` + 1 where an apostrophe that follows a mark was taken in.
+    """Sentences of at most `limit` pieces, or `limit` + 1 with an apostrophe that follows an end mark.
 
-    A sentence ends at an end mark that is at least its third piece. One that outgrows the limit is cut at its commas,
-    or else its hyphens, or else after `limit` pieces. Then neighbours that fit into the limit together are joined. As
+    A sentence ends at an end mark that is at least its third piece. A sentence above the limit is cut at its commas, or
+    else at its hyphens, or else after `limit` pieces. Then neighbours that fit into the limit together are joined. As
     in the published code, an apostrophe after the mark closes its sentence and also opens the next one (it is meant as
     a closing quotation mark). Raises ValueError for a limit below 1.
     """
@@ -25,7 +25,7 @@ def split_sentences(pieces: list[str], limit: int) -> list[list[str]]:
 
 
 def _closed(pieces: list[str], marks: frozenset[str], limit: int) -> list[list[str]]:
-    """`pieces` cut behind `marks`; what has no mark within the limit is cut in other ways."""
+    """Cuts `pieces` after `marks`. Parts without a mark within the limit are cut in other ways."""
     sentences: list[list[str]] = []
     current: list[str] = []
     for piece, following in zip_longest(pieces, pieces[1:]):
@@ -40,7 +40,7 @@ def _closed(pieces: list[str], marks: frozenset[str], limit: int) -> list[list[s
 
 
 def _cut(sentence: list[str], limit: int) -> list[list[str]]:
-    """A sentence of limit + 1 pieces in parts: at the first kind of mark that cuts it, else after `limit` pieces."""
+    """Cuts a sentence of limit + 1 pieces at the first kind of mark that it has, or else after `limit` pieces."""
     for marks in (COMMAS, HYPHENS):
         ends = (i for i, piece in enumerate(sentence[:limit], 1) if piece in marks and i > 2)
         if next(ends, None) is not None:

@@ -1,0 +1,156 @@
+"""Sampling parameters. A model family declares each of its own once; schemas, checks, options and docs are made from
+the declarations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from deployments.contract.errors import ConfigError, InvalidInput, unknown_fields
+
+Value = float | int | bool
+Controls = tuple["Control", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A sampling parameter of a family.
+
+    minimum, maximum: of a number, both allowed, unless `above_minimum`. scope: "request" for one that each request may
+    set, "load" for one that shapes the model, so that only the configuration sets it.
+    """
+
+    name: str
+    type: Literal["number", "integer", "boolean"]
+    default: Value
+    description: str
+    minimum: float = 0
+    maximum: float = 1
+    above_minimum: bool = False
+    scope: Literal["request", "load"] = "request"
+
+    @property
+    def allowed(self) -> str:
+        if self.type == "boolean":
+            return "true or false"
+        noun = "an integer" if self.type == "integer" else "a number"
+        low = f"above {self.minimum:g}, up" if self.above_minimum else f"from {self.minimum:g}"
+        return f"{noun} {low} to {self.maximum:.15g}"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema."""
+        about = {"type": self.type, "default": self.default, "description": self.description}
+        if self.type == "boolean":
+            return about
+        low = "exclusiveMinimum" if self.above_minimum else "minimum"
+        return about | {low: self.minimum, "maximum": self.maximum}
+
+    def checked(self, value: object) -> Value:
+        """Raises InvalidInput (param: the control's name)."""
+        is_flag = isinstance(value, bool)
+        kinds = {"number": (int, float), "integer": int, "boolean": bool}[self.type]
+        if not isinstance(value, kinds) or is_flag != (self.type == "boolean"):
+            raise self._refusal("invalid_type")
+        assert isinstance(value, (int, float))
+        above = value > self.minimum if self.above_minimum else value >= self.minimum
+        if not is_flag and not (above and value <= self.maximum):  # nor for NaN
+            raise self._refusal("invalid_value")
+        return float(value) if self.type == "number" else value
+
+    def parsed(self, text: str) -> Value:
+        """`text` from a URL. Raises InvalidInput (param: the control's name)."""
+        try:
+            if self.type == "boolean":
+                return {"true": True, "false": False}[text.lower()]
+            return self.checked(int(text) if self.type == "integer" else float(text))
+        except (ValueError, KeyError):
+            raise self._refusal("invalid_type") from None
+
+    def _refusal(self, code: str) -> InvalidInput:
+        return InvalidInput(f"Invalid '{self.name}': must be {self.allowed}.", param=self.name, code=code)
+
+
+def drawing(
+    *, temperature: float = 0.7, top_k: int = 25, top_p: float = 1.0, repetition_penalty: float = 1.0
+) -> Controls:
+    """The controls of the engine's `SamplingState`, with a family's defaults."""
+    return (
+        Control("temperature", "number", temperature, "0 always takes the likeliest code", 0, 2),
+        Control(
+            "top_k", "integer", top_k, "draw from this many of the likeliest codes; 0: from all", 0, 8192
+        ),
+        Control(
+            "top_p",
+            "number",
+            top_p,
+            "draw from the likeliest codes that make up this share",
+            0,
+            1,
+            above_minimum=True,
+        ),
+        Control(
+            "repetition_penalty",
+            "number",
+            repetition_penalty,
+            "above 1, codes that have been drawn become less likely",
+            0.5,
+            10,
+        ),
+    )
+
+
+def chosen(controls: Controls, values: Mapping[str, object], model: str) -> dict[str, Value]:
+    """Every control's value: of a request's `values`, else the default. None counts as missing.
+
+    Raises InvalidInput for an unknown name, a value out of range, or a control that is fixed when the model is loaded.
+    """
+    known = {control.name: control for control in controls}
+    if unknown := [name for name in values if name not in known]:
+        settable = [control.name for control in controls if control.scope == "request"]
+        raise unknown_fields(unknown, f" Sampling parameters of {model}: {', '.join(settable) or 'none'}.")
+    found = {control.name: control.default for control in controls}
+    for name, value in values.items():
+        if value is None:
+            continue
+        if known[name].scope == "load":
+            raise InvalidInput(
+                f"Invalid '{name}': it is fixed when {model} is loaded (sampling.{name} in the configuration).",
+                param=name,
+            )
+        found[name] = known[name].checked(value)
+    return found
+
+
+def parsed(controls: Controls, texts: Mapping[str, object]) -> dict[str, Any]:
+    """The values of `texts` (a list where a URL names one twice); those of unknown names stay as they are.
+
+    Raises InvalidInput.
+    """
+    known = {control.name: control for control in controls}
+    return {name: known[name].parsed(str(text)) if name in known else text for name, text in texts.items()}
+
+
+def configured(controls: Controls, values: Mapping[str, object], family: str) -> Controls:
+    """The controls with a configuration's `values` as their defaults. Raises ConfigError (param "sampling.<name>")."""
+    names = [control.name for control in controls]
+    for name in values:
+        if name not in names:
+            allowed = ", ".join(["seed", "max_tokens", *names])
+            raise ConfigError(
+                f"unknown key; the sampling parameters of {family} are: {allowed}", param=f"sampling.{name}"
+            )
+    return tuple(_with_default(control, values.get(control.name)) for control in controls)
+
+
+def _with_default(control: Control, value: object) -> Control:
+    if value is None:
+        return control
+    try:
+        return replace(control, default=control.checked(value))
+    except InvalidInput:
+        raise ConfigError(
+            f"must be {control.allowed} (is {value!r})", param=f"sampling.{control.name}"
+        ) from None

@@ -1,0 +1,174 @@
+"""Finds the models of a service among Serve's applications, and how they are."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview, ServeStatus
+
+from deployments.contract.errors import ConfigError
+from deployments.text_frontend import ModelDescription
+from serve_app.backends.graph import RayBackend
+from serve_app.config.applications import STAGES
+from serve_app.config.settings import IngressSettings
+from serve_app.models import Model, Models
+
+log = logging.getLogger("chorale.models")
+
+STARTING_S, FAILED_S = 1.0, 5.0  # between two looks at models that are starting, or have failed
+DESCRIBE_S = 10.0
+DRAIN_S = 600.0  # after which nothing speaks with a model that was removed
+CALLED = ("TextFrontend", "VoiceEncoder", "GptScheduler", "VocoderScheduler")  # in the order of RayBackend
+
+
+class Place(BaseModel):
+    """Where the stages of a model are, and which version of them is wanted (see `config.applications`)."""
+
+    model_config = ConfigDict(frozen=True)
+    application: str | None
+    prefix: str
+    version: str
+
+
+class Discovery:
+    """Keeps `models` as the configuration wants them.
+
+    Serve's status costs the controller and this process some 60 ms. It is asked for only while a model is starting or
+    failed: a change of the configuration arrives by `expect`.
+    """
+
+    def __init__(self, models: Models, application: str, ingress: IngressSettings) -> None:
+        self._models, self._application, self._ingress = models, application, ingress
+        self._places: dict[str, Place] = {}
+        self._unsettled: set[str] = set()
+        self._changed = asyncio.Event()
+        self._looking: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        models.look = self.look
+        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+
+    def expect(self, wanted: Mapping[str, Any]) -> None:
+        """wanted: see `config.applications.expected_models`."""
+        places = {name: Place(**place) for name, place in wanted["models"].items()}
+        for model in self._models.expect(places, wanted["default"]):
+            self._close(model)
+        self._unsettled = {name for name, place in places.items() if self._places.get(name) != place} | (
+            self._unsettled & places.keys()
+        )
+        self._places = places
+        self._changed.set()
+
+    async def look(self) -> None:
+        """Looks once at what is not settled; concurrent calls share one look."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        await asyncio.shield(self._looking)
+
+    def check_health(self) -> None:
+        """Raises RuntimeError where models are no longer looked for."""
+        if self._watcher.done():
+            raise RuntimeError(f"the search for models ended: {self._watcher}")
+
+    async def _watch(self) -> None:
+        while True:
+            self._changed.clear()
+            await self.look()
+            wait = None
+            if self._unsettled:
+                failed = all(self._models.entries[name].reason is not None for name in self._unsettled)
+                wait = FAILED_S if failed else STARTING_S
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), wait)
+
+    async def _look(self) -> None:
+        if not self._unsettled:
+            return
+        try:
+            status = await asyncio.to_thread(serve.status)
+            await asyncio.gather(*(self._settle(name, status) for name in list(self._unsettled)))
+        except Exception as error:  # of the controller, which may be starting again
+            log.warning("the models cannot be looked for: %r", error)
+
+    async def _settle(self, name: str, status: ServeStatus) -> None:
+        place = self._places[name]
+        application = status.applications.get(place.application or self._application)
+        if application is None:
+            return
+        stages = [application.deployments.get(f"{place.prefix}{stage}") for stage in STAGES]
+        found = [stage for stage in stages if stage is not None]
+        reason = failure(application if place.application else None, found)
+        healthy = len(found) == len(STAGES) and all(stage.status == "HEALTHY" for stage in found)
+        model = None
+        try:
+            model = await self._found(name, place) if healthy else None
+        except ConfigError as error:
+            reason = error.message
+        except Exception as error:
+            log.warning("model %s does not describe itself yet: %r", name, error)
+        if self._places.get(name) != place:  # no longer wanted
+            return
+        if reason is not None:
+            self._models.fail(name, reason)
+        elif model is not None:
+            before = self._models.entries[name].model
+            self._models.put(model)
+            self._unsettled.discard(name)
+            log.info("model %s is ready", name)
+            if before is not None:
+                self._close(before)
+
+    async def _found(self, name: str, place: Place) -> Model | None:
+        """None while an older version answers."""
+        application = place.application or self._application
+
+        def handles() -> list[DeploymentHandle]:
+            return [
+                serve.get_deployment_handle(f"{place.prefix}{stage}", app_name=application)
+                for stage in CALLED
+            ]
+
+        stages = await asyncio.to_thread(handles)
+        described: ModelDescription
+        async with asyncio.timeout(DESCRIBE_S):
+            described = await stages[0].options(method_name="describe", _by_reference=False).remote()
+        if described.version != place.version:
+            return None
+        return Model(name, described.options, RayBackend(described.spec, *stages), self._ingress)
+
+    def _close(self, model: Model) -> None:
+        async def drained() -> None:
+            await asyncio.sleep(DRAIN_S)
+            assert isinstance(model.backend, RayBackend)
+            await model.backend.close()
+
+        task = asyncio.create_task(drained())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+def failure(
+    application: ApplicationStatusOverview | None, stages: Iterable[DeploymentStatusOverview]
+) -> str | None:
+    """Why a model cannot start, None where it can. application: the model's own, if it has one.
+
+    The reason is safe to show: what a stage found wrong, else that it did not start.
+    """
+    broken = [stage for stage in stages if stage.status in ("DEPLOY_FAILED", "UNHEALTHY")]
+    if not broken and (application is None or application.status not in ("DEPLOY_FAILED", "UNHEALTHY")):
+        return None
+    refused = refusals(stage.message for stage in broken)
+    return "; ".join(refused) or "its stages do not start; the log of the service has the reason."
+
+
+def refusals(messages: Iterable[str]) -> list[str]:
+    """What the stages found wrong in their configuration or checkpoint, a line each."""
+    found = re.findall(r"(?:^|\.)(?:Config|Checkpoint)Error: (.+)", "\n".join(messages), re.MULTILINE)
+    return list(dict.fromkeys(found))

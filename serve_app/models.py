@@ -1,0 +1,133 @@
+"""The models of a service, by the name that requests give. Imports neither FastAPI nor Ray."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from deployments import assembly
+from deployments.contract.errors import NotFound, Unavailable
+from deployments.contract.family import FamilySpec
+from deployments.contract.options import ModelOptions
+from serve_app.config.settings import IngressSettings
+from serve_app.synthesis.backend import Backend
+from serve_app.synthesis.stream import Synthesizer
+from serve_app.voices.prompts import VoicePrompts
+
+log = logging.getLogger("chorale.models")
+
+ALIASES = (
+    "tts-1",
+    "tts-1-hd",
+    "gpt-4o-mini-tts",
+)  # of the default model, so that OpenAI clients work unchanged
+REQUESTS = "request"  # in the place of a voice's id, for recordings that came with requests
+
+State = Literal["starting", "ready", "failed"]
+
+
+class Model:
+    """A model that can speak. Raises ConfigError if the configured chunks do not fit the family."""
+
+    def __init__(
+        self, name: str, options: ModelOptions, backend: Backend, ingress: IngressSettings | None = None
+    ) -> None:
+        ingress = ingress or IngressSettings()
+        self.name, self.options, self.backend = name, options, backend
+        requests = REQUESTS if options.voice_encoder.keep_request_references else None
+        self.prompts = VoicePrompts(backend.encode_voice, ingress.voice_cache, requests)
+        self.synthesizer = Synthesizer(
+            backend,
+            window=backend.spec.window or ingress.window,
+            chunks=assembly.schedule(options, backend.spec),
+        )
+
+    @property
+    def spec(self) -> FamilySpec:
+        return self.backend.spec
+
+
+@dataclass(slots=True)
+class Entry:
+    """reason: why the model failed. A model that is being replaced serves until the new one has taken its place."""
+
+    model: Model | None = None
+    reason: str | None = None
+
+    @property
+    def state(self) -> State:
+        if self.reason is not None:
+            return "failed"
+        return "ready" if self.model is not None else "starting"
+
+
+class Models:
+    """Every model of the configuration, whether it can speak or not; the default one stands for OpenAI's names.
+
+    look: finds out how models are that cannot speak, before a request for one is refused.
+    """
+
+    def __init__(self, models: Iterable[Model] = (), default: str | None = None) -> None:
+        self._entries = {model.name: Entry(model) for model in models}
+        self.default = default or next(iter(self._entries), "")
+        self.look: Callable[[], Awaitable[None]] | None = None
+
+    def __iter__(self) -> Iterator[Model]:
+        """Those that can speak."""
+        return iter([entry.model for entry in self._entries.values() if entry.model and not entry.reason])
+
+    def by_rank(self) -> list[Model]:
+        """Those that can speak, the default one first."""
+        return sorted(self, key=lambda model: model.name != self.default)
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        return dict(self._entries)
+
+    @property
+    def ready(self) -> bool:
+        """None is starting, and one at least can speak."""
+        states = {entry.state for entry in self._entries.values()}
+        return "ready" in states and "starting" not in states
+
+    def expect(self, names: Iterable[str], default: str) -> list[Model]:
+        """From now on there are these. Returns the models that are no longer among them."""
+        before, self.default = self._entries, default
+        self._entries = {name: before.get(name) or Entry() for name in names}
+        return [entry.model for name, entry in before.items() if entry.model and name not in self._entries]
+
+    def put(self, model: Model) -> None:
+        self._entries[model.name] = Entry(model)
+
+    def fail(self, name: str, reason: str) -> None:
+        """reason: safe to show to clients."""
+        if self._entries[name].reason != reason:
+            log.error("model %s failed: %s", name, reason)
+        self._entries[name].reason = reason
+
+    def name(self, asked: str | None) -> str:
+        """The model's own name. Raises NotFound (param "model"), which lists what there is."""
+        if asked is None or asked in ALIASES:
+            return self.default
+        if asked not in self._entries:
+            known = ", ".join((*self._entries, *ALIASES))
+            message = f"The model in 'model' does not exist. Available: {known}."
+            raise NotFound(message, param="model", code="model_not_found")
+        return asked
+
+    async def get(self, asked: str | None) -> Model:
+        """Raises NotFound, and Unavailable (param "model") for a model that is starting or has failed."""
+        name = self.name(asked)
+        if name not in self._entries or self._entries[name].state != "ready":
+            if self.look is not None:
+                await self.look()
+            name = self.name(asked)
+        entry = self._entries.get(name, Entry())
+        if entry.reason is not None:
+            message = f"The model '{name}' failed: {entry.reason}"
+            raise Unavailable(message, param="model", code="model_failed")
+        if entry.model is None:
+            raise Unavailable(f"The model '{name}' is starting.", param="model", code="model_starting")
+        return entry.model

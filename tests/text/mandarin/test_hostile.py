@@ -1,0 +1,48 @@
+"""Hostile Mandarin input: read or refused, in linear time."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deployments.contract.errors import InvalidInput
+from deployments.families.small.frontend import SmallFrontend
+
+FRONTEND = SmallFrontend()
+# Repeated units; _ stands for a space
+UNITS = "一 1一 1, 1- 1/ 1: 1. 1_ 0 + ¥ 一a1 a1 I_ ٣ 单 公里/ 1kg/ 电话1,_ （ ²".split()
+
+
+def processor_time(text: str) -> float:
+    started = time.process_time()
+    FRONTEND.segments(text, "zh")
+    return time.process_time() - started
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_time_grows_with_length_alone(unit: str) -> None:
+    """Eight times the text takes about eight times as long; quadratic time would be 64 times."""
+    short, long = ("号一" + unit.replace("_", " ") * count for count in (250, 2_000))
+    FRONTEND.segments(short, "zh")
+    assert min(processor_time(long) for _ in range(2)) < 24 * max(processor_time(short), 0.004)
+
+
+@pytest.mark.parametrize("text", ["一" * 30_000, "（" * 5_000 + "一" + "）" * 5_000, "9" * 20_000 + "元"])
+def test_what_is_long_is_read(text: str) -> None:
+    assert FRONTEND.segments(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(
+        "0123456789零一二点年月日号元¥$%+-~/:.,，。、（）() ×=²₂°CkmgLhTGBIVXx码电话血压的区单٣Ⅳ½‰",
+        max_size=60,
+    )
+)
+def test_nothing_but_invalid_input_is_raised(text: str) -> None:
+    with suppress(InvalidInput):
+        FRONTEND.segments(text, "zh")
