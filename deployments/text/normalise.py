@@ -72,7 +72,8 @@ class _Scanner:
         self.shouting = is_shouting(text)
         self.words: list[Word] = []
         self.written: list[str] = []  # the words as they stand in the text
-        self.scripts = mandarin.Scripts(text, chinese) if chinese or _HAN.search(text) else None
+        mixed = chinese or (not text.isascii() and _HAN.search(text))
+        self.scripts = mandarin.Scripts(text, chinese) if mixed else None
         self.addresses = bool(_MAYBE_ADDRESS.search(text))
 
     def run(self) -> list[Word]:

@@ -160,13 +160,14 @@ def read(
     language: Annotated[str | None, typer.Option(help="Default: detected from the text.")] = None,
     phones: Annotated[bool, typer.Option("--phones", help="Print the phones, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON list of segments.")] = False,
+    model: Model = None,
     config: Config = None,
 ) -> None:
     """Print what will be said for TEXT: segments, spoken words and pauses."""
     with _plain_errors():
         from serve_app.cli.read import as_json, as_lines, readings
 
-        found = readings(_settings(config).model, text, language)
+        found = readings(_settings(config).options(model), text, language)
     for line in [as_json(found)] if json else as_lines(found, phones):
         typer.echo(line)
 

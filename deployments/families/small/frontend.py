@@ -136,13 +136,14 @@ class SmallFrontend:
         `language`, or in the language of the first letter.
         """
         chinese = language.lower().startswith("zh") if language else starts_chinese(text)
+        mixed = chinese or not text.isascii()
         held: _Sentence | None = None
         for first, last in paragraphs(text):
             for begin, stop in line_spans(text, first, last):
                 for start, end in sentences(text, begin, stop):
                     pause = PARAGRAPH_PAUSE if end == last else LINE_PAUSE if end == stop else SENTENCE_PAUSE
                     words = normalise(text[start:end], self.pronouncer.known, chinese)
-                    chinese = starts_chinese(reversed(text[start:end]), chinese)
+                    chinese = mixed and starts_chinese(reversed(text[start:end]), chinese)
                     if not words:
                         if held:
                             held = replace(held, pause_after=max(held.pause_after, pause))
@@ -180,12 +181,12 @@ class SmallFrontend:
 def _cuts(words: list[Word], phones: list[Phones]) -> list[int]:
     """Where segments begin, and the end: behind what pauses longer than a comma, and wherever one would be too long."""
     cuts = [0]
-    sizes = [len(p) for p in phones]
-    for index, word in enumerate(words, 1):
-        if word.pause > COMMA or index == len(words):
-            begin = cuts[-1]
+    sizes = list(map(len, phones))
+    for index in [*(i for i, word in enumerate(words[:-1], 1) if word.pause > COMMA), len(words)]:
+        begin = cuts[-1]
+        if sum(sizes[begin:index]) + index - begin > _ROOM:  # a phone for each pause, at most
             cuts += [begin + c for c in cut(words[begin:index], sizes[begin:index], _ROOM)]
-            cuts.append(index)
+        cuts.append(index)
     return cuts
 
 
