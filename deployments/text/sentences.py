@@ -91,6 +91,9 @@ def _ends(text: str, begin: int, stop: re.Match[str], opens: bool) -> bool:
         return not goes_on
     if opens and _ITEM_NUMBER.fullmatch(text, begin, stop.start()):
         return False
+    last = text[max(begin, stop.start() - 24) : stop.start()].rpartition(" ")[2]
+    if last.islower() and last.isalpha() and len(last) > 1 and last not in _LOWER:
+        return True  # most sentences
     found = _WORD_BEFORE.search(text, max(begin, stop.start() - 24), stop.start())
     if found is None or stop["closing"].strip("*_~"):
         return True
