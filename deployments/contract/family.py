@@ -103,6 +103,10 @@ class Frontend(Protocol):
         """
         ...
 
+    def symbols(self, segment: Segment) -> list[str]:
+        """The segment's tokens by name: phones, or pieces of words."""
+        ...
+
     def check(self, text: str, language: str | None = None) -> None:
         """Raises what `segments` would raise, without reading the text: quick for a text of any length."""
         ...

@@ -47,8 +47,9 @@ class Sampling:
 class Segment:
     """A piece of text that is synthesised as one.
 
-    token_ids: int64 (T,); pause_after: the silence after it, in seconds; features: further inputs of the GPT; span:
-    start and end in the given text, if the frontend knows them; conditions: inputs of the vocoder from the text.
+    token_ids: int64 (T,), empty for a segment of silence alone; pause_after: the silence after it, in seconds;
+    features: further inputs of the GPT; span: start and end in the given text, if the frontend knows them; conditions:
+    inputs of the vocoder from the text; spoken: the words that are said, in lower case, numbers as words.
     """
 
     text: str
@@ -57,6 +58,7 @@ class Segment:
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
     span: tuple[int, int] | None = None
     conditions: Mapping[str, np.ndarray] = field(default_factory=dict)
+    spoken: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -146,6 +146,24 @@ def _remarks(spoken: Said) -> Iterator[str]:
 
 
 @app.command()
+def read(
+    text: Annotated[str, typer.Argument(help="The text to read.")],
+    language: Annotated[str | None, typer.Option(help="Default: detected from the text.")] = None,
+    phones: Annotated[bool, typer.Option("--phones", help="Print the phones, too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON list of segments.")] = False,
+    model: Model = None,
+    config: Config = None,
+) -> None:
+    """Print what will be said for TEXT: segments, spoken words and pauses."""
+    with _plain_errors():
+        from serve_app.cli.read import as_json, as_lines, readings
+
+        found = readings(_settings(config).options(model), text, language)
+    for line in [as_json(found)] if json else as_lines(found, phones):
+        typer.echo(line)
+
+
+@app.command()
 def serve(
     config: Annotated[
         Path | None, typer.Option(help="A Serve config file; default: configs/default.yaml.")

@@ -72,6 +72,9 @@ class SegmentStream:
         while not self._pieces.empty():
             self._pieces.get_nowait()
 
+    def stop(self) -> None:
+        self.task.cancel()
+
     async def next(self) -> np.ndarray | None:
         """The next piece of sound, None at the end. Raises the error of the segment, if any."""
         await self._settled.wait()
@@ -169,6 +172,25 @@ class SegmentStream:
         vocoded = await self._backend.vocode(again, id=f"{chunk_id}.again", priority=priority)
         count = len(chunk.frames) - chunk.left - chunk.right
         return replace(vocoded, waveform=vocoded.waveform[-count * self._backend.spec.samples_per_code :])
+
+
+class SilentSegment:
+    """A `SegmentStream` of a segment without tokens: its sound is its pause."""
+
+    codes = 0
+    retried = cut = False
+    work_ids: tuple[str, ...] = ()
+
+    def __init__(self, index: int, segment: Segment, samples: int) -> None:
+        self.index, self.segment = index, segment
+        self._sound: np.ndarray | None = np.zeros(samples, np.float32)
+
+    def stop(self) -> None:
+        self._sound = None
+
+    async def next(self) -> np.ndarray | None:
+        sound, self._sound = self._sound, None
+        return sound
 
 
 def segment_seed(seed: int, index: int) -> int:

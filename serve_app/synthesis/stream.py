@@ -16,7 +16,7 @@ from deployments.contract.speech import Segment
 from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.audio.tempo import Tempo
 from serve_app.synthesis.backend import Backend
-from serve_app.synthesis.segment import SegmentStream
+from serve_app.synthesis.segment import SegmentStream, SilentSegment
 from serve_app.synthesis.speech import Faults, SegmentBegan, SegmentDone, Sound, Speech, SpeechEvent
 from serve_app.synthesis.text_flow import TextFlow
 
@@ -69,7 +69,9 @@ class SpeechStream:
         self._tempo = asked.speed / pace  # of the finished sound
         self._work_id = f"{speech.id}.{secrets.token_hex(4)}"  # a client may give two requests one id
         self._text: TextFlow | None = None
-        self._segments: deque[SegmentStream] = deque()  # the one that is heard, and the next ones
+        self._segments: deque[SegmentStream | SilentSegment] = (
+            deque()
+        )  # the one that is heard, and the next ones
         self._opened = 0  # segments so far
         self._events = self._paced()
 
@@ -89,10 +91,15 @@ class SpeechStream:
             if isinstance(event, Sound):
                 yield event.waveform
 
+    @property
+    def is_silence(self) -> bool:
+        """True if the text had nothing to speak. Known from the first event on."""
+        return self._text is not None and self._text.is_silence
+
     def close(self) -> None:
         work_ids = [work_id for segment in self._segments for work_id in segment.work_ids]
         for segment in self._segments:
-            segment.task.cancel()
+            segment.stop()
         self._segments.clear()
         if self._text is not None:
             self._text.close()
@@ -117,7 +124,6 @@ class SpeechStream:
     async def _spoken(self) -> AsyncGenerator[SpeechEvent, None]:
         """The events before any change of tempo."""
         synthesizer, speech = self._synthesizer, self._speech
-        rate = synthesizer.backend.spec.sample_rate
         text = self._text = TextFlow(synthesizer.backend, speech.text, speech.language)
         spoken = 0  # samples
         try:
@@ -138,8 +144,8 @@ class SpeechStream:
                 if not self._segments:
                     self._open(await text.next())
                 yield SegmentDone(segment.index, segment.codes, segment.retried, segment.cut)
-                pause = round(segment.segment.pause_after / speech.sampling.speed * rate)
-                if self._segments and spoken and pause:
+                pause = self._pause(segment.segment)
+                if self._segments and spoken and pause and isinstance(segment, SegmentStream):
                     yield Sound(np.zeros(pause, np.float32))
             if not spoken:
                 raise SynthesisFailed("The model produced no sound for this text.")
@@ -150,11 +156,21 @@ class SpeechStream:
         while len(self._segments) < self._synthesizer.window and (segment := text.ready()) is not None:
             self._open(segment)
 
+    def _pause(self, segment: Segment) -> int:
+        """Samples of silence behind it."""
+        return round(
+            segment.pause_after / self._speech.sampling.speed * self._synthesizer.backend.spec.sample_rate
+        )
+
     def _open(self, segment: Segment | None) -> None:
-        if segment is not None:
+        if segment is None:
+            return
+        if len(segment.token_ids):
             self.input_tokens += len(segment.token_ids)
             backend, chunks, index = self._synthesizer.backend, self._synthesizer.chunks, self._opened
             work_id, faults = f"{self._work_id}.{index}", self.faults
             opened = SegmentStream(backend, chunks, faults, self._speech, work_id, index, segment)
             self._segments.append(opened)
-            self._opened += 1
+        else:
+            self._segments.append(SilentSegment(self._opened, segment, self._pause(segment)))
+        self._opened += 1

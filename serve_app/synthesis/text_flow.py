@@ -17,6 +17,7 @@ FIRST_PIECE, PIECE = 600, 1200  # characters, about
 TRIES = 8  # places to cut, before the piece grows
 AHEAD = 8  # segments that wait to be spoken
 SILENT = ("nothing_to_speak", "empty_input")  # error codes that do not concern the whole text
+SILENCE = 0.1  # seconds, for a text with nothing to speak: clients cut replies at punctuation
 
 _SENTENCE_END = re.compile(r"""[.!?…]["'”’)\]]*\s+|[。！？][”’」』）]*\s*|\n[ \t]*\n\s*""")
 
@@ -45,6 +46,7 @@ class TextFlow:
     def __init__(self, reader: Reader, text: str, language: str | None = None) -> None:
         self._reader, self._text, self._language = reader, text, language
         self._refusal: InvalidInput | None = None
+        self.is_silence = False  # known with the first segment
         self._queue: asyncio.Queue[Segment | _End] = asyncio.Queue(AHEAD)
         self._end: _End | None = None
         self._task = asyncio.ensure_future(self._read())
@@ -58,7 +60,7 @@ class TextFlow:
     async def next(self) -> Segment | None:
         """The next segment, None after the last. Raises the frontend's error after the segments before it.
 
-        Raises InvalidInput if the text contains nothing to speak.
+        A text with nothing to speak is `SILENCE`. Raises InvalidInput if it is empty.
         """
         segment = self._taken(await self._queue.get()) if self._end is None else None
         if self._end is not None and self._end.error is not None:
@@ -81,6 +83,9 @@ class TextFlow:
                 for segment in segments:
                     spoken = True
                     await self._queue.put(_shifted(segment, start))
+            if not spoken and self._text.strip():
+                self.is_silence = spoken = True
+                await self._queue.put(Segment(self._text.strip(), np.zeros(0, np.int64), SILENCE))
             await self._queue.put(_End(None if spoken else self._refusal))
         except Exception as error:
             await self._queue.put(_End(error))

@@ -39,13 +39,19 @@ Counted = Annotated[Traffic, Depends(_traffic)]
 
 
 def speech_headers(spoken: Spoken) -> dict[str, str]:
-    """x-retries and x-cut count the faults so far; a streamed response may have more later."""
-    return {
+    """x-retries and x-cut count the faults so far; a streamed response may have more later.
+
+    x-chorale-silence: the text had nothing to speak.
+    """
+    headers = {
         "x-seed": str(spoken.seed),
         "x-voice": spoken.voice,
         "x-retries": str(spoken.stream.faults.retried),
         "x-cut": str(spoken.stream.faults.cut),
     }
+    if spoken.stream.is_silence:
+        headers["x-chorale-silence"] = "nothing_to_speak"
+    return headers
 
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:
