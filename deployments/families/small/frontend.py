@@ -43,12 +43,12 @@ class _Sentence:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """What becomes a segment: start and end in the cleaned text, phones with their edge pauses, silence after."""
+    """A future segment: start and end in the cleaned text, the ids of its phones with edge pauses, silence after."""
 
     start: int
     end: int
-    words: list[Word]
-    phones: list[str]
+    spoken: str
+    token_ids: np.ndarray
     pause_after: float
 
 
@@ -84,10 +84,10 @@ class SmallFrontend:
         return [
             Segment(
                 text=text[slice(*span)],
-                token_ids=np.array([PHONE_TO_ID[phone] for phone in piece.phones], dtype=np.int64),
+                token_ids=piece.token_ids,
                 pause_after=piece.pause_after,
                 span=span,
-                spoken=" ".join([word.text for word in piece.words]).lower(),
+                spoken=piece.spoken,
             )
             for span, piece in zip(spans, pieces, strict=True)
         ]
@@ -170,8 +170,8 @@ class SmallFrontend:
                 yield _Piece(
                     start=sentence.start + places[i],
                     end=sentence.start + places[i + 1],
-                    words=words[run],
-                    phones=_sequence(words[run], phones[run], closing_pause(text) if final else PAUSE),
+                    spoken=" ".join([word.text for word in words[run]]).lower(),
+                    token_ids=_token_ids(words[run], phones[run], closing_pause(text) if final else PAUSE),
                     pause_after=sentence.pause_after
                     if final
                     else PAUSES.get(words[cuts[i + 1] - 1].pause, CLAUSE_PAUSE),
@@ -190,13 +190,14 @@ def _cuts(words: list[Word], phones: list[Phones]) -> list[int]:
     return cuts
 
 
-def _sequence(words: list[Word], phones: list[Phones], closing: str) -> list[str]:
+def _token_ids(words: list[Word], phones: list[Phones], closing: str) -> np.ndarray:
     sequence = [PAUSE]
     for word, sounds in zip(words, phones, strict=True):
         sequence += sounds
         if word.pause and word is not words[-1]:
             sequence.append(PAUSE)
-    return [*sequence, closing]
+    sequence.append(closing)
+    return np.array([PHONE_TO_ID[phone] for phone in sequence], dtype=np.int64)
 
 
 def _fitting(words: list[Word], phones: list[Phones]) -> tuple[list[Word], list[Phones]]:
