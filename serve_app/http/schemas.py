@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from serve_app.audio import MEDIA_TYPES
+from serve_app.audio.encode import MEDIA_TYPES
 
 AudioFormat = StrEnum("AudioFormat", list(MEDIA_TYPES))
 
