@@ -103,7 +103,7 @@ def vocoded(vocoder: SmallVocoder, codes: np.ndarray, prompt: VoicePrompt) -> np
 @torch.inference_mode()
 def test_both_vocoder_implementations_apply_it_equally(family: SmallFamily, cpu: Device) -> None:
     vocoder = family.vocoder(cpu)
-    assert isinstance(vocoder, SmallVocoder) and vocoder.lean is not None
+    assert isinstance(vocoder, SmallVocoder) and vocoder.cpu is not None
     timbre = np.linspace(-0.5, 0.5, 257, dtype=np.float32)
     voice = {"speaker": np.random.default_rng(0).standard_normal(130).astype(np.float32), "timbre": timbre}
     chunk = VocoderChunk(np.arange(0, 2000, 50), 0, 0, 0, VoicePrompt.of("small", voice), 1)
