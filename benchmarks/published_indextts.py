@@ -21,8 +21,8 @@ from deployments.contract.speech import Sampling
 from deployments.families.checkpoint import read_tensors
 from deployments.families.indextts.antialias import low_pass
 from deployments.families.indextts.bigvgan import fold_weight_norm
-from deployments.families.indextts.config import IndexConfig, read_config
-from deployments.families.indextts.silence import shrink_silence
+from deployments.families.indextts.config import SILENT_CODE, IndexConfig, read_config
+from deployments.families.indextts.silence import ALLOWED, RUN
 from deployments.families.indextts.voice import IndexVoiceEncoder
 
 Past = list[tuple[Tensor, Tensor]]  # keys and values of each layer, (B, H, T, d)
@@ -243,6 +243,18 @@ class PublishedIndexTts:
 
     def _speaker(self, mel: Tensor) -> Tensor:
         return self.speaker(mel).reshape(1, -1, 1)
+
+
+def shrink_silence(codes: np.ndarray) -> np.ndarray:
+    """The published rule for the codes of a finished segment, int64 (n,) -> (m,), m <= n."""
+    if int((codes == SILENT_CODE).sum()) <= ALLOWED:
+        return codes
+    kept, run = [], 0
+    for code in codes.tolist():
+        run = run + 1 if code == SILENT_CODE else 0
+        if run <= RUN:
+            kept.append(code)
+    return np.array(kept, dtype=codes.dtype)
 
 
 def _spoken_ids(ids: Tensor) -> Tensor:

@@ -17,10 +17,11 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import soundfile
@@ -36,10 +37,10 @@ from deployments.contract.device import Device
 from deployments.contract.family import Family
 from deployments.contract.speech import GptRequest, Reference, Segment, VocoderChunk, VoicePrompt
 from deployments.contract.work import StageWorker, WorkItem
-from deployments.engine import invariant
 from deployments.engine.decode import Decoder
 from deployments.engine.device.choose import choose_device
 from deployments.engine.graphs import powers_of_two
+from deployments.engine.invariant import Linear
 from deployments.engine.vocode.worker import VocodeWorker
 from serve_app.service import SHIPPED_VOICES
 
@@ -81,15 +82,20 @@ def ordinary_tensors() -> Iterator[None]:
         yield
 
 
+def plain_layers() -> AbstractContextManager[Any]:
+    """The linear layers made meanwhile are torch's own, which compilers can see into."""
+    return patch.object(Linear, "_make_invariant", lambda layer: None)
+
+
 def make_way(name: str, family: Family, device: Device, batches: list[int], prompt: VoicePrompt) -> Way:
     tensors = ordinary_tensors if name == "compiled" else nullcontext
     began = time.perf_counter()
     if name == "bf16":
         device = replace(device, dtype=torch.bfloat16)
-    lean = name in (SERVED, "eager")
-    with tensors(), nullcontext() if lean else invariant.plain():
+    invariant = name in (SERVED, "eager")
+    with tensors(), nullcontext() if invariant else plain_layers():
         model: Any = family.gpt(device, max(batches))
-        model.cache.static |= not lean
+        model.cache.static |= not invariant
         buckets = sorted({min(LENGTH, model.context), model.context})
         decoder = Decoder(
             model,

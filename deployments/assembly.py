@@ -64,7 +64,7 @@ def threads(options: ModelOptions, stage: ModelStage) -> int:
 
 
 def device(options: ModelOptions, stage: ModelStage) -> Device:
-    """Raises ConfigError where the device that is asked for cannot be used."""
+    """Raises ConfigError if the requested device cannot be used."""
     from deployments.engine.device.choose import choose_device
 
     chosen = choose_device(options.device.preference, options.device.half, threads(options, stage))
@@ -74,7 +74,7 @@ def device(options: ModelOptions, stage: ModelStage) -> Device:
 
 @_named_options()
 def schedule(options: ModelOptions, spec: FamilySpec) -> ChunkSchedule:
-    """Raises ConfigError where the chunks do not fit the family."""
+    """Raises ConfigError if the chunks do not fit the family."""
     from deployments.engine.vocode.schedule import ChunkSchedule
 
     chunks = options.chunks
@@ -83,7 +83,7 @@ def schedule(options: ModelOptions, spec: FamilySpec) -> ChunkSchedule:
 
 @_named_options()
 def decoder(options: ModelOptions, family: Family, on: Device, least_slots: int = 1) -> Decoder:
-    """Not warmed up. least_slots: for whoever needs more than the options say.
+    """Not warmed up. least_slots: the least number of slots, if the options have fewer.
 
     Raises ConfigError for what does not fit the family or the device's memory.
     """

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 Encode = Callable[[Reference], Awaitable[VoicePrompt]]
 ENDING = ".safetensors"
 DRAFT = ".draft"
-ABANDONED_S = 300.0  # what is unfinished or unclaimed for so long belongs to a process that died
+ABANDONED_S = 300.0  # age of an unfinished or unclaimed file from which its process is considered dead
 RECOUNT_S = 60.0  # other processes write too: the files are counted again when the last count is older
 SPARE = 10  # 1 / SPARE of a full store is freed at once, so that not every further prompt counts the files
 

@@ -24,7 +24,7 @@ from deployments.leases.records import Orders
 
 ANSWER_MARGIN_S = 10.0
 FAILING_STEPS = (
-    3  # consecutive failed steps, after which the health check fails and Serve replaces the replica
+    3  # consecutive failed steps after which the health check fails and Serve replaces the replica
 )
 
 

@@ -1,4 +1,4 @@
-"""Notices when Serve stops replicas of a stage, so that their leases can end: Serve tells only the replicas."""
+"""Detects that Serve stops replicas of a stage, so that their leases can end: Serve informs only the replicas."""
 
 from __future__ import annotations
 

@@ -98,8 +98,6 @@ class StageScheduler:
         watch = watch_roll_out(self.app, self.stage_name, self._replicas, unasked_s, self._drain)
         self._watcher = loop.create_task(watch)
 
-    # -- for the ingress ----------------------------------------------------------------------------------------
-
     async def submit(self, item: WorkItem, admitted: bool = False) -> AsyncIterator[Event]:
         """Streams the item's events (see `Ledger.submit`) after an empty one that acknowledges it.
 
@@ -123,9 +121,6 @@ class StageScheduler:
     async def status(self) -> dict[str, Any]:
         now = time.monotonic()
         ledger = self.ledger
-        replicas = {
-            name: {**said.status, "age_s": round(now - said.at, 1)} for name, said in self._replicas.items()
-        }
         return {
             "stage": self.stage_name,
             "pid": os.getpid(),
@@ -140,7 +135,10 @@ class StageScheduler:
             **ledger.counts,
             "ready": len(self._started) >= min(1, self.min_replicas),
             "memory": await asyncio.to_thread(memory.usage),
-            "replicas": replicas,
+            "replicas": {
+                name: {**said.status, "age_s": round(now - said.at, 1)}
+                for name, said in self._replicas.items()
+            },
         }
 
     async def free(self) -> list[dict[str, Any]]:
@@ -156,22 +154,16 @@ class StageScheduler:
         done = (await asyncio.wait(asked, timeout=FREE_S))[0] if asked else ()
         return [own, *(answer.result() for answer in done if not answer.cancelled())]
 
-    # -- for the replicas ---------------------------------------------------------------------------------------
-
     async def orders(self, lease_id: str, slots: int) -> AsyncIterator[Orders | More]:
         """See `Ledger.orders`."""
         async with aclosing(self.ledger.orders(lease_id, slots)) as stream:
             async for orders in bounded(stream):
                 yield orders
 
-    # -- for Serve ----------------------------------------------------------------------------------------------
-
     async def check_health(self) -> None:
         for task in (self._keeper, self._watcher):
             if task.done():
                 raise RuntimeError(f"a task of {self.name} ended: {task}")
-
-    # -- leases -------------------------------------------------------------------------------------------------
 
     def _wanted(self) -> int:
         return wanted_leases(self.ledger.in_flight, self.ledger.slots, self.min_replicas, self.max_replicas)
@@ -191,12 +183,9 @@ class StageScheduler:
             surplus = len(self._tasks) - closing - wanted
             for _ in range(-surplus):
                 self._open_lease()
-            for lease_id in [lease_id for lease_id in self._tasks if lease_id not in self._started][
-                : max(0, surplus)
-            ]:
-                self._tasks[
-                    lease_id
-                ].cancel()  # still waits in the router: the autoscaler need not see it any more
+            waiting = [lease_id for lease_id in self._tasks if lease_id not in self._started]
+            for lease_id in waiting[: max(0, surplus)]:
+                self._tasks[lease_id].cancel()  # still in the router, where the autoscaler would count it
             await self.ledger.changed(timeout=1.0)
 
     def _open_lease(self) -> None:
@@ -208,7 +197,7 @@ class StageScheduler:
     async def _hold_lease(self, lease_id: str) -> None:
         lease = self.ledger.open_lease(lease_id)
         reports = joined(lambda resume: self._stage.remote(self.name, lease_id, resume), RayError)
-        died, replica = False, ""
+        died, replica, lease_name = False, "", f"{self.stage_name}: lease {lease_id}"
         try:
             while True:
                 started = lease_id in self._started
@@ -227,20 +216,13 @@ class StageScheduler:
             pass
         except RayActorError as error:
             died = True
-            log.warning(
-                "%s: lease %s: its replica is gone (%s)", self.stage_name, lease_id, type(error).__name__
-            )
+            log.warning("%s: its replica is gone (%s)", lease_name, type(error).__name__)
         except TimeoutError:
             died = True
-            log.warning(
-                "%s: lease %s was silent for %.0f s and is considered lost",
-                self.stage_name,
-                lease_id,
-                self.silence_s,
-            )
+            log.warning("%s was silent for %.0f s and is considered lost", lease_name, self.silence_s)
         except Exception:
             died = True
-            log.exception("%s: lease %s failed", self.stage_name, lease_id)
+            log.exception("%s failed", lease_name)
         finally:
             started = lease_id in self._started
             self._started.discard(lease_id)
@@ -250,12 +232,7 @@ class StageScheduler:
             if died:
                 self._replicas.pop(replica, None)
             if returned:
-                log.warning(
-                    "%s: lease %s: %d items return to the head of the queue",
-                    self.stage_name,
-                    lease_id,
-                    returned,
-                )
+                log.warning("%s: %d items return to the head of the queue", lease_name, returned)
             await reports.aclose()
         if not started:
             await asyncio.sleep(0.2 if died else AGAIN_S)

@@ -1,4 +1,4 @@
-"""The graph, built from our options: the `import_path`s of Serve config files, which hand over their `args`."""
+"""The graph, built from our options. Serve calls these functions by `import_path`, with the `args` of a config file."""
 
 from __future__ import annotations
 
@@ -29,15 +29,12 @@ log = logging.getLogger("ray.serve")
 
 # Serve's default router looks again for a free replica after 25 to 500 ms. These stages answer in milliseconds.
 SHORT_CALLS = {"initial_backoff_s": 0.002, "backoff_multiplier": 1.0, "max_backoff_s": 0.002}
-QUIET = {"enable_access_log": False}  # of the stages: a line for each status request would hide the others
+QUIET = {"enable_access_log": False}  # a line for each status request would hide the others
 LEASES = {"initial_backoff_s": 0.01, "backoff_multiplier": 1.5, "max_backoff_s": 0.1}
 
 
 def build(args: dict[str, Any]) -> serve.Application:
-    """Everything in one application, for `serve run FILE` and `serve deploy FILE`.
-
-    Raises ConfigError for an unknown key or a wrong type.
-    """
+    """One application with everything, for `serve run FILE` and `serve deploy FILE`. Raises ConfigError."""
     settings = Settings.from_args(args)
     log.info("settings %s", settings.hash)
     models = [_model(settings.model_args(name), prefix(settings, name)) for name in settings.served]
@@ -45,23 +42,23 @@ def build(args: dict[str, Any]) -> serve.Application:
 
 
 def ingress(args: dict[str, Any]) -> serve.Application:
-    """The ingress alone, as `expanded` describes it: its models come as `user_config`."""
+    """The ingress alone (see `expanded`); the models come as `user_config`."""
     return _ingress(ServiceSettings(**args), None)
 
 
 def model(args: dict[str, Any]) -> serve.Application:
-    """The stages of one model, as `expanded` describes it."""
+    """The stages of one model (see `expanded`)."""
     return _model(ModelArgs(**args))
 
 
 def _ingress(
     settings: ServiceSettings, models: dict[str, Any] | None, *bound: serve.Application
 ) -> serve.Application:
-    """bound: what belongs to the same application; the ingress finds its stages by name."""
+    """bound: models in the same application, whose stages the ingress finds by name."""
     deployment = serve.deployment(
         name=INGRESS,
         num_replicas=settings.ingress.replicas,
-        max_ongoing_requests=100_000,  # the middleware counts requests that work, and lets /health through
+        max_ongoing_requests=100_000,  # the middleware limits requests, and lets /health through
         health_check_period_s=1,
         health_check_timeout_s=30,
         ray_actor_options={"num_cpus": settings.ingress.num_cpus},
@@ -73,7 +70,7 @@ def _ingress(
 def _model(args: ModelArgs, prefix: str = "") -> serve.Application:
     """TextFrontend, with VoiceEncoder, GptScheduler ← Gpt and VocoderScheduler ← Vocoder.
 
-    An application is a tree; the text frontend is this one's root, and does nothing with the others.
+    An application is a tree, so the text frontend is its root, although it does not use the others.
     """
     options = args.stage_options(Path(args.data_dir).expanduser())
     gpt, vocoder = args.gpt, args.vocoder
@@ -123,7 +120,7 @@ def _scheduler(
         logging_config=QUIET,
     )(StageScheduler)
     queue = {}
-    if isinstance(section, GptSettings):  # the vocoder's work is part of requests that were let in
+    if isinstance(section, GptSettings):  # the vocoder's work belongs to accepted requests
         queue = {"max_wait_s": section.max_wait_s, "first_share": section.first_segment_share}
     return deployment.bind(
         stage,

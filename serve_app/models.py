@@ -18,12 +18,8 @@ from serve_app.voices.prompts import VoicePrompts
 
 log = logging.getLogger("chorale.models")
 
-ALIASES = (
-    "tts-1",
-    "tts-1-hd",
-    "gpt-4o-mini-tts",
-)  # of the default model, so that OpenAI clients work unchanged
-REQUESTS = "request"  # in the place of a voice's id, for recordings that came with requests
+ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")  # OpenAI's names, for the default model
+REQUESTS = "request"  # in place of a voice's id, for recordings in requests
 
 State = Literal["starting", "ready", "failed"]
 
@@ -51,7 +47,7 @@ class Model:
 
 @dataclass(slots=True)
 class Entry:
-    """reason: why the model failed. A model that is being replaced serves until the new one has taken its place."""
+    """reason: why the model failed. A model that is being replaced serves until the new one is ready."""
 
     model: Model | None = None
     reason: str | None = None
@@ -64,9 +60,9 @@ class Entry:
 
 
 class Models:
-    """Every model of the configuration, whether it can speak or not; the default one stands for OpenAI's names.
+    """Every model of the configuration, ready or not.
 
-    look: finds out how models are that cannot speak, before a request for one is refused.
+    look: updates the models that are not ready, before a request for one is refused.
     """
 
     def __init__(self, models: Iterable[Model] = (), default: str | None = None) -> None:
@@ -75,11 +71,11 @@ class Models:
         self.look: Callable[[], Awaitable[None]] | None = None
 
     def __iter__(self) -> Iterator[Model]:
-        """Those that can speak."""
+        """The models that can speak."""
         return iter([entry.model for entry in self._entries.values() if entry.model and not entry.reason])
 
     def by_rank(self) -> list[Model]:
-        """Those that can speak, the default one first."""
+        """The models that can speak, the default one first."""
         return sorted(self, key=lambda model: model.name != self.default)
 
     @property
@@ -88,12 +84,12 @@ class Models:
 
     @property
     def ready(self) -> bool:
-        """None is starting, and one at least can speak."""
+        """True if no model is starting and at least one can speak."""
         states = {entry.state for entry in self._entries.values()}
         return "ready" in states and "starting" not in states
 
     def expect(self, names: Iterable[str], default: str) -> list[Model]:
-        """From now on there are these. Returns the models that are no longer among them."""
+        """Replaces the set of names. Returns the models that are no longer in it."""
         before, self.default = self._entries, default
         self._entries = {name: before.get(name) or Entry() for name in names}
         return [entry.model for name, entry in before.items() if entry.model and name not in self._entries]
@@ -108,7 +104,7 @@ class Models:
         self._entries[name].reason = reason
 
     def name(self, asked: str | None) -> str:
-        """The model's own name. Raises NotFound (param "model"), which lists what there is."""
+        """The model's own name. Raises NotFound (param "model"), which lists the models."""
         if asked is None or asked in ALIASES:
             return self.default
         if asked not in self._entries:

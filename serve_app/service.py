@@ -12,7 +12,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,28 +23,26 @@ from deployments import families, private_files
 from deployments import prompts as prompt_files
 from deployments.contract.errors import InvalidInput, NotFound
 from deployments.contract.family import FamilySpec
-from deployments.contract.speech import Sampling, VoicePrompt
+from deployments.contract.speech import VoicePrompt
 from serve_app.audio import sandbox
 from serve_app.audio.decode import decode_recording
-from serve_app.audio.recording import Recording
 from serve_app.config.settings import ServiceSettings
 from serve_app.models import REQUESTS, Model, Models
 from serve_app.synthesis.speech import Speech
 from serve_app.synthesis.stream import SpeechStream
 from serve_app.voices import names
 from serve_app.voices.library import Voice, VoiceLibrary
+from serve_app.voices.prompts import Read
 
 T = TypeVar("T")
 log = logging.getLogger("chorale.voices")
 
 FOLDERS = ("voices", "prompts")  # of the data folder
-# recordings: every family can clone them
-SHIPPED_VOICES = Path(families.__file__).parent / "small" / "voices"
+SHIPPED_VOICES = Path(families.__file__).parent / "small" / "voices"  # every family can clone them
 
-PATIENCE = 3.0  # seconds that the stages have to tell how they are
-UNKNOWN: dict[str, Any] = {"ready": False, "device": None, "stages": {}}  # of a model
-NOTHING_KNOWN: dict[str, Any] = {"ready": False, "models": {}}
-GLANCE = 0.02  # seconds: what a stage with nothing to do needs
+PATIENCE = 3.0  # seconds that a model's stages have to report their status
+UNKNOWN: dict[str, Any] = {"ready": False, "device": None, "stages": {}}  # status of a model
+GLANCE = 0.02  # seconds in which an idle stage answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +50,8 @@ class SpeechRequest:
     """A request to speak.
 
     voice: an id or a name. recording: an audio file to clone the voice from instead; transcript: the text spoken in
-    it. model: None for the default one. seed: None for a random one. controls: by name, those of the model's
-    `FamilySpec.controls` that are set. priority, whole, id: see `Speech`.
+    it. model: None for the default one. seed: None for a random one. controls: values of the model's
+    `FamilySpec.controls` by name. priority, whole, id: see `Speech`.
     """
 
     input: str
@@ -86,39 +84,35 @@ class Spoken:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """The shortest and the longest recording that is of use, in seconds."""
-
-    min_reference_seconds: float
-    max_reference_seconds: float
-
-
-def _widest(specs: Iterable[FamilySpec]) -> Bounds:
-    """What any of the families can use: each takes its part of a recording."""
-    pairs = [(spec.min_reference_seconds, spec.max_reference_seconds) for spec in specs]
-    return Bounds(min(least for least, _ in pairs), max(most for _, most in pairs))
+def _bounds(*specs: FamilySpec) -> dict[str, float]:
+    """The shortest and the longest recording that any of the families can use."""
+    return {
+        "min_seconds": min(spec.min_reference_seconds for spec in specs),
+        "max_seconds": max(spec.max_reference_seconds for spec in specs),
+    }
 
 
 def _check_transcript(model: Model, transcript: str | None, param: str) -> None:
     """Raises InvalidInput (param `param`) if the model needs the text that is spoken in a recording."""
     if model.spec.needs_transcript and not (transcript or "").strip():
-        raise InvalidInput(
-            f"Invalid '{param}': {model.name} needs a transcript of the recording, which has none.",
-            param=param,
-            code="missing_transcript",
-        )
+        message = f"Invalid '{param}': {model.name} needs a transcript of the recording, which has none."
+        raise InvalidInput(message, param=param, code="missing_transcript")
+
+
+def _from_library(model: Model) -> Read:
+    """Reads a recording of the voice library, which is trusted."""
+    return lambda audio, **about: asyncio.to_thread(decode_recording, audio, **_bounds(model.spec), **about)
 
 
 class Peers(Protocol):
-    """All processes of the service, this one among them."""
+    """All processes of the service, this one included."""
 
     async def forget(self, voice: str) -> None:
-        """Has `Service.forget_here` called in each. Never raises, and waits for a few seconds at most."""
+        """Calls `Service.forget_here` in each. Never raises, and waits for a few seconds at most."""
         ...
 
     async def free(self) -> list[dict[str, Any]]:
-        """As `Backend.free`, of these processes."""
+        """As `Backend.free`, for these processes."""
         ...
 
 
@@ -139,7 +133,7 @@ class Service:
         self.voices = VoiceLibrary(shipped, settings.data / "voices", capacity=settings.limits.max_voices)
         self._peers = peers
         self._finishing: set[asyncio.Task[Any]] = set()
-        self._known = dict(NOTHING_KNOWN)
+        self._known: dict[str, Any] = {"ready": False, "models": {}}
         self._asking: asyncio.Task[dict[str, Any]] | None = None
         self._tidy()
 
@@ -148,29 +142,31 @@ class Service:
     async def speak(self, request: SpeechRequest) -> Spoken:
         """Prepares a stream without starting it: errors in the text are raised when the first event is requested.
 
-        A text may be of any length; routes bound theirs with `check_text`.
+        A text may have any length; routes limit theirs with `check_text`.
         Raises NotFound and Unavailable (param "model"), InvalidInput (param "input", "voice", "reference_audio" or
         a control), Overloaded.
         """
         model = await self.models.get(request.model)
-        sampling = self._sampling(request, model)
+        seed = model.options.sampling.seed if request.seed is None else request.seed
+        sampling = model.spec.sampling(
+            request.controls,
+            seed=secrets.randbelow(2**31) if seed is None else seed,
+            speed=request.speed,
+            max_tokens=request.max_tokens,
+        )
         warnings: tuple[str, ...] = ()
         if request.recording is not None:
             voice = "reference_audio"
             _check_transcript(model, request.transcript, "reference_text")
-            examined = await model.prompts.of(
-                request.recording, request.transcript, partial(self.read_stranger, model.spec), param=voice
-            )
+            read = partial(sandbox.shared().read, **_bounds(model.spec))
+            examined = await model.prompts.of(request.recording, request.transcript, read, param=voice)
             prompt, warnings = examined.prompt, examined.warnings
         elif request.voice is not None:
             named, prompt = await self.prompt(request.voice, model)
             voice = named.name
         else:
-            raise InvalidInput(
-                "Missing required field 'voice' (or 'reference_audio').",
-                param="voice",
-                code="missing_required_parameter",
-            )
+            message = "Missing required field 'voice' (or 'reference_audio')."
+            raise InvalidInput(message, param="voice", code="missing_required_parameter")
         speech = Speech(
             request.input, prompt, sampling, request.language, request.priority, request.whole, request.id
         )
@@ -184,15 +180,6 @@ class Service:
             message = f"Invalid 'input': {len(text)} characters, at most {most} are allowed."
             raise InvalidInput(message, param="input", code="string_above_max_length")
 
-    def _sampling(self, request: SpeechRequest, model: Model) -> Sampling:
-        seed = model.options.sampling.seed if request.seed is None else request.seed
-        return model.spec.sampling(
-            request.controls,
-            seed=secrets.randbelow(2**31) if seed is None else seed,
-            speed=request.speed,
-            max_tokens=request.max_tokens,
-        )
-
     # voices
 
     async def prompt(self, name: str, model: Model) -> tuple[Voice, VoicePrompt]:
@@ -202,7 +189,7 @@ class Service:
         """
 
         def read() -> tuple[Voice, bytes]:
-            voice = self.voices.get(name, "voice")
+            voice = self.voices.get(name)
             return voice, self.voices.read(voice)
 
         try:
@@ -211,24 +198,16 @@ class Service:
             raise InvalidInput(error.message, param="voice", code=error.code) from None
 
         async def made() -> VoicePrompt:
-            fresh = True  # as far as is known: a stage that failed may have kept a prompt before
+            fresh = True  # until known: a stage that fails may have kept a prompt before
             try:
                 _check_transcript(model, voice.transcript, "voice")
-                examined = await model.prompts.of(
-                    audio,
-                    voice.transcript,
-                    partial(self.read_own, model.spec),
-                    param="voice",
-                    voice=voice.id,
-                    language=voice.language,
-                )
+                about = {"param": "voice", "voice": voice.id, "language": voice.language}
+                examined = await model.prompts.of(audio, voice.transcript, _from_library(model), **about)
                 fresh = examined.fresh
                 return examined.prompt
             except InvalidInput as error:
-                message = (
-                    f"The model '{model.name}' cannot speak with the voice '{voice.name}'. {error.message}"
-                )
-                raise InvalidInput(message, param="voice", code=error.code) from None
+                message = f"The model '{model.name}' cannot speak with the voice '{voice.name}'. "
+                raise InvalidInput(message + error.message, param="voice", code=error.code) from None
             finally:
                 if fresh and not await asyncio.to_thread(self.voices.holds, voice):
                     await self.forget(voice.id)  # the voice was deleted meanwhile
@@ -238,32 +217,27 @@ class Service:
     async def add_voice(self, name: str, audio: bytes, **about: Any) -> Voice:
         """about: language, transcript, consent, description. The prompts are made first: one model must accept it.
 
-        As much of the recording is kept as any model uses.
+        The part of the recording that some model can use is kept.
         Raises InvalidInput (param "name", "audio_sample" or "transcript"), Overloaded, Unavailable if no model can
-        speak, and ChoraleError if the disk refuses.
+        speak, and ChoraleError if the disk fails.
         """
         await asyncio.to_thread(self.voices.check_name, name)
         if not (models := self.models.by_rank()):
             models = [await self.models.get(None)]
-        read = await self.read_stranger(_widest(model.spec for model in models), audio, "audio_sample")
+        bounds = _bounds(*(model.spec for model in models))
+        read = await sandbox.shared().read(audio, **bounds, param="audio_sample")
         recording = await asyncio.to_thread(read.to_wav)
         return await self.to_the_end(self._add(name, recording, models, {**about, "warnings": read.warnings}))
 
-    async def delete_voice(self, name: str) -> str:
-        """Returns the voice's id. Raises NotFound, and InvalidInput for a voice that ships with the service."""
-        return await self.to_the_end(self._delete(name))
-
     async def _add(self, name: str, recording: bytes, models: list[Model], about: dict[str, Any]) -> Voice:
-        voice_id, transcript, language = names.id_of(name), about.get("transcript"), about.get("language")
+        voice_id, transcript = names.id_of(name), about.get("transcript")
+        kept = {"param": "audio_sample", "voice": voice_id, "language": about.get("language")}
         refused: list[InvalidInput] = []
         try:
             for model in models:
-                read = partial(self.read_own, model.spec)
                 try:
                     _check_transcript(model, transcript, "transcript")
-                    await model.prompts.of(
-                        recording, transcript, read, param="audio_sample", voice=voice_id, language=language
-                    )
+                    await model.prompts.of(recording, transcript, _from_library(model), **kept)
                 except InvalidInput as error:
                     refused.append(error)
             if len(refused) == len(models):
@@ -273,21 +247,15 @@ class Service:
             await self.forget(voice_id)
             raise
 
-    async def _delete(self, name: str) -> str:
-        voice_id = await asyncio.to_thread(self.voices.delete, name)
-        await self.forget(voice_id)
-        return voice_id
+    async def delete_voice(self, name: str) -> str:
+        """Returns the voice's id. Raises NotFound, and InvalidInput for a voice that ships with the service."""
 
-    async def read_stranger(self, spec: FamilySpec | Bounds, audio: bytes, param: str) -> Recording:
-        """A recording from outside, with warnings. Raises InvalidInput (param `param`), Overloaded, Unavailable."""
-        return await sandbox.shared().read(
-            audio, min_seconds=spec.min_reference_seconds, max_seconds=spec.max_reference_seconds, param=param
-        )
+        async def deleted() -> str:
+            voice_id = await asyncio.to_thread(self.voices.delete, name)
+            await self.forget(voice_id)
+            return voice_id
 
-    async def read_own(self, spec: FamilySpec, audio: bytes, param: str) -> Recording:
-        """One from the voice library: the samples that were kept. Raises InvalidInput (param `param`)."""
-        bounds = {"min_seconds": spec.min_reference_seconds, "max_seconds": spec.max_reference_seconds}
-        return await asyncio.to_thread(decode_recording, audio, **bounds, param=param)
+        return await self.to_the_end(deleted())
 
     async def forget(self, voice: str) -> None:
         """Drops the prompts of a voice, by its id: here, on disk, and in every other process."""
@@ -297,7 +265,7 @@ class Service:
         await asyncio.gather(*asked, *([self._peers.forget(voice)] if self._peers else []))
 
     def forget_here(self, voice: str) -> None:
-        """As `forget`, in this process's memory alone."""
+        """As `forget`, but only in this process's memory."""
         for model in self.models:
             model.prompts.forget(voice)
 
@@ -307,7 +275,7 @@ class Service:
             model.prompts.clear()
 
     async def free(self) -> list[dict[str, Any]]:
-        """Frees unused memory in every process. Each as from `Backend.free`, with the name of its model."""
+        """Frees unused memory in every process. The reports are those of `Backend.free`, with the model's name."""
         self.clear_prompts()
 
         async def of(model: Model) -> list[dict[str, Any]]:
@@ -319,7 +287,7 @@ class Service:
 
     async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, which continues even if this call is cancelled, as when a client disconnects."""
-        # a context of its own: Serve cancels what a request has asked the stages for when the request is cancelled
+        # in a context of its own, because Serve cancels a request's calls to the stages together with the request
         task = asyncio.create_task(work, context=contextvars.Context())
         self._finishing.add(task)
         task.add_done_callback(self._finishing.discard)
@@ -328,21 +296,20 @@ class Service:
     # state
 
     async def status(self) -> dict[str, Any]:
-        """{"ready", "models": {name: its state, and the status of its stages}}, within PATIENCE seconds. Never raises.
+        """{"ready", "models": {name: state, reason and `Backend.status`}}, within PATIENCE seconds. Never raises.
 
-        Ready: no model is starting, and a model's stages all answer.
+        Ready: no model is starting, at least one can speak, and all stages of those that can speak are ready.
         """
 
         async def of(model: Model) -> dict[str, Any]:
             try:
                 return await asyncio.wait_for(model.backend.status(), PATIENCE)
-            except Exception:  # whatever a stage's trouble is, this process is alive and says so
-                return dict(UNKNOWN)
+            except Exception:  # a stage's trouble must not hide that this process is alive
+                return UNKNOWN
 
         models = list(self.models)
-        stages = dict(
-            zip((model.name for model in models), await asyncio.gather(*map(of, models)), strict=True)
-        )
+        answers = await asyncio.gather(*map(of, models))
+        stages = {model.name: answer for model, answer in zip(models, answers, strict=True)}
         found = {
             name: {"state": entry.state, "reason": entry.reason, **stages.get(name, UNKNOWN)}
             for name, entry in self.models.entries.items()
@@ -352,26 +319,24 @@ class Service:
         return self._known
 
     async def last_status(self) -> dict[str, Any]:
-        """The last known status of the stages. Starts an update without waiting for it."""
+        """The last known status. Starts an update without waiting for it."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self.status())
             await asyncio.wait([self._asking], timeout=GLANCE)
         return self._known
 
     def sweep_prompts(self, keep_requests: bool) -> None:
-        """Removes what processes that died have left on disk. keep_requests: prompts of recordings in requests stay."""
+        """Removes prompts of voices that no longer exist. keep_requests: keep those of recordings in requests."""
         with contextlib.suppress(OSError):  # the voices cannot be listed, which the library logs
             kept = {REQUESTS} if keep_requests else set()
             prompt_files.sweep(self.settings.data / "prompts", self.voices.ids() | kept)
 
     def _tidy(self) -> None:
-        """At start: closes the data folder to other users and removes the leftovers of processes that died."""
+        """Closes the data folder to other users and removes the leftovers of dead processes."""
         data = self.settings.data
         with contextlib.suppress(OSError):  # not made yet
-            if others := set(os.listdir(data)) - set(FOLDERS):
-                log.warning(
-                    "%s keeps its mode because it also contains %s", data, ", ".join(sorted(others)[:3])
-                )
+            if others := sorted(set(os.listdir(data)) - set(FOLDERS)):
+                log.warning("%s keeps its mode because it also contains %s", data, ", ".join(others[:3]))
             else:
                 private_files.tighten(data, below=False)
         for folder in FOLDERS:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deployments.contract.speech import GptRequest, Run
-from serve_app.audio import open_encoder
+from serve_app.audio.encode import open_encoder
 from serve_app.backends.local import LocalBackend
 from serve_app.models import Model, Models
 from serve_app.service import Service, SpeechRequest

@@ -7,8 +7,18 @@ from torch import Tensor, nn
 
 from deployments.families.small.blocks import ConvBlock
 from deployments.families.small.config import SmallConfig
+from deployments.families.small.fsq import FSQ
 from deployments.families.small.speaker import SpeakerEncoder
 from deployments.families.small.vocoder_net import VocoderNet
+
+
+def quantise(fsq: FSQ, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Unbounded (..., Q) -> latents (..., Q) with a straight-through gradient, codes (...) int64."""
+    half = (fsq.levels - 1) / 2
+    scaled = (torch.tanh(z) * 0.999 + 1) * half  # 0 ... levels - 1
+    rounded = torch.round(scaled)
+    codes = (rounded.long() * fsq.radix).sum(-1)
+    return (scaled + (rounded - scaled).detach() - half) / half, codes
 
 
 class Encoder(nn.Module):
@@ -52,4 +62,4 @@ class Codec(nn.Module):
 
     def encode(self, *features: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's input features -> latents (B, T, Q), codes (B, T)."""
-        return self.vocoder.fsq.quantise(self.encoder(*features))
+        return quantise(self.vocoder.fsq, self.encoder(*features))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -87,7 +88,7 @@ def main() -> None:
     nets = {"speaker": codec.speaker, "vocoder": codec.vocoder, "gpt": gpt.merged()}
     codes = typical(codec.speaker, nets["gpt"])
     write({**rounded(nets), "timbre.codes": codes}, args.out / "small.safetensors")
-    (args.out / "small.json").write_text(json.dumps(SmallConfig().to_dict(), indent=2) + "\n")
+    (args.out / "small.json").write_text(json.dumps(asdict(SmallConfig()), indent=2) + "\n")
 
 
 if __name__ == "__main__":

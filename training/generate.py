@@ -60,7 +60,7 @@ def generate(
     heat = torch.full((size,), temperature)
     padding = not bool(seen.all())
     for step in range(limit):
-        x = net.embed_step(code, table[rows, phone], stay).unsqueeze(1)
+        x = (net.embed_codes(code) + table[rows, phone] + net.embed_stay(stay)).unsqueeze(1)
         rotary, stop = net.rotary(1 + counts.unsqueeze(1) + step), width + step + 1
         mask = seen[:, None, None, :stop] if padding else None
         for block, (keys, values) in zip(net.blocks, cache, strict=True):

@@ -73,6 +73,9 @@ class Control:
         return InvalidInput(f"Invalid '{self.name}': must be {self.allowed}.", param=self.name, code=code)
 
 
+_PENALTY = "above 1, codes that have been drawn become less likely"
+
+
 def drawing(
     *, temperature: float = 0.7, top_k: int = 25, top_p: float = 1.0, repetition_penalty: float = 1.0
 ) -> Controls:
@@ -87,18 +90,9 @@ def drawing(
             "number",
             top_p,
             "draw from the likeliest codes that make up this share",
-            0,
-            1,
             above_minimum=True,
         ),
-        Control(
-            "repetition_penalty",
-            "number",
-            repetition_penalty,
-            "above 1, codes that have been drawn become less likely",
-            0.5,
-            10,
-        ),
+        Control("repetition_penalty", "number", repetition_penalty, _PENALTY, 0.5, 10),
     )
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -48,21 +48,21 @@ class FamilySpec:
     left_context: int
     right_context: int
     languages: tuple[str, ...]
-    max_tokens: int  # of a segment, where a request does not say
+    max_tokens: int  # of a segment, if a request does not set it
     min_reference_seconds: float
     max_reference_seconds: float
-    # least and greatest Sampling.speed that the GPT follows; what is beyond, the finished sound's tempo makes up for
+    # the range of Sampling.speed that the GPT follows; beyond it, the tempo of the finished sound is changed
     paces: tuple[float, float] = (1.0, 1.0)
-    window: int | None = None  # segments of a request in work at once, where the family has a say in it
-    # codes for each token of a segment: fewer or more are a fault
+    window: int | None = None  # the most segments of a request in progress at once, if the family limits them
+    # the plausible range of codes per token of a segment
     plausible_codes: tuple[float, float] | None = None
     controls: Controls = ()
     # "stream": the vocoder takes a segment's frames in chunks; "whole": all at once, as each sample depends on all
     chunking: Literal["stream", "whole"] = "stream"
-    # "caller": a chunk's state travels with the next chunk; "replica": it is too large for that and stays
+    # "caller": a chunk's state travels with the next chunk; "replica": it stays, because it is too large
     state_home: Literal["caller", "replica"] = "caller"
-    frontend_device: bool = False  # whether the frontend runs a model of its own, on a device thread
-    needs_transcript: bool = False  # whether a voice is of no use without the text of its recording
+    frontend_device: bool = False  # whether the frontend runs a model on a device thread
+    needs_transcript: bool = False  # whether a voice needs the text of its recording
 
     def sampling(
         self,
@@ -78,40 +78,37 @@ class FamilySpec:
 
     @property
     def defaults(self) -> dict[str, Value]:
-        """The value of each control where a request does not say, and of those that are set at load."""
+        """The value of each control if a request does not set it."""
         return {control.name: control.default for control in self.controls}
 
 
-class StepOutput(Protocol):
-    """What a decode step leaves behind. codes: (B, *code_shape); done: bool (B,), true on a row's last code.
+class StepOutput(NamedTuple):
+    """The result of a decode step. codes: (B, *code_shape); done: bool (B,), true on a row's last code.
 
-    frames: (B, *frame_shape) and kept: bool (B,), or None, as in Run. A row that lost its numbers says so by a code
-    that is negative or not finite.
+    frames: (B, *frame_shape) and kept: bool (B,), or None, as in Run. Where the model produced NaN or Inf, the code is
+    negative or not finite.
     """
 
-    @property
-    def codes(self) -> torch.Tensor: ...
-
-    @property
-    def done(self) -> torch.Tensor: ...
-
-    @property
-    def frames(self) -> torch.Tensor | None: ...
-
-    @property
-    def kept(self) -> torch.Tensor | None: ...
+    codes: torch.Tensor
+    done: torch.Tensor
+    frames: torch.Tensor | None = None
+    kept: torch.Tensor | None = None
 
 
 class Frontend(Protocol):
     def segments(self, text: str, language: str | None = None) -> list[Segment]:
         """Raises InvalidInput, param "input" or "language".
 
-        Its code where nothing in `text` can be spoken, which may be but a piece: nothing_to_speak or empty_input.
+        If nothing in `text`, which may be a part of a text, can be spoken: code nothing_to_speak or empty_input.
         """
         ...
 
+    def symbols(self, segment: Segment) -> list[str]:
+        """The segment's tokens by name: phones, or pieces of words."""
+        ...
+
     def check(self, text: str, language: str | None = None) -> None:
-        """Raises what `segments` would, of a text too long to be read at once. Quick: it reads nothing."""
+        """Raises what `segments` would raise, without reading the text: quick for a text of any length."""
         ...
 
 
@@ -132,9 +129,9 @@ class GptModel(Protocol):
     max_codes: int  # of a segment
 
     def prefill(self, slot: int, request: GptRequest) -> Prefill:
-        """Fills the slot's cache and state, whatever was there, in pieces that take no longer than a step or so.
+        """Overwrites the slot's cache and state, in pieces that take about as long as a step.
 
-        Other slots may step between the pieces; this one may once the generator has returned.
+        Other slots may step between the pieces; this one only after the generator has returned.
         """
         ...
 
@@ -151,7 +148,7 @@ class GptModel(Protocol):
         ...
 
     def wipe(self, slot: int) -> None:
-        """Forgets what may not be finite in the slot's cache: its sequence has lost its numbers."""
+        """Clears the slot's cache after NaN or Inf in its sequence."""
         ...
 
 
@@ -159,10 +156,9 @@ class GptModel(Protocol):
 class Packing:
     """How the chunks of a vocoder share a call.
 
-    frames: chunks of any lengths share one up to this many frames in all, without padding; 0: as rows of one padded
-    length, where there is an accelerator. paddable: whether a chunk's sound is the same in a longer row; one that is
-    not runs alone. forward: a faster way to the sound of `VocoderModel.forward`; that one is used where nothing is to
-    be optimised, or where this one fails.
+    frames: chunks of any lengths share a call up to this many frames together, without padding; 0: as rows of one
+    padded length, on accelerators. paddable: whether a chunk sounds the same in a longer row; else it runs alone.
+    forward: a faster equivalent of `VocoderModel.forward`, which is the fallback.
     """
 
     frames: int = 0
@@ -191,7 +187,7 @@ class VocoderModel(Protocol):
         ...
 
     def activation_bytes(self, batch: int, frames: int) -> int:
-        """About how much a call of `forward` allocates at its peak (the true figure is within a factor of 2)."""
+        """The peak allocation of a call of `forward`, within a factor of 2."""
         ...
 
 

@@ -78,7 +78,7 @@ class LeaseOptions(StageOptions):
 class GptOptions(LeaseOptions):
     """emit_every: the most codes in a run that is sent on; one is also sent as soon as it completes a vocoder chunk.
 
-    first_segment_share: of a replica's slots, that first segments get at once, in the place of later segments.
+    first_segment_share: the share of a replica's slots that first segments get at once, before later segments.
     first_sound_first: with this many segments at work, those that have sounded stand aside for those that have not.
     slots: "auto" takes what the device's memory suggests. batch_buckets, length_buckets: the shapes that graphs
     are captured for; if not given, powers of two up to the slots, and doublings from 256 up to the context.
@@ -134,10 +134,9 @@ class SamplingOptions(Options):
 
 
 class ModelSection(Options):
-    """What a configuration says of one model as a whole.
+    """The options of one model that concern several stages.
 
-    `optimize`: graphs or programs where they can run; false is eager. `vocoder_chunk_size`: frames of 10 ms in the
-    longest chunk.
+    `optimize`: use graphs or programs where they can run. `vocoder_chunk_size`: frames of 10 ms in the longest chunk.
     """
 
     family: FamilyOptions = FamilyOptions()
@@ -150,7 +149,7 @@ class ModelSection(Options):
 
 
 class ModelOptions(ModelSection):
-    """All that the stages of one model are made from.
+    """All options of the stages of one model.
 
     `prompts`: the folder of voice prompts on disk, None for memory alone. `busy_replicas`: of Gpt and Vocoder together,
     among which `threads: auto` shares a machine out.

@@ -47,9 +47,9 @@ class Sampling:
 class Segment:
     """A piece of text that is synthesised as one.
 
-    token_ids: int64 (T,); pause_after: silence that follows, in seconds; features: whatever else the GPT needs; span:
-    start and end in the text that was given, where the frontend knows them; conditions: what the vocoder needs of the
-    text.
+    token_ids: int64 (T,), empty for a segment of silence alone; pause_after: the silence after it, in seconds;
+    features: further inputs of the GPT; span: start and end in the given text, if the frontend knows them; conditions:
+    inputs of the vocoder from the text; spoken: the words that are said, in lower case, numbers as words.
     """
 
     text: str
@@ -58,12 +58,14 @@ class Segment:
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
     span: tuple[int, int] | None = None
     conditions: Mapping[str, np.ndarray] = field(default_factory=dict)
+    spoken: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
     """What a voice is taken from. waveforms: float32 (N,) mono and its rate in Hz, at least one.
 
+    They are checked where they are read: finite, not silent, and no shorter or longer than the family's spec allows.
     transcript, language: of the first one, None if not known. The others add to the timbre, in families that mix
     several.
     """
@@ -164,7 +166,7 @@ class GptRequest:
     prefix: np.ndarray | None = None
 
     def resume(self, delivered: Sequence[Run]) -> GptRequest:
-        """The same request, to be continued behind `delivered` (consecutive runs) on another replica."""
+        """The same request, to be continued after `delivered` (consecutive runs) on another replica."""
         runs = ([] if self.prefix is None else [self.prefix]) + [run.codes for run in delivered]
         return replace(self, prefix=np.concatenate(runs) if runs else None)
 
@@ -174,9 +176,9 @@ class VocoderChunk:
     """Frames with their context: (left + n + right, *frame_shape); n of them are turned into sound.
 
     first: index in the segment of frames[0]; state: what the segment's chunk before returned, None for the first;
-    conditions: the segment's. Each chunk has them, like the prompt, as any replica may be the one that it comes to.
-    follows: in a batch, the earlier row whose chunk it continues, instead of a state. home: the name under which the
-    replica keeps the segment's state, if that stays there (`FamilySpec.state_home`).
+    conditions: the segment's, in each chunk, because any replica may process it. follows: in a batch, the earlier row
+    whose chunk it continues, instead of a state. home: the name under which the replica keeps the segment's state, if
+    that stays there (`FamilySpec.state_home`).
     Fewer than the spec's context on a side means that the segment begins or ends there.
     """
 
@@ -192,7 +194,7 @@ class VocoderChunk:
     home: str | None = None
 
     def resume(self, delivered: Sequence[object]) -> VocoderChunk:
-        """A chunk is delivered whole or not at all, so it is simply done again."""
+        """The chunk itself, because it is delivered whole or not at all."""
         return self
 
 

@@ -31,7 +31,7 @@ class Backend(Protocol):
 
 
 class CudaGraphs:
-    """torch.cuda.CUDAGraph with one memory pool for all graphs of a runner: they never run at the same time."""
+    """torch.cuda.CUDAGraph with one memory pool for all graphs of a runner, which never run at the same time."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -58,13 +58,11 @@ class CudaGraphs:
 class GraphRunner:
     """Calls functions of static shape by key: a replay where the key was captured, else the function itself.
 
-    `call` never captures, so no request waits for a capture, and a new voice or length makes none.
+    `call` never captures, so no request waits for a capture. Its outputs are valid until the next call of any key,
+    because graphs share their memory. Only the device thread that made the runner may use it (RuntimeError).
 
-    The outputs of `call` are valid until the next call of any key: graphs share their memory.
-    Only the device thread that made the runner may use it (RuntimeError).
-
-    optimize: false serves plainly, as do TORCH_CUDAGRAPH_DISABLE=1, a device without CUDA graphs, and a capture
-    that fails.
+    The plain path is used with optimize=False or TORCH_CUDAGRAPH_DISABLE=1, on a device without CUDA graphs, and after
+    a capture that fails.
     """
 
     def __init__(
@@ -105,11 +103,14 @@ class GraphRunner:
     def call(self, key: Hashable, function: Function, inputs: Tensors) -> Any:
         """`function(inputs)`, inputs being host or device tensors of the shapes that `key` stands for."""
         assert_on_device_thread(self._owner)
-        found = self._captured.get(key)
-        if found is None:
-            self._note_plain(key)
-            return function(self._to_device(inputs))
-        static, replay, outputs = found
+        if key not in self._captured:
+            if self.optimize and key not in self._plain:
+                self._plain.add(key)
+                log.warning("%s: %s was not captured at start; it runs without a graph", self._name, key)
+            return function(
+                {name: value.to(self._device, non_blocking=True) for name, value in inputs.items()}
+            )
+        static, replay, outputs = self._captured[key]
         for name, value in inputs.items():
             static[name].copy_(value, non_blocking=True)
         replay()
@@ -118,7 +119,7 @@ class GraphRunner:
     def capture(self, key: Hashable, function: Function, inputs: Tensors) -> None:
         """At start-up: records `function` for `key`, after running it a few times on `inputs`.
 
-        On the plain path it runs once, which warms that up too. A capture that fails is told in `reason`.
+        On the plain path it runs once, as a warm-up. If the capture fails, `reason` says why.
         """
         assert_on_device_thread(self._owner)
         if not self.optimize:
@@ -130,25 +131,16 @@ class GraphRunner:
         try:
             self._backend.warm_up(lambda: function(static))
             replay, outputs = self._backend.capture(lambda: function(static))
-        except Exception as error:  # whatever the driver, a kernel or an allocation objects to: serve plainly
+        except Exception as error:  # of the driver, a kernel or an allocation
             self.optimize = False
-            self.reason = (
-                f"plain: capture of {key} failed ({type(error).__name__}: {str(error).splitlines()[0]})"
-            )
+            why = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            self.reason = f"plain: capture of {key} failed ({why})"
             self._captured.clear()
             log.warning("%s: %s", self._name, self.reason, exc_info=True)
             return
         self._captured[key] = (static, replay, outputs)
         shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in static.items())
         log.info("%s: captured %s (%s) in %.3f s", self._name, key, shapes, time.perf_counter() - began)
-
-    def _to_device(self, inputs: Tensors) -> Tensors:
-        return {name: value.to(self._device, non_blocking=True) for name, value in inputs.items()}
-
-    def _note_plain(self, key: Hashable) -> None:
-        if self.optimize and key not in self._plain:
-            self._plain.add(key)
-            log.warning("%s: %s was not captured at start; it runs without a graph", self._name, key)
 
 
 def powers_of_two(most: int) -> list[int]:

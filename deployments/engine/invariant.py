@@ -1,4 +1,4 @@
-"""Linear layers and attention whose rows hold the same bits whatever shares their batch.
+"""Linear layers and attention whose rows have the same bits in every batch.
 
 Matrix products choose their kernel, and with it the order of their sums, by the number of rows. On a CPU in fp32
 (torch 2.11, MKL 2024.2, FBGEMM, AVX2, one thread), whether a row keeps its bits at every batch size:
@@ -10,11 +10,11 @@ Matrix products choose their kernel, and with it the order of their sums, by the
 
 FBGEMM keeps the weights as fp16 and computes and sums in fp32; bf16 weights (as shipped) survive that. Its
 kernels for one and two rows sum in another order, and some row counts (7, 14, 31, 32) end in them; multiples of 4
-up to 24 do not. What holds on another CPU or with more threads is not taken for granted: each shape is probed when
-it is first used. A model is therefore built on the thread that runs it (`device_thread`), whose thread count is set.
+up to 24 do not. Other CPUs and more threads may differ, so each shape is probed when it is first used. A model is
+therefore built on the thread that runs it (`DeviceThread`), whose thread count is set.
 
-Attention of one query a row over its own slot holds too, at any batch and behind a mask of any length: rows in
-neighbouring slots are attended to in one call over a view of the cache, without a copy. This too is probed.
+Attention of one query per row over its own slot holds too, at any batch and with a mask of any length: rows in
+neighbouring slots attend in one call over a view of the cache, without a copy. This too is probed.
 
 Safe as torch has them: softmax, layer norm, argmax and topk over the last dimension, embeddings, and + - * /.
 Elementwise exp, erf and tanh (so GELU and SiLU) only where the last dimension is a multiple of 16: a vector loop
@@ -24,9 +24,7 @@ leaves a scalar tail, computed otherwise.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -35,8 +33,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 log = logging.getLogger(__name__)
+LANES = 16  # of a vector loop: see above
 _FP16_MAX = 65504.0
-_PLAIN: ContextVar[bool] = ContextVar("plain", default=False)
 Product = Callable[[Tensor], Tensor]
 
 
@@ -69,8 +67,10 @@ class Linear(nn.Module):
         self.packed = False
         self.bytes = self.weight.numel() * self.weight.element_size()
         self._use(_ANY)
-        if _PLAIN.get() or weight.device.type != "cpu" or weight.dtype != torch.float32:
-            return
+        if weight.device.type == "cpu" and weight.dtype == torch.float32:
+            self._make_invariant()
+
+    def _make_invariant(self) -> None:
         if _are_16_bit(self.weight):
             handle = _packed(self.weight, self.bias)
             if handle is not None and _holds(partial(_packed_product, handle), PACKED, self.weight.shape[1]):
@@ -82,7 +82,7 @@ class Linear(nn.Module):
         self._use(_blocks_of(*self.weight.shape, torch.get_num_threads()))
 
     def _use(self, blocks: Blocks) -> None:
-        # inputs of a multiple of so many rows are not padded: a caller may pad once for several maps
+        # inputs with a multiple of `row_multiple` rows are not padded: a caller may pad once for several layers
         self.row_multiple, self.most_rows = blocks.multiple, blocks.most
 
     def forward(self, x: Tensor) -> Tensor:
@@ -106,32 +106,28 @@ class Linear(nn.Module):
         return F.linear(x, self.weight, self.bias)
 
 
-@contextmanager
-def plain() -> Iterator[None]:
-    """`Linear` layers made meanwhile are F.linear everywhere, without a promise: what compilers can see into."""
-    token = _PLAIN.set(True)
-    try:
-        yield
-    finally:
-        _PLAIN.reset(token)
+def padded_head(weight: Tensor, bias: Tensor) -> Linear:
+    """A head whose outputs are padded to a multiple of LANES, so that no SIMD tail depends on the batch."""
+    pad = -len(bias) % LANES
+    return Linear(F.pad(weight, (0, 0, 0, pad)), F.pad(bias, (0, pad)))
 
 
 def attend_range(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
-    """One query of H heads a row over its own slot. q: (B, H, D); keys, values: (B, KV, L, D); mask: (B, 1, 1, L),
-    false or -inf where nothing is to be seen, or None -> (B, H, D).
+    """One query of H heads in each row over its own slot. q: (B, H, D); keys, values: (B, KV, L, D); mask:
+    (B, 1, 1, L), False or -inf where masked, or None -> (B, H, D).
 
-    The H / KV query heads that share keys and values are queries of one head: nothing is copied, on any device.
+    The H / KV query heads that share keys and values become queries of one head, so that nothing is copied.
     """
     groups = q.unflatten(1, (keys.shape[1], -1))  # (B, KV, H / KV, D)
     return F.scaled_dot_product_attention(groups, keys, values, attn_mask=mask).flatten(1, 2)
 
 
 def masked_attention_holds(heads: int, dim: int, queries: int = 1) -> bool:
-    """Whether a row of `attend_range` keeps its bits beside others and behind a mask of any length, on this CPU.
+    """Whether, on this CPU, the bits of a row of `attend_range` depend neither on other rows nor on the mask's length.
 
-    True where measured (torch 2.11, AVX2) with one thread, false with two: the second thread's scratch memory is
-    aligned otherwise. Where false, each row is to be attended to alone, at exactly its length.
-    heads: of keys and values; queries: query heads for each.
+    True where measured (torch 2.11, AVX2) with one thread, False with two, whose scratch memory is aligned otherwise.
+    Where False, each row must attend alone, at exactly its length. heads: of keys and values; queries: query heads for
+    each.
     """
     return _masked_attention_holds(heads, dim, queries, torch.get_num_threads())
 
@@ -149,15 +145,14 @@ def _masked_attention_holds(heads: int, dim: int, queries: int, threads: int) ->
                 if length <= last:
                     continue
                 span = slice(begin, begin + count)
-                seen = (
-                    torch.arange(length) <= torch.arange(last - 3 + begin, last - 3 + begin + count)[:, None]
-                )
+                first = last - 3 + begin
+                seen = torch.arange(length) <= torch.arange(first, first + count)[:, None]
                 mask = torch.where(seen, 0.0, float("-inf"))[:, None, None]
                 mixed = attend_range(q[span], keys[span, :, :length], values[span, :, :length], mask)
                 found.append(mixed[3 - begin])
         if not all(torch.equal(one, found[0]) for one in found):
             log.info(
-                "attention runs row by row: with %d heads of %d and %d threads, rows depend on their batch on this CPU",
+                "attention runs row by row: with %d heads of %d and %d threads, rows depend on their batch",
                 heads,
                 dim,
                 threads,
@@ -189,10 +184,7 @@ def _packed(weight: Tensor, bias: Tensor | None) -> torch.ScriptObject | None:
     try:
         return torch.ops.quantized.linear_prepack_fp16(weight.contiguous(), bias)
     except RuntimeError as error:  # not an x86 build
-        log.info(
-            "plain linear layers: fp16 packing is not available on this machine (%s)",
-            str(error).splitlines()[0],
-        )
+        log.info("plain linear layers: no fp16 packing on this machine (%s)", str(error).splitlines()[0])
         return None
 
 
@@ -206,17 +198,12 @@ def _blocks_of(outputs: int, inputs: int, threads: int) -> Blocks:
     for blocks in (PADDED, SINGLE):
         if _holds(lambda x: F.linear(x, weight), blocks, inputs):
             return blocks
-    log.warning(
-        "linear layers of %d x %d are not batch-invariant on this CPU with %d threads",
-        outputs,
-        inputs,
-        threads,
-    )
+    log.warning("linear layers of %d x %d are not batch-invariant with %d threads", outputs, inputs, threads)
     return SINGLE
 
 
 def _holds(product: Product, blocks: Blocks, inputs: int) -> bool:
-    """Whether a row gets the same bits at every place of every batch that `blocks` makes."""
+    """Whether a row gets the same bits at every place of every batch of `blocks`."""
     row = torch.randn(1, inputs, generator=torch.Generator().manual_seed(2))
     expected = product(row.repeat(blocks.multiple, 1))[0]
     return all(

@@ -17,7 +17,7 @@ class HostCopy:
     ready: torch.cuda.Event | None = None
 
     def open(self) -> dict[str, np.ndarray]:
-        """Waits for the copies. The arrays are views: valid until as many copies more were sent as are kept."""
+        """Waits for the copies. The arrays are views, valid until their buffers are used again."""
         if self.ready is not None:
             self.ready.synchronize()
         return {name: tensor.numpy() for name, tensor in self.tensors.items()}
@@ -27,7 +27,7 @@ class Readback:
     """`late` copies may be on their way while the next is sent; 0 copies at once.
 
     rows: the most of a batch. Buffers are allocated with the first copy and used in turn; pinned on CUDA, where
-    the copies are enqueued behind the step that fills them.
+    the copies are enqueued after the step that fills them.
     """
 
     def __init__(self, late: int, rows: int, on_cuda: bool) -> None:

@@ -23,20 +23,20 @@ class Compilable(Protocol):
     """A GptModel whose steps can be made cheaper on some devices."""
 
     def compile(self) -> str:
-        """Makes the steps to come cheaper on this device, to the bit the same, and says how; "" where it cannot.
+        """Makes further steps cheaper on this device, with the same bits, and says how; "" if it cannot.
 
-        Called once, before any step, and not where nothing is to be optimised.
+        Called once, before any step, if the options allow optimisation.
         """
         ...
 
 
 def scripted(module: nn.Module) -> tuple[Callable[..., Any], str]:
-    """The module's program, and what became of it in words. The module itself where TorchScript cannot take it."""
+    """The module's program, or the module itself if TorchScript cannot compile it, and which of them in words."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             program = torch.jit.script(module.eval())
-    except Exception as error:  # whatever a release of torch objects to: the module serves as it is
+    except Exception as error:  # what TorchScript refuses depends on torch's release
         said = next((line for line in str(error).splitlines() if line.strip()), "")
         reason = f"eager: TorchScript cannot compile it ({type(error).__name__}: {said})"
         log.warning("%s: %s", type(module).__name__, reason, exc_info=True)

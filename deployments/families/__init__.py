@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 from deployments.contract.errors import ConfigError
@@ -11,9 +13,11 @@ from deployments.contract.errors import ConfigError
 if TYPE_CHECKING:
     from deployments.contract.family import Family
 
+# name to module: every folder here with a `family.py` is a family
 FAMILIES = {
-    "small": "deployments.families.small.family",
-    "indextts": "deployments.families.indextts.family",
+    found.name: f"{__name__}.{found.name}.family"
+    for found in iter_modules(__path__)
+    if found.ispkg and find_spec(f"{__name__}.{found.name}.family")
 }
 
 

@@ -10,7 +10,7 @@ from deployments.leases.queue import AgingQueue
 from deployments.leases.records import Entry, Lease
 
 MAX_STRIKES = 3
-MOST_INTERRUPTIONS = 2  # of one segment: it decodes its codes again each time, and must come to an end
+MOST_INTERRUPTIONS = 2  # of one segment, which decodes its codes again each time
 
 
 class Dispatcher:
@@ -42,11 +42,8 @@ class Dispatcher:
         while (entry := self.queue.peek()) is not None and self._assign(entry, self.leases.values()):
             pass
         for entry in self._awaited():
-            leases = [
-                lease for lease in self._with_room() if self.keeps(lease) and not _on_last_chance(lease)
-            ]
-            found = to_interrupt(leases)
-            if found is None:
+            leases = (one for one in self._with_room() if self.keeps(one) and not _on_last_chance(one))
+            if (found := to_interrupt(leases)) is None:
                 return
             self._interrupt(*found)
             self._grant(found[0], entry)
@@ -91,7 +88,7 @@ class Dispatcher:
         return [lease for lease in self.leases.values() if has_room(lease, self.first_share)]
 
     def _interrupt(self, lease: Lease, entry: Entry) -> None:
-        """Takes the entry's slot. It resumes behind what was delivered, before all other waiting items."""
+        """Takes the entry's slot. It resumes after the delivered codes, before all other waiting items."""
         lease.withdraw(entry.item.id)
         entry.interruptions += 1
         self.interrupted += 1
@@ -110,16 +107,13 @@ def to_interrupt(leases: Iterable[Lease]) -> tuple[Lease, Entry] | None:
     First segments are never interrupted. Background work is interrupted before a client's later segments, and among
     equals the one with the fewest codes to repeat.
     """
-    found = [
-        (-entry.item.priority, entry.end or 0, lease, entry)
+    found = (
+        (lease, entry)
         for lease in leases
         for entry in lease.held.values()
         if not entry.awaited and entry.interruptions < MOST_INTERRUPTIONS
-    ]
-    if not found:
-        return None
-    _, _, lease, entry = min(found, key=lambda one: one[:2])
-    return lease, entry
+    )
+    return min(found, key=lambda pair: (-pair[1].item.priority, pair[1].end or 0), default=None)
 
 
 def has_room(lease: Lease, share: float) -> bool:

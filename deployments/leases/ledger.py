@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from deployments.contract.errors import ChoraleError, InvalidInput, Overloaded, SynthesisFailed
@@ -56,8 +57,6 @@ class Ledger:
         self._changed = asyncio.Event()
         self._finished: deque[float] = deque(maxlen=1024)
 
-    # -- the listener's side ------------------------------------------------------------------------------------
-
     @property
     def pending(self) -> int:
         return len(self._dispatcher.queue)
@@ -74,7 +73,7 @@ class Ledger:
     def in_flight(self) -> int:
         return len(self._entries)
 
-    def refusal(self, item: WorkItem, admitted: bool) -> ChoraleError | None:
+    def _refusal(self, item: WorkItem, admitted: bool) -> ChoraleError | None:
         if item.id in self._entries:
             return InvalidInput(f"a request with the id {item.id!r} is already in progress", param="id")
         if not admitted and self.newcomers >= self.max_queue:
@@ -90,8 +89,7 @@ class Ledger:
 
         A rejection (Overloaded) is an event too. Leaving the iteration early cancels the item.
         """
-        refused = self.refusal(item, admitted)
-        if refused is not None:
+        if (refused := self._refusal(item, admitted)) is not None:
             yield Event(item.id, error=refused)
             return
         entry = self._entries[item.id] = Entry(item)
@@ -117,8 +115,7 @@ class Ledger:
             return False
         self._counts["cancelled"] += 1
         entry.outbox.put_nowait(None)
-        lease = self.leases.get(entry.lease or "")
-        if lease is not None:
+        if (lease := self.leases.get(entry.lease or "")) is not None:
             lease.withdraw(item_id)
             self._dispatcher.hand_out()
         return True
@@ -142,8 +139,6 @@ class Ledger:
             return 0.0
         return len(self._finished) / max(1.0, now - self._finished[0])
 
-    # -- the replicas' side -------------------------------------------------------------------------------------
-
     def open_lease(self, lease_id: str) -> Lease:
         lease = self.leases[lease_id] = Lease(lease_id, self._clock())
         return lease
@@ -166,12 +161,10 @@ class Ledger:
             yield lease.take()
 
     async def _woken(self, lease: Lease, heartbeat_s: float) -> bool:
-        """Waits until there is something to tell, or for the heartbeat. False where the lease is over."""
-        try:
+        """Waits for orders, or for the heartbeat. False if the lease has ended."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(heartbeat_s):
                 await lease.wake.wait()
-        except TimeoutError:
-            pass
         return self.leases.get(lease.id) is lease
 
     def order_free(self, lease_id: str) -> None:
@@ -188,7 +181,7 @@ class Ledger:
             if entry is None or lease is None or entry.lease != lease_id:
                 continue
             if entry.interruptions and event.error is None and event.index > entry.reached:
-                continue  # of its first stay on this lease: what came before it was dropped with the interruption
+                continue  # from before the item was interrupted, when earlier events were dropped
             final = event.done or event.error is not None
             event = _unrepeated(event, entry.end)
             if event.value is not None:
@@ -200,7 +193,9 @@ class Ledger:
                 lease.held.pop(event.id, None)
                 if entry.item.home is not None:
                     self._dispatcher.homes[entry.item.home] = lease_id
-                if entry.interruptions:  # this may be the end of its first stay, while a second is under way
+                if (
+                    entry.interruptions
+                ):  # this may end the run before the interruption, while a second one goes on
                     lease.order_cancel(event.id)
                 self._forget(event.id)
                 self._dispatcher.hand_out()
@@ -220,14 +215,8 @@ class Ledger:
             if entry.strikes >= MAX_STRIKES:
                 self._forget(item_id)
                 self._counts["failed"] += 1
-                entry.outbox.put_nowait(
-                    Event(
-                        item_id,
-                        error=SynthesisFailed(
-                            f"the {self.stage} stage failed {entry.strikes} times while it processed this request"
-                        ),
-                    )
-                )
+                error = f"the {self.stage} stage failed {entry.strikes} times while it processed this request"
+                entry.outbox.put_nowait(Event(item_id, error=SynthesisFailed(error)))
                 continue
             self._dispatcher.put_back(entry)
             returned += 1
@@ -236,15 +225,11 @@ class Ledger:
         self._changed.set()
         return returned
 
-    # -- the lease keeper's side --------------------------------------------------------------------------------
-
     async def changed(self, timeout: float) -> None:
         """Waits until the number of items in flight may have changed."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._changed.wait()
-        except TimeoutError:
-            pass
         self._changed.clear()
 
     def touch(self) -> None:
@@ -268,7 +253,7 @@ class Ledger:
 
 
 def _unrepeated(event: Event, end: int | None) -> Event:
-    """The event without what lies before `end`, which was delivered before."""
+    """The event without the codes before `end`, which have been delivered."""
     if end is None or event.value is None or event.index >= end:
         return event
     skip = end - event.index

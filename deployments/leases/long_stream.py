@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 ITEMS_PER_QUERY = 10_000
 CARRY_S = 10.0  # how long a stream waits for its next query
-AGAIN_S = 0.05  # until a query that found another replica than it was meant for is made again
-BROKEN_CALLS = 3  # in a row, before any item: more than that is not Ray's race
+AGAIN_S = 0.05  # before a query that reached the wrong replica is repeated
+BROKEN_CALLS = 3  # consecutive ones without an item that are taken for Ray's race
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class LeaseLoop:
         return None if self._session is None else self._session.error
 
     async def run(self, source: WorkSource, lease_id: str) -> AsyncGenerator[Report]:
-        """The reports of a lease, from its begin to its end.
+        """The reports of a lease, from its start to its end.
 
         Ends when the scheduler closes the lease and the active items are done, and at once when the scheduler does not
         answer. Abandoning the iteration frees all slots. Raises the error of a device step; after one, a further

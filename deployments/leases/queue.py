@@ -24,16 +24,11 @@ class AgingQueue(Generic[T]):
         self.patience = patience
         self._order = count()
         self._heap: list[tuple[float, int, str]] = []
-        self._entries: dict[
-            str, tuple[int, T]
-        ] = {}  # id -> (arrival number, value); the truth about what waits
+        self._entries: dict[str, tuple[int, T]] = {}  # by id: arrival number, value
         self._front: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._entries
 
     def put(self, key: str, value: T, priority: float, now: float) -> int:
         """Adds an entry and returns its arrival number, an argument of `put_back`."""
@@ -60,10 +55,6 @@ class AgingQueue(Generic[T]):
     def peek(self) -> T | None:
         key = self._first()
         return None if key is None else self._entries[key][1]
-
-    def pop(self) -> T | None:
-        key = self._first()
-        return None if key is None else self.remove(key)
 
     def _first(self) -> str | None:
         if self._front:

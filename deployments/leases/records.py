@@ -17,7 +17,7 @@ class Entry:
     arrival: int = 0
     lease: str | None = None
     delivered: list[Any] = field(default_factory=list)
-    end: int | None = None  # index behind the last delivered code
+    end: int | None = None  # index after the last delivered code
     strikes: int = 0  # leases lost while they held this item
     interruptions: int = 0  # how often it gave its slot to a first segment
     expiry: asyncio.TimerHandle | None = None  # while it waits for its first slot
@@ -25,7 +25,7 @@ class Entry:
 
     @property
     def reached(self) -> int:
-        """Index behind the last code that the listener has."""
+        """Index after the last code that the listener has."""
         prefix = getattr(self.item.payload, "prefix", None)
         begun = 0 if prefix is None else len(prefix)
         return begun if self.end is None else self.end

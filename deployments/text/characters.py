@@ -1,21 +1,21 @@
-"""Characters of the input: which are refused, which are folded to ASCII, and which are kept as symbols."""
+"""Characters of the input: what is refused, what is folded to ASCII, what is kept as a symbol."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NoReturn
 
 from deployments.contract.errors import InvalidInput
 from deployments.text.mandarin.pinyin import HANZI
 from deployments.text.mandarin.readings import readable
+from deployments.text.rewritten import Rewritten
 
 LONGEST_WORD = 60  # letters
 
-# Kept unchanged, because the normaliser can say them.
-SYMBOLS = frozenset("£€¥₹₩₽¢°²³×÷±≈≠≤≥∞√§©–—…•µΩ")
+# Kept as they are: the normaliser knows how to say them.
+SYMBOLS = frozenset("£€¥₹₩₽₺₪₫฿₴₦₱₿¢°×÷±≈≠≤≥∞√§©–—…•µΩ²³¹⁰⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉₊₋ₙ")
 
 FOLDS = {
     "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ß": "ss", "ẞ": "SS", "ł": "l", "Ł": "L",
@@ -26,11 +26,11 @@ FOLDS = {
     "‐": "-", "‑": "-", "−": "-", "⁃": "-", "‒": "–", "―": "—", "⸺": "—", "⸻": "—",
     "⁄": "/", "∕": "/", "⁓": "~", "‰": " per mille ", "µ": "µ", "μ": "µ", "º": "°", "Ω": "Ω",
     "，": ", ", "、": ", ", "。": ". ", "！": "! ", "？": "? ", "：": ": ", "；": "; ", "（": " (", "）": ") ",
-    "¡": "", "¿": "", "‧": "", "·": " ", "∙": "•", "▪": "•", "◦": "•", "●": "•", "‣": "•",
+    "¡": "", "¿": "", "‧": "", "∙": "•", "▪": "•", "◦": "•", "●": "•", "‣": "•",
     "½": " 1/2", "⅓": " 1/3", "⅔": " 2/3", "¼": " 1/4", "¾": " 3/4", "⅕": " 1/5", "⅖": " 2/5", "⅗": " 3/5",
     "⅘": " 4/5", "⅙": " 1/6", "⅚": " 5/6", "⅐": " 1/7", "⅛": " 1/8", "⅜": " 3/8", "⅝": " 5/8", "⅞": " 7/8",
     "⅑": " 1/9", "⅒": " 1/10", "℃": "°C", "℉": "°F", "№": "No. ", "℮": "e", "™": "", "℠": "", "®": "",
-    "\u2028": "\n", "\u2029": "\n\n", "\r": "\n", "\f": "\n", "\v": "\n", "\x85": "\n",
+    "⌘": "Cmd+", "⌥": "Option+", "⇧": "Shift+", "⌃": "Ctrl+", "⋅": "·", "·": "·",
 }  # fmt: skip
 
 GREEK = (
@@ -39,85 +39,72 @@ GREEK = (
 ).split()
 
 _LONG_WORD = re.compile(rf"[A-Za-z]{{{LONGEST_WORD + 1}}}")
-_PLAIN = re.compile(r"[\n\t !-_a-~]*")
-_GREEK_MARK = "\ufdd0"  # a non-character, so no text contains it
+_RARE = re.compile(r"[^\n\t !-_a-~]")  # what may have to be folded
+_NARROW_BLANK = re.compile(r"(?<=\d)[\u00a0\u2007\u2009\u202f](?=\d{3}(?!\d))")  # between thousands
+_GREEK_MARK = "\ufdd0"  # not a character of any text
 _HANZI = re.compile(f"[{HANZI}]")
 _PICTURES = re.compile("[\U0001f000-\U0001faff]")
 _SPEAKABLE = re.compile(f"[A-Za-z0-9{HANZI}]")
 
 
-@dataclass(frozen=True, slots=True)
-class Cleaned:
-    """Folded text, and the index in the original for each of its characters and for its end."""
+def folded(text: Rewritten, hanzi: bool = False) -> Rewritten:
+    """Accents, typographic signs and look-alikes folded to ASCII and `SYMBOLS`; emoji, invisible marks dropped.
 
-    text: str
-    origin: range | list[int]
+    hanzi: whether Chinese characters are spoken; they stay as they are.
 
-
-def clean(text: str, hanzi: bool = False) -> Cleaned:
-    """Folds accents, typographic signs and look-alikes to ASCII and `SYMBOLS`, and drops emoji and invisible marks.
-
-    hanzi: whether Chinese characters are spoken. They are not changed.
-
-    Raises InvalidInput (param "input") for control characters, words of another script, over-long words, and
-    text without a single letter or digit.
+    Raises InvalidInput (param "input") for control characters, words of another script, over-long words.
     """
-    if not text.strip():
-        raise InvalidInput("input is empty", param="input", code="empty_input")
-    cleaned = Cleaned(text, range(len(text) + 1)) if _PLAIN.fullmatch(text) else _fold(text, hanzi)
-    if not _SPEAKABLE.search(cleaned.text):
-        raise InvalidInput(
-            "input has only punctuation, symbols or emoji; it needs letters or digits",
-            param="input",
-            code="nothing_to_speak",
-        )
-    long = _LONG_WORD.search(cleaned.text)
-    if long:
+    text = text if text.text.isascii() else text.sub(_NARROW_BLANK, lambda m: ",")
+    result = text.sub(_RARE, lambda m: _fold(text, m.start(), hanzi))
+    if long := _LONG_WORD.search(result.text):
         raise InvalidInput(
             f"input has a word of more than {LONGEST_WORD} letters ({long[0][:12]}...): "
             f"at most {LONGEST_WORD} are allowed",
             param="input",
             code="word_too_long",
         )
-    return cleaned
+    return result
 
 
-def _fold(text: str, hanzi: bool) -> Cleaned:
-    pieces: list[str] = []
-    origin: list[int] = []
-    for index, char in enumerate(text):
-        if "A" <= char <= "z" and char.isalnum():
-            piece = char
-        elif hanzi and (chinese := _chinese(char)):
-            if unread := next((c for c in chinese if not c.isascii() and not readable(c)), None):
-                _refuse_unread(unread, index)
-            piece = chinese
-        elif (
-            char == "："
-            and text[max(0, index - 1) : index].isdecimal()
-            and text[index + 1 : index + 2].isdecimal()
-        ):
-            piece = ":"  # a time
-        elif char == "\r" and text[index + 1 : index + 2] == "\n":
-            piece = ""
-        else:
-            piece = _fold_character(char)
-            if piece is None:
-                _refuse(text, index, hanzi)
-            elif piece.startswith(_GREEK_MARK):
-                neighbours = text[max(0, index - 1) : index] + text[index + 1 : index + 2]
-                if any(unicodedata.name(c, "").startswith("GREEK") for c in neighbours):
-                    _refuse(text, index, hanzi)
-                piece = piece.replace(_GREEK_MARK, " ")
-        pieces.append(piece)
-        origin.extend([index] * len(piece))
-    origin.append(len(text))
-    return Cleaned("".join(pieces), origin)
+def is_speakable(text: str) -> bool:
+    """Whether folded `text` has a letter, a digit or a Chinese character."""
+    return bool(_SPEAKABLE.search(text))
+
+
+def nothing_to_speak() -> InvalidInput:
+    return InvalidInput(
+        "input has only punctuation, symbols or emoji; it needs letters or digits",
+        param="input",
+        code="nothing_to_speak",
+    )
+
+
+def _fold(rewritten: Rewritten, index: int, hanzi: bool) -> str:
+    text, char = rewritten.text, rewritten.text[index]
+    if hanzi and (chinese := _chinese(char)):
+        if unread := next((c for c in chinese if not c.isascii() and not readable(c)), None):
+            _refuse_unread(unread, rewritten.origin(index))
+        return chinese
+    if (
+        char == "："
+        and text[max(0, index - 1) : index].isdecimal()
+        and text[index + 1 : index + 2].isdecimal()
+    ):
+        return ":"  # a time
+    piece = _fold_character(char)
+    if piece is None:
+        _refuse(char, rewritten.origin(index), hanzi)
+    if piece.startswith(_GREEK_MARK):
+        neighbours = text[max(0, index - 1) : index] + text[index + 1 : index + 2]
+        if any(unicodedata.name(c, "").startswith("GREEK") for c in neighbours):
+            _refuse(char, rewritten.origin(index), hanzi)
+        piece = piece.replace(_GREEK_MARK, " ")
+    return piece
 
 
 @lru_cache(maxsize=4096)
 def _chinese(char: str) -> str:
-    """The usual characters for a Chinese, radical or enclosed character; "" for any other."""
+    """The usual characters for a Chinese one, a radical or an enclosed one; "" for what is none of these."""
     if char == "〇":
         return "零"
     folded = unicodedata.normalize("NFKC", char)
@@ -135,18 +122,19 @@ def _refuse_unread(char: str, index: int) -> NoReturn:
 
 @lru_cache(maxsize=4096)
 def _fold_character(char: str) -> str | None:
-    """The replacement for `char`, or None if it is refused."""
+    """What stands for `char`; None where it is refused."""
     if char in FOLDS:
         return FOLDS[char]
     if char in SYMBOLS or " " <= char <= "~" or char in "\n\t":
         return char
     category = unicodedata.category(char)
     if category == "Cn" and _PICTURES.match(char):
-        return " "  # an emoji that is newer than Python's Unicode tables
+        return " "  # an emoji that is newer than the interpreter's tables
     if category in ("Cc", "Cs", "Co", "Cn"):
         return None
     if category in ("Cf", "Mn", "Me", "Mc", "Sk", "Lm"):
-        return ""
+        raised = unicodedata.normalize("NFKD", char) if category == "Lm" else ""
+        return raised if raised.isalpha() and raised.isascii() else ""  # 1ˢᵗ
     if category == "Zs":
         return " "
     if category in ("Nd", "No"):
@@ -173,8 +161,7 @@ def _greek_letter(name: str) -> str:
     return f"{_GREEK_MARK}{spelled}{_GREEK_MARK}"
 
 
-def _refuse(text: str, index: int, hanzi: bool) -> NoReturn:
-    char = text[index]
+def _refuse(char: str, index: int, hanzi: bool) -> NoReturn:
     point = f"U+{ord(char):04X}"
     category = unicodedata.category(char)
     if category[0] == "L" or category[0] == "N":

@@ -1,58 +1,46 @@
-"""Text to spoken words."""
+"""Text to the words that are said."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import lru_cache
 
-from deployments.text.english import addresses, amounts, dates
-from deployments.text.english.dates import DAYS, MONTHS
-from deployments.text.english.vocabulary import BARE, OPERATORS, SYMBOL_WORDS
-from deployments.text.english.words import (
-    Known,
-    abbreviation,
-    is_shouting,
-    mixed_word,
-    plain_word,
-    roman_numeral,
-)
+from deployments.text.english import addresses, amounts, codes, dates, maths, money, signs, telephone
+from deployments.text.english.nouns import is_plural
+from deployments.text.english.roman import numeral
+from deployments.text.english.shortcuts import shortcut
+from deployments.text.english.units import BARE_UNITS, PER, UNIT, UNITS
+from deployments.text.english.vocabulary import BARE, DOTTED, OPERATORS
+from deployments.text.english.words import Known, abbreviation, is_shouting, mixed_word, plain_word
 from deployments.text.mandarin import script as mandarin
-from deployments.text.phones import Phones
+from deployments.text.mandarin.pinyin import HANZI
 from deployments.text.rules import Rule
+from deployments.text.words import COMMA, DASH, ELLIPSIS, SEMICOLON, Word
 
-NO_PAUSE, SHORT_PAUSE, LONG_PAUSE = 0, 1, 2
-
+# A word that stands between blanks, perhaps with a comma behind it: most are said as they are written.
+_SIMPLE = re.compile(r"([A-Za-z][a-z]*(?:'[a-z]+)?)(?: |(,) |(\.?)[!?]*[\"')]*\s*\Z)")
+_RULED = re.compile(
+    r"[A-Za-z]|[ivxl]+|(?:[Jj]an|[Ff]eb|[Mm]ar|[Aa]pr|[Mm]ay|[Jj]une?|[Jj]uly?|[Aa]ug|[Ss]ept?|[Oo]ct|[Nn]ov|[Dd]ec)[a-z]*"
+    r"|Dr|St|Rs|kr|Fr|Ctrl|ctrl|Cmd|cmd|Command|Control|Alt|alt|Shift|shift|Option|Opt|Win|Windows|Meta|Super|Fn"
+)
 _WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+){0,2}")
 _MIXED = re.compile(r"(?=[A-Za-z]{0,60}\d)[A-Za-z0-9]+")
-_DIGITS = re.compile(r"\d+")
-_DOTS = re.compile(r"\.{2,}|…")
+_DOTS = re.compile(r"\.{2,}|…+")
+_HAN = re.compile(f"[{HANZI}]")
+_MAYBE_ADDRESS = re.compile(r"\w\.[A-Za-z]|@\w|://|www\.", re.ASCII)
 _OPENERS = "([{<\"'"
-_OPERATOR = re.compile(
-    rf"(?:{'|'.join(map(re.escape, OPERATORS))})(?![-=<>+*/&|!])(?= ?[\w(\[\"'+-])", re.ASCII
-)
-_OPERAND_ENDS = re.compile(r"[\w)\]\"'] ?$", re.ASCII)
-_ROW = re.compile(r"[^\n]*[|\t][^\n]*\n")  # of a table
 _CLAUSE = {
-    ",": SHORT_PAUSE, ";": LONG_PAUSE, ":": LONG_PAUSE, "(": SHORT_PAUSE, ")": SHORT_PAUSE, "[": SHORT_PAUSE,
-    "]": SHORT_PAUSE, "{": SHORT_PAUSE, "}": SHORT_PAUSE, "—": LONG_PAUSE, "…": LONG_PAUSE, "•": LONG_PAUSE,
-    "!": LONG_PAUSE, "?": LONG_PAUSE, "|": SHORT_PAUSE,
+    ",": COMMA, ";": SEMICOLON, ":": SEMICOLON, "(": COMMA, ")": COMMA, "[": COMMA, "]": COMMA, "{": COMMA, "}": COMMA,
+    "—": DASH, "…": ELLIPSIS, "•": DASH, "!": SEMICOLON, "?": SEMICOLON, "|": COMMA,
 }  # fmt: skip
 
-DIGIT_RULES: tuple[Rule, ...] = addresses.PHONE_RULES + dates.DIGIT_RULES + amounts.DIGIT_RULES
-
-
-@dataclass(slots=True)
-class Word:
-    """One spoken word: lower case, or a capital for a letter's name. start, end: its span in the text.
-
-    pause: after the word: none, short (a comma) or long (a semicolon, a dash).
-    """
-
-    text: str
-    start: int
-    end: int
-    pause: int = NO_PAUSE
-    phones: Phones | None = None  # set for Chinese words
+_DIGIT_RULES: tuple[Rule, ...] = (
+    *codes.RULES, *dates.NUMERIC_RULES, money.money_behind, money.pence, *telephone.RULES, *dates.RULES, *maths.RULES,
+    *amounts.RULES,
+)  # fmt: skip
+_PER_UNIT = re.compile(rf"/({UNIT}|{PER})(?![A-Za-z0-9/])")
+_MONTH_STARTS = frozenset("JFMASONDjfmasondWT")
 
 
 def normalise(text: str, known: Known, chinese: bool = False) -> list[Word]:
@@ -63,20 +51,59 @@ def normalise(text: str, known: Known, chinese: bool = False) -> list[Word]:
     return _Scanner(text, known, chinese).run()
 
 
+@lru_cache(maxsize=8)
+def _simple(known: Known) -> Callable[[str], str | None]:
+    """What is said for a word that nothing around it changes; None for one that has rules of its own."""
+
+    @lru_cache(maxsize=32768)
+    def spoken(word: str) -> str | None:
+        if _RULED.fullmatch(word) or word in BARE or word in BARE_UNITS:
+            return None
+        said = plain_word(word, False, known)
+        return None if " " in said else said
+
+    return spoken
+
+
 class _Scanner:
     def __init__(self, text: str, known: Known, chinese: bool) -> None:
         self.text = text
         self.known = known
         self.shouting = is_shouting(text)
         self.words: list[Word] = []
-        self.written: list[str] = []  # the words as written in the text
-        self.scripts = mandarin.Scripts(text, chinese)
+        self.written: list[str] = []  # the words as they stand in the text
+        mixed = chinese or (not text.isascii() and _HAN.search(text))
+        self.scripts = mandarin.Scripts(text, chinese) if mixed else None
+        self.addresses = bool(_MAYBE_ADDRESS.search(text))
 
     def run(self) -> list[Word]:
+        text, words, written = self.text, self.words, self.written
+        simple, match, size = _simple(self.known), _SIMPLE.match, len(self.text)
         at = 0
-        while at < len(self.text):
-            at = self.step(at)
-        return self.words
+        while at < size:
+            m = match(text, at)
+            if m is None:
+                at = self.step(at)
+                continue
+            word, comma, point = m.groups()
+            spoken = None if point and word in DOTTED else simple(word)
+            if spoken is None:
+                if not self.is_plain_letter(word, m.end()):
+                    at = self.step(at)
+                    continue
+                spoken = word.lower()
+            words.append(Word(spoken, at, m.end(1), COMMA if comma else 0))
+            written.append(word)
+            at = m.end()
+        return words
+
+    def is_plain_letter(self, word: str, end: int) -> bool:
+        """Whether "a" is the article, "I" the pronoun."""
+        if not self.text[end : end + 1].islower() or self.text[end - 1] != " " or self.text[end - 2] == ",":
+            return False
+        if word == "I":
+            return not self.written or self.written[-1].islower()
+        return word == "a" or (word == "A" and not self.words)
 
     def say(self, spoken: str, start: int, end: int) -> int:
         """Adds the words of `spoken`, which share the span from `start` to `end`; "," is a pause."""
@@ -85,7 +112,7 @@ class _Scanner:
         done = 0
         for part in parts:
             if part == ",":
-                self.pause(SHORT_PAUSE)
+                self.pause(COMMA)
                 continue
             left, right = start + (end - start) * done // size, start + (end - start) * (done + 1) // size
             self.words.append(Word(part, left, right))
@@ -99,15 +126,8 @@ class _Scanner:
             self.words[-1].pause = max(self.words[-1].pause, strength)
 
     def peek(self, at: int) -> str:
-        """The character at `at`; a space before the start and after the end."""
+        """The character at `at`; a blank before the start and past the end."""
         return self.text[at] if 0 <= at < len(self.text) else " "
-
-    def blank(self, at: int, char: str) -> None:
-        """Adds pauses between the cells and rows of a table."""
-        if char == "\t":
-            self.pause(SHORT_PAUSE)
-        elif char == "\n" and _ROW.fullmatch(self.text, self.text.rfind("\n", 0, at) + 1, at + 1):
-            self.pause(LONG_PAUSE)
 
     def rules(self, rules: tuple[Rule, ...], at: int) -> int | None:
         for rule in rules:
@@ -119,27 +139,31 @@ class _Scanner:
     def step(self, at: int) -> int:
         char, before = self.text[at], self.peek(at - 1)
         if char.isspace():
-            self.blank(at, char)
+            if char == "\t":
+                self.pause(COMMA)  # cells of a table
             return at + 1
-        fresh = before.isspace() or before in _OPENERS
-        if run := self.scripts.run(at):
+        if self.scripts and (run := self.scripts.run(at)):
             return self.chinese(run[0], at, run[1])
-        if (fresh or mandarin.BEHIND.search(self.text, max(0, at - 3), at)) and (end := self.address(at)):
+        fresh = before.isspace() or before in _OPENERS
+        if self.addresses and (fresh or self.is_behind_chinese(at)) and (end := self.address(at)):
             return end
-        if letters := self.scripts.letters(at):
+        if self.scripts and (letters := self.scripts.letters(at)):
             name = letters[0].rstrip("-")
             return self.say(BARE.get(name) or mixed_word(name, self.shouting, self.known), at, letters.end())
-        if char.isdecimal() or (char == "." and self.peek(at + 1).isdigit() and not before.isalnum()):
+        if char.isdecimal() or (char == "." and self.peek(at + 1).isdecimal() and not before.isalnum()):
             return self.number(at)
-        if char in "+(" and (end := self.rules(addresses.PHONE_RULES, at)):
-            return end
-        if char in "$£€¥₹₩₽" and (end := self.rules(amounts.SIGN_RULES, at)):
-            return end
         if char.isalpha() and char.isascii():
             return self.word(at, fresh)
+        if char in "+(" and (end := self.rules(telephone.SIGN_RULES, at)):
+            return end
+        if char in money.SIGNS and (end := self.rules((money.money,), at)):
+            return end
         if char == "'" and fresh and (found := abbreviation(self.text, at, self.written)):
             return self.say(found[0], at, found[1])
         return self.sign(at, char, before)
+
+    def is_behind_chinese(self, at: int) -> bool:
+        return self.scripts is not None and bool(mandarin.BEHIND.search(self.text, max(0, at - 3), at))
 
     def chinese(self, spoken: str, at: int, end: int) -> int:
         """Adds the words of a Chinese run. They share its span in proportion to their characters."""
@@ -174,47 +198,73 @@ class _Scanner:
         return self.say(" ".join(spoken), at, at + len(whole))
 
     def number(self, at: int) -> int:
-        end = self.rules(DIGIT_RULES, at)
+        end = self.rules(_DIGIT_RULES, at)
         if end:
-            return end
+            return self.rules((telephone.extension,), end) or end
         if match := _MIXED.match(self.text, at):
             return self.say(mixed_word(match[0], self.shouting, self.known), at, match.end())
         return at + 1
 
     def word(self, at: int, fresh: bool) -> int:
-        if end := self.rules(amounts.SIGN_RULES + dates.WORD_RULES, at):
+        text, char = self.text, self.text[at]
+        if (
+            char in money.STARTS
+            and money.STARTS_WITH_LETTER.match(text, at)
+            and (end := self.rules(money.SIGN_RULES, at))
+        ):
             return end
-        if found := abbreviation(self.text, at, self.written):
+        if char in _MONTH_STARTS and (end := self.rules(dates.WORD_RULES, at)):
+            return end
+        if found := numeral(text, at, self.written):
             return self.say(found[0], at, found[1])
-        if match := _MIXED.match(self.text, at):
+        if found := abbreviation(text, at, self.written):
+            return self.say(found[0], at, found[1])
+        if end := self.rules((shortcut, *maths.WORD_RULES, *amounts.WORD_RULES), at):
+            return end
+        if match := _MIXED.match(text, at):
+            if end := self.rules(codes.WORD_RULES, at):
+                return end
             return self.say(mixed_word(match[0], self.shouting, self.known), at, match.end())
-        match = _WORD.match(self.text, at)
+        match = _WORD.match(text, at)
         assert match
-        end = match.end()
-        numeral = (
-            roman_numeral(match[0], self.written, self.text[end : end + 3]) if match[0].isupper() else None
-        )
-        return self.say(numeral or self.plain(match[0], at, end), at, end)
+        return self.say(self.plain(match[0], at, match.end()), at, match.end())
 
     def plain(self, word: str, at: int, end: int) -> str:
+        following = self.text[end : end + 3].lstrip()[:1]
         if word in ("a", "A"):
-            following = self.text[end : end + 3].lstrip()[:1]
             alone = not following.isalnum() and following not in "\"'([$£€¥" or not following
             label = (
                 word == "A" and at > 0 and bool(self.words) and not self.shouting and not following.isupper()
             )
             return "A" if alone or (label and not self.words[-1].pause) else "a"
+        if (
+            word == "x"
+            and following.isdecimal()
+            and self.text[at - 1 : at] == self.text[end : end + 1] == " "
+        ):
+            return "by"  # 5 cm x 3 cm
+        if word in BARE_UNITS and self.peek(end) not in "/-":
+            each = bool(self.words) and self.words[-1].text in (
+                "per",
+                "a",
+                "an",
+                "one",
+                "each",
+                "every",
+                "slash",
+            )
+            return UNITS[word][0 if each else 1]
         return plain_word(word, self.shouting, self.known)
 
     def sign(self, at: int, char: str, before: str) -> int:
         after = self.peek(at + 1)
-        if operator := self.operator(at, before):
+        if operator := signs.operator(self.text, at):
             return self.say(OPERATORS[operator], at, at + len(operator))
         if match := _DOTS.match(self.text, at):
-            self.pause(LONG_PAUSE)
+            self.pause(ELLIPSIS)
             return match.end()
         if char in _CLAUSE:
-            if char == ":" and before.isdigit() and after.isdigit():
+            if char == ":" and before.isdecimal() and after.isdecimal():
                 return self.say("to", at, at + 1)
             self.pause(_CLAUSE[char])
             return at + 1
@@ -223,88 +273,43 @@ class _Scanner:
         if char == ".":
             if before.isalnum() and after.isalnum() and (before + after).isascii():
                 return self.say("dot", at, at + 1)
-            self.pause(LONG_PAUSE)
+            self.pause(COMMA)
             return at + 1
-        if after == char:  # a run of equal signs is decoration
+        if char in maths.SUPERSCRIPTS + "²³":
+            spoken, end = maths.raised(self.text, at)
+            return self.say(spoken, at, end) if spoken else end
+        if after == char:  # a run of signs is a line or an ornament
             return at + 1
-        spoken = self.symbol(at, char, before, after)
+        if (
+            char == "/"
+            and (match := _PER_UNIT.match(self.text, at))
+            and self.written
+            and is_plural(self.written[-1])
+        ):
+            return self.say(f"per {amounts.per_name(match[1])}", at, match.end())  # cells/µL
+        if char == "/" and not (before + self.text[at + 1 : at + 3].lstrip()[:1]).isascii():
+            self.pause(COMMA)  # 男/女
+            return at + 1
+        spoken = signs.symbol(self.text, at, self.words[-1].text if self.words else "")
         return self.say(spoken, at, at + 1) if spoken else at + 1
-
-    def operator(self, at: int, before: str) -> str | None:
-        """One of OPERATORS between operands, with spaces on both sides or on neither. **bold** is not an operator."""
-        match = _OPERATOR.match(self.text, at)
-        if not match or before.isspace() != self.peek(match.end()).isspace():
-            return None
-        return match[0] if _OPERAND_ENDS.search(self.text[max(0, at - 2) : at]) else None
 
     def dash(self, at: int, before: str, after: str) -> int:
         if after in "-–":
             while self.peek(at + 1) in "-–":
                 at += 1
-            self.pause(LONG_PAUSE)
+            self.pause(DASH)
             return at + 1
-        number_follows = after.isdigit() or after in "$£€¥." and self.peek(at + 2).isdigit()
-        if number_follows and (before.isspace() or before in "([=<>$£€,"):
+        number_follows = after.isdecimal() or after in "$£€¥." and self.peek(at + 2).isdecimal()
+        if number_follows and (before.isspace() or before in "([=<>$£€,^"):
             return self.say("minus", at, at + 1)
-        if number_follows and is_range(self.text, at):
+        if number_follows and signs.is_range(self.text, at):
             return self.say("to", at, at + 1)
         if before.isspace() and after.isspace():
-            self.pause(LONG_PAUSE)
+            if spoken := signs.spaced_dash(self.text, at):
+                return self.say(spoken, at, at + 1)
+            self.pause(DASH)
         elif self.text[at] == "–":
-            last = self.words[-1].text if self.words else ""
-            if last in MONTHS or last in DAYS:
+            if self.words and signs.is_month_or_day(self.words[-1].text):
                 return self.say("to", at, at + 1)
-            self.pause(LONG_PAUSE)
+            self.pause(DASH)
         return at + 1
-
-    def symbol(self, at: int, char: str, before: str, after: str) -> str | None:
-        """The spoken form of a single sign; None for decoration."""
-        if char == "#":
-            return "number" if after.isdigit() else "hashtag" if after.isalpha() else None
-        digits_around = self.text[max(0, at - 2) : at].rstrip(" ")[-1:].isdigit()
-        next_char = self.text[at + 1 : at + 3].lstrip()[:1]
-        if char == "*":
-            spaced = before == after == " " and bool(_OPERAND_ENDS.search(self.text[max(0, at - 2) : at]))
-            named = bool(
-                _FACTOR.search(self.text[max(0, at - 2) : at]) and _FACTOR_AHEAD.match(self.text, at + 1)
-            )
-            if spaced and self.words and self.words[-1].text == "select":  # SELECT * FROM
-                return "star"
-            factors = digits_around and next_char.isdigit() or named or (spaced and next_char.isalnum())
-            return "times" if factors else None
-        if char == "^":
-            return "to the power of" if before.isalnum() and after.isalnum() else None
-        if char in "<>":
-            alone = (
-                (before == " " or before.isdigit())
-                and (after == " " or after.isdigit())
-                and next_char.isalnum()
-            )
-            return {"<": "less than", ">": "greater than"}[char] if alone else None
-        if char == "~":
-            return ("to" if digits_around else "about") if after.isdigit() else None
-        if char == "/" and not (before + next_char).isascii():
-            self.pause(SHORT_PAUSE)  # 男/女
-            return None
-        if char in "+=/@&\\":
-            touching = (before.isalnum() or before in " )") and (
-                next_char.isalnum() or next_char in "($£€" and next_char
-            )
-            return SYMBOL_WORDS[char] if touching else None
-        return SYMBOL_WORDS.get(char)
-
-
-# a*b, 2*x; but not f*ck
-_FACTOR = re.compile(r"(?:^|[^A-Za-z0-9])[A-Za-z]$|\d$")
-_FACTOR_AHEAD = re.compile(r"[A-Za-z0-9](?![A-Za-z])|\d")
-_RANGE_START = re.compile(r"(?:(:\d\d|\d\s?[ap]\.?m\.?)|(\d{1,9})(?:°?[CF]|[%°€])?)$", re.IGNORECASE)
-_RANGE_END = re.compile(r"[$£€¥]?(\d{1,9})")
-
-
-def is_range(text: str, at: int) -> bool:
-    """True if the dash at `at` means "to": between times, or between numbers of which the first is smaller."""
-    left = _RANGE_START.search(text[max(0, at - 12) : at])
-    right = _RANGE_END.match(text, at + 1)
-    if not left or not right:
-        return False
-    return bool(left[1]) or text[at] == "–" or int(left[2]) < int(right[1])

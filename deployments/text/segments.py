@@ -1,27 +1,15 @@
-"""Splits a text into segments: at paragraphs, at sentences, and inside long sentences."""
+"""Where a long run of words is cut into segments."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-import sentencex
+from deployments.text.words import Word
 
-from deployments.text.normalise import LONG_PAUSE, SHORT_PAUSE, Word
-
-# Phones of one segment with its edge pauses: 8 to 9 seconds of speech, at most 12. The voice was trained on utterances
-# of up to 9 seconds.
+# Phones of one segment, its edge pauses included: 8 to 9 seconds of speech, at most 12. The voice was trained on
+# utterances of up to 9 seconds.
 MAX_PHONES = 100
 
-_WINDOW = 4000  # characters per call of the sentence splitter, which is not linear on every input
-_PARAGRAPH = re.compile(r"\n[ \t]*(?:\n[ \t]*)+|\n(?=[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t])")
-_ITEM_NUMBER = re.compile(r"\s*\d{1,3}[.)]\s*")
-_BLANK = re.compile(r"\s")
-_UNFINISHED = re.compile(
-    r"(?:^|[\s(])(?:approx|no|nos|vol|fig|figs|pp|p|ch|sec|eq|art|ca|vs|cf|e\.g|i\.e|mr|mrs|ms|dr|prof|st|mt|gen|col|capt|lt|sgt|"
-    r"rev|sen|rep|gov|jan|feb|mar|apr|jun|jul|aug|sept|sep|oct|nov|dec)\.\s*$",
-    re.IGNORECASE,
-)
 _CONJUNCTIONS = frozenset(
     "and or but nor so yet because although though while when after before until since if unless that which "
     "who where "
@@ -30,65 +18,22 @@ _CONJUNCTIONS = frozenset(
 _PREPOSITIONS = frozenset(
     "of in on at to for with from by about into over under between through during without against".split()
 )
-# bound to the next word
-_BOUND = frozenset("a an the my your his her its our their this these those no every each".split())
-
-
-def paragraphs(text: str) -> Iterator[tuple[int, int]]:
-    """The spans between blank lines. A list item also begins a paragraph."""
-    start = 0
-    for match in _PARAGRAPH.finditer(text):
-        yield start, match.start()
-        start = match.end()
-    yield start, len(text)
-
-
-def sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The spans of the sentences of text[start:end], whitespace included."""
-    first = begin = start  # begin: the start of the current sentence
-    while start < end:
-        stop = _window_end(text, start, end)
-        pieces = sentencex.segment("en", text[start:stop])  # pyright: ignore[reportAttributeAccessIssue]
-        if stop < end and len(pieces) > 1:
-            stop -= len(pieces.pop())  # may be truncated; it is read again in the next window
-        for piece in pieces:
-            start += len(piece)
-            if start < end and _goes_on(
-                text[max(begin, start - 24) : start], text[start : start + 2], begin == first
-            ):
-                continue
-            yield begin, start
-            begin = start
-        start = stop
-    if begin < end:
-        yield begin, end
-
-
-def _window_end(text: str, start: int, end: int) -> int:
-    if end - start <= _WINDOW:
-        return end
-    blank = _BLANK.search(text, start + _WINDOW, min(end, start + 2 * _WINDOW))
-    return blank.end() if blank else min(end, start + 2 * _WINDOW)
-
-
-def _goes_on(tail: str, following: str, opens: bool) -> bool:
-    """True if the split is wrong: after an abbreviation, or after the number of a list item (`opens` a paragraph)."""
-    if following[:1] in set("–-,;)=") or (opens and _ITEM_NUMBER.fullmatch(tail)):
-        return True
-    return bool(_UNFINISHED.search(tail)) and not following[:1].isspace()
+_BOUND = frozenset(
+    "a an the my your his her its our their this these those no every each".split()
+)  # to the next word
 
 
 def cut(words: Sequence[Word], sizes: Sequence[int], limit: int) -> list[int]:
-    """Indices that split the words of a sentence into runs of at most `limit` phones.
+    """Indices where the words of a sentence are cut so that no run has more than `limit` phones.
 
-    sizes: phones of each word, none above `limit`. The runs have similar lengths. Cuts are preferred, in this order,
-    at clauses, commas, conjunctions, prepositions, and other places.
+    sizes: phones of each word. The runs come out of like length, cut at commas rather than at conjunctions,
+    prepositions, anywhere. A word longer than `limit` must not occur.
     """
     cuts: list[int] = []
     begin, left = (
         0,
         sum(sizes) + sum(bool(w.pause) for w in words[:-1]),
-    )  # an edge pause follows the last word
+    )  # the edge pause comes behind the last
     while left > limit:
         aim = left / -(-left // limit)
         total, best, best_cost = 0, begin + 1, float("inf")
@@ -107,11 +52,9 @@ def cut(words: Sequence[Word], sizes: Sequence[int], limit: int) -> list[int]:
 
 
 def _reluctance(words: Sequence[Word], index: int) -> float:
-    """The cost of a cut after the word `index`, as a fraction of a segment's length."""
+    """The cost of a cut behind the word `index`, in shares of a segment's length."""
     word = words[index]
-    if word.pause == LONG_PAUSE:
-        return 0.0
-    if word.pause == SHORT_PAUSE:
+    if word.pause:
         return 0.1
     following = words[index + 1].text if index + 1 < len(words) else ""
     if word.text in _BOUND:

@@ -119,7 +119,7 @@ class _Mono:
         if not self._rate:
             raise _Refused("it contains no audio")
         seconds = self._taken / self._rate
-        if round(seconds, 2) < min_seconds:  # what is kept of a recording may be a sample shorter
+        if round(seconds, 2) < min_seconds:  # a stored recording may be a sample shorter
             raise _Refused(f"it contains {seconds:.2f} s of audio; at least {min_seconds:g} s are needed")
         if self._resampler:
             self._blocks.append(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))

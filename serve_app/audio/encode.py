@@ -90,16 +90,10 @@ def to_int16(samples: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2")
 
 
-class _Sink(Protocol):
-    def write(self, samples: np.ndarray) -> bytes: ...
-
-    def close(self) -> bytes: ...
-
-
 class _Resampled:
     """A sink behind a stream resampler. The output does not depend on how the input is split into chunks."""
 
-    def __init__(self, format: str, source_rate: int, rate: int, sink: _Sink) -> None:
+    def __init__(self, format: str, source_rate: int, rate: int, sink: _Raw | _Container) -> None:
         self.media_type = MEDIA_TYPES[format]
         if format == "pcm":  # nothing in it says so
             self.media_type += f";rate={rate};channels=1"
@@ -190,9 +184,7 @@ class _Container:
         self._pipe = _Pipe() if streamed else _File()
         self._container = av.open(self._pipe, "w", format=codec.container, options=codec.container_options)
         options = codec.codec_options
-        if (
-            codec.name == "aac"
-        ):  # else FFmpeg's encoder drops what is above a limit that it takes from the bit rate
+        if codec.name == "aac":  # by default FFmpeg's encoder derives a lower cutoff from the bit rate
             options = {"cutoff": str(min(20_000, int(0.48 * rate) // 100 * 100))}
         stream = self._container.add_stream(codec.name, rate=rate, options=options)
         self._stream = cast(av.AudioStream, stream)
@@ -204,10 +196,9 @@ class _Container:
 
     def write(self, samples: np.ndarray) -> bytes:
         if len(samples):
-            values = to_int16(samples) if self._codec.sample_format == "s16" else np.clip(samples, -1.0, 1.0)
-            frame = av.AudioFrame.from_ndarray(
-                values[None], format=self._codec.sample_format, layout="mono"
-            )  # (1, N)
+            kind = self._codec.sample_format
+            values = to_int16(samples) if kind == "s16" else np.clip(samples, -1.0, 1.0)
+            frame = av.AudioFrame.from_ndarray(values[None], kind, "mono")  # (1, N)
             frame.sample_rate = self._rate
             frame.pts = self._position
             self._position += len(samples)

@@ -47,16 +47,13 @@ def examine(waveform: np.ndarray, rate: int, param: str) -> tuple[str, ...]:
     strength, f0 = map(np.concatenate, zip(*parts, strict=True))
     voiced = strength > VOICED
     if voiced.mean() < LEAST_VOICED:
-        raise InvalidInput(
-            f"Invalid '{param}': it contains no voice, only noise or silence.",
-            param=param,
-            code="no_voice",
-        )
+        message = f"Invalid '{param}': it contains no voice, only noise or silence."
+        raise InvalidInput(message, param=param, code="no_voice")
     pitches = np.where(voiced, np.log(f0), np.nan)
     steady = float(np.percentile(level, 95) - np.percentile(level, 5)) < STEADY_DB
     found = {
-        "clipped": _flat(waveform)
-        or (not steady and _bumpy(waveform)),  # a tone has many samples near its peak
+        # a steady tone has many samples near its peak
+        "clipped": _flat(waveform) or (not steady and _bumpy(waveform)),
         "background": steady,
         "narrow_band": rate <= 2 * NARROW_HZ + 400 or _narrow(made),
         "several_voices": _apart(pitches) > APART,

@@ -55,11 +55,8 @@ def main() -> None:
                 if os.fork() == 0:
                     _child(job)
             except OSError as error:  # the parent sees the closed connection
-                print(
-                    f"chorale: cannot start a process to decode recordings: {error}",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                message = f"chorale: cannot start a process to decode recordings: {error}"
+                print(message, file=sys.stderr, flush=True)
 
 
 def _yield_the_processor() -> None:

@@ -60,10 +60,8 @@ class Sandbox:
             raise InvalidInput(f"Invalid '{param}': the file is empty.", param=param)
         with self._lock:
             if not self._room:
-                raise Overloaded(
-                    "Too many recordings are waiting to be decoded; try again later.",
-                    retry_after=RETRY_AFTER_S,
-                )
+                message = "Too many recordings are waiting to be decoded; try again later."
+                raise Overloaded(message, retry_after=RETRY_AFTER_S)
             self._room -= 1
         request = {"min_seconds": min_seconds, "max_seconds": max_seconds, "param": param}
         future = self._pool.submit(self._read, data, request)
@@ -152,10 +150,8 @@ def _ask(control: socket.socket, data: bytes, request: dict[str, Any]) -> tuple[
 
 def _recording(answer: tuple[dict[str, Any], bytes] | None, param: str) -> Recording:
     """Checks every field of the answer, because the file may have taken control of the child."""
-    broken = InvalidInput(
-        f"Invalid '{param}': decoding it exceeds the limits on memory or time, or crashes the decoder.",
-        param=param,
-    )
+    message = f"Invalid '{param}': decoding it exceeds the limits on memory or time, or crashes the decoder."
+    broken = InvalidInput(message, param=param)
     if answer is None:
         raise broken
     said, samples = answer

@@ -1,4 +1,4 @@
-"""Finds the models of a service among Serve's applications, and how they are."""
+"""Finds the models of a service among Serve's applications, and their state."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ log = logging.getLogger("chorale.models")
 STARTING_S, FAILED_S = 1.0, 5.0  # between two looks at models that are starting, or have failed
 AGAIN_S = 0.5  # requests for a failed model must not keep the controller busy
 DESCRIBE_S = 10.0
-DRAIN_S = 600.0  # after which nothing speaks with a model that was removed
+DRAIN_S = 600.0  # after which no request uses a removed model
 CALLED = ("TextFrontend", "VoiceEncoder", "GptScheduler", "VocoderScheduler")  # in the order of RayBackend
 
 
 class Place(BaseModel):
-    """Where the stages of a model are, and which version of them is wanted (see `config.applications`)."""
+    """The place and the version of a model's stages (see `config.applications`)."""
 
     model_config = ConfigDict(frozen=True)
     application: str | None
@@ -41,10 +41,10 @@ class Place(BaseModel):
 
 
 class Discovery:
-    """Keeps `models` as the configuration wants them.
+    """Keeps `models` as configured.
 
-    Serve's status costs the controller and this process some 60 ms. It is asked for only while a model is starting or
-    failed: a change of the configuration arrives by `expect`.
+    Serve's status costs the controller and this process some 60 ms, so it is requested only while a model is starting
+    or failed. A change of the configuration arrives through `expect`.
     """
 
     def __init__(self, models: Models, application: str, ingress: IngressSettings) -> None:
@@ -63,20 +63,19 @@ class Discovery:
         places = {name: Place(**place) for name, place in wanted["models"].items()}
         for model in self._models.expect(places, wanted["default"]):
             self._close(model)
-        self._unsettled = {name for name, place in places.items() if self._places.get(name) != place} | (
-            self._unsettled & places.keys()
-        )
+        changed = {name for name, place in places.items() if self._places.get(name) != place}
+        self._unsettled = changed | (self._unsettled & places.keys())
         self._places = places
         self._changed.set()
 
     async def look(self) -> None:
-        """Looks at what is not settled, AGAIN_S after the last time at the earliest; concurrent calls share a look."""
+        """Updates the models that are not settled, AGAIN_S after the last time at the earliest. Calls share it."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         await asyncio.shield(self._looking)
 
     def check_health(self) -> None:
-        """Raises RuntimeError where models are no longer looked for."""
+        """Raises RuntimeError if the search for models has ended."""
         if self._watcher.done():
             raise RuntimeError(f"the search for models ended: {self._watcher}")
 
@@ -99,8 +98,8 @@ class Discovery:
         try:
             status = await asyncio.to_thread(serve.status)
             await asyncio.gather(*(self._settle(name, status) for name in list(self._unsettled)))
-        except Exception as error:  # of the controller, which may be starting again
-            log.warning("the models cannot be looked for: %r", error)
+        except Exception as error:  # the controller may be restarting
+            log.warning("Serve's status is not available: %r", error)
 
     async def _settle(self, name: str, status: ServeStatus) -> None:
         place = self._places[name]
@@ -135,10 +134,7 @@ class Discovery:
         application = place.application or self._application
 
         def handles() -> list[DeploymentHandle]:
-            return [
-                serve.get_deployment_handle(f"{place.prefix}{stage}", app_name=application)
-                for stage in CALLED
-            ]
+            return [serve.get_deployment_handle(place.prefix + stage, application) for stage in CALLED]
 
         stages = await asyncio.to_thread(handles)
         described: ModelDescription
@@ -162,10 +158,7 @@ class Discovery:
 def failure(
     application: ApplicationStatusOverview | None, stages: Iterable[DeploymentStatusOverview]
 ) -> str | None:
-    """Why a model cannot start, None where it can. application: the model's own, if it has one.
-
-    The reason is safe to show: what a stage found wrong, else that it did not start.
-    """
+    """Why a model cannot start, if it cannot. The reason is safe to show. application: the model's own, if any."""
     broken = [stage for stage in stages if stage.status in ("DEPLOY_FAILED", "UNHEALTHY")]
     if not broken and (application is None or application.status not in ("DEPLOY_FAILED", "UNHEALTHY")):
         return None
@@ -174,6 +167,6 @@ def failure(
 
 
 def refusals(messages: Iterable[str]) -> list[str]:
-    """What the stages found wrong in their configuration or checkpoint, a line each."""
+    """The messages of ConfigErrors and CheckpointErrors that stages raised."""
     found = re.findall(r"(?:^|\.)(?:Config|Checkpoint)Error: (.+)", "\n".join(messages), re.MULTILINE)
     return list(dict.fromkeys(found))

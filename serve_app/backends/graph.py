@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Mapping
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import grpc
@@ -33,29 +31,23 @@ log = logging.getLogger("ray.serve")
 
 R = TypeVar("R")
 Stage = DeploymentHandle
-ANSWER_S = 20.0  # for a scheduler to say that it has the work
+ANSWER_S = 20.0  # for a scheduler to accept the work
 UNARY_S = 120.0
 GIVE_UP_S = 30.0  # without any progress, before a stage counts as gone
 STATUS_S = 2.0
-FORGET_S = 3.0  # for a deletion to reach every process, before the rest goes on in the background
-FORGET_TRIES = 5  # a second apart, while a replica cannot be reached: it may be starting again
-FREE_S = 15.0  # for a stage's processes to give memory back; a scheduler waits 10 s for its replicas
-LOST = (
-    RayError,
-    grpc.RpcError,
-    RayServeException,
-)  # the other end died, is not there yet, or did not take the message
+FORGET_S = 3.0  # for a deletion to reach every process; after that it continues in the background
+FORGET_TRIES = 5  # a second apart, while a replica cannot be reached: it may be restarting
+FREE_S = 15.0  # for a stage's processes to free memory; a scheduler waits 10 s for its replicas
+# the other end died, has not started yet, or did not take the message
+LOST = (RayError, grpc.RpcError, RayServeException)
 _CODES = grpc.StatusCode
-LOST_CODES = {  # of an RpcError; the others refuse the message, and would refuse it again
+LOST_CODES = {  # of an RpcError; with the other codes the message would be refused again
     _CODES.UNAVAILABLE, _CODES.CANCELLED, _CODES.ABORTED, _CODES.DEADLINE_EXCEEDED, _CODES.INTERNAL, _CODES.UNKNOWN,
 }  # fmt: skip
 
 
 class RayBackend:
-    """The stages of one model on Ray Serve. Implements `serve_app.synthesis.backend.Backend`.
-
-    Raises only ChoraleErrors. Made on the event loop that uses it.
-    """
+    """The stages of one model on Ray Serve. Implements `Backend`. Made on the event loop that uses it."""
 
     def __init__(
         self,
@@ -87,49 +79,69 @@ class RayBackend:
         return await self._ask("voice_encoder", "encode", reference, keep)
 
     async def forget(self, voice: str) -> None:
-        """In every replica of the voice encoder."""
         await forget_at("voice_encoder", self._unary["voice_encoder"], voice)
 
     async def generate(
         self, request: GptRequest, *, id: str, priority: int, admitted: bool
     ) -> AsyncGenerator[Run]:
-        """Closing the iteration frees the slot."""
-        async with contextlib.aclosing(
-            self._work("gpt", WorkItem(id, request, priority), admitted)
-        ) as events:
-            async for event in events:
-                if event.value is not None and len(event.value):
-                    yield event.value
+        """Closing the iterator frees the slot. If the scheduler dies, the work resumes after the last delivered run."""
+        delivered: list[Run] = []
+        give_up = time.monotonic() + GIVE_UP_S
+        submit = self._unary["gpt"].options(method_name="submit", stream=True)
+        for attempt in itertools.count():
+            work = request.resume(delivered) if attempt else request
+            item = WorkItem(_attempted(id, attempt), work, priority)
+            stream: Any = submit.remote(item, admitted or attempt > 0)
+            finished = False
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await anext(stream)
+                async for event in stream:
+                    finished = event.done or event.error is not None
+                    if event.error is not None:
+                        raise event.error
+                    if event.value is not None:
+                        delivered.append(event.value)
+                        give_up = time.monotonic() + GIVE_UP_S
+                        if len(event.value):
+                            yield event.value
+                    if event.done:
+                        return
+                finished = True
+                raise SynthesisFailed("the work was cancelled", code="cancelled")
+            except (ChoraleError, GeneratorExit):
+                raise
+            except (TimeoutError, StopAsyncIteration):
+                raise Unavailable("the gpt stage does not answer") from None
+            except LOST as error:
+                await self._wait_or_give_up("gpt", error, give_up)
+            except Exception as error:
+                raise _failure("gpt", error) from None
+            finally:
+                if not finished:
+                    self._cancel("gpt", item.id)
+                    stream.cancel()
 
     async def vocode(self, chunk: VocoderChunk, *, id: str, priority: int) -> VocodedChunk:
         """A chunk belongs to an accepted request, so it is never rejected.
 
         A unary call: a stream of a single event takes three messages instead of one.
         """
-        give_up = time.monotonic() + GIVE_UP_S
-        for attempt in itertools.count():
-            item = WorkItem(f"{id}~{attempt}" if attempt else id, chunk, priority, chunk.home)
-            answered = False
+
+        async def finish(attempt: int) -> Event:
+            item = WorkItem(_attempted(id, attempt), chunk, priority, chunk.home)
             try:
-                async with asyncio.timeout(UNARY_S):
-                    event = await self._unary["vocoder"].finish.remote(item, True)
-                answered = True
-            except TimeoutError:
-                raise Unavailable("the vocoder stage does not answer") from None
-            except LOST as error:
-                await self._wait_or_give_up("vocoder", error, give_up)
-                continue
-            except Exception as error:
-                raise _failure("vocoder", error) from None
-            finally:
-                if not answered:
-                    self._cancel("vocoder", item.id)
-            if event.error is not None:
-                raise event.error
-            if event.value is not None:
-                return event.value
-            break
-        raise SynthesisFailed("the vocoder returned nothing")
+                return await self._unary["vocoder"].finish.remote(item, True)
+            except BaseException:
+                self._cancel("vocoder", item.id)
+                raise
+
+        event = await self._call("vocoder", finish)
+        if event.error is not None:
+            raise event.error
+        if event.value is None:
+            raise SynthesisFailed("the vocoder returned nothing")
+        return event.value
 
     async def cancel(self, id: str) -> None:
         for stage in ("gpt", "vocoder"):
@@ -139,21 +151,16 @@ class RayBackend:
         """The status of every stage, at most STATUS_S old. Never raises."""
         async with self._status_lock:
             if time.monotonic() - self._status_at >= STATUS_S:
-                names = list(self._unary)
-                answers = await asyncio.gather(*(self._stage_status(name) for name in names))
-                self._status = dict(zip(names, answers, strict=True))
+                answers = await asyncio.gather(*map(self._stage_status, self._unary))
+                self._status = dict(zip(self._unary, answers, strict=True))
                 self._status_at = time.monotonic()
-        stages = self._status
-        return {
-            "ready": all(stage.get("ready", False) for stage in stages.values()),
-            "device": _device(stages),
-            "stages": stages,
-        }
+        ready = all(stage.get("ready", False) for stage in self._status.values())
+        return {"ready": ready, "device": _device(self._status), "stages": self._status}
 
     async def free(self) -> list[dict[str, Any]]:
-        """Every process behind this that answers in time. Never raises."""
+        """Of every process that answers in time. Never raises."""
         asked = [free_at(name, self._unary[name]) for name in ("text_frontend", "voice_encoder")]
-        asked += [_told(name, _of(self._unary[name])) for name in ("gpt", "vocoder")]
+        asked += [_freed(name, self._unary[name].free.remote) for name in ("gpt", "vocoder")]
         return [process for processes in await asyncio.gather(*asked) for process in processes]
 
     async def close(self) -> None:
@@ -161,72 +168,31 @@ class RayBackend:
         for stage in self._unary.values():
             await stage.shutdown_async()
 
-    # -- calls --------------------------------------------------------------------------------------------------
-
     async def _ask(self, stage: str, method: str, *args: Any) -> Any:
-        """A unary call of a stateless stage, repeated if its replica dies."""
-        give_up = time.monotonic() + GIVE_UP_S
+        """A call of a stateless stage."""
+        handle = self._unary[stage].options(method_name=method)
+        answer = await self._call(stage, lambda _: handle.remote(*args))
+        if isinstance(answer, ChoraleError):
+            raise answer
+        return answer
+
+    async def _call(self, stage: str, call: Callable[[int], Awaitable[R]]) -> R:
+        """The answer to a unary call, repeated if its replica dies. call: receives the number of the attempt."""
+        give_up, attempt = time.monotonic() + GIVE_UP_S, 0
         while True:
             try:
                 async with asyncio.timeout(UNARY_S):
-                    answer = await self._unary[stage].options(method_name=method).remote(*args)
+                    return await call(attempt)
             except TimeoutError:
-                raise Unavailable(f"the {stage} stage does not answer") from None
-            except ChoraleError as error:
-                raise _plain(error) from None
-            except LOST as error:
-                await self._wait_or_give_up(stage, error, give_up)
-                continue
-            except Exception as error:
-                raise _failure(stage, error) from None
-            if isinstance(answer, ChoraleError):
-                raise answer
-            return answer
-
-    async def _work(self, stage: str, item: WorkItem, admitted: bool) -> AsyncGenerator[Event]:
-        """The item's events. If the scheduler dies, the item is resubmitted from the last delivered event."""
-        delivered: list[Any] = []
-        attempt = 0
-        give_up = time.monotonic() + GIVE_UP_S
-        while True:
-            work = item
-            if attempt:  # under a new id: the old one may still be known
-                work = replace(item, id=f"{item.id}~{attempt}", payload=item.payload.resume(delivered))
-            submit = self._unary[stage].options(method_name="submit", stream=True)
-            stream: Any = submit.remote(work, admitted or attempt > 0)
-            finished = False
-            try:
-                async with asyncio.timeout(ANSWER_S):
-                    await anext(stream)
-                async for event in stream:
-                    if event.error is not None:
-                        finished = True
-                        raise event.error
-                    if event.value is not None:
-                        delivered.append(event.value)
-                        give_up = time.monotonic() + GIVE_UP_S
-                    finished = event.done
-                    yield event
-                    if event.done:
-                        return
-                finished = True
-                raise SynthesisFailed("the work was cancelled", code="cancelled")
-            except (ChoraleError, GeneratorExit):
-                raise
-            except (TimeoutError, StopAsyncIteration):
                 raise Unavailable(f"the {stage} stage does not answer") from None
             except LOST as error:
                 await self._wait_or_give_up(stage, error, give_up)
                 attempt += 1
             except Exception as error:
                 raise _failure(stage, error) from None
-            finally:
-                if not finished:
-                    self._cancel(stage, work.id)
-                    stream.cancel()
 
     def _cancel(self, stage: str, item_id: str) -> None:
-        """Sent, not waited for: this runs while a request is being torn down."""
+        """Does not wait for an answer, because the request itself may be in the middle of being cancelled."""
         try:
             self._unary[stage].cancel.remote(item_id)
         except Exception as error:
@@ -251,7 +217,7 @@ class RayBackend:
 
 
 class Peers:
-    """The replicas of the HTTP deployment, this one among them. Implements `serve_app.service.Peers`."""
+    """The replicas of the HTTP deployment, this one included. Implements `serve_app.service.Peers`."""
 
     def __init__(self, ingress: Stage) -> None:
         self._ingress = ingress.options(_by_reference=False)
@@ -267,7 +233,7 @@ _forgetting: set[asyncio.Task[None]] = set()
 
 
 async def forget_at(name: str, stage: Stage, voice: str) -> None:
-    """In every replica of `stage`. Waits for FORGET_S; what is busy then is asked in the background."""
+    """Asks every replica of `stage`. Waits for FORGET_S and continues in the background."""
     task = asyncio.create_task(_forget_at(name, stage, voice))
     _forgetting.add(task)
     task.add_done_callback(_forgetting.discard)
@@ -275,41 +241,34 @@ async def forget_at(name: str, stage: Stage, voice: str) -> None:
 
 
 async def _forget_at(name: str, stage: Stage, voice: str) -> None:
-    """A replica that never answers cannot speak with the voice either: the library is asked first."""
-    reason: Exception | None = None
-    for attempt in range(FORGET_TRIES):
-        if attempt:
-            await asyncio.sleep(1.0)
+    for left in reversed(range(FORGET_TRIES)):
         try:
             await stage.broadcast("forget", voice).results_async(timeout_s=UNARY_S)
             return
         except Exception as error:
-            reason = error
-    log.warning("%s: not every replica has dropped the prompts of voice %s: %r", name, voice, reason)
+            if not left:
+                log.warning(
+                    "%s: not every replica has dropped the prompts of voice %s: %r", name, voice, error
+                )
+        await asyncio.sleep(1.0)
 
 
 async def free_at(name: str, stage: Stage) -> list[dict[str, Any]]:
-    """Every replica of `stage` that answers in time."""
-    return await _told(name, stage.broadcast("free").results_async(timeout_s=FREE_S))
+    return await _freed(name, lambda: stage.broadcast("free").results_async(timeout_s=FREE_S))
 
 
-async def _of(scheduler: Stage) -> list[dict[str, Any]]:
-    async with asyncio.timeout(FREE_S):
-        return await scheduler.free.remote()
-
-
-async def _told(stage: str, answers: Awaitable[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+async def _freed(name: str, ask: Callable[[], Awaitable[list[dict[str, Any]]]]) -> list[dict[str, Any]]:
+    """The reports of a stage's processes, none if they do not arrive in time."""
     try:
-        return [{"stage": stage, **answer} for answer in await answers]
+        return [{"stage": name, **report} for report in await asyncio.wait_for(ask(), FREE_S)]
     except Exception as error:
-        log.warning("%s did not report what it freed: %r", stage, error)
+        log.warning("%s did not report what it freed: %r", name, error)
         return []
 
 
-def _plain(error: ChoraleError) -> ChoraleError:
-    """The error that was raised remotely, without the traceback that Ray puts into its message."""
-    cause = getattr(error, "cause", None)
-    return cause if isinstance(cause, ChoraleError) else error
+def _attempted(id: str, attempt: int) -> str:
+    """The id of a repeated item, because the stage may still know the old one."""
+    return f"{id}~{attempt}" if attempt else id
 
 
 def is_lost(error: BaseException) -> bool:
@@ -321,7 +280,7 @@ def is_lost(error: BaseException) -> bool:
 
 
 def _failure(stage: str, error: BaseException) -> ChoraleError:
-    cause = getattr(error, "cause", None)
+    cause = getattr(error, "cause", error)  # of a RayTaskError, without the traceback in its message
     if isinstance(cause, ChoraleError):
         return cause
     log.error("%s failed: %r", stage, error)
@@ -331,7 +290,7 @@ def _failure(stage: str, error: BaseException) -> ChoraleError:
 
 
 def _device(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What the Gpt's device is and why; name and reason are always there."""
+    """The Gpt's device, always with a name and a reason."""
     for replica in stages.get("gpt", {}).get("replicas", {}).values():
         if isinstance(device := replica.get("device"), Mapping):
             reason = device.get("reason") or "; ".join(device.get("reasons", ()))

@@ -35,10 +35,9 @@ R = TypeVar("R")
 
 
 class LocalBackend:
-    """The stages in this process. Implements `serve_app.synthesis.backend.Backend`.
+    """The stages in this process. Implements `Backend`. Loading starts in the background.
 
-    Loading starts in the background; `wait()` blocks until it is done. least_slots: a lower bound for `gpt.slots`.
-
+    least_slots: a lower bound for `gpt.slots`.
     Raises ConfigError for an unknown family or option. `wait()` raises it if the model does not fit into memory.
     """
 
@@ -50,7 +49,9 @@ class LocalBackend:
             self._frontend: Frontend = self.family.frontend(None)
         self._text = ThreadPoolExecutor(1, "text-frontend")
         self._thread = DeviceThread("local", threads=assembly.threads(options, "gpt"))
-        self._scheduler: InProcessScheduler | None = None  # these three: once the weights are loaded
+        self._scheduler: InProcessScheduler | None = (
+            None  # like the next two, None until the weights are loaded
+        )
         self._device: Device | None = None
         self._prompts: KeptPrompts | None = None
         self._loaded: Future[None] = self._thread.submit(self._load, max(least_slots, self.spec.window or 1))
@@ -67,7 +68,7 @@ class LocalBackend:
 
     @property
     def scheduler(self) -> InProcessScheduler:
-        """Of the GPT and the vocoder. Only once the weights are loaded."""
+        """Schedules the GPT and the vocoder. Available once the weights are loaded."""
         assert self._scheduler is not None
         return self._scheduler
 
@@ -95,7 +96,7 @@ class LocalBackend:
         if device.kind != "cpu":
             decoder.warm_up()
             vocoder.warm_up(family.example_prompt())
-        workers = {"vocoder": vocoder, "gpt": decoder}  # sound goes before codes
+        workers = {"vocoder": vocoder, "gpt": decoder}  # by priority
         share = options.gpt.first_segment_share
         self._scheduler = InProcessScheduler(self._thread, workers, share, QUEUED_PER_SLOT)
 
@@ -106,7 +107,7 @@ class LocalBackend:
         await self._read(lambda frontend: frontend.check(text, language))
 
     async def _read(self, call: Callable[[Frontend], R]) -> R:
-        """On the text thread, or on the device's if the frontend runs a model."""
+        """Calls the frontend on the text thread, or on the device's if it runs a model."""
         if self.spec.frontend_device:
             await self._wait()
             return await self._thread.run(call, self._frontend)
@@ -133,9 +134,8 @@ class LocalBackend:
 
     async def vocode(self, chunk: VocoderChunk, *, id: str, priority: int) -> VocodedChunk:
         await self._wait()
-        async with aclosing(
-            self.scheduler.events("vocoder", WorkItem(id, chunk, priority, chunk.home), admitted=True)
-        ) as events:
+        item = WorkItem(id, chunk, priority, chunk.home)
+        async with aclosing(self.scheduler.events("vocoder", item, admitted=True)) as events:
             async for event in events:
                 if event.value is not None:
                     return event.value
@@ -146,12 +146,11 @@ class LocalBackend:
             self._scheduler.cancel(id)
 
     async def status(self) -> dict[str, Any]:
-        ready = self._loaded.done() and self._loaded.exception() is None
         device: dict[str, Any] = {"name": "", "reason": "loading"}
         if self._device is not None:
             device = {**self._device.describe(), "reason": "; ".join(self._device.reasons)}
         return {
-            "ready": ready,
+            "ready": self._loaded.done() and self._loaded.exception() is None,
             "device": device,
             "stages": self._scheduler.status() if self._scheduler else {},
             "memory": memory.usage(),

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import psutil
@@ -19,9 +19,6 @@ from deployments.contract.errors import ChoraleError
 from deployments.engine.device import cgroup, memory
 from serve_app.cli.speaker import Said, Speaker
 from serve_app.config.settings import Settings
-
-if TYPE_CHECKING:
-    from deployments.contract.device import Device
 
 TEXT = "The train to the coast leaves in twenty minutes."
 MARKS = {True: "[green]ok[/]    ", False: "[red]FAILED[/]", None: "      "}
@@ -37,9 +34,9 @@ class Finding:
 
 
 def report(settings: Settings, models: Iterable[str], console: Console) -> bool:
-    """Prints each finding as it becomes available. models: names; False if one failed."""
+    """Prints each finding as it becomes available. models: their names. Returns False if a check failed."""
     sound = True
-    for part in (_software(), *(_one(settings, model) for model in models)):
+    for part in (_software(), *(_model(settings, model) for model in models)):
         try:
             for finding in part:
                 sound = sound and finding.ok is not False
@@ -51,14 +48,6 @@ def report(settings: Settings, models: Iterable[str], console: Console) -> bool:
             console.print(error.message, markup=False, highlight=False, soft_wrap=True)
     console.print("All checks passed." if sound else "Some checks failed.", style="green" if sound else "red")
     return sound
-
-
-def _one(settings: Settings, model: str) -> Iterator[Finding]:
-    """Raises ChoraleError if the check of this model cannot continue."""
-    if len(settings.served) > 1:
-        yield Finding("model", model)
-    yield from _device(settings, model)
-    yield from _model(settings, model)
 
 
 def _software() -> Iterator[Finding]:
@@ -78,35 +67,29 @@ def _device(settings: Settings, model: str) -> Iterator[Finding]:
     yield Finding("precision", f"{str(device.dtype).removeprefix('torch.')}, {device.threads} CPU thread(s)")
     where = "on the device" if has_fft(device.torch_device) else "on the CPU (not available on this device)"
     yield Finding("FFT", where)
-    yield from _room(settings, model, device)
-
-
-def _room(settings: Settings, model: str, device: Device) -> Iterator[Finding]:
-    """Configured memory and threads, compared with what is available."""
     total, free = memory.total_bytes(device.torch_device), memory.free_bytes(device.torch_device)
     yield Finding("memory", f"{memory.readable(free)} of {memory.readable(total)} free on {device.kind}")
     suggested, most = memory.suggest_batch(device.kind, total)
-    yield Finding(
-        "slots",
-        f"gpt.slots is {settings.served[model].gpt.slots}; memory suggests {suggested}, at most {most}",
-    )
+    slots = settings.served[model].gpt.slots
+    yield Finding("slots", f"gpt.slots is {slots}; memory suggests {suggested}, at most {most}")
     wanted, cpus = sum(each.busy_threads() for each in settings.served.values()), cgroup.cpus()
-    told = f"{wanted} for all replicas of gpt and vocoder, on {cpus} CPU(s)"
+    detail = f"{wanted} for all replicas of gpt and vocoder, on {cpus} CPU(s)"
     if wanted > cpus:
-        told += ": they slow each other down if they run on one machine (see device.threads)"
-    yield Finding("threads", told)
+        detail += ": they slow each other down if they run on one machine (see device.threads)"
+    yield Finding("threads", detail)
 
 
 def _model(settings: Settings, model: str) -> Iterator[Finding]:
+    """Raises ChoraleError if the check of this model cannot continue."""
+    if len(settings.served) > 1:
+        yield Finding("model", model)
+    yield from _device(settings, model)
     before = _memory()
     speaker = Speaker(settings, model)
     try:
         held = _memory() - before
-        yield Finding(
-            "load",
-            f"family {speaker.model.spec.name} in {speaker.load_s:.2f} s, {memory.readable(held)}",
-            True,
-        )
+        loaded = f"family {speaker.model.spec.name} in {speaker.load_s:.2f} s, {memory.readable(held)}"
+        yield Finding("load", loaded, True)
         yield from _graphs(speaker)
         first = speaker.say(TEXT, seed=1)
         yield _speaks(first)
@@ -137,12 +120,11 @@ def _speaks(spoken: Said) -> Finding:
 
 def _seeds(speaker: Speaker, first: Said) -> Iterator[Finding]:
     again, other = speaker.say(TEXT, seed=1), speaker.say(TEXT, seed=2)
+    gives = {True: "the same samples", False: "different samples"}
     same = np.array_equal(first.waveform, again.waveform)
-    yield Finding("seeds", f"the same seed gives {'the same samples' if same else 'different samples'}", same)
-    differs = not np.array_equal(first.waveform, other.waveform)
-    yield Finding(
-        "seeds", f"another seed gives {'different samples' if differs else 'the same samples'}", differs
-    )
+    yield Finding("seeds", f"the same seed gives {gives[same]}", same)
+    equal = np.array_equal(first.waveform, other.waveform)
+    yield Finding("seeds", f"another seed gives {gives[equal]}", not equal)
 
 
 def _clean_up(kept: list[weakref.ref[Any]], used: int, before: int) -> Finding:

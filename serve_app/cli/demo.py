@@ -142,8 +142,8 @@ def speak_all(http: str, out: Path) -> None:
     for column in ("voice", "seconds of audio", "TTFA", "RTF"):
         table.add_column(column, justify="left" if column == "voice" else "right")
     with httpx.Client(base_url=http, timeout=120) as client:
-        cards = [card for card in client.get("/v1/audio/voices").json()["data"] if card["shipped"]]
-        for voice, language in ((card["name"], card["language"]) for card in cards):
+        cards = client.get("/v1/audio/voices").json()["data"]
+        for voice, language in ((card["name"], card["language"]) for card in cards if card["shipped"]):
             takes = [
                 speak(client, text, voice, out / f"{voice}-{number}.wav")
                 for number, text in enumerate(SENTENCES[language or "en"], 1)

@@ -31,12 +31,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 FAULT = 2  # exit code of errors that the user can fix
-Config = Annotated[
-    Path | None, typer.Option(help="A Serve config file that sets the models and their options.")
-]
-Model = Annotated[
-    str | None, typer.Option(help="The name of a model of the config file; default: its default one.")
-]
+CONFIG = "A Serve config file that sets the models and their options."
+MODEL = "The name of a model of the config file; default: its default one."
+Config = Annotated[Path | None, typer.Option(help=CONFIG)]
+Model = Annotated[str | None, typer.Option(help=MODEL)]
 
 
 @contextmanager
@@ -58,7 +56,7 @@ class WithControls(TyperCommand):
     """A command that also takes `--NAME VALUE` for each sampling parameter of the model."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Moves what looks like such an option, as text, to `ctx.obj`: which there are depends on the configuration."""
+        """Moves undeclared options to `ctx.obj`, as text: the configuration decides which exist."""
         own = {name for param in self.get_params(ctx) for name in (*param.opts, *param.secondary_opts)}
         rest, ctx.obj = [], {}
         words = iter(args)
@@ -99,13 +97,13 @@ def speak(
     The model's sampling parameters are options too, for example --temperature 0.5; docs/http.md lists them.
     """
     with _plain_errors():
-        _check(text, voice, seed, speed, language)
+        _check(text, voice=voice, seed=seed, speed=speed, language=language)
         if voice is not None and reference is not None:
             raise InvalidInput("--voice and --reference are mutually exclusive", param="reference")
         format = _format(out)
         recording = None if reference is None else reference.read_bytes()
         from deployments.assembly import load_family
-        from serve_app.audio import check_rate
+        from serve_app.audio.encode import check_rate
         from serve_app.cli.speaker import Speaker
 
         check_rate(format, sample_rate)
@@ -129,15 +127,8 @@ def speak(
             load_s = speaker.load_s
         _write(out, format, spoken.waveform, spoken.rate, sample_rate)
     table = _table("file", "voice", "seed", "audio", "loaded in", "spoken in", "RTF")
-    table.add_row(
-        str(out),
-        spoken.voice,
-        str(spoken.seed),
-        f"{spoken.seconds:.2f} s",
-        f"{load_s:.2f} s",
-        f"{spoken.total_s:.2f} s",
-        f"{spoken.rtf:.2f}",
-    )
+    times = [f"{seconds:.2f} s" for seconds in (spoken.seconds, load_s, spoken.total_s)]
+    table.add_row(str(out), spoken.voice, str(spoken.seed), *times, f"{spoken.rtf:.2f}")
     _show(table)
     for line in _remarks(spoken):
         typer.echo(line, err=True)
@@ -152,6 +143,24 @@ def _remarks(spoken: Said) -> Iterator[str]:
         yield f"Segments retried with another seed: {spoken.faults.retried}."
     if spoken.faults.cut:
         yield f"Segments cut off because the model failed: {spoken.faults.cut}."
+
+
+@app.command()
+def read(
+    text: Annotated[str, typer.Argument(help="The text to read.")],
+    language: Annotated[str | None, typer.Option(help="Default: detected from the text.")] = None,
+    phones: Annotated[bool, typer.Option("--phones", help="Print the phones, too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON list of segments.")] = False,
+    model: Model = None,
+    config: Config = None,
+) -> None:
+    """Print what will be said for TEXT: segments, spoken words and pauses."""
+    with _plain_errors():
+        from serve_app.cli.read import as_json, as_lines, readings
+
+        found = readings(_settings(config).options(model), text, language)
+    for line in [as_json(found)] if json else as_lines(found, phones):
+        typer.echo(line)
 
 
 @app.command()
@@ -196,8 +205,8 @@ def print_config(
 ) -> None:
     """Print FILE as `chorale serve` deploys it: an application for the ingress and one for each model.
 
-    For `serve deploy` and KubeRay, so that a changed model restarts alone. The environment's CHORALE_ variables are
-    laid over it.
+    For `serve deploy` and KubeRay, so that a changed model restarts alone. The environment's CHORALE_ variables take
+    precedence.
     """
     with _plain_errors():
         import yaml
@@ -221,15 +230,9 @@ def voices(config: Config = None) -> None:
         found = library.list()
     table = _table("voice", "language", "", "description", "from", "also as")
     for voice in found:
-        aliases = ", ".join(name for name, target in library.aliases.items() if target == voice.id)
-        table.add_row(
-            voice.name,
-            voice.language or "",
-            voice.gender or "",
-            voice.description or "",
-            "shipped" if voice.shipped else "upload",
-            aliases,
-        )
+        aliases = ", ".join(library.aliases_of(voice))
+        about = [each or "" for each in (voice.language, voice.gender, voice.description)]
+        table.add_row(voice.name, *about, "shipped" if voice.shipped else "upload", aliases)
     _show(table)
 
 
@@ -260,7 +263,7 @@ def _settings(config: Path | None) -> Settings:
 
 
 def _check_models(settings: Settings, config: Path | None, *needed: str) -> None:
-    """Raises ConfigError where a family or an option is wrong, or a checkpoint of the models `needed`."""
+    """Raises ConfigError if a family, an option, or a checkpoint of the models `needed` is wrong."""
     from deployments.contract.errors import CheckpointError
     from serve_app.config.document import check_models
 
@@ -270,21 +273,14 @@ def _check_models(settings: Settings, config: Path | None, *needed: str) -> None
             raise CheckpointError(broken[name])
 
 
-def _check(
-    text: str,
-    voice: str | None,
-    seed: int | None,
-    speed: float,
-    language: str | None,
-) -> None:
+def _check(text: str, **fields: object) -> None:
     """The same rules as over HTTP. Raises InvalidInput."""
     from pydantic import ValidationError
 
     from serve_app.http.schemas import SpeechBody
 
-    fields = {"seed": seed, "speed": speed, "language": language}
     try:
-        SpeechBody.model_validate({"model": "local", "input": text, "voice": voice, **fields})
+        SpeechBody.model_validate({"model": "local", "input": text, **fields})
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).replace("input", "text")
@@ -292,7 +288,7 @@ def _check(
 
 
 def _format(out: Path) -> str:
-    from serve_app.audio import MEDIA_TYPES
+    from serve_app.audio.encode import MEDIA_TYPES
 
     format = out.suffix.lower().removeprefix(".")
     if format not in MEDIA_TYPES:
@@ -305,7 +301,7 @@ def _format(out: Path) -> str:
 
 
 def _write(out: Path, format: str, samples: np.ndarray, source_rate: int, rate: int) -> None:
-    from serve_app.audio import encode_wav, open_encoder
+    from serve_app.audio.encode import encode_wav, open_encoder
 
     if format == "wav":
         out.write_bytes(encode_wav(samples, source_rate, rate))

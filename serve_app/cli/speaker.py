@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -54,8 +53,7 @@ class Said:
 class Speaker:
     """The whole pipeline of one model, loaded. Not for use within an event loop. load_s: the loading time in seconds.
 
-    model: its name, None for the default one. slots: segments that the GPT processes at once, if more than the window
-    of one request.
+    model: its name, None for the default one. slots: segments that the GPT processes at once, at least.
     Raises ConfigError for invalid settings or weights, or an unusable device, NotFound for an unknown model.
     """
 
@@ -78,9 +76,7 @@ class Speaker:
     def __enter__(self) -> Speaker:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -88,15 +84,15 @@ class Speaker:
         self.backend.close()
 
     def voice(self, name: str | None = None) -> Voice:
-        """Raises NotFound, which lists what there is."""
+        """Raises NotFound, which lists the voices."""
         return self.service.voices.get(name or DEFAULT_VOICE)
 
     def prompt(self, name: str | None = None) -> VoicePrompt:
-        """The voice's features, kept for the next call."""
+        """The voice's features, cached."""
         return self._runner.run(self.prompt_of(name))
 
     async def prompt_of(self, name: str | None = None) -> VoicePrompt:
-        """As `prompt`, for what runs on this speaker's loop."""
+        """As `prompt`, on this speaker's loop."""
         return (await self.service.prompt(name or DEFAULT_VOICE, self.model))[1]
 
     def say(

@@ -1,8 +1,8 @@
 """A configuration as Serve applications: one for the ingress and one for each model.
 
-Serve replaces an application whole when its `args` change. The ingress application's args therefore say nothing of the
-models, which reach it as `user_config`: a change of that is handed to running replicas. So a redeployment restarts the
-models that have changed, and nothing else.
+Serve replaces a whole application when its `args` change. The ingress application's args therefore do not contain the
+models. They arrive as `user_config`, which Serve hands to running replicas. So a redeployment restarts the models that
+have changed, and nothing else.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ STAGES = ("TextFrontend", "VoiceEncoder", "GptScheduler", "Gpt", "VocoderSchedul
 
 
 def deployment_names(settings: Settings) -> list[str]:
-    """All deployments, as they are named where they share one application."""
+    """The names of all deployments in one application."""
     return [INGRESS, *(f"{prefix(settings, model)}{stage}" for model in settings.served for stage in STAGES)]
 
 
 def prefix(settings: Settings, model: str) -> str:
-    """What precedes the names of a model's stages where all models share one application."""
+    """The prefix of the names of a model's stages where all models share one application."""
     return "" if settings.models is None else f"{model}."
 
 
 def expected_models(settings: Settings, *, apart: bool) -> dict[str, Any]:
-    """The ingress deployment's `user_config`: where the stages of each model are, and which version of them.
+    """The ingress deployment's `user_config`: the application, prefix and version of each model's stages.
 
-    apart: each model is an application of its own; otherwise all share the ingress's, which is then None.
+    apart: each model is an application of its own; otherwise all share the ingress's, and `application` is None.
     """
     models = {
         name: {
@@ -49,23 +49,24 @@ def expanded(config: dict[str, Any], settings: Settings) -> dict[str, Any]:
     overrides = {entry["name"]: entry for entry in whole.get("deployments", [])}
     ingress = overrides.get(INGRESS, {"name": INGRESS})
     applications = [
-        shared
-        | {
+        {
+            **shared,
             "import_path": "serve_app.app:ingress",
             "args": settings.service().model_dump(exclude_unset=True),
             "deployments": [{**ingress, "user_config": expected_models(settings, apart=True)}],
         }
     ]
     for name in settings.served:
+        before = prefix(settings, name)
         theirs = [
-            {**overrides[full], "name": stage}
-            for stage in STAGES
-            if (full := f"{prefix(settings, name)}{stage}") in overrides
+            {**overrides[before + stage], "name": stage} for stage in STAGES if before + stage in overrides
         ]
-        applications.append(
-            shared
-            | {"name": name, "route_prefix": None, "import_path": "serve_app.app:model"}
-            | {"args": settings.model_args(name).model_dump(exclude_unset=True)}
-            | ({"deployments": theirs} if theirs else {})
-        )
+        application = {
+            **shared,
+            "name": name,
+            "route_prefix": None,
+            "import_path": "serve_app.app:model",
+            "args": settings.model_args(name).model_dump(exclude_unset=True),
+        }
+        applications.append(application | ({"deployments": theirs} if theirs else {}))
     return {**config, "applications": applications}

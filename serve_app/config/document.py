@@ -1,4 +1,4 @@
-"""A YAML file with the line of every key and item, so that what is wrong in it can be found."""
+"""A YAML file with the line of every key and item, so that errors can name it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ from serve_app.config.settings import Settings
 from serve_app.config.strict import Fault, Location, dotted, from_variable
 
 MAX_BYTES = 256 * 2**10
-MAX_FAULTS = 20  # told at once
-OPTION = re.compile(
-    r"((?:family|sampling|chunks|device|gpt|vocoder|voice_encoder)(?:\.\w+)+): (.*)", re.DOTALL
-)
+MAX_FAULTS = 20  # reported at once
+SECTIONS = "family|sampling|chunks|device|gpt|vocoder|voice_encoder"
+OPTION = re.compile(rf"((?:{SECTIONS})(?:\.\w+)+): (.*)", re.DOTALL)
 ARGS: Location = ("applications", 0, "args")  # where our settings lie in a Serve config file
 
 
 class Document:
-    """Raises ConfigError, with file name and line, where it cannot be read, is no YAML, or too much of it."""
+    """Raises ConfigError, with file name and line, for a file that cannot be read, is not YAML, or is too large."""
 
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
@@ -46,9 +45,8 @@ class Document:
             raise ConfigError(f"{self.name}:{line}: not valid YAML: {said}") from None
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
-            raise ConfigError(
-                f"{self.name}:{line}: not valid YAML: the character U+{ord(text[error.position]):04X} is not allowed"
-            ) from None
+            said = f"the character U+{ord(text[error.position]):04X} is not allowed"
+            raise ConfigError(f"{self.name}:{line}: not valid YAML: {said}") from None
         finally:
             if loader is not None:
                 loader.dispose()
@@ -86,7 +84,7 @@ class Document:
                 self._walk(inner, (*loc, name))
 
     def line(self, loc: Location) -> int:
-        """That of the innermost part of `loc` that is written down."""
+        """The line of the innermost part of `loc` that the file contains."""
         while loc not in self.lines and loc:
             loc = loc[:-1]
         return self.lines.get(loc, 1)
@@ -98,21 +96,19 @@ class Document:
     def error(self, faults: list[Fault], environ: Mapping[str, str] | None = None) -> ConfigError:
         """One line for each fault: the file and the line, or the variable in `environ` that set the value."""
         faults = sorted(faults, key=lambda fault: self.line(fault[0]))
-        lines = [self._told(loc, said, environ or {}) for loc, said in faults[:MAX_FAULTS]]
+        lines = []
+        for loc, said in faults[:MAX_FAULTS]:
+            ours = loc[len(ARGS) :] if loc[: len(ARGS)] == ARGS else ()
+            here = f"{self.name}:{self.line(loc)}: {dotted(loc)}: {said}"
+            lines.append(from_variable(ours, said, environ or {}) or here)
         if len(faults) > MAX_FAULTS:
             lines.append(f"{self.name}: and {len(faults) - MAX_FAULTS} more")
         return ConfigError("\n".join(lines), param=dotted(faults[0][0]))
 
-    def _told(self, loc: Location, said: str, environ: Mapping[str, str]) -> str:
-        ours = loc[len(ARGS) :] if loc[: len(ARGS)] == ARGS else ()
-        if (told := from_variable(ours, said, environ)) is not None:
-            return told
-        return f"{self.name}:{self.line(loc)}: {dotted(loc)}: {said}"
-
 
 @contextmanager
 def located(path: str | Path | None, environ: Mapping[str, str], place: Location = ()) -> Iterator[None]:
-    """To a ConfigError about an option that is raised inside, adds where the option was set.
+    """Adds to a ConfigError about an option, raised inside, where the option was set.
 
     path: of the config file, if there is one; place: of the model in `args`. The error's `param`, or the beginning of
     its message, names the option.
@@ -122,12 +118,12 @@ def located(path: str | Path | None, environ: Mapping[str, str], place: Location
     except ConfigError as error:
         named = OPTION.match(error.message)
         option, said = named.groups() if named else (error.param or "family.options", error.message)
-        loc = (*(() if option.startswith("http_options.") else (*ARGS, *place)), *option.split("."))
         said = "; ".join(said.splitlines())
+        loc = (*place, *option.split("."))
+        full = from_variable(loc, said, environ) or f"{dotted(loc)}: {said}"
         if path is not None:
-            full = Document(path).error([(loc, said)], environ).message
-        else:
-            full = from_variable(loc[len(ARGS) :], said, environ) or f"{dotted(loc[len(ARGS) :])}: {said}"
+            whole = loc if loc[0] == "http_options" else (*ARGS, *loc)
+            full = Document(path).error([(whole, said)], environ).message
         raise type(error)(full, param=option) from None
 
 
@@ -138,10 +134,11 @@ def check_models(
 
     Raises ConfigError if a family is unknown, one of its options or controls is wrong, or no checkpoint can be used.
     """
+    environ = os.environ if environ is None else environ
     broken: dict[str, CheckpointError] = {}
     for name in settings.served:
         try:
-            with located(path, os.environ if environ is None else environ, settings.place(name)):
+            with located(path, environ, settings.place(name)):
                 options = settings.options(name)
                 assembly.schedule(options, assembly.load_family(options).spec)
         except CheckpointError as error:

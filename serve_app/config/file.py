@@ -19,7 +19,7 @@ from serve_app.config.strict import Fault, Location, models_in, problems
 log = logging.getLogger(__name__)
 
 IMPORT_PATH = "serve_app.app:build"
-OURS = {  # keys of `deployments` entries that our args decide, because the schedulers must know them
+OURS = {  # keys of `deployments` entries that follow from our args, because the schedulers must know them
     "num_replicas": "replicas",
     "autoscaling_config": "autoscaling",
     "max_ongoing_requests": None,
@@ -34,9 +34,9 @@ def default_config_path() -> Path:
 def load_config(
     path: str | Path, environ: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Any], Settings]:
-    """The Serve config as Ray takes it, and our settings out of it.
+    """The Serve config as Ray takes it, and our settings in it.
 
-    Raises ConfigError whose message has one line per fault: file name, line number, key and what is allowed.
+    Raises ConfigError with one line for each fault: file name, line number, key and what is allowed.
     """
     environ = os.environ if environ is None else environ
     document = Document(path)
@@ -51,28 +51,24 @@ def load_config(
         raise document.error(problems(error, ServeDeploySchema)) from None
     applications = config["applications"]
     if len(applications) != 1 or applications[0]["import_path"].replace(".build", ":build") != IMPORT_PATH:
-        raise document.error(
-            [(("applications",), f"exactly one application is allowed, with import_path: {IMPORT_PATH}")]
-        )
-    document.refuse([*_overridden(applications[0]), *_out_of_range(schema)])
+        said = f"exactly one application is allowed, with import_path: {IMPORT_PATH}"
+        raise document.error([(("applications",), said)])
+    application = applications[0]
+    document.refuse([*_overridden(application), *_out_of_range(schema)])
 
     config["http_options"] = schema.http_options.model_dump(exclude_unset=True)  # "8000" is a number now
-    args = applications[0].get("args", {})
     try:
-        settings = Settings.checked(args, environ)
+        settings = Settings.checked(application.get("args"), environ)
     except ValidationError as error:
-        raise document.error(
-            [((*ARGS, *loc), said) for loc, said in problems(error, Settings)], environ
-        ) from None
-    document.refuse(
-        [*_unknown_deployments(applications[0], settings), *_taken_names(applications[0], settings)]
-    )
+        faults = [((*ARGS, *loc), said) for loc, said in problems(error, Settings)]
+        raise document.error(faults, environ) from None
+    document.refuse(list(_wrong_names(application, settings)))
     log.info("%s: settings %s", document.name, settings.hash)
     return config, settings
 
 
 def _unknown_keys(value: Any, annotation: Any, loc: Location) -> Iterator[Fault]:
-    """Keys that Ray would ignore without a word."""
+    """Keys that Ray would silently ignore."""
     models = list(models_in(annotation))
     if isinstance(value, list):
         for index, inner in enumerate(value):
@@ -89,7 +85,7 @@ def _unknown_keys(value: Any, annotation: Any, loc: Location) -> Iterator[Fault]
 
 
 def _out_of_range(schema: ServeDeploySchema) -> Iterator[Fault]:
-    """What Ray finds wrong only once it is up, or never."""
+    """Values that Ray would reject only after its start, or never."""
     http, grpc = schema.http_options, schema.grpc_options
     ports: dict[str, Any] = {"http_options": http.port, "grpc_options": grpc.port if grpc else 9000}
     for section, port in ports.items():
@@ -98,10 +94,8 @@ def _out_of_range(schema: ServeDeploySchema) -> Iterator[Fault]:
     for key in ("request_timeout_s", "keep_alive_timeout_s"):
         value = getattr(http, key)
         if value is not None and not 0 < value < 1e6:
-            yield (
-                ("http_options", key),
-                f"must be a number of seconds above 0 and below 1,000,000 (is {value})",
-            )
+            said = f"must be a number of seconds above 0 and below 1,000,000 (is {value})"
+            yield ("http_options", key), said
     if not (schema.applications[0].route_prefix or "/").startswith("/"):
         yield ("applications", 0, "route_prefix"), "must begin with /"
 
@@ -114,16 +108,13 @@ def _overridden(application: dict[str, Any]) -> Iterator[Fault]:
                 yield ("applications", 0, "deployments", index, key), f"not allowed here: {instead}"
 
 
-def _unknown_deployments(application: dict[str, Any], settings: Settings) -> Iterator[Fault]:
+def _wrong_names(application: dict[str, Any], settings: Settings) -> Iterator[Fault]:
     known = deployment_names(settings)
     for index, deployment in enumerate(application.get("deployments", [])):
         if deployment["name"] not in known:
             yield ("applications", 0, "deployments", index, "name"), f"must be one of {', '.join(known)}"
-
-
-def _taken_names(application: dict[str, Any], settings: Settings) -> Iterator[Fault]:
-    """Each model becomes an application of its name (see config/applications.py)."""
-    if (name := application.get("name", "default")) in settings.served:
+    name = application.get("name", "default")
+    if name in settings.served:  # each model becomes an application of its name
         yield (
             ("applications", 0, "name"),
             f"{name!r} is the name of a model: give the application another one",

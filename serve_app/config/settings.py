@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
@@ -56,7 +56,7 @@ Delay = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
 SCHEDULER_CPUS = 0.1
-Stage = TypeVar("Stage", bound=Options)
+Kind = TypeVar("Kind", bound=Options)
 
 
 class Autoscaling(Options):
@@ -69,10 +69,9 @@ class Autoscaling(Options):
 
     @model_validator(mode="after")
     def ordered(self) -> Autoscaling:
-        if self.max_replicas < self.min_replicas:
-            raise ValueError(
-                f"max_replicas ({self.max_replicas}) is below min_replicas ({self.min_replicas})"
-            )
+        least, most = self.min_replicas, self.max_replicas
+        if most < least:
+            raise ValueError(f"max_replicas ({most}) is below min_replicas ({least})")
         return self
 
 
@@ -99,7 +98,7 @@ class Scaled(Options):
 
 
 class LeasedSettings(Scaled):
-    """`max_queue`: requests that wait for a first slot before others get 429; None is ten times the slots."""
+    """`max_queue`: requests that may wait for a first slot, others get 429; None is ten times the slots."""
 
     max_queue: Positive | None = None
     lease_s: Seconds = 10.0
@@ -107,7 +106,7 @@ class LeasedSettings(Scaled):
 
 
 class GptSettings(LeasedSettings, GptOptions):
-    """max_wait_s: a request that has waited this long for its first slot is refused with 429."""
+    """`max_wait_s`: a request that has waited this long for its first slot is refused with 429."""
 
     num_cpus: Cpus = 0.5
     max_wait_s: Seconds = 30.0
@@ -122,11 +121,11 @@ class VoiceEncoderSettings(Scaled, VoiceEncoderOptions):
 
 
 class TextFrontendSettings(Scaled, StageOptions):
-    """num_gpus, threads: for a family whose frontend runs a model."""
+    """`num_gpus` and `threads` are for a family whose frontend runs a model."""
 
 
 class IngressSettings(Options):
-    """`window`: segments of a request in work ahead of the one that is heard; `voice_cache`: prompts kept."""
+    """`window`: segments of a request in progress at once; `voice_cache`: voice prompts kept in memory."""
 
     replicas: Replicas = 1
     num_cpus: Cpus = 0.2
@@ -142,7 +141,7 @@ class Limits(Options):
 
 
 class ModelSettings(ModelSection):
-    """One model: what it is made from, and how its stages are deployed."""
+    """One model: its options, and how its stages are deployed."""
 
     gpt: GptSettings = GptSettings()
     vocoder: VocoderSettings = VocoderSettings()
@@ -150,32 +149,24 @@ class ModelSettings(ModelSection):
     text_frontend: TextFrontendSettings = TextFrontendSettings()
 
     def stage_options(self, data: Path) -> ModelOptions:
-        """What the stages are made from, without what only their deployment needs. data: the data folder."""
-        whole = {name: getattr(self, name) for name in ModelSection.model_fields}
-        return ModelOptions(
-            **whole,
-            text_frontend=_narrowed(StageOptions, self.text_frontend),
-            gpt=_narrowed(GptOptions, self.gpt),
-            vocoder=_narrowed(VocoderOptions, self.vocoder),
-            voice_encoder=_narrowed(VoiceEncoderOptions, self.voice_encoder),
-            prompts=str(data / "prompts"),
-            busy_replicas=self.gpt.bounds[1] + self.vocoder.bounds[1],
-        )
+        """The options of the stages, without those of their deployment. data: the data folder."""
+        busy = self.gpt.bounds[1] + self.vocoder.bounds[1]
+        return _part(ModelOptions, self, prompts=str(data / "prompts"), busy_replicas=busy)
 
     @property
     def stage_cpus(self) -> float:
-        """Ray's logical CPUs that the largest numbers of replicas take."""
+        """Ray's logical CPUs for the largest numbers of replicas."""
         stages = (self.gpt, self.vocoder, self.voice_encoder, self.text_frontend)
         return sum(stage.num_cpus * stage.bounds[1] for stage in stages) + 2 * SCHEDULER_CPUS
 
     def busy_threads(self) -> int:
-        """CPU threads of all Gpt and Vocoder replicas: the voice encoder has nothing to do but for a new voice."""
+        """CPU threads of all Gpt and Vocoder replicas. The voice encoder only works when a voice is new."""
         options = self.stage_options(Path())
         return sum(threads(options, stage) * getattr(self, stage).bounds[1] for stage in ("gpt", "vocoder"))
 
 
 class NamedModel(ModelSettings):
-    """One of several: its family has no default."""
+    """One of several models: its family has no default."""
 
     family: FamilyOptions = Field(FamilyOptions(), validate_default=True)
 
@@ -188,7 +179,7 @@ class NamedModel(ModelSettings):
 
 
 class ServiceSettings(Options):
-    """What all models of a service share."""
+    """The settings that all models of a service share."""
 
     ingress: IngressSettings = IngressSettings()
     limits: Limits = Limits()
@@ -206,6 +197,7 @@ class ModelArgs(ModelSettings):
 
     @property
     def hash(self) -> str:
+        """SHA-256 of all values, defaults included."""
         return _hash(self)
 
 
@@ -216,7 +208,7 @@ ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+
 class Settings(ServiceSettings, ModelSettings):
     """Everything that can be configured: one model at the top level, or several under `models`.
 
-    default_model: of requests that name no model or one of OpenAI's; None is the first.
+    default_model: for requests that name no model or one of OpenAI's; None is the first.
     """
 
     models: Annotated[dict[ModelName, NamedModel], Field(min_length=1)] | None = None
@@ -242,8 +234,8 @@ class Settings(ServiceSettings, ModelSettings):
             return cls.checked(args, environ)
         except ValidationError as error:
             faults = problems(error, cls)
-            told = (from_variable(loc, said, environ) or f"{dotted(loc)}: {said}" for loc, said in faults)
-            raise ConfigError("\n".join(told)) from None
+            lines = [from_variable(loc, said, environ) or f"{dotted(loc)}: {said}" for loc, said in faults]
+            raise ConfigError("\n".join(lines)) from None
 
     @classmethod
     def checked(cls, args: Mapping[str, Any] | None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -258,7 +250,7 @@ class Settings(ServiceSettings, ModelSettings):
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all values, defaults included."""
+        """As `ModelArgs.hash`, of the whole configuration."""
         return _hash(self)
 
     @property
@@ -273,7 +265,7 @@ class Settings(ServiceSettings, ModelSettings):
         return self.default_model or next(iter(self.served))
 
     def name(self, model: str | None) -> str:
-        """The name of a model, None for the default one. Raises NotFound (param "model"), which lists what there is."""
+        """The name of a model, None for the default one. Raises NotFound (param "model"), which lists the models."""
         if model is not None and model not in self.served:
             available = ", ".join(self.served)
             raise NotFound(f"model {model!r} does not exist; available: {available}", param="model")
@@ -281,28 +273,28 @@ class Settings(ServiceSettings, ModelSettings):
 
     @property
     def reserved_cpus(self) -> float:
-        """Ray's logical CPUs that the largest numbers of replicas take together."""
+        """Ray's logical CPUs for the largest numbers of replicas of all models."""
         models = sum(model.stage_cpus for model in self.served.values())
         return round(models + self.ingress.num_cpus * self.ingress.replicas, 6)
 
     def place(self, model: str) -> Location:
-        """Where the options of a model lie in `args`."""
+        """The location of a model's options in `args`."""
         return () if self.models is None else ("models", model)
 
     def options(self, model: str | None = None) -> ModelOptions:
-        """What the stages of a model are made from. model: None is the default one."""
+        """The options of a model's stages. model: None is the default one."""
         return self.served[self.name(model)].stage_options(self.data)
 
     def service(self) -> ServiceSettings:
         """Without the models."""
-        return ServiceSettings(**_given(self, ServiceSettings))
+        return _part(ServiceSettings, self)
 
     def model_args(self, model: str) -> ModelArgs:
-        return ModelArgs(**_given(self.served[model], ModelSettings), data_dir=self.data_dir)
+        return _part(ModelArgs, self.served[model], data_dir=self.data_dir)
 
 
 def _contradictions(args: Mapping[str, Any]) -> dict[Location, str]:
-    """What no key alone can tell: one model or several, and which is the default one."""
+    """The faults that concern several keys: one model or several, and the default model."""
     models, default = args.get("models"), args.get("default_model")
     if models is None:
         return {} if default is None else {("default_model",): "allowed with `models` only"}
@@ -313,15 +305,14 @@ def _contradictions(args: Mapping[str, Any]) -> dict[Location, str]:
     return faults
 
 
-def _given(settings: Options, kind: type[Options]) -> dict[str, Any]:
-    """The sections of `kind` that were given."""
-    return {name: getattr(settings, name) for name in kind.model_fields if name in settings.model_fields_set}
+def _part(kind: type[Kind], settings: Options, **more: Any) -> Kind:
+    """The fields of `settings` that `kind` has too and that were given; a section becomes a section of `kind`."""
+    for name in settings.model_fields_set & kind.model_fields.keys() - more.keys():
+        value, wanted = getattr(settings, name), cast(Any, kind.model_fields[name].annotation)
+        wider = isinstance(wanted, type) and isinstance(value, wanted) and type(value) is not wanted
+        more[name] = _part(wanted, value) if wider else value
+    return kind(**more)
 
 
 def _hash(settings: Options) -> str:
     return hashlib.sha256(json.dumps(settings.model_dump(), sort_keys=True).encode()).hexdigest()
-
-
-def _narrowed(kind: type[Stage], section: Stage) -> Stage:
-    """The options of a stage without those of its deployment."""
-    return kind(**{name: getattr(section, name) for name in kind.model_fields})

@@ -1,9 +1,10 @@
-"""What is wrong in a strict model's input, and where; and values laid over it from the environment."""
+"""The faults in a strict model's input with their locations, and values laid over it from the environment."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 PREFIX = "CHORALE_"
 
 Location = tuple[str | int, ...]
-Fault = tuple[Location, str]  # where, and what is wrong and what is allowed
+Fault = tuple[Location, str]  # the message names what is wrong and what is allowed
 
 
 def overlay(model: type[BaseModel], args: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
@@ -33,7 +34,10 @@ def overlay(model: type[BaseModel], args: Mapping[str, Any], environ: Mapping[st
             key = next((given for given in target if as_variable(given) == key), key)
             inner = target.get(key)
             target[key] = target = dict(inner) if isinstance(inner, Mapping) else {}
-        target[path[-1]] = _value(field_type(model, path), environ[name])
+        text = target[path[-1]] = environ[name]
+        if field_type(model, path) is not str:
+            with suppress(yaml.YAMLError):
+                target[path[-1]] = plain_yaml.load(text)
     return merged
 
 
@@ -57,17 +61,8 @@ def from_variable(loc: Location, said: str, environ: Mapping[str, str]) -> str |
     return f"{', '.join(names)}: {dotted(loc)}: {said}" if names else None
 
 
-def _value(annotation: Any, text: str) -> Any:
-    if annotation is str:
-        return text
-    try:
-        return plain_yaml.load(text)
-    except yaml.YAMLError:
-        return text
-
-
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The pydantic models that a field's annotation speaks of, directly or in a union, a list or a mapping."""
+    """The pydantic models in an annotation, which may be a union, a list or a mapping of them."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif get_origin(annotation) in (Union, UnionType, Annotated, list, dict, tuple):
@@ -83,11 +78,9 @@ def field_type(model: type[BaseModel], path: Location) -> Any:
             continue
         if (named := _values_of(annotation)) is not None:
             annotation = named
-            continue
-        found = [inner.model_fields[key] for inner in models_in(annotation) if key in inner.model_fields]
-        if not found:
-            return None
-        annotation = found[0].annotation
+        else:
+            found = [inner.model_fields[key] for inner in models_in(annotation) if key in inner.model_fields]
+            annotation = found[0].annotation if found else None
     return annotation
 
 
@@ -101,7 +94,7 @@ def _values_of(annotation: Any) -> Any:
 
 
 def refusal(model: type[BaseModel], faults: Mapping[Location, str]) -> ValidationError:
-    """An error as pydantic's own, for what no single field can tell."""
+    """An error as pydantic's own, for faults that concern several fields."""
     errors = [
         InitErrorDetails(type=PydanticCustomError("refused", "{said}", {"said": said}), loc=loc, input={})
         for loc, said in faults.items()
@@ -119,27 +112,19 @@ def problems(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
             allowed = ", ".join(sorted(owners[0].model_fields)) if owners else "none"
             text = f"unknown key; allowed: {allowed}"
         else:
+            text = "; ".join(detail["msg"].removeprefix("Value error, ").splitlines())
             given = detail.get("input")
-            shown = (
-                f" (is {_shown(given)})"
-                if not isinstance(given, (dict, list)) and detail["type"] != "missing"
-                else ""
-            )
-            text = "; ".join(detail["msg"].removeprefix("Value error, ").splitlines()) + shown
+            if not isinstance(given, (dict, list)) and detail["type"] != "missing":
+                text += f" (is {_shown(given)})"
         found[loc] = f"{found[loc]}, or: {text}" if loc in found else text
     return list(found.items())
 
 
 def _without_tags(model: type[BaseModel], loc: Location) -> Location:
     """pydantic's location without the names that it adds for the branches of a union."""
-    while (
-        loc
-        and isinstance(loc[-1], str)
-        and field_type(model, loc) is None
-        and field_type(model, loc[:-1]) is not None
-    ):
-        owners = list(models_in(field_type(model, loc[:-1])))
-        if owners:
+    while loc and isinstance(loc[-1], str) and field_type(model, loc) is None:
+        around = field_type(model, loc[:-1])
+        if around is None or any(models_in(around)):
             break
         loc = loc[:-1]
     return loc

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pkgutil import iter_modules
 from typing import Any
 
 from fastapi import FastAPI
 
-from serve_app.http import errors
+from serve_app.http import errors, routes
 from serve_app.http.middleware import RequestMiddleware
-from serve_app.http.routes import cached_voice, health, models, speech, voices
 from serve_app.http.routes.common import Traffic
 from serve_app.service import Service
 
@@ -21,8 +22,10 @@ def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
     """
     app = FastAPI(title="Chorale", version=app_version(), redoc_url=None, redirect_slashes=False)
     app.state.service, app.state.traffic = service, Traffic()
-    for module in (speech, voices, models, cached_voice, health):
-        app.include_router(module.router)
+    for found in iter_modules(routes.__path__):
+        module = import_module(f"{routes.__name__}.{found.name}")
+        if hasattr(module, "router"):
+            app.include_router(module.router)
     errors.install(app)
     _describe_controls(app, service)
     settings = service.settings
@@ -36,7 +39,7 @@ def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
 
 
 def _describe_controls(app: FastAPI, service: Service) -> None:
-    """The models' controls in the OpenAPI document: the body's other fields, and the query's."""
+    """Adds the models' controls to the OpenAPI document, as fields of the body and of the query."""
     described = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -47,9 +50,8 @@ def _describe_controls(app: FastAPI, service: Service) -> None:
             for control in model.spec.controls
             if control.scope == "request"
         }
-        body = document["paths"]["/v1/audio/speech"]["post"]["requestBody"]["content"]["application/json"][
-            "schema"
-        ]
+        content = document["paths"]["/v1/audio/speech"]["post"]["requestBody"]["content"]
+        body = content["application/json"]["schema"]
         body |= {"properties": body["properties"] | controls, "additionalProperties": False}
         for call in document["paths"]["/tts_with_cached_voice"].values():
             rest = [parameter for parameter in call["parameters"] if parameter["name"] not in controls]

@@ -70,10 +70,7 @@ async def read_object(request: Request, most: int) -> tuple[dict[str, Any], Reco
         raise text_too_large(most)
     try:
         fields = json.loads(raw)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # ValueError: not UTF-8, or a number with thousands of digits, too
+    except (ValueError, RecursionError) as error:  # also for a number with thousands of digits, or not UTF-8
         deep = isinstance(error, RecursionError)
         reason = "too deeply nested" if deep else getattr(error, "msg", "syntax error")
         raise InvalidInput(f"The request's body is not valid JSON: {reason}.", code="invalid_json") from None

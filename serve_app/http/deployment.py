@@ -25,7 +25,7 @@ class Ingress:
     """Validates requests, puts their segments in order and streams the sound. It holds no tensors.
 
     The app is built in the replica, after the constructor. It is never pickled, and every route uses this replica's
-    service. others: what belongs to the same application; the models are found by name.
+    service. others: models in the same application; all models are found by name.
     """
 
     def __init__(self, settings: ServiceSettings, *others: DeploymentHandle) -> None:
@@ -36,7 +36,7 @@ class Ingress:
         sandbox.shared().start()
 
     async def reconfigure(self, wanted: Mapping[str, Any]) -> None:
-        """wanted: the models, as `config.applications.expected_models` tells them. Called at start and on a change."""
+        """Called at start and on a change. wanted: from `config.applications.expected_models`."""
         self._discovery.expect(wanted)
         await asyncio.to_thread(self.service.sweep_prompts, wanted["keep_request_references"])
 

@@ -40,6 +40,16 @@ class BodyTooLarge(InvalidInput):
     code = "request_too_large"
 
 
+STATUSES = {  # the first class that matches
+    BodyTooLarge: (413, INVALID_REQUEST),
+    InvalidInput: (400, INVALID_REQUEST),
+    NotFound: (404, INVALID_REQUEST),
+    Overloaded: (429, "overloaded_error"),
+    Unavailable: (503, SERVER_ERROR),
+    ChoraleError: (500, SERVER_ERROR),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class HttpError:
     """The status, body and headers of an error response."""
@@ -64,49 +74,28 @@ def to_http(error: BaseException) -> HttpError:
     cause = getattr(error, "cause", None)  # set by Ray when an error crosses a process boundary
     if isinstance(cause, ChoraleError):
         error = cause
-    match error:
-        case BodyTooLarge():
-            return HttpError(413, error.message, INVALID_REQUEST, error.param, error.code)
-        case InvalidInput():
-            return HttpError(400, error.message, INVALID_REQUEST, error.param, error.code)
-        case NotFound():
-            return HttpError(404, error.message, INVALID_REQUEST, error.param, error.code)
-        case Overloaded():
-            retry = {"retry-after": str(max(1, math.ceil(error.retry_after)))}
-            return HttpError(429, error.message, "overloaded_error", error.param, error.code, retry)
-        case Unavailable():
-            retry = {"retry-after": str(UNAVAILABLE_RETRY_AFTER)}
-            return HttpError(503, error.message, SERVER_ERROR, error.param, error.code, retry)
-        case ChoraleError():
-            return HttpError(500, error.message, SERVER_ERROR, error.param, error.code)
-        case RequestValidationError():
-            return _from_validation(error.errors())
-        case HTTPException():
-            return _from_status(error)
-        case _:
-            return HttpError(
-                500,
-                "The server failed while processing the request.",
-                SERVER_ERROR,
-                None,
-                "internal_error",
-            )
+    if isinstance(error, ChoraleError):
+        status, kind = next(found for known, found in STATUSES.items() if isinstance(error, known))
+        wait = error.retry_after if isinstance(error, Overloaded) else UNAVAILABLE_RETRY_AFTER
+        headers = {"retry-after": str(max(1, math.ceil(wait)))} if status in (429, 503) else {}
+        return HttpError(status, error.message, kind, error.param, error.code, headers)
+    if isinstance(error, RequestValidationError):
+        return _from_validation(error.errors())
+    if isinstance(error, HTTPException):
+        return _from_status(error)
+    message = "The server failed while processing the request."
+    return HttpError(500, message, SERVER_ERROR, None, "internal_error")
 
 
-def too_large(most: int) -> HttpError:
-    return to_http(BodyTooLarge(f"The request's body is too large: at most {most} bytes are allowed."))
+def too_large(most: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The request's body is too large: at most {most} bytes are allowed.")
 
 
 def text_too_large(most: int) -> BodyTooLarge:
     """For a speech request without a recording, whose size comes from its text."""
-    message = (
-        f"The request's body is too large: 'input' and the other text fields may have at most {most} bytes."
-    )
+    what = "'input' and the other text fields may have"
+    message = f"The request's body is too large: {what} at most {most} bytes."
     return BodyTooLarge(message, param="input")
-
-
-def unavailable(message: str) -> HttpError:
-    return to_http(Unavailable(message))
 
 
 def request_timeout(message: str) -> HttpError:
@@ -122,12 +111,9 @@ def from_proxy(status: int, headers: Mapping[bytes, bytes]) -> HttpError:
             return request_timeout("The request did not finish within the time limit.")
         case 429 | 503:
             seconds = headers.get(b"retry-after", b"%d" % UNAVAILABLE_RETRY_AFTER).decode("latin-1")
-            full = (
-                to_http(Overloaded("Too many requests are waiting; try again later."))
-                if status == 429
-                else unavailable("No replica is available.")
-            )
-            return replace(full, headers={"retry-after": seconds})
+            full = Overloaded("Too many requests are waiting; try again later.")
+            error = full if status == 429 else Unavailable("No replica is available.")
+            return replace(to_http(error), headers={"retry-after": seconds})
         case _:
             return to_http(RuntimeError())
 
@@ -138,18 +124,14 @@ def install(app: FastAPI) -> None:
     async def handle(request: Request, error: Exception) -> JSONResponse:
         http = to_http(error)
         if isinstance(error, HTTPException) and error.status_code == 404 and error.detail == "Not Found":
-            http = unknown_route(request)
+            route = f"{request.method} {printable(request.scope['path'], 200)}"
+            http = HttpError(404, f"Unknown route: {route}.", INVALID_REQUEST, None, "unknown_url")
         if http.status >= 500:
             log.error("%s %s failed: %s", request.method, request.scope["path"], http.message, exc_info=error)
         return http.response()
 
     for kind in (ChoraleError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, handle)
-
-
-def unknown_route(request: Request) -> HttpError:
-    route = f"{request.method} {printable(request.scope['path'], 200)}"
-    return HttpError(404, f"Unknown route: {route}.", INVALID_REQUEST, None, "unknown_url")
 
 
 def _from_status(error: HTTPException) -> HttpError:
@@ -178,8 +160,7 @@ def _describe(error: Mapping[str, Any]) -> tuple[str, str, str]:
     """(param, message, code) of one pydantic error. The input is never shown: it may be huge or unprintable."""
     kind = str(error.get("type", ""))
     location = [str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path")]
-    # without the members of a union
-    location = location[:1] + [part for part in location[1:] if part not in ("str", "VoiceId")]
+    location[1:] = [part for part in location[1:] if part not in ("str", "VoiceId")]  # members of a union
     param = printable(".".join(location))
     if kind == "missing":
         return param, f"Missing required field '{param}'.", "missing_required_parameter"
@@ -195,8 +176,5 @@ def _describe(error: Mapping[str, Any]) -> tuple[str, str, str]:
     reason = RANGES.get(param) or (allowed() if allowed else str(error.get("msg", "is not valid")))
     reason = reason.removeprefix("Input should ").removeprefix("be ")
     verb = "" if reason.startswith("must") else "must be "
-    return (
-        param,
-        f"Invalid '{param}': {verb}{reason}.",
-        "invalid_type" if kind.endswith("_type") else "invalid_value",
-    )
+    code = "invalid_type" if kind.endswith("_type") else "invalid_value"
+    return param, f"Invalid '{param}': {verb}{reason}.", code

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.contract.errors import InvalidInput, Overloaded
-from serve_app.http.errors import BodyTooLarge, to_http
+from serve_app.http.errors import to_http, too_large
 
 log = logging.getLogger("chorale.http")
 
@@ -61,7 +61,7 @@ class RequestMiddleware:
                     MutableHeaders(scope=message)["x-request-id"] = request_id
             await send(message)
 
-        route = _route(scope)
+        route = scope["path"].removeprefix(scope.get("root_path", ""))
         works = not route.startswith(FREE)
         self.requests += works
         try:
@@ -84,14 +84,13 @@ class RequestMiddleware:
     def _check(self, scope: Scope, headers: Headers, works: bool, most: int) -> None:
         """Checks the request line and the headers. most: bytes of a body. Raises Overloaded and InvalidInput."""
         if works and self.requests > self.max_requests:
-            raise Overloaded(
-                f"{self.max_requests} requests are in progress, which is the limit; try again later."
-            )
+            in_progress = f"{self.max_requests} requests are in progress"
+            raise Overloaded(f"{in_progress}, which is the limit; try again later.")
         if scope["query_string"].count(b"&") >= PARAMETERS:
             raise InvalidInput(f"The URL has too many parameters: at most {PARAMETERS} are allowed.")
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > most:
-            raise _too_large(most)
+            raise too_large(most)
 
 
 class _Bounded:
@@ -113,7 +112,7 @@ class _Bounded:
             self.more = message.get("more_body", False)
             self.taken += len(self.held)
             if self.taken > self.most:
-                raise _too_large(self.most)
+                raise too_large(self.most)
         await asyncio.sleep(0)
         piece = bytes(self.held[:PIECE])
         self.held = self.held[PIECE:] or memoryview(b"")  # an empty view would keep the whole body alive
@@ -125,16 +124,6 @@ def largest_text(max_input_chars: int) -> int:
     return 12 * max_input_chars + 256 * 1024
 
 
-def _route(scope: Scope) -> str:
-    """The path without the application's prefix."""
-    prefix = scope.get("root_path", "")
-    return scope["path"].removeprefix(prefix)
-
-
 def largest_body(max_upload: int) -> int:
     """Most bytes of a request with a recording of `max_upload` bytes in base64."""
     return max_upload * 4 // 3 + ROOM
-
-
-def _too_large(most: int) -> BodyTooLarge:
-    return BodyTooLarge(f"The request's body is too large: at most {most} bytes are allowed.")

@@ -16,16 +16,9 @@ from dataclasses import dataclass, field
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deployments.contract.errors import Unavailable
+from serve_app.http import errors
 from serve_app.http.delivery import ReportDelivery
-from serve_app.http.errors import (
-    HttpError,
-    from_proxy,
-    request_timeout,
-    text_too_large,
-    to_http,
-    too_large,
-    unavailable,
-)
 from serve_app.http.middleware import SANE_ID, largest_body, largest_text
 
 log = logging.getLogger("ray.serve")
@@ -78,9 +71,9 @@ class ClientGone(Exception):
 class Refused(Exception):
     """The request is answered with `error` and not passed on."""
 
-    def __init__(self, error: HttpError) -> None:
-        super().__init__(error.code)
-        self.error = error
+    def __init__(self, error: errors.HttpError | BaseException) -> None:
+        super().__init__(error)
+        self.error = error if isinstance(error, errors.HttpError) else errors.to_http(error)
 
 
 def middlewares() -> list[Middleware]:
@@ -138,7 +131,7 @@ class Guard:
         limits, clock = self.limits, asyncio.get_running_loop().time
         length = announced.get(b"content-length", b"")
         if length.isdigit() and int(length[:20]) > limits.max_body:
-            raise Refused(too_large(limits.max_body))
+            raise Refused(errors.too_large(limits.max_body))
         began = heard = clock()
         more = True
         while more:
@@ -147,7 +140,7 @@ class Guard:
                 async with asyncio.timeout(min(heard + limits.silence_s, patience) - clock()):
                     message = await receive()
             except TimeoutError:
-                raise Refused(request_timeout("The request's body did not arrive in time.")) from None
+                raise Refused(errors.request_timeout("The request's body did not arrive in time.")) from None
             if message["type"] == "http.disconnect":
                 raise ClientGone
             if piece := message.get("body", b""):
@@ -156,7 +149,7 @@ class Guard:
             more = message.get("more_body", False)
         body.data = bytes(body.data)  # shared by all tries
         if len(body.data) > limits.max_text and scope["path"].endswith(SPEECH) and RECORDING not in body.data:
-            raise Refused(to_http(text_too_large(limits.max_text)))
+            raise Refused(errors.text_too_large(limits.max_text))
 
     async def _forward(self, scope: Scope, body: _Body, receive: Receive, send: Send) -> None:
         """Raises Refused if no replica answered."""
@@ -170,22 +163,21 @@ class Guard:
                 if exchange.answered:
                     raise
                 log.exception("%s %s failed in the proxy", scope["method"], scope["path"][:200])
-                raise Refused(to_http(error)) from None
+                raise Refused(error) from None
             if exchange.answered or exchange.gone:
                 return
             if exchange.error is not None:
-                raise Refused(from_proxy(*exchange.error))
+                raise Refused(errors.from_proxy(*exchange.error))
             # Serve answers a timeout and a full queue. No answer at all means that the replica died.
             if not (scope["method"] in SAFE_METHODS or scope["path"].endswith(REPEATABLE)):
-                raise Refused(
-                    unavailable("The process that handled the request died; the outcome is unknown.")
-                )
+                message = "The process that handled the request died; the outcome is unknown."
+                raise Refused(Unavailable(message))
             give_up = give_up or clock() + self.limits.lost_s
             if clock() > give_up:
                 break
             log.warning("%s %s: the replica died; trying another", scope["method"], scope["path"][:200])
             await asyncio.sleep(0.2 * 2**attempt)
-        raise Refused(unavailable("The process that handled the request died."))
+        raise Refused(Unavailable("The process that handled the request died."))
 
 
 class _Body:
@@ -199,10 +191,10 @@ class _Body:
     def add(self, piece: bytes) -> None:
         limits = self._guard.limits
         if len(self.data) + len(piece) > limits.max_body:
-            raise Refused(too_large(limits.max_body))
+            raise Refused(errors.too_large(limits.max_body))
         more = max(0, len(self.data) + len(piece) - limits.small - self._counted)
         if more and self._guard.buffered + more > limits.buffered:
-            raise Refused(unavailable("Too many uploads are in progress; try again later."))
+            raise Refused(Unavailable("Too many uploads are in progress; try again later."))
         self._guard.buffered += more
         self._counted += more
         self.data += piece

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from serve_app.http.errors import INVALID_REQUEST, SERVER_ERROR, UNAVAILABLE_RETRY_AFTER, HttpError
+from deployments.contract.errors import Unavailable
+from serve_app.http.errors import INVALID_REQUEST, HttpError, request_timeout, to_http
 
 HEAD_BYTES = 64 * 1024  # for the request line and headers, and for the framing of a chunked body
 HEADERS = 100  # trailers included
@@ -22,6 +23,20 @@ STALL_S = 120.0  # a client that accepts nothing for this time, with the buffers
 SEND_BYTES = 128 * 1024  # the kernel's send buffer; the default holds megabytes, which is minutes of sound
 PIPELINED = 16  # requests sent ahead on one connection
 MAX_CONNECTIONS = 4096
+
+HEAD_TOO_LARGE = HttpError(
+    431,
+    f"The request's headers are too large: at most {HEADERS} headers and {HEAD_BYTES} bytes in all.",
+    INVALID_REQUEST,
+    code="headers_too_large",
+)
+BAD_FRAMING = HttpError(
+    400,
+    "The request's body has too many small chunks, or too many requests were pipelined.",
+    INVALID_REQUEST,
+    code="invalid_request",
+)
+TOO_MANY_CONNECTIONS = to_http(Unavailable("Too many connections are open."))
 
 
 class RefusedRequest(Exception):
@@ -54,7 +69,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if len(self.connections) > connection_limit():
             oldest = next(iter(self.waiting))
             if oldest is self:  # all others have a complete request
-                self.refuse(_too_many_connections())
+                self.refuse(TOO_MANY_CONNECTIONS)
             else:
                 oldest.transport.abort()
 
@@ -85,24 +100,24 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self.in_head:
             self.head_bytes += len(piece)
             if self.head_bytes >= HEAD_BYTES:
-                self.refuse(_head_too_large())
+                self.refuse(HEAD_TOO_LARGE)
             elif self.deadline is None:
                 self._allow(HEAD_S)
         elif not began_in_head:
             self.framing += len(piece) - (self.body_bytes - body)
             if self.framing > HEAD_BYTES + self.body_bytes // 32:
-                self.refuse(_bad_framing())
+                self.refuse(BAD_FRAMING)
 
     # -- the parser's callbacks ---------------------------------------------------------------------------------
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if len(self.headers) >= HEADERS:
-            self._reject(_head_too_large())
+            self._reject(HEAD_TOO_LARGE)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= PIPELINED:
-            self._reject(_bad_framing())
+            self._reject(BAD_FRAMING)
         self.in_head = False
         self.framing = self.body_bytes = 0
         self._disarm()
@@ -192,8 +207,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _late(self) -> None:
         self.deadline = None
         if self.in_head and not self.refused and self.head_bytes:
-            message = f"The request's headers did not arrive within {HEAD_S:g} seconds."
-            self.refuse(HttpError(408, message, INVALID_REQUEST, None, "request_timeout"))
+            self.refuse(request_timeout(f"The request's headers did not arrive within {HEAD_S:g} seconds."))
         else:
             self.transport.close()
 
@@ -202,18 +216,3 @@ def connection_limit() -> int:
     """At most half of this process's file descriptors, because Ray and the replicas need some."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 2)
-
-
-def _head_too_large() -> HttpError:
-    message = f"The request's headers are too large: at most {HEADERS} headers and {HEAD_BYTES} bytes in all."
-    return HttpError(431, message, INVALID_REQUEST, None, "headers_too_large")
-
-
-def _bad_framing() -> HttpError:
-    message = "The request's body has too many small chunks, or too many requests were pipelined."
-    return HttpError(400, message, INVALID_REQUEST, None, "invalid_request")
-
-
-def _too_many_connections() -> HttpError:
-    retry = {"retry-after": str(UNAVAILABLE_RETRY_AFTER)}
-    return HttpError(503, "Too many connections are open.", SERVER_ERROR, None, "unavailable", retry)

@@ -1,19 +1,22 @@
-"""What a client may send and what it gets back: OpenAI's fields, ours beside them. Others are refused."""
+"""The bodies of requests and responses: OpenAI's fields and our own. Unknown fields are refused."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-AudioFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
+from serve_app.audio.encode import MEDIA_TYPES
+
+AudioFormat = StrEnum("AudioFormat", list(MEDIA_TYPES))
 
 MAX_SEED = 2**63 - 1
 MAX_TOKENS = 8192
 
 
 def _speakable(text: str) -> str:
-    """Cheap checks only: whether anything in it can be said is for the text frontend to decide."""
+    """Cheap checks only. The text frontend decides whether the text can be spoken."""
     if not text.strip():
         raise ValueError("must not be empty: a text to speak")
     if any((ord(c) < 32 and c not in "\t\n\r\f\v") or c == "\x7f" for c in text):
@@ -45,11 +48,9 @@ class SpeechBody(BaseModel):
 
     input: Text
     model: str = Field(min_length=1, max_length=128)
-    voice: Annotated[str, Field(max_length=128)] | VoiceId | None = (
-        None  # required unless reference_audio is given
-    )
+    voice: Annotated[str, Field(max_length=128)] | VoiceId | None = None  # required without reference_audio
     instructions: str | None = Field(None, max_length=4096)
-    response_format: AudioFormat = "mp3"
+    response_format: AudioFormat = AudioFormat("mp3")
     speed: Finite = Field(1.0, ge=0.25, le=4.0, strict=True)
     stream_format: Literal["audio", "sse"] = "audio"
     sample_rate: Literal[16_000, 22_050, 24_000, 32_000, 44_100, 48_000] = 24_000
@@ -57,7 +58,7 @@ class SpeechBody(BaseModel):
     seed: int | None = Field(None, ge=0, le=MAX_SEED, strict=True)
     max_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS, strict=True)
     language: str | None = Field(None, min_length=1, max_length=32)
-    reference_audio: str | None = Field(None, min_length=1)  # base64, a data: URL is fine too
+    reference_audio: str | None = Field(None, min_length=1)  # base64 or a data: URL
     reference_text: str | None = Field(None, max_length=2000)
 
 
@@ -74,7 +75,7 @@ class CachedVoiceQuery(BaseModel):
 
 
 def inlined(model: type[BaseModel]) -> dict[str, Any]:
-    """The JSON schema of `model` without references, which OpenAPI would look for elsewhere."""
+    """The JSON schema of `model` without references, which OpenAPI would resolve elsewhere."""
     schema = model.model_json_schema()
     inner = schema.pop("$defs", {})
 
@@ -92,20 +93,15 @@ def inlined(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _ranges(*models: type[BaseModel]) -> dict[str, str]:
-    """For every numeric field what it takes, in words: from the models themselves, so that it is never out of date."""
+    """The allowed values of every numeric field in words, from the models themselves."""
     words = {}
     for model in models:
         for name, schema in model.model_json_schema()["properties"].items():
             for arm in schema.get("anyOf", [schema]):
                 if arm.get("type") in ("number", "integer") and "enum" not in arm:
                     noun = "an integer" if arm["type"] == "integer" else "a number"
-                    low = (
-                        f"from {arm['minimum']:g}"
-                        if "minimum" in arm
-                        else f"above {arm['exclusiveMinimum']:g}, up"
-                    )
                     high = arm["maximum"] if arm["type"] == "integer" else f"{arm['maximum']:g}"
-                    words[name] = f"must be {noun} {low} to {high}"
+                    words[name] = f"must be {noun} from {arm['minimum']:g} to {high}"
     return words
 
 
@@ -113,7 +109,7 @@ RANGES = _ranges(SpeechBody, CachedVoiceQuery)
 
 
 class ModelCard(BaseModel):
-    """OpenAI's fields, and ours. What only a model that can speak tells is None until it is ready."""
+    """OpenAI's fields and our own. The fields after `reason` are None until the model is ready."""
 
     id: str
     object: Literal["model"] = "model"
@@ -147,7 +143,7 @@ class VoiceCard(BaseModel):
     consent: str | None = None
     shipped: bool
     aliases: list[str] = []
-    warnings: list[str] = []  # what is not as it should be in the recording
+    warnings: list[str] = []  # problems of the recording
 
 
 class VoiceList(BaseModel):

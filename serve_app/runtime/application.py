@@ -9,14 +9,13 @@ import signal
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 from deployments.contract.errors import ConfigError, Unavailable
 from serve_app.config.applications import expanded
@@ -28,21 +27,17 @@ from serve_app.http.proxy_guard import MAX_BODY_VARIABLE, MAX_TEXT_VARIABLE
 from serve_app.runtime.node import gone, kill_ray, start_ray, stop_ray
 from serve_app.runtime.ports import check_can_listen
 
-if TYPE_CHECKING:
-    from ray.serve.schema import ApplicationStatusOverview
-
 log = logging.getLogger(__name__)
 
-ALIVE_S = 1.0  # how often we look whether Ray is still there
+ALIVE_S = 1.0  # between two checks that Ray is still alive
 DEPLOYING = ("NOT_STARTED", "DEPLOYING")  # states of a Serve application
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What `start` has started.
+    """A started service.
 
-    dashboard: None where there is none; app: the ingress's application; local: Ray's processes are ours to end; broken:
-    why checkpoints cannot be used, by model.
+    app: the ingress's application; local: this process started Ray; broken: why checkpoints cannot be used, by model.
     """
 
     http: str
@@ -63,13 +58,13 @@ def start(
 ) -> Running:
     """Starts everything and deploys the applications; returns before they are ready (see `wait_ready`).
 
-    Raises ConfigError for a wrong file, and where nothing can listen at the host and the port.
+    Raises ConfigError for a wrong file, and if nothing can listen at the host and the port.
     """
     local = not os.environ.get("RAY_ADDRESS")
     path = config or default_config_path()
     document, settings = _read(path, host, port)
     http = document["http_options"]
-    broken = check_models(settings, path) if local else {}  # wrong options end it before anything is started
+    broken = check_models(settings, path) if local else {}  # before anything is started
     if local:
         with located(path, os.environ) if host is None and port is None else nullcontext():
             check_can_listen(http["host"], http["port"])
@@ -90,7 +85,7 @@ def start(
 def redeploy(
     running: Running, config: str | Path | None = None, host: str | None = None, port: int | None = None
 ) -> Running:
-    """Reads the file again and has Serve change what differs; where it listens stays.
+    """Reads the file again and deploys what differs, except for the host and port.
 
     Raises ConfigError for a wrong file, or more reserved CPUs than Ray was started with. Nothing changes then.
     """
@@ -139,12 +134,12 @@ def wait_ready(
     """Waits until every model has started or failed and GET /ready answers 200. Returns why models failed, by name.
 
     timeout: seconds for each model.
-    Raises ConfigError where no model can speak because stages refused their configuration, checkpoint or memory, and
-    Unavailable with the reason where that answer does not come.
+    Raises ConfigError if no model can speak because stages refused their configuration, checkpoint or memory, and
+    Unavailable with the reason if the service does not become ready.
     """
     from ray import serve
 
-    from serve_app.backends.discovery import failure
+    from serve_app.backends.discovery import failure, refusals
 
     stop = stop or threading.Event()
     deadline = time.monotonic() + timeout * len(running.settings.served)
@@ -158,7 +153,12 @@ def wait_ready(
         reasons = {name: failure(app, app.deployments.values()) for name, app in models.items()}
         failed = {name: reason for name, reason in reasons.items() if reason is not None}
         if len(failed) == len(running.settings.served):
-            _raise_failed(models)
+            if refused := refusals(
+                stage.message for app in models.values() for stage in app.deployments.values()
+            ):
+                raise ConfigError("\n".join(refused))
+            said = "\n".join(app.message.strip() for app in models.values())
+            raise Unavailable(f"no model started:\n{said}")
         states = {name: app.status.value if app else "NOT_STARTED" for name, app in ours.items()}
         waiting = [name for name, state in states.items() if state in DEPLOYING and name not in failed]
         if stop.is_set() or (not waiting and _answers_ready(running)):
@@ -169,27 +169,16 @@ def wait_ready(
         stop.wait(0.25)
 
 
-def _raise_failed(models: dict[str, ApplicationStatusOverview]) -> NoReturn:
-    """Raises what the stages refused, else what Serve says."""
-    from serve_app.backends.discovery import refusals
-
-    stages = [stage for app in models.values() for stage in app.deployments.values()]
-    if refused := refusals(stage.message for stage in stages):
-        raise ConfigError("\n".join(refused))
-    said = "\n".join(app.message.strip() for app in models.values())
-    raise Unavailable(f"no model did start:\n{said}")
-
-
 def _answers_ready(running: Running) -> bool:
     try:
         with urllib.request.urlopen(f"{running.http}/ready", timeout=5) as answer:
             return answer.status == 200
-    except (urllib.error.URLError, OSError):
+    except OSError:
         return False
 
 
 def stop(running: Running | None = None) -> None:
-    """Ends every process of a Ray that was started here; from a cluster, takes the applications away."""
+    """Ends every process of a Ray that was started here; on a cluster, deletes the applications."""
     import ray
 
     if not ray.is_initialized():
@@ -210,9 +199,9 @@ def serve_forever(
     port: int | None = None,
     echo: Callable[[str], None] = print,
 ) -> int:
-    """`chorale serve`: up until SIGINT or SIGTERM; SIGHUP reads the file again and applies it.
+    """`chorale serve`: runs until SIGINT or SIGTERM; SIGHUP reads the file again and applies it.
 
-    Returns the exit code. Ends this process, with 1, if Ray is gone.
+    Returns the exit code. Ends this process with exit code 1 if Ray is gone.
     """
     stopping, done, signals = threading.Event(), threading.Event(), SimpleQueue[int]()
     watch = threading.Thread(target=_watch, args=(done, echo), name="watch-ray", daemon=True)
@@ -221,6 +210,13 @@ def serve_forever(
         if number != signal.SIGHUP:
             stopping.set()
         signals.put(number)
+
+    def announce(running: Running) -> None:
+        echo(f"settings   {running.settings.hash[:16]}")
+        for name, reason in wait_ready(running, stop=stopping).items():
+            echo(f"failed     {name}: {running.broken.get(name, reason)}")
+        if not stopping.is_set():
+            echo(f"ready      {running.http}")
 
     handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, received) for number in handled}
@@ -231,58 +227,34 @@ def serve_forever(
         running = start(config, host=host, port=port)
         for number in before:  # Ray sets its own
             signal.signal(number, received)
-        echo(f"settings   {running.settings.hash[:16]}")
         echo(f"dashboard  {running.dashboard or 'none'}")
-        _report(running, wait_ready(running, stop=stopping), echo)
-        if not stopping.is_set():
-            echo(f"ready      {running.http}")
+        announce(running)
         while not stopping.is_set():
             if signals.get() == signal.SIGHUP:
-                running = _reread(running, config, host, port, stopping, echo)
+                try:  # a wrong file changes nothing, and a model that cannot start does not end the service
+                    running = redeploy(running, config, host, port)
+                    announce(running)
+                except (ConfigError, Unavailable) as error:
+                    echo(_described(error))
         return 0
-    except ConfigError as error:
-        echo(f"wrong configuration:\n{error.message}")
-        return 2
-    except Unavailable as error:
-        echo(error.message)
-        return 1
+    except (ConfigError, Unavailable) as error:
+        echo(_described(error))
+        return 2 if isinstance(error, ConfigError) else 1
     finally:
         done.set()
-        watch.join()  # it must not take our own end of Ray for a fault
+        watch.join()  # it must not mistake our own end of Ray for a fault
         echo("stopping …")
         stop(running)
         for name, handler in before.items():
             signal.signal(name, handler)
 
 
-def _reread(
-    running: Running,
-    config: str | Path | None,
-    host: str | None,
-    port: int | None,
-    stopping: threading.Event,
-    echo: Callable[[str], None],
-) -> Running:
-    """A wrong file changes nothing, and what cannot start does not end the service."""
-    try:
-        running = redeploy(running, config, host, port)
-        echo(f"settings   {running.settings.hash[:16]}")
-        _report(running, wait_ready(running, stop=stopping), echo)
-        echo(f"ready      {running.http}")
-    except ConfigError as error:
-        echo(f"wrong configuration:\n{error.message}")
-    except Unavailable as error:
-        echo(error.message)
-    return running
-
-
-def _report(running: Running, failed: dict[str, str], echo: Callable[[str], None]) -> None:
-    for name, reason in failed.items():
-        echo(f"failed     {name}: {running.broken.get(name, reason)}")
+def _described(error: ConfigError | Unavailable) -> str:
+    return f"wrong configuration:\n{error.message}" if isinstance(error, ConfigError) else error.message
 
 
 def _watch(done: threading.Event, echo: Callable[[str], None]) -> None:
-    """Ends this process once Ray is gone. The main thread may wait for an answer of Ray's just then, for a minute."""
+    """Ends this process once Ray is gone, because the main thread may then wait for Ray for a minute."""
     while not done.wait(ALIVE_S):
         if reason := gone():
             echo(reason)

@@ -1,4 +1,4 @@
-"""Starts and ends Ray on this machine, closed to other users and, where wanted, to other machines."""
+"""Starts and ends Ray on this machine, closed to other users and, if the host is loopback, to other machines."""
 
 from __future__ import annotations
 
@@ -20,30 +20,26 @@ log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
 OBJECT_STORE_BYTES = 256 * 2**20  # what stages exchange travels in messages, not in the object store
 STOP_S = 15.0
-# Of Ray's processes here; set before, the user's own say stands. No stage computes on its event loop, so Serve needs no
-# second thread beside it for its own work: with 8 clients on our two-core machine first sound came about 20 % earlier.
-# An arena of malloc per thread is free space that grows for thousands of requests, and no stage has two threads that
-# allocate much. The proxy gets its guard, and a dead one is replaced after three checks, which are 10 s apart by
-# default. docs/configuration.md says who sets these elsewhere.
+# For Ray's processes here, unless the user has set them. No stage computes on its event loop, so Serve needs no second
+# thread for its own work: with 8 clients on two cores the first sound came about 20 % earlier. A malloc arena for each
+# thread would grow for thousands of requests. The proxy gets its guard, and a dead one is replaced after three checks,
+# which are 10 s apart by default. docs/configuration.md describes other clusters.
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(
         64 * 2**20
-    ),  # a minute of sound that is vocoded whole: 11 MiB
+    ),  # a minute of sound vocoded whole takes 11 MiB
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     "MALLOC_ARENA_MAX": "1",
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.http.proxy_guard:middlewares",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
 }
-CLUSTER = (
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # 0: Ray's address of this node is 127.0.0.1; heeded on Linux, too
-)
-LONGEST_FOLDER = 107 - len(
-    "/ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
-)  # of AF_UNIX
+CLUSTER = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # 0: Ray's address of this node is 127.0.0.1, on Linux too
+LONGEST_SOCKET = 107  # bytes of an AF_UNIX path
+SOCKET = "/ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 SETUP_HOOK = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"  # what every worker calls first
-VITAL = ("gcs_server", "raylet")  # daemons, as Ray calls them
+VITAL = ("gcs_server", "raylet")  # daemons, by Ray's names
 
 _daemons: list[tuple[str, subprocess.Popen[bytes]]] = []  # the vital ones of the Ray that was started here
 
@@ -53,8 +49,8 @@ def start_ray(
 ) -> str | None:
     """Connects to RAY_ADDRESS, or starts Ray here. Returns the dashboard's address.
 
-    Where `host`, at which Serve will listen, is loopback, so is every address of a Ray that is started here.
-    Raises Unavailable where Ray does not start.
+    host: where Serve will listen; if it is loopback, a Ray that is started here listens on loopback only.
+    Raises Unavailable if Ray does not start.
     """
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -82,7 +78,7 @@ def start_ray(
 
 
 def _start_node(attempts: int = 3, **options: Any) -> Any:
-    """Ray gives its own daemons 30 s to come up, which a busy machine exceeds; files are cached the next time."""
+    """Tries again, because Ray gives its daemons 30 s to start, which a busy machine with cold caches exceeds."""
     import ray
     from ray._private import worker
 
@@ -103,24 +99,21 @@ def _start_node(attempts: int = 3, **options: Any) -> Any:
 
 @contextlib.contextmanager
 def _for_this_user() -> Iterator[None]:
-    """Of files that Ray's processes write, none can be read by other users, its token for instance."""
+    """Other users cannot read the files that Ray's processes write, such as its token."""
     before = os.umask(0o077)
     try:
         yield
     finally:
         os.umask(before)
     token = Path.home() / ".ray" / "auth_token"
-    with contextlib.suppress(OSError):  # one that an earlier Ray wrote
+    with contextlib.suppress(OSError):  # written by an earlier Ray
         if token.stat().st_mode & 0o077:
             token.chmod(0o600)
 
 
 @contextlib.contextmanager
 def _for_this_machine() -> Iterator[None]:
-    """A Ray that is started meanwhile listens on loopback alone, unless the user has set CLUSTER to 1.
-
-    On Linux Ray takes an outer address for the node, and 127.0.0.1 as its argument for that one.
-    """
+    """A Ray that is started meanwhile listens on loopback only, unless the user has set CLUSTER to 1."""
     from ray._private import ray_constants
 
     before, cluster = dict(os.environ), ray_constants.ENABLE_RAY_CLUSTER
@@ -138,15 +131,15 @@ def _for_this_machine() -> Iterator[None]:
 
 
 def _own_folder() -> Path:
-    """Where Ray's sockets and log files lie: closed to others, since Ray opens all below to everybody.
+    """The folder of Ray's sockets and log files, closed to other users because Ray opens everything below it.
 
-    Raises Unavailable where another user has made it.
+    Raises Unavailable if another user owns it.
     """
     from ray._common.utils import get_default_system_temp_dir
 
     name = f"chorale-{os.getuid()}"
     folder = Path(get_default_system_temp_dir(), name)
-    if len(str(folder)) > LONGEST_FOLDER:
+    if len(str(folder) + SOCKET) > LONGEST_SOCKET:
         folder = Path("/tmp", name)
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700, parents=True)
@@ -157,7 +150,7 @@ def _own_folder() -> Path:
 
 
 def gone() -> str | None:
-    """Which daemon has ended, without which the Ray that was started here cannot go on; None while all is well."""
+    """Names the vital daemon that has ended, if any, of the Ray that was started here."""
     for kind, process in _daemons:
         if (code := process.poll()) is not None:
             how = f"killed by signal {-code}" if code < 0 else f"with exit code {code}"
@@ -177,7 +170,7 @@ def stop_ray() -> None:
 
 
 def kill_ray() -> None:
-    """As `stop_ray`, of a Ray that is gone: its own way to end would wait for what does not answer."""
+    """As `stop_ray`, if Ray is gone: its own shutdown would wait for daemons that do not answer."""
     _end(_own_processes(), quietly=True)
 
 
@@ -192,14 +185,14 @@ def _end(processes: list[psutil.Process], quietly: bool = False) -> None:
 
 
 def _let_workers_import(root: Path) -> None:
-    """Ray's workers find the packages beside this one, installed or not."""
+    """Makes Ray's workers find our packages, installed or not."""
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if str(root) not in paths:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, paths)])
 
 
 def _own_processes() -> list[psutil.Process]:
-    """The daemons that this process has started, and their descendants; not those of a Ray that a child has started."""
+    """The daemons that this process has started, and their descendants."""
     import ray
 
     package = str(Path(ray.__file__).parent)

@@ -1,4 +1,4 @@
-"""Addresses to listen at: which are free, which are this machine's alone, and what is wrong with the others."""
+"""Addresses to listen at: finds free ports, recognises loopback, and explains why an address cannot be used."""
 
 from __future__ import annotations
 
@@ -6,32 +6,30 @@ import errno
 import random
 import re
 import socket
+from contextlib import suppress
 from ipaddress import ip_address
 
 from deployments.contract.errors import ConfigError
 
-QUIET_PORTS = range(20000, 32768)  # Ray's workers listen below, the system's own choice of port is above
-HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")  # names and addresses; anything else need not be looked up
+QUIET_PORTS = range(20000, 32768)  # between those of Ray's workers and those that the system chooses
+HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")  # names and addresses
 
 
 def free_port() -> int:
-    """A port that nothing on this machine listens at, and that no outgoing connection is given meanwhile by default.
+    """A port that nothing on this machine listens at. Raises OSError if none is free.
 
-    It is bound only seconds later, when Ray has opened hundreds of connections, whose ports the system chooses (on
-    Linux from net.ipv4.ip_local_port_range, which begins at 32768 if nobody has changed it).
-    Raises OSError where none is free.
+    It is below those that Linux chooses for outgoing connections by default (net.ipv4.ip_local_port_range), because Ray
+    opens hundreds of connections before the port is bound.
     """
     for port in random.SystemRandom().sample(QUIET_PORTS, 100):
-        try:
+        with suppress(OSError):
             _bind(socket.AF_INET, ("127.0.0.1", port))
-        except OSError:
-            continue
-        return port
+            return port
     raise OSError(f"no free port from {QUIET_PORTS.start} to {QUIET_PORTS.stop - 1}")
 
 
 def check_can_listen(host: str, port: int) -> None:
-    """Raises ConfigError (param "http_options.host" or "http_options.port") where no server can listen there."""
+    """Raises ConfigError (param "http_options.host" or "http_options.port") if no server can listen there."""
     if not 0 < port < 65536:
         raise ConfigError(f"must be a port number, 1 to 65535 (is {port})", param="http_options.port")
     for family, address in _addresses(host, port):
@@ -53,10 +51,8 @@ def _addresses(host: str, port: int) -> list[tuple[int, tuple]]:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET  # as Serve chooses
         found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
     except (OSError, ValueError):  # UnicodeError, of a name with an empty part, is a ValueError
-        raise ConfigError(
-            f"{host!r} is neither an address nor a host name that this machine can resolve",
-            param="http_options.host",
-        ) from None
+        message = f"{host!r} is neither an address nor a host name that this machine can resolve"
+        raise ConfigError(message, param="http_options.host") from None
     return [(family, address) for family, *_, address in found]
 
 
@@ -67,16 +63,14 @@ def _bind(family: int, address: tuple) -> None:
 
 
 def _refused(host: str, port: int, error: OSError) -> ConfigError:
-    if error.errno == errno.EADDRINUSE:
-        return ConfigError(f"port {port} of {host} is in use", param="http_options.port")
-    if error.errno == errno.EACCES:
-        return ConfigError(
-            f"this user may not listen on port {port}: choose 1024 or above", param="http_options.port"
-        )
-    if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-        return ConfigError(
-            f"{host!r} is not an address of this machine: use 127.0.0.1 for this machine alone, "
-            "0.0.0.0 for all its addresses",
-            param="http_options.host",
-        )
-    return ConfigError(f"cannot listen on {host}:{port}: {error.strerror}", param="http_options.host")
+    match error.errno:
+        case errno.EADDRINUSE:
+            option, message = "port", f"port {port} of {host} is in use"
+        case errno.EACCES:
+            option, message = "port", f"this user may not listen on port {port}: choose 1024 or above"
+        case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
+            use = "use 127.0.0.1 for this machine only, 0.0.0.0 for all its addresses"
+            option, message = "host", f"{host!r} is not an address of this machine: {use}"
+        case _:
+            option, message = "host", f"cannot listen on {host}:{port}: {error.strerror}"
+    return ConfigError(message, param=f"http_options.{option}")

@@ -1,4 +1,4 @@
-"""The stages as synthesis sees them, wherever they run."""
+"""The interface between synthesis and the stages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deployments.contract.speech import (
 
 
 class Backend(Protocol):
-    """The stages, wherever they run. Every method raises only `ChoraleError`s."""
+    """The stages of one model, on Ray or in this process. Every method raises only `ChoraleError`s."""
 
     spec: FamilySpec
 

@@ -9,10 +9,10 @@ import numpy as np
 from deployments.contract.family import FamilySpec
 from deployments.contract.speech import Run, Sampling, Segment
 
-LOOP_S = 1.6  # seconds that nobody says the same in
-ROUNDS = 4  # that a loop has gone at least
+LOOP_S = 1.6  # a repetition of this length is not speech
+ROUNDS = 4  # least repetitions of a loop
 LONGEST_ROUND_S = 0.8
-SLACK_S = 2.0  # that any segment may last beyond what its tokens allow: short ones have pauses, too
+SLACK_S = 2.0  # that a segment may exceed the limit from its tokens: short ones have pauses, too
 
 
 class Implausible(Exception):
@@ -20,7 +20,7 @@ class Implausible(Exception):
 
 
 class Watch:
-    """On one segment's codes as they come; on nothing where the family does not say what is plausible."""
+    """Watches one segment's codes as they arrive, if the family declares what is plausible."""
 
     def __init__(self, spec: FamilySpec, segment: Segment, sampling: Sampling) -> None:
         self._watches = spec.plausible_codes is not None
@@ -28,7 +28,7 @@ class Watch:
         per_second, tokens = spec.codes_per_second, len(segment.token_ids)
         self._fewest = min(fewest * tokens / sampling.speed, sampling.max_tokens)
         self._most = most * tokens / min(sampling.speed, 1) + SLACK_S * per_second  # haste spares the pauses
-        self._may_be_cut = sampling.max_tokens < spec.max_tokens  # the caller wants it so
+        self._may_be_cut = sampling.max_tokens < spec.max_tokens  # as the caller asked
         self._spoken, self._cut = 0, False
         self._loop, self._round = round(LOOP_S * per_second), round(LONGEST_ROUND_S * per_second)
         self._tail: deque[int] = deque(maxlen=max(self._loop, ROUNDS * self._round))

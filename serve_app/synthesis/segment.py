@@ -14,21 +14,15 @@ from typing import cast
 import numpy as np
 
 from deployments.contract.errors import StateLost, SynthesisFailed
-from deployments.contract.speech import (
-    GptRequest,
-    Run,
-    Segment,
-    VocodedChunk,
-    VocoderChunk,
-)
+from deployments.contract.speech import GptRequest, Run, Segment, VocodedChunk, VocoderChunk
 from deployments.engine.vocode.chunks import Piece
 from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.synthesis.backend import Backend
 from serve_app.synthesis.sanity import Implausible, Watch
 from serve_app.synthesis.speech import Faults, Speech
 
-PIECES_AHEAD = 4  # of one segment: what a slow listener has not fetched yet
-AGAIN = 1_000_000  # no segment's index: what a second try draws is nobody else's
+PIECES_AHEAD = 4  # of one segment, that a slow listener has not fetched yet
+AGAIN = 1_000_000  # above any segment's index, so that a second try draws its own random numbers
 
 log = logging.getLogger("chorale.synthesis")
 
@@ -53,31 +47,33 @@ class SegmentStream:
         self.index = index
         self.codes = 0
         self.retried = self.cut = False
-        self.work_ids = [work_id]  # the GPT's, then that of the chunk in the vocoder
+        self.work_ids = [work_id]  # the GPT's, then the current chunk's in the vocoder
         self._backend, self._schedule, self._faults = backend, chunks, faults
         self._sampling = replace(speech.sampling, seed=segment_seed(speech.sampling.seed, index))
         self._prompt = speech.prompt
         self._priority = speech.priority
         self._heard = False
-        self._settled = asyncio.Event()  # from when on pieces may be heard
+        self._settled = asyncio.Event()  # pieces may be heard
         if not speech.whole:
             self._settled.set()
-        self._pieces: asyncio.Queue[np.ndarray | BaseException | None] = asyncio.Queue(
-            0 if speech.whole else PIECES_AHEAD
-        )
+        ahead = 0 if speech.whole else PIECES_AHEAD
+        self._pieces: asyncio.Queue[np.ndarray | BaseException | None] = asyncio.Queue(ahead)
         self._begin()
         self.task = asyncio.ensure_future(self._run(work_id))
 
     def _begin(self) -> None:
-        """From the segment's first code on."""
+        """Starts at the segment's first code, at a retry too."""
         self._chunker = self._schedule.chunker(self._backend.spec)
         self._state = None
         self._home = uuid.uuid4().hex if self._backend.spec.state_home == "replica" else None
-        self._frames: list[np.ndarray] = []  # all of them, if the state may have to be made again
+        self._frames: list[np.ndarray] = []  # all of them, if the state may have to be computed again
         self._chunks = 0
         self.codes = 0
         while not self._pieces.empty():
             self._pieces.get_nowait()
+
+    def stop(self) -> None:
+        self.task.cancel()
 
     async def next(self) -> np.ndarray | None:
         """The next piece of sound, None at the end. Raises the error of the segment, if any."""
@@ -111,7 +107,7 @@ class SegmentStream:
                 return
             log.warning("segment %s is retried with another seed: %s", work_id, fault)
             self.retried = True
-            self._faults.retry()
+            self._faults.add(retried=1)
             self._sampling = replace(self._sampling, seed=segment_seed(self._sampling.seed, AGAIN))
             self._begin()
             self.work_ids = [f"{work_id}.again"]
@@ -123,10 +119,10 @@ class SegmentStream:
     def _cut_off(self, work_id: str, fault: Implausible) -> None:
         log.warning("segment %s is cut off: %s", work_id, fault)
         self.cut = True
-        self._faults.cut_off()
+        self._faults.add(cut=1)
 
     async def _speak(self, work_id: str, *, admitted: bool) -> None:
-        """All that the codes complete; the rest stays in the chunker. Raises Implausible."""
+        """Vocodes the chunks that the codes complete; the rest stays in the chunker. Raises Implausible."""
         watch = Watch(self._backend.spec, self.segment, self._sampling)
         request = GptRequest(self.segment, self._prompt, self._sampling)
         priority = self._priority + (self.index > 0)
@@ -155,7 +151,7 @@ class SegmentStream:
         )
         chunk_id = f"{work_id}.{self._chunks}"
         self.work_ids = [work_id, chunk_id]
-        priority = self._priority + (self.index > 0 or self._chunks > 0)  # the first sound goes first
+        priority = self._priority + (self.index > 0 or self._chunks > 0)  # the first sound has priority
         self._chunks += 1
         try:
             vocoded = await self._backend.vocode(chunk, id=chunk_id, priority=priority)
@@ -168,7 +164,7 @@ class SegmentStream:
         await self._pieces.put(vocoded.waveform)
 
     async def _from_the_start(self, chunk: VocoderChunk, chunk_id: str, priority: int) -> VocodedChunk:
-        """The chunk, by vocoding the segment once more up to its end: the replica with its state is gone or busy."""
+        """Vocodes the segment again up to the end of `chunk`, because the replica with its state is gone or busy."""
         end = chunk.first + len(chunk.frames)
         frames = np.concatenate(self._frames)[:end]
         again = replace(chunk, frames=frames, left=0, first=0)
@@ -176,6 +172,25 @@ class SegmentStream:
         vocoded = await self._backend.vocode(again, id=f"{chunk_id}.again", priority=priority)
         count = len(chunk.frames) - chunk.left - chunk.right
         return replace(vocoded, waveform=vocoded.waveform[-count * self._backend.spec.samples_per_code :])
+
+
+class SilentSegment:
+    """A `SegmentStream` of a segment without tokens: its sound is its pause."""
+
+    codes = 0
+    retried = cut = False
+    work_ids: tuple[str, ...] = ()
+
+    def __init__(self, index: int, segment: Segment, samples: int) -> None:
+        self.index, self.segment = index, segment
+        self._sound: np.ndarray | None = np.zeros(samples, np.float32)
+
+    def stop(self) -> None:
+        self._sound = None
+
+    async def next(self) -> np.ndarray | None:
+        sound, self._sound = self._sound, None
+        return sound
 
 
 def segment_seed(seed: int, index: int) -> int:

@@ -29,7 +29,7 @@ class Speech:
 
 @dataclass(frozen=True, slots=True)
 class SegmentBegan:
-    """A segment begins. span: start and end in the request's text, None if the family's frontend does not know them."""
+    """A segment begins. span: its start and end in the request's text, None if the frontend does not know them."""
 
     index: int
     text: str
@@ -67,12 +67,8 @@ class Faults:
     cut: int = 0  # cut off at the fault: already partly sent, or the retry failed too
     of_all: Faults | None = None
 
-    def retry(self) -> None:
-        self.retried += 1
+    def add(self, *, retried: int = 0, cut: int = 0) -> None:
+        self.retried += retried
+        self.cut += cut
         if self.of_all:
-            self.of_all.retry()
-
-    def cut_off(self) -> None:
-        self.cut += 1
-        if self.of_all:
-            self.of_all.cut_off()
+            self.of_all.add(retried=retried, cut=cut)

@@ -16,7 +16,7 @@ from deployments.contract.speech import Segment
 from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.audio.tempo import Tempo
 from serve_app.synthesis.backend import Backend
-from serve_app.synthesis.segment import SegmentStream
+from serve_app.synthesis.segment import SegmentStream, SilentSegment
 from serve_app.synthesis.speech import Faults, SegmentBegan, SegmentDone, Sound, Speech, SpeechEvent
 from serve_app.synthesis.text_flow import TextFlow
 
@@ -38,7 +38,7 @@ class Synthesizer:
         return SpeechStream(self, speech)
 
     def cancel(self, work_ids: list[str]) -> None:
-        """Tells the backend in the background: the caller may itself be in the middle of being cancelled."""
+        """In the background, because the caller may itself be in the middle of being cancelled."""
         for work_id in work_ids:
             task = asyncio.ensure_future(self.backend.cancel(work_id))
             self._cancelling.add(task)
@@ -69,7 +69,9 @@ class SpeechStream:
         self._tempo = asked.speed / pace  # of the finished sound
         self._work_id = f"{speech.id}.{secrets.token_hex(4)}"  # a client may give two requests one id
         self._text: TextFlow | None = None
-        self._segments: deque[SegmentStream] = deque()  # the one that is heard, and those in work behind it
+        self._segments: deque[SegmentStream | SilentSegment] = (
+            deque()
+        )  # the one that is heard, and the next ones
         self._opened = 0  # segments so far
         self._events = self._paced()
 
@@ -83,14 +85,21 @@ class SpeechStream:
         return event
 
     @property
-    def sound(self) -> Waveforms:
-        """The sound alone."""
-        return Waveforms(self)
+    async def sound(self) -> AsyncGenerator[np.ndarray]:
+        """The sound alone: the waveform of each Sound event."""
+        async for event in self:
+            if isinstance(event, Sound):
+                yield event.waveform
+
+    @property
+    def is_silence(self) -> bool:
+        """True if the text had nothing to speak. Known from the first event on."""
+        return self._text is not None and self._text.is_silence
 
     def close(self) -> None:
         work_ids = [work_id for segment in self._segments for work_id in segment.work_ids]
         for segment in self._segments:
-            segment.task.cancel()
+            segment.stop()
         self._segments.clear()
         if self._text is not None:
             self._text.close()
@@ -115,11 +124,10 @@ class SpeechStream:
     async def _spoken(self) -> AsyncGenerator[SpeechEvent, None]:
         """The events before any change of tempo."""
         synthesizer, speech = self._synthesizer, self._speech
-        rate = synthesizer.backend.spec.sample_rate
         text = self._text = TextFlow(synthesizer.backend, speech.text, speech.language)
         spoken = 0  # samples
         try:
-            self._open(await text.next())  # alone until it sounds: early, and nothing else to undo if refused
+            self._open(await text.next())  # alone until it sounds: early, and a refusal undoes little
             while self._segments:
                 segment = self._segments[0]
                 began = False
@@ -136,8 +144,8 @@ class SpeechStream:
                 if not self._segments:
                     self._open(await text.next())
                 yield SegmentDone(segment.index, segment.codes, segment.retried, segment.cut)
-                pause = round(segment.segment.pause_after / speech.sampling.speed * rate)
-                if self._segments and spoken and pause:
+                pause = self._pause(segment.segment)
+                if self._segments and spoken and pause and isinstance(segment, SegmentStream):
                     yield Sound(np.zeros(pause, np.float32))
             if not spoken:
                 raise SynthesisFailed("The model produced no sound for this text.")
@@ -148,35 +156,21 @@ class SpeechStream:
         while len(self._segments) < self._synthesizer.window and (segment := text.ready()) is not None:
             self._open(segment)
 
+    def _pause(self, segment: Segment) -> int:
+        """Samples of silence behind it."""
+        return round(
+            segment.pause_after / self._speech.sampling.speed * self._synthesizer.backend.spec.sample_rate
+        )
+
     def _open(self, segment: Segment | None) -> None:
-        if segment is not None:
+        if segment is None:
+            return
+        if len(segment.token_ids):
             self.input_tokens += len(segment.token_ids)
-            by, work_id = self._synthesizer, f"{self._work_id}.{self._opened}"
-            self._segments.append(
-                SegmentStream(
-                    by.backend, by.chunks, self.faults, self._speech, work_id, self._opened, segment
-                )
-            )
-            self._opened += 1
-
-
-class Waveforms:
-    """float32 (N,) each, of a stream's Sound events in order. Closing it closes the stream."""
-
-    def __init__(self, stream: SpeechStream) -> None:
-        self._stream = stream
-
-    def __aiter__(self) -> Waveforms:
-        return self
-
-    async def __anext__(self) -> np.ndarray:
-        while True:
-            event = await anext(self._stream)
-            if isinstance(event, Sound):
-                return event.waveform
-
-    def close(self) -> None:
-        self._stream.close()
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
+            backend, chunks, index = self._synthesizer.backend, self._synthesizer.chunks, self._opened
+            work_id, faults = f"{self._work_id}.{index}", self.faults
+            opened = SegmentStream(backend, chunks, faults, self._speech, work_id, index, segment)
+            self._segments.append(opened)
+        else:
+            self._segments.append(SilentSegment(self._opened, segment, self._pause(segment)))
+        self._opened += 1

@@ -14,9 +14,10 @@ from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Segment
 
 FIRST_PIECE, PIECE = 600, 1200  # characters, about
-TRIES = 8  # of a cut, before more text is looked at
+TRIES = 8  # places to cut, before the piece grows
 AHEAD = 8  # segments that wait to be spoken
-SILENT = ("nothing_to_speak", "empty_input")  # codes of refusals that a piece of a text may meet
+SILENT = ("nothing_to_speak", "empty_input")  # error codes that do not concern the whole text
+SILENCE = 0.1  # seconds, for a text with nothing to speak: clients cut replies at punctuation
 
 _SENTENCE_END = re.compile(r"""[.!?…]["'”’)\]]*\s+|[。！？][”’」』）]*\s*|\n[ \t]*\n\s*""")
 
@@ -45,6 +46,7 @@ class TextFlow:
     def __init__(self, reader: Reader, text: str, language: str | None = None) -> None:
         self._reader, self._text, self._language = reader, text, language
         self._refusal: InvalidInput | None = None
+        self.is_silence = False  # known with the first segment
         self._queue: asyncio.Queue[Segment | _End] = asyncio.Queue(AHEAD)
         self._end: _End | None = None
         self._task = asyncio.ensure_future(self._read())
@@ -58,7 +60,7 @@ class TextFlow:
     async def next(self) -> Segment | None:
         """The next segment, None after the last. Raises the frontend's error after the segments before it.
 
-        Raises InvalidInput if the text contains nothing to speak.
+        A text with nothing to speak is `SILENCE`. Raises InvalidInput if it is empty.
         """
         segment = self._taken(await self._queue.get()) if self._end is None else None
         if self._end is not None and self._end.error is not None:
@@ -81,6 +83,9 @@ class TextFlow:
                 for segment in segments:
                     spoken = True
                     await self._queue.put(_shifted(segment, start))
+            if not spoken and self._text.strip():
+                self.is_silence = spoken = True
+                await self._queue.put(Segment(self._text.strip(), np.zeros(0, np.int64), SILENCE))
             await self._queue.put(_End(None if spoken else self._refusal))
         except Exception as error:
             await self._queue.put(_End(error))
@@ -89,7 +94,11 @@ class TextFlow:
         """Where each piece begins in the text, and its segments."""
         start, size = 0, FIRST_PIECE
         if self._sentence_end(size) < len(self._text):
-            await self._checked()
+            try:
+                await self._reader.check_text(self._text, self._language)
+            except InvalidInput as error:
+                if error.code not in SILENT:
+                    raise
         while True:
             end = self._sentence_end(start + size)
             segments = await self._said(start, end)
@@ -104,20 +113,13 @@ class TextFlow:
             size = PIECE
 
     async def _cut(self, start: int, end: int, together: Sequence[Segment]) -> tuple[int, int] | None:
-        """The last place in the second half of start..end where a cut holds, and how many segments lie before it."""
+        """The last valid cut in the second half of start..end, and the number of segments before it."""
         ends = [match.end() for match in _SENTENCE_END.finditer(self._text, (start + end) // 2, end)]
         for cut in [place for place in reversed(ends) if place < end][:TRIES]:
             before, after = await self._said(start, cut), await self._said(cut, end)
             if _alike([*before, *after], together):
                 return cut, len(before)
         return None
-
-    async def _checked(self) -> None:
-        try:
-            await self._reader.check_text(self._text, self._language)
-        except InvalidInput as error:
-            if error.code not in SILENT:
-                raise
 
     async def _said(self, start: int, end: int) -> list[Segment]:
         try:
@@ -129,7 +131,7 @@ class TextFlow:
             return []
 
     def _sentence_end(self, at: int) -> int:
-        """Behind the first sentence that ends at `at` or later; a short rest is taken along."""
+        """The end of the first sentence that ends at `at` or later, or of the text if little remains."""
         found = _SENTENCE_END.search(self._text, min(at, len(self._text)))
         end = len(self._text) if found is None else found.end()
         return end if len(self._text) - end > PIECE // 2 else len(self._text)
@@ -137,11 +139,7 @@ class TextFlow:
 
 def _shifted(segment: Segment, by: int) -> Segment:
     """The segment with its span in the whole text."""
-    return (
-        segment
-        if segment.span is None
-        else replace(segment, span=(segment.span[0] + by, segment.span[1] + by))
-    )
+    return replace(segment, span=(segment.span[0] + by, segment.span[1] + by)) if segment.span else segment
 
 
 def _alike(one: Sequence[Segment], other: Sequence[Segment]) -> bool:

@@ -70,18 +70,13 @@ def stamp(folder: Path) -> Stamp:
 
 def read_meta(folder: Path) -> Meta:
     """Raises FileNotFoundError if there is no such folder, and Damaged."""
-    data = _read(folder, META)
+    data = read(folder, META)
     try:
         return Meta.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise Damaged(f"{META}: {f'{where}: ' if where else ''}{first['msg']}") from None
-
-
-def read_audio(folder: Path) -> bytes:
-    """Raises FileNotFoundError if there is no such folder, and Damaged."""
-    return _read(folder, AUDIO)
 
 
 def add(library: Path, meta: Meta, recording: bytes) -> None:
@@ -145,7 +140,8 @@ def _erase(path: Path) -> None:
         log.error("%s could not be removed", path)
 
 
-def _read(folder: Path, name: str) -> bytes:
+def read(folder: Path, name: str) -> bytes:
+    """A file of a voice: AUDIO or META. Raises FileNotFoundError if there is no such folder, and Damaged."""
     with _opened(folder) as opened, _errors_as_damaged(name):
         return private_files.read(name, LARGEST[name], opened)
 
@@ -167,10 +163,7 @@ def _opened(folder: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _errors_as_damaged(name: str) -> Iterator[None]:
-    """Turns errors with the file `name` into Damaged."""
     try:
         yield
-    except OSError as error:
-        raise Damaged(f"{name}: {error.strerror}") from None
-    except ValueError as error:
-        raise Damaged(f"{name}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise Damaged(f"{name}: {getattr(error, 'strerror', error)}") from None

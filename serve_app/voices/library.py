@@ -57,9 +57,8 @@ class VoiceLibrary:
         found = {voice_id: voice for voice_id in ids if (voice := self._uploaded(voice_id)) is not None}
         self._read = dict(found)
         self._damaged = {key: line for key, line in self._damaged.items() if key in ids or not key}
-        return list(self._shipped.values()) + sorted(
-            found.values(), key=lambda voice: (voice.created_at, voice.name)
-        )
+        uploaded = sorted(found.values(), key=lambda voice: (voice.created_at, voice.name))
+        return [*self._shipped.values(), *uploaded]
 
     def get(self, name: str, param: str = "voice") -> Voice:
         """Finds a voice by id, name or OpenAI name; names ignore case. Raises NotFound, which lists the voices."""
@@ -70,6 +69,9 @@ class VoiceLibrary:
         shown = f"'{name}'" if voice_names.NAME.fullmatch(name) else "this one"
         message = f"Invalid '{param}': {shown} does not exist. Available: {names}."
         raise NotFound(message, param=param, code="voice_not_found")
+
+    def aliases_of(self, voice: Voice) -> list[str]:
+        return [alias for alias, voice_id in self.aliases.items() if voice_id == voice.id]
 
     def holds(self, voice: Voice) -> bool:
         """True if the voice still exists: neither deleted nor replaced by another upload."""
@@ -95,32 +97,13 @@ class VoiceLibrary:
             message = f"The voice library is full ({self.capacity} uploaded voices): delete one first."
             raise InvalidInput(message, param="name", code="voice_limit_reached")
 
-    def add(
-        self,
-        name: str,
-        recording: bytes,
-        *,
-        language: str | None = None,
-        transcript: str | None = None,
-        consent: str | None = None,
-        description: str | None = None,
-        warnings: tuple[str, ...] = (),
-    ) -> Voice:
-        """Stores a voice. recording: the bytes from `Recording.to_wav`.
+    def add(self, name: str, recording: bytes, **about: Any) -> Voice:
+        """Stores a voice. recording: the bytes from `Recording.to_wav`; about: other fields of `Meta`.
 
         Raises what `check_name` raises, and ChoraleError if the disk fails.
         """
         self.check_name(name)
-        meta = Meta(
-            id=voice_names.id_of(name),
-            name=name,
-            created_at=int(time.time()),
-            language=language,
-            description=description,
-            transcript=transcript,
-            consent=consent,
-            warnings=warnings,
-        )
+        meta = Meta(id=voice_names.id_of(name), name=name, created_at=int(time.time()), **about)
         try:
             voice_files.add(self.uploads, meta, recording)
         except Taken:
@@ -160,7 +143,9 @@ class VoiceLibrary:
     def read(self, voice: Voice) -> bytes:
         """The recording's bytes. Raises NotFound if the voice was deleted meanwhile."""
         try:
-            return voice.audio.read_bytes() if voice.shipped else voice_files.read_audio(voice.audio.parent)
+            if voice.shipped:
+                return voice.audio.read_bytes()
+            return voice_files.read(voice.audio.parent, voice_files.AUDIO)
         except (OSError, Damaged) as error:
             message = f"Voice '{voice.name}' no longer exists."
             raise NotFound(message, param="voice", code="voice_not_found") from error
@@ -188,9 +173,8 @@ class VoiceLibrary:
             if known is None or known.stamp != stamp:
                 meta = voice_files.read_meta(folder)
                 if meta.id != voice_id or voice_names.id_of(meta.name) != voice_id:
-                    raise Damaged(
-                        "meta.json belongs to another voice: its id and name do not match the folder"
-                    )
+                    reason = "its id and name do not match the folder"
+                    raise Damaged(f"meta.json belongs to another voice: {reason}")
                 if not voice_names.NAME.fullmatch(meta.name):
                     raise Damaged("meta.json: name is not allowed")
                 known = self._read[voice_id] = _voice(folder, meta, stamp)
@@ -227,15 +211,12 @@ class VoiceLibrary:
 
 
 def _shipped_voice(audio: Path) -> Voice:
-    meta = {}
     described = audio.with_suffix(".json")
-    if described.exists():
-        meta = json.loads(described.read_text("utf-8"))
+    meta = json.loads(described.read_text("utf-8")) if described.exists() else {}
     known = ("language", "gender", "description", "transcript", "consent")
-    text: dict[str, Any] = {key: str(meta[key]) for key in known if meta.get(key)}
-    return Voice(
-        audio.stem, str(meta.get("name", audio.stem)), audio, int(audio.stat().st_mtime), True, **text
-    )
+    about: dict[str, Any] = {key: str(meta[key]) for key in known if meta.get(key)}
+    name = str(meta.get("name", audio.stem))
+    return Voice(audio.stem, name, audio, int(audio.stat().st_mtime), shipped=True, **about)
 
 
 def _voice(folder: Path, meta: Meta, stamp: Stamp) -> Voice:
@@ -244,16 +225,11 @@ def _voice(folder: Path, meta: Meta, stamp: Stamp) -> Voice:
 
 def _taken(name: str, damaged: str | None = None) -> InvalidInput:
     # not 409, which OpenAI's client retries
-    message = f"A voice named '{name}' already exists."
-    if damaged is not None:
-        message = (
-            f"A voice named '{name}' already exists and its files are damaged; delete it first ('{damaged}')."
-        )
-    return InvalidInput(message, param="name", code="voice_exists")
+    state = f" and its files are damaged; delete it first ('{damaged}')" if damaged else ""
+    return InvalidInput(f"A voice named '{name}' already exists{state}.", param="name", code="voice_exists")
 
 
 def _refused(what: str, error: OSError) -> ChoraleError:
     log.error("a voice could not be %s: %s", what, error)
-    return ChoraleError(
-        f"The voice could not be {what}: {error.strerror or 'disk error'}.", code="storage_failed"
-    )
+    reason = error.strerror or "disk error"
+    return ChoraleError(f"The voice could not be {what}: {reason}.", code="storage_failed")

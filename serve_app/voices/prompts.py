@@ -14,14 +14,13 @@ from deployments.contract.speech import Reference, VoicePrompt
 from serve_app.audio.recording import Recording
 
 Encode = Callable[[Reference, str | None], Awaitable[VoicePrompt]]
-Read = Callable[[bytes, str], Awaitable[Recording]]
+Read = Callable[
+    ..., Awaitable[Recording]
+]  # (audio, param=...): decodes a file, and names a field in its errors
 
 
 class Examined(NamedTuple):
-    """The prompt of a recording, and what is not as it should be in that: keys of `examine.WARNINGS`.
-
-    fresh: made for this call, not found in memory.
-    """
+    """The prompt of a recording. warnings: its problems, as keys of `examine.WARNINGS`; fresh: made for this call."""
 
     prompt: VoicePrompt
     warnings: tuple[str, ...]
@@ -29,10 +28,9 @@ class Examined(NamedTuple):
 
 
 class VoicePrompts:
-    """Prompts by their voice and the content of their recording, the least recently used one dropped first.
+    """An LRU cache of prompts by voice and content of the recording. Concurrent first uses share one encoder run.
 
-    Concurrent first uses of one voice share one run of the encoder.
-    requests: what prompts of recordings that are no voice's are kept under on disk; None: in memory alone.
+    requests: the name under which prompts of recordings in requests are kept on disk; None: only in memory.
     """
 
     def __init__(self, encode: Encode, capacity: int, requests: str | None = None) -> None:
@@ -48,11 +46,11 @@ class VoicePrompts:
         return {"entries": len(self._prompts), "bytes": held, "hits": self.hits, "misses": self.misses}
 
     def clear(self) -> None:
-        """All of them: the encoder's stage has its own, in memory and on disk."""
+        """Drops all prompts. The encoder's stage has its own caches, in memory and on disk."""
         self._prompts.clear()
 
     def forget(self, voice: str) -> None:
-        """Those of one voice, by its id."""
+        """Drops the prompts of one voice, by its id."""
         for key in [key for key in self._prompts if key[0] == voice]:
             del self._prompts[key]
 
@@ -66,26 +64,23 @@ class VoicePrompts:
         voice: str | None = None,
         language: str | None = None,
     ) -> Examined:
-        """The prompt of an audio file, with the text that is spoken in it, and the language of that.
+        """The prompt of an audio file. transcript, language: of the text spoken in it.
 
-        read: decodes one, and blames a field; only called if the prompt is not kept. voice: the id of the voice that it
-        is a recording of, under which its prompt is kept on disk.
-        Raises InvalidInput (param `param`) for no usable recording, and what `read` raises.
+        read: only called if the prompt is not cached. voice: the id of its voice, under which it is kept on disk.
+        Raises InvalidInput (param `param`) for an unusable recording, and the errors of `read`.
         """
         voice = voice or self._requests
         key = voice, await asyncio.to_thread(_digest, audio, transcript, language)
         while key not in self._prompts:
             if key in self._running:
                 await self._running[key].wait()
-                continue  # whoever ran may have been cancelled
+                continue  # that run may have failed or been cancelled
             finished = self._running[key] = asyncio.Event()
             try:
                 self.misses += 1
-                recording = await read(audio, param)
-                prompt = await self._encode(
-                    Reference.of(recording.waveform, recording.rate, transcript, language), voice
-                )
-                made = Examined(prompt, recording.warnings)
+                recording = await read(audio, param=param)
+                reference = Reference.of(recording.waveform, recording.rate, transcript, language)
+                made = Examined(await self._encode(reference, voice), recording.warnings)
                 self._prompts[key] = made
                 return made._replace(fresh=True)
             except InvalidInput as error:
@@ -100,7 +95,7 @@ class VoicePrompts:
 
 
 def _digest(audio: bytes, transcript: str | None, language: str | None) -> str:
-    said = hashlib.sha256(
+    about = hashlib.sha256(
         repr((transcript, language)).encode("utf-8", "replace")
-    ).digest()  # always of one length
-    return hashlib.sha256(said + audio).hexdigest()
+    ).digest()  # of fixed length
+    return hashlib.sha256(about + audio).hexdigest()

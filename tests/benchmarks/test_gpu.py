@@ -24,7 +24,6 @@ ABSENT = [
     "hypothesis",
     "pytest_asyncio",
     "ray",
-    "sentencex",
     "soundfile",
     "starlette",
     "uvicorn",

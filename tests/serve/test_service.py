@@ -131,7 +131,7 @@ async def test_a_client_that_leaves_frees_its_slot(service: Service) -> None:
 
 @pytest.mark.timeout(300)
 async def test_the_command_line_and_the_service_have_the_same_samples(service: Service) -> None:
-    from serve_app.audio import open_encoder
+    from serve_app.audio.encode import open_encoder
     from serve_app.cli.speaker import Speaker
     from serve_app.config.settings import Settings
 

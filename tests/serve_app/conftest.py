@@ -104,6 +104,8 @@ class ToneBackend:
         await self.check_text(text, language)
         found = re.finditer(r"[^.!?\s][^.!?]*[.!?]*", text)
         spoken = {match.span(): match[0] for match in found if re.search(r"[A-Za-z0-9]", match[0])}
+        if not spoken and any(map(str.isalpha, text)):
+            raise InvalidInput("Invalid 'input': it must be English.", param="input")
         if not spoken:
             raise InvalidInput(
                 "Invalid 'input': nothing in it can be spoken.", param="input", code="nothing_to_speak"

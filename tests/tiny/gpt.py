@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deployments.contract.family import Prefill
+from deployments.contract.family import Prefill, StepOutput
 from deployments.contract.speech import GptRequest
 from deployments.engine import invariant
 from deployments.engine.decode.kv_cache import KVCache
@@ -20,14 +19,6 @@ from deployments.engine.noise import uniform
 LAYERS, WIDTH, HEADS, CODES, TEXT = 2, 64, 4, 60, 40
 HEAD = WIDTH // HEADS
 PATCH = (2, 8)  # of continuous codes
-
-
-@dataclass
-class Output:
-    codes: Tensor
-    done: Tensor
-    frames: Tensor | None = None
-    kept: Tensor | None = None
 
 
 class TinyGpt:
@@ -87,11 +78,11 @@ class TinyGpt:
         self.voice[slot] = voice
         return len(ids)
 
-    def step(self, rows: Tensor, length: int) -> Output:
+    def step(self, rows: Tensor, length: int) -> StepOutput:
         normal = self._hidden(rows, self._embedded(rows), length)
         codes = self.sampling.draw(self.head(normal), rows)
         self.last[rows] = codes
-        return Output(codes, self.stop(normal)[:, 0] > self.stop_above)
+        return StepOutput(codes, self.stop(normal)[:, 0] > self.stop_above)
 
     def _embedded(self, rows: Tensor) -> Tensor:
         """What the last step of each row drew: (B, WIDTH)"""
@@ -149,13 +140,13 @@ class TinyPatchGpt(TinyGpt):
         self.drawn = torch.zeros(slots + 1, dtype=torch.int64, device=device)
         self.noise = torch.zeros(slots + 1, context, *PATCH, device=device)
 
-    def step(self, rows: Tensor, length: int) -> Output:
+    def step(self, rows: Tensor, length: int) -> StepOutput:
         normal = self._hidden(rows, self.embed(self.patches[rows].flatten(1)), length)
         patches = self.draw(normal).unflatten(1, PATCH) + self.noise[rows, self.drawn[rows]]
         self.patches[rows] = patches
         self.drawn[rows] += 1
         self.drawn[-1] = 0
-        return Output(patches, self.stop(normal)[:, 0] > self.stop_above)
+        return StepOutput(patches, self.stop(normal)[:, 0] > self.stop_above)
 
     def force(self, slot: int, code: np.ndarray) -> None:
         self.patches[slot] = torch.from_numpy(code)

@@ -1,6 +1,6 @@
-"""What the rows of a decode step write to a layer's cache, and what they attend to, in terms that TorchScript takes.
+"""What the rows of a decode step write to a layer's cache, and what they attend to.
 
-Annotations are evaluated here, for it does not resolve the postponed ones of named tuples.
+This module does not postpone annotations, because TorchScript cannot resolve those of named tuples.
 """
 
 from typing import NamedTuple
@@ -11,10 +11,10 @@ from torch import Tensor
 from deployments.engine.invariant import attend_range
 
 
-class Span(NamedTuple):
-    """`size` rows of a batch from `row` on, whose slots are neighbours from `slot` on, `length` positions in sight.
+class SlotRange(NamedTuple):
+    """`size` rows of a batch from `row` on, whose slots are neighbours from `slot` on.
 
-    mask: (size, 1, 1, length), added to the scores, or None where every position in sight is seen.
+    length: positions that they attend to; mask: (size, 1, 1, length), added to the scores, or None for no mask.
     """
 
     row: int
@@ -24,36 +24,36 @@ class Span(NamedTuple):
     mask: Tensor | None
 
 
-class Sight(NamedTuple):
-    """Where the rows of a step write, and what they see: looked up once for all layers. TorchScript takes it.
+class AttentionPlan(NamedTuple):
+    """Where the rows of a step write, and what they attend to: made once for all layers. TorchScript takes it.
 
-    rows, positions: int64 (B,); spans: how to attend on the CPU; empty: over `length` positions of every row, as
+    rows, positions: int64 (B,); ranges: how to attend on the CPU; empty: over `length` positions of every row, as
     graphs need.
     """
 
     rows: Tensor
     positions: Tensor
-    spans: list[Span]
+    ranges: list[SlotRange]
     length: int
 
 
-def write(layer: Tensor, sight: Sight, kv: Tensor) -> None:
+def write(layer: Tensor, plan: AttentionPlan, kv: Tensor) -> None:
     """kv: (B, 2, H, D), key and value at each row's next position. layer: as KVCache.layers."""
-    layer[sight.rows, :, :, sight.positions] = kv.to(layer.dtype)
+    layer[plan.rows, :, :, plan.positions] = kv.to(layer.dtype)
 
 
-def attend(layer: Tensor, sight: Sight, q: Tensor) -> Tensor:
+def attend(layer: Tensor, plan: AttentionPlan, q: Tensor) -> Tensor:
     """q: (B, H, D) over positions 0..positions[rows], the one just written included -> (B, H, D).
 
     With fewer KV heads than H, each serves as many query heads in a row.
     """
-    if len(sight.spans) == 0:
-        k = layer[:, 0, :, : sight.length].index_select(0, sight.rows)  # (B, H, L, D)
-        v = layer[:, 1, :, : sight.length].index_select(0, sight.rows)
-        seen = torch.arange(sight.length, device=q.device) <= sight.positions[:, None]  # (B, L)
+    if len(plan.ranges) == 0:
+        k = layer[:, 0, :, : plan.length].index_select(0, plan.rows)  # (B, H, L, D)
+        v = layer[:, 1, :, : plan.length].index_select(0, plan.rows)
+        seen = torch.arange(plan.length, device=q.device) <= plan.positions[:, None]  # (B, L)
         return attend_range(q, k, v, seen[:, None, None])
     mixed: list[Tensor] = []
-    for span in sight.spans:
-        seen = layer[span.slot : span.slot + span.size, :, :, : span.length]
-        mixed.append(attend_range(q[span.row : span.row + span.size], seen[:, 0], seen[:, 1], span.mask))
+    for part in plan.ranges:
+        seen = layer[part.slot : part.slot + part.size, :, :, : part.length]
+        mixed.append(attend_range(q[part.row : part.row + part.size], seen[:, 0], seen[:, 1], part.mask))
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed)

@@ -32,7 +32,7 @@ Output = dict[str, Tensor]  # the parts of a StepOutput that the model has
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A step on its way. rows: (sequence, its code's index) for the first rows of the copy's arrays."""
+    """A step in flight. rows: (sequence, its code's index) for the first rows of the copy's arrays."""
 
     rows: list[tuple[Sequence, int]]
     copy: HostCopy
@@ -41,28 +41,26 @@ class Launch:
 class Decoder:
     """Continuous batching over a GptModel's static slots. A StageWorker for GptRequest payloads.
 
-    A step does one piece of a newcomer's prefill (that is all that the others wait for; with no others, the whole
-    of it), then decodes one code of every running sequence. With graphs, batches are padded to one of
-    `batch_buckets` with the scratch slot, and what is attended to is bounded by one of `length_buckets`: a few
-    shapes serve all.
+    A step runs one piece of a new sequence's prefill (all of it if no sequence is running), then decodes one code of
+    every running sequence. With graphs, batches are padded to one of `batch_buckets` with the scratch slot, and the
+    attended positions to one of `length_buckets`, so that a few shapes serve all.
 
-    With `first_sound_first` or more at work (0: never), those who have sounded stand aside while a listener waits for a
-    first sound: the batch is smaller and its steps are faster.
+    With at least `first_sound_first` active sequences (0: never), those that have sounded are paused while a listener
+    waits for a first sound: the batch is smaller and its steps are faster.
 
-    Events carry a `Run` each: the first after as many codes as `emit_at` begins with, the others at the further
-    numbers of codes in it and after every `emit_every`, the last with done=True. A sequence that reaches its
-    `max_tokens` or the end of the context is done, not failed.
+    Each event carries a `Run`: one at each number of codes in `emit_at`, then one every `emit_every` codes, the last
+    with done=True. A sequence that reaches its `max_tokens` or the end of the context is done, not failed.
 
-    A request with a prefix (codes that its listener already has) is decoded again from its start, in step with
-    the others: each code drawn is replaced by the prefix's (`model.force`) and not emitted. Every number in the
-    slot's cache then comes from the same operations, in the same order, as in the undisturbed run, and what
-    follows holds the same bits. A prefill of text and prefix at once would be quicker but sums in another order.
+    A request with a prefix (codes that its listener already has) is decoded from its start again: each code drawn is
+    replaced by the prefix's (`model.force`) and not emitted. So the slot's cache comes from the same operations in the
+    same order as in the undisturbed run, and the codes that follow are the same to the bit. A prefill of text and
+    prefix together would be quicker, but sums in another order.
 
-    A step that raises fails nobody yet: those who shared it begin again in the same way, and from the code on
-    that was being decoded each goes alone; only whoever fails then is failed.
+    If a step raises, its sequences start again in this way, and each is stepped alone from the code on that was being
+    decoded. Only a sequence that fails alone is failed.
 
-    On a GPU the host never waits for the step that it has just enqueued: codes and done flags travel to pinned
-    memory and are read one step late (`read_late`), and the surplus code of a sequence that has ended is dropped.
+    On a GPU the host never waits for the step that it has just enqueued: codes and done flags are copied to pinned
+    memory and read one step late (`read_late`). The surplus code of a sequence that has ended is dropped.
     """
 
     def __init__(
@@ -96,8 +94,6 @@ class Decoder:
         self._steps = self._codes = self._row_steps = self._failed_steps = 0
         self.failing = 0
 
-    # the StageWorker
-
     @property
     def active(self) -> int:
         return len(self._roster)
@@ -130,13 +126,12 @@ class Decoder:
         return [s for s in running if s.alone or not s.sounding]
 
     def warm_up(self, batches: Ordered[int] | None = None, lengths: Ordered[int] | None = None) -> None:
-        """Runs, or captures, every shape on the scratch slot: no request ever waits for it. Or only the given ones."""
+        """Runs or captures every shape, or the given ones, on the scratch slot, so that no request waits for that."""
         assert_on_device_thread(self._owner)
         padded = self._runner.optimize
         lengths = lengths or (self._shapes.lengths if padded else [self._shapes.length(1, padded)])
-        for batch in sorted(
-            batches or self._shapes.batches, reverse=True
-        ):  # the largest one's memory serves all
+        # the largest first: its memory serves all
+        for batch in sorted(batches or self._shapes.batches, reverse=True):
             rows = torch.full((batch,), self.slots, dtype=torch.int64)
             for length in sorted(lengths, reverse=True):
                 self._runner.capture(*self._key_and_step(batch, length), {"rows": rows})
@@ -145,7 +140,6 @@ class Decoder:
         return {
             "steps": self._steps,
             "codes": self._codes,
-            "active": self.active,
             "running": len(self._roster.of(State.RUNNING)),
             "mean_batch": self._row_steps / self._steps if self._steps else 0.0,
             "failed_steps": self._failed_steps,
@@ -154,10 +148,8 @@ class Decoder:
     def status(self) -> dict[str, Any]:
         return {**self._runner.status(), "step": self._compiled or "eager"}
 
-    # prefill
-
     def _prefill(self) -> list[Event]:
-        """A piece of one sequence's; while none is to decode, to its end."""
+        """One piece of one sequence's prefill, or all pieces while no sequence decodes."""
         sequence = self._next_to_prefill()
         while sequence is not None and sequence.prefill is not None:
             try:
@@ -175,7 +167,7 @@ class Decoder:
         return []
 
     def _next_to_prefill(self) -> Sequence | None:
-        """The sequence whose prefill is under way, else the one that has waited longest, which gets a slot."""
+        """The sequence whose prefill has begun, else the one that has waited longest, which gets a slot."""
         if under_way := self._roster.of(State.PREFILL):
             return under_way[0]
         if not (waiting := self._roster.of(State.WAITING)):
@@ -189,12 +181,10 @@ class Decoder:
         sequence.state, sequence.prefill, sequence.prefill_length = State.RUNNING, None, filled
         sequence.limit = min(asked, self._model.max_codes, self._model.context - filled)
         sequence.emit_at = self._next_emit(known) if known else self._emit_at[0]
-        if sequence.limit <= known:  # nothing is left to say
+        if sequence.limit <= known:
             self._roster.end(sequence)
             return [Event(sequence.id, done=True, index=known)]
         return []
-
-    # one step
 
     def _decode(self, group: list[Sequence]) -> list[Event]:
         group = [s for s in group if not s.ended]
@@ -206,7 +196,7 @@ class Decoder:
         return events + self._drain(0 if self._anyone_alone() else self._readback.late)
 
     def _drain(self, late: int) -> list[Event]:
-        """Reads what has come back, but for the last `late` steps."""
+        """Reads the results of all steps but the last `late` ones."""
         events: list[Event] = []
         while len(self._in_flight) > late:
             launch = self._in_flight.popleft()
@@ -226,10 +216,8 @@ class Decoder:
         output = self._runner.call(*self._key_and_step(batch, length), {"rows": rows})
         copy = self._readback.send(output, at_once=self._anyone_alone())
         self._in_flight.append(Launch([(s, s.launched) for s in group], copy))
-        events = []
+        events = [event for s in group if s.following for event in self._follow(s)]
         for s in group:
-            if s.following:
-                events += self._follow(s)
             s.launched += 1
         self._steps += 1
         self._row_steps += len(group)
@@ -237,9 +225,8 @@ class Decoder:
 
     def _key_and_step(self, batch: int, length: int) -> tuple[tuple[int, int], Function]:
         def step(inputs: dict[str, Tensor]) -> Output:
-            output = self._model.step(inputs["rows"], length)
-            parts = {"codes": output.codes, "done": output.done, "frames": output.frames, "kept": output.kept}
-            return {name: part for name, part in parts.items() if part is not None}
+            output = self._model.step(inputs["rows"], length)._asdict()
+            return {name: part for name, part in output.items() if part is not None}
 
         return (batch, length), step
 
@@ -255,25 +242,23 @@ class Decoder:
 
     def _read(self, launch: Launch) -> list[Event]:
         output = launch.copy.open()
-        parts = [output[name] for name in ("codes", "frames", "kept") if name in output]
-        done = output["done"].tolist()
+        done = output.pop("done").tolist()
         events: list[Event] = []
         for row, (sequence, index) in enumerate(launch.rows):
             if not sequence.ended:
-                events += self._take(sequence, index, tuple(part[row] for part in parts), done[row])
+                events += self._take(sequence, index, tuple(part[row] for part in output.values()), done[row])
         return events
 
     def _take(self, sequence: Sequence, index: int, step_row: StepRow, last: bool) -> list[Event]:
         if is_lost(step_row):
             self._roster.end(sequence)
             self._wipe(sequence.slot)
-            return [
-                Event(sequence.id, error=SynthesisFailed("the model produced NaN or Inf in this segment"))
-            ]
+            failure = SynthesisFailed("the model produced NaN or Inf in this segment")
+            return [Event(sequence.id, error=failure)]
         sequence.take(index, step_row)
         self._codes += index >= sequence.known
         if index < sequence.known - 1:
-            return []  # the listener has gone past this code: an end here is not an end
+            return []  # the listener already has more codes: this is not the end
         if last or sequence.read >= sequence.limit:
             event = sequence.flush(done=True, cut=not last)
             self._roster.end(sequence)
@@ -288,10 +273,8 @@ class Decoder:
         every = read + self._emit_every
         return min(every, self._emit_at[further]) if further < len(self._emit_at) else every
 
-    # faults
-
     def _suspect(self, group: list[Sequence], error: Exception) -> list[Event]:
-        """A step of `group` raised: one alone has failed, several begin again and go alone where it happened."""
+        """Handles a step of `group` that raised: a sequence alone fails, several start again to be stepped alone."""
         self._failed_steps += 1
         self.failing += 1
         for s in group:
@@ -299,11 +282,7 @@ class Decoder:
         if len(group) == 1:
             self._roster.end(group[0])
             return [Event(group[0].id, error=as_failure(error, "the device failed in this segment"))]
-        log.error(
-            "a step of %d sequences failed; each is stepped alone from that code on",
-            len(group),
-            exc_info=error,
-        )
+        log.error("a step of %d sequences failed; each is stepped alone now", len(group), exc_info=error)
         for s in group:
             rest = replace(s.item, payload=replace(s.request, prefix=s.sent()))
             self._roster.begin_again(s, rest, min(s.alone_from, s.read))

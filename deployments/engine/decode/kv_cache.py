@@ -8,18 +8,18 @@ from math import prod
 import torch
 from torch import Tensor
 
-from deployments.engine.decode.attention_plan import Sight, Span, attend, write
+from deployments.engine.decode.attention_plan import AttentionPlan, SlotRange, attend, write
 from deployments.engine.device.memory import require
 from deployments.engine.invariant import masked_attention_holds
 
-_PAGE = 64  # positions: what is attended to on the CPU is rounded up to a multiple of it
+_PAGE = 64  # positions: on the CPU, the attended ones are rounded up to a multiple of it
 _NEVER = float("-inf")
 
 
 class KVCache:
     """Static slots. Slot `slots`, one past the last, is scratch: padding rows of a batch point at it.
 
-    A slot has `lanes` rows, which share the prefix and go separate ways behind it: row `slot + lane * (slots + 1)`.
+    A slot has `lanes` rows, which share the prefix and differ after it: row `slot + lane * (slots + 1)`.
 
     heads: of keys and values; queries: query heads that share each.
     layers: one tensor each, (lanes * (slots + 1), 2, heads, context, head_dim): keys, then values; positions: int64
@@ -44,16 +44,16 @@ class KVCache:
         shape = (rows, 2, heads, context, head_dim)
         self.slots, self.context = slots, context
         require(f"keys and values of {slots} slots", layers * prod(shape) * dtype.itemsize, device, "slots")
-        # zeros and not empty: what is masked out must be finite
+        # zeros and not empty, because masked values must be finite
         self.layers = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.positions = torch.zeros(rows, dtype=torch.int64, device=device)
         self.static = device.type != "cpu"
         self._together = not self.static and masked_attention_holds(heads, head_dim, queries)
-        self._sight: Sight | None = None
+        self._plan: AttentionPlan | None = None
 
     @property
     def bytes(self) -> int:
-        return sum(t.numel() * t.element_size() for t in (*self.layers, self.positions))
+        return sum(tensor.nbytes for tensor in (*self.layers, self.positions))
 
     def fill(self, layer: int, slot: int, k: Tensor, v: Tensor) -> None:
         """k, v: (T, heads, D) for positions 0..T-1 of the slot, in every lane."""
@@ -63,22 +63,22 @@ class KVCache:
 
     def write(self, layer: int, rows: Tensor, kv: Tensor) -> None:
         """kv: (B, 2, heads, D), key and value at each row's next position. rows: int64 (B,)."""
-        write(self.layers[layer], self.sight(rows), kv)
+        write(self.layers[layer], self.plan(rows), kv)
 
     def attend(self, layer: int, q: Tensor, rows: Tensor, length: int) -> Tensor:
         """q: (B, queries * heads, D) over positions 0..positions[rows], the one just written included -> as q.
 
-        length: a host number, more than every row's position; the CPU looks no further than it must.
+        length: a host number, more than every row's position; the CPU attends to no more positions than needed.
         """
-        return attend(self.layers[layer], self.sight(rows, length), q)
+        return attend(self.layers[layer], self.plan(rows, length), q)
 
     def set_length(self, slot: int, taken: int) -> None:
-        self._sight = None
+        self._plan = None
         self.positions[slot :: self.slots + 1] = taken
 
     def advance(self, rows: Tensor, by: Tensor | int = 1) -> None:
         """`by` positions further in each row, int64 (B,) or a number; the scratch slot stays at 0."""
-        self._sight = None
+        self._plan = None
         self.positions[rows] = self.positions[rows] + by
         self.positions[self.slots :: self.slots + 1] = 0
 
@@ -86,36 +86,36 @@ class KVCache:
         self.set_length(slot, 0)
 
     def wipe(self, slot: int) -> None:
-        """Forgets what is not finite, too: masked out, it would still reach whoever has the slot next."""
+        """Clears the slot's memory too: a masked value that is not finite would still reach the next sequence."""
         self.reset(slot)
         for layer in self.layers:
             layer[slot :: self.slots + 1] = 0
 
     def index(self, rows: Tensor) -> Tensor | slice:
         """`rows`, or the same as a range where they are neighbours: on the CPU a view is cheaper than a gather."""
-        spans = self.sight(rows).spans
-        return slice(spans[0].slot, spans[0].slot + spans[0].size) if len(spans) == 1 else rows
+        ranges = self.plan(rows).ranges
+        return slice(ranges[0].slot, ranges[0].slot + ranges[0].size) if len(ranges) == 1 else rows
 
-    def sight(self, rows: Tensor, length: int = 0) -> Sight:
-        """Of the step that is made next with these rows; length as `attend` takes it."""
-        known = self._sight
+    def plan(self, rows: Tensor, length: int = 0) -> AttentionPlan:
+        """The plan of the next step with these rows, kept until `advance`. length: as for `attend`."""
+        known = self._plan
         if known is None or known.rows is not rows:
             positions = self.positions[rows]
-            spans = [] if self.static else self._spans(rows.tolist(), positions)
-            known = self._sight = Sight(rows, positions, spans, length)
+            ranges = [] if self.static else self._ranges(rows.tolist(), positions)
+            known = self._plan = AttentionPlan(rows, positions, ranges, length)
         if self.static and length and known.length != length:
-            known = self._sight = known._replace(length=length)
+            known = self._plan = known._replace(length=length)
         return known
 
-    def _spans(self, slots: list[int], positions: Tensor) -> list[Span]:
+    def _ranges(self, slots: list[int], positions: Tensor) -> list[SlotRange]:
         last = positions.tolist()
         if not self._together:
-            return [Span(b, slot, 1, last[b] + 1, None) for b, slot in enumerate(slots)]
+            return [SlotRange(b, slot, 1, last[b] + 1, None) for b, slot in enumerate(slots)]
         breaks = [b + 1 for b, (slot, after) in enumerate(pairwise(slots)) if after != slot + 1]
-        spans = []
+        ranges = []
         for begin, end in pairwise([0, *breaks, len(slots)]):
             length = min(self.context, (max(last[begin:end]) // _PAGE + 1) * _PAGE)
             seen = torch.arange(length) <= positions[begin:end, None]
             mask = torch.where(seen, 0.0, _NEVER)[:, None, None]
-            spans.append(Span(begin, slots[begin], end - begin, length, mask))
-        return spans
+            ranges.append(SlotRange(begin, slots[begin], end - begin, length, mask))
+        return ranges

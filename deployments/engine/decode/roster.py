@@ -1,4 +1,4 @@
-"""The sequences of a decoder, in the order in which they were admitted, and the slots that none of them has."""
+"""The sequences of a decoder in the order of their admission, and the free slots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deployments.engine.decode.sequence import NEVER, Sequence, State
 
 
 class Roster:
-    """slots: sequences at once, with a slot or waiting for one."""
+    """slots: the most sequences, with a slot or waiting for one."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -41,12 +41,12 @@ class Roster:
         sequence.slot, sequence.state = heapq.heappop(self._free), State.PREFILL
 
     def end(self, sequence: Sequence) -> None:
-        """The sequence leaves, and its slot is free."""
+        """Removes the sequence and frees its slot."""
         self._vacate(sequence)
         del self._sequences[sequence.id]
 
     def begin_again(self, sequence: Sequence, item: WorkItem, alone_from: int = NEVER) -> None:
-        """`item` waits in the place of the sequence, whose slot is free."""
+        """Replaces the sequence by one for `item`, which waits in the same place, and frees its slot."""
         self._vacate(sequence)
         self._sequences[item.id] = Sequence(item, alone_from)
 

@@ -52,7 +52,7 @@ class SamplingState:
     def set(self, slot: int, sampling: Sampling) -> None:
         """Begins a sequence in `slot`. top_k 0 means all codes; temperature 0 means the likeliest code.
 
-        A control that the family does not have changes nothing.
+        Controls that the family does not have are neutral.
         """
         asked = NEUTRAL | dict(sampling.controls)
         temperature, top_p, penalty = asked["temperature"], asked["top_p"], asked["repetition_penalty"]
@@ -110,7 +110,7 @@ class SamplingState:
         self._last[slot] = code
 
     def _draw_by_width(self, logits: Tensor, rows: Rows, noise: Tensor) -> Tensor:
-        """Rows with a small top-k are not sorted whole; which way a row goes depends on its own top-k only."""
+        """Sorts only the largest NARROW logits of rows with a small top-k. The choice depends on the row alone."""
         width = min(NARROW, self.vocabulary)
         if not self._wide:
             return self._pick(*torch.topk(logits, width, sorted=True), rows, noise)
@@ -130,9 +130,7 @@ class SamplingState:
         share = self.shares(ordered, rows)
         total = share.cumsum(-1)
         reached = (total <= noise[:, None] * total[:, -1:]).sum(-1, keepdim=True)
-        last = (share > 0).sum(
-            -1, keepdim=True
-        ) - 1  # rounding must not reach past the last code with a share
+        last = (share > 0).sum(-1, keepdim=True) - 1  # rounding must not exceed the last code with a share
         codes = indices.gather(1, torch.minimum(reached, last.clamp_min(0)))[:, 0]
         codes = torch.where(self.greedy[rows], indices[:, 0], codes)
         return torch.where(ordered[:, 0].isfinite(), codes, -1)  # NaN sorts first

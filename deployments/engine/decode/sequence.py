@@ -1,4 +1,4 @@
-"""One request at work: what was launched, what came back, what is still to be sent to its listener."""
+"""One request in progress: what was launched, what came back, and what is still to be sent to its listener."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class State(Enum):
     WAITING = auto()  # without a slot
     PREFILL = auto()
     RUNNING = auto()
-    ENDED = auto()  # what still comes back for it is dropped
+    ENDED = auto()  # results that still arrive are dropped
 
 
 @dataclass(slots=True, eq=False)
@@ -28,7 +28,7 @@ class Sequence:
     """launched, read: steps enqueued, and steps whose code has come back to the host, prefix included."""
 
     item: WorkItem
-    alone_from: int = NEVER  # decodes by itself from this code on: a step with it in has failed
+    alone_from: int = NEVER  # is stepped alone from this code on, because a step with it has failed
     state: State = State.WAITING
 
     slot: int = -1
@@ -39,8 +39,8 @@ class Sequence:
 
     launched: int = 0
     read: int = 0
-    codes: list[np.ndarray] = field(default_factory=list)  # all that came back behind the prefix
-    pending: list[StepRow] = field(default_factory=list)  # came back and was not sent yet
+    codes: list[np.ndarray] = field(default_factory=list)  # all that came back after the prefix
+    pending: list[StepRow] = field(default_factory=list)  # came back but not sent yet
     _sounding: bool = False
 
     @property
@@ -67,7 +67,7 @@ class Sequence:
 
     @property
     def awaited(self) -> bool:
-        """Whether a listener hears nothing before this."""
+        """Whether a listener waits for this as the first sound."""
         return self.item.priority == 0 and not self.sounding
 
     @property
@@ -96,7 +96,7 @@ class Sequence:
         return Event(self.id, value, done=done, index=self.read - len(steps))
 
     def sent(self) -> np.ndarray | None:
-        """The codes that the listener has by now, to begin again behind them."""
+        """The codes that the listener has by now: the prefix with which to start again."""
         count = max(self.known, self.read - len(self.pending)) - self.known
         if not count:
             return self.request.prefix
@@ -105,18 +105,15 @@ class Sequence:
 
 
 def is_lost(row: StepRow) -> bool:
-    """Whether a row holds NaN or infinity: a negative code says so too, for codes are integers."""
-    return any(_unsound(part, position) for position, part in enumerate(row[:2]))
-
-
-def _unsound(part: np.ndarray, position: int) -> bool:
-    if part.dtype.kind == "i":
-        return position == 0 and bool((part < 0).any())
-    return part.dtype.kind == "f" and not np.isfinite(part).all()
+    """Whether a code or frame holds NaN or infinity. An integer code says so by being negative."""
+    code, *frames = row[:2]
+    if code.dtype.kind == "i" and (code < 0).any():
+        return True
+    return any(part.dtype.kind == "f" and not np.isfinite(part).all() for part in (code, *frames))
 
 
 def groups(sequences: Iterable[Sequence]) -> Iterator[list[Sequence]]:
-    """Those that decode alone, each by itself, then those that decode together, in the order of their slots."""
+    """Each sequence that is stepped alone, then the others together, in the order of their slots."""
     ready = sorted((s for s in sequences if s.launched < s.limit), key=lambda s: s.slot)
     yield from ([s] for s in ready if s.alone)
     if together := [s for s in ready if not s.alone]:

@@ -1,4 +1,4 @@
-"""The few shapes that decode steps have, so that a graph can be captured for each of them before the first request."""
+"""The shapes of decode steps: few enough that a graph can be captured for each before the first request."""
 
 from __future__ import annotations
 

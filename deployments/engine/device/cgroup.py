@@ -10,11 +10,11 @@ from pathlib import Path
 
 MOUNT = Path("/sys/fs/cgroup")
 MEMBERSHIPS = Path("/proc/self/cgroup")
-UNLIMITED = 1 << 60  # version 1 tells "no limit" by a number near 2**63
+UNLIMITED = 1 << 60  # version 1 reports no limit as a number near 2**63
 
 
 def memory_left() -> int | None:
-    """Bytes until the limit, what the kernel can take back from the page cache included; None without a limit."""
+    """Bytes until the limit, including the reclaimable page cache; None without a limit."""
     for folder, limit, used in (
         (_folder(""), "memory.max", "memory.current"),
         (_folder("memory"), "memory.limit_in_bytes", "memory.usage_in_bytes"),
@@ -68,5 +68,5 @@ def _words(path: Path) -> list[str]:
 def _lines(path: Path) -> list[str]:
     try:
         return path.read_text().splitlines()
-    except OSError:  # not there, or not for us: no limit is known
+    except OSError:  # missing or not readable: no limit is known
         return []

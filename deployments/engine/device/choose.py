@@ -1,12 +1,11 @@
-"""Which device serves, in which precision, and why: MUSA, then CUDA, then CPU."""
+"""Chooses the device and its precision, with reasons: MUSA, then CUDA, then CPU."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import re
-from collections.abc import Callable
-from typing import Any
+from functools import cache
 
 import torch
 
@@ -96,7 +95,7 @@ def _usable_musa(index: int) -> tuple[torch.device | None, str]:
         importlib.import_module("torch_musa")
         musa = torch.musa  # pyright: ignore[reportAttributeAccessIssue]
         count = musa.device_count() if musa.is_available() else 0
-    except Exception as error:  # a driver that does not fit fails in ways of its own
+    except Exception as error:  # drivers that do not match fail in many ways
         return None, f"MUSA: torch_musa failed to import ({type(error).__name__}: {error})"
     if index >= count:
         return None, f"MUSA: {count} device(s) found"
@@ -180,35 +179,11 @@ def _dotted(capability: tuple[int, int]) -> str:
     return f"{capability[0]}.{capability[1]}"
 
 
-# Fourier transforms
-
-_HAS_FFT: dict[torch.device, bool] = {}
-
-
+@cache
 def has_fft(device: torch.device) -> bool:
     """Whether the device computes a real FFT (MUSA has no `aten::_fft_r2c`). Probed once per device."""
-    if device not in _HAS_FFT:
-        try:
-            torch.fft.irfft(torch.fft.rfft(torch.ones(8, device=device))).cpu()
-            _HAS_FFT[device] = True
-        except (RuntimeError, NotImplementedError):
-            _HAS_FFT[device] = False
-    return _HAS_FFT[device]
-
-
-def fft_on(device: Device, function: Callable[..., Any], *tensors: torch.Tensor) -> Any:
-    """`function(*tensors)` on the device, or, where that has no FFT, on the CPU with the result brought back.
-
-    function returns a tensor, or a tuple, list or dict of tensors.
-    """
-    if has_fft(device.torch_device):
-        return function(*tensors)
-    return _moved(function(*(tensor.cpu() for tensor in tensors)), device.torch_device)
-
-
-def _moved(result: Any, device: torch.device) -> Any:
-    if isinstance(result, torch.Tensor):
-        return result.to(device)
-    if isinstance(result, dict):
-        return {name: _moved(value, device) for name, value in result.items()}
-    return type(result)(_moved(value, device) for value in result)
+    try:
+        torch.fft.irfft(torch.fft.rfft(torch.ones(8, device=device))).cpu()
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True

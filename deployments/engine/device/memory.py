@@ -1,6 +1,6 @@
-"""How much memory there is, what this process holds of it, and giving back what nothing needs.
+"""How much memory there is, how much this process holds, and giving back what is unused.
 
-Imports no torch by itself: processes without a model tell their memory too.
+It does not import torch, because processes without a model report their memory too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Usage = dict[str, int]
 
 
 def suggest_batch(kind: str, memory_bytes: int) -> tuple[int, int]:
-    """(suggested, most) segments at once for a device of `kind` ("cpu", "cuda", "musa") with so much memory in all."""
+    """(suggested, most) segments at once for a device of `kind` ("cpu", "cuda", "musa") and its total memory."""
     if kind == "cpu":
         return CPU_SUGGESTION
     return next((suggested, most) for least, suggested, most in SUGGESTIONS if memory_bytes >= least)
@@ -41,9 +41,8 @@ def free_bytes(device: Any) -> int:
     """What can still be allocated there: on the CPU no more than the container's limit leaves."""
     backend = _accelerator(device)
     if backend is not None:
-        kept = backend.memory_reserved(device) - backend.memory_allocated(
-            device
-        )  # by torch, for its next tensors
+        # what torch keeps for its next tensors
+        kept = backend.memory_reserved(device) - backend.memory_allocated(device)
         return backend.mem_get_info(device)[0] + kept
     available, left = psutil.virtual_memory().available, cgroup.memory_left()
     return available if left is None else min(available, left)

@@ -1,4 +1,4 @@
-"""How many bytes of tensors a worker holds for good: weights, keys and values, and the buffers of its steps."""
+"""The bytes of the tensors that a worker holds permanently: weights, keys and values, and the buffers of its steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLAIN = (str, bytes, int, float, complex, bool, type(None), type)
 
 
 def held(worker: Any) -> dict[str, int]:
-    """Bytes by kind, a storage counted once, by walking from `worker` to whatever tensors it leads to.
+    """Bytes by kind, each storage counted once, of all tensors that can be reached from `worker`.
 
     weights: what the model's parts hold; kv_cache: all slots; buffers: the model's state per slot, and the inputs and
     outputs that graphs and copies keep. What torch itself keeps, such as a graph's pool, shows in its reserved bytes.
@@ -63,7 +63,7 @@ def _new_bytes(tensor: Tensor, storages: set[tuple[str, int]]) -> int:
     try:
         storage = tensor.untyped_storage()
         key, size = (str(tensor.device), storage.data_ptr()), storage.nbytes()
-    except (RuntimeError, NotImplementedError):  # packed by oneDNN: it has no storage to ask
+    except (RuntimeError, NotImplementedError):  # packed by oneDNN, without a storage
         key, size = (str(tensor.device), id(tensor)), tensor.numel() * tensor.element_size()
     if key in storages:
         return 0

@@ -117,9 +117,8 @@ def assert_on_device_thread(owner: int | None = None) -> int:
     """The id of the running device thread. Raises RuntimeError on other threads, and on one that is not `owner`."""
     ident = threading.get_ident()
     if not getattr(_local, "device_thread", False):
-        raise RuntimeError(
-            f"thread {threading.current_thread().name} is not a device thread: use DeviceThread.run"
-        )
+        name = threading.current_thread().name
+        raise RuntimeError(f"thread {name} is not a device thread: use DeviceThread.run")
     if owner is not None and ident != owner:
         raise RuntimeError("this model belongs to another device thread")
     return ident
@@ -141,11 +140,8 @@ class ModelReplica:
                 raise TypeError(f"{cls.__name__}.{name}: a property of a model replica is read on any thread")
             if isinstance(attribute, staticmethod | classmethod):
                 attribute = attribute.__func__
-            if callable(attribute) and not _is_async(attribute):
+            is_async = inspect.iscoroutinefunction(attribute) or inspect.isasyncgenfunction(attribute)
+            if callable(attribute) and not is_async:
                 raise TypeError(
                     f"{cls.__name__}.{name} must be async: a sync method leaves the device thread"
                 )
-
-
-def _is_async(function: Any) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)

@@ -1,4 +1,4 @@
-"""Cutting frames into chunks for the vocoder: a stream, small ones first for an early sound; or a long run at once."""
+"""Cuts frames into chunks for the vocoder: a stream, with small chunks first for an early sound, or a long run."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Piece:
 
 
 class Chunker:
-    """One segment's frames, pushed in runs of any length, as pieces that tile them without gap or overlap.
+    """Cuts one segment's frames, pushed in runs of any length, into pieces without gap or overlap.
 
-    A piece comes out as soon as its frames and their right context are there. Sizes start at `first` frames and
-    grow by `growth` up to `maximum`; the last piece takes up to `first` frames more, so that no sliver is left.
-    Frames behind the left context are dropped: at most maximum + both contexts + one run are held.
+    A piece is returned once its frames and their right context are there. Sizes start at `first` frames and grow by
+    `growth` up to `maximum`; the last piece takes up to `first` frames more, so that it is never tiny. Frames before
+    the left context are dropped: at most maximum + both contexts + one run are held.
     """
 
     def __init__(self, spec: FamilySpec, first: int = 10, growth: float = 2.0, maximum: int = 100) -> None:
@@ -37,7 +37,7 @@ class Chunker:
         self._size = first
         self._held: np.ndarray | None = None  # frames from index `_base` on
         self._base = 0
-        self._next = 0  # index of the first frame that no piece has
+        self._next = 0  # index of the first frame of the next piece
         self._finished = False
 
     @property
@@ -87,14 +87,14 @@ class Chunker:
 
 
 def grown(size: int, growth: float, maximum: int) -> int:
-    """The size of the chunk behind one of `size` frames."""
+    """The size of the chunk after one of `size` frames."""
     return min(maximum, max(size + 1, int(size * growth)))
 
 
 def cut(chunk: VocoderChunk, spec: FamilySpec, most: int) -> list[VocoderChunk]:
-    """Chunks of the same sound in order, each of `most` frames at most and about as long as the others, with context.
+    """Splits a chunk into chunks with context, of at most `most` frames each and of about the same length.
 
-    Their frames are views. The first has the chunk's state, the others have none.
+    Their frames are views. Only the first has the chunk's state.
     """
     count = len(chunk.frames) - chunk.left - chunk.right
     parts = -(-count // most)

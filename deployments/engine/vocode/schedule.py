@@ -1,4 +1,4 @@
-"""How large a segment's chunks are: agreed between the GPT, which sends runs, and whoever cuts them."""
+"""The sizes of a segment's chunks, by which the GPT sends runs and the caller cuts them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ChunkSchedule:
     ) -> ChunkSchedule:
         """frames: of 10 ms, in the longest chunk; first: "whole" is as much as that.
 
-        A family whose segments are vocoded whole has one chunk for each, whatever the arguments.
+        A family whose segments are vocoded whole has one chunk for each, and `first` and `growth` are ignored.
         Raises DoesNotFit ("first_chunk") if the first chunk is longer than the longest.
         """
         if spec.chunking == "whole":
@@ -44,15 +44,15 @@ class ChunkSchedule:
 
     @staticmethod
     def longest(spec: FamilySpec, frames: int) -> int:
-        """Codes in as many frames of 10 ms, or in a whole segment where the family wants that."""
+        """Codes in this many frames of 10 ms, or in the longest segment if segments are vocoded whole."""
         if spec.chunking == "whole":
             return spec.max_tokens
         return max(1, round(frames * FRAME_S * spec.codes_per_second))
 
     def run_ends(self, spec: FamilySpec, most: int) -> list[int]:
-        """How many codes of a segment complete its first chunk, context included, its second, and so on up to `most`.
+        """The numbers of codes that complete a segment's first chunk with its context, its second, and so on to `most`.
 
-        What the GPT sends on at these moments waits for nothing.
+        A run that ends there can be vocoded at once.
         """
         ends, size = [self.first + spec.right_context], self.first
         while ends[-1] < most:

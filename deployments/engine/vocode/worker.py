@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,20 +27,21 @@ log = logging.getLogger(__name__)
 
 FRAME_BUCKETS = (16, 32, 64, 96, 128)
 LONGEST_S = 5.0  # of sound in a chunk
-STATES_PER_SLOT = 16  # segments whose state is kept here, for each item at once
-MOST_FAULTS = 3  # in a row, of the optimised path alone, until it is given up
+STATES_PER_SLOT = 16  # segments whose state is kept here
+MOST_FAULTS = 3  # consecutive failures of the optimised path after which it is given up
 
 Result = VocodedChunk | ChoraleError
+State = Mapping[str, np.ndarray]
 
 
 @dataclass(slots=True, eq=False)
-class Course:
-    """An item on its way. left: its chunks that are still to do; made, state: what those before have left."""
+class ActiveItem:
+    """left: its chunks that are still to do; made, state: results of the earlier ones."""
 
     item: WorkItem
     left: deque[VocoderChunk]
     made: list[np.ndarray] = field(default_factory=list)
-    state: Mapping[str, np.ndarray] = field(default_factory=dict)
+    state: State = field(default_factory=dict)
     over: bool = False
 
     def take(self, result: Result) -> Event | None:
@@ -62,34 +63,23 @@ class Course:
         return Event(self.item.id, VocodedChunk(whole, self.state), done=True, index=chunk.first + chunk.left)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A chunk in a batch. follows: the earlier row that it continues."""
-
-    course: Course
-    chunk: VocoderChunk
-    follows: int | None
-
-
 class VocodeWorker:
     """Dynamic batching over a VocoderModel. A StageWorker for VocoderChunk payloads: one done event each.
 
     A payload may be of any length: it is cut into chunks of at most `chunk_frames` (5 s by default), which overlap by
     the spec's context, unless the family's segments are vocoded whole. A batch takes the next chunk of the first in
-    line, then those of the others that fit, then further chunks of each; whoever was served goes to the end of the
-    line, so that a short item waits for no long one.
-    Where a listener waits for a first sound (priority 0), a batch holds nothing else, but for every second one. How
-    many chunks fit together:
+    line, then those of the others that fit, then further chunks of each. Served items go to the end of the line, so
+    that a short item does not wait for a long one. While a listener waits for a first sound (priority 0), every second
+    batch holds only such items. A batch holds:
 
     - if the model packs rows of any lengths (`Packing.frames`): up to that many frames;
-    - on an accelerator: up to `max_batch` of one padded length. A CUDA graph for each of `batch_buckets` and of
-      `frame_buckets` serves them: frames without context, the smallest also with context on the right only, as a
-      segment's first chunk has it. No chunk is longer than the largest bucket;
-    - on any other CPU path, and if a chunk cannot be padded: it goes alone.
+    - on an accelerator: up to `max_batch` chunks of one padded length, by the CUDA graph of a pair of `batch_buckets`
+      and `frame_buckets`: frames without context, the smallest also with context on the right only, as a segment's
+      first chunk has it;
+    - else, or if the chunk cannot be padded: one chunk.
 
-    A batch that raises is done again on the plain path, the model's `forward` chunk by chunk, so that only the bad item
-    fails. Where it was the optimised path's fault MOST_FAULTS times in a row, that is given up. optimize: false is the
-    plain path from the start: each payload whole, alone, eagerly.
+    A batch that raises is run again on the plain path, `forward` chunk by chunk, so that only the bad item fails. If
+    the optimised path alone fails MOST_FAULTS times in a row, it is given up. optimize: false is always the plain path.
     """
 
     def __init__(
@@ -120,12 +110,10 @@ class VocodeWorker:
         self._batches = sorted(batch_buckets or powers_of_two(max_batch))
         self._runner = GraphRunner(device, "vocoder", optimize, backend)
         self._plain = "" if optimize else self._runner.reason
-        self._waiting: deque[Course] = deque()
+        self._waiting: deque[ActiveItem] = deque()
         self._lost: list[Event] = []  # of items whose state is not here
         # segment -> index of the next frame, and the state there; a segment that is evicted is decoded from its start
-        self._states: LRUCache[str, tuple[int, Mapping[str, np.ndarray]]] = LRUCache(
-            STATES_PER_SLOT * max_batch
-        )
+        self._states: LRUCache[str, tuple[int, State]] = LRUCache(STATES_PER_SLOT * max_batch)
         self._first_only = False  # what the last batch was
         self._steps = self._chunks = self._retries = self._faults = 0
         self.failing = 0
@@ -156,41 +144,40 @@ class VocodeWorker:
                 return
             chunk = replace(chunk, state=state)
         chunks = [chunk] if self._plain or self._whole else cut(chunk, self._spec, self._longest)
-        self._waiting.append(Course(item, deque(chunks)))
+        self._waiting.append(ActiveItem(item, deque(chunks)))
 
     def cancel(self, item_id: str) -> None:
         assert_on_device_thread(self._owner)
-        self._waiting = deque(course for course in self._waiting if course.item.id != item_id)
+        self._waiting = deque(active for active in self._waiting if active.item.id != item_id)
         self._lost = [event for event in self._lost if event.id != item_id]
 
     def step(self) -> list[Event]:
         assert_on_device_thread(self._owner)
         lost, self._lost = self._lost, []
-        rows = self._next_batch()
-        if not rows:
+        items, chunks = self._next_batch()
+        if not chunks:
             return lost
         began = time.perf_counter()
-        results = self._vocode(rows)
+        results = self._vocode(chunks)
         if not self._steps:
-            lengths = [len(row.chunk.frames) for row in rows]
-            log.info("vocoder: first batch, of %s frames, in %.3f s", lengths, time.perf_counter() - began)
+            log.info("vocoder: first batch in %.3f s", time.perf_counter() - began)
         self._steps += 1
-        self._chunks += len(rows)
-        pairs = zip(rows, results, strict=True)
-        taken = [(row, row.course.take(result)) for row, result in pairs if not row.course.over]
-        self._waiting = deque(course for course in self._waiting if not course.over)
-        return lost + [self._kept(row.course, event) for row, event in taken if event is not None]
+        self._chunks += len(chunks)
+        pairs = zip(items, results, strict=True)
+        taken = [(active, active.take(result)) for active, result in pairs if not active.over]
+        self._waiting = deque(active for active in self._waiting if not active.over)
+        return lost + [self._without_state(active, event) for active, event in taken if event is not None]
 
-    def _kept(self, course: Course, event: Event) -> Event:
-        """The event without the state that stays here, if the item's does."""
-        chunk: VocoderChunk = course.item.payload
+    def _without_state(self, active: ActiveItem, event: Event) -> Event:
+        """Keeps the state here if the segment's `home` is this worker."""
+        chunk: VocoderChunk = active.item.payload
         if chunk.home is None or event.value is None:
             return event
-        self._states[chunk.home] = (chunk.first + len(chunk.frames) - chunk.right, course.state)
+        self._states[chunk.home] = (chunk.first + len(chunk.frames) - chunk.right, active.state)
         return replace(event, value=VocodedChunk(event.value.waveform, {}))
 
     def warm_up(self, prompt: VoicePrompt) -> None:
-        """Runs, or captures, every shape on frames of 0: no request ever waits for it."""
+        """Runs or captures every shape on frames of 0, so that no request waits for that."""
         assert_on_device_thread(self._owner)
         if self._plain:
             self._alone(self._blank(self._lengths[0], prompt))
@@ -207,7 +194,6 @@ class VocodeWorker:
         return {
             "steps": self._steps,
             "chunks": self._chunks,
-            "active": self.active,
             "mean_batch": self._chunks / self._steps if self._steps else 0.0,
             "retries": self._retries,
         }
@@ -216,63 +202,60 @@ class VocodeWorker:
         said = self._runner.status()
         return {**said, "optimize": False, "reason": self._plain} if self._plain else said
 
-    # batches
-
-    def _next_batch(self) -> list[Row]:
-        rows: list[Row] = []
-        last: dict[Course, int] = {}  # of those served, the last row
-        taken: Counter[Course] = Counter()
-        first = [course for course in self._waiting if course.item.priority == 0]
+    def _next_batch(self) -> tuple[list[ActiveItem], list[VocoderChunk]]:
+        """The item and the chunk of each row."""
+        items: list[ActiveItem] = []
+        chunks: list[VocoderChunk] = []
+        rows: defaultdict[ActiveItem, list[int]] = defaultdict(list)
+        first = [active for active in self._waiting if active.item.priority == 0]
         self._first_only = bool(first) and not self._first_only
         line = first if self._first_only else list(self._waiting)
-        growing = bool(line)
-        while growing:
-            growing = False
-            for course in line:
-                if taken[course] < len(course.left) and self._fits(rows, course.left[taken[course]]):
-                    rows.append(Row(course, course.left[taken[course]], last.get(course)))
-                    last[course] = len(rows) - 1
-                    taken[course] += 1
-                    growing = True
-        self._waiting = deque(sorted(self._waiting, key=lambda course: course in last))
-        return rows
+        count = -1
+        while count < len(chunks):
+            count = len(chunks)
+            for active in line:
+                own = rows[active]
+                if len(own) < len(active.left) and self._fits(chunks, active.left[len(own)]):
+                    chunks.append(replace(active.left[len(own)], follows=own[-1] if own else None))
+                    items.append(active)
+                    own.append(len(items) - 1)
+        self._waiting = deque(sorted(self._waiting, key=lambda active: bool(rows[active])))
+        return items, chunks
 
-    def _fits(self, rows: list[Row], chunk: VocoderChunk) -> bool:
-        if not rows:
+    def _fits(self, batch: list[VocoderChunk], chunk: VocoderChunk) -> bool:
+        if not batch:
             return True
-        if self._plain or len(rows) >= self._batches[-1]:
+        if self._plain or len(batch) >= self._batches[-1]:
             return False
-        first = rows[0].chunk
         if most := self._packing.frames:
-            return sum(len(row.chunk.frames) for row in rows) + len(chunk.frames) <= most
-        alike = self._length(first) == self._length(chunk)
-        return self._padded and alike and self._packing.paddable(first) and self._packing.paddable(chunk)
+            return sum(len(other.frames) for other in (*batch, chunk)) <= most
+        pair = batch[0], chunk
+        alike = len({self._length(one) for one in pair}) == 1
+        return self._padded and alike and all(map(self._packing.paddable, pair))
 
     def _length(self, chunk: VocoderChunk) -> int:
         """The chunk's padded length in frames: a function of the chunk alone."""
-        needed = len(chunk.frames)
-        if not self._padded or not self._packing.paddable(chunk):
-            return needed
-        return next((length for length in self._lengths if length >= needed), needed)
+        needed, padded = len(chunk.frames), self._padded and self._packing.paddable(chunk)
+        return next((length for length in self._lengths if padded and length >= needed), needed)
 
-    # the two paths
-
-    def _vocode(self, rows: list[Row]) -> Sequence[Result]:
+    def _vocode(self, chunks: list[VocoderChunk]) -> Sequence[Result]:
         if self._plain:
-            return self._apart(rows)
+            return self._apart(chunks)
         try:
-            results = self._together([replace(row.chunk, follows=row.follows) for row in rows])
+            results = self._together(chunks)
         except Exception as error:
             self._retries += 1
             why = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-            log.warning(
-                "vocoder: a batch of %d failed (%s); its chunks run again one by one, without a graph",
-                len(rows),
-                why,
-            )
-            again = self._apart(rows)
-            self._blame(why, again)
-            return again
+            log.warning("vocoder: a batch of %d failed (%s); its chunks run one by one", len(chunks), why)
+            results = self._apart(chunks)
+            failed_again = any(isinstance(result, ChoraleError) for result in results)
+            self._faults = 0 if failed_again else self._faults + 1
+            if self._faults == MOST_FAULTS:
+                self._plain = (
+                    f"plain: {MOST_FAULTS} batches in a row failed on the optimised path alone ({why})"
+                )
+                log.error("vocoder: %s", self._plain)
+            return results
         self._faults = self.failing = 0
         return results
 
@@ -280,22 +263,22 @@ class VocodeWorker:
         batch = next(size for size in self._batches if size >= len(chunks)) if self._padded else len(chunks)
         frames = max(self._length(chunk) for chunk in chunks)
         inputs = self._model.collate(chunks, batch, frames)
-        # graphs are of padded rows: a chunk that cannot be padded may have another shape of the same length
+        # graphs take padded rows: a chunk that cannot be padded may have another shape at the same length
         key = (batch, frames) if self._packing.paddable(chunks[0]) else ("unpadded", frames)
         outputs = self._runner.call(key, self._forward, inputs)
-        return self._model.split(_to_host(outputs), chunks)
+        return self._split(outputs, chunks)
 
-    def _apart(self, rows: list[Row]) -> list[Result]:
+    def _apart(self, chunks: list[VocoderChunk]) -> list[Result]:
         results: list[Result] = []
-        for row in rows:
-            before = None if row.follows is None else results[row.follows]
+        for chunk in chunks:
+            before = None if chunk.follows is None else results[chunk.follows]
             if isinstance(before, ChoraleError):
                 results.append(before)
                 continue
+            if before is not None:
+                chunk = replace(chunk, state=before.state, follows=None)
             try:
-                results.append(
-                    self._alone(row.chunk if before is None else replace(row.chunk, state=before.state))
-                )
+                results.append(self._alone(chunk))
                 self.failing = 0
             except Exception as error:
                 self.failing += not isinstance(error, ChoraleError)
@@ -305,20 +288,11 @@ class VocodeWorker:
     def _alone(self, chunk: VocoderChunk) -> VocodedChunk:
         inputs = self._model.collate([chunk], 1, len(chunk.frames))
         outputs = self._model.forward({name: value.to(self._device) for name, value in inputs.items()})
-        return self._model.split(_to_host(outputs), [chunk])[0]
+        return self._split(outputs, [chunk])[0]
 
-    def _blame(self, why: str, again: list[Result]) -> None:
-        self._faults = 0 if any(isinstance(result, ChoraleError) for result in again) else self._faults + 1
-        if self._faults == MOST_FAULTS:
-            self._plain = (
-                f"plain: {MOST_FAULTS} batches in a row failed with a graph and succeeded without one ({why})"
-            )
-            log.error("vocoder: %s", self._plain)
+    def _split(self, outputs: dict[str, Tensor], chunks: list[VocoderChunk]) -> list[VocodedChunk]:
+        return self._model.split({name: value.cpu() for name, value in outputs.items()}, chunks)
 
     def _blank(self, frames: int, prompt: VoicePrompt) -> VocoderChunk:
         zeros = np.zeros((frames, *self._model.frame_shape), dtype=self._model.frame_dtype)
         return VocoderChunk(zeros, 0, min(self._spec.right_context, frames - 1), 0, prompt, seed=0)
-
-
-def _to_host(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.cpu() for name, value in outputs.items()}

@@ -18,12 +18,7 @@ POSITIONS = 5000  # rows of the position table, which limit the frames after sub
 
 
 class Conformer(nn.Module):
-    """Log-mel (B, T, input_size), 3 <= T <= 10 000 -> (B, T', D) with T' = (T - 1) // 2.
-
-    mask: bool (B, T), True where a row holds sound; None if no row is padded. As in the published code, masked frames
-    are zeroed only before the first pointwise convolution, whose bias makes them non-zero again for the depthwise one.
-    So the last 7 frames of a padded row differ from those of the row alone. Encode one recording at a time.
-    """
+    """Log-mel (B, T, input_size), 3 <= T <= 10 000 -> (B, T', D) with T' = (T - 1) // 2. Rows must not be padded."""
 
     def __init__(self, input_size: int, config: Conditioning) -> None:
         super().__init__()
@@ -34,19 +29,12 @@ class Conformer(nn.Module):
         )
         self.after_norm = nn.LayerNorm(dim)
 
-    def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, mel: Tensor) -> Tensor:
         x = self.embed(mel)  # (B, T', D)
         positions = self.embed.pos_enc(x.shape[1])  # (1, T', D)
-        if mask is not None:
-            mask = subsampled(mask)
         for block in self.encoders:
-            x = block(x, positions, mask)
+            x = block(x, positions)
         return self.after_norm(x)
-
-
-def subsampled(mask: Tensor) -> Tensor:
-    """bool (B, T) -> (B, T'): a frame is valid if the last of its three mel frames is."""
-    return mask[:, 2::2]
 
 
 class Subsampling(nn.Module):
@@ -77,7 +65,7 @@ class Positions(nn.Module):
 
 
 class Block(nn.Module):
-    """x: (B, T, D), positions: (1, T, D), mask: bool (B, T) or None -> (B, T, D)"""
+    """x: (B, T, D), positions: (1, T, D) -> (B, T, D)"""
 
     def __init__(self, dim: int, heads: int, hidden: int) -> None:
         super().__init__()
@@ -89,9 +77,9 @@ class Block(nn.Module):
         self.norm_ff = nn.LayerNorm(dim)
         self.norm_final = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
-        x = x + self.self_attn(self.norm_mha(x), positions, mask)
-        x = x + self.conv_module(self.norm_conv(x), mask)
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
+        x = x + self.self_attn(self.norm_mha(x), positions)
+        x = x + self.conv_module(self.norm_conv(x))
         x = x + self.feed_forward(self.norm_ff(x))
         return self.norm_final(x)
 
@@ -113,7 +101,7 @@ class Attention(nn.Module):
         self.pos_bias_u = nn.Parameter(torch.zeros(heads, dim // heads))
         self.pos_bias_v = nn.Parameter(torch.zeros(heads, dim // heads))
 
-    def forward(self, x: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
         heads, width = self.pos_bias_u.shape
         split = (heads, width)
         q = self.linear_q(x).unflatten(2, split)  # (B, T, H, d)
@@ -123,8 +111,7 @@ class Attention(nn.Module):
         both = torch.cat([q + self.pos_bias_u, q + self.pos_bias_v], dim=-1).transpose(1, 2)  # (B, H, T, 2d)
         keys = torch.cat([k, p], dim=-1).transpose(1, 2)
         values = F.pad(v, (0, width)).transpose(1, 2)  # as wide as the keys, as fused kernels require
-        allowed = None if mask is None else mask[:, None, None]
-        mixed = F.scaled_dot_product_attention(both, keys, values, allowed, scale=width**-0.5)
+        mixed = F.scaled_dot_product_attention(both, keys, values, scale=width**-0.5)
         return self.linear_out(mixed[..., :width].transpose(1, 2).flatten(2))
 
 
@@ -138,11 +125,10 @@ class Convolution(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.pointwise_conv2 = nn.Conv1d(dim, dim, 1)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        x = _cleared(x, mask).transpose(1, 2)  # (B, D, T)
-        x = self.depthwise_conv(F.glu(self.pointwise_conv1(x), dim=1))
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.depthwise_conv(F.glu(self.pointwise_conv1(x.transpose(1, 2)), dim=1))  # (B, D, T)
         x = F.silu(self.norm(x.transpose(1, 2)))
-        return _cleared(self.pointwise_conv2(x.transpose(1, 2)).transpose(1, 2), mask)
+        return self.pointwise_conv2(x.transpose(1, 2)).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
@@ -153,8 +139,3 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.w_2(F.silu(self.w_1(x)))
-
-
-def _cleared(x: Tensor, mask: Tensor | None) -> Tensor:
-    """x (B, T, D), zeroed where the mask (B, T) is False."""
-    return x if mask is None else x.masked_fill(~mask.unsqueeze(2), 0.0)

@@ -13,13 +13,7 @@ from deployments.contract.controls import drawing
 from deployments.contract.errors import CheckpointError, ConfigError
 from deployments.contract.family import FamilySpec, Frontend, GptModel, VocoderModel, VoiceEncoder
 from deployments.contract.speech import VoicePrompt
-from deployments.families.indextts.config import (
-    MAX_SECONDS,
-    MIN_SECONDS,
-    N_LATENTS,
-    SAMPLE_RATE,
-    read_config,
-)
+from deployments.families.indextts.config import MAX_SECONDS, MIN_SECONDS, N_LATENTS, SAMPLE_RATE, read_config
 from deployments.families.indextts.receptive_field import context
 from deployments.families.options import checked
 
@@ -33,13 +27,7 @@ MAX_TOKENS = 600
 
 
 class IndexOptions(BaseModel):
-    """Options of the family; docs/indextts.md tells what they do.
-
-    model_dir: the checkpoint's folder; mode: the published code's way to cut a text and to work on the pieces;
-    max_text_tokens_per_sentence: pieces of a segment, 120 for `infer` and 100 for `infer_fast` if not given;
-    sentences_bucket_max_size: segments of one request that `infer_fast` works on at once; positions: `trained` or
-    `published`, where in the table codes are fed back; shrink_silence: long pauses are cut.
-    """
+    """Options of the family, described in docs/indextts.md. model_dir: the checkpoint's folder."""
 
     model_config = ConfigDict(extra="forbid")
     model_dir: Path
@@ -53,7 +41,7 @@ class IndexOptions(BaseModel):
 class IndexFamily:
     """Implements Family. `spec` and `frontend()` import no torch.
 
-    Raises ConfigError where a file is missing or config.yaml is not one of IndexTTS 1.0 or 1.5.
+    Raises ConfigError if a file is missing or config.yaml is not that of IndexTTS 1.0 or 1.5.
     """
 
     def __init__(self, options: IndexOptions) -> None:
@@ -61,26 +49,19 @@ class IndexFamily:
         try:
             self.folder = options.model_dir.expanduser()
         except RuntimeError:
-            raise ConfigError(
-                f"family.options.model_dir: {str(options.model_dir)!r} names an unknown user",
-                param="family.options",
-            ) from None
+            message = f"family.options.model_dir: {str(options.model_dir)!r} names an unknown user"
+            raise ConfigError(message, param="family.options") from None
         if not self.folder.is_absolute():  # replicas run in working directories of their own
             raise ConfigError(
                 f"family.options.model_dir: {str(options.model_dir)!r} must be an absolute path, or begin with ~",
                 param="family.options",
             )
         if not self.folder.is_dir():
-            raise CheckpointError(
-                f"family.options.model_dir: folder {self.folder.name!r} does not exist",
-                param="family.options",
-            )
+            message = f"family.options.model_dir: folder {self.folder.name!r} does not exist"
+            raise CheckpointError(message, param="family.options")
         self.config = read_config(self.folder)
-        for name in (
-            self.config.gpt_checkpoint,
-            self.config.bigvgan_checkpoint,
-            self.config.dataset.bpe_model,
-        ):
+        config = self.config
+        for name in (config.gpt_checkpoint, config.bigvgan_checkpoint, config.dataset.bpe_model):
             if not (self.folder / name).is_file():
                 raise CheckpointError(f"{name}: not found in the model folder", param="family.options")
         limit = options.max_text_tokens_per_sentence or PIECES[options.mode]
@@ -146,8 +127,7 @@ class IndexFamily:
         from deployments.families.indextts.vocoder import IndexVocoder
 
         tensors = read_tensors(self.folder / self.config.bigvgan_checkpoint)
-        net = BigVgan.load(tensors, self.config)
-        return IndexVocoder(net, device.torch_device)
+        return IndexVocoder(BigVgan.load(tensors, self.config), device.torch_device)
 
 
 def load(options: dict[str, Any]) -> IndexFamily:

@@ -1,21 +1,21 @@
 """GPT part of IndexTTS 1.x: the decode step over static slots, and the vocoder's latents without a second pass.
 
 The published code decodes codes first, runs the whole GPT a second time over the finished codes, and vocodes the hidden
-states of that run: the latents. By causality a latent depends on what is before it only, so it can be had in the decode
-step itself. How depends on the position rule, which says where in the table of mel positions code k is fed back:
+states of that run: the latents. The GPT is causal, so the decode step itself can compute them. How depends on the
+position rule, the row of the table of mel positions with which code k is fed back:
 
-    trained     k + 1, as in training. The state that a code is drawn from is its latent: nothing is left to do.
-    published   k + 2, as the released code decodes. Its second pass uses k + 1, so that a slot keeps two lanes, which
-                share the prefix: one that codes are drawn from, one that yields latents. Both are rows of one batch:
-                where weights are what a step waits for, the second lane is nearly free.
+    trained     k + 1, as in training. The state that a code is drawn from is its latent.
+    published   k + 2, as the released code decodes. Its second pass uses k + 1, so a slot has two lanes that share the
+                prefix: one for drawing codes, one for latents. Both are rows of one batch, and the second lane is
+                nearly free if the step is bound by reading the weights.
 
-Surplus silence is dropped as it is drawn (see `Silence`): what a listener has heard cannot be taken back.
+Surplus silence is dropped as it is drawn (see `Silence`), because a listener hears the sound at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from deployments.contract.device import Device
 from deployments.contract.errors import InvalidInput
-from deployments.contract.family import Prefill
+from deployments.contract.family import Prefill, StepOutput
 from deployments.contract.speech import GptRequest, Sampling, VoicePrompt
 from deployments.engine.decode.kv_cache import KVCache
 from deployments.engine.decode.sampling import SamplingState
@@ -34,23 +34,16 @@ from deployments.families.indextts.silence import Silence
 
 PositionRule = Literal["trained", "published"]
 MAX_TEXT = 120  # pieces of a segment
-VOICES = 8  # whose prefix is kept
-PREFILL = 240  # positions x layers that a piece of a prefill takes on a CPU: about as long as a step
+VOICES = 8  # whose prefix is cached
+PREFILL = 240  # positions x layers in a piece of a prefill on a CPU: about as long as a step
 PENALISED = 1  # the published history holds this id once for each position of the prefix
-
-
-class StepOut(NamedTuple):
-    codes: Tensor  # (B,) int64
-    done: Tensor  # (B,) bool
-    frames: Tensor  # (B, M) float32: latents
-    kept: Tensor  # (B,) bool
 
 
 class IndexGpt:
     """Implements GptModel. A frame is the latent (M,) of its code.
 
     tensors: the state dict of the GPT's file; max_text: the most pieces of a segment that a slot takes.
-    Raises ConfigError where a tensor does not fit the config.
+    Raises ConfigError if a tensor does not match the config.
     """
 
     def __init__(
@@ -85,21 +78,20 @@ class IndexGpt:
         def per_slot(value: int) -> Tensor:
             return torch.full((slots + 1,), value, dtype=torch.int64, device=self.device)
 
-        self.code = per_slot(gpt.start_mel_token)  # what is fed next
-        self.fed = per_slot(0)  # how many were
-        self.heard = per_slot(gpt.start_mel_token)  # the latents' lane: the last code that is kept
+        self.code = per_slot(gpt.start_mel_token)  # the next one to feed
+        self.fed = per_slot(0)  # codes fed so far
+        self.heard = per_slot(gpt.start_mel_token)  # in the latents' lane, the last kept code
         self.heard_count = per_slot(0)
 
     def prefill(self, slot: int, request: GptRequest) -> Prefill:
-        """Raises InvalidInput where the segment holds more pieces than a slot takes."""
+        """Raises InvalidInput if the segment has more pieces than a slot takes."""
         ids = request.segment.token_ids
         if len(ids) > self.max_text:
             raise InvalidInput(
                 f"a segment of {len(ids)} pieces is too long: at most {self.max_text}", param="input"
             )
-        x = self.net.embed_text(
-            torch.from_numpy(np.ascontiguousarray(ids, np.int64)).to(self.device)
-        )  # (T, M)
+        ids = torch.from_numpy(np.ascontiguousarray(ids, np.int64)).to(self.device)
+        x = self.net.embed_text(ids)  # (T, M)
         taken = N_LATENTS + len(x)
         for _ in self._unless_known(request.prompt):
             yield
@@ -111,7 +103,7 @@ class IndexGpt:
         self._begin(slot, request.sampling, taken)
         return taken
 
-    def step(self, rows: Tensor, length: int) -> StepOut:
+    def step(self, rows: Tensor, length: int) -> StepOutput:
         code, fed = self.code[rows].clamp(min=0), self.fed[rows]
         begun = fed > 0
         kept = self.silence.feed(rows, code)
@@ -129,7 +121,7 @@ class IndexGpt:
         self.code[rows] = codes
         self.fed[rows] = fed + 1
         self.cache.advance(rows)
-        return StepOut(codes, stopped, x[-len(rows) :].float(), sounds)
+        return StepOutput(codes, stopped, x[-len(rows) :].float(), sounds)
 
     def force(self, slot: int, code: np.ndarray) -> None:
         self.code[slot] = int(code)
@@ -161,10 +153,7 @@ class IndexGpt:
         self.heard_count[slot] = 0
 
     def _unless_known(self, prompt: VoicePrompt) -> Iterator[None]:
-        """Makes the voice's keys and values, (32, H, d) a layer: they depend on nothing else, so they are kept.
-
-        Between its layers others may step.
-        """
+        """Computes and caches the voice's keys and values, (32, H, d) per layer, yielding between layers."""
         if prompt.key not in self.voices:
             latents = torch.from_numpy(np.ascontiguousarray(prompt.tensors["latents"]))
             layers, found = self._layers_at_once(N_LATENTS), []
@@ -175,5 +164,5 @@ class IndexGpt:
             self.voices[prompt.key] = found
 
     def _layers_at_once(self, positions: int) -> int:
-        """Of a prefill: what lies between two yields."""
+        """The layers of a prefill between two yields."""
         return max(1, PREFILL // positions) if self.device.type == "cpu" else len(self.net.blocks)

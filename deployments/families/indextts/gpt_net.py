@@ -13,16 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deployments.engine.decode.kv_cache import KVCache
-from deployments.engine.invariant import Linear, Norm
+from deployments.engine.invariant import LANES, Linear, Norm, padded_head
 from deployments.families.checkpoint import Tensors, check_shapes
 from deployments.families.indextts.config import MARGIN, IndexConfig
 
-ELSEWHERE = (
-    "conditioning_encoder.",
-    "perceiver_encoder.",
-)  # parts of the same file that the voice encoder reads
+ELSEWHERE = ("conditioning_encoder.", "perceiver_encoder.")  # what the voice encoder reads of the same file
 BUFFERS = (".attn.bias", ".attn.masked_bias")  # of old releases of the training library
-LANES = 16  # the head is padded to a multiple of this, so that no SIMD tail depends on the batch
 EPSILON = 1e-5
 KeysValues = tuple[Tensor, Tensor]
 
@@ -64,11 +60,10 @@ class Block:
     def __init__(self, layer: int, weights: Weights) -> None:
         name = f"gpt.h.{layer}"
         self.norm_1, self.norm_2 = weights.norm(f"{name}.ln_1"), weights.norm(f"{name}.ln_2")
-        self.project, self.merge = (
-            weights.linear(f"{name}.attn.c_attn"),
-            weights.linear(f"{name}.attn.c_proj"),
+        self.project, self.merge, self.widen, self.narrow = (
+            weights.linear(f"{name}.{part}")
+            for part in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
         )
-        self.widen, self.narrow = weights.linear(f"{name}.mlp.c_fc"), weights.linear(f"{name}.mlp.c_proj")
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
         """x, attended: (B, M) -> (B, M)"""
@@ -91,12 +86,6 @@ class Weights:
     def linear(self, name: str) -> Linear:
         return Linear(self[f"{name}.weight"].t().contiguous(), self[f"{name}.bias"])
 
-    def head(self, name: str) -> Linear:
-        """Unlike the other layers, a head is stored output-major."""
-        weight, bias = self[f"{name}.weight"], self[f"{name}.bias"]
-        pad = -len(bias) % LANES
-        return Linear(F.pad(weight, (0, 0, 0, pad)), F.pad(bias, (0, pad)))
-
 
 class GptNet:
     """Raises ConfigError if a tensor is missing, unexpected, or differs from the config in shape."""
@@ -112,17 +101,13 @@ class GptNet:
         check_shapes(expected_shapes(config), own, config.gpt_checkpoint)
         weights = Weights(own, device, dtype)
         self.config, self.heads = config, config.gpt.heads
-        self.text_embedding, self.text_places = (
-            weights["text_embedding.weight"],
-            weights["text_pos_embedding.emb.weight"],
-        )
-        self.mel_embedding, self.mel_places = (
-            weights["mel_embedding.weight"],
-            weights["mel_pos_embedding.emb.weight"],
-        )
+        self.text_embedding = weights["text_embedding.weight"]
+        self.text_places = weights["text_pos_embedding.emb.weight"]
+        self.mel_embedding = weights["mel_embedding.weight"]
+        self.mel_places = weights["mel_pos_embedding.emb.weight"]
         self.blocks = [Block(layer, weights) for layer in range(config.gpt.layers)]
         self.norm, self.final_norm = weights.norm("gpt.ln_f"), weights.norm("final_norm")
-        self.mel_head = weights.head("mel_head")
+        self.mel_head = padded_head(weights["mel_head.weight"], weights["mel_head.bias"])
         self.mel_head_width = config.gpt.number_mel_codes + -config.gpt.number_mel_codes % LANES
         self.row_multiple = max(block.project.row_multiple for block in self.blocks)
 

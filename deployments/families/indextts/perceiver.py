@@ -18,10 +18,7 @@ HEAD_DIM = 64
 
 
 class Perceiver(nn.Module):
-    """Frames (B, T, context_dim) -> latents (B, 32, dim).
-
-    mask: bool (B, T), False for padding; None if there is no padding.
-    """
+    """Frames (B, T, context_dim) -> latents (B, 32, dim)."""
 
     def __init__(self, dim: int, context_dim: int, heads: int, mult: int) -> None:
         super().__init__()
@@ -32,22 +29,17 @@ class Perceiver(nn.Module):
         )
         self.norm = Norm(dim)
 
-    def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, frames: Tensor) -> Tensor:
         context = self.proj_context(frames)  # (B, T, dim)
         latents = self.latents.expand(len(frames), -1, -1)
-        if mask is not None:
-            mask = F.pad(mask, (N_LATENTS, 0), value=True)  # the latents come first among the keys
         for attend, feed in self.layers:  # pyright: ignore[reportGeneralTypeIssues]
-            latents = latents + attend(latents, context, mask)
+            latents = latents + attend(latents, context)
             latents = latents + feed(latents)
         return self.norm(latents)
 
 
 class Attention(nn.Module):
-    """latents (B, L, dim), context (B, T, dim), mask: bool (B, L + T) or None -> (B, L, dim)
-
-    The latents attend to themselves and to the context.
-    """
+    """latents (B, L, dim), context (B, T, dim) -> (B, L, dim): the latents attend to themselves and the context."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -56,11 +48,10 @@ class Attention(nn.Module):
         self.to_kv = nn.Linear(dim, 2 * heads * HEAD_DIM, bias=False)
         self.to_out = nn.Linear(heads * HEAD_DIM, dim, bias=False)
 
-    def forward(self, latents: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, latents: Tensor, context: Tensor) -> Tensor:
         k, v = self.to_kv(torch.cat([latents, context], dim=1)).chunk(2, dim=-1)
-        allowed = None if mask is None else mask[:, None, None]
         q, k, v = (x.unflatten(2, (self.heads, HEAD_DIM)).transpose(1, 2) for x in (self.to_q(latents), k, v))
-        mixed = F.scaled_dot_product_attention(q, k, v, allowed)  # (B, H, L, 64)
+        mixed = F.scaled_dot_product_attention(q, k, v)  # (B, H, L, 64)
         return self.to_out(mixed.transpose(1, 2).flatten(2))
 
 

@@ -8,7 +8,6 @@ most 20 early silent codes (0.85 s) remain that the published rule would drop.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,15 +46,3 @@ class Silence:
         total = self.total[rows] + silent
         surplus = silent & (run > RUN) & (total > ALLOWED)
         return run, total, ~surplus if self.shrink else torch.ones_like(surplus)
-
-
-def shrink_silence(codes: np.ndarray) -> np.ndarray:
-    """The published rule for the codes of a finished segment, int64 (n,) -> (m,), m <= n."""
-    if int((codes == SILENT_CODE).sum()) <= ALLOWED:
-        return codes
-    kept, run = [], 0
-    for code in codes.tolist():
-        run = run + 1 if code == SILENT_CODE else 0
-        if run <= RUN:
-            kept.append(code)
-    return np.array(kept, dtype=codes.dtype)

@@ -13,21 +13,18 @@ from deployments.contract.speech import VocodedChunk, VocoderChunk
 from deployments.families.indextts.bigvgan import BigVgan
 from deployments.families.indextts.receptive_field import Window, context
 
-_SIGNALS, _EDGES = (
-    7,
-    4,
-)  # signals of a stage's size that are alive at its peak; latents that its blocks reach over
+_SIGNALS = 7  # of a stage's size, alive at its peak
+_EDGES = 4  # latents that a stage's blocks reach over
 
 
 class IndexVocoder:
     """Implements VocoderModel. Takes `net` over: it is moved to `device` and prepared there.
 
-    Always float32: cosines of amplified signals and 16-bit sound leave no room for a half's 11 bits. GPUs may multiply
-    in TF32 where torch is told so.
+    Always float32: 11 bits of precision are too few for the cosines of amplified signals and for 16-bit sound.
 
-    A segment's ends, where signals are continued by zeros or by their last values, must be the ends of a row. So a
-    chunk that begins its segment stands at the beginning of its row, one that ends it at the end, and the zeros beside
-    it never reach its sound, its context being on that side. One that does both has a row of its own length.
+    Signals continue beyond a segment's ends as zeros or as their last values, so these ends must be the ends of a row.
+    A chunk that begins its segment is at the start of its row, one that ends it is at the end; the padding lies beyond
+    the chunk's context on the other side, and does not reach its sound. A chunk that does both cannot be padded.
     """
 
     frame_dtype = np.float32
@@ -36,17 +33,17 @@ class IndexVocoder:
         self.net = net.float().eval().to(device).prepare()
         self.frame_shape = (net.config.gpt_dim,)
         self._context = context(net.config)
-        self.packing = Packing(paddable=self.paddable)  # on a CPU alone: `exactly` goes row by row anyway
+        self.packing = Packing(paddable=self.paddable)  # on a CPU, `exactly` goes row by row
 
     def paddable(self, chunk: VocoderChunk) -> bool:
-        """Not if both ends of its segment are in its sight."""
+        """False if the chunk's context reaches both ends of its segment."""
         return chunk.left >= self._context or chunk.right >= self._context
 
     def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> dict[str, Tensor]:
-        """latents (B, frames, M) and speaker (B, S), zeros in unused rows; for each row the latents that are wanted:
-        `first` (B,) and `count` (B,). `span` (N,) 0, 1, .. has the length of what `forward` makes of every row.
+        """latents (B, frames, M) and speaker (B, S), zeros in unused rows; the latents wanted of each row: `first` (B,)
+        and `count` (B,). The length of `span` (N,) is the number of latents that `forward` computes for each row.
 
-        Raises ValueError where a chunk is longer than `frames`, or cannot be padded to it.
+        Raises ValueError if a chunk is longer than `frames`, or cannot be padded to it.
         """
         padded = all(self.paddable(chunk) for chunk in chunks)
         longest = max(len(chunk.frames) - chunk.left - chunk.right for chunk in chunks)
@@ -77,14 +74,14 @@ class IndexVocoder:
         return self.exactly(inputs) if inputs["latents"].device.type == "cpu" else self.together(inputs)
 
     def together(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """All rows at once, as long a stretch of each, at places that the host need not know."""
+        """All rows at once, the same number of samples from each, at positions that the host does not read."""
         latents, count = inputs["latents"], len(inputs["span"])
         first = inputs["first"].clamp(max=latents.shape[1] - count)
         waveform = self.net.rows(latents, inputs["speaker"], first, count)
         return {"waveform": waveform, "skipped": (inputs["first"] - first) * self.net.samples_per_latent}
 
     def exactly(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Row by row, and of each only what is wanted: a batch would save a CPU no time."""
+        """Row by row, and only the wanted samples of each: on a CPU, a batch saves no time."""
         latents, rate = inputs["latents"], self.net.samples_per_latent
         waveform = torch.zeros(len(latents), len(inputs["span"]) * rate)
         wanted = zip(inputs["first"].tolist(), inputs["count"].tolist(), strict=True)
@@ -96,14 +93,14 @@ class IndexVocoder:
         return {"waveform": waveform, "skipped": torch.zeros_like(inputs["first"])}
 
     def activation_bytes(self, batch: int, frames: int) -> int:
-        """So many signals of the dearest stage's size; `exactly` makes one row's at a time, and those of no context."""
-        config, rate, dearest = self.net.config, 1, 0
+        """_SIGNALS buffers of the largest stage. `exactly` computes one row at a time, without its context."""
+        config, rate, largest = self.net.config, 1, 0
         for stage, factor in enumerate(config.upsample_rates):
             rate *= factor
-            dearest = max(dearest, rate * (config.upsample_initial_channel >> (stage + 1)))
+            largest = max(largest, rate * (config.upsample_initial_channel >> (stage + 1)))
         if next(self.net.buffers()).device.type == "cpu":
             batch, frames = 1, max(1, frames - 2 * self._context) + _EDGES
-        return 4 * _SIGNALS * dearest * batch * frames
+        return 4 * _SIGNALS * largest * batch * frames
 
     def split(self, outputs: dict[str, Tensor], chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
         results = []

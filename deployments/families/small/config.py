@@ -35,13 +35,7 @@ class SmallConfig:
     vocoder_hidden: int = 768
     # steps before and after its own that each block sees; steps after delay the first sound
     code_reach: tuple[tuple[int, int], ...] = ((2, 1), (2, 1), (2, 0))  # at codes_per_second
-    frame_reach: tuple[tuple[int, int], ...] = (
-        (3, 1),
-        (3, 0),
-        (3, 0),
-        (3, 0),
-        (3, 0),
-    )  # at sample_rate / hop
+    frame_reach: tuple[tuple[int, int], ...] = ((3, 1), *4 * ((3, 0),))  # at sample_rate / hop
     f0_floor: float = 50.0  # Hz
     f0_ceil: float = 450.0  # Hz
     top_harmonic: float = 7900.0  # Hz; the pulse train has no harmonic above it
@@ -98,23 +92,13 @@ class SmallConfig:
         frames = sum(reach[side] for reach in self.frame_reach) + overlap
         return sum(reach[side] for reach in self.code_reach) - (-frames // self.frames_per_code)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return _plain(dataclasses.asdict(self))
-
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SmallConfig:
-        """The inverse of `to_dict`. Raises ValueError for an unknown key."""
+        """From JSON, where tuples are lists. Raises ValueError for an unknown key."""
         unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ValueError(f"unknown keys in the small family's config: {sorted(unknown)}")
         return cls(**{name: _frozen(value) for name, value in values.items()})
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _frozen(value: Any) -> Any:

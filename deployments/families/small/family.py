@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from deployments.contract.device import Device
 
 WEIGHTS = Path(__file__).parent / "weights"
-PACES = (0.5, 2.0)  # that the GPT has heard in training
+PACES = (0.5, 2.0)  # the range in training
 
 
 class SmallOptions(BaseModel):
-    """Options of the family. `weights`: a folder with small.safetensors and small.json; ours if not given."""
+    """Options of the family. `weights`: a folder with small.safetensors and small.json; by default, the shipped one."""
 
     model_config = ConfigDict(extra="forbid")
     weights: Path = WEIGHTS
@@ -42,15 +42,11 @@ class SmallFamily:
         try:
             self.config = SmallConfig.from_dict(json.loads(path.read_text()))
         except FileNotFoundError:
-            raise CheckpointError(
-                f"family.options.weights: no {path.name} in the folder {self.folder.name!r}",
-                param="family.options",
-            ) from None
+            message = f"family.options.weights: no {path.name} in the folder {self.folder.name!r}"
+            raise CheckpointError(message, param="family.options") from None
         except OSError as error:
-            raise CheckpointError(
-                f"family.options.weights: {path.name} cannot be read: {error.strerror}",
-                param="family.options",
-            ) from None
+            message = f"family.options.weights: {path.name} cannot be read: {error.strerror}"
+            raise CheckpointError(message, param="family.options") from None
         except (ValueError, TypeError, RecursionError) as error:
             raise CheckpointError(f"{path.name}: {error}", param="family.options") from None
 
@@ -100,31 +96,25 @@ class SmallFamily:
         from deployments.families.small.gpt import SmallGpt
         from deployments.families.small.gpt_net import GptNet
 
-        net = self._filled(GptNet(self.config), "gpt")
-        return SmallGpt(net, self.config, device, slots)
+        return SmallGpt(self._filled(GptNet(self.config), "gpt"), self.config, device, slots)
 
     def vocoder(self, device: Device) -> VocoderModel:
         from deployments.families.small.vocoder import SmallVocoder
         from deployments.families.small.vocoder_net import VocoderNet
 
-        net = self._filled(VocoderNet(self.config), "vocoder")
-        return SmallVocoder(net, device.torch_device)
+        return SmallVocoder(self._filled(VocoderNet(self.config), "vocoder"), device.torch_device)
 
     def _codes(self) -> Tensor:
-        """Of the sentences that tell a timbre. Raises CheckpointError where they are none."""
+        """The codes of the calibration sentences. Raises CheckpointError if they are missing or malformed."""
         from deployments.families.checkpoint import read_tensors
 
-        path = self.folder / "small.safetensors"
-        codes, most = read_tensors(path).get("timbre.codes"), self.config.n_codes
+        name = "small.safetensors: timbre.codes"
+        codes, most = read_tensors(self.folder / "small.safetensors").get("timbre.codes"), self.config.n_codes
         if codes is None or codes.dim() != 1 or not 0 < len(codes) <= self.config.max_codes:
-            raise CheckpointError(
-                f"{path.name}: timbre.codes is missing or not a row of codes", param="family.options"
-            )
+            raise CheckpointError(f"{name} is missing or not a row of codes", param="family.options")
         codes = codes.long()
         if not 0 <= int(codes.min()) <= int(codes.max()) < most:
-            raise CheckpointError(
-                f"{path.name}: timbre.codes contains a code outside 0..{most - 1}", param="family.options"
-            )
+            raise CheckpointError(f"{name} contains a code outside 0..{most - 1}", param="family.options")
         return codes
 
     def _filled(self, net: nn.Module, part: str) -> Any:

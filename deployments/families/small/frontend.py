@@ -1,9 +1,9 @@
-"""The frontend: English, Mandarin or mixed text to segments of phone ids."""
+"""The frontend: English and Mandarin text, mixed as one likes, to segments of phone ids."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -11,35 +11,51 @@ import numpy as np
 from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Segment
 from deployments.families.small.arpabet import arpabet
-from deployments.text.characters import Cleaned, clean
+from deployments.text import lines, markup
+from deployments.text.characters import folded, is_speakable, nothing_to_speak
+from deployments.text.english import figures, maths
 from deployments.text.english.context import pronounce_words
 from deployments.text.english.pronounce import Pronouncer, default_pronouncer
 from deployments.text.mandarin.script import starts_chinese
-from deployments.text.normalise import Word, normalise
-from deployments.text.phones import PAUSE, Phones, closing_pause, phone_ids
-from deployments.text.segments import MAX_PHONES, cut, paragraphs, sentences
+from deployments.text.normalise import normalise
+from deployments.text.pauses import check_pauses, with_pauses
+from deployments.text.phones import PAUSE, PHONE_TO_ID, PHONES, Phones, closing_pause
+from deployments.text.rewritten import Rewritten
+from deployments.text.segments import MAX_PHONES, cut
+from deployments.text.sentences import line_spans, paragraphs, sentences
+from deployments.text.words import COMMA, DASH, ELLIPSIS, SEMICOLON, Word
 
-# Seconds of silence after a segment.
-CLAUSE_PAUSE, SENTENCE_PAUSE, PARAGRAPH_PAUSE = 0.08, 0.25, 0.6
+# Seconds of silence after a segment. Of a comma, the phone `pau` inside a segment is all there is.
+CLAUSE_PAUSE, SENTENCE_PAUSE, LINE_PAUSE, PARAGRAPH_PAUSE = 0.08, 0.25, 0.35, 0.6
+PAUSES = {SEMICOLON: 0.1, DASH: 0.17, ELLIPSIS: 0.45}
 
 _ROOM = MAX_PHONES - 2  # phones between the edge pauses
 _OPENING = "([{<\"'$£€¥#+-–—"
 
 
 @dataclass(frozen=True, slots=True)
+class _Sentence:
+    start: int  # in the cleaned text
+    end: int
+    words: list[Word]
+    pause_after: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Piece:
-    """A future segment: start and end in the cleaned text, phones with edge pauses, and the silence after it."""
+    """A future segment: start and end in the cleaned text, the ids of its phones with edge pauses, silence after."""
 
     start: int
     end: int
-    phones: list[str]
+    spoken: str
+    token_ids: np.ndarray
     pause_after: float
 
 
 class SmallFrontend:
-    """`Frontend` of the small family. Thread-safe. The first instance loads the word lists, in well under a second.
+    """`Frontend` of the small family. Thread-safe; loads its word lists when first made, in well under a second.
 
-    languages: those of "en" and "zh" that the weights speak.
+    languages: what the weights speak, of "en" and "zh".
     """
 
     def __init__(
@@ -49,30 +65,50 @@ class SmallFrontend:
         self.languages, self.hanzi = languages, "zh" in languages
 
     def segments(self, text: str, language: str | None = None) -> list[Segment]:
-        """Segments of at most `MAX_PHONES` phones. Together, their texts are `text` without some whitespace.
+        """At most `MAX_PHONES` phones a segment; their texts together are `text`, but for white space.
 
-        Raises InvalidInput with param "language" for an unsupported language, and with param "input" for text that is
-        empty, has nothing to speak, or contains another script, control characters or a word of more than 60 letters.
+        Raises InvalidInput: param "language" for anything but its languages; param "input" for text that is empty, has
+        nothing to speak, holds another script, control characters, a word of more than 60 letters or a pause of more
+        than 30 seconds.
         """
         self._check_language(language)
-        cleaned = clean(text, self.hanzi)
+        return with_pauses(text, lambda part: self._segments(part, language))
+
+    def _segments(self, text: str, language: str | None) -> list[Segment]:
+        cleaned = self._cleaned(text)
         pieces = list(self._pieces(cleaned, language))
-        cuts = [cleaned.origin[p.start] for p in pieces[1:]]
+        if not pieces:
+            raise nothing_to_speak()
+        cuts = [cleaned.origin(p.start) for p in pieces[1:]]
         spans = [_stripped(text, *ends) for ends in zip([0, *cuts], [*cuts, len(text)], strict=True)]
         return [
             Segment(
                 text=text[slice(*span)],
-                token_ids=np.array(phone_ids(piece.phones), dtype=np.int64),
+                token_ids=piece.token_ids,
                 pause_after=piece.pause_after,
                 span=span,
+                spoken=piece.spoken,
             )
             for span, piece in zip(spans, pieces, strict=True)
         ]
 
+    def symbols(self, segment: Segment) -> list[str]:
+        return [PHONES[index] for index in segment.token_ids]
+
     def check(self, text: str, language: str | None = None) -> None:
         """Raises InvalidInput as `segments` does."""
         self._check_language(language)
-        clean(text, self.hanzi)
+        check_pauses(text)
+        self._cleaned(text)
+
+    def _cleaned(self, text: str) -> Rewritten:
+        """The text without markup, of characters that the normaliser knows, with no line end but those that pause."""
+        if not text.strip():
+            raise InvalidInput("input is empty", param="input", code="empty_input")
+        cleaned = folded(markup.plain(Rewritten(text)), self.hanzi)
+        if not is_speakable(cleaned.text):
+            raise nothing_to_speak()
+        return figures.english(lines.joined(maths.lowered(cleaned), self.pronouncer.known))
 
     def _check_language(self, language: str | None) -> None:
         if language and language.replace("_", "-").split("-")[0].strip().lower() not in self.languages:
@@ -85,72 +121,88 @@ class SmallFrontend:
     def phones_of(self, text: str, language: str | None = None) -> list[str]:
         """All phones of `text`. Neighbouring segments share one edge pause."""
         phones: list[str] = []
-        for piece in self._pieces(clean(text, self.hanzi), language):
-            phones += piece.phones[1:] if phones else piece.phones
+        for segment in self.segments(text, language):
+            phones += self.symbols(segment)[bool(phones) :]
         return phones
 
     def spoken(self, text: str, language: str | None = None) -> str:
         """The spoken words in lower case, separated by spaces."""
-        cleaned = clean(text, self.hanzi)
-        sentences = self._sentences(cleaned, language)
-        return " ".join(word.text.lower() for _, _, words, _ in sentences for word in words)
+        return " ".join(segment.spoken for segment in self.segments(text, language) if segment.spoken)
 
-    def _sentences(
-        self, cleaned: Cleaned, language: str | None
-    ) -> Iterator[tuple[int, int, list[Word], bool]]:
-        """Yields start, end, words, and whether the sentence ends a paragraph. Sentences without words are skipped.
+    def _sentences(self, text: str, language: str | None) -> Iterator[_Sentence]:
+        """Sentences without words are left out; the one before has the longer of the pauses.
 
         A sentence without letters is read in the language of the sentence before it. The first sentence is read in
         `language`, or in the language of the first letter.
         """
-        known = self.pronouncer.known
-        chinese = language.lower().startswith("zh") if language else starts_chinese(cleaned.text)
-        for first, last in paragraphs(cleaned.text):
-            held: tuple[int, int, list[Word]] | None = None
-            for start, end in sentences(cleaned.text, first, last):
-                sentence = cleaned.text[start:end]
-                words = normalise(sentence, known, chinese)
-                chinese = starts_chinese(reversed(sentence), chinese)
-                if words:
+        chinese = language.lower().startswith("zh") if language else starts_chinese(text)
+        mixed = chinese or not text.isascii()
+        held: _Sentence | None = None
+        for first, last in paragraphs(text):
+            for begin, stop in line_spans(text, first, last):
+                for start, end in sentences(text, begin, stop):
+                    pause = PARAGRAPH_PAUSE if end == last else LINE_PAUSE if end == stop else SENTENCE_PAUSE
+                    words = normalise(text[start:end], self.pronouncer.known, chinese)
+                    chinese = mixed and starts_chinese(reversed(text[start:end]), chinese)
+                    if not words:
+                        if held:
+                            held = replace(held, pause_after=max(held.pause_after, pause))
+                        continue
                     if held:
-                        yield *held, False
-                    held = (start, end, words)
-            if held:
-                yield *held, True
+                        yield held
+                    held = _Sentence(start, end, words, pause)
+        if held:
+            yield replace(held, pause_after=PARAGRAPH_PAUSE)
 
     def _phones(self, words: list[Word], text: str) -> list[Phones]:
         said = pronounce_words(words, text, self.pronouncer)
         return [arpabet(phones) if isinstance(phones, str) else phones for phones in said]
 
-    def _pieces(self, cleaned: Cleaned, language: str | None) -> Iterator[_Piece]:
-        for start, end, words, closes in self._sentences(cleaned, language):
-            text = cleaned.text[start:end]
-            words, phones = _fitting(words, self._phones(words, text))
-            cuts = [0, *cut(words, [len(p) for p in phones], _ROOM), len(words)]
+    def _pieces(self, cleaned: Rewritten, language: str | None) -> Iterator[_Piece]:
+        for sentence in self._sentences(cleaned.text, language):
+            text = cleaned.text[sentence.start : sentence.end]
+            words, phones = _fitting(sentence.words, self._phones(sentence.words, text))
+            cuts = _cuts(words, phones)
             places = [0, *(_before_openers(text, words[c].start) for c in cuts[1:-1]), len(text)]
             for i in range(len(cuts) - 1):
                 run = slice(cuts[i], cuts[i + 1])
                 final = i == len(cuts) - 2
                 yield _Piece(
-                    start=start + places[i],
-                    end=start + places[i + 1],
-                    phones=_sequence(words[run], phones[run], closing_pause(text) if final else PAUSE),
-                    pause_after=CLAUSE_PAUSE if not final else PARAGRAPH_PAUSE if closes else SENTENCE_PAUSE,
+                    start=sentence.start + places[i],
+                    end=sentence.start + places[i + 1],
+                    spoken=" ".join([word.text for word in words[run]]).lower(),
+                    token_ids=_token_ids(words[run], phones[run], closing_pause(text) if final else PAUSE),
+                    pause_after=sentence.pause_after
+                    if final
+                    else PAUSES.get(words[cuts[i + 1] - 1].pause, CLAUSE_PAUSE),
                 )
 
 
-def _sequence(words: list[Word], phones: list[Phones], closing: str) -> list[str]:
+def _cuts(words: list[Word], phones: list[Phones]) -> list[int]:
+    """Where segments begin, and the end: behind what pauses longer than a comma, and wherever one would be too long."""
+    cuts = [0]
+    sizes = list(map(len, phones))
+    for index in [*(i for i, word in enumerate(words[:-1], 1) if word.pause > COMMA), len(words)]:
+        begin = cuts[-1]
+        if sum(sizes[begin:index]) + index - begin > _ROOM:  # a phone for each pause, at most
+            cuts += [begin + c for c in cut(words[begin:index], sizes[begin:index], _ROOM)]
+        cuts.append(index)
+    return cuts
+
+
+def _token_ids(words: list[Word], phones: list[Phones], closing: str) -> np.ndarray:
     sequence = [PAUSE]
     for word, sounds in zip(words, phones, strict=True):
         sequence += sounds
         if word.pause and word is not words[-1]:
             sequence.append(PAUSE)
-    return [*sequence, closing]
+    sequence.append(closing)
+    return np.array([PHONE_TO_ID[phone] for phone in sequence], dtype=np.int64)
 
 
 def _fitting(words: list[Word], phones: list[Phones]) -> tuple[list[Word], list[Phones]]:
-    """Splits words (made-up ones) that have more phones than fit into a segment."""
-    if all(len(p) <= _ROOM for p in phones):
+    """Cuts words of more phones than a segment has room for (made-up ones) into several."""
+    if max(map(len, phones)) <= _ROOM:
         return words, phones
     new_words: list[Word] = []
     new_phones: list[Phones] = []
@@ -164,14 +216,14 @@ def _fitting(words: list[Word], phones: list[Phones]) -> tuple[list[Word], list[
 
 
 def _before_openers(text: str, at: int) -> int:
-    """Moves a cut before the brackets and quotes that open the word at `at`."""
+    """Moves a cut in front of the brackets and quotes that open the word at `at`."""
     while at and text[at - 1] in _OPENING:
         at -= 1
     return at
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
-    """The span without surrounding whitespace."""
+    """The span without the white space at its ends."""
     begin = end - len(text[start:end].lstrip())
     return begin, begin + len(text[begin:end].rstrip())
 
@@ -182,10 +234,10 @@ def _frontend() -> SmallFrontend:
 
 
 def phones_of(text: str) -> list[str]:
-    """The phones of `text`, for debugging and tests. Raises InvalidInput as `segments` does."""
+    """The phones of `text` (for debugging and tests). Raises InvalidInput as `segments` does."""
     return _frontend().phones_of(text)
 
 
 def spoken(text: str) -> str:
-    """The spoken words of `text` in lower case, to compare with a transcript."""
+    """`text` as the words that are said, in lower case (for judging what was understood)."""
     return _frontend().spoken(text)

@@ -18,14 +18,6 @@ class FSQ(nn.Module):
         self.register_buffer("levels", torch.tensor(levels), persistent=False)  # (Q,)
         self.register_buffer("radix", radix, persistent=False)  # (Q,)
 
-    def quantise(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Unbounded (..., Q) -> latents (..., Q) with a straight-through gradient, codes (...) int64."""
-        half = (self.levels - 1) / 2
-        scaled = (torch.tanh(z) * 0.999 + 1) * half  # 0 ... levels - 1
-        rounded = torch.round(scaled)
-        codes = (rounded.long() * self.radix).sum(-1)
-        return (scaled + (rounded - scaled).detach() - half) / half, codes
-
     def digits(self, codes: Tensor) -> Tensor:
         """Codes (...) -> level indices (..., Q)."""
         return torch.div(codes.unsqueeze(-1), self.radix, rounding_mode="floor") % self.levels

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from deployments.contract.device import Device
 from deployments.contract.errors import InvalidInput
-from deployments.contract.family import Prefill
+from deployments.contract.family import Prefill, StepOutput
 from deployments.contract.speech import GptRequest, Sampling
 from deployments.engine.decode.kv_cache import KVCache
 from deployments.engine.decode.sampling import SamplingState
@@ -22,18 +21,9 @@ from deployments.families.small.duration import thresholds
 from deployments.families.small.gpt_net import GptNet
 from deployments.families.small.step_net import State, StepNet
 
-CONTEXT = (
-    1344  # positions of a slot: speaker, phones and codes; a segment of 12 s said half as fast takes 1,300
-)
-# phones x layers that a piece of a prefill takes on a CPU, the embedding being two: as long as a step of eight rows
+CONTEXT = 1344  # positions of a slot: speaker, phones and codes; a segment of 12 s at half speed takes 1,300
+# phones x layers in a piece of a prefill on a CPU (the embedding counts as two): as long as a step of eight rows
 PREFILL = 160
-
-
-class StepOut(NamedTuple):
-    codes: Tensor  # (B,) int64
-    done: Tensor  # (B,) bool
-    frames: None = None
-    kept: None = None
 
 
 class SmallGpt:
@@ -73,7 +63,7 @@ class SmallGpt:
         return what
 
     def prefill(self, slot: int, request: GptRequest) -> Prefill:
-        """Raises InvalidInput where the segment holds more phones than a slot takes."""
+        """Raises InvalidInput if the segment has more phones than a slot takes."""
         count = len(request.segment.token_ids)
         if count > self.config.max_phones:
             raise InvalidInput(
@@ -92,18 +82,18 @@ class SmallGpt:
                 yield
             q, k, v = block.qkv(x, rotary)
             self.cache.fill(layer, slot, k[0].transpose(0, 1), v[0].transpose(0, 1))
-            if layer < self.config.gpt_layers - 1:  # nobody reads the last layer's output
+            if layer < self.config.gpt_layers - 1:  # the last layer's output is not used
                 x = block.finish(x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
         self._begin(slot, request.sampling, pointers[0])
         return 1 + count
 
-    def step(self, rows: Tensor, length: int) -> StepOut:
-        logits, ended = self.run(self.state, self.cache.layers, self.cache.sight(rows, length))
+    def step(self, rows: Tensor, length: int) -> StepOutput:
+        logits, ended = self.run(self.state, self.cache.layers, self.cache.plan(rows, length))
         at = self.cache.index(rows)
         codes = self.sampling.draw(logits, at)
         self.state.code[at] = codes
         self.cache.advance(rows)
-        return StepOut(codes, ended)
+        return StepOutput(codes, ended)
 
     def force(self, slot: int, code: np.ndarray) -> None:
         self.state.code[slot] = int(code)

@@ -7,7 +7,7 @@ pointer, and the number of steps spent there. A step yields logits of its code a
 The methods are small, so that the caller can own the KV cache:
 
     x, pointers = net.prefix(speaker, phones, pace)        # then run the blocks over x, positions 0 ... P
-    x = net.embed_step(codes, pointers[row, phone], stay)  # position 1 + P + step; the first code is config.bos
+    x = net.embed_codes(codes) + pointers[row, phone] + net.embed_stay(stay)  # position 1 + P + step; first config.bos
     for block in net.blocks:
         q, k, v = block.qkv(x, net.rotary(positions))      # put k, v into the cache, attend with q
         x = block.finish(x, attended)
@@ -83,11 +83,9 @@ class GptNet(nn.Module):
         self.speaker_in = nn.Linear(config.speaker_dim, dim)
         self.phone_embedding = nn.Embedding(config.n_phones, dim, padding_idx=0)
         self.phone_norms = nn.ModuleList([nn.LayerNorm(dim) for _ in range(config.phone_convs)])
+        kernel = config.phone_kernel
         self.phone_convs = nn.ModuleList(
-            [
-                nn.Conv1d(dim, dim, config.phone_kernel, padding=config.phone_kernel // 2)
-                for _ in self.phone_norms
-            ]
+            [nn.Conv1d(dim, dim, kernel, padding=kernel // 2) for _ in self.phone_norms]
         )
         self.pace_in = nn.Linear(1, dim, bias=False)
         self.pointer_in = nn.Linear(dim, dim)
@@ -100,9 +98,8 @@ class GptNet(nn.Module):
 
         half = dim // config.gpt_heads // 2
         positions = 1 + config.max_phones + config.max_codes + 1
-        angle = torch.outer(
-            torch.arange(positions).double(), 10000.0 ** (-torch.arange(half).double() / half)
-        )
+        rates = 10000.0 ** (-torch.arange(half).double() / half)
+        angle = torch.outer(torch.arange(positions).double(), rates)
         self.register_buffer("cosine", torch.cos(angle).float(), persistent=False)  # (positions, d / 2)
         self.register_buffer("sine", torch.sin(angle).float(), persistent=False)
 
@@ -129,15 +126,8 @@ class GptNet(nn.Module):
         """Codes (...) int64, which may be `config.bos` -> (..., D)."""
         return self.code_embedding(codes)
 
-    def embed_step(self, codes: Tensor, pointer: Tensor, stay: Tensor) -> Tensor:
-        """The input of code steps: codes (...), pointer (..., D) rows of the pointer table, stay (...) -> (..., D).
-
-        stay: int64, steps already spent at this phone, 0 on entering it (clamped to `config.stay_rows - 1`).
-        """
-        return self.embed_codes(codes) + pointer + self.embed_stay(stay)
-
     def embed_stay(self, stay: Tensor) -> Tensor:
-        """Steps at the current phone (...) -> (..., D)."""
+        """Steps spent at the current phone (...) int64, 0 on entering it -> (..., D)."""
         return self.stay_embedding(stay.clamp(max=self.config.stay_rows - 1))
 
     def heads(self, h: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ Array: TypeAlias = Any  # np.ndarray or Tensor
 QUIET = BEFORE + 1
 
 
-def begins_anew(voiced: Array) -> Array:
+def restarts(voiced: Array) -> Array:
     """True where the phase restarts at a frame's start, because the last QUIET frames, this one included, are unvoiced.
 
     voiced: (..., QUIET + F), zeros at the start and where there is no frame -> (..., F)
@@ -27,11 +27,11 @@ def begins_anew(voiced: Array) -> Array:
     return heard[..., QUIET:] == heard[..., :-QUIET]
 
 
-def handed_on(phase: Array, chain: Array, anew: Array, passed: Array) -> Array:
+def carried_phases(phase: Array, chain: Array, restarted: Array, passed: Array) -> Array:
     """Phases (B,) in [0, 1) at the start of each row; phase (B,), chain (B, B) as in VocoderNet.
 
-    anew (B,): True if the phase restarts in the row. passed (B,): cycles since the restart, or since the row's start.
+    restarted (B,): True if the phase restarts in the row. passed (B,): cycles since then, or since the row's start.
     """
-    marked = chain * anew  # at [i, j]: j comes before i and has a restart
+    marked = chain * restarted  # at [i, j]: j comes before i and has a restart
     counted = chain * ((marked @ chain) == 0)  # without rows that precede another row's restart
     return (phase * (marked.sum(-1) == 0) + counted @ passed) % 1.0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 # frames before and after the emitted ones that their sound depends on (see SmallConfig's contexts)
-BEFORE, BEHIND = 4, 5
+BEFORE, AFTER = 4, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class TrunkShape:
 
     def stops(self, count: int, right: int) -> list[int]:
         """The end of each layer for a chunk of `count` codes with `right` codes after it."""
-        frames = [min(count * self.rate + BEHIND, (count + right) * self.rate)]
+        frames = [min(count * self.rate + AFTER, (count + right) * self.rate)]
         for _, after in reversed(self.frame_reach):
             frames.append(min(frames[-1] + after, (count + right) * self.rate))
         codes = [-(-frames[-1] // self.rate)]

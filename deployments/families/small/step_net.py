@@ -9,12 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deployments.engine.decode.attention_plan import Sight, attend, write
-from deployments.engine.invariant import Linear, Norm
+from deployments.engine.decode.attention_plan import AttentionPlan, attend, write
+from deployments.engine.invariant import LANES, Linear, Norm, padded_head
 from deployments.families.small.duration import advance
 from deployments.families.small.gpt_net import Block, GptNet
-
-_LANES = 16  # logits are padded to a multiple of this, so that no SIMD tail depends on the batch
 
 
 class State(NamedTuple):
@@ -43,15 +41,17 @@ class StepBlock(nn.Module):
             for layer in (block.project, block.merge, block.widen, block.narrow)
         )
 
-    def forward(self, x: Tensor, rotary: Tensor, surplus: Tensor, layer: Tensor, sight: Sight) -> Tensor:
+    def forward(
+        self, x: Tensor, rotary: Tensor, surplus: Tensor, layer: Tensor, plan: AttentionPlan
+    ) -> Tensor:
         """x (M, D), whose first B rows are the batch -> (M, D). Writes keys and values to the cache's `layer`.
 
         rotary (B, 2, 3, 1, d); surplus (M - B, D): pads the attended rows.
         """
         qkv = self.project(self.norm_1(x))[: len(rotary)].unflatten(-1, (3, self.heads, -1))
         qkv = rotated(qkv, rotary)  # (B, 3, H, d)
-        write(layer, sight, qkv[:, 1:])
-        attended = attend(layer, sight, qkv[:, 0]).flatten(1)  # (B, D)
+        write(layer, plan, qkv[:, 1:])
+        attended = attend(layer, plan, qkv[:, 0]).flatten(1)  # (B, D)
         x = x + self.merge(torch.cat((attended, surplus)))
         return x + self.narrow(F.gelu(self.widen(self.norm_2(x))))
 
@@ -71,26 +71,24 @@ class StepNet(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.row_multiple = max(block.project.row_multiple for block in blocks)
         self.norm = norm_of(net.norm)
-        weight, bias = net.code_head.weight.detach(), net.code_head.bias.detach()
-        pad = -config.n_codes % _LANES
-        self.n_logits = config.n_codes + pad
-        self.code_head = Linear(F.pad(weight, (0, 0, 0, pad)), F.pad(bias, (0, pad)))
+        self.code_head = padded_head(net.code_head.weight.detach(), net.code_head.bias.detach())
+        self.n_logits = config.n_codes + -config.n_codes % LANES
         self.advance_head = Linear(net.advance_head.weight, net.advance_head.bias)
-        self.forbidden = torch.arange(self.n_logits, device=weight.device) >= config.n_codes
+        self.forbidden = torch.arange(self.n_logits, device=self.codes.device) >= config.n_codes
         self.rotary = _rotary_table(net)
 
-    def forward(self, state: State, cache: list[Tensor], sight: Sight) -> tuple[Tensor, Tensor]:
+    def forward(self, state: State, cache: list[Tensor], plan: AttentionPlan) -> tuple[Tensor, Tensor]:
         """Updates the pointers and the cache. Returns the next codes' logits (B, n_logits) and ended (B,) bool."""
-        rows = sight.rows
+        rows = plan.rows
         count = rows.shape[0]
         phone, stay, last = state.phone[rows], state.stay[rows], state.last[rows]
         x = F.embedding(state.code[rows].clamp(min=0), self.codes)  # (B, D)
         x = x + state.pointers[rows, phone] + F.embedding(stay.clamp(max=self.stay_rows - 1), self.stays)
         surplus = x.new_zeros((-count % self.row_multiple, x.shape[1]))
         x = torch.cat((x, surplus))  # (M, D), padded once for all linear maps
-        rotary = self.rotary[sight.positions]  # (B, 2, 3, 1, d)
+        rotary = self.rotary[plan.positions]  # (B, 2, 3, 1, d)
         for layer, block in enumerate(self.blocks):
-            x = block(x, rotary, surplus, cache[layer], sight)
+            x = block(x, rotary, surplus, cache[layer], plan)
         x = self.norm(x)
         logits = self.code_head(x)[:count].float().masked_fill(self.forbidden, float("-inf"))
 

@@ -48,9 +48,7 @@ class Timbre:
         wanted, own = louder(mel), louder(made)
         apart = torch.where(wanted > SILENT, wanted - own, torch.nan)
         apart = self.smooth @ torch.nan_to_num(apart - apart.nanmean())
-        share = (1 - CHANCE**2 / (apart**2).mean()).clamp(
-            min=0
-        )  # the share of the power beyond chance (Wiener)
+        share = (1 - CHANCE**2 / (apart**2).mean()).clamp(min=0)  # of the power, beyond chance (Wiener)
         added = self.to_bins @ (share * apart).clamp(-MOST, MOST)
         power = self.to_bins @ (2 * made).exp().mean(0)
         return added - 0.5 * torch.log((power * (2 * added).exp()).sum() / power.sum())  # keeps the loudness

@@ -13,8 +13,8 @@ from deployments.contract.errors import SynthesisFailed
 from deployments.contract.family import Packing
 from deployments.contract.speech import VocodedChunk, VocoderChunk
 from deployments.engine.device.choose import has_fft
-from deployments.families.small.lean import LeanChunk, LeanVocoder
-from deployments.families.small.spans import BEFORE, BEHIND, Extent
+from deployments.families.small.cpu_vocoder import CpuChunk, CpuVocoder
+from deployments.families.small.spans import AFTER, BEFORE, Extent
 from deployments.families.small.vocoder_net import VocoderNet
 
 _PACKED_FRAMES = 256  # codes: enough rows for fast products, few enough for the cache
@@ -24,25 +24,25 @@ _PACKED_SIGNALS, _PADDED_SIGNALS = 8, 13  # floats for each sample of a frame's 
 class SmallVocoder:
     """Implements VocoderModel. Always float32: the phase of the pulses accumulates while speech is voiced.
 
-    lean: whether `packing.forward` packs chunks of any lengths, as pays on a CPU, and only there.
+    packed: whether `packing.forward` packs chunks of any lengths, as pays on a CPU, and only there.
     """
 
     frame_shape: tuple[int, ...] = ()
     frame_dtype = np.int64
 
-    def __init__(self, net: VocoderNet, device: torch.device, lean: bool | None = None) -> None:
+    def __init__(self, net: VocoderNet, device: torch.device, packed: bool | None = None) -> None:
         self.net = net.float().eval().to(device)
         self.net.source_filter.matmul_dft = not has_fft(device)
         self.config = net.config
-        self.lean = LeanVocoder(self.net) if (device.type == "cpu" if lean is None else lean) else None
+        self.cpu = CpuVocoder(self.net) if (device.type == "cpu" if packed is None else packed) else None
         self.packing = (
-            Packing(_PACKED_FRAMES, forward=partial(self._packed, self.lean)) if self.lean else Packing()
+            Packing(_PACKED_FRAMES, forward=partial(self._packed, self.cpu)) if self.cpu else Packing()
         )
 
     def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> dict[str, Tensor]:
-        """Rows [left context | codes | right context | padding]; unused rows repeat nothing: they are masked out.
+        """Rows [left context | codes | right context | padding]; padding and unused rows are masked.
 
-        Raises SynthesisFailed for a code that there is not.
+        Raises SynthesisFailed for a code that does not exist.
         """
         inputs = {
             "codes": torch.zeros(batch, frames, dtype=torch.int64),
@@ -56,9 +56,9 @@ class SmallVocoder:
             "phase": torch.zeros(batch, dtype=torch.float64),
             "chain": torch.zeros(batch, batch, dtype=torch.float64),
         }
-        if self.lean is not None:
+        if self.cpu is not None:
             inputs["ahead"] = torch.full((batch,), -1)
-            inputs["kept"] = torch.empty(batch, self.lean.most_kept, self.config.vocoder_dim)
+            inputs["kept"] = torch.empty(batch, self.cpu.most_kept, self.config.vocoder_dim)
         for row, chunk in enumerate(chunks):
             codes = torch.from_numpy(np.ascontiguousarray(chunk.frames))
             count = len(codes)
@@ -79,18 +79,18 @@ class SmallVocoder:
                 inputs["phase"][row] = inputs["phase"][before]
             elif chunk.state is not None:
                 inputs["phase"][row] = float(chunk.state["phase"])
-                if self.lean is not None and "kept" in chunk.state:
-                    self._take_up(self.lean, chunk, chunk.state, inputs["kept"][row], inputs["ahead"][row])
+                if self.cpu is not None and "kept" in chunk.state:
+                    self._take_up(self.cpu, chunk, chunk.state, inputs["kept"][row], inputs["ahead"][row])
         return inputs
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """waveform (B, frames * samples_per_code), a row's own samples where its codes are; phase (B,) behind them."""
+        """waveform (B, frames * samples_per_code), aligned with the codes; phase (B,) after them."""
         waveform, phase = self.net(**{name: inputs[name] for name in inputs if name not in ("ahead", "kept")})
         return {"waveform": waveform, "phase": phase}
 
     def activation_bytes(self, batch: int, frames: int) -> int:
-        slots = batch * (frames * self.config.frames_per_code + BEFORE + BEHIND)
-        return 4 * slots * self.config.n_fft * (_PACKED_SIGNALS if self.lean else _PADDED_SIGNALS)
+        slots = batch * (frames * self.config.frames_per_code + BEFORE + AFTER)
+        return 4 * slots * self.config.n_fft * (_PACKED_SIGNALS if self.cpu else _PADDED_SIGNALS)
 
     def split(self, outputs: dict[str, Tensor], chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
         waveforms, phases = outputs["waveform"].numpy(), outputs["phase"].numpy()
@@ -107,45 +107,40 @@ class SmallVocoder:
 
     @staticmethod
     def _take_up(
-        lean: LeanVocoder, chunk: VocoderChunk, state: Mapping[str, np.ndarray], kept: Tensor, ahead: Tensor
+        cpu: CpuVocoder, chunk: VocoderChunk, state: Mapping[str, np.ndarray], kept: Tensor, ahead: Tensor
     ) -> None:
-        """What the chunk before left, if it is what this vocoder would have left; else it is made again."""
+        """Uses the steps that the previous chunk kept, if they have the expected shape; else they are recomputed."""
         given, right = torch.from_numpy(np.ascontiguousarray(state["kept"])), int(state["ahead"])
-        if not 0 < right <= lean.config.right_context:
+        if not 0 < right <= cpu.config.right_context:
             return
-        count = sum(lean.shape.kept(right, chunk.left))
+        count = sum(cpu.shape.kept(right, chunk.left))
         if given.shape == (count, kept.shape[1]) and given.dtype == kept.dtype:
             kept[:count] = given
             ahead.fill_(right)
 
-    def _packed(self, lean: LeanVocoder, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """As `forward` of the rows that hold chunks, the first ones."""
+    def _packed(self, cpu: CpuVocoder, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Like `forward`, for the first rows, which hold chunks."""
         left, counts = inputs["left"].tolist(), inputs["n"].tolist()
         lengths, used = inputs["mask"].sum(1).long().tolist(), sum(count > 0 for count in counts)
         seeds, firsts = inputs["seed"].tolist(), inputs["first_code"].tolist()
-        ahead: list[int] = inputs["ahead"].tolist()
+        ahead = [right if right >= 0 else None for right in inputs["ahead"].tolist()]
         chunks = [
-            LeanChunk(
+            CpuChunk(
                 inputs["codes"][row],
-                Extent(
-                    left[row],
-                    counts[row],
-                    lengths[row] - left[row] - counts[row],
-                    ahead[row] if ahead[row] >= 0 else None,
-                ),
+                Extent(left[row], counts[row], lengths[row] - left[row] - counts[row], ahead[row]),
                 firsts[row],
                 seeds[row],
                 inputs["speaker"][row],
                 inputs["timbre"][row],
-                inputs["kept"][row] if ahead[row] >= 0 else None,
+                None if ahead[row] is None else inputs["kept"][row],
             )
             for row in range(used)
         ]
         per_code = self.config.samples_per_code
         waveform = torch.zeros(len(left), inputs["codes"].shape[1] * per_code)
         phase = inputs["phase"].clone()
-        made, phase[:used], saved = lean(chunks, phase[:used], inputs["chain"][:used, :used])
-        kept, kept_rows = torch.empty(len(left), lean.most_kept, self.config.vocoder_dim), [0] * len(left)
+        made, phase[:used], saved = cpu(chunks, phase[:used], inputs["chain"][:used, :used])
+        kept, kept_rows = torch.empty(len(left), cpu.most_kept, self.config.vocoder_dim), [0] * len(left)
         for row, (part, rest) in enumerate(zip(made, saved, strict=True)):
             waveform[row, left[row] * per_code :][: len(part)] = part
             kept_rows[row] = len(rest)

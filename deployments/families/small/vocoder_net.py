@@ -14,7 +14,7 @@ from deployments.engine.noise import normal
 from deployments.families.small.blocks import ConvBlock
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.fsq import FSQ
-from deployments.families.small.phase import QUIET, begins_anew, handed_on
+from deployments.families.small.phase import QUIET, carried_phases, restarts
 from deployments.families.small.source_filter import SourceFilter
 from deployments.families.small.speaker import PITCH_DIMS, PITCH_MIDDLE, PITCH_SCALE
 
@@ -123,10 +123,8 @@ class VocoderNet(nn.Module):
         turn, next_phase = self._phases(exact, voiced * frame_mask, frame_mask, left, n, phase, chain)
         pulses = self.source_filter.pulses(exact.float(), voiced, turn, frame_mask)
         samples = codes.shape[1] * config.samples_per_code
-        counter = (
-            torch.arange(samples, device=codes.device) + first_code.unsqueeze(1) * config.samples_per_code
-        )
-        noise = normal(seed.unsqueeze(1), counter)  # (B, N)
+        start = first_code.unsqueeze(1) * config.samples_per_code
+        noise = normal(seed.unsqueeze(1), torch.arange(samples, device=codes.device) + start)  # (B, N)
         harmonic, noisy = self.filters(hidden.to(x.dtype), timbre)
         return self.source_filter(pulses, noise, harmonic, noisy, frame_mask), next_phase
 
@@ -147,11 +145,11 @@ class VocoderNet(nn.Module):
         before = passed.gather(1, start)  # (B, 1)
         frames = torch.arange(passed.shape[1], device=passed.device)
         # frames up to the first emitted one use the carried phase
-        marks = begins_anew(F.pad(voiced, (QUIET, 1))) & (frames > start)
+        marks = restarts(F.pad(voiced, (QUIET, 1))) & (frames > start)
         origin = torch.where(marks, passed, -1.0).cummax(1).values  # cycles at the last restart
-        anew = origin >= 0
-        since = passed - torch.where(anew, origin, before)  # (B, F + 1)
-        anew_at_stop, since_stop = anew.gather(1, stop)[:, 0], since.gather(1, stop)[:, 0]
-        begun = phase if chain is None else handed_on(phase, chain, anew_at_stop, since_stop)
-        turn = since + torch.where(anew, 0.0, begun.unsqueeze(1))
+        restarted = origin >= 0
+        since = passed - torch.where(restarted, origin, before)  # (B, F + 1)
+        restarted_at_stop, since_stop = restarted.gather(1, stop)[:, 0], since.gather(1, stop)[:, 0]
+        begun = phase if chain is None else carried_phases(phase, chain, restarted_at_stop, since_stop)
+        turn = since + torch.where(restarted, 0.0, begun.unsqueeze(1))
         return turn[:, :-1], torch.remainder(turn.gather(1, stop)[:, 0], 1.0)

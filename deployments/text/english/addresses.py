@@ -1,12 +1,10 @@
-"""Web addresses, e-mail addresses, user names and telephone numbers."""
+"""Web addresses, e-mail addresses and names of files."""
 
 from __future__ import annotations
 
 import re
 
-from deployments.text.english.numbers import digits
 from deployments.text.mandarin.pinyin import HANZI
-from deployments.text.rules import Match, Rule, rule
 
 _DOMAINS = (
     "com|org|net|edu|gov|io|ai|co|uk|de|fr|eu|us|ca|au|jp|cn|info|dev|app|me|tv|html|htm|pdf|txt|py|js|md"
@@ -28,30 +26,3 @@ def address_pieces(text: str) -> list[str]:
     text = re.sub(r"^https?://", "", text).rstrip("/")
     pieces: list[str] = _PIECE.findall(text)
     return [_SIGNS.get(piece, piece) for piece in pieces if piece.isalnum() or piece in _SIGNS]
-
-
-@rule(
-    r"(\+?\d{1,3}[ .-])?(?:\((\d{3})\)[ ]?|(\d{3})[ .-])(\d{3})[ .-](\d{4})(?![\d-]|\.\d)".replace(
-        " ", r"\x20"
-    ),
-)
-def phone_number(m: Match) -> str | None:
-    """(555) 123-4567, +1 555 123 4567"""
-    return " , ".join(digits(part) for part in m.groups() if part)
-
-
-@rule(r"(\d{3})-(\d{4})(?![\d-])(?!\.\d)")
-def local_number(m: Match) -> str | None:
-    """555-1234"""
-    return f"{digits(m[1])} , {digits(m[2])}"
-
-
-@rule(r"\+(\d{1,3}(?:[\x20-]\d{2,5}){2,5})(?!\d)|\+(\d{7,15})(?!\d)")
-def international_number(m: Match) -> str | None:
-    """+44 20 7946 0958"""
-    if m[2]:
-        return "plus " + digits(m[2], group=3)
-    return "plus " + " , ".join(digits(part) for part in re.split(r"[ -]", m[1]))
-
-
-PHONE_RULES: tuple[Rule, ...] = (international_number, phone_number, local_number)

@@ -1,10 +1,14 @@
-"""Money, measures, percentages, fractions and plain numbers."""
+"""Measures, percentages, fractions and plain numbers."""
 
 from __future__ import annotations
 
 import re
 
+from deployments.text.english.dates import MONTHS
+from deployments.text.english.maths import power
+from deployments.text.english.nouns import is_counted
 from deployments.text.english.numbers import (
+    NUMBER,
     cardinal,
     decimal,
     digits,
@@ -14,121 +18,141 @@ from deployments.text.english.numbers import (
     whole,
     year,
 )
+from deployments.text.english.units import PER, PERIODS, POWERS, UNIT, UNITS, name
 from deployments.text.rules import Match, Rule, letters, rule
 
-_FRACTION = r"\.\d{1,30}(?!\d)"
-NUMBER = (
-    rf"(?:\d{{1,3}}(?:,\d{{3}}){{1,10}}(?!\d)(?:{_FRACTION})?|\d{{1,30}}(?!\d)(?:{_FRACTION})?|{_FRACTION})"
-)
 _END = r"(?![\dA-Za-z]|\.\d)"
-
-CURRENCIES = {  # singular and plural, then singular and plural of a hundredth
-    "$": ("dollar", "dollars", "cent", "cents"),
-    "£": ("pound", "pounds", "penny", "pence"),
-    "€": ("euro", "euros", "cent", "cents"),
-    "¥": ("yen", "yen", "sen", "sen"),
-    "₹": ("rupee", "rupees", "paisa", "paise"),
-    "₩": ("won", "won", "jeon", "jeon"),
-    "₽": ("ruble", "rubles", "kopek", "kopeks"),
-    "¢": ("cent", "cents", "", ""),
-    "USD": ("U S dollar", "U S dollars", "cent", "cents"),
-    "EUR": ("euro", "euros", "cent", "cents"),
-    "GBP": ("pound", "pounds", "penny", "pence"),
-    "JPY": ("yen", "yen", "sen", "sen"),
-}
-SCALES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "t": "trillion"}
-_SCALE = r"(?:\s?(thousand|million|billion|trillion|[KkMmBbTt]|mn|bn)(?![A-Za-z]))?"
-_SIGN = r"[$£€¥₹₩₽]"
-
-UNITS = {  # singular, plural
-    "km": ("kilometer", "kilometers"), "m": ("meter", "meters"), "cm": ("centimeter", "centimeters"),
-    "mm": ("millimeter", "millimeters"), "nm": ("nanometer", "nanometers"), "µm": ("micrometer",
-    "micrometers"),
-    "ft": ("foot", "feet"), "mi": ("mile", "miles"), "yd": ("yard", "yards"), "yds": ("yard", "yards"),
-    "kg": ("kilogram", "kilograms"), "g": ("gram", "grams"), "mg": ("milligram", "milligrams"),
-    "µg": ("microgram", "micrograms"), "lb": ("pound", "pounds"), "lbs": ("pound", "pounds"),
-    "oz": ("ounce", "ounces"), "l": ("liter", "liters"), "L": ("liter", "liters"),
-    "ml": ("milliliter", "milliliters"), "mL": ("milliliter", "milliliters"), "gal": ("gallon", "gallons"),
-    "s": ("second", "seconds"), "sec": ("second", "seconds"), "secs": ("second", "seconds"),
-    "ms": ("millisecond", "milliseconds"), "µs": ("microsecond", "microseconds"),
-    "ns": ("nanosecond", "nanoseconds"), "min": ("minute", "minutes"), "mins": ("minute", "minutes"),
-    "h": ("hour", "hours"), "hr": ("hour", "hours"), "hrs": ("hour", "hours"), "yrs": ("year", "years"),
-    "Hz": ("hertz", "hertz"), "kHz": ("kilohertz", "kilohertz"), "KHz": ("kilohertz", "kilohertz"),
-    "MHz": ("megahertz", "megahertz"), "GHz": ("gigahertz", "gigahertz"),
-    "W": ("watt", "watts"), "kW": ("kilowatt", "kilowatts"), "MW": ("megawatt", "megawatts"),
-    "GW": ("gigawatt", "gigawatts"), "kWh": ("kilowatt hour", "kilowatt hours"),
-    "V": ("volt", "volts"), "A": ("amp", "amps"), "mA": ("milliamp", "milliamps"),
-    "mAh": ("milliamp hour", "milliamp hours"), "Ω": ("ohm", "ohms"), "J": ("joule", "joules"),
-    "kJ": ("kilojoule", "kilojoules"), "Pa": ("pascal", "pascals"),
-    "kPa": ("kilopascal", "kilopascals"), "dB": ("decibel", "decibels"),
-    "cal": ("calorie", "calories"), "kcal": ("kilocalorie", "kilocalories"),
-    "KB": ("kilobyte", "kilobytes"), "kB": ("kilobyte", "kilobytes"), "MB": ("megabyte", "megabytes"),
-    "GB": ("gigabyte", "gigabytes"), "TB": ("terabyte", "terabytes"), "PB": ("petabyte", "petabytes"),
-    "KiB": ("kibibyte", "kibibytes"), "MiB": ("mebibyte", "mebibytes"), "GiB": ("gibibyte", "gibibytes"),
-    "kbps": ("kilobit per second", "kilobits per second"), "Mbps": ("megabit per second",
-    "megabits per second"),
-    "Gbps": ("gigabit per second", "gigabits per second"), "px": ("pixel", "pixels"),
-    "mph": ("mile per hour", "miles per hour"), "kph": ("kilometer per hour", "kilometers per hour"),
-    "kmh": ("kilometer per hour", "kilometers per hour"), "rpm": ("R P M", "R P M"), "fps": ("F P S",
-    "F P S"),
-    "psi": ("P S I", "P S I"), "ha": ("hectare", "hectares"), "sq ft": ("square foot", "square feet"),
-    "sq m": ("square meter", "square meters"), "sq km": ("square kilometer", "square kilometers"),
-    "°C": ("degree celsius", "degrees celsius"), "°F": ("degree fahrenheit", "degrees fahrenheit"),
-    "°": ("degree", "degrees"), "%": ("percent", "percent"), "¢": ("cent", "cents"),
-}  # fmt: skip
-_UNIT = "(?:" + "|".join(sorted((u.replace(" ", r"\s") for u in UNITS), key=len, reverse=True)) + ")"
-_POWERS = {"²": "square ", "2": "square ", "³": "cubic ", "3": "cubic "}
+_FRACTION = r"(?:(\d{1,4})[\x20-])?(\d{1,4})/(\d{1,4})"
+_RAISED = r"(?:\^?[²³]|[23](?![\d.])|\^[23])"
+_MEASURE = (
+    rf"(\s|-|)({UNIT})({_RAISED}|⁻?[¹²³⁴-⁹])?((?:/(?:{UNIT}|{PER}){_RAISED}?){{0,2}})((?:[\x20·](?:{UNIT})⁻[¹²³]){{0,3}})"
+    r"(\.(?=\s+[a-z(]|,))?(?![A-Za-z0-9²³]|'[A-Za-z]|-[a-z]+-)"
+)
+_PART = re.compile(rf"/({UNIT}|{PER})({_RAISED})?(?=/|$)")
+_INVERSE = re.compile(rf"[ ·]({UNIT})⁻([¹²³])")
+_ARTICLE = re.compile(r"\b(?:an?|another|each|every|one|per)\s$", re.IGNORECASE)
+_INCHES = re.compile(
+    r"\.?(?:\s?[.,;:)!?]|\s?$|\s?[x×]\s?\d|\sby\s\d|\s(?:wide|long|tall|deep|high|thick|across|apart|square|diameter|pipes?|screen|"
+    r"ruler|lengths?|pieces|of (?:rain|snow|water|fabric|ribbon)|in (?:diameter|length|width|height)))"
+)
+_ONLY_ATTACHED = frozenset("v w".split())
+_ONLY_SPACED = frozenset("K M st t ct ac deg rad ly kn kt pt".split())
+_WORD_BEHIND = re.compile(r" ([A-Za-z]{3,30})")
+_QUOTES = re.compile(r'(?<!\d)"')
+_OF_DEVICES = frozenset("V v W w kW GB TB MB MP Hz MHz GHz Ah mAh in mm cc".split())  # 60W bulb, 512GB drive
+_MORE_BEHIND = re.compile(r"\s(?:[a-z]{3,}|as|an?)\b|[.,!?]|$")
+_THINGS = frozenset(
+    "cube cubes piece pieces slice slices strip strips chunk chunks round rounds tin tins can cans bottle "
+    "bottles bag bags "
+    "jar jars box packet pan dish screw screws nail nails pipe pipes cable cables lens lenses tube tubes tablet "
+    "tablets "
+    "capsule capsules dose doses race races run runs walk walks hike drive radius range limit deadline screen display "
+    "monitor wall walls fence gap hole holes board boards bolt bolts bulb bulbs battery batteries motor engine engines "
+    "charger memory hike swim dash sprint hurdles freestyle butterfly syringe syringes breaststroke backstroke".split()
+)
+_SPACED_DEVICES = frozenset(["in", "MP", "GB", "TB", "V", "W"])
+_NOT_NOUNS = frozenset(
+    "and for the was were are has had with from per each every long wide high tall deep thick away more less "
+    "left free at "
+    "but that when while after before then than until into over under above below apart across".split()
+)
+_TEMPERATURE = re.compile(
+    r"(?:\b(?:at|to|of|about|around|below|above|under|over|reach(?:ed|es)?|hit|is|was|oven|between|and|from|or|-)|[-–(])\s?$"
+)
 
 
-def _money(amount: str, sign: str, scale: str | None) -> str:
-    one, many, hundredth, hundredths = CURRENCIES[sign]
-    if scale:
-        return f"{decimal(amount)} {SCALES.get(scale.lower(), scale)} {many}"
-    left, _, right = amount.replace(",", "").partition(".")
-    if len(right) != 2 or not hundredth or len(left) > 15:
-        return f"{decimal(amount)} {one if amount == '1' else many}"
-    whole_part, cents = int(left or 0), int(right)
-    spoken = [f"{cardinal(whole_part)} {one if whole_part == 1 else many}"] if whole_part or not cents else []
-    if cents:
-        spoken.append(f"{cardinal(cents)} {hundredth if cents == 1 else hundredths}")
-    return " and ".join(spoken)
-
-
-@rule(rf"((?:US|CA|AU|NZ|HK|A|C)(?=\$))?({_SIGN})\s?({NUMBER}){_SCALE}{_END}")
-def money(m: Match) -> str | None:
-    """$1,234.56 and $3.2 billion"""
-    spoken = _money(m[3], m[2], m[4])
-    return f"{letters(m[1])} {spoken}" if m[1] and m[1] != "US" else spoken
-
-
-@rule(rf"({NUMBER}){_SCALE}\s?({_SIGN}|(?:USD|EUR|GBP|JPY)\b)(?!\d)")
-def money_after(m: Match) -> str | None:
-    """20 €"""
-    return _money(m[1], m[3], m[2])
-
-
-@rule(rf"({NUMBER})(\s?)({_UNIT})([²³]|[23](?![\d.,]))?(?:/({_UNIT})([²³23])?)?(?![A-Za-z0-9²³]|'[A-Za-z])")
+@rule(rf"({NUMBER}){_MEASURE}")
 def measure(m: Match) -> str | None:
-    """5 km, 20 °C, 100 km/h, 50%"""
-    unit = " ".join(m[3].split())
-    if unit == "A" and m[2]:  # "12A" is a current, "vitamins B 12 A ..." is not
+    """5 km, 20 °C, 100 km/h, 50%, 5 m s⁻¹"""
+    gap, unit, text = m[2], " ".join(m[3].split()), m.string
+    if unit == "in" and gap and not (gap == "-" or m[7] or _INCHES.match(text, m.end())):
         return None
-    one, many = UNITS[unit]
-    spoken = f"{decimal(m[1])} {_POWERS.get(m[4] or '', '')}{one if m[1] == '1' else many}"
-    if m[5]:
-        spoken += f" per {_POWERS.get(m[6] or '', '')}{UNITS[' '.join(m[5].split())][0]}"
+    spaced = gap == " "
+    if spaced and unit in _ONLY_ATTACHED or not spaced and unit in _ONLY_SPACED:
+        return None
+    if spaced and unit in ("A", "M", "K", "st") and _WORD_BEHIND.match(text, m.end()):
+        return None  # "vitamins B 12 A ..." is no current, "30 St James" no weight
+    return _measured(decimal(m[1]), m, m[1] in ("1", "1.0") or _is_modifier(m, gap))
+
+
+@rule(rf"{_FRACTION}{_MEASURE}")
+def fraction_of_a_unit(m: Match) -> str | None:
+    """3/4 lb, 2 1/2 tsp"""
+    spoken = _mixed(m[1], int(m[2]), int(m[3]))
+    if m[5] == "%" or (spoken is None and m[1]):
+        return None
+    if spoken is None:
+        return _measured(_parted(int(m[2]), m[2], m[3]), m, False, 2)
+    return _measured(spoken, m, m[1] is None or _is_modifier(m, m[4]), 2)
+
+
+def _measured(amount: str, m: Match, singular: bool, shift: int = 0) -> str:
+    """shift: groups of the pattern before those of `_MEASURE`, but one."""
+    unit, raised, parts, inverse = m[3 + shift], m[4 + shift], m[5 + shift], m[6 + shift]
+    if raised and raised not in POWERS:
+        spoken = (
+            f"{amount} per {name(unit, True)}"
+            if raised == "⁻¹"
+            else f"{amount} {name(unit, singular)} {power(raised)}"
+        )
+    else:
+        spoken = f"{amount} {POWERS.get(raised or '', '')}{name(unit, singular)}"
+    for per in _PART.finditer(parts):
+        spoken += f" per {POWERS.get(per[2] or '', '')}{per_name(per[1])}"
+    for per in _INVERSE.finditer(inverse):
+        spoken += f" per {POWERS.get(per[2], '')}{name(per[1], True)}"
     return spoken
 
 
-@rule(rf"(\d{{1,3}})\s?h\s?(\d{{1,2}})\s?m(?:in)?{_END}")
+def per_name(unit: str) -> str:
+    unit = " ".join(unit.split())
+    return UNITS[unit][0] if unit in UNITS else PERIODS[unit]
+
+
+def _is_modifier(m: Match, gap: str) -> bool:
+    """Whether the measure stands before its noun: a 512 GB drive, a 5-km run."""
+    text = m.string
+    if gap == "-":
+        return True
+    behind = _WORD_BEHIND.match(text, m.end())
+    if behind and (
+        behind[1] in _THINGS
+        or (not gap or m[3] in _SPACED_DEVICES)
+        and m[3] in _OF_DEVICES
+        and behind[1] not in _NOT_NOUNS
+    ):
+        return True
+    return bool(behind) and bool(_ARTICLE.search(text, max(0, m.start() - 8), m.start()))
+
+
+@rule(r"(\d{2,3})\s?°?([FC])(?![A-Za-z0-9'])")
+def temperature(m: Match) -> str | None:
+    """bake at 350F"""
+    sure = m[2] == "F" and len(m[1]) == 3 and " " not in m[0]
+    if not sure and not _TEMPERATURE.search(m.string, max(0, m.start() - 9), m.start()):
+        return None
+    return f"{cardinal(int(m[1]))} degrees {'celsius' if m[2] == 'C' else 'fahrenheit'}"
+
+
+@rule(r"(\d{1,3})°\s?(\d{1,2})'\s?(?:(\d{1,2}(?:\.\d{1,4})?)(?:\"|''))?\s?([NSEW](?![A-Za-z]))?")
+def coordinate(m: Match) -> str | None:
+    """48°51'30\" N"""
+    parts = [(m[1], "degree"), (m[2], "minute"), (m[3], "second")]
+    spoken = [f"{decimal(value)} {unit}{'' if value == '1' else 's'}" for value, unit in parts if value]
+    return " ".join([*spoken, {"N": "north", "S": "south", "E": "east", "W": "west"}.get(m[4] or "", "")])
+
+
+@rule(r"(\d{1,4})\s?(?:h|hrs?)\s?(\d{1,2})\s?(?:mins?|m)?" + _END)
 def hours_and_minutes(m: Match) -> str | None:
     """1h 30m"""
+    if m[0][-1].isdigit() and int(m[2]) > 59:
+        return None
     hours, minutes = int(m[1]), int(m[2])
     left = f"{cardinal(hours)} {'hour' if hours == 1 else 'hours'}"
     return f"{left} {cardinal(minutes)} {'minute' if minutes == 1 else 'minutes'}"
 
 
-@rule(r"(\d{1,2})'\s?(\d{1,2})(?:\"|'')")
+@rule(r"(\d{1,2})'\s?(\d{1,2})(?:\"|'')?(?![\d'])")
 def feet_and_inches(m: Match) -> str | None:
     """5'10\""""
     feet, inches = int(m[1]), int(m[2])
@@ -136,27 +160,79 @@ def feet_and_inches(m: Match) -> str | None:
     return f"{tall} {cardinal(inches)} {'inch' if inches == 1 else 'inches'}"
 
 
-@rule(rf"({NUMBER})\s?[x×]\s?({NUMBER})(?:\s?[x×]\s?({NUMBER}))?{_END}")
+@rule(rf"({NUMBER})(\"|''|')(?![A-Za-z\d])")
+def feet_or_inches(m: Match) -> str | None:
+    """27\" of a screen, 6' of a man; not the quotation mark that ends a quote"""
+    before = m.string[max(0, m.start() - 400) : m.start()]
+    if m[2] == "'":
+        return (
+            None
+            if re.search(r"(?:^|[\s(])'\w", before)
+            else f"{decimal(m[1])} {'foot' if m[1] == '1' or _modifies(m) else 'feet'}"
+        )
+    quoted = len(_QUOTES.findall(before)) % 2
+    return None if quoted else f"{decimal(m[1])} {'inch' if m[1] == '1' or _modifies(m) else 'inches'}"
+
+
+@rule(rf"{_FRACTION}(?:\"|'')(?![A-Za-z\d])")
+def fraction_of_inches(m: Match) -> str | None:
+    spoken = _mixed(m[1], int(m[2]), int(m[3]))
+    return spoken and f"{spoken} {'inches' if m[1] and not _modifies(m) else 'inch'}"
+
+
+def _modifies(m: Match) -> bool:
+    return bool(re.match(r" [a-z]{3}", m.string[m.end() : m.end() + 4])) and bool(
+        _ARTICLE.search(m.string, max(0, m.start() - 8), m.start())
+    )
+
+
+@rule(rf"({NUMBER})\s?[x×]\s?(?={NUMBER}(?:\s?[x×]\s?{NUMBER})?\s?{UNIT}(?![A-Za-z]))")
+def sized(m: Match) -> str | None:
+    """9 x 13 in. pan"""
+    return f"{decimal(m[1])} by"
+
+
+@rule(rf"({NUMBER})(\s?[x×]\s?)({NUMBER})(?:\s?[x×]\s?({NUMBER}))?{_END}")
 def dimensions(m: Match) -> str | None:
     """1920x1080"""
-    parts = [part for part in m.groups() if part]
+    parts = [part for part in (m[1], m[3], m[4]) if part]
     between = " times " if m.string[m.end() : m.end() + 2].lstrip().startswith("=") else " by "  # 2×3=6
     return between.join(identifier(p) if len(p) == 4 and p.isdigit() else decimal(p) for p in parts)
 
 
+@rule(rf"({NUMBER})(x|×)(?![A-Za-z0-9])")
+def times_as_much(m: Match) -> str | None:
+    """10x faster, but 2x + 1"""
+    if not _MORE_BEHIND.match(m.string, m.end()) or m.string[: m.start()].rstrip()[-1:] in tuple("=+*/(-"):
+        return None
+    return f"{decimal(m[1])} {'time' if m[1] == '1' else 'times'}"
+
+
 @rule(r"(\d{1,9}(?:\.\d{1,9})?)e([+-]?)(\d{1,3})(?![A-Za-z0-9]|\.\d)", re.IGNORECASE)
-def power_of_ten(m: Match) -> str | None:
+def exponent(m: Match) -> str | None:
     """1.5e-3"""
     if not m[2] and "." not in m[1]:
-        return None  # 3e5 could as well be a name
-    power = f"minus {cardinal(int(m[3]))}" if m[2] == "-" else ordinal(int(m[3]))
-    return f"{decimal(m[1])} times ten to the {power}"
+        return None  # 3e5 is as likely a name
+    spoken = f"minus {cardinal(int(m[3]))}" if m[2] == "-" else ordinal(int(m[3]))
+    return f"{decimal(m[1])} times ten to the {spoken}"
+
+
+@rule(r"1(0{1,3})s(?=\s(?:of|and)\b)")
+def round_plural(m: Match) -> str | None:
+    """100s of people"""
+    return {1: "tens", 2: "hundreds", 3: "thousands"}[len(m[1])]
 
 
 @rule(rf"({NUMBER})([A-Za-z]{{1,2}})(?![A-Za-z0-9'])")
 def decimal_with_letters(m: Match) -> str | None:
     """3.5k"""
     return f"{decimal(m[1])} {letters(m[2])}" if "." in m[1] or "," in m[1] else None
+
+
+@rule(r"(\d{3,4})p(?![A-Za-z0-9])")
+def resolution(m: Match) -> str | None:
+    """1080p"""
+    return f"{identifier(m[1])} P"
 
 
 def fraction(numerator: int, denominator: int) -> str:
@@ -167,20 +243,45 @@ def fraction(numerator: int, denominator: int) -> str:
     return f"{cardinal(numerator)} {part if numerator == 1 else plural(part)}"
 
 
-@rule(r"(?:(\d{1,4})\s)?(\d{1,4})/(\d{1,4})(?![\d/A-Za-z])")
+def _mixed(units: str | None, top: int, bottom: int) -> str | None:
+    """2, 3, 4 -> two and three quarters; None where it is no such number."""
+    if not (0 < top < bottom and (2 <= bottom <= 20 or bottom in (32, 64, 100, 1000))):
+        return None
+    spoken = fraction(top, bottom)
+    if units and top == 1 and bottom in (2, 4):
+        spoken = f"a {spoken.split()[1]}"
+    return f"{whole(units)} and {spoken}" if units else spoken
+
+
+_RATED = re.compile(
+    r"\b(?:out|scored?|rating|rated?|grade|gave|stars?|episodes?|pages?|level|got|blood pressure|bp|vision|it)\b",
+    re.IGNORECASE,
+)
+
+
+@rule(rf"{_FRACTION}(?![\d/A-Za-z])")
 def ratio(m: Match) -> str | None:
-    """1/2, 2 3/4, 24/7"""
+    """1/2, 2 3/4, 24/7, 120/80"""
     top, bottom = int(m[2]), int(m[3])
-    if m[1] is None and (m[2], m[3]) in {("24", "7"), ("9", "11"), ("50", "50"), ("20", "20")}:
+    if m[1] is None and (m[2], m[3]) in {("24", "7"), ("9", "11"), ("50", "50"), ("20", "20"), ("7", "7")}:
         return f"{cardinal(top)} {cardinal(bottom)}"
-    if 0 < top < bottom and 2 <= bottom <= 100 and m[2][0] != "0" and m[3][0] != "0":
-        spoken = fraction(top, bottom)
-        if m[1] and top == 1 and bottom in (2, 4):
-            spoken = f"a {spoken.split()[1]}"
-        return f"{whole(m[1])} and {spoken}" if m[1] else spoken
+    before = m.string[max(0, m.start() - 40) : m.start()]
+    stars = m.string.startswith(" star", m.end())
+    if m[1] is None and (
+        m[2] == m[3] or stars or (bottom in (5, 10, 100) and top > 1 and _RATED.search(before))
+    ):
+        return f"{whole(m[2])} out of {whole(m[3])}"
+    if bottom <= 100 and m[2][0] != "0" and m[3][0] != "0" and (spoken := _mixed(m[1], top, bottom)):
+        return spoken
     if m[1]:
         return None
-    return f"{whole(m[2])} slash {whole(m[3])}"
+    return _parted(top, m[2], m[3])
+
+
+def _parted(top: int, left: str, right: str) -> str:
+    """120/80, a blood pressure, is over; other pairs have a slash."""
+    over = 60 <= top <= 260 and 30 <= int(right) <= 150 and top > int(right)
+    return f"{whole(left)} {'over' if over else 'slash'} {whole(right)}"
 
 
 @rule(r"(\d{1,3}(?:,\d{3}){1,5}|\d{1,15})(?:st|nd|rd|th)(?![A-Za-z0-9])", re.IGNORECASE)
@@ -195,27 +296,52 @@ def version(m: Match) -> str | None:
     return " dot ".join(whole(part) for part in m[0].split("."))
 
 
-@rule(r"\d{1,12}(?:-\d{1,12}){2,8}(?![A-Za-z0-9])")
+@rule(r"[vV](?:er)?\.?(\d{1,4}(?:\.\d{1,4}){1,3})(?![A-Za-z0-9])")
+def named_version(m: Match) -> str | None:
+    """v1.0"""
+    return "version " + (decimal(m[1]) if m[1].count(".") == 1 else " dot ".join(map(whole, m[1].split("."))))
+
+
+@rule(r"\d{1,12}(?:-\d{1,12}){2,8}(?:-[xX])?(?![A-Za-z0-9])")
 def digit_groups(m: Match) -> str | None:
     """978-3-16-148410-0"""
-    return " , ".join(digits(part) for part in m[0].split("-"))
+    return " , ".join("X" if part in "xX" else digits(part) for part in m[0].split("-"))
+
+
+@rule(r"([1-9]\d?)([,.])(\d{1,2}(?:\2\d{1,2}){2,8})(?![\d,.]\d)")
+def listed(m: Match) -> str | None:
+    """1,2,3"""
+    return " , ".join(cardinal(int(part)) for part in m[0].split(",")) if m[2] == "," else None
 
 
 @rule(rf"(\d{{4}})(?!\d|,\d|\.\d){_END}")
 def year_number(m: Match) -> str | None:
-    """1999, 2026; other four-digit numbers only after a word about time"""
-    value = int(m[1])
-    before = m.string[max(0, m.start() - 12) : m.start()].lower().split()
-    if 1800 <= value <= 2099 or (1000 < value < 1800 and before and before[-1] in _TIME_WORDS):
-        return year(value)
-    return None
+    """1999, 2026; other four-digit numbers only where the word before them speaks of time"""
+    value, text = int(m[1]), m.string
+    before = text[max(0, m.start() - 14) : m.start()].lower().split()
+    last = before[-1] if before else ""
+    if 1000 < value < 1800:
+        dated = last in _TIME_WORDS or (last == "of" and before[-2:-1] not in _SUMS)
+        return year(value) if dated and not is_counted(text, m.end()) else None
+    if not 1800 <= value <= 2099:
+        return None
+    if is_counted(text, m.end(), cautious=True) and last not in _DATING:
+        # "in 2019 words" is a quantity, "in 2019 words were said" is none
+        ends = re.match(r"[ -]\w+(?: of\b|[.,;:!?)]|\s*$)", text[m.end() : m.end() + 24])
+        if last not in ("in", "since", "during", "the", "by", "from", "until", "before", "after") or ends:
+            return None
+    if re.match(
+        r" (?:percent|million|billion|thousand|or more|and counting)\b", text[m.end() : m.end() + 13]
+    ):
+        return None
+    return year(value)
 
 
-_TIME_WORDS = frozenset(
-    "in since year from until till before after around circa during summer winter spring autumn fall early "
-    "late mid "
-    "january february march april may june july august september october november december".split()
-)
+_SUMS = (["total"], ["sum"], ["number"], ["count"], ["score"], ["average"])
+_DATING = frozenset(
+    "year summer winter spring autumn fall early late mid circa season class".split()
+) | frozenset(MONTHS)
+_TIME_WORDS = _DATING | frozenset("in since from until till before after around during".split())
 
 
 @rule(rf"({NUMBER}){_END}")
@@ -223,10 +349,10 @@ def number(m: Match) -> str | None:
     return decimal(m[1])
 
 
-SIGN_RULES: tuple[Rule, ...] = (money,)
-DIGIT_RULES: tuple[Rule, ...] = (
-    power_of_ten, feet_and_inches, hours_and_minutes,
-    dimensions, money_after, measure, ratio, ordinal_number, version, digit_groups,
-    year_number, number,
+WORD_RULES: tuple[Rule, ...] = (named_version,)
+RULES: tuple[Rule, ...] = (
+    round_plural, exponent, coordinate, feet_and_inches, feet_or_inches, hours_and_minutes, sized, dimensions,
+    fraction_of_inches, fraction_of_a_unit, measure,
+    temperature, times_as_much, ratio, ordinal_number, version, digit_groups, listed, resolution, year_number, number,
     decimal_with_letters,
 )  # fmt: skip

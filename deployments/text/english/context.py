@@ -8,8 +8,8 @@ from deployments.text.english.heteronyms import reading
 from deployments.text.english.lexicon import STRESS, VOWELS
 from deployments.text.english.pronounce import Pronouncer
 from deployments.text.english.roles import Sentence
-from deployments.text.normalise import Word
 from deployments.text.phones import Phones
+from deployments.text.words import Word
 
 # Words without stress: at the end of a phrase, before a consonant, before a vowel.
 WEAK = {"the": ("ði", "ðə", "ði"), "to": ("tu", "tə", "tʊ"), "a": ("ə", "ə", "ə")}

@@ -109,10 +109,35 @@ def half_day(m: Match) -> str | None:
     return f"{cardinal(int(m[1]))} {letters(m[2])} M"
 
 
-@rule(r"(\d{3,4})\s?(BCE|BC|CE|AD)\b")
+@rule(r"(\d{1,4})\s?(BCE|BC|CE|AD|B\.C\.E?\.?|A\.D\.|C\.E\.)(?![A-Za-z])")
 def era(m: Match) -> str | None:
     """44 BC and 1066 AD"""
     return f"{year(int(m[1]))} {letters(m[2])}"
+
+
+@rule(r"(AD|A\.D\.)\s(\d{1,4})(?![\d,]|\.\d)")
+def era_first(m: Match) -> str | None:
+    """AD 79"""
+    return f"A D {year(int(m[2]))}"
+
+
+@rule(
+    r"((?:1\d|20)\d\d)[-–/](\d\d)(?![\d/-]|[.,]\d|[A-Za-z%])|((?:1\d|20)\d\d)\s?[-–]\s?((?:1\d|20)\d\d)(?![\d-]|[.,]\d)"
+)
+def years(m: Match) -> str | None:
+    """1939-45, 2019/20, 1914–1918"""
+    first, last = int(m[1] or m[3]), int(m[2] or m[4])
+    if m[2] and last <= first % 100 or m[4] and last <= first:
+        return None
+    return f"{year(first)} to {cardinal(last) if m[2] else year(last)}"
+
+
+@rule(r"(0\d|1\d|2[0-3])([0-5]\d)(?=\s(?:hours|hrs|GMT|UTC|Zulu)\b)")
+def military(m: Match) -> str | None:
+    """0800 hours"""
+    hour = f"{'zero ' if m[1][0] == '0' else ''}{cardinal(int(m[1]))}"
+    minute = int(m[2])
+    return f"{hour} {'hundred' if not minute else ('zero ' if minute < 10 else '') + cardinal(minute)}"
 
 
 @rule(r"((?:1[1-9]|20)\d\d|\d0)('?)s(?![A-Za-z])")
@@ -130,5 +155,6 @@ def short_range(m: Match) -> str | None:
     return f"{_LONG[m[1]]} to {_LONG[m[2]]}"
 
 
-WORD_RULES: tuple[Rule, ...] = (short_range, month_first, month_year)
-DIGIT_RULES: tuple[Rule, ...] = (iso_date, numeric_date, time, half_day, era, decade, day_first)
+NUMERIC_RULES: tuple[Rule, ...] = (iso_date, numeric_date, years)
+WORD_RULES: tuple[Rule, ...] = (short_range, month_first, month_year, era_first)
+RULES: tuple[Rule, ...] = (time, half_day, era, decade, day_first, military)

@@ -1,6 +1,13 @@
-"""Numbers in words, in American style: no "and", no hyphens, lower case."""
+"""Numbers in words, the American way: no "and", no hyphens, lower case."""
 
 from __future__ import annotations
+
+_FRACTION = r"\.\d{1,30}(?!\d)"
+# A pattern: 1,234.5 or 12,34,567 or 1234 or .5
+NUMBER = (
+    rf"(?:\d{{1,3}}(?:,\d{{3}}){{1,10}}(?!\d)(?:{_FRACTION})?|\d{{1,2}}(?:,\d\d){{1,4}},\d{{3}}(?!\d)"
+    rf"|\d{{1,30}}(?!\d)(?:{_FRACTION})?|{_FRACTION})"
+)
 
 ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
@@ -8,7 +15,7 @@ ONES = (
 ).split()
 TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()
 SCALES = " thousand million billion trillion quadrillion".split(" ")
-LARGEST = 10**18 - 1  # larger numbers are read digit by digit
+LARGEST = 10**18 - 1  # beyond it, digits are read one by one
 
 IRREGULAR_ORDINALS = {
     "one": "first",
@@ -19,7 +26,6 @@ IRREGULAR_ORDINALS = {
     "nine": "ninth",
     "twelve": "twelfth",
 }
-ROMAN_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 
 
 def _below_thousand(value: int) -> list[str]:
@@ -65,7 +71,7 @@ def ordinal(value: int) -> str:
 
 
 def digits(text: str, group: int = 0) -> str:
-    """Digit by digit; other characters are skipped. A pause (",") separates each `group` digits, unless it is 0."""
+    """Digit by digit; other characters are skipped. With `group`, a pause (",") follows every so many digits."""
     names = [ONES[int(c)] for c in text if "0" <= c <= "9"]
     if not group:
         return " ".join(names)
@@ -73,7 +79,7 @@ def digits(text: str, group: int = 0) -> str:
 
 
 def whole(text: str) -> str:
-    """A run of digits as a number, or digit by digit if it starts with 0 or is very long."""
+    """A run of digits as a number, or digit by digit where it starts with 0 or is very long."""
     text = text.replace(",", "")
     if len(text) > 15:
         return digits(text, group=4)
@@ -113,8 +119,13 @@ def plural(words: str) -> str:
     return words + ("es" if words.endswith("x") else "s")
 
 
+def spelled(text: str) -> str:
+    """Letters and digits one by one: 1Z9A -> one Z nine A. Other characters are a short pause."""
+    return " ".join(ONES[int(c)] if c.isdecimal() else c.upper() if c.isalpha() else "," for c in text)
+
+
 def identifier(text: str) -> str:
-    """The number in a name such as H200, A320 or B52: one number if short or a round hundred, else in parts."""
+    """The number in a name such as H200, A320 or B52: up to two digits or round hundreds whole, else in pieces."""
     if text[0] == "0" or len(text) > 4:
         return digits(text, group=4 if len(text) > 8 else 0)
     value = int(text)
@@ -124,23 +135,3 @@ def identifier(text: str) -> str:
         rest = value % 100
         return f"{ONES[value // 100]} {'oh ' if rest < 10 else ''}{cardinal(rest)}"
     return year(value)
-
-
-def roman(text: str) -> int | None:
-    """The value of an upper-case Roman numeral below 4000 in canonical form, or None."""
-    if not text or len(text) > 15 or not set(text) <= ROMAN_VALUES.keys():
-        return None
-    values = [ROMAN_VALUES[c] for c in text]
-    total = sum(v if v >= max(values[i:]) else -v for i, v in enumerate(values))
-    return total if 0 < total < 4000 and _to_roman(total) == text else None
-
-
-def _to_roman(value: int) -> str:
-    out = ""
-    for size, sign in (
-        (1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"),
-        (10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"),
-    ):  # fmt: skip
-        count, value = divmod(value, size)
-        out += sign * count
-    return out

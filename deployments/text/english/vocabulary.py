@@ -6,14 +6,22 @@ TITLES = {  # with or without a dot, before a name
     "Mr": "mister", "Mrs": "missus", "Ms": "miz", "Messrs": "messers", "Prof": "professor", "Gen": "general",
     "Capt": "captain", "Lt": "lieutenant", "Sgt": "sergeant", "Cpl": "corporal", "Cmdr": "commander",
     "Adm": "admiral", "Gov": "governor", "Rev": "reverend", "Hon": "honorable", "Pres": "president",
-    "Mt": "mount",
+    "Mt": "mount", "Pvt": "private", "Fr": "father", "Supt": "superintendent", "Insp": "inspector",
 }  # fmt: skip
 
 DOTTED = {  # only with the dot; a sentence may end here too
     "Col": "colonel", "Maj": "major", "Sen": "senator", "Rep": "representative",
     "Jr": "junior", "Sr": "senior", "Inc": "incorporated", "Ltd": "limited", "Corp": "corporation",
     "Bros": "brothers", "Ave": "avenue", "Blvd": "boulevard", "Rd": "road", "Hwy": "highway",
-    "Ft": "fort", "Dept": "department", "dept": "department", "Univ": "university", "Assn": "association",
+    "Ft": "fort", "Apt": "apartment", "Ste": "suite", "Bldg": "building", "Pkwy": "parkway", "Sq": "square",
+    "Pl": "place",
+    "Ln": "lane", "Ct": "court", "Govt": "government", "govt": "government", "Intl": "international",
+    "Natl": "national",
+    "Mfg": "manufacturing", "excl": "excluding", "resp": "respectively", "temp": "temperature",
+    "Temp": "temperature", "avg": "average",
+    "qty": "quantity", "Qty": "quantity", "ed": "edition", "eds": "editors", "M.Sc": "M S C", "B.Sc": "B S C",
+    "M.Phil": "M phil", "D.Phil": "D phil", "Ed.D": "E D D", "LL.B": "L L B", "LL.M": "L L M", "a.k.a": "A K A",
+    "Dept": "department", "dept": "department", "Univ": "university", "Assn": "association",
     "etc": "et cetera", "vs": "versus", "approx": "approximately", "Approx": "approximately",
     "est": "established",
     "misc": "miscellaneous", "incl": "including", "max": "maximum", "min": "minimum", "tel": "telephone",
@@ -32,18 +40,29 @@ BEFORE_NUMBER = {  # only when a number follows
     "vol": "volume",
     "Vol": "volume", "ch": "chapter", "Ch": "chapter", "Fig": "figure", "fig": "figure", "Sec": "section",
     "sec": "section", "Eq": "equation", "Art": "article", "v": "version", "ca": "circa", "c": "circa",
+    "Chap": "chapter", "chap": "chapter", "Par": "paragraph", "par": "paragraph", "art": "article", "ver": "version",
+    "Ver": "version", "ref": "reference", "Ref": "reference", "op": "opus", "Op": "opus", "Lot": "lot", "P": "page",
+    "Vols": "volumes", "vols": "volumes", "Figs": "figures", "figs": "figures", "eq": "equation", "Pt": "part",
     "Sat": "saturday", "Sun": "sunday", "Mar": "march", "Dec": "december",
 }  # fmt: skip
 
 BARE = {  # without a dot, in exactly this case
-    "vs": "versus", "etc": "et cetera", "OK": "okay", "Ok": "okay", "PhD": "P H D", "eg": "for example",
+    "vs": "versus", "etc": "et cetera", "OK": "okay", "Ok": "okay", "omg": "O M G", "idk": "I D K",
+    "tbh": "T B H", "imo": "I M O", "imho": "I M H O", "brb": "B R B", "smh": "S M H", "irl": "I R L", "afk": "A F K",
+    "thx": "thanks", "Thx": "thanks", "pls": "please", "Pls": "please", "plz": "please", "PhD": "P H D",
+    "eg": "for example",
     "w/o": "without",
-    "w/": "with", "and/or": "and or", "n'": "and", "'n'": "and", "'n": "and", "'em": "them", "'til": "until",
+    "w/": "with", "b/c": "because", "c/o": "care of", "n/a": "N A", "N/A": "N A", "a/c": "A C", "A/C": "A C",
+    "I/O": "I O",
+    "TCP/IP": "T C P I P", "R&D": "R and D", "Q&A": "Q and A", "B&B": "B and B", "M&A": "M and A", "R&B": "R and B",
+    "P&L": "P and L", "H&M": "H and M", "M&M's": "M and M's", "aka": "A K A", "y/o": "year old",
+    "24/7": "twenty four seven", "and/or": "and or", "n'": "and", "'n'": "and", "'n": "and", "'em": "them",
+    "'til": "until",
     "'cause": "because", "'twas": "it was", "'tis": "it is", "iOS": "I O S", "macOS": "mac O S",
-    "LaTeX": "lay tek",
+    "LaTeX": "lay tek", "TODO": "to do", "FIXME": "fix me",
     "JPEG": "J peg", "jpeg": "J peg", "MPEG": "M peg", "ASCII": "askey", "GUI": "gooey", "SaaS": "sass",
     "WiFi": "why fye", "Wi-Fi": "why fye", "wifi": "why fye", "COVID": "covid", "AT&T": "A T and T",
-    "C++": "C plus plus", "C#": "C sharp", "km/h": "kilometers per hour",
+    "C++": "C plus plus", "C#": "C sharp", "km/h": "kilometers per hour", "m/s": "meters per second",
 }  # fmt: skip
 
 # All-capital words of up to five letters are spelled out, except these and those in a text mostly in capitals.
@@ -69,7 +88,7 @@ SHOUTED = frozenset(
     "MAY MEN MOM NEW "
     "NOT NOW ODD OFF OLD ONE OUR OUT OWN PAY PUT RAN RED RUN SAD SAT SAW SAY SEA SEE SET SHE SIT SIX SKY "
     "SON SUN TAX TEN "
-    "THE TOO TOP TRY TWO USE WAR WAS WAY WHO WHY WIN WON YES YET YOU DAD STOP WAIT HELP ONLY EVER "
+    "THE TOO TOP TRY TWO USE WAR WAS WAY WHY WIN WON YES YET YOU DAD STOP WAIT HELP ONLY EVER "
     "WHAT".split()
 )
 
@@ -80,22 +99,46 @@ HUMS = {
     "psh": "psh", "argh": "argh", "ugh": "ugh", "ew": "eww", "um": "um", "uh": "uh", "ah": "ah", "huh": "huh",
 }  # fmt: skip
 
+# Words that a sentence begins with, but hardly a name behind an abbreviation.
+STARTERS = frozenset(
+    "The A An This That These Those He She It We You They I His Her Our Your Their My Its There Here What When "
+    "Where Why "
+    "How Who Which Whose If But And Or So Yet For In On At By With From To As After Before While Since Because "
+    "Although "
+    "Though However Then Now Not Yes No Do Does Did Is Are Was Were Can Could Would Should May Might Must "
+    "Please Let Just "
+    "Also Even Some Many Most Both Each Every Any Few Several One Two Three Another Other Today Tomorrow Yesterday "
+    "Later Next Finally Meanwhile Moreover Once Only Nobody Everyone Someone Nothing Everything People Thank "
+    "Thanks Sorry "
+    "Hello Hi Maybe Perhaps Still Until Unless During Despite Without Within Under Over Between Among Such It's "
+    "I'm I've "
+    "I'll He's She's They're We're You're That's There's What's Don't Didn't Isn't Let's Never Always Sometimes "
+    "Instead Therefore Thus Of Out Like Take Make See Try Add Use Open Close Check Call Go Come Get Give Turn Look "
+    "Ask Tell Bring Keep Put Stop Start Remember Note".split()
+)
+
 # Before a Roman numeral.
 NUMBERED = frozenset(
     "chapter part section book volume act scene phase type class stage level grade title article appendix "
     "war apollo "
-    "figure table unit episode season round group area division mark generation schedule".split()
+    "figure table unit episode season round group area division mark schedule bowl page p pp canto exhibit wave "
+    "category cat "
+    "tier dynasty battalion corps legion olympiad congress rocky".split()
 )
 MONARCHS = frozenset(
     "louis henry charles philip george edward pius william richard ptolemy john paul peter nicholas "
-    "frederick james "
+    "frederick james  "
     "alfonso ivan napoleon leo gregory catherine elizabeth mary benedict clement innocent urban alexander "
     "francis "
     "ferdinand joseph leopold otto carl gustav christian haakon harald olav felipe juan carlos margrethe "
     "beatrix "
     "rama xerxes darius cyrus ramses ramesses thutmose amenhotep seti robert david malcolm stephen albert "
     "victor "
-    "emmanuel umberto pedro wilhelm friedrich".split()
+    "emmanuel umberto pedro wilhelm friedrich pope king william edmund godfrey baldwin casimir sigismund mehmed murad "
+    "suleiman selim abdul mohammed hassan hussein faisal artaxerxes antiochus cleopatra boniface adrian hadrian "
+    "callixtus "
+    "sixtus martin eugene celestine honorius julius marcellus linus stephen charlemagne lothair conrad alexios basil "
+    "constantine justinian theodosius".split()
 )
 
 SYMBOL_WORDS = {

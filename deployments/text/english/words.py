@@ -1,4 +1,4 @@
-"""Words that are not pronounced as written: abbreviations, acronyms, Roman numerals, names with digits."""
+"""Words that are not said as they are written: abbreviations, acronyms, Roman numerals, names with digits."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import re
 from collections.abc import Callable
 
 from deployments.text.english.dates import MONTHS
-from deployments.text.english.numbers import cardinal, identifier, ordinal, roman
+from deployments.text.english.numbers import identifier
 from deployments.text.english.vocabulary import (
     BARE,
     BEFORE_NUMBER,
     DOTTED,
     HUMS,
-    MONARCHS,
-    NUMBERED,
     READ_ACRONYMS,
     SHOUTED,
     SPELLED_ACRONYMS,
@@ -27,8 +25,10 @@ _BARE = re.compile(
     "(?:" + "|".join(re.escape(k) for k in sorted(BARE, key=len, reverse=True)) + ")(?![A-Za-z0-9])",
 )
 _BARE_STARTS = frozenset(key[0] for key in BARE)
-_DOTTED = re.compile(r"(Ph\.D|[A-Za-z]{1,6})\.")
+_DOTTED = re.compile(r"((?:Ph|M|B|D|Ed|LL|a\.k)\.(?:D|Sc|Phil|B|M|a)(?![A-Za-z])|[A-Za-z]{1,6})\.")
+_ROMAN_PAGE = re.compile(r"[ivxlIVXL]{1,7}(?![A-Za-z])")
 _BARE_TITLE = re.compile(r"(?:Dr|St)(?![A-Za-z0-9.'&])")
+_CAPITALS, _LETTERS = re.compile(r"\b[A-Z]{2,}\b"), re.compile(r"\b[A-Za-z]{2,}\b")
 _INITIALS = re.compile(r"(?:[A-Za-z]\.){1,8}[A-Za-z](?:\.|(?![A-Za-z0-9.]))('s(?![A-Za-z]))?")
 _INITIAL = re.compile(r"[A-Z]\.(?=\s?[A-Z])")
 _MIXED = re.compile(r"[A-Za-z]+|\d+")
@@ -42,9 +42,9 @@ _BEFORE_MONTH = frozenset(m[:3] for m in MONTHS)
 
 
 def abbreviation(text: str, at: int, before: list[str]) -> tuple[str, int] | None:
-    """The spoken form of an abbreviation that starts at `at`, and its end. before: the words so far."""
+    """What is said for an abbreviation that starts at `at`, and where it ends. `before`: the words so far."""
     if text[at] in _BARE_STARTS and (m := _BARE.match(text, at)):
-        return BARE[m[0]], m.end()
+        return BARE[m[0]], m.end() + (m[0] in DOTTED and text.startswith(".", m.end()))
     if m := _INITIALS.match(text, at):
         spelled = m[0][: -len(m[1])] if m[1] else m[0]
         spoken = DOTTED.get(spelled.rstrip(".")) or letters(spelled)
@@ -67,7 +67,9 @@ def _dotted(name: str, text: str, end: int, before: list[str]) -> str | None:
     if name in ("Dr", "St"):
         return _doctor_or_drive(name, following, before)
     if name in BEFORE_NUMBER and following:
-        if following[:1].isdigit() or following[:1] == "#":
+        if name in ("no", "No", "nos") and before and re.match(r"(?:is|was|are)\b|[A-Z]{1,4}-?\d", following):
+            return BEFORE_NUMBER[name]
+        if following[:1].isdigit() or following[:1] == "#" or _ROMAN_PAGE.match(following):
             return BEFORE_NUMBER[name]
         if name in ("Sat", "Sun") and (following[:3].lower() in _BEFORE_MONTH or following[:1] in ",-–"):
             return BEFORE_NUMBER[name]
@@ -86,13 +88,13 @@ def _doctor_or_drive(name: str, following: str, before: list[str]) -> str:
 
 
 def is_shouting(text: str) -> bool:
-    """True if most words are in capitals, so that capitals do not mark acronyms."""
-    capitals = len(re.findall(r"\b[A-Z]{2,}\b", text))
-    return capitals >= 3 and capitals >= 0.7 * len(re.findall(r"\b[A-Za-z]{2,}\b", text))
+    """Whether most words are in capitals, so that capitals do not mean letters."""
+    capitals = len(_CAPITALS.findall(text))
+    return capitals >= 3 and capitals >= 0.7 * len(_LETTERS.findall(text))
 
 
 def is_spelled(word: str, shouting: bool, known: Known) -> bool:
-    """True if a word in capitals is said letter by letter."""
+    """Whether a word in capitals is said letter by letter."""
     lower = word.lower()
     if word in READ_ACRONYMS or known(word):  # the lexicon lists NATO in capitals
         return False
@@ -106,7 +108,7 @@ def is_spelled(word: str, shouting: bool, known: Known) -> bool:
 
 
 def plain_word(word: str, shouting: bool, known: Known) -> str:
-    """The spoken words of a run of letters, which may contain apostrophes."""
+    """A run of letters (perhaps with apostrophes) as words to be said."""
     lower = word.lower()
     if len(word) == 1:
         return lower if lower in "ai" else word.upper()
@@ -158,7 +160,7 @@ def _unstretched(word: str, known: Known) -> str | None:
 
 
 def mixed_word(word: str, shouting: bool, known: Known) -> str:
-    """A word of letters and digits: H200, MP3, B2B."""
+    """Letters and digits in one: H200, MP3, B2B."""
     spoken = []
     for piece in _MIXED.findall(word):
         if piece.isdigit():
@@ -170,21 +172,3 @@ def mixed_word(word: str, shouting: bool, known: Known) -> str:
         else:
             spoken.append(plain_word(piece, shouting, known))
     return " ".join(spoken)
-
-
-def roman_numeral(word: str, before: list[str], following: str) -> str | None:
-    """Chapter IV, Henry VIII, World War II; None if `word` is not a numeral here."""
-    value = roman(word)
-    if value is None or not before:
-        return None
-    previous = before[-1].lower()
-    if previous in NUMBERED and (before[-1][0].isupper() or len(word) > 1):
-        return cardinal(value)
-    if not before[-1][:1].isupper():
-        return None
-    alone = following[:1] in ",.;:" or following == " of"
-    if previous.removesuffix("'s") in MONARCHS and (len(word) > 1 or alone):
-        return f"the {ordinal(value)}"
-    if len(word) > 1 and set(word) <= set("IVX") and word != "XX":
-        return cardinal(value)
-    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from deployments.text.english.numbers import roman
+from deployments.text.english.roman import roman
 from deployments.text.mandarin.numerals import (
     NUMBER,
     amount,

@@ -13,11 +13,10 @@ from starlette.responses import Response
 
 from deployments.contract.controls import parsed
 from deployments.contract.errors import InvalidInput
-from serve_app.audio import MEDIA_TYPES, encode_wav
-from serve_app.http.routes.common import Counted, Shared, speech_headers, while_connected
+from serve_app.audio.encode import MEDIA_TYPES, encode_wav
+from serve_app.http.routes.common import Counted, Shared, collected, speech_headers, while_connected
 from serve_app.http.schemas import CachedVoiceQuery
 from serve_app.service import SpeechRequest
-from serve_app.synthesis.stream import SpeechStream
 
 router = APIRouter(tags=["compatibility"])
 
@@ -47,11 +46,11 @@ async def tts_with_cached_voice(
         traffic.requests += 1
         traffic.listening += 1
         try:
-            samples = await while_connected(request, _whole(spoken.stream))
+            waveforms = await while_connected(request, collected(spoken.stream.sound))
         finally:
             traffic.listening -= 1
             spoken.stream.close()
-    data = await asyncio.to_thread(encode_wav, samples, spoken.sample_rate)
+    data = await asyncio.to_thread(encode_wav, np.concatenate(waveforms), spoken.sample_rate)
     return Response(data, media_type=MEDIA_TYPES["wav"], headers=speech_headers(spoken))
 
 
@@ -66,7 +65,3 @@ def _fields_renamed() -> Iterator[None]:
             error.message = error.message.replace(f"'{error.param}'", f"'{name}'")
             error.param = name
         raise
-
-
-async def _whole(stream: SpeechStream) -> np.ndarray:
-    return np.concatenate([waveform async for waveform in stream.sound])

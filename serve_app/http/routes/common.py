@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
@@ -39,13 +39,19 @@ Counted = Annotated[Traffic, Depends(_traffic)]
 
 
 def speech_headers(spoken: Spoken) -> dict[str, str]:
-    """x-retries and x-cut count the faults so far; a streamed response may have more later."""
-    return {
+    """x-retries and x-cut count the faults so far; a streamed response may have more later.
+
+    x-chorale-silence: the text had nothing to speak.
+    """
+    headers = {
         "x-seed": str(spoken.seed),
         "x-voice": spoken.voice,
         "x-retries": str(spoken.stream.faults.retried),
         "x-cut": str(spoken.stream.faults.cut),
     }
+    if spoken.stream.is_silence:
+        headers["x-chorale-silence"] = "nothing_to_speak"
+    return headers
 
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:
@@ -63,6 +69,10 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
     finally:
         gone.cancel()
         task.cancel()
+
+
+async def collected(items: AsyncIterator[T]) -> list[T]:
+    return [item async for item in items]
 
 
 async def _disconnected(request: Request) -> None:

@@ -28,14 +28,14 @@ async def health(service: Shared) -> dict[str, Any]:
 
 @router.get("/ready", response_model=None)
 async def ready(service: Shared) -> JSONResponse:
-    """200 when no model is starting and one at least can speak with every stage warm, else 503."""
+    """200 when no model is starting, at least one can speak, and every stage is warm; else 503."""
     status = await service.status()
     states = {name: model["state"] for name, model in status["models"].items()}
-    told = {"ready": status["ready"], "model": service.models.default, "models": states}
+    summary = {"ready": status["ready"], "model": service.models.default, "models": states}
     if status["ready"]:
-        return JSONResponse(told)
+        return JSONResponse(summary)
     error = to_http(Unavailable("Not every stage is warm yet.", code="not_ready"))
-    return JSONResponse({**told, **error.body}, 503, dict(error.headers))
+    return JSONResponse({**summary, **error.body}, 503, dict(error.headers))
 
 
 @router.get("/v1/status")
@@ -71,9 +71,8 @@ async def free_cache(service: Shared) -> dict[str, Any]:
     Running work is not disturbed: a model replica frees memory between two steps. `before` and `after` are sums.
     """
     processes = await service.free()
-    totals = {when: dict[str, int]() for when in ("before", "after")}
+    totals = {when: Counter[str]() for when in ("before", "after")}
     for process in processes:
         for when, total in totals.items():
-            for name, count in process[when].items():
-                total[name] = total.get(name, 0) + count
+            total.update(process[when])
     return {**totals, "processes": processes}

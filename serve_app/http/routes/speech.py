@@ -16,15 +16,15 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from serve_app.audio import MEDIA_TYPES, Encoder, check_rate, open_encoder
+from serve_app.audio.encode import MEDIA_TYPES, Encoder, check_rate, open_encoder
 from serve_app.http.bodies import Recording, check, decoded, read_object
 from serve_app.http.delivery import Listener, no_faster_than
 from serve_app.http.errors import to_http
 from serve_app.http.middleware import largest_text
-from serve_app.http.routes.common import Counted, Shared, Traffic, speech_headers, while_connected
+from serve_app.http.routes.common import Counted, Shared, Traffic, collected, speech_headers, while_connected
 from serve_app.http.schemas import SpeechBody, VoiceId, inlined
 from serve_app.service import Service, SpeechRequest
-from serve_app.synthesis.stream import SpeechStream, Waveforms
+from serve_app.synthesis.stream import SpeechStream
 
 log = logging.getLogger("chorale.http")
 router = APIRouter(tags=["audio"])
@@ -76,7 +76,7 @@ async def create_speech(
         first = await while_connected(request, anext(sound))
         audio = _encoded(sound, first, encoder)
         if whole:
-            audio = _made(await while_connected(request, _all(audio)))
+            audio = await while_connected(request, collected(audio))
     except BaseException:
         stream.close()
         raise
@@ -87,14 +87,10 @@ async def create_speech(
         "speech %s: %d characters, voice %s, %s, first sound after %.3f s",
         stream.id, len(body.input), spoken.voice, body.response_format, time.perf_counter() - began,
     )  # fmt: skip
-    return _Streamed(
-        traffic,
-        stream,
-        _events(audio, stream) if events else audio,
-        made=whole,
-        media_type="text/event-stream" if events else encoder.media_type,
-        headers=headers,
-    )
+    media_type = encoder.media_type
+    if events and not isinstance(audio, list):
+        audio, media_type = _events(audio, stream), "text/event-stream"
+    return _Streamed(traffic, stream, audio, media_type=media_type, headers=headers)
 
 
 async def _request(asked: Asked, service: Service, request_id: str, whole: bool) -> SpeechRequest:
@@ -122,24 +118,16 @@ class _Streamed(StreamingResponse):
     """Streams a body no faster than the client reads it. Closes the speech stream however the response ends."""
 
     def __init__(
-        self,
-        traffic: Traffic,
-        stream: SpeechStream,
-        body: AsyncIterator[bytes],
-        *,
-        made: bool,
-        **options: Any,
+        self, traffic: Traffic, stream: SpeechStream, body: AsyncIterator[bytes] | list[bytes], **options: Any
     ) -> None:
         super().__init__(body, **options)
-        self._body, self._made = body, made
-        self._traffic = traffic
-        self._stream = stream
+        self._traffic, self._stream, self._body = traffic, stream, body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._traffic.requests += 1
         self._traffic.listening += 1
         listener = Listener(scope)
-        if not self._made:
+        if not isinstance(self._body, list):  # it is still being synthesised
             self.body_iterator = no_faster_than(listener, self._body, lambda: self._stream.seconds)
         try:
             await super().__call__(scope, listener.listens_to(receive), send)
@@ -148,25 +136,16 @@ class _Streamed(StreamingResponse):
             self._stream.close()
 
 
-async def _encoded(sound: Waveforms, first: np.ndarray, encoder: Encoder) -> AsyncIterator[bytes]:
+async def _encoded(
+    sound: AsyncIterator[np.ndarray], first: np.ndarray, encoder: Encoder
+) -> AsyncIterator[bytes]:
     waveform: np.ndarray | None = first
     while waveform is not None:
-        data = await asyncio.to_thread(encoder.encode, waveform)
-        if data:
+        if data := await asyncio.to_thread(encoder.encode, waveform):
             yield data
         waveform = await anext(sound, None)
-    tail = await asyncio.to_thread(encoder.finish)
-    if tail:
+    if tail := await asyncio.to_thread(encoder.finish):
         yield tail
-
-
-async def _all(audio: AsyncIterator[bytes]) -> list[bytes]:
-    return [data async for data in audio]
-
-
-async def _made(audio: list[bytes]) -> AsyncIterator[bytes]:
-    for data in audio:
-        yield data
 
 
 async def _events(audio: AsyncIterator[bytes], stream: SpeechStream) -> AsyncIterator[bytes]:

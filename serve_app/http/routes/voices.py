@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -74,9 +75,8 @@ async def delete_voice(voice_id: str, service: Shared) -> VoiceDeleted:
 async def _uploaded(sample: object, most: int) -> bytes:
     param = "audio_sample"
     if sample is None:
-        raise InvalidInput(
-            f"Missing required field '{param}'.", param=param, code="missing_required_parameter"
-        )
+        message = f"Missing required field '{param}'."
+        raise InvalidInput(message, param=param, code="missing_required_parameter")
     if not isinstance(sample, UploadFile):
         raise InvalidInput(f"Invalid '{param}': must be an uploaded file.", param=param, code="invalid_type")
     audio = await sample.read(most + 1)
@@ -86,19 +86,6 @@ async def _uploaded(sample: object, most: int) -> bytes:
 
 
 def _card(service: Service, voice: Voice) -> VoiceCard:
-    aliases = [
-        alias for alias, voice_id in service.voices.aliases.items() if voice_id == voice.id and voice.shipped
-    ]
-    return VoiceCard(
-        id=voice.id,
-        created_at=voice.created_at,
-        name=voice.name,
-        language=voice.language,
-        gender=voice.gender,
-        description=voice.description,
-        transcript=voice.transcript,
-        consent=voice.consent,
-        shipped=voice.shipped,
-        aliases=aliases,
-        warnings=[f"{name}: {WARNINGS[name]}" for name in voice.warnings if name in WARNINGS],
-    )
+    warnings = [f"{name}: {WARNINGS[name]}" for name in voice.warnings if name in WARNINGS]
+    about = asdict(voice) | {"aliases": service.voices.aliases_of(voice), "warnings": warnings}
+    return VoiceCard.model_validate(about)

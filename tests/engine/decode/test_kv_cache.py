@@ -109,7 +109,7 @@ def test_adjacent_slots_are_attended_in_one_call_and_indexed_as_a_range(one_thre
     assert cache.index(torch.tensor([0, 1, 2])) == slice(0, 3)
     scattered = torch.tensor([0, 2])
     assert cache.index(scattered) is scattered
-    assert [(s.row, s.slot, s.size) for s in cache.sight(scattered).spans] == [(0, 0, 1), (1, 2, 1)]
+    assert [(s.row, s.slot, s.size) for s in cache.plan(scattered).ranges] == [(0, 0, 1), (1, 2, 1)]
 
 
 def test_a_wiped_slot_is_finite(cache):

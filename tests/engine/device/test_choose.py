@@ -8,7 +8,7 @@ import torch
 
 from deployments.contract.errors import ConfigError
 from deployments.engine.device import choose as module
-from deployments.engine.device.choose import choose_device, fft_on, half_dtype, has_kernels
+from deployments.engine.device.choose import choose_device, half_dtype, has_kernels
 
 
 @pytest.fixture(autouse=True)
@@ -202,20 +202,11 @@ def test_describe_is_plain_data():
     assert isinstance(said["reasons"], list)
 
 
-def test_fft_falls_back_to_the_cpu_and_comes_back(monkeypatch):
-    device = choose_device("cpu")
-    wave = torch.sin(torch.arange(64.0))
-    expected = torch.fft.irfft(torch.fft.rfft(wave))
-    torch.testing.assert_close(fft_on(device, lambda x: torch.fft.irfft(torch.fft.rfft(x)), wave), expected)
-    monkeypatch.setitem(module._HAS_FFT, device.torch_device, False)
-    parts = fft_on(device, lambda x: {"both": (torch.fft.rfft(x).abs(), x)}, wave)
-    torch.testing.assert_close(parts["both"][0], torch.fft.rfft(wave).abs())
-
-
 def test_a_device_without_the_transform_is_detected(monkeypatch):
     def refuse(*arguments, **options):
         raise NotImplementedError("aten::_fft_r2c")
 
-    monkeypatch.setattr(module, "_HAS_FFT", {})
+    module.has_fft.cache_clear()
     monkeypatch.setattr(torch.fft, "rfft", refuse)
     assert module.has_fft(torch.device("cpu")) is False
+    module.has_fft.cache_clear()

@@ -89,6 +89,10 @@ def joined(runs: Sequence[Run]) -> Run:
     return Run(*(np.concatenate(part) for part in parts))
 
 
+def changed(sampling: Sampling, seed: int = 0, max_tokens: int | None = None, **controls: float) -> Sampling:
+    return Sampling(seed, max_tokens or sampling.max_tokens, controls={**sampling.controls, **controls})
+
+
 def request_of(facts, prompt, sentence: int, sampling: Sampling = GREEDY) -> GptRequest:
     return GptRequest(Segment("", facts[f"s{sentence}.text_ids"][0].numpy()), prompt, sampling)
 
@@ -158,7 +162,7 @@ def test_teacher_forced_logits_and_latents(net, tensors, config, facts, expected
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("sentence", SENTENCES)
 def test_greedy_codes_under_the_published_rule(decode, facts, prompt, sentence, penalty):
-    request = request_of(facts, prompt, sentence, replace(GREEDY, repetition_penalty=float(penalty)))
+    request = request_of(facts, prompt, sentence, changed(GREEDY, repetition_penalty=float(penalty)))
     (run,) = decode([request], positions="published")
     np.testing.assert_array_equal(run.codes, facts[f"s{sentence}.greedy_rp{penalty}.codes"][0])
 
@@ -167,7 +171,7 @@ def test_greedy_codes_under_the_published_rule(decode, facts, prompt, sentence, 
 @pytest.mark.parametrize("sentence", SENTENCES)
 def test_logits_of_every_step(on, tensors, config, facts, prompt, sentence, penalty):
     wanted = facts[f"s{sentence}.greedy_rp{penalty}.step_logits"]
-    request = request_of(facts, prompt, sentence, replace(GREEDY, repetition_penalty=float(penalty)))
+    request = request_of(facts, prompt, sentence, changed(GREEDY, repetition_penalty=float(penalty)))
 
     def run() -> Tensor:
         model, rows, found = IndexGpt(tensors, config, CPU, 1, positions="published"), torch.tensor([0]), []
@@ -224,7 +228,7 @@ def test_a_batch_gives_the_published_codes_of_each_row(decode, config, facts, pr
 def test_eight_segments_together_equal_each_alone(decode, facts, prompt, positions):
     requests = [
         request_of(
-            facts, prompt, index % 4, replace(SAMPLED, seed=index, temperature=(1.0, 0.0, 0.7)[index % 3])
+            facts, prompt, index % 4, changed(SAMPLED, seed=index, temperature=(1.0, 0.0, 0.7)[index % 3])
         )
         for index in range(8)
     ]
@@ -276,7 +280,7 @@ def test_the_prefill_of_a_voice_is_cached(on, tensors, config, facts, prompt):
 
 def test_codes_are_limited_by_the_position_table(decode, config, facts, prompt):
     for positions in ("published", "trained"):
-        endless = replace(GREEDY, repetition_penalty=1.0, max_tokens=5000)
+        endless = changed(GREEDY, repetition_penalty=1.0, max_tokens=5000)
         (run,) = decode([request_of(facts, prompt, 0, endless)], positions=positions)
         assert len(run.codes) <= config.max_codes
 

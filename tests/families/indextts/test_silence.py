@@ -5,8 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.published_indextts import shrink_silence
 from deployments.families.indextts.config import SILENT_CODE, read_config
-from deployments.families.indextts.silence import ALLOWED, RUN, Silence, shrink_silence
+from deployments.families.indextts.silence import ALLOWED, RUN, Silence
 
 runs = st.lists(st.tuples(st.booleans(), st.integers(1, 40)), max_size=8)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from deployments.contract.errors import ConfigError, InvalidInput
 from deployments.families.indextts.config import read_config
-from deployments.families.indextts.text import IndexFrontend
+from deployments.families.indextts.text.frontend import IndexFrontend
 from tests.golden.indextts_set import FOLDER
 
 HELD = read_config(FOLDER / "checkpoint").gpt.number_text_tokens
@@ -139,7 +139,7 @@ def watch(event, arguments):
         raise SystemExit(event)
 sys.addaudithook(watch)
 from deployments.families.indextts.config import read_config
-from deployments.families.indextts.text import IndexFrontend
+from deployments.families.indextts.text.frontend import IndexFrontend
 from tests.golden.indextts_set import FOLDER
 frontend = IndexFrontend({str(golden / "checkpoint" / "bpe.model")!r}, {HELD})
 assert "wetext" not in sys.modules

@@ -82,36 +82,12 @@ def test_the_latents_are_the_published_ones(stages, conditioner: Conditioner, fa
     torch.testing.assert_close(short, facts["cond_short.latents"], **TOLERANCE)
 
 
-def masks(lengths: Tensor, frames: int) -> Tensor:
-    return torch.arange(frames) < lengths.unsqueeze(1)
-
-
-def test_a_padded_batch_matches_the_published_one_but_not_the_rows_alone(conditioner, facts) -> None:
-    mel = facts["cond_masked.mel"]
-    with torch.inference_mode():
-        latents = conditioner(mel, masks(facts["cond_masked.lengths"], mel.shape[2]))
-    torch.testing.assert_close(latents, facts["cond_masked.latents"], **TOLERANCE)
-    torch.testing.assert_close(latents[:1], facts["cond_latents"], **TOLERANCE)
-    assert (latents[1] - facts["cond_short.latents"][0]).abs().max() > 1e-3
-
-
-def test_masked_frames_have_no_effect(conditioner, facts) -> None:
-    mel, lengths = facts["cond_masked.mel"], facts["cond_masked.lengths"]
-    mask = masks(lengths, mel.shape[2])
-    noise = torch.where(mask.unsqueeze(1), mel, torch.randn(mel.shape, generator=torch.manual_seed(1)))
-    # the frame at the border covers three mel frames, the last of which must be valid
-    noise[:, :, : int(lengths.min()) + 1] = mel[:, :, : int(lengths.min()) + 1]
-    with torch.inference_mode():
-        torch.testing.assert_close(conditioner(noise, mask), conditioner(mel, mask), atol=1e-6, rtol=0)
-
-
 def test_attention_in_one_product_equals_the_sum_of_two() -> None:
     generator = torch.manual_seed(3)
     attention = Attention(24, 3).requires_grad_(False)
     for bias in (attention.pos_bias_u, attention.pos_bias_v):
         bias.copy_(torch.randn(bias.shape, generator=generator))
     x, positions = torch.randn(2, 7, 24, generator=generator), torch.randn(1, 7, 24, generator=generator)
-    mask = torch.tensor([[True] * 7, [True] * 4 + [False] * 3])
 
     def heads(y: Tensor) -> Tensor:
         return y.unflatten(2, (3, 8)).transpose(1, 2)  # (B, H, T, d)
@@ -120,9 +96,8 @@ def test_attention_in_one_product_equals_the_sum_of_two() -> None:
     p = heads(attention.linear_pos(positions))
     u, w = attention.pos_bias_u.unsqueeze(1), attention.pos_bias_v.unsqueeze(1)
     scores = ((q + u) @ k.transpose(2, 3) + (q + w) @ p.transpose(2, 3)) / 8**0.5
-    weights = scores.masked_fill(~mask[:, None, None], -torch.inf).softmax(-1)
-    wanted = attention.linear_out((weights @ v).transpose(1, 2).flatten(2))
-    torch.testing.assert_close(attention(x, positions, mask), wanted, atol=1e-6, rtol=0)
+    wanted = attention.linear_out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+    torch.testing.assert_close(attention(x, positions), wanted, atol=1e-6, rtol=0)
 
 
 def test_contexts_as_wide_as_the_latents_are_not_projected() -> None:

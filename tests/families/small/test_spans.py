@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.families.small.config import SmallConfig
-from deployments.families.small.spans import BEFORE, BEHIND, Extent, Plan, Span, TrunkShape, rows
+from deployments.families.small.spans import AFTER, BEFORE, Extent, Plan, Span, TrunkShape, rows
 
 CONFIG = SmallConfig()
 LEFT, RIGHT = CONFIG.left_context, CONFIG.right_context
@@ -23,7 +23,7 @@ RATES = [1] * TRUNK.upsampled + [TRUNK.rate] * (len(TRUNK.frame_reach) + 1)
 def test_an_inner_chunk_uses_the_whole_context_and_each_layer_less() -> None:
     layers = [(layer[0].start, layer[0].stop) for layer in Plan.of([Extent(LEFT, 10, RIGHT)], TRUNK).have]
     assert layers[0] == (-LEFT, 10 + RIGHT)
-    assert layers[-1] == (-BEFORE, 20 + BEHIND)
+    assert layers[-1] == (-BEFORE, 20 + AFTER)
     for part in (layers[: TRUNK.upsampled], layers[TRUNK.upsampled :]):
         sizes = [stop - start for start, stop in part]
         assert sizes == sorted(sizes, reverse=True)

@@ -65,12 +65,12 @@ def test_voices_seen_in_training_are_not_corrected(encoder: SmallVoiceEncoder) -
 @pytest.mark.parametrize("gain", [-16.0, 16.0])
 def test_a_brighter_recording_makes_a_brighter_voice(encoder: SmallVoiceEncoder, gain: float) -> None:
     """The vector follows part of the change and the timbre corrects the rest, so the sound follows most of it."""
-    timbre, vectors, net = encoder.timbre, [], encoder.net
+    part, vectors, net = encoder.timbre, [], encoder.net
     for waveform in (reference("ross"), brighter(reference("ross"), gain)):
         with torch.inference_mode():
             vector = net(torch.from_numpy(waveform).unsqueeze(0))[0]
-            own = timbre.log_mel(timbre.speech(vector))[0].mean(0)
-        vectors.append(above((timbre.to_bins @ own).numpy()))
+            own = part.log_mel(part.speech(vector))[0].mean(0)
+        vectors.append(above((part.to_bins @ own).numpy()))
     by_vector, added = vectors[1] - vectors[0], above(timbre(encoder, brighter(reference("ross"), gain)))
     assert 2.0 < added * np.sign(gain) < 9.0
     assert 0.5 < (by_vector + added) / gain < 1.1
@@ -103,7 +103,7 @@ def vocoded(vocoder: SmallVocoder, codes: np.ndarray, prompt: VoicePrompt) -> np
 @torch.inference_mode()
 def test_both_vocoder_implementations_apply_it_equally(family: SmallFamily, cpu: Device) -> None:
     vocoder = family.vocoder(cpu)
-    assert isinstance(vocoder, SmallVocoder) and vocoder.lean is not None
+    assert isinstance(vocoder, SmallVocoder) and vocoder.cpu is not None
     timbre = np.linspace(-0.5, 0.5, 257, dtype=np.float32)
     voice = {"speaker": np.random.default_rng(0).standard_normal(130).astype(np.float32), "timbre": timbre}
     chunk = VocoderChunk(np.arange(0, 2000, 50), 0, 0, 0, VoicePrompt.of("small", voice), 1)

@@ -286,7 +286,7 @@ def test_a_chunk_is_the_same_after_padding_and_in_a_batch(
 ) -> None:
     voices = list(prompts.values())
     chunks = [VocoderChunk(random_codes(n, seed=n), 0, 0, 0, voices[n % 3], seed=n) for n in (30, 44, 25)]
-    exact = bits() if vocoder.lean is not None else CLOSE
+    exact = bits() if vocoder.cpu is not None else CLOSE
     for chunk, beside in zip(chunks, vocode(vocoder, chunks, codes=50), strict=True):
         alone = vocode(vocoder, [chunk])[0]
         np.testing.assert_allclose(beside.waveform, alone.waveform, rtol=0, atol=exact)
@@ -312,7 +312,7 @@ def test_an_invalid_code_never_reaches_the_device(
 
 
 def test_many_voices_do_not_grow_a_cache(ways: dict[str, SmallVocoder]) -> None:
-    lean = ways["lean"].lean
+    lean = ways["lean"].cpu
     assert lean is not None
     kept = []
     for index in range(150):

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.contract.errors import InvalidInput
-from serve_app.audio import decode_recording, open_encoder
+from serve_app.audio.decode import decode_recording
+from serve_app.audio.encode import open_encoder
 from serve_app.audio.examine import examine
 from serve_app.audio.recording import Recording
 from serve_app.service import SHIPPED_VOICES

@@ -12,7 +12,7 @@ import soundfile
 import soxr
 
 from deployments.contract.errors import InvalidInput
-from serve_app.audio import MEDIA_TYPES, OUTPUT_RATE, RATES, encode_wav, open_encoder
+from serve_app.audio.encode import MEDIA_TYPES, OUTPUT_RATE, RATES, encode_wav, open_encoder
 
 RATE = 16_000
 SECONDS = 2.0

@@ -17,7 +17,8 @@ import pytest
 import soundfile
 
 from deployments.contract.errors import InvalidInput, Overloaded
-from serve_app.audio import decode_recording, jail
+from serve_app.audio import jail
+from serve_app.audio.decode import decode_recording
 from serve_app.audio.examine import examine
 from serve_app.audio.recording import Recording
 from serve_app.audio.sandbox import Sandbox

@@ -10,12 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deployments.contract.errors import InvalidInput, Overloaded, SynthesisFailed
+from deployments.contract.errors import Overloaded, SynthesisFailed
 from deployments.contract.speech import Sampling, Segment, VocodedChunk, VoicePrompt
 from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.synthesis.segment import segment_seed
 from serve_app.synthesis.speech import SegmentBegan, SegmentDone, Sound, Speech
 from serve_app.synthesis.stream import Synthesizer
+from serve_app.synthesis.text_flow import SILENCE
+from tests.serve_app.conftest import RATE
 
 TEXT = "One two three. Four five! Six seven eight nine ten eleven twelve? Thirteen. Fourteen fifteen."
 PROMPT = VoicePrompt.of("tones", {"pitch": np.array([220.0])})
@@ -54,8 +56,8 @@ async def test_samples_do_not_depend_on_load_or_window(backend):
 async def test_the_first_chunk_arrives_before_the_segment_is_decoded(backend):
     backend.delay = 0.002
     long = "a" * 400
-    stream = Synthesizer(backend).stream(speech(long)).sound
-    first = await anext(stream)
+    stream = Synthesizer(backend).stream(speech(long))
+    first = await anext(stream.sound)
     assert len(first) < 0.1 * len(backend.expected(long, 7, 220.0))
     assert backend.active, "the GPT still decodes the segment after its first sound"
     await stream.aclose()
@@ -136,19 +138,36 @@ async def test_a_refusal_is_raised_and_leaves_no_work(backend):
     assert not backend.active
 
 
-async def test_unspeakable_text_is_refused_before_any_work(backend):
-    with pytest.raises(InvalidInput) as caught:
-        await anext(Synthesizer(backend).stream(speech("?!")))
-    assert caught.value.param == "input"
-    assert not backend.started
+async def test_text_with_nothing_to_speak_is_a_short_silence_without_any_work(backend):
+    stream = Synthesizer(backend).stream(speech("?!"))
+    waveforms = [waveform async for waveform in stream.sound]
+    assert stream.is_silence and not backend.started
+    assert sum(map(len, waveforms)) == round(SILENCE * RATE) and not np.concatenate(waveforms).any()
+
+
+async def test_a_silent_segment_is_as_long_as_its_pause(backend):
+    async def segments(text, language):
+        empty = np.zeros(0, np.int64)
+        return [
+            Segment("[pause:0.5s]", empty, 0.5),
+            Segment("one", np.arange(3)),
+            Segment("[pause:0.25s]", empty, 0.25),
+        ]
+
+    backend.segments = segments
+    stream = Synthesizer(backend).stream(speech("one"))
+    sound = np.concatenate([waveform async for waveform in stream.sound])
+    first, last = round(0.5 * RATE), round(0.25 * RATE)
+    assert not sound[:first].any() and not sound[-last:].any() and sound[first:-last].any()
+    assert not stream.is_silence and len(backend.started) == 1
 
 
 @pytest.mark.parametrize("how", ["aclose", "cancel", "forget"])
 async def test_closing_a_stream_cancels_everything(backend, how):
     backend.delay = 0.005
     synthesizer = Synthesizer(backend, window=3)
-    stream = synthesizer.stream(speech("long words go on and on here. " * 10)).sound
-    await anext(stream)
+    stream = synthesizer.stream(speech("long words go on and on here. " * 10))
+    await anext(stream.sound)
     running = set(backend.active)
     assert running
 

@@ -13,7 +13,7 @@ from deployments import families
 from deployments.contract.errors import InvalidInput
 from deployments.contract.family import Frontend
 from deployments.contract.speech import Segment
-from serve_app.synthesis.text_flow import AHEAD, FIRST_PIECE, PIECE, TextFlow
+from serve_app.synthesis.text_flow import AHEAD, FIRST_PIECE, PIECE, SILENCE, TextFlow
 from tests.golden.indextts_set import FOLDER
 
 SENTENCES = (Path(__file__).parents[2] / "data" / "sentences.txt").read_text().split("\n")
@@ -131,13 +131,24 @@ async def test_nothing_is_read_before_it_is_needed(small):
     assert len(ask.lengths) == calls
 
 
-async def test_a_text_with_nothing_to_speak_is_refused_as_before(small):
-    for text in ("", "   ", "?!", "* * *\n\n" * 400):
-        with pytest.raises(InvalidInput) as whole:
-            small.segments(text)
+async def test_an_empty_text_is_refused(small):
+    for text in ("", "   "):
         with pytest.raises(InvalidInput) as found:
             await read(Asked(small), text)
-        assert (found.value.code, found.value.message) == (whole.value.code, whole.value.message)
+        assert found.value.code == "empty_input"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["?!", "...", "…", "—", "*", "()", "---", "😊", "👍🏽", "❤️", '"', "。", "→", "%", "* * *\n\n" * 400],
+)
+async def test_a_text_with_nothing_to_speak_is_a_short_silence(small, indextts, text):
+    for frontend in (small, indextts):
+        flow = TextFlow(Asked(frontend), text)
+        segment = await flow.next()
+        assert flow.is_silence and segment is not None
+        assert (len(segment.token_ids), segment.pause_after) == (0, SILENCE)
+        assert await flow.next() is None
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 1, 0), (1, 0, 1)])

@@ -11,16 +11,17 @@ from deployments.contract.speech import Segment
 from deployments.families.indextts.text.normalize import Normalizer, Reading
 from deployments.families.indextts.text.pieces import START, STOP, Pieces, pre_tokenized, readable
 from deployments.families.indextts.text.split import split_sentences
+from deployments.text.pauses import check_pauses, with_pauses
 
 LANGUAGES: tuple[Reading, ...] = ("zh", "en")
 
 
 class IndexFrontend:
-    """`Frontend` of the IndexTTS family for Chinese, English and mixed text. Thread-safe.
+    """`Frontend` of the IndexTTS family: Chinese, English, and the two mixed. Thread-safe; usable alone.
 
-    model_path: bpe.model of the checkpoint folder. number_text_tokens: gpt.number_text_tokens of its config.yaml.
-    limit: most pieces of a segment (one more if a quotation mark follows a sentence's end, see `split_sentences`).
-    Raises ConfigError if the file is not a vocabulary of that size.
+    model_path: bpe.model of the checkpoint folder; number_text_tokens: gpt.number_text_tokens of its config.yaml;
+    limit: pieces of a segment (one more where a quotation mark follows a sentence's end, see `split_sentences`).
+    Raises ConfigError where the file is not a vocabulary of that size.
     """
 
     def __init__(self, model_path: Path, number_text_tokens: int, limit: int = 120) -> None:
@@ -29,14 +30,17 @@ class IndexFrontend:
         self.limit = limit
 
     def segments(self, text: str, language: str | None = None) -> list[Segment]:
-        """One segment per sentence, without silence after it, because the model speaks its own pauses.
+        """One segment a sentence, with no silence after it (the model speaks its own pauses).
 
-        language: "zh" or "en" (or with a region, "zh-CN") determines how numbers are read; None: detected from the
-        text. Token ids 0 and 1 are removed, because they are the GPT's start and stop tokens.
-        Raises InvalidInput with param "language" for another language, and with param "input" for text without a
-        letter, digit or Chinese character that the vocabulary knows.
+        language: "zh" or "en" (or a region's form, "zh-CN") says how numbers are read; None lets the text decide.
+        Token ids 0 and 1 are the GPT's own start and stop marks, so they are taken out here, once for all uses.
+        Raises InvalidInput: param "language" for another language; param "input" for text without a letter, digit or
+        Chinese character that the vocabulary knows, and for a pause of more than 30 seconds.
         """
         reading = reading_of(language)
+        return with_pauses(text, lambda part: self._segments(part, reading))
+
+    def _segments(self, text: str, reading: Reading | None) -> list[Segment]:
         pieces = self.pieces_of(text, reading)
         if not any(map(self.pieces.speakable, pieces)):
             raise InvalidInput(
@@ -49,18 +53,23 @@ class IndexFrontend:
             ids = self.pieces.ids(sentence)
             ids = ids[~np.isin(ids, (START, STOP))]
             if len(ids):
-                segments.append(Segment(text=readable(sentence), token_ids=ids))
+                words = readable(sentence)
+                segments.append(Segment(text=words, token_ids=ids, spoken=words.lower()))
         return segments
 
+    def symbols(self, segment: Segment) -> list[str]:
+        return self.pieces.names(segment.token_ids)
+
     def check(self, text: str, language: str | None = None) -> None:
-        """Raises InvalidInput for another language. Characters that cannot be spoken are ignored."""
+        """Raises InvalidInput for another language; whatever a text holds beside what can be spoken is passed over."""
         reading_of(language)
+        check_pauses(text)
 
     def pieces_of(self, text: str, reading: Reading | None = None) -> list[str]:
-        """All pieces of the normalised `text`. A single punctuation mark is not normalised.
+        """All pieces of `text`, normalised; a lone sign as it stands.
 
-        (The published code does not normalise a single letter or digit either, although its vocabulary is upper case
-        and has no digits.)
+        (The published code takes a lone letter or digit as it stands, too, but its vocabulary is upper case and spells
+        numbers out.)
         """
         lone = text.strip()
         if len(lone) == 1 and lone.isprintable() and not lone.isalnum():
@@ -69,7 +78,7 @@ class IndexFrontend:
 
 
 def reading_of(language: str | None) -> Reading | None:
-    """Parses one of `LANGUAGES` in any case, with or without a region. Raises InvalidInput (param "language")."""
+    """Raises InvalidInput (param "language") for anything but `LANGUAGES`, in any case and with any region."""
     if not language:
         return None
     for reading in LANGUAGES:

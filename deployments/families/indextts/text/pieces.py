@@ -72,6 +72,9 @@ class Pieces:
         """int64 (T,). A piece that is not in the vocabulary gets the unknown id."""
         return np.array([self._processor.piece_to_id(piece) for piece in pieces], dtype=np.int64)
 
+    def names(self, ids: np.ndarray) -> list[str]:
+        return [self._processor.id_to_piece(int(index)) for index in ids]
+
     def speakable(self, piece: str) -> bool:
         """True if the piece is in the vocabulary and contains a letter, a digit or a character that is spoken."""
         return any(map(str.isalnum, piece)) and self._processor.piece_to_id(piece) != self._unknown

@@ -1,4 +1,4 @@
-"""The vocoder's trunk over rows, as one TorchScript call: calls from Python cost a short chunk much."""
+"""The vocoder's trunk over rows, as one TorchScript call, because calls from Python dominate a short chunk."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from deployments.families.small.blocks import ConvBlock
 from deployments.families.small.spans import Span
 from deployments.families.small.vocoder_net import VocoderNet
 
-_BLOCK = 768  # rows of a product: what it makes stays in the cache for what comes next
-_STEP = 16  # rows: oneDNN keeps a program, some KiB, for every shape that its GELU has met; these are few
-_FEWEST = 12  # rows of a product: with fewer it may sum otherwise (MKL, one thread or two)
+_BLOCK = 768  # rows of a product: its result stays in the cache for the next one
+_STEP = 16  # rows: oneDNN keeps a program of some KiB for each shape of its GELU, so shapes must be few
+_FEWEST = 12  # rows of a product: with fewer it may sum in another order (MKL, one thread or two)
 
 
-class LeanBlock(nn.Module):
+class CpuBlock(nn.Module):
     """A ConvBlock over rows."""
 
     __constants__ = ("before", "most", "step")
@@ -34,7 +34,7 @@ class LeanBlock(nn.Module):
         self.narrow_bias = block.narrow.bias.detach() * scale
 
     def forward(self, x: Tensor, before: list[Span], after: list[Span], gains: list[Tensor]) -> Tensor:
-        """x: rows as `before` says -> rows as `after` says. gains: of each chunk, gain and shift (2, D)."""
+        """x: rows of `before` -> rows of `after`. gains: each chunk's gain and shift, (2, D)."""
         dim, made = x.shape[1], after[-1].row + after[-1].stop - after[-1].start
         if made == 0:
             return x[:0]
@@ -62,7 +62,7 @@ class LeanBlock(nn.Module):
         return (count + self.step - 1) // self.step * self.step
 
     def _depthwise(self, x: Tensor, skipped: int, count: int) -> Tensor:
-        """Steps skipped..skipped + count of the convolution of x; beyond its ends are zeros."""
+        """Steps skipped..skipped + count of the convolution of x, which continues as zeros."""
         y = torch.addcmul(self.tap_bias, x[skipped : skipped + count], self.taps[self.before])
         for tap in range(self.taps.shape[0]):
             start = skipped + tap - self.before
@@ -72,11 +72,11 @@ class LeanBlock(nn.Module):
         return y
 
 
-class LeanTrunk(nn.Module):
+class CpuTrunk(nn.Module):
     def __init__(self, net: VocoderNet) -> None:
         super().__init__()
-        self.code_blocks = nn.ModuleList([LeanBlock(block) for block in blocks(net.code_blocks)])
-        self.frame_blocks = nn.ModuleList([LeanBlock(block) for block in blocks(net.frame_blocks)])
+        self.code_blocks = nn.ModuleList([CpuBlock(block) for block in blocks(net.code_blocks)])
+        self.frame_blocks = nn.ModuleList([CpuBlock(block) for block in blocks(net.frame_blocks)])
         self.upsample, self.upsample_bias = linear(net.upsample)
 
     def forward(
@@ -88,10 +88,10 @@ class LeanTrunk(nn.Module):
         kept: list[Tensor | None],
         takes: list[list[int]],
     ) -> tuple[Tensor, list[Tensor]]:
-        """x (R, D): the codes' rows -> the last layer's rows, and what is taken of all layers for later, (K, D).
+        """x (R, D): the codes' rows -> the last layer's rows, and the steps to keep of all layers, (K, D) per chunk.
 
-        have, made: as a Plan has them; voices (blocks, 2, D), kept (K, D) and takes, how many steps of each layer or
-        none of any: one for each chunk.
+        have, made: see Plan. For each chunk, voices (blocks, 2, D); kept (K, D) of the previous chunk; takes, how many
+        steps of each layer to keep, or empty.
         """
         taken: list[list[Tensor]] = []
         for _ in takes:
@@ -119,7 +119,7 @@ class LeanTrunk(nn.Module):
     def _woven(
         self, x: Tensor, have: list[Span], made: list[Span], kept: list[Tensor | None], read: list[int]
     ) -> Tensor:
-        """Rows as `made` says -> rows as `have` says, with what is kept; of that, `read` rows are taken already."""
+        """Rows of `made` -> rows of `have`, with the kept steps inserted, of which `read` are used already."""
         parts: list[Tensor] = []
         woven = False
         for chunk, span in enumerate(have):
@@ -145,10 +145,10 @@ def blocks(modules: Iterable[nn.Module]) -> list[ConvBlock]:
 
 
 def linear(layer: nn.Linear) -> tuple[Tensor, Tensor]:
-    """Its matrix as (in, out), and its bias."""
+    """The weight as (in, out), and the bias."""
     return layer.weight.detach().t().contiguous(), layer.bias.detach()
 
 
 def filled_up(x: Tensor, fewest: int = _FEWEST) -> Tensor:
-    """With as many rows as a product must have."""
+    """Pads x to the least number of rows of a batch-invariant product."""
     return x if len(x) >= fewest else F.pad(x, (0, 0, 0, fewest - len(x)))

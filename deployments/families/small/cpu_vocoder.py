@@ -1,11 +1,11 @@
-"""The small family's vocoder on a CPU: the same numbers as VocoderNet, with less work and less memory traffic.
+"""The small family's vocoder on a CPU: the same results as VocoderNet, with less work and less memory traffic.
 
-Chunks of any lengths are rows of one matrix, unpadded: nothing is masked, and what a layer makes is only what the next
-one reads. Matrix products take all rows at once; a depthwise convolution is one multiplication with shifted rows for
-each tap. Folded beforehand: codes and their projection into a table, the residual's scale into its matrix, a voice's
-condition into the gain and shift of the norms.
+Chunks of any lengths are rows of one matrix, without padding or masks, and a layer computes only what the next one
+reads. Matrix products take all rows at once. A depthwise convolution is one multiplication with shifted rows per tap.
+Codes and their projection are folded into a table, the residual's scale into its matrix, and a voice's condition into
+the gain and shift of the norms.
 
-A row's bits depend on nothing but itself where matrix products keep theirs, as MKL's do from twelve rows on.
+A row's bits depend on itself alone if matrix products keep theirs, as MKL's do from twelve rows on.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from cachetools import LRUCache
 from torch import Tensor
 
 from deployments.engine.script import scripted
-from deployments.families.small.lean_source import LeanSource, Slots
-from deployments.families.small.lean_trunk import LeanTrunk, blocks, linear
+from deployments.families.small.cpu_source import CpuSource, Slots
+from deployments.families.small.cpu_trunk import CpuTrunk, blocks, linear
 from deployments.families.small.spans import Extent, Plan, TrunkShape
 from deployments.families.small.vocoder_net import VocoderNet
 
-_EXACT = 192  # rows in float64 at most at a time: they stay in the cache
-_VOICES = 64  # whose conditions are kept
-_PLANS = 64  # kept: chunks of a stream, and those of an utterance that was cut, are of few lengths
+_EXACT = 192  # most rows in float64 at a time: they stay in the cache
+_VOICES = 64  # whose conditions are cached
+_PLANS = 64  # cached: chunks have few lengths
 
 
 @dataclass(frozen=True, slots=True)
-class LeanChunk:
+class CpuChunk:
     """codes: int64 (left + count + right,); first: index of codes[0] in the segment; speaker (S,); timbre (bins,);
-    kept: (K, D) of the chunk before, layer by layer, where the extent says that it is at hand."""
+    kept: (K, D) of the previous chunk, layer by layer, if `extent.ahead` is given."""
 
     codes: Tensor
     extent: Extent
@@ -43,14 +43,14 @@ class LeanChunk:
     kept: Tensor | None = None
 
 
-class LeanVocoder:
-    """Built from a net on the CPU whose weights do not change any more."""
+class CpuVocoder:
+    """Made from a net on the CPU, whose weights must not change afterwards."""
 
     def __init__(self, net: VocoderNet) -> None:
         config = self.config = net.config
         with torch.inference_mode():
             self.table = net.enter(net.fsq.decode(torch.arange(config.n_codes)))  # (codes, D)
-        self.trunk, _ = scripted(LeanTrunk(net))
+        self.trunk, _ = scripted(CpuTrunk(net))
         self.filter_head, self.filter_bias = linear(net.filter_head)
         self.normed, self.pitch, self.base = net.normed, net.pitch, net.base
         self.conditions = [
@@ -58,18 +58,18 @@ class LeanVocoder:
             for block in (*blocks(net.code_blocks), *blocks(net.frame_blocks))
             if block.condition
         ]
-        self.source = LeanSource(config, net.source_filter)
+        self.source = CpuSource(config, net.source_filter)
         self.voices: LRUCache[bytes, Tensor] = LRUCache(_VOICES)
         self.shape = TrunkShape(config.code_reach, config.frame_reach, config.frames_per_code)
         self.most_kept = sum(self.shape.kept(config.right_context, config.left_context))  # K at most
         self.laid_out = lru_cache(_PLANS)(self._lay_out)
 
     def __call__(
-        self, chunks: Sequence[LeanChunk], phase: Tensor, chain: Tensor
+        self, chunks: Sequence[CpuChunk], phase: Tensor, chain: Tensor
     ) -> tuple[list[Tensor], Tensor, list[Tensor]]:
-        """Waveforms (count * samples_per_code,), the phases (B,) behind them, and what may be kept of them, (K, D).
+        """Waveforms (count * samples_per_code,), the phases (B,) after them, and the steps to keep, (K, D) each.
 
-        `phase`, `chain`: as in VocoderNet. Nothing is kept where a segment ends or the chunk behind is in this batch.
+        `phase`, `chain`: as in VocoderNet. Nothing is kept if the segment ends or the next chunk is in this batch.
         """
         config = self.config
         extents = [chunk.extent for chunk in chunks]
@@ -112,7 +112,7 @@ class LeanVocoder:
         """Speaker (S,) -> (blocks, 2, D): the gain and shift of each block's norm."""
         key = speaker.numpy().tobytes()
         if (found := self.voices.get(key)) is None:
-            # to the bit what VocoderNet makes of one voice: rounded otherwise, it would bias F0 at every frame alike
+            # to the bit as in VocoderNet: another rounding would bias the F0 of every frame
             both = [condition(speaker.unsqueeze(0))[0].chunk(2) for condition in self.conditions]
             found = torch.stack([torch.stack([1 + gain, shift]) for gain, shift in both])
             self.voices[key] = found

@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deployments.families.small.blocks import ConvBlock
-from deployments.families.small.lean_trunk import LeanBlock
+from deployments.families.small.cpu_trunk import CpuBlock
 from deployments.families.small.spans import Span
 
 
@@ -30,7 +30,7 @@ class Rows(TorchDispatchMode):
 def test_a_block_equals_its_source_and_caches_few_shapes(reach: tuple[int, int]) -> None:
     torch.manual_seed(1)
     block = ConvBlock(32, 64, reach, condition_dim=8).eval()
-    lean, voice = LeanBlock(block), torch.randn(1, 8)
+    lean, voice = CpuBlock(block), torch.randn(1, 8)
     assert block.condition is not None
     with torch.inference_mode():
         gain, shift = block.condition(voice)[0].chunk(2)

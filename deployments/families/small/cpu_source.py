@@ -1,4 +1,4 @@
-"""SourceFilter over slots: the frames of all chunks of a batch, one behind the other."""
+"""SourceFilter over slots: the frames of all chunks of a batch, one after the other."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch import Tensor
 
 from deployments.engine.noise import normal
 from deployments.families.small.config import SmallConfig
-from deployments.families.small.phase import QUIET, begins_anew, handed_on
+from deployments.families.small.phase import QUIET, carried_phases, restarts
 from deployments.families.small.source_filter import SourceFilter
-from deployments.families.small.spans import BEFORE, BEHIND, Extent, Layer
+from deployments.families.small.spans import AFTER, BEFORE, Extent, Layer
 
-_BLOCK = 512  # slots whose signals are made at a time: they stay in the cache
+_BLOCK = 512  # slots computed at a time: their signals stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """A chunk of n emitted frames has BEFORE + n + BEHIND slots, whether its segment has frames there or not.
+    """A chunk of n emitted frames has BEFORE + n + AFTER slots, even where its segment has no frames.
 
-    starts: of each chunk, the slot of its first emitted frame; counts: its emitted frames; order: of each slot, the row
-    that it takes (one without a frame takes its neighbour's), None where rows lie so already; empty: slots without one.
+    starts, counts: each chunk's first emitted frame, as a slot, and its emitted frames; order: the row of each slot (of
+    its neighbour for a slot without a frame), None if rows are in this order already; empty: slots without a frame.
     """
 
     starts: list[int]
@@ -37,10 +37,10 @@ class Slots:
         starts, counts, order, empty, slot = [], [], [], [], 0
         for span, chunk in zip(frames, chunks, strict=True):
             count = chunk.count * rate
-            steps = torch.arange(-BEFORE, count + BEHIND)
+            steps = torch.arange(-BEFORE, count + AFTER)
             order.append(steps.clamp_(span.start, span.stop - 1) + (span.row - span.start))
             start = slot + BEFORE
-            slot = start + count + BEHIND
+            slot = start + count + AFTER
             starts.append(start)
             counts.append(count)
             empty += [slice(start - BEFORE, start + span.start), slice(start + span.stop, slot)]
@@ -48,26 +48,26 @@ class Slots:
         return cls(starts, counts, torch.cat(order) if empty else None, empty)
 
     def __len__(self) -> int:
-        return self.starts[-1] + self.counts[-1] + BEHIND
+        return self.starts[-1] + self.counts[-1] + AFTER
 
     def each(self) -> list[slice]:
-        """Of each chunk, its slots."""
+        """The slots of each chunk."""
         pairs = zip(self.starts, self.counts, strict=True)
-        return [slice(start - BEFORE, start + count + BEHIND) for start, count in pairs]
+        return [slice(start - BEFORE, start + count + AFTER) for start, count in pairs]
 
     def lay(self, x: Tensor) -> Tensor:
         """Rows (R, D) -> slots (S, D)"""
         return x if self.order is None else x.index_select(0, self.order)
 
 
-class LeanSource:
+class CpuSource:
     """See `SourceFilter`, whose tables it takes."""
 
     def __init__(self, config: SmallConfig, tables: SourceFilter) -> None:
         self.config, self.ramp = config, tables.ramp
         self.hop, self.n_fft, self.hops, self.side = tables.hop, tables.n_fft, tables.hops, tables.side
         self.window, self.bend = tables.window, 0.5 * tables.ramp**2
-        # what overlap-add divides by, taken into the second window
+        # the second window, with the divisor of overlap-add
         self.closing = tables.window / tables.overlap[torch.arange(self.n_fft) % self.hop]
 
     def __call__(
@@ -81,15 +81,15 @@ class LeanSource:
         phase: Tensor,
         chain: Tensor,
     ) -> tuple[list[Tensor], Tensor]:
-        """log_f0 (S,) float64, voicing (S,), filters (S, 2 bins) as log magnitudes, taken over: what the heads leave.
+        """log_f0 (S,) float64, voicing (S,), filters (S, 2 bins) as log magnitudes, which are overwritten.
 
-        firsts: of each chunk, the index in its segment of its first emitted frame; phase, chain: as in VocoderNet.
-        Returns the chunks' waveforms and the phases behind them.
+        firsts: the index of each chunk's first emitted frame in its segment; phase, chain: as in VocoderNet.
+        Returns the chunks' waveforms and the phases after them.
         """
         config, bins = self.config, self.config.n_bins
         f0 = torch.exp(log_f0).clamp_(config.f0_floor, config.f0_ceil)
         voiced = (voicing > 0).float()
-        turn, behind = self._phases(f0, voiced, slots, phase, chain)
+        turn, after = self._phases(f0, voiced, slots, phase, chain)
         source = torch.zeros(2, (len(slots) + 2 * self.hops) * self.hop)  # pulses, noise
         inner = source[:, self.hops * self.hop :][:, : len(slots) * self.hop].view(2, -1, self.hop)
         controls = torch.stack([f0.float(), voiced, turn], dim=1)
@@ -115,38 +115,38 @@ class LeanSource:
         sound = added.flatten()[self.side :]
         edges = zip(slots.starts, slots.counts, strict=True)
         waveforms = [sound[start * self.hop : (start + count) * self.hop] for start, count in edges]
-        return waveforms, behind
+        return waveforms, after
 
     def _phases(
         self, f0: Tensor, voiced: Tensor, slots: Slots, phase: Tensor, chain: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """f0 (S,) float64, voiced (S,) -> cycles (S,) at slots' starts, in -0.5..0.5, and phases (B,) behind chunks."""
+        """f0 (S,) float64, voiced (S,) -> cycles (S,) at slots' starts, in -0.5..0.5, and phases (B,) after chunks."""
         rates, heard = f0.numpy(), np.zeros(QUIET + len(f0))
         heard[QUIET:] = voiced.numpy()
         for part in slots.empty:
             heard[part.start + QUIET : part.stop + QUIET] = 0
-        marks: np.ndarray = begins_anew(heard)
+        marks: np.ndarray = restarts(heard)
         cycles = (rates[:-1] + rates[1:]) * (0.5 * self.hop / self.config.sample_rate)
         turn = np.zeros_like(rates)
         for own, start in zip(slots.each(), slots.starts, strict=True):
             np.cumsum(cycles[own.start : own.stop - 1], out=turn[own.start + 1 : own.stop])
-            marks[own.start : start + 1] = False  # these take the phase that is carried
+            marks[own.start : start + 1] = False  # these take the carried phase
             marks[own.start] = True
-        # of each slot, where its phase began last: the first slot of its chunk, or where it began anew
+        # for each slot, where its phase last restarted, or the first slot of its chunk
         origins = np.flatnonzero(marks)[np.cumsum(marks) - 1]
         starts = np.array(slots.starts)
         stops = starts + np.array(slots.counts)
-        before, anew = turn[starts], origins[stops] > starts
-        passed = turn[stops] - np.where(anew, turn[origins[stops]], before)
+        before, restarted = turn[starts], origins[stops] > starts
+        passed = turn[stops] - np.where(restarted, turn[origins[stops]], before)
         shift = -turn
-        shift[starts - BEFORE] = handed_on(phase.numpy(), chain.numpy(), anew, passed) - before
+        shift[starts - BEFORE] = carried_phases(phase.numpy(), chain.numpy(), restarted, passed) - before
         turn += shift[origins]
         return torch.from_numpy(turn - np.round(turn)).float(), torch.from_numpy(turn[stops] % 1.0)
 
     def _pulses(self, controls: Tensor, out: Tensor) -> None:
-        """SourceFilter.pulses, of those slots that are heard, into `out` (S, hop).
+        """Writes SourceFilter.pulses of the voiced slots into `out` (S, hop).
 
-        controls (S, 3): F0, voiced, and cycles at the slots' starts; of the last slot there are no pulses.
+        controls (S + 1, 3): F0, voiced, and cycles at the slots' starts; the last slot has no pulses.
         """
         heard = (controls[:-1, 1] + controls[1:, 1]).nonzero().squeeze(1)
         now, later = controls[heard].unsqueeze(-1), controls[heard + 1].unsqueeze(-1)  # (A, 3, 1)
@@ -166,7 +166,7 @@ class LeanSource:
 
     def _noise(self, slots: Slots, seeds: list[int], firsts: list[int], out: Tensor) -> None:
         frames = [
-            torch.arange(first - BEFORE, first + count + BEHIND)
+            torch.arange(first - BEFORE, first + count + AFTER)
             for first, count in zip(firsts, slots.counts, strict=True)
         ]
         seed = [torch.full((len(frame),), value) for frame, value in zip(frames, seeds, strict=True)]

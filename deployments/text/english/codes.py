@@ -1,0 +1,95 @@
+"""Codes and identifiers, character by character: PINs, orders, flights, rooms, ISBNs, postcodes."""
+
+from __future__ import annotations
+
+import re
+
+from deployments.text.english.nouns import is_counted
+from deployments.text.english.numbers import digits, identifier, spelled
+from deployments.text.rules import Match, Rule, rule
+
+_FILLER = (
+    r"(?:\s?(?:number|numbers|no\.?|nr\.?|num\.?|id|code|is|was|are|reads|of|as|ends?\sin|ending\sin|starting\swith|the"
+    r"|your|:|\#|=|\())*"
+)
+# What follows is a code, whatever its length.
+_ALWAYS = re.compile(
+    r"\b(?:pins?|otp|passwords?|passcodes?|password|(?:access|security|door|gate|area|zip|postal|country|dial(?:ling|ing)?|"
+    r"verification|confirmation|activation|promo|discount|coupon|voucher|entry|error|sort|swift|product|unlock|alarm|dress)\scodes?|"
+    r"(?<!dress\s)codes?|zip|postcodes?|combination|isbn|issn|ean|upc|imei|iban|bic|ssn|vin|vat|sku|serial|tracking|routing|"
+    rf"licen[cs]e\splate|registration){_FILLER}\s?[\"']?$",
+    re.IGNORECASE,
+)
+# So is a longer number or a mixture behind these, unless things are counted.
+_LONGER = re.compile(
+    r"\b(?:order|flights?|rooms?|suites?|apartments?|apt\.?|unit|flat|case|ticket|invoice|account|acct\.?|booking|"
+    r"reservation|reference|ref\.?|claim|policy|member|membership|customer|client|employee|student|patient|user|parcel|"
+    r"package|shipment|gates?|lockers?|seats?|tables?|train|passport|card|visa|id|"
+    rf"identification|docket|permit|batch|lot|part|model|item|channel|frequency|meeting|session|confirmation|record){_FILLER}"
+    r"(?-i:\s?[A-Z]{2,3}\s?)?\s?[\"']?$",
+    re.IGNORECASE,
+)
+_ROADS = re.compile(
+    r"\b(?:routes?|highways?|interstate|hwy\.?|bus|line|studio|area|port|boeing|airbus|apollo)\s(?:no\.?\s)?$",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(r"(?:number|numbers|no\.?|nr\.?|\#|id|:)\s?$", re.IGNORECASE)
+_STATE = re.compile(
+    r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])"
+    r",?\s$"
+)
+_WORDED = re.compile(r"[A-Za-z]")
+_TOKEN = r"[A-Za-z]{0,12}\d[A-Za-z0-9]{0,40}(?![A-Za-z0-9])"
+
+
+@rule(r"[A-Z]{1,2}\d[A-Z0-9]?\x20\d[A-Z]{2}(?![A-Za-z0-9])|[A-Z]\d[A-Z]\x20?\d[A-Z]\d(?![A-Za-z0-9])")
+def postcode(m: Match) -> str | None:
+    """SW1A 1AA, K1A 0B6"""
+    return spelled(m[0])
+
+
+@rule(r"\d{5}(?:-\d{4})?(?![\dA-Za-z,]|\.\d)")
+def zip_code(m: Match) -> str | None:
+    """IL 62704"""
+    return spelled(m[0]) if _STATE.search(m.string, max(0, m.start() - 6), m.start()) else None
+
+
+@rule(rf"{_TOKEN}(?:[-/\x20](?=[A-Z0-9]*\d){_TOKEN}){{0,6}}")
+def code(m: Match) -> str | None:
+    """What a word before it calls a code."""
+    text, start = m.string, m.start()
+    before = text[max(0, start - 56) : start]
+    if not before or before[-1].isalnum() or not _WORDED.search(before, len(before) - 12):
+        return None
+    token = m[0]
+    if _ALWAYS.search(before):
+        return _code(token) if not is_counted(text, m.end()) else None
+    if _LONGER.search(before):
+        named = bool(_NAMED.search(before))
+        plain = re.sub(r"[ -]", "", token).isdecimal()
+        ordered = re.search(r"\border\s$", before, re.IGNORECASE)  # the verb, if the number is short
+        if plain and (
+            len(token) < (4 if ordered else 3) or is_counted(text, m.end()) or _measured(text, m.end())
+        ):
+            return None
+        if not plain and not (any(map(str.isupper, token)) or named):
+            return None
+        return _code(token) if plain or " " not in token else None
+    if token.isdecimal() and len(token) in (3, 4) and _ROADS.search(before):
+        return identifier(token)
+    return None
+
+
+def _code(token: str) -> str:
+    if token.isdecimal():
+        return digits(token, group=4 if len(token) > 7 else 0)
+    return spelled(token.replace(" ", ","))
+
+
+def _measured(text: str, at: int) -> bool:
+    """Whether the number that ends at `at` goes on, or has a unit."""
+    return bool(re.match(r"[.,:/]\d|\s?(?:%|million|thousand|billion|hundred|square)", text[at : at + 10]))
+
+
+RULES: tuple[Rule, ...] = (postcode, zip_code, code)
+WORD_RULES: tuple[Rule, ...] = (postcode, code)

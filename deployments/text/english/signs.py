@@ -1,0 +1,118 @@
+"""Signs among words: which are said, which pause, which only adorn."""
+
+from __future__ import annotations
+
+import re
+
+from deployments.text.english.dates import DAYS, MONTHS
+from deployments.text.english.vocabulary import OPERATORS, SYMBOL_WORDS
+
+_OPERATOR = re.compile(
+    rf"(?:{'|'.join(map(re.escape, OPERATORS))})(?![-=<>+*/&|!])(?= ?[\w(\[\"'+-])", re.ASCII
+)
+_OPERAND_ENDS = re.compile(r"[\w)\]\"'⁰¹²³⁴-⁹] ?$", re.ASCII)
+# a*b, 2*x; but not f*ck
+_FACTOR = re.compile(r"(?:^|[^A-Za-z0-9])[A-Za-z]$|\d$")
+_FACTOR_AHEAD = re.compile(r"[A-Za-z0-9](?![A-Za-z])|\d")
+_RANGE_START = re.compile(r"(?:(:\d\d|\d\s?[ap]\.?m\.?)|(\d{1,9})(?:°?[CF]|[%°€])?)$", re.IGNORECASE)
+_RANGE_END = re.compile(r"[$£€¥]?(\d{1,9})")
+_GRADE = re.compile(r"(?<![A-Za-z])[A-F]$")
+_HOURS = re.compile(
+    r"(?:Mon|Tue|Tues|Wed|Thu|Thurs|Fri|Sat|Sun|days?|[Oo]pen|[Hh]ours|[Dd]aily|from)[.:]? \d{1,2}$"
+)
+_SPACED_LEFT = re.compile(r"(?:^|[^\w.])([a-zA-Z]|[\d.,]*\d)[)⁰¹²³⁴-⁹%]* $")
+_SPACED_RIGHT = re.compile(r" [-(√$]?(?:([\d.,]*\d)|[a-zA-Z](?![A-Za-z'.]))")
+_SUM = re.compile(r"[=+×÷≈≤≥]|(?<=\d) [*/] (?=\d)")
+
+
+def operator(text: str, at: int) -> str | None:
+    """One of OPERATORS between its operands, with blanks on both sides or on neither: **bold** is none."""
+    match = _OPERATOR.match(text, at)
+    if not match or text[at - 1 : at].isspace() != text[match.end() : match.end() + 1].isspace():
+        return None
+    return match[0] if _OPERAND_ENDS.search(text[max(0, at - 2) : at]) else None
+
+
+def is_range(text: str, at: int) -> bool:
+    """Whether the dash at `at` stands for "to": between times, or numbers with the smaller one first."""
+    left = _RANGE_START.search(text[max(0, at - 12) : at])
+    right = _RANGE_END.match(text, at + 1)
+    if not left or not right:
+        return False
+    hours = max(int(left[2] or 0), int(right[1])) <= 12 and bool(_HOURS.search(text, max(0, at - 20), at))
+    return bool(left[1]) or hours or text[at] == "–" or int(left[2]) < int(right[1])
+
+
+def spaced_dash(text: str, at: int) -> str | None:
+    """What is said for a dash between blanks: "minus" in a sum, "to" between numbers, else None."""
+    left = _SPACED_LEFT.search(text[max(0, at - 16) : at])
+    right = _SPACED_RIGHT.match(text, at + 1)
+    if not left or not right:
+        return None
+    clause = (
+        re.split(r"[,;:]\s", text[max(0, at - 40) : at])[-1] + re.split(r"[,;:]\s", text[at : at + 40])[0]
+    )
+    if _SUM.search(clause):
+        return "minus"
+    if not (right[1] and left[1][-1].isdecimal()):
+        return None
+    first, second = (
+        float(number.replace(",", "").rstrip(".") or 0) if number.count(".") < 2 else 0.0
+        for number in (left[1], right[1])
+    )
+    return "to" if first < second or text[at] == "–" else "minus"
+
+
+def is_month_or_day(word: str) -> bool:
+    return word in MONTHS or word in DAYS
+
+
+def symbol(text: str, at: int, said: str) -> str | None:
+    """What is said for a sign by itself, None for ornaments. said: the word before."""
+    char, before, after = text[at], text[at - 1] if at else " ", text[at + 1 : at + 2] or " "
+    if char == "#":
+        return "number" if after.isdecimal() else "hashtag" if after.isalpha() else None
+    digits_around = text[max(0, at - 2) : at].rstrip(" ")[-1:].isdecimal()
+    next_char = text[at + 1 : at + 3].lstrip()[:1]
+    if char == "*":
+        spaced = before == after == " " and bool(_OPERAND_ENDS.search(text[max(0, at - 2) : at]))
+        named = bool(_FACTOR.search(text[max(0, at - 2) : at]) and _FACTOR_AHEAD.match(text, at + 1))
+        if spaced and said == "select":  # SELECT * FROM
+            return "star"
+        factors = digits_around and next_char.isdecimal() or named or (spaced and next_char.isalnum())
+        return "times" if factors else None
+    if char == "^":
+        return (
+            "to the power of"
+            if (before.isalnum() or before == ")") and (after.isalnum() or after in "-(")
+            else None
+        )
+    if char in "<>":
+        alone = (
+            (before == " " or before.isdecimal())
+            and (after == " " or after.isdecimal())
+            and next_char.isalnum()
+        )
+        return {"<": "less than", ">": "greater than"}[char] if alone else None
+    if char == "~":
+        return (
+            ("to" if digits_around else "about")
+            if after.isdecimal() or after in "$£€" and after != " "
+            else None
+        )
+    if char == "/" and before == after == " " and digits_around and next_char.isdecimal():
+        return "divided by"
+    if (
+        char == "+"
+        and not next_char.isalnum()
+        and (before.isdecimal() or _GRADE.search(text, max(0, at - 2), at))
+    ):
+        return "plus"  # 18+, A+
+    if char in "+=/@&\\":
+        touching = (before.isalnum() or before in " )⁰¹²³⁴⁵⁶⁷⁸⁹%°\"'") and (
+            next_char.isalnum() or next_char in "($£€√-." and next_char
+        )
+        return SYMBOL_WORDS[char] if touching else None
+    if char == "$" and after.isalpha():
+        return None  # $HOME, $x$
+    return SYMBOL_WORDS.get(char)

@@ -1,0 +1,52 @@
+"""A text whose parts were replaced one after another, and where in the original each place of it was."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+
+Edit = tuple[int, int, str]  # start and end of what is replaced, and what stands there instead
+
+
+class Rewritten:
+    """Immutable. `text` is what the original has become."""
+
+    def __init__(self, text: str, layers: tuple[tuple[list[int], list[int]], ...] = ()) -> None:
+        self.text = text
+        self._layers = layers  # for each rewrite: places in its result, and the same places before it
+
+    def edited(self, edits: Iterable[Edit]) -> Rewritten:
+        """edits: in order, without overlaps."""
+        pieces: list[str] = []
+        new, old = [0], [0]
+        at = size = 0
+        for start, end, put in edits:
+            pieces += self.text[at:start], put
+            size += start - at
+            new += size, size + len(put)
+            old += start, end
+            size += len(put)
+            at = end
+        if not pieces:
+            return self
+        pieces.append(self.text[at:])
+        old.append(len(self.text))
+        return Rewritten("".join(pieces), (*self._layers, (new, old)))
+
+    def sub(self, pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str | None]) -> Rewritten:
+        """`re.sub`; a match for which `replace` returns None stays as it is."""
+        return self.edited(
+            (m.start(), m.end(), put)
+            for m in pattern.finditer(self.text)
+            if (put := replace(m)) is not None and put != m[0]
+        )
+
+    def origin(self, at: int) -> int:
+        """Where the place `at` of `text` was. At the edge of something deleted: before it."""
+        for new, old in reversed(self._layers):
+            i = bisect_left(new, at)
+            if i == len(new) or new[i] != at:
+                i -= 1
+            at = min(old[i] + at - new[i], old[i + 1])
+        return at

@@ -1,0 +1,46 @@
+"""What will be said: the segments of a text, as the model gets them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from deployments import assembly
+from deployments.contract.errors import InvalidInput
+from deployments.contract.options import ModelOptions
+
+
+def readings(options: ModelOptions, text: str, language: str | None) -> list[dict[str, Any]]:
+    """For each segment its text, spoken words, phones and pause_after in seconds; none where nothing is to be said.
+
+    Raises InvalidInput as the frontend does.
+    """
+    frontend = assembly.load_family(options).frontend()
+    try:
+        segments = frontend.segments(text, language)
+    except InvalidInput as error:
+        if error.code != "nothing_to_speak":
+            raise
+        return []
+    return [
+        {
+            "text": segment.text,
+            "spoken": segment.spoken,
+            "phones": " ".join(frontend.symbols(segment)),
+            "pause_after": segment.pause_after,
+        }
+        for segment in segments
+    ]
+
+
+def as_json(found: list[dict[str, Any]]) -> str:
+    return json.dumps(found, ensure_ascii=False, indent=1)
+
+
+def as_lines(found: list[dict[str, Any]], phones: bool) -> Iterator[str]:
+    """The spoken words and the pause of each segment, its phones below them."""
+    for reading in found:
+        yield f"{reading['spoken'] or '(silence)'}  [{reading['pause_after']:g} s]"
+        if phones and reading["phones"]:
+            yield f"    {reading['phones']}"
