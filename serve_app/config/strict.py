@@ -114,7 +114,7 @@ def problems(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
         else:
             text = "; ".join(detail["msg"].removeprefix("Value error, ").splitlines())
             given = detail.get("input")
-            if not isinstance(given, (dict, list)) and detail["type"] != "missing":
+            if not isinstance(given, (dict, list, BaseModel)) and detail["type"] != "missing":
                 text += f" (is {_shown(given)})"
         found[loc] = f"{found[loc]}, or: {text}" if loc in found else text
     return list(found.items())
