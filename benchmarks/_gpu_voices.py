@@ -74,7 +74,7 @@ class Voices:
             vocoder=VocoderOptions(max_batch=slots),
         )
         self.family = _gpu_family.load(family, folder)
-        with patch.object(type(self.family), "frontend", lambda self: None):
+        with patch.object(type(self.family), "frontend", lambda self, on: None):
             self.backend = LocalBackend(options).wait()
         self.references = references
         self.owner = Loop()
