@@ -159,7 +159,7 @@ def test_an_unusual_reference_is_used(service, recording):
     ("change", "param"),
     [
         ({"language": "fr"}, "language"),
-        ({"input": "。。。！"}, "input"),
+        ({"input": "[pause:99s]"}, "input"),
         ({"top_p": 0}, "top_p"),
         ({"beams": 3}, "beams"),
     ],
