@@ -168,14 +168,11 @@ async def test_speech_over_http(client, service):
     [
         "",
         "   ",
-        "?!.,;",
-        "😀😀",
         "日本語のテキスト",
         "Привет, мир",
         "a" * 5001,
         "x" * 5000,
         "a\x00b",
-        "\u200b",
         "word " * 200_000,
     ],
 )

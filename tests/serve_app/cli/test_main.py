@@ -75,7 +75,7 @@ def test_speaks_without_ray(tmp_path: Path) -> None:
     [
         ([""], "text"),
         (["\x07bell"], "text"),
-        (["!?! ... !"], "input"),
+        (["[pause:99s]"], "input"),
         ([TEXT, "--voice", "nobody"], "nobody"),
         ([TEXT, "--out", "a.txt"], "--out"),
         ([TEXT, "--speed", "nan"], "speed"),
