@@ -83,13 +83,27 @@ class Shipped:
         pace: float = 1.0,
         batch: int = 8,
     ) -> list[np.ndarray]:
-        """The waveform (N,) of each text. Text i uses seed + i."""
+        """The waveform (N,) of each text, with the pauses between its segments.
+
+        A batch of texts starts at seed + the index of its first text; each of its segments takes the next seed.
+        """
         made: list[np.ndarray] = []
         for first in range(0, len(texts), batch):
-            phones = [self.phones(text) for text in texts[first : first + batch]]
+            read = [self.frontend.segments(text) for text in texts[first : first + batch]]
+            phones = [
+                torch.from_numpy(s.token_ids) for segments in read for s in segments if len(s.token_ids)
+            ]
             vectors, top_k = vector[: self.config.speaker_dim].expand(len(phones), -1), self.config.top_k
             codes = generate(self.gpt, vectors, phones, temperature, top_k, seed + first, pace)
-            made += [self.sound(row, vector, seed + first + i) for i, row in enumerate(codes)]
+            sounds = iter([self.sound(row, vector, seed + first + i) for i, row in enumerate(codes)])
+            for segments in read:
+                parts: list[np.ndarray] = []
+                for segment in segments:
+                    if len(segment.token_ids):
+                        parts.append(next(sounds))
+                    silence = round(segment.pause_after / pace * self.config.sample_rate)
+                    parts.append(np.zeros(silence if segment is not segments[-1] else 0, np.float32))
+                made.append(np.concatenate(parts))
         return made
 
     @torch.inference_mode()

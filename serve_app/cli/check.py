@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -33,10 +33,16 @@ class Finding:
     ok: bool | None = None
 
 
-def report(settings: Settings, models: Iterable[str], console: Console) -> bool:
-    """Prints each finding as it becomes available. models: their names. Returns False if a check failed."""
-    sound = True
-    for part in (_software(), *(_model(settings, model) for model in models)):
+def report(
+    settings: Settings, models: Iterable[str], console: Console, broken: Mapping[str, str] | None = None
+) -> bool:
+    """Prints each finding as it becomes available. Returns False if a check failed.
+
+    models: their names; broken: those that cannot be loaded, and why.
+    """
+    sound, broken = True, broken or {}
+    unusable = {name: [Finding("model", why, False)] for name, why in broken.items()}
+    for part in (_software(), *(unusable.get(model) or _model(settings, model) for model in models)):
         try:
             for finding in part:
                 sound = sound and finding.ok is not False

@@ -194,8 +194,8 @@ def check(
 
         settings = _settings(config)
         models = list(settings.served) if model is None else [settings.name(model)]
-        _check_models(settings, config, *(models if len(models) == 1 else []))
-        sound = report(settings, models, Console())
+        broken = _check_models(settings, config, *(models if len(models) == 1 else []))
+        sound = report(settings, models, Console(), broken)
     raise typer.Exit(0 if sound else 1)
 
 
@@ -262,8 +262,11 @@ def _settings(config: Path | None) -> Settings:
     return load_config(config)[1]
 
 
-def _check_models(settings: Settings, config: Path | None, *needed: str) -> None:
-    """Raises ConfigError if a family, an option, or a checkpoint of the models `needed` is wrong."""
+def _check_models(settings: Settings, config: Path | None, *needed: str) -> dict[str, str]:
+    """The models with unusable checkpoints, and why.
+
+    Raises ConfigError if a family, an option, or a checkpoint of the models `needed` is wrong.
+    """
     from deployments.contract.errors import CheckpointError
     from serve_app.config.document import check_models
 
@@ -271,6 +274,7 @@ def _check_models(settings: Settings, config: Path | None, *needed: str) -> None
     for name in needed:
         if name in broken:
             raise CheckpointError(broken[name])
+    return broken
 
 
 def _check(text: str, **fields: object) -> None:

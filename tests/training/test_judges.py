@@ -159,3 +159,13 @@ def test_the_output_file_is_json(taught, tmp_path, monkeypatch):
         torch.set_num_threads(threads)
     (row,) = json.loads(out.read_text())
     assert (row["voice"], row["mode"], row["sentences"]) == ("ross", "gpt", 1)
+
+
+def test_a_text_of_several_segments_is_spoken_whole(shipped):
+    halves, together = ["The light went out;", "nobody moved."], "The light went out; nobody moved."
+    vector, pause = shipped.vector(reference("ross")), shipped.frontend.segments(together)[0].pause_after
+    assert pause > 0
+    spoken, *apart = shipped.say([together, *halves], vector, temperature=0.0)
+    (alone,) = shipped.say([together], vector, temperature=0.0)
+    np.testing.assert_array_equal(spoken, alone)
+    assert len(spoken) == sum(map(len, apart)) + round(pause * RATE)
