@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from deployments.text.english import addresses, amounts, codes, dates, maths, money, signs, telephone
+from deployments.text.english import addresses, amounts, codes, dates, maths, measures, money, signs, telephone
 from deployments.text.english.nouns import is_plural
 from deployments.text.english.roman import numeral
 from deployments.text.english.shortcuts import shortcut
@@ -178,24 +178,8 @@ class _Scanner:
         return end
 
     def address(self, at: int) -> int | None:
-        match = addresses.ADDRESS.match(self.text, at)
-        if not match:
-            return None
-        whole = match[0].rstrip(".,;:!?)]'*_-")
-        pieces = addresses.address_pieces(whole)
-        if len(pieces) < 3:
-            return None
-        spoken = []
-        for piece in pieces:
-            if piece.isdigit():
-                spoken.append(mixed_word(piece, False, self.known))
-            else:
-                lower = piece.lower()
-                is_word = self.known(lower) and len(piece) > 1 or lower in ("a", "i")
-                spoken.append(
-                    lower if is_word else plain_word(piece if piece != "www" else "W W W", False, self.known)
-                )
-        return self.say(" ".join(spoken), at, at + len(whole))
+        found = addresses.address(self.text, at, self.known)
+        return self.say(found[0], at, found[1]) if found else None
 
     def number(self, at: int) -> int:
         end = self.rules(_DIGIT_RULES, at)
@@ -286,7 +270,7 @@ class _Scanner:
             and self.written
             and is_plural(self.written[-1])
         ):
-            return self.say(f"per {amounts.per_name(match[1])}", at, match.end())  # cells/µL
+            return self.say(f"per {measures.per_name(match[1])}", at, match.end())  # cells/µL
         if char == "/" and not (before + self.text[at + 1 : at + 3].lstrip()[:1]).isascii():
             self.pause(COMMA)  # 男/女
             return at + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from deployments.text.rules import any_of
 
 _PREFIXES = {
     "k": "kilo", "M": "mega", "G": "giga", "T": "tera", "P": "peta", "h": "hecto", "d": "deci", "c": "centi",
@@ -91,9 +91,7 @@ def _table() -> dict[str, tuple[str, str]]:
 
 
 UNITS = _table()
-UNIT = (
-    "(?:" + "|".join(sorted((re.escape(u).replace(r"\ ", r"\s") for u in UNITS), key=len, reverse=True)) + ")"
-)
+UNIT = any_of(UNITS)
 POWERS = {"²": "square ", "2": "square ", "^2": "square ", "³": "cubic ", "3": "cubic ", "^3": "cubic "}
 # Without a number before them these are units all the same.
 BARE_UNITS = (
@@ -113,7 +111,7 @@ PERIODS = {
     "pound": "pound", "gallon": "gallon", "dose": "dose", "serving": "serving", "item": "item", "mile": "mile",
     "page": "page", "word": "word", "kilo": "kilo", "sq ft": "square foot",
 }  # fmt: skip
-PER = "(?:" + "|".join(sorted((p.replace(" ", r"\s") for p in PERIODS), key=len, reverse=True)) + ")"
+PER = any_of(PERIODS)
 
 
 def name(unit: str, singular: bool) -> str:

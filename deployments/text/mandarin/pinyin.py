@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 from deployments.text.mandarin.readings import readings
@@ -56,17 +56,21 @@ _SYLLABLE = re.compile(r"(?P<letters>[a-zêü]+)(?P<tone>[1-5])")
 
 @dataclass(frozen=True, slots=True)
 class Syllable:
-    """initial: "" if there is none. final: one of FINALS. tone: 1 to 5."""
+    """initial: "" if there is none. final: one of FINALS. tone: 1 to 5. phones: in capitals, unlike English: ZH ONG1."""
 
     initial: str
     final: str
     tone: int
+    phones: tuple[str, ...]
 
-    @property
-    def phones(self) -> list[str]:
-        """In capitals, unlike the English ones: ZH ONG1."""
-        toned = f"{self.final}{self.tone}".upper()
-        return [self.initial.upper(), toned] if self.initial else [toned]
+    @classmethod
+    @cache
+    def of(cls, initial: str, final: str, tone: int) -> Syllable:
+        toned = f"{final}{tone}".upper()
+        return cls(initial, final, tone, (initial.upper(), toned) if initial else (toned,))
+
+    def toned(self, tone: int) -> Syllable:
+        return self if tone == self.tone else Syllable.of(self.initial, self.final, tone)
 
 
 @cache
@@ -77,7 +81,7 @@ def syllable(pinyin: str) -> Syllable | None:
         return None
     letters, tone = found["letters"], int(found["tone"])
     if letters in ("n", "ng", "m", "hm", "hng"):  # 嗯, 呣, 哼
-        return Syllable("", "en", tone)
+        return Syllable.of("", "en", tone)
     initial = next((i for i in sorted(INITIALS, key=len, reverse=True) if letters.startswith(i)), "")
     rest = letters[len(initial) :]
     if letters[:1] == "y":
@@ -92,7 +96,7 @@ def syllable(pinyin: str) -> Syllable | None:
         final = _ROUNDED.get(rest, _SHORT.get(rest, rest))
     else:
         final = _SHORT.get(rest, rest)
-    return Syllable(initial, final, tone) if final in FINALS else None
+    return Syllable.of(initial, final, tone) if final in FINALS else None
 
 
 def syllables(hanzi: str) -> list[Syllable]:
@@ -122,16 +126,16 @@ def _bu_and_yi(said: list[tuple[str, Syllable, int]]) -> list[tuple[Syllable, in
     for at, (character, one, word) in enumerate(said):
         following = said[at + 1] if at + 1 < len(said) else None
         if character == "不":
-            one = replace(one, tone=2 if following and following[1].tone == 4 else 4)
+            one = one.toned(2 if following and following[1].tone == 4 else 4)
         elif character == "一":
             around = [c for c, _, _ in said[max(0, at - 3) : at + 4]]
             around[min(3, at)] = "1"
             if _COUNTS.search("".join(around)):
-                one = replace(one, tone=1)
+                one = one.toned(1)
             elif following and following[2] != word and at and said[at - 1][2] == word:
-                one = replace(one, tone=1)  # the last syllable of its word
+                one = one.toned(1)  # the last syllable of its word
             elif following:
-                one = replace(one, tone=2 if following[1].tone in (4, 5) else 4)
+                one = one.toned(2 if following[1].tone in (4, 5) else 4)
         made.append((one, word))
     return made
 
@@ -144,5 +148,5 @@ def _third_tones(said: list[tuple[Syllable, int]]) -> list[Syllable]:
     for at in range(len(said) - 1):
         (one, word), (following, its) = said[at], said[at + 1]
         if one.tone == following.tone == 3 and (word == its or min(sizes[word], sizes[its]) == 1):
-            made[at] = replace(one, tone=2)
+            made[at] = one.toned(2)
     return made

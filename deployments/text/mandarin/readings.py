@@ -103,13 +103,22 @@ def readings(hanzi: str) -> list[tuple[str, list[str]]]:
         read = [alone] if alone else list(_listed(word))
         if family := surname(tagged, at):
             read[: len(family)] = family
-        for place, pattern, syllable in _INSIDE:
-            if pattern.search(word):
-                read[place] = syllable
-        if word in _NEUTRAL or (len(word) == 2 and word[0] == word[1] and word[0] in _KIN):
+        for place, syllable in _fixed(word):
+            read[place] = syllable
+        if _ends_neutral(word):
             read[-1] = read[-1][:-1] + "5"
         made.append((word, read))
     return made
+
+
+@lru_cache(maxsize=16384)
+def _fixed(word: str) -> tuple[tuple[int, str], ...]:
+    """The syllables that the whole word decides, by their place."""
+    return tuple((place, syllable) for place, pattern, syllable in _INSIDE if pattern.search(word))
+
+
+def _ends_neutral(word: str) -> bool:
+    return word in _NEUTRAL or (len(word) == 2 and word[0] == word[1] and word[0] in _KIN)
 
 
 @lru_cache(maxsize=16384)

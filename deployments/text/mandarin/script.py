@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from deployments.text.english.addresses import ADDRESS
-from deployments.text.mandarin import amounts, dates, identifiers, pinyin
+from deployments.text.mandarin import amounts, dates, identifiers, money, pinyin
 from deployments.text.mandarin.pinyin import HANZI
 from deployments.text.phones import Phones
 
@@ -23,7 +23,7 @@ BEHIND = re.compile(rf"[{HANZI}][:,;.]? ?$")  # an address may follow without a 
 _NUMBER_RULES: tuple[Rule, ...] = (
     *identifiers.RULES, *dates.RULES, *amounts.RULES, *identifiers.LATE_RULES, *amounts.LATE_RULES,
 )  # fmt: skip
-_LETTER_RULES: tuple[Rule, ...] = (amounts.money, amounts.numbered, amounts.roman_numeral, amounts.sign)
+_LETTER_RULES: tuple[Rule, ...] = (money.money, amounts.numbered, amounts.roman_numeral, amounts.sign)
 _LETTER = re.compile(f"[A-Za-z]{{2,}}|[{HANZI}]")  # single letters do not tell the language
 _LETTER_OR_CHARACTER = re.compile(f"[A-Za-z{HANZI}]")
 _CHARACTERS = re.compile(f"[{HANZI}]+")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -288,6 +289,20 @@ UNIT = {
     "inches": '5" ',
     "broken words": "ex-\nam ",
     "quoted lines": "> a\n",
+    "dots": ".",
+    "times": "2x ",
+    "calls": "call 1, ",
+    "fractions": "1 1/2 ",
+    "minutes": "5' ",
+    "codes": "code AB-12 ",
+    "clocks": "3:30 ",
+    "dates": "1/2/2026 ",
+    "units": "5 km/h ",
+    "money": "$5-",
+    "versions": "1.2.",
+    "measures with signs": "m²⁻",
+    "quotes in digits": "1'0\"",
+    "characters": "一1 a ",
 }
 
 
@@ -299,6 +314,18 @@ def test_time_is_linear_in_the_length_of_a_text(unit: str) -> None:
     segments = FRONTEND.segments(text)
     assert squeezed("".join(s.text for s in segments)) == squeezed(text)
     assert max(len(s.token_ids) for s in segments) <= MAX_PHONES
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("sign", [*string.punctuation, *" \t\n\u00a0…—–«“°²½×€¥‰•✅，。（\u202e\u200b٣é"])
+def test_a_long_run_of_any_sign_takes_no_more_than_its_length(sign: str) -> None:
+    text = f"One\ntwo{sign * 100_000}\nthree four."
+    assert FRONTEND.spoken(text).startswith("one two") and FRONTEND.spoken(text).endswith("three four")
+
+
+@pytest.mark.timeout(60)
+def test_a_long_row_of_digits_is_read_digit_by_digit() -> None:
+    assert FRONTEND.spoken("7" * 100_000) == " ".join(["seven"] * 100_000)
 
 
 @pytest.mark.parametrize(
