@@ -15,7 +15,7 @@ from deployments.text.english.vocabulary import BARE, DOTTED, OPERATORS
 from deployments.text.english.words import Known, abbreviation, is_shouting, mixed_word, plain_word
 from deployments.text.mandarin import script as mandarin
 from deployments.text.mandarin.pinyin import HANZI
-from deployments.text.rules import Rule
+from deployments.text.rules import Rule, shape, worth_trying
 from deployments.text.words import COMMA, DASH, ELLIPSIS, SEMICOLON, Word
 
 # A word that stands between blanks, perhaps with a comma behind it: most are said as they are written.
@@ -39,6 +39,7 @@ _DIGIT_RULES: tuple[Rule, ...] = (
     *codes.RULES, *dates.NUMERIC_RULES, money.money_behind, money.pence, *telephone.RULES, *dates.RULES, *maths.RULES,
     *amounts.RULES,
 )  # fmt: skip
+_rules_for = worth_trying(_DIGIT_RULES)
 _PER_UNIT = re.compile(rf"/({UNIT}|{PER})(?![A-Za-z0-9/])")
 _MONTH_STARTS = frozenset("JFMASONDjfmasondWT")
 
@@ -182,7 +183,7 @@ class _Scanner:
         return self.say(found[0], at, found[1]) if found else None
 
     def number(self, at: int) -> int:
-        end = self.rules(_DIGIT_RULES, at)
+        end = self.rules(_rules_for(shape(self.text, at)), at)
         if end:
             return self.rules((telephone.extension,), end) or end
         if match := _MIXED.match(self.text, at):

@@ -15,7 +15,7 @@ _END = r"(?![\dA-Za-z]|\.\d)"
 _MORE_BEHIND = re.compile(r"\s(?:[a-z]{3,}|as|an?)\b|[.,!?]|$")
 
 
-@rule(rf"({NUMBER})(x|×)(?![A-Za-z0-9])")
+@rule(rf"({NUMBER})(x|×)(?![A-Za-z0-9])", when=r"[\d.,]*\d[x×]")
 def times_as_much(m: Match) -> str | None:
     """10x faster, but 2x + 1"""
     if not _MORE_BEHIND.match(m.string, m.end()) or m.string[: m.start()].rstrip()[-1:] in tuple("=+*/(-"):
@@ -23,7 +23,7 @@ def times_as_much(m: Match) -> str | None:
     return f"{decimal(m[1])} {'time' if m[1] == '1' else 'times'}"
 
 
-@rule(r"(\d{1,9}(?:\.\d{1,9})?)e([+-]?)(\d{1,3})(?![A-Za-z0-9]|\.\d)", re.IGNORECASE)
+@rule(r"(\d{1,9}(?:\.\d{1,9})?)e([+-]?)(\d{1,3})(?![A-Za-z0-9]|\.\d)", re.IGNORECASE, when=r"[\d.]*\d[eE]")
 def exponent(m: Match) -> str | None:
     """1.5e-3"""
     if not m[2] and "." not in m[1]:
@@ -32,31 +32,31 @@ def exponent(m: Match) -> str | None:
     return f"{decimal(m[1])} times ten to the {spoken}"
 
 
-@rule(r"1(0{1,3})s(?=\s(?:of|and)\b)")
+@rule(r"1(0{1,3})s(?=\s(?:of|and)\b)", when=r"\d{2,4}s")
 def round_plural(m: Match) -> str | None:
     """100s of people"""
     return {1: "tens", 2: "hundreds", 3: "thousands"}[len(m[1])]
 
 
-@rule(rf"({NUMBER})([A-Za-z]{{1,2}})(?![A-Za-z0-9'])")
+@rule(rf"({NUMBER})([A-Za-z]{{1,2}})(?![A-Za-z0-9'])", when=r"[\d.,]*\d[A-Za-z]")
 def decimal_with_letters(m: Match) -> str | None:
     """3.5k"""
     return f"{decimal(m[1])} {letters(m[2])}" if "." in m[1] or "," in m[1] else None
 
 
-@rule(r"(\d{3,4})p(?![A-Za-z0-9])")
+@rule(r"(\d{3,4})p(?![A-Za-z0-9])", when=r"\d{3,4}p")
 def resolution(m: Match) -> str | None:
     """1080p"""
     return f"{identifier(m[1])} P"
 
 
-@rule(r"(\d{1,3}(?:,\d{3}){1,5}|\d{1,15})(?:st|nd|rd|th)(?![A-Za-z0-9])", re.IGNORECASE)
+@rule(r"(\d{1,3}(?:,\d{3}){1,5}|\d{1,15})(?:st|nd|rd|th)(?![A-Za-z0-9])", re.IGNORECASE, when=r"[\d,]*\d[SNRTsnrt]")
 def ordinal_number(m: Match) -> str | None:
     """22nd"""
     return ordinal(int(m[1].replace(",", "")))
 
 
-@rule(r"\d{1,9}(?:\.\d{1,9}){2,8}(?!\.?\d)(?![A-Za-z])")
+@rule(r"\d{1,9}(?:\.\d{1,9}){2,8}(?!\.?\d)(?![A-Za-z])", when=r"\d{1,9}\.\d")
 def version(m: Match) -> str | None:
     """1.2.3 and 192.168.0.1"""
     return " dot ".join(whole(part) for part in m[0].split("."))
@@ -68,19 +68,19 @@ def named_version(m: Match) -> str | None:
     return "version " + (decimal(m[1]) if m[1].count(".") == 1 else " dot ".join(map(whole, m[1].split("."))))
 
 
-@rule(r"\d{1,12}(?:-\d{1,12}){2,8}(?:-[xX])?(?![A-Za-z0-9])")
+@rule(r"\d{1,12}(?:-\d{1,12}){2,8}(?:-[xX])?(?![A-Za-z0-9])", when=r"\d{1,12}-\d")
 def digit_groups(m: Match) -> str | None:
     """978-3-16-148410-0"""
     return " , ".join("X" if part in "xX" else digits(part) for part in m[0].split("-"))
 
 
-@rule(r"([1-9]\d?)([,.])(\d{1,2}(?:\2\d{1,2}){2,8})(?![\d,.]\d)")
+@rule(r"([1-9]\d?)([,.])(\d{1,2}(?:\2\d{1,2}){2,8})(?![\d,.]\d)", when=r"\d\d?[,.]\d")
 def listed(m: Match) -> str | None:
     """1,2,3"""
     return " , ".join(cardinal(int(part)) for part in m[0].split(",")) if m[2] == "," else None
 
 
-@rule(rf"(\d{{4}})(?!\d|,\d|\.\d){_END}")
+@rule(rf"(\d{{4}})(?!\d|,\d|\.\d){_END}", when=r"\d{4}(?![\dA-Za-z])")
 def year_number(m: Match) -> str | None:
     """1999, 2026; other four-digit numbers only where the word before them speaks of time"""
     value, text = int(m[1]), m.string

@@ -42,13 +42,13 @@ _WORDED = re.compile(r"[A-Za-z]")
 _TOKEN = r"[A-Za-z]{0,12}\d[A-Za-z0-9]{0,40}(?![A-Za-z0-9])"
 
 
-@rule(r"[A-Z]{1,2}\d[A-Z0-9]?\x20\d[A-Z]{2}(?![A-Za-z0-9])|[A-Z]\d[A-Z]\x20?\d[A-Z]\d(?![A-Za-z0-9])")
+@rule(r"[A-Z]{1,2}\d[A-Z0-9]?\x20\d[A-Z]{2}(?![A-Za-z0-9])|[A-Z]\d[A-Z]\x20?\d[A-Z]\d(?![A-Za-z0-9])", when=r"[A-Z]")
 def postcode(m: Match) -> str | None:
     """SW1A 1AA, K1A 0B6"""
     return spelled(m[0])
 
 
-@rule(r"\d{5}(?:-\d{4})?(?![\dA-Za-z,]|\.\d)")
+@rule(r"\d{5}(?:-\d{4})?(?![\dA-Za-z,]|\.\d)", when=r"\d{5}(?![\dA-Za-z,])")
 def zip_code(m: Match) -> str | None:
     """IL 62704"""
     return spelled(m[0]) if _STATE.search(m.string, max(0, m.start() - 6), m.start()) else None

@@ -8,6 +8,7 @@ from deployments.text.english.numbers import cardinal, ordinal, plural, whole
 from deployments.text.rules import Match, rule
 
 FRACTION = r"(?:(\d{1,4})[\x20-])?(\d{1,4})/(\d{1,4})"
+SLASHED = r"\d{1,4}(?:[ -]\d|/\d)"  # the shape of a fraction
 _RATED = re.compile(
     r"\b(?:out|scored?|rating|rated?|grade|gave|stars?|episodes?|pages?|level|got|blood pressure|bp|vision|it)\b",
     re.IGNORECASE,
@@ -32,7 +33,7 @@ def mixed(units: str | None, top: int, bottom: int) -> str | None:
     return f"{whole(units)} and {spoken}" if units else spoken
 
 
-@rule(rf"{FRACTION}(?![\d/A-Za-z])")
+@rule(rf"{FRACTION}(?![\d/A-Za-z])", when=SLASHED)
 def ratio(m: Match) -> str | None:
     """1/2, 2 3/4, 24/7, 120/80"""
     top, bottom = int(m[2]), int(m[3])

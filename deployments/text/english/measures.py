@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from deployments.text.english.fractions import FRACTION, mixed, parted
+from deployments.text.english.fractions import FRACTION, SLASHED, mixed, parted
 from deployments.text.english.maths import power
 from deployments.text.english.numbers import NUMBER, cardinal, decimal, identifier
 from deployments.text.english.units import PER, PERIODS, POWERS, UNIT, UNITS, name
@@ -16,6 +16,7 @@ _MEASURE = (
     rf"(\s|-|)({UNIT})({_RAISED}|⁻?[¹²³⁴-⁹])?((?:/(?:{UNIT}|{PER}){_RAISED}?){{0,2}})((?:[\x20·](?:{UNIT})⁻[¹²³]){{0,3}})"
     r"(\.(?=\s+[a-z(]|,))?(?![A-Za-z0-9²³]|'[A-Za-z]|-[a-z]+-)"
 )
+_INITIALS = re.escape("".join({unit[0] for unit in UNITS}))
 _PART = re.compile(rf"/({UNIT}|{PER})({_RAISED})?(?=/|$)")
 _INVERSE = re.compile(rf"[ ·]({UNIT})⁻([¹²³])")
 _ARTICLE = re.compile(r"\b(?:an?|another|each|every|one|per)\s$", re.IGNORECASE)
@@ -48,7 +49,7 @@ _TEMPERATURE = re.compile(
 )
 
 
-@rule(rf"({NUMBER}){_MEASURE}")
+@rule(rf"({NUMBER}){_MEASURE}", when=rf"[\d.,]*\d[\s-]?[{_INITIALS}]")
 def measure(m: Match) -> str | None:
     """5 km, 20 °C, 100 km/h, 50%, 5 m s⁻¹"""
     gap, unit, text = m[2], " ".join(m[3].split()), m.string
@@ -62,7 +63,7 @@ def measure(m: Match) -> str | None:
     return _measured(decimal(m[1]), m, m[1] in ("1", "1.0") or _is_modifier(m, gap))
 
 
-@rule(rf"{FRACTION}{_MEASURE}")
+@rule(rf"{FRACTION}{_MEASURE}", when=SLASHED)
 def fraction_of_a_unit(m: Match) -> str | None:
     """3/4 lb, 2 1/2 tsp"""
     spoken = mixed(m[1], int(m[2]), int(m[3]))
@@ -112,7 +113,7 @@ def _is_modifier(m: Match, gap: str) -> bool:
     return bool(behind) and bool(_ARTICLE.search(text, max(0, m.start() - 8), m.start()))
 
 
-@rule(r"(\d{2,3})\s?°?([FC])(?![A-Za-z0-9'])")
+@rule(r"(\d{2,3})\s?°?([FC])(?![A-Za-z0-9'])", when=r"\d{2,3}\s?[°FC]")
 def temperature(m: Match) -> str | None:
     """bake at 350F"""
     sure = m[2] == "F" and len(m[1]) == 3 and " " not in m[0]
@@ -121,7 +122,7 @@ def temperature(m: Match) -> str | None:
     return f"{cardinal(int(m[1]))} degrees {'celsius' if m[2] == 'C' else 'fahrenheit'}"
 
 
-@rule(r"(\d{1,3})°\s?(\d{1,2})'\s?(?:(\d{1,2}(?:\.\d{1,4})?)(?:\"|''))?\s?([NSEW](?![A-Za-z]))?")
+@rule(r"(\d{1,3})°\s?(\d{1,2})'\s?(?:(\d{1,2}(?:\.\d{1,4})?)(?:\"|''))?\s?([NSEW](?![A-Za-z]))?", when=r"\d{1,3}°")
 def coordinate(m: Match) -> str | None:
     """48°51'30\" N"""
     parts = [(m[1], "degree"), (m[2], "minute"), (m[3], "second")]
@@ -129,7 +130,7 @@ def coordinate(m: Match) -> str | None:
     return " ".join([*spoken, {"N": "north", "S": "south", "E": "east", "W": "west"}.get(m[4] or "", "")])
 
 
-@rule(r"(\d{1,4})\s?(?:h|hrs?)\s?(\d{1,2})\s?(?:mins?|m)?" + _END)
+@rule(r"(\d{1,4})\s?(?:h|hrs?)\s?(\d{1,2})\s?(?:mins?|m)?" + _END, when=r"\d{1,4}\s?h")
 def hours_and_minutes(m: Match) -> str | None:
     """1h 30m"""
     if m[0][-1].isdigit() and int(m[2]) > 59:
@@ -139,7 +140,7 @@ def hours_and_minutes(m: Match) -> str | None:
     return f"{left} {cardinal(minutes)} {'minute' if minutes == 1 else 'minutes'}"
 
 
-@rule(r"(\d{1,2})'\s?(\d{1,2})(?:\"|'')?(?![\d'])")
+@rule(r"(\d{1,2})'\s?(\d{1,2})(?:\"|'')?(?![\d'])", when=r"\d\d?'")
 def feet_and_inches(m: Match) -> str | None:
     """5'10\""""
     feet, inches = int(m[1]), int(m[2])
@@ -147,7 +148,7 @@ def feet_and_inches(m: Match) -> str | None:
     return f"{tall} {cardinal(inches)} {'inch' if inches == 1 else 'inches'}"
 
 
-@rule(rf"({NUMBER})(\"|''|')(?![A-Za-z\d])")
+@rule(rf"({NUMBER})(\"|''|')(?![A-Za-z\d])", when=r"[\d.,]*\d[\"']")
 def feet_or_inches(m: Match) -> str | None:
     """27\" of a screen, 6' of a man; not the quotation mark that ends a quote"""
     before = m.string[max(0, m.start() - 400) : m.start()]
@@ -161,7 +162,7 @@ def feet_or_inches(m: Match) -> str | None:
     return None if quoted else f"{decimal(m[1])} {'inch' if m[1] == '1' or _modifies(m) else 'inches'}"
 
 
-@rule(rf"{FRACTION}(?:\"|'')(?![A-Za-z\d])")
+@rule(rf"{FRACTION}(?:\"|'')(?![A-Za-z\d])", when=SLASHED)
 def fraction_of_inches(m: Match) -> str | None:
     spoken = mixed(m[1], int(m[2]), int(m[3]))
     return spoken and f"{spoken} {'inches' if m[1] and not _modifies(m) else 'inch'}"
@@ -173,13 +174,13 @@ def _modifies(m: Match) -> bool:
     )
 
 
-@rule(rf"({NUMBER})\s?[x×]\s?(?={NUMBER}(?:\s?[x×]\s?{NUMBER})?\s?{UNIT}(?![A-Za-z]))")
+@rule(rf"({NUMBER})\s?[x×]\s?(?={NUMBER}(?:\s?[x×]\s?{NUMBER})?\s?{UNIT}(?![A-Za-z]))", when=r"[\d.,]*\d\s?[x×]")
 def sized(m: Match) -> str | None:
     """9 x 13 in. pan"""
     return f"{decimal(m[1])} by"
 
 
-@rule(rf"({NUMBER})(\s?[x×]\s?)({NUMBER})(?:\s?[x×]\s?({NUMBER}))?{_END}")
+@rule(rf"({NUMBER})(\s?[x×]\s?)({NUMBER})(?:\s?[x×]\s?({NUMBER}))?{_END}", when=r"[\d.,]*\d\s?[x×]")
 def dimensions(m: Match) -> str | None:
     """1920x1080"""
     parts = [part for part in (m[1], m[3], m[4]) if part]

@@ -57,6 +57,7 @@ _SCALE = r"(?:\s?(thousand|hundred|million|billion|trillion|[KkMmBbTt]|MM|mn|mio
 SIGN = f"[{SIGNS}]"
 _CODE = "(?:" + "|".join(_CODES) + ")"
 _NAME = r"(?:Rs\.?|kr\.?|Fr\.?)"
+_AMOUNT_STARTS = "".join({word[0] for word in (*SCALES, *_CODES, *_NAMES)}) + "hKMBTRz"  # behind a number
 _END = r"(?![\dA-Za-z]|\.\d|,\d)"
 
 
@@ -109,7 +110,8 @@ def money_by_code(m: Match) -> str | None:
 
 
 @rule(
-    rf"({NUMBER}){_SCALE}\s?(R\$|{SIGN}|(?:{_CODE}|{_NAME}|zl)(?![A-Za-z]))(?!\d)(?:/({UNIT}|{PER})(?![A-Za-z]))?"
+    rf"({NUMBER}){_SCALE}\s?(R\$|{SIGN}|(?:{_CODE}|{_NAME}|zl)(?![A-Za-z]))(?!\d)(?:/({UNIT}|{PER})(?![A-Za-z]))?",
+    when=rf"[\d.,]*\d\s?[{SIGNS}{_AMOUNT_STARTS}]",
 )
 def money_behind(m: Match) -> str | None:
     """20 €, 5 EUR, 500 kr"""
@@ -117,7 +119,7 @@ def money_behind(m: Match) -> str | None:
     return f"{spoken} per {_each(m[4])}" if m[4] else spoken
 
 
-@rule(r"(\d{1,2})(p|c)(?![A-Za-z0-9]|\.\d)")
+@rule(r"(\d{1,2})(p|c)(?![A-Za-z0-9]|\.\d)", when=r"\d\d?[pc]")
 def pence(m: Match) -> str | None:
     """20p, 99c"""
     one, many = ("penny", "pence") if m[2] == "p" else _CENT

@@ -38,32 +38,32 @@ def _said(number: str) -> str:
     return f"plus {spoken}" if number.startswith("+") else spoken
 
 
-@rule(rf"\+\d{{1,15}}(?:{_GAP}\d{{1,10}}){{0,6}}(?!\d|[.,]\d)")
+@rule(rf"\+\d{{1,15}}(?:{_GAP}\d{{1,10}}){{0,6}}(?!\d|[.,]\d)", when=r"\+")
 def international(m: Match) -> str | None:
     """+44 20 7946 0958"""
     return _said(m[0]) if 7 <= sum(map(len, _DIGITS.findall(m[0]))) <= 15 else None
 
 
-@rule(rf"(?:1[\x20.-])?\(?\d{{3}}(?:\)[\x20-]?|[\x20.-])\d{{3}}[\x20.-]\d{{4}}{_END}")
+@rule(rf"(?:1[\x20.-])?\(?\d{{3}}(?:\)[\x20-]?|[\x20.-])\d{{3}}[\x20.-]\d{{4}}{_END}", when=r"\d[ .-][(\d]|\d{3}[) .-]|\(")
 def north_american(m: Match) -> str | None:
     """(555) 123-4567, 1-800-555-0199"""
     return _said(m[0])
 
 
-@rule(r"(?:1[\x20.-])?(8\d\d|900)-([A-Z]{3,10}|\d[A-Z]{2,9}|[A-Z]{2,6}-[A-Z0-9]{2,6})(?![A-Za-z0-9])")
+@rule(r"(?:1[\x20.-])?(8\d\d|900)-([A-Z]{3,10}|\d[A-Z]{2,9}|[A-Z]{2,6}-[A-Z0-9]{2,6})(?![A-Za-z0-9])", when=r"\d(?:[ .-]\d|\d\d-)")
 def vanity(m: Match) -> str | None:
     """1-800-FLOWERS"""
     words = re.sub(r"\d+", lambda d: f" {digits(d[0])} ", m[2]).replace("-", " ").lower()
     return f"{'one , ' if m[0][1] in ' .-' else ''}{digits(m[1])} , {words}"
 
 
-@rule(rf"\d{{3}}-\d{{4}}{_END}(?!-)")
+@rule(rf"\d{{3}}-\d{{4}}{_END}(?!-)", when=r"\d{3}-\d")
 def local(m: Match) -> str | None:
     """555-1234"""
     return _said(m[0])
 
 
-@rule(rf"(?:0\d{{0,5}}|\(\d{{2,5}}\)){_GAP}?\d{{2,9}}(?:{_GAP}\d{{1,8}}){{0,6}}{_END}")
+@rule(rf"(?:0\d{{0,5}}|\(\d{{2,5}}\)){_GAP}?\d{{2,9}}(?:{_GAP}\d{{1,8}}){{0,6}}{_END}", when=r"0|\(")
 def national(m: Match) -> str | None:
     """020 7946 0018, (02) 9876 5432, 06 12 34 56 78"""
     groups = _DIGITS.findall(m[0])
@@ -76,7 +76,8 @@ def national(m: Match) -> str | None:
 
 @rule(
     rf"(?:1[3-9]00[\x20-]\d{{3}}[\x20-]\d{{3}}|[6-9]\d{{4}}[\x20-]\d{{5}}|1[3-9]\d[\x20-]\d{{4}}[\x20-]\d{{4}}"
-    rf"|\d{{4}}(?:[\x20-]\d{{4}}){{1,4}}|\d{{3}}(?:\x20\d{{3}}){{2}}|[2-9]\d{{9}}|1[2-9]\d{{9}}){_END}"
+    rf"|\d{{4}}(?:[\x20-]\d{{4}}){{1,4}}|\d{{3}}(?:\x20\d{{3}}){{2}}|[2-9]\d{{9}}|1[2-9]\d{{9}}){_END}",
+    when=r"\d{3,5}[ -]\d|\d{10,11}(?!\d)",
 )
 def grouped(m: Match) -> str | None:
     """1800 123 456, 98765 43210, 138 0013 8000, 1234 5678, 5551234567"""
@@ -99,7 +100,7 @@ def _parts(groups: list[str]) -> list[str]:
     return [part for part in (number[:first], number[first:-7], number[-7:-4], number[-4:]) if part]
 
 
-@rule(rf"\d{{1,12}}(?:{_GAP}\d{{2,8}}){{0,5}}(?![\d%]|[./,:-]\d)(?![A-Za-z])")
+@rule(rf"\d{{1,12}}(?:{_GAP}\d{{2,8}}){{0,5}}(?![\d%]|[./,:-]\d)(?![A-Za-z])", when=r"\d{1,12}(?![\dA-Za-z%])")
 def called(m: Match) -> str | None:
     """call 311, dial 13 12 13, text 741741, 911"""
     groups, text = _DIGITS.findall(m[0]), m.string
