@@ -108,8 +108,13 @@ class _Scanner:
 
     def say(self, spoken: str, start: int, end: int) -> int:
         """Adds the words of `spoken`, which share the span from `start` to `end`; "," is a pause."""
+        if " " not in spoken and spoken != ",":
+            if spoken:
+                self.words.append(Word(spoken, start, end))
+                self.written.append(self.text[start:end])
+            return end
         parts = spoken.split()
-        size = max(1, sum(part != "," for part in parts))
+        size = max(1, len(parts) - parts.count(","))
         done = 0
         for part in parts:
             if part == ",":
@@ -131,8 +136,9 @@ class _Scanner:
         return self.text[at] if 0 <= at < len(self.text) else " "
 
     def rules(self, rules: tuple[Rule, ...], at: int) -> int | None:
+        text = self.text
         for rule in rules:
-            match = rule.pattern.match(self.text, at)
+            match = rule.pattern.match(text, at)
             if match and (spoken := rule.say(match)) is not None:
                 return self.say(spoken, at, match.end())
         return None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -33,7 +33,7 @@ _ROOM = MAX_PHONES - 2  # phones between the edge pauses
 _OPENING = "([{<\"'$£€¥#+-–—"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Sentence:
     start: int  # in the cleaned text
     end: int
@@ -41,7 +41,7 @@ class _Sentence:
     pause_after: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Piece:
     """A future segment: start and end in the cleaned text, the ids of its phones with edge pauses, silence after."""
 
@@ -79,7 +79,7 @@ class SmallFrontend:
         pieces = list(self._pieces(cleaned, language))
         if not pieces:
             raise nothing_to_speak()
-        cuts = [cleaned.origin(p.start) for p in pieces[1:]]
+        cuts = cleaned.origins([piece.start for piece in pieces[1:]])
         spans = [_stripped(text, *ends) for ends in zip([0, *cuts], [*cuts, len(text)], strict=True)]
         return [
             Segment(
@@ -146,13 +146,14 @@ class SmallFrontend:
                     chinese = mixed and starts_chinese(reversed(text[start:end]), chinese)
                     if not words:
                         if held:
-                            held = replace(held, pause_after=max(held.pause_after, pause))
+                            held.pause_after = max(held.pause_after, pause)
                         continue
                     if held:
                         yield held
                     held = _Sentence(start, end, words, pause)
         if held:
-            yield replace(held, pause_after=PARAGRAPH_PAUSE)
+            held.pause_after = PARAGRAPH_PAUSE
+            yield held
 
     def _phones(self, words: list[Word], text: str) -> list[Phones]:
         said = pronounce_words(words, text, self.pronouncer)
@@ -161,8 +162,8 @@ class SmallFrontend:
     def _pieces(self, cleaned: Rewritten, language: str | None) -> Iterator[_Piece]:
         for sentence in self._sentences(cleaned.text, language):
             text = cleaned.text[sentence.start : sentence.end]
-            words, phones = _fitting(sentence.words, self._phones(sentence.words, text))
-            cuts = _cuts(words, phones)
+            words, phones, sizes = _fitting(sentence.words, self._phones(sentence.words, text))
+            cuts = _cuts(words, sizes)
             places = [0, *(_before_openers(text, words[c].start) for c in cuts[1:-1]), len(text)]
             for i in range(len(cuts) - 1):
                 run = slice(cuts[i], cuts[i + 1])
@@ -178,10 +179,12 @@ class SmallFrontend:
                 )
 
 
-def _cuts(words: list[Word], phones: list[Phones]) -> list[int]:
-    """Where segments begin, and the end: behind what pauses longer than a comma, and wherever one would be too long."""
+def _cuts(words: list[Word], sizes: list[int]) -> list[int]:
+    """Where segments begin, and the end: behind what pauses longer than a comma, and wherever one would be too long.
+
+    sizes: phones of each word.
+    """
     cuts = [0]
-    sizes = list(map(len, phones))
     for index in [*(i for i, word in enumerate(words[:-1], 1) if word.pause > COMMA), len(words)]:
         begin = cuts[-1]
         if sum(sizes[begin:index]) + index - begin > _ROOM:  # a phone for each pause, at most
@@ -191,19 +194,26 @@ def _cuts(words: list[Word], phones: list[Phones]) -> list[int]:
 
 
 def _token_ids(words: list[Word], phones: list[Phones], closing: str) -> np.ndarray:
-    sequence = [PAUSE]
+    pause = PHONE_TO_ID[PAUSE]
+    sequence = [pause]
     for word, sounds in zip(words, phones, strict=True):
-        sequence += sounds
+        sequence += _ids(sounds)
         if word.pause and word is not words[-1]:
-            sequence.append(PAUSE)
-    sequence.append(closing)
-    return np.array([PHONE_TO_ID[phone] for phone in sequence], dtype=np.int64)
+            sequence.append(pause)
+    sequence.append(PHONE_TO_ID[closing])
+    return np.array(sequence, dtype=np.int64)
 
 
-def _fitting(words: list[Word], phones: list[Phones]) -> tuple[list[Word], list[Phones]]:
-    """Cuts words of more phones than a segment has room for (made-up ones) into several."""
-    if max(map(len, phones)) <= _ROOM:
-        return words, phones
+@lru_cache(maxsize=16384)
+def _ids(sounds: Phones) -> tuple[int, ...]:
+    return tuple(PHONE_TO_ID[phone] for phone in sounds)
+
+
+def _fitting(words: list[Word], phones: list[Phones]) -> tuple[list[Word], list[Phones], list[int]]:
+    """Cuts words of more phones than a segment has room for (made-up ones) into several. The last list: their sizes."""
+    sizes = list(map(len, phones))
+    if max(sizes) <= _ROOM:
+        return words, phones, sizes
     new_words: list[Word] = []
     new_phones: list[Phones] = []
     for word, sounds in zip(words, phones, strict=True):
@@ -212,7 +222,7 @@ def _fitting(words: list[Word], phones: list[Phones]) -> tuple[list[Word], list[
             left, right = (word.start + (word.end - word.start) * k // count for k in (i, i + 1))
             new_words.append(Word(word.text, left, right, word.pause if i == count - 1 else 0))
             new_phones.append(sounds[len(sounds) * i // count : len(sounds) * (i + 1) // count])
-    return new_words, new_phones
+    return new_words, new_phones, list(map(len, new_phones))
 
 
 def _before_openers(text: str, at: int) -> int:

@@ -114,7 +114,10 @@ class Scripts:
 
 def starts_chinese(text: Iterable[str], otherwise: bool = False) -> bool:
     """Whether the first letter is Chinese; `otherwise` where there is none."""
-    return next((not char.isascii() for char in text if _LETTER_OR_CHARACTER.match(char)), otherwise)
+    for char in text:
+        if char.isalpha() and _LETTER_OR_CHARACTER.match(char):
+            return not char.isascii()
+    return otherwise
 
 
 def _divides(text: str, at: int) -> bool:
