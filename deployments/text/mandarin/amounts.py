@@ -35,13 +35,13 @@ _SIGNS = {
 _OPERAND = re.compile(rf"(?:[\d){HANZI}%²³]|(?<![A-Za-z])[A-Za-z]) ?$")
 
 
-@rule(r"\d{1,3}(?:(?:,[ ]?|[ ])000){1,4}(?![\d,])")
+@rule(r"\d{1,3}(?:(?:,[ ]?|[ ])000){1,4}(?![\d,])", when=r"\d{1,3}(?:,| 0)")
 def thousands(m: Match) -> str:
     """10，000, 10 000"""
     return number(re.sub(r"\D", "", m[0]))
 
 
-@rule(r"(\d{2,3})[-~](\d{2,3})/(\d{2,3})[-~](\d{2,3})(?!\d)([ ]?mmHg)?")
+@rule(r"(\d{2,3})[-~](\d{2,3})/(\d{2,3})[-~](\d{2,3})(?!\d)([ ]?mmHg)?", when=r"\d{2,3}[-~]\d")
 def pressures(m: Match) -> str:
     """血压120-130/70-80"""
     high, higher, low, lower = map(number, m.groups()[:4])
@@ -50,7 +50,8 @@ def pressures(m: Match) -> str:
 
 @rule(
     r"(?P<whole>\d{1,4}[ ])?(?P<above>\d{1,5}(?:\.\d{1,2})?)"
-    r"/(?P<below>\d{1,5}(?:\.\d{1,2})?)(?P<more>(?:/\d{1,4})*)(?![\d/]|\.\d)"
+    r"/(?P<below>\d{1,5}(?:\.\d{1,2})?)(?P<more>(?:/\d{1,4})*)(?![\d/]|\.\d)",
+    when=r"\d{1,4} \d|[\d.]*\d/\d",
 )
 def slashed(m: Match) -> str | None:
     """2/3 is a fraction, 120/80 a blood pressure, 5.0/4.8 the sight of two eyes, 2/3/4 a choice, 第1/3页 a page."""
@@ -67,7 +68,7 @@ def slashed(m: Match) -> str | None:
     return (number(m["whole"].strip()) + " " if m["whole"] else "") + fraction(above, below)
 
 
-@rule(rf"(?P<parts>{NUMBER}(?:[ ]?:[ ]?{NUMBER}){{1,4}})(?![:\d])")
+@rule(rf"(?P<parts>{NUMBER}(?:[ ]?:[ ]?{NUMBER}){{1,4}})(?![:\d])", when=r"[\d.,]*\d ?:")
 def ratio(m: Match) -> str:
     """3:1"""
     return "比".join(number(part.strip()) for part in m["parts"].split(":"))
@@ -75,7 +76,8 @@ def ratio(m: Match) -> str:
 
 @rule(
     rf"(?P<first>{NUMBER})(?P<scale>{SCALE})?(?P<sign>{TO})(?P<last>{NUMBER})"
-    rf"(?![\d:/]|[.,-]\d)(?P<name>{SCALE})?"
+    rf"(?![\d:/]|[.,-]\d)(?P<name>{SCALE})?",
+    when=r"[\d.,]*\d ?[~–—百千万亿k-]",
 )
 def pair(m: Match) -> str | None:
     """3-5天 is a range, 3-1 a score, 10-4= a difference."""
@@ -114,14 +116,15 @@ def pair(m: Match) -> str | None:
 
 @rule(
     r"(?!\d{1,3}(?:,\d{3}){1,8}(?![\d,]))(?P<row>\d{1,4}(?:,\d{1,2}){1,20}|"
-    r"\d{1,2}(?:,\d{1,4}){1,20})(?![\d,]|\.\d)"
+    r"\d{1,2}(?:,\d{1,4}){1,20})(?![\d,]|\.\d)",
+    when=r"\d{1,4},\d",
 )
 def listed(m: Match) -> str:
     """1,2,3名"""
     return " ".join(number(part) for part in m["row"].split(","))
 
 
-@rule(rf"(?P<sign>[+-])[ ]?(?P<n>{NUMBER})")
+@rule(rf"(?P<sign>[+-])[ ]?(?P<n>{NUMBER})", when=r"[+-]")
 def signed(m: Match) -> str | None:
     """-5; a dash after a word is not a minus sign."""
     if m["sign"] == "-":
@@ -131,14 +134,15 @@ def signed(m: Match) -> str | None:
     return "加" + amount(m["n"], counts(m.string, m.end()))
 
 
-@rule(NUMBER)
+@rule(NUMBER, when=r"\d")
 def plain(m: Match) -> str:
     """42, 1,234.5; 2个"""
     return amount(m[0], counts(m.string, m.end()) and not is_ordinal(m))
 
 
 @rule(
-    r"(?:[<>]=?|[=≥≤≠≈+×÷±&*xX√])(?![-=<>+*/&|!])(?=[ ]?(?:[\d(" + HANZI + r"¥$€£√-]|[A-Za-z](?![A-Za-z])))"
+    r"(?:[<>]=?|[=≥≤≠≈+×÷±&*xX√])(?![-=<>+*/&|!])(?=[ ]?(?:[\d(" + HANZI + r"¥$€£√-]|[A-Za-z](?![A-Za-z])))",
+    when=r"\D",
 )
 def sign(m: Match) -> str | None:
     """A sign between operands, with spaces on both sides or on neither; **bold** has none."""

@@ -7,20 +7,22 @@ import re
 from deployments.text.mandarin.money import TO
 from deployments.text.mandarin.numerals import NUMBER, amount, before, cardinal, counts, fraction, number, value, year
 from deployments.text.mandarin.pinyin import HANZI
-from deployments.text.mandarin.units import UNIT, unit
+from deployments.text.mandarin.units import UNIT, UNIT_INITIALS, unit
 from deployments.text.rules import Match, rule
 
 MINUS_BEFORE = re.compile(
     r"(?:^|[ (=<>≥≤≈,×÷*/:\[~+\"']|[是为到至温低约在达从和降跌值数差零拔润额率长]|温度)$"
 )
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉", "0123456789+-0123456789")
+_INITIALS = re.escape(UNIT_INITIALS)
 _POWER = r"(?:[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|\^\(?-?\d{1,3}\)?)"
 
 
 
 
 @rule(
-    rf"(?P<sign>[+-]?)(?P<n>{NUMBER})(?:%?{TO}(?P<last>[+-]?{NUMBER}))?[ ]?(?P<name>%|‰|per[ ]mille)(?!\d)"
+    rf"(?P<sign>[+-]?)(?P<n>{NUMBER})(?:%?{TO}(?P<last>[+-]?{NUMBER}))?[ ]?(?P<name>%|‰|per[ ]mille)(?!\d)",
+    when=r"[+-]|[\d.,]*\d ?[%‰p~–—-]",
 )
 def percent(m: Match) -> str | None:
     """5.2%, -3%, 50%-60%, 3‰"""
@@ -38,7 +40,8 @@ def percent(m: Match) -> str | None:
 @rule(
     rf"(?P<sign>[+-]?)(?P<first>{NUMBER})(?P<unit>[ ]?{UNIT})?(?P<between>{TO}|±|[ ]±[ ]|"
     rf"[ ]?[×x*X][ ]?)(?P<minus>-?)(?P<last>{NUMBER})"
-    rf"(?:(?P<more>[ ]?[×x*X][ ]?)(?P<third>{NUMBER}))?[ ]?(?P<name>{UNIT})(?P<each>/(?=[{HANZI}]))?"
+    rf"(?:(?P<more>[ ]?[×x*X][ ]?)(?P<third>{NUMBER}))?[ ]?(?P<name>{UNIT})(?P<each>/(?=[{HANZI}]))?",
+    when=rf"[+-]|[\d.,]*\d ?[{_INITIALS}~–—±×x*X-]",
 )
 def measures(m: Match) -> str | None:
     """20-25℃, 3m×4m, 5±0.2mm"""
@@ -55,7 +58,8 @@ def measures(m: Match) -> str | None:
 
 
 @rule(
-    rf"(?P<sign>[+-]?)(?P<n>{NUMBER})(?:/(?P<below>\d{{1,3}}))?[ ]?(?P<name>{UNIT})(?P<each>/(?=[{HANZI}]))?"
+    rf"(?P<sign>[+-]?)(?P<n>{NUMBER})(?:/(?P<below>\d{{1,3}}))?[ ]?(?P<name>{UNIT})(?P<each>/(?=[{HANZI}]))?",
+    when=rf"[+-]|[\d.,]*\d ?[{_INITIALS}/]",
 )
 def measure(m: Match) -> str | None:
     """5kg, -5℃, 5.6mmol/L, 120/80mmHg"""
@@ -84,7 +88,7 @@ def _signed(sign: str, positive: bool) -> str:
     return {"-": "负", "+": "正" if positive else "加", "": ""}[sign]
 
 
-@rule(rf"(?P<n>{NUMBER})(?P<power>{_POWER})(?:/(?P<below>m?L|[mcd]m³)(?![A-Za-z])|[ ]?(?P<name>{UNIT}))?")
+@rule(rf"(?P<n>{NUMBER})(?P<power>{_POWER})(?:/(?P<below>m?L|[mcd]m³)(?![A-Za-z])|[ ]?(?P<name>{UNIT}))?", when=r"[\d.,]*\d[⁺⁻⁰¹²³⁴-⁹^]")
 def power(m: Match) -> str:
     """2³, 10^-3, 10^9/L"""
     return (
@@ -95,7 +99,7 @@ def power(m: Match) -> str:
     )
 
 
-@rule(r"(?P<charge>[⁰¹²³⁴⁵⁶⁷⁸⁹]?[⁺⁻])(?![⁰¹²³⁴⁵⁶⁷⁸⁹])|[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|[₀₁₂₃₄₅₆₇₈₉]{1,6}")
+@rule(r"(?P<charge>[⁰¹²³⁴⁵⁶⁷⁸⁹]?[⁺⁻])(?![⁰¹²³⁴⁵⁶⁷⁸⁹])|[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|[₀₁₂₃₄₅₆₇₈₉]{1,6}", when=r"[⁺⁻⁰¹²³⁴-⁹₀-₉]")
 def raised(m: Match) -> str:
     """After letters: x², CO₂, Ca²⁺"""
     if m["charge"]:
@@ -109,13 +113,13 @@ def _exponent(power: str) -> str:
     return "平方" if row == "2" else "负" * (row[0] == "-") + cardinal(row.lstrip("+-")) + "次方"
 
 
-@rule(rf"/(?P<name>{UNIT})")
+@rule(rf"/(?P<name>{UNIT})", when=r"/")
 def per_unit(m: Match) -> str | None:
     """5元/km"""
     return "每" + unit(m["name"]) if re.search(rf"\d ?[{HANZI}]{{1,4}}$", before(m, 6)) else None
 
 
-@rule(r"(?<=\d米)\d{1,2}(?![\d.]|[ ]?[A-Za-z])")
+@rule(r"(?<=\d米)\d{1,2}(?![\d.]|[ ]?[A-Za-z])", when=r"\d\d?(?![\d.])")
 def height(m: Match) -> str | None:
     """1米75"""
     return None if counts(m.string, m.end()) else year(m[0])

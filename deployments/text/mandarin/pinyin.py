@@ -12,8 +12,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from deployments.text.mandarin.readings import readings
 from deployments.text.phones import FINALS, INITIALS
@@ -111,14 +112,26 @@ def words(hanzi: str) -> list[tuple[str, list[Syllable]]]:
     """
     said: list[tuple[str, Syllable, int]] = []  # character, syllable, index of its word
     for index, (word, read) in enumerate(readings(hanzi)):
-        for character, pinyin in zip(word, read, strict=False):
-            if one := syllable(pinyin):
-                said.append((character, one, index))
-    made: dict[int, tuple[str, list[Syllable]]] = {}
-    for (character, _, word), one in zip(said, _third_tones(_bu_and_yi(said)), strict=True):
-        text, own = made.get(word, ("", []))
-        made[word] = (text + character, [*own, one])
-    return list(made.values())
+        said += [(character, one, index) for character, one in _parsed(word, read)]
+    toned = _bu_and_yi(said) if "不" in hanzi or "一" in hanzi else [(one, word) for _, one, word in said]
+    made: list[tuple[str, list[Syllable]]] = []
+    last = -1
+    for (character, _, word), one in zip(said, _third_tones(toned), strict=True):
+        if word == last:
+            text, own = made[-1]
+            own.append(one)
+            made[-1] = text + character, own
+        else:
+            made.append((character, [one]))
+            last = word
+    return made
+
+
+@lru_cache(maxsize=32768)
+def _parsed(word: str, read: tuple[str, ...]) -> tuple[tuple[str, Syllable], ...]:
+    """The characters of a word that have a syllable, with it."""
+    found = ((character, syllable(pinyin)) for character, pinyin in zip(word, read, strict=False))
+    return tuple((character, one) for character, one in found if one)
 
 
 def _bu_and_yi(said: list[tuple[str, Syllable, int]]) -> list[tuple[Syllable, int]]:
@@ -141,12 +154,14 @@ def _bu_and_yi(said: list[tuple[str, Syllable, int]]) -> list[tuple[Syllable, in
 
 
 def _third_tones(said: list[tuple[Syllable, int]]) -> list[Syllable]:
-    sizes: dict[int, int] = {}
-    for _, word in said:
-        sizes[word] = sizes.get(word, 0) + 1
+    """said: syllables and the indices of their words."""
     made = [one for one, _ in said]
-    for at in range(len(said) - 1):
-        (one, word), (following, its) = said[at], said[at + 1]
-        if one.tone == following.tone == 3 and (word == its or min(sizes[word], sizes[its]) == 1):
-            made[at] = one.toned(2)
+    thirds = [at for at in range(len(said) - 1) if said[at][0].tone == said[at + 1][0].tone == 3]
+    if not thirds:
+        return made
+    sizes = Counter(word for _, word in said)
+    for at in thirds:
+        word, following = said[at][1], said[at + 1][1]
+        if word == following or min(sizes[word], sizes[following]) == 1:
+            made[at] = made[at].toned(2)
     return made

@@ -55,6 +55,7 @@ _UNITS = _named()
 _ABOVE = _UNITS | {"U": "单位", "r": "转", "A": "安"}  # units that occur only before or after "/"
 _BELOW = _UNITS | {"d": "天", "U": "单位", "y": "年", "K": "开"}
 UNIT = rf"(?:{any_of(_ABOVE)}(?:/{any_of(_BELOW)}²?){{1,2}}|{any_of(_UNITS)})(?![A-Za-z0-9²³])"
+UNIT_INITIALS = "".join({name[0] for name in _ABOVE})
 CURRENCIES = _pairs(_CURRENCIES)
 CURRENCY = any_of(CURRENCIES)
 
