@@ -41,7 +41,9 @@ _DIGIT_RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 _rules_for = worth_trying(_DIGIT_RULES)
 _PER_UNIT = re.compile(rf"/({UNIT}|{PER})(?![A-Za-z0-9/])")
-_MONTH_STARTS = frozenset("JFMASONDjfmasondWT")
+_CALENDAR = frozenset(name[:3] for name in (*dates.MONTHS, *dates.DAYS))
+_WORD_RULES: tuple[Rule, ...] = (shortcut, *amounts.WORD_RULES)
+_SIGNED_WORD_RULES: tuple[Rule, ...] = (shortcut, *maths.WORD_RULES, *amounts.WORD_RULES)
 
 
 def normalise(text: str, known: Known, chinese: bool = False) -> list[Word]:
@@ -191,6 +193,8 @@ class _Scanner:
     def number(self, at: int) -> int:
         end = self.rules(_rules_for(shape(self.text, at)), at)
         if end:
+            if "x" not in self.text[end : end + 4].lower():
+                return end
             return self.rules((telephone.extension,), end) or end
         if match := _MIXED.match(self.text, at):
             return self.say(mixed_word(match[0], self.shouting, self.known), at, match.end())
@@ -204,13 +208,15 @@ class _Scanner:
             and (end := self.rules(money.SIGN_RULES, at))
         ):
             return end
-        if char in _MONTH_STARTS and (end := self.rules(dates.WORD_RULES, at)):
+        if text[at : at + 3].lower() in _CALENDAR and (end := self.rules(dates.WORD_RULES, at)):
+            return end
+        if char == "A" and (end := self.rules((dates.era_first,), at)):
             return end
         if found := numeral(text, at, self.written):
             return self.say(found[0], at, found[1])
         if found := abbreviation(text, at, self.written):
             return self.say(found[0], at, found[1])
-        if end := self.rules((shortcut, *maths.WORD_RULES, *amounts.WORD_RULES), at):
+        if end := self.rules(_WORD_RULES if text.isascii() else _SIGNED_WORD_RULES, at):
             return end
         if match := _MIXED.match(text, at):
             if end := self.rules(codes.WORD_RULES, at):

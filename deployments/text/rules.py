@@ -85,6 +85,21 @@ def _branches(tree: dict[str, Any]) -> str:
     return f"(?:{'|'.join(longer)}){'?' if '' in tree else ''}"
 
 
+def mentions(words: Iterable[str]) -> Callable[[str], bool]:
+    """A test whether a text has words that begin with one of `words`, whatever their case.
+
+    Rules that ask for a word near a number ask this first. The answers for the last texts are kept, because a text may
+    have many numbers.
+    """
+    pattern = re.compile(rf"\b{any_of(words)}")
+
+    @lru_cache(maxsize=16)
+    def has(text: str) -> bool:
+        return bool(pattern.search(text.lower()))
+
+    return has
+
+
 def letters(text: str) -> str:
     """The letter names of `text`. Other characters are skipped."""
     return " ".join(c for c in text.upper() if "A" <= c <= "Z")

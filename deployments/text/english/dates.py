@@ -157,5 +157,5 @@ def short_range(m: Match) -> str | None:
 
 
 NUMERIC_RULES: tuple[Rule, ...] = (iso_date, numeric_date, years)
-WORD_RULES: tuple[Rule, ...] = (short_range, month_first, month_year, era_first)
+WORD_RULES: tuple[Rule, ...] = (short_range, month_first, month_year)
 RULES: tuple[Rule, ...] = (time, half_day, era, decade, day_first, military)

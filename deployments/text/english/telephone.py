@@ -6,7 +6,7 @@ import re
 
 from deployments.text.english.nouns import is_counted
 from deployments.text.english.numbers import digits
-from deployments.text.rules import Match, Rule, rule
+from deployments.text.rules import Match, Rule, mentions, rule
 
 _GAP = r"(?:[\x20]?\(\d{1,5}\)[\x20./-]?|[\x20]?[./-][\x20]?|[\x20])"
 _END = r"(?![\dA-Za-z]|[./,:-]\d|%)"
@@ -21,6 +21,10 @@ _CALLED = re.compile(
 )
 _OR_CALLED = re.compile(
     r"\b(?:call|dial|ring|phone|text)[a-z]*\s(?:[\d ()+-]{1,20}(?:,|\sor|\sand|/)\s?)+$", re.IGNORECASE
+)
+_may_be_called = mentions(
+    "call dial ring phone text fax rang tel mobile cell whatsapp sms hotline helpline switchboard landline voicemail "
+    "shortcode".split()
 )
 _CALL_BEHIND = re.compile(
     r"[ -](?:calls?|callers?|operators?|dispatch(?:ers?)?|emergency|emergencies|hotline|lines?)\b"
@@ -109,6 +113,8 @@ def called(m: Match) -> str | None:
         return digits(m[0])
     if m[0] == "911" and not is_counted(text, m.end()):
         return "nine eleven" if _MAKE.search(before) else digits(m[0])
+    if not _may_be_called(text):
+        return None
     if not _WORDED.search(before, max(0, len(before) - 12)) and not _OR_CALLED.search(before):
         return None
     if not (_CALLED.search(before) or _OR_CALLED.search(before)):
