@@ -44,7 +44,8 @@ ADDED = (
     "tensorflow tˈɛnsəɹflˌO, ransomware ɹˈænsəmwˌɛɹ, malware mˈælwˌɛɹ, ubuntu ubˈʊntu, celsius sˈɛlsiəs, "
     "kubernetes kˌubəɹnˈɛɾiz, chatbot ʧˈætbˌɑt, iphone ˈIfˌOn, ipad ˈIpˌæd, youtube jˈutˌub, paypal pˈApˌæl, "
     "tiktok tˈɪktˌɑk, instagram ˈɪnstəɡɹˌæm, bitcoin bˈɪtkˌYn, covid kˈOvˌɪd, crypto kɹˈɪptO, hashtag hˈæʃtˌæɡ, "
-    "vlog vlˈɑɡ, selfie sˈɛlfi, podcast pˈɑdkˌæst, google ɡˈuɡᵊl, askey ˈæski, fye fˈI, lay lˈA, tek tˈɛk"
+    "vlog vlˈɑɡ, selfie sˈɛlfi, podcast pˈɑdkˌæst, google ɡˈuɡᵊl, askey ˈæski, lay lˈA, tek tˈɛk, "
+    "tis tˈɪz, mcdonald məkdˈɑnᵊld"
 )
 # Readings that misaki lacks, or has as the rarer one.
 HETERONYMS = (

@@ -15,16 +15,16 @@ from deployments.text.rewritten import Rewritten
 LONGEST_WORD = 60  # letters
 
 # Kept as they are: the normaliser knows how to say them.
-SYMBOLS = frozenset("£€¥₹₩₽₺₪₫฿₴₦₱₿¢°×÷±≈≠≤≥∞√§©–—…•µΩ²³¹⁰⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉₊₋ₙ")
+SYMBOLS = frozenset("£€¥₹₩₽₺₪₫฿₴₦₱₿¢°×÷±≈≠≤≥∞√§©–—…•µΩ−²³¹⁰⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉₊₋ₙ")
 
 FOLDS = {
     "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ß": "ss", "ẞ": "SS", "ł": "l", "Ł": "L",
     "đ": "d", "Đ": "D", "ð": "th", "Ð": "Th", "þ": "th", "Þ": "Th", "ı": "i", "ŋ": "ng", "Ŋ": "Ng", "ə": "a",
     "ɪ": "i", "ʃ": "sh", "ʒ": "zh", "ɛ": "e", "ɔ": "o", "ʊ": "u", "ɑ": "a", "ʌ": "u",
     "‘": "'", "’": "'", "‚": "'", "‛": "'", "′": "'", "ʼ": "'", "ʻ": "'", "`": "'", "´": "'",
-    "“": '"', "”": '"', "„": '"', "‟": '"', "″": '"', "«": '"', "»": '"', "‹": '"', "›": '"',
-    "‐": "-", "‑": "-", "−": "-", "⁃": "-", "‒": "–", "―": "—", "⸺": "—", "⸻": "—",
-    "⁄": "/", "∕": "/", "⁓": "~", "‰": " per mille ", "µ": "µ", "μ": "µ", "º": "°", "Ω": "Ω",
+    "“": '"', "”": '"', "„": '"', "‟": '"', "″": '"', "《": '"', "》": '"', "«": '"', "»": '"', "‹": '"', "›": '"',
+    "‐": "-", "‑": "-", "⁃": "-", "‒": "–", "―": "—", "⸺": "—", "⸻": "—",
+    "∶": ":", "⁄": "/", "∕": "/", "⁓": "~", "‰": " per mille ", "µ": "µ", "μ": "µ", "º": "°", "Ω": "Ω",
     "，": ", ", "、": ", ", "。": ". ", "！": "! ", "？": "? ", "：": ": ", "；": "; ", "（": " (", "）": ") ",
     "¡": "", "¿": "", "‧": "", "∙": "•", "▪": "•", "◦": "•", "●": "•", "‣": "•",
     "½": " 1/2", "⅓": " 1/3", "⅔": " 2/3", "¼": " 1/4", "¾": " 3/4", "⅕": " 1/5", "⅖": " 2/5", "⅗": " 3/5",
@@ -44,6 +44,7 @@ _RARE_BESIDE_HANZI = re.compile(r"[^\n\t !-_a-~\u4e00-\u9fff]")  # most Chinese 
 _NARROW_BLANK = re.compile(r"(?<=\d)[\u00a0\u2007\u2009\u202f](?=\d{3}(?!\d))")  # between thousands
 _GREEK_MARK = "\ufdd0"  # not a character of any text
 _HANZI = re.compile(f"[{HANZI}]")
+_OPERAND = re.compile("(?:[)²³⁰-⁹]|(?<![A-Za-z])[A-Za-z])$")
 _PICTURES = re.compile("[\U0001f000-\U0001faff]")
 _SPEAKABLE = re.compile(f"[A-Za-z0-9{HANZI}]")
 
@@ -93,6 +94,8 @@ def _fold(rewritten: Rewritten, index: int, hanzi: bool) -> str:
         and text[index + 1 : index + 2].isdecimal()
     ):
         return ":"  # a time
+    if char == "−" and not (_between_operands(text, index) and not _HANZI.search(text)):
+        return "-"
     piece = _fold_character(char)
     if piece is None:
         _refuse(char, rewritten.origin(index), hanzi)
@@ -102,6 +105,14 @@ def _fold(rewritten: Rewritten, index: int, hanzi: bool) -> str:
             _refuse(char, rewritten.origin(index), hanzi)
         piece = piece.replace(_GREEK_MARK, " ")
     return piece
+
+
+def _between_operands(text: str, index: int) -> bool:
+    """Whether the minus sign at `index` is that of a difference: 2x − 1, x−1, x² − y."""
+    before, after = text[max(0, index - 2) : index], text[index + 1 : index + 2]
+    if before.endswith(" "):
+        return after == " "
+    return bool(_OPERAND.search(before)) and after not in ("", " ")
 
 
 def _all_read(text: str) -> bool:

@@ -48,6 +48,7 @@ _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*$", re.MULTILINE)
 _QUOTE = re.compile(r"^[ \t]*>(?:[ \t]?>)*(?![ \t]?[\d=])[ \t]?", re.MULTILINE)
 _CHECKBOX = re.compile(r"^([ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+)\[[ xX✓✔]?\](?=[ \t])", re.MULTILINE)
 _ESCAPE = re.compile(r"\\([`*_{}\[\]()#+.!|~>-])")
+_STRUCK = re.compile(r"~~(?=[^\s~])([^~\n]{1,500})(?<=\S)~~")
 _EMOTICON = re.compile(
     r"[:;=(<xX^](?<!\S.)(?:(?<=[:;=])[-o']?[()DPpO3/\\*\]\[]|(?<=\()[:;]|(?<=<)3|(?<=[xX])D|(?<=\^)_\^|(?<=:)'\()(?=\s|[.,!?]|$)"
 )
@@ -63,6 +64,8 @@ def plain(text: Rewritten) -> Rewritten:
         text = text.sub(_ENTITY, lambda m: html.unescape(m[0]))
     if "```" in text.text or "~~~" in text.text:
         text = text.sub(_FENCE, lambda m: "")
+    if "~~" in text.text:
+        text = text.sub(_STRUCK, lambda m: m[1])
     if "[" in text.text:
         text = text.sub(_CHECKBOX, lambda m: m[1])
         text = text.sub(_DEFINITION, lambda m: "").sub(_FOOTNOTE, lambda m: "")

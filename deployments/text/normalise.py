@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from deployments.text.english import addresses, amounts, codes, dates, maths, measures, money, signs, telephone
+from deployments.text.english import addresses, amounts, codes, dates, identifiers, maths, measures, money, signs, streets, telephone
 from deployments.text.english.nouns import is_plural
 from deployments.text.english.roman import numeral
 from deployments.text.english.shortcuts import shortcut
 from deployments.text.english.units import BARE_UNITS, PER, UNIT, UNITS
-from deployments.text.english.vocabulary import BARE, DOTTED, OPERATORS
+from deployments.text.english.vocabulary import BARE, DOTTED, OPERATORS, STATES
 from deployments.text.english.words import Known, abbreviation, is_shouting, mixed_word, plain_word
 from deployments.text.mandarin import script as mandarin
 from deployments.text.mandarin.pinyin import HANZI
@@ -22,13 +22,13 @@ from deployments.text.words import COMMA, DASH, ELLIPSIS, SEMICOLON, Word
 _SIMPLE = re.compile(r"([A-Za-z][a-z]*(?:'[a-z]+)?)(?: |(,) |(\.?)[!?]*[\"')]*\s*\Z)")
 _RULED = re.compile(
     r"[A-Za-z]|[ivxl]+|(?:[Jj]an|[Ff]eb|[Mm]ar|[Aa]pr|[Mm]ay|[Jj]une?|[Jj]uly?|[Aa]ug|[Ss]ept?|[Oo]ct|[Nn]ov|[Dd]ec)[a-z]*"
-    r"|Dr|St|Rs|kr|Fr|Ctrl|ctrl|Cmd|cmd|Command|Control|Alt|alt|Shift|shift|Option|Opt|Win|Windows|Meta|Super|Fn"
+    r"|Sat|Sun|Mon|Wed|Ave|Blvd|Rd|Ln|Pkwy|Hwy|Dr|St|Rs|kr|Fr|Ctrl|ctrl|Cmd|cmd|Command|Control|Alt|alt|Shift|shift|Option|Opt|Win|Windows|Meta|Super|Fn"
 )
 _WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+){0,2}")
 _MIXED = re.compile(r"(?=[A-Za-z]{0,60}\d)[A-Za-z0-9]+")
 _DOTS = re.compile(r"\.{2,}|…+")
 _HAN = re.compile(f"[{HANZI}]")
-_MAYBE_ADDRESS = re.compile(r"\w\.[A-Za-z]|@\w|://|www\.", re.ASCII)
+_MAYBE_ADDRESS = re.compile(r"\w\.[A-Za-z]|@\w|://|www\.|[A-Za-z]:\\", re.ASCII)
 _OPENERS = "([{<\"'"
 _CLAUSE = {
     ",": COMMA, ";": SEMICOLON, ":": SEMICOLON, "(": COMMA, ")": COMMA, "[": COMMA, "]": COMMA, "{": COMMA, "}": COMMA,
@@ -36,11 +36,13 @@ _CLAUSE = {
 }  # fmt: skip
 
 _DIGIT_RULES: tuple[Rule, ...] = (
-    *codes.RULES, *dates.NUMERIC_RULES, money.money_behind, money.pence, *telephone.RULES, *dates.RULES, *maths.RULES,
-    *amounts.RULES,
+    dates.iso_time, *identifiers.RULES, *codes.RULES, *dates.NUMERIC_RULES, money.money_behind, money.pence,
+    *telephone.RULES, *dates.RULES, *streets.RULES, *measures.SCIENTIFIC_RULES, *maths.RULES, *amounts.RULES,
 )  # fmt: skip
 _rules_for = worth_trying(_DIGIT_RULES)
 _PER_UNIT = re.compile(rf"/({UNIT}|{PER})(?![A-Za-z0-9/])")
+_POINTED = DOTTED.keys() | STATES.keys()
+_IDENTIFIER = re.compile(r"[A-Z0-9]{1,8}-[A-Z0-9]|[A-Z]{2}\d\d[ \dA-Z]|[A-Fa-f][0-9A-Fa-f]{0,3}:[0-9A-Fa-f:]")
 _CALENDAR = frozenset(name[:3] for name in (*dates.MONTHS, *dates.DAYS))
 _WORD_RULES: tuple[Rule, ...] = (shortcut, *amounts.WORD_RULES)
 _SIGNED_WORD_RULES: tuple[Rule, ...] = (shortcut, *maths.WORD_RULES, *amounts.WORD_RULES)
@@ -89,7 +91,7 @@ class _Scanner:
                 at = self.step(at)
                 continue
             word, comma, point = m.groups()
-            spoken = None if point and word in DOTTED else simple(word)
+            spoken = None if point and word in _POINTED else simple(word)
             if spoken is None:
                 if not self.is_plain_letter(word, m.end()):
                     at = self.step(at)
@@ -212,6 +214,10 @@ class _Scanner:
             return end
         if char == "A" and (end := self.rules((dates.era_first,), at)):
             return end
+        if _IDENTIFIER.match(text, at) and (end := self.rules(identifiers.WORD_RULES, at)):
+            return end
+        if text[at + 1 : at + 2] == "(" and fresh and (end := self.rules(maths.LETTER_RULES, at)):
+            return end
         if found := numeral(text, at, self.written):
             return self.say(found[0], at, found[1])
         if found := abbreviation(text, at, self.written):
@@ -281,7 +287,7 @@ class _Scanner:
             char == "/"
             and (match := _PER_UNIT.match(self.text, at))
             and self.written
-            and is_plural(self.written[-1])
+            and (is_plural(self.written[-1]) or (self.written[-1].isupper() and len(self.written[-1]) > 1))
         ):
             return self.say(f"per {measures.per_name(match[1])}", at, match.end())  # cells/µL
         if char == "/" and not (before + self.text[at + 1 : at + 3].lstrip()[:1]).isascii():

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from deployments.text.english.dates import DAYS, MONTHS
-from deployments.text.english.vocabulary import STARTERS
+from deployments.text.english.vocabulary import CLEAR_STATES, STARTERS, STATES
 
 _PARAGRAPH = re.compile(r"\n[ \t]*(?:\n[ \t]*)+|\n(?=[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t])")
 _STOP = re.compile(r"(?<![.!?…])(?P<mark>[.!?…]++)(?P<closing>[\"')\]*_~]*+)\s++")
@@ -14,6 +14,7 @@ _WORD_BEFORE = re.compile(r"(?<![A-Za-z0-9.&])(?:[A-Za-z]+(?:[.&'-][A-Za-z]+)*)$
 _WORD_BEHIND = re.compile(r"[\"'(*_]*([A-Za-z]+(?:'[A-Za-z]+)?)(\.?)")
 _ITEM_NUMBER = re.compile(r"\s*(?:\d{1,3}|[A-Za-z]|[ivx]{1,5}|[IVX]{1,5})\s*")
 _TO_NUMBER = re.compile(r"[\"'(]?(?:[\d#$£€]|[A-Z]{1,4}-?\d)")
+_TO_ROMAN = re.compile(r"[IVXLC]{2,7}\b|[VXLC]\b")
 _ADDRESS = re.compile(r"(?:Apt|Ste|Suite|Unit|Floor|Fl|Room|Rm|Box|NW|NE|SW|SE|[NSEW])\b|[\d#]|[A-Z]{2}\b")
 _OF_TIME = re.compile(
     r"(?:Eastern|Central|Pacific|Mountain|Atlantic|Greenwich|Local|London|[A-Z]{2,4}|Sharp|New York)\b"
@@ -33,18 +34,19 @@ _TITLES = frozenset(
 _LEADING = frozenset("vs v cf ca approx e.g i.e viz".split())
 _BEFORE_NUMBER = frozenset(
     "no nos vol vols fig figs pp p ch chap sec art eq ed eds par para pt ver tel ext op ref lot cat max min approx est "
-    "ca c rs kr fr temp".split()
+    "ca c rs kr fr temp col cols".split()
 )
 _STREETS = frozenset("st ave blvd rd hwy ln ct pl sq pkwy apt ste bldg fl rm".split())
 _NAMES = frozenset(  # what a name may follow, or a new sentence
     "inc corp co ltd llc jr sr bros dept univ assn govt intl natl mfg ft mt".split()
 )
+_DIRECTIONS = frozenset("NSEW")
 _UNITS = frozenset(
     "in ft yd mi oz lb lbs hr hrs sec min mins tsp tbsp pt qt gal kg km cm mm ml wk wks mo yr yrs".split()
 )
 _LOWER = (
     frozenset(map(str.lower, _TITLES)) | _LEADING | _BEFORE_NUMBER | _STREETS | _NAMES | _UNITS
-    | frozenset("etc al misc incl excl resp".split())
+    | frozenset("etc al misc incl excl resp cont".split())
 )  # fmt: skip
 
 
@@ -108,11 +110,16 @@ def _abbreviated(word: str, text: str, at: int, begin: int, start: int) -> bool:
     number = bool(_TO_NUMBER.match(text, at))
     calendar = bool(_DAY_OR_MONTH.fullmatch(word))
     dotted = "." in word
+    state = word in STATES and (word in CLEAR_STATES or text[start - 2 : start] == ", ")
     if following.islower():
-        return dotted or calendar or lower in _LOWER or (len(word) == 1 and word.isupper() and word != "I")
+        return state or dotted or calendar or lower in _LOWER or (len(word) == 1 and word.isupper() and word != "I")
     starter = name in STARTERS and not (len(name) == 1 and behind and behind[2])
     if word in _TIMES or lower in ("am", "pm"):
         return number is False and (name in _CALENDAR or bool(_OF_TIME.match(text, at)) or following == "(")
+    if word in _DIRECTIONS and number and start > begin:
+        return True  # W. 34th St.
+    if lower in _BEFORE_NUMBER and _TO_ROMAN.match(text, at):
+        return True
     if number and (lower in _BEFORE_NUMBER or lower in _STREETS or calendar):
         return True
     if lower == "st" and _is_street(text, begin, start):
@@ -125,7 +132,7 @@ def _abbreviated(word: str, text: str, at: int, begin: int, start: int) -> bool:
         return bool(_ADDRESS.match(text, at)) and not starter
     if dotted or (len(word) == 1 and word.isupper() and (word != "I" or start == begin)):
         return bool(name) and not starter
-    return lower in _NAMES and bool(name) and not starter
+    return (state or lower in _NAMES) and bool(name) and not starter
 
 
 def _is_street(text: str, begin: int, start: int) -> bool:

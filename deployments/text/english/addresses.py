@@ -11,13 +11,13 @@ _DOMAINS = (
     "com|org|net|edu|gov|io|ai|co|uk|de|fr|eu|us|ca|au|jp|cn|info|dev|app|me|tv|html|htm|pdf|txt|py|js|md"
 )
 ADDRESS = re.compile(
-    rf"(?:https?://|www\.)[^\s<>\"{HANZI}]{{1,2000}}|[\w.+-]{{1,100}}@[\w-]{{1,100}}(?:\.[\w-]{{1,60}}){{1,6}}"
+    rf"[A-Za-z]:\\[^\s<>\"|?*{HANZI}]{{1,400}}|(?:https?://|www\.)[^\s<>\"{HANZI}]{{1,2000}}|[\w.+-]{{1,100}}@[\w-]{{1,100}}(?:\.[\w-]{{1,60}}){{1,6}}"
     rf"|[A-Za-z0-9][\w-]{{0,60}}(?:\.[\w-]{{1,60}}){{0,5}}\.(?:{_DOMAINS})(?:/[^\s<>\"{HANZI}]{{0,2000}})?(?![\w@])",
     re.ASCII,
 )
 _SIGNS = {
     ".": "dot", "/": "slash", "@": "at", "-": "dash", "_": "underscore", ":": "colon", "?": "question mark",
-    "=": "equals", "&": "and", "#": "hash", "%": "percent", "+": "plus", "~": "tilde",
+    "=": "equals", "&": "and", "#": "hash", "%": "percent", "+": "plus", "~": "tilde", "\\": "backslash",
 }  # fmt: skip
 _PIECE = re.compile(r"[A-Za-z]+|\d+|.", re.DOTALL)
 

@@ -107,7 +107,7 @@ _SUMS = (["total"], ["sum"], ["number"], ["count"], ["score"], ["average"])
 _DATING = frozenset(
     "year summer winter spring autumn fall early late mid circa season class".split()
 ) | frozenset(MONTHS)
-_TIME_WORDS = _DATING | frozenset("in since from until till before after around during".split())
+_TIME_WORDS = _DATING | frozenset("in since from until till before after around during c. ca. c".split())
 
 
 @rule(rf"({NUMBER}){_END}")

@@ -24,13 +24,13 @@ _ALWAYS = re.compile(
 _LONGER = re.compile(
     r"\b(?:order|flights?|rooms?|suites?|apartments?|apt\.?|unit|flat|case|ticket|invoice|account|acct\.?|booking|"
     r"reservation|reference|ref\.?|claim|policy|member|membership|customer|client|employee|student|patient|user|parcel|"
-    r"package|shipment|gates?|lockers?|seats?|tables?|train|passport|card|visa|id|"
+    r"package|shipment|gates?|lockers?|seats?|tables?|train|plates?|build|passport|card|visa|id|"
     rf"identification|docket|permit|batch|lot|part|model|item|channel|frequency|meeting|session|confirmation|record){_FILLER}"
     r"(?-i:\s?[A-Z]{2,3}\s?)?\s?[\"']?$",
     re.IGNORECASE,
 )
 _ROADS = re.compile(
-    r"\b(?:routes?|highways?|interstate|hwy\.?|bus|line|studio|area|port|boeing|airbus|apollo)\s(?:no\.?\s)?$",
+    r"\b(?:routes?|highways?|interstate|hwy\.?|bus|line|studio|area|port|boeing(?:'s)?|airbus|apollo|p\.?o\.?\sbox)\s(?:no\.?\s)?$",
     re.IGNORECASE,
 )
 _may_be_named = mentions(
@@ -40,7 +40,7 @@ _may_be_named = mentions(
     "room suite apartment apt unit flat case ticket invoice account acct booking reservation ref claim policy member "
     "customer client employee student patient user parcel package shipment locker seat table train passport card visa id "
     "docket permit batch lot part model item channel frequency meeting session record route highway interstate hwy bus "
-    "line studio port boeing airbus apollo".split()
+    "line studio port boeing airbus apollo plate build box".split()
 )  # all the words above
 _NAMED = re.compile(r"(?:number|numbers|no\.?|nr\.?|\#|id|:)\s?$", re.IGNORECASE)
 _STATE = re.compile(

@@ -45,6 +45,24 @@ def iso_date(m: Match) -> str | None:
     return _date(int(m[2]), int(m[3]), int(m[1]))
 
 
+@rule(r"(\d{4})-(\d\d)-(\d\d)[T ]([01]\d|2[0-3]):([0-5]\d)(?::[0-5]\d(?:\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?(?![\w:])", when=r"\d{4}-")
+def iso_time(m: Match) -> str | None:
+    """2026-11-21T14:05:00Z"""
+    date = _date(int(m[2]), int(m[3]), int(m[1]))
+    if not date:
+        return None
+    hour, minute = int(m[4]), int(m[5])
+    spoken = f"{date} , {_clock(hour, minute)}{'' if minute else ' hundred' if hour else ' hours'}"
+    return spoken + ("" if not m[6] else " U T C" + _offset(m[6]))
+
+
+def _offset(zone: str) -> str:
+    hours, minutes = int(zone[1:3] or 0), int(zone[-2:]) if zone != "Z" else 0
+    if not hours and not minutes:
+        return ""
+    return f" {'minus' if zone[0] == '-' else 'plus'} {_clock(hours, minutes)}"
+
+
 @rule(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(?![\d/-]|\.\d)", when=r"\d\d?[/.-]\d")
 def numeric_date(m: Match) -> str | None:
     """11/21/2026; the day comes first if the first number cannot be a month"""
@@ -56,6 +74,15 @@ def numeric_date(m: Match) -> str | None:
     if first > 12 or m[2] == ".":
         first, second = second, first
     return _date(first, second, year_value)
+
+
+@rule(rf"({_MONTH})\s?([1-9]|[12]\d|3[01])\s?[-–]\s?([1-9]|[12]\d|3[01])(?![\d:/%-]|[.,]\d|[A-Za-z])(?:(,?)\s{{1,2}}{_YEAR})?", re.IGNORECASE)
+def days(m: Match) -> str | None:
+    """Jan. 5-9, 2026"""
+    if int(m[2]) >= int(m[3]):
+        return None
+    spoken = f"{_month(m[1])} {ordinal(int(m[2]))} to {ordinal(int(m[3]))}"
+    return f"{spoken} {',' if m[4] else ''} {year(int(m[5]))}" if m[5] else spoken
 
 
 @rule(rf"({_MONTH})\s?{_DAY}(?:(,?)\s{{1,2}}{_YEAR})?", re.IGNORECASE)
@@ -156,6 +183,12 @@ def short_range(m: Match) -> str | None:
     return f"{_LONG[m[1]]} to {_LONG[m[2]]}"
 
 
+@rule(r"(Sat|Sun|Mon|Wed)(?=,?\s\d{1,2}(?::\d\d|\s?[ap]\.?m|\s?[-–]\s?\d))")
+def day_before_hours(m: Match) -> str:
+    """Sat 9-1"""
+    return _LONG[m[1]]
+
+
 NUMERIC_RULES: tuple[Rule, ...] = (iso_date, numeric_date, years)
-WORD_RULES: tuple[Rule, ...] = (short_range, month_first, month_year)
+WORD_RULES: tuple[Rule, ...] = (short_range, day_before_hours, days, month_first, month_year)
 RULES: tuple[Rule, ...] = (time, half_day, era, decade, day_first, military)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from deployments.text.english.lexicon import NAME
 from deployments.text.english.roles import Sentence
-from deployments.text.english.senses import DEFAULT, SENSES
+from deployments.text.english.senses import DEFAULT, SENSES, nearest
 from deployments.text.english.word_classes import tag
 from deployments.text.english.word_rules import NO_NOUN, RULES
 
@@ -21,9 +21,8 @@ def reading(sentence: Sentence, index: int, written: str, parts: Mapping[str, st
         return NAME
     role = sentence.role(index)
     if role != "verb":
-        for sense in SENSES.get(word, ()):
-            if sense.fits(sentence, index):
-                return sense.part
+        if (senses := SENSES.get(word)) and (found := nearest(senses, sentence, index)):
+            return found.part
     if rule := RULES.get(word):
         role = rule(sentence, index, role)
     if role in parts:

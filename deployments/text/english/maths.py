@@ -30,9 +30,14 @@ def power(raised: str) -> str:
     return f"to the {ordinal(value)}"
 
 
-@rule(rf"({NUMBER})\s?[x×*·]\s?10(?:{_POWER}|\^(-?\d{{1,9}}))(?!\d)", when=r"[\d.,]*\d\s?[x×*·]")
-def power_of_ten(m: Match) -> str | None:
-    """6.02×10²³"""
+SCIENTIFIC = rf"(?:({NUMBER})\s?[x×*·]\s?10(?:{_POWER}|\^(-?\d{{1,9}}))(?!\d)|({NUMBER}){_POWER})"
+SCIENTIFIC_SHAPE = r"[\d.,]*\d(?:\s?[x×*·]|[⁺⁻⁰¹²³⁴-⁹ⁿ])"
+
+
+def scientific(m: Match) -> str:
+    """What is said for a match of SCIENTIFIC, the first groups of the pattern: 6.02×10²³, 10⁻³, 2⁸."""
+    if m[4]:
+        return f"{decimal(m[4])} {power(m[5])}"
     if m[2]:
         return f"{decimal(m[1])} times ten {power(m[2])}"
     value = int(m[3])
@@ -40,10 +45,21 @@ def power_of_ten(m: Match) -> str | None:
     return f"{decimal(m[1])} times ten to the {spoken}"
 
 
-@rule(rf"({NUMBER}){_POWER}", when=r"[\d.,]*\d[⁺⁻⁰¹²³⁴-⁹ⁿ]")
+@rule(SCIENTIFIC, when=SCIENTIFIC_SHAPE)
 def raised_number(m: Match) -> str | None:
-    """10⁻³, 2⁸"""
-    return f"{decimal(m[1])} {power(m[2])}"
+    return scientific(m)
+
+
+@rule(r"(\d{1,4})!(?=\s?[-=+/*×÷)^])", when=r"\d{1,4}!")
+def factorial(m: Match) -> str:
+    """5! = 120"""
+    return f"{cardinal(int(m[1]))} factorial"
+
+
+@rule(r"([A-Zb-z])\((?=([a-zA-Z]|\d{1,3}|[a-z]\s?[-+−*/]\s?\w|[a-z],\s?[a-z]|n²|log n|n log n)\))")
+def function(m: Match) -> str:
+    """f(x), P(A), O(n)"""
+    return f"{m[1].upper()} of"
 
 
 @rule(r"((?:[A-Z][a-z]?\d{0,3}){1,8})([⁰¹²³⁴-⁹]{0,2})([⁺⁻])(?![⁰¹²³⁴-⁹ⁿ])")
@@ -80,6 +96,8 @@ def lowered(text: Rewritten) -> Rewritten:
 def _lowered(m: Match) -> str:
     index, before = m["index"].translate(_PLAIN_DIGITS), m.string[m.start() - 1 : m.start()]
     after = m["after"] or ""
+    if "n" in index or index[0] in "+-":  # aₙ₋₁
+        return " " + index.replace("-", " minus ").replace("+", " plus ") + (f" {after}" if after.isalnum() else after)
     if m["log"]:
         return f"{m['log']} base {index} of {after.strip()}"
     if before.isdecimal():
@@ -87,5 +105,6 @@ def _lowered(m: Match) -> str:
     return index + after
 
 
-RULES: tuple[Rule, ...] = (power_of_ten, raised_number)
+RULES: tuple[Rule, ...] = (raised_number, factorial)
+LETTER_RULES: tuple[Rule, ...] = (function,)
 WORD_RULES: tuple[Rule, ...] = (ion,)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 
 from deployments.text.english.fractions import FRACTION, SLASHED, mixed, parted
-from deployments.text.english.maths import power
-from deployments.text.english.numbers import NUMBER, cardinal, decimal, identifier
-from deployments.text.english.units import PER, PERIODS, POWERS, UNIT, UNITS, name
+from deployments.text.english.maths import SCIENTIFIC, SCIENTIFIC_SHAPE, power, scientific
+from deployments.text.english.numbers import NUMBER, cardinal, decimal, identifier, ordinal
+from deployments.text.english.units import PER, PERIODS, POWERS, POWERS_OF, UNIT, UNITS, name
 from deployments.text.rules import Match, Rule, rule
 
 _END = r"(?![\dA-Za-z]|\.\d)"
 _RAISED = r"(?:\^?[²³]|[23](?![\d.])|\^[23])"
 _MEASURE = (
-    rf"(\s|-|)({UNIT})({_RAISED}|⁻?[¹²³⁴-⁹])?((?:/(?:{UNIT}|{PER}){_RAISED}?){{0,2}})((?:[\x20·](?:{UNIT})⁻[¹²³]){{0,3}})"
+    rf"(\s|-|)({UNIT})({_RAISED}|⁻?[¹²³⁴-⁹])?((?:/(?:1?\d00?\s?)?(?:{UNIT}|{PER}){_RAISED}?){{0,2}})((?:[\x20·](?:{UNIT})⁻[¹²³]){{0,3}})"
     r"(\.(?=\s+[a-z(]|,))?(?![A-Za-z0-9²³]|'[A-Za-z]|-[a-z]+-)"
 )
 _INITIALS = re.escape("".join({unit[0] for unit in UNITS}))
-_PART = re.compile(rf"/({UNIT}|{PER})({_RAISED})?(?=/|$)")
+_PART = re.compile(rf"/(?:(1?\d00?)\s?)?({UNIT}|{PER})({_RAISED})?(?=/|$)")
+_SIZED_BEFORE = re.compile(r"\d\s?[x×]\s?$")
 _INVERSE = re.compile(rf"[ ·]({UNIT})⁻([¹²³])")
 _ARTICLE = re.compile(r"\b(?:an?|another|each|every|one|per)\s$", re.IGNORECASE)
 _INCHES = re.compile(
@@ -54,13 +55,31 @@ def measure(m: Match) -> str | None:
     """5 km, 20 °C, 100 km/h, 50%, 5 m s⁻¹"""
     gap, unit, text = m[2], " ".join(m[3].split()), m.string
     if unit == "in" and gap and not (gap == "-" or m[7] or _INCHES.match(text, m.end())):
-        return None
+        if not _SIZED_BEFORE.search(text, max(0, m.start() - 4), m.start()):
+            return None
     spaced = gap == " "
     if spaced and unit in _ONLY_ATTACHED or not spaced and unit in _ONLY_SPACED:
         return None
     if spaced and unit in ("A", "M", "K", "st") and _WORD_BEHIND.match(text, m.end()):
         return None  # "vitamins B 12 A ..." is no current, "30 St James" no weight
     return _measured(decimal(m[1]), m, m[1] in ("1", "1.0") or _is_modifier(m, gap))
+
+
+@rule(rf"{SCIENTIFIC}{_MEASURE}", when=SCIENTIFIC_SHAPE)
+def scientific_measure(m: Match) -> str:
+    """3×10⁸ m/s, 10⁻⁹ m"""
+    return _measured(scientific(m), m, False, 4)
+
+
+@rule(r"(\d{1,9}(?:\.\d{1,9})?)e([+-]?)(\d{1,3})\s(C|[A-Za-zΩ]{1,4}(?:/[A-Za-z]{1,4})?)(?![A-Za-z0-9])", when=r"[\d.]*\de")
+def exponent_measure(m: Match) -> str | None:
+    """1.6e-19 C"""
+    above, _, below = m[4].partition("/")
+    if (above not in UNITS and above != "C") or (below and below not in UNITS) or not (m[2] or "." in m[1]):
+        return None
+    many = "coulombs" if above == "C" else name(above, False)
+    raised = f"minus {cardinal(int(m[3]))}" if m[2] == "-" else ordinal(int(m[3]))
+    return f"{decimal(m[1])} times ten to the {raised} {many}{f' per {per_name(below)}' if below else ''}"
 
 
 @rule(rf"{FRACTION}{_MEASURE}", when=SLASHED)
@@ -86,9 +105,16 @@ def _measured(amount: str, m: Match, singular: bool, shift: int = 0) -> str:
     else:
         spoken = f"{amount} {POWERS.get(raised or '', '')}{name(unit, singular)}"
     for per in _PART.finditer(parts):
-        spoken += f" per {POWERS.get(per[2] or '', '')}{per_name(per[1])}"
+        count, unit_below, power_below = per.groups()
+        if count:
+            spoken += f" per {cardinal(int(count))} {name(unit_below, False) if unit_below in UNITS else unit_below}"
+        elif power_below and unit_below in ("s", "h"):
+            spoken += f" per {per_name(unit_below)} {power(POWERS_OF[power_below])}"
+        else:
+            spoken += f" per {POWERS.get(power_below or '', '')}{per_name(unit_below)}"
     for per in _INVERSE.finditer(inverse):
-        spoken += f" per {POWERS.get(per[2], '')}{name(per[1], True)}"
+        squared = f" {power(per[2])}" if per[1] == "s" and per[2] != "¹" else ""
+        spoken += f" per {'' if squared else POWERS.get(per[2], '')}{name(per[1], True)}{squared}"
     return spoken
 
 
@@ -192,3 +218,4 @@ RULES: tuple[Rule, ...] = (
     coordinate, feet_and_inches, feet_or_inches, hours_and_minutes, sized, dimensions, fraction_of_inches,
     fraction_of_a_unit, measure, temperature,
 )  # fmt: skip
+SCIENTIFIC_RULES: tuple[Rule, ...] = (scientific_measure, exponent_measure)

@@ -53,7 +53,7 @@ SCALES = {
     "bn": "billion",
     "t": "trillion", "tn": "trillion", "tr": "trillion",
 }  # fmt: skip
-_SCALE_WORDS = any_of("thousand hundred million billion trillion K k M m B b T t MM mn mio bn tn".split())
+_SCALE_WORDS = any_of("thousand hundred million billion trillion lakh crore K k M m B b T t MM mn mio bn tn".split())
 _SCALE = rf"(?:\s?({_SCALE_WORDS})(?![A-Za-z0-9]))?"
 SIGN = f"[{SIGNS}]"
 _CODE = any_of(_CODES)

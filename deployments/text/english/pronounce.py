@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 
 from deployments.text.english.letters import LetterModel, load_letters
-from deployments.text.english.lexicon import NAME, PRIMARY, SECONDARY, VOWELS, load_lexicon
+from deployments.text.english.lexicon import NAME, PRIMARY, SECONDARY, STRESS, VOWELS, load_lexicon
 
 SIBILANTS = "szʃʒʧʤ"
 VOICELESS = "ptkfθsʃʧhʔ"
@@ -102,7 +102,14 @@ class Pronouncer:
         return None
 
     def _parts(self, word: str) -> str | None:
-        return self.inflected(word) or self._derived(word) or self._compound(word)
+        return self.inflected(word) or self._derived(word) or self._compound(word) or self._son(word)
+
+    def _son(self, word: str) -> str | None:
+        """McDonald"""
+        if not word.startswith("mc") or len(word) < 5:
+            return None
+        name = self.lexicon.get(word[2:].title()) or self.phones(word[2:])
+        return "mə" + ("" if name.lstrip(STRESS)[:1] == "k" else "k") + name
 
     def _stem(self, *spellings: str) -> str | None:
         for spelling in spellings:
@@ -116,8 +123,8 @@ class Pronouncer:
             stems = [word[:-1]]
             if word.endswith("ies"):
                 stems = [word[:-3] + "y", word[:-1]]
-            elif word.endswith(("ches", "shes", "sses", "xes", "zes", "oes")):
-                stems = [word[:-2], word[:-1]]
+            elif word.endswith(("ches", "shes", "ses", "xes", "zes", "oes")):
+                stems = [word[:-1], word[:-2]] if word[-4:-3] in "aiou" and word.endswith("ses") else [word[:-2], word[:-1]]
             stem = self._stem(*stems) or (self.inflected(word[:-1]) if word.endswith("ings") else None)
             return stem + plural_ending(stem) if stem else None
         if word.endswith("ed"):

@@ -16,6 +16,7 @@ _PART = re.compile(r"[.-]?\(?([A-Z]|[a-h])\)?(?![A-Za-z0-9'])|\.(\d{1,3})(?![\d.
 _CENTURY = re.compile(r"([IVX]{1,6})(?:th|st|nd|rd)?(?=[\s-](?:century|centuries)\b)")
 _ITEM = re.compile(r"([IVX]{1,6}|i{2,3}|iv|vi{1,3}|ix|xi{0,3})[.)](?=\s)")
 _ENCLOSED = re.compile(r"(?<=\()(?<![A-Za-z0-9)]\()[ivx]{1,5}(?=\))")
+_LIST = re.compile(r"[IVX]{1,5}(?:,\s[IVX]{2,5}|,\sV\b){1,9}(?:,?\s(?P<joint>and|or)\s[IVX]{1,5})?(?![A-Za-z0-9'])")
 _YEAR = re.compile(r"(?:MM|MCM|MDC)[IVXLC]{0,11}")
 _RULER = re.compile(
     r"\b(?:King|Queen|Pope|Emperor|Empress|Tsar|Czar|Prince|Princess|Sultan|Shah|Pharaoh|Kaiser|Duke|Earl|Patriarch|Saint|St\.?)"
@@ -60,6 +61,12 @@ def numeral(text: str, at: int, before: list[str]) -> tuple[str, int] | None:
     if not before and (m := _ITEM.match(text, at)):
         value = roman(m[1].upper())
         return (cardinal(value), m.end(1)) if value and m[1] != "I" else None
+    if m := _LIST.match(text, at):
+        values = [roman(part) for part in re.findall(r"[IVX]+", m[0])]
+        if None not in values and values == sorted(set(values)) and len(values) > 1:  # type: ignore[type-var]
+            names = [cardinal(value) for value in values if value]
+            joint = f" {m['joint']} " if m["joint"] else " , "
+            return " , ".join(names[:-1]) + joint + names[-1], m.end()
     m = _NUMERAL.match(text, at)
     value = roman(m[0].upper()) if m else None
     if not m or not value:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from deployments.text.english.roles import Sentence
 
+BESIDE = 5  # words: what stands beside a word counts as a clue so far off
 DEFAULT = ""  # the most frequent reading
 
 # A word, its reading and what calls for it: words just before (two joined by _), just after, or in the sentence.
@@ -60,18 +61,30 @@ class Sense:
     after: frozenset[str] = frozenset()
     near: frozenset[str] = frozenset()
 
-    def fits(self, sentence: Sentence, index: int) -> bool:
+    def beside(self, sentence: Sentence, index: int) -> bool:
         before = sentence.before(index)
         return (
             sentence.after(index) in self.after
             or before in self.before
             or f"{sentence.before(index, 2)}_{before}" in self.before
-            or not self.near.isdisjoint(sentence.all)
         )
 
 
+def nearest(senses: tuple[Sense, ...], sentence: Sentence, index: int) -> Sense | None:
+    """The sense with the clue that stands closest to the word at `index`; behind it rather than before."""
+    best, distance = None, float("inf")
+    for sense in senses:
+        closest = BESIDE if sense.beside(sentence, index) else distance
+        if not sense.near.isdisjoint(sentence.all):
+            places = (abs(at - index - 0.4) for at, word in enumerate(sentence.words) if word in sense.near)
+            closest = min(closest, *places)
+        if closest < distance:
+            best, distance = sense, closest
+    return best
+
+
 def _parsed(table: str) -> Mapping[str, tuple[Sense, ...]]:
-    """Senses of each word. The first one that fits counts."""
+    """Senses of each word. The one with the nearest clue counts."""
     senses: dict[str, tuple[Sense, ...]] = {}
     for row in table.replace("\n ", " ").strip().split("\n"):
         head, *clues = row.split(";")

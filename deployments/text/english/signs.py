@@ -20,8 +20,8 @@ _GRADE = re.compile(r"(?<![A-Za-z])[A-F]$")
 _HOURS = re.compile(
     r"(?:Mon|Tue|Tues|Wed|Thu|Thurs|Fri|Sat|Sun|days?|[Oo]pen|[Hh]ours|[Dd]aily|from)[.:]? \d{1,2}$"
 )
-_SPACED_LEFT = re.compile(r"(?:^|[^\w.])([a-zA-Z]|[\d.,]*\d)[)⁰¹²³⁴-⁹%]* $")
-_SPACED_RIGHT = re.compile(r" [-(√$]?(?:([\d.,]*\d)|[a-zA-Z](?![A-Za-z'.]))")
+_SPACED_LEFT = re.compile(r"(?:^|[^\w.])((?:\d{1,4})?[a-zA-Z]|[\d.,]*\d)[)⁰¹²³⁴-⁹%]* $")
+_SPACED_RIGHT = re.compile(r" [-(√$]?(?:([\d.,]*\d)(?![a-zA-Z]{2})|[a-zA-Z](?![A-Za-z'.]))")
 _SUM = re.compile(r"[=+×÷≈≤≥]|(?<=\d) [*/] (?=\d)")
 
 
@@ -81,6 +81,8 @@ def symbol(text: str, at: int, said: str) -> str | None:
             return "star"
         factors = digits_around and next_char.isdecimal() or named or (spaced and next_char.isalnum())
         return "times" if factors else None
+    if char == "−":
+        return "minus"
     if char == "^":
         return (
             "to the power of"

@@ -29,6 +29,7 @@ _may_be_called = mentions(
 _CALL_BEHIND = re.compile(
     r"[ -](?:calls?|callers?|operators?|dispatch(?:ers?)?|emergency|emergencies|hotline|lines?)\b"
 )
+_IN_NEED = re.compile(r" (?:for|if|in case|in an?) [a-z]")
 _WORDED = re.compile(r"[A-Za-z#:]")
 _OF_DAY = re.compile(r"\s?(?:[ap]\.?m\b|o'clock|:\d|noon|in the|tonight|tomorrow|today|sharp)", re.IGNORECASE)
 _MAKE = re.compile(r"\b(?:Porsche|Carrera|Delta|Flight) $")
@@ -80,8 +81,8 @@ def national(m: Match) -> str | None:
 
 @rule(
     rf"(?:1[3-9]00[\x20-]\d{{3}}[\x20-]\d{{3}}|[6-9]\d{{4}}[\x20-]\d{{5}}|1[3-9]\d[\x20-]\d{{4}}[\x20-]\d{{4}}"
-    rf"|\d{{4}}(?:[\x20-]\d{{4}}){{1,4}}|\d{{3}}(?:\x20\d{{3}}){{2}}|[2-9]\d{{9}}|1[2-9]\d{{9}}){_END}",
-    when=r"\d{3,5}[ -]\d|\d{10,11}(?!\d)",
+    rf"|\d{{4}}(?:[\x20-]\d{{4}}){{1,4}}|\d{{3}}(?:\x20\d{{3}}){{2}}|[2-9]\d\d(?:\x20\d\d){{3}}|[2-9]\d\x20\d{{3}}\x20\d\d\x20\d\d|[2-9]\d{{9}}|1[2-9]\d{{9}}){_END}",
+    when=r"\d{2,5}[ -]\d|\d{10,11}(?!\d)",
 )
 def grouped(m: Match) -> str | None:
     """1800 123 456, 98765 43210, 138 0013 8000, 1234 5678, 5551234567"""
@@ -110,6 +111,8 @@ def called(m: Match) -> str | None:
     groups, text = _DIGITS.findall(m[0]), m.string
     before = text[max(0, m.start() - 48) : m.start()]
     if m[0] in _EMERGENCY and len(m[0]) == 3 and _CALL_BEHIND.match(text, m.end()):
+        return digits(m[0])
+    if m[0] in _EMERGENCY and _IN_NEED.match(text, m.end()) and _may_be_called(text):
         return digits(m[0])
     if m[0] == "911" and not is_counted(text, m.end()):
         return "nine eleven" if _MAKE.search(before) else digits(m[0])
@@ -140,5 +143,5 @@ def extension(m: Match) -> str | None:
     return f"extension {digits(m[1])}"
 
 
-RULES: tuple[Rule, ...] = (called, international, vanity, north_american, local, national, grouped)
+RULES: tuple[Rule, ...] = (vanity, called, international, north_american, local, national, grouped)
 SIGN_RULES: tuple[Rule, ...] = (international, north_american, national)

@@ -23,7 +23,7 @@ DOTTED = {  # only with the dot; a sentence may end here too
     "M.Phil": "M phil", "D.Phil": "D phil", "Ed.D": "E D D", "LL.B": "L L B", "LL.M": "L L M", "a.k.a": "A K A",
     "Dept": "department", "dept": "department", "Univ": "university", "Assn": "association",
     "etc": "et cetera", "vs": "versus", "approx": "approximately", "Approx": "approximately",
-    "est": "established",
+    "est": "estimated", "Est": "established", "Cont": "continued", "cont": "continued",
     "misc": "miscellaneous", "incl": "including", "max": "maximum", "min": "minimum", "tel": "telephone",
     "Tel": "telephone", "ext": "extension", "Ext": "extension", "cf": "compare", "viz": "namely", "al": "al",
     "Ph.D": "P H D", "e.g": "for example", "E.g": "for example", "i.e": "that is", "I.e": "that is",
@@ -43,8 +43,20 @@ BEFORE_NUMBER = {  # only when a number follows
     "Chap": "chapter", "chap": "chapter", "Par": "paragraph", "par": "paragraph", "art": "article", "ver": "version",
     "Ver": "version", "ref": "reference", "Ref": "reference", "op": "opus", "Op": "opus", "Lot": "lot", "P": "page",
     "Vols": "volumes", "vols": "volumes", "Figs": "figures", "figs": "figures", "eq": "equation", "Pt": "part",
-    "Sat": "saturday", "Sun": "sunday", "Mar": "march", "Dec": "december",
+    "Sat": "saturday", "Sun": "sunday", "Mar": "march", "Dec": "december", "col": "column", "cols": "columns",
 }  # fmt: skip
+
+DIRECTIONS = {"N": "north", "S": "south", "E": "east", "W": "west"}
+STATES = {  # behind a comma: Miami, Fla.
+    "Ala": "alabama", "Ariz": "arizona", "Ark": "arkansas", "Calif": "california", "Colo": "colorado",
+    "Conn": "connecticut", "Del": "delaware", "Fla": "florida", "Ga": "georgia", "Ill": "illinois", "Ind": "indiana",
+    "Kan": "kansas", "Ky": "kentucky", "La": "louisiana", "Md": "maryland", "Mass": "massachusetts",
+    "Mich": "michigan", "Minn": "minnesota", "Miss": "mississippi", "Mo": "missouri", "Mont": "montana",
+    "Neb": "nebraska", "Nev": "nevada", "Okla": "oklahoma", "Ore": "oregon", "Pa": "pennsylvania",
+    "Tenn": "tennessee", "Tex": "texas", "Vt": "vermont", "Va": "virginia", "Wash": "washington",
+    "Wis": "wisconsin", "Wyo": "wyoming", "Ont": "ontario", "Que": "quebec",
+}  # fmt: skip
+CLEAR_STATES = frozenset("Ala Ariz Calif Conn Fla Mich Minn Okla Tenn Wash Wis Wyo".split())  # anywhere
 
 BARE = {  # without a dot, in exactly this case
     "vs": "versus", "etc": "et cetera", "OK": "okay", "Ok": "okay", "omg": "O M G", "idk": "I D K",
@@ -58,10 +70,16 @@ BARE = {  # without a dot, in exactly this case
     "P&L": "P and L", "H&M": "H and M", "M&M's": "M and M's", "aka": "A K A", "y/o": "year old",
     "24/7": "twenty four seven", "and/or": "and or", "n'": "and", "'n'": "and", "'n": "and", "'em": "them",
     "'til": "until",
-    "'cause": "because", "'twas": "it was", "'tis": "it is", "iOS": "I O S", "macOS": "mac O S",
+    "'cause": "because", "'twas": "twas", "'Twas": "twas", "'tis": "tis", "'Tis": "tis", "iOS": "I O S", "macOS": "mac O S",
     "LaTeX": "lay tek", "TODO": "to do", "FIXME": "fix me",
     "JPEG": "J peg", "jpeg": "J peg", "MPEG": "M peg", "ASCII": "askey", "GUI": "gooey", "SaaS": "sass",
-    "WiFi": "why fye", "Wi-Fi": "why fye", "wifi": "why fye", "COVID": "covid", "AT&T": "A T and T",
+    "WiFi": "wifi", "Wi-Fi": "wifi", "wi-fi": "wifi",
+    "QoQ": "quarter over quarter", "YoY": "year over year", "MoM": "month over month", "tmrw": "tomorrow",
+    "ppl": "people", "msg": "message", "msgs": "messages", "abt": "about", "MON": "monday", "TUE": "tuesday",
+    "TUES": "tuesday", "THU": "thursday", "THUR": "thursday", "THURS": "thursday", "FRI": "friday",
+    "Tue": "tuesday", "Tues": "tuesday", "Thu": "thursday", "Thur": "thursday", "Thurs": "thursday", "Fri": "friday",
+    "Feb": "february", "Aug": "august", "Sept": "september", "Oct": "october", "Nov": "november",
+    "FEB": "february", "AUG": "august", "SEPT": "september", "NOV": "november", "COVID": "covid", "AT&T": "A T and T",
     "C++": "C plus plus", "C#": "C sharp", "km/h": "kilometers per hour", "m/s": "meters per second",
 }  # fmt: skip
 
@@ -123,7 +141,7 @@ NUMBERED = frozenset(
     "war apollo "
     "figure table unit episode season round group area division mark schedule bowl page p pp canto exhibit wave "
     "category cat "
-    "tier dynasty battalion corps legion olympiad congress rocky".split()
+    "tier dynasty battalion corps legion olympiad congress rocky vol ch chap sec art pt fig".split()
 )
 MONARCHS = frozenset(
     "louis henry charles philip george edward pius william richard ptolemy john paul peter nicholas "

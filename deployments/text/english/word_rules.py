@@ -87,7 +87,8 @@ _EVENTS = frozenset(
     "debate translation webinar streamed streamer".split()
 )
 _BEFORE_LIVE = frozenset(
-    "go going goes went gone broadcast streamed televised recorded performed perform play played a the this".split()
+    "go going goes went gone broadcast broadcasts streamed streams televised recorded performed performs performing "
+    "perform play plays playing played sing sings singing sang a the this".split()
 )
 _ON_AIR = frozenset("tv television radio air stage channel youtube twitch instagram".split())
 

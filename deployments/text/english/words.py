@@ -10,11 +10,14 @@ from deployments.text.english.numbers import identifier
 from deployments.text.english.vocabulary import (
     BARE,
     BEFORE_NUMBER,
+    CLEAR_STATES,
+    DIRECTIONS,
     DOTTED,
     HUMS,
     READ_ACRONYMS,
     SHOUTED,
     SPELLED_ACRONYMS,
+    STATES,
     TITLES,
 )
 from deployments.text.rules import letters
@@ -28,11 +31,16 @@ _BARE_STARTS = frozenset(key[0] for key in BARE)
 _DOTTED = re.compile(r"((?:Ph|M|B|D|Ed|LL|a\.k)\.(?:D|Sc|Phil|B|M|a)(?![A-Za-z])|[A-Za-z]{1,6})\.")
 _ROMAN_PAGE = re.compile(r"[ivxlIVXL]{1,7}(?![A-Za-z])")
 _BARE_TITLE = re.compile(r"(?:Dr|St)(?![A-Za-z0-9.'&])")
+_BARE_STREET = re.compile(r"(Ave|Blvd|Rd|Ln|Pkwy|Hwy)(?![A-Za-z0-9.'&])")
+_DIRECTION = re.compile(
+    r"([NSEW])\.(?=\s(?:\d{1,3}(?:st|nd|rd|th)|(?:[A-Z][a-z]+\s){1,2}(?:St|Ave|Blvd|Rd|Dr|Ln|Street|Avenue|Road|Drive)\b))"
+)
 _CAPITALS, _LETTERS = re.compile(r"\b[A-Z]{2,}\b"), re.compile(r"\b[A-Za-z]{2,}\b")
 _INITIALS = re.compile(r"(?:[A-Za-z]\.){1,8}[A-Za-z](?:\.|(?![A-Za-z0-9.]))('s(?![A-Za-z]))?")
 _INITIAL = re.compile(r"[A-Z]\.(?=\s?[A-Z])")
 _MIXED = re.compile(r"[A-Za-z]+|\d+")
-_ACRONYM = re.compile(r"([A-Z]{2,})('?s)?")
+_ACRONYM = re.compile(r"([A-Z]{2,})('?s|'S)?")
+_AROUND_O = re.compile(r"[A-Z]o[A-Z]{1,2}")  # IoT, PoE
 _CAMEL = re.compile(r"[A-Z]?[a-z']+|[A-Z]+(?![a-z])")
 _VOWELS = frozenset("aeiouyAEIOUY")
 _REPEATED = re.compile(r"(.)\1+")
@@ -51,8 +59,12 @@ def abbreviation(text: str, at: int, before: list[str]) -> tuple[str, int] | Non
         return spoken + ("'s" if m[1] else ""), m.end()
     if m := _BARE_TITLE.match(text, at):
         return _doctor_or_drive(m[0], text[m.end() : m.end() + 16].lstrip(), before), m.end()
+    if (m := _BARE_STREET.match(text, at)) and before and (before[-1][0].isupper() or before[-1][0].isdigit()):
+        return DOTTED[m[1]], m.end()
+    if m := _DIRECTION.match(text, at):
+        return DIRECTIONS[m[1]], m.end()
     if m := _DOTTED.match(text, at):
-        found = _dotted(m[1], text, m.end(), before)
+        found = _dotted(m[1], text, at, m.end(), before)
         if found:
             return found, m.end()
     if (m := _INITIAL.match(text, at)) and (before or m[0] not in ("A.", "I.")):
@@ -60,12 +72,16 @@ def abbreviation(text: str, at: int, before: list[str]) -> tuple[str, int] | Non
     return None
 
 
-def _dotted(name: str, text: str, end: int, before: list[str]) -> str | None:
+def _dotted(name: str, text: str, at: int, end: int, before: list[str]) -> str | None:
     following = text[end : end + 16].lstrip()
     if name in TITLES:
         return TITLES[name]
     if name in ("Dr", "St"):
         return _doctor_or_drive(name, following, before)
+    if name in STATES and before and (text[at - 2 : at] == ", " or (name in CLEAR_STATES and before[-1].islower())):
+        return STATES[name]
+    if name == "est":
+        return "established" if following[:1].isdigit() else "estimated"
     if name in BEFORE_NUMBER and following:
         if name in ("no", "No", "nos") and before and re.match(r"(?:is|was|are)\b|[A-Z]{1,4}-?\d", following):
             return BEFORE_NUMBER[name]
@@ -117,9 +133,11 @@ def plain_word(word: str, shouting: bool, known: Known) -> str:
     if m := _ACRONYM.fullmatch(word):
         if is_spelled(m[1], shouting, known):
             return letters(m[1]) + ("'s" if m[2] else "")
-        return m[1].lower() + (m[2] or "")
-    if word.isupper() or known(lower) or lower.startswith(("mc", "mac", "o'", "d'")):
+        return m[1].lower() + (m[2] or "").lower()
+    if word.isupper() or known(lower) or lower.startswith(("mc", "o'", "d'")):
         return lower
+    if _AROUND_O.fullmatch(word):
+        return letters(word)
     parts = _CAMEL.findall(word)
     if "".join(parts) != word:
         return lower
@@ -162,9 +180,12 @@ def _unstretched(word: str, known: Known) -> str | None:
 def mixed_word(word: str, shouting: bool, known: Known) -> str:
     """Letters and digits in one: H200, MP3, B2B."""
     spoken = []
-    for piece in _MIXED.findall(word):
+    pieces = _MIXED.findall(word)
+    for piece in pieces:
         if piece.isdigit():
             spoken.append(identifier(piece))
+        elif len(pieces) > 3 and len(piece) < 4:  # 9f3ab2c
+            spoken.append(letters(piece))
         elif len(piece) <= 3 and (piece.isupper() or not known(piece.lower())):
             spoken.append(letters(piece))
         elif len(piece) == 1:

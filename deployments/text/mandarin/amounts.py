@@ -8,7 +8,19 @@ from deployments.text.english.roman import roman
 from deployments.text.mandarin import measures
 from deployments.text.mandarin.measures import MINUS_BEFORE
 from deployments.text.mandarin.money import SCALE, TO, money, money_behind
-from deployments.text.mandarin.numerals import NUMBER, amount, before, behind, cardinal, counts, fraction, is_ordinal, number, value
+from deployments.text.mandarin.numerals import (
+    NUMBER,
+    amount,
+    before,
+    behind,
+    cardinal,
+    counts,
+    fraction,
+    is_ordinal,
+    number,
+    scaled,
+    value,
+)
 from deployments.text.mandarin.pinyin import HANZI
 from deployments.text.rules import Match, rule
 
@@ -25,6 +37,7 @@ _SCORE_BEHIND = re.compile(
 _SETS_BEFORE, _SETS_BEHIND = re.compile(r"\d-\d{1,2}, ?$"), re.compile(r", ?\d{1,2}-\d")
 _HANZI = re.compile(f"[{HANZI}]")
 _PRESSURE = re.compile(r"(?:血压|高压|BP|bp|收缩压|舒张压|高血压|降压药|水银柱)[^.。!?]{0,16}$")
+_POWER = re.compile("功率|[灯电充瓦]|适配|空调")
 _EYES = re.compile(r"(?:视力|裸眼|矫正|左右眼)[^.。!?]{0,12}$")
 _SIGNS = {
     ">=": "大于等于", "<=": "小于等于", "≥": "大于等于", "≤": "小于等于", ">": "大于", "<": "小于",
@@ -33,6 +46,16 @@ _SIGNS = {
     "√": "根号",
 }  # fmt: skip
 _OPERAND = re.compile(rf"(?:[\d){HANZI}%²³]|(?<![A-Za-z])[A-Za-z]) ?$")
+
+
+@rule(rf"(?P<n>{NUMBER})(?P<scale>[kw])(?P<more>\+?)(?![A-Za-z\d/]|[ ]?[-~–—][ ]?\d)", when=r"[\d.,]*\d[kw]")
+def colloquial(m: Match) -> str | None:
+    """月薪8k, 粉丝10w+: thousands and ten thousands; but 5w充电器"""
+    if m["scale"] == "w" and _POWER.search(m.string[max(0, m.start() - 8) : m.end() + 6]):
+        return None
+    if m["scale"] == "k" and "." not in m[0] and re.match(r" ?(?:步|米|跑)", behind(m)):
+        return None
+    return scaled(m["n"], {"k": "k", "w": "万"}[m["scale"]]) + "加" * bool(m["more"])
 
 
 @rule(r"\d{1,3}(?:(?:,[ ]?|[ ])000){1,4}(?![\d,])", when=r"\d{1,3}(?:,| 0)")
@@ -83,7 +106,7 @@ def pair(m: Match) -> str | None:
     """3-5天 is a range, 3-1 a score, 10-4= a difference."""
     first, last, sign = m["first"], m["last"], m["sign"].strip()
     front, following = before(m, 24), behind(m, 16)
-    scaled = (m["scale"] or "").strip(), (m["name"] or "").strip()
+    scaled_by = (m["scale"] or "").strip(), (m["name"] or "").strip()
     dashed, around = sign == "-", m.string[max(0, m.start() - 40) : m.end() + 40]
     if dashed and _SPORT.search(around) and (_SETS_BEFORE.search(front) or _SETS_BEHIND.match(following)):
         return f"{number(first)}比{number(last)}"
@@ -91,12 +114,12 @@ def pair(m: Match) -> str | None:
         return f"{number(first)}减{number(last)}"
     if (
         dashed
-        and not any(scaled)
+        and not any(scaled_by)
         and "." not in first + last
         and (_SCORE_BEFORE.search(front) or _SCORE_BEHIND.match(following))
     ):
         return f"{number(first)}比{number(last)}"
-    falls = value(first) >= value(last) and not scaled[0]
+    falls = value(first) >= value(last) and not scaled_by[0]
     if dashed and falls:
         score = (
             first == last
@@ -105,12 +128,14 @@ def pair(m: Match) -> str | None:
         )
         return f"{number(first)}{'比' if score else '减'}{number(last)}"
     counted = counts(m.string, m.end()) and not is_ordinal(m)
+    if "k" in scaled_by:
+        return f"{scaled(first, scaled_by[0] or scaled_by[1])}到{scaled(last, scaled_by[1] or scaled_by[0])}"
     return (
-        amount(first, counted or bool(scaled[0]))
-        + scaled[0]
+        amount(first, counted or bool(scaled_by[0]))
+        + scaled_by[0]
         + "到"
-        + amount(last, counted or bool(scaled[1]))
-        + scaled[1]
+        + amount(last, counted or bool(scaled_by[1]))
+        + scaled_by[1]
     )
 
 
@@ -173,6 +198,18 @@ def roman_numeral(m: Match) -> str | None:
     return None
 
 
+@rule(r"\#(?![\dA-Za-z#])", when="#")
+def hash_sign(m: Match) -> str | None:
+    """密码4091#"""
+    return "井号" if re.search(r"\d$", before(m, 1)) else None
+
+
+@rule(rf"(?P<grade>[A-F])(?P<sign>[+-])(?![A-Za-z\d+-])")
+def grade(m: Match) -> str | None:
+    """A+, B-"""
+    return m["grade"] + {"+": "加", "-": "减"}[m["sign"]] if _HANZI.search(before(m, 2)) else None
+
+
 @rule(r"N[oO]\.[ ]?(?=\d)")
 def numbered(m: Match) -> str:
     """NO.1"""
@@ -180,7 +217,7 @@ def numbered(m: Match) -> str:
 
 
 RULES = (
-    measures.height, pressures, money, thousands, measures.percent, measures.measures, measures.measure, measures.power,
+    measures.height, pressures, money, thousands, colloquial, measures.angle, measures.percent, measures.letter_unit, measures.measures, measures.measure, measures.power,
     money_behind,
 )  # fmt: skip
-LATE_RULES = (measures.per_unit, measures.raised, slashed, pair, listed, ratio, signed, plain, sign)
+LATE_RULES = (measures.per_unit, measures.raised, hash_sign, slashed, pair, listed, ratio, signed, plain, sign)

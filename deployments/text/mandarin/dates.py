@@ -104,6 +104,8 @@ def year_alone(m: Match) -> str | None:
     """2024世界杯, 始于1998。"""
     if counts(m.string, m.end()) and not re.match("款|届", behind(m)):
         return None
+    if before(m, 1) == behind(m, 1) == '"':
+        return year(m[0])  # 《1984》
     closes = re.match(r" ?(?:[,.;!?)]|$|[至到])", behind(m)) and _YEAR_BEFORE.search(before(m, 6))
     return year(m[0]) if closes or _YEAR_BEHIND.match(behind(m)) else None
 

@@ -11,6 +11,9 @@ from deployments.text.rules import Match, rule
 _END = r"(?![\d:/]|[.,-]\d)"
 _EXTENSION = r"(?:[ ]?(?:转分机|转|分机|ext\.?|[#x-])[ ]?(?P<extension>\d{1,6}))?"
 _LISTED = re.compile(r"(?:[\dA-Za-z-]{1,20}(?:, ?|/|~| ?(?:和|及|与|或|或者|以及|至|到) ?)){1,9}$")
+_LIST_GOES_ON = re.compile(r"(?:(?:, ?| ?[和及与或] ?)\d{3,5}){1,4}(?!\d)")
+_COUNT_BEFORE = re.compile(r"[数价量度重高长宽有共][为是别]{0,3}:? ?$")
+_EMERGENCIES = frozenset(["110", "119", "120", "122"])
 _CALLS = re.compile(
     r"(?:拨打|拨通|拨|打通|打|呼叫|呼|叫|致电|来电|求助|报警|报|急救|火警|匪警|电话|热线|call|Call|CALL|"
     r"紧急号码|号码|警方|警察|转)(?:了|过|一下|起|是|为|:|: )?[ \"'(]{0,2}$"
@@ -82,6 +85,17 @@ def international(m: Match) -> str | None:
     return "加" + row if 8 <= len(row) <= 15 else None
 
 
+_PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
+
+
+@rule(r"(?P<city>[A-Z])[· .]?(?P<row>(?=[A-Z]{0,5}\d)[A-Z0-9]{5,6})(?![A-Za-z0-9])")
+def plate(m: Match) -> str | None:
+    """京A·88K21"""
+    if before(m, 1) not in tuple(_PROVINCES):
+        return None
+    return m["city"] + " ".join(p if p.isalpha() else digits(p) for p in re.findall(r"[A-Z]|\d+", m["row"]))
+
+
 @rule(rf"\d{{3,5}}{_END}", when=r"\d{3,5}(?!\d)")
 def short(m: Match) -> str | None:
     """110, 10086: emergency and service numbers, where the context is a call."""
@@ -91,9 +105,22 @@ def short(m: Match) -> str | None:
         return None
     if counts(m.string, m.end()):
         return None
+    if _is_list_of_calls(m):
+        return digits(m[0])
     front = _LISTED.sub("", before(m, 24))
     called = _CALLS.search(front) or _ANSWERS.match(m.string, m.end())
     return digits(m[0]) if called or m[0] in _SERVICE else None
+
+
+def _is_list_of_calls(m: Match) -> bool:
+    """110, 119, 120: two numbers at least, all of them of emergency services, and nothing counted."""
+    ahead = _LIST_GOES_ON.match(m.string, m.end())
+    earlier = _LISTED.search(before(m, 24))
+    if _COUNT_BEFORE.search(_LISTED.sub("", before(m, 24))):
+        return False
+    numbers = re.findall(r"\d+", (earlier[0] if earlier else "") + m[0] + (ahead[0] if ahead else ""))
+    end = ahead.end() if ahead else m.end()
+    return len(numbers) > 1 and "119" in numbers and set(numbers) <= _EMERGENCIES and not counts(m.string, end)
 
 
 @rule(r"\d{1,20}(?:[ -]?[A-Za-z]{0,3}\d{1,20}){0,9}(?![.:/]\d)", when=r"\d")
@@ -144,7 +171,7 @@ def zero_first(m: Match) -> str:
 
 
 @rule(
-    r"(?:7-11(?=便利|超市)|315(?=晚会)|618(?=大促|购物节|年中|活动|期间)|911(?=事件)|996(?=工作制|加班|模式|"
+    r"(?:7-11(?=便利|超市)|315(?=晚会)|618(?=大促|购物节|年中|活动|期间|[都也]?(?:打折|便宜|促销|来了|快到|优惠))|(?<=双11和)618|(?<=双11, )618|(?<=双十一和)618|911(?=事件)|996(?=工作制|加班|模式|"
     r"的)|520(?=表白|情人节|快乐|当天)"
     r"|404(?=错误|页面|[ ]not)|360(?=安全|杀毒|浏览器|软件|公司)|1024(?=程序员)|(?:985|211)(?=[,和/]|高校|大学|"
     r"院校|工程|名校|的))",

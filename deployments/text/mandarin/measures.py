@@ -46,7 +46,7 @@ def percent(m: Match) -> str | None:
 def measures(m: Match) -> str | None:
     """20-25℃, 3m×4m, 5±0.2mm"""
     between = m["between"].strip()
-    if (m["sign"] == "-" and not MINUS_BEFORE.search(before(m, 2))) or _name(m) is None:
+    if (m["sign"] == "-" and not _is_minus(m)) or _name(m) is None:
         return None
     joint = "正负" if between == "±" else "乘" if between in "×x*X" else "到"
     own = unit(m["unit"].strip()) if m["unit"] else ""
@@ -58,21 +58,28 @@ def measures(m: Match) -> str | None:
 
 
 @rule(
-    rf"(?P<sign>[+-]?)(?P<n>{NUMBER})(?:/(?P<below>\d{{1,3}}))?[ ]?(?P<name>{UNIT})(?P<each>/(?=[{HANZI}]))?",
-    when=rf"[+-]|[\d.,]*\d ?[{_INITIALS}/]",
+    rf"(?P<sign>[+-]?)(?P<n>{NUMBER})(?:/(?P<below>\d{{1,3}})|[ ]?(?P<scale>[百千万亿]{{1,2}}))?[ ]?(?P<name>{UNIT})(?P<each>/(?=[{HANZI}]))?",
+    when=rf"[+-]|[\d.,]*\d ?[{_INITIALS}/百千万亿]",
 )
 def measure(m: Match) -> str | None:
     """5kg, -5℃, 5.6mmol/L, 120/80mmHg"""
     name = _name(m)
     if re.search("[A-Za-z]$", before(m, 1)):  # A6L
         return None
-    if name is None or (m["sign"] == "-" and not MINUS_BEFORE.search(before(m, 2))):
+    if name is None or (m["sign"] == "-" and not _is_minus(m)):
         return None
     if m["below"]:
         pressure = value(m["n"]) > value(m["below"])
         said = f"{number(m['n'])}比{number(m['below'])}" if pressure else fraction(m["n"], m["below"])
         return said + name
+    if m["scale"]:
+        return _signed(m["sign"], True) + number(m["n"]) + m["scale"] + name
     return _signed(m["sign"], True) + amount(m["n"], True) + name + "每" * bool(m["each"])
+
+
+def _is_minus(m: Match) -> bool:
+    cold = m["name"] in ("°C", "°F") and not re.search(r"[\dA-Za-z℃°]$", before(m, 1))
+    return cold or bool(MINUS_BEFORE.search(before(m, 2)))
 
 
 def _name(m: Match) -> str | None:
@@ -86,6 +93,18 @@ def _name(m: Match) -> str | None:
 
 def _signed(sign: str, positive: bool) -> str:
     return {"-": "负", "+": "正" if positive else "加", "": ""}[sign]
+
+
+@rule(
+    r"(?:(?P<degrees>\d{1,3})°[ ]?)?(?P<minutes>\d{1,3})'(?:[ ]?(?P<seconds>\d{1,2}(?:\.\d{1,4})?)(?:\"|''))?[NSEW]?(?![\dA-Za-z'])",
+    when=r"\d{1,3}[°']",
+)
+def angle(m: Match) -> str | None:
+    """39°54', 52'30\""""
+    if not m["degrees"] and not m["seconds"]:
+        return None
+    parts = ((m["degrees"], "度"), (m["minutes"], "分"), (m["seconds"], "秒"))
+    return "".join(number(written) + name for written, name in parts if written)
 
 
 @rule(rf"(?P<n>{NUMBER})(?P<power>{_POWER})(?:/(?P<below>m?L|[mcd]m³)(?![A-Za-z])|[ ]?(?P<name>{UNIT}))?", when=r"[\d.,]*\d[⁺⁻⁰¹²³⁴-⁹^]")
@@ -113,10 +132,23 @@ def _exponent(power: str) -> str:
     return "平方" if row == "2" else "负" * (row[0] == "-") + cardinal(row.lstrip("+-")) + "次方"
 
 
-@rule(rf"/(?P<name>{UNIT})", when=r"/")
+@rule(rf"/(?P<n>\d{{1,4}})?(?P<name>{UNIT})", when=r"/")
 def per_unit(m: Match) -> str | None:
-    """5元/km"""
-    return "每" + unit(m["name"]) if re.search(rf"\d ?[{HANZI}]{{1,4}}$", before(m, 6)) else None
+    """5元/km, 12元/500g"""
+    return "每" + (amount(m["n"], True) if m["n"] else "") + unit(m["name"]) if re.search(rf"\d ?[{HANZI}]{{1,4}}$", before(m, 6)) else None
+
+
+@rule(rf"(?P<n>{NUMBER})[ ]?(?P<name>[AJNF])(?![A-Za-z\d])", when=r"[\d.,]*\d ?[AJNF]")
+def letter_unit(m: Match) -> str | None:
+    """电流10A, 推力50N: letters that are more often part of a name"""
+    quantity, name = _QUANTITIES[m["name"]]
+    return amount(m["n"], True) + name if re.search(rf"(?:{quantity})[是为约达到至有:]{{0,2}} ?$", before(m, 8)) else None
+
+
+_QUANTITIES = {
+    "A": ("电流|额定|保险丝|充电|输出|输入", "安"), "J": ("能量|热量|功", "焦"),
+    "N": ("[推拉压重浮阻弹]力|力[是为]|受力|重量", "牛"), "F": ("电容", "法"),
+}  # fmt: skip
 
 
 @rule(r"(?<=\d米)\d{1,2}(?![\d.]|[ ]?[A-Za-z])", when=r"\d\d?(?![\d.])")

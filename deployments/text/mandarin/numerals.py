@@ -77,6 +77,13 @@ def amount(written: str, counted: bool) -> str:
     return "两" if counted and written == "2" else number(written)
 
 
+def scaled(written: str, scale: str) -> str:
+    """12, k -> 一万二千; 1.5, 万 -> 一点五万."""
+    value_in_thousands = float(written.replace(",", "")) * 1000
+    whole = value_in_thousands == int(value_in_thousands) and value_in_thousands < _LARGEST
+    return cardinal(str(int(value_in_thousands))) if scale in "kK" and whole else number(written) + scale
+
+
 def fraction(above: str, below: str) -> str:
     """2, 3 -> 三分之二"""
     return f"{number(below)}分之{number(above)}"

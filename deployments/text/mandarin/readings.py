@@ -70,6 +70,7 @@ _INSIDE = tuple(
         (0, "^切[菜开片成断割肉碎下出掉丁块丝]", "qie1"),
         (-1, f"^第?[{''.join(sorted(_COUNTING - {'一'}))}]+行$", "hang2"),
         (0, "^背着$", "bei1"),
+        (0, "^划[得着不]", "hua2"),
         (-1, "^..?头发$", "fa5"),
         (-1, r"^(.)\1地$", "de5"),
         (-1, "孩儿$", "er5"),
@@ -148,11 +149,11 @@ def _alone(word: str, kind: str, before: tuple[str, str], behind: tuple[str, str
     if word == "着":
         return "zhao2" if last[-1:] in ("不", "得") else "zhe5"
     if word == "还":
-        return "huan2" if comes == "n" or following == "了" else ""
+        return "huan2" if comes == "n" or following in ("了", "") else ""
     if word == "只":
         return "zhi1" if was == "m" or last[-1:] in _COUNTING else "zhi3"
     if word == "数":
-        return "shu3" if comes == "n" or following in ("到", "着", "了", "清") else ""
+        return "shu3" if comes == "n" or following in ("到", "着", "了", "清") or last == "了" else ""
     if word == "觉":
         return "jiao4" if was[:1] in ("m", "q") or last[:1] == "睡" else ""
     if word in _ACTS and was[:1] != "m" and last[-1:] not in _COUNTING and last not in ("各", "某", "何"):
@@ -174,7 +175,7 @@ def _alone(word: str, kind: str, before: tuple[str, str], behind: tuple[str, str
         return "gan1" if following[:1] in "了透" and was == "n" and last[-1:] not in "人员们师" else "gan4"
     if word == "行":
         return "hang2" if was[:1] == "m" or last[-1:] in _COUNTING else "xing2"
-    return {"都": "dou1", "教": "jiao1", "切": "qie1"}.get(word, "")
+    return {"都": "dou1", "教": "jiao1", "切": "qie1", "划": "hua2"}.get(word, "")
 
 
 def _de(last: str, was: str, following: str, comes: str) -> str:
