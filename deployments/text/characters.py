@@ -15,7 +15,7 @@ from deployments.text.rewritten import Rewritten
 LONGEST_WORD = 60  # letters
 
 # Kept as they are: the normaliser knows how to say them.
-SYMBOLS = frozenset("£€¥₹₩₽₺₪₫฿₴₦₱₿¢°×÷±≈≠≤≥∞√§©–—…•µΩ−²³¹⁰⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉₊₋ₙ")
+SYMBOLS = frozenset("£€¥₹₩₽₺₪₫฿₴₦₱₿¢°×÷±≈≠≤≥∞√§©–—…•µΩ−∈∉∪∩⊂∑∫∝²³¹⁰⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉₊₋ₙ")
 
 FOLDS = {
     "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ß": "ss", "ẞ": "SS", "ł": "l", "Ł": "L",
@@ -32,6 +32,8 @@ FOLDS = {
     "⅑": " 1/9", "⅒": " 1/10", "℃": "°C", "℉": "°F", "№": "No. ", "℮": "e", "™": "", "℠": "", "®": "",
     "⌘": "Cmd+", "⌥": "Option+", "⇧": "Shift+", "⌃": "Ctrl+", "⋅": "·", "·": "·",
 }  # fmt: skip
+
+FOLDS |= {chr(0x2460 + i): f" {i + 1}, " for i in range(20)}  # ①
 
 GREEK = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma sigma tau "

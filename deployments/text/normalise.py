@@ -6,7 +6,19 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from deployments.text.english import addresses, amounts, codes, dates, identifiers, maths, measures, money, signs, streets, telephone
+from deployments.text.english import (
+    addresses,
+    amounts,
+    codes,
+    dates,
+    identifiers,
+    maths,
+    measures,
+    money,
+    signs,
+    streets,
+    telephone,
+)
 from deployments.text.english.nouns import is_plural
 from deployments.text.english.roman import numeral
 from deployments.text.english.shortcuts import shortcut
@@ -24,11 +36,11 @@ _RULED = re.compile(
     r"[A-Za-z]|[ivxl]+|(?:[Jj]an|[Ff]eb|[Mm]ar|[Aa]pr|[Mm]ay|[Jj]une?|[Jj]uly?|[Aa]ug|[Ss]ept?|[Oo]ct|[Nn]ov|[Dd]ec)[a-z]*"
     r"|Sat|Sun|Mon|Wed|Ave|Blvd|Rd|Ln|Pkwy|Hwy|Dr|St|Rs|kr|Fr|Ctrl|ctrl|Cmd|cmd|Command|Control|Alt|alt|Shift|shift|Option|Opt|Win|Windows|Meta|Super|Fn"
 )
-_WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+){0,2}")
+_WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+){0,3}")
 _MIXED = re.compile(r"(?=[A-Za-z]{0,60}\d)[A-Za-z0-9]+")
 _DOTS = re.compile(r"\.{2,}|…+")
 _HAN = re.compile(f"[{HANZI}]")
-_MAYBE_ADDRESS = re.compile(r"\w\.[A-Za-z]|@\w|://|www\.|[A-Za-z]:\\", re.ASCII)
+_MAYBE_ADDRESS = re.compile(r"\w\.[A-Za-z]|@\w|://|www\.|[A-Za-z]:\\|(?:^|[\s(\"~.])/[\w.-]", re.ASCII)
 _OPENERS = "([{<\"'"
 _CLAUSE = {
     ",": COMMA, ";": SEMICOLON, ":": SEMICOLON, "(": COMMA, ")": COMMA, "[": COMMA, "]": COMMA, "{": COMMA, "}": COMMA,
@@ -216,7 +228,12 @@ class _Scanner:
             return end
         if _IDENTIFIER.match(text, at) and (end := self.rules(identifiers.WORD_RULES, at)):
             return end
-        if text[at + 1 : at + 2] == "(" and fresh and (end := self.rules(maths.LETTER_RULES, at)):
+        if (
+            self.scripts is None
+            and text[at + 1 : at + 2] == "("
+            and fresh
+            and (end := self.rules(maths.LETTER_RULES, at))
+        ):
             return end
         if found := numeral(text, at, self.written):
             return self.say(found[0], at, found[1])
@@ -302,6 +319,8 @@ class _Scanner:
                 at += 1
             self.pause(DASH)
             return at + 1
+        if not after.isalnum() and self.text[at] == "-" and signs.GRADE.search(self.text, max(0, at - 3), at):
+            return self.say("minus", at, at + 1)  # B-
         number_follows = after.isdecimal() or after in "$£€¥." and self.peek(at + 2).isdecimal()
         if number_follows and (before.isspace() or before in "([=<>$£€,^"):
             return self.say("minus", at, at + 1)

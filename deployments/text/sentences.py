@@ -14,7 +14,7 @@ _WORD_BEFORE = re.compile(r"(?<![A-Za-z0-9.&])(?:[A-Za-z]+(?:[.&'-][A-Za-z]+)*)$
 _WORD_BEHIND = re.compile(r"[\"'(*_]*([A-Za-z]+(?:'[A-Za-z]+)?)(\.?)")
 _ITEM_NUMBER = re.compile(r"\s*(?:\d{1,3}|[A-Za-z]|[ivx]{1,5}|[IVX]{1,5})\s*")
 _TO_NUMBER = re.compile(r"[\"'(]?(?:[\d#$£€]|[A-Z]{1,4}-?\d)")
-_TO_ROMAN = re.compile(r"[IVXLC]{2,7}\b|[VXLC]\b")
+_TO_ROMAN = re.compile(r"[IVXLC]{2,7}\b|[VXLC]\b|I(?=[–-][IVX]|,? (?:and|to|or) [IVX])")
 _ADDRESS = re.compile(r"(?:Apt|Ste|Suite|Unit|Floor|Fl|Room|Rm|Box|NW|NE|SW|SE|[NSEW])\b|[\d#]|[A-Z]{2}\b")
 _OF_TIME = re.compile(
     r"(?:Eastern|Central|Pacific|Mountain|Atlantic|Greenwich|Local|London|[A-Z]{2,4}|Sharp|New York)\b"
@@ -29,7 +29,7 @@ _DAY_OR_MONTH = re.compile(
 _TITLES = frozenset(
     "Mr Mrs Ms Mx Dr Prof Messrs St Mt Ft Fr Gen Col Capt Maj Lt Sgt Cpl Pvt Cmdr Adm Rev Sen Rep Gov Pres Hon "
     "Supt Insp "
-    "Det".split()
+    "Det Wm Chas Thos".split()
 )
 _LEADING = frozenset("vs v cf ca approx e.g i.e viz".split())
 _BEFORE_NUMBER = frozenset(
@@ -42,7 +42,7 @@ _NAMES = frozenset(  # what a name may follow, or a new sentence
 )
 _DIRECTIONS = frozenset("NSEW")
 _UNITS = frozenset(
-    "in ft yd mi oz lb lbs hr hrs sec min mins tsp tbsp pt qt gal kg km cm mm ml wk wks mo yr yrs".split()
+    "doz in ft yd mi oz lb lbs hr hrs sec min mins tsp tbsp pt qt gal kg km cm mm ml wk wks mo yr yrs".split()
 )
 _LOWER = (
     frozenset(map(str.lower, _TITLES)) | _LEADING | _BEFORE_NUMBER | _STREETS | _NAMES | _UNITS
@@ -87,6 +87,8 @@ def _ends(text: str, begin: int, stop: re.Match[str], opens: bool) -> bool:
         return False
     goes_on = following.islower()
     mark = stop["mark"]
+    if goes_on and ")" in stop["closing"]:
+        return False
     if mark[-1] in "!?":
         return not (goes_on and stop["closing"])
     if len(mark) > 1 or mark == "…":
@@ -110,9 +112,17 @@ def _abbreviated(word: str, text: str, at: int, begin: int, start: int) -> bool:
     number = bool(_TO_NUMBER.match(text, at))
     calendar = bool(_DAY_OR_MONTH.fullmatch(word))
     dotted = "." in word
+    if word[:2] in ("D-", "R-", "I-") and word[2:] in STATES:
+        return True  # (D-Ariz.)
     state = word in STATES and (word in CLEAR_STATES or text[start - 2 : start] == ", ")
     if following.islower():
-        return state or dotted or calendar or lower in _LOWER or (len(word) == 1 and word.isupper() and word != "I")
+        return (
+            state
+            or dotted
+            or calendar
+            or lower in _LOWER
+            or (len(word) == 1 and word.isupper() and word != "I")
+        )
     starter = name in STARTERS and not (len(name) == 1 and behind and behind[2])
     if word in _TIMES or lower in ("am", "pm"):
         return number is False and (name in _CALENDAR or bool(_OF_TIME.match(text, at)) or following == "(")

@@ -121,7 +121,7 @@ MEASURES = {
     "64 GB": "sixty four gigabytes",
     "5 µm": "five micrometers",
     "5'10\"": "five feet ten inches",
-    "9.8 m/s2": "nine point eight meters per square second",
+    "9.8 m/s2": "nine point eight meters per second squared",
 }
 
 ADDRESSES = {
@@ -216,7 +216,7 @@ CODE = {
     "x**2": "x to the power of two",
     "*bold* and **strong** words": "bold and strong words",
     "x += 1": "x plus equals one",
-    "1e-5 m": "one times ten to the minus five m",
+    "1e-5 m": "one times ten to the minus five meters",
     "==== title ====": "title",
 }
 

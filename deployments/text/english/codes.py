@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from deployments.text.english.nouns import is_counted
-from deployments.text.english.numbers import digits, identifier, spelled
-from deployments.text.rules import Match, Rule, mentions, rule
+from deployments.text.english.numbers import cardinal, digits, identifier, spelled
+from deployments.text.english.vocabulary import SHOUTED
+from deployments.text.rules import Match, Rule, letters, mentions, rule
 
 _FILLER = (
     r"(?:\s?(?:number|numbers|no\.?|nr\.?|num\.?|id|code|is|was|are|reads|of|as|ends?\sin|ending\sin|starting\swith|the"
@@ -42,6 +43,9 @@ _may_be_named = mentions(
     "docket permit batch lot part model item channel frequency meeting session record route highway interstate hwy bus "
     "line studio port boeing airbus apollo plate build box".split()
 )  # all the words above
+_SERIES = re.compile(r"\b([A-Z]{2,4})\s$")  # RFC 2616, UA 238
+_TIMES = frozenset("AM PM BC AD CE BCE EST PST GMT UTC CET US UK EU UN NATO".split())
+_PLACE = re.compile(r"[A-Z]\d{1,2}|\d{1,3}[A-Z]")  # gate C14, seat 22F
 _NAMED = re.compile(r"(?:number|numbers|no\.?|nr\.?|\#|id|:)\s?$", re.IGNORECASE)
 _STATE = re.compile(
     r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])"
@@ -51,7 +55,10 @@ _WORDED = re.compile(r"[A-Za-z]")
 _TOKEN = r"[A-Za-z]{0,12}\d[A-Za-z0-9]{0,40}(?![A-Za-z0-9])"
 
 
-@rule(r"[A-Z]{1,2}\d[A-Z0-9]?\x20\d[A-Z]{2}(?![A-Za-z0-9])|[A-Z]\d[A-Z]\x20?\d[A-Z]\d(?![A-Za-z0-9])", when=r"[A-Z]")
+@rule(
+    r"[A-Z]{1,2}\d[A-Z0-9]?\x20\d[A-Z]{2}(?![A-Za-z0-9])|[A-Z]\d[A-Z]\x20?\d[A-Z]\d(?![A-Za-z0-9])",
+    when=r"[A-Z]",
+)
 def postcode(m: Match) -> str | None:
     """SW1A 1AA, K1A 0B6"""
     return spelled(m[0])
@@ -70,9 +77,9 @@ def code(m: Match) -> str | None:
     before = text[max(0, start - 56) : start]
     if not before or before[-1].isalnum() or not _WORDED.search(before, len(before) - 12):
         return None
-    if not _may_be_named(text):
-        return None
     token = m[0]
+    if not _may_be_named(text):
+        return _series(m, before)
     if _ALWAYS.search(before):
         return _code(token) if not is_counted(text, m.end()) else None
     if _LONGER.search(before):
@@ -85,10 +92,25 @@ def code(m: Match) -> str | None:
             return None
         if not plain and not (any(map(str.isupper, token)) or named):
             return None
+        if _PLACE.fullmatch(token):
+            return " ".join(
+                identifier(p) if p.isdecimal() else letters(p) for p in re.findall(r"\d+|[A-Z]+", token)
+            )
         return _code(token) if plain or " " not in token else None
     if token.isdecimal() and len(token) in (3, 4) and _ROADS.search(before):
         return identifier(token)
-    return None
+    return _series(m, before)
+
+
+def _series(m: Match, before: str) -> str | None:
+    """RFC 2616: a number of three or four digits behind an acronym, unless things are counted."""
+    token, end = m[0], m.end()
+    if not token.isdecimal() or len(token) not in (3, 4) or not (found := _SERIES.search(before)):
+        return None
+    counted = is_counted(m.string, end) or _measured(m.string, end) or m.string.isupper()
+    if counted or found[1] in SHOUTED or found[1] in _TIMES:
+        return None
+    return cardinal(int(token)) if token[1:3] == "00" else identifier(token)
 
 
 def _code(token: str) -> str:

@@ -45,7 +45,10 @@ def iso_date(m: Match) -> str | None:
     return _date(int(m[2]), int(m[3]), int(m[1]))
 
 
-@rule(r"(\d{4})-(\d\d)-(\d\d)[T ]([01]\d|2[0-3]):([0-5]\d)(?::[0-5]\d(?:\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?(?![\w:])", when=r"\d{4}-")
+@rule(
+    r"(\d{4})-(\d\d)-(\d\d)[T ]([01]\d|2[0-3]):([0-5]\d)(?::[0-5]\d(?:\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?(?![\w:])",
+    when=r"\d{4}-",
+)
 def iso_time(m: Match) -> str | None:
     """2026-11-21T14:05:00Z"""
     date = _date(int(m[2]), int(m[3]), int(m[1]))
@@ -76,7 +79,10 @@ def numeric_date(m: Match) -> str | None:
     return _date(first, second, year_value)
 
 
-@rule(rf"({_MONTH})\s?([1-9]|[12]\d|3[01])\s?[-–]\s?([1-9]|[12]\d|3[01])(?![\d:/%-]|[.,]\d|[A-Za-z])(?:(,?)\s{{1,2}}{_YEAR})?", re.IGNORECASE)
+@rule(
+    rf"({_MONTH})\s?([1-9]|[12]\d|3[01])\s?[-–]\s?([1-9]|[12]\d|3[01])(?![\d:/%-]|[.,]\d|[A-Za-z])(?:(,?)\s{{1,2}}{_YEAR})?",
+    re.IGNORECASE,
+)
 def days(m: Match) -> str | None:
     """Jan. 5-9, 2026"""
     if int(m[2]) >= int(m[3]):
@@ -100,7 +106,11 @@ def month_year(m: Match) -> str | None:
     return f"{_month(m[1])} {year(int(m[2]))}"
 
 
-@rule(rf"{_DAY}\s(?:of\s)?({_MONTH})(?:(,?)\s{{1,2}}{_YEAR})?", re.IGNORECASE, when=r"\d\d?(?:[SNRTsnrt]|\s[oJFMASONDjfmasndO])")
+@rule(
+    rf"{_DAY}\s(?:of\s)?({_MONTH})(?:(,?)\s{{1,2}}{_YEAR})?",
+    re.IGNORECASE,
+    when=r"\d\d?(?:[SNRTsnrt]|\s[oJFMASONDjfmasndO])",
+)
 def day_first(m: Match) -> str | None:
     """21 November 2026"""
     if m[2] in ("may", "march"):
@@ -189,6 +199,15 @@ def day_before_hours(m: Match) -> str:
     return _LONG[m[1]]
 
 
+@rule(r"(Sat|Mon|Wed)(?![A-Za-z.'-])")
+def day_within(m: Match) -> str | None:
+    """closed Fri and Sat"""
+    inside = _GOES_ON.search(m.string, max(0, m.start() - 5), m.start())
+    return _LONG[m[1]] if inside else None
+
+
+_GOES_ON = re.compile(r"(?<!\bthe)(?:[a-z]|[a-z],|&) $")
+
 NUMERIC_RULES: tuple[Rule, ...] = (iso_date, numeric_date, years)
-WORD_RULES: tuple[Rule, ...] = (short_range, day_before_hours, days, month_first, month_year)
+WORD_RULES: tuple[Rule, ...] = (short_range, day_before_hours, day_within, days, month_first, month_year)
 RULES: tuple[Rule, ...] = (time, half_day, era, decade, day_first, military)

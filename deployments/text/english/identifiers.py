@@ -49,7 +49,10 @@ def hexadecimal(m: Match) -> str:
     return f"zero X {spelled(m[1])}"
 
 
-@rule(r"\d{6,}[a-f][0-9a-f]{2,}(?![A-Za-z0-9])|\d(?=[0-9a-f]{0,39}[a-f]\d{1,39}[a-f])[0-9a-f]{6,39}(?![A-Za-z0-9])", when=r"\d{1,12}[a-f][\da-f]")
+@rule(
+    r"\d{6,}[a-f][0-9a-f]{2,}(?![A-Za-z0-9])|\d(?=[0-9a-f]{0,39}[a-f]\d{1,39}[a-f])[0-9a-f]{6,39}(?![A-Za-z0-9])",
+    when=r"\d{1,12}[a-f][\da-f]",
+)
 def digest(m: Match) -> str:
     """9f3ab2c"""
     return spelled(m[0])
@@ -82,7 +85,8 @@ def part_number(m: Match) -> str | None:
             return joint.join(f"{letters(part)} {identifier(part[len(series[1]) :])}" for part in parts)
         short = all(len(part) < 3 for part in parts)
         return " , ".join(
-            " ".join(identifier(p) if short and p.isdigit() else spelled(p) for p in _PIECE.findall(part)) for part in parts
+            " ".join(identifier(p) if short and p.isdigit() else spelled(p) for p in _PIECE.findall(part))
+            for part in parts
         )
     if len(parts[0]) < 4 and parts[0].isalpha() and parts[1].isdigit() and len(parts[1]) in (3, 4):
         return f"{letters(parts[0])} {identifier(parts[1])}"

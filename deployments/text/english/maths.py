@@ -97,7 +97,11 @@ def _lowered(m: Match) -> str:
     index, before = m["index"].translate(_PLAIN_DIGITS), m.string[m.start() - 1 : m.start()]
     after = m["after"] or ""
     if "n" in index or index[0] in "+-":  # aₙ₋₁
-        return " " + index.replace("-", " minus ").replace("+", " plus ") + (f" {after}" if after.isalnum() else after)
+        return (
+            " "
+            + index.replace("-", " minus ").replace("+", " plus ")
+            + (f" {after}" if after.isalnum() else after)
+        )
     if m["log"]:
         return f"{m['log']} base {index} of {after.strip()}"
     if before.isdecimal():

@@ -18,6 +18,12 @@ _MEASURE = (
 )
 _INITIALS = re.escape("".join({unit[0] for unit in UNITS}))
 _PART = re.compile(rf"/(?:(1?\d00?)\s?)?({UNIT}|{PER})({_RAISED})?(?=/|$)")
+_PLACE = re.compile(
+    r"\b(?:exit|unit|apt|apartment|gate|seat|room|row|bus|route|platform|track|class|form|figure|fig|table|appendix|"
+    r"section|number|no|grade|rule|hall|flat|suite|question|chapter|paragraph|block|building|terminal|pier|schedule)\.?\s$",
+    re.IGNORECASE,
+)
+_LETTER_UNITS = {"N": "newtons", "C": "coulombs", "T": "teslas", "F": "farads"}  # of scientific numbers alone
 _SIZED_BEFORE = re.compile(r"\d\s?[x×]\s?$")
 _INVERSE = re.compile(rf"[ ·]({UNIT})⁻([¹²³])")
 _ARTICLE = re.compile(r"\b(?:an?|another|each|every|one|per)\s$", re.IGNORECASE)
@@ -57,6 +63,13 @@ def measure(m: Match) -> str | None:
     if unit == "in" and gap and not (gap == "-" or m[7] or _INCHES.match(text, m.end())):
         if not _SIZED_BEFORE.search(text, max(0, m.start() - 4), m.start()):
             return None
+    if (
+        not gap
+        and len(unit) == 1
+        and unit.isupper()
+        and _PLACE.search(text, max(0, m.start() - 12), m.start())
+    ):
+        return None  # exit 12A
     spaced = gap == " "
     if spaced and unit in _ONLY_ATTACHED or not spaced and unit in _ONLY_SPACED:
         return None
@@ -71,13 +84,26 @@ def scientific_measure(m: Match) -> str:
     return _measured(scientific(m), m, False, 4)
 
 
-@rule(r"(\d{1,9}(?:\.\d{1,9})?)e([+-]?)(\d{1,3})\s(C|[A-Za-zΩ]{1,4}(?:/[A-Za-z]{1,4})?)(?![A-Za-z0-9])", when=r"[\d.]*\de")
+@rule(rf"{SCIENTIFIC}\s([NCTF])(?![A-Za-z0-9])", when=SCIENTIFIC_SHAPE)
+def scientific_letter(m: Match) -> str:
+    """6.7×10⁻¹¹ N"""
+    return f"{scientific(m)} {_LETTER_UNITS[m[6]]}"
+
+
+@rule(
+    r"(\d{1,9}(?:\.\d{1,9})?)e([+-]?)(\d{1,3})\s(C|[A-Za-zΩ]{1,4}(?:/[A-Za-z]{1,4})?)(?![A-Za-z0-9])",
+    when=r"[\d.]*\de",
+)
 def exponent_measure(m: Match) -> str | None:
     """1.6e-19 C"""
     above, _, below = m[4].partition("/")
-    if (above not in UNITS and above != "C") or (below and below not in UNITS) or not (m[2] or "." in m[1]):
+    if (
+        (above not in UNITS and above not in _LETTER_UNITS)
+        or (below and below not in UNITS)
+        or not (m[2] or "." in m[1])
+    ):
         return None
-    many = "coulombs" if above == "C" else name(above, False)
+    many = _LETTER_UNITS.get(above) or name(above, False)
     raised = f"minus {cardinal(int(m[3]))}" if m[2] == "-" else ordinal(int(m[3]))
     return f"{decimal(m[1])} times ten to the {raised} {many}{f' per {per_name(below)}' if below else ''}"
 
@@ -148,7 +174,10 @@ def temperature(m: Match) -> str | None:
     return f"{cardinal(int(m[1]))} degrees {'celsius' if m[2] == 'C' else 'fahrenheit'}"
 
 
-@rule(r"(\d{1,3})°\s?(\d{1,2})'\s?(?:(\d{1,2}(?:\.\d{1,4})?)(?:\"|''))?\s?([NSEW](?![A-Za-z]))?", when=r"\d{1,3}°")
+@rule(
+    r"(\d{1,3})°\s?(\d{1,2})'\s?(?:(\d{1,2}(?:\.\d{1,4})?)(?:\"|''))?\s?([NSEW](?![A-Za-z]))?",
+    when=r"\d{1,3}°",
+)
 def coordinate(m: Match) -> str | None:
     """48°51'30\" N"""
     parts = [(m[1], "degree"), (m[2], "minute"), (m[3], "second")]
@@ -166,12 +195,15 @@ def hours_and_minutes(m: Match) -> str | None:
     return f"{left} {cardinal(minutes)} {'minute' if minutes == 1 else 'minutes'}"
 
 
-@rule(r"(\d{1,2})'\s?(\d{1,2})(?:\"|'')?(?![\d'])", when=r"\d\d?'")
+@rule(r"(\d{1,2})(?:'\s?|(\s?ft\.?\s))(\d{1,2})(?:\"|''|(\s?in\b\.?))?(?![\d'])", when=r"\d\d?(?:'|\s?f)")
 def feet_and_inches(m: Match) -> str | None:
-    """5'10\""""
-    feet, inches = int(m[1]), int(m[2])
-    tall = f"{cardinal(feet)} {'foot' if feet == 1 else 'feet'}"
-    return f"{tall} {cardinal(inches)} {'inch' if inches == 1 else 'inches'}"
+    """5'10\", 6 ft 2 in"""
+    if bool(m[2]) != bool(m[4]):
+        return None
+    feet, inches = int(m[1]), int(m[3])
+    modifies = _modifies(m)
+    tall = f"{cardinal(feet)} {'foot' if feet == 1 or modifies else 'feet'}"
+    return f"{tall} {cardinal(inches)} {'inch' if inches == 1 or modifies else 'inches'}"
 
 
 @rule(rf"({NUMBER})(\"|''|')(?![A-Za-z\d])", when=r"[\d.,]*\d[\"']")
@@ -200,7 +232,9 @@ def _modifies(m: Match) -> bool:
     )
 
 
-@rule(rf"({NUMBER})\s?[x×]\s?(?={NUMBER}(?:\s?[x×]\s?{NUMBER})?\s?{UNIT}(?![A-Za-z]))", when=r"[\d.,]*\d\s?[x×]")
+@rule(
+    rf"({NUMBER})\s?[x×]\s?(?={NUMBER}(?:\s?[x×]\s?{NUMBER})?\s?{UNIT}(?![A-Za-z]))", when=r"[\d.,]*\d\s?[x×]"
+)
 def sized(m: Match) -> str | None:
     """9 x 13 in. pan"""
     return f"{decimal(m[1])} by"
@@ -218,4 +252,4 @@ RULES: tuple[Rule, ...] = (
     coordinate, feet_and_inches, feet_or_inches, hours_and_minutes, sized, dimensions, fraction_of_inches,
     fraction_of_a_unit, measure, temperature,
 )  # fmt: skip
-SCIENTIFIC_RULES: tuple[Rule, ...] = (scientific_measure, exponent_measure)
+SCIENTIFIC_RULES: tuple[Rule, ...] = (scientific_measure, scientific_letter, exponent_measure)

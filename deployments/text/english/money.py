@@ -53,7 +53,9 @@ SCALES = {
     "bn": "billion",
     "t": "trillion", "tn": "trillion", "tr": "trillion",
 }  # fmt: skip
-_SCALE_WORDS = any_of("thousand hundred million billion trillion lakh crore K k M m B b T t MM mn mio bn tn".split())
+_SCALE_WORDS = any_of(
+    "thousand hundred million billion trillion lakh crore K k M m B b T t MM mn mio bn tn".split()
+)
 _SCALE = rf"(?:\s?({_SCALE_WORDS})(?![A-Za-z0-9]))?"
 SIGN = f"[{SIGNS}]"
 _CODE = any_of(_CODES)
@@ -120,11 +122,11 @@ def money_behind(m: Match) -> str | None:
     return f"{spoken} per {_each(m[4])}" if m[4] else spoken
 
 
-@rule(r"(\d{1,2})(p|c)(?![A-Za-z0-9]|\.\d)", when=r"\d\d?[pc]")
+@rule(r"(\d{1,2}|\d{1,3}\.\d)(p|c)(?![A-Za-z0-9]|\.\d)", when=r"(?:\d\d?|\d{1,3}\.\d)[pc]")
 def pence(m: Match) -> str | None:
     """20p, 99c"""
     one, many = ("penny", "pence") if m[2] == "p" else _CENT
-    return f"{cardinal(int(m[1]))} {one if int(m[1]) == 1 else many}"
+    return f"{decimal(m[1])} {one if m[1] == '1' else many}"
 
 
 def _each(unit: str) -> str:

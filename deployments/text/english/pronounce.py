@@ -124,7 +124,11 @@ class Pronouncer:
             if word.endswith("ies"):
                 stems = [word[:-3] + "y", word[:-1]]
             elif word.endswith(("ches", "shes", "ses", "xes", "zes", "oes")):
-                stems = [word[:-1], word[:-2]] if word[-4:-3] in "aiou" and word.endswith("ses") else [word[:-2], word[:-1]]
+                stems = (
+                    [word[:-1], word[:-2]]
+                    if word[-4:-3] in "aiou" and word.endswith("ses")
+                    else [word[:-2], word[:-1]]
+                )
             stem = self._stem(*stems) or (self.inflected(word[:-1]) if word.endswith("ings") else None)
             return stem + plural_ending(stem) if stem else None
         if word.endswith("ed"):

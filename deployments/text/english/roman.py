@@ -14,9 +14,11 @@ _MORE = re.compile(
 )
 _PART = re.compile(r"[.-]?\(?([A-Z]|[a-h])\)?(?![A-Za-z0-9'])|\.(\d{1,3})(?![\d.])")
 _CENTURY = re.compile(r"([IVX]{1,6})(?:th|st|nd|rd)?(?=[\s-](?:century|centuries)\b)")
-_ITEM = re.compile(r"([IVX]{1,6}|i{2,3}|iv|vi{1,3}|ix|xi{0,3})[.)](?=\s)")
+_ITEM = re.compile(r"([IVX]{1,6}|i{1,3}|iv|vi{0,3}|ix|xi{0,3})[.)](?=\s)")
 _ENCLOSED = re.compile(r"(?<=\()(?<![A-Za-z0-9)]\()[ivx]{1,5}(?=\))")
-_LIST = re.compile(r"[IVX]{1,5}(?:,\s[IVX]{2,5}|,\sV\b){1,9}(?:,?\s(?P<joint>and|or)\s[IVX]{1,5})?(?![A-Za-z0-9'])")
+_LIST = re.compile(
+    r"[IVX]{1,5}(?:,\s[IVX]{2,5}|,\sV\b){1,9}(?:,?\s(?P<joint>and|or)\s[IVX]{1,5})?(?![A-Za-z0-9'])"
+)
 _YEAR = re.compile(r"(?:MM|MCM|MDC)[IVXLC]{0,11}")
 _RULER = re.compile(
     r"\b(?:King|Queen|Pope|Emperor|Empress|Tsar|Czar|Prince|Princess|Sultan|Shah|Pharaoh|Kaiser|Duke|Earl|Patriarch|Saint|St\.?)"

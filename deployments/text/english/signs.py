@@ -16,7 +16,7 @@ _FACTOR = re.compile(r"(?:^|[^A-Za-z0-9])[A-Za-z]$|\d$")
 _FACTOR_AHEAD = re.compile(r"[A-Za-z0-9](?![A-Za-z])|\d")
 _RANGE_START = re.compile(r"(?:(:\d\d|\d\s?[ap]\.?m\.?)|(\d{1,9})(?:°?[CF]|[%°€])?)$", re.IGNORECASE)
 _RANGE_END = re.compile(r"[$£€¥]?(\d{1,9})")
-_GRADE = re.compile(r"(?<![A-Za-z])[A-F]$")
+GRADE = re.compile(r"(?<![A-Za-z-])(?:[A-F]|AB|O)$")
 _HOURS = re.compile(
     r"(?:Mon|Tue|Tues|Wed|Thu|Thurs|Fri|Sat|Sun|days?|[Oo]pen|[Hh]ours|[Dd]aily|from)[.:]? \d{1,2}$"
 )
@@ -107,7 +107,7 @@ def symbol(text: str, at: int, said: str) -> str | None:
     if (
         char == "+"
         and not next_char.isalnum()
-        and (before.isdecimal() or _GRADE.search(text, max(0, at - 2), at))
+        and (before.isdecimal() or GRADE.search(text, max(0, at - 2), at))
     ):
         return "plus"  # 18+, A+
     if char in "+=/@&\\":

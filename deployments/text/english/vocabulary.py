@@ -23,6 +23,7 @@ DOTTED = {  # only with the dot; a sentence may end here too
     "M.Phil": "M phil", "D.Phil": "D phil", "Ed.D": "E D D", "LL.B": "L L B", "LL.M": "L L M", "a.k.a": "A K A",
     "Dept": "department", "dept": "department", "Univ": "university", "Assn": "association",
     "etc": "et cetera", "vs": "versus", "approx": "approximately", "Approx": "approximately",
+    "Wm": "william", "Chas": "charles", "Thos": "thomas", "doz": "dozen", "pkg": "package",
     "est": "estimated", "Est": "established", "Cont": "continued", "cont": "continued",
     "misc": "miscellaneous", "incl": "including", "max": "maximum", "min": "minimum", "tel": "telephone",
     "Tel": "telephone", "ext": "extension", "Ext": "extension", "cf": "compare", "viz": "namely", "al": "al",
@@ -43,7 +44,7 @@ BEFORE_NUMBER = {  # only when a number follows
     "Chap": "chapter", "chap": "chapter", "Par": "paragraph", "par": "paragraph", "art": "article", "ver": "version",
     "Ver": "version", "ref": "reference", "Ref": "reference", "op": "opus", "Op": "opus", "Lot": "lot", "P": "page",
     "Vols": "volumes", "vols": "volumes", "Figs": "figures", "figs": "figures", "eq": "equation", "Pt": "part",
-    "Sat": "saturday", "Sun": "sunday", "Mar": "march", "Dec": "december", "col": "column", "cols": "columns",
+    "Sat": "saturday", "Sun": "sunday", "Mar": "march", "Dec": "december", "col": "column", "cols": "columns", "apt": "apartment", "rm": "room", "Rm": "room",
 }  # fmt: skip
 
 DIRECTIONS = {"N": "north", "S": "south", "E": "east", "W": "west"}
@@ -166,7 +167,8 @@ SYMBOL_WORDS = {
     "³": "cubed",
     "×": "times", "÷": "divided by", "±": "plus or minus", "≈": "approximately", "≠": "is not equal to",
     "≤": "is at most", "≥": "is at least", "∞": "infinity", "√": "the square root of", "§": "section",
-    "©": "copyright", "µ": "mu", "Ω": "omega", "/": "slash", "\\": "backslash",
+    "∈": "in", "∉": "not in", "∪": "union", "∩": "intersection", "⊂": "subset of", "∑": "the sum of",
+    "∫": "the integral of", "∝": "proportional to", "©": "copyright", "µ": "mu", "Ω": "omega", "/": "slash", "\\": "backslash",
 }  # fmt: skip
 
 OPERATORS = {  # of programming languages, between two operands

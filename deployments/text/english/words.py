@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from deployments.text.english.dates import MONTHS
-from deployments.text.english.numbers import identifier
+from deployments.text.english.numbers import identifier, spelled
 from deployments.text.english.vocabulary import (
     BARE,
     BEFORE_NUMBER,
@@ -30,6 +30,8 @@ _BARE = re.compile(
 _BARE_STARTS = frozenset(key[0] for key in BARE)
 _DOTTED = re.compile(r"((?:Ph|M|B|D|Ed|LL|a\.k)\.(?:D|Sc|Phil|B|M|a)(?![A-Za-z])|[A-Za-z]{1,6})\.")
 _ROMAN_PAGE = re.compile(r"[ivxlIVXL]{1,7}(?![A-Za-z])")
+_NUMBERED = re.compile(r"[Nn]os?\. ?\d")
+_DIGEST = re.compile(r"(?=[a-f]*\d[a-f]*\d)(?=\d*[a-f]+\d+[a-f])[0-9a-f]{7,40}")
 _BARE_TITLE = re.compile(r"(?:Dr|St)(?![A-Za-z0-9.'&])")
 _BARE_STREET = re.compile(r"(Ave|Blvd|Rd|Ln|Pkwy|Hwy)(?![A-Za-z0-9.'&])")
 _DIRECTION = re.compile(
@@ -59,7 +61,11 @@ def abbreviation(text: str, at: int, before: list[str]) -> tuple[str, int] | Non
         return spoken + ("'s" if m[1] else ""), m.end()
     if m := _BARE_TITLE.match(text, at):
         return _doctor_or_drive(m[0], text[m.end() : m.end() + 16].lstrip(), before), m.end()
-    if (m := _BARE_STREET.match(text, at)) and before and (before[-1][0].isupper() or before[-1][0].isdigit()):
+    if (
+        (m := _BARE_STREET.match(text, at))
+        and before
+        and (before[-1][0].isupper() or before[-1][0].isdigit())
+    ):
         return DOTTED[m[1]], m.end()
     if m := _DIRECTION.match(text, at):
         return DIRECTIONS[m[1]], m.end()
@@ -78,14 +84,23 @@ def _dotted(name: str, text: str, at: int, end: int, before: list[str]) -> str |
         return TITLES[name]
     if name in ("Dr", "St"):
         return _doctor_or_drive(name, following, before)
-    if name in STATES and before and (text[at - 2 : at] == ", " or (name in CLEAR_STATES and before[-1].islower())):
+    if (
+        name in STATES
+        and before
+        and (text[at - 2 : at] in (", ", "D-", "R-", "I-") or (name in CLEAR_STATES and before[-1].islower()))
+    ):
         return STATES[name]
     if name == "est":
         return "established" if following[:1].isdigit() else "estimated"
     if name in BEFORE_NUMBER and following:
         if name in ("no", "No", "nos") and before and re.match(r"(?:is|was|are)\b|[A-Z]{1,4}-?\d", following):
             return BEFORE_NUMBER[name]
-        if following[:1].isdigit() or following[:1] == "#" or _ROMAN_PAGE.match(following):
+        if (
+            following[:1].isdigit()
+            or following[:1] == "#"
+            or _NUMBERED.match(following)
+            or _ROMAN_PAGE.match(following)
+        ):
             return BEFORE_NUMBER[name]
         if name in ("Sat", "Sun") and (following[:3].lower() in _BEFORE_MONTH or following[:1] in ",-–"):
             return BEFORE_NUMBER[name]
@@ -179,14 +194,14 @@ def _unstretched(word: str, known: Known) -> str | None:
 
 def mixed_word(word: str, shouting: bool, known: Known) -> str:
     """Letters and digits in one: H200, MP3, B2B."""
+    if _DIGEST.fullmatch(word):
+        return spelled(word)
     spoken = []
     pieces = _MIXED.findall(word)
     for piece in pieces:
         if piece.isdigit():
             spoken.append(identifier(piece))
-        elif len(pieces) > 3 and len(piece) < 4:  # 9f3ab2c
-            spoken.append(letters(piece))
-        elif len(piece) <= 3 and (piece.isupper() or not known(piece.lower())):
+        elif len(pieces) > 3 and len(piece) < 4 or len(piece) <= 3 and (piece.isupper() or not known(piece.lower())):  # 9f3ab2c
             spoken.append(letters(piece))
         elif len(piece) == 1:
             spoken.append(piece.upper())

@@ -43,19 +43,22 @@ _SIGNS = {
     ">=": "大于等于", "<=": "小于等于", "≥": "大于等于", "≤": "小于等于", ">": "大于", "<": "小于",
     "=": "等于", "≠": "不等于",
     "≈": "约等于", "+": "加", "×": "乘", "*": "乘", "x": "乘", "X": "乘", "÷": "除以", "±": "正负", "&": "和",
-    "√": "根号",
+    "√": "根号", "∈": "属于", "∉": "不属于", "∪": "并", "∩": "交", "⊂": "包含于",
 }  # fmt: skip
 _OPERAND = re.compile(rf"(?:[\d){HANZI}%²³]|(?<![A-Za-z])[A-Za-z]) ?$")
 
 
-@rule(rf"(?P<n>{NUMBER})(?P<scale>[kw])(?P<more>\+?)(?![A-Za-z\d/]|[ ]?[-~–—][ ]?\d)", when=r"[\d.,]*\d[kw]")
+@rule(
+    rf"(?P<n>{NUMBER})(?P<scale>[kw])(?P<more>\+?)(?P<each>/(?=[{HANZI}]))?(?![A-Za-z\d/]|[ ]?[-~–—][ ]?\d)",
+    when=r"[\d.,]*\d[kw]",
+)
 def colloquial(m: Match) -> str | None:
     """月薪8k, 粉丝10w+: thousands and ten thousands; but 5w充电器"""
     if m["scale"] == "w" and _POWER.search(m.string[max(0, m.start() - 8) : m.end() + 6]):
         return None
     if m["scale"] == "k" and "." not in m[0] and re.match(r" ?(?:步|米|跑)", behind(m)):
         return None
-    return scaled(m["n"], {"k": "k", "w": "万"}[m["scale"]]) + "加" * bool(m["more"])
+    return scaled(m["n"], {"k": "k", "w": "万"}[m["scale"]]) + "加" * bool(m["more"]) + "每" * bool(m["each"])
 
 
 @rule(r"\d{1,3}(?:(?:,[ ]?|[ ])000){1,4}(?![\d,])", when=r"\d{1,3}(?:,| 0)")
@@ -166,7 +169,9 @@ def plain(m: Match) -> str:
 
 
 @rule(
-    r"(?:[<>]=?|[=≥≤≠≈+×÷±&*xX√])(?![-=<>+*/&|!])(?=[ ]?(?:[\d(" + HANZI + r"¥$€£√-]|[A-Za-z](?![A-Za-z])))",
+    r"(?:[<>]=?|[=≥≤≠≈+×÷±&*xX√∈∉∪∩⊂])(?![-=<>+*/&|!])(?=[ ]?(?:[\d("
+    + HANZI
+    + r"¥$€£√-]|[A-Za-z](?![A-Za-z])))",
     when=r"\D",
 )
 def sign(m: Match) -> str | None:
@@ -204,7 +209,7 @@ def hash_sign(m: Match) -> str | None:
     return "井号" if re.search(r"\d$", before(m, 1)) else None
 
 
-@rule(rf"(?P<grade>[A-F])(?P<sign>[+-])(?![A-Za-z\d+-])")
+@rule(r"(?P<grade>[A-F])(?P<sign>[+-])(?![A-Za-z\d+-])")
 def grade(m: Match) -> str | None:
     """A+, B-"""
     return m["grade"] + {"+": "加", "-": "减"}[m["sign"]] if _HANZI.search(before(m, 2)) else None
@@ -220,4 +225,15 @@ RULES = (
     measures.height, pressures, money, thousands, colloquial, measures.angle, measures.percent, measures.letter_unit, measures.measures, measures.measure, measures.power,
     money_behind,
 )  # fmt: skip
-LATE_RULES = (measures.per_unit, measures.raised, hash_sign, slashed, pair, listed, ratio, signed, plain, sign)
+LATE_RULES = (
+    measures.per_unit,
+    measures.raised,
+    hash_sign,
+    slashed,
+    pair,
+    listed,
+    ratio,
+    signed,
+    plain,
+    sign,
+)

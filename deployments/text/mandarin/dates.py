@@ -64,6 +64,23 @@ def month_of_year(m: Match) -> str | None:
     return f"{year(m['year'])}年{cardinal(m['month'])}月{later}"
 
 
+@rule(
+    rf"(?P<month>{_MONTH})\.(?P<day>{_DAY}){_TO}(?P<later>{_MONTH})\.(?P<last>{_DAY})(?![\d.:/%-])",
+    when=r"\d\d?\.\d",
+)
+def days(m: Match) -> str | None:
+    """活动6.18-6.20"""
+    if int(m["month"]) > int(m["later"]) or not (
+        _EVENT_BEFORE.search(before(m, 8)) or _EVENT_BEHIND.match(behind(m))
+    ):
+        return None
+    return f"{cardinal(m['month'])}月{cardinal(m['day'])}日到{cardinal(m['later'])}月{cardinal(m['last'])}日"
+
+
+_EVENT_BEFORE = re.compile("(?:活动|时间|日期|放假|档期|假期|展期)[是为:]{0,2} ?$")
+_EVENT_BEHIND = re.compile(" ?(?:期间|有效|活动|举行|开放|放假|优惠|促销|限时)")
+
+
 @rule(rf"(?P<month>{_MONTH})[/.-](?P<day>{_DAY})(?![\d.:/-])日?", when=r"\d\d?[/.-]\d")
 def day_of_month(m: Match) -> str | None:
     """截止日期3/15, after a word that announces a date."""
@@ -104,7 +121,7 @@ def year_alone(m: Match) -> str | None:
     """2024世界杯, 始于1998。"""
     if counts(m.string, m.end()) and not re.match("款|届", behind(m)):
         return None
-    if before(m, 1) == behind(m, 1) == '"':
+    if before(m, 1) == '"' and (behind(m, 1) == '"' or not counts(m.string, m.end())):
         return year(m[0])  # 《1984》
     closes = re.match(r" ?(?:[,.;!?)]|$|[至到])", behind(m)) and _YEAR_BEFORE.search(before(m, 6))
     return year(m[0]) if closes or _YEAR_BEHIND.match(behind(m)) else None
@@ -211,6 +228,6 @@ def _clock(written: str) -> str:
 
 
 RULES = (
-    full_date, month_of_year, years, year_named, month_and_day, day_of_month, hours, clock, hour, year_alone,
+    full_date, month_of_year, years, year_named, month_and_day, days, day_of_month, hours, clock, hour, year_alone,
     short_year, until, ordinal, oclock, minute,
 )  # fmt: skip

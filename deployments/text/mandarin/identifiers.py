@@ -27,7 +27,7 @@ _NAME = (
     rf"[A-Z{HANZI}](?<![大小中型称符信记句引括问逗分暗外绰几])号|号码|"
     r"QQ|ID|id|PIN|ISBN|ISSN|邮政|电话|手机|座机|固话|传真|分机|内线|热线|客服|微信|支付宝|口令|代号|暗号|"
     r"联系方式|Tel|TEL|tel|[后末前尾][两二三四五六七八]位(?:数|数字)?|房间|病房|包间|包厢|登机口|车牌|门牌|"
-    r"工号|学号|航班|车次|乘坐|基金|股票)"
+    r"发送[至到]|发[至到]|短信[至到]|工号|学号|航班|车次|乘坐|基金|股票)"
 )
 _CALLED = re.compile(
     rf"{_NAME}(?:[是为叫]|就是|改为|改成|变成|更新为|分别是|分别为|显示|"
@@ -50,7 +50,10 @@ def _extended(number: str, m: Match) -> str:
     return number + ("转" + digits(m["extension"]) if m["extension"] else "")
 
 
-@rule(rf"(?P<code>\(?\+?86\)?[ -]?)?(?P<row>1[3-9]\d(?:[ -]?\d){{8}}){_EXTENSION}{_END}", when=r"[(+]|\d{11}|\d{3,10}[ -]\d|\d\d[) -]")
+@rule(
+    rf"(?P<code>\(?(?:\+|00)?86\)?[ -]?)?(?P<row>1[3-9]\d(?:[ -]?\d){{8}}){_EXTENSION}{_END}",
+    when=r"[(+]|\d{11}|\d{3,10}[ -]\d|\d\d[) -]",
+)
 def mobile(m: Match) -> str | None:
     """138 0013 8000, +86-13800138000"""
     if not m["code"] and _has_money(m):
@@ -59,7 +62,7 @@ def mobile(m: Match) -> str | None:
 
 
 @rule(
-    rf"(?P<code>\(?\+?86\)?[ -]?)?(?P<area>\(0?\d{{2,3}}\)|(?<!\+)0\d{{2,3}}|(?<=86)[ -]?[1-9]\d{{1,2}})"
+    rf"(?P<code>\(?(?:\+|00)?86\)?[ -]?)?(?P<area>\(0?\d{{2,3}}\)|(?<!\+)0\d{{2,3}}|(?<=86)[ -]?[1-9]\d{{1,2}})"
     rf"[ -]{{0,3}}(?P<row>\d{{7,8}}|\d{{3,4}}[ -]\d{{3,4}}){_EXTENSION}{_END}",
     when=r"[(+]|0|\d\d[) -]|\d{4}",
 )
@@ -120,7 +123,9 @@ def _is_list_of_calls(m: Match) -> bool:
         return False
     numbers = re.findall(r"\d+", (earlier[0] if earlier else "") + m[0] + (ahead[0] if ahead else ""))
     end = ahead.end() if ahead else m.end()
-    return len(numbers) > 1 and "119" in numbers and set(numbers) <= _EMERGENCIES and not counts(m.string, end)
+    return (
+        len(numbers) > 1 and "119" in numbers and set(numbers) <= _EMERGENCIES and not counts(m.string, end)
+    )
 
 
 @rule(r"\d{1,20}(?:[ -]?[A-Za-z]{0,3}\d{1,20}){0,9}(?![.:/]\d)", when=r"\d")
@@ -138,7 +143,10 @@ def called(m: Match) -> str | None:
     return row
 
 
-@rule(r"\d{17}[\dXx](?![\dA-Za-z])|\d{4}(?:[ -]\d{4}){3}(?:[ -]\d{1,4})?(?!\d)|\d{12,}(?![\d.])", when=r"\d{12}|\d{4}[ -]\d")
+@rule(
+    r"\d{17}[\dXx](?![\dA-Za-z])|\d{4}(?:[ -]\d{4}){3}(?:[ -]\d{1,4})?(?!\d)|\d{12,}(?![\d.])",
+    when=r"\d{12}|\d{4}[ -]\d",
+)
 def card(m: Match) -> str:
     """Identity and bank cards, and any row of twelve digits or more."""
     return digits(m[0]) + " X" * (m[0][-1] in "Xx")

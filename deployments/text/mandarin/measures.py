@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 
 from deployments.text.mandarin.money import TO
-from deployments.text.mandarin.numerals import NUMBER, amount, before, cardinal, counts, fraction, number, value, year
+from deployments.text.mandarin.numerals import (
+    NUMBER,
+    amount,
+    before,
+    cardinal,
+    counts,
+    fraction,
+    number,
+    value,
+    year,
+)
 from deployments.text.mandarin.pinyin import HANZI
 from deployments.text.mandarin.units import UNIT, UNIT_INITIALS, unit
 from deployments.text.rules import Match, rule
@@ -16,8 +26,6 @@ MINUS_BEFORE = re.compile(
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉", "0123456789+-0123456789")
 _INITIALS = re.escape(UNIT_INITIALS)
 _POWER = r"(?:[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|\^\(?-?\d{1,3}\)?)"
-
-
 
 
 @rule(
@@ -107,7 +115,10 @@ def angle(m: Match) -> str | None:
     return "".join(number(written) + name for written, name in parts if written)
 
 
-@rule(rf"(?P<n>{NUMBER})(?P<power>{_POWER})(?:/(?P<below>m?L|[mcd]m³)(?![A-Za-z])|[ ]?(?P<name>{UNIT}))?", when=r"[\d.,]*\d[⁺⁻⁰¹²³⁴-⁹^]")
+@rule(
+    rf"(?P<n>{NUMBER})(?P<power>{_POWER})(?:/(?P<below>m?L|[mcd]m³)(?![A-Za-z])|[ ]?(?P<name>{UNIT}))?",
+    when=r"[\d.,]*\d[⁺⁻⁰¹²³⁴-⁹^]",
+)
 def power(m: Match) -> str:
     """2³, 10^-3, 10^9/L"""
     return (
@@ -118,7 +129,10 @@ def power(m: Match) -> str:
     )
 
 
-@rule(r"(?P<charge>[⁰¹²³⁴⁵⁶⁷⁸⁹]?[⁺⁻])(?![⁰¹²³⁴⁵⁶⁷⁸⁹])|[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|[₀₁₂₃₄₅₆₇₈₉]{1,6}", when=r"[⁺⁻⁰¹²³⁴-⁹₀-₉]")
+@rule(
+    r"(?P<charge>[⁰¹²³⁴⁵⁶⁷⁸⁹]?[⁺⁻])(?![⁰¹²³⁴⁵⁶⁷⁸⁹])|[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|[₀₁₂₃₄₅₆₇₈₉]{1,6}",
+    when=r"[⁺⁻⁰¹²³⁴-⁹₀-₉]",
+)
 def raised(m: Match) -> str:
     """After letters: x², CO₂, Ca²⁺"""
     if m["charge"]:
@@ -135,19 +149,28 @@ def _exponent(power: str) -> str:
 @rule(rf"/(?P<n>\d{{1,4}})?(?P<name>{UNIT})", when=r"/")
 def per_unit(m: Match) -> str | None:
     """5元/km, 12元/500g"""
-    return "每" + (amount(m["n"], True) if m["n"] else "") + unit(m["name"]) if re.search(rf"\d ?[{HANZI}]{{1,4}}$", before(m, 6)) else None
+    return (
+        "每" + (amount(m["n"], True) if m["n"] else "") + unit(m["name"])
+        if re.search(rf"\d ?[{HANZI}]{{1,4}}$", before(m, 6))
+        else None
+    )
 
 
-@rule(rf"(?P<n>{NUMBER})[ ]?(?P<name>[AJNF])(?![A-Za-z\d])", when=r"[\d.,]*\d ?[AJNF]")
+@rule(rf"(?P<n>{NUMBER})[ ]?(?P<name>[AJNFU])(?![A-Za-z\d])", when=r"[\d.,]*\d ?[AJNFU]")
 def letter_unit(m: Match) -> str | None:
     """电流10A, 推力50N: letters that are more often part of a name"""
     quantity, name = _QUANTITIES[m["name"]]
-    return amount(m["n"], True) + name if re.search(rf"(?:{quantity})[是为约达到至有:]{{0,2}} ?$", before(m, 8)) else None
+    return (
+        amount(m["n"], True) + name
+        if re.search(rf"(?:{quantity})[是为约达到至有:]{{0,2}} ?$", before(m, 8))
+        else None
+    )
 
 
 _QUANTITIES = {
     "A": ("电流|额定|保险丝|充电|输出|输入", "安"), "J": ("能量|热量|功", "焦"),
     "N": ("[推拉压重浮阻弹]力|力[是为]|受力|重量", "牛"), "F": ("电容", "法"),
+    "U": ("胰岛素|肝素|青霉素|注射|剂量|每次|每日", "单位"),
 }  # fmt: skip
 
 

@@ -24,12 +24,19 @@ _NUMBER_RULES: tuple[Rule, ...] = (
     *identifiers.RULES, *dates.RULES, *amounts.RULES, *identifiers.LATE_RULES, *amounts.LATE_RULES,
 )  # fmt: skip
 _rules_for = worth_trying(_NUMBER_RULES)
-_LETTER_RULES: tuple[Rule, ...] = (identifiers.plate, money.money, amounts.grade, amounts.numbered, amounts.roman_numeral, amounts.sign)
+_LETTER_RULES: tuple[Rule, ...] = (
+    identifiers.plate,
+    money.money,
+    amounts.grade,
+    amounts.numbered,
+    amounts.roman_numeral,
+    amounts.sign,
+)
 _LETTER = re.compile(f"[A-Za-z]{{2,}}|[{HANZI}]")  # single letters do not tell the language
 _LETTER_OR_CHARACTER = re.compile(f"[A-Za-z{HANZI}]")
 _CHARACTERS = re.compile(f"[{HANZI}]+")
 _PER = re.compile(f"(?<=[{HANZI}])/(?=[{HANZI}])")  # 公里/小时
-_OPENS = frozenset("#+-/~–—(¥$€£₩₹₽<>=≥≤≠≈×÷±&*xX√²³¹⁰⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉")
+_OPENS = frozenset("#∈∉∪∩⊂+-/~–—(¥$€£₩₹₽<>=≥≤≠≈×÷±&*xX√²³¹⁰⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉")
 _LETTERS = re.compile(r"(?<![A-Za-z])[A-Za-z]{1,30}(?:-?(?=\d)|(?=[₀-₉]))")
 _WORD = re.compile(r"(?<![A-Za-z\d/])(?!mille)[A-Za-z]{4,}|[A-Za-z] (?!mille)[A-Za-z]{2}")
 _TOKEN = re.compile(r"[A-Za-z\d]{0,12}")  # the rest of a token: 3U8888

@@ -54,7 +54,7 @@ def _named() -> dict[str, str]:
 _UNITS = _named()
 _ABOVE = _UNITS | {"U": "单位", "r": "转", "A": "安"}  # units that occur only before or after "/"
 _BELOW = _UNITS | {"d": "天", "U": "单位", "y": "年", "K": "开"}
-UNIT = rf"(?:{any_of(_ABOVE)}(?:/{any_of(_BELOW)}²?){{1,2}}|{any_of(_UNITS)})(?![A-Za-z0-9²³])"
+UNIT = rf"(?:{any_of(_ABOVE)}(?:/(?:100)?{any_of(_BELOW)}²?){{1,2}}|{any_of(_UNITS)})(?![A-Za-z0-9²³])"
 UNIT_INITIALS = "".join({name[0] for name in _ABOVE})
 CURRENCIES = _pairs(_CURRENCIES)
 CURRENCY = any_of(CURRENCIES)
@@ -65,5 +65,7 @@ def unit(written: str) -> str:
     above, *below = written.split("/")
     said = _ABOVE[above]
     for part in below:
-        said += "每" + (_BELOW.get(part) or "二次方" + _BELOW[part.rstrip("²")])
+        said += "每" + "一百" * part.startswith("100")
+        part = part.removeprefix("100")
+        said += _BELOW.get(part) or "二次方" + _BELOW[part.rstrip("²")]
     return said
