@@ -56,7 +56,8 @@ def pressures(m: Match) -> str:
 def slashed(m: Match) -> str | None:
     """2/3 is a fraction, 120/80 a blood pressure, 5.0/4.8 the sight of two eyes, 2/3/4 a choice, 第1/3页 a page."""
     if m["more"]:
-        return (m["whole"] or "") + "、".join(number(part) for part in m[0].split("/"))
+        before_it = number(m["whole"].strip()) + " " if m["whole"] else ""
+        return before_it + "、".join(number(part) for part in m[0][len(m["whole"] or "") :].split("/"))
     above, below = m["above"], m["below"]
     front = before(m, 24)
     if _EYES.search(front) or "." in above + below or is_ordinal(m):

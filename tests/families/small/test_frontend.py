@@ -348,6 +348,18 @@ def test_hostile_text_is_read(text: str, says: str) -> None:
     assert says in FRONTEND.spoken(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("300 km^² of land", "three hundred square kilometers of land"),
+        ("5 m^³, 2 cm^²", "five cubic meters two square centimeters"),
+        ("UN'Typs", "u n typs"),
+    ],
+)
+def test_odd_signs_in_a_word_are_no_error(text: str, says: str) -> None:
+    assert FRONTEND.spoken(text) == says
+
+
 @pytest.mark.parametrize("text", ["half \ud83d", "[pause:1e9s]", "a [pause:-1s] b", "سلام", "x\x1b[0m"])
 def test_hostile_text_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput) as caught:
