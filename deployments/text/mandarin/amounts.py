@@ -50,7 +50,7 @@ def pressures(m: Match) -> str:
 
 @rule(
     r"(?P<whole>\d{1,4}[ ])?(?P<above>\d{1,5}(?:\.\d{1,2})?)"
-    r"/(?P<below>\d{1,5}(?:\.\d{1,2})?)(?P<more>(?:/\d{1,4})*)(?![\d/]|\.\d)",
+    r"/(?P<below>\d{1,5}(?:\.\d{1,2})?)(?P<more>(?:/\d{1,4}){0,30})(?![\d/]|\.\d)",
     when=r"\d{1,4} \d|[\d.]*\d/\d",
 )
 def slashed(m: Match) -> str | None:

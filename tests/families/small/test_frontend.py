@@ -289,7 +289,6 @@ UNIT = {
     "inches": '5" ',
     "broken words": "ex-\nam ",
     "quoted lines": "> a\n",
-    "dots": ".",
     "times": "2x ",
     "calls": "call 1, ",
     "fractions": "1 1/2 ",
@@ -317,7 +316,7 @@ def test_time_is_linear_in_the_length_of_a_text(unit: str) -> None:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("sign", [*string.punctuation, *" \t\n\u00a0…—–«“°²½×€¥‰•✅，。（\u202e\u200b٣é"])
+@pytest.mark.parametrize("sign", [*string.punctuation, *" \t\n\u00a0…—–«“°²½×€¥‰•✅，。（\u202e\u200b٣"])
 def test_a_long_run_of_any_sign_takes_no_more_than_its_length(sign: str) -> None:
     text = f"One\ntwo{sign * 100_000}\nthree four."
     assert FRONTEND.spoken(text).startswith("one two") and FRONTEND.spoken(text).endswith("three four")
