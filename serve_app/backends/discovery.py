@@ -12,7 +12,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from ray import serve
-from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview, ServeStatus
 
 from deployments.contract.errors import ConfigError
@@ -83,10 +82,8 @@ class Discovery:
         while True:
             self._changed.clear()
             await self.look()
-            wait = None
-            if self._unsettled:
-                failed = all(self._models.entries[name].reason is not None for name in self._unsettled)
-                wait = FAILED_S if failed else STARTING_S
+            failed = all(self._models.entries[name].reason is not None for name in self._unsettled)
+            wait = (FAILED_S if failed else STARTING_S) if self._unsettled else None
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), wait)
 
@@ -108,11 +105,10 @@ class Discovery:
             return
         stages = [application.deployments.get(f"{place.prefix}{stage}") for stage in STAGES]
         found = [stage for stage in stages if stage is not None]
-        reason = failure(application if place.application else None, found)
-        healthy = len(found) == len(STAGES) and all(stage.status == "HEALTHY" for stage in found)
-        model = None
+        reason, model = failure(application if place.application else None, found), None
         try:
-            model = await self._found(name, place) if healthy else None
+            if len(found) == len(STAGES) and all(stage.status == "HEALTHY" for stage in found):
+                model = await self._found(name, place)
         except ConfigError as error:
             reason = error.message
         except Exception as error:
@@ -132,11 +128,8 @@ class Discovery:
     async def _found(self, name: str, place: Place) -> Model | None:
         """None while an older version answers."""
         application = place.application or self._application
-
-        def handles() -> list[DeploymentHandle]:
-            return [serve.get_deployment_handle(place.prefix + stage, application) for stage in CALLED]
-
-        stages = await asyncio.to_thread(handles)
+        names = [place.prefix + stage for stage in CALLED]
+        stages = [await asyncio.to_thread(serve.get_deployment_handle, each, application) for each in names]
         described: ModelDescription
         async with asyncio.timeout(DESCRIBE_S):
             described = await stages[0].options(method_name="describe", _by_reference=False).remote()

@@ -17,7 +17,7 @@ STAGES = ("TextFrontend", "VoiceEncoder", "GptScheduler", "Gpt", "VocoderSchedul
 
 def deployment_names(settings: Settings) -> list[str]:
     """The names of all deployments in one application."""
-    return [INGRESS, *(f"{prefix(settings, model)}{stage}" for model in settings.served for stage in STAGES)]
+    return [INGRESS, *(prefix(settings, model) + stage for model in settings.served for stage in STAGES)]
 
 
 def prefix(settings: Settings, model: str) -> str:
@@ -57,10 +57,8 @@ def expanded(config: dict[str, Any], settings: Settings) -> dict[str, Any]:
         }
     ]
     for name in settings.served:
-        before = prefix(settings, name)
-        theirs = [
-            {**overrides[before + stage], "name": stage} for stage in STAGES if before + stage in overrides
-        ]
+        names = {prefix(settings, name) + stage: stage for stage in STAGES}
+        theirs = [{**overrides[full], "name": stage} for full, stage in names.items() if full in overrides]
         application = {
             **shared,
             "name": name,

@@ -53,7 +53,8 @@ def _path(text: str) -> str:
 Replicas = Annotated[int, Field(gt=0, le=1000)]
 Cpus = Annotated[float, Field(ge=0, le=10_000)]
 Delay = Annotated[float, Field(ge=0, le=1_000_000)]
-
+# Separators stand alone, so that a name's variable (see strict.as_variable) never contains the "__" between keys.
+ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=64)]
 
 SCHEDULER_CPUS = 0.1
 Kind = TypeVar("Kind", bound=Options)
@@ -69,9 +70,8 @@ class Autoscaling(Options):
 
     @model_validator(mode="after")
     def ordered(self) -> Autoscaling:
-        least, most = self.min_replicas, self.max_replicas
-        if most < least:
-            raise ValueError(f"max_replicas ({most}) is below min_replicas ({least})")
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(f"max_replicas ({self.max_replicas}) is below min_replicas ({self.min_replicas})")
         return self
 
 
@@ -92,9 +92,8 @@ class Scaled(Options):
     @property
     def bounds(self) -> tuple[int, int]:
         """The smallest and the largest number of replicas."""
-        if self.autoscaling is None:
-            return self.replicas, self.replicas
-        return self.autoscaling.min_replicas, self.autoscaling.max_replicas
+        scale = self.autoscaling
+        return (scale.min_replicas, scale.max_replicas) if scale else (self.replicas, self.replicas)
 
 
 class LeasedSettings(Scaled):
@@ -148,6 +147,11 @@ class ModelSettings(ModelSection):
     voice_encoder: VoiceEncoderSettings = VoiceEncoderSettings()
     text_frontend: TextFrontendSettings = TextFrontendSettings()
 
+    @property
+    def hash(self) -> str:
+        """SHA-256 of all values, defaults included."""
+        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+
     def stage_options(self, data: Path) -> ModelOptions:
         """The options of the stages, without those of their deployment. data: the data folder."""
         busy = self.gpt.bounds[1] + self.vocoder.bounds[1]
@@ -195,15 +199,6 @@ class ModelArgs(ModelSettings):
 
     data_dir: str
 
-    @property
-    def hash(self) -> str:
-        """SHA-256 of all values, defaults included."""
-        return _hash(self)
-
-
-# Separators stand alone, so that a name's variable (see strict.as_variable) never contains the "__" between keys.
-ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=64)]
-
 
 class Settings(ServiceSettings, ModelSettings):
     """Everything that can be configured: one model at the top level, or several under `models`.
@@ -224,12 +219,8 @@ class Settings(ServiceSettings, ModelSettings):
         return models
 
     @classmethod
-    def from_args(cls, args: Mapping[str, Any] | None, environ: Mapping[str, str] | None = None) -> Settings:
-        """Checks `args` and lays the environment over them.
-
-        Raises ConfigError that names every wrong key, and the variable that set it.
-        """
-        environ = os.environ if environ is None else environ
+    def from_args(cls, args: Mapping[str, Any] | None, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Raises ConfigError that names every wrong key, and the variable that set it."""
         try:
             return cls.checked(args, environ)
         except ValidationError as error:
@@ -238,20 +229,15 @@ class Settings(ServiceSettings, ModelSettings):
             raise ConfigError("\n".join(lines)) from None
 
     @classmethod
-    def checked(cls, args: Mapping[str, Any] | None, environ: Mapping[str, str] | None = None) -> Settings:
-        """As `from_args`, raising pydantic's ValidationError with locations."""
-        merged = overlay(cls, args or {}, os.environ if environ is None else environ)
+    def checked(cls, args: Mapping[str, Any] | None, environ: Mapping[str, str]) -> Settings:
+        """Lays the environment over `args`. Raises pydantic's ValidationError, with locations."""
+        merged = overlay(cls, args or {}, environ)
         if faults := _contradictions(merged):
             raise refusal(cls, faults)
         return cls.model_validate(merged)
 
     def to_args(self) -> dict[str, Any]:
         return self.model_dump(exclude_unset=True)
-
-    @property
-    def hash(self) -> str:
-        """As `ModelArgs.hash`, of the whole configuration."""
-        return _hash(self)
 
     @property
     def served(self) -> dict[str, ModelSettings]:
@@ -312,7 +298,3 @@ def _part(kind: type[Kind], settings: Options, **more: Any) -> Kind:
         wider = isinstance(wanted, type) and isinstance(value, wanted) and type(value) is not wanted
         more[name] = _part(wanted, value) if wider else value
     return kind(**more)
-
-
-def _hash(settings: Options) -> str:
-    return hashlib.sha256(json.dumps(settings.model_dump(), sort_keys=True).encode()).hexdigest()

@@ -13,11 +13,11 @@ from ray.serve.handle import DeploymentHandle
 from deployments.engine.device import memory
 from serve_app.audio import sandbox
 from serve_app.backends.discovery import Discovery
-from serve_app.backends.graph import Peers
+from serve_app.backends.graph import Replicas
 from serve_app.config.settings import ServiceSettings
 from serve_app.http.app import create_app
 from serve_app.models import Models
-from serve_app.service import Service
+from serve_app.service import SHIPPED_VOICES, Service
 
 
 @serve.ingress()
@@ -31,7 +31,7 @@ class Ingress:
     def __init__(self, settings: ServiceSettings, *others: DeploymentHandle) -> None:
         context, models = serve.get_replica_context(), Models()
         own = serve.get_deployment_handle(context.deployment, context.app_name)
-        self.service = Service(settings, models, peers=Peers(own))
+        self.service = Service(settings, models, SHIPPED_VOICES, Replicas("ingress", own.options(_by_reference=False)))
         self._discovery = Discovery(models, context.app_name, settings.ingress)
         sandbox.shared().start()
 

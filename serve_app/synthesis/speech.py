@@ -14,15 +14,14 @@ from deployments.contract.speech import Sampling, VoicePrompt
 class Speech:
     """A text to speak, with its voice and sampling.
 
-    priority: 0 for interactive requests, 10 for background work; whole: the result is used only when complete, so any
-    segment can still be retried; id: the request's id in the logs of the stages.
+    whole: the result is used only when complete, so any segment can still be retried; id: the request's id in the logs
+    of the stages.
     """
 
     text: str
     prompt: VoicePrompt
     sampling: Sampling
     language: str | None = None
-    priority: int = 0
     whole: bool = False
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 

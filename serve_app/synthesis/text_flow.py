@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 import numpy as np
 
 from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Segment
+from serve_app.synthesis.backend import Backend
 
 FIRST_PIECE, PIECE = 600, 1200  # characters, about
 TRIES = 8  # places to cut, before the piece grows
@@ -20,17 +20,6 @@ SILENT = ("nothing_to_speak", "empty_input")  # error codes that do not concern 
 SILENCE = 0.1  # seconds, for a text with nothing to speak: clients cut replies at punctuation
 
 _SENTENCE_END = re.compile(r"""[.!?…]["'”’)\]]*\s+|[。！？][”’」』）]*\s*|\n[ \t]*\n\s*""")
-
-
-class Reader(Protocol):
-    async def segments(self, text: str, language: str | None) -> list[Segment]: ...
-
-    async def check_text(self, text: str, language: str | None) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    error: Exception | None = None
 
 
 class TextFlow:
@@ -43,37 +32,35 @@ class TextFlow:
     Needs a running event loop. Call `close()` at the end.
     """
 
-    def __init__(self, reader: Reader, text: str, language: str | None = None) -> None:
+    def __init__(self, reader: Backend, text: str, language: str | None = None) -> None:
         self._reader, self._text, self._language = reader, text, language
         self._refusal: InvalidInput | None = None
         self.is_silence = False  # known with the first segment
-        self._queue: asyncio.Queue[Segment | _End] = asyncio.Queue(AHEAD)
-        self._end: _End | None = None
+        self._queue: asyncio.Queue[Segment | Exception | None] = asyncio.Queue(AHEAD)  # None: the end
+        self._ended, self._error = False, None
         self._task = asyncio.ensure_future(self._read())
 
     def ready(self) -> Segment | None:
         """The next segment, if it is already available."""
-        if self._end is not None or self._queue.empty():
-            return None
-        return self._taken(self._queue.get_nowait())
+        return None if self._ended or self._queue.empty() else self._taken(self._queue.get_nowait())
 
     async def next(self) -> Segment | None:
         """The next segment, None after the last. Raises the frontend's error after the segments before it.
 
         A text with nothing to speak is `SILENCE`. Raises InvalidInput if it is empty.
         """
-        segment = self._taken(await self._queue.get()) if self._end is None else None
-        if self._end is not None and self._end.error is not None:
-            raise self._end.error
+        segment = None if self._ended else self._taken(await self._queue.get())
+        if self._error is not None:
+            raise self._error
         return segment
 
     def close(self) -> None:
         self._task.cancel()
 
-    def _taken(self, item: Segment | _End) -> Segment | None:
+    def _taken(self, item: Segment | Exception | None) -> Segment | None:
         if isinstance(item, Segment):
             return item
-        self._end = item
+        self._ended, self._error = True, item
         return None
 
     async def _read(self) -> None:
@@ -86,9 +73,9 @@ class TextFlow:
             if not spoken and self._text.strip():
                 self.is_silence = spoken = True
                 await self._queue.put(Segment(self._text.strip(), np.zeros(0, np.int64), SILENCE))
-            await self._queue.put(_End(None if spoken else self._refusal))
+            await self._queue.put(None if spoken else self._refusal)
         except Exception as error:
-            await self._queue.put(_End(error))
+            await self._queue.put(error)
 
     async def _pieces(self) -> AsyncGenerator[tuple[int, list[Segment]]]:
         """Where each piece begins in the text, and its segments."""
@@ -109,8 +96,7 @@ class TextFlow:
                 size *= 2
                 continue
             yield start, segments[: cut[1]]
-            start = cut[0]
-            size = PIECE
+            start, size = cut[0], PIECE
 
     async def _cut(self, start: int, end: int, together: Sequence[Segment]) -> tuple[int, int] | None:
         """The last valid cut in the second half of start..end, and the number of segments before it."""
