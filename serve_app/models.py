@@ -35,11 +35,14 @@ class Model:
         self, name: str, options: ModelOptions, backend: Backend, ingress: IngressSettings = IngressSettings()
     ) -> None:
         self.name, self.options, self.backend = name, options, backend
-        self.spec: FamilySpec = backend.spec
         requests = REQUESTS if options.voice_encoder.keep_request_references else None
         self.prompts = VoicePrompts(backend.encode_voice, ingress.voice_cache, requests)
         chunks = assembly.schedule(options, self.spec)
         self.synthesizer = Synthesizer(backend, window=self.spec.window or ingress.window, chunks=chunks)
+
+    @property
+    def spec(self) -> FamilySpec:
+        return self.backend.spec
 
 
 @dataclass(slots=True)

@@ -163,7 +163,9 @@ class _Container:
         options = codec.codec_options
         if codec.name == "aac":  # by default FFmpeg's encoder derives a lower cutoff from the bit rate
             options = {"cutoff": str(min(20_000, int(0.48 * rate) // 100 * 100))}
-        self._stream = cast(av.AudioStream, self._container.add_stream(codec.name, rate=rate, options=options))
+        self._stream = cast(
+            av.AudioStream, self._container.add_stream(codec.name, rate=rate, options=options)
+        )
         self._stream.codec_context.layout = av.AudioLayout("mono")
         self._stream.codec_context.format = av.AudioFormat(codec.sample_format)
         if codec.bit_rate:

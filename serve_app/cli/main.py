@@ -16,7 +16,7 @@ from typer import Argument, Option
 from typer.core import TyperCommand
 
 from deployments.contract.controls import parsed
-from deployments.contract.errors import ChoraleError, CheckpointError, InvalidInput
+from deployments.contract.errors import CheckpointError, ChoraleError, InvalidInput
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,9 @@ app = typer.Typer(
 )
 FAULT = 2  # exit code of errors that the user can fix
 Config = Annotated[Path | None, Option(help="A Serve config file that sets the models and their options.")]
-Model = Annotated[str | None, Option(help="The name of a model of the config file; default: its default one.")]
+Model = Annotated[
+    str | None, Option(help="The name of a model of the config file; default: its default one.")
+]
 
 
 @contextmanager

@@ -85,9 +85,7 @@ class Speaker:
         """The voice's features, cached, on this speaker's loop."""
         return (await self.service.prompt(name or DEFAULT_VOICE, self.model))[1]
 
-    def say(
-        self, text: str, voice: str | None = None, recording: bytes | None = None, **fields: Any
-    ) -> Said:
+    def say(self, text: str, voice: str | None = None, recording: bytes | None = None, **fields: Any) -> Said:
         """Speaks `text`. fields: the others of `SpeechRequest`.
 
         Raises InvalidInput for an unusable text or recording, or an unknown voice.

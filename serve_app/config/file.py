@@ -31,9 +31,7 @@ def default_config_path() -> Path:
     return Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
 
 
-def load_config(
-    path: str | Path, environ: Mapping[str, str] = os.environ
-) -> tuple[dict[str, Any], Settings]:
+def load_config(path: str | Path, environ: Mapping[str, str] = os.environ) -> tuple[dict[str, Any], Settings]:
     """The Serve config as Ray takes it, and our settings in it.
 
     Raises ConfigError with one line for each fault: file name, line number, key and what is allowed.

@@ -71,7 +71,9 @@ class Autoscaling(Options):
     @model_validator(mode="after")
     def ordered(self) -> Autoscaling:
         if self.max_replicas < self.min_replicas:
-            raise ValueError(f"max_replicas ({self.max_replicas}) is below min_replicas ({self.min_replicas})")
+            raise ValueError(
+                f"max_replicas ({self.max_replicas}) is below min_replicas ({self.min_replicas})"
+            )
         return self
 
 

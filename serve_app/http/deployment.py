@@ -31,7 +31,9 @@ class Ingress:
     def __init__(self, settings: ServiceSettings, *others: DeploymentHandle) -> None:
         context, models = serve.get_replica_context(), Models()
         own = serve.get_deployment_handle(context.deployment, context.app_name)
-        self.service = Service(settings, models, SHIPPED_VOICES, Replicas("ingress", own.options(_by_reference=False)))
+        self.service = Service(
+            settings, models, SHIPPED_VOICES, Replicas("ingress", own.options(_by_reference=False))
+        )
         self._discovery = Discovery(models, context.app_name, settings.ingress)
         sandbox.shared().start()
 

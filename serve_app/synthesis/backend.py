@@ -25,12 +25,14 @@ class Processes(Protocol):
 
         Does not wait for a process that is busy for more than a few seconds; that process drops them later.
         """
+        ...
 
     async def free(self) -> list[dict[str, Any]]:
         """Frees unused memory in every process and reports it.
 
         Each process: {"stage": str, "pid": int, "before": {...}, "after": {...}}, as from the engine's `memory.free`.
         """
+        ...
 
 
 class Backend(Processes, Protocol):
@@ -42,23 +44,28 @@ class Backend(Processes, Protocol):
 
     async def check_text(self, text: str, language: str | None) -> None:
         """Checks a text of any length. Raises what `segments` would raise for any part of it."""
+        ...
 
     async def encode_voice(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
         """The prompt of a reference.
 
         keep: the id of its voice, under which the prompt is cached on disk until `forget`; None: in memory only.
         """
+        ...
 
     def generate(self, request: GptRequest, *, id: str, priority: int, admitted: bool) -> AsyncIterator[Run]:
         """Streams the runs of a segment. Closing the iterator cancels the work.
 
         admitted: part of a request that was already accepted. Otherwise raises Overloaded if the queue is full.
         """
+        ...
 
     async def vocode(self, chunk: VocoderChunk, *, id: str, priority: int) -> VocodedChunk: ...
 
     async def cancel(self, id: str) -> None:
         """Unknown ids are ignored."""
+        ...
 
     async def status(self) -> dict:
         """At least {"ready": bool, "device": {...}, "stages": {...}}; never raises."""
+        ...

@@ -96,12 +96,14 @@ class SegmentStream:
     async def _speak_plausibly(self, work_id: str) -> None:
         for attempt in (work_id, f"{work_id}.again"):
             try:
-                return await self._speak(attempt)
+                await self._speak(attempt)
+                return
             except Implausible as fault:
                 if self.retried or self._heard or self._sampling.greedy:  # no seed would help
                     log.warning("segment %s is cut off: %s", work_id, fault)
                     self.cut = True
-                    return self._faults.add(cut=1)
+                    self._faults.add(cut=1)
+                    return
                 log.warning("segment %s is retried with another seed: %s", work_id, fault)
             self.retried = True
             self._faults.add(retried=1)
