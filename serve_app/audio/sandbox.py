@@ -40,7 +40,7 @@ class Sandbox:
 
     def __init__(self, workers: int = WORKERS, waiting: int = WAITING) -> None:
         self._pool = ThreadPoolExecutor(workers, "recordings")
-        self._room = workers + waiting
+        self._room = threading.BoundedSemaphore(workers + waiting)
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -58,19 +58,13 @@ class Sandbox:
         """
         if not data:
             raise InvalidInput(f"Invalid '{param}': the file is empty.", param=param)
-        with self._lock:
-            if not self._room:
-                message = "Too many recordings are waiting to be decoded; try again later."
-                raise Overloaded(message, retry_after=RETRY_AFTER_S)
-            self._room -= 1
+        if not self._room.acquire(blocking=False):
+            message = "Too many recordings are waiting to be decoded; try again later."
+            raise Overloaded(message, retry_after=RETRY_AFTER_S)
         request = {"min_seconds": min_seconds, "max_seconds": max_seconds, "param": param}
         future = self._pool.submit(self._read, data, request)
-        future.add_done_callback(self._leave)
+        future.add_done_callback(lambda _: self._room.release())
         return await asyncio.wrap_future(future)
-
-    def _leave(self, _: object) -> None:
-        with self._lock:
-            self._room += 1
 
     def _read(self, data: bytes, request: dict[str, Any]) -> Recording:
         for _ in range(2):
@@ -120,9 +114,9 @@ def shared() -> Sandbox:
 
 def _environment() -> dict[str, str]:
     """Only the search paths for modules and libraries: this process's own environment may hold secrets."""
-    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+    modules = os.pathsep.join(path or os.getcwd() for path in sys.path)
     one_thread = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), **one_thread, **kept}
+    return {"PYTHONPATH": modules, "LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", ""), **one_thread}
 
 
 def _ask(control: socket.socket, data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], bytes] | None:
@@ -161,11 +155,9 @@ def _recording(answer: tuple[dict[str, Any], bytes] | None, param: str) -> Recor
         log.error("a recording could not be decoded: %s", said["fault"])
         raise SynthesisFailed("the recording could not be decoded")
     try:
-        rate, count, warnings = said["rate"], said["samples"], said["warnings"]
-        sound = LOWEST_RATE <= rate <= MAX_RATE and 0 < 2 * count == len(samples)
-        warnings = tuple(name for name in warnings if name in WARNINGS)
-    except (KeyError, TypeError):
+        if not (LOWEST_RATE <= said["rate"] <= MAX_RATE and 0 < 2 * said["samples"] == len(samples)):
+            raise broken
+        warnings = tuple(name for name in said["warnings"] if name in WARNINGS)
+        return Recording(np.frombuffer(samples, "<i2"), said["rate"], warnings)
+    except (KeyError, TypeError, ValueError):
         raise broken from None
-    if not sound:
-        raise broken
-    return Recording(np.frombuffer(samples, "<i2"), rate, warnings)

@@ -13,14 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    StringConstraints,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from deployments.assembly import threads
 from deployments.contract.errors import ConfigError, NotFound
@@ -40,24 +33,14 @@ from deployments.families import FAMILIES
 from serve_app.config.strict import Location, as_variable, dotted, from_variable, overlay, problems, refusal
 
 
-def _path(text: str) -> str:
-    try:
-        Path(text).expanduser()
-    except RuntimeError:
-        raise ValueError("must not begin with ~ and the name of an unknown user") from None
-    if not text or "\0" in text:
-        raise ValueError("must be the path of a folder")
-    return text
-
-
 Replicas = Annotated[int, Field(gt=0, le=1000)]
 Cpus = Annotated[float, Field(ge=0, le=10_000)]
 Delay = Annotated[float, Field(ge=0, le=1_000_000)]
 # Separators stand alone, so that a name's variable (see strict.as_variable) never contains the "__" between keys.
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=64)]
 
-SCHEDULER_CPUS = 0.1
 Kind = TypeVar("Kind", bound=Options)
+SCHEDULER_CPUS = 0.1
 
 
 class Autoscaling(Options):
@@ -70,10 +53,9 @@ class Autoscaling(Options):
 
     @model_validator(mode="after")
     def ordered(self) -> Autoscaling:
-        if self.max_replicas < self.min_replicas:
-            raise ValueError(
-                f"max_replicas ({self.max_replicas}) is below min_replicas ({self.min_replicas})"
-            )
+        least, most = self.min_replicas, self.max_replicas
+        if most < least:
+            raise ValueError(f"max_replicas ({most}) is below min_replicas ({least})")
         return self
 
 
@@ -189,7 +171,18 @@ class ServiceSettings(Options):
 
     ingress: IngressSettings = IngressSettings()
     limits: Limits = Limits()
-    data_dir: Annotated[str, AfterValidator(_path)] = "~/.local/share/chorale"
+    data_dir: str = "~/.local/share/chorale"
+
+    @field_validator("data_dir")
+    @classmethod
+    def folder(cls, path: str) -> str:
+        try:
+            Path(path).expanduser()
+        except RuntimeError:
+            raise ValueError("must not begin with ~ and the name of an unknown user") from None
+        if not path or "\0" in path:
+            raise ValueError("must be the path of a folder")
+        return path
 
     @property
     def data(self) -> Path:
@@ -254,16 +247,15 @@ class Settings(ServiceSettings, ModelSettings):
 
     def name(self, model: str | None) -> str:
         """The name of a model, None for the default one. Raises NotFound (param "model"), which lists the models."""
-        if model is not None and model not in self.served:
-            available = ", ".join(self.served)
-            raise NotFound(f"model {model!r} does not exist; available: {available}", param="model")
-        return model or self.default
+        if model is None or model in self.served:
+            return model or self.default
+        raise NotFound(f"model {model!r} does not exist; available: {', '.join(self.served)}", param="model")
 
     @property
     def reserved_cpus(self) -> float:
         """Ray's logical CPUs for the largest numbers of replicas of all models."""
-        models = sum(model.stage_cpus for model in self.served.values())
-        return round(models + self.ingress.num_cpus * self.ingress.replicas, 6)
+        own = self.ingress.num_cpus * self.ingress.replicas
+        return round(own + sum(model.stage_cpus for model in self.served.values()), 6)
 
     def place(self, model: str) -> Location:
         """The location of a model's options in `args`."""

@@ -48,72 +48,56 @@ class Running:
     broken: dict[str, str]
 
 
-def start(
-    config: str | Path | None = None,
-    *,
-    host: str | None = None,
-    port: int | None = None,
-    quiet: bool = True,
-    num_cpus: int | None = None,
-) -> Running:
+def start(path: str | Path, host: str | None = None, port: int | None = None) -> Running:
     """Starts everything and deploys the applications; returns before they are ready (see `wait_ready`).
 
+    host, port: override those of the config file.
     Raises ConfigError for a wrong file, and if nothing can listen at the host and the port.
     """
     local = not os.environ.get("RAY_ADDRESS")
-    path = config or default_config_path()
-    document, settings = _read(path, host, port)
-    http = document["http_options"]
-    broken = check_models(settings, path) if local else {}  # before anything is started
+    document, settings, broken = _read(path, host, port, local)
+    http, limits = document["http_options"], settings.limits
     if local:
         with located(path, os.environ) if host is None and port is None else nullcontext():
             check_can_listen(http["host"], http["port"])
 
-    limits = settings.limits
     os.environ.setdefault(MAX_BODY_VARIABLE, str(largest_body(limits.max_upload_bytes)))
     os.environ.setdefault(MAX_TEXT_VARIABLE, str(largest_text(limits.max_input_chars)))
-    cpus = num_cpus or max(2, os.cpu_count() or 2, math.ceil(settings.reserved_cpus))
-    dashboard = start_ray(num_cpus=cpus, quiet=quiet, host=http["host"])
+    cpus = max(2, os.cpu_count() or 2, math.ceil(settings.reserved_cpus))
+    dashboard = start_ray(num_cpus=cpus, host=http["host"])
     shown = "127.0.0.1" if http["host"] in ("0.0.0.0", "::") else http["host"]
     shown = f"[{shown}]" if ":" in shown else shown
     deploy(dashboard, expanded(document, settings))
-    return Running(
-        f"http://{shown}:{http['port']}", dashboard, _ingress_app(document), local, settings, broken
-    )
+    name = document["applications"][0]["name"]
+    return Running(f"http://{shown}:{http['port']}", dashboard, name, local, settings, broken)
 
 
-def redeploy(
-    running: Running, config: str | Path | None = None, host: str | None = None, port: int | None = None
-) -> Running:
+def redeploy(running: Running, path: str | Path, host: str | None, port: int | None) -> Running:
     """Reads the file again and deploys what differs, except for the host and port.
 
     Raises ConfigError for a wrong file, or more reserved CPUs than Ray was started with. Nothing changes then.
     """
     import ray
 
-    path = config or default_config_path()
-    document, settings = _read(path, host, port)
-    broken = check_models(settings, path) if running.local else {}
-    cpus = ray.cluster_resources().get("CPU", 0)
-    if running.local and settings.reserved_cpus > cpus:
-        raise ConfigError(
-            f"the stages reserve {settings.reserved_cpus:g} CPUs and Ray was started with {cpus:g}: "
-            "lower `num_cpus` of stages, or restart"
-        )
+    document, settings, broken = _read(path, host, port, running.local)
+    wanted, cpus = settings.reserved_cpus, ray.cluster_resources().get("CPU", 0)
+    if running.local and wanted > cpus:
+        message = f"the stages reserve {wanted:g} CPUs and Ray was started with {cpus:g}"
+        raise ConfigError(f"{message}: lower `num_cpus` of stages, or restart")
     deploy(running.dashboard, expanded(document, settings))
-    return replace(running, app=_ingress_app(document), settings=settings, broken=broken)
+    return replace(running, app=document["applications"][0]["name"], settings=settings, broken=broken)
 
 
-def _ingress_app(document: dict[str, Any]) -> str:
-    return document["applications"][0].get("name", "default")
-
-
-def _read(path: str | Path, host: str | None, port: int | None) -> tuple[dict[str, Any], Settings]:
+def _read(
+    path: str | Path, host: str | None, port: int | None, local: bool
+) -> tuple[dict[str, Any], Settings, dict[str, str]]:
+    """The Serve config, our settings in it and `Running.broken`. A cluster has other files: they are not checked."""
     document, settings = load_config(path)
-    http = document.setdefault("http_options", {})
+    document["applications"][0].setdefault("name", "default")
+    http = document["http_options"]
     http["host"] = host or http.get("host", "127.0.0.1")
     http["port"] = port if port is not None else http.get("port", 8000)
-    return document, settings
+    return document, settings, check_models(settings, path) if local else {}
 
 
 def deploy(dashboard: str | None, document: dict[str, Any]) -> None:
@@ -129,7 +113,7 @@ def deploy(dashboard: str | None, document: dict[str, Any]) -> None:
 
 
 def wait_ready(
-    running: Running, timeout: float = 120.0, stop: threading.Event | None = None
+    running: Running, stop: threading.Event | None = None, timeout: float = 120.0
 ) -> dict[str, str]:
     """Waits until every model has started or failed and GET /ready answers 200. Returns why models failed, by name.
 
@@ -153,9 +137,8 @@ def wait_ready(
         reasons = {name: failure(app, app.deployments.values()) for name, app in models.items()}
         failed = {name: reason for name, reason in reasons.items() if reason is not None}
         if len(failed) == len(running.settings.served):
-            if refused := refusals(
-                stage.message for app in models.values() for stage in app.deployments.values()
-            ):
+            stages = [stage for app in models.values() for stage in app.deployments.values()]
+            if refused := refusals(stage.message for stage in stages):
                 raise ConfigError("\n".join(refused))
             said = "\n".join(app.message.strip() for app in models.values())
             raise Unavailable(f"no model started:\n{said}")
@@ -183,14 +166,14 @@ def stop(running: Running | None = None) -> None:
 
     if not ray.is_initialized():
         return
-    if running is not None and not running.local:
+    if running is None or running.local:
+        stop_ray()
+    else:
         from ray import serve
 
         for name in (running.app, *running.settings.served):
             serve.delete(name, _blocking=False)
         ray.shutdown()
-        return
-    stop_ray()
 
 
 def serve_forever(
@@ -203,6 +186,7 @@ def serve_forever(
 
     Returns the exit code. Ends this process with exit code 1 if Ray is gone.
     """
+    path = config or default_config_path()
     stopping, done, signals = threading.Event(), threading.Event(), SimpleQueue[int]()
     watch = threading.Thread(target=_watch, args=(done, echo), name="watch-ray", daemon=True)
 
@@ -213,7 +197,7 @@ def serve_forever(
 
     def announce(running: Running) -> None:
         echo(f"settings   {running.settings.hash[:16]}")
-        for name, reason in wait_ready(running, stop=stopping).items():
+        for name, reason in wait_ready(running, stopping).items():
             echo(f"failed     {name}: {running.broken.get(name, reason)}")
         if not stopping.is_set():
             echo(f"ready      {running.http}")
@@ -224,7 +208,7 @@ def serve_forever(
     watch.start()
     try:
         echo("starting …")
-        running = start(config, host=host, port=port)
+        running = start(path, host, port)
         for number in before:  # Ray sets its own
             signal.signal(number, received)
         echo(f"dashboard  {running.dashboard or 'none'}")
@@ -232,7 +216,7 @@ def serve_forever(
         while not stopping.is_set():
             if signals.get() == signal.SIGHUP:
                 try:  # a wrong file changes nothing, and a model that cannot start does not end the service
-                    running = redeploy(running, config, host, port)
+                    running = redeploy(running, path, host, port)
                     announce(running)
                 except (ConfigError, Unavailable) as error:
                     echo(_described(error))
