@@ -60,10 +60,7 @@ class Entry:
 
 
 class Models:
-    """Every model of the configuration, ready or not.
-
-    look: updates the models that are not ready, before a request for one is refused.
-    """
+    """Every configured model. look: updates those that are not ready, before a request for one is refused."""
 
     def __init__(self, models: Iterable[Model] = (), default: str | None = None) -> None:
         self.entries = {model.name: Entry(model) for model in models}

@@ -47,7 +47,7 @@ class SpeechRequest:
 
     voice: an id or a name. recording: an audio file to clone the voice from instead; transcript: the text spoken in
     it. model: None for the default one. seed: None for a random one. controls: values of the model's
-    `FamilySpec.controls` by name. whole, id: see `Speech`.
+    `FamilySpec.controls` by name. priority, whole, id: see `Speech`.
     """
 
     input: str
@@ -60,16 +60,16 @@ class SpeechRequest:
     speed: float = 1.0
     max_tokens: int | None = None
     controls: Mapping[str, object] = field(default_factory=dict)
+    priority: int = 0
     whole: bool = False
     id: str = field(default_factory=lambda: uuid4().hex)
 
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """The stream of a request, and the choices made for it.
+    """The stream of a request, and the choices made for it. sample_rate: in Hz; warnings: keys of `WARNINGS`.
 
-    voice: its name, or "reference_audio" for a recording; seed: the seed in use; sample_rate: in Hz; warnings: problems
-    of the recording, as keys of `WARNINGS`.
+    voice: its name, or "reference_audio" for a recording.
     """
 
     stream: SpeechStream
@@ -144,7 +144,8 @@ class Service:
         else:
             message = "Missing required field 'voice' (or 'reference_audio')."
             raise InvalidInput(message, param="voice", code="missing_required_parameter")
-        speech = Speech(request.input, prompt, sampling, request.language, request.whole, request.id)
+        way = request.priority, request.whole, request.id
+        speech = Speech(request.input, prompt, sampling, request.language, *way)
         return Spoken(model.synthesizer.stream(speech), voice, seed, model.spec.sample_rate, warnings)
 
     def check_text(self, text: str) -> None:
@@ -157,10 +158,7 @@ class Service:
     # voices
 
     async def prompt(self, name: str, model: Model) -> tuple[Voice, VoicePrompt]:
-        """A voice of the library and its prompt.
-
-        Raises InvalidInput (param "voice") if it does not exist, or the model cannot speak with it.
-        """
+        """A voice and its prompt. Raises InvalidInput (param "voice"), also where the model cannot use it."""
         try:
             voice = await asyncio.to_thread(self.voices.get, name)
             audio = await asyncio.to_thread(self.voices.read, voice)

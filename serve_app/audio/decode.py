@@ -81,35 +81,57 @@ def _decoded(data: bytes, min_seconds: float, max_seconds: float) -> Recording:
 
 
 def _collected(blocks: Blocks, min_seconds: float, max_seconds: float) -> Recording:
-    """Takes at most `max_seconds`, and resamples a rate above MAX_RATE. Raises _Refused for an unusable recording."""
-    rate, taken, is_cut = 0, 0, False  # taken: samples at the file's rate, which all blocks have
-    parts: list[np.ndarray] = []
-    resampler: soxr.ResampleStream | None = None
+    mono = _Mono(max_seconds)
     for block, rate in blocks:
-        if rate > MAX_RATE and resampler is None:
-            resampler = soxr.ResampleStream(rate, MAX_RATE, 1, dtype="float32", quality="HQ")
-        left = int(max_seconds * rate) - taken
+        if not mono.add(block, rate):
+            break
+    return mono.finish(min_seconds)
+
+
+class _Mono:
+    """Collects at most `seconds` of mono audio. A rate above MAX_RATE is resampled to MAX_RATE."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._rate = 0  # Hz, of the file; 0 until the first block
+        self._taken = 0  # samples at the file's rate
+        self._cut = False
+        self._blocks: list[np.ndarray] = []
+        self._resampler: soxr.ResampleStream | None = None
+
+    def add(self, block: np.ndarray, rate: int) -> bool:
+        """Appends float32 (n,) at `rate` Hz, the same rate in every call. Returns False once the limit is reached."""
+        if not self._rate:
+            self._rate = rate
+            if rate > MAX_RATE:
+                self._resampler = soxr.ResampleStream(rate, MAX_RATE, 1, dtype="float32", quality="HQ")
+        left = int(self._seconds * rate) - self._taken
+        self._cut = len(block) > left
         used = np.ascontiguousarray(block[:left])
         if not np.isfinite(used).all():
             raise _Refused("it contains samples that are not finite numbers")
-        taken += len(used)
-        parts.append(resampler.resample_chunk(used) if resampler else used)
-        if is_cut := len(block) > left:
-            break
-    if not rate:
-        raise _Refused("it contains no audio")
-    seconds = taken / rate
-    if round(seconds, 2) < min_seconds:  # a stored recording may be a sample shorter
-        raise _Refused(f"it contains {seconds:.2f} s of audio; at least {min_seconds:g} s are needed")
-    if resampler:
-        parts.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-    kept = min(rate, MAX_RATE)
-    waveform = np.concatenate(parts)[: int(max_seconds * kept)]
-    peak = float(np.abs(waveform).max(initial=0.0))
-    recording = Recording.of(waveform / peak if peak > 1.0 else waveform, kept, ("cut",) if is_cut else ())
-    if np.abs(recording.waveform).max(initial=0.0) < SILENCE:  # after quantisation, as it will be stored
-        raise _Refused("the recording is silent")
-    return recording
+        self._taken += len(used)
+        self._blocks.append(self._resampler.resample_chunk(used) if self._resampler else used)
+        return not self._cut
+
+    def finish(self, min_seconds: float) -> Recording:
+        """Raises _Refused if the recording is unusable."""
+        if not self._rate:
+            raise _Refused("it contains no audio")
+        seconds = self._taken / self._rate
+        if round(seconds, 2) < min_seconds:  # a stored recording may be a sample shorter
+            raise _Refused(f"it contains {seconds:.2f} s of audio; at least {min_seconds:g} s are needed")
+        if self._resampler:
+            self._blocks.append(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+        rate = min(self._rate, MAX_RATE)
+        waveform = np.concatenate(self._blocks)[: int(self._seconds * rate)]
+        peak = float(np.abs(waveform).max(initial=0.0))
+        warnings = ("cut",) if self._cut else ()
+        recording = Recording.of(waveform / peak if peak > 1.0 else waveform, rate, warnings)
+        loudest = np.abs(recording.waveform).max(initial=0.0)  # after quantisation, as it will be stored
+        if loudest < SILENCE:
+            raise _Refused("the recording is silent")
+        return recording
 
 
 def _sndfile_blocks(data: bytes) -> Blocks:

@@ -40,12 +40,10 @@ def check_rate(format: str, rate: int) -> None:
 
 
 def open_encoder(format: str, source_rate: int, *, rate: int = OUTPUT_RATE, streamed: bool = True) -> Encoder:
-    """An encoder for a format of MEDIA_TYPES. rate: of the file, in Hz.
+    """An encoder for a format of MEDIA_TYPES. rate: of the file, in Hz. Raises InvalidInput for both.
 
     streamed: return bytes as soon as possible. Otherwise FLAC is held back until `finish`, so that its header states
     the length, which libsndfile requires. The other formats do not differ.
-
-    Raises InvalidInput (param "response_format" or "sample_rate") for any other format, or a rate that it cannot have.
     """
     if format not in MEDIA_TYPES:
         allowed = ", ".join(MEDIA_TYPES)

@@ -41,7 +41,12 @@ _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
 
 def main() -> None:
-    _yield_the_processor()
+    os.nice(NICE)
+    with (
+        suppress(OSError),
+        open("/proc/self/autogroup", "w") as group,
+    ):  # the session's, where it counts: sched(7)
+        group.write(str(NICE))
     control = socket.socket(fileno=0)
     _warm_up()
     # the kernel reaps the children; the connection shows how they ended
@@ -50,20 +55,12 @@ def main() -> None:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not message:
             return
-        with socket.socket(fileno=descriptors[0]) as job:
+        with socket.socket(fileno=descriptors[0]) as job:  # closed on an error, which the parent sees
             try:
                 if os.fork() == 0:
                     _child(job)
-            except OSError as error:  # the parent sees the closed connection
-                message = f"chorale: cannot start a process to decode recordings: {error}"
-                print(message, file=sys.stderr, flush=True)
-
-
-def _yield_the_processor() -> None:
-    """Lowers the priority of this process and its children, and of their session if the kernel groups by session."""
-    os.nice(NICE)
-    with suppress(OSError), open("/proc/self/autogroup", "w") as group:  # sched(7)
-        group.write(str(NICE))
+            except OSError as error:
+                print(f"chorale: cannot fork to decode recordings: {error}", file=sys.stderr, flush=True)
 
 
 def _warm_up() -> None:
@@ -125,10 +122,9 @@ def _limit(memory: int) -> None:
 def _answer(data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """The answer's JSON line and the bytes of the samples. Raises MemoryError."""
     param = request["param"]
+    bounds = {name: request[name] for name in ("min_seconds", "max_seconds")}
     try:
-        recording = decode_recording(
-            data, min_seconds=request["min_seconds"], max_seconds=request["max_seconds"], param=param
-        )
+        recording = decode_recording(data, **bounds, param=param)
         warnings = examine(recording.waveform, recording.rate, param) + recording.warnings
     except InvalidInput as error:
         return {"refused": error.message, "code": error.code}, b""

@@ -33,10 +33,7 @@ _LINE = 64 * 1024  # most bytes of an answer's first line
 
 
 class Sandbox:
-    """Decodes and examines recordings in child processes with limits. Safe to use from any thread and event loop.
-
-    The first process starts with `start` or the first recording. All of them end with this process.
-    """
+    """Decodes and examines recordings in child processes with limits. Safe to use from any thread and event loop."""
 
     def __init__(self, workers: int = WORKERS, waiting: int = WAITING) -> None:
         self._pool = ThreadPoolExecutor(workers, "recordings")
@@ -51,10 +48,9 @@ class Sandbox:
             self._running()
 
     async def read(self, data: bytes, *, min_seconds: float, max_seconds: float, param: str) -> Recording:
-        """Runs `decode_recording` and `examine` on an audio file.
+        """Runs `decode_recording` and `examine`. Raises as they do, and InvalidInput where a file exceeds the limits.
 
-        Raises InvalidInput (param `param`) as they do, and for a file that exceeds the limits on memory or time or
-        crashes a decoder. Raises Overloaded if too many recordings wait, Unavailable if no process can be started.
+        Raises Overloaded if too many recordings wait, Unavailable if no process can be started.
         """
         if not data:
             raise InvalidInput(f"Invalid '{param}': the file is empty.", param=param)
@@ -87,12 +83,16 @@ class Sandbox:
         if self._process is None or self._control is None or self._process.poll() is not None:
             self._stop()
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            # only the search paths for modules and libraries: this process's own environment may hold secrets
+            environ = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+            environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+            environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
             with theirs:
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-m", "serve_app.audio.jail"],
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
-                    env=_environment(),
+                    env=environ,
                     start_new_session=True,  # an interrupt at the terminal must not reach it
                 )
         return self._process, self._control
@@ -112,18 +112,8 @@ def shared() -> Sandbox:
     return Sandbox()
 
 
-def _environment() -> dict[str, str]:
-    """Only the search paths for modules and libraries: this process's own environment may hold secrets."""
-    modules = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    one_thread = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {"PYTHONPATH": modules, "LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", ""), **one_thread}
-
-
 def _ask(control: socket.socket, data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], bytes] | None:
-    """The first line and the samples of a child's answer, or None if it broke off.
-
-    Raises OSError if no child has read the file.
-    """
+    """The first line and the samples of the answer, None if it broke off. Raises OSError if no child read the file."""
     ours, theirs = socket.socketpair()
     with ours, ours.makefile("rb") as answer:
         ours.settimeout(START_S)

@@ -8,9 +8,8 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview, ServeStatus
 
@@ -27,13 +26,13 @@ STARTING_S, FAILED_S = 1.0, 5.0  # between two looks at models that are starting
 AGAIN_S = 0.5  # requests for a failed model must not keep the controller busy
 DESCRIBE_S = 10.0
 DRAIN_S = 600.0  # after which no request uses a removed model
+FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
 CALLED = ("TextFrontend", "VoiceEncoder", "GptScheduler", "VocoderScheduler")  # in the order of RayBackend
 
 
-class Place(BaseModel):
+class Place(NamedTuple):
     """The place and the version of a model's stages (see `config.applications`)."""
 
-    model_config = ConfigDict(frozen=True)
     application: str | None
     prefix: str
     version: str
@@ -103,8 +102,8 @@ class Discovery:
         application = status.applications.get(place.application or self._application)
         if application is None:
             return
-        stages = [application.deployments.get(f"{place.prefix}{stage}") for stage in STAGES]
-        found = [stage for stage in stages if stage is not None]
+        stages = application.deployments
+        found = [stages[name] for name in (place.prefix + stage for stage in STAGES) if name in stages]
         reason, model = failure(application if place.application else None, found), None
         try:
             if len(found) == len(STAGES) and all(stage.status == "HEALTHY" for stage in found):
@@ -118,12 +117,11 @@ class Discovery:
         if reason is not None:
             self._models.fail(name, reason)
         elif model is not None:
-            before = self._models.entries[name].model
+            if (before := self._models.entries[name].model) is not None:
+                self._close(before)
             self._models.put(model)
             self._unsettled.discard(name)
             log.info("model %s is ready", name)
-            if before is not None:
-                self._close(before)
 
     async def _found(self, name: str, place: Place) -> Model | None:
         """None while an older version answers."""
@@ -152,8 +150,8 @@ def failure(
     application: ApplicationStatusOverview | None, stages: Iterable[DeploymentStatusOverview]
 ) -> str | None:
     """Why a model cannot start, if it cannot. The reason is safe to show. application: the model's own, if any."""
-    broken = [stage for stage in stages if stage.status in ("DEPLOY_FAILED", "UNHEALTHY")]
-    if not broken and (application is None or application.status not in ("DEPLOY_FAILED", "UNHEALTHY")):
+    broken = [stage for stage in stages if stage.status in FAILED]
+    if not broken and (application is None or application.status not in FAILED):
         return None
     refused = refusals(stage.message for stage in broken)
     return "; ".join(refused) or "its stages do not start; the log of the service has the reason."

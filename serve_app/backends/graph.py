@@ -45,10 +45,7 @@ LOST_CODES = ("UNAVAILABLE", "CANCELLED", "ABORTED", "DEADLINE_EXCEEDED", "INTER
 
 
 class RayBackend:
-    """The stages of one model on Ray Serve. Implements `Backend`. Made on the event loop that uses it.
-
-    stages: of the text frontend, the voice encoder, the GPT's scheduler and the vocoder's.
-    """
+    """Implements `Backend`. Made on the event loop that uses it. stages: in the order of `discovery.CALLED`."""
 
     def __init__(self, spec: FamilySpec, *stages: Stage) -> None:
         self.spec = spec
@@ -114,10 +111,7 @@ class RayBackend:
                     stream.cancel()
 
     async def vocode(self, chunk: VocoderChunk, *, id: str, priority: int) -> VocodedChunk:
-        """A chunk belongs to an accepted request, so it is never rejected.
-
-        A unary call: a stream of a single event takes three messages instead of one.
-        """
+        """Never rejected: its request is accepted. Unary: a stream of one event takes three messages instead of one."""
 
         async def finish(attempt: int) -> Event:
             item = WorkItem(_attempted(id, attempt), chunk, priority, chunk.home)

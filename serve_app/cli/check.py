@@ -34,10 +34,7 @@ class Finding:
 
 
 def report(settings: Settings, models: Iterable[str], console: Console, broken: Mapping[str, str]) -> bool:
-    """Prints each finding as it becomes available. Returns False if a check failed.
-
-    models: their names; broken: those that cannot be loaded, and why.
-    """
+    """Prints findings as they become available; returns False if one failed. broken: why models cannot be loaded."""
     sound = True
     unusable = {name: [Finding("model", why, False)] for name, why in broken.items()}
     for part in (_software(), *(unusable.get(model) or _model(settings, model) for model in models)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -126,16 +127,16 @@ def read(
     text: Annotated[str, Argument(help="The text to read.")],
     language: Annotated[str | None, Option(help="Default: detected from the text.")] = None,
     phones: Annotated[bool, Option("--phones", help="Print the phones, too.")] = False,
-    json: Annotated[bool, Option("--json", help="Print a JSON list of segments.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print a JSON list of segments.")] = False,
     model: Model = None,
     config: Config = None,
 ) -> None:
     """Print what will be said for TEXT: segments, spoken words and pauses."""
     with _plain_errors():
-        from serve_app.cli.read import as_json, as_lines, readings
+        from serve_app.cli.read import as_lines, readings
 
         found = readings(_settings(config).options(model), text, language)
-    for line in [as_json(found)] if json else as_lines(found, phones):
+    for line in [json.dumps(found, ensure_ascii=False, indent=1)] if as_json else as_lines(found, phones):
         typer.echo(line)
 
 

@@ -23,10 +23,9 @@ DEFAULT_VOICE = "alloy"  # OpenAI's first name, which always stands for one of t
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Speech with its timing. waveform: float32 (N,) at `rate` Hz.
+    """Speech with its timing. waveform: float32 (N,) at `rate` Hz; warnings: problems of the given recording.
 
-    first_s, total_s: seconds from the call to the first and the last piece of sound; warnings: problems of the given
-    recording; faults: retried and cut segments.
+    first_s, total_s: seconds from the call to the first and the last piece of sound.
     """
 
     waveform: np.ndarray
@@ -50,9 +49,8 @@ class Said:
 
 
 class Speaker:
-    """The whole pipeline of one model, loaded. Not for use within an event loop. load_s: the loading time in seconds.
+    """One model, loaded. Not for use within an event loop. load_s: seconds of loading; slots: of the GPT, at least.
 
-    model: its name, None for the default one. slots: segments that the GPT processes at once, at least.
     Raises ConfigError for invalid settings or weights, or an unusable device, NotFound for an unknown model.
     """
 
@@ -86,10 +84,7 @@ class Speaker:
         return (await self.service.prompt(name or DEFAULT_VOICE, self.model))[1]
 
     def say(self, text: str, voice: str | None = None, recording: bytes | None = None, **fields: Any) -> Said:
-        """Speaks `text`. fields: the others of `SpeechRequest`.
-
-        Raises InvalidInput for an unusable text or recording, or an unknown voice.
-        """
+        """Speaks `text`. fields: others of `SpeechRequest`. Raises InvalidInput, for an unknown voice too."""
         voice = None if recording is not None else voice or DEFAULT_VOICE
         return self._runner.run(self._say(SpeechRequest(text, voice, recording, **fields)))
 

@@ -26,10 +26,7 @@ def prefix(settings: Settings, model: str) -> str:
 
 
 def expected_models(settings: Settings, *, apart: bool) -> dict[str, Any]:
-    """The ingress deployment's `user_config`: the application, prefix and version of each model's stages.
-
-    apart: each model is an application of its own; otherwise all share the ingress's, and `application` is None.
-    """
+    """The ingress's `user_config`: where each model's stages are. apart: each model in an application of its own."""
     models = {
         name: {
             "application": name if apart else None,

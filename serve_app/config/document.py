@@ -105,10 +105,9 @@ class Document:
 
 @contextmanager
 def located(path: str | Path | None, environ: Mapping[str, str], place: Location = ()) -> Iterator[None]:
-    """Adds to a ConfigError about an option, raised inside, where the option was set.
+    """Adds to a ConfigError about an option, raised inside, where the option was set. place: of the model in `args`.
 
-    path: of the config file, if there is one; place: of the model in `args`. The error's `param`, or the beginning of
-    its message, names the option.
+    The error's `param`, or the beginning of its message, names the option.
     """
     try:
         yield
@@ -127,10 +126,7 @@ def located(path: str | Path | None, environ: Mapping[str, str], place: Location
 def check_models(
     settings: Settings, path: str | Path | None, environ: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """The models whose checkpoints cannot be used, and why; never all of them.
-
-    Raises ConfigError if a family is unknown, one of its options or controls is wrong, or no checkpoint can be used.
-    """
+    """Why checkpoints cannot be used, by model; never all of them. Raises ConfigError for any other fault."""
     broken: dict[str, CheckpointError] = {}
     for name in settings.served:
         try:

@@ -32,10 +32,7 @@ def default_config_path() -> Path:
 
 
 def load_config(path: str | Path, environ: Mapping[str, str] = os.environ) -> tuple[dict[str, Any], Settings]:
-    """The Serve config as Ray takes it, and our settings in it.
-
-    Raises ConfigError with one line for each fault: file name, line number, key and what is allowed.
-    """
+    """The Serve config as Ray takes it, and our settings. Raises ConfigError with file, line and key of each fault."""
     document = Document(path)
     config = document.value
     if not isinstance(config, dict):

@@ -32,7 +32,6 @@ from deployments.contract.options import (
 from deployments.families import FAMILIES
 from serve_app.config.strict import Location, as_variable, dotted, from_variable, overlay, problems, refusal
 
-
 Replicas = Annotated[int, Field(gt=0, le=1000)]
 Cpus = Annotated[float, Field(ge=0, le=10_000)]
 Delay = Annotated[float, Field(ge=0, le=1_000_000)]
@@ -196,10 +195,7 @@ class ModelArgs(ModelSettings):
 
 
 class Settings(ServiceSettings, ModelSettings):
-    """Everything that can be configured: one model at the top level, or several under `models`.
-
-    default_model: for requests that name no model or one of OpenAI's; None is the first.
-    """
+    """One model at the top level, or several under `models`. default_model: for requests that name none or OpenAI's."""
 
     models: Annotated[dict[ModelName, NamedModel], Field(min_length=1)] | None = None
     default_model: str | None = None

@@ -55,10 +55,7 @@ class Recording:
 
 
 async def read_object(request: Request, most: int) -> tuple[dict[str, Any], Recording | None]:
-    """The body as a JSON object. most: allowed bytes, not counting a recording.
-
-    Raises InvalidInput if it is not a JSON object, and BodyTooLarge.
-    """
+    """The body, a JSON object, and what was cut out. most: bytes of the rest. Raises InvalidInput, BodyTooLarge."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     # not Request.body, which would keep the bytes until the response ends
     raw = b"".join([piece async for piece in request.stream()])
@@ -110,10 +107,9 @@ async def read_form(request: Request, **bounds: int) -> AsyncIterator[FormData]:
 
 
 def check(model: type[M], fields: dict[str, Any]) -> M:
-    """Validates `fields` as a `model`.
+    """Validates `fields`. A model with extra="allow" keeps unknown names for the caller to check.
 
-    Raises InvalidInput for unknown names, before pydantic creates an error for each, and RequestValidationError for
-    the other faults. A model with extra="allow" keeps unknown names for the caller to check.
+    Raises InvalidInput for unknown names, before pydantic creates an error for each; else RequestValidationError.
     """
     extra = model.model_config.get("extra") == "allow"
     unknown = [name for name in fields if name not in model.model_fields and not extra]

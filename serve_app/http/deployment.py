@@ -22,10 +22,9 @@ from serve_app.service import SHIPPED_VOICES, Service
 
 @serve.ingress()
 class Ingress:
-    """Validates requests, puts their segments in order and streams the sound. It holds no tensors.
+    """The app is built in the replica, after the constructor, and never pickled: its routes use this replica's service.
 
-    The app is built in the replica, after the constructor. It is never pickled, and every route uses this replica's
-    service. others: models in the same application; all models are found by name.
+    others: models in the same application; all models are found by name.
     """
 
     def __init__(self, settings: ServiceSettings, *others: DeploymentHandle) -> None:

@@ -75,18 +75,14 @@ def middlewares() -> list[Middleware]:
     # Serve lets uvicorn choose `http` and `ws`. uvicorn looks them up here when the server starts, which is later.
     config.HTTP_PROTOCOLS["auto"] = "serve_app.http.proxy_protocol:GuardedProtocol"
     config.WS_PROTOCOLS["auto"] = None
-    _return_large_blocks()
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        # glibc returns large blocks to the system at once; by default it adapts and keeps blocks of sizes seen
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
     return [Middleware(ReportDelivery), Middleware(Guard)]  # the last is the outermost
 
 
 def _limit(variable: str) -> int:
     return int(os.environ.get(variable, DEFAULTS[variable]))
-
-
-def _return_large_blocks() -> None:
-    """Makes glibc return large blocks to the system at once. By default it adapts and keeps blocks of sizes seen."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 class Guard:
@@ -112,10 +108,7 @@ class Guard:
             body.release()
 
     async def _read(self, body: _Body, scope: Scope, receive: Receive) -> bool:
-        """Returns False if the client left before the end.
-
-        Raises Refused if the body is too large, too slow, or exceeds the budget for all bodies.
-        """
+        """False if the client left before the end. Raises Refused for a body that is too large or too slow."""
         announced = {name: value for name, value in scope["headers"] if name in ANNOUNCES_BODY}
         limits, clock = self.limits, asyncio.get_running_loop().time
         length = announced.get(b"content-length", b"")

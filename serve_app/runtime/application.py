@@ -35,10 +35,7 @@ DEPLOYING = ("NOT_STARTED", "DEPLOYING")  # states of a Serve application
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A started service.
-
-    app: the ingress's application; local: this process started Ray; broken: why checkpoints cannot be used, by model.
-    """
+    """app: the ingress's application; local: this process started Ray; broken: as `check_models`."""
 
     http: str
     dashboard: str | None
@@ -49,9 +46,8 @@ class Running:
 
 
 def start(path: str | Path, host: str | None = None, port: int | None = None) -> Running:
-    """Starts everything and deploys the applications; returns before they are ready (see `wait_ready`).
+    """Deploys the applications; returns before they are ready (see `wait_ready`). host, port: override the file's.
 
-    host, port: override those of the config file.
     Raises ConfigError for a wrong file, and if nothing can listen at the host and the port.
     """
     local = not os.environ.get("RAY_ADDRESS")
@@ -73,10 +69,7 @@ def start(path: str | Path, host: str | None = None, port: int | None = None) ->
 
 
 def redeploy(running: Running, path: str | Path, host: str | None, port: int | None) -> Running:
-    """Reads the file again and deploys what differs, except for the host and port.
-
-    Raises ConfigError for a wrong file, or more reserved CPUs than Ray was started with. Nothing changes then.
-    """
+    """Deploys what differs now, except for the host and port. Raises ConfigError for a wrong file or too many CPUs."""
     import ray
 
     document, settings, broken = _read(path, host, port, running.local)
@@ -117,13 +110,12 @@ def wait_ready(
 ) -> dict[str, str]:
     """Waits until every model has started or failed and GET /ready answers 200. Returns why models failed, by name.
 
-    timeout: seconds for each model.
-    Raises ConfigError if no model can speak because stages refused their configuration, checkpoint or memory, and
-    Unavailable with the reason if the service does not become ready.
+    Raises ConfigError if no model can speak because stages refused their configuration, checkpoint or memory, else
+    Unavailable. timeout: seconds for each model.
     """
     from ray import serve
 
-    from serve_app.backends.discovery import failure, refusals
+    from serve_app.backends.discovery import FAILED, failure, refusals
 
     stop = stop or threading.Event()
     deadline = time.monotonic() + timeout * len(running.settings.served)
@@ -131,7 +123,7 @@ def wait_ready(
         applications = serve.status().applications
         ours = {name: applications.get(name) for name in (running.app, *running.settings.served)}
         ingress = ours[running.app]
-        if ingress is not None and ingress.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+        if ingress is not None and ingress.status in FAILED:
             raise Unavailable(f"the application did not start:\n{ingress.message.strip()}")
         models = {name: app for name, app in ours.items() if app is not None and name != running.app}
         reasons = {name: failure(app, app.deployments.values()) for name, app in models.items()}
@@ -182,10 +174,7 @@ def serve_forever(
     port: int | None = None,
     echo: Callable[[str], None] = print,
 ) -> int:
-    """`chorale serve`: runs until SIGINT or SIGTERM; SIGHUP reads the file again and applies it.
-
-    Returns the exit code. Ends this process with exit code 1 if Ray is gone.
-    """
+    """`chorale serve` until SIGINT or SIGTERM; SIGHUP reads the file again. Returns the exit code, 1 if Ray is gone."""
     path = config or default_config_path()
     stopping, done, signals = threading.Event(), threading.Event(), SimpleQueue[int]()
     watch = threading.Thread(target=_watch, args=(done, echo), name="watch-ray", daemon=True)
@@ -202,8 +191,7 @@ def serve_forever(
         if not stopping.is_set():
             echo(f"ready      {running.http}")
 
-    handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, received) for number in handled}
+    before = {name: signal.signal(name, received) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     running = None
     watch.start()
     try:

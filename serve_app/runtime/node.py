@@ -44,14 +44,15 @@ _daemons: list[tuple[str, subprocess.Popen[bytes]]] = []  # the vital ones of th
 
 
 def start_ray(*, num_cpus: int, dashboard: bool = True, host: str = "127.0.0.1") -> str | None:
-    """Connects to RAY_ADDRESS, or starts Ray here. Returns the dashboard's address.
+    """Connects to RAY_ADDRESS, or starts Ray here. Returns the dashboard's address. Raises Unavailable.
 
     host: where Serve will listen; if it is loopback, a Ray that is started here listens on loopback only.
-    Raises Unavailable if Ray does not start.
     """
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    _let_workers_import()
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if ROOT not in paths:  # Ray's workers find our packages, installed or not
+        os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, *filter(None, paths)])
     import ray
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "serve"}
@@ -124,10 +125,7 @@ def _for_this_machine() -> Iterator[None]:
 
 
 def _own_folder() -> Path:
-    """The folder of Ray's sockets and log files, closed to other users because Ray opens everything below it.
-
-    Raises Unavailable if another user owns it.
-    """
+    """Of Ray's sockets and logs, closed because Ray opens all below it. Raises Unavailable if it is another user's."""
     from ray._common.utils import get_default_system_temp_dir
 
     name = f"chorale-{os.getuid()}"
@@ -174,13 +172,6 @@ def _kill(processes: list[psutil.Process]) -> None:
         with contextlib.suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(processes, timeout=5)
-
-
-def _let_workers_import() -> None:
-    """Makes Ray's workers find our packages, installed or not."""
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if ROOT not in paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, *filter(None, paths)])
 
 
 def _own_processes() -> list[psutil.Process]:

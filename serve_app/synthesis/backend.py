@@ -25,7 +25,6 @@ class Processes(Protocol):
 
         Does not wait for a process that is busy for more than a few seconds; that process drops them later.
         """
-        ...
 
     async def free(self) -> list[dict[str, Any]]:
         """Frees unused memory in every process and reports it.
@@ -44,7 +43,6 @@ class Backend(Processes, Protocol):
 
     async def check_text(self, text: str, language: str | None) -> None:
         """Checks a text of any length. Raises what `segments` would raise for any part of it."""
-        ...
 
     async def encode_voice(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
         """The prompt of a reference.
@@ -64,7 +62,6 @@ class Backend(Processes, Protocol):
 
     async def cancel(self, id: str) -> None:
         """Unknown ids are ignored."""
-        ...
 
     async def status(self) -> dict:
         """At least {"ready": bool, "device": {...}, "stages": {...}}; never raises."""

@@ -46,7 +46,7 @@ class SegmentStream:
         self.retried = self.cut = False
         self._backend, self._schedule, self._faults = backend, chunks, faults
         self._sampling = replace(speech.sampling, seed=segment_seed(speech.sampling.seed, index))
-        self._prompt = speech.prompt
+        self._prompt, self._priority = speech.prompt, speech.priority
         self._heard = False
         self._settled = asyncio.Event()  # pieces may be heard
         if not speech.whole:
@@ -115,8 +115,8 @@ class SegmentStream:
         watch = Watch(self._backend.spec, self.segment, self._sampling)
         request = GptRequest(self.segment, self._prompt, self._sampling)
         later = self.index > 0
-        admitted = later or self.retried
-        runs = self._backend.generate(request, id=work_id, priority=int(later), admitted=admitted)
+        admitted, priority = later or self.retried, self._priority + later
+        runs = self._backend.generate(request, id=work_id, priority=priority, admitted=admitted)
         async with aclosing(cast("AsyncGenerator[Run, None]", runs)):
             async for run in runs:
                 self.codes += len(run)
@@ -141,7 +141,7 @@ class SegmentStream:
         )
         chunk_id = f"{work_id}.{self._chunks}"
         self.work_ids = [work_id, chunk_id]
-        priority = int(self.index > 0 or self._chunks > 0)  # the first sound has priority
+        priority = self._priority + (self.index > 0 or self._chunks > 0)  # the first sound has priority
         self._chunks += 1
         try:
             vocoded = await self._backend.vocode(chunk, id=chunk_id, priority=priority)

@@ -14,14 +14,15 @@ from deployments.contract.speech import Sampling, VoicePrompt
 class Speech:
     """A text to speak, with its voice and sampling.
 
-    whole: the result is used only when complete, so any segment can still be retried; id: the request's id in the logs
-    of the stages.
+    priority: 0 for interactive requests, 10 for background work; whole: the result is used only when complete, so any
+    segment can still be retried; id: the request's id in the logs of the stages.
     """
 
     text: str
     prompt: VoicePrompt
     sampling: Sampling
     language: str | None = None
+    priority: int = 0
     whole: bool = False
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -44,10 +45,7 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class SegmentDone:
-    """A segment has ended.
-
-    codes: the number of codes from the GPT; retried: synthesised again with another seed; cut: cut off at a fault.
-    """
+    """codes: the number from the GPT; retried: synthesised again with another seed; cut: cut off at a fault."""
 
     index: int
     codes: int

@@ -23,10 +23,7 @@ from serve_app.synthesis.text_flow import TextFlow
 
 
 class Synthesizer:
-    """Turns `Speech` into streams of sound on a backend.
-
-    window: segments of one request in progress at once; chunks: the sizes of vocoder calls.
-    """
+    """Speaks on a backend. window: segments of a request in progress at once; chunks: the sizes of vocoder calls."""
 
     def __init__(self, backend: Backend, *, window: int = 3, chunks: ChunkSchedule | None = None) -> None:
         self.backend, self.window, self.chunks = backend, window, chunks or ChunkSchedule()

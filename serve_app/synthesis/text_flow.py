@@ -69,7 +69,11 @@ class TextFlow:
             async for start, segments in self._pieces():
                 for segment in segments:
                     spoken = True
-                    await self._queue.put(_shifted(segment, start))
+                    span = segment.span and (
+                        segment.span[0] + start,
+                        segment.span[1] + start,
+                    )  # in the whole text
+                    await self._queue.put(replace(segment, span=span))
             if not spoken and self._text.strip():
                 self.is_silence = spoken = True
                 await self._queue.put(Segment(self._text.strip(), np.zeros(0, np.int64), SILENCE))
@@ -103,7 +107,10 @@ class TextFlow:
         ends = [match.end() for match in _SENTENCE_END.finditer(self._text, (start + end) // 2, end)]
         for cut in [place for place in reversed(ends) if place < end][:TRIES]:
             before, after = await self._said(start, cut), await self._said(cut, end)
-            if _alike([*before, *after], together):
+            apart = [*before, *after]
+            if len(apart) == len(together) and all(
+                np.array_equal(a.token_ids, b.token_ids) for a, b in zip(apart, together, strict=True)
+            ):
                 return cut, len(before)
         return None
 
@@ -121,14 +128,3 @@ class TextFlow:
         found = _SENTENCE_END.search(self._text, min(at, len(self._text)))
         end = len(self._text) if found is None else found.end()
         return end if len(self._text) - end > PIECE // 2 else len(self._text)
-
-
-def _shifted(segment: Segment, by: int) -> Segment:
-    """The segment with its span in the whole text."""
-    return replace(segment, span=(segment.span[0] + by, segment.span[1] + by)) if segment.span else segment
-
-
-def _alike(one: Sequence[Segment], other: Sequence[Segment]) -> bool:
-    return len(one) == len(other) and all(
-        np.array_equal(a.token_ids, b.token_ids) for a, b in zip(one, other, strict=True)
-    )

@@ -53,7 +53,7 @@ class Meta(BaseModel):
     description: str | None = None
     transcript: str | None = None
     consent: str | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # keys of `examine.WARNINGS`
 
 
 def stamp(folder: Path) -> Stamp:
@@ -75,8 +75,7 @@ def read_meta(folder: Path) -> Meta:
         return Meta.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise Damaged(f"{META}: {f'{where}: ' if where else ''}{first['msg']}") from None
+        raise Damaged(": ".join([META, *map(str, first["loc"]), first["msg"]])) from None
 
 
 def add(library: Path, meta: Meta, recording: bytes) -> None:
@@ -110,9 +109,11 @@ def remove(library: Path, voice_id: str) -> None:
 def sweep(library: Path) -> None:
     """Erases the remains of removals and of processes that died. Raises nothing."""
     with contextlib.suppress(OSError):
-        for entry in os.listdir(library):
-            if entry.startswith(GONE) or (entry.startswith(DRAFT) and _is_old(library / entry)):
-                _erase(library / entry)
+        for path in map(library.joinpath, os.listdir(library)):
+            with contextlib.suppress(OSError):
+                old = path.lstat().st_mtime < time.time() - ABANDONED_S
+                if path.name.startswith(GONE) or (path.name.startswith(DRAFT) and old):
+                    _erase(path)
 
 
 def ids(library: Path) -> list[str]:
@@ -121,13 +122,6 @@ def ids(library: Path) -> list[str]:
         return [entry for entry in os.listdir(library) if entry.startswith("voice_")]
     except FileNotFoundError:  # no voice was ever uploaded
         return []
-
-
-def _is_old(path: Path) -> bool:
-    try:
-        return path.lstat().st_mtime < time.time() - ABANDONED_S
-    except OSError:
-        return False
 
 
 def _erase(path: Path) -> None:
