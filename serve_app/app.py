@@ -15,14 +15,7 @@ from deployments.text_frontend import TextFrontend
 from deployments.vocoder import Vocoder
 from deployments.voice_encoder import VoiceEncoder
 from serve_app.config.applications import INGRESS, expected_models, prefix
-from serve_app.config.settings import (
-    SCHEDULER_CPUS,
-    LeasedSettings,
-    ModelArgs,
-    Scaled,
-    ServiceSettings,
-    Settings,
-)
+from serve_app.config.settings import LeasedSettings, ModelArgs, Scaled, ServiceSettings, Settings
 from serve_app.http.deployment import Ingress
 
 log = logging.getLogger("ray.serve")
@@ -116,7 +109,7 @@ def _leased(
         name=f"{prefix}{replica.__name__}Scheduler",
         num_replicas=1,
         max_ongoing_requests=100_000,
-        ray_actor_options={"num_cpus": SCHEDULER_CPUS},
+        ray_actor_options={"num_cpus": section.scheduler_cpus},
         **COMMON,
     )(StageScheduler)
     return deployment.bind(

@@ -121,9 +121,8 @@ class Service:
     async def speak(self, request: SpeechRequest) -> Spoken:
         """Prepares a stream without starting it: errors in the text are raised when the first event is requested.
 
-        A text may have any length; routes limit theirs with `check_text`.
-        Raises NotFound and Unavailable (param "model"), InvalidInput (param "input", "voice", "reference_audio" or
-        a control), Overloaded.
+        A text may have any length (see `check_text`). Raises NotFound and Unavailable (param "model"), Overloaded, and
+        InvalidInput (param "input", "voice", "reference_audio" or a control).
         """
         model = await self.models.get(request.model)
         seed = model.options.sampling.seed if request.seed is None else request.seed
@@ -185,13 +184,11 @@ class Service:
     async def add_voice(self, name: str, audio: bytes, **about: Any) -> Voice:
         """about: language, transcript, consent, description. The prompts are made first: one model must accept it.
 
-        The part of the recording that some model can use is kept.
-        Raises InvalidInput (param "name", "audio_sample" or "transcript"), Overloaded, Unavailable if no model can
-        speak, and ChoraleError if the disk fails.
+        Keeps the part of the recording that some model can use. Raises InvalidInput (param "name", "audio_sample" or
+        "transcript"), Overloaded, Unavailable if no model can speak, and ChoraleError if the disk fails.
         """
         await asyncio.to_thread(self.voices.check_name, name)
-        if not (models := self.models.by_rank()):
-            models = [await self.models.get(None)]
+        models = self.models.by_rank() or [await self.models.get(None)]
         bounds = _bounds(*(model.spec for model in models))
         read = await sandbox.shared().read(audio, **bounds, param="audio_sample")
         recording = await asyncio.to_thread(read.to_wav)

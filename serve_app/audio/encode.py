@@ -1,14 +1,10 @@
-"""Streaming encoders: float32 samples in, the bytes of one audio file out.
-
-All are mono, at 24 kHz unless another rate is requested: the rate that OpenAI documents for pcm.
-"""
+"""Streaming encoders: float32 samples in, the bytes of one mono audio file out, at 24 kHz by default as OpenAI's."""
 
 from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import av
 import numpy as np
@@ -110,8 +106,7 @@ class _Raw:
         return b""
 
 
-@dataclass(frozen=True, slots=True)
-class _Codec:
+class _Codec(NamedTuple):
     container: str
     name: str
     sample_format: str

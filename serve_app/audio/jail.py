@@ -1,8 +1,7 @@
 """The process that decodes untrusted recordings: `python -m serve_app.audio.jail`, started by `sandbox`.
 
-It imports the decoders once and stays single-threaded, so that it can fork a child for each file in a few
-milliseconds. A child limits its own memory and time and gives up files and the network before it reads the first byte.
-A fault in it affects that file only.
+It imports the decoders once and stays single-threaded, so that it can fork a child for each file in milliseconds. A
+child limits its own memory and time and gives up files and the network before it reads the first byte.
 
 Standard input is a socket. Each message passes one end of a connection that carries one job:
 
@@ -108,14 +107,9 @@ def _limit(memory: int) -> None:
     with open("/proc/self/statm") as statm:
         held = int(statm.read().split()[0]) * resource.getpagesize()
     signal.setitimer(signal.ITIMER_REAL, WALL_S)
-    for limit, most in (
-        (resource.RLIMIT_AS, held + memory),
-        (resource.RLIMIT_CPU, CPU_S),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NPROC, 0),
-        (resource.RLIMIT_NOFILE, 0),
-    ):
+    limits = {resource.RLIMIT_AS: held + memory, resource.RLIMIT_CPU: CPU_S}
+    nothing = (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE)
+    for limit, most in (limits | dict.fromkeys(nothing, 0)).items():
         resource.setrlimit(limit, (most, most))
 
 

@@ -39,10 +39,9 @@ class Place(NamedTuple):
 
 
 class Discovery:
-    """Keeps `models` as configured.
+    """Keeps `models` as configured. A change of the configuration arrives through `expect`.
 
-    Serve's status costs the controller and this process some 60 ms, so it is requested only while a model is starting
-    or failed. A change of the configuration arrives through `expect`.
+    Serve's status costs the controller and this process some 60 ms: it is only requested for starting or failed models.
     """
 
     def __init__(self, models: Models, application: str, ingress: IngressSettings) -> None:

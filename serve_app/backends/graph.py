@@ -14,17 +14,9 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from deployments.contract import speech
 from deployments.contract.errors import ChoraleError, SynthesisFailed, Unavailable
 from deployments.contract.family import FamilySpec
-from deployments.contract.speech import (
-    GptRequest,
-    Reference,
-    Run,
-    Segment,
-    VocodedChunk,
-    VocoderChunk,
-    VoicePrompt,
-)
 from deployments.contract.work import Event, WorkItem
 
 log = logging.getLogger("ray.serve")
@@ -59,23 +51,23 @@ class RayBackend:
         self._status_at = -STATUS_S
         self._status_lock = asyncio.Lock()
 
-    async def segments(self, text: str, language: str | None) -> list[Segment]:
+    async def segments(self, text: str, language: str | None) -> list[speech.Segment]:
         return await self._ask("text_frontend", "segments", text, language)
 
     async def check_text(self, text: str, language: str | None) -> None:
         await self._ask("text_frontend", "check", text, language)
 
-    async def encode_voice(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
+    async def encode_voice(self, reference: speech.Reference, keep: str | None = None) -> speech.VoicePrompt:
         return await self._ask("voice_encoder", "encode", reference, keep)
 
     async def forget(self, voice: str) -> None:
         await self._encoders.forget(voice)
 
     async def generate(
-        self, request: GptRequest, *, id: str, priority: int, admitted: bool
-    ) -> AsyncGenerator[Run]:
+        self, request: speech.GptRequest, *, id: str, priority: int, admitted: bool
+    ) -> AsyncGenerator[speech.Run]:
         """Closing the iterator frees the slot. If the scheduler dies, the work resumes after the last delivered run."""
-        delivered: list[Run] = []
+        delivered: list[speech.Run] = []
         give_up = time.monotonic() + GIVE_UP_S
         submit = self._unary["gpt"].options(method_name="submit", stream=True)
         for attempt in itertools.count():
@@ -110,7 +102,7 @@ class RayBackend:
                     self._cancel("gpt", item.id)
                     stream.cancel()
 
-    async def vocode(self, chunk: VocoderChunk, *, id: str, priority: int) -> VocodedChunk:
+    async def vocode(self, chunk: speech.VocoderChunk, *, id: str, priority: int) -> speech.VocodedChunk:
         """Never rejected: its request is accepted. Unary: a stream of one event takes three messages instead of one."""
 
         async def finish(attempt: int) -> Event:

@@ -9,19 +9,11 @@ from contextlib import aclosing
 from typing import Any, NamedTuple, TypeVar
 
 from deployments import assembly
+from deployments.contract import speech
 from deployments.contract.device import Device
 from deployments.contract.errors import SynthesisFailed
 from deployments.contract.family import FamilySpec, Frontend
 from deployments.contract.options import ModelOptions
-from deployments.contract.speech import (
-    GptRequest,
-    Reference,
-    Run,
-    Segment,
-    VocodedChunk,
-    VocoderChunk,
-    VoicePrompt,
-)
 from deployments.contract.work import StageWorker, WorkItem
 from deployments.engine.device import memory
 from deployments.engine.device.thread import DeviceThread
@@ -92,7 +84,7 @@ class LocalBackend:
             self._frontend = family.frontend(device)
         encoder = family.voice_encoder(device)
 
-        async def encode(reference: Reference) -> VoicePrompt:
+        async def encode(reference: speech.Reference) -> speech.VoicePrompt:
             return await self._thread.run(encoder.encode, reference)
 
         store = assembly.prompt_store(options, family, device)
@@ -106,7 +98,7 @@ class LocalBackend:
         share = options.gpt.first_segment_share
         return Loaded(device, prompts, InProcessScheduler(self._thread, workers, share, QUEUED_PER_SLOT))
 
-    async def segments(self, text: str, language: str | None) -> list[Segment]:
+    async def segments(self, text: str, language: str | None) -> list[speech.Segment]:
         return await self._read(lambda frontend: frontend.segments(text, language))
 
     async def check_text(self, text: str, language: str | None) -> None:
@@ -119,7 +111,7 @@ class LocalBackend:
             return await self._thread.run(call, self._frontend)
         return await asyncio.get_running_loop().run_in_executor(self._text, call, self._frontend)
 
-    async def encode_voice(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
+    async def encode_voice(self, reference: speech.Reference, keep: str | None = None) -> speech.VoicePrompt:
         return await (await self._ready()).prompts.of(reference, keep)
 
     async def forget(self, voice: str) -> None:
@@ -127,15 +119,15 @@ class LocalBackend:
             await self._loaded.prompts.forget(voice)
 
     async def generate(
-        self, request: GptRequest, *, id: str, priority: int, admitted: bool
-    ) -> AsyncIterator[Run]:
+        self, request: speech.GptRequest, *, id: str, priority: int, admitted: bool
+    ) -> AsyncIterator[speech.Run]:
         scheduler = (await self._ready()).scheduler
         async with aclosing(scheduler.events("gpt", WorkItem(id, request, priority), admitted)) as events:
             async for event in events:
                 if event.value is not None and len(event.value):
                     yield event.value
 
-    async def vocode(self, chunk: VocoderChunk, *, id: str, priority: int) -> VocodedChunk:
+    async def vocode(self, chunk: speech.VocoderChunk, *, id: str, priority: int) -> speech.VocodedChunk:
         scheduler, item = (await self._ready()).scheduler, WorkItem(id, chunk, priority, chunk.home)
         async with aclosing(scheduler.events("vocoder", item, admitted=True)) as events:
             async for event in events:

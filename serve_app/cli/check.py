@@ -6,9 +6,8 @@ import platform
 import sys
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -24,8 +23,7 @@ TEXT = "The train to the coast leaves in twenty minutes."
 MARKS = {True: "[green]ok[/]    ", False: "[red]FAILED[/]", None: "      "}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One line of the report. ok: None for information without a verdict."""
 
     name: str
@@ -117,11 +115,10 @@ def _speech(speaker: Speaker) -> Iterator[Finding]:
     times = f"first sound after {first.first_s:.2f} s, RTF {first.rtf:.2f}"
     trouble = "" if loud else ": silence, or samples that are not finite"
     yield Finding("speech", f"{first.seconds:.2f} s of audio, {times}{trouble}", loud)
-    gives = {True: "the same samples", False: "different samples"}
-    same = np.array_equal(first.waveform, again.waveform)
-    yield Finding("seeds", f"the same seed gives {gives[same]}", same)
-    equal = np.array_equal(first.waveform, other.waveform)
-    yield Finding("seeds", f"another seed gives {gives[equal]}", not equal)
+    for seed, said, same in (("the same", again, True), ("another", other, False)):
+        equal = np.array_equal(first.waveform, said.waveform)
+        samples = "the same samples" if equal else "different samples"
+        yield Finding("seeds", f"{seed} seed gives {samples}", equal == same)
 
 
 def _memory() -> int:

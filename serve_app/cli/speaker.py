@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -48,7 +49,7 @@ class Said:
         return self.total_s / self.seconds
 
 
-class Speaker:
+class Speaker(AbstractContextManager["Speaker"]):
     """One model, loaded. Not for use within an event loop. load_s: seconds of loading; slots: of the GPT, at least.
 
     Raises ConfigError for invalid settings or weights, or an unusable device, NotFound for an unknown model.
@@ -68,9 +69,6 @@ class Speaker:
             self.close()
             raise
         self.load_s = time.perf_counter() - began
-
-    def __enter__(self) -> Speaker:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

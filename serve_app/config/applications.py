@@ -1,8 +1,7 @@
 """A configuration as Serve applications: one for the ingress and one for each model.
 
-Serve replaces a whole application when its `args` change. The ingress application's args therefore do not contain the
-models. They arrive as `user_config`, which Serve hands to running replicas. So a redeployment restarts the models that
-have changed, and nothing else.
+Serve replaces a whole application when its `args` change, but hands a changed `user_config` to running replicas. The
+models are in the latter for the ingress, so a redeployment restarts the models that have changed, and nothing else.
 """
 
 from __future__ import annotations

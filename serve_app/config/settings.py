@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
@@ -39,7 +39,6 @@ Delay = Annotated[float, Field(ge=0, le=1_000_000)]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=64)]
 
 Kind = TypeVar("Kind", bound=Options)
-SCHEDULER_CPUS = 0.1
 
 
 class Autoscaling(Options):
@@ -85,6 +84,7 @@ class LeasedSettings(Scaled):
     max_queue: Positive | None = None
     lease_s: Seconds = 10.0
     graceful_shutdown_s: Seconds = 60.0
+    scheduler_cpus: ClassVar[float] = 0.1
 
 
 class GptSettings(LeasedSettings, GptOptions):
@@ -144,7 +144,8 @@ class ModelSettings(ModelSection):
     def stage_cpus(self) -> float:
         """Ray's logical CPUs for the largest numbers of replicas."""
         stages = (self.gpt, self.vocoder, self.voice_encoder, self.text_frontend)
-        return sum(stage.num_cpus * stage.bounds[1] for stage in stages) + 2 * SCHEDULER_CPUS
+        schedulers = self.gpt.scheduler_cpus + self.vocoder.scheduler_cpus
+        return sum(stage.num_cpus * stage.bounds[1] for stage in stages) + schedulers
 
     def busy_threads(self) -> int:
         """CPU threads of all Gpt and Vocoder replicas. The voice encoder only works when a voice is new."""

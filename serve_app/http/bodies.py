@@ -14,8 +14,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
@@ -46,8 +45,7 @@ LONGEST_ESCAPE = 6
 _decoders = ThreadPoolExecutor(1, thread_name_prefix="base64")
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(NamedTuple):
     """Base64 that was cut out of a JSON body, still escaped. `mark` replaces it in the body."""
 
     mark: str

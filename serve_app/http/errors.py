@@ -48,8 +48,6 @@ STATUSES = {  # the first class that matches
     Unavailable: (503, SERVER_ERROR),
     ChoraleError: (500, SERVER_ERROR),
 }
-
-
 REASONS = {  # by pydantic's type of error, where its own message is not clear enough
     "literal_error": "must be one of {expected}",
     "string_too_long": "must have at most {max_length} characters",

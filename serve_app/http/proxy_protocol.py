@@ -29,15 +29,10 @@ BAD_FRAMING = HttpError(400, _FRAMING, "invalid_request")
 TOO_MANY_CONNECTIONS = to_http(Unavailable("Too many connections are open."))
 
 
-class RefusedRequest(Exception):
-    """Stops the parser. httptools turns it into its own error, so `GuardedProtocol.refusal` keeps the reason."""
-
-
 class GuardedProtocol(HttpToolsProtocol):
     """Counts the bytes before the parser stores them, and sets a deadline for each head (request line and headers).
 
-    When there are too many connections, the oldest without a complete request is closed. So clients that send nothing
-    never lock out a client that sends its request at once.
+    Of too many connections, the oldest without a complete request is closed: silent clients never lock out others.
     """
 
     waiting: ClassVar[dict[GuardedProtocol, None]] = {}  # without a complete request, the oldest first
@@ -173,7 +168,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _reject(self, error: HttpError) -> None:
         self.refusal = error
-        raise RefusedRequest(error.code)
+        raise ValueError(error.code)  # stops the parser, which turns it into an error of its own
 
     def _allow(self, seconds: float) -> None:
         self._disarm()

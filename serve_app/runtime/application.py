@@ -9,13 +9,14 @@ import signal
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
+
+import httpx
 
 from deployments.contract.errors import ConfigError, Unavailable
 from serve_app.config.applications import expanded
@@ -145,11 +146,9 @@ def wait_ready(
 
 
 def _answers_ready(running: Running) -> bool:
-    try:
-        with urllib.request.urlopen(f"{running.http}/ready", timeout=5) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{running.http}/ready", timeout=5, trust_env=False).status_code == 200
+    return False
 
 
 def stop(running: Running | None = None) -> None:

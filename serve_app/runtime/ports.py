@@ -35,7 +35,15 @@ def check_can_listen(host: str, port: int) -> None:
         try:
             _bind(family, address)
         except OSError as error:
-            raise _refused(host, port, error) from None
+            option, message = "host", f"cannot listen on {host}:{port}: {error.strerror}"
+            if error.errno == errno.EADDRINUSE:
+                option, message = "port", f"port {port} of {host} is in use"
+            elif error.errno == errno.EACCES:
+                option, message = "port", f"this user may not listen on port {port}: choose 1024 or above"
+            elif error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                use = "use 127.0.0.1 for this machine only, 0.0.0.0 for all its addresses"
+                message = f"{host!r} is not an address of this machine: {use}"
+            raise ConfigError(message, param=f"http_options.{option}") from None
 
 
 def is_loopback(host: str) -> bool:
@@ -59,15 +67,3 @@ def _bind(family: int, address: tuple) -> None:
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(address)
-
-
-def _refused(host: str, port: int, error: OSError) -> ConfigError:
-    option, message = "host", f"cannot listen on {host}:{port}: {error.strerror}"
-    if error.errno == errno.EADDRINUSE:
-        option, message = "port", f"port {port} of {host} is in use"
-    elif error.errno == errno.EACCES:
-        option, message = "port", f"this user may not listen on port {port}: choose 1024 or above"
-    elif error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-        use = "use 127.0.0.1 for this machine only, 0.0.0.0 for all its addresses"
-        message = f"{host!r} is not an address of this machine: {use}"
-    return ConfigError(message, param=f"http_options.{option}")

@@ -45,10 +45,7 @@ class TextFlow:
         return None if self._ended or self._queue.empty() else self._taken(self._queue.get_nowait())
 
     async def next(self) -> Segment | None:
-        """The next segment, None after the last. Raises the frontend's error after the segments before it.
-
-        A text with nothing to speak is `SILENCE`. Raises InvalidInput if it is empty.
-        """
+        """None after the last. Raises the frontend's error after the segments before it; a silent text is `SILENCE`."""
         segment = None if self._ended else self._taken(await self._queue.get())
         if self._error is not None:
             raise self._error
@@ -107,10 +104,8 @@ class TextFlow:
         ends = [match.end() for match in _SENTENCE_END.finditer(self._text, (start + end) // 2, end)]
         for cut in [place for place in reversed(ends) if place < end][:TRIES]:
             before, after = await self._said(start, cut), await self._said(cut, end)
-            apart = [*before, *after]
-            if len(apart) == len(together) and all(
-                np.array_equal(a.token_ids, b.token_ids) for a, b in zip(apart, together, strict=True)
-            ):
+            apart = [segment.token_ids.tolist() for segment in (*before, *after)]
+            if apart == [segment.token_ids.tolist() for segment in together]:
                 return cut, len(before)
         return None
 

@@ -36,10 +36,6 @@ class Damaged(Exception):
     """The folder holds no usable voice. The message gives the reason, for the log."""
 
 
-class Taken(Exception):
-    """The library has an entry with this id."""
-
-
 class Meta(BaseModel):
     """meta.json."""
 
@@ -79,7 +75,7 @@ def read_meta(folder: Path) -> Meta:
 
 
 def add(library: Path, meta: Meta, recording: bytes) -> None:
-    """Raises Taken, and OSError if the disk fails."""
+    """Raises FileExistsError if the library has the id, and OSError if the disk fails."""
     private_files.make_folder(library)
     draft = library / f"{DRAFT}{uuid.uuid4().hex}"
     try:
@@ -91,7 +87,7 @@ def add(library: Path, meta: Meta, recording: bytes) -> None:
             os.rename(draft, library / meta.id)
         except OSError:
             if os.path.lexists(library / meta.id):
-                raise Taken(meta.id) from None
+                raise FileExistsError(meta.id) from None
             raise
     except BaseException:
         _erase(draft)

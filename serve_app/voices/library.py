@@ -11,7 +11,7 @@ from typing import Any
 from deployments.contract.errors import ChoraleError, InvalidInput, NotFound
 from serve_app.voices import files as voice_files
 from serve_app.voices import names as voice_names
-from serve_app.voices.files import Damaged, Meta, Stamp, Taken
+from serve_app.voices.files import Damaged, Meta, Stamp
 
 log = logging.getLogger("chorale.voices")
 
@@ -32,8 +32,7 @@ class VoiceLibrary:
     """
 
     def __init__(self, shipped: Path, uploads: Path, *, capacity: int = 1000) -> None:
-        self.uploads = uploads
-        self.capacity = capacity
+        self.uploads, self.capacity = uploads, capacity
         self._shipped = {voice.id: voice for voice in map(_shipped_voice, sorted(shipped.glob("*.wav")))}
         self._shipped_names = {voice.name.casefold(): voice for voice in self._shipped.values()}
         self.aliases = voice_names.openai_aliases(list(self._shipped.values()))
@@ -44,7 +43,7 @@ class VoiceLibrary:
         """The shipped voices by name, then the uploaded ones by age."""
         ids = self._ids()
         found = {voice_id: voice for voice_id in ids if (voice := self._uploaded(voice_id)) is not None}
-        self._read = dict(found)
+        self._read = found
         self._damaged = {key: line for key, line in self._damaged.items() if key in ids or not key}
         uploaded = sorted(found.values(), key=lambda voice: (voice.created_at, voice.name))
         return [*self._shipped.values(), *uploaded]
@@ -86,12 +85,12 @@ class VoiceLibrary:
             raise InvalidInput(message, param="name", code="voice_limit_reached")
 
     def add(self, name: str, recording: bytes, **about: Any) -> Voice:
-        """recording: from `Recording.to_wav`; about: other fields of `Meta`. Raises as `check_name`, and ChoraleError."""
+        """recording: from `Recording.to_wav`; about: fields of `Meta`. Raises as `check_name`, and ChoraleError."""
         self.check_name(name)
         meta = Meta(id=voice_names.id_of(name), name=name, created_at=int(time.time()), **about)
         try:
             voice_files.add(self.uploads, meta, recording)
-        except Taken:
+        except FileExistsError:
             raise _taken(name) from None
         except OSError as error:
             raise _refused("stored", error) from error
@@ -102,7 +101,7 @@ class VoiceLibrary:
             return _voice(folder, meta, ())
 
     def delete(self, name: str) -> str:
-        """Removes an uploaded voice, damaged or not, by id or name, and returns its id. Its prompts are not removed.
+        """Removes an uploaded voice, even a damaged one, by id or name, but not its prompts. Returns its id.
 
         Raises NotFound, InvalidInput for a voice that ships with the family, and ChoraleError if the disk fails.
         """
