@@ -25,8 +25,6 @@ REQUESTS = "request"  # in place of a voice's id, for recordings in requests
 PATIENCE = 3.0  # seconds that a model's stages have to report their status
 UNKNOWN: dict[str, Any] = {"ready": False, "device": None, "stages": {}}  # status of a model
 
-State = Literal["starting", "ready", "failed"]
-
 
 class Model:
     """A model that can speak. Raises ConfigError if the configured chunks do not fit the family."""
@@ -53,7 +51,7 @@ class Entry:
     reason: str | None = None
 
     @property
-    def state(self) -> State:
+    def state(self) -> Literal["starting", "ready", "failed"]:
         if self.reason is not None:
             return "failed"
         return "ready" if self.model is not None else "starting"

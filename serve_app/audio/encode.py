@@ -110,7 +110,7 @@ class _Codec(NamedTuple):
     container: str
     name: str
     sample_format: str
-    bit_rate: int | None  # up to 24 kHz; above, twice that
+    bit_rate: int  # up to 24 kHz; above, twice that
     codec_options: dict[str, str]
     container_options: dict[str, str]
     shortest: int = 0  # samples; shorter sound is padded with silence
@@ -123,7 +123,7 @@ _CODECS = {
     "opus": _Codec("ogg", "libopus", "flt", 48_000, {"application": "audio"}, {"page_duration": "100000"}),
     # players recognise a raw AAC file by several consecutive frames
     "aac": _Codec("adts", "aac", "fltp", 64_000, {}, {}, shortest=3 * 1024),
-    "flac": _Codec("flac", "flac", "s16", None, {}, {}),
+    "flac": _Codec("flac", "flac", "s16", 0, {}, {}),
 }
 
 
@@ -156,13 +156,10 @@ class _Container:
         options = codec.codec_options
         if codec.name == "aac":  # by default FFmpeg's encoder derives a lower cutoff from the bit rate
             options = {"cutoff": str(min(20_000, int(0.48 * rate) // 100 * 100))}
-        self._stream = cast(
-            av.AudioStream, self._container.add_stream(codec.name, rate=rate, options=options)
-        )
-        self._stream.codec_context.layout = av.AudioLayout("mono")
-        self._stream.codec_context.format = av.AudioFormat(codec.sample_format)
-        if codec.bit_rate:
-            self._stream.codec_context.bit_rate = codec.bit_rate * (2 if rate > OUTPUT_RATE else 1)
+        bit_rate = codec.bit_rate * (2 if rate > OUTPUT_RATE else 1)
+        about = {"layout": "mono", "format": codec.sample_format, "bit_rate": bit_rate}
+        stream = self._container.add_stream(codec.name, rate=rate, options=options, **about)
+        self._stream = cast(av.AudioStream, stream)
 
     def write(self, samples: np.ndarray) -> bytes:
         if len(samples):

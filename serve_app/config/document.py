@@ -90,14 +90,14 @@ class Document:
         if faults := list(faults):
             raise self.error(faults)
 
-    def error(self, faults: list[Fault], environ: Mapping[str, str] | None = None) -> ConfigError:
+    def error(self, faults: list[Fault], environ: Mapping[str, str] = {}) -> ConfigError:
         """One line for each fault: the file and the line, or the variable in `environ` that set the value."""
         faults = sorted(faults, key=lambda fault: self.line(fault[0]))
         lines = []
         for loc, said in faults[:MAX_FAULTS]:
             ours = loc[len(ARGS) :] if loc[: len(ARGS)] == ARGS else ()
             here = f"{self.name}:{self.line(loc)}: {dotted(loc)}: {said}"
-            lines.append(from_variable(ours, said, environ or {}) or here)
+            lines.append(from_variable(ours, said, environ) or here)
         if len(faults) > MAX_FAULTS:
             lines.append(f"{self.name}: and {len(faults) - MAX_FAULTS} more")
         return ConfigError("\n".join(lines), param=dotted(faults[0][0]))

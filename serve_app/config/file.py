@@ -37,7 +37,6 @@ def load_config(path: str | Path, environ: Mapping[str, str] = os.environ) -> tu
     config = document.value
     if not isinstance(config, dict):
         raise document.error([((), "a Serve config file must be a mapping with the key `applications`")])
-
     document.refuse(_unknown_keys(config, ServeDeploySchema, ()))
     try:
         schema = ServeDeploySchema.model_validate(config)
@@ -49,7 +48,6 @@ def load_config(path: str | Path, environ: Mapping[str, str] = os.environ) -> tu
         raise document.error([(("applications",), said)])
     application = applications[0]
     document.refuse([*_overridden(application), *_out_of_range(schema)])
-
     config["http_options"] = schema.http_options.model_dump(exclude_unset=True)  # "8000" is a number now
     try:
         settings = Settings.checked(application.get("args"), environ)

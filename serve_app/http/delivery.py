@@ -104,15 +104,12 @@ class Listener:
 
         async def receive_others() -> Message:
             while (message := await receive())["type"] == DELIVERED:
-                self._taken(message["bytes"])
+                while self._sent and self._sent[0][0] <= message["bytes"]:
+                    self._taken_s = self._sent.popleft()[1]
+                self._news.set()
             return message
 
         return receive_others
-
-    def _taken(self, data: int) -> None:
-        while self._sent and self._sent[0][0] <= data:
-            self._taken_s = self._sent.popleft()[1]
-        self._news.set()
 
 
 async def no_faster_than(

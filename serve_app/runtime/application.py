@@ -57,7 +57,6 @@ def start(path: str | Path, host: str | None = None, port: int | None = None) ->
     if local:
         with located(path, os.environ) if host is None and port is None else nullcontext():
             check_can_listen(http["host"], http["port"])
-
     os.environ.setdefault(MAX_BODY_VARIABLE, str(largest_body(limits.max_upload_bytes)))
     os.environ.setdefault(MAX_TEXT_VARIABLE, str(largest_text(limits.max_input_chars)))
     cpus = max(2, os.cpu_count() or 2, math.ceil(settings.reserved_cpus))
@@ -183,6 +182,11 @@ def serve_forever(
             stopping.set()
         signals.put(number)
 
+    def refused(error: ConfigError | Unavailable) -> int:
+        wrong = isinstance(error, ConfigError)
+        echo(f"wrong configuration:\n{error.message}" if wrong else error.message)
+        return 2 if wrong else 1
+
     def announce(running: Running) -> None:
         echo(f"settings   {running.settings.hash[:16]}")
         for name, reason in wait_ready(running, stopping).items():
@@ -206,11 +210,10 @@ def serve_forever(
                     running = redeploy(running, path, host, port)
                     announce(running)
                 except (ConfigError, Unavailable) as error:
-                    echo(_described(error))
+                    refused(error)
         return 0
     except (ConfigError, Unavailable) as error:
-        echo(_described(error))
-        return 2 if isinstance(error, ConfigError) else 1
+        return refused(error)
     finally:
         done.set()
         watch.join()  # it must not mistake our own end of Ray for a fault
@@ -218,10 +221,6 @@ def serve_forever(
         stop(running)
         for name, handler in before.items():
             signal.signal(name, handler)
-
-
-def _described(error: ConfigError | Unavailable) -> str:
-    return f"wrong configuration:\n{error.message}" if isinstance(error, ConfigError) else error.message
 
 
 def _watch(done: threading.Event, echo: Callable[[str], None]) -> None:

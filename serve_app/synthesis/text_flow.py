@@ -27,9 +27,8 @@ class TextFlow:
 
     The text is processed in pieces that end with a sentence. A cut is valid if the frontend returns the same segments
     for both sides separately as for both together. Without a valid cut the piece grows, if necessary to the whole
-    text. A piece without anything to speak is skipped. Errors in the text are raised before any of it is spoken.
-
-    Needs a running event loop. Call `close()` at the end.
+    text. A piece without anything to speak is skipped. Errors in the text are raised before any of it is spoken. Needs
+    a running event loop, and `close()` at the end.
     """
 
     def __init__(self, reader: Backend, text: str, language: str | None = None) -> None:

@@ -52,8 +52,7 @@ class VoiceLibrary:
         """Finds a voice by id, name or OpenAI name; names ignore case. Raises NotFound, which lists the voices."""
         if (voice := self._find(name)) is not None:
             return voice
-        voices = self.list()
-        names = ", ".join([voice.name for voice in voices][:40] + list(self.aliases))
+        names = ", ".join([voice.name for voice in self.list()][:40] + list(self.aliases))
         shown = f"'{name}'" if voice_names.NAME.fullmatch(name) else "this one"
         raise _missing(f"Invalid '{param}': {shown} does not exist. Available: {names}.", param)
 
