@@ -143,8 +143,9 @@ class Service:
         else:
             message = "Missing required field 'voice' (or 'reference_audio')."
             raise InvalidInput(message, param="voice", code="missing_required_parameter")
-        way = request.priority, request.whole, request.id
-        speech = Speech(request.input, prompt, sampling, request.language, *way)
+        speech = Speech(
+            request.input, prompt, sampling, request.language, request.priority, request.whole, request.id
+        )
         return Spoken(model.synthesizer.stream(speech), voice, seed, model.spec.sample_rate, warnings)
 
     def check_text(self, text: str) -> None:
