@@ -6,7 +6,17 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from deployments.text.english import addresses, amounts, codes, dates, maths, measures, money, signs, telephone
+from deployments.text.english import (
+    addresses,
+    amounts,
+    codes,
+    dates,
+    maths,
+    measures,
+    money,
+    signs,
+    telephone,
+)
 from deployments.text.english.nouns import is_plural
 from deployments.text.english.roman import numeral
 from deployments.text.english.shortcuts import shortcut
@@ -16,7 +26,7 @@ from deployments.text.english.words import Known, abbreviation, is_shouting, mix
 from deployments.text.mandarin import script as mandarin
 from deployments.text.mandarin.pinyin import HANZI
 from deployments.text.rules import Rule, shape, worth_trying
-from deployments.text.words import COMMA, DASH, ELLIPSIS, SEMICOLON, Word
+from deployments.text.words import CLAUSE, COMMA, ELLIPSIS, Word
 
 # A word that stands between blanks, perhaps with a comma behind it: most are said as they are written.
 _SIMPLE = re.compile(r"([A-Za-z][a-z]*(?:'[a-z]+)?)(?: |(,) |(\.?)[!?]*[\"')]*\s*\Z)")
@@ -30,10 +40,7 @@ _DOTS = re.compile(r"\.{2,}|…+")
 _HAN = re.compile(f"[{HANZI}]")
 _MAYBE_ADDRESS = re.compile(r"\w\.[A-Za-z]|@\w|://|www\.", re.ASCII)
 _OPENERS = "([{<\"'"
-_CLAUSE = {
-    ",": COMMA, ";": SEMICOLON, ":": SEMICOLON, "(": COMMA, ")": COMMA, "[": COMMA, "]": COMMA, "{": COMMA, "}": COMMA,
-    "—": DASH, "…": ELLIPSIS, "•": DASH, "!": SEMICOLON, "?": SEMICOLON, "|": COMMA,
-}  # fmt: skip
+_EACH = frozenset("per a an one each every slash".split())  # the unit behind is a single one
 
 _DIGIT_RULES: tuple[Rule, ...] = (
     *codes.RULES, *dates.NUMERIC_RULES, money.money_behind, money.pence, *telephone.RULES, *dates.RULES, *maths.RULES,
@@ -241,15 +248,7 @@ class _Scanner:
         ):
             return "by"  # 5 cm x 3 cm
         if word in BARE_UNITS and self.peek(end) not in "/-":
-            each = bool(self.words) and self.words[-1].text in (
-                "per",
-                "a",
-                "an",
-                "one",
-                "each",
-                "every",
-                "slash",
-            )
+            each = bool(self.words) and self.words[-1].text in _EACH
             return UNITS[word][0 if each else 1]
         return plain_word(word, self.shouting, self.known)
 
@@ -260,13 +259,13 @@ class _Scanner:
         if match := _DOTS.match(self.text, at):
             self.pause(ELLIPSIS)
             return match.end()
-        if char in _CLAUSE:
+        if char in CLAUSE:
             if char == ":" and before.isdecimal() and after.isdecimal():
                 return self.say("to", at, at + 1)
-            self.pause(_CLAUSE[char])
+            self.pause(CLAUSE[char])
             return at + 1
         if char in "-–":
-            return self.dash(at, before, after)
+            return self.dash(at)
         if char == ".":
             if before.isalnum() and after.isalnum() and (before + after).isascii():
                 return self.say("dot", at, at + 1)
@@ -290,23 +289,9 @@ class _Scanner:
         spoken = signs.symbol(self.text, at, self.words[-1].text if self.words else "")
         return self.say(spoken, at, at + 1) if spoken else at + 1
 
-    def dash(self, at: int, before: str, after: str) -> int:
-        if after in "-–":
-            while self.peek(at + 1) in "-–":
-                at += 1
-            self.pause(DASH)
-            return at + 1
-        number_follows = after.isdecimal() or after in "$£€¥." and self.peek(at + 2).isdecimal()
-        if number_follows and (before.isspace() or before in "([=<>$£€,^"):
-            return self.say("minus", at, at + 1)
-        if number_follows and signs.is_range(self.text, at):
-            return self.say("to", at, at + 1)
-        if before.isspace() and after.isspace():
-            if spoken := signs.spaced_dash(self.text, at):
-                return self.say(spoken, at, at + 1)
-            self.pause(DASH)
-        elif self.text[at] == "–":
-            if self.words and signs.is_month_or_day(self.words[-1].text):
-                return self.say("to", at, at + 1)
-            self.pause(DASH)
-        return at + 1
+    def dash(self, at: int) -> int:
+        spoken, pause, end = signs.dash(self.text, at, self.words[-1].text if self.words else "")
+        if spoken:
+            return self.say(spoken, at, end)
+        self.pause(pause)
+        return end

@@ -97,7 +97,20 @@ def cancelling() -> Iterator[tuple[str, bytes]]:
 
 
 def rates() -> Iterator[tuple[str, bytes]]:
-    for rate in (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000):
+    for rate in (
+        8_000,
+        11_025,
+        12_000,
+        16_000,
+        22_050,
+        24_000,
+        32_000,
+        44_100,
+        48_000,
+        88_200,
+        96_000,
+        192_000,
+    ):
         yield f"{rate}", written(at(rate), rate)
         yield f"{rate}, stereo", written(together(at(rate), np.roll(at(rate), rate // 4_000)), rate)
 
@@ -160,7 +173,10 @@ def quiet() -> Iterator[tuple[str, bytes]]:
 def clipped() -> Iterator[tuple[str, bytes]]:
     for gain in (3, 6, 12):
         yield f"{gain} times", written(np.clip(gain * at(22_050), -1, 1), 22_050)
-        yield f"{gain} times, stereo", written(np.clip(gain * together(at(44_100), at(44_100)), -1, 1), 44_100)
+        yield (
+            f"{gain} times, stereo",
+            written(np.clip(gain * together(at(44_100), at(44_100)), -1, 1), 44_100),
+        )
     yield "float", written(at(22_050, 40.0), 22_050, "FLOAT")
     yield "double", written(at(22_050, 3.0), 22_050, "DOUBLE")
     yield "8 bit", written(np.clip(at(22_050, 6.0), -1, 1), 22_050, "PCM_U8")
@@ -197,12 +213,18 @@ async def test_a_recording_gives_the_same_samples_uploaded_and_in_a_request(
         service.clear_prompts()
         await service.speak(SpeechRequest("Hello.", voice.name))
         assert uploaded and inline and backend.reference, name
-        for (waveform, rate), again in ((uploaded.first, inline.first), (inline.first, backend.reference.first)):
+        for (waveform, rate), again in (
+            (uploaded.first, inline.first),
+            (inline.first, backend.reference.first),
+        ):
             np.testing.assert_array_equal(waveform, again[0], name)
             assert rate == again[1], name
         assert spoken.warnings == voice.warnings, name
         waveform, rate = inline.first
-        assert likeness(waveform, rate) > (0.75 if kind == "clipped" else 0.97), (name, likeness(waveform, rate))
+        assert likeness(waveform, rate) > (0.75 if kind == "clipped" else 0.97), (
+            name,
+            likeness(waveform, rate),
+        )
         assert 0.1 < np.abs(waveform).max() <= 1.0, name
         assert abs(waveform.mean()) < (0.03 if kind == "clipped" else 0.01), name
         assert ("clipped" in spoken.warnings) == (kind == "clipped"), (name, spoken.warnings)
@@ -236,7 +258,9 @@ async def test_an_unusable_recording_is_refused_both_ways(
     assert not backend.encoded
 
 
-async def test_a_model_uses_as_much_of_a_long_recording_either_way(service: Service, backend: ToneBackend) -> None:
+async def test_a_model_uses_as_much_of_a_long_recording_either_way(
+    service: Service, backend: ToneBackend
+) -> None:
     data = written(np.tile(at(22_050), 4), 22_050)
     await service.add_voice("long", data)
     uploaded = backend.reference

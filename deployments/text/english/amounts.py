@@ -8,7 +8,16 @@ from deployments.text.english import measures
 from deployments.text.english.dates import MONTHS
 from deployments.text.english.fractions import ratio
 from deployments.text.english.nouns import is_counted
-from deployments.text.english.numbers import NUMBER, cardinal, decimal, digits, identifier, ordinal, whole, year
+from deployments.text.english.numbers import (
+    NUMBER,
+    cardinal,
+    decimal,
+    digits,
+    identifier,
+    ordinal,
+    whole,
+    year,
+)
 from deployments.text.rules import Match, Rule, letters, rule
 
 _END = r"(?![\dA-Za-z]|\.\d)"
@@ -50,7 +59,11 @@ def resolution(m: Match) -> str | None:
     return f"{identifier(m[1])} P"
 
 
-@rule(r"(\d{1,3}(?:,\d{3}){1,5}|\d{1,15})(?:st|nd|rd|th)(?![A-Za-z0-9])", re.IGNORECASE, when=r"[\d,]*\d[SNRTsnrt]")
+@rule(
+    r"(\d{1,3}(?:,\d{3}){1,5}|\d{1,15})(?:st|nd|rd|th)(?![A-Za-z0-9])",
+    re.IGNORECASE,
+    when=r"[\d,]*\d[SNRTsnrt]",
+)
 def ordinal_number(m: Match) -> str | None:
     """22nd"""
     return ordinal(int(m[1].replace(",", "")))

@@ -36,11 +36,11 @@ _ROADS = re.compile(
 _may_be_named = mentions(
     "pin otp password passcode code zip postcode combination isbn issn ean upc imei iban bic ssn vin vat sku serial "
     "tracking routing licence license registration access security door gate area postal country dial verification "
-    "confirmation activation promo discount coupon voucher entry error sort swift product unlock alarm dress order flight "
-    "room suite apartment apt unit flat case ticket invoice account acct booking reservation ref claim policy member "
-    "customer client employee student patient user parcel package shipment locker seat table train passport card visa id "
-    "docket permit batch lot part model item channel frequency meeting session record route highway interstate hwy bus "
-    "line studio port boeing airbus apollo".split()
+    "confirmation activation promo discount coupon voucher entry error sort swift product unlock alarm dress order "
+    "flight room suite apartment apt unit flat case ticket invoice account acct booking reservation ref claim policy "
+    "member customer client employee student patient user parcel package shipment locker seat table train passport card "
+    "visa id docket permit batch lot part model item channel frequency meeting session record route "
+    "highway interstate hwy bus line studio port boeing airbus apollo".split()
 )  # all the words above
 _NAMED = re.compile(r"(?:number|numbers|no\.?|nr\.?|\#|id|:)\s?$", re.IGNORECASE)
 _STATE = re.compile(
@@ -51,7 +51,10 @@ _WORDED = re.compile(r"[A-Za-z]")
 _TOKEN = r"[A-Za-z]{0,12}\d[A-Za-z0-9]{0,40}(?![A-Za-z0-9])"
 
 
-@rule(r"[A-Z]{1,2}\d[A-Z0-9]?\x20\d[A-Z]{2}(?![A-Za-z0-9])|[A-Z]\d[A-Z]\x20?\d[A-Z]\d(?![A-Za-z0-9])", when=r"[A-Z]")
+@rule(
+    r"[A-Z]{1,2}\d[A-Z0-9]?\x20\d[A-Z]{2}(?![A-Za-z0-9])|[A-Z]\d[A-Z]\x20?\d[A-Z]\d(?![A-Za-z0-9])",
+    when=r"[A-Z]",
+)
 def postcode(m: Match) -> str | None:
     """SW1A 1AA, K1A 0B6"""
     return spelled(m[0])

@@ -73,7 +73,11 @@ def month_year(m: Match) -> str | None:
     return f"{_month(m[1])} {year(int(m[2]))}"
 
 
-@rule(rf"{_DAY}\s(?:of\s)?({_MONTH})(?:(,?)\s{{1,2}}{_YEAR})?", re.IGNORECASE, when=r"\d\d?(?:[SNRTsnrt]|\s[oJFMASONDjfmasndO])")
+@rule(
+    rf"{_DAY}\s(?:of\s)?({_MONTH})(?:(,?)\s{{1,2}}{_YEAR})?",
+    re.IGNORECASE,
+    when=r"\d\d?(?:[SNRTsnrt]|\s[oJFMASONDjfmasndO])",
+)
 def day_first(m: Match) -> str | None:
     """21 November 2026"""
     if m[2] in ("may", "march"):

@@ -122,7 +122,10 @@ def temperature(m: Match) -> str | None:
     return f"{cardinal(int(m[1]))} degrees {'celsius' if m[2] == 'C' else 'fahrenheit'}"
 
 
-@rule(r"(\d{1,3})°\s?(\d{1,2})'\s?(?:(\d{1,2}(?:\.\d{1,4})?)(?:\"|''))?\s?([NSEW](?![A-Za-z]))?", when=r"\d{1,3}°")
+@rule(
+    r"(\d{1,3})°\s?(\d{1,2})'\s?(?:(\d{1,2}(?:\.\d{1,4})?)(?:\"|''))?\s?([NSEW](?![A-Za-z]))?",
+    when=r"\d{1,3}°",
+)
 def coordinate(m: Match) -> str | None:
     """48°51'30\" N"""
     parts = [(m[1], "degree"), (m[2], "minute"), (m[3], "second")]
@@ -174,7 +177,9 @@ def _modifies(m: Match) -> bool:
     )
 
 
-@rule(rf"({NUMBER})\s?[x×]\s?(?={NUMBER}(?:\s?[x×]\s?{NUMBER})?\s?{UNIT}(?![A-Za-z]))", when=r"[\d.,]*\d\s?[x×]")
+@rule(
+    rf"({NUMBER})\s?[x×]\s?(?={NUMBER}(?:\s?[x×]\s?{NUMBER})?\s?{UNIT}(?![A-Za-z]))", when=r"[\d.,]*\d\s?[x×]"
+)
 def sized(m: Match) -> str | None:
     """9 x 13 in. pan"""
     return f"{decimal(m[1])} by"

@@ -48,13 +48,19 @@ def international(m: Match) -> str | None:
     return _said(m[0]) if 7 <= sum(map(len, _DIGITS.findall(m[0]))) <= 15 else None
 
 
-@rule(rf"(?:1[\x20.-])?\(?\d{{3}}(?:\)[\x20-]?|[\x20.-])\d{{3}}[\x20.-]\d{{4}}{_END}", when=r"\d[ .-][(\d]|\d{3}[) .-]|\(")
+@rule(
+    rf"(?:1[\x20.-])?\(?\d{{3}}(?:\)[\x20-]?|[\x20.-])\d{{3}}[\x20.-]\d{{4}}{_END}",
+    when=r"\d[ .-][(\d]|\d{3}[) .-]|\(",
+)
 def north_american(m: Match) -> str | None:
     """(555) 123-4567, 1-800-555-0199"""
     return _said(m[0])
 
 
-@rule(r"(?:1[\x20.-])?(8\d\d|900)-([A-Z]{3,10}|\d[A-Z]{2,9}|[A-Z]{2,6}-[A-Z0-9]{2,6})(?![A-Za-z0-9])", when=r"\d(?:[ .-]\d|\d\d-)")
+@rule(
+    r"(?:1[\x20.-])?(8\d\d|900)-([A-Z]{3,10}|\d[A-Z]{2,9}|[A-Z]{2,6}-[A-Z0-9]{2,6})(?![A-Za-z0-9])",
+    when=r"\d(?:[ .-]\d|\d\d-)",
+)
 def vanity(m: Match) -> str | None:
     """1-800-FLOWERS"""
     words = re.sub(r"\d+", lambda d: f" {digits(d[0])} ", m[2]).replace("-", " ").lower()
@@ -104,7 +110,9 @@ def _parts(groups: list[str]) -> list[str]:
     return [part for part in (number[:first], number[first:-7], number[-7:-4], number[-4:]) if part]
 
 
-@rule(rf"\d{{1,12}}(?:{_GAP}\d{{2,8}}){{0,5}}(?![\d%]|[./,:-]\d)(?![A-Za-z])", when=r"\d{1,12}(?![\dA-Za-z%])")
+@rule(
+    rf"\d{{1,12}}(?:{_GAP}\d{{2,8}}){{0,5}}(?![\d%]|[./,:-]\d)(?![A-Za-z])", when=r"\d{1,12}(?![\dA-Za-z%])"
+)
 def called(m: Match) -> str | None:
     """call 311, dial 13 12 13, text 741741, 911"""
     groups, text = _DIGITS.findall(m[0]), m.string

@@ -92,7 +92,11 @@ def _table() -> dict[str, tuple[str, str]]:
 
 UNITS = _table()
 UNIT = any_of(UNITS)
-POWERS = {prefix + sign: name for sign, name in (("²", "square "), ("2", "square "), ("³", "cubic "), ("3", "cubic ")) for prefix in ("", "^")}
+POWERS = {
+    prefix + sign: name
+    for sign, name in (("²", "square "), ("2", "square "), ("³", "cubic "), ("3", "cubic "))
+    for prefix in ("", "^")
+}
 # Without a number before them these are units all the same.
 BARE_UNITS = (
     frozenset(

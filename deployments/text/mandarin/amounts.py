@@ -8,7 +8,18 @@ from deployments.text.english.roman import roman
 from deployments.text.mandarin import measures
 from deployments.text.mandarin.measures import MINUS_BEFORE
 from deployments.text.mandarin.money import SCALE, TO, money, money_behind
-from deployments.text.mandarin.numerals import NUMBER, amount, before, behind, cardinal, counts, fraction, is_ordinal, number, value
+from deployments.text.mandarin.numerals import (
+    NUMBER,
+    amount,
+    before,
+    behind,
+    cardinal,
+    counts,
+    fraction,
+    is_ordinal,
+    number,
+    value,
+)
 from deployments.text.mandarin.pinyin import HANZI
 from deployments.text.rules import Match, rule
 

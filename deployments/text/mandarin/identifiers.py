@@ -47,7 +47,10 @@ def _extended(number: str, m: Match) -> str:
     return number + ("转" + digits(m["extension"]) if m["extension"] else "")
 
 
-@rule(rf"(?P<code>\(?\+?86\)?[ -]?)?(?P<row>1[3-9]\d(?:[ -]?\d){{8}}){_EXTENSION}{_END}", when=r"[(+]|\d{11}|\d{3,10}[ -]\d|\d\d[) -]")
+@rule(
+    rf"(?P<code>\(?\+?86\)?[ -]?)?(?P<row>1[3-9]\d(?:[ -]?\d){{8}}){_EXTENSION}{_END}",
+    when=r"[(+]|\d{11}|\d{3,10}[ -]\d|\d\d[) -]",
+)
 def mobile(m: Match) -> str | None:
     """138 0013 8000, +86-13800138000"""
     if not m["code"] and _has_money(m):
@@ -111,7 +114,10 @@ def called(m: Match) -> str | None:
     return row
 
 
-@rule(r"\d{17}[\dXx](?![\dA-Za-z])|\d{4}(?:[ -]\d{4}){3}(?:[ -]\d{1,4})?(?!\d)|\d{12,}(?![\d.])", when=r"\d{12}|\d{4}[ -]\d")
+@rule(
+    r"\d{17}[\dXx](?![\dA-Za-z])|\d{4}(?:[ -]\d{4}){3}(?:[ -]\d{1,4})?(?!\d)|\d{12,}(?![\d.])",
+    when=r"\d{12}|\d{4}[ -]\d",
+)
 def card(m: Match) -> str:
     """Identity and bank cards, and any row of twelve digits or more."""
     return digits(m[0]) + " X" * (m[0][-1] in "Xx")

@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 
 from deployments.text.mandarin.money import TO
-from deployments.text.mandarin.numerals import NUMBER, amount, before, cardinal, counts, fraction, number, value, year
+from deployments.text.mandarin.numerals import (
+    NUMBER,
+    amount,
+    before,
+    cardinal,
+    counts,
+    fraction,
+    number,
+    value,
+    year,
+)
 from deployments.text.mandarin.pinyin import HANZI
 from deployments.text.mandarin.units import UNIT, UNIT_INITIALS, unit
 from deployments.text.rules import Match, rule
@@ -16,8 +26,6 @@ MINUS_BEFORE = re.compile(
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉", "0123456789+-0123456789")
 _INITIALS = re.escape(UNIT_INITIALS)
 _POWER = r"(?:[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|\^\(?-?\d{1,3}\)?)"
-
-
 
 
 @rule(
@@ -88,7 +96,10 @@ def _signed(sign: str, positive: bool) -> str:
     return {"-": "负", "+": "正" if positive else "加", "": ""}[sign]
 
 
-@rule(rf"(?P<n>{NUMBER})(?P<power>{_POWER})(?:/(?P<below>m?L|[mcd]m³)(?![A-Za-z])|[ ]?(?P<name>{UNIT}))?", when=r"[\d.,]*\d[⁺⁻⁰¹²³⁴-⁹^]")
+@rule(
+    rf"(?P<n>{NUMBER})(?P<power>{_POWER})(?:/(?P<below>m?L|[mcd]m³)(?![A-Za-z])|[ ]?(?P<name>{UNIT}))?",
+    when=r"[\d.,]*\d[⁺⁻⁰¹²³⁴-⁹^]",
+)
 def power(m: Match) -> str:
     """2³, 10^-3, 10^9/L"""
     return (
@@ -99,7 +110,10 @@ def power(m: Match) -> str:
     )
 
 
-@rule(r"(?P<charge>[⁰¹²³⁴⁵⁶⁷⁸⁹]?[⁺⁻])(?![⁰¹²³⁴⁵⁶⁷⁸⁹])|[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|[₀₁₂₃₄₅₆₇₈₉]{1,6}", when=r"[⁺⁻⁰¹²³⁴-⁹₀-₉]")
+@rule(
+    r"(?P<charge>[⁰¹²³⁴⁵⁶⁷⁸⁹]?[⁺⁻])(?![⁰¹²³⁴⁵⁶⁷⁸⁹])|[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|[₀₁₂₃₄₅₆₇₈₉]{1,6}",
+    when=r"[⁺⁻⁰¹²³⁴-⁹₀-₉]",
+)
 def raised(m: Match) -> str:
     """After letters: x², CO₂, Ca²⁺"""
     if m["charge"]:

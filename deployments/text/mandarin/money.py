@@ -31,7 +31,10 @@ def money(m: Match) -> str:
     return "负" * bool(m["minus"]) + said + scale + name + _each(m)
 
 
-@rule(rf"(?P<n>{NUMBER})(?P<scale>{SCALE})?[ ]?(?P<currency>{CURRENCY})(?![A-Za-z\d])", when=rf"[\d.,]*\d ?[{_CURRENCY_INITIALS}百千万亿k]")
+@rule(
+    rf"(?P<n>{NUMBER})(?P<scale>{SCALE})?[ ]?(?P<currency>{CURRENCY})(?![A-Za-z\d])",
+    when=rf"[\d.,]*\d ?[{_CURRENCY_INITIALS}百千万亿k]",
+)
 def money_behind(m: Match) -> str | None:
     """100 USD, 5万RMB"""
     return (
