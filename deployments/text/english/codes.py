@@ -38,8 +38,8 @@ _may_be_named = mentions(
     "tracking routing licence license registration access security door gate area postal country dial verification "
     "confirmation activation promo discount coupon voucher entry error sort swift product unlock alarm dress order "
     "flight room suite apartment apt unit flat case ticket invoice account acct booking reservation ref claim policy "
-    "member customer client employee student patient user parcel package shipment locker seat table train passport card "
-    "visa id docket permit batch lot part model item channel frequency meeting session record route "
+    "member customer client employee student patient user parcel package shipment locker seat table train passport "
+    "card visa id docket permit batch lot part model item channel frequency meeting session record route "
     "highway interstate hwy bus line studio port boeing airbus apollo".split()
 )  # all the words above
 _NAMED = re.compile(r"(?:number|numbers|no\.?|nr\.?|\#|id|:)\s?$", re.IGNORECASE)
