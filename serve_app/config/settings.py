@@ -140,6 +140,18 @@ class Limits(Options):
     max_voices: Annotated[int, Field(ge=0)] = 1000  # uploaded ones
 
 
+class JobsSettings(Options):
+    """`database`: None is SQLite in the data folder; `audio`: a folder or a URL of fsspec, None is the data folder."""
+
+    concurrency: Positive = 2
+    database: Annotated[str, Field(min_length=1)] | None = None
+    audio: Annotated[str, Field(min_length=1)] | None = None
+    lease_s: Annotated[float, Field(ge=2, le=3600)] = 30.0
+    long_text_chars: Positive = 5000
+    max_book_bytes: Positive = 64 * 2**20
+    num_cpus: Cpus = 0.1
+
+
 class ModelSettings(ModelSection):
     """One model: its options, and how its stages are deployed."""
 
@@ -183,11 +195,22 @@ class ServiceSettings(Options):
 
     ingress: IngressSettings = IngressSettings()
     limits: Limits = Limits()
+    jobs: JobsSettings = JobsSettings()
     data_dir: Annotated[str, AfterValidator(_path)] = "~/.local/share/chorale"
 
     @property
     def data(self) -> Path:
         return Path(self.data_dir).expanduser()
+
+    @property
+    def jobs_database(self) -> str:
+        """A database URL."""
+        return self.jobs.database or f"sqlite:///{self.data.absolute() / 'jobs' / 'jobs.db'}"
+
+    @property
+    def jobs_audio(self) -> str:
+        """A folder, or a URL for fsspec."""
+        return self.jobs.audio or str(self.data.absolute() / "jobs")
 
 
 class ModelArgs(ModelSettings):
@@ -275,7 +298,7 @@ class Settings(ServiceSettings, ModelSettings):
     def reserved_cpus(self) -> float:
         """Ray's logical CPUs for the largest numbers of replicas of all models."""
         models = sum(model.stage_cpus for model in self.served.values())
-        return round(models + self.ingress.num_cpus * self.ingress.replicas, 6)
+        return round(models + self.ingress.num_cpus * self.ingress.replicas + self.jobs.num_cpus, 6)
 
     def place(self, model: str) -> Location:
         """The location of a model's options in `args`."""
