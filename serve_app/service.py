@@ -191,9 +191,14 @@ class Service:
         finally:
             text_flow.close()
 
-    def check_text(self, text: str) -> None:
-        """Raises InvalidInput (param "input") for a text longer than a request over HTTP may have."""
+    def check_text(self, text: str, *, wait: bool = False) -> None:
+        """Raises InvalidInput (param "input") for a text longer than a request over HTTP may have.
+
+        wait: for a request whose client waits for the whole sound, which must not take minutes.
+        """
         most = self.settings.limits.max_input_chars
+        if wait:
+            most = min(most, self.settings.jobs.long_text_chars)
         if len(text) > most:
             message = f"Invalid 'input': {len(text)} characters, at most {most} are allowed."
             raise InvalidInput(message, param="input", code="string_above_max_length")

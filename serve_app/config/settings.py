@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
@@ -48,6 +49,12 @@ def _path(text: str) -> str:
     if not text or "\0" in text:
         raise ValueError("must be the path of a folder")
     return text
+
+
+def _database(url: str) -> str:
+    if not re.fullmatch(r"sqlite:///[^?]+|postgresql://[^/]+/[^/?]+(\?.*)?", url):
+        raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME")
+    return url
 
 
 Replicas = Annotated[int, Field(gt=0, le=1000)]
@@ -135,16 +142,19 @@ class IngressSettings(Options):
 
 
 class Limits(Options):
-    max_input_chars: Positive = 5000
+    max_input_chars: Positive = 100_000
     max_upload_bytes: Positive = 10 * 2**20
     max_voices: Annotated[int, Field(ge=0)] = 1000  # uploaded ones
 
 
 class JobsSettings(Options):
-    """`database`: None is SQLite in the data folder; `audio`: a folder or a URL of fsspec, None is the data folder."""
+    """`database`: a URL, None for SQLite in the data folder; `audio`: a folder or a URL for fsspec, None for the data folder.
+
+    A text longer than `long_text_chars` in a request becomes a job.
+    """
 
     concurrency: Positive = 2
-    database: Annotated[str, Field(min_length=1)] | None = None
+    database: Annotated[str, AfterValidator(_database)] | None = None
     audio: Annotated[str, Field(min_length=1)] | None = None
     lease_s: Annotated[float, Field(ge=2, le=3600)] = 30.0
     long_text_chars: Positive = 5000

@@ -23,8 +23,7 @@ import soundfile
 from fsspec.implementations.local import LocalFileSystem
 
 from deployments import private_files
-from deployments.contract.errors import ConfigError
-from serve_app.jobs.database import DiskFull
+from deployments.contract.errors import ConfigError, DiskFull
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 READ = 2**16  # bytes at a time

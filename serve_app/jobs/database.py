@@ -15,17 +15,18 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, TimeoutError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.orm import Session
 
 from deployments import private_files
-from deployments.contract.errors import ChoraleError, ConfigError, Unavailable
+from deployments.contract.errors import DiskFull, Unavailable
 
 log = logging.getLogger("chorale.jobs")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_S = 30.0  # that SQLite waits for another writer
 LOCK = 0x63686F72  # the name of our lock in Postgres
+AWAY = ("'57p0", "'08")  # Postgres' codes: it starts, it stops, the connection is lost
 FULL = ("disk is full", "53100", "no space left")  # SQLite's message, and Postgres' code and message
 
 
@@ -35,29 +36,13 @@ class DatabaseAway(Unavailable):
     code = "database_unavailable"
 
 
-class DiskFull(ChoraleError):
-    """There is no room for a job's data."""
-
-    code = "disk_full"
-
-
 class Database:
-    """Opened and migrated at its first use. url: as SQLAlchemy takes it; "postgresql" stands for the driver pg8000.
-
-    Raises ConfigError (param "jobs.database") for a URL of another kind.
-    """
+    """Opened and migrated at its first use. url: sqlite:///FILE or postgresql://…, as the settings check it."""
 
     def __init__(self, url: str) -> None:
-        try:
-            parsed = make_url(url)
-        except ArgumentError:
-            raise ConfigError("must be a database URL", param="jobs.database") from None
+        parsed = make_url(url)
         kind = parsed.get_backend_name()
-        if kind not in ("sqlite", "postgresql"):
-            raise ConfigError("must begin with sqlite:/// or postgresql://", param="jobs.database")
         self.is_sqlite = kind == "sqlite"
-        if self.is_sqlite and not parsed.database:
-            raise ConfigError("must name a file after sqlite:///", param="jobs.database")
         self._file = Path(parsed.database or "") if self.is_sqlite else None
         drivers = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+pg8000"}
         self._url = parsed.set(drivername=drivers[kind])
@@ -154,8 +139,8 @@ def _explained(error: Exception) -> Exception:
     said = str(error).lower()
     if any(sign in said for sign in FULL):
         return DiskFull("The disk of the jobs' database is full.")
-    broken = isinstance(error, (OSError, TimeoutError)) or getattr(error, "connection_invalidated", False)
-    if broken or isinstance(error, OperationalError) or "network error" in said or "connection" in said:
+    away = isinstance(error, (OSError, TimeoutError, InterfaceError, OperationalError))
+    if away or getattr(error, "connection_invalidated", False) or any(sign in said for sign in AWAY):
         log.warning("the database of jobs does not answer: %s", said.splitlines()[0][:200])
         return DatabaseAway("The database of jobs does not answer.")
     return error

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 
+from deployments.contract.errors import DiskFull
 from serve_app.config.settings import JobsSettings
-from serve_app.jobs.database import DatabaseAway, DiskFull
+from serve_app.jobs.database import DatabaseAway
 from serve_app.jobs.work import Stores, Work
 from serve_app.service import Service
 

@@ -8,7 +8,7 @@ from deployments.contract.errors import InvalidInput
 from serve_app.books.book import About, Block, Book, Chapter
 from serve_app.jobs.request import JobOptions
 
-TEXT = "text.txt"  # the name of a text that came in a request
+TEXT, SCRIPT = "text.txt", "script.json"  # the names of a text and a script that came in a request
 
 
 def read(data: bytes, name: str) -> Book:

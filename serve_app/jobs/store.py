@@ -6,6 +6,7 @@ runner has taken the job over, or if it was deleted.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from deployments.contract.errors import InvalidInput, NotFound
 from serve_app.jobs.database import Database
 from serve_app.jobs.models import ACTIVE, FINISHED, JobRow, LogRow, SegmentRow
 
+ID = re.compile(r"job_[0-9a-f]{24}")
 LOG_LINES = 10_000  # of a job that are kept
 
 
@@ -237,8 +239,10 @@ def again(session: Session, row: JobRow) -> None:
 
 
 def _found(session: Session, job_id: str, param: str = "job_id", *, lock: bool = False) -> JobRow:
-    query = select(JobRow).where(JobRow.id == job_id[:64])
-    row = session.scalar(query.with_for_update() if lock else query)
+    query = select(JobRow).where(JobRow.id == job_id)
+    row = None
+    if ID.fullmatch(job_id):
+        row = session.scalar(query.with_for_update() if lock else query)
     if row is None:
         raise NotFound(f"Invalid '{param}': this job does not exist.", param=param, code="job_not_found")
     return row

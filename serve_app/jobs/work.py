@@ -13,12 +13,12 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from deployments.contract.errors import ChoraleError, InvalidInput, NotFound, Overloaded, Unavailable
+from deployments.contract.errors import ChoraleError, DiskFull, InvalidInput, NotFound, Overloaded, Unavailable
 from serve_app.books.book import Book
 from serve_app.jobs import progress, sources
 from serve_app.jobs.audio_store import NO_ROOM, AudioStore
 from serve_app.jobs.convert import Converted, Converter, SoundMissing, Stopped
-from serve_app.jobs.database import DatabaseAway, DiskFull
+from serve_app.jobs.database import DatabaseAway
 from serve_app.jobs.models import JobRow, SegmentRow
 from serve_app.jobs.plan import chosen, segments_of
 from serve_app.jobs.request import JobRequest
