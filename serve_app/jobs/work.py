@@ -104,7 +104,7 @@ class Work:
             elif stages.cancelled():
                 return
             elif isinstance(error := stages.exception(), Pause):
-                log.warning("job %s is paused: %s", job_id, error.reason)
+                log.info("job %s is paused: %s", job_id, error.reason)
                 await self._db(jobs.pause, job_id, owner, error.reason, PAUSE_S)
             elif isinstance(error, ChoraleError):
                 await self._fail(error.message, error.code)
@@ -183,8 +183,8 @@ class Work:
                     await asyncio.sleep(AGAIN_S)  # another runner's leases have to expire
                     continue
                 done, speaking = await asyncio.wait(speaking, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
+                for error in [error for task in done if (error := task.exception()) is not None]:
+                    raise error
         finally:
             for task in speaking:
                 task.cancel()
