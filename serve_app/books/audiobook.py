@@ -121,9 +121,7 @@ def completed(path: Path) -> Iterator[Path]:
 
 
 class _Writer:
-    def __init__(
-        self, path: Path, format: str, rate: int, contents: Contents, bit_rate: int | None
-    ) -> None:
+    def __init__(self, path: Path, format: str, rate: int, contents: Contents, bit_rate: int | None) -> None:
         self._path, self._codec, self._contents = path, FORMATS[format], contents
         self._source_rate, self._rate = rate, file_rate(format, rate)
         self._with_chapters, self._with_cover = format in WITH_CHAPTERS, format in WITH_COVER
