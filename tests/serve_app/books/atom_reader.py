@@ -5,7 +5,17 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-AROUND = {b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"stbl": 0, b"udta": 0, b"meta": 4, b"ilst": 0, b"tref": 0}
+AROUND = {
+    b"moov": 0,
+    b"trak": 0,
+    b"mdia": 0,
+    b"minf": 0,
+    b"stbl": 0,
+    b"udta": 0,
+    b"meta": 4,
+    b"ilst": 0,
+    b"tref": 0,
+}
 
 
 class Mp4:
@@ -104,7 +114,9 @@ class Mp4:
         same, count = struct.unpack_from(">II", table["stsz"], 4)
         sizes = [same] * count if same else list(struct.unpack_from(f">{count}I", table["stsz"], 12))
         wide = "co64" in table
-        offsets = [o for (o,) in struct.iter_unpack(">Q" if wide else ">I", table["co64" if wide else "stco"][8:])]
+        offsets = [
+            o for (o,) in struct.iter_unpack(">Q" if wide else ">I", table["co64" if wide else "stco"][8:])
+        ]
         groups = [*struct.iter_unpack(">III", table["stsc"][8:]), (len(offsets) + 1, 0, 0)]
         per_chunk = [n for (a, n, _), (b, _, _) in zip(groups, groups[1:], strict=False) for _ in range(a, b)]
         samples: list[bytes] = []

@@ -121,7 +121,9 @@ def check_epub(tmp_path: Path) -> Callable[[Path], str]:
 
     def check(path: Path) -> str:
         done = subprocess.run([java, "-jar", EPUBCHECK, path, "-w"], capture_output=True, text=True)
-        found = [line for line in (done.stdout + done.stderr).splitlines() if re.match(r"(FATAL|ERROR|WARN)", line)]
+        found = [
+            line for line in (done.stdout + done.stderr).splitlines() if re.match(r"(FATAL|ERROR|WARN)", line)
+        ]
         assert found or done.returncode == 0, done.stderr
         return "\n".join(found)
 

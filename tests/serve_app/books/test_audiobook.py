@@ -72,7 +72,7 @@ def test_every_format_decodes_to_the_book_s_sound_at_its_length(format, made):
         np.testing.assert_allclose(heard, sound, atol=1e-4)
     size = min(len(heard), len(sound))
     errors = heard[:size] - sound[:size]
-    assert np.sqrt(np.mean(errors**2)) < 0.02 * np.sqrt(np.mean(sound**2)) * (1 if format in EXACT else 6)
+    assert np.sqrt(np.mean(errors**2)) < 0.12 * np.sqrt(np.mean(sound**2))
 
 
 @pytest.mark.parametrize("format", CHAPTERED)
@@ -208,7 +208,9 @@ def test_other_rates_keep_the_length_and_the_pitch(format, rate, tmp_path):
     middle = heard[RATE : 2 * RATE]
     assert np.argmax(np.abs(np.fft.rfft(middle * np.hanning(RATE)))) == 1000
     wanted = soxr.resample(sound, rate, RATE)
-    assert np.sqrt(np.mean(middle**2)) == pytest.approx(np.sqrt(np.mean(wanted**2)), rel=0.02)
+    assert np.sqrt(np.mean(middle**2)) == pytest.approx(
+        np.sqrt(np.mean(wanted**2)), rel=0.06
+    )  # LAME lowers by 0.45 dB
 
 
 def test_mp3_has_64_kbit_s_unless_another_rate_is_wanted(tmp_path):
@@ -260,7 +262,12 @@ def test_a_book_without_sound_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("format", "bit_rate", "param"),
-    [("wma", None, "format"), ("mp3", 8_000, "bit_rate"), ("mp3", 320_000, "bit_rate"), ("flac", 64_000, "bit_rate")],
+    [
+        ("wma", None, "format"),
+        ("mp3", 8_000, "bit_rate"),
+        ("mp3", 320_000, "bit_rate"),
+        ("flac", 64_000, "bit_rate"),
+    ],
 )
 def test_what_cannot_be_written_is_named(format, bit_rate, param):
     with pytest.raises(InvalidInput) as caught:
@@ -268,7 +275,9 @@ def test_what_cannot_be_written_is_named(format, bit_rate, param):
     assert caught.value.param == param
 
 
-@pytest.mark.parametrize("data", [b"", b"GIF89a" + bytes(100), b"\xff\xd8\xff\xe0\0\x10", b"\x89PNG\r\n\x1a\n" + bytes(30)])
+@pytest.mark.parametrize(
+    "data", [b"", b"GIF89a" + bytes(100), b"\xff\xd8\xff\xe0\0\x10", b"\x89PNG\r\n\x1a\n" + bytes(30)]
+)
 def test_a_cover_must_be_a_jpeg_or_png_file(data):
     with pytest.raises(InvalidInput) as caught:
         read_cover(data)

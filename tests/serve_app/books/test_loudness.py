@@ -26,7 +26,9 @@ def voice(seed: int = 0, seconds: int = 20, rate: int = RATE) -> np.ndarray:
     rng = np.random.default_rng(seed)
     t = np.arange(seconds * rate) / rate
     envelope = np.maximum(0, np.sin(2 * np.pi * 3 * t)) * (np.sin(2 * np.pi * 0.3 * t) > -0.5)
-    noise = np.convolve(rng.standard_normal(len(t)), [0.25, 0.5, 0.25], "same")  # little at half the rate, as in speech
+    noise = np.convolve(
+        rng.standard_normal(len(t)), [0.25, 0.5, 0.25], "same"
+    )  # little at half the rate, as in speech
     sound = 0.08 * envelope * noise
     for at in rng.integers(0, len(t) - 40, 30):
         sound[at : at + 40] += 0.3 * np.hanning(40) * rng.choice([-1, 1])
@@ -41,7 +43,9 @@ def peak(sound: np.ndarray, rate: int = RATE) -> float:
 @pytest.mark.parametrize("rate", [16_000, 22_050, 24_000, 44_100, 48_000])
 def test_a_tone_of_1_khz_has_the_loudness_that_the_standard_gives(rate):
     found = measure([tone(-20.0, rate=rate)], rate)
-    assert found.integrated == pytest.approx(-23.0, abs=0.1)  # BS.1770: one channel of a sine is 3 dB below its peak
+    assert found.integrated == pytest.approx(
+        -23.0, abs=0.1
+    )  # BS.1770: one channel of a sine is 3 dB below its peak
     assert found.true_peak == pytest.approx(-20.0, abs=0.1)
 
 
@@ -56,7 +60,7 @@ def test_another_meter_agrees(seed, rate):
     assert found.true_peak == pytest.approx(peak(sound, rate), abs=0.15)
 
 
-def test_blocks_of_any_size_give_the_same(  ):
+def test_blocks_of_any_size_give_the_same():
     sound = voice()
     assert measure(np.array_split(sound, 1000), RATE) == measure([sound], RATE)
 
