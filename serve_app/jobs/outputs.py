@@ -111,13 +111,13 @@ class _Writer:
 
     def _chapter_mp3(self, folder: Path, number: int, mark: Mark) -> Path:
         path = folder / f"{number}.mp3"
-        sound = self._gain.apply(self._layout.blocks(mark.begin, mark.end))
+        sound = self._gain.apply(self._layout.blocks(mark.begin, mark.end), self._timeline.rate)
         audiobook.write(path, "mp3", sound, self._timeline.rate, Contents({"title": mark.title}, {}))
         return path
 
     def _sound(self, stem: str, format: str, begin: int, end: int, contents: Contents) -> Output:
         path = self._folder / f"{stem}.{format}"
-        sound = self._gain.apply(self._layout.blocks(begin, end))
+        sound = self._gain.apply(self._layout.blocks(begin, end), self._timeline.rate)
         written = audiobook.write(path, format, sound, self._timeline.rate, contents, self._wanted.bit_rate)
         warnings, self._warnings = (*self._warnings, *written.warnings), []
         return Output(path, format, written.seconds, warnings)
