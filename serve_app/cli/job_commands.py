@@ -10,8 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from serve_app.cli.jobs import DEFAULT_SERVER
-
+DEFAULT_SERVER = "http://127.0.0.1:8000"
 Server = Annotated[str, typer.Option(help="The address of the service.")]
 JobId = Annotated[str, typer.Argument(help="The id of a job.")]
 

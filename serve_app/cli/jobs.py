@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import httpx
 
 from deployments.contract.errors import ChoraleError, InvalidInput, NotFound, Unavailable
 
-DEFAULT_SERVER = "http://127.0.0.1:8000"
 CALL_S = 60.0
 
 
@@ -111,7 +110,7 @@ def details(job: dict[str, Any], log: list[dict[str, Any]]) -> Iterator[str]:
     yield from (f"log        {line['message']}" for line in log)
 
 
-def main_output(job: dict[str, Any]) -> dict[str, Any]:
+def main_output(job: Mapping[str, Any]) -> dict[str, Any]:
     """The job's first file. Raises NotFound if there is none yet."""
     if not job["outputs"]:
         raise NotFound(f"the job has no files yet: it is {job['state']}", param="job")

@@ -114,10 +114,13 @@ class Work:
                 await self._db(jobs.pause, job_id, owner, error.reason, PAUSE_S)
             elif isinstance(error, ChoraleError):
                 await self._fail(error.message, error.code)
-            elif error is not None and not isinstance(error, LeaseLost):
+            elif isinstance(error, LeaseLost):
+                raise error
+            elif error is not None:
                 log.error("job %s failed", job_id, exc_info=error)
                 await self._fail("The server failed while it worked on this job.", "internal_error")
         except LeaseLost:
+            self._lost = True
             log.info("job %s is no longer ours", job_id)
 
     async def _tidy(self) -> None:
