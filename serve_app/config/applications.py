@@ -17,7 +17,11 @@ STAGES = ("TextFrontend", "VoiceEncoder", "GptScheduler", "Gpt", "VocoderSchedul
 
 def deployment_names(settings: Settings) -> list[str]:
     """The names of all deployments in one application."""
-    return [INGRESS, JOB_RUNNER, *(f"{prefix(settings, model)}{stage}" for model in settings.served for stage in STAGES)]
+    return [
+        INGRESS,
+        JOB_RUNNER,
+        *(f"{prefix(settings, model)}{stage}" for model in settings.served for stage in STAGES),
+    ]
 
 
 def prefix(settings: Settings, model: str) -> str:

@@ -37,7 +37,9 @@ class JobBody(JobOptions):
     format: Format | None = None  # m4b for a file, else mp3
 
     def options(self, default: Format) -> JobOptions:
-        given = {name: getattr(self, name) for name in JobOptions.model_fields if name in self.model_fields_set}
+        given = {
+            name: getattr(self, name) for name in JobOptions.model_fields if name in self.model_fields_set
+        }
         return JobOptions(**{**given, "format": self.format or default})
 
 

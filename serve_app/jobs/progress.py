@@ -31,7 +31,9 @@ class Batches:
     """The work of one runner on a job. A batch ends when `size` more segments are spoken."""
 
     size: int
-    last: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=BATCHES))  # seconds, characters
+    last: deque[tuple[float, int]] = field(
+        default_factory=lambda: deque(maxlen=BATCHES)
+    )  # seconds, characters
     characters: int = 0
     audio_seconds: float = 0.0
     _began: float | None = None

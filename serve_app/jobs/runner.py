@@ -26,7 +26,9 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 class Runner:
     """Speaks jobs through `service`. only: the id of the one job that it works on, None for any."""
 
-    def __init__(self, service: Service, stores: Stores, settings: JobsSettings, only: str | None = None) -> None:
+    def __init__(
+        self, service: Service, stores: Stores, settings: JobsSettings, only: str | None = None
+    ) -> None:
         self.owner = f"{_host()}/{os.getpid()}/{_started(os.getpid())}/{secrets.token_hex(4)}"
         self._service, self._stores, self._settings, self._only = service, stores, settings, only
         self._works: set[asyncio.Task[None]] = set()

@@ -7,13 +7,20 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from deployments.contract.errors import ChoraleError, DiskFull, InvalidInput, NotFound, Overloaded, Unavailable
+from deployments.contract.errors import (
+    ChoraleError,
+    DiskFull,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    Unavailable,
+)
 from serve_app.books.book import Book
 from serve_app.books.pronunciations import Pronunciations
 from serve_app.jobs import progress, sources
@@ -74,7 +81,9 @@ class Work:
         self._chapter: int | None = None
         self._stop = threading.Event()  # for threads
         self._cancelling = self._lost = False
-        self._threads: set[asyncio.Future[Any]] = set()  # that write files: they go on when a task is cancelled
+        self._threads: set[asyncio.Future[Any]] = (
+            set()
+        )  # that write files: they go on when a task is cancelled
         self._unrecorded: set[str] = set()  # digests of sounds
 
     async def run(self) -> None:
@@ -136,7 +145,9 @@ class Work:
 
     async def _fail(self, message: str, code: str) -> None:
         end = self._stores.jobs.end
-        await self._db(end, self._row.id, self._owner, "failed", f"Failed: {message}", error=message, code=code)
+        await self._db(
+            end, self._row.id, self._owner, "failed", f"Failed: {message}", error=message, code=code
+        )
 
     # the stages
 
@@ -264,7 +275,9 @@ class Work:
                 self._unrecorded.add(sound)
                 await self._files(stores.audio.put_sound, sound, waveform, model.spec.sample_rate)
         except (Unavailable, Pause) as error:
-            reason = error.reason if isinstance(error, Pause) else f"The job waits for its model. {error.message}"
+            reason = (
+                error.reason if isinstance(error, Pause) else f"The job waits for its model. {error.message}"
+            )
             raise Pause(reason) from None
         except NotFound as error:  # the model was removed
             raise Pause(f"The job waits for its model. {error.message}") from None
