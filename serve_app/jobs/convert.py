@@ -98,7 +98,7 @@ def convert(
             row.pause_after,
             row.index,
             row.sound or "",
-        )  # fmt: skip
+        )
         for row in rows
     ]
     layout = Layout(book, segments, sound, rate, Pauses(options.paragraph_pause, options.chapter_pause))

@@ -50,7 +50,7 @@ class JobOptions(BaseModel):
 
 
 class JobVoice(BaseModel):
-    """A voice as it was when the job was made. recording: the key of its file in the audio store; digest: of the file."""
+    """A voice as it was at the submission. recording: the key of its file in the audio store; digest: of the file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

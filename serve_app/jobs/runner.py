@@ -1,4 +1,4 @@
-"""Works on jobs: claims those that wait, a few at once, until it is cancelled. Any number of runners may share a database."""
+"""Works on jobs: claims those that wait, a few at once. Any number of runners may share a database."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import psutil
 
 from deployments.contract.errors import DiskFull
 from serve_app.config.settings import JobsSettings
+from serve_app.jobs.access import Stores
 from serve_app.jobs.database import DatabaseAway
-from serve_app.jobs.work import Stores, Work
+from serve_app.jobs.work import Work
 from serve_app.service import Service
 
 log = logging.getLogger("chorale.jobs")

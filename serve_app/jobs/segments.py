@@ -90,7 +90,7 @@ class SegmentStore:
                     leases=0,
                     retried=False,
                     cut=False,
-                )  # fmt: skip
+                )
                 for number, planned in enumerate(segments, first)
             )
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from serve_app.jobs.access import Stores
 from serve_app.jobs.audio_store import AudioStore
 from serve_app.jobs.database import Database
 from serve_app.jobs.jobs import Jobs, Submission
@@ -25,7 +26,6 @@ from serve_app.jobs.request import JobOptions
 from serve_app.jobs.runner import Runner
 from serve_app.jobs.segments import SegmentStore
 from serve_app.jobs.store import JobStore
-from serve_app.jobs.work import Stores
 from serve_app.service import Service
 
 TEXT = (

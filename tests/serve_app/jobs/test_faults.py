@@ -14,6 +14,7 @@ import pytest
 
 from deployments.contract.errors import SynthesisFailed
 from serve_app.config.settings import Settings
+from serve_app.jobs.access import Stores
 from serve_app.jobs.audio_store import AudioStore
 from serve_app.jobs.database import Database, DatabaseAway
 from serve_app.jobs.jobs import Jobs, open_stores
@@ -21,7 +22,6 @@ from serve_app.jobs.models import JobRow
 from serve_app.jobs.report import report
 from serve_app.jobs.segments import SegmentStore
 from serve_app.jobs.store import JobStore
-from serve_app.jobs.work import Stores
 from serve_app.service import Service
 from tests.serve_app.conftest import ToneBackend, alone
 from tests.serve_app.jobs.conftest import Postgres, finished, postgres_server, running, submission, until

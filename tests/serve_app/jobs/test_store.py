@@ -12,11 +12,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from deployments.contract.errors import InvalidInput, NotFound
+from serve_app.jobs.access import Stores
 from serve_app.jobs.database import Database, DatabaseAway
 from serve_app.jobs.models import Base
 from serve_app.jobs.segments import MOST_FAILURES, MOST_LEASES, Counts, Planned
 from serve_app.jobs.store import LeaseLost
-from serve_app.jobs.work import Stores
 
 LEASE = 30.0
 
