@@ -54,10 +54,11 @@ class Epub:
     nav_in_spine: bool = False
     files: dict[str, bytes] = field(default_factory=dict)  # names in the archive
     container: str | None = CONTAINER
+    compression: int = zipfile.ZIP_DEFLATED
 
     def build(self) -> bytes:
         out = io.BytesIO()
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(out, "w", self.compression) as archive:
             archive.writestr(zipfile.ZipInfo("mimetype"), "application/epub+zip")
             for name, data in self.members().items():
                 archive.writestr(name, data)

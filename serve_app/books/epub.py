@@ -10,7 +10,7 @@ from serve_app.books import headings
 from serve_app.books.archive import Archive
 from serve_app.books.book import Block, Book
 from serve_app.books.chapters import is_heading, is_part
-from serve_app.books.limits import BookLimits, refused
+from serve_app.books.limits import BookLimits, Budget, refused
 from serve_app.books.matter import Draft, judged
 from serve_app.books.metadata import about_of, cover_of
 from serve_app.books.navigation import Entry, read_navigation
@@ -67,7 +67,7 @@ def read_epub(data: bytes, limits: BookLimits) -> Book:
 
 def _text_of(package: Package, archive: Archive, limits: BookLimits, landmarks: dict[str, set[str]]) -> _Text:
     text = _Text([], [], [], [], [])
-    characters, tags = 0, limits.tags
+    characters, tags, budget = 0, limits.tags, Budget(limits)
     unsound: list[str] = []
     empty: list[str] = []
     for item, linear in package.spine:
@@ -75,7 +75,7 @@ def _text_of(package: Package, archive: Archive, limits: BookLimits, landmarks: 
         tags -= data.count(b"<")
         if tags < 0:
             raise refused(f"it has more than {limits.tags} tags")
-        document = read_document(data, printable(item.name), limits)
+        document = read_document(data, printable(item.name), limits, budget)
         passages = document.passages
         characters += sum(len(passage.text) for passage in passages)
         if characters > limits.characters:

@@ -14,7 +14,7 @@ from lxml import etree
 
 from serve_app.books.book import BlockKind, Source
 from serve_app.books.furniture import is_furniture, local_name, types_of
-from serve_app.books.limits import BookLimits, refused
+from serve_app.books.limits import BookLimits, Budget, refused
 from serve_app.books.lines import CJK, is_cjk
 from serve_app.books.markup import Element, parse_xhtml, text_of
 from serve_app.books.table import is_row
@@ -89,24 +89,26 @@ class Document:
     anchors: dict[str, int] = field(default_factory=dict)
 
 
-def read_document(data: bytes, name: str, limits: BookLimits) -> Document:
-    """name: for messages. Raises InvalidInput if it is nested too deeply."""
+def read_document(data: bytes, name: str, limits: BookLimits, budget: Budget | None = None) -> Document:
+    """name: for messages. Raises InvalidInput if it is nested too deeply or takes longer than `budget`."""
     root, sound = parse_xhtml(data, name)
     document = Document(root, sound)
     for element in root.iter("{*}title"):
         document.title = " ".join(text_of(element).split())[:200]
         break
-    document.passages, document.anchors, document.types = passages_of(root, name, limits)
+    document.passages, document.anchors, document.types = passages_of(root, name, limits, budget)
     return document
 
 
 def passages_of(
-    root: Element, name: str, limits: BookLimits
+    root: Element, name: str, limits: BookLimits, budget: Budget | None = None
 ) -> tuple[list[Passage], dict[str, int], frozenset[str]]:
     """The passages under `root` in order, the index of the passage at or after each id, and the document's types."""
     walk = _Walk()
+    budget = budget or Budget(limits)
     skipping = etree.iterwalk(root, events=("start", "end", "comment", "pi"))
     for event, element in skipping:
+        budget.check()
         if event == "start":
             if len(walk.frames) >= limits.depth:
                 raise refused(f"{name!r} in it is nested too deeply (allowed: {limits.depth} elements)")
