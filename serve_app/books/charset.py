@@ -23,6 +23,8 @@ _SAMPLE = 64 * 1024  # bytes that decide
 _RARE = 1e-3  # share of characters that may be damaged
 _MOST = 0.9
 _USUAL = re.compile(f"[\t\n\r -~\xa0-\xff\u2010-\u2027{CJK}]")
+_JAPANESE = 0.25  # share of hiragana in what is not ASCII
+_HIRAGANA = re.compile("[\u3041-\u3096]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 
 
@@ -58,6 +60,10 @@ def _detected(data: bytes) -> str:
     begin = data.rfind(b"\n", 0, begin) + 1
     end = len(data) if len(data) - begin <= _SAMPLE else data.rfind(b"\n", begin, begin + _SAMPLE)
     sample = data[begin:end] if end > begin else data[begin : begin + _SAMPLE]
+    for encoding in ("shift_jis", "euc_jp"):  # else taken for Korean
+        text = sample.decode(encoding, "replace")
+        if len(_HIRAGANA.findall(text)) > _JAPANESE * (len(text) - len(text.encode("ascii", "ignore"))):
+            return encoding
     best = from_bytes(sample, cp_isolation=_CODECS).best()
     if best is None:
         raise refused(f"its encoding is not known (allowed: {ALLOWED})", "unknown_encoding")
