@@ -29,8 +29,8 @@ _MARKER = re.compile(
 _HASHES = re.compile(r"#{1,3}\s+(?P<title>\S.{0,200}?)\s*#*\s*")
 _DECORATION = " \t\u3000*_=~-–—•·◆●☆★【】"
 _PARTS = "part|book|volume|act|partie|teil|livre|libro|parte"
-_CHAPTERS = (
-    "chapter|canto|stave|letter|scene|section|episode|lesson|chapitre|kapitel|cap[ií]tulo|capitolo|hoofdstuk|глава"
+_CHAPTERS = "|".join(
+    "chapter canto stave letter scene section episode lesson chapitre kapitel cap[ií]tulo capitolo hoofdstuk глава".split()
 )
 _LATIN = re.compile(
     rf"(?:(?P<part>{_PARTS})|(?P<chapter>{_CHAPTERS}))\s+(?:the\s+)?(?P<number>{NUMBER})\b(?P<rest>.*)",
@@ -109,7 +109,9 @@ def find_chapters(groups: Sequence[Sequence[str]]) -> Found:
 def stands_alone(line: str) -> bool:
     """Whether it is a paragraph of its own even without blank lines around it: a marker, or "第三回" with its title."""
     text = line.strip()
-    return len(text) <= _LONGEST and bool(_MARKER.fullmatch(text) or _CHINESE.match(text) and _candidate(text))
+    return len(text) <= _LONGEST and bool(
+        _MARKER.fullmatch(text) or _CHINESE.match(text) and _candidate(text)
+    )
 
 
 def is_heading(line: str) -> bool:

@@ -11,7 +11,7 @@ from serve_app.books.limits import refused
 from serve_app.books.lines import CJK
 
 ALLOWED = "UTF-8, UTF-16, GB18030, Big5, Shift_JIS, EUC-JP, EUC-KR, Windows-1250 to 1252, KOI8-R"
-_CODECS: list[str] = "gb18030 big5 shift_jis euc_jp euc_kr cp949 cp1250 cp1251 cp1252 cp1253 koi8_r".split()
+_CODECS = "gb18030 big5 shift_jis euc_jp euc_kr cp949 cp1250 cp1251 cp1252 cp1253 koi8_r".split()
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
@@ -64,7 +64,7 @@ def _detected(data: bytes) -> str:
         text = sample.decode(encoding, "replace")
         if len(_HIRAGANA.findall(text)) > _JAPANESE * (len(text) - len(text.encode("ascii", "ignore"))):
             return encoding
-    best = from_bytes(sample, cp_isolation=_CODECS).best()
+    best = from_bytes(sample, cp_isolation=[*_CODECS]).best()
     if best is None:
         raise refused(f"its encoding is not known (allowed: {ALLOWED})", "unknown_encoding")
     return best.encoding

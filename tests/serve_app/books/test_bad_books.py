@@ -67,7 +67,10 @@ def test_a_truncated_or_flipped_archive_is_refused() -> None:
     data = novel(2, 2000).build()
     assert "damaged" in refusal(data[: len(data) // 2]).message
     at = data.index(b"p0002.xhtml") + 60
-    assert "damaged" in refusal(data[:at] + bytes(b ^ 0xFF for b in data[at : at + 40]) + data[at + 40 :]).message
+    assert (
+        "damaged"
+        in refusal(data[:at] + bytes(b ^ 0xFF for b in data[at : at + 40]) + data[at + 40 :]).message
+    )
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked() -> None:
@@ -110,7 +113,9 @@ def test_a_file_outside_the_archives_folder_is_refused(name: str) -> None:
     assert "outside its folder" in refusal(Epub([GOOD], files={name: b"x"}).build()).message
 
 
-@pytest.mark.parametrize("href", ["../../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "http://example.com/a"])
+@pytest.mark.parametrize(
+    "href", ["../../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "http://example.com/a"]
+)
 def test_a_reference_outside_the_book_is_a_missing_file(href: str) -> None:
     epub = Epub([GOOD], manifest=f'<item id="x" href="{href}" media-type="application/xhtml+xml"/>')
     epub.spine = '<spine><itemref idref="x"/><itemref idref="p0"/></spine>'
@@ -118,7 +123,9 @@ def test_a_reference_outside_the_book_is_a_missing_file(href: str) -> None:
     assert len(book.chapters) == 1 and "1 of the files in its spine" in book.warnings[0]
 
 
-@pytest.mark.parametrize("entity", ['SYSTEM "file:///etc/passwd"', 'PUBLIC "x" "http://127.0.0.1:9/x"', '"inside"'])
+@pytest.mark.parametrize(
+    "entity", ['SYSTEM "file:///etc/passwd"', 'PUBLIC "x" "http://127.0.0.1:9/x"', '"inside"']
+)
 def test_entities_are_neither_fetched_nor_expanded(entity: str) -> None:
     document = f"<!DOCTYPE html [<!ENTITY x {entity}>]><html><body><p>A&x;b</p></body></html>"
     assert text_of(read_book(raw(document).build(), "book.epub")) == "One Good text. Ab"
@@ -130,8 +137,12 @@ def test_a_billion_laughs_stay_one() -> None:
     assert text_of(read_book(raw(document).build(), "book.epub")).endswith("Ab")
     package = Epub([GOOD]).members()["OEBPS/book.opf"]
     assert isinstance(package, str)
-    evil = package.replace("<package", f'<!DOCTYPE x [<!ENTITY a0 "ha">{laughs}]><package').replace("Ann", "&a11;")
-    assert read_book(Epub([GOOD], files={"OEBPS/book.opf": evil.encode()}).build(), "b.epub").about.authors == ("Author",)
+    evil = package.replace("<package", f'<!DOCTYPE x [<!ENTITY a0 "ha">{laughs}]><package').replace(
+        "Ann", "&a11;"
+    )
+    assert read_book(
+        Epub([GOOD], files={"OEBPS/book.opf": evil.encode()}).build(), "b.epub"
+    ).about.authors == ("Author",)
 
 
 def test_a_second_document_type_is_refused() -> None:

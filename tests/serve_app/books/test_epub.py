@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from serve_app.books.book import Book
+from serve_app.books.limits import BookLimits
 from serve_app.books.read import read_book
 from serve_app.books.xhtml import read_document
-from serve_app.books.limits import BookLimits
 from tests.books import PNG, Epub, Page, novel, prose
 
 
@@ -37,11 +37,19 @@ def test_a_novel_has_its_chapters_and_every_paragraph(version: int) -> None:
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_fragments_of_the_contents_cut_one_document_into_chapters(version: int) -> None:
-    body = '<p>Motto.</p><h2 id="a">One</h2><p>First.</p><h2>Two</h2><p id="b">Second.</p><h2 id="c">Three</h2><p>Third.</p>'
+    body = (
+        '<p>Motto.</p><h2 id="a">One</h2><p>First.</p><h2>Two</h2><p id="b">Second.</p>'
+        '<h2 id="c">Three</h2><p>Third.</p>'
+    )
     name = "text/p0000.xhtml"
     entries = [("One", f"{name}#a", []), ("Two", f"{name}#b", []), ("Three", f"{name}#c", [])]
     book = read(Epub([Page(body)], version, entries=entries))
-    assert [text_of(book, i) for i in range(4)] == ["Motto.", "One | First. | Two", "Second.", "Three | Third."]
+    assert [text_of(book, i) for i in range(4)] == [
+        "Motto.",
+        "One | First. | Two",
+        "Second.",
+        "Three | Third.",
+    ]
     assert titles(book)[1:] == ["One", "Two", "Three"]
 
 
@@ -103,7 +111,9 @@ def test_a_source_finds_the_same_text_in_the_document_again() -> None:
         for block in chapter.blocks:
             assert block.source is not None
             data = members[block.source.href]
-            found = read_document(data.encode() if isinstance(data, str) else data, "x", BookLimits()).passages
+            found = read_document(
+                data.encode() if isinstance(data, str) else data, "x", BookLimits()
+            ).passages
             assert [p.text for p in found if p.source(block.source.href) == block.source] == [block.text]
 
 

@@ -26,7 +26,12 @@ def reason_of(draft: Draft, at: int) -> str | None:
         ("Acknowledgments", "I thank.", 5, "acknowledgements"),
         ("About the Author", "She lives.", 5, "about the author"),
         ("Also by Ann Author", "A, B", 0, "advertisement"),
-        ("Stay in touch", "Sign up for my newsletter, leave a review, or see https://a.example.", 5, "advertisement"),
+        (
+            "Stay in touch",
+            "Sign up for my newsletter, leave a review, or see https://a.example.",
+            5,
+            "advertisement",
+        ),
         ("Index", "x", 5, "index"),
         ("Notes", "x", 5, "notes"),
         ("版权信息", "x", 0, "copyright"),
@@ -45,7 +50,9 @@ def test_a_long_chapter_with_such_a_title_is_story() -> None:
 
 
 def test_the_type_outweighs_the_title() -> None:
-    assert reason_of(Draft("Plain Words", [Block("x")], frozenset(("doc-bibliography",))), 5) == "bibliography"
+    assert (
+        reason_of(Draft("Plain Words", [Block("x")], frozenset(("doc-bibliography",))), 5) == "bibliography"
+    )
     assert reason_of(Draft("Contents", [Block("x")], frozenset(("chapter",))), 3) is None
 
 

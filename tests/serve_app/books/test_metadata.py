@@ -31,9 +31,12 @@ def test_roles_tell_authors_from_narrators_and_translators_in_both_versions() ->
 def test_series_of_epub_3_and_of_calibre() -> None:
     collection = (
         '<meta property="belongs-to-collection" id="c">The Saga</meta>'
-        '<meta refines="#c" property="collection-type">series</meta><meta refines="#c" property="group-position">2</meta>'
+        '<meta refines="#c" property="collection-type">series</meta>'
+        '<meta refines="#c" property="group-position">2</meta>'
     )
-    calibre = '<meta name="calibre:series" content="The Saga"/><meta name="calibre:series_index" content="2.0"/>'
+    calibre = (
+        '<meta name="calibre:series" content="The Saga"/><meta name="calibre:series_index" content="2.0"/>'
+    )
     for found in (about(collection), about(calibre, 2)):
         assert (found.series, found.part) == ("The Saga", "2")
     assert about(collection.replace(">series<", ">set<")).series == ""
@@ -55,7 +58,8 @@ def test_only_a_valid_isbn_counts(identifier: str, isbn: str) -> None:
 
 def test_the_other_fields() -> None:
     found = about(
-        "<dc:description>&lt;p&gt;A &lt;b&gt;bold&lt;/b&gt; tale.&lt;/p&gt;</dc:description><dc:publisher>House</dc:publisher>"
+        "<dc:description>&lt;p&gt;A &lt;b&gt;bold&lt;/b&gt; tale.&lt;/p&gt;</dc:description>"
+        "<dc:publisher>House</dc:publisher>"
         "<dc:date>2024-05-01T00:00:00Z</dc:date><dc:subject>Fiction</dc:subject><dc:subject>Sea</dc:subject>"
     )
     assert (found.title, found.language, found.description) == ("A Test Book", "en", "A bold tale.")

@@ -86,16 +86,24 @@ def test_indented_lines_and_long_lines_are_paragraphs_without_blank_lines() -> N
 
 
 def test_gutenbergs_head_and_foot_are_stripped_and_its_metadata_read() -> None:
-    body = "\n\n\n".join(f"CHAPTER {n}.\nThe Title {n}\n\n\n{wrapped(prose(2000, i))}" for i, n in enumerate(("I", "II", "III")))
+    body = "\n\n\n".join(
+        f"CHAPTER {n}.\nThe Title {n}\n\n\n{wrapped(prose(2000, i))}"
+        for i, n in enumerate(("I", "II", "III"))
+    )
     contents = "\n".join(f" CHAPTER {n}. The Title {n}" for n in ("I", "II", "III"))
     text = (
         "The Project Gutenberg eBook of A Book\n\nTitle: A Book\n\nAuthor: Ann Author\n\nLanguage: English\n\n"
-        f"*** START OF THE PROJECT GUTENBERG EBOOK A BOOK ***\n\nProduced by a team\n\n\nA BOOK\n\nContents\n\n{contents}\n\n\n"
+        "*** START OF THE PROJECT GUTENBERG EBOOK A BOOK ***\n\nProduced by a team\n\n\n"
+        f"A BOOK\n\nContents\n\n{contents}\n\n\n"
         f"{body}\n\n*** END OF THE PROJECT GUTENBERG EBOOK A BOOK ***\n\nA licence."
     )
     book = read(text)
     assert (book.about.title, book.about.authors, book.about.language) == ("A Book", ("Ann Author",), "en")
-    assert titles(book) == ["Beginning", "Contents", *(f"CHAPTER {n}. The Title {n}" for n in ("I", "II", "III"))]
+    assert titles(book) == [
+        "Beginning",
+        "Contents",
+        *(f"CHAPTER {n}. The Title {n}" for n in ("I", "II", "III")),
+    ]
     assert [c.reason for c in book.chapters] == [None, "contents", None, None, None]
     said = " ".join(block.text for chapter in book.chapters for block in chapter.blocks)
     assert "Gutenberg" not in said and "licence" not in said and "Produced" not in said
@@ -128,7 +136,8 @@ def test_lines_alone_that_read_like_headings_begin_chapters(heads: list[str]) ->
 
 
 @pytest.mark.parametrize(
-    "line", ["Chapter 7 was the hardest to write.", "Part 2 of the plan failed.", "第三章是最难写的，", "Chapter 40"]
+    "line",
+    ["Chapter 7 was the hardest to write.", "Part 2 of the plan failed.", "第三章是最难写的，", "Chapter 40"],
 )
 def test_a_line_that_breaks_the_rise_or_goes_on_is_not_a_heading(line: str) -> None:
     parts = [f"Chapter {n}\n\n{wrapped(prose(1500, n))}" for n in range(1, 5)]
@@ -182,7 +191,12 @@ def test_markdown_gives_headings_lists_tables_and_metadata() -> None:
     )
     book = read(text, "file.md")
     about = book.about
-    assert (about.title, about.authors, about.language, about.date) == ("My Book", ("Ann",), "en-GB", "2024-05-01")
+    assert (about.title, about.authors, about.language, about.date) == (
+        "My Book",
+        ("Ann",),
+        "en-GB",
+        "2024-05-01",
+    )
     assert titles(book) == ["Beginning", "One", "Two"]
     assert [(b.kind, b.text) for b in book.chapters[1].blocks] == [
         ("heading", "One"),

@@ -6,14 +6,20 @@ from serve_app.books.tags import tagged
 
 
 def test_a_tag_holds_over_blocks_and_the_innermost_wins() -> None:
-    texts = ["Hi [voice:anna]Hello", "still anna[/voice] not [voice: b.1 ]x[VOICE=c]y[/voice]z[ /voice ]", "[voice:d][/voice]"]
+    texts = [
+        "Hi [voice:anna]Hello",
+        "still anna[/voice] not [voice: b.1 ]x[VOICE=c]y[/voice]z[ /voice ]",
+        "[voice:d][/voice]",
+    ]
     found = tagged(texts)
     assert [[(p.text, p.voice) for p in parts] for parts in found.parts] == [
         [("Hi", None), ("Hello", "anna")],
         [("still anna", "anna"), ("not", None), ("x", "b.1"), ("y", "c"), ("z", "b.1")],
         [],
     ]
-    assert all(p.text == text[slice(*p.span)] for text, parts in zip(texts, found.parts, strict=True) for p in parts)
+    assert all(
+        p.text == text[slice(*p.span)] for text, parts in zip(texts, found.parts, strict=True) for p in parts
+    )
     assert found.voices == {"anna", "b.1", "c"} and found.warnings == ()
 
 

@@ -34,7 +34,9 @@ def check_map(passage: Passage) -> int:
 
 
 def test_every_character_of_a_paragraph_leads_back_to_its_text_node() -> None:
-    found = document("<p>A <b>bold\n  <i>word</i></b>, soft&#173;ly&nbsp;said&mdash;<br/>then<!-- no --> more.</p>")
+    found = document(
+        "<p>A <b>bold\n  <i>word</i></b>, soft&#173;ly&nbsp;said&mdash;<br/>then<!-- no --> more.</p>"
+    )
     (passage,) = found.passages
     assert passage.text == "A bold word, softly said—\nthen more."
     without_gaps = passage.text.replace("\n", "")
@@ -42,7 +44,12 @@ def test_every_character_of_a_paragraph_leads_back_to_its_text_node() -> None:
     assert found.root.getroottree().xpath(passage.path) == [passage.runs[0].element]
 
 
-@given(st.lists(st.sampled_from(["one", " ", "\n\t", "é", "中", "\xad", "<b>", "</b>", "<br/>", "<!--c-->"]), max_size=40))
+@given(
+    st.lists(
+        st.sampled_from(["one", " ", "\n\t", "é", "中", "\xad", "<b>", "</b>", "<br/>", "<!--c-->"]),
+        max_size=40,
+    )
+)
 def test_the_map_holds_for_any_mixture(pieces: list[str]) -> None:
     inside, body = 0, []
     for piece in pieces:
@@ -78,7 +85,9 @@ def test_page_numbers_note_marks_notes_and_hidden_text_are_dropped(mark: str) ->
     assert " ".join(texts(f"<p>Before{mark} after.</p>")) == "Before after."
 
 
-@pytest.mark.parametrize("kept", ['<a href="#x">1984</a>', '<a href="#c1">Chapter</a>', "<sup>2</sup>", "[4]"])
+@pytest.mark.parametrize(
+    "kept", ['<a href="#x">1984</a>', '<a href="#c1">Chapter</a>', "<sup>2</sup>", "[4]"]
+)
 def test_what_only_resembles_a_note_mark_is_kept(kept: str) -> None:
     (text,) = texts(f"<p>Before {kept} after.</p>")
     assert len(text) > len("Before after.")
@@ -103,15 +112,23 @@ def test_illustrations_give_their_alt_text_and_initials_join_their_word() -> Non
 
 
 def test_a_row_is_one_passage_and_a_layout_table_is_read_cell_by_cell() -> None:
-    assert texts("<table><tr><th>Name</th><th>Age</th></tr><tr><td><p>Bob</p></td><td>12</td></tr></table>") == [
+    assert texts(
+        "<table><tr><th>Name</th><th>Age</th></tr><tr><td><p>Bob</p></td><td>12</td></tr></table>"
+    ) == [
         "Name, Age",
         "Bob, 12",
     ]
-    assert texts("<table><tr><td><p>One.</p><p>Two.</p></td><td>Three.</td></tr></table>") == ["One.", "Two.", "Three."]
+    assert texts("<table><tr><td><p>One.</p><p>Two.</p></td><td>Three.</td></tr></table>") == [
+        "One.",
+        "Two.",
+        "Three.",
+    ]
 
 
 def test_lists_headings_and_loose_text_keep_their_kind_and_order() -> None:
-    found = document("<h2>Title</h2><ul><li>one</li><li>two<ol><li>deep</li></ol></li></ul><div>a<p>b</p>c</div>").passages
+    found = document(
+        "<h2>Title</h2><ul><li>one</li><li>two<ol><li>deep</li></ol></li></ul><div>a<p>b</p>c</div>"
+    ).passages
     assert [(p.text, p.kind, p.level) for p in found] == [
         ("Title", "heading", 2),
         ("one", "item", 0),
@@ -135,12 +152,18 @@ def test_malformed_markup_is_read_as_html() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "windows-1252", "iso-8859-15"])
 def test_the_declared_encoding_is_used(encoding: str) -> None:
-    data = f'<?xml version="1.0" encoding="{encoding}"?><html {SPACES}><body><p>café</p></body></html>'.encode(encoding)
+    data = (
+        f'<?xml version="1.0" encoding="{encoding}"?><html {SPACES}><body><p>café</p></body></html>'.encode(
+            encoding
+        )
+    )
     assert [p.text for p in read_document(data, "x", BookLimits()).passages] == ["café"]
 
 
 def test_anchors_lead_to_the_passage_at_or_after_them() -> None:
-    anchors = document('<h1 id="a">A</h1><a id="b"/><p>x <span id="c">y</span></p><p id="d"/><p>z</p>').anchors
+    anchors = document(
+        '<h1 id="a">A</h1><a id="b"/><p>x <span id="c">y</span></p><p id="d"/><p>z</p>'
+    ).anchors
     assert anchors == {"a": 0, "b": 1, "c": 1, "d": 2}
 
 

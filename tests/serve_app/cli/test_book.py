@@ -29,11 +29,19 @@ def test_json_is_the_answer_of_a_dry_run(tmp_path: Path) -> None:
     file.write_text("# One\n\nText.\n\n# Two\n\nMore.\n")
     found = json.loads(book(file, "--list", "--json").stdout)
     assert found["title"] == "book" and found["warnings"] == []
-    assert found["chapters"][1] == {"index": 1, "title": "Two", "characters": 8, "included": True, "reason": None}
+    assert found["chapters"][1] == {
+        "index": 1,
+        "title": "Two",
+        "characters": 8,
+        "included": True,
+        "reason": None,
+    }
 
 
 def test_a_wrong_file_is_one_line_on_stderr(tmp_path: Path) -> None:
     file = tmp_path / "book.epub"
     file.write_bytes(b"not a book")
     for result in (book(file, "--list"), book(tmp_path / "none.epub", "--list")):
-        assert result.exit_code == 2 and result.stderr.count("\n") == 1 and result.stderr.startswith("chorale: ")
+        assert (
+            result.exit_code == 2 and result.stderr.count("\n") == 1 and result.stderr.startswith("chorale: ")
+        )
