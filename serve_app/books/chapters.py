@@ -30,7 +30,10 @@ _HASHES = re.compile(r"#{1,3}\s+(?P<title>\S.{0,200}?)\s*#*\s*")
 _DECORATION = " \t\u3000*_=~-–—•·◆●☆★【】"
 _PARTS = "part|book|volume|act|partie|teil|livre|libro|parte"
 _CHAPTERS = "|".join(
-    "chapter canto stave letter scene section episode lesson chapitre kapitel cap[ií]tulo capitolo hoofdstuk глава".split()
+    (
+        "chapter canto stave letter scene section episode lesson "
+        "chapitre kapitel cap[ií]tulo capitolo hoofdstuk глава"
+    ).split()
 )
 _LATIN = re.compile(
     rf"(?:(?P<part>{_PARTS})|(?P<chapter>{_CHAPTERS}))\s+(?:the\s+)?(?P<number>{NUMBER})\b(?P<rest>.*)",
