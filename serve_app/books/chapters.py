@@ -100,9 +100,15 @@ def find_chapters(groups: Sequence[Sequence[str]]) -> Found:
     starts: list[Start] = []
     for c in strong:
         if c.at > taken:
-            starts.append(Start(c.at, c.title, c.size))
+            starts.append(Start(c.at, " ".join(c.title.split()), c.size))
             taken = c.at + c.size - 1
     return Found(tuple(starts), contents.span if contents else None)
+
+
+def stands_alone(line: str) -> bool:
+    """Whether it is a paragraph of its own even without blank lines around it: a marker, or "第三回" with its title."""
+    text = line.strip()
+    return bool(_MARKER.fullmatch(text) or _CHINESE.match(text) and _candidate(text))
 
 
 def is_heading(line: str) -> bool:

@@ -12,6 +12,7 @@ CJK = "\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef"
 LONG = 120  # characters: nothing wraps prose to more, so a longer line is a paragraph
 SAMPLE = 5_000  # lines that decide how the file is laid out
 LARGEST = 5_000  # characters of a paragraph; longer ones are cut after a sentence
+_NARROW = 15  # characters: nothing wraps Chinese to fewer
 _FEW = 0.03  # blank lines for each other line, below which they do not separate paragraphs
 _SHORT = 0.75  # of the usual width: the last line of a paragraph
 _CJK = re.compile(f"[{CJK}]")
@@ -28,8 +29,11 @@ def is_cjk(character: str) -> bool:
     return bool(_CJK.match(character))
 
 
-def paragraphs(text: str) -> list[list[str]]:
-    """The lines of each paragraph, without those that are blank. Linear in the text's length."""
+def paragraphs(text: str, alone: Callable[[str], bool]) -> list[list[str]]:
+    """The lines of each paragraph, without those that are blank. Linear in the text's length.
+
+    alone: whether a line is a paragraph of its own wherever it stands.
+    """
     text = _PAGE_ENDS.sub("\n\n", _LINE_ENDS.sub("\n", text))
     lines = [line.rstrip() for line in text.split("\n")]
     starts = _layout([line for line in lines[:SAMPLE] if line.strip()], lines[:SAMPLE])
@@ -37,9 +41,12 @@ def paragraphs(text: str) -> list[list[str]]:
     previous = ""
     for line in lines:
         if line.strip():
-            if not previous.strip() or starts(previous, line):
+            single = alone(line)
+            if single or not previous.strip() or starts(previous, line):
                 groups.append([])
             groups[-1].append(line)
+            if single:
+                line = ""
         previous = line
     return groups
 
@@ -66,18 +73,16 @@ def unwrapped(lines: list[str], known: Callable[[str], bool]) -> str:
 
     known: whether a word in lower case occurs elsewhere, which joins a word broken at a line's end.
     """
-    text = joined(Rewritten("\n".join(line.strip() for line in lines)), known).text
-    parts = text.split("\n")
+    merged = [lines[0].strip()]
     widest = max(map(len, lines))
-    merged = parts[:1]
-    for line in parts[1:]:
-        last = merged[-1][-1:]
-        if is_cjk(last) and is_cjk(line[:1]) and len(parts) > 1 and not _END.search(last) and widest > 15:
+    for line in map(str.strip, lines[1:]):
+        last = merged[-1][-1]
+        if widest > _NARROW and is_cjk(last) and is_cjk(line[0]) and not _END.search(last):
             merged[-1] += line
         else:
             merged.append(line)
-    text = "\n".join(" ".join(each.split()) for each in merged)
-    return re.sub(f"(?<=[{CJK}]) (?=[{CJK}])", "", text)
+    text = joined(Rewritten("\n".join(merged)), known).text
+    return "\n".join(" ".join(each.split()) for each in text.split("\n"))
 
 
 def words_of(text: str) -> frozenset[str]:

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from serve_app.books import gutenberg, headings, lines
 from serve_app.books.book import About, Block, Book
-from serve_app.books.chapters import Start, find_chapters
+from serve_app.books.chapters import Start, find_chapters, stands_alone
 from serve_app.books.charset import decoded
 from serve_app.books.limits import BookLimits, refused
 from serve_app.books.matter import Draft, judged
@@ -32,7 +32,7 @@ def read_text(data: bytes, name: str, limits: BookLimits) -> Book:
     """A .txt file. Raises InvalidInput (param "file")."""
     text, warnings = _decoded(data, limits)
     text, fields = gutenberg.stripped(text)
-    groups = lines.paragraphs(text)
+    groups = lines.paragraphs(text, stands_alone)
     known = lines.words_of(text).__contains__
     blocks = [[Block(part) for part in lines.cut(lines.unwrapped(group, known))] for group in groups]
     found = find_chapters(groups)

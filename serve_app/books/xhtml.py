@@ -26,11 +26,10 @@ _BLOCKS = frozenset(
 )
 _ITEMS = frozenset("li dt dd".split())
 _CELLS = frozenset("td th".split())
-_BREAK, _BLANK = "\n", " "
+_BREAK, _BLANK, _WRAP = "\n", " ", "\r"  # <br>, a blank, a line end of the file
 _WORD = r"[^\s\xad\u200b\u2060\ufeff]+"  # no soft hyphen or mark of no width
-_WORDS = re.compile(
-    rf"{_WORD}(?:(?:(?<![{CJK}])\s|\s(?![{CJK}])){_WORD})*"
-)  # with single blanks between them
+# with single blanks between them; a line end between two Chinese characters is not one
+_WORDS = re.compile(rf"{_WORD}(?:(?:[^\S\n]|(?<![{CJK}])\n|\n(?![{CJK}])){_WORD})*")
 _SPACE = re.compile(r"\s")
 _LEVEL = 2  # of a heading that does not give it
 _GLYPH = 3  # characters: the alt text of a picture of a letter
@@ -212,26 +211,29 @@ class _Walk:
             return
         at = 0
         for words in _WORDS.finditer(raw):
-            if _SPACE.search(raw, at, words.start()):
-                self._gap = self._gap or _BLANK
+            self._space(raw[at : words.start()])
             text = _SPACE.sub(_BLANK, words[0])
             self._put(text, Run(0, len(text), element, tail, words.start()))
             at = words.end()
-        if _SPACE.search(raw, at):
-            self._gap = self._gap or _BLANK
+        self._space(raw[at:])
+
+    def _space(self, raw: str) -> None:
+        """Notes the white space between two words, which may stand in several nodes."""
+        if not _SPACE.search(raw):
+            return
+        wrapped = "\n" in raw and self._gap in ("", _WRAP)
+        self._gap = self._gap if self._gap == _BREAK else _WRAP if wrapped else _BLANK
 
     def _put(self, text: str, run: Run | None = None) -> None:
         if not text:
             return
         if self._at < 0:
             self._at = max(i for i, frame in enumerate(self.frames) if frame.block)
-        elif (
-            self._gap
-            and self._size
-            and not (self._gap == _BLANK and is_cjk(self._texts[-1][-1]) and is_cjk(text[0]))
-        ):
-            self._texts.append(self._gap)
-            self._size += 1
+        elif self._gap and self._size:
+            chinese = self._gap == _WRAP and is_cjk(self._texts[-1][-1]) and is_cjk(text[0])
+            gap = "" if chinese else self._gap.replace(_WRAP, _BLANK)
+            self._texts.append(gap)
+            self._size += len(gap)
         self._gap = ""
         if run is not None:
             begin = self._size
