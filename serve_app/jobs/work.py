@@ -9,18 +9,14 @@ import threading
 import time
 from typing import Any
 
-import numpy as np
-
 from deployments.contract.errors import (
     ChoraleError,
     DiskFull,
     InvalidInput,
     NotFound,
-    Overloaded,
     Unavailable,
 )
 from serve_app.books.book import Book
-from serve_app.books.pronunciations import Pronunciations
 from serve_app.jobs import progress, sources
 from serve_app.jobs.access import AGAIN_S, Access, Pause, Stores
 from serve_app.jobs.convert import Converted, SoundMissing, Stopped, convert, titled
@@ -29,10 +25,10 @@ from serve_app.jobs.models import JobRow, SegmentRow
 from serve_app.jobs.plan import chosen, segments_of, warnings
 from serve_app.jobs.request import DEFAULT_VOICE, JobRequest
 from serve_app.jobs.segments import Counts
+from serve_app.jobs.sounds import Sounds
 from serve_app.jobs.store import LeaseLost
 from serve_app.models import Model
 from serve_app.service import Service
-from serve_app.synthesis.speech import SegmentDone, Sound
 
 log = logging.getLogger("chorale.jobs")
 
@@ -50,20 +46,15 @@ class Work:
         self._access = Access(row.id)
         self._request = JobRequest.model_validate(row.request)
         options = self._request.options
-        self._respelled = Pronunciations(options.pronunciations)
         self._slots = 1 if options.mode == "sentence" else options.bucket_size
         self._batches = progress.Batches(self._slots)
         self._plan: dict[str, Any] = dict(row.plan)
         self._device: dict[str, Any] = {}
-        self._recordings: dict[str, bytes] = {}
         self._titles: dict[int, str] = {}
         self._chapter: int | None = None
         self._stop = threading.Event()  # for threads
         self._cancelling = self._lost = False
-        self._threads: set[asyncio.Future[Any]] = (
-            set()
-        )  # that write files: they go on when a task is cancelled
-        self._unrecorded: set[str] = set()  # digests of sounds
+        self._sounds = Sounds(service, stores.audio, self._access, self._request)
 
     async def run(self) -> None:
         """Returns when the job has ended, is paused, or belongs to another runner. Cancelled: gives the job back."""
@@ -113,7 +104,7 @@ class Work:
     async def _tidy(self) -> None:
         """Deletes what was written after the job had ended or was deleted."""
         jobs, audio, job_id = self._stores.jobs, self._stores.audio, self._row.id
-        for sound in self._unrecorded:
+        for sound in self._sounds.unrecorded:
             if not await self._access.db(jobs.is_used, sound):
                 await asyncio.to_thread(audio.delete_sound, sound)
         try:
@@ -161,7 +152,7 @@ class Work:
                 title = book.chapters[index].title
                 try:
                     chapter = book.chapters[index]
-                    planned = await segments_of(self._service, self._request, chapter, self._respelled)
+                    planned = await segments_of(self._service, self._request, chapter, self._sounds.respelled)
                 except (Unavailable, NotFound) as error:
                     raise Pause(f"The job waits for its model. {error.message}") from None
                 await self._access.db(segments.add_chapter, job_id, self._owner, index, title, planned)
@@ -237,52 +228,26 @@ class Work:
         values = {"outputs": outputs, "plan": self._plan, "figures": figures}
         await self._access.db(self._stores.jobs.end, job_id, self._owner, state, spoken, **values)
 
-    # one segment
-
     async def _speak(self, row: SegmentRow, model: Model) -> None:
-        stores, request, job_id = self._stores, self._request, self._row.id
+        """One segment, to its row in the database."""
+        segments, job_id = self._stores.segments, self._row.id
         self._chapter = row.chapter
-        text = self._respelled.respelled(row.text).text
-        sound = request.sound(text, row.voice, row.seed, model.options)
-        values: dict[str, Any] = {"sound": sound}
         try:
-            values["samples"] = await self._access.files(stores.audio.samples, sound)
-            if values["samples"] is None:
-                waveform, done = await self._said(row, text)
-                values |= {"samples": len(waveform), **done}
-                self._unrecorded.add(sound)
-                await self._access.files(stores.audio.put_sound, sound, waveform, model.spec.sample_rate)
-        except (Unavailable, Pause) as error:
-            reason = (
-                error.reason if isinstance(error, Pause) else f"The job waits for its model. {error.message}"
-            )
-            raise Pause(reason) from None
-        except NotFound as error:  # the model was removed
+            values = await self._sounds.of(row, model)
+        except Pause:
+            raise
+        except (Unavailable, NotFound) as error:
             raise Pause(f"The job waits for its model. {error.message}") from None
         except Exception as error:
             message = error.message if isinstance(error, ChoraleError) else "The server failed."
             log.warning("job %s, segment %d: %r", job_id, row.index, error)
             final = isinstance(error, InvalidInput)
-            await self._access.db(
-                stores.segments.failed, job_id, row.index, self._owner, message, final=final
-            )
-            await self._access.db(stores.jobs.log, job_id, f"Segment {row.index} failed: {message}")
+            await self._access.db(segments.failed, job_id, row.index, self._owner, message, final=final)
+            await self._access.db(self._stores.jobs.log, job_id, f"Segment {row.index} failed: {message}")
             return
-        if await self._access.db(stores.segments.spoken, job_id, row.index, self._owner, **values):
-            self._unrecorded.discard(sound)
+        if await self._access.db(segments.spoken, job_id, row.index, self._owner, **values):
+            self._sounds.unrecorded.discard(values["sound"])
             self._batches.add(len(row.text), values["samples"] / model.spec.sample_rate)
-
-    async def _said(self, row: SegmentRow, text: str) -> tuple[np.ndarray, dict[str, bool]]:
-        """The sound of a segment, float32 (N,), and its faults."""
-        key = self._request.voice(row.voice).recording
-        if key not in self._recordings:
-            self._recordings[key] = await self._access.files(self._stores.audio.get, key)
-        request = self._request.speech(text, row.voice, self._recordings[key], row.seed)
-        while True:
-            try:
-                return await _whole(await self._service.speak(request))
-            except Overloaded as error:
-                await asyncio.sleep(error.retry_after)
 
     # helpers
 
@@ -321,17 +286,3 @@ class Work:
 
     async def _change(self, message: str, **values: Any) -> None:
         await self._access.db(self._stores.jobs.change, self._row.id, self._owner, message, **values)
-
-
-async def _whole(spoken: Any) -> tuple[np.ndarray, dict[str, bool]]:
-    """All sound of a stream, and whether a part of it was retried or cut."""
-    waveforms, retried, cut = [], False, False
-    try:
-        async for event in spoken.stream:
-            if isinstance(event, Sound):
-                waveforms.append(event.waveform)
-            elif isinstance(event, SegmentDone):
-                retried, cut = retried or event.retried, cut or event.cut
-    finally:
-        spoken.stream.close()
-    return np.concatenate(waveforms), {"retried": retried, "cut": cut}

@@ -126,7 +126,7 @@ def test_a_service_makes_the_book_and_its_jobs_are_managed(working: str, tmp_pat
     assert "done" in listed and "100 %" in listed and "tea" in listed
     job_id = next(word for word in listed.split() if word.startswith("job_"))
     shown = run(tmp_path, "jobs", "show", job_id, "--server", working).stdout
-    assert "12 of 12" in shown and "tea.mp3" in shown
+    assert "15 of 15" in shown and "tea.mp3" in shown
     again = tmp_path / "again.mp3"
     assert run(tmp_path, "jobs", "download", job_id, "-o", str(again), "--server", working).returncode == 0
     assert again.read_bytes() == out.read_bytes()
