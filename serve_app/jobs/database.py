@@ -55,18 +55,19 @@ class Database:
 
         Raises DatabaseAway, and DiskFull if it has no room.
         """
-        with self._session(self._opened()) as session:
+        with self._session() as session:
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """One state of the data, for reading alone. Raises DatabaseAway."""
-        with self._session(self._opened().execution_options(reading=True)) as session:
+        with self._session(reading=True) as session:
             yield session
 
     @contextmanager
-    def _session(self, engine: Engine) -> Iterator[Session]:
+    def _session(self, **options: bool) -> Iterator[Session]:
         try:
+            engine = self._opened().execution_options(**options)
             with Session(engine, expire_on_commit=False) as session, session.begin():
                 session.connection()
                 yield session

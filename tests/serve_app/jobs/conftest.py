@@ -64,7 +64,7 @@ class Postgres:
         command = [str(self.programs / "postgres"), *options]
         log = (self.folder.parent / "postgres.log").open("ab")
         self.process = subprocess.Popen(command, stdout=log, stderr=log, **self._as())
-        for _ in range(300):
+        for _ in range(1200):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
