@@ -49,14 +49,11 @@ class StageWorker(Protocol):
     @property
     def active(self) -> int:
         """Items admitted and not yet finished."""
-        ...
 
     def admit(self, item: WorkItem) -> None: ...
 
     def cancel(self, item_id: str) -> None:
         """Frees the item's slot at once; unknown ids are ignored."""
-        ...
 
     def step(self) -> list[Event]:
         """One unit of device work for all active items. An item's failure is an event of it, never an exception."""
-        ...

@@ -27,7 +27,6 @@ class Backend(Protocol):
 
     def capture(self, function: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
         """Returns replay, and the static outputs that each replay fills."""
-        ...
 
 
 class CudaGraphs:
@@ -141,11 +140,6 @@ class GraphRunner:
         self._captured[key] = (static, replay, outputs)
         shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in static.items())
         log.info("%s: captured %s (%s) in %.3f s", self._name, key, shapes, time.perf_counter() - began)
-
-
-def powers_of_two(most: int) -> list[int]:
-    """1, 2, 4 … and `most` itself."""
-    return doublings(1, most)
 
 
 def doublings(first: int, most: int) -> list[int]:

@@ -27,7 +27,6 @@ class Compilable(Protocol):
 
         Called once, before any step, if the options allow optimisation.
         """
-        ...
 
 
 def scripted(module: nn.Module) -> tuple[Callable[..., Any], str]:

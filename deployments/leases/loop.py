@@ -37,7 +37,6 @@ class Report:
 class WorkSource(Protocol):
     def orders(self, lease_id: str, slots: int) -> AsyncGenerator[Orders]:
         """As `Ledger.orders`. Raises any exception when the scheduler does not answer."""
-        ...
 
 
 class LeaseLoop:

@@ -125,15 +125,14 @@ class Decoder:
             return running
         return [s for s in running if s.alone or not s.sounding]
 
-    def warm_up(self, batches: Ordered[int] | None = None, lengths: Ordered[int] | None = None) -> None:
-        """Runs or captures every shape, or the given ones, on the scratch slot, so that no request waits for that."""
+    def warm_up(self) -> None:
+        """Runs or captures every shape on the scratch slot, so that no request waits for that."""
         assert_on_device_thread(self._owner)
         padded = self._runner.optimize
-        lengths = lengths or (self._shapes.lengths if padded else [self._shapes.length(1, padded)])
-        # the largest first: its memory serves all
-        for batch in sorted(batches or self._shapes.batches, reverse=True):
+        lengths = self._shapes.lengths if padded else [self._shapes.length(1, padded)]
+        for batch in reversed(self._shapes.batches):  # the largest first: its memory serves all
             rows = torch.full((batch,), self.slots, dtype=torch.int64)
-            for length in sorted(lengths, reverse=True):
+            for length in reversed(lengths):
                 self._runner.capture(*self._key_and_step(batch, length), {"rows": rows})
 
     def stats(self) -> dict[str, float]:
@@ -158,10 +157,7 @@ class Decoder:
                 return self._start(sequence, end.value)
             except Exception as error:
                 self.failing += not isinstance(error, ChoraleError)
-                self._roster.end(sequence)
-                self._wipe(sequence.slot)
-                failure = as_failure(error, "the model failed in the prefill of this segment")
-                return [Event(sequence.id, error=failure)]
+                return self._fail(sequence, error, "the model failed in the prefill of this segment")
             if self._turn():
                 break
         return []
@@ -235,9 +231,7 @@ class Decoder:
         try:
             self._model.force(sequence.slot, sequence.request.prefix[sequence.launched])
         except Exception as error:
-            self._roster.end(sequence)
-            failure = as_failure(error, "the model could not resume this segment from its prefix")
-            return [Event(sequence.id, error=failure)]
+            return self._fail(sequence, error, "the model could not resume this segment from its prefix")
         return []
 
     def _read(self, launch: Launch) -> list[Event]:
@@ -251,10 +245,7 @@ class Decoder:
 
     def _take(self, sequence: Sequence, index: int, step_row: StepRow, last: bool) -> list[Event]:
         if is_lost(step_row):
-            self._roster.end(sequence)
-            self._wipe(sequence.slot)
-            failure = SynthesisFailed("the model produced NaN or Inf in this segment")
-            return [Event(sequence.id, error=failure)]
+            return self._fail(sequence, SynthesisFailed("the model produced NaN or Inf in this segment"))
         sequence.take(index, step_row)
         self._codes += index >= sequence.known
         if index < sequence.known - 1:
@@ -277,16 +268,20 @@ class Decoder:
         """Handles a step of `group` that raised: a sequence alone fails, several start again to be stepped alone."""
         self._failed_steps += 1
         self.failing += 1
-        for s in group:
-            self._wipe(s.slot)
         if len(group) == 1:
-            self._roster.end(group[0])
-            return [Event(group[0].id, error=as_failure(error, "the device failed in this segment"))]
+            return self._fail(group[0], error, "the device failed in this segment")
         log.error("a step of %d sequences failed; each is stepped alone now", len(group), exc_info=error)
         for s in group:
+            self._wipe(s.slot)
             rest = replace(s.item, payload=replace(s.request, prefix=s.sent()))
             self._roster.begin_again(s, rest, min(s.alone_from, s.read))
         return []
+
+    def _fail(self, sequence: Sequence, error: Exception, message: str = "") -> list[Event]:
+        """Ends the sequence, and clears its slot: NaN there would reach the next one."""
+        self._roster.end(sequence)
+        self._wipe(sequence.slot)
+        return [Event(sequence.id, error=as_failure(error, message))]
 
     def _wipe(self, slot: int) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deployments.contract.errors import DoesNotFit
-from deployments.engine.graphs import doublings, powers_of_two
+from deployments.engine.graphs import doublings
 
 _SHORTEST = 256
 _STEP = 64
@@ -27,7 +27,7 @@ class Shapes:
         lengths: Sequence[int] | None = None,
     ) -> None:
         self._context = context
-        self.batches = sorted(batches or powers_of_two(slots))
+        self.batches = sorted(batches or doublings(1, slots))
         self.lengths = sorted(lengths or doublings(_SHORTEST, context))
         if self.batches[-1] != slots or self.lengths[-1] != context:
             raise DoesNotFit(

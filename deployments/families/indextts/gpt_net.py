@@ -13,13 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deployments.engine.decode.kv_cache import KVCache
-from deployments.engine.invariant import LANES, Linear, Norm, padded_head
+from deployments.engine.invariant import Head, Linear, Norm
 from deployments.families.checkpoint import Tensors, check_shapes
 from deployments.families.indextts.config import MARGIN, IndexConfig
 
 ELSEWHERE = ("conditioning_encoder.", "perceiver_encoder.")  # what the voice encoder reads of the same file
 BUFFERS = (".attn.bias", ".attn.masked_bias")  # of old releases of the training library
-EPSILON = 1e-5
 KeysValues = tuple[Tensor, Tensor]
 
 
@@ -81,7 +80,7 @@ class Weights:
         return self.tensors[name].to(self.device, self.dtype)
 
     def norm(self, name: str) -> Norm:
-        return Norm(self[f"{name}.weight"], self[f"{name}.bias"], EPSILON)
+        return Norm(self[f"{name}.weight"], self[f"{name}.bias"])
 
     def linear(self, name: str) -> Linear:
         return Linear(self[f"{name}.weight"].t().contiguous(), self[f"{name}.bias"])
@@ -107,8 +106,7 @@ class GptNet:
         self.mel_places = weights["mel_pos_embedding.emb.weight"]
         self.blocks = [Block(layer, weights) for layer in range(config.gpt.layers)]
         self.norm, self.final_norm = weights.norm("gpt.ln_f"), weights.norm("final_norm")
-        self.mel_head = padded_head(weights["mel_head.weight"], weights["mel_head.bias"])
-        self.mel_head_width = config.gpt.number_mel_codes + -config.gpt.number_mel_codes % LANES
+        self.mel_head = Head(weights["mel_head.weight"], weights["mel_head.bias"])
         self.row_multiple = max(block.project.row_multiple for block in self.blocks)
 
     def embed_text(self, ids: Tensor) -> Tensor:
@@ -149,10 +147,6 @@ class GptNet:
             mixed = cache.attend(layer, qkv[:, 0], rows, length).flatten(1)
             x = block.finish(x, F.pad(mixed, (0, 0, 0, len(x) - count)))
         return self.final_norm(self.norm(x))[:count]
-
-    def mel_logits(self, hidden: Tensor) -> Tensor:
-        """(B, M) -> float32 (B, mel_head_width)"""
-        return self.mel_head(hidden).float()
 
     def _heads(self, projected: Tensor) -> Tensor:
         """(B, 3M) -> queries, keys, values (B, 3, H, d)"""
