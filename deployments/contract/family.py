@@ -1,13 +1,11 @@
-"""The interface between the engine and a model family.
-
-A family is one folder that offers four parts, each usable alone in a plain Python shell:
+"""The interface between the engine and a model family: a folder with four parts, each usable alone.
 
     frontend   text                      -> segments of token ids
     voice      reference audio           -> voice prompt
     gpt        segments + prompts        -> codes and frames, one decode step at a time
     vocoder    chunks of frames + prompts -> waveform
 
-The engine knows no family by name. This module imports no torch, so that processes without a device stay small.
+This module imports no torch, so that processes without a device stay small.
 """
 
 from __future__ import annotations

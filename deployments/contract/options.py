@@ -1,7 +1,6 @@
-"""The options of a model's stages, each declared once.
+"""The options of a model's stages, each declared once: a new one is a field here and a line where it is used.
 
-The configuration composes them (serve_app/config), they travel whole to the stages, and `assembly` makes the workers
-from them. A new option is a field here and a line where it is used.
+The configuration composes them (serve_app/config), and `deployments.assembly` makes the workers from them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What travels between a stage's scheduler and its replicas, and the worker that a replica drives.
-
-Plain data and a protocol: no torch, no ray.
-"""
+"""What travels between a stage's scheduler and its replicas, and the worker that a replica drives."""
 
 from __future__ import annotations
 
@@ -43,7 +40,6 @@ class StageWorker(Protocol):
     """What the lease loop drives, always on the replica's device thread."""
 
     slots: int
-
     failing: int  # device steps in a row that raised: a device that no longer answers is seen by it
 
     @property

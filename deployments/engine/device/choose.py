@@ -14,7 +14,10 @@ from deployments.contract.errors import ConfigError
 
 _HALF_WORDS = {"true": True, "1": True, "false": False, "0": False}
 _PREFERENCE = re.compile(r"auto|cpu|(?:cuda|musa)(?::\d+)?")
-_FULL = {"musa": "fp32: muDNN has no half-precision convolution", "cpu": "fp32: the CPU does not use half precision"}
+_FULL = {
+    "musa": "fp32: muDNN has no half-precision convolution",
+    "cpu": "fp32: the CPU does not use half precision",
+}
 Half = bool | str
 Found = tuple[str | None, str]  # the device's name, None if it cannot be used, and what was found
 

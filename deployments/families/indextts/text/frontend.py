@@ -8,6 +8,7 @@ import numpy as np
 
 from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Segment
+from deployments.families.language import language_of
 from deployments.families.indextts.text.normalize import Normalizer, Reading
 from deployments.families.indextts.text.pieces import START, STOP, Pieces, pre_tokenized, readable
 from deployments.families.indextts.text.split import split_sentences
@@ -37,7 +38,7 @@ class IndexFrontend:
         Raises InvalidInput: param "language" for another language; param "input" for text without a letter, digit or
         Chinese character that the vocabulary knows, and for a pause of more than 30 seconds.
         """
-        reading = reading_of(language)
+        reading = language_of(language, LANGUAGES)
         return with_pauses(text, lambda part: self._segments(part, reading))
 
     def _segments(self, text: str, reading: Reading | None) -> list[Segment]:
@@ -62,7 +63,7 @@ class IndexFrontend:
 
     def check(self, text: str, language: str | None = None) -> None:
         """Raises InvalidInput for another language; whatever a text holds beside what can be spoken is passed over."""
-        reading_of(language)
+        language_of(language, LANGUAGES)
         check_pauses(text)
 
     def pieces_of(self, text: str, reading: Reading | None = None) -> list[str]:
@@ -75,17 +76,3 @@ class IndexFrontend:
         if len(lone) == 1 and lone.isprintable() and not lone.isalnum():
             return self.pieces.encode(text)
         return self.pieces.encode(pre_tokenized(self.normalizer(text, reading)))
-
-
-def reading_of(language: str | None) -> Reading | None:
-    """Raises InvalidInput (param "language") for anything but `LANGUAGES`, in any case and with any region."""
-    if not language:
-        return None
-    for reading in LANGUAGES:
-        if language.replace("_", "-").split("-")[0].strip().lower() == reading:
-            return reading
-    raise InvalidInput(
-        f"language {language[:20]!r} is not supported by this model; allowed: {', '.join(LANGUAGES)}",
-        param="language",
-        code="unsupported_language",
-    )
