@@ -1,7 +1,4 @@
-"""From options to the workers of a model's stages, the same for Serve's replicas and for one process.
-
-Imports torch only inside its functions, which run on the thread that owns the device.
-"""
+"""Makes the workers of a model's stages from its options. torch is imported only on the thread that owns the device."""
 
 from __future__ import annotations
 
@@ -46,10 +43,7 @@ def _named_options() -> Iterator[None]:
 
 
 def load_family(options: ModelOptions) -> Family:
-    """The family, whose spec has the options' sampling as its defaults.
-
-    Raises ConfigError for an unknown family, a wrong option of it, or a control that it does not have.
-    """
+    """The family, with the options' sampling as its defaults. Raises ConfigError for what is unknown or wrong."""
     family = families.load(options.family.name, options.family.options)
     wanted, spec = options.sampling, family.spec
     controls = configured(spec.controls, wanted.model_extra or {}, spec.name)
@@ -83,10 +77,7 @@ def schedule(options: ModelOptions, spec: FamilySpec) -> ChunkSchedule:
 
 @_named_options()
 def decoder(options: ModelOptions, family: Family, on: Device, least_slots: int = 1) -> Decoder:
-    """Not warmed up. least_slots: the least number of slots, if the options have fewer.
-
-    Raises ConfigError for what does not fit the family or the device's memory.
-    """
+    """Not warmed up; has at least `least_slots`. Raises ConfigError for what fits neither family nor memory."""
     from deployments.engine.decode import Decoder
 
     wanted = options.gpt

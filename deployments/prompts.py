@@ -184,10 +184,7 @@ class PromptStore:
 
 
 class KeptPrompts:
-    """The cache in front of an encoder: `size` prompts in memory, then `store` on disk. One event loop owns it.
-
-    encode: `VoiceEncoder.encode`, on the device thread.
-    """
+    """The cache in front of `encode`: `size` prompts in memory, then `store` on disk. One event loop owns it."""
 
     def __init__(self, encode: Encode, size: int, store: PromptStore | None = None) -> None:
         self._encode, self._store = encode, store
@@ -195,10 +192,7 @@ class KeptPrompts:
         self.encoded = self.memory_hits = self.disk_hits = 0
 
     async def of(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
-        """keep: the id of the voice, None for memory only.
-
-        Raises InvalidInput (param "reference_audio") for an unusable recording.
-        """
+        """keep: the id of the voice, None for memory only. Raises InvalidInput (param "reference_audio")."""
         key = f"{keep or ''}.{await asyncio.to_thread(lambda: reference.key)}"
         if (prompt := self._memory.get(key)) is not None:
             self.memory_hits += 1

@@ -99,10 +99,7 @@ class StageScheduler:
         self._watcher = loop.create_task(watch)
 
     async def submit(self, item: WorkItem, admitted: bool = False) -> AsyncIterator[Event]:
-        """Streams the item's events (see `Ledger.submit`) after an empty one that acknowledges it.
-
-        admitted: part of an accepted request, never rejected as overload.
-        """
+        """An empty event that acknowledges the item, then its own (see `Ledger.submit`)."""
         yield Event(item.id)
         async for event in self.ledger.submit(item, admitted):
             yield event

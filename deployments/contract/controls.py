@@ -108,10 +108,7 @@ def chosen(controls: Controls, values: Mapping[str, object], model: str) -> dict
 
 
 def parsed(controls: Controls, texts: Mapping[str, object]) -> dict[str, Any]:
-    """The values of `texts` (a list where a URL names one twice); those of unknown names stay as they are.
-
-    Raises InvalidInput.
-    """
+    """The values of `texts` (a list where a URL names one twice); unknown ones as they are. Raises InvalidInput."""
     known = {control.name: control for control in controls}
     return {name: known[name].parsed(str(text)) if name in known else text for name, text in texts.items()}
 

@@ -45,10 +45,7 @@ class FamilyOptions(Options):
 
 
 class DeviceOptions(Options):
-    """`half`: half precision, true and false force it.
-
-    `threads`: CPU threads of one model replica; "auto" shares this machine's CPUs out among them.
-    """
+    """half: true and false force it. threads: CPU threads of a model replica; "auto" shares the machine's out."""
 
     preference: Literal["auto", "musa", "cuda", "cpu"] = "auto"
     half: Literal["auto"] | bool = "auto"

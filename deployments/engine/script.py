@@ -23,10 +23,7 @@ class Compilable(Protocol):
     """A GptModel whose steps can be made cheaper on some devices."""
 
     def compile(self) -> str:
-        """Makes further steps cheaper on this device, with the same bits, and says how; "" if it cannot.
-
-        Called once, before any step, if the options allow optimisation.
-        """
+        """Makes further steps cheaper, with the same bits, and says how; "" if it cannot. Called before any step."""
 
 
 def scripted(module: nn.Module) -> tuple[Callable[..., Any], str]:

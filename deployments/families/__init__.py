@@ -22,10 +22,7 @@ FAMILIES = {
 
 
 def load(name: str, options: Mapping[str, Any] | None = None) -> Family:
-    """The family `name` with its options, which the family validates.
-
-    Raises ConfigError for an unknown name, or for an unknown or invalid option.
-    """
+    """The family `name`, which validates its options. Raises ConfigError for what is unknown or invalid."""
     if name not in FAMILIES:
         raise ConfigError(f"unknown family {name!r}; allowed: {', '.join(FAMILIES)}", param="family.name")
     return import_module(FAMILIES[name]).load(dict(options or {}))

@@ -70,10 +70,7 @@ def part_of(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
 
 
 def fill(module: Module, tensors: Mapping[str, Tensor], file: str, prefix: str = "") -> Module:
-    """Loads `tensors` into `module`, converted to its dtypes.
-
-    Raises CheckpointError if names or shapes differ. It names the file, the tensor and both shapes.
-    """
+    """Loads `tensors`, in the module's dtypes. Raises CheckpointError naming file, tensor and both shapes."""
     wanted = module.state_dict()
     check_shapes({name: tuple(tensor.shape) for name, tensor in wanted.items()}, tensors, file, prefix)
     module.load_state_dict({name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()})

@@ -11,10 +11,7 @@ Language = TypeVar("Language", bound=str)
 
 
 def language_of(language: str | None, allowed: Sequence[Language]) -> Language | None:
-    """The one of `allowed` that `language` names, in any case and with any region ("zh-CN"); None if it is empty.
-
-    Raises InvalidInput (param "language").
-    """
+    """The one of `allowed` that `language` names, in any case and region ("zh-CN"). Raises InvalidInput."""
     if not language:
         return None
     asked = language.replace("_", "-").split("-")[0].strip().lower()

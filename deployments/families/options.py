@@ -17,9 +17,6 @@ def checked(model: type[Options], options: Mapping[str, Any]) -> Options:
     try:
         return model(**options)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        allowed = ", ".join(model.model_fields)
-        raise ConfigError(
-            f"family.options.{key}: {first['msg']}; allowed: {allowed}", param="family.options"
-        ) from None
+        first, allowed = error.errors()[0], ", ".join(model.model_fields)
+        key = ".".join(["family.options", *map(str, first["loc"])])
+        raise ConfigError(f"{key}: {first['msg']}; allowed: {allowed}") from None

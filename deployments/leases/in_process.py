@@ -64,10 +64,7 @@ class InProcessScheduler:
                 ledger.end_lease(lease_id, died=True)
 
     async def events(self, stage: str, item: WorkItem, admitted: bool) -> AsyncGenerator[Event]:
-        """The item's events up to the one with `done`. Leaving the iteration early cancels the item.
-
-        Raises an event's error, and SynthesisFailed if the item is cancelled.
-        """
+        """The item's events; leaving early cancels it. Raises an event's error, and SynthesisFailed if cancelled."""
         caller, inbox = asyncio.get_running_loop(), asyncio.Queue[Event | None]()
 
         def post(event: Event | None) -> None:

@@ -146,10 +146,7 @@ class Ledger:
     async def orders(
         self, lease_id: str, slots: int, heartbeat_s: float = HEARTBEAT_S
     ) -> AsyncGenerator[Orders]:
-        """The lease's orders, and an empty one whenever there were none for `heartbeat_s` seconds.
-
-        Ends with the lease. A stream that is left and opened again loses nothing.
-        """
+        """The lease's orders until it ends, an empty one each `heartbeat_s`. Opened again, a stream loses nothing."""
         while True:
             if (lease := self.leases.get(lease_id)) is not None and lease.slots != slots:
                 lease.slots = slots

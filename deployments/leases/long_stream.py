@@ -27,11 +27,7 @@ class More:
 
 
 class LongStream(Generic[T]):
-    """The serving half: one stream at a time, over several queries.
-
-    Attributes:
-        queries: the number of queries so far.
-    """
+    """The serving half: one stream at a time, over several queries. queries: their number so far."""
 
     def __init__(self, items_per_query: int = ITEMS_PER_QUERY) -> None:
         self.items_per_query = items_per_query

@@ -1,7 +1,4 @@
-"""How much memory there is, how much this process holds, and giving back what is unused.
-
-It does not import torch, because processes without a model report their memory too.
-"""
+"""Memory: how much there is, how much this process holds, and giving back what is unused. Does not import torch."""
 
 from __future__ import annotations
 

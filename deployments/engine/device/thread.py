@@ -31,10 +31,7 @@ class Heartbeat:
 
 
 class DeviceThread:
-    """Runs calls one after the other, on one thread, in inference mode.
-
-    threads: torch's CPU threads for these calls; None leaves torch's own choice.
-    """
+    """Runs calls in order, on one thread, in inference mode. threads: torch's CPU threads; None: torch's choice."""
 
     def __init__(self, name: str, threads: int | None = None) -> None:
         self._threads = threads

@@ -92,10 +92,7 @@ def grown(size: int, growth: float, maximum: int) -> int:
 
 
 def cut(chunk: VocoderChunk, spec: FamilySpec, most: int) -> list[VocoderChunk]:
-    """Splits a chunk into chunks with context, of at most `most` frames each and of about the same length.
-
-    Their frames are views. Only the first has the chunk's state.
-    """
+    """Splits a chunk into ones of at most `most` frames (views), of about one length. The first has the state."""
     count = len(chunk.frames) - chunk.left - chunk.right
     parts = -(-count // most)
     if parts < 2:

@@ -50,10 +50,7 @@ class ChunkSchedule:
         return max(1, round(frames * FRAME_S * spec.codes_per_second))
 
     def run_ends(self, spec: FamilySpec, most: int) -> list[int]:
-        """The numbers of codes that complete a segment's first chunk with its context, its second, and so on to `most`.
-
-        A run that ends there can be vocoded at once.
-        """
+        """The numbers of codes, up to `most`, that complete the first chunk with its context, the second, and so on."""
         ends, size = [self.first + spec.right_context], self.first
         while ends[-1] < most:
             size = grown(size, self.growth, self.maximum)

@@ -200,10 +200,7 @@ def _constant(layer: nn.Module, speaker: Tensor) -> Tensor:
 
 
 def fold_weight_norm(tensors: Mapping[str, Tensor]) -> Tensors:
-    """Converts to float32 and replaces each pair `X.weight_g`, `X.weight_v` by `X.weight` = v g / |v|.
-
-    There is one norm for each index of the first dimension.
-    """
+    """To float32; each pair `X.weight_g`, `X.weight_v` becomes `X.weight` = v g / |v|, by index of dimension 0."""
     folded = {name: tensor.float() for name, tensor in tensors.items()}
     for name in [name.removesuffix("_g") for name in folded if name.endswith(".weight_g")]:
         gain, value = folded[f"{name}_g"], folded.get(f"{name}_v")

@@ -1,7 +1,4 @@
-"""Conformer over the log-mel of a reference: one feature per frame, at half the mel's rate.
-
-Attribute names match the checkpoint under `conditioning_encoder.`.
-"""
+"""Conformer: a log-mel to features at half its rate. Names match the checkpoint under `conditioning_encoder.`."""
 
 from __future__ import annotations
 

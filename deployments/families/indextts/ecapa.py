@@ -1,7 +1,4 @@
-"""ECAPA-TDNN (Desplanques et al., 2020): a log-mel to one speaker vector.
-
-Attribute names match the checkpoint under `speaker_encoder.`. Inference only: batch norm uses stored statistics.
-"""
+"""ECAPA-TDNN (Desplanques et al., 2020): log-mel to speaker vector. Names match the checkpoint's `speaker_encoder.`"""
 
 from __future__ import annotations
 
@@ -31,10 +28,7 @@ class EcapaWidths:
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor], file: str, prefix: str = "speaker_encoder.") -> EcapaWidths:
-        """Reads the widths from the shapes of tensors named without `prefix`.
-
-        Raises CheckpointError, which names the file and the tensor.
-        """
+        """From the shapes of tensors named without `prefix`. Raises CheckpointError, which names file and tensor."""
 
         def outputs(name: str) -> int:
             if name not in tensors:

@@ -39,33 +39,24 @@ class IndexOptions(BaseModel):
 
 
 class IndexFamily:
-    """Implements Family. `spec` and `frontend()` import no torch.
-
-    Raises ConfigError if a file is missing or config.yaml is not that of IndexTTS 1.0 or 1.5.
-    """
+    """Implements Family; `spec` and `frontend()` import no torch. Raises ConfigError for a wrong folder or file."""
 
     def __init__(self, options: IndexOptions) -> None:
-        self.options = options
+        self.options, given = options, f"family.options.model_dir: {str(options.model_dir)!r}"
         try:
             self.folder = options.model_dir.expanduser()
         except RuntimeError:
-            message = f"family.options.model_dir: {str(options.model_dir)!r} names an unknown user"
-            raise ConfigError(message, param="family.options") from None
+            raise ConfigError(f"{given} names an unknown user") from None
         if not self.folder.is_absolute():  # replicas run in working directories of their own
-            raise ConfigError(
-                f"family.options.model_dir: {str(options.model_dir)!r} must be an absolute path, or begin with ~",
-                param="family.options",
-            )
+            raise ConfigError(f"{given} must be an absolute path, or begin with ~")
         if not self.folder.is_dir():
-            message = f"family.options.model_dir: folder {self.folder.name!r} does not exist"
-            raise CheckpointError(message, param="family.options")
-        self.config = read_config(self.folder)
-        config = self.config
+            raise CheckpointError(f"family.options.model_dir: folder {self.folder.name!r} does not exist")
+        config = self.config = read_config(self.folder)
         for name in (config.gpt_checkpoint, config.bigvgan_checkpoint, config.dataset.bpe_model):
             if not (self.folder / name).is_file():
-                raise CheckpointError(f"{name}: not found in the model folder", param="family.options")
+                raise CheckpointError(f"{name}: not found in the model folder")
         limit = options.max_text_tokens_per_sentence or PIECES[options.mode]
-        self.limit = min(limit, self.config.gpt.max_text_tokens - 1)
+        self.limit = min(limit, config.gpt.max_text_tokens - 1)
 
     @cached_property
     def spec(self) -> FamilySpec:

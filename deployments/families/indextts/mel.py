@@ -1,7 +1,4 @@
-"""Log-mel spectrogram of a reference recording, the only feature of a voice in IndexTTS.
-
-It runs on the CPU, where it costs a hundredth of the encoders, because some accelerators have no FFT.
-"""
+"""Log-mel spectrogram of a reference recording. It runs on the CPU, because some accelerators have no FFT."""
 
 from __future__ import annotations
 

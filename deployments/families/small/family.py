@@ -42,13 +42,13 @@ class SmallFamily:
         try:
             self.config = SmallConfig.from_dict(json.loads(path.read_text()))
         except FileNotFoundError:
-            message = f"family.options.weights: no {path.name} in the folder {self.folder.name!r}"
-            raise CheckpointError(message, param="family.options") from None
+            where = f"in the folder {self.folder.name!r}"
+            raise CheckpointError(f"family.options.weights: no {path.name} {where}") from None
         except OSError as error:
-            message = f"family.options.weights: {path.name} cannot be read: {error.strerror}"
-            raise CheckpointError(message, param="family.options") from None
+            why = f"{path.name} cannot be read: {error.strerror}"
+            raise CheckpointError(f"family.options.weights: {why}") from None
         except (ValueError, TypeError, RecursionError) as error:
-            raise CheckpointError(f"{path.name}: {error}", param="family.options") from None
+            raise CheckpointError(f"{path.name}: {error}") from None
 
     @cached_property
     def spec(self) -> FamilySpec:
@@ -111,10 +111,10 @@ class SmallFamily:
         name = "small.safetensors: timbre.codes"
         codes, most = read_tensors(self.folder / "small.safetensors").get("timbre.codes"), self.config.n_codes
         if codes is None or codes.dim() != 1 or not 0 < len(codes) <= self.config.max_codes:
-            raise CheckpointError(f"{name} is missing or not a row of codes", param="family.options")
+            raise CheckpointError(f"{name} is missing or not a row of codes")
         codes = codes.long()
         if not 0 <= int(codes.min()) <= int(codes.max()) < most:
-            raise CheckpointError(f"{name} contains a code outside 0..{most - 1}", param="family.options")
+            raise CheckpointError(f"{name} contains a code outside 0..{most - 1}")
         return codes
 
     def _filled(self, net: nn.Module, part: str) -> Any:

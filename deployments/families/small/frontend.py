@@ -43,10 +43,7 @@ class _Sentence:
 
 
 class SmallFrontend:
-    """`Frontend` of the small family. Thread-safe; loads its word lists when first made, in well under a second.
-
-    languages: what the weights speak, of "en" and "zh".
-    """
+    """`Frontend` of the small family. Thread-safe. languages: what the weights speak, of "en" and "zh"."""
 
     def __init__(
         self, pronouncer: Pronouncer | None = None, languages: tuple[str, ...] = ("en", "zh")

@@ -40,10 +40,7 @@ class SmallVocoder:
         )
 
     def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> dict[str, Tensor]:
-        """Rows [left context | codes | right context | padding]; padding and unused rows are masked.
-
-        Raises SynthesisFailed for a code that does not exist.
-        """
+        """Rows [left | codes | right | padding], masked. Raises SynthesisFailed for a code that does not exist."""
         inputs = {
             "codes": torch.zeros(batch, frames, dtype=torch.int64),
             "speaker": torch.zeros(batch, self.config.speaker_dim),

@@ -57,10 +57,7 @@ class SmallVoiceEncoder:
 
     @torch.inference_mode()
     def encode(self, reference: Reference) -> VoicePrompt:
-        """Takes the first minute of speech in the first waveform. The transcript is ignored.
-
-        Raises InvalidInput if the reference is silent or too short.
-        """
+        """Takes a minute of the first waveform's speech. Raises InvalidInput if it is silent or too short."""
         waveform, rate = reference.first
         speech = soften_thumps(trim_silence(np.asarray(waveform, np.float32), rate), rate)
         if not len(speech):

@@ -8,10 +8,10 @@ import numpy as np
 
 from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Segment
-from deployments.families.language import language_of
 from deployments.families.indextts.text.normalize import Normalizer, Reading
 from deployments.families.indextts.text.pieces import START, STOP, Pieces, pre_tokenized, readable
 from deployments.families.indextts.text.split import split_sentences
+from deployments.families.language import language_of
 from deployments.text.pauses import check_pauses, with_pauses
 
 LANGUAGES: tuple[Reading, ...] = ("zh", "en")
