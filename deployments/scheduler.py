@@ -51,8 +51,6 @@ class StageScheduler:
         lease_s: age in seconds from which a lease may end if it is idle, no longer wanted, or its stage is being
             rolled out. Any other busy lease continues, so that new work does not wait for old work.
         silence_s: a lease that reports nothing for this long is considered lost.
-        unasked_s: a replica whose health Serve has not checked for this long may be stopping; must exceed
-            `health_check_period_s`.
     """
 
     def __init__(
@@ -67,8 +65,6 @@ class StageScheduler:
         max_replicas: int = 1,
         lease_s: float = 10.0,
         silence_s: float = 30.0,
-        patience_s: float = 2.0,
-        unasked_s: float = 12.0,
     ) -> None:
         context = serve.get_replica_context()
         self.name = context.deployment
@@ -82,7 +78,6 @@ class StageScheduler:
             self.stage_name,
             known,
             max_queue or QUEUED_PER_SLOT * known,
-            patience=patience_s,
             max_wait_s=max_wait_s,
             first_share=first_share,
             keep=self._keep,
@@ -95,7 +90,7 @@ class StageScheduler:
         self._draining = False
         loop = asyncio.get_running_loop()
         self._keeper = loop.create_task(self._keep_leases())
-        watch = watch_roll_out(self.app, self.stage_name, self._replicas, unasked_s, self._drain)
+        watch = watch_roll_out(self.app, self.stage_name, self._replicas, self._drain)
         self._watcher = loop.create_task(watch)
 
     async def submit(self, item: WorkItem, admitted: bool = False) -> AsyncIterator[Event]:

@@ -17,6 +17,11 @@ def checked(model: type[Options], options: Mapping[str, Any]) -> Options:
     try:
         return model(**options)
     except ValidationError as error:
-        first, allowed = error.errors()[0], ", ".join(model.model_fields)
-        key = ".".join(["family.options", *map(str, first["loc"])])
-        raise ConfigError(f"{key}: {first['msg']}; allowed: {allowed}") from None
+        allowed = ", ".join(model.model_fields)
+        raise ConfigError(f"family.options.{fault(error)}; allowed: {allowed}") from None
+
+
+def fault(error: ValidationError) -> str:
+    """The first wrong key, and what is wrong with it."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Annotated, Literal
@@ -148,7 +149,7 @@ def read_config(folder: Path) -> IndexConfig:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path.name}: must be a mapping")
     try:
-        return IndexConfig.model_validate(_tuples(content))
+        return IndexConfig.model_validate_json(json.dumps(content))  # strict: a list of YAML is no tuple
     except ValidationError as error:
         lines = []
         for detail in error.errors():
@@ -158,12 +159,3 @@ def read_config(folder: Path) -> IndexConfig:
             else:
                 lines.append(f"{path.name}: {key}: {detail['msg'].removeprefix('Value error, ')}")
         raise CheckpointError("\n".join(lines)) from None
-
-
-def _tuples(value: object) -> object:
-    """Converts YAML's lists to tuples, which strict models require for tuple fields."""
-    if isinstance(value, list):
-        return tuple(_tuples(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return value

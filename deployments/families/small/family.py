@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deployments.contract.controls import drawing
 from deployments.contract.errors import CheckpointError
 from deployments.contract.family import FamilySpec, Frontend, GptModel, VocoderModel, VoiceEncoder
 from deployments.contract.speech import VoicePrompt
-from deployments.families.options import checked
+from deployments.families.options import checked, fault
 from deployments.families.small.config import MAX_SECONDS, MIN_SECONDS, SmallConfig
 
 if TYPE_CHECKING:
@@ -40,13 +40,15 @@ class SmallFamily:
         self.folder = options.weights
         path = self.folder / "small.json"
         try:
-            self.config = SmallConfig.from_dict(json.loads(path.read_text()))
+            self.config = SmallConfig(**json.loads(path.read_text()))
         except FileNotFoundError:
             where = f"in the folder {self.folder.name!r}"
             raise CheckpointError(f"family.options.weights: no {path.name} {where}") from None
         except OSError as error:
             why = f"{path.name} cannot be read: {error.strerror}"
             raise CheckpointError(f"family.options.weights: {why}") from None
+        except ValidationError as error:
+            raise CheckpointError(f"{path.name}: {fault(error)}") from None
         except (ValueError, TypeError, RecursionError) as error:
             raise CheckpointError(f"{path.name}: {error}") from None
 
