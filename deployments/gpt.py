@@ -1,7 +1,5 @@
 """The GPT stage: segments to runs of codes, with continuous batching on one device thread."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from deployments import assembly

@@ -1,7 +1,5 @@
 """Reads untrusted YAML: plain values only, with limits on their number and depth."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import yaml

@@ -1,7 +1,5 @@
 """Folders and files that only their owner can read. A power cut leaves either the old state or the new one."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

@@ -1,7 +1,5 @@
 """A leased model replica: a device thread with a worker, and one long query, the lease."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import time

@@ -1,7 +1,5 @@
 """Detects that Serve stops replicas of a stage, so that their leases can end: Serve informs only the replicas."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

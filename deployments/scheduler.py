@@ -5,8 +5,6 @@ deployment with max_ongoing_requests=1 and target_ongoing_requests=1, so the aut
 free replica.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import math

@@ -1,7 +1,5 @@
 """The voice stage: reference audio to a voice prompt, encoded once and kept by its content."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from functools import partial

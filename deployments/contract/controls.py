@@ -1,7 +1,5 @@
 """Sampling parameters: a family declares each once, and schemas, checks, options and docs are made from that."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal

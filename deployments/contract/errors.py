@@ -3,8 +3,6 @@
 Only the message is positional, so that pickling (as Ray does between processes) restores every field.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 NAMES = 8  # of unknown fields in an error

@@ -99,9 +99,11 @@ class Frontend(Protocol):
 
         If nothing in `text`, which may be a part of a text, can be spoken: code nothing_to_speak or empty_input.
         """
+        ...
 
     def symbols(self, segment: Segment) -> list[str]:
         """The segment's tokens by name: phones, or pieces of words."""
+        ...
 
     def check(self, text: str, language: str | None = None) -> None:
         """Raises what `segments` would raise, without reading the text: quick for a text of any length."""
@@ -110,6 +112,7 @@ class Frontend(Protocol):
 class VoiceEncoder(Protocol):
     def encode(self, reference: Reference) -> VoicePrompt:
         """Raises InvalidInput (param "reference_audio")."""
+        ...
 
 
 Prefill = Generator[None, None, int]  # yields between pieces of work, returns how many positions are taken
@@ -127,6 +130,7 @@ class GptModel(Protocol):
 
         Other slots may step between the pieces; this one only after the generator has returned.
         """
+        ...
 
     def step(self, rows: torch.Tensor, length: int) -> StepOutput:
         """One decode step of the slots `rows` (int64 (B,)): forward, sample, update the slots' state in place.
@@ -134,6 +138,7 @@ class GptModel(Protocol):
         `length` bounds the positions that are attended to (host integer, at least every row's position + 1). Static
         shapes, no allocation that outlives the step, no host synchronisation: a CUDA graph per (B, length) holds it.
         """
+        ...
 
     def force(self, slot: int, code: np.ndarray) -> None:
         """Replaces the code that the last step drew in `slot` (used to follow a known prefix)."""
@@ -168,14 +173,17 @@ class VocoderModel(Protocol):
 
         Raises InvalidInput, or any other error, for a chunk that must not reach the device.
         """
+        ...
 
     def forward(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]: ...
 
     def split(self, outputs: dict[str, torch.Tensor], chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
         """From host tensors back to one result per chunk."""
+        ...
 
     def activation_bytes(self, batch: int, frames: int) -> int:
         """The peak allocation of a call of `forward`, within a factor of 2."""
+        ...
 
 
 class Family(Protocol):
@@ -188,9 +196,11 @@ class Family(Protocol):
 
     def frontend(self, device: Device | None = None) -> Frontend:
         """device: None unless `spec.frontend_device`."""
+        ...
 
     def example_prompt(self) -> VoicePrompt:
         """A prompt of the right shapes and no meaning, to warm a stage up with."""
+        ...
 
     def voice_encoder(self, device: Device) -> VoiceEncoder: ...
 

@@ -3,8 +3,6 @@
 The configuration composes them (serve_app/config), and `deployments.assembly` makes the workers from them.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator

@@ -1,7 +1,5 @@
 """What travels between a stage's scheduler and its replicas, and the worker that a replica drives."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -45,6 +43,7 @@ class StageWorker(Protocol):
     @property
     def active(self) -> int:
         """Items admitted and not yet finished."""
+        ...
 
     def admit(self, item: WorkItem) -> None: ...
 
@@ -53,3 +52,4 @@ class StageWorker(Protocol):
 
     def step(self) -> list[Event]:
         """One unit of device work for all active items. An item's failure is an event of it, never an exception."""
+        ...

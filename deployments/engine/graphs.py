@@ -1,7 +1,5 @@
 """CUDA graphs by shape, captured at start and replayed on one thread; the plain path where they cannot run."""
 
-from __future__ import annotations
-
 import logging
 import os
 import time
@@ -27,6 +25,7 @@ class Backend(Protocol):
 
     def capture(self, function: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
         """Returns replay, and the static outputs that each replay fills."""
+        ...
 
 
 class CudaGraphs:

@@ -21,8 +21,6 @@ Elementwise exp, erf and tanh (so GELU and SiLU) only where the last dimension i
 leaves a scalar tail, computed otherwise.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass

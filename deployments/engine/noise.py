@@ -4,8 +4,6 @@ Both arguments are int64 tensors that broadcast against each other. The hash is 
 products wrap, which is what it wants.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

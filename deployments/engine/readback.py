@@ -1,7 +1,5 @@
 """Outputs of a step on their way to the host, without waiting for the step that was just enqueued."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,8 +5,6 @@ compilation for every shape. A program takes any shape, is made in a fraction of
 kernels, so that its results are the module's own bits.
 """
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Callable
@@ -24,6 +22,7 @@ class Compilable(Protocol):
 
     def compile(self) -> str:
         """Makes further steps cheaper, with the same bits, and says how; "" if it cannot. Called before any step."""
+        ...
 
 
 def scripted(module: nn.Module) -> tuple[Callable[..., Any], str]:

@@ -1,7 +1,5 @@
 """Reads published checkpoints. The files are untrusted: only tensors are loaded, and every mismatch is reported."""
 
-from __future__ import annotations
-
 import pickle
 import zipfile
 from collections.abc import Collection, Iterable, Mapping

@@ -1,7 +1,5 @@
 """The language of a request, as a frontend takes it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TypeVar
 

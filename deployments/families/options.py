@@ -1,7 +1,5 @@
 """Checks a family's options, which come from a config file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, TypeVar
 

@@ -4,8 +4,6 @@ Each turn and each order is a call of its own on the thread. So the thread's que
 (a status, an encoder) run between two steps, and its heartbeat shows how long the step in progress has taken.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Which waiting item goes to which lease, and which one gives its slot to a first segment."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 from cachetools import LRUCache

@@ -1,7 +1,5 @@
 """The schedulers of several stages and their leases within one process, for a service without Ray."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import logging

@@ -3,8 +3,6 @@
 All waits use asyncio.timeout: in Python 3.11 asyncio.wait_for can swallow a cancellation that meets a result.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import deque

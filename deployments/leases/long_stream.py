@@ -5,8 +5,6 @@ ends. So a stream is served in queries of at most `ITEMS_PER_QUERY` items, and i
 other. Meanwhile the stream itself goes on.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable

@@ -3,8 +3,6 @@
 Knows no ray: `WorkSource` is the scheduler as the replica sees it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging
@@ -37,6 +35,7 @@ class Report:
 class WorkSource(Protocol):
     def orders(self, lease_id: str, slots: int) -> AsyncGenerator[Orders]:
         """As `Ledger.orders`. Raises any exception when the scheduler does not answer."""
+        ...
 
 
 class LeaseLoop:

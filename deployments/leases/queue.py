@@ -1,7 +1,5 @@
 """The queue of a stage: a pure data structure without a clock, asyncio or ray."""
 
-from __future__ import annotations
-
 import heapq
 import math
 from itertools import count

@@ -1,7 +1,4 @@
-"""What the rows of a decode step write to a layer's cache, and what they attend to.
-
-This module does not postpone annotations, because TorchScript cannot resolve those of named tuples.
-"""
+"""What the rows of a decode step write to a layer's cache, and what they attend to. TorchScript compiles it."""
 
 from typing import NamedTuple
 

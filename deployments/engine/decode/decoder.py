@@ -1,7 +1,5 @@
 """The decode loop: sequences join and leave a running batch at step boundaries."""
 
-from __future__ import annotations
-
 import logging
 import math
 from bisect import bisect_right

@@ -1,7 +1,5 @@
 """Keys and values of every slot, allocated once: resetting an index frees a slot, and memory stays flat."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from math import prod
 

@@ -4,8 +4,6 @@ A row's draw depends on its own logits and settings alone, so it does not matter
 whole sequence is drawn when it begins: a step only looks it up.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The shapes of decode steps: few enough that a graph can be captured for each before the first request."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from deployments.contract.errors import DoesNotFit

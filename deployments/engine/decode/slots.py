@@ -1,7 +1,5 @@
 """What GptModels share that draw one code a step: state in static tensors with a row for each slot."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -3,8 +3,6 @@
 Files and their meaning: the kernel's documentation, admin-guide/cgroup-v2 and admin-guide/cgroup-v1.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Chooses the device and its precision, with reasons: MUSA, then CUDA, then CPU."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import re

@@ -1,7 +1,5 @@
 """Memory: how much there is, how much this process holds, and giving back what is unused. Does not import torch."""
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import os

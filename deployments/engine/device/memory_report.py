@@ -1,7 +1,5 @@
 """The bytes of the tensors that a worker holds permanently: weights, keys and values, and the buffers of its steps."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,7 +16,7 @@ def held(worker: Any) -> dict[str, int]:
     weights: what the model's parts hold; kv_cache: all slots; buffers: the model's state per slot, and the inputs and
     outputs that graphs and copies keep. What torch itself keeps, such as a graph's pool, shows in its reserved bytes.
     """
-    counted = dict.fromkeys(("weights_bytes", "kv_cache_bytes", "buffer_bytes"), 0)
+    counted: dict[str, int] = dict.fromkeys(("weights_bytes", "kv_cache_bytes", "buffer_bytes"), 0)
     seen: set[object] = set()  # ids of objects, and devices with addresses of storages
     left: list[tuple[Any, str]] = [(worker, "buffer_bytes")]
     while left:

@@ -3,8 +3,6 @@
 torch is imported by that thread, on first use, so this module costs nothing where no model runs.
 """
 
-from __future__ import annotations
-
 import asyncio
 import inspect
 import queue

@@ -1,7 +1,5 @@
 """Cuts frames into chunks for the vocoder: a stream, with small chunks first for an early sound, or a long run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from itertools import pairwise
 

@@ -1,9 +1,7 @@
 """The sizes of a segment's chunks, by which the GPT sends runs and the caller cuts them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from deployments.contract.errors import DoesNotFit
 from deployments.contract.family import FamilySpec
@@ -24,7 +22,7 @@ class ChunkSchedule:
     @classmethod
     def of(
         cls, spec: FamilySpec, frames: int, first: int | Literal["whole"] = 10, growth: float = 2.0
-    ) -> ChunkSchedule:
+    ) -> Self:
         """frames: of 10 ms, in the longest chunk; first: "whole" is as much as that.
 
         A family whose segments are vocoded whole has one chunk for each, and `first` and `growth` are ignored.

@@ -1,7 +1,5 @@
 """The vocoder's worker: chunks of many requests, and several of one long request, run together."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections import defaultdict, deque

@@ -5,8 +5,6 @@ signal. Blocks of `BLOCK` frames overlap by the filter's reach. This is free, be
 One small matrix upsamples a block, another downsamples it.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 

@@ -1,7 +1,5 @@
 """Conformer: a log-mel to features at half its rate. Names match the checkpoint under `conditioning_encoder.`."""
 
-from __future__ import annotations
-
 import math
 
 import torch

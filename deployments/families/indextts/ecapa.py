@@ -1,10 +1,9 @@
 """ECAPA-TDNN (Desplanques et al., 2020): log-mel to speaker vector. Names match the checkpoint's `speaker_encoder.`"""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +27,7 @@ class EcapaWidths:
     attention: int  # inside the pooling
 
     @classmethod
-    def of(cls, tensors: Mapping[str, Tensor], file: str, prefix: str = "speaker_encoder.") -> EcapaWidths:
+    def of(cls, tensors: Mapping[str, Tensor], file: str, prefix: str = "speaker_encoder.") -> Self:
         """From the shapes of tensors named without `prefix`. Raises CheckpointError, which names file and tensor."""
 
         def outputs(name: str) -> int:

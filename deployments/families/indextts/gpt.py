@@ -12,8 +12,6 @@ position rule, the row of the table of mel positions with which code k is fed ba
 Surplus silence is dropped as it is drawn (see `Silence`), because a listener hears the sound at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Literal
 

@@ -4,8 +4,6 @@ Linear layers are stored input-major (y = x W + b) and transposed once. `deploym
 of a step bit-identical in every batch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -53,6 +51,22 @@ def expected_shapes(config: IndexConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+class Weights:
+    """Moves the checkpoint's tensors to the device one at a time, so that the file is never copied as a whole."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> None:
+        self.tensors, self.device, self.dtype = tensors, device, dtype
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name].to(self.device, self.dtype)
+
+    def norm(self, name: str) -> Norm:
+        return Norm(self[f"{name}.weight"], self[f"{name}.bias"])
+
+    def linear(self, name: str) -> Linear:
+        return Linear(self[f"{name}.weight"].t().contiguous(), self[f"{name}.bias"])
+
+
 class Block:
     """One layer's weights: x += merge(attention(project(norm_1 x))); x += narrow(gelu(widen(norm_2 x)))."""
 
@@ -68,22 +82,6 @@ class Block:
         """x, attended: (B, M) -> (B, M)"""
         x = x + self.merge(attended)
         return x + self.narrow(F.gelu(self.widen(self.norm_2(x)), approximate="tanh"))
-
-
-class Weights:
-    """Moves the checkpoint's tensors to the device one at a time, so that the file is never copied as a whole."""
-
-    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> None:
-        self.tensors, self.device, self.dtype = tensors, device, dtype
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self.tensors[name].to(self.device, self.dtype)
-
-    def norm(self, name: str) -> Norm:
-        return Norm(self[f"{name}.weight"], self[f"{name}.bias"])
-
-    def linear(self, name: str) -> Linear:
-        return Linear(self[f"{name}.weight"].t().contiguous(), self[f"{name}.bias"])
 
 
 class GptNet:

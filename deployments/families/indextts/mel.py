@@ -1,7 +1,5 @@
 """Log-mel spectrogram of a reference recording. It runs on the CPU, because some accelerators have no FFT."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

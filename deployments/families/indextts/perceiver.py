@@ -1,7 +1,5 @@
 """Perceiver resampler: frames to the GPT's 32 latents. Names match the checkpoint under `perceiver_encoder.`."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -6,8 +6,6 @@ after the tenth of a run are dropped. Both leave a segment with at most 30 silen
 most 20 early silent codes (0.85 s) remain that the published rule would drop.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

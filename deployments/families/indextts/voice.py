@@ -1,7 +1,5 @@
 """The voice encoder of IndexTTS: a reference recording to the GPT's 32 latents and the vocoder's speaker vector."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sizes and rates of the small family, which determine the shapes of its networks."""
 
-from __future__ import annotations
-
 from math import prod
 
 from pydantic import ConfigDict

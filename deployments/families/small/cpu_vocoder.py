@@ -8,8 +8,6 @@ the gain and shift of the norms.
 A row's bits depend on itself alone if matrix products keep theirs, as MKL's do from twelve rows on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache

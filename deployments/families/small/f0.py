@@ -1,7 +1,5 @@
 """The pitch of a voice: the median F0 of a reference, and its spread."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

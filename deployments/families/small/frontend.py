@@ -1,7 +1,5 @@
 """The frontend: English and Mandarin text, mixed as one likes, to segments of phone ids."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """GPT part of the small family: the decode step over static slots."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -14,8 +14,6 @@ The methods are small, so that the caller can own the KV cache:
     code_logits, advance_logits = net.heads(x)
 """
 
-from __future__ import annotations
-
 from typing import cast
 
 import torch

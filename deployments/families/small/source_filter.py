@@ -6,8 +6,6 @@ depend on the start of the chunk. Frame t starts at sample t * hop. F0 and voici
 in between.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

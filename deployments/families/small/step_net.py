@@ -1,7 +1,4 @@
-"""One decode step over static slots, in a form that TorchScript can compile.
-
-This module does not postpone annotations, because TorchScript cannot resolve those of named tuples.
-"""
+"""One decode step over static slots, in a form that TorchScript can compile."""
 
 from typing import NamedTuple
 

@@ -6,8 +6,6 @@ difference between the long-term spectra of the recording and of this speech cor
 chance explains: the words differ, and a few seconds are not a stable average.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Vocoder part of the small family: chunks of codes to padded batches and back."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 

@@ -4,8 +4,6 @@ A trunk of convolutions predicts F0, voicing and two spectral filters for each 1
 the sound. Run it in float32, because F0 is exponentiated and its phase accumulates.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """The voice encoder of the small family: a reference recording to a speaker vector and a timbre."""
 
-from __future__ import annotations
-
 import numpy as np
 import soxr
 import torch

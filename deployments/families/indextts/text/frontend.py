@@ -1,7 +1,5 @@
 """The frontend of IndexTTS 1.x: text to segments of token ids."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Normalises text for reading aloud: writes out numbers, dates and signs, and reduces the punctuation."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
