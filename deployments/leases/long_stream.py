@@ -27,9 +27,8 @@ class More:
 class LongStream(Generic[T]):
     """The serving half: one stream at a time, over several queries. queries: their number so far."""
 
-    items_per_query = ITEMS_PER_QUERY
-
-    def __init__(self) -> None:
+    def __init__(self, items_per_query: int = ITEMS_PER_QUERY) -> None:
+        self.items_per_query = items_per_query
         self.queries = 0
         self._carried: tuple[str, AsyncGenerator[T], asyncio.TimerHandle] | None = None
         self._closing: asyncio.Task[None] | None = None

@@ -123,14 +123,15 @@ class Decoder:
             return running
         return [s for s in running if s.alone or not s.sounding]
 
-    def warm_up(self) -> None:
-        """Runs or captures every shape on the scratch slot, so that no request waits for that."""
+    def warm_up(self, batches: Ordered[int] | None = None, lengths: Ordered[int] | None = None) -> None:
+        """Runs or captures every shape, or the given ones, on the scratch slot, so that no request waits for that."""
         assert_on_device_thread(self._owner)
         padded = self._runner.optimize
-        lengths = self._shapes.lengths if padded else [self._shapes.length(1, padded)]
-        for batch in reversed(self._shapes.batches):  # the largest first: its memory serves all
+        lengths = lengths or (self._shapes.lengths if padded else [self._shapes.length(1, padded)])
+        # the largest first: its memory serves all
+        for batch in sorted(batches or self._shapes.batches, reverse=True):
             rows = torch.full((batch,), self.slots, dtype=torch.int64)
-            for length in reversed(lengths):
+            for length in sorted(lengths, reverse=True):
                 self._runner.capture(*self._key_and_step(batch, length), {"rows": rows})
 
     def stats(self) -> dict[str, float]:
