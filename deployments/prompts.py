@@ -1,7 +1,5 @@
 """Caches of voice prompts by the content of their reference, in memory and on disk, so that each is encoded once."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json
@@ -12,16 +10,14 @@ import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cachetools import Cache, LRUCache
 
 from deployments import private_files
+from deployments.contract.device import Device
 from deployments.contract.family import Family
 from deployments.contract.speech import Reference, VoicePrompt
-
-if TYPE_CHECKING:
-    from deployments.contract.device import Device
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +33,7 @@ def fingerprint(family: Family, options: Mapping[str, Any], device: Device) -> s
     """Identifies the encoder, so that prompts of one encoder are never used with another.
 
     Depends on the family, its options, the device's kind and precision, and the names, sizes and modification times of
-    the weight files and of this package's code. The contents are not read, because gigabytes would delay the start by
-    many seconds, and a replaced file has another time. A copy with new times costs at most another encoding.
+    the weight files and of this package's code. Their contents are gigabytes, which would delay the start.
     """
     files = [_files(family.folder, "*"), _files(Path(__file__).parent, "*.py")]
     seen = [[(str(path), size, changed) for changed, size, path in found] for found in files]
@@ -168,19 +163,15 @@ class PromptStore:
         if len(files) > most or sum(size for _, size, _ in files) > most_bytes:
             most, most_bytes = most - most // SPARE, most_bytes - most_bytes // SPARE
         self.entries, self.nbytes, self._counted = 0, 0, time.monotonic()
+        old = (time.time() - ABANDONED_S) * 1e9
+        gone = [path for begun, _, path in _files(self._root, f"*{DRAFT}") if begun < old]
         for _, size, path in files:
             if self.entries >= most or self.nbytes + size > most_bytes:
-                self._remove(path)
+                gone.append(path)
             else:
                 self.entries += 1
                 self.nbytes += size
-        for begun, _, path in _files(self._root, f"*{DRAFT}"):
-            if begun < (time.time() - ABANDONED_S) * 1e9:
-                self._remove(path)
-
-    def _remove(self, path: Path) -> None:
-        with suppress(OSError):
-            (self._root / path).unlink()
+        _unlink(self._root, gone)
 
 
 class KeptPrompts:

@@ -1,24 +1,20 @@
 """IndexTTS 1.0 and 1.5: loads its four parts from a published checkpoint folder, which the user brings."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.contract.controls import drawing
+from deployments.contract.device import Device
 from deployments.contract.errors import CheckpointError, ConfigError
 from deployments.contract.family import FamilySpec, Frontend, GptModel, VocoderModel, VoiceEncoder
 from deployments.contract.speech import VoicePrompt
 from deployments.families.indextts.config import MAX_SECONDS, MIN_SECONDS, N_LATENTS, SAMPLE_RATE, read_config
 from deployments.families.indextts.receptive_field import context
 from deployments.families.options import checked
-
-if TYPE_CHECKING:
-    from deployments.contract.device import Device
 
 PIECES = {"infer": 120, "infer_fast": 100}
 # The published defaults, with one beam instead of three: see docs/indextts.md.
@@ -90,20 +86,16 @@ class IndexFamily:
         return VoicePrompt.of("indextts", {"latents": latents, "speaker": speaker})
 
     def voice_encoder(self, device: Device) -> VoiceEncoder:
-        from deployments.families.checkpoint import read_tensors
         from deployments.families.indextts.voice import IndexVoiceEncoder
 
-        config = self.config
-        gpt = read_tensors(self.folder / config.gpt_checkpoint)
-        vocoder = read_tensors(self.folder / config.bigvgan_checkpoint)
-        return IndexVoiceEncoder(config, gpt, vocoder, device.torch_device)
+        gpt, vocoder = map(self._tensors, (self.config.gpt_checkpoint, self.config.bigvgan_checkpoint))
+        return IndexVoiceEncoder(self.config, gpt, vocoder, device.torch_device)
 
     def gpt(self, device: Device, slots: int) -> GptModel:
-        from deployments.families.checkpoint import read_tensors
         from deployments.families.indextts.gpt import IndexGpt
 
         return IndexGpt(
-            read_tensors(self.folder / self.config.gpt_checkpoint),
+            self._tensors(self.config.gpt_checkpoint),
             self.config,
             device,
             slots,
@@ -113,12 +105,16 @@ class IndexFamily:
         )
 
     def vocoder(self, device: Device) -> VocoderModel:
-        from deployments.families.checkpoint import read_tensors
         from deployments.families.indextts.bigvgan import BigVgan
         from deployments.families.indextts.vocoder import IndexVocoder
 
-        tensors = read_tensors(self.folder / self.config.bigvgan_checkpoint)
+        tensors = self._tensors(self.config.bigvgan_checkpoint)
         return IndexVocoder(BigVgan.load(tensors, self.config), device.torch_device)
+
+    def _tensors(self, file: str) -> Any:
+        from deployments.families.checkpoint import read_tensors
+
+        return read_tensors(self.folder / file)
 
 
 def load(options: dict[str, Any]) -> IndexFamily:
