@@ -65,8 +65,8 @@ def forget(root: Path, voice: str) -> None:
 def sweep(root: Path, voices: Collection[str]) -> None:
     """Removes the prompts of voices that are not in `voices`, unless they were used in the last few minutes.
 
-    They are left by a process that died between encoding a prompt and adding its voice, or while deleting a voice.
-    Files without a voice, written by earlier versions, are removed at once.
+    A process that died while it added or deleted a voice leaves them. Those without a voice, of earlier versions, go at
+    once.
     """
     old = (time.time() - ABANDONED_S) * 1e9
     strays = [(used, path) for used, _, path in _files(root, f"*{ENDING}") if _voice_of(path) not in voices]
@@ -94,14 +94,10 @@ class PromptStore:
     """Prompts as files `<root>/<fingerprint>/<key>.safetensors`, shared by every process with access to the folder.
 
     most, most_bytes: limits on all files under `root`, for all encoders; the least recently used are evicted first. If
-    one is 0, nothing is read or written, and only `forget` removes files. Each process keeps running totals and counts
-    the files again at its start, when the totals reach a limit, and with the first write after RECOUNT_S: between two
-    counts, the limits can be exceeded by what other processes write.
-    A file appears by a rename. A damaged file, or one of another family, is treated as missing. Disk errors are logged,
-    and the prompt is encoded again. Blocking: call it in a thread.
-
-    Attributes:
-        entries, nbytes: number and size of the files under `root`, as far as this process knows.
+    one is 0, nothing is read or written, and only `forget` removes files. Each process keeps running totals (`entries`,
+    `nbytes`) and counts again at its start, at a limit, and with the first write after RECOUNT_S: in between, other
+    processes' writes can exceed the limits. A file appears by a rename; a damaged one is treated as missing. Disk
+    errors are logged, and the prompt is encoded again. Blocking: call it in a thread.
     """
 
     def __init__(self, root: Path, family: str, fingerprint: str, most: int, most_bytes: int) -> None:

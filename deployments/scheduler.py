@@ -204,15 +204,11 @@ class StageScheduler:
                 self.ledger.deliver(lease_id, list(report.events))
         except StopAsyncIteration:
             pass
-        except RayActorError as error:
-            died = True
-            log.warning("%s: its replica is gone (%s)", lease_name, type(error).__name__)
-        except TimeoutError:
-            died = True
-            log.warning("%s was silent for %.0f s and is considered lost", lease_name, self.silence_s)
-        except Exception:
-            died = True
-            log.exception("%s failed", lease_name)
+        except Exception as error:
+            died, expected = True, isinstance(error, RayActorError | TimeoutError)
+            silent = f"silent for {self.silence_s:.0f} s" if isinstance(error, TimeoutError) else ""
+            why = silent or type(error).__name__
+            log.warning("%s is lost: %s", lease_name, why, exc_info=not expected)
         finally:
             started = lease_id in self._started
             self._started.discard(lease_id)

@@ -57,10 +57,8 @@ class GraphRunner:
     """Calls functions of static shape by key: a replay where the key was captured, else the function itself.
 
     `call` never captures, so no request waits for a capture. Its outputs are valid until the next call of any key,
-    because graphs share their memory. Only the device thread that made the runner may use it (RuntimeError).
-
-    The plain path is used with optimize=False or TORCH_CUDAGRAPH_DISABLE=1, on a device without CUDA graphs, and after
-    a capture that fails.
+    because graphs share their memory. Only the device thread that made the runner may use it (RuntimeError). Without
+    graphs: optimize=False, TORCH_CUDAGRAPH_DISABLE=1, another device than CUDA, and after a capture that fails.
     """
 
     def __init__(

@@ -1,8 +1,7 @@
 """A module as one TorchScript call: no Python between its operations, and the GIL is released once and not at each.
 
-torch calls TorchScript deprecated in favour of torch.compile, which wants a C++ compiler on every machine and a
-compilation for every shape. A program takes any shape, is made in a fraction of a second, and runs the very same
-kernels, so that its results are the module's own bits.
+torch prefers torch.compile, which wants a C++ compiler on every machine and a compilation for every shape. A program
+takes any shape, is made in a fraction of a second, and runs the same kernels: the results are the module's own bits.
 """
 
 import logging

@@ -97,8 +97,7 @@ class Dispatcher:
 def to_interrupt(leases: Iterable[Lease]) -> tuple[Lease, Entry] | None:
     """The segment that is cheapest to interrupt, and its lease; None if no segment may be interrupted.
 
-    First segments are never interrupted. Background work is interrupted before a client's later segments, and among
-    equals the one with the fewest codes to repeat.
+    Never a first segment; background work before later segments; among equals the one with the fewest codes to repeat.
     """
     found = (
         (lease, entry)

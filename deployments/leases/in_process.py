@@ -20,8 +20,7 @@ log = logging.getLogger(__name__)
 class InProcessScheduler:
     """A ledger and a lease for each worker, on an event loop of its own thread. Callers may be on any event loop.
 
-    A turn of the device steps the workers in the order of `workers`. A request waits for its first slot as long as it
-    takes.
+    A turn of the device steps the workers in their order. A request waits for its first slot as long as it takes.
     """
 
     def __init__(

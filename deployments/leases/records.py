@@ -38,8 +38,7 @@ class Entry:
 class Orders:
     """Orders for a lease, in this order: free the slots of `cancelled`, admit `items`.
 
-    free: free unused memory; close: no more work will come, so end when all items are done; end: the scheduler does
-    not know this lease (any longer), so end at once.
+    free: unused memory; close: no more work will come, end when all items are done; end: at once, the lease has ended.
     """
 
     cancelled: tuple[str, ...] = ()

@@ -12,9 +12,8 @@ _STEP = 64
 class Shapes:
     """Rows of a step, and positions that are attended to.
 
-    slots, context: the largest of each. batches, lengths: the buckets, powers of two and doublings if not given.
-    Graphs need steps that are padded to a bucket; without them only the positions are rounded, up to 64.
-    Raises DoesNotFit ("buckets") if the buckets do not end at the largest.
+    slots, context: the largest of each. batches, lengths: the buckets, powers of two and doublings if not given. Steps
+    are padded to them for graphs. Raises DoesNotFit ("buckets") if the buckets do not end at the largest.
     """
 
     def __init__(

@@ -23,8 +23,8 @@ class Chunker:
     """Cuts one segment's frames, pushed in runs of any length, into pieces without gap or overlap.
 
     A piece is returned once its frames and their right context are there. Sizes start at `first` frames and grow by
-    `growth` up to `maximum`; the last piece takes up to `first` frames more, so that it is never tiny. Frames before
-    the left context are dropped: at most maximum + both contexts + one run are held.
+    `growth` up to `maximum`; the last piece takes up to `first` more, so that it is never tiny. Only needed frames are
+    held.
     """
 
     def __init__(self, spec: FamilySpec, first: int = 10, growth: float = 2.0, maximum: int = 100) -> None:

@@ -52,9 +52,8 @@ class SmallFrontend:
     def segments(self, text: str, language: str | None = None) -> list[Segment]:
         """At most `MAX_PHONES` phones a segment; their texts together are `text`, but for white space.
 
-        Raises InvalidInput: param "language" for anything but its languages; param "input" for text that is empty, has
-        nothing to speak, holds another script, control characters, a word of more than 60 letters or a pause of more
-        than 30 seconds.
+        Raises InvalidInput: param "language" for another one; param "input" for text that is empty, has nothing to
+        speak, or holds another script, control characters, a word of over 60 letters or a pause of over 30 seconds.
         """
         known = language_of(language, self.languages)
         return with_pauses(text, lambda part: self._segments(part, known))

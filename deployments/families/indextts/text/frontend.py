@@ -31,10 +31,9 @@ class IndexFrontend:
     def segments(self, text: str, language: str | None = None) -> list[Segment]:
         """One segment a sentence, with no silence after it (the model speaks its own pauses).
 
-        language: "zh" or "en" (or a region's form, "zh-CN") says how numbers are read; None lets the text decide.
-        Token ids 0 and 1 are the GPT's own start and stop marks, so they are taken out here, once for all uses.
-        Raises InvalidInput: param "language" for another language; param "input" for text without a letter, digit or
-        Chinese character that the vocabulary knows, and for a pause of more than 30 seconds.
+        language: "zh" or "en" says how numbers are read; None lets the text decide. The GPT's own start and stop marks,
+        0 and 1, are left out. Raises InvalidInput: param "language" for another language; param "input" for text
+        without a letter, digit or Chinese character that the vocabulary knows, and for a pause of more than 30 seconds.
         """
         reading = language_of(language, LANGUAGES)
         return with_pauses(text, lambda part: self._segments(part, reading))
@@ -67,8 +66,7 @@ class IndexFrontend:
     def pieces_of(self, text: str, reading: Reading | None = None) -> list[str]:
         """All pieces of `text`, normalised; a lone sign as it stands.
 
-        (The published code takes a lone letter or digit as it stands, too, but its vocabulary is upper case and spells
-        numbers out.)
+        The published code takes a lone letter or digit as it stands too, but its vocabulary spells numbers out.
         """
         lone = text.strip()
         if len(lone) == 1 and lone.isprintable() and not lone.isalnum():

@@ -50,14 +50,13 @@ _PUNCTUATION = re.compile("|".join(map(re.escape, _CHARACTERS)))
 class Normalizer:
     """Written text to spoken text, in the form that the published model was trained on. Thread-safe.
 
-    It uses the compiled grammars in the `wetext` package and downloads nothing. They are loaded for the first text
-    (0.5 s, about 45 MB). A line is normalised as a whole. One of more than `LONG_LINE` characters is normalised
-    sentence by sentence, with the same result; Chinese sentences without a digit skip the grammar. So memory is
+    It uses the compiled grammars in the `wetext` package, which are loaded for the first text (0.5 s, about 45 MB).
+    Lines of more than `LONG_LINE` characters are normalised sentence by sentence, with the same result; so memory is
     bounded, and time is linear in the length (up to 0.3 ms per character).
 
-    It differs from the published rules as follows. Protected words are restored by position, not by name. A syllable
-    with a digit after its tone is not pinyin. A curly apostrophe before "s" equals a straight one. Text that a grammar
-    rejects is normalised word by word (English) or left unchanged. `repairs` are applied.
+    Unlike the published rules, it restores protected words by position, not by name; a syllable with a digit after its
+    tone is not pinyin; a curly apostrophe before "s" equals a straight one; text that a grammar rejects is normalised
+    word by word (English) or left unchanged; `repairs` are applied.
     """
 
     def reading_of(self, text: str) -> Reading:
