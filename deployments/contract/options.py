@@ -5,7 +5,7 @@ The configuration composes them (serve_app/config), and `deployments.assembly` m
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 
 def _ascending(buckets: list[int]) -> list[int]:
@@ -14,13 +14,18 @@ def _ascending(buckets: list[int]) -> list[int]:
     return buckets
 
 
-def _ending_at(buckets: list[int] | None, key: str, info: ValidationInfo) -> list[int] | None:
-    most = info.data.get(key)  # None where it is wrong itself
-    if buckets is not None and most == "auto":
-        raise ValueError(f"cannot be listed while {key} is auto: give {key} a number, or leave the list out")
-    if buckets is not None and most is not None and buckets[-1] != most:
-        raise ValueError(f"must end at {key}, {most} (is {buckets})")
-    return buckets
+def _ending_at(key: str) -> AfterValidator:
+    def check(buckets: list[int], info: ValidationInfo) -> list[int]:
+        most = info.data.get(key)  # None where it is wrong itself
+        if most == "auto":
+            raise ValueError(
+                f"cannot be listed while {key} is auto: give {key} a number, or leave the list out"
+            )
+        if most is not None and buckets[-1] != most:
+            raise ValueError(f"must end at {key}, {most} (is {buckets})")
+        return buckets
+
+    return AfterValidator(check)
 
 
 Positive = Annotated[int, Field(gt=0, le=2**40)]
@@ -79,29 +84,19 @@ class GptOptions(LeaseOptions):
     """
 
     slots: Annotated[int, Field(gt=0, le=100_000)] | Literal["auto"] = 8
-    batch_buckets: Buckets | None = None
+    batch_buckets: Annotated[Buckets, _ending_at("slots")] | None = None
     length_buckets: Buckets | None = None
     emit_every: Positive = 16
     first_segment_share: Annotated[float, Field(ge=0, le=1)] = 0.25
     first_sound_first: Annotated[int, Field(ge=0, le=100_000)] = 0
-
-    @field_validator("batch_buckets")
-    @classmethod
-    def end_at_slots(cls, buckets: list[int] | None, info: ValidationInfo) -> list[int] | None:
-        return _ending_at(buckets, "slots", info)
 
 
 class VocoderOptions(LeaseOptions):
     """batch_buckets, frame_buckets: the shapes that graphs are captured for, frames without their context."""
 
     max_batch: Annotated[int, Field(gt=0, le=256)] = 8
-    batch_buckets: Buckets | None = None
+    batch_buckets: Annotated[Buckets, _ending_at("max_batch")] | None = None
     frame_buckets: Buckets | None = None
-
-    @field_validator("batch_buckets")
-    @classmethod
-    def end_at_max_batch(cls, buckets: list[int] | None, info: ValidationInfo) -> list[int] | None:
-        return _ending_at(buckets, "max_batch", info)
 
 
 class VoiceEncoderOptions(StageOptions):

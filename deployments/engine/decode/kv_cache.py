@@ -78,12 +78,9 @@ class KVCache:
         self.positions[rows] = self.positions[rows] + by
         self.positions[self.slots :: self.slots + 1] = 0
 
-    def reset(self, slot: int) -> None:
-        self.set_length(slot, 0)
-
     def wipe(self, slot: int) -> None:
         """Clears the slot's memory too: a masked value that is not finite would still reach the next sequence."""
-        self.reset(slot)
+        self.set_length(slot, 0)
         for layer in self.layers:
             layer[slot :: self.slots + 1] = 0
 

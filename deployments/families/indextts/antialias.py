@@ -28,11 +28,8 @@ def low_pass() -> Tensor:
 
     Half width 0.3; the window's shape follows Kaiser's rule for the attenuation that 12 taps reach.
     """
-    attenuation = 2.285 * (TAPS // 2 - 1) * math.pi * 4 * 0.3 + 7.95  # dB
-    if attenuation > 50:
-        beta = 0.1102 * (attenuation - 8.7)
-    else:
-        beta = 0.5842 * (attenuation - 21) ** 0.4 + 0.07886 * (attenuation - 21)
+    attenuation = 2.285 * (TAPS // 2 - 1) * math.pi * 4 * 0.3 + 7.95  # dB: 51
+    beta = 0.1102 * (attenuation - 8.7)
     time = torch.arange(TAPS, dtype=torch.float64) - (TAPS - 1) / 2
     window = torch.kaiser_window(TAPS, periodic=False, beta=beta, dtype=torch.float64)
     taps = 0.5 * window * torch.sinc(0.5 * time)

@@ -11,9 +11,7 @@ from deployments.families.indextts.text.repairs import after_english, before_chi
 Reading = Literal["zh", "en"]
 
 LONG_LINE = 200  # characters; longer lines are normalised sentence by sentence
-LONG_SENTENCE = (
-    400  # characters; longer sentences are split, because a grammar takes about 50 kB per character
-)
+LONG_SENTENCE = 400  # characters; longer ones are split: a grammar takes about 50 kB per character
 
 _HELD = "\ue000"  # placeholder for a protected word while the grammar runs; a private-use character, removed from texts
 _CJK = r"[\u4e00-\u9fff]"
