@@ -27,24 +27,21 @@ class InProcessScheduler:
         self, thread: Executor, workers: Mapping[str, StageWorker], first_share: float, queued_per_slot: int
     ) -> None:
         self.workers = dict(workers)
-        self.ledgers: dict[str, Ledger] = {}
-        self._first_share, self._queued_per_slot = first_share, queued_per_slot
+        self.ledgers = {
+            name: Ledger(
+                name,
+                worker.slots,
+                queued_per_slot * worker.slots,
+                max_wait_s=math.inf,
+                first_share=first_share,
+            )
+            for name, worker in workers.items()
+        }
         self._device = DeviceLoop(thread)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="scheduler", daemon=True)
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
-
-    async def _start(self) -> None:
-        for name, worker in self.workers.items():
-            self.ledgers[name] = Ledger(
-                name,
-                worker.slots,
-                self._queued_per_slot * worker.slots,
-                max_wait_s=math.inf,
-                first_share=self._first_share,
-            )
-        self._leases = [asyncio.ensure_future(self._lease(name)) for name in self.workers]
+        self._leases = [asyncio.run_coroutine_threadsafe(self._lease(name), self._loop) for name in workers]
 
     async def _lease(self, stage: str) -> None:
         """A lease that never ends. After a failed step the next one begins, as on another replica."""

@@ -140,22 +140,18 @@ class Ledger:
         self, lease_id: str, slots: int, heartbeat_s: float = HEARTBEAT_S
     ) -> AsyncGenerator[Orders]:
         """The lease's orders until it ends, an empty one each `heartbeat_s`. Opened again, a stream loses nothing."""
-        while True:
-            if (lease := self.leases.get(lease_id)) is not None and lease.slots != slots:
+        while (lease := self.leases.get(lease_id)) is not None:
+            if lease.slots != slots:
                 lease.slots = slots
                 self._dispatcher.hand_out()
-            if lease is None or not await self._woken(lease, heartbeat_s):
-                yield Orders(end=True)
-                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(heartbeat_s):
+                    await lease.wake.wait()
+            if self.leases.get(lease_id) is not lease:
+                break
             self._dispatcher.keeps(lease)
             yield lease.take()
-
-    async def _woken(self, lease: Lease, heartbeat_s: float) -> bool:
-        """Waits for orders, or for the heartbeat. False if the lease has ended."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(heartbeat_s):
-                await lease.wake.wait()
-        return self.leases.get(lease.id) is lease
+        yield Orders(end=True)
 
     def order_free(self, lease_id: str) -> None:
         """Orders the lease's replica to free unused memory. Unknown leases are ignored."""

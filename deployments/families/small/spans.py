@@ -45,10 +45,6 @@ Layer = list[Span]  # one for each chunk
 Reach = tuple[tuple[int, int], ...]
 
 
-def rows(layer: Layer) -> int:
-    return layer[-1].row + layer[-1].size
-
-
 @dataclass(frozen=True, slots=True)
 class TrunkShape:
     """code_reach, frame_reach: the steps before and after its own that each block's convolution sees. rate: frames per
