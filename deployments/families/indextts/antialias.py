@@ -55,15 +55,6 @@ def resamplers(block: int) -> tuple[Tensor, Tensor]:
     return up.float(), down.float()
 
 
-class SnakeBeta(nn.Module):
-    """The logarithms of the two parameters of each channel."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.alpha = nn.Parameter(torch.zeros(channels))
-        self.beta = nn.Parameter(torch.zeros(channels))
-
-
 class AntiAliasedSnake(nn.Module):
     """x + sin^2(e^alpha x) / (e^beta + 1e-9) per channel at twice the rate. Call `prepare` once weights are loaded.
 
@@ -81,11 +72,12 @@ class AntiAliasedSnake(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.act = SnakeBeta(channels)
+        zeros = {name: torch.zeros(channels) for name in ("alpha", "beta")}
+        self.act = nn.ParameterDict(zeros)  # their logarithms
 
     def prepare(self, block: int | None = None) -> None:
-        scale = 2 * self.act.alpha.detach().double().exp()
-        half = 0.5 / (self.act.beta.detach().double().exp() + 1e-9)
+        scale = 2 * self.act["alpha"].detach().double().exp()
+        half = 0.5 / (self.act["beta"].detach().double().exp() + 1e-9)
         up, down = resamplers(block or (BLOCK if scale.device.type == "cpu" else ACCELERATOR_BLOCK))
         folded = {"scale": scale, "wave": -scale * half, "inverse": 1 / scale, "offset": half}
         for name, value in {**folded, "up": up, "down": down}.items():
