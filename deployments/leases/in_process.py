@@ -27,16 +27,12 @@ class InProcessScheduler:
         self, thread: Executor, workers: Mapping[str, StageWorker], first_share: float, queued_per_slot: int
     ) -> None:
         self.workers = dict(workers)
-        self.ledgers = {
-            name: Ledger(
-                name,
-                worker.slots,
-                queued_per_slot * worker.slots,
-                max_wait_s=math.inf,
-                first_share=first_share,
+        self.ledgers: dict[str, Ledger] = {}
+        for name, worker in workers.items():
+            queue = queued_per_slot * worker.slots
+            self.ledgers[name] = Ledger(
+                name, worker.slots, queue, max_wait_s=math.inf, first_share=first_share
             )
-            for name, worker in workers.items()
-        }
         self._device = DeviceLoop(thread)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="scheduler", daemon=True)

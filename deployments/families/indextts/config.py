@@ -152,8 +152,7 @@ def read_config(folder: Path) -> IndexConfig:
         lines = []
         for detail in error.errors():
             key = ".".join(str(part) for part in detail["loc"]) or "(the whole file)"
-            if detail["type"] == "extra_forbidden":
-                lines.append(f"{path.name}: {key} is not a key of IndexTTS 1.0 or 1.5")
-            else:
-                lines.append(f"{path.name}: {key}: {detail['msg'].removeprefix('Value error, ')}")
+            unknown = detail["type"] == "extra_forbidden"
+            fault = f": {detail['msg'].removeprefix('Value error, ')}"
+            lines.append(f"{path.name}: {key}{' is not a key of IndexTTS 1.0 or 1.5' if unknown else fault}")
         raise CheckpointError("\n".join(lines)) from None

@@ -50,8 +50,7 @@ class SmallVoiceEncoder:
     def __init__(
         self, net: SpeakerEncoder, timbre: Timbre, config: SmallConfig, device: torch.device
     ) -> None:
-        self.config, self.device, self.timbre = config, device, timbre
-        self.net = net
+        self.net, self.timbre, self.config, self.device = net, timbre, config, device
 
     @torch.inference_mode()
     def encode(self, reference: Reference) -> VoicePrompt:
