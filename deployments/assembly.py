@@ -76,7 +76,7 @@ def schedule(options: ModelOptions, spec: FamilySpec) -> ChunkSchedule:
 
 @_named_options()
 def decoder(options: ModelOptions, family: Family, on: Device, least_slots: int = 1) -> Decoder:
-    """Not warmed up; has at least `least_slots`. Raises ConfigError for what fits neither family nor memory."""
+    """Not warmed up; has at least `least_slots`. Raises ConfigError for what does not fit family or memory."""
     from deployments.engine.decode import Decoder
 
     wanted = options.gpt

@@ -79,10 +79,9 @@ class LeasedReplica(ModelReplica):
 
     def _describe(self) -> dict[str, Any]:
         worker = self._worker
-        said = {part: ask() for part in ("status", "stats") if (ask := getattr(worker, part, None))}
         return {
             **self._facts,
-            **said,
+            **{part: ask() for part in ("status", "stats") if (ask := getattr(worker, part, None))},
             "replica": self._tag,
             "pid": os.getpid(),
             "thread_id": self._device.thread_id,

@@ -18,9 +18,7 @@ def _ending_at(key: str) -> AfterValidator:
     def check(buckets: list[int], info: ValidationInfo) -> list[int]:
         most = info.data.get(key)  # None where it is wrong itself
         if most == "auto":
-            raise ValueError(
-                f"cannot be listed while {key} is auto: give {key} a number, or leave the list out"
-            )
+            raise ValueError(f"cannot be listed while {key} is auto: give {key} a number, or omit the list")
         if most is not None and buckets[-1] != most:
             raise ValueError(f"must end at {key}, {most} (is {buckets})")
         return buckets

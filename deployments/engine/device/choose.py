@@ -23,9 +23,10 @@ Found = tuple[str | None, str]  # the device's name, None if it cannot be used, 
 def choose_device(preference: str = "auto", half: Half = "auto", threads: int | None = None) -> Device:
     """The first usable of MUSA, CUDA and CPU, or the one that is asked for.
 
-    preference: "auto", "cpu", "cuda", "musa", or with an index, as "cuda:1". half: "auto" reads the environment
-    variable `is_half`, and if unset is true for CUDA cards of compute capability 7.0 and more; never on MUSA or the
-    CPU. threads: of a device thread; by default OMP_NUM_THREADS, else what torch found.
+    preference: "auto", "cpu", "cuda", "musa", or with an index, as "cuda:1".
+    half: "auto" reads the environment variable `is_half`, and if unset is true for CUDA cards of compute capability
+        7.0 and more; never on MUSA or the CPU.
+    threads: of a device thread; by default OMP_NUM_THREADS, else what torch found.
 
     Raises ConfigError for an unknown preference or `half`, and for a device asked for that cannot be used.
     """
@@ -132,7 +133,7 @@ def has_kernels(capability: tuple[int, int], built: list[str]) -> bool:
 
 
 def _architecture_list(architecture: str) -> str:
-    """Sets the environment variable by which extensions choose what to compile for, unless the user has."""
+    """Sets the variable by which extensions choose what to compile for, unless the user has."""
     if user := os.environ.get("TORCH_CUDA_ARCH_LIST"):
         return f"TORCH_CUDA_ARCH_LIST={user} kept as the user set it; this card is {architecture}"
     os.environ["TORCH_CUDA_ARCH_LIST"] = architecture
