@@ -6,8 +6,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.table import Table
-
 from serve_app.books.book import Book
 from serve_app.books.limits import BookLimits, refused
 from serve_app.books.listing import listing
@@ -34,15 +32,11 @@ def heading(book: Book) -> str:
     return f"{about.title or 'Untitled'}{people}{f' [{about.language}]' if about.language else ''}"
 
 
-def fill(table: Table, book: Book) -> None:
-    """A row for each chapter: index, title, characters, and whether it is spoken or why not."""
+def rows(book: Book) -> Iterator[tuple[str, str, str, str]]:
+    """Of each chapter: index, title, characters, and whether it is spoken or why not."""
     for i, chapter in enumerate(book.chapters):
-        table.add_row(
-            str(i),
-            chapter.title,
-            f"{chapter.characters:,}",
-            "yes" if chapter.included else f"no: {chapter.reason}",
-        )
+        spoken = "yes" if chapter.included else f"no: {chapter.reason}"
+        yield str(i), chapter.title, f"{chapter.characters:,}", spoken
 
 
 def remarks(book: Book) -> Iterator[str]:

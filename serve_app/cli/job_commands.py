@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 Server = Annotated[str, typer.Option(help="The address of the service.")]
@@ -17,10 +16,9 @@ JobId = Annotated[str, typer.Argument(help="The id of a job.")]
 
 def commands(
     plain_errors: Callable[[], AbstractContextManager[None]],
-    table: Callable[..., Table],
-    show: Callable[[Table], None],
+    show: Callable[[Iterable[str], Iterable[Iterable[str]]], None],
 ) -> typer.Typer:
-    """plain_errors, table, show: of the other commands."""
+    """plain_errors: as of the other commands; show: prints a table of columns and rows."""
     app = typer.Typer(help="The jobs of a service: books that it speaks.", no_args_is_help=True)
 
     @app.command(name="list")
@@ -34,10 +32,7 @@ def commands(
 
             with Client(server) as client:
                 found = client.list(limit)
-        shown = table("id", "state", "done", "left", "title")
-        for row in rows(found):
-            shown.add_row(*row)
-        show(shown)
+        show(("id", "state", "done", "left", "title"), rows(found))
 
     @app.command(name="show")
     def show_job(job: JobId, server: Server = DEFAULT_SERVER) -> None:
