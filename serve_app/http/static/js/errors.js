@@ -15,7 +15,7 @@ export function showError(form, general, error) {
   if (!(error instanceof ApiError)) throw error;
   clearErrors(form, general);
   const field = error.param ? form.querySelector(`[data-field="${CSS.escape(error.param)}"]`) : null;
-  const place = field?.querySelector(".error") ?? general;
+  const place = field?.querySelector(":scope > .error") ?? general;
   place.textContent = messageOf(error);
   place.hidden = false;
   if (field) {

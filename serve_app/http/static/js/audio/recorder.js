@@ -12,7 +12,7 @@ export class Recorder {
     this.longest = longest;
   }
 
-  /** Raises DOMException if the user or the system refuses. Returns a promise of the recording, a File. */
+  /** Sets `recorded`, a promise of the recording, a File. Raises DOMException if the user or the system refuses. */
   async start() {
     // Filters made for calls change a voice, so they stay off.
     const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
@@ -21,7 +21,7 @@ export class Recorder {
     this.recorder = new MediaRecorder(this.stream, { mimeType, audioBitsPerSecond: 128_000 });
     const parts = [];
     this.recorder.ondataavailable = ({ data }) => parts.push(data);
-    const recorded = new Promise((resolve) => {
+    this.recorded = new Promise((resolve) => {
       this.recorder.onstop = () => {
         this.#release();
         const type = this.recorder.mimeType.split(";")[0];
@@ -30,7 +30,6 @@ export class Recorder {
     });
     this.#measure();
     this.recorder.start();
-    return recorded;
   }
 
   stop() {

@@ -124,7 +124,6 @@ export const en = {
 
   "book.title": "Make an audiobook",
   "book.lead": "From an EPUB or a text file, chapter by chapter. It goes on if you close this page.",
-  "book.file": "Book",
   "book.drop": "Drop an EPUB, .txt or .md file here",
   "book.choose": "Choose a file",
   "book.other": "Choose another",

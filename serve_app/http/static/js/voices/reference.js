@@ -67,11 +67,11 @@ export class Reference {
       this.time.textContent = clock(seconds);
     }, LONGEST_S);
     try {
-      const recorded = await recorder.start();
+      await recorder.start();
       this.#recorder = recorder;
       this.#show(true);
       announce(t("reference.recording"));
-      const file = await recorded;
+      const file = await recorder.recorded;
       this.#recorder = null;
       this.#show(false);
       this.use(file);
