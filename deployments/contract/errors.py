@@ -56,6 +56,12 @@ class Unavailable(ChoraleError):
     code = "unavailable"
 
 
+class DiskFull(ChoraleError):
+    """There is no room for what has to be kept (HTTP 507)."""
+
+    code = "disk_full"
+
+
 class SynthesisFailed(ChoraleError):
     """The model could not finish this request, though its input was valid (HTTP 500)."""
 

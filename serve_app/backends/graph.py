@@ -217,16 +217,21 @@ class RayBackend:
 
 
 class Peers:
-    """The replicas of the HTTP deployment, this one included. Implements `serve_app.service.Peers`."""
+    """The replicas of the HTTP deployment, this one included, and the runner of jobs.
 
-    def __init__(self, ingress: Stage) -> None:
-        self._ingress = ingress.options(_by_reference=False)
+    Implements `serve_app.service.Peers`.
+    """
+
+    def __init__(self, ingress: Stage, job_runner: Stage) -> None:
+        stages = {"ingress": ingress, "job_runner": job_runner}
+        self._stages = {name: stage.options(_by_reference=False) for name, stage in stages.items()}
 
     async def forget(self, voice: str) -> None:
-        await forget_at("ingress", self._ingress, voice)
+        await asyncio.gather(*(forget_at(name, stage, voice) for name, stage in self._stages.items()))
 
     async def free(self) -> list[dict[str, Any]]:
-        return await free_at("ingress", self._ingress)
+        found = await asyncio.gather(*(free_at(name, stage) for name, stage in self._stages.items()))
+        return [process for processes in found for process in processes]
 
 
 _forgetting: set[asyncio.Task[None]] = set()

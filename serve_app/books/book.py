@@ -10,22 +10,29 @@ BlockKind = Literal["heading", "paragraph", "item", "image"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a block stands in an EPUB. href: of its XHTML document in the package; path: the XPath of its element."""
+    """Where a block stands in an EPUB, as `xhtml.passages_of` finds it again.
+
+    href: the name of its XHTML document in the archive; path: the XPath of its element; part: which passage of that
+    element, as text between other blocks is a passage of its own.
+    """
 
     href: str
     path: str
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """A paragraph, heading or list item: what is spoken between two longer pauses.
 
-    text: with single blanks for white space; source: None for plain text.
+    text: with single blanks for white space, "\\n" where a line ends that is not merely wrapped; source: None for plain
+    text; speaker: of a script's line, else None.
     """
 
     text: str
     kind: BlockKind = "paragraph"
     source: Source | None = None
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A chapter. begin: the first sample of its first word; end: where the next one begins, or the book ends."""
+    """A spoken chapter. chapter: its index in the book; begin: in samples, no later than its first word and no more
+    than 30 ms before it; end: where the next one begins, or the book ends.
+    """
 
+    chapter: int
     title: str
     begin: int
     end: int
@@ -34,3 +37,6 @@ class Timeline:
     marks: tuple[Mark, ...]
     lines: tuple[Line, ...]
     samples: int
+
+    def lines_of(self, mark: Mark) -> list[Line]:
+        return [line for line in self.lines if line.chapter == mark.chapter]

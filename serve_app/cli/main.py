@@ -164,6 +164,30 @@ def read(
 
 
 @app.command()
+def book(
+    file: Annotated[Path, typer.Argument(help="An EPUB, or a .txt or .md file.")],
+    list_: Annotated[bool, typer.Option("--list", help="Print the chapters that were found.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
+) -> None:
+    """Print the chapters of FILE and which of them are read aloud."""
+    with _plain_errors():
+        from serve_app.cli.book import as_json, fill, heading, read_file, remarks
+
+        if not list_:
+            raise InvalidInput("only --list is available", param="list")
+        found = read_file(file)
+    if json:
+        typer.echo(as_json(found))
+        return
+    table = _table("", "chapter", "characters", "included")
+    fill(table, found)
+    typer.echo(heading(found))
+    _show(table)
+    for line in remarks(found):
+        typer.echo(line, err=True)
+
+
+@app.command()
 def serve(
     config: Annotated[
         Path | None, typer.Option(help="A Serve config file; default: configs/default.yaml.")

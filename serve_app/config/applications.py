@@ -11,13 +11,13 @@ from typing import Any
 
 from serve_app.config.settings import Settings
 
-INGRESS = "Ingress"
+INGRESS, JOB_RUNNER = "Ingress", "JobRunner"
 STAGES = ("TextFrontend", "VoiceEncoder", "GptScheduler", "Gpt", "VocoderScheduler", "Vocoder")
 
 
 def deployment_names(settings: Settings) -> list[str]:
     """The names of all deployments in one application."""
-    return [INGRESS, *(f"{prefix(settings, model)}{stage}" for model in settings.served for stage in STAGES)]
+    return [INGRESS, JOB_RUNNER, *(f"{prefix(settings, model)}{stage}" for model in settings.served for stage in STAGES)]
 
 
 def prefix(settings: Settings, model: str) -> str:
@@ -26,7 +26,7 @@ def prefix(settings: Settings, model: str) -> str:
 
 
 def expected_models(settings: Settings, *, apart: bool) -> dict[str, Any]:
-    """The ingress deployment's `user_config`: the application, prefix and version of each model's stages.
+    """The `user_config` of the ingress and of the runner of jobs: the application, prefix and version of each model's stages.
 
     apart: each model is an application of its own; otherwise all share the ingress's, and `application` is None.
     """
@@ -43,17 +43,19 @@ def expected_models(settings: Settings, *, apart: bool) -> dict[str, Any]:
 
 
 def expanded(config: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """A Serve config with one application for the ingress and one for each model, from one with everything in one."""
+    """A Serve config with one application for the ingress and the runner of jobs, and one for each model, from one with everything in one."""
     (whole,) = config["applications"]
     shared = {key: value for key, value in whole.items() if key not in ("args", "deployments", "import_path")}
     overrides = {entry["name"]: entry for entry in whole.get("deployments", [])}
-    ingress = overrides.get(INGRESS, {"name": INGRESS})
+    found = {"user_config": expected_models(settings, apart=True)}
     applications = [
         {
             **shared,
             "import_path": "serve_app.app:ingress",
             "args": settings.service().model_dump(exclude_unset=True),
-            "deployments": [{**ingress, "user_config": expected_models(settings, apart=True)}],
+            "deployments": [
+                {**overrides.get(name, {"name": name}), **found} for name in (INGRESS, JOB_RUNNER)
+            ],
         }
     ]
     for name in settings.served:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
@@ -48,6 +49,12 @@ def _path(text: str) -> str:
     if not text or "\0" in text:
         raise ValueError("must be the path of a folder")
     return text
+
+
+def _database(url: str) -> str:
+    if not re.fullmatch(r"sqlite:///[^?]+|postgresql://[^/]+/[^/?]+(\?.*)?", url):
+        raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME")
+    return url
 
 
 Replicas = Annotated[int, Field(gt=0, le=1000)]
@@ -135,9 +142,24 @@ class IngressSettings(Options):
 
 
 class Limits(Options):
-    max_input_chars: Positive = 5000
+    max_input_chars: Positive = 100_000
     max_upload_bytes: Positive = 10 * 2**20
     max_voices: Annotated[int, Field(ge=0)] = 1000  # uploaded ones
+
+
+class JobsSettings(Options):
+    """`database`: a URL, None for SQLite in the data folder; `audio`: a folder or a URL for fsspec, None for the data folder.
+
+    A text longer than `long_text_chars` in a request becomes a job.
+    """
+
+    concurrency: Positive = 2
+    database: Annotated[str, AfterValidator(_database)] | None = None
+    audio: Annotated[str, Field(min_length=1)] | None = None
+    lease_s: Annotated[float, Field(ge=2, le=3600)] = 30.0
+    long_text_chars: Positive = 5000
+    max_book_bytes: Positive = 64 * 2**20
+    num_cpus: Cpus = 0.1
 
 
 class ModelSettings(ModelSection):
@@ -183,11 +205,22 @@ class ServiceSettings(Options):
 
     ingress: IngressSettings = IngressSettings()
     limits: Limits = Limits()
+    jobs: JobsSettings = JobsSettings()
     data_dir: Annotated[str, AfterValidator(_path)] = "~/.local/share/chorale"
 
     @property
     def data(self) -> Path:
         return Path(self.data_dir).expanduser()
+
+    @property
+    def jobs_database(self) -> str:
+        """A database URL."""
+        return self.jobs.database or f"sqlite:///{self.data.absolute() / 'jobs' / 'jobs.db'}"
+
+    @property
+    def jobs_audio(self) -> str:
+        """A folder, or a URL for fsspec."""
+        return self.jobs.audio or str(self.data.absolute() / "jobs")
 
 
 class ModelArgs(ModelSettings):
@@ -275,7 +308,7 @@ class Settings(ServiceSettings, ModelSettings):
     def reserved_cpus(self) -> float:
         """Ray's logical CPUs for the largest numbers of replicas of all models."""
         models = sum(model.stage_cpus for model in self.served.values())
-        return round(models + self.ingress.num_cpus * self.ingress.replicas, 6)
+        return round(models + self.ingress.num_cpus * self.ingress.replicas + self.jobs.num_cpus, 6)
 
     def place(self, model: str) -> Location:
         """The location of a model's options in `args`."""

@@ -109,8 +109,8 @@ async def read_form(request: Request, **bounds: int) -> AsyncIterator[FormData]:
         await form.close()
 
 
-def check(model: type[M], fields: dict[str, Any]) -> M:
-    """Validates `fields` as a `model`.
+def check(model: type[M], fields: dict[str, Any], *, strict: bool | None = None) -> M:
+    """Validates `fields` as a `model`. strict: as of pydantic's `model_validate`.
 
     Raises InvalidInput for unknown names, before pydantic creates an error for each, and RequestValidationError for
     the other faults. A model with extra="allow" keeps unknown names for the caller to check.
@@ -125,7 +125,7 @@ def check(model: type[M], fields: dict[str, Any]) -> M:
     if unknown:
         raise unknown_fields(unknown)
     try:
-        return model.model_validate(fields)
+        return model.model_validate(fields, strict=strict)
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
 

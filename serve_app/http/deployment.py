@@ -28,10 +28,12 @@ class Ingress:
     service. others: models in the same application; all models are found by name.
     """
 
-    def __init__(self, settings: ServiceSettings, *others: DeploymentHandle) -> None:
+    def __init__(
+        self, settings: ServiceSettings, job_runner: DeploymentHandle, *others: DeploymentHandle
+    ) -> None:
         context, models = serve.get_replica_context(), Models()
         own = serve.get_deployment_handle(context.deployment, context.app_name)
-        self.service = Service(settings, models, peers=Peers(own))
+        self.service = Service(settings, models, peers=Peers(own, job_runner))
         self._discovery = Discovery(models, context.app_name, settings.ingress)
         sandbox.shared().start()
 

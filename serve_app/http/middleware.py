@@ -31,11 +31,11 @@ PARAMETERS = 64
 class RequestMiddleware:
     """ASGI middleware.
 
-    max_upload: most bytes of a recording. max_requests: most requests in progress; more are refused with 429.
+    max_upload: most bytes of a recording; max_book: of a book. max_requests: most requests in progress; more are refused with 429.
     echo: set x-request-id on responses (a proxy may do it already).
     """
 
-    def __init__(self, app: ASGIApp, max_upload: int, max_requests: int, echo: bool) -> None:
+    def __init__(self, app: ASGIApp, max_upload: int, max_book: int, max_requests: int, echo: bool) -> None:
         self.app = app
         self.max_requests = max_requests
         self.echo = echo
@@ -43,6 +43,7 @@ class RequestMiddleware:
         self.max_body = {  # bytes, for the routes that read a body
             "/v1/audio/speech": largest_body(max_upload),
             "/v1/audio/voices": max_upload + ROOM,
+            "/v1/jobs": largest_book(max_book),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -128,3 +129,8 @@ def largest_text(max_input_chars: int) -> int:
 def largest_body(max_upload: int) -> int:
     """Most bytes of a request with a recording of `max_upload` bytes in base64."""
     return max_upload * 4 // 3 + ROOM
+
+
+def largest_book(max_book: int) -> int:
+    """Most bytes of a request with a book of `max_book` bytes as a file."""
+    return max_book + ROOM

@@ -1,0 +1,258 @@
+"""Jobs as their users see them: submitted, looked at, cancelled, deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from deployments.contract.errors import InvalidInput, NotFound
+from serve_app.books.book import Book
+from serve_app.config.settings import ServiceSettings
+from serve_app.jobs import sources
+from serve_app.jobs.audio_store import AudioStore
+from serve_app.jobs.convert import about_of
+from serve_app.jobs.database import Database
+from serve_app.jobs.models import FINISHED, JobRow
+from serve_app.jobs.plan import chosen
+from serve_app.jobs.progress import progress
+from serve_app.jobs.request import DEFAULT_VOICE, JobOptions, JobRequest, JobVoice
+from serve_app.jobs.segments import SegmentStore
+from serve_app.jobs.store import JobStore, new_id
+from serve_app.jobs.work import Stores
+from serve_app.models import Model
+from serve_app.service import Service
+
+log = logging.getLogger("chorale.jobs")
+
+NO_DEVICE = {"name": None, "memory_used_bytes": None, "memory_total_bytes": None, "utilization": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A book to speak. source: the name of its file; data: its bytes; voices: by speaker, names or ids.
+
+    recording: an audio file to clone the default voice from, instead of a named one; transcript: the text spoken in it.
+    """
+
+    source: str
+    data: bytes
+    model: str | None = None
+    voice: str | None = None
+    voices: Mapping[str, str] = field(default_factory=dict)
+    recording: bytes | None = None
+    transcript: str | None = None
+    language: str | None = None
+    seed: int | None = None
+    speed: float = 1.0
+    max_tokens: int | None = None
+    controls: Mapping[str, Any] = field(default_factory=dict)
+    options: JobOptions = JobOptions()
+
+
+def open_stores(settings: ServiceSettings) -> Stores:
+    """Connects to nothing yet. Raises ConfigError."""
+    database = Database(settings.jobs_database)
+    return Stores(JobStore(database), SegmentStore(database), AudioStore(settings.jobs_audio))
+
+
+class Jobs:
+    """The jobs of a service. Its methods raise DatabaseAway if the database does not answer."""
+
+    def __init__(self, service: Service, stores: Stores | None = None) -> None:
+        self.service = service
+        self.stores = stores or open_stores(service.settings)
+
+    async def submit(self, asked: Submission, job_id: str | None = None) -> JobRow:
+        """Checks everything that can be checked now, and puts the job into the queue.
+
+        Raises InvalidInput, NotFound and Unavailable (param "model"), and DiskFull.
+        """
+        model = await self.service.models.get(asked.model)
+        seed = model.options.sampling.seed if asked.seed is None else asked.seed
+        seed = secrets.randbelow(2**31) if seed is None else seed
+        model.spec.sampling(asked.controls, seed=seed, speed=asked.speed, max_tokens=asked.max_tokens)
+        book = await asyncio.to_thread(sources.read, asked.data, asked.source)
+        if not chosen(book, asked.options):
+            raise InvalidInput("Invalid 'chapters': no chapter is included.", param="chapters")
+        job_id = job_id or new_id()
+        key = f"uploads/{job_id}/source"
+        try:
+            voices = await self._voices(asked, model, job_id)
+            await asyncio.to_thread(self.stores.audio.put, key, asked.data)
+            request = JobRequest(
+                source=asked.source,
+                key=key,
+                model=model.name,
+                voices=voices,
+                language=asked.language,
+                seed=seed,
+                speed=asked.speed,
+                max_tokens=asked.max_tokens,
+                controls=dict(asked.controls),
+                options=asked.options,
+            )
+            title = about_of(book, request).title
+            add = self.stores.jobs.add
+            row = await asyncio.to_thread(add, title, request.model_dump(mode="json"), job_id)
+        except BaseException:
+            await asyncio.to_thread(self.stores.audio.delete, f"uploads/{job_id}")
+            raise
+        log.info("job %s: %d bytes, model %s", job_id, len(asked.data), model.name)
+        return row
+
+    async def _voices(self, asked: Submission, model: Model, job_id: str) -> dict[str, JobVoice]:
+        """The job's own copies of its voices, which may be deleted while it waits."""
+        voices: dict[str, JobVoice] = {}
+        if asked.recording is not None:
+            about = ("reference_audio", asked.recording, asked.transcript, None)
+            voices[DEFAULT_VOICE] = await self._kept(job_id, *about)
+            named = dict(asked.voices)
+        elif asked.voice is not None:
+            named = {DEFAULT_VOICE: asked.voice, **asked.voices}
+        else:
+            message = "Missing required field 'voice'."
+            raise InvalidInput(message, param="voice", code="missing_required_parameter")
+        for speaker, name in named.items():
+            try:
+                voice, _ = await self.service.prompt(name, model)
+                audio = await asyncio.to_thread(self.service.voices.read, voice)
+            except InvalidInput as error:
+                error.param = "voices" if speaker else "voice"
+                raise
+            except NotFound:  # deleted in between
+                raise InvalidInput("Invalid 'voice': this voice does not exist.", param="voice") from None
+            voices[speaker] = await self._kept(job_id, voice.name, audio, voice.transcript, voice.language)
+        return voices
+
+    async def _kept(
+        self, job_id: str, name: str, audio: bytes, transcript: str | None, language: str | None
+    ) -> JobVoice:
+        digest = hashlib.sha256(audio).hexdigest()
+        key = f"uploads/{job_id}/{digest}"
+        await asyncio.to_thread(self.stores.audio.put, key, audio)
+        return JobVoice(name=name, recording=key, digest=digest, transcript=transcript, language=language)
+
+    async def preview(self, source: str, data: bytes) -> dict[str, Any]:
+        """What a job would speak. Raises InvalidInput (param "file")."""
+        return described(await asyncio.to_thread(sources.read, data, source))
+
+    async def card(self, job_id: str) -> dict[str, Any]:
+        """The job as clients see it. Raises NotFound."""
+        return (await self.cards([await asyncio.to_thread(self.stores.jobs.get, job_id)]))[0]
+
+    async def cards(self, rows: list[JobRow]) -> list[dict[str, Any]]:
+        positions = {}
+        if any(row.state == "queued" for row in rows):
+            positions = await asyncio.to_thread(self.stores.jobs.positions)
+        return [card(row, positions.get(row.id)) for row in rows]
+
+    async def delete(self, job_id: str) -> None:
+        """Deletes a job in any state, with all its files and the sounds that no other job has. Raises NotFound."""
+        await asyncio.to_thread(self._delete, job_id)
+
+    async def clean(self) -> int:
+        """Deletes all finished jobs, and returns their number."""
+        finished = await asyncio.to_thread(self.stores.jobs.finished)
+        deleted = 0
+        for job_id in finished:
+            try:
+                await self.delete(job_id)
+                deleted += 1
+            except NotFound:  # by another call
+                continue
+        return deleted
+
+    def _delete(self, job_id: str) -> None:
+        row, sounds = self.stores.jobs.delete(job_id)
+        audio = self.stores.audio
+        for folder in ("uploads", "outputs"):
+            audio.delete(f"{folder}/{row.id}")
+        for sound in sounds:
+            audio.delete_sound(sound)
+
+    async def redo(self, job_id: str, index: int, changes: dict[str, Any]) -> None:
+        """A segment of a finished job is spoken again, with another seed, text or voice, and the files are written again.
+
+        Raises NotFound and InvalidInput.
+        """
+        row = await asyncio.to_thread(self.stores.jobs.get, job_id)
+        if row.state not in FINISHED:
+            message = f"The job is {row.state}: wait until it is done."
+            raise InvalidInput(message, param="job_id", code="job_not_finished")
+        request = JobRequest.model_validate(row.request)
+        if (voice := changes.get("voice")) is not None and voice not in request.voices:
+            model = await self.service.models.get(request.model)
+            asked = Submission(request.source, b"", voice=voice)
+            kept = (await self._voices(asked, model, job_id))[DEFAULT_VOICE]
+            added = request.model_copy(update={"voices": {**request.voices, voice: kept}})
+            await asyncio.to_thread(self.stores.jobs.set_request, job_id, added.model_dump(mode="json"))
+        await asyncio.to_thread(self.stores.segments.redo, job_id, index, changes)
+
+
+def described(book: Book) -> dict[str, Any]:
+    """A book as `dry_run` and `chorale book --list` show it."""
+    return {
+        "title": book.about.title,
+        "authors": list(book.about.authors),
+        "language": book.about.language,
+        "chapters": [
+            {
+                "index": index,
+                "title": chapter.title,
+                "characters": chapter.characters,
+                "included": chapter.included,
+                "reason": chapter.reason,
+            }
+            for index, chapter in enumerate(book.chapters)
+        ],
+        "warnings": list(book.warnings),
+    }
+
+
+def card(row: JobRow, position: int | None) -> dict[str, Any]:
+    """The job object of the HTTP API."""
+    request, figures = JobRequest.model_validate(row.request), row.figures
+    return {
+        "id": row.id,
+        "object": "job",
+        "state": row.state,
+        "paused": row.paused,
+        "title": row.title,
+        "model": request.model,
+        "voice": request.voice(DEFAULT_VOICE).name,
+        "format": request.options.format,
+        "mode": request.options.mode,
+        "seed": request.seed,
+        "created_at": row.created_at,
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+        "queue_position": position,
+        "progress": progress(row.state, figures, row.worked),
+        "device": figures.get("device") or NO_DEVICE,
+        "process": figures.get("process"),
+        "system": figures.get("system"),
+        "faults": figures.get("faults", 0),
+        "outputs": [{**output, "url": f"/v1/jobs/{row.id}/files/{output['name']}"} for output in row.outputs],
+        "warnings": row.plan.get("warnings", []),
+        "error": None if row.error is None else {"message": row.error, "code": row.code},
+    }
+
+
+def digest_of(asked: Submission) -> str:
+    """A hash of all that was asked for: the same submission has the same."""
+    fields = {
+        name: getattr(asked, name)
+        for name in ("source", "model", "voice", "transcript", "language", "seed", "speed", "max_tokens")
+    }
+    fields |= {"voices": dict(asked.voices), "controls": dict(asked.controls)}
+    fields |= {"options": asked.options.model_dump(mode="json")}
+    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
+    for data in (asked.data, asked.recording or b""):
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()

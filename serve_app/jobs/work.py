@@ -1,0 +1,343 @@
+"""One job in the hands of a runner: it is planned, its segments are spoken, and its files are written."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from deployments.contract.errors import ChoraleError, DiskFull, InvalidInput, NotFound, Overloaded, Unavailable
+from serve_app.books.book import Book
+from serve_app.jobs import progress, sources
+from serve_app.jobs.audio_store import NO_ROOM, AudioStore
+from serve_app.jobs.convert import Converted, Converter, SoundMissing, Stopped
+from serve_app.jobs.database import DatabaseAway
+from serve_app.jobs.models import JobRow, SegmentRow
+from serve_app.jobs.plan import chosen, segments_of
+from serve_app.jobs.request import JobRequest
+from serve_app.jobs.segments import Counts, SegmentStore
+from serve_app.jobs.store import JobStore, LeaseLost
+from serve_app.models import Model
+from serve_app.service import Service
+from serve_app.synthesis.speech import SegmentDone, Sound
+
+log = logging.getLogger("chorale.jobs")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+BEAT_S = 1.0  # between two heartbeats
+STATUS_S = 5.0  # between two looks at the device
+AGAIN_S = 0.5  # before the database is tried again
+PAUSE_S = 5.0  # before a paused job is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where jobs are kept."""
+
+    jobs: JobStore
+    segments: SegmentStore
+    audio: AudioStore
+
+
+class Pause(Exception):
+    """The job cannot go on now. reason: a sentence for the user."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Work:
+    """A job that is leased to the runner `owner`."""
+
+    def __init__(self, service: Service, stores: Stores, row: JobRow, owner: str, lease_s: float) -> None:
+        self._service, self._stores, self._row = service, stores, row
+        self._owner, self._lease_s = owner, lease_s
+        self._request = JobRequest.model_validate(row.request)
+        options = self._request.options
+        self._slots = 1 if options.mode == "sentence" else options.bucket_size
+        self._batches = progress.Batches(self._slots)
+        self._plan: dict[str, Any] = dict(row.plan)
+        self._device: dict[str, Any] = {}
+        self._recordings: dict[str, bytes] = {}
+        self._titles: dict[int, str] = {}
+        self._chapter: int | None = None
+        self._stop = threading.Event()  # for threads
+        self._cancelling = self._lost = False
+
+    async def run(self) -> None:
+        """Returns when the job has ended, is paused, or belongs to another runner. Cancelled: gives the job back."""
+        stages = asyncio.create_task(self._stages())
+        beats = asyncio.create_task(self._beats(stages))
+        try:
+            await asyncio.wait({stages})
+            await self._settle(stages)
+        except asyncio.CancelledError:
+            self._stop.set()
+            stages.cancel()
+            await asyncio.wait({stages})
+            with contextlib.suppress(LeaseLost, DatabaseAway, DiskFull):
+                await asyncio.to_thread(self._stores.jobs.give_back, self._row.id, self._owner)
+            raise
+        finally:
+            self._stop.set()
+            beats.cancel()
+
+    async def _settle(self, stages: asyncio.Task[None]) -> None:
+        """Records how the stages ended."""
+        jobs, job_id, owner = self._stores.jobs, self._row.id, self._owner
+        try:
+            if self._lost:
+                return
+            if self._cancelling:
+                await self._db(jobs.end, job_id, owner, "cancelled", "The job was cancelled.")
+            elif stages.cancelled():
+                return
+            elif isinstance(error := stages.exception(), Pause):
+                log.warning("job %s is paused: %s", job_id, error.reason)
+                await self._db(jobs.pause, job_id, owner, error.reason, PAUSE_S)
+            elif isinstance(error, ChoraleError):
+                await self._fail(error.message, error.code)
+            elif error is not None and not isinstance(error, LeaseLost):
+                log.error("job %s failed", job_id, exc_info=error)
+                await self._fail("The server failed while it worked on this job.", "internal_error")
+        except LeaseLost:
+            log.info("job %s is no longer ours", job_id)
+
+    async def _fail(self, message: str, code: str) -> None:
+        end = self._stores.jobs.end
+        await self._db(end, self._row.id, self._owner, "failed", f"Failed: {message}", error=message, code=code)
+
+    # the stages
+
+    async def _stages(self) -> None:
+        model = await self._model()
+        book = await self._read()
+        if not self._plan.get("complete"):
+            await self._initialise(book, model)
+        while True:
+            await self._generate(model)
+            try:
+                converted = await self._convert(book, model)
+            except SoundMissing as missing:
+                await self._db(self._stores.segments.lost, self._row.id, missing.index, missing.sound)
+                continue
+            await self._publish(converted)
+            return
+
+    async def _model(self) -> Model:
+        try:
+            return await self._service.models.get(self._request.model)
+        except (Unavailable, NotFound) as error:
+            raise Pause(f"The job waits for its model. {error.message}") from None
+
+    async def _read(self) -> Book:
+        data = await self._files(self._stores.audio.get, self._request.key)
+        return await asyncio.to_thread(sources.read, data, self._request.source)
+
+    async def _initialise(self, book: Book, model: Model) -> None:
+        segments, job_id = self._stores.segments, self._row.id
+        await self._change("The text is cut into segments.", state="initialising", paused=None)
+        done = {index for index, _ in await self._db(segments.chapters, job_id)}
+        for index in chosen(book, self._request.options):
+            if index not in done:
+                title = book.chapters[index].title
+                try:
+                    planned = await segments_of(self._service, self._request, book.chapters[index])
+                except (Unavailable, NotFound) as error:
+                    raise Pause(f"The job waits for its model. {error.message}") from None
+                await self._db(segments.add_chapter, job_id, self._owner, index, title, planned)
+        counts = await self._db(segments.counts, job_id)
+        total = Counts.sum(counts.values())
+        if total.segments == total.faulty:
+            first = await self._db(segments.page, job_id, state="faulty", limit=1)
+            message = first[0].error if first else "Invalid 'input': nothing in it can be spoken."
+            raise InvalidInput(message or "", param="input", code="nothing_to_speak")
+        self._plan |= {"complete": True, "rate": model.spec.sample_rate, "warnings": list(book.warnings)}
+        await self._change(f"{total.segments} segments in {len(counts)} chapters.", plan=self._plan)
+
+    async def _generate(self, model: Model) -> None:
+        segments, job_id = self._stores.segments, self._row.id
+        self._titles = dict(await self._db(segments.chapters, job_id))
+        await self._change("The segments are spoken.", state="generating", paused=None)
+        self._batches.begin()
+        speaking: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                if free := self._slots - len(speaking):
+                    rows = await self._db(segments.lease, job_id, self._owner, free, self._lease_s)
+                    speaking |= {asyncio.create_task(self._speak(row, model)) for row in rows}
+                if not speaking:
+                    if not await self._db(segments.page, job_id, state="waiting", limit=1):
+                        return
+                    await asyncio.sleep(AGAIN_S)  # another runner's leases have to expire
+                    continue
+                done, speaking = await asyncio.wait(speaking, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+        finally:
+            for task in speaking:
+                task.cancel()
+            await asyncio.gather(*speaking, return_exceptions=True)
+
+    async def _convert(self, book: Book, model: Model) -> Converted:
+        await self._change("The files are written.", state="converting", paused=None)
+        rows = self._stores.segments.all(self._row.id, state="spoken")
+        audio = self._stores.audio
+
+        def convert() -> Converted:
+            folder = audio.scratch(self._row.id)
+            rate = int(self._plan["rate"])
+            converter = Converter(self._request, book, audio, rate, folder, self._stop)
+            converted = converter.run(rows)
+            for output in converted.outputs:
+                if self._stop.is_set():
+                    raise Stopped
+                audio.adopt(f"outputs/{self._row.id}/{output.name}", output.path)
+            return converted
+
+        try:
+            return await self._files(convert)
+        finally:
+            await asyncio.to_thread(audio.clear_scratch, self._row.id)
+
+    async def _publish(self, converted: Converted) -> None:
+        audio, job_id = self._stores.audio, self._row.id
+        outputs = [
+            {
+                "name": output.name,
+                "format": output.format,
+                "bytes": await asyncio.to_thread(audio.size, f"outputs/{job_id}/{output.name}"),
+            }
+            for output in converted.outputs
+        ]
+        total = Counts.sum((await self._db(self._stores.segments.counts, job_id)).values())
+        state = "done_with_faults" if total.faulty else "done"
+        spoken = f"Done: {total.spoken} of {total.segments} segments are spoken."
+        self._plan["warnings"] = [*dict.fromkeys([*self._plan["warnings"], *converted.warnings])]
+        figures = self._figures(total)
+        values = {"outputs": outputs, "plan": self._plan, "figures": figures}
+        await self._db(self._stores.jobs.end, job_id, self._owner, state, spoken, **values)
+
+    # one segment
+
+    async def _speak(self, row: SegmentRow, model: Model) -> None:
+        stores, request, job_id = self._stores, self._request, self._row.id
+        self._chapter = row.chapter
+        text = sources.pronounced(row.text, request.options)
+        sound = request.sound(text, row.voice, row.seed, model.options)
+        values: dict[str, Any] = {"sound": sound}
+        try:
+            values["samples"] = await self._files(stores.audio.samples, sound)
+            if values["samples"] is None:
+                waveform, done = await self._said(row, text)
+                values |= {"samples": len(waveform), **done}
+                await self._files(stores.audio.put_sound, sound, waveform, model.spec.sample_rate)
+        except (Unavailable, Pause) as error:
+            reason = error.reason if isinstance(error, Pause) else f"The job waits for its model. {error.message}"
+            raise Pause(reason) from None
+        except NotFound as error:  # the model was removed
+            raise Pause(f"The job waits for its model. {error.message}") from None
+        except Exception as error:
+            message = error.message if isinstance(error, ChoraleError) else "The server failed."
+            log.warning("job %s, segment %d: %r", job_id, row.index, error)
+            final = isinstance(error, InvalidInput)
+            await self._db(stores.segments.failed, job_id, row.index, self._owner, message, final=final)
+            await self._db(stores.jobs.log, job_id, f"Segment {row.index} failed: {message}")
+            return
+        if await self._db(stores.segments.spoken, job_id, row.index, self._owner, **values):
+            self._batches.add(len(row.text), values["samples"] / model.spec.sample_rate)
+        elif not await self._db(stores.jobs.is_used, sound):  # the job was deleted
+            await asyncio.to_thread(stores.audio.delete_sound, sound)
+
+    async def _said(self, row: SegmentRow, text: str) -> tuple[np.ndarray, dict[str, bool]]:
+        """The sound of a segment, float32 (N,), and its faults."""
+        key = self._request.voice(row.voice).recording
+        if key not in self._recordings:
+            self._recordings[key] = await self._files(self._stores.audio.get, key)
+        request = self._request.speech(text, row.voice, self._recordings[key], row.seed)
+        while True:
+            try:
+                return await _whole(await self._service.speak(request))
+            except Overloaded as error:
+                await asyncio.sleep(error.retry_after)
+
+    # helpers
+
+    async def _beats(self, stages: asyncio.Task[None]) -> None:
+        """Keeps the lease and the figures up to date, and ends the stages if the job is cancelled or lost."""
+        last, looked = time.monotonic(), float("-inf")
+        while True:
+            await asyncio.sleep(BEAT_S)
+            try:
+                if time.monotonic() - looked >= STATUS_S:
+                    looked = time.monotonic()
+                    with contextlib.suppress(ChoraleError):
+                        model = await self._service.models.get(self._request.model)
+                        self._device = progress.device(await model.backend.status())
+                counts = await asyncio.to_thread(self._stores.segments.counts, self._row.id)
+                now = time.monotonic()
+                beat = self._stores.jobs.beat
+                figures = self._figures(Counts.sum(counts.values()))
+                worked, last = now - last, now
+                self._cancelling = await asyncio.to_thread(
+                    beat, self._row.id, self._owner, self._lease_s, worked, figures
+                )
+            except LeaseLost:
+                self._lost = True
+            except ChoraleError as error:
+                log.warning("job %s: no heartbeat: %s", self._row.id, error.message)
+            if self._lost or self._cancelling:
+                self._stop.set()
+                stages.cancel()
+                return
+
+    def _figures(self, total: Counts) -> dict[str, Any]:
+        chapter = None if self._chapter is None else self._titles.get(self._chapter)
+        own = progress.figures(total, self._batches, chapter, int(self._plan.get("rate") or 0))
+        return {**own, "device": self._device, **progress.machine()}
+
+    async def _change(self, message: str, **values: Any) -> None:
+        await self._db(self._stores.jobs.change, self._row.id, self._owner, message, **values)
+
+    async def _db(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """A call of a store in a thread, repeated while the database is away or has no room."""
+        while True:
+            try:
+                return await asyncio.to_thread(call, *args, **kwargs)
+            except (DatabaseAway, DiskFull) as error:
+                log.warning("job %s waits: %s", self._row.id, error.message)
+                await asyncio.sleep(AGAIN_S)
+
+    async def _files(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """A call of the audio store in a thread. Raises Pause if the disk is full."""
+        try:
+            return await asyncio.to_thread(call, *args, **kwargs)
+        except DiskFull as error:
+            raise Pause(f"{error.message} The job goes on when there is room.") from None
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            raise Pause("The disk is full. The job goes on when there is room.") from None
+
+
+async def _whole(spoken: Any) -> tuple[np.ndarray, dict[str, bool]]:
+    """All sound of a stream, and whether a part of it was retried or cut."""
+    waveforms, retried, cut = [], False, False
+    try:
+        async for event in spoken.stream:
+            if isinstance(event, Sound):
+                waveforms.append(event.waveform)
+            elif isinstance(event, SegmentDone):
+                retried, cut = retried or event.retried, cut or event.cut
+    finally:
+        spoken.stream.close()
+    return np.concatenate(waveforms), {"retried": retried, "cut": cut}
