@@ -32,8 +32,7 @@ export function duration(seconds) {
   return t("unit.hours", { value: number(seconds / 3600, 1) });
 }
 
-/** A time that the service gave as seconds since 1970 or in ISO 8601. */
-export function moment(value) {
-  const date = new Date(typeof value === "number" ? value * 1000 : value);
-  return date.toLocaleString(locale(), { dateStyle: "medium", timeStyle: "short" });
-}
+/** Seconds since 1970 as a date and a time. */
+export const moment = (at) => new Date(at * 1000).toLocaleString(locale(), { dateStyle: "medium", timeStyle: "short" });
+
+export const timeOfDay = (at) => new Date(at * 1000).toLocaleTimeString(locale());

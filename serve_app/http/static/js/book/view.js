@@ -45,7 +45,7 @@ export function startBook() {
       plan = await send("v1/jobs?dry_run=true", fields());
       announce(plan.title);
     } catch (error) {
-      fail(error.status === 404 && error.param === null ? new ApiError(t("jobs.unavailable")) : error);
+      fail(error.code === "unknown_url" ? new ApiError(t("jobs.unavailable")) : error);
     }
     words(false);
     render();

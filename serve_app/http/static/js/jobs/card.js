@@ -2,19 +2,18 @@
 
 import { address, send } from "../api.js";
 import { announce, icon, make } from "../dom.js";
-import { clock, moment, percent } from "../format.js";
+import { bytes, clock, moment, percent, timeOfDay } from "../format.js";
 import { t } from "../i18n.js";
 import { figures } from "./figures.js";
 import { watch } from "./live.js";
-
-export const FINISHED = ["done", "done_with_faults", "failed", "cancelled"];
+import { FINISHED } from "./states.js";
 
 export class JobCard {
   #unwatch = null;
 
-  /** onchange: called when the list should be read again. onerror: called with an ApiError. */
-  constructor(job, { onchange, onerror }) {
-    Object.assign(this, { id: job.id, onchange, onerror });
+  /** onopen: called when the details open; onchange: when the list should be read again; onerror: with an ApiError. */
+  constructor(job, { onopen, onchange, onerror }) {
+    Object.assign(this, { id: job.id, onopen, onchange, onerror });
     this.title = make("h2", { class: "clip" });
     this.state = make("span", { class: "state" });
     this.about = make("p", { class: "muted" });
@@ -30,9 +29,12 @@ export class JobCard {
     this.details = make("div", { class: "details", id: `details-${job.id}`, hidden: true });
     this.more.setAttribute("aria-controls", this.details.id);
     this.figures = make("dl", { class: "grid" });
-    this.faults = make("ul", { class: "warnings" });
-    this.files = make("ul", { class: "files" });
+    this.warnings = make("ul", { class: "warnings" });
+    this.filesTitle = make("h3");
+    this.files = make("ul");
+    this.logTitle = make("h3");
     this.log = make("pre", { tabIndex: 0, role: "log" });
+    this.details.append(this.figures, this.warnings, this.filesTitle, this.files, this.logTitle, this.log);
     this.element = make("li", { class: "card job", tabIndex: -1, dataset: { job: job.id } },
       make("div", { class: "row" }, this.title, this.state), this.about, this.bar, this.line, this.trouble,
       make("div", { class: "row wrap" }, this.listen, this.download, this.more, make("span", { class: "grow" }), this.cancel, this.remove),
@@ -81,8 +83,10 @@ export class JobCard {
     this.#unwatch?.();
     this.#unwatch = null;
     if (!open) return;
+    this.onopen();
+    this.log.textContent = ""; // the events tell the whole log again
     this.#showDetails();
-    this.#unwatch = watch(this.id, { onjob: (job) => this.update(job), onlog: (lines) => this.#showLog(lines) });
+    this.#unwatch = watch(this.id, { onjob: (job) => this.update(job), online: (line) => this.#addLine(line) });
   }
 
   close() {
@@ -106,28 +110,27 @@ export class JobCard {
       if (progress.elapsed) parts.push(t("job.elapsed", { time: progress.elapsed }));
       if (progress.remaining) parts.push(t("job.remaining", { time: progress.remaining }));
     } else if (progress.audio_seconds) parts.push(clock(progress.audio_seconds));
-    const gaps = Array.isArray(faults) ? faults.length : faults;
-    if (gaps) parts.push(t("job.faults", { n: gaps }));
+    if (faults) parts.push(t("job.faults", { n: faults }));
     return parts.join(" · ");
   }
 
   #showDetails() {
-    this.details.replaceChildren(this.figures);
     this.figures.replaceChildren(...figures(this.job));
-    if (this.job.outputs.length) {
-      this.files.replaceChildren(...this.job.outputs.map(({ name, url }) => {
-        const link = make("a", { href: address(url.replace(/^\//, "")), download: name, "aria-label": t("job.download_name", { name }) }, name);
-        return make("li", {}, link);
-      }));
-      this.details.append(make("h3", {}, t("job.files")), this.files);
-    }
-    this.details.append(make("h3", {}, t("job.log")), this.log);
-    this.log.ariaLabel = t("job.log");
+    const { warnings, outputs } = this.job;
+    this.warnings.replaceChildren(...warnings.map((text) => make("li", {}, text)));
+    this.warnings.hidden = !warnings.length;
+    this.files.replaceChildren(...outputs.map(({ name, url, bytes: size }) => {
+      const link = make("a", { href: address(url.slice(1)), download: name }, name);
+      return make("li", {}, link, make("span", { class: "muted" }, ` ${bytes(size)}`));
+    }));
+    this.files.hidden = this.filesTitle.hidden = !outputs.length;
+    this.filesTitle.textContent = t("job.files");
+    this.logTitle.textContent = this.log.ariaLabel = t("job.log");
   }
 
-  #showLog(lines) {
+  #addLine({ at, message }) {
     const atEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 40;
-    this.log.textContent = lines.join("\n");
+    this.log.append(`${timeOfDay(at)}  ${message}\n`);
     if (atEnd) this.log.scrollTop = this.log.scrollHeight;
   }
 

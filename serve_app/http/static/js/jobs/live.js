@@ -1,31 +1,24 @@
 // Follows one job by its events.
 
-import { address, call, get } from "../api.js";
+import { address } from "../api.js";
+import { FINISHED } from "./states.js";
 
-/** onjob: called with the job; onlog: with the lines of its log. Returns a function that ends it. */
-export function watch(id, { onjob, onlog }) {
-  const path = `v1/jobs/${id}`;
-  const lines = [];
-  const events = new EventSource(address(`${path}/events`));
-  let wanted = true;
+/**
+ * onjob: called with the job after each change; online: with each line of its log, {at, message}.
+ * Returns a function that ends it. It ends with the job, too.
+ */
+export function watch(id, { onjob, online }) {
+  const events = new EventSource(address(`v1/jobs/${id}/events`));
 
-  async function readJob() {
-    const job = await get(path).catch(() => null); // deleted meanwhile, or the service is away: the list shows it
-    if (wanted && job) onjob(job);
+  function changed({ data }) {
+    const job = JSON.parse(data);
+    const over = job.deleted || FINISHED.includes(job.state);
+    if (over) events.close(); // else the browser would connect again for ever
+    if (!job.deleted) onjob(job);
   }
 
-  async function readLog() {
-    const response = await call(`${path}/log`).catch(() => null);
-    if (!wanted || !response) return;
-    lines.splice(0, lines.length, ...(await response.text()).trimEnd().split("\n"));
-    onlog(lines);
-  }
-
-  for (const event of ["state", "progress"]) events.addEventListener(event, readJob);
-  events.addEventListener("log", readLog);
-  readLog();
-  return () => {
-    wanted = false;
-    events.close();
-  };
+  events.addEventListener("state", changed);
+  events.addEventListener("progress", changed);
+  events.addEventListener("log", ({ data }) => online(JSON.parse(data)));
+  return () => events.close();
 }

@@ -5,7 +5,8 @@ import { announce, find } from "../dom.js";
 import { messageOf } from "../errors.js";
 import { t, whenTranslated } from "../i18n.js";
 import { isShown, whenShown } from "../router.js";
-import { FINISHED, JobCard } from "./card.js";
+import { JobCard } from "./card.js";
+import { FINISHED } from "./states.js";
 
 const BUSY_MS = 2000; // between readings while a job is unfinished
 const IDLE_MS = 10_000;
@@ -25,6 +26,11 @@ export function startJobs() {
     trouble.hidden = false;
   };
 
+  // One at a time, because a browser has few connections to a host and open details keep one.
+  function closeOthers(id) {
+    for (const [other, card] of cards) if (other !== id) card.toggle(false);
+  }
+
   async function read() {
     clearTimeout(timer);
     try {
@@ -33,7 +39,7 @@ export function startJobs() {
       trouble.hidden = true;
       show(data);
     } catch (error) {
-      missing = error.status === 404;
+      missing = error.code === "unknown_url";
       if (missing) show([]);
       else fail(error);
     }
@@ -51,7 +57,7 @@ export function startJobs() {
     jobs.forEach((job, index) => {
       const known = cards.get(job.id);
       if (known) known.update(job);
-      else cards.set(job.id, new JobCard(job, { onchange: read, onerror: fail }));
+      else cards.set(job.id, new JobCard(job, { onopen: () => closeOthers(job.id), onchange: read, onerror: fail }));
       const { element } = cards.get(job.id);
       if (list.children[index] !== element) list.insertBefore(element, list.children[index] ?? null);
     });

@@ -183,7 +183,6 @@ export const en = {
   "job.details": "Details",
   "job.listen": "Listen",
   "job.download": "Download",
-  "job.download_name": "Download {name}",
   "job.cancel": "Cancel",
   "job.cancel_sure": "Cancel “{title}”? What was made so far is kept until you delete the job.",
   "job.delete": "Delete",

@@ -182,7 +182,6 @@ export const zh = {
   "job.details": "详情",
   "job.listen": "收听",
   "job.download": "下载",
-  "job.download_name": "下载 {name}",
   "job.cancel": "取消",
   "job.cancel_sure": "取消“{title}”？已生成的部分会保留到您删除任务为止。",
   "job.delete": "删除",

@@ -25,7 +25,7 @@ export class Result {
     this.waveform = new Waveform(find("waveform"));
     this.format = find("format");
     this.format.append(...FORMATS.map((name) => make("option", { value: name }, name.toUpperCase())));
-    this.format.value = FORMATS.includes(recall("format")) ? recall("format") : "wav";
+    this.format.value = this.chosenFormat ?? FORMATS[0];
     this.format.addEventListener("change", () => {
       remember("format", this.format.value);
       onformat();
@@ -39,8 +39,9 @@ export class Result {
     whenThemed(() => this.#show());
   }
 
-  get busy() {
-    return this.#speech?.arriving ?? false;
+  /** The format that the user once chose, or undefined. */
+  get chosenFormat() {
+    return FORMATS.find((name) => name === recall("format"));
   }
 
   /** body: the request's fields. extra: more fields, too large for `body` to be kept with them. */

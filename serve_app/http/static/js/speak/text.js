@@ -48,7 +48,7 @@ export class Text {
   }
 
   get #most() {
-    return service.limits.long_text_chars ?? service.limits.max_input_chars ?? Infinity;
+    return service.limits.long_text_chars ?? Infinity;
   }
 
   #changed() {

@@ -17,13 +17,15 @@ import { chosenSettings, startSettings } from "./settings.js";
 import { Text } from "./text.js";
 
 const CURL_MS = 150;
+const JOB_FORMAT = "mp3";
 
 export function startSpeak() {
   const form = find("speak-form");
   const general = find("speak-error");
   const fail = (error) => showError(form, general, error);
   const showCurl = debounced(() => {
-    find("curl").textContent = toCurl({ ...fields(), response_format: find("format").value }, recording());
+    const format = text.long ? (result.chosenFormat ?? JOB_FORMAT) : find("format").value;
+    find("curl").textContent = toCurl({ ...fields(), response_format: format }, recording(), text.long);
   }, CURL_MS);
 
   const text = new Text(showCurl, openBook);
@@ -58,20 +60,20 @@ export function startSpeak() {
     const body = fields();
     clearErrors(form, general);
     stopSample();
-    if (text.long) return makeJob(body);
     if (source() === "recording" && !reference.file) {
       return fail(new ApiError(t("reference.missing"), { param: "reference_audio" }));
     }
-    const extra = reference.file && source() === "recording" ? { reference_audio: await reference.base64() } : {};
-    return result.start(body, extra);
+    const extra = source() === "recording" ? { reference_audio: await reference.base64() } : {};
+    return text.long ? makeJob({ ...body, ...extra }) : result.start(body, extra);
   }
 
+  /** The service makes a job of a long text that is not to be streamed. */
   async function makeJob(body) {
     try {
-      const job = await send("v1/jobs", toJson(body));
+      const job = await send("v1/audio/speech", toJson({ ...body, response_format: result.chosenFormat ?? JOB_FORMAT }));
       location.hash = `#jobs/${job.id}`;
     } catch (error) {
-      fail(error.status === 404 && error.param === null ? new ApiError(t("jobs.unavailable")) : error);
+      fail(error);
     }
   }
 
