@@ -84,6 +84,7 @@ class _Meter:
         self._collect()
 
     def finish(self) -> Loudness:
+        self.add(np.zeros(-self._position % (self._rate // 10), np.float32))
         self._graph.push(None)
         self._collect()
         return Loudness(self._integrated, self._peak)
@@ -94,6 +95,8 @@ class _Meter:
                 found = self._graph.pull().metadata
             except (NotYet, Ended):
                 return
+            if "lavfi.r128.I" not in found:
+                continue
             integrated = float(found["lavfi.r128.I"])
             self._integrated = integrated if integrated > FLOOR else -math.inf
             if (peak := float(found["lavfi.r128.true_peaks_ch0"])) > 0:

@@ -7,19 +7,20 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deployments.contract.errors import InvalidInput, NotFound
-from serve_app.books.book import Book
+from deployments.contract.errors import InvalidInput, NotFound, printable
+from serve_app.books.listing import listing
+from serve_app.books.pronunciations import Pronunciations
 from serve_app.config.settings import ServiceSettings
 from serve_app.jobs import sources
 from serve_app.jobs.audio_store import AudioStore
-from serve_app.jobs.convert import about_of
+from serve_app.jobs.convert import outputs_of, titled
 from serve_app.jobs.database import Database
 from serve_app.jobs.models import FINISHED, JobRow
-from serve_app.jobs.plan import chosen
+from serve_app.jobs.plan import chosen, speakers
 from serve_app.jobs.progress import progress
 from serve_app.jobs.request import DEFAULT_VOICE, JobOptions, JobRequest, JobVoice
 from serve_app.jobs.segments import SegmentStore
@@ -77,13 +78,18 @@ class Jobs:
         seed = model.options.sampling.seed if asked.seed is None else asked.seed
         seed = secrets.randbelow(2**31) if seed is None else seed
         model.spec.sampling(asked.controls, seed=seed, speed=asked.speed, max_tokens=asked.max_tokens)
+        outputs_of(asked.options).check()
+        Pronunciations(asked.options.pronunciations)
         book = await asyncio.to_thread(sources.read, asked.data, asked.source)
-        if not chosen(book, asked.options):
-            raise InvalidInput("Invalid 'chapters': no chapter is included.", param="chapters")
+        chapters = [book.chapters[index] for index in chosen(book, asked.options)]
+        if not (heard := speakers(chapters)):
+            raise InvalidInput("Invalid 'chapters': those that are included have no text.", param="chapters")
+        if asked.options.read_along and not sources.is_epub(asked.data):
+            raise InvalidInput("Invalid 'read_along': the book must be an EPUB.", param="read_along")
         job_id = job_id or new_id()
         key = f"uploads/{job_id}/source"
         try:
-            voices = await self._voices(asked, model, job_id)
+            voices = await self._voices(asked, model, job_id, heard)
             await asyncio.to_thread(self.stores.audio.put, key, asked.data)
             request = JobRequest(
                 source=asked.source,
@@ -97,7 +103,7 @@ class Jobs:
                 controls=dict(asked.controls),
                 options=asked.options,
             )
-            title = about_of(book, request).title
+            title = titled(book, sources.title_of(book, asked.source), asked.options, "").about.title
             add = self.stores.jobs.add
             row = await asyncio.to_thread(add, title, request.model_dump(mode="json"), job_id)
         except BaseException:
@@ -106,29 +112,35 @@ class Jobs:
         log.info("job %s: %d bytes, model %s", job_id, len(asked.data), model.name)
         return row
 
-    async def _voices(self, asked: Submission, model: Model, job_id: str) -> dict[str, JobVoice]:
-        """The job's own copies of its voices, which may be deleted while it waits."""
+    async def _voices(
+        self, asked: Submission, model: Model, job_id: str, heard: Iterable[str]
+    ) -> dict[str, JobVoice]:
+        """The job's own copies of its voices, which may be deleted while it waits. heard: the speakers."""
         voices: dict[str, JobVoice] = {}
+        named = {DEFAULT_VOICE: asked.voice or "", **asked.voices}
         if asked.recording is not None:
             about = ("reference_audio", asked.recording, asked.transcript, None)
             voices[DEFAULT_VOICE] = await self._kept(job_id, *about)
-            named = dict(asked.voices)
-        elif asked.voice is not None:
-            named = {DEFAULT_VOICE: asked.voice, **asked.voices}
-        else:
+        for speaker in dict.fromkeys([*heard, *asked.voices]):
+            if speaker not in voices:
+                voices[speaker] = await self._named(job_id, model, speaker, named.get(speaker, speaker))
+        return {DEFAULT_VOICE: next(iter(voices.values()))} | voices
+
+    async def _named(self, job_id: str, model: Model, speaker: str, name: str) -> JobVoice:
+        """A voice of the library. speaker: who has it."""
+        if not name:
             message = "Missing required field 'voice'."
             raise InvalidInput(message, param="voice", code="missing_required_parameter")
-        for speaker, name in named.items():
-            try:
-                voice, _ = await self.service.prompt(name, model)
-                audio = await asyncio.to_thread(self.service.voices.read, voice)
-            except InvalidInput as error:
-                error.param = "voices" if speaker else "voice"
-                raise
-            except NotFound:  # deleted in between
-                raise InvalidInput("Invalid 'voice': this voice does not exist.", param="voice") from None
-            voices[speaker] = await self._kept(job_id, voice.name, audio, voice.transcript, voice.language)
-        return voices
+        try:
+            voice, _ = await self.service.prompt(name, model)
+            audio = await asyncio.to_thread(self.service.voices.read, voice)
+        except (InvalidInput, NotFound) as error:  # NotFound: deleted in between
+            param, message = "voice", error.message
+            if speaker:
+                param = "voices"
+                message = f"Invalid 'voices': the speaker '{printable(speaker)}' needs a voice. {message}"
+            raise InvalidInput(message, param=param, code=error.code) from None
+        return await self._kept(job_id, voice.name, audio, voice.transcript, voice.language)
 
     async def _kept(
         self, job_id: str, name: str, audio: bytes, transcript: str | None, language: str | None
@@ -140,7 +152,7 @@ class Jobs:
 
     async def preview(self, source: str, data: bytes) -> dict[str, Any]:
         """What a job would speak. Raises InvalidInput (param "file")."""
-        return described(await asyncio.to_thread(sources.read, data, source))
+        return listing(await asyncio.to_thread(sources.read, data, source))
 
     async def card(self, job_id: str) -> dict[str, Any]:
         """The job as clients see it. Raises NotFound."""
@@ -188,31 +200,10 @@ class Jobs:
         request = JobRequest.model_validate(row.request)
         if (voice := changes.get("voice")) is not None and voice not in request.voices:
             model = await self.service.models.get(request.model)
-            asked = Submission(request.source, b"", voice=voice)
-            kept = (await self._voices(asked, model, job_id))[DEFAULT_VOICE]
+            kept = await self._named(job_id, model, DEFAULT_VOICE, voice)
             added = request.model_copy(update={"voices": {**request.voices, voice: kept}})
             await asyncio.to_thread(self.stores.jobs.set_request, job_id, added.model_dump(mode="json"))
         await asyncio.to_thread(self.stores.segments.redo, job_id, index, changes)
-
-
-def described(book: Book) -> dict[str, Any]:
-    """A book as `dry_run` and `chorale book --list` show it."""
-    return {
-        "title": book.about.title,
-        "authors": list(book.about.authors),
-        "language": book.about.language,
-        "chapters": [
-            {
-                "index": index,
-                "title": chapter.title,
-                "characters": chapter.characters,
-                "included": chapter.included,
-                "reason": chapter.reason,
-            }
-            for index, chapter in enumerate(book.chapters)
-        ],
-        "warnings": list(book.warnings),
-    }
 
 
 def card(row: JobRow, position: int | None) -> dict[str, Any]:

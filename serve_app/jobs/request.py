@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.contract.options import ModelOptions
+from serve_app.jobs.outputs import LOUDEST, QUIETEST
+from serve_app.books.pronunciations import MOST
 from serve_app.service import SpeechRequest
 
 PRIORITY = 10  # behind every interactive request
@@ -39,12 +41,10 @@ class JobOptions(BaseModel):
     narrator: str | None = Field(None, max_length=500)
     paragraph_pause: Silence = 0.6
     chapter_pause: Silence = 2.0
-    loudness: Annotated[float, Field(ge=-40, le=-5, allow_inf_nan=False)] | None = -18.0
+    loudness: Annotated[float, Field(ge=QUIETEST, le=LOUDEST, allow_inf_nan=False)] | None = -18.0
     subtitles: bool = True
     read_along: bool = False
-    pronunciations: dict[Annotated[str, Field(max_length=100)], Annotated[str, Field(max_length=200)]] = Field(
-        default_factory=dict, max_length=5000
-    )
+    pronunciations: dict[str, str] = Field(default_factory=dict, max_length=MOST)
 
 
 class JobVoice(BaseModel):

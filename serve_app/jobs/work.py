@@ -15,13 +15,14 @@ import numpy as np
 
 from deployments.contract.errors import ChoraleError, DiskFull, InvalidInput, NotFound, Overloaded, Unavailable
 from serve_app.books.book import Book
+from serve_app.books.pronunciations import Pronunciations
 from serve_app.jobs import progress, sources
 from serve_app.jobs.audio_store import NO_ROOM, AudioStore
-from serve_app.jobs.convert import Converted, Converter, SoundMissing, Stopped
+from serve_app.jobs.convert import Converted, SoundMissing, Stopped, convert, titled
 from serve_app.jobs.database import DatabaseAway
 from serve_app.jobs.models import JobRow, SegmentRow
-from serve_app.jobs.plan import chosen, segments_of
-from serve_app.jobs.request import JobRequest
+from serve_app.jobs.plan import chosen, segments_of, warnings
+from serve_app.jobs.request import DEFAULT_VOICE, JobRequest
 from serve_app.jobs.segments import Counts, SegmentStore
 from serve_app.jobs.store import JobStore, LeaseLost
 from serve_app.models import Model
@@ -63,6 +64,7 @@ class Work:
         self._owner, self._lease_s = owner, lease_s
         self._request = JobRequest.model_validate(row.request)
         options = self._request.options
+        self._respelled = Pronunciations(options.pronunciations)
         self._slots = 1 if options.mode == "sentence" else options.bucket_size
         self._batches = progress.Batches(self._slots)
         self._plan: dict[str, Any] = dict(row.plan)
@@ -120,13 +122,14 @@ class Work:
 
     async def _stages(self) -> None:
         model = await self._model()
-        book = await self._read()
+        data = await self._files(self._stores.audio.get, self._request.key)
+        book = await asyncio.to_thread(sources.read, data, self._request.source)
         if not self._plan.get("complete"):
             await self._initialise(book, model)
         while True:
             await self._generate(model)
             try:
-                converted = await self._convert(book, model)
+                converted = await self._convert(book, data)
             except SoundMissing as missing:
                 await self._db(self._stores.segments.lost, self._row.id, missing.index, missing.sound)
                 continue
@@ -139,19 +142,17 @@ class Work:
         except (Unavailable, NotFound) as error:
             raise Pause(f"The job waits for its model. {error.message}") from None
 
-    async def _read(self) -> Book:
-        data = await self._files(self._stores.audio.get, self._request.key)
-        return await asyncio.to_thread(sources.read, data, self._request.source)
-
     async def _initialise(self, book: Book, model: Model) -> None:
         segments, job_id = self._stores.segments, self._row.id
         await self._change("The text is cut into segments.", state="initialising", paused=None)
         done = {index for index, _ in await self._db(segments.chapters, job_id)}
-        for index in chosen(book, self._request.options):
+        indices = chosen(book, self._request.options)
+        for index in indices:
             if index not in done:
                 title = book.chapters[index].title
                 try:
-                    planned = await segments_of(self._service, self._request, book.chapters[index])
+                    chapter = book.chapters[index]
+                    planned = await segments_of(self._service, self._request, chapter, self._respelled)
                 except (Unavailable, NotFound) as error:
                     raise Pause(f"The job waits for its model. {error.message}") from None
                 await self._db(segments.add_chapter, job_id, self._owner, index, title, planned)
@@ -161,7 +162,8 @@ class Work:
             first = await self._db(segments.page, job_id, state="faulty", limit=1)
             message = first[0].error if first else "Invalid 'input': nothing in it can be spoken."
             raise InvalidInput(message or "", param="input", code="nothing_to_speak")
-        self._plan |= {"complete": True, "rate": model.spec.sample_rate, "warnings": list(book.warnings)}
+        noted = [*book.warnings, *warnings(book.chapters[index] for index in indices)]
+        self._plan |= {"complete": True, "rate": model.spec.sample_rate, "warnings": noted}
         await self._change(f"{total.segments} segments in {len(counts)} chapters.", plan=self._plan)
 
     async def _generate(self, model: Model) -> None:
@@ -188,24 +190,23 @@ class Work:
                 task.cancel()
             await asyncio.gather(*speaking, return_exceptions=True)
 
-    async def _convert(self, book: Book, model: Model) -> Converted:
+    async def _convert(self, book: Book, data: bytes) -> Converted:
         await self._change("The files are written.", state="converting", paused=None)
         rows = self._stores.segments.all(self._row.id, state="spoken")
-        audio = self._stores.audio
+        audio, rate, options = self._stores.audio, int(self._plan["rate"]), self._request.options
+        book = titled(book, self._row.title, options, self._request.voice(DEFAULT_VOICE).name)
 
-        def convert() -> Converted:
+        def written() -> Converted:
             folder = audio.scratch(self._row.id)
-            rate = int(self._plan["rate"])
-            converter = Converter(self._request, book, audio, rate, folder, self._stop)
-            converted = converter.run(rows)
+            converted = convert(book, data, options, rows, audio, rate, folder, self._stop)
             for output in converted.outputs:
                 if self._stop.is_set():
                     raise Stopped
-                audio.adopt(f"outputs/{self._row.id}/{output.name}", output.path)
+                audio.adopt(f"outputs/{self._row.id}/{output.path.name}", output.path)
             return converted
 
         try:
-            return await self._files(convert)
+            return await self._files(written)
         finally:
             await asyncio.to_thread(audio.clear_scratch, self._row.id)
 
@@ -213,9 +214,9 @@ class Work:
         audio, job_id = self._stores.audio, self._row.id
         outputs = [
             {
-                "name": output.name,
+                "name": output.path.name,
                 "format": output.format,
-                "bytes": await asyncio.to_thread(audio.size, f"outputs/{job_id}/{output.name}"),
+                "bytes": await asyncio.to_thread(audio.size, f"outputs/{job_id}/{output.path.name}"),
             }
             for output in converted.outputs
         ]
@@ -232,7 +233,7 @@ class Work:
     async def _speak(self, row: SegmentRow, model: Model) -> None:
         stores, request, job_id = self._stores, self._request, self._row.id
         self._chapter = row.chapter
-        text = sources.pronounced(row.text, request.options)
+        text = self._respelled.respelled(row.text).text
         sound = request.sound(text, row.voice, row.seed, model.options)
         values: dict[str, Any] = {"sound": sound}
         try:

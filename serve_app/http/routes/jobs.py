@@ -231,8 +231,7 @@ def _written(body: JobBody) -> tuple[str, bytes]:
         raise InvalidInput(message, param="input", code="missing_required_parameter")
     if body.input is not None:
         return sources.TEXT, body.input.encode()
-    lines = [line.model_dump() for line in body.script or ()]
-    return sources.SCRIPT, json.dumps(lines, ensure_ascii=False).encode()
+    return sources.SCRIPT, json.dumps(body.script).encode()
 
 
 async def _file(request: Request, jobs: Jobs, row: JobRow, output: dict[str, Any]) -> Response:

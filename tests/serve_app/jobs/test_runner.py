@@ -47,4 +47,4 @@ async def test_a_text_becomes_a_file_with_every_sentence_once_and_in_order(jobs:
         silence = sound[at : at + round(pause * RATE)]
         assert len(silence) == round(pause * RATE) and not silence.any()
         at += len(silence)
-    assert at == len(sound)
+    assert 0 <= len(sound) - at < 1024 and not sound[at:].any()  # whole frames of AAC
