@@ -71,7 +71,10 @@ def test_the_dialog_keeps_the_focus_and_escape_closes_it(visitor: Visitor) -> No
     page.keyboard.press("Enter")
     for _ in range(20):
         page.keyboard.press("Tab")
-        assert page.evaluate("() => document.activeElement.closest('dialog, body').tagName") in ("DIALOG", "BODY")
+        assert page.evaluate("() => document.activeElement.closest('dialog, body').tagName") in (
+            "DIALOG",
+            "BODY",
+        )
         assert page.evaluate("() => !document.querySelector('main').contains(document.activeElement)")
     page.keyboard.press("Escape")
     assert not page.is_visible("#voice-dialog")
@@ -98,9 +101,12 @@ def test_every_text_is_there_in_both_languages(visitor: Visitor) -> None:
         for view in ("speak", "book", "jobs", "system"):
             page.click(f".tabs a[href='#{view}']")
             for name in ("data-i18n", "data-i18n-label", "data-i18n-placeholder"):
-                keys = page.eval_on_selector_all(f"[{name}]", f"all => all.map((one) => one.getAttribute('{name}'))")
+                keys = page.eval_on_selector_all(
+                    f"[{name}]", f"all => all.map((one) => one.getAttribute('{name}'))"
+                )
                 said = page.eval_on_selector_all(
-                    f"[{name}]", "all => all.map((one) => one.ariaLabel || one.placeholder || one.textContent)"
+                    f"[{name}]",
+                    "all => all.map((one) => one.ariaLabel || one.placeholder || one.textContent)",
                 )
                 assert not set(keys) & set(said)
                 assert all(said)

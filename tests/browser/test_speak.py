@@ -65,7 +65,9 @@ def test_stop_ends_the_request_and_keeps_what_arrived(visitor: Visitor, served: 
 
 
 @pytest.mark.parametrize("format", ["mp3", "opus", "aac", "flac"])
-def test_a_download_in_another_format_is_the_same_speech(visitor: Visitor, tmp_path: Path, format: str) -> None:
+def test_a_download_in_another_format_is_the_same_speech(
+    visitor: Visitor, tmp_path: Path, format: str
+) -> None:
     import av
 
     page = visitor.open()
@@ -115,9 +117,12 @@ def test_every_control_of_the_model_is_there_and_counts(visitor: Visitor, served
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("seed", "many"), ("seed", "-1"), ("temperature", "3"), ("top_k", "a few"), ("input", " ")]
+    ("field", "value"),
+    [("seed", "many"), ("seed", "-1"), ("temperature", "3"), ("top_k", "a few"), ("input", " ")],
 )
-def test_an_error_stands_at_its_field_as_the_service_words_it(visitor: Visitor, field: str, value: str) -> None:
+def test_an_error_stands_at_its_field_as_the_service_words_it(
+    visitor: Visitor, field: str, value: str
+) -> None:
     visitor.refused = True
     page = visitor.open()
     page.fill("#input", TEXT)
@@ -172,7 +177,9 @@ def test_a_draft_survives_a_reload(visitor: Visitor) -> None:
 def test_without_a_worklet_the_sound_plays_when_it_is_complete(visitor: Visitor) -> None:
     """As in a browser that reaches the service by http on another machine."""
     page = visitor.open()
-    page.evaluate("() => { delete AudioContext.prototype.audioWorklet; delete BaseAudioContext.prototype.audioWorklet; }")
+    page.evaluate(
+        "() => { delete AudioContext.prototype.audioWorklet; delete BaseAudioContext.prototype.audioWorklet; }"
+    )
     speak(page, TEXT)
     page.wait_for_selector("#player-play[data-icon=play]")
     assert abs(counted(page, "played") - counted(page, "received")) < 0.1 * RATE

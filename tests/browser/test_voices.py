@@ -56,9 +56,12 @@ def test_the_warnings_of_a_recording_are_shown(visitor: Visitor, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("name", "recorded", "field"), [("", True, "name"), ("No Sound", False, "audio_sample"), ("alloy", True, "name")]
+    ("name", "recorded", "field"),
+    [("", True, "name"), ("No Sound", False, "audio_sample"), ("alloy", True, "name")],
 )
-def test_a_refused_voice_says_why_at_the_field(visitor: Visitor, name: str, recorded: bool, field: str) -> None:
+def test_a_refused_voice_says_why_at_the_field(
+    visitor: Visitor, name: str, recorded: bool, field: str
+) -> None:
     visitor.refused = True
     page = visitor.open()
     page.click("#add-voice")
@@ -78,7 +81,10 @@ def test_silence_as_a_reference_is_refused_at_its_field(visitor: Visitor, tmp_pa
     soundfile.write(file, np.zeros(48_000, np.float32), 24_000, format="WAV")
     page = visitor.open()
     page.check("input[value=recording]", force=True)
-    page.set_input_files("#reference input[type=file]", {"name": "silence.wav", "mimeType": "audio/wav", "buffer": file.getvalue()})
+    page.set_input_files(
+        "#reference input[type=file]",
+        {"name": "silence.wav", "mimeType": "audio/wav", "buffer": file.getvalue()},
+    )
     page.fill("#input", TEXT)
     page.click("#speak-now")
     shown = page.wait_for_selector("[data-field=reference_audio] > .error:not([hidden])")

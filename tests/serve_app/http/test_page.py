@@ -7,7 +7,9 @@ import re
 import httpx
 import pytest
 
+from serve_app.http.app import create_app
 from serve_app.http.routes.page import FOLDER, INDEX, files
+from serve_app.service import Service
 
 SCRIPTS = sorted(FOLDER.rglob("*.js"))
 
@@ -24,7 +26,11 @@ async def test_the_page_is_checked_each_time_and_its_files_are_kept(client: http
         found = await client.get(f"/{name}")
         assert found.status_code == 200
         assert "immutable" in found.headers["cache-control"]
-    types = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+    types = {
+        ".js": "text/javascript; charset=utf-8",
+        ".css": "text/css; charset=utf-8",
+        ".svg": "image/svg+xml",
+    }
     for name, file in files().by_name.items():
         if name != INDEX:
             found = await client.get(f"/static/{files().version}/{name}")
@@ -45,7 +51,9 @@ async def test_head_has_the_headers_without_a_body(client: httpx.AsyncClient) ->
         assert head.headers["etag"] == whole.headers["etag"]
 
 
-@pytest.mark.parametrize("name", ["nothing.js", "../routes/page.py", "..%2f..%2f__init__.py", "js", "", "%00"])
+@pytest.mark.parametrize(
+    "name", ["nothing.js", "../routes/page.py", "..%2f..%2f__init__.py", "js", "", "%00"]
+)
 async def test_only_files_of_the_page_are_served(client: httpx.AsyncClient, name: str) -> None:
     found = await client.get(f"/static/{files().version}/{name}")
     assert found.status_code == 404
@@ -66,17 +74,12 @@ async def test_the_policy_allows_nothing_inline_and_no_other_host(client: httpx.
     assert not re.search(r"<script(?![^>]* src=)|<style| style=| on\w+=", page.text)
 
 
-async def test_the_page_opens_while_the_service_is_full(client: httpx.AsyncClient) -> None:
-    """So that "System" can show what is going on."""
-    app = client._transport.app  # type: ignore[attr-defined]  # noqa: SLF001
-    middleware = app.middleware_stack or app.build_middleware_stack()
-    app.middleware_stack = middleware
-    while not hasattr(middleware, "max_requests"):
-        middleware = middleware.app
-    middleware.max_requests = 0
-    assert (await client.get("/v1/audio/voices")).status_code == 429
-    assert (await client.get("/")).status_code == 200
-    assert (await client.get(f"/static/{files().version}/page.css")).status_code == 200
+async def test_the_page_works_under_a_route_prefix(service: Service) -> None:
+    transport = httpx.ASGITransport(create_app(service), root_path="/voice")
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        page = await client.get("/voice/")
+        name = re.findall(r'src="(static/[^"]+)', page.text)[0]
+        assert (await client.get(f"/voice/{name}")).status_code == 200
 
 
 def test_nothing_names_another_host() -> None:
@@ -110,7 +113,9 @@ def test_both_languages_have_the_same_messages() -> None:
 
 
 def test_every_message_is_used_and_exists() -> None:
-    sources = [path.read_text("utf-8") for path in [FOLDER / INDEX, *SCRIPTS] if path.parent.name != "messages"]
+    sources = [
+        path.read_text("utf-8") for path in [FOLDER / INDEX, *SCRIPTS] if path.parent.name != "messages"
+    ]
     page = "\n".join(sources)
     exact = set(re.findall(r"""(?:\bt\(|\?|:|", )\s*"([a-z]+\.[\w.]+)\"""", page)) | set(
         re.findall(r'data-i18n(?:-label|-placeholder)?="([^"]+)"', page)

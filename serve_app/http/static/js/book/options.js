@@ -8,7 +8,7 @@ import { recall } from "../storage.js";
 
 const FORMATS = ["m4b", "mp3", "opus", "flac", "wav"];
 
-/** The sections of the form. plan: the answer to dry_run; file: the book. */
+/** The sections of the form: {details, output, more}. plan: the answer to dry_run; file: the book. */
 export function renderOptions(plan, file) {
   const model = service.models.find(({ state }) => state === "ready");
   const voices = service.voices.map(({ id, name, description }) => [id, description ? `${name} – ${description}` : name]);
@@ -17,24 +17,24 @@ export function renderOptions(plan, file) {
   const controls = make("div", { id: "book-controls" });
   renderControls(controls, model?.controls ?? {}, () => {});
   const known = languages.find(([code]) => plan.language?.startsWith(code))?.[0] ?? "";
-  return [
-    section("book.details",
-      pair(text("title", plan.title ?? ""), text("author", (plan.authors ?? []).join(", "))),
-      pair(select("voice", voices, recall("voice")), text("narrator", "")),
-      select("language", [["", t("settings.detect")], ...languages], known),
-      models.length > 1 ? select("model", models, model?.id) : null),
-    section("book.output",
-      select("format", FORMATS.map((name) => [name, name.toUpperCase()]), "m4b"),
-      tick("per_chapter", false), tick("subtitles", true),
-      /\.epub$/i.test(file.name) ? tick("read_along", false) : null),
-    make("details", { class: "card", id: "book-more" }, make("summary", {}, t("book.more")),
-      pair(text("paragraph_pause", "0.6", "decimal"), text("chapter_pause", "2", "decimal")),
-      pair(text("loudness", "-18", "text"), text("speed", "1", "decimal")),
-      pair(text("seed", "", "numeric"), text("bucket_size", "6", "numeric")),
-      select("mode", [["batched", t("book.mode.batched")], ["sentence", t("book.mode.sentence")]], "batched"),
-      lines("voices", "book.voices_hint"), lines("pronunciations", "book.pronunciations_hint"),
-      controls),
-  ];
+  const details = section("book.details",
+    text("title", plan.title ?? ""), text("author", (plan.authors ?? []).join(", ")),
+    select("voice", voices, recall("voice")), text("narrator", ""),
+    select("language", [["", t("settings.detect")], ...languages], known),
+    models.length > 1 ? select("model", models, model?.id) : null);
+  const output = section("book.output",
+    select("format", FORMATS.map((name) => [name, name.toUpperCase()]), FORMATS[0]),
+    tick("per_chapter", false), tick("subtitles", true),
+    /\.epub$/i.test(file.name) ? tick("read_along", false) : null);
+  const more = make("details", { class: "card", id: "book-more" }, make("summary", {}, t("book.more")),
+    pair(text("paragraph_pause", "0.6", "decimal"), text("chapter_pause", "2", "decimal")),
+    pair(text("loudness", "-18"), text("speed", "1", "decimal")),
+    pair(text("seed", "", "numeric"), text("bucket_size", "6", "numeric")),
+    select("mode", [["batched", t("book.mode.batched")], ["sentence", t("book.mode.sentence")]], "batched"),
+    lines("voices", "book.voices_hint"), lines("pronunciations", "book.pronunciations_hint"),
+    controls);
+  more.querySelector("#book-seed").placeholder = t("settings.random");
+  return { details, output, more };
 }
 
 /** [name, value] of every field that differs from its default, as the form's parts. */

@@ -30,7 +30,7 @@ export function startBook() {
   const about = make("p", { class: "grow clip" });
   const drop = make("div", { class: "card drop field", dataset: { field: "file" } }, icon("book"), hint, about, choose, picker,
     make("p", { class: "error", role: "alert", hidden: true }));
-  const rest = make("div", { class: "stack", hidden: true });
+  const rest = make("div", { class: "columns", hidden: true });
   form.append(general, drop, rest);
 
   const fail = (error) => showError(form, general, error);
@@ -67,7 +67,9 @@ export function startBook() {
     chapters = new Chapters(plan.chapters);
     const start = make("button", { type: "submit", class: "primary" }, icon("play"), t("book.start"));
     const warnings = plan.warnings.length ? make("ul", { class: "warnings" }, plan.warnings.map((text) => make("li", {}, text))) : null;
-    rest.replaceChildren(...[warnings, chapters.element, ...renderOptions(plan, file), make("div", { class: "row end" }, start)].filter(Boolean));
+    const { details, output, more } = renderOptions(plan, file);
+    const left = make("div", { class: "column" }, warnings, chapters.element, more);
+    rest.replaceChildren(left, make("div", { class: "column" }, details, output, start));
   }
 
   function fields() {

@@ -2,7 +2,7 @@
 
 import { address, send } from "../api.js";
 import { announce, icon, make } from "../dom.js";
-import { bytes, clock, moment, percent, timeOfDay } from "../format.js";
+import { bytes, clock, duration, moment, percent, timeOfDay } from "../format.js";
 import { t } from "../i18n.js";
 import { figures } from "./figures.js";
 import { watch } from "./live.js";
@@ -107,8 +107,8 @@ export class JobCard {
       parts.push(percent(progress.percent / 100));
       if (progress.segments) parts.push(t("job.sentences", { n: progress.segments_done, all: progress.segments }));
       if (progress.chapter) parts.push(t("job.chapter", { chapter: progress.chapter }));
-      if (progress.elapsed) parts.push(t("job.elapsed", { time: progress.elapsed }));
-      if (progress.remaining) parts.push(t("job.remaining", { time: progress.remaining }));
+      if (progress.elapsed_seconds) parts.push(t("job.elapsed", { time: duration(progress.elapsed_seconds) }));
+      if (progress.remaining_seconds !== null) parts.push(t("job.remaining", { time: duration(progress.remaining_seconds) }));
     } else if (progress.audio_seconds) parts.push(clock(progress.audio_seconds));
     if (faults) parts.push(t("job.faults", { n: faults }));
     return parts.join(" · ");

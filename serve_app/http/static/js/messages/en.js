@@ -175,7 +175,7 @@ export const en = {
   "job.queue": "Place {n} in the queue",
   "job.progress": "Progress of {title}",
   "job.sentences": "{n} of {all} sentences",
-  "job.chapter": "chapter {chapter}",
+  "job.chapter": "in “{chapter}”",
   "job.elapsed": "{time} so far",
   "job.remaining": "{time} left",
   "job.paused": "Paused: {reason}",
