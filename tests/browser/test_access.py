@@ -95,6 +95,19 @@ def test_the_language_switches_and_is_remembered(visitor: Visitor) -> None:
     assert page.get_attribute("html", "lang") == "en"
 
 
+def test_the_settings_survive_a_switch_of_the_language(visitor: Visitor) -> None:
+    page = visitor.open()
+    page.click("#sampling summary")
+    page.fill("[data-control=top_k]", "9")
+    page.fill("[data-control=temperature]", "0.9")
+    page.click("#language")
+    page.click(".tabs a[href='#system']")
+    page.click(".tabs a[href='#speak']")
+    page.wait_for_selector("#sampling label:has-text('温度')")
+    assert page.input_value("[data-control=top_k]") == "9"
+    assert page.input_value("[data-control=temperature] >> xpath=../input[@type='range']") == "0.9"
+
+
 def test_every_text_is_there_in_both_languages(visitor: Visitor) -> None:
     for locale in ("en-GB", "zh-CN"):
         page = visitor.open(locale=locale)

@@ -113,6 +113,18 @@ def test_only_ticked_chapters_are_spoken(visitor: Visitor, served: str, story: P
     assert "boats" not in spoken
 
 
+def test_the_form_survives_a_switch_of_the_language(visitor: Visitor, story: Path) -> None:
+    page = visitor.open("book")
+    page.set_input_files("#book-form input[type=file]", story)
+    page.wait_for_selector(".chapters li")
+    page.uncheck(".chapters li:nth-child(2) input")
+    page.fill("#book-title", "Another Title")
+    page.click("#language")
+    assert page.input_value("#book-title") == "Another Title"
+    assert not page.is_checked(".chapters li:nth-child(2) input")
+    assert "已选 2 章" in page.inner_text("[data-field=chapters]")
+
+
 def test_a_reload_in_the_middle_loses_nothing(visitor: Visitor, story: Path) -> None:
     page = visitor.open("book")
     submit(page, story)

@@ -54,3 +54,19 @@ export function debounced(listener, wait) {
     timer = setTimeout(listener, wait);
   };
 }
+
+/** Renders `place` again without losing what its fields hold. Fields are known by their ids. */
+export function keepFields(place, render) {
+  const before = new Map([...place.querySelectorAll("[id]:is(input, select, textarea)")].map((field) => [field.id, field]));
+  const open = new Set([...place.querySelectorAll("details[open]")].map(({ id }) => id));
+  render();
+  for (const field of place.querySelectorAll("[id]:is(input, select, textarea)")) {
+    const old = before.get(field.id);
+    if (!old) continue;
+    field.value = old.value;
+    field.checked = old.checked;
+    field.dispatchEvent(new Event("input"));
+    field.dispatchEvent(new Event("change"));
+  }
+  for (const details of place.querySelectorAll("details")) details.open ||= open.has(details.id);
+}

@@ -29,7 +29,8 @@ export function warningText(told) {
   return t(`warning.${key}`, {}, words ?? key);
 }
 
-export const locale = () => (language === "zh" ? "zh-Hans" : "en");
+/** For numbers, dates and names: the user's own kind of the language. */
+export const locale = () => navigator.languages.find((known) => known.startsWith(language)) ?? language;
 export const current = () => language;
 
 /** Calls `listener` now and after each change of the language. */
@@ -41,7 +42,7 @@ export function whenTranslated(listener) {
 export function setLanguage(wanted) {
   language = wanted;
   remember("language", wanted);
-  document.documentElement.lang = locale();
+  document.documentElement.lang = { en: "en", zh: "zh-Hans" }[language];
   translate(document);
   for (const listener of listeners) listener();
 }

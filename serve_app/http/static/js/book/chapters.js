@@ -7,7 +7,7 @@ export class Chapters {
   /** chapters: of the answer to dry_run. */
   constructor(chapters) {
     this.chapters = chapters;
-    this.boxes = chapters.map(({ included }) => make("input", { type: "checkbox", checked: included, on: { change: () => this.#count() } }));
+    this.boxes = chapters.map(({ index, included }) => make("input", { type: "checkbox", id: `chapter-${index}`, checked: included, on: { change: () => this.#count() } }));
     this.count = make("output", { class: "muted grow" });
     const all = (checked) => {
       for (const box of this.boxes) box.checked = checked;

@@ -1,7 +1,7 @@
 // The view "Book": a file, its chapters, a voice, and the options of the job that is made of it.
 
 import { ApiError, send } from "../api.js";
-import { announce, find, icon, make } from "../dom.js";
+import { announce, find, icon, keepFields, make } from "../dom.js";
 import { clearErrors, showError } from "../errors.js";
 import { t, whenTranslated } from "../i18n.js";
 import { whenShown } from "../router.js";
@@ -111,6 +111,6 @@ export function startBook() {
   whenShown("book", () => refresh().catch(fail));
   whenTranslated(() => {
     words(false);
-    render();
+    keepFields(rest, render);
   });
 }

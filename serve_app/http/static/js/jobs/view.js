@@ -17,6 +17,7 @@ export function startJobs() {
   const empty = find("jobs-empty");
   const trouble = find("jobs-error");
   const clean = find("clean-jobs");
+  const older = find("jobs-older");
   const cards = new Map();
   let timer = 0;
   let missing = false; // the service has no jobs
@@ -34,10 +35,12 @@ export function startJobs() {
   async function read() {
     clearTimeout(timer);
     try {
-      const { data } = await get(`v1/jobs?limit=${MOST}`);
+      const { data, has_more: more } = await get(`v1/jobs?limit=${MOST}`);
       missing = false;
       trouble.hidden = true;
       show(data);
+      older.hidden = !more;
+      older.textContent = t("jobs.newest", { n: MOST });
     } catch (error) {
       missing = error.code === "unknown_url";
       if (missing) show([]);

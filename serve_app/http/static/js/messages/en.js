@@ -169,6 +169,7 @@ export const en = {
   "jobs.cleaned": { one: "{n} job was removed", other: "{n} jobs were removed" },
   "jobs.clean_sure": "Remove all finished jobs and their files? This cannot be undone.",
   "jobs.empty": "There are no jobs yet. A long text or a book becomes one.",
+  "jobs.newest": "Only the newest {n} jobs are shown.",
   "jobs.unavailable": "This service has no jobs.",
   "job.untitled": "Untitled",
   "job.made": "made {when}",

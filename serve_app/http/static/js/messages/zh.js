@@ -168,6 +168,7 @@ export const zh = {
   "jobs.cleaned": { other: "已清理 {n} 个任务" },
   "jobs.clean_sure": "清理所有已结束的任务及其文件？此操作无法撤销。",
   "jobs.empty": "还没有任务。长文字和书籍会成为任务。",
+  "jobs.newest": "仅显示最新的 {n} 个任务。",
   "jobs.unavailable": "此服务不支持任务。",
   "job.untitled": "无标题",
   "job.made": "创建于 {when}",

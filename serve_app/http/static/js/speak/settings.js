@@ -1,6 +1,6 @@
 // The panel of settings: model, language, speed, seed and sampling.
 
-import { find, make } from "../dom.js";
+import { find, keepFields, make } from "../dom.js";
 import { number } from "../format.js";
 import { locale, t, whenTranslated } from "../i18n.js";
 import { languageName, service, whenKnown } from "../service.js";
@@ -17,7 +17,8 @@ export function startSettings(onchange) {
     }));
     const ready = service.models.find(({ state }) => state === "ready");
     model.value = service.models.some(({ id }) => id === before) ? before : (ready?.id ?? "");
-    renderModel();
+    if (model.value === before) keepFields(controls, renderModel);
+    else renderModel();
   }
 
   function renderModel() {

@@ -1,7 +1,7 @@
 // The view "System".
 
 import { get, send } from "../api.js";
-import { announce, find, make } from "../dom.js";
+import { announce, find, keepFields, make } from "../dom.js";
 import { messageOf } from "../errors.js";
 import { bytes, duration, number } from "../format.js";
 import { t, whenTranslated } from "../i18n.js";
@@ -36,10 +36,8 @@ export function startSystem() {
 
   function show() {
     if (!known) return;
-    const open = new Set([...body.querySelectorAll("details[open]")].map(({ id }) => id));
     const models = Object.entries(known.models).map(([name, model]) => modelCard(name, model, name === known.model));
-    body.replaceChildren(serviceCard(known), ...models);
-    for (const details of body.querySelectorAll("details")) details.open = open.has(details.id);
+    keepFields(body, () => body.replaceChildren(serviceCard(known), ...models));
   }
 
   button.addEventListener("click", async () => {

@@ -3,7 +3,7 @@
 import { send } from "../api.js";
 import { announce, find, icon, make } from "../dom.js";
 import { clearErrors, showError } from "../errors.js";
-import { t, warningText, whenTranslated } from "../i18n.js";
+import { t, warningText } from "../i18n.js";
 import { refreshVoices } from "../service.js";
 import { Reference } from "./reference.js";
 
@@ -23,9 +23,6 @@ export function startVoiceDialog() {
     dialog.showModal();
   };
   dialog.addEventListener("close", () => reference?.stop());
-  whenTranslated(() => {
-    if (dialog.open) render(); // what was typed is lost with the language, as the labels are made once
-  });
 
   function render() {
     const general = make("p", { class: "error banner-error", role: "alert", hidden: true });
