@@ -38,6 +38,33 @@ def test_every_sample_of_the_service_is_played(visitor: Visitor, served: str, tm
     assert np.array_equal(samples, expected)
 
 
+def test_the_waveform_is_drawn(visitor: Visitor) -> None:
+    page = visitor.open()
+    speak(page, TEXT)
+    page.wait_for_selector("#player-play[data-icon=play]")
+    inked = page.eval_on_selector(
+        "#waveform",
+        """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
+            .filter((value, index) => index % 4 === 3 && value > 0).length""",
+    )
+    assert inked > 2000
+
+
+def test_a_service_that_went_away_is_found_again(visitor: Visitor) -> None:
+    visitor.refused = True
+    page = visitor.open()
+    page.context.set_offline(True)
+    page.fill("#input", TEXT)
+    page.click("#speak-now")
+    page.wait_for_selector("#speak-error:has-text('cannot be reached')")
+    page.click(".tabs a[href='#book']")
+    page.click(".tabs a[href='#speak']")
+    page.wait_for_selector("#banner:not([hidden])")
+    page.context.set_offline(False)
+    page.wait_for_selector("#banner", state="hidden")
+    speak(page, TEXT)
+
+
 def test_it_sounds_before_all_of_it_has_arrived(visitor: Visitor) -> None:
     page = visitor.open()
     page.fill("#input", LONG)

@@ -47,7 +47,7 @@ export function setLanguage(wanted) {
   for (const listener of listeners) listener();
 }
 
-export function translate(root) {
+function translate(root) {
   for (const found of root.querySelectorAll("[data-i18n]")) found.textContent = t(found.dataset.i18n);
   for (const found of root.querySelectorAll("[data-i18n-label]")) found.ariaLabel = t(found.dataset.i18nLabel);
   for (const found of root.querySelectorAll("[data-i18n-placeholder]")) {

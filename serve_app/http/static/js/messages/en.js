@@ -20,6 +20,7 @@ export const en = {
 
   "speak.title": "Say something",
   "speak.lead": "Write a text, choose a voice, and listen while it is being made.",
+  "speak.starting": "No model is ready yet.",
   "speak.text": "Text to speak",
   "speak.placeholder": "Type or paste a text, or open a file.",
   "speak.open": "Open a file",

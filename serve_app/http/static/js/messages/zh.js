@@ -20,6 +20,7 @@ export const zh = {
 
   "speak.title": "说点什么",
   "speak.lead": "写下文字，选择声音，边生成边听。",
+  "speak.starting": "还没有可用的模型。",
   "speak.text": "要朗读的文字",
   "speak.placeholder": "输入或粘贴文字，也可以打开文件。",
   "speak.open": "打开文件",

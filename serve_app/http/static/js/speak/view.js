@@ -5,8 +5,8 @@ import { openBook } from "../book/view.js";
 import { debounced, find, announce } from "../dom.js";
 import { clearErrors, messageOf, showError } from "../errors.js";
 import { t, whenTranslated } from "../i18n.js";
-import { whenShown } from "../router.js";
-import { refresh } from "../service.js";
+import { isShown, whenShown } from "../router.js";
+import { refresh, service } from "../service.js";
 import { addVoice } from "../voices/dialog.js";
 import { VoicePicker } from "../voices/picker.js";
 import { Reference } from "../voices/reference.js";
@@ -18,6 +18,9 @@ import { Text } from "./text.js";
 
 const CURL_MS = 150;
 const JOB_FORMAT = "mp3";
+const AGAIN_MS = 3000;
+
+let timer = 0;
 
 export function startSpeak() {
   const form = find("speak-form");
@@ -103,13 +106,19 @@ export function startSpeak() {
   whenTranslated(showCurl);
 }
 
+/** Reads what the service has, again after a while until it answers and a model is ready. */
 async function load() {
+  clearTimeout(timer);
   const banner = find("banner");
+  let trouble = "";
   try {
     await refresh();
-    banner.hidden = true;
+    if (!service.models.some(({ state }) => state === "ready")) trouble = t("speak.starting");
   } catch (error) {
-    banner.textContent = messageOf(error);
-    banner.hidden = false;
+    if (!(error instanceof ApiError)) throw error;
+    trouble = messageOf(error);
   }
+  banner.textContent = trouble;
+  banner.hidden = !trouble;
+  if (trouble && isShown("speak")) timer = setTimeout(load, AGAIN_MS);
 }
