@@ -17,7 +17,7 @@ DOMAIN = b"com.apple.iTunes"
 UTF8 = 1  # the type of a value
 LIST = (b"moov", b"udta", b"meta", b"ilst")  # where iTunes' values are
 TABLES = (b"moov", b"trak", b"mdia", b"minf", b"stbl")  # where a track's offsets are
-HEADERS = {LIST[:3]: 4}  # bytes of version and flags before the first child
+HEADERS: dict[tuple[bytes, ...], int] = {LIST[:3]: 4}  # bytes of version and flags before the first child
 OFFSETS = {b"stco": "I", b"co64": "Q"}
 BLOCK = 1 << 20  # bytes copied at once
 

@@ -121,9 +121,7 @@ def completed(path: Path) -> Iterator[Path]:
 
 
 class _Writer:
-    def __init__(
-        self, path: Path, format: str, rate: int, contents: Contents, bit_rate: int | None
-    ) -> None:
+    def __init__(self, path: Path, format: str, rate: int, contents: Contents, bit_rate: int | None) -> None:
         self._path, self._codec, self._contents = path, FORMATS[format], contents
         self._source_rate, self._rate = rate, file_rate(format, rate)
         self._with_chapters, self._with_cover = format in WITH_CHAPTERS, format in WITH_COVER
@@ -153,9 +151,11 @@ class _Writer:
         container.metadata.update(contents.tags)
         if self._with_chapters:
             chapters = _chapters(contents, self._source_rate)
-            container.set_chapters(chapters)
-            if self._codec.container == "flac":  # whose muxer ignores chapters
+            if self._codec.container in ("ogg", "flac"):
+                # FFmpeg's muxer of FLAC ignores chapters, and that of Ogg puts those after a half second one too late
                 container.metadata.update(_chapter_comments(chapters))
+            else:
+                container.set_chapters(chapters)
         if cover is None:
             return
         if self._with_cover:
@@ -220,7 +220,7 @@ def _chapters(contents: Contents, rate: int) -> list[Chapter]:
 
 
 def _chapter_comments(chapters: Sequence[Chapter]) -> dict[str, str]:
-    """Vorbis comments, as FFmpeg writes them in an Ogg file."""
+    """The Vorbis comments that hold chapters in Ogg and FLAC."""
     comments = {}
     for number, chapter in enumerate(chapters):
         seconds, ms = divmod(chapter["start"], 1000)

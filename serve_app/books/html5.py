@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from lxml import etree
 
+from serve_app.books.elements import attributes_of, drop_attribute, new_element, text_of
 from serve_app.books.markup import OPS, XHTML, Element
 
 XML = "http://www.w3.org/XML/1998/namespace"
@@ -95,7 +96,7 @@ def _namespaced(root: Element) -> Element:
         for name in list(element.attrib):
             if ":" in str(name) or not str(name).replace("-", "").isalnum():
                 del element.attrib[name]
-    new = etree.Element(root.tag, dict(root.attrib), nsmap={None: XHTML, "epub": OPS})
+    new = new_element(str(root.tag), attributes_of(root), {None: XHTML, "epub": OPS})
     new.text = root.text
     new.extend(list(root))
     return new
@@ -107,7 +108,7 @@ def _upgrade(element: Element) -> None:
         _remove(element)
         return
     for attribute in [*DROPPED[""], *DROPPED.get(name, ()), f"{{{XML}}}space"]:
-        element.attrib.pop(attribute, None)
+        drop_attribute(element, attribute)
     _give_id(element, name)
     styles = [style for attribute, rule in RULES.items() if (style := _taken(element, name, attribute, rule))]
     if name in STYLED:
@@ -168,8 +169,12 @@ RULES: dict[str, Callable[[str, str], str | None]] = {
     "valign": lambda name, value: f"vertical-align: {value.lower()}",
     "width": _width,
     "height": _height,
-    "hspace": lambda name, value: f"margin-left: {value}px; margin-right: {value}px" if value.isdigit() else "",
-    "vspace": lambda name, value: f"margin-top: {value}px; margin-bottom: {value}px" if value.isdigit() else "",
+    "hspace": lambda name, value: (
+        f"margin-left: {value}px; margin-right: {value}px" if value.isdigit() else ""
+    ),
+    "vspace": lambda name, value: (
+        f"margin-top: {value}px; margin-bottom: {value}px" if value.isdigit() else ""
+    ),
     "border": _border,
     "cellspacing": _pixels("border-spacing"),
     "cellpadding": lambda name, value: "",
@@ -206,7 +211,7 @@ def _complete(root: Element, title: str) -> None:
     found = head.find(f"{{{XHTML}}}title")
     if found is None:
         found = etree.SubElement(head, f"{{{XHTML}}}title")
-    if not "".join(found.itertext()).strip():
+    if not text_of(found).strip():
         found.text = title
     lang, xml_lang = root.get("lang"), root.get(f"{{{XML}}}lang")
     if lang and xml_lang and lang.lower() != xml_lang.lower():

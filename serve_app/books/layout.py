@@ -14,9 +14,13 @@ from serve_app.books.timeline import Line, Mark, Timeline
 FADE_S = 0.005  # at both ends of a segment, because a step from or to silence is a click
 LEAD_S = 0.03  # of the quiet before a chapter's first word that is kept
 FRAME_S = 0.005  # over which the level is measured that tells a word from the quiet before it
-QUIET = 10 ** (-45 / 20)  # of the loudest frame; the hiss before speech lies lower, the weakest consonants higher
+QUIET = 10 ** (
+    -45 / 20
+)  # of the loudest frame; the hiss before speech lies lower, the weakest consonants higher
 BLOCK_S = 1.0  # of silence in one array
-AAC_FRAME = 1024  # samples; a chapter is a whole number of frames, because decoders play the padding of the last one
+AAC_FRAME = (
+    1024  # samples; a chapter is a whole number of frames, because decoders play the padding of the last one
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ class Layout:
         begins: dict[int, int] = {}
         for line in lines:
             begins.setdefault(line.chapter, line.begin)
-        ends = [*list(begins.values())[1:], samples]
+        ends = [*begins.values(), samples][1:]
         marks = tuple(
             Mark(chapter, title_of(book, chapter), begin, end)
             for (chapter, begin), end in zip(begins.items(), ends, strict=True)

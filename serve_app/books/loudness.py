@@ -13,9 +13,15 @@ import numpy as np
 from av.error import BlockingIOError as NotYet
 from av.error import EOFError as Ended
 
+from serve_app.books.limiter import Limiter
+
 TARGET = -18.0  # LUFS, as the makers of audiobooks recommend
 CEILING = -1.5  # dBTP: leaves room for what lossy codecs add to a peak
-ROUNDING = 0.0005  # of a peak, which the filter gives as a factor with three decimals; the true one is no higher
+REDUCTION = 6.0  # dB: more than that is heard
+MARGIN = 0.2  # dB: what the limiter's true peak may differ by from a meter's
+ROUNDING = (
+    0.0005  # of a peak, which the filter gives as a factor with three decimals; the true one is no higher
+)
 FLOOR = -70.0  # LUFS: the absolute gate of ITU-R BS.1770; nothing below it is measured
 
 
@@ -29,20 +35,23 @@ class Loudness:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """decibels: what the whole book is raised by; held_back: how much more the target needs than the peak allows."""
+    """decibels: what the whole book is raised by; limited: whether peaks would then exceed the ceiling in dBTP.
+
+    held_back: how much more the target needs than the peaks allow.
+    """
 
     decibels: float
+    limited: bool = False
     held_back: float = 0.0
+    ceiling: float = CEILING
 
-    @property
-    def factor(self) -> float:
-        return 10 ** (self.decibels / 20)
-
-    def apply(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """blocks: float32 (N,)."""
-        factor = np.float32(self.factor)
-        for block in blocks:
-            yield block * factor
+    def apply(self, blocks: Iterable[np.ndarray], rate: int) -> Iterator[np.ndarray]:
+        """blocks: float32 (N,) at `rate` Hz. Yields as many samples."""
+        factor = np.float32(10 ** (self.decibels / 20))
+        raised = (block * factor for block in blocks)
+        if self.limited:
+            return Limiter(rate, 10 ** ((self.ceiling - MARGIN) / 20)).process(raised)
+        return raised
 
 
 def measure(blocks: Iterable[np.ndarray], rate: int) -> Loudness:
@@ -54,11 +63,16 @@ def measure(blocks: Iterable[np.ndarray], rate: int) -> Loudness:
 
 
 def gain_for(loudness: Loudness, target: float = TARGET, ceiling: float = CEILING) -> Gain:
-    """The gain from `loudness` to `target` LUFS with no true peak over `ceiling` dBTP. Of silence: none."""
+    """The gain from `loudness` to `target` LUFS with no true peak over `ceiling` dBTP. Of silence: none.
+
+    Speech has rare peaks 20 dB above its loudness. They are limited, by at most REDUCTION, so that they do not decide
+    how loud the book is.
+    """
     if not math.isfinite(loudness.integrated) or not math.isfinite(loudness.true_peak):
         return Gain(0.0)
     wanted, most = target - loudness.integrated, ceiling - loudness.true_peak
-    return Gain(min(wanted, most), max(0.0, wanted - most))
+    decibels = min(wanted, most + REDUCTION)
+    return Gain(decibels, decibels > most, wanted - decibels, ceiling)
 
 
 class _Meter:
@@ -66,9 +80,7 @@ class _Meter:
         self._rate, self._position = rate, 0
         self._integrated = self._peak = -math.inf
         graph = self._graph = av.filter.Graph()
-        source = graph.add_abuffer(
-            sample_rate=rate, format="flt", layout="mono", time_base=Fraction(1, rate)
-        )
+        source = graph.add_abuffer(sample_rate=rate, format="flt", layout="mono", time_base=Fraction(1, rate))
         meter = graph.add("ebur128", "peak=true:metadata=1")
         graph.link_nodes(source, meter, graph.add("abuffersink")).configure()
 
@@ -84,7 +96,9 @@ class _Meter:
         self._collect()
 
     def finish(self) -> Loudness:
-        self.add(np.zeros(-self._position % (self._rate // 10), np.float32))
+        self.add(
+            np.zeros(-self._position % (self._rate // 10), np.float32)
+        )  # it measures whole tenths of a second
         self._graph.push(None)
         self._collect()
         return Loudness(self._integrated, self._peak)
@@ -96,7 +110,7 @@ class _Meter:
             except (NotYet, Ended):
                 return
             if "lavfi.r128.I" not in found:
-                continue
+                continue  # the rest of a tenth
             integrated = float(found["lavfi.r128.I"])
             self._integrated = integrated if integrated > FLOOR else -math.inf
             if (peak := float(found["lavfi.r128.true_peaks_ch0"])) > 0:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from serve_app.books.elements import attributes_of, drop_attribute, new_element
 from serve_app.books.markup import XHTML, Element
 
 SMIL = "http://www.w3.org/ns/SMIL"
@@ -15,7 +16,9 @@ PHRASING = frozenset(
     "meter noscript object output picture progress q rp rt ruby s samp script select small span strong sub sup svg "
     "template textarea time u var video wbr math big tt font acronym strike rb rtc nobr".split()
 )
-WHOLE = frozenset("ruby rt rp rb rtc svg math button select object audio video map".split())  # cannot be split
+WHOLE = frozenset(
+    "ruby rt rp rb rtc svg math button select object audio video map".split()
+)  # cannot be split
 NO_PHRASING = frozenset("table tbody thead tfoot tr ul ol dl colgroup html select ruby svg math".split())
 
 Place = tuple[Element, bool, int]  # an element, whether in its tail, and an offset in that text
@@ -32,7 +35,7 @@ class Clip:
 
 
 class Spans:
-    """Puts spans with ids around ranges of one document, from its end to its start, so that earlier places stay valid."""
+    """Puts spans with ids around ranges of a document, from its end to its start, so that earlier places stay valid."""
 
     def __init__(self) -> None:
         self._made: set[Element] = set()
@@ -79,7 +82,7 @@ class Spans:
 
 def smil(document: str, clips: Sequence[Clip]) -> bytes:
     """document: the XHTML file, as the SMIL names it; clips: in order."""
-    root = etree.Element(f"{{{SMIL}}}smil", version="3.0", nsmap={None: SMIL})
+    root = new_element(f"{{{SMIL}}}smil", {"version": "3.0"}, {None: SMIL})
     body = etree.SubElement(root, f"{{{SMIL}}}body")
     for number, clip in enumerate(clips, 1):
         par = etree.SubElement(body, f"{{{SMIL}}}par", id=f"p{number}")
@@ -137,7 +140,7 @@ def _child_of(around: Element, place: Place) -> Element | None:
     if element is around and not in_tail:
         return None
     while element.getparent() is not around:
-        element = element.getparent()  # type: ignore[assignment]  # `around` is above it
+        element = _parent_of(element)
     return element
 
 
@@ -172,8 +175,8 @@ def _lift_begin(marker: Element) -> None:
 
 def _split(parent: Element, marker: Element) -> None:
     """Everything behind the marker goes to a copy of the parent without its id; the marker stands between the two."""
-    rest = etree.Element(parent.tag, dict(parent.attrib), nsmap=parent.nsmap)
-    rest.attrib.pop("id", None)
+    rest = new_element(str(parent.tag), attributes_of(parent), parent.nsmap)
+    drop_attribute(rest, "id")
     rest.text, marker.tail = marker.tail, None
     while (child := marker.getnext()) is not None:
         rest.append(child)
@@ -215,5 +218,5 @@ def _append_before(marker: Element, text: str | None) -> None:
 
 def _parent_of(element: Element) -> Element:
     parent = element.getparent()
-    assert parent is not None  # a marker always stands in the document
+    assert parent is not None  # the caller looks no higher than the root
     return parent

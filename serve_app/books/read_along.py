@@ -9,27 +9,29 @@ from __future__ import annotations
 import io
 import posixpath
 import shutil
+import tempfile
 import uuid
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 from lxml import etree
 
 from deployments.contract.errors import InvalidInput
-from serve_app.books import upgrade
+from serve_app.books import audiobook, upgrade
 from serve_app.books.archive import Archive
-from serve_app.books.audiobook import completed
+from serve_app.books.audiobook import Contents, completed
 from serve_app.books.book import Book
-from serve_app.books.furniture import local_name
+from serve_app.books.elements import drop_attribute, ids_of, unused
 from serve_app.books.html5 import properties, serialize
 from serve_app.books.limits import BookLimits, refused
 from serve_app.books.navigation import Entry, read_navigation
 from serve_app.books.overlay import Clip, clock, duration, smil
 from serve_app.books.package import Item, children, read_package
 from serve_app.books.spoken_document import SpokenDocument, Utterance
-from serve_app.books.timeline import Timeline
+from serve_app.books.timeline import Mark, Timeline
 
 ACTIVE = "-epub-media-overlay-active"  # Apple's name of the class; others read it from the package
 STYLE = f".{ACTIVE} {{ background-color: rgba(255, 196, 0, 0.4); }}\n"
@@ -43,15 +45,15 @@ def write_read_along(
     epub: bytes,
     book: Book,
     timeline: Timeline,
-    audio: Sequence[Path],
+    sound: Callable[[int, int], Iterable[np.ndarray]],
     *,
     limits: BookLimits | None = None,
     now: datetime | None = None,
 ) -> None:
     """Writes the EPUB. It appears under its name when it is complete.
 
-    epub: what `book` was read from; audio: an MP3 file for each of the timeline's marks, in order; now: the date of the
-    edition, default: the current time.
+    epub: what `book` was read from; sound: returns the sound between two samples of the timeline, float32 (N,) blocks
+    with their final level; now: the date of the edition, default: the current time.
 
     Raises InvalidInput (param "file") for an EPUB that cannot be read, and (param "read_along") if nothing that is
     spoken has a place in it.
@@ -63,9 +65,19 @@ def write_read_along(
         edition.copy_to(out)
         for name, data in edition.files.items():
             out.writestr(_entry(name, zipfile.ZIP_DEFLATED), data)
-        for name, file in zip(edition.audio, audio, strict=True):
-            with file.open("rb") as source, out.open(_entry(name, zipfile.ZIP_STORED), "w") as target:
-                shutil.copyfileobj(source, target, 1 << 20)
+        for name, mark in zip(edition.audio, timeline.marks, strict=True):
+            _add_sound(out, name, mark, sound(mark.begin, mark.end), timeline.rate, path.parent)
+
+
+def _add_sound(
+    out: zipfile.ZipFile, name: str, mark: Mark, sound: Iterable[np.ndarray], rate: int, folder: Path
+) -> None:
+    """As MP3, which all reading systems play."""
+    with tempfile.TemporaryDirectory(prefix=".read-along-", dir=folder) as drafts:
+        file = Path(drafts, "chapter.mp3")
+        audiobook.write(file, "mp3", sound, rate, Contents({"title": mark.title}, {}))
+        with file.open("rb") as source, out.open(_entry(name, zipfile.ZIP_STORED), "w") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
 
 
 class _Edition:
@@ -77,9 +89,9 @@ class _Edition:
         self._package = read_package(self._archive)
         self._top = posixpath.dirname(self._package.name)
         taken = {posixpath.relpath(name, self._top or ".").split("/")[0] for name in self._archive}
-        self._folder = posixpath.join(self._top, upgrade.unused("read-along", taken))
+        self._folder = posixpath.join(self._top, unused("read-along", taken))
         self._number = 0
-        self._ids = {str(each) for each in self._package.root.xpath("//@id")}
+        self._ids = ids_of(self._package.root)
         self._gone: set[str] = set()
         self.files: dict[str, bytes] = {}
         self.audio = [self._name(f"{n:04}.mp3") for n, _ in enumerate(timeline.marks, 1)]
@@ -152,14 +164,18 @@ class _Edition:
             if block.source is None:
                 continue
             name = self._archive.find(block.source.href) or block.source.href
-            begin, end = (round(1000 * (at - mark.begin) / timeline.rate) for at in (line.begin, min(end, mark.end)))
-            found.setdefault(name, []).append(Utterance(block.source, block.text, line.span, audio, begin, end))
+            begin, end = (
+                round(1000 * (at - mark.begin) / timeline.rate) for at in (line.begin, min(end, mark.end))
+            )
+            found.setdefault(name, []).append(
+                Utterance(block.source, block.text, line.span, audio, begin, end)
+            )
         return found
 
     def _drop_overlays(self) -> None:
         """A book that already has overlays gets new ones."""
         for item in children(self._package.root, "manifest", "item"):
-            item.attrib.pop("media-overlay", None)
+            drop_attribute(item, "media-overlay")
         for item in [i for i in self._package.items.values() if i.media == SMIL_TYPE]:
             element = upgrade.element_of(self._package, item)
             children(self._package.root, "manifest")[0].remove(element)
@@ -182,7 +198,7 @@ class _Edition:
         return duration(clips)
 
     def _add_item(self, name: str, media: str, data: bytes | None = None, properties: str = "") -> str:
-        id = upgrade.unused(f"read-along-{posixpath.basename(name)}", self._ids)
+        id = unused(f"read-along-{posixpath.basename(name)}", self._ids)
         self._ids.add(id)
         upgrade.add_item(self._package, id, name, media, properties)
         if data is not None:
@@ -198,7 +214,9 @@ class _Edition:
         ]
         if not known:
             firsts = [(c.title, c.blocks[0].source) for c in self._book.chapters if c.blocks]
-            known = [Entry(title, s.href, "", 0) for title, s in firsts if s is not None and s.href in targets]
+            known = [
+                Entry(title, s.href, "", 0) for title, s in firsts if s is not None and s.href in targets
+            ]
         name = self._name("nav.xhtml")
         data = upgrade.navigation_document(known, name, about.language or "", about.title or "Contents")
         self._add_item(name, "application/xhtml+xml", data, "nav")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from lxml import etree
 
 from serve_app.books.book import Source
+from serve_app.books.elements import ids_of, unused
 from serve_app.books.html5 import head_of, upgrade
 from serve_app.books.limits import BookLimits
 from serve_app.books.markup import XHTML, Element
 from serve_app.books.overlay import Clip, Place, Spans
-from serve_app.books.upgrade import unused
 from serve_app.books.xhtml import Passage, read_document
 
 
@@ -76,11 +76,12 @@ class SpokenDocument:
         etree.SubElement(head_of(self.root), f"{{{XHTML}}}link", link)
 
     def ids(self) -> set[str]:
-        return {str(each) for each in self.root.xpath("//@id")}
+        return ids_of(self.root)
 
     def _element(self, path: str) -> Element | None:
         found = self.root.xpath(path)
-        return found[0] if found else None
+        element = found[0] if isinstance(found, list) and found else None
+        return element if isinstance(element, etree._Element) else None
 
     def _id_of(self, element: Element) -> str:
         id = element.get("id")

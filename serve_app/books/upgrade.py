@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from urllib.parse import quote
 
 from lxml import etree
 
 from serve_app.books.archive import Archive, resolve
+from serve_app.books.elements import attributes_of, ids_of, new_element, text_of, unused
 from serve_app.books.furniture import local_name
 from serve_app.books.html5 import serialize
 from serve_app.books.markup import OPS, XHTML, Element
@@ -26,7 +27,10 @@ MEDIA = {  # types of EPUB 2 that EPUB 3 does not know
     "application/x-font-woff": "font/woff",
 }
 SPINE = frozenset(("id", "toc", "page-progression-direction"))  # its attributes
-REFINED = {"role": "marc:relators", "file-as": None}  # attributes of people and titles that become <meta>, their scheme
+REFINED = {
+    "role": "marc:relators",
+    "file-as": None,
+}  # attributes of people and titles that become <meta>, their scheme
 
 
 def is_epub3(package: Package) -> bool:
@@ -60,7 +64,7 @@ def prepare(package: Package) -> None:
     """Takes the prefix of OPF off, which old attributes use: reading systems look for elements without one."""
     old = metadata_of(package)
     spaces = {prefix: space for prefix, space in old.nsmap.items() if space != OPF}
-    new = etree.Element(f"{{{OPF}}}metadata", dict(old.attrib), nsmap=spaces | {None: OPF, "dc": DC})
+    new = new_element(f"{{{OPF}}}metadata", attributes_of(old), spaces | {None: OPF, "dc": DC})
     new.text, new.tail = old.text, old.tail
     new.extend(list(old))
     package.root.replace(old, new)
@@ -103,17 +107,9 @@ def relative(name: str, base: str) -> str:
     return quote(posixpath.relpath(name, posixpath.dirname(base) or "."))
 
 
-def unused(wanted: str, taken: Collection[str]) -> str:
-    """`wanted`, or with the first number that makes it differ from all in `taken`."""
-    name, number = wanted, 2
-    while name in taken:
-        name, number = f"{wanted}-{number}", number + 1
-    return name
-
-
 def navigation_document(entries: Iterable[Entry], name: str, language: str, title: str) -> bytes:
     """The contents as a document of EPUB 3. name: its own, in the archive."""
-    html = etree.Element(f"{{{XHTML}}}html", nsmap={None: XHTML, "epub": OPS})
+    html = new_element(f"{{{XHTML}}}html", spaces={None: XHTML, "epub": OPS})
     if language:
         html.set("lang", language)
         html.set("{http://www.w3.org/XML/1998/namespace}lang", language)
@@ -155,7 +151,7 @@ def _give_namespace(root: Element) -> None:
 
 def _upgrade_metadata(package: Package) -> None:
     metadata = metadata_of(package)
-    ids = {str(each) for each in package.root.xpath("//@id")}
+    ids = ids_of(package.root)
     dates = [e for e in metadata if local_name(e) == "date"]
     published = next((e for e in dates if e.get(f"{{{OPF}}}event") in (None, "publication")), None)
     for date in dates:
@@ -163,16 +159,19 @@ def _upgrade_metadata(package: Package) -> None:
             metadata.remove(date)
     for element in [e for e in metadata if isinstance(e.tag, str)]:
         is_dc = str(element.tag).startswith(f"{{{DC}}}")
-        for key in [k for k in element.attrib if str(k).startswith(f"{{{OPF}}}")]:
-            name, value = str(key).rpartition("}")[2], element.attrib.pop(key)
+        for key, value in attributes_of(element).items():
+            if not key.startswith(f"{{{OPF}}}"):
+                continue
+            del element.attrib[key]
+            name = key.rpartition("}")[2]
             if is_dc and name in REFINED and value.strip():
                 if element.get("id") is None:
                     element.set("id", unused(f"dc-{len(ids)}", ids))
                     ids.add(element.get("id") or "")
-                add_meta(package, name, str(value).strip(), element.get("id"))
+                add_meta(package, name, value.strip(), element.get("id"))
                 if scheme := REFINED[name]:
                     metadata[-1].set("scheme", scheme)
-        if is_dc and not "".join(element.itertext()).strip():
+        if is_dc and not text_of(element).strip():
             metadata.remove(element)
         elif local_name(element) == "meta" and element.get("property") is None:
             _keep_old_meta(metadata, element)
@@ -189,7 +188,9 @@ def _keep_old_meta(metadata: Element, meta: Element) -> None:
 
 def _upgrade_manifest(package: Package, archive: Archive) -> None:
     """What is not in the archive is left out, with its place in the spine."""
-    cover = next((m.get("content") for m in children(metadata_of(package), "meta") if m.get("name") == "cover"), None)
+    cover = next(
+        (m.get("content") for m in children(metadata_of(package), "meta") if m.get("name") == "cover"), None
+    )
     gone = set()
     for manifest in children(package.root, "manifest"):
         for item in children(manifest, "item"):
@@ -229,6 +230,6 @@ def require(package: Package, values: dict[str, str], identifier: str) -> None:
             etree.SubElement(metadata, f"{{{DC}}}{name}").text = value
     unique = root.get("unique-identifier")
     if not any(each.get("id") == unique and unique for each in children(metadata, "identifier")):
-        id = unused("identifier", {str(each) for each in root.xpath("//@id")})
+        id = unused("identifier", ids_of(root))
         etree.SubElement(metadata, f"{{{DC}}}identifier", id=id).text = identifier
         root.set("unique-identifier", id)

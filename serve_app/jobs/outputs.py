@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from deployments.contract.errors import InvalidInput
 from serve_app.books import audiobook, file_tags, subtitles
@@ -103,21 +104,17 @@ class _Writer:
             yield from self._subtitles(stem, self._timeline.lines_of(mark), mark.begin)
 
     def read_along(self, epub: bytes) -> Output:
-        path = self._folder / f"{self._stem}.epub"
-        with tempfile.TemporaryDirectory(prefix=".read-along-", dir=self._folder) as folder:
-            files = [self._chapter_mp3(Path(folder), n, mark) for n, mark in enumerate(self._timeline.marks)]
-            write_read_along(path, epub, self._book, self._timeline, files)
-        return Output(path, "epub", self._timeline.samples / self._timeline.rate)
+        path, rate = self._folder / f"{self._stem}.epub", self._timeline.rate
 
-    def _chapter_mp3(self, folder: Path, number: int, mark: Mark) -> Path:
-        path = folder / f"{number}.mp3"
-        sound = self._gain.apply(self._layout.blocks(mark.begin, mark.end))
-        audiobook.write(path, "mp3", sound, self._timeline.rate, Contents({"title": mark.title}, {}))
-        return path
+        def sound(begin: int, end: int) -> Iterator[np.ndarray]:
+            return self._gain.apply(self._layout.blocks(begin, end), rate)
+
+        write_read_along(path, epub, self._book, self._timeline, sound)
+        return Output(path, "epub", self._timeline.samples / rate)
 
     def _sound(self, stem: str, format: str, begin: int, end: int, contents: Contents) -> Output:
         path = self._folder / f"{stem}.{format}"
-        sound = self._gain.apply(self._layout.blocks(begin, end))
+        sound = self._gain.apply(self._layout.blocks(begin, end), self._timeline.rate)
         written = audiobook.write(path, format, sound, self._timeline.rate, contents, self._wanted.bit_rate)
         warnings, self._warnings = (*self._warnings, *written.warnings), []
         return Output(path, format, written.seconds, warnings)

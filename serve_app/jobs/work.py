@@ -74,6 +74,8 @@ class Work:
         self._chapter: int | None = None
         self._stop = threading.Event()  # for threads
         self._cancelling = self._lost = False
+        self._threads: set[asyncio.Future[Any]] = set()  # that write files: they go on when a task is cancelled
+        self._unrecorded: set[str] = set()  # digests of sounds
 
     async def run(self) -> None:
         """Returns when the job has ended, is paused, or belongs to another runner. Cancelled: gives the job back."""
@@ -81,7 +83,11 @@ class Work:
         beats = asyncio.create_task(self._beats(stages))
         try:
             await asyncio.wait({stages})
+            if self._threads:
+                await asyncio.wait(self._threads)
             await self._settle(stages)
+            if self._lost or self._cancelling:
+                await self._tidy()
         except asyncio.CancelledError:
             self._stop.set()
             stages.cancel()
@@ -104,15 +110,29 @@ class Work:
             elif stages.cancelled():
                 return
             elif isinstance(error := stages.exception(), Pause):
-                log.warning("job %s is paused: %s", job_id, error.reason)
+                log.info("job %s is paused: %s", job_id, error.reason)
                 await self._db(jobs.pause, job_id, owner, error.reason, PAUSE_S)
             elif isinstance(error, ChoraleError):
                 await self._fail(error.message, error.code)
-            elif error is not None and not isinstance(error, LeaseLost):
+            elif isinstance(error, LeaseLost):
+                raise error
+            elif error is not None:
                 log.error("job %s failed", job_id, exc_info=error)
                 await self._fail("The server failed while it worked on this job.", "internal_error")
         except LeaseLost:
+            self._lost = True
             log.info("job %s is no longer ours", job_id)
+
+    async def _tidy(self) -> None:
+        """Deletes what was written after the job had ended or was deleted."""
+        jobs, audio, job_id = self._stores.jobs, self._stores.audio, self._row.id
+        for sound in self._unrecorded:
+            if not await self._db(jobs.is_used, sound):
+                await asyncio.to_thread(audio.delete_sound, sound)
+        try:
+            await self._db(jobs.get, job_id)
+        except NotFound:
+            await asyncio.to_thread(audio.delete, f"outputs/{job_id}")
 
     async def _fail(self, message: str, code: str) -> None:
         end = self._stores.jobs.end
@@ -183,8 +203,8 @@ class Work:
                     await asyncio.sleep(AGAIN_S)  # another runner's leases have to expire
                     continue
                 done, speaking = await asyncio.wait(speaking, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
+                for error in [error for task in done if (error := task.exception()) is not None]:
+                    raise error
         finally:
             for task in speaking:
                 task.cancel()
@@ -241,6 +261,7 @@ class Work:
             if values["samples"] is None:
                 waveform, done = await self._said(row, text)
                 values |= {"samples": len(waveform), **done}
+                self._unrecorded.add(sound)
                 await self._files(stores.audio.put_sound, sound, waveform, model.spec.sample_rate)
         except (Unavailable, Pause) as error:
             reason = error.reason if isinstance(error, Pause) else f"The job waits for its model. {error.message}"
@@ -255,9 +276,8 @@ class Work:
             await self._db(stores.jobs.log, job_id, f"Segment {row.index} failed: {message}")
             return
         if await self._db(stores.segments.spoken, job_id, row.index, self._owner, **values):
+            self._unrecorded.discard(sound)
             self._batches.add(len(row.text), values["samples"] / model.spec.sample_rate)
-        elif not await self._db(stores.jobs.is_used, sound):  # the job was deleted
-            await asyncio.to_thread(stores.audio.delete_sound, sound)
 
     async def _said(self, row: SegmentRow, text: str) -> tuple[np.ndarray, dict[str, bool]]:
         """The sound of a segment, float32 (N,), and its faults."""
@@ -320,8 +340,11 @@ class Work:
 
     async def _files(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """A call of the audio store in a thread. Raises Pause if the disk is full."""
+        thread = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
+        self._threads.add(thread)
+        thread.add_done_callback(self._threads.discard)
         try:
-            return await asyncio.to_thread(call, *args, **kwargs)
+            return await asyncio.shield(thread)
         except DiskFull as error:
             raise Pause(f"{error.message} The job goes on when there is room.") from None
         except OSError as error:
