@@ -42,7 +42,7 @@ serve: $(STAMP)
 test: $(STAMP) system
 	$(BIN)/python -m pytest $(ARGS)
 
-# Programs that tests check results with: ffmpeg, epubcheck, PostgreSQL, Chromium. As root on Debian they are installed.
+# Programs that tests check results with (tests/system_packages.txt). Missing ones are installed if that is possible.
 system:
 	@sh tests/system_packages.sh
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from lxml import etree
@@ -55,7 +55,7 @@ class Spans:
         while last.getparent() is not around:
             self._lift_end(last)
         while first.getparent() is not around:
-            _lift_begin(first)
+            _lift_begin(first, self._made)
         span = etree.Element(f"{{{XHTML}}}span", id=id)
         span.text, first.tail = first.tail, None
         while (child := first.getnext()) is not None and child is not last:
@@ -70,7 +70,7 @@ class Spans:
         """Moves the marker out of its parent to behind it, with all that follows it in a copy of the parent."""
         parent = _parent_of(marker)
         if parent in self._made:  # the next sentence has it, because it begins in the same element
-            _lift_begin(marker)
+            _move_before(parent, marker)
         elif _name(parent) in WHOLE or (marker.getnext() is None and not (marker.tail or "").strip()):
             _append_before(marker, marker.tail)
             marker.tail = None
@@ -160,17 +160,22 @@ def _insert_marker(place: Place) -> Element:
     return marker
 
 
-def _lift_begin(marker: Element) -> None:
+def _lift_begin(marker: Element, made: Collection[Element]) -> None:
     """Moves the marker out of its parent to before it, or splits the parent."""
     parent = _parent_of(marker)
     nothing_before = marker.getprevious() is None and not (parent.text or "").strip()
-    if nothing_before or _name(parent) in WHOLE:
-        _append_before(marker, marker.tail)
-        marker.tail = None
-        parent.remove(marker)
-        _insert_before(parent, marker)
+    if nothing_before or _name(parent) in WHOLE or parent in made:
+        _move_before(parent, marker)
     else:
         _split(parent, marker)
+
+
+def _move_before(element: Element, marker: Element) -> None:
+    """Takes the marker out of the element and puts it before it."""
+    _append_before(marker, marker.tail)
+    marker.tail = None
+    element.remove(marker)
+    _insert_before(element, marker)
 
 
 def _split(parent: Element, marker: Element) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from pathlib import Path
 
@@ -118,7 +119,7 @@ class Mp4:
             o for (o,) in struct.iter_unpack(">Q" if wide else ">I", table["co64" if wide else "stco"][8:])
         ]
         groups = [*struct.iter_unpack(">III", table["stsc"][8:]), (len(offsets) + 1, 0, 0)]
-        per_chunk = [n for (a, n, _), (b, _, _) in zip(groups, groups[1:], strict=False) for _ in range(a, b)]
+        per_chunk = [n for (a, n, _), (b, _, _) in itertools.pairwise(groups) for _ in range(a, b)]
         samples: list[bytes] = []
         for offset, number in zip(offsets, per_chunk, strict=True):
             for _ in range(number):

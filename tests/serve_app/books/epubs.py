@@ -22,7 +22,7 @@ OLD = """<h1 align="center"><a name="later"></a>Chapter Two</h1>
 <p align="justify"><font color="red" size="+1">All of it is red. Every&nbsp;word.</font></p>
 <center><p><tt>Typed.</tt> <acronym title="x">ABC</acronym> <big>grows</big>.</p></center>
 <table border="1" cellpadding="2" cellspacing="0" summary="no" width="90%"><tr valign="top">
-<td width="10" align="left" nowrap="nowrap"><img src="cover.jpg" alt="A drawing of a cat" border="0" align="left" /></td>
+<td width="10" align="left" nowrap="nowrap"><img src="cover.jpg" alt="A drawing of a cat" border="0" align="left"/></td>
 <td><p>In a cell. With more.</p><p>And more.</p></td></tr></table>
 <svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"><rect width="5" height="5"/></svg>
 <hr size="1" width="50%" noshade="noshade" />"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import posixpath
 import subprocess
 import zipfile
@@ -62,7 +63,8 @@ class Made:
             name, _, id = text.get("src", "").partition("#")
             assert posixpath.normpath(posixpath.join(posixpath.dirname(smil), name)) == document
             (element,) = self.xml(document).xpath(f"//*[@id='{id}']")
-            said = " ".join("".join(element.itertext()).split()) or element.get("alt", "")
+            texts = element.xpath(".//text()[not(ancestor::*[local-name()='rt'])]")
+            said = " ".join("".join(texts).split()) or element.get("alt", "")
             file = posixpath.normpath(posixpath.join(posixpath.dirname(smil), audio.get("src", "")))
             found.append((said, file, seconds(audio.get("clipBegin")), seconds(audio.get("clipEnd"))))
         return found
@@ -122,7 +124,7 @@ def test_rows_and_pictures_are_marked_as_a_whole(make, cover):
 def test_clips_of_a_file_have_no_gaps_so_that_pauses_are_heard(epub, make):
     made = make(epub)
     clips = made.clips()
-    for (_, file, _, end), (_, after, begin, _) in zip(clips, clips[1:], strict=False):
+    for (_, file, _, end), (_, after, begin, _) in itertools.pairwise(clips):
         assert begin == (end if file == after else 0.0)
     for n, mark in enumerate(made.timeline.marks, 1):
         of_file = [clip for clip in clips if clip[1].endswith(f"{n:04}.mp3")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 
 import pytest
@@ -15,7 +16,7 @@ LONG = (
     "It was the best of times, it was the worst of times; it was the age of wisdom, and of foolishness, and of much "
     "that nobody has ever been able to put into one row of a screen, however wide."
 )
-CHINESE = "第二天早上，他们沿着河边走了很久，谁也没有说话，因为每个人都在想着昨天晚上发生的事情，以及今天将要发生的事情。"
+CHINESE = "第二天早上，他们沿着河边走了很久，谁也没有说话，因为每个人都在想着昨天晚上发生的事情，和今天将要发生的事情。"
 
 
 def line(text: str, begin: int, end: int, chapter: int = 0) -> Line:
@@ -44,7 +45,7 @@ def test_a_long_line_is_split_into_cues_that_fit(text):
     found = list(cues([line(text, 1000, 11_000)], RATE))
     assert len(found) > 1
     assert found[0].begin == 1000 and found[-1].end == 11_000
-    assert all(a.end == b.begin for a, b in zip(found, found[1:], strict=False))
+    assert all(a.end == b.begin for a, b in itertools.pairwise(found))
     assert all(len(cue.rows) <= ROWS + 1 and all(columns(row) <= WIDTH for row in cue.rows) for cue in found)
     rows = [row for cue in found for row in cue.rows]
     assert ("" if text is CHINESE else " ").join(rows) == text
