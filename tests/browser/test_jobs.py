@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 import soundfile
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from tests.browser.conftest import Visitor
 from tests.browser.test_access import check
@@ -111,6 +111,25 @@ def test_only_ticked_chapters_are_spoken(visitor: Visitor, served: str, story: P
     spoken = " ".join(segment["text"] for segment in segments)
     assert "Nobody" in spoken
     assert "boats" not in spoken
+
+
+def test_a_book_waits_for_the_voices(visitor: Visitor, story: Path) -> None:
+    page = visitor.open()
+    held: list[Route] = []
+    page.route("**/v1/audio/voices", held.append)
+    page.goto("about:blank")
+    page.goto(f"{visitor.address}/#book")
+    page.wait_for_selector("html[data-started]")
+    with page.expect_response("**/v1/jobs?dry_run=true") as answer:
+        page.set_input_files("#book-form input[type=file]", story)
+    answer.value.finished()
+    while len(held) < 2:  # of opening the view, and of the form
+        page.wait_for_timeout(50)
+    assert not page.is_visible(".chapters")
+    for route in held:
+        route.continue_()
+    page.wait_for_selector(".chapters li")
+    assert page.input_value("#book-voice")
 
 
 def test_the_form_survives_a_switch_of_the_language(visitor: Visitor, story: Path) -> None:

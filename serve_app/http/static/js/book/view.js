@@ -5,7 +5,7 @@ import { announce, find, icon, keepFields, make } from "../dom.js";
 import { clearErrors, showError } from "../errors.js";
 import { t, whenTranslated } from "../i18n.js";
 import { whenShown } from "../router.js";
-import { refresh } from "../service.js";
+import { refresh, service } from "../service.js";
 import { Chapters } from "./chapters.js";
 import { renderOptions, optionFields } from "./options.js";
 
@@ -42,7 +42,9 @@ export function startBook() {
     clearErrors(form, general);
     words(true);
     try {
-      plan = await send("v1/jobs?dry_run=true", fields());
+      const found = await send("v1/jobs?dry_run=true", fields());
+      if (!service.voices.length) await refresh(); // the form lists them
+      plan = found;
       announce(plan.title);
     } catch (error) {
       fail(error.code === "unknown_url" ? new ApiError(t("jobs.unavailable")) : error);
