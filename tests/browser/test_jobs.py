@@ -116,7 +116,7 @@ def test_only_ticked_chapters_are_spoken(visitor: Visitor, served: str, story: P
 def test_a_book_waits_for_the_voices(visitor: Visitor, story: Path) -> None:
     page = visitor.open()
     held: list[Route] = []
-    page.route("**/v1/audio/voices", held.append)
+    page.route("**/v1/audio/voices", lambda route: held.append(route))
     page.goto("about:blank")
     page.goto(f"{visitor.address}/#book")
     page.wait_for_selector("html[data-started]")
