@@ -51,8 +51,8 @@ class SpeechRequest:
     """A request to speak.
 
     voice: an id or a name. recording: an audio file to clone the voice from instead; transcript: the text spoken in
-    it; recording_language: its language. model: None for the default one. seed: None for a random one. controls: values of the model's
-    `FamilySpec.controls` by name. priority, whole, id: see `Speech`.
+    it; recording_language: its language. model: None for the default one. seed: None for a random one. controls: values
+    of the model's `FamilySpec.controls` by name. priority, whole, id: see `Speech`.
     """
 
     input: str

@@ -38,7 +38,7 @@ class Page:
 
 @dataclass
 class Epub:
-    """An EPUB of version 2 or 3. entries: (title, href, children) of the contents, by default one for each titled page."""
+    """An EPUB of version 2 or 3. entries: (title, href, children) of the contents; default: the titled pages."""
 
     pages: list[Page]
     version: int = 3
@@ -54,10 +54,11 @@ class Epub:
     nav_in_spine: bool = False
     files: dict[str, bytes] = field(default_factory=dict)  # names in the archive
     container: str | None = CONTAINER
+    compression: int = zipfile.ZIP_DEFLATED
 
     def build(self) -> bytes:
         out = io.BytesIO()
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(out, "w", self.compression) as archive:
             archive.writestr(zipfile.ZipInfo("mimetype"), "application/epub+zip")
             for name, data in self.members().items():
                 archive.writestr(name, data)
@@ -114,7 +115,9 @@ class Epub:
         )
         spine = f"<spine{toc}>{references}</spine>" if self.spine is None else self.spine
         guide = f"<guide>{self.guide}</guide>" if self.guide else ""
-        modified = '<meta property="dcterms:modified">2026-01-01T00:00:00Z</meta>' if self.version == 3 else ""
+        modified = (
+            '<meta property="dcterms:modified">2026-01-01T00:00:00Z</meta>' if self.version == 3 else ""
+        )
         return (
             f'<?xml version="1.0" encoding="utf-8"?><package xmlns="http://www.idpf.org/2007/opf" '
             f'version="{self.version}.0" unique-identifier="uid"><metadata xmlns:dc="http://purl.org/dc/elements/1.1/" '
@@ -132,7 +135,9 @@ class Epub:
             )
             return f"<ol>{''.join(lines)}</ol>" if entries else ""
 
-        marks = f'<nav epub:type="landmarks" hidden=""><ol>{self.landmarks}</ol></nav>' if self.landmarks else ""
+        marks = (
+            f'<nav epub:type="landmarks" hidden=""><ol>{self.landmarks}</ol></nav>' if self.landmarks else ""
+        )
         body = f'<nav epub:type="toc"><h1>Contents</h1>{listed(self._contents())}</nav>{marks}'
         return self._page(Page(body, "Contents"))
 
@@ -141,8 +146,8 @@ class Epub:
 
         def points(entries: list[tuple[str, str, list]]) -> str:
             return "".join(
-                f'<navPoint id="n{(n := next(order))}" playOrder="{n}"><navLabel><text>{escape(title)}</text></navLabel>'
-                f'<content src="{escape(href)}"/>{points(children)}</navPoint>'
+                f'<navPoint id="n{(n := next(order))}" playOrder="{n}"><navLabel><text>{escape(title)}</text>'
+                f'</navLabel><content src="{escape(href)}"/>{points(children)}</navPoint>'
                 for title, href, children in entries
             )
 
@@ -159,7 +164,8 @@ def prose(characters: int, seed: int = 0) -> list[str]:
     paragraphs: list[str] = []
     while sum(map(len, paragraphs)) < characters:
         sentences = (
-            " ".join(draw.choices(WORDS, k=draw.randint(6, 14))).capitalize() + "." for _ in range(draw.randint(2, 6))
+            " ".join(draw.choices(WORDS, k=draw.randint(6, 14))).capitalize() + "."
+            for _ in range(draw.randint(2, 6))
         )
         paragraphs.append(" ".join(sentences))
     return paragraphs
@@ -173,5 +179,7 @@ def novel(chapters: int = 20, characters: int = 60_000, version: int = 3) -> Epu
     ]
     for n in range(1, chapters + 1):
         text = "".join(f"<p>{each}</p>\n" for each in prose(characters // chapters, n))
-        pages.append(Page(f"<section><h2>Chapter {n}</h2>\n{text}</section>", f"Chapter {n}", type="bodymatter"))
+        pages.append(
+            Page(f"<section><h2>Chapter {n}</h2>\n{text}</section>", f"Chapter {n}", type="bodymatter")
+        )
     return Epub(pages, version)

@@ -16,6 +16,7 @@ from serve_app.books.contents import listed
 from serve_app.books.numerals import HANZI_NUMBER, NUMBER, number_of
 
 _LINE = 80  # characters of a heading, at most
+_LONGEST = 330  # of a marker
 _SUBTITLE = 60
 _CAPITALS = 60
 _FEWEST = 3  # weak headings, such as bare numbers, that make chapters
@@ -28,8 +29,11 @@ _MARKER = re.compile(
 _HASHES = re.compile(r"#{1,3}\s+(?P<title>\S.{0,200}?)\s*#*\s*")
 _DECORATION = " \t\u3000*_=~-–—•·◆●☆★【】"
 _PARTS = "part|book|volume|act|partie|teil|livre|libro|parte"
-_CHAPTERS = (
-    "chapter|canto|stave|letter|scene|section|episode|lesson|chapitre|kapitel|cap[ií]tulo|capitolo|hoofdstuk|глава"
+_CHAPTERS = "|".join(
+    (
+        "chapter canto stave letter scene section episode lesson "
+        "chapitre kapitel cap[ií]tulo capitolo hoofdstuk глава"
+    ).split()
 )
 _LATIN = re.compile(
     rf"(?:(?P<part>{_PARTS})|(?P<chapter>{_CHAPTERS}))\s+(?:the\s+)?(?P<number>{NUMBER})\b(?P<rest>.*)",
@@ -108,7 +112,9 @@ def find_chapters(groups: Sequence[Sequence[str]]) -> Found:
 def stands_alone(line: str) -> bool:
     """Whether it is a paragraph of its own even without blank lines around it: a marker, or "第三回" with its title."""
     text = line.strip()
-    return bool(_MARKER.fullmatch(text) or _CHINESE.match(text) and _candidate(text))
+    return len(text) <= _LONGEST and bool(
+        _MARKER.fullmatch(text) or _CHINESE.match(text) and _candidate(text)
+    )
 
 
 def is_heading(line: str) -> bool:
@@ -124,9 +130,11 @@ def is_part(line: str) -> bool:
 def _markers(groups: Sequence[Sequence[str]]) -> Iterator[Start]:
     hashes: list[Start] = []
     for at, lines in enumerate(groups):
-        if len(lines) == 1 and (m := _MARKER.fullmatch(lines[0])):
+        if len(lines) > 1 or len(lines[0]) > _LONGEST:
+            continue
+        if m := _MARKER.fullmatch(lines[0]):
             yield Start(at, " ".join((m["abogen"] or m["own"] or "").split()), 1, marker=True)
-        elif len(lines) == 1 and (m := _HASHES.fullmatch(lines[0])):
+        elif m := _HASHES.fullmatch(lines[0]):
             hashes.append(Start(at, m["title"]))
     if len(hashes) > 1:
         yield from hashes

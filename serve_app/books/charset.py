@@ -11,7 +11,7 @@ from serve_app.books.limits import refused
 from serve_app.books.lines import CJK
 
 ALLOWED = "UTF-8, UTF-16, GB18030, Big5, Shift_JIS, EUC-JP, EUC-KR, Windows-1250 to 1252, KOI8-R"
-_CODECS: list[str] = "gb18030 big5 shift_jis euc_jp euc_kr cp949 cp1250 cp1251 cp1252 cp1253 koi8_r".split()
+_CODECS = "gb18030 big5 shift_jis euc_jp euc_kr cp949 cp1250 cp1251 cp1252 cp1253 koi8_r".split()
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
@@ -23,6 +23,8 @@ _SAMPLE = 64 * 1024  # bytes that decide
 _RARE = 1e-3  # share of characters that may be damaged
 _MOST = 0.9
 _USUAL = re.compile(f"[\t\n\r -~\xa0-\xff\u2010-\u2027{CJK}]")
+_JAPANESE = 0.25  # share of hiragana in what is not ASCII
+_HIRAGANA = re.compile("[\u3041-\u3096]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 
 
@@ -58,7 +60,11 @@ def _detected(data: bytes) -> str:
     begin = data.rfind(b"\n", 0, begin) + 1
     end = len(data) if len(data) - begin <= _SAMPLE else data.rfind(b"\n", begin, begin + _SAMPLE)
     sample = data[begin:end] if end > begin else data[begin : begin + _SAMPLE]
-    best = from_bytes(sample, cp_isolation=_CODECS).best()
+    for encoding in ("shift_jis", "euc_jp"):  # else taken for Korean
+        text = sample.decode(encoding, "replace")
+        if len(_HIRAGANA.findall(text)) > _JAPANESE * (len(text) - len(text.encode("ascii", "ignore"))):
+            return encoding
+    best = from_bytes(sample, cp_isolation=[*_CODECS]).best()
     if best is None:
         raise refused(f"its encoding is not known (allowed: {ALLOWED})", "unknown_encoding")
     return best.encoding

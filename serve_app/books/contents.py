@@ -27,7 +27,7 @@ class Contents:
 def listed(groups: Sequence[Sequence[str]]) -> Contents | None:
     """groups: the lines of each paragraph."""
     for at, lines in enumerate(groups[:_BEFORE]):
-        if _HEAD.fullmatch(lines[0].strip(" \t\u3000*_#=-")):
+        if len(lines[0]) <= _LINE and _HEAD.fullmatch(lines[0].strip(" \t\u3000*_#=-")):
             return _list_at(groups, at)
     return None
 
@@ -38,16 +38,17 @@ def _list_at(groups: Sequence[Sequence[str]], head: int) -> Contents | None:
     end = head
     for at in range(head, len(groups)):
         lines = groups[at][1:] if at == head else groups[at]
+        if any(len(line) > _LINE for line in lines) or len(titles) > _LONGEST:
+            break
         keys = [(_key(title), title) for line in lines if (title := _title(line))]
-        repeated = len(lines) <= 2 and any(key in seen for key, _ in keys)  # the text begins
-        if repeated or any(len(line) > _LINE for line in lines) or len(titles) > _LONGEST:
+        if len(lines) <= 2 and any(key in seen for key, _ in keys):  # the text begins
             break
         titles += keys
         seen.update(key for key, _ in keys)
         end = at + 1
     lines_of: dict[str, list[int]] = {}
     for at in range(end, len(groups)):
-        if len(groups[at]) <= 2 and len(groups[at][0]) <= _LINE:
+        if len(groups[at]) <= 2 and all(len(line) <= _LINE for line in groups[at]):
             lines_of.setdefault(_key(_title(" ".join(groups[at]))), []).append(at)
             lines_of.setdefault(_key(_title(groups[at][0])), []).append(at)
     places: list[tuple[int, str]] = []

@@ -10,7 +10,7 @@ from serve_app.books import headings
 from serve_app.books.archive import Archive
 from serve_app.books.book import Block, Book
 from serve_app.books.chapters import is_heading, is_part
-from serve_app.books.limits import BookLimits, refused
+from serve_app.books.limits import BookLimits, Budget, refused
 from serve_app.books.matter import Draft, judged
 from serve_app.books.metadata import about_of, cover_of
 from serve_app.books.navigation import Entry, read_navigation
@@ -67,7 +67,7 @@ def read_epub(data: bytes, limits: BookLimits) -> Book:
 
 def _text_of(package: Package, archive: Archive, limits: BookLimits, landmarks: dict[str, set[str]]) -> _Text:
     text = _Text([], [], [], [], [])
-    characters, tags = 0, limits.tags
+    characters, tags, budget = 0, limits.tags, Budget(limits)
     unsound: list[str] = []
     empty: list[str] = []
     for item, linear in package.spine:
@@ -75,7 +75,7 @@ def _text_of(package: Package, archive: Archive, limits: BookLimits, landmarks: 
         tags -= data.count(b"<")
         if tags < 0:
             raise refused(f"it has more than {limits.tags} tags")
-        document = read_document(data, printable(item.name), limits)
+        document = read_document(data, printable(item.name), limits, budget)
         passages = document.passages
         characters += sum(len(passage.text) for passage in passages)
         if characters > limits.characters:
@@ -110,18 +110,19 @@ def _title(document: Document) -> str:
 def _starts(text: _Text, entries: Sequence[Entry]) -> list[tuple[int, str]]:
     """The blocks at which chapters begin, in order, and their titles."""
     sheets = {sheet.name: i for i, sheet in enumerate(text.sheets)}
+    named = {entry.name for entry in entries}
     titles: dict[int, str] = {}
     parents: list[Entry] = []
     for entry in entries:
         del parents[entry.depth :]
-        if (i := sheets.get(entry.name)) is not None and not _is_section(entry, parents):
+        i = sheets.get(entry.name)
+        if i is not None and not _is_section(entry, parents) and not _is_blank_before(text, i, named):
             _add(titles, _place(text, i, entry.fragment), entry.title)
         parents.append(entry)
     few = len(titles) < _FEW
     if few:
         for at, title in headings.starts(text.levels, [block.text for block in text.blocks]):
             titles.setdefault(at, title)
-    named = {entry.name for entry in entries}
     for i, sheet in enumerate(text.sheets):
         if sheet.begin < _end(text, i) and sheet.begin not in titles:
             first = text.blocks[sheet.begin]
@@ -137,6 +138,14 @@ def _is_section(entry: Entry, parents: Sequence[Entry]) -> bool:
     if parent is None or parent.name != entry.name or not entry.fragment:
         return False
     return not is_part(parent.title) and not is_heading(entry.title)
+
+
+def _is_blank_before(text: _Text, i: int, named: set[str]) -> bool:
+    """Whether a document holds no text, and the next one that does has an entry of its own."""
+    following = i
+    while following < len(text.sheets) and text.sheets[following].begin == _end(text, following):
+        following += 1
+    return following > i and (following == len(text.sheets) or text.sheets[following].name in named)
 
 
 def _place(text: _Text, i: int, fragment: str) -> int:

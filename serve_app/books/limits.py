@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from deployments.contract.errors import InvalidInput
@@ -22,7 +23,22 @@ class BookLimits:
     chapters: int = 10_000
     characters: int = 20_000_000
     tags: int = 2_000_000  # in all documents of an EPUB
+    lines: int = 2_000_000  # of a text file
+    seconds: float = 60.0  # of CPU time for the text of an EPUB; the largest novel takes one
     depth: int = 250  # nested elements; libxml2 itself stops at 256
+
+
+class Budget:
+    """The CPU time that is left to the calling thread."""
+
+    def __init__(self, limits: BookLimits) -> None:
+        self._seconds = limits.seconds
+        self._end = time.thread_time() + limits.seconds
+
+    def check(self) -> None:
+        """Raises InvalidInput if it is used up."""
+        if time.thread_time() > self._end:
+            raise refused(f"reading it takes more than {self._seconds:g} s")
 
 
 def refused(reason: str, code: str | None = None) -> InvalidInput:

@@ -28,7 +28,8 @@ _NOT_TEXT = frozenset("idna punycode undefined unicode_escape raw_unicode_escape
 _DECLARATION = re.compile(r"\s*<\?xml[^>]{0,400}\?>")
 _PROLOG = re.compile(r"(?:\s+|<\?.*?\?>|<!--.*?-->)*", re.DOTALL)
 _DOCTYPE = re.compile(
-    r"<!DOCTYPE(?:[^\[\]<>\"']|\"[^\"]*\"|'[^']*')*(?:\[(?P<subset>.*?)\]\s*)?>", re.DOTALL | re.IGNORECASE
+    r"<!DOCTYPE(?:[^\[\]<>\"']|\"[^\"]*\"|'[^']*'){0,2000}(?:\[(?P<subset>.{0,100000}?)\]\s*)?>",
+    re.DOTALL | re.IGNORECASE,
 )
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7};|#[xX][0-9a-fA-F]{1,6};|([A-Za-z][A-Za-z0-9]{0,31});)?")
 _KEPT = frozenset(("lt", "gt", "amp", "quot", "apos"))
@@ -87,7 +88,8 @@ def _parsed(text: str, parser: etree.XMLParser | etree.HTMLParser, name: str) ->
 def _prepared(data: bytes, name: str) -> str:
     """The text without declaration and document type, with characters for HTML's named entities; others are dropped."""
     text = _ILLEGAL.sub("", _decoded(data))
-    text = _DECLARATION.sub("", text, count=1)
+    if declaration := _DECLARATION.match(text):
+        text = text[declaration.end() :]
     prolog = _PROLOG.match(text)
     if prolog and (doctype := _DOCTYPE.match(text, prolog.end())):
         text = text[: doctype.start()] + text[doctype.end() :]

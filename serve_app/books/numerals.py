@@ -18,7 +18,7 @@ _HANZI = {c: i for i, digits in enumerate(_DIGITS) for c in digits}
 _UNITS = {"十": 10, "拾": 10, "百": 100, "佰": 100, "千": 1000, "仟": 1000, "廿": 20, "卅": 30}
 HANZI_NUMBER = f"[{''.join((*_HANZI, *_UNITS))}0-9０-９]{{1,12}}"
 _LAST = "|".join((*_ONES[:9], *"first second third fourth fifth sixth seventh eighth ninth".split()))
-NUMBER = rf"(?:\d{{1,4}}|[ivxlcdm]{{1,12}}|[a-z]{{3,12}}(?:[- ](?:{_LAST}))?)"
+NUMBER = rf"(?:\d{{1,6}}|[ivxlcdm]{{1,12}}|[a-z]{{3,12}}(?:[- ](?:{_LAST}))?)"
 
 
 def number_of(text: str) -> int | None:

@@ -65,6 +65,8 @@ def _decoded(data: bytes, limits: BookLimits) -> tuple[str, list[str]]:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if len(text) > limits.characters:
         raise refused(f"it has {len(text)} characters (allowed: up to {limits.characters})")
+    if text.count("\n") > limits.lines:
+        raise refused(f"it has more than {limits.lines} lines")
     return text, warnings
 
 

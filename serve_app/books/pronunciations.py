@@ -31,7 +31,9 @@ class Pronunciations:
             if not word or len(word) > _WORD or not any(map(str.isalnum, word)):
                 raise _refused(f"{printable(given)!r} is not a word of 1 to {_WORD} characters")
             if not isinstance(respelling, str) or not respelling.strip() or len(respelling) > _RESPELLING:
-                raise _refused(f"the respelling of {printable(word)!r} must have 1 to {_RESPELLING} characters")
+                raise _refused(
+                    f"the respelling of {printable(word)!r} must have 1 to {_RESPELLING} characters"
+                )
             self._words[word] = " ".join(respelling.split())
             lengths.setdefault(word[0].lower(), set()).add(len(word))
         self._lengths = {first: sorted(each, reverse=True) for first, each in lengths.items()}

@@ -66,7 +66,9 @@ def _text(value: object, i: int, name: str, most: int) -> str:
         raise _refused(f"{name} of line {i} must be text")
     text = "\n".join(filter(None, (" ".join(line.split()) for line in (value or "").splitlines())))
     if len(text) > most:
-        raise _refused(f"{name} of line {i} ({printable(text, 20)!r}) has {len(text)} characters (allowed: up to {most})")
+        raise _refused(
+            f"{name} of line {i} ({printable(text, 20)!r}) has {len(text)} characters (allowed: up to {most})"
+        )
     return text
 
 

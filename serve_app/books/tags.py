@@ -10,7 +10,9 @@ from deployments.contract.errors import printable
 
 DEEPEST = 20  # tags within each other
 
-_TAG = re.compile(r"\[\s{0,9}(?:voice\s{0,9}[:=]\s{0,9}([^\[\]\n]{1,80}?)|(/)\s{0,9}voice)\s{0,9}\]", re.IGNORECASE)
+_TAG = re.compile(
+    r"\[\s{0,9}(?:voice\s{0,9}[:=]\s{0,9}([^\[\]\n]{1,80}?)|(/)\s{0,9}voice)\s{0,9}\]", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,9 @@ def tagged(texts: Sequence[str]) -> Tagged:
             elif voices:
                 voices.pop()
             else:
-                warnings.append(f"[/voice] without [voice:NAME] before it, after {printable(text[:at], 60)!r}")
+                warnings.append(
+                    f"[/voice] without [voice:NAME] before it, after {printable(text[:at], 60)!r}"
+                )
         _add(parts, text, at, len(text), voices)
         blocks.append(tuple(parts))
     warnings += (f"[voice:{printable(voice)}] is not closed in its chapter" for voice in voices)

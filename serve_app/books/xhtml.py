@@ -7,16 +7,16 @@ so that they agree.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from lxml import etree
 
 from serve_app.books.book import BlockKind, Source
 from serve_app.books.furniture import is_furniture, local_name, types_of
-from serve_app.books.limits import BookLimits, refused
+from serve_app.books.limits import BookLimits, Budget, refused
 from serve_app.books.lines import CJK, is_cjk
 from serve_app.books.markup import Element, parse_xhtml, text_of
+from serve_app.books.pictures import alt_of, formula_of
 from serve_app.books.table import is_row
 
 _BLOCKS = frozenset(
@@ -33,12 +33,6 @@ _WORDS = re.compile(rf"{_WORD}(?:(?:[^\S\n]|(?<![{CJK}])\n|\n(?![{CJK}])){_WORD}
 _SPACE = re.compile(r"\s")
 _LEVEL = 2  # of a heading that does not give it
 _GLYPH = 3  # characters: the alt text of a picture of a letter
-_ALT = 2000  # characters, at most
-_DULL_ALT = re.compile(
-    r"(?:\[?(?:image|illustration|cover|cover image|picture|figure|photo|logo|decoration|ornament|divider|img\w*)\]?|"
-    r"\S*\.(?:jpe?g|png|gif|svg|webp)|[\W\d_]*)",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,24 +83,26 @@ class Document:
     anchors: dict[str, int] = field(default_factory=dict)
 
 
-def read_document(data: bytes, name: str, limits: BookLimits) -> Document:
-    """name: for messages. Raises InvalidInput if it is nested too deeply."""
+def read_document(data: bytes, name: str, limits: BookLimits, budget: Budget | None = None) -> Document:
+    """name: for messages. Raises InvalidInput if it is nested too deeply or takes longer than `budget`."""
     root, sound = parse_xhtml(data, name)
     document = Document(root, sound)
     for element in root.iter("{*}title"):
         document.title = " ".join(text_of(element).split())[:200]
         break
-    document.passages, document.anchors, document.types = passages_of(root, name, limits)
+    document.passages, document.anchors, document.types = passages_of(root, name, limits, budget)
     return document
 
 
 def passages_of(
-    root: Element, name: str, limits: BookLimits
+    root: Element, name: str, limits: BookLimits, budget: Budget | None = None
 ) -> tuple[list[Passage], dict[str, int], frozenset[str]]:
     """The passages under `root` in order, the index of the passage at or after each id, and the document's types."""
     walk = _Walk()
+    budget = budget or Budget(limits)
     skipping = etree.iterwalk(root, events=("start", "end", "comment", "pi"))
     for event, element in skipping:
+        budget.check()
         if event == "start":
             if len(walk.frames) >= limits.depth:
                 raise refused(f"{name!r} in it is nested too deeply (allowed: {limits.depth} elements)")
@@ -183,7 +179,7 @@ class _Walk:
             self._picture(element)
             return self._skip(element)
         if name == "math":
-            self._put(_formula(element))
+            self._put(formula_of(element))
             return self._skip(element)
         if name == "br":
             self._gap = _BREAK
@@ -250,7 +246,7 @@ class _Walk:
             self._put(mark)
 
     def _picture(self, element: Element) -> None:
-        alt = _alt(element)
+        alt = alt_of(element)
         if not alt:
             return
         if len(alt) <= _GLYPH:  # an initial, or a rare character
@@ -284,23 +280,3 @@ class _Walk:
         for name in (element.get("id"), element.get("name") if local_name(element) == "a" else None):
             if name:
                 self.anchors.setdefault(name, len(self.passages))
-
-
-def _alt(element: Element) -> str:
-    """The text that stands for a picture; "" if it has none that says anything."""
-    texts: Iterable[str | None] = (element.get("alt"), element.get("aria-label"), element.get("title"))
-    if local_name(element) == "svg":
-        titles = (e for e in element.iter("{*}title", "{*}desc"))
-        texts = (element.get("aria-label"), *(text_of(each) for each in titles))
-    for text in texts:
-        clean = " ".join((text or "").split())[:_ALT]
-        if clean and not (len(clean) > 1 and _DULL_ALT.fullmatch(clean)):
-            return clean if any(map(str.isalnum, clean)) else ""
-    return ""
-
-
-def _formula(element: Element) -> str:
-    text = element.get("alttext") or "".join(
-        each.text or "" for each in element.iter("{*}mi", "{*}mn", "{*}mo", "{*}mtext")
-    )
-    return " ".join(text.split())[:_ALT]

@@ -37,7 +37,12 @@ def heading(book: Book) -> str:
 def fill(table: Table, book: Book) -> None:
     """A row for each chapter: index, title, characters, and whether it is spoken or why not."""
     for i, chapter in enumerate(book.chapters):
-        table.add_row(str(i), chapter.title, f"{chapter.characters:,}", "yes" if chapter.included else f"no: {chapter.reason}")
+        table.add_row(
+            str(i),
+            chapter.title,
+            f"{chapter.characters:,}",
+            "yes" if chapter.included else f"no: {chapter.reason}",
+        )
 
 
 def remarks(book: Book) -> Iterator[str]:

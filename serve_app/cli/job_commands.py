@@ -81,7 +81,8 @@ def commands(
     def download(
         job: JobId,
         out: Annotated[
-            Path | None, typer.Option("--out", "-o", help="For the main file; default: all files, into this folder.")
+            Path | None,
+            typer.Option("--out", "-o", help="For the main file; default: all files, into this folder."),
         ] = None,
         server: Server = DEFAULT_SERVER,
     ) -> None:

@@ -100,7 +100,8 @@ def details(job: dict[str, Any], log: list[dict[str, Any]]) -> Iterator[str]:
     progress = job["progress"]
     yield f"{job['title']} — {job['state']}, {progress['percent']:.1f} %"
     yield f"segments   {progress['segments_done']} of {progress['segments']}, faults {job['faults']}"
-    yield f"time       {progress['elapsed']} so far, {progress['remaining'] or 'unknown'} left"
+    left = f", {progress['remaining']} left" if progress["remaining"] else ""
+    yield f"time       {progress['elapsed']}{left}"
     if job["paused"]:
         yield f"paused     {job['paused']}"
     if job["error"]:

@@ -183,7 +183,9 @@ def book(
     speed: Annotated[float, typer.Option(help="0.25 to 4; 2 is twice as fast.", min=0.25, max=4.0)] = 1.0,
     language: Annotated[str | None, typer.Option(help="Default: detected from the text.")] = None,
     per_chapter: Annotated[bool, typer.Option("--per-chapter", help="A file for each chapter.")] = False,
-    read_along: Annotated[bool, typer.Option("--read-along", help="Also an EPUB that marks what is heard.")] = False,
+    read_along: Annotated[
+        bool, typer.Option("--read-along", help="Also an EPUB that marks what is heard.")
+    ] = False,
     loudness: Annotated[float, typer.Option(help="Of the whole book, in LUFS.", min=-40.0, max=-9.0)] = -18.0,
     server: Annotated[
         str | None, typer.Option(help="The address of a service that does the work; default: this process.")
@@ -221,7 +223,12 @@ def book(
 
 
 def _speak_book(
-    file: Path, out: Path, options: dict[str, Any], controls: dict[str, str], server: str | None, config: Path | None
+    file: Path,
+    out: Path,
+    options: dict[str, Any],
+    controls: dict[str, str],
+    server: str | None,
+    config: Path | None,
 ) -> None:
     """Raises the errors of `speak_here` and `speak_there`."""
     from serve_app.cli.speak_book import Wanted, speak_here, speak_there, summary

@@ -92,7 +92,9 @@ def indices(text: str) -> list[int]:
     for part in text.split(","):
         ends = re.fullmatch(r"\s*(\d{1,5})\s*(?:-\s*(\d{1,5})\s*)?", part)
         if ends is None:
-            raise InvalidInput(f"--chapters {printable(text)}: must be indices such as 0,2-5", param="chapters")
+            raise InvalidInput(
+                f"--chapters {printable(text)}: must be indices such as 0,2-5", param="chapters"
+            )
         found += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
     return found
 
@@ -249,6 +251,11 @@ async def _followed(source: Source, wanted: Wanted, console: Console) -> dict[st
 
 @contextlib.contextmanager
 def _bar(console: Console) -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[left]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
     with Progress(*columns, console=console, transient=True) as bar:
         yield bar

@@ -1,4 +1,4 @@
-"""A configuration as Serve applications: one for the ingress and one for each model.
+"""A configuration as Serve applications: one for the ingress and the runner of jobs, and one for each model.
 
 Serve replaces a whole application when its `args` change. The ingress application's args therefore do not contain the
 models. They arrive as `user_config`, which Serve hands to running replicas. So a redeployment restarts the models that
@@ -17,7 +17,11 @@ STAGES = ("TextFrontend", "VoiceEncoder", "GptScheduler", "Gpt", "VocoderSchedul
 
 def deployment_names(settings: Settings) -> list[str]:
     """The names of all deployments in one application."""
-    return [INGRESS, JOB_RUNNER, *(f"{prefix(settings, model)}{stage}" for model in settings.served for stage in STAGES)]
+    return [
+        INGRESS,
+        JOB_RUNNER,
+        *(f"{prefix(settings, model)}{stage}" for model in settings.served for stage in STAGES),
+    ]
 
 
 def prefix(settings: Settings, model: str) -> str:
@@ -26,7 +30,7 @@ def prefix(settings: Settings, model: str) -> str:
 
 
 def expected_models(settings: Settings, *, apart: bool) -> dict[str, Any]:
-    """The `user_config` of the ingress and of the runner of jobs: the application, prefix and version of each model's stages.
+    """The `user_config` of the ingress and of the runner of jobs: where each model's stages are, and their version.
 
     apart: each model is an application of its own; otherwise all share the ingress's, and `application` is None.
     """
@@ -43,7 +47,10 @@ def expected_models(settings: Settings, *, apart: bool) -> dict[str, Any]:
 
 
 def expanded(config: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """A Serve config with one application for the ingress and the runner of jobs, and one for each model, from one with everything in one."""
+    """A Serve config with an application of the ingress and the runner of jobs, and one of each model.
+
+    config: with everything in one application.
+    """
     (whole,) = config["applications"]
     shared = {key: value for key, value in whole.items() if key not in ("args", "deployments", "import_path")}
     overrides = {entry["name"]: entry for entry in whole.get("deployments", [])}

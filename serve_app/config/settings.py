@@ -148,7 +148,7 @@ class Limits(Options):
 
 
 class JobsSettings(Options):
-    """`database`: a URL, None for SQLite in the data folder; `audio`: a folder or a URL for fsspec, None for the data folder.
+    """`database`: a URL; `audio`: a folder or a URL for fsspec. None puts each into the data folder (SQLite).
 
     A text longer than `long_text_chars` in a request becomes a job.
     """

@@ -34,10 +34,12 @@ class JobBody(JobOptions):
     seed: int | None = Field(None, ge=0, le=MAX_SEED)
     speed: Finite = Field(1.0, ge=0.25, le=4.0)
     max_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS)
-    format: Format | None = None  # m4b for a file, else mp3
+    format: Format | None = None  # type: ignore[assignment]  # m4b for a file, else mp3
 
     def options(self, default: Format) -> JobOptions:
-        given = {name: getattr(self, name) for name in JobOptions.model_fields if name in self.model_fields_set}
+        given = {
+            name: getattr(self, name) for name in JobOptions.model_fields if name in self.model_fields_set
+        }
         return JobOptions(**{**given, "format": self.format or default})
 
 

@@ -31,7 +31,8 @@ PARAMETERS = 64
 class RequestMiddleware:
     """ASGI middleware.
 
-    max_upload: most bytes of a recording; max_book: of a book. max_requests: most requests in progress; more are refused with 429.
+    max_upload: most bytes of a recording; max_book: of a book. max_requests: most requests in progress; more are
+    refused with 429.
     echo: set x-request-id on responses (a proxy may do it already).
     """
 

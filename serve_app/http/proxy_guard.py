@@ -27,7 +27,11 @@ log = logging.getLogger("ray.serve")
 MAX_BODY_VARIABLE = "CHORALE_PROXY_MAX_BODY_BYTES"
 MAX_TEXT_VARIABLE = "CHORALE_PROXY_MAX_TEXT_BYTES"
 MAX_BOOK_VARIABLE = "CHORALE_PROXY_MAX_BOOK_BYTES"
-DEFAULTS = {MAX_BODY_VARIABLE: largest_body(10 * 2**20), MAX_TEXT_VARIABLE: largest_text(100_000), MAX_BOOK_VARIABLE: largest_book(64 * 2**20)}
+DEFAULTS = {
+    MAX_BODY_VARIABLE: largest_body(10 * 2**20),
+    MAX_TEXT_VARIABLE: largest_text(100_000),
+    MAX_BOOK_VARIABLE: largest_book(64 * 2**20),
+}
 LARGE_BLOCK = 2**20  # bytes
 M_MMAP_THRESHOLD = -3  # of malloc.h
 

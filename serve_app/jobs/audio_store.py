@@ -40,7 +40,9 @@ class AudioStore:
         try:
             self._files, self._root = fsspec.core.url_to_fs(root)
         except (ValueError, ImportError) as error:
-            raise ConfigError(f"must be a folder or a URL of an object store: {error}", param="jobs.audio") from None
+            raise ConfigError(
+                f"must be a folder or a URL of an object store: {error}", param="jobs.audio"
+            ) from None
         self._local = isinstance(self._files, LocalFileSystem)
 
     # any file
@@ -62,7 +64,9 @@ class AudioStore:
             private_files.make_folder(path.parent)
             part = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
             try:
-                opened = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, private_files.FILE)
+                opened = os.open(
+                    part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, private_files.FILE
+                )
                 with os.fdopen(opened, "wb") as target:
                     shutil.copyfileobj(source, target)
                     target.flush()

@@ -11,9 +11,9 @@ import numpy as np
 
 from serve_app.books.book import Book
 from serve_app.books.layout import Layout, Pauses, Spoken
-from serve_app.jobs.outputs import Output, Outputs, gain_of, write_outputs
 from serve_app.jobs.audio_store import AudioStore
 from serve_app.jobs.models import SegmentRow
+from serve_app.jobs.outputs import Output, Outputs, gain_of, write_outputs
 from serve_app.jobs.request import JobOptions
 
 HELD_BACK = 0.1  # decibels below the wanted loudness that nobody hears
@@ -50,7 +50,12 @@ class _Sound(Spoken):
 def outputs_of(options: JobOptions, epub: bytes | None = None) -> Outputs:
     """epub: what the book was read from, for a read-along."""
     return Outputs(
-        options.format, options.per_chapter, None, options.loudness, options.subtitles, epub if options.read_along else None
+        options.format,
+        options.per_chapter,
+        None,
+        options.loudness,
+        options.subtitles,
+        epub if options.read_along else None,
     )
 
 
@@ -85,9 +90,15 @@ def convert(
 
     segments = [
         _Sound(
-            row.chapter, row.block, (row.begin, row.end), row.text, row.samples, row.pause_after, row.index,
+            row.chapter,
+            row.block,
+            (row.begin, row.end),
+            row.text,
+            row.samples,
+            row.pause_after,
+            row.index,
             row.sound or "",
-        )  # fmt: skip
+        )
         for row in rows
     ]
     layout = Layout(book, segments, sound, rate, Pauses(options.paragraph_pause, options.chapter_pause))

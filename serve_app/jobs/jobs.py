@@ -16,6 +16,7 @@ from serve_app.books.listing import listing
 from serve_app.books.pronunciations import Pronunciations
 from serve_app.config.settings import ServiceSettings
 from serve_app.jobs import sources
+from serve_app.jobs.access import Stores
 from serve_app.jobs.audio_store import AudioStore
 from serve_app.jobs.convert import outputs_of, titled
 from serve_app.jobs.database import Database
@@ -25,7 +26,6 @@ from serve_app.jobs.progress import progress
 from serve_app.jobs.request import DEFAULT_VOICE, JobOptions, JobRequest, JobVoice
 from serve_app.jobs.segments import SegmentStore
 from serve_app.jobs.store import JobStore, new_id
-from serve_app.jobs.work import Stores
 from serve_app.models import Model
 from serve_app.service import Service
 
@@ -53,7 +53,7 @@ class Submission:
     speed: float = 1.0
     max_tokens: int | None = None
     controls: Mapping[str, Any] = field(default_factory=dict)
-    options: JobOptions = JobOptions()
+    options: JobOptions = field(default_factory=JobOptions)
 
 
 def open_stores(settings: ServiceSettings) -> Stores:
@@ -189,7 +189,7 @@ class Jobs:
             audio.delete_sound(sound)
 
     async def redo(self, job_id: str, index: int, changes: dict[str, Any]) -> None:
-        """A segment of a finished job is spoken again, with another seed, text or voice, and the files are written again.
+        """Speaks a segment of a finished job again, with another seed, text or voice, and writes the files again.
 
         Raises NotFound and InvalidInput.
         """

@@ -17,7 +17,7 @@ from serve_app.books.cover import Cover, read_cover
 from serve_app.books.layout import Layout
 from serve_app.books.loudness import TARGET, Gain, gain_for, measure
 from serve_app.books.read_along import write_read_along
-from serve_app.books.timeline import Line, Mark
+from serve_app.books.timeline import Line
 
 QUIETEST, LOUDEST = -40.0, -9.0  # LUFS that may be asked for
 NAME = 100  # characters of a file's name that come from a title
@@ -60,9 +60,7 @@ class Output:
 def gain_of(layout: Layout, loudness: float | None) -> Gain:
     """The gain for a whole book. Reads all of its sound once."""
     return (
-        Gain(0.0)
-        if loudness is None
-        else gain_for(measure(layout.blocks(), layout.timeline.rate), loudness)
+        Gain(0.0) if loudness is None else gain_for(measure(layout.blocks(), layout.timeline.rate), loudness)
     )
 
 

@@ -26,7 +26,9 @@ def chosen(book: Book, options: JobOptions) -> list[int]:
 
 def speakers(chapters: Iterable[Chapter]) -> dict[str, None]:
     """Whose voices are needed, in the order of their first words; DEFAULT_VOICE for text without a speaker."""
-    return {speaker: None for chapter in chapters for _, part in _parts(chapter) for speaker in [_speaker(part)]}
+    return {
+        speaker: None for chapter in chapters for _, part in _parts(chapter) for speaker in [_speaker(part)]
+    }
 
 
 def warnings(chapters: Iterable[Chapter]) -> list[str]:

@@ -31,7 +31,9 @@ class Batches:
     """The work of one runner on a job. A batch ends when `size` more segments are spoken."""
 
     size: int
-    last: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=BATCHES))  # seconds, characters
+    last: deque[tuple[float, int]] = field(
+        default_factory=lambda: deque(maxlen=BATCHES)
+    )  # seconds, characters
     characters: int = 0
     audio_seconds: float = 0.0
     _began: float | None = None
@@ -101,14 +103,19 @@ def machine() -> dict[str, Any]:
 
 
 def device(status: Mapping[str, Any]) -> dict[str, Any]:
-    """The device of a model. status: from `Backend.status`. None for what the device does not tell."""
-    found = status.get("device") or {}
-    memory = found.get("memory") or {}
+    """The device of a model, and what all its processes hold there. status: from `Backend.status`.
+
+    None for what the processes do not report: on a CPU their memory is the machine's.
+    """
+    stages = [stage for stage in (status.get("stages") or {}).values() if isinstance(stage, Mapping)]
+    replicas = [replica for stage in stages for replica in (stage.get("replicas") or {}).values()]
+    memories = [holder.get("memory") or {} for holder in (status, *replicas) if isinstance(holder, Mapping)]
+    held = [memory["device_reserved_bytes"] for memory in memories if "device_reserved_bytes" in memory]
     return {
-        "name": found.get("name") or None,
-        "memory_used_bytes": memory.get("used_bytes"),
-        "memory_total_bytes": memory.get("total_bytes"),
-        "utilization": memory.get("utilization"),
+        "name": (status.get("device") or {}).get("name") or None,
+        "memory_used_bytes": sum(held) if held else None,
+        "memory_total_bytes": None,
+        "utilization": None,
     }
 
 

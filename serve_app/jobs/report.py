@@ -16,7 +16,8 @@ def report(row: JobRow, segments: SegmentStore) -> dict[str, Any]:
     titles = dict(segments.chapters(row.id))
     faults = segments.page(row.id, state="faulty", limit=MOST_FAULTS)
     chapters = [
-        {"index": index, "title": titles[index]} | _about(counts.get(index, Counts()), rate) for index in titles
+        {"index": index, "title": titles[index]} | _about(counts.get(index, Counts()), rate)
+        for index in titles
     ]
     total = Counts.sum(counts.values())
     return {

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.contract.options import ModelOptions
-from serve_app.jobs.outputs import LOUDEST, QUIETEST
 from serve_app.books.pronunciations import MOST
+from serve_app.jobs.outputs import LOUDEST, QUIETEST
 from serve_app.service import SpeechRequest
 
 PRIORITY = 10  # behind every interactive request
@@ -34,21 +34,23 @@ class JobOptions(BaseModel):
     format: Format = "m4b"
     per_chapter: bool = False
     mode: Literal["sentence", "batched"] = "batched"
-    bucket_size: int = Field(6, ge=1, le=12)
-    chapters: list[Annotated[int, Field(ge=0)]] | None = Field(None, min_length=1, max_length=10_000)
-    title: str | None = Field(None, max_length=500)
-    author: str | None = Field(None, max_length=500)
-    narrator: str | None = Field(None, max_length=500)
+    bucket_size: Annotated[int, Field(ge=1, le=12)] = 6
+    chapters: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=10_000)] | None = (
+        None
+    )
+    title: Annotated[str, Field(max_length=500)] | None = None
+    author: Annotated[str, Field(max_length=500)] | None = None
+    narrator: Annotated[str, Field(max_length=500)] | None = None
     paragraph_pause: Silence = 0.6
     chapter_pause: Silence = 2.0
     loudness: Annotated[float, Field(ge=QUIETEST, le=LOUDEST, allow_inf_nan=False)] | None = -18.0
     subtitles: bool = True
     read_along: bool = False
-    pronunciations: dict[str, str] = Field(default_factory=dict, max_length=MOST)
+    pronunciations: Annotated[dict[str, str], Field(max_length=MOST)] = {}
 
 
 class JobVoice(BaseModel):
-    """A voice as it was when the job was made. recording: the key of its file in the audio store; digest: of the file."""
+    """A voice as it was at the submission. recording: the key of its file in the audio store; digest: of the file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

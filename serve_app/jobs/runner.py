@@ -1,4 +1,4 @@
-"""Works on jobs: claims those that wait, a few at once, until it is cancelled. Any number of runners may share a database."""
+"""Works on jobs: claims those that wait, a few at once. Any number of runners may share a database."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import psutil
 
 from deployments.contract.errors import DiskFull
 from serve_app.config.settings import JobsSettings
+from serve_app.jobs.access import Stores
 from serve_app.jobs.database import DatabaseAway
-from serve_app.jobs.work import Stores, Work
+from serve_app.jobs.work import Work
 from serve_app.service import Service
 
 log = logging.getLogger("chorale.jobs")
@@ -26,7 +27,9 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 class Runner:
     """Speaks jobs through `service`. only: the id of the one job that it works on, None for any."""
 
-    def __init__(self, service: Service, stores: Stores, settings: JobsSettings, only: str | None = None) -> None:
+    def __init__(
+        self, service: Service, stores: Stores, settings: JobsSettings, only: str | None = None
+    ) -> None:
         self.owner = f"{_host()}/{os.getpid()}/{_started(os.getpid())}/{secrets.token_hex(4)}"
         self._service, self._stores, self._settings, self._only = service, stores, settings, only
         self._works: set[asyncio.Task[None]] = set()

@@ -74,11 +74,23 @@ class SegmentStore:
             session.add(ChapterRow(job=job_id, index=index, title=title))
             session.add_all(
                 SegmentRow(
-                    job=job_id, index=number, chapter=index, block=planned.block, begin=planned.span[0],
-                    end=planned.span[1], text=planned.text, voice=planned.voice, pause_after=planned.pause_after,
-                    state="faulty" if planned.error else "waiting", error=planned.error, samples=0, failures=0,
-                    leases=0, retried=False, cut=False,
-                )  # fmt: skip
+                    job=job_id,
+                    index=number,
+                    chapter=index,
+                    block=planned.block,
+                    begin=planned.span[0],
+                    end=planned.span[1],
+                    text=planned.text,
+                    voice=planned.voice,
+                    pause_after=planned.pause_after,
+                    state="faulty" if planned.error else "waiting",
+                    error=planned.error,
+                    samples=0,
+                    failures=0,
+                    leases=0,
+                    retried=False,
+                    cut=False,
+                )
                 for number, planned in enumerate(segments, first)
             )
 
@@ -95,7 +107,9 @@ class SegmentStore:
                 .values(state="faulty", owner=None, error="The process that spoke it died each time.")
             )
             rows = list(
-                session.scalars(select(SegmentRow).where(*waiting, free).order_by(SegmentRow.index).limit(count))
+                session.scalars(
+                    select(SegmentRow).where(*waiting, free).order_by(SegmentRow.index).limit(count)
+                )
             )
             for row in rows:
                 row.owner, row.lease_until, row.leases = owner, now + lease_s, row.leases + 1
@@ -163,13 +177,21 @@ class SegmentStore:
             func.count().filter(SegmentRow.retried),
             func.count().filter(SegmentRow.cut),
         )
-        query = select(SegmentRow.chapter, *columns).where(SegmentRow.job == job_id).group_by(SegmentRow.chapter)
+        query = (
+            select(SegmentRow.chapter, *columns).where(SegmentRow.job == job_id).group_by(SegmentRow.chapter)
+        )
         with self.database.reading() as session:
             found = session.execute(query.order_by(SegmentRow.chapter)).all()
         return {row[0]: Counts(*map(int, row[1:])) for row in found}
 
     def page(
-        self, job_id: str, *, chapter: int | None = None, state: str | None = None, after: int = -1, limit: int = PAGE
+        self,
+        job_id: str,
+        *,
+        chapter: int | None = None,
+        state: str | None = None,
+        after: int = -1,
+        limit: int = PAGE,
     ) -> list[SegmentRow]:
         """The segments behind the index `after`, in order."""
         query = select(SegmentRow).where(SegmentRow.job == job_id, SegmentRow.index > after)

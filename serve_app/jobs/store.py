@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,14 +94,17 @@ class JobStore:
             row = _found(session, job_id, lock=True)
             own = select(SegmentRow.sound).where(SegmentRow.job == job_id, SegmentRow.sound.is_not(None))
             others = select(SegmentRow.sound).where(SegmentRow.job != job_id, SegmentRow.sound.is_not(None))
-            sounds = list(session.scalars(own.where(SegmentRow.sound.not_in(others)).distinct()))
+            found = session.scalars(own.where(SegmentRow.sound.not_in(others)).distinct())
+            sounds = [sound for sound in found if sound is not None]
             session.execute(delete(JobRow).where(JobRow.id == job_id))
             return row, sounds
 
     def is_used(self, sound: str) -> bool:
         """Whether a segment of any job has this sound."""
         with self.database.reading() as session:
-            return session.scalar(select(SegmentRow.job).where(SegmentRow.sound == sound).limit(1)) is not None
+            return (
+                session.scalar(select(SegmentRow.job).where(SegmentRow.sound == sound).limit(1)) is not None
+            )
 
     def finished(self) -> list[str]:
         """The ids of all finished jobs."""
@@ -162,13 +164,16 @@ class JobStore:
     def owners(self) -> list[str]:
         """Of all leases, expired ones included."""
         with self.database.reading() as session:
-            return list(session.scalars(select(JobRow.owner).where(JobRow.owner.is_not(None)).distinct()))
+            found = session.scalars(select(JobRow.owner).where(JobRow.owner.is_not(None)).distinct())
+            return [owner for owner in found if owner is not None]
 
     def free(self, owner: str) -> None:
         """Ends the leases of a runner that is dead."""
         with self.database.transaction() as session:
             for table in (JobRow, SegmentRow):
-                session.execute(update(table).where(table.owner == owner).values(owner=None, lease_until=None))
+                session.execute(
+                    update(table).where(table.owner == owner).values(owner=None, lease_until=None)
+                )
 
     def beat(self, job_id: str, owner: str, lease_s: float, worked: float, figures: dict[str, Any]) -> bool:
         """Extends the leases of the job and of its segments. worked: seconds since the last beat.
@@ -233,7 +238,9 @@ def again(session: Session, row: JobRow) -> None:
     """A finished job becomes active. Raises InvalidInput (param "job_id") for one that is not, or that has no plan."""
     if row.state not in FINISHED or not row.plan.get("complete"):
         state = "was never read to its end" if row.state in FINISHED else f"is {row.state}"
-        raise InvalidInput(f"The job {state}: wait until it is done.", param="job_id", code="job_not_finished")
+        raise InvalidInput(
+            f"The job {state}: wait until it is done.", param="job_id", code="job_not_finished"
+        )
     row.state, row.finished_at, row.error, row.code = "generating", None, None, None
     row.cancelling = False
 
@@ -274,5 +281,3 @@ def _give_back(session: Session, job_id: str, owner: str) -> None:
 
 def _log(session: Session, job_id: str, message: str) -> None:
     session.add(LogRow(job=job_id, at=time.time(), message=message))
-
-

@@ -7,53 +7,34 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-import numpy as np
-
-from deployments.contract.errors import ChoraleError, DiskFull, InvalidInput, NotFound, Overloaded, Unavailable
+from deployments.contract.errors import (
+    ChoraleError,
+    DiskFull,
+    InvalidInput,
+    NotFound,
+    Unavailable,
+)
 from serve_app.books.book import Book
-from serve_app.books.pronunciations import Pronunciations
 from serve_app.jobs import progress, sources
-from serve_app.jobs.audio_store import NO_ROOM, AudioStore
+from serve_app.jobs.access import AGAIN_S, Access, Pause, Stores
 from serve_app.jobs.convert import Converted, SoundMissing, Stopped, convert, titled
 from serve_app.jobs.database import DatabaseAway
 from serve_app.jobs.models import JobRow, SegmentRow
 from serve_app.jobs.plan import chosen, segments_of, warnings
 from serve_app.jobs.request import DEFAULT_VOICE, JobRequest
-from serve_app.jobs.segments import Counts, SegmentStore
-from serve_app.jobs.store import JobStore, LeaseLost
+from serve_app.jobs.segments import Counts
+from serve_app.jobs.sounds import Sounds
+from serve_app.jobs.store import LeaseLost
 from serve_app.models import Model
 from serve_app.service import Service
-from serve_app.synthesis.speech import SegmentDone, Sound
 
 log = logging.getLogger("chorale.jobs")
 
-P = ParamSpec("P")
-R = TypeVar("R")
 BEAT_S = 1.0  # between two heartbeats
 STATUS_S = 5.0  # between two looks at the device
-AGAIN_S = 0.5  # before the database is tried again
 PAUSE_S = 5.0  # before a paused job is tried again
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """Where jobs are kept."""
-
-    jobs: JobStore
-    segments: SegmentStore
-    audio: AudioStore
-
-
-class Pause(Exception):
-    """The job cannot go on now. reason: a sentence for the user."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Work:
@@ -62,20 +43,18 @@ class Work:
     def __init__(self, service: Service, stores: Stores, row: JobRow, owner: str, lease_s: float) -> None:
         self._service, self._stores, self._row = service, stores, row
         self._owner, self._lease_s = owner, lease_s
+        self._access = Access(row.id)
         self._request = JobRequest.model_validate(row.request)
         options = self._request.options
-        self._respelled = Pronunciations(options.pronunciations)
         self._slots = 1 if options.mode == "sentence" else options.bucket_size
         self._batches = progress.Batches(self._slots)
         self._plan: dict[str, Any] = dict(row.plan)
         self._device: dict[str, Any] = {}
-        self._recordings: dict[str, bytes] = {}
         self._titles: dict[int, str] = {}
         self._chapter: int | None = None
         self._stop = threading.Event()  # for threads
         self._cancelling = self._lost = False
-        self._threads: set[asyncio.Future[Any]] = set()  # that write files: they go on when a task is cancelled
-        self._unrecorded: set[str] = set()  # digests of sounds
+        self._sounds = Sounds(service, stores.audio, self._access, self._request)
 
     async def run(self) -> None:
         """Returns when the job has ended, is paused, or belongs to another runner. Cancelled: gives the job back."""
@@ -83,8 +62,7 @@ class Work:
         beats = asyncio.create_task(self._beats(stages))
         try:
             await asyncio.wait({stages})
-            if self._threads:
-                await asyncio.wait(self._threads)
+            await self._access.settled()
             await self._settle(stages)
             if self._lost or self._cancelling:
                 await self._tidy()
@@ -106,12 +84,12 @@ class Work:
             if self._lost:
                 return
             if self._cancelling:
-                await self._db(jobs.end, job_id, owner, "cancelled", "The job was cancelled.")
+                await self._access.db(jobs.end, job_id, owner, "cancelled", "The job was cancelled.")
             elif stages.cancelled():
                 return
             elif isinstance(error := stages.exception(), Pause):
                 log.info("job %s is paused: %s", job_id, error.reason)
-                await self._db(jobs.pause, job_id, owner, error.reason, PAUSE_S)
+                await self._access.db(jobs.pause, job_id, owner, error.reason, PAUSE_S)
             elif isinstance(error, ChoraleError):
                 await self._fail(error.message, error.code)
             elif isinstance(error, LeaseLost):
@@ -126,23 +104,25 @@ class Work:
     async def _tidy(self) -> None:
         """Deletes what was written after the job had ended or was deleted."""
         jobs, audio, job_id = self._stores.jobs, self._stores.audio, self._row.id
-        for sound in self._unrecorded:
-            if not await self._db(jobs.is_used, sound):
+        for sound in self._sounds.unrecorded:
+            if not await self._access.db(jobs.is_used, sound):
                 await asyncio.to_thread(audio.delete_sound, sound)
         try:
-            await self._db(jobs.get, job_id)
+            await self._access.db(jobs.get, job_id)
         except NotFound:
             await asyncio.to_thread(audio.delete, f"outputs/{job_id}")
 
     async def _fail(self, message: str, code: str) -> None:
         end = self._stores.jobs.end
-        await self._db(end, self._row.id, self._owner, "failed", f"Failed: {message}", error=message, code=code)
+        await self._access.db(
+            end, self._row.id, self._owner, "failed", f"Failed: {message}", error=message, code=code
+        )
 
     # the stages
 
     async def _stages(self) -> None:
         model = await self._model()
-        data = await self._files(self._stores.audio.get, self._request.key)
+        data = await self._access.files(self._stores.audio.get, self._request.key)
         book = await asyncio.to_thread(sources.read, data, self._request.source)
         if not self._plan.get("complete"):
             await self._initialise(book, model)
@@ -151,7 +131,7 @@ class Work:
             try:
                 converted = await self._convert(book, data)
             except SoundMissing as missing:
-                await self._db(self._stores.segments.lost, self._row.id, missing.index, missing.sound)
+                await self._access.db(self._stores.segments.lost, self._row.id, missing.index, missing.sound)
                 continue
             await self._publish(converted)
             return
@@ -165,21 +145,21 @@ class Work:
     async def _initialise(self, book: Book, model: Model) -> None:
         segments, job_id = self._stores.segments, self._row.id
         await self._change("The text is cut into segments.", state="initialising", paused=None)
-        done = {index for index, _ in await self._db(segments.chapters, job_id)}
+        done = {index for index, _ in await self._access.db(segments.chapters, job_id)}
         indices = chosen(book, self._request.options)
         for index in indices:
             if index not in done:
                 title = book.chapters[index].title
                 try:
                     chapter = book.chapters[index]
-                    planned = await segments_of(self._service, self._request, chapter, self._respelled)
+                    planned = await segments_of(self._service, self._request, chapter, self._sounds.respelled)
                 except (Unavailable, NotFound) as error:
                     raise Pause(f"The job waits for its model. {error.message}") from None
-                await self._db(segments.add_chapter, job_id, self._owner, index, title, planned)
-        counts = await self._db(segments.counts, job_id)
+                await self._access.db(segments.add_chapter, job_id, self._owner, index, title, planned)
+        counts = await self._access.db(segments.counts, job_id)
         total = Counts.sum(counts.values())
         if total.segments == total.faulty:
-            first = await self._db(segments.page, job_id, state="faulty", limit=1)
+            first = await self._access.db(segments.page, job_id, state="faulty", limit=1)
             message = first[0].error if first else "Invalid 'input': nothing in it can be spoken."
             raise InvalidInput(message or "", param="input", code="nothing_to_speak")
         noted = [*book.warnings, *warnings(book.chapters[index] for index in indices)]
@@ -188,17 +168,17 @@ class Work:
 
     async def _generate(self, model: Model) -> None:
         segments, job_id = self._stores.segments, self._row.id
-        self._titles = dict(await self._db(segments.chapters, job_id))
+        self._titles = dict(await self._access.db(segments.chapters, job_id))
         await self._change("The segments are spoken.", state="generating", paused=None)
         self._batches.begin()
         speaking: set[asyncio.Task[None]] = set()
         try:
             while True:
                 if free := self._slots - len(speaking):
-                    rows = await self._db(segments.lease, job_id, self._owner, free, self._lease_s)
+                    rows = await self._access.db(segments.lease, job_id, self._owner, free, self._lease_s)
                     speaking |= {asyncio.create_task(self._speak(row, model)) for row in rows}
                 if not speaking:
-                    if not await self._db(segments.page, job_id, state="waiting", limit=1):
+                    if not await self._access.db(segments.page, job_id, state="waiting", limit=1):
                         return
                     await asyncio.sleep(AGAIN_S)  # another runner's leases have to expire
                     continue
@@ -226,7 +206,7 @@ class Work:
             return converted
 
         try:
-            return await self._files(written)
+            return await self._access.files(written)
         finally:
             await asyncio.to_thread(audio.clear_scratch, self._row.id)
 
@@ -240,56 +220,34 @@ class Work:
             }
             for output in converted.outputs
         ]
-        total = Counts.sum((await self._db(self._stores.segments.counts, job_id)).values())
+        total = Counts.sum((await self._access.db(self._stores.segments.counts, job_id)).values())
         state = "done_with_faults" if total.faulty else "done"
         spoken = f"Done: {total.spoken} of {total.segments} segments are spoken."
         self._plan["warnings"] = [*dict.fromkeys([*self._plan["warnings"], *converted.warnings])]
         figures = self._figures(total)
         values = {"outputs": outputs, "plan": self._plan, "figures": figures}
-        await self._db(self._stores.jobs.end, job_id, self._owner, state, spoken, **values)
-
-    # one segment
+        await self._access.db(self._stores.jobs.end, job_id, self._owner, state, spoken, **values)
 
     async def _speak(self, row: SegmentRow, model: Model) -> None:
-        stores, request, job_id = self._stores, self._request, self._row.id
+        """One segment, to its row in the database."""
+        segments, job_id = self._stores.segments, self._row.id
         self._chapter = row.chapter
-        text = self._respelled.respelled(row.text).text
-        sound = request.sound(text, row.voice, row.seed, model.options)
-        values: dict[str, Any] = {"sound": sound}
         try:
-            values["samples"] = await self._files(stores.audio.samples, sound)
-            if values["samples"] is None:
-                waveform, done = await self._said(row, text)
-                values |= {"samples": len(waveform), **done}
-                self._unrecorded.add(sound)
-                await self._files(stores.audio.put_sound, sound, waveform, model.spec.sample_rate)
-        except (Unavailable, Pause) as error:
-            reason = error.reason if isinstance(error, Pause) else f"The job waits for its model. {error.message}"
-            raise Pause(reason) from None
-        except NotFound as error:  # the model was removed
+            values = await self._sounds.of(row, model)
+        except Pause:
+            raise
+        except (Unavailable, NotFound) as error:
             raise Pause(f"The job waits for its model. {error.message}") from None
         except Exception as error:
             message = error.message if isinstance(error, ChoraleError) else "The server failed."
             log.warning("job %s, segment %d: %r", job_id, row.index, error)
             final = isinstance(error, InvalidInput)
-            await self._db(stores.segments.failed, job_id, row.index, self._owner, message, final=final)
-            await self._db(stores.jobs.log, job_id, f"Segment {row.index} failed: {message}")
+            await self._access.db(segments.failed, job_id, row.index, self._owner, message, final=final)
+            await self._access.db(self._stores.jobs.log, job_id, f"Segment {row.index} failed: {message}")
             return
-        if await self._db(stores.segments.spoken, job_id, row.index, self._owner, **values):
-            self._unrecorded.discard(sound)
+        if await self._access.db(segments.spoken, job_id, row.index, self._owner, **values):
+            self._sounds.unrecorded.discard(values["sound"])
             self._batches.add(len(row.text), values["samples"] / model.spec.sample_rate)
-
-    async def _said(self, row: SegmentRow, text: str) -> tuple[np.ndarray, dict[str, bool]]:
-        """The sound of a segment, float32 (N,), and its faults."""
-        key = self._request.voice(row.voice).recording
-        if key not in self._recordings:
-            self._recordings[key] = await self._files(self._stores.audio.get, key)
-        request = self._request.speech(text, row.voice, self._recordings[key], row.seed)
-        while True:
-            try:
-                return await _whole(await self._service.speak(request))
-            except Overloaded as error:
-                await asyncio.sleep(error.retry_after)
 
     # helpers
 
@@ -327,41 +285,4 @@ class Work:
         return {**own, "device": self._device, **progress.machine()}
 
     async def _change(self, message: str, **values: Any) -> None:
-        await self._db(self._stores.jobs.change, self._row.id, self._owner, message, **values)
-
-    async def _db(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """A call of a store in a thread, repeated while the database is away or has no room."""
-        while True:
-            try:
-                return await asyncio.to_thread(call, *args, **kwargs)
-            except (DatabaseAway, DiskFull) as error:
-                log.warning("job %s waits: %s", self._row.id, error.message)
-                await asyncio.sleep(AGAIN_S)
-
-    async def _files(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """A call of the audio store in a thread. Raises Pause if the disk is full."""
-        thread = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
-        self._threads.add(thread)
-        thread.add_done_callback(self._threads.discard)
-        try:
-            return await asyncio.shield(thread)
-        except DiskFull as error:
-            raise Pause(f"{error.message} The job goes on when there is room.") from None
-        except OSError as error:
-            if error.errno not in NO_ROOM:
-                raise
-            raise Pause("The disk is full. The job goes on when there is room.") from None
-
-
-async def _whole(spoken: Any) -> tuple[np.ndarray, dict[str, bool]]:
-    """All sound of a stream, and whether a part of it was retried or cut."""
-    waveforms, retried, cut = [], False, False
-    try:
-        async for event in spoken.stream:
-            if isinstance(event, Sound):
-                waveforms.append(event.waveform)
-            elif isinstance(event, SegmentDone):
-                retried, cut = retried or event.retried, cut or event.cut
-    finally:
-        spoken.stream.close()
-    return np.concatenate(waveforms), {"retried": retried, "cut": cut}
+        await self._access.db(self._stores.jobs.change, self._row.id, self._owner, message, **values)

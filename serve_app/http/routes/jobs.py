@@ -25,7 +25,6 @@ from serve_app.jobs import sources
 from serve_app.jobs.jobs import Jobs, Submission
 from serve_app.jobs.models import JobRow, SegmentRow
 from serve_app.jobs.report import report
-from serve_app.service import Service
 
 router = APIRouter(tags=["jobs"])
 
@@ -42,14 +41,19 @@ MEDIA_TYPES = {
     "epub": "application/epub+zip",
 }
 _SCHEMA = inlined(JobBody)
-_FORM = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}, **_SCHEMA["properties"]}}
+_FORM = {
+    "type": "object",
+    "properties": {"file": {"type": "string", "format": "binary"}, **_SCHEMA["properties"]},
+}
 _BODY = {
     "requestBody": {
         "required": True,
         "content": {"multipart/form-data": {"schema": _FORM}, "application/json": {"schema": _SCHEMA}},
     }
 }
-_SEGMENT = {"requestBody": {"required": True, "content": {"application/json": {"schema": inlined(SegmentBody)}}}}
+_SEGMENT = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": inlined(SegmentBody)}}}
+}
 
 
 @router.post("/v1/jobs", status_code=202, openapi_extra=_BODY)

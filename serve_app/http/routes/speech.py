@@ -74,7 +74,11 @@ async def _read(request: Request, service: Shared) -> Asked:
     "/v1/audio/speech", response_class=Response, responses={200: {"content": _CONTENT}}, openapi_extra=_BODY
 )
 async def create_speech(
-    asked: Annotated[Asked, Depends(_read)], request: Request, service: Shared, traffic: Counted, jobs: SharedJobs
+    asked: Annotated[Asked, Depends(_read)],
+    request: Request,
+    service: Shared,
+    traffic: Counted,
+    jobs: SharedJobs,
 ) -> Response:
     """Speaks a text. The response starts with the first sound and continues as the rest is synthesised.
 

@@ -77,13 +77,19 @@ async def test_a_text_becomes_a_job_whose_files_can_be_downloaded(working: httpx
     assert (progress["percent"], progress["segments"], progress["segments_done"]) == (100.0, 6, 6)
     assert progress["characters"] == progress["characters_done"] > 80
     assert job["system"]["memory_total_bytes"] > 0 and job["process"]["memory_bytes"] > 0
-    assert [output["name"] for output in job["outputs"]] == ["Tea a story.wav", "Tea a story.srt", "Tea a story.vtt"]
+    assert [output["name"] for output in job["outputs"]] == [
+        "Tea a story.wav",
+        "Tea a story.srt",
+        "Tea a story.vtt",
+    ]
     for output in job["outputs"]:
         file = await working.get(output["url"])
         assert file.status_code == 200 and len(file.content) == output["bytes"]
     audio = await working.get(f"/v1/jobs/{job['id']}/audio")
     assert audio.headers["content-type"] == "audio/wav"
-    assert soundfile.info(io.BytesIO(audio.content)).duration == pytest.approx(progress["audio_seconds"], abs=2.0)
+    assert soundfile.info(io.BytesIO(audio.content)).duration == pytest.approx(
+        progress["audio_seconds"], abs=2.0
+    )
     part = await working.get(f"/v1/jobs/{job['id']}/audio", headers={"range": "bytes=44-143"})
     assert (part.status_code, part.content) == (206, audio.content[44:144])
 
@@ -97,7 +103,14 @@ async def test_a_text_becomes_a_job_whose_files_can_be_downloaded(working: httpx
 
 
 async def test_an_uploaded_text_is_a_book(working: httpx.AsyncClient) -> None:
-    form = {"voice": "bob", "seed": "7", "format": "mp3", "temperature": "0", "subtitles": "false", "loudness": "null"}
+    form = {
+        "voice": "bob",
+        "seed": "7",
+        "format": "mp3",
+        "temperature": "0",
+        "subtitles": "false",
+        "loudness": "null",
+    }
     answer = await working.post("/v1/jobs", data=form, files={"file": ("../../etc/Tea.txt", TEXT.encode())})
     assert answer.status_code == 202, answer.text
     job = await ended(working, answer.json()["id"])
@@ -157,12 +170,16 @@ async def test_jobs_are_listed_cancelled_deleted_and_cleaned(client: httpx.Async
     assert (await client.get(f"/v1/jobs/{ids[2]}/audio")).json()["error"]["code"] == "no_audio_yet"
 
 
-async def test_a_segment_is_said_again_and_nothing_else(working: httpx.AsyncClient, backend: ToneBackend) -> None:
+async def test_a_segment_is_said_again_and_nothing_else(
+    working: httpx.AsyncClient, backend: ToneBackend
+) -> None:
     job_id = (await working.post("/v1/jobs", json=body())).json()["id"]
     await ended(working, job_id)
     before = (await working.get(f"/v1/jobs/{job_id}/audio")).content
     backend.started.clear()
-    answer = await working.post(f"/v1/jobs/{job_id}/segments/2", json={"text": "Perhaps tomorrow.", "voice": "bob"})
+    answer = await working.post(
+        f"/v1/jobs/{job_id}/segments/2", json={"text": "Perhaps tomorrow.", "voice": "bob"}
+    )
     assert answer.status_code == 202, answer.text
     job = await ended(working, job_id)
     assert job["state"] == "done" and len({work for work, *_ in backend.started}) == 1
@@ -170,7 +187,12 @@ async def test_a_segment_is_said_again_and_nothing_else(working: httpx.AsyncClie
     assert after != before
     segments = (await working.get(f"/v1/jobs/{job_id}/segments")).json()["data"]
     assert (segments[2]["text"], segments[2]["voice"]) == ("Perhaps tomorrow.", "bob")
-    for wrong, param in (({}, "seed"), ({"voice": "nobody"}, "voice"), ({"text": " "}, "text"), ({"x": 1}, "x")):
+    for wrong, param in (
+        ({}, "seed"),
+        ({"voice": "nobody"}, "voice"),
+        ({"text": " "}, "text"),
+        ({"x": 1}, "x"),
+    ):
         refused = await working.post(f"/v1/jobs/{job_id}/segments/2", json=wrong)
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
     assert (await working.post(f"/v1/jobs/{job_id}/segments/99", json={"seed": 1})).status_code == 404
@@ -226,7 +248,9 @@ async def test_an_unknown_model_is_404_with_the_models(client: httpx.AsyncClient
         ({"script": "[" * 100_000}, "script"),
     ],
 )
-async def test_bad_fields_of_a_form_are_named(client: httpx.AsyncClient, form: dict[str, str], param: str) -> None:
+async def test_bad_fields_of_a_form_are_named(
+    client: httpx.AsyncClient, form: dict[str, str], param: str
+) -> None:
     answer = await client.post("/v1/jobs", data={"voice": "ada"} | form, files={"file": ("a.txt", b"Hello.")})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
@@ -246,7 +270,9 @@ async def test_a_file_that_is_too_large_is_refused_while_it_is_sent(client: http
     answer = await client.post("/v1/jobs", content=endless(), headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
     assert sent < BOOK_LIMIT + 2 * 2**20
-    over = await client.post("/v1/jobs", data={"voice": "ada"}, files={"file": ("a.txt", b"a" * (BOOK_LIMIT + 1))})
+    over = await client.post(
+        "/v1/jobs", data={"voice": "ada"}, files={"file": ("a.txt", b"a" * (BOOK_LIMIT + 1))}
+    )
     assert (over.status_code, over.json()["error"]["param"]) == (413, "file")
 
 
@@ -261,7 +287,9 @@ async def test_a_long_text_on_the_interactive_call_becomes_a_job(working: httpx.
 
 
 @pytest.mark.parametrize("how", [{"stream_format": "audio"}, {"stream_format": "sse"}])
-async def test_a_long_text_streams_to_a_client_that_streams(client: httpx.AsyncClient, how: dict[str, str]) -> None:
+async def test_a_long_text_streams_to_a_client_that_streams(
+    client: httpx.AsyncClient, how: dict[str, str]
+) -> None:
     speech = {"model": "tts-1", "input": LONG, "voice": "ada", "response_format": "pcm"} | how
     answer = await client.post("/v1/audio/speech", json=speech)
     assert answer.status_code == 200 and len(answer.content) > 100_000
@@ -278,7 +306,9 @@ async def test_a_long_text_streams_to_openais_library_when_it_streams(server: st
             assert len(await stream.read()) > 100_000
 
 
-async def test_a_recording_in_a_long_request_is_kept_for_its_job(working: httpx.AsyncClient, make_wav: Any) -> None:
+async def test_a_recording_in_a_long_request_is_kept_for_its_job(
+    working: httpx.AsyncClient, make_wav: Any
+) -> None:
     import base64
 
     speech = {"model": "tts-1", "input": LONG, "response_format": "wav"}

@@ -30,7 +30,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://test") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(application), base_url="http://test"
+    ) as client:
         yield client
 
 
@@ -64,14 +66,18 @@ async def test_a_range_is_sent_alone(client: httpx.AsyncClient, header: str, beg
         "bytes=" + "9" * 4000 + "-", "bytes=+1-2", "bytes= 1 - 2", "bytes=٣-٤",
     ],
 )  # fmt: skip
-async def test_what_is_not_one_range_is_answered_with_the_whole_file(client: httpx.AsyncClient, header: str) -> None:
+async def test_what_is_not_one_range_is_answered_with_the_whole_file(
+    client: httpx.AsyncClient, header: str
+) -> None:
     answer = await client.get("/", headers={"range": header.encode("utf-8")})
     assert answer.status_code == 200
     assert answer.content == DATA
     assert "content-range" not in answer.headers
 
 
-@pytest.mark.parametrize("header", [f"bytes={SIZE}-", f"bytes={SIZE + 5}-{SIZE + 9}", "bytes=-0", "bytes=" + "9" * 18 + "-"])
+@pytest.mark.parametrize(
+    "header", [f"bytes={SIZE}-", f"bytes={SIZE + 5}-{SIZE + 9}", "bytes=-0", "bytes=" + "9" * 18 + "-"]
+)
 async def test_a_range_behind_the_end_is_416(client: httpx.AsyncClient, header: str) -> None:
     answer = await client.get("/", headers={"range": header})
     assert (answer.status_code, answer.content) == (416, b"")

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from serve_app.jobs.access import Stores
 from serve_app.jobs.audio_store import AudioStore
 from serve_app.jobs.database import Database
 from serve_app.jobs.jobs import Jobs, Submission
@@ -25,10 +26,11 @@ from serve_app.jobs.request import JobOptions
 from serve_app.jobs.runner import Runner
 from serve_app.jobs.segments import SegmentStore
 from serve_app.jobs.store import JobStore
-from serve_app.jobs.work import Stores
 from serve_app.service import Service
 
-TEXT = "The tea is cold. It rains again.\n\nNot today. Good morning to you! The harbour is old.\n\nA last line."
+TEXT = (
+    "The tea is cold. It rains again.\n\nNot today. Good morning to you! The harbour is old.\n\nA last line."
+)
 
 
 def _postgres_programs() -> Path | None:
@@ -162,7 +164,9 @@ def jobs(service: Service) -> Iterator[Jobs]:
 
 def submission(text: str = TEXT, **changes: Any) -> Submission:
     options = {"format": "wav", "loudness": None, "subtitles": False} | changes.pop("options", {})
-    return Submission("text.txt", text.encode(), **({"voice": "ada", "seed": 5} | changes), options=JobOptions(**options))
+    return Submission(
+        "text.txt", text.encode(), **({"voice": "ada", "seed": 5} | changes), options=JobOptions(**options)
+    )
 
 
 @asynccontextmanager

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import re
 
 import numpy as np
-import pytest
 import soundfile
 
 from serve_app.jobs.jobs import Jobs
-from tests.serve_app.conftest import PAUSE, RATE, ToneBackend, codes_of, tones
-from tests.serve_app.jobs.conftest import TEXT, finished, running, submission, until
 from serve_app.synthesis.segment import segment_seed
+from tests.serve_app.conftest import PAUSE, RATE, codes_of, tones
+from tests.serve_app.jobs.conftest import TEXT, finished, running, submission
 
 FADE = 0.005
 

@@ -12,11 +12,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from deployments.contract.errors import InvalidInput, NotFound
+from serve_app.jobs.access import Stores
 from serve_app.jobs.database import Database, DatabaseAway
 from serve_app.jobs.models import Base
 from serve_app.jobs.segments import MOST_FAILURES, MOST_LEASES, Counts, Planned
 from serve_app.jobs.store import LeaseLost
-from serve_app.jobs.work import Stores
 
 LEASE = 30.0
 
@@ -47,7 +47,11 @@ def test_the_migrations_make_the_tables_of_the_models(stores: Stores) -> None:
 
 def test_many_processes_may_open_a_new_database_at_once(database: Database) -> None:
     def opened() -> bool:
-        other = Database(database._url.render_as_string(hide_password=False).replace("+pysqlite", "").replace("+pg8000", ""))
+        other = Database(
+            database._url.render_as_string(hide_password=False)
+            .replace("+pysqlite", "")
+            .replace("+pg8000", "")
+        )
         try:
             with other.reading():
                 return True
@@ -66,7 +70,9 @@ def test_the_newest_jobs_are_listed_first_and_in_pages(stores: Stores) -> None:
     assert stores.jobs.get(ids[0]).request == {"n": 4}
 
 
-@pytest.mark.parametrize("job_id", ["", "job_", "job_" + "0" * 24, "x\0y", "é" * 100, "'; DROP TABLE jobs; --"])
+@pytest.mark.parametrize(
+    "job_id", ["", "job_", "job_" + "0" * 24, "x\0y", "é" * 100, "'; DROP TABLE jobs; --"]
+)
 def test_an_unknown_job_is_not_found(stores: Stores, job_id: str) -> None:
     for call in (stores.jobs.get, stores.jobs.cancel, stores.jobs.delete):
         with pytest.raises(NotFound) as caught:
@@ -225,7 +231,9 @@ def test_a_deleted_job_is_lost_for_its_runner(stores: Stores) -> None:
 
 def test_the_counts_of_each_chapter(stores: Stores) -> None:
     job_id = begun(stores, segments=2)
-    stores.segments.add_chapter(job_id, "me", 4, "Four", [*planned(2, 3), Planned(2, (0, 2), "??", "", 0, "No.")])
+    stores.segments.add_chapter(
+        job_id, "me", 4, "Four", [*planned(2, 3), Planned(2, (0, 2), "??", "", 0, "No.")]
+    )
     assert stores.segments.chapters(job_id) == [(0, "One"), (4, "Four")]
     first, *_ = stores.segments.lease(job_id, "me", 9, LEASE)
     stores.segments.spoken(job_id, first.index, "me", sound="s", samples=160, retried=True, cut=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -74,7 +76,7 @@ def upgrade() -> None:
     )
 
 
-def _of_job(**options: bool) -> sa.Column:
+def _of_job(**options: Any) -> sa.Column:
     return sa.Column(
         "job", sa.String(64), sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False, **options
     )
