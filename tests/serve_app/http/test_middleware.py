@@ -481,7 +481,7 @@ async def test_only_working_requests_count_towards_the_limit(backend, shipped, t
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) > 0
         assert refused.json()["error"]["code"] == "overloaded"
-        for path in ("/health", "/ready", "/v1/status", "/v1/models"):
+        for path in ("/health", "/ready", "/v1/status", "/v1/models", "/", "/static/any/page.css"):
             assert (await client.get(path)).status_code == 200
         assert {(await task).status_code for task in working} == {200}
         assert (await client.post(SPEECH, json=body())).status_code == 200
