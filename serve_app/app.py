@@ -14,9 +14,10 @@ from deployments.scheduler import StageScheduler
 from deployments.text_frontend import TextFrontend
 from deployments.vocoder import Vocoder
 from deployments.voice_encoder import VoiceEncoder
-from serve_app.config.applications import INGRESS, expected_models, prefix
+from serve_app.config.applications import INGRESS, JOB_RUNNER, expected_models, prefix
 from serve_app.config.settings import LeasedSettings, ModelArgs, Scaled, ServiceSettings, Settings
 from serve_app.http.deployment import Ingress
+from serve_app.job_runner import JobRunner
 
 log = logging.getLogger("ray.serve")
 
@@ -39,7 +40,7 @@ def build(args: dict[str, Any]) -> serve.Application:
 
 
 def ingress(args: dict[str, Any]) -> serve.Application:
-    """The ingress alone (see `expanded`); the models come as `user_config`."""
+    """The ingress and the runner of jobs (see `expanded`); the models come as `user_config`."""
     return _ingress(ServiceSettings(**args), None)
 
 
@@ -52,6 +53,17 @@ def _ingress(
     settings: ServiceSettings, models: dict[str, Any] | None, *bound: serve.Application
 ) -> serve.Application:
     """bound: models in the same application, whose stages the ingress finds by name."""
+    runner = serve.deployment(
+        name=JOB_RUNNER,
+        num_replicas=1,
+        max_ongoing_requests=100,
+        health_check_period_s=1,
+        health_check_timeout_s=30,
+        graceful_shutdown_wait_loop_s=0.5,
+        ray_actor_options={"num_cpus": settings.jobs.num_cpus},
+        logging_config=COMMON["logging_config"],
+        user_config=models,
+    )(JobRunner).bind(settings)
     return serve.deployment(
         name=INGRESS,
         num_replicas=settings.ingress.replicas,
@@ -60,7 +72,7 @@ def _ingress(
         health_check_timeout_s=30,
         ray_actor_options={"num_cpus": settings.ingress.num_cpus},
         user_config=models,
-    )(Ingress).bind(settings, *bound)
+    )(Ingress).bind(settings, runner, *bound)
 
 
 def _model(args: ModelArgs, prefix: str = "") -> serve.Application:

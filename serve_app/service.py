@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -20,7 +20,7 @@ from deployments import families, private_files
 from deployments import prompts as prompt_files
 from deployments.contract.errors import InvalidInput, NotFound
 from deployments.contract.family import FamilySpec
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Segment, VoicePrompt
 from serve_app.audio import sandbox
 from serve_app.audio.decode import decode_recording
 from serve_app.audio.recording import Recording
@@ -29,6 +29,7 @@ from serve_app.models import REQUESTS, Model, Models
 from serve_app.synthesis.backend import Processes
 from serve_app.synthesis.speech import Speech
 from serve_app.synthesis.stream import SpeechStream
+from serve_app.synthesis.text_flow import TextFlow
 from serve_app.voices import names
 from serve_app.voices.library import Voice, VoiceLibrary
 from serve_app.voices.prompts import Read
@@ -36,7 +37,7 @@ from serve_app.voices.prompts import Read
 T = TypeVar("T")
 log = logging.getLogger("chorale.voices")
 
-FOLDERS = ("voices", "prompts")  # of the data folder
+FOLDERS = ("voices", "prompts", "jobs")  # of the data folder
 SHIPPED_VOICES = Path(families.__file__).parent / "small" / "voices"  # every family can clone them
 GLANCE = 0.02  # seconds in which an idle stage answers
 
@@ -46,8 +47,8 @@ class SpeechRequest:
     """A request to speak.
 
     voice: an id or a name. recording: an audio file to clone the voice from instead; transcript: the text spoken in
-    it. model: None for the default one. seed: None for a random one. controls: values of the model's
-    `FamilySpec.controls` by name. priority, whole, id: see `Speech`.
+    it; recording_language: its language. model: None for the default one. seed: None for a random one. controls: values
+    of the model's `FamilySpec.controls` by name. priority, whole, id: see `Speech`.
     """
 
     input: str
@@ -63,6 +64,7 @@ class SpeechRequest:
     priority: int = 0
     whole: bool = False
     id: str = field(default_factory=lambda: uuid4().hex)
+    recording_language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,8 @@ class Service:
             voice = "reference_audio"
             _check_transcript(model, request.transcript, "reference_text")
             read = self._reader(model, sandbox.shared().read)
-            examined = await model.prompts.of(request.recording, request.transcript, read, param=voice)
+            about = {"param": voice, "language": request.recording_language}
+            examined = await model.prompts.of(request.recording, request.transcript, read, **about)
             prompt, warnings = examined.prompt, examined.warnings
         elif request.voice is not None:
             named, prompt = await self.prompt(request.voice, model)
@@ -148,9 +151,29 @@ class Service:
         )
         return Spoken(model.synthesizer.stream(speech), voice, seed, model.spec.sample_rate, warnings)
 
-    def check_text(self, text: str) -> None:
-        """Raises InvalidInput (param "input") for a text longer than a request over HTTP may have."""
+    async def read(
+        self, text: str, model: str | None = None, language: str | None = None
+    ) -> AsyncGenerator[Segment]:
+        """The segments of a text of any length, without speaking it; none if it has nothing to speak.
+
+        Raises NotFound and Unavailable (param "model"), and InvalidInput (param "input" or "language").
+        """
+        text_flow = TextFlow((await self.models.get(model)).backend, text, language)
+        try:
+            while (segment := await text_flow.next()) is not None:
+                if not text_flow.is_silence:
+                    yield segment
+        finally:
+            text_flow.close()
+
+    def check_text(self, text: str, *, wait: bool = False) -> None:
+        """Raises InvalidInput (param "input") for a text longer than a request over HTTP may have.
+
+        wait: for a request whose client waits for the whole sound, which must not take minutes.
+        """
         most = self.settings.limits.max_input_chars
+        if wait:
+            most = min(most, self.settings.jobs.long_text_chars)
         if len(text) > most:
             message = f"Invalid 'input': {len(text)} characters, at most {most} are allowed."
             raise InvalidInput(message, param="input", code="string_above_max_length")

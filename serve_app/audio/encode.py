@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 import av
 import numpy as np
 import soxr
+from av.container import OutputContainer
 
 from deployments.contract.errors import InvalidInput
 
@@ -106,24 +107,48 @@ class _Raw:
         return b""
 
 
-class _Codec(NamedTuple):
+class Codec(NamedTuple):
+    """FFmpeg's names of a codec, its samples and its container, and their options. bit_rate: None if lossless."""
+
     container: str
     name: str
     sample_format: str
-    bit_rate: int  # up to 24 kHz; above, twice that
+    bit_rate: int | None
     codec_options: dict[str, str]
     container_options: dict[str, str]
     shortest: int = 0  # samples; shorter sound is padded with silence
 
 
-_CODECS = {
+def add_stream(container: OutputContainer, codec: Codec, rate: int, bit_rate: int | None) -> av.AudioStream:
+    """A stream of mono sound at `rate` Hz in an output container."""
+    options = codec.codec_options
+    if codec.name == "aac":  # by default FFmpeg's encoder derives a lower cutoff from the bit rate
+        options = {"cutoff": str(min(20_000, int(0.48 * rate) // 100 * 100))}
+    stream = cast(av.AudioStream, container.add_stream(codec.name, rate=rate, options=options))
+    stream.codec_context.layout = av.AudioLayout("mono")
+    stream.codec_context.format = av.AudioFormat(codec.sample_format)
+    if bit_rate:
+        stream.codec_context.bit_rate = bit_rate
+    return stream
+
+
+def frame_of(samples: np.ndarray, sample_format: str, rate: int, position: int) -> av.AudioFrame:
+    """samples: float32 (N,), clipped to -1..1; position: how many samples stand before them."""
+    values = _to_int16(samples) if sample_format == "s16" else np.clip(samples, -1.0, 1.0)
+    frame = av.AudioFrame.from_ndarray(values[None], sample_format, "mono")  # (1, N)
+    frame.sample_rate = rate
+    frame.pts = position
+    return frame
+
+
+_CODECS = {  # bit rates up to 24 kHz; above, twice that
     # without a Xing frame, which is written after the end
-    "mp3": _Codec("mp3", "libmp3lame", "fltp", 64_000, {}, {"write_xing": "0", "id3v2_version": "0"}),
+    "mp3": Codec("mp3", "libmp3lame", "fltp", 64_000, {}, {"write_xing": "0", "id3v2_version": "0"}),
     # short pages, because a page is sent when it is full
-    "opus": _Codec("ogg", "libopus", "flt", 48_000, {"application": "audio"}, {"page_duration": "100000"}),
+    "opus": Codec("ogg", "libopus", "flt", 48_000, {"application": "audio"}, {"page_duration": "100000"}),
     # players recognise a raw AAC file by several consecutive frames
-    "aac": _Codec("adts", "aac", "fltp", 64_000, {}, {}, shortest=3 * 1024),
-    "flac": _Codec("flac", "flac", "s16", 0, {}, {}),
+    "aac": Codec("adts", "aac", "fltp", 64_000, {}, {}, shortest=3 * 1024),
+    "flac": Codec("flac", "flac", "s16", None, {}, {}),
 }
 
 
@@ -150,23 +175,15 @@ class _Output(io.BytesIO):
 class _Container:
     """A codec in its container, through PyAV."""
 
-    def __init__(self, codec: _Codec, rate: int, streamed: bool) -> None:
+    def __init__(self, codec: Codec, rate: int, streamed: bool) -> None:
         self._codec, self._rate, self._position, self._output = codec, rate, 0, _Output(streamed)
         self._container = av.open(self._output, "w", format=codec.container, options=codec.container_options)
-        options = codec.codec_options
-        if codec.name == "aac":  # by default FFmpeg's encoder derives a lower cutoff from the bit rate
-            options = {"cutoff": str(min(20_000, int(0.48 * rate) // 100 * 100))}
-        bit_rate = codec.bit_rate * (2 if rate > OUTPUT_RATE else 1)
-        about = {"layout": "mono", "format": codec.sample_format, "bit_rate": bit_rate}
-        stream = self._container.add_stream(codec.name, rate=rate, options=options, **about)
-        self._stream = cast(av.AudioStream, stream)
+        bit_rate = codec.bit_rate and codec.bit_rate * (2 if rate > OUTPUT_RATE else 1)
+        self._stream = add_stream(self._container, codec, rate, bit_rate)
 
     def write(self, samples: np.ndarray) -> bytes:
         if len(samples):
-            kind = self._codec.sample_format
-            values = _to_int16(samples) if kind == "s16" else np.clip(samples, -1.0, 1.0)
-            frame = av.AudioFrame.from_ndarray(values[None], kind, "mono")  # (1, N)
-            frame.sample_rate, frame.pts = self._rate, self._position
+            frame = frame_of(samples, self._codec.sample_format, self._rate, self._position)
             self._position += len(samples)
             self._container.mux(self._stream.encode(frame))
         return self._output.taken()

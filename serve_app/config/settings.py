@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, cast
@@ -117,9 +118,31 @@ class IngressSettings(Options):
 
 
 class Limits(Options):
-    max_input_chars: Positive = 5000
+    max_input_chars: Positive = 100_000
     max_upload_bytes: Positive = 10 * 2**20
     max_voices: Annotated[int, Field(ge=0)] = 1000  # uploaded ones
+
+
+class JobsSettings(Options):
+    """`database`: a URL; `audio`: a folder or a URL for fsspec. None puts each into the data folder (SQLite).
+
+    A text longer than `long_text_chars` in a request becomes a job.
+    """
+
+    concurrency: Positive = 2
+    database: str | None = None
+    audio: Annotated[str, Field(min_length=1)] | None = None
+    lease_s: Annotated[float, Field(ge=2, le=3600)] = 30.0
+    long_text_chars: Positive = 5000
+    max_book_bytes: Positive = 64 * 2**20
+    num_cpus: Cpus = 0.1
+
+    @field_validator("database")
+    @classmethod
+    def url(cls, url: str | None) -> str | None:
+        if url and re.fullmatch(r"sqlite:///[^?]+|postgresql://[^/]+/[^/?]+(\?.*)?", url) or url is None:
+            return url
+        raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME")
 
 
 class ModelSettings(ModelSection):
@@ -171,6 +194,7 @@ class ServiceSettings(Options):
 
     ingress: IngressSettings = IngressSettings()
     limits: Limits = Limits()
+    jobs: JobsSettings = JobsSettings()
     data_dir: str = "~/.local/share/chorale"
 
     @field_validator("data_dir")
@@ -187,6 +211,16 @@ class ServiceSettings(Options):
     @property
     def data(self) -> Path:
         return Path(self.data_dir).expanduser()
+
+    @property
+    def jobs_database(self) -> str:
+        """A database URL."""
+        return self.jobs.database or f"sqlite:///{self.data.absolute() / 'jobs' / 'jobs.db'}"
+
+    @property
+    def jobs_audio(self) -> str:
+        """A folder, or a URL for fsspec."""
+        return self.jobs.audio or str(self.data.absolute() / "jobs")
 
 
 class ModelArgs(ModelSettings):
@@ -251,7 +285,7 @@ class Settings(ServiceSettings, ModelSettings):
     @property
     def reserved_cpus(self) -> float:
         """Ray's logical CPUs for the largest numbers of replicas of all models."""
-        own = self.ingress.num_cpus * self.ingress.replicas
+        own = self.ingress.num_cpus * self.ingress.replicas + self.jobs.num_cpus
         return round(own + sum(model.stage_cpus for model in self.served.values()), 6)
 
     def place(self, model: str) -> Location:

@@ -104,8 +104,8 @@ async def read_form(request: Request, **bounds: int) -> AsyncIterator[FormData]:
         await form.close()
 
 
-def check(model: type[M], fields: dict[str, Any]) -> M:
-    """Validates `fields`. A model with extra="allow" keeps unknown names for the caller to check.
+def check(model: type[M], fields: dict[str, Any], *, strict: bool | None = None) -> M:
+    """Validates `fields`, strictly or not. A model with extra="allow" keeps unknown names for the caller to check.
 
     Raises InvalidInput for unknown names, before pydantic creates an error for each; else RequestValidationError.
     """
@@ -118,7 +118,7 @@ def check(model: type[M], fields: dict[str, Any]) -> M:
     if unknown:
         raise unknown_fields(unknown)
     try:
-        return model.model_validate(fields)
+        return model.model_validate(fields, strict=strict)
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
 

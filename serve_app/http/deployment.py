@@ -27,12 +27,14 @@ class Ingress:
     others: models in the same application; all models are found by name.
     """
 
-    def __init__(self, settings: ServiceSettings, *others: DeploymentHandle) -> None:
+    def __init__(
+        self, settings: ServiceSettings, job_runner: DeploymentHandle, *others: DeploymentHandle
+    ) -> None:
         context, models = serve.get_replica_context(), Models()
         own = serve.get_deployment_handle(context.deployment, context.app_name)
-        self.service = Service(
-            settings, models, SHIPPED_VOICES, Replicas("ingress", own.options(_by_reference=False))
-        )
+        stages = {"ingress": own, "job_runner": job_runner}
+        peers = (Replicas(name, stage.options(_by_reference=False)) for name, stage in stages.items())
+        self.service = Service(settings, models, SHIPPED_VOICES, *peers)
         self._discovery = Discovery(models, context.app_name, settings.ingress)
         sandbox.shared().start()
 

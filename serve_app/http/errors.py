@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse
 
 from deployments.contract.errors import (
     ChoraleError,
+    DiskFull,
     InvalidInput,
     NotFound,
     Overloaded,
@@ -46,6 +47,7 @@ STATUSES = {  # the first class that matches
     NotFound: (404, INVALID_REQUEST),
     Overloaded: (429, "overloaded_error"),
     Unavailable: (503, SERVER_ERROR),
+    DiskFull: (507, SERVER_ERROR),
     ChoraleError: (500, SERVER_ERROR),
 }
 REASONS = {  # by pydantic's type of error, where its own message is not clear enough

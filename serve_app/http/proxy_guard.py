@@ -19,14 +19,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deployments.contract.errors import Unavailable
 from serve_app.http import errors
 from serve_app.http.delivery import ReportDelivery
-from serve_app.http.middleware import SANE_ID, largest_body, largest_text
+from serve_app.http.middleware import SANE_ID, largest_body, largest_book, largest_text
 
 log = logging.getLogger("ray.serve")
 
 # `runtime.start` sets these from the config's limits, because a proxy has no config.
 MAX_BODY_VARIABLE = "CHORALE_PROXY_MAX_BODY_BYTES"
 MAX_TEXT_VARIABLE = "CHORALE_PROXY_MAX_TEXT_BYTES"
-DEFAULTS = {MAX_BODY_VARIABLE: largest_body(10 * 2**20), MAX_TEXT_VARIABLE: largest_text(5000)}
+MAX_BOOK_VARIABLE = "CHORALE_PROXY_MAX_BOOK_BYTES"
+DEFAULTS = {
+    MAX_BODY_VARIABLE: largest_body(10 * 2**20),
+    MAX_TEXT_VARIABLE: largest_text(100_000),
+    MAX_BOOK_VARIABLE: largest_book(64 * 2**20),
+}
 LARGE_BLOCK = 2**20  # bytes
 M_MMAP_THRESHOLD = -3  # of malloc.h
 
@@ -40,6 +45,7 @@ NOT_ASCII = bytes(range(0x80)) + b"?" * 0x80
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 SPEECH = "/v1/audio/speech"
+JOBS = "/v1/jobs"
 RECORDING = b'"reference_audio"'
 # A repeated POST to these is harmless. They are suffixes, because an application may be served under a prefix.
 REPEATABLE = (SPEECH, "/tts_with_cached_voice", "/v1/cache/free")
@@ -51,6 +57,7 @@ class Limits:
 
     max_body: int = field(default_factory=lambda: _limit(MAX_BODY_VARIABLE))
     max_text: int = field(default_factory=lambda: _limit(MAX_TEXT_VARIABLE))  # of a body without a recording
+    max_book: int = field(default_factory=lambda: _limit(MAX_BOOK_VARIABLE))  # of a body with a book
     # bytes of each body that do not count in `buffered`, so that uploads never cause a short request to be refused
     small: int = 32 * 1024
     buffered: int = 256 * 2**20  # of all bodies together
@@ -111,9 +118,10 @@ class Guard:
         """False if the client left before the end. Raises Refused for a body that is too large or too slow."""
         announced = {name: value for name, value in scope["headers"] if name in ANNOUNCES_BODY}
         limits, clock = self.limits, asyncio.get_running_loop().time
+        body.most = limits.max_book if scope["path"].endswith(JOBS) else limits.max_body
         length = announced.get(b"content-length", b"")
-        if length.isdigit() and int(length[:20]) > limits.max_body:
-            raise Refused(errors.too_large(limits.max_body))
+        if length.isdigit() and int(length[:20]) > body.most:
+            raise Refused(errors.too_large(body.most))
         began = heard = clock()
         more = bool(announced)
         while more:
@@ -169,12 +177,12 @@ class _Body:
 
     def __init__(self, guard: Guard) -> None:
         self.data: bytes | bytearray = bytearray()
-        self._guard, self._counted = guard, 0
+        self._guard, self._counted, self.most = guard, 0, guard.limits.max_body
 
     def add(self, piece: bytes) -> None:
         limits, size = self._guard.limits, len(self.data) + len(piece)
-        if size > limits.max_body:
-            raise Refused(errors.too_large(limits.max_body))
+        if size > self.most:
+            raise Refused(errors.too_large(self.most))
         more = max(0, size - limits.small - self._counted)
         if more and self._guard.buffered + more > limits.buffered:
             raise Refused(Unavailable("Too many uploads are in progress; try again later."))
