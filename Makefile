@@ -15,7 +15,7 @@ ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := venv
-.PHONY: venv demo serve test samples lint format bench gpu lock clean distclean
+.PHONY: venv demo serve test system samples lint format bench gpu lock clean distclean
 
 venv: $(STAMP)
 	@echo "Ready: make demo | serve | test | lint | bench, or $(BIN)/chorale --help"
@@ -39,8 +39,12 @@ demo: $(STAMP)
 serve: $(STAMP)
 	$(BIN)/chorale serve $(ARGS)
 
-test: $(STAMP)
+test: $(STAMP) system
 	$(BIN)/python -m pytest $(ARGS)
+
+# Programs that tests check results with (tests/system_packages.txt). Missing ones are installed if that is possible.
+system:
+	@sh tests/system_packages.sh
 
 # Records what the families say for fixed seeds: where a change is meant to change it, and on another kind of CPU.
 samples: $(STAMP)

@@ -1,7 +1,4 @@
-"""The service below HTTP: models, voices and one way to speak. Routes, the command line and jobs use it.
-
-Imports neither FastAPI nor Ray.
-"""
+"""The service below HTTP: models, voices and one way to speak. Routes, the command line and jobs use it."""
 
 from __future__ import annotations
 
@@ -12,24 +9,27 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from deployments import families, private_files
 from deployments import prompts as prompt_files
 from deployments.contract.errors import InvalidInput, NotFound
 from deployments.contract.family import FamilySpec
-from deployments.contract.speech import VoicePrompt
+from deployments.contract.speech import Segment, VoicePrompt
 from serve_app.audio import sandbox
 from serve_app.audio.decode import decode_recording
 from serve_app.audio.recording import Recording
 from serve_app.config.settings import ServiceSettings
 from serve_app.models import REQUESTS, Model, Models
+from serve_app.synthesis.backend import Processes
 from serve_app.synthesis.speech import Speech
 from serve_app.synthesis.stream import SpeechStream
+from serve_app.synthesis.text_flow import TextFlow
 from serve_app.voices import names
 from serve_app.voices.library import Voice, VoiceLibrary
 from serve_app.voices.prompts import Read
@@ -37,11 +37,8 @@ from serve_app.voices.prompts import Read
 T = TypeVar("T")
 log = logging.getLogger("chorale.voices")
 
-FOLDERS = ("voices", "prompts")  # of the data folder
+FOLDERS = ("voices", "prompts", "jobs")  # of the data folder
 SHIPPED_VOICES = Path(families.__file__).parent / "small" / "voices"  # every family can clone them
-
-PATIENCE = 3.0  # seconds that a model's stages have to report their status
-UNKNOWN: dict[str, Any] = {"ready": False, "device": None, "stages": {}}  # status of a model
 GLANCE = 0.02  # seconds in which an idle stage answers
 
 
@@ -50,8 +47,8 @@ class SpeechRequest:
     """A request to speak.
 
     voice: an id or a name. recording: an audio file to clone the voice from instead; transcript: the text spoken in
-    it. model: None for the default one. seed: None for a random one. controls: values of the model's
-    `FamilySpec.controls` by name. priority, whole, id: see `Speech`.
+    it; recording_language: its language. model: None for the default one. seed: None for a random one. controls: values
+    of the model's `FamilySpec.controls` by name. priority, whole, id: see `Speech`.
     """
 
     input: str
@@ -67,14 +64,14 @@ class SpeechRequest:
     priority: int = 0
     whole: bool = False
     id: str = field(default_factory=lambda: uuid4().hex)
+    recording_language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """The stream of a request, and the choices made for it.
+    """The stream of a request, and the choices made for it. sample_rate: in Hz; warnings: keys of `WARNINGS`.
 
-    voice: its name, or "reference_audio" for a recording; seed: the seed in use; sample_rate: in Hz; warnings: problems
-    of the recording, as keys of `WARNINGS`.
+    voice: its name, or "reference_audio" for a recording.
     """
 
     stream: SpeechStream
@@ -104,30 +101,14 @@ def _trusted(audio: bytes, **about: Any) -> Coroutine[Any, Any, Recording]:
     return asyncio.to_thread(decode_recording, audio, **about)
 
 
-class Peers(Protocol):
-    """All processes of the service, this one included."""
-
-    async def forget(self, voice: str) -> None:
-        """Calls `Service.forget_here` in each. Never raises, and waits for a few seconds at most."""
-        ...
-
-    async def free(self) -> list[dict[str, Any]]:
-        """As `Backend.free`, for these processes."""
-        ...
-
-
 class Service:
     """The speech service of this process. shipped: the folder of the voices that ship with it.
 
-    peers: where other processes serve the same models and voices.
+    peers: all processes that serve the same models and voices, this one included; `forget` calls their `forget_here`.
     """
 
     def __init__(
-        self,
-        settings: ServiceSettings,
-        models: Models,
-        shipped: Path = SHIPPED_VOICES,
-        peers: Peers | None = None,
+        self, settings: ServiceSettings, models: Models, shipped: Path = SHIPPED_VOICES, *peers: Processes
     ) -> None:
         self.settings, self.models, self.started = settings, models, time.time()
         self.voices = VoiceLibrary(shipped, settings.data / "voices", capacity=settings.limits.max_voices)
@@ -142,24 +123,22 @@ class Service:
     async def speak(self, request: SpeechRequest) -> Spoken:
         """Prepares a stream without starting it: errors in the text are raised when the first event is requested.
 
-        A text may have any length; routes limit theirs with `check_text`.
-        Raises NotFound and Unavailable (param "model"), InvalidInput (param "input", "voice", "reference_audio" or
-        a control), Overloaded.
+        A text may have any length (see `check_text`). Raises NotFound and Unavailable (param "model"), Overloaded, and
+        InvalidInput (param "input", "voice", "reference_audio" or a control).
         """
         model = await self.models.get(request.model)
         seed = model.options.sampling.seed if request.seed is None else request.seed
+        seed = secrets.randbelow(2**31) if seed is None else seed
         sampling = model.spec.sampling(
-            request.controls,
-            seed=secrets.randbelow(2**31) if seed is None else seed,
-            speed=request.speed,
-            max_tokens=request.max_tokens,
+            request.controls, model.name, seed=seed, speed=request.speed, max_tokens=request.max_tokens
         )
         warnings: tuple[str, ...] = ()
         if request.recording is not None:
             voice = "reference_audio"
             _check_transcript(model, request.transcript, "reference_text")
             read = self._reader(model, sandbox.shared().read)
-            examined = await model.prompts.of(request.recording, request.transcript, read, param=voice)
+            about = {"param": voice, "language": request.recording_language}
+            examined = await model.prompts.of(request.recording, request.transcript, read, **about)
             prompt, warnings = examined.prompt, examined.warnings
         elif request.voice is not None:
             named, prompt = await self.prompt(request.voice, model)
@@ -170,12 +149,31 @@ class Service:
         speech = Speech(
             request.input, prompt, sampling, request.language, request.priority, request.whole, request.id
         )
-        stream = model.synthesizer.stream(speech)
-        return Spoken(stream, voice, sampling.seed, model.spec.sample_rate, warnings)
+        return Spoken(model.synthesizer.stream(speech), voice, seed, model.spec.sample_rate, warnings)
 
-    def check_text(self, text: str) -> None:
-        """Raises InvalidInput (param "input") for a text longer than a request over HTTP may have."""
+    async def read(
+        self, text: str, model: str | None = None, language: str | None = None
+    ) -> AsyncGenerator[Segment]:
+        """The segments of a text of any length, without speaking it; none if it has nothing to speak.
+
+        Raises NotFound and Unavailable (param "model"), and InvalidInput (param "input" or "language").
+        """
+        text_flow = TextFlow((await self.models.get(model)).backend, text, language)
+        try:
+            while (segment := await text_flow.next()) is not None:
+                if not text_flow.is_silence:
+                    yield segment
+        finally:
+            text_flow.close()
+
+    def check_text(self, text: str, *, wait: bool = False) -> None:
+        """Raises InvalidInput (param "input") for a text longer than a request over HTTP may have.
+
+        wait: for a request whose client waits for the whole sound, which must not take minutes.
+        """
         most = self.settings.limits.max_input_chars
+        if wait:
+            most = min(most, self.settings.jobs.long_text_chars)
         if len(text) > most:
             message = f"Invalid 'input': {len(text)} characters, at most {most} are allowed."
             raise InvalidInput(message, param="input", code="string_above_max_length")
@@ -196,17 +194,10 @@ class Service:
     # voices
 
     async def prompt(self, name: str, model: Model) -> tuple[Voice, VoicePrompt]:
-        """A voice of the library and its prompt.
-
-        Raises InvalidInput (param "voice") if it does not exist, or the model cannot speak with it.
-        """
-
-        def read() -> tuple[Voice, bytes]:
-            voice = self.voices.get(name)
-            return voice, self.voices.read(voice)
-
+        """A voice and its prompt. Raises InvalidInput (param "voice"), also where the model cannot use it."""
         try:
-            voice, audio = await asyncio.to_thread(read)
+            voice = await asyncio.to_thread(self.voices.get, name)
+            audio = await asyncio.to_thread(self.voices.read, voice)
         except NotFound as error:  # here it is a wrong value of a field, as OpenAI sees it
             raise InvalidInput(error.message, param="voice", code=error.code) from None
 
@@ -231,13 +222,11 @@ class Service:
     async def add_voice(self, name: str, audio: bytes, **about: Any) -> Voice:
         """about: language, transcript, consent, description. The prompts are made first: one model must accept it.
 
-        The part of the recording that some model can use is kept.
-        Raises InvalidInput (param "name", "audio_sample" or "transcript"), Overloaded, Unavailable if no model can
-        speak, and ChoraleError if the disk fails.
+        Keeps the part of the recording that some model can use. Raises InvalidInput (param "name", "audio_sample" or
+        "transcript"), Overloaded, Unavailable if no model can speak, and ChoraleError if the disk fails.
         """
         await asyncio.to_thread(self.voices.check_name, name)
-        if not (models := self.models.by_rank()):
-            models = [await self.models.get(None)]
+        models = self.models.by_rank() or [await self.models.get(None)]
         bounds = _bounds(*(model.spec for model in models))
         read = await sandbox.shared().read(audio, **bounds, param="audio_sample")
         recording = await asyncio.to_thread(read.to_wav)
@@ -275,8 +264,8 @@ class Service:
         """Drops the prompts of a voice, by its id: here, on disk, and in every other process."""
         self.forget_here(voice)
         await asyncio.to_thread(prompt_files.forget, self.settings.data / "prompts", voice)
-        asked = [model.backend.forget(voice) for model in self.models]
-        await asyncio.gather(*asked, *([self._peers.forget(voice)] if self._peers else []))
+        others = (*(model.backend for model in self.models), *self._peers)
+        await asyncio.gather(*(each.forget(voice) for each in others))
 
     def forget_here(self, voice: str) -> None:
         """As `forget`, but only in this process's memory."""
@@ -289,15 +278,14 @@ class Service:
             model.prompts.clear()
 
     async def free(self) -> list[dict[str, Any]]:
-        """Frees unused memory in every process. The reports are those of `Backend.free`, with the model's name."""
+        """Frees unused memory in every process. The reports are those of `Processes.free`, with the model's name."""
         self.clear_prompts()
 
-        async def of(model: Model) -> list[dict[str, Any]]:
-            return [{"model": model.name, **process} for process in await model.backend.free()]
+        async def freed(processes: Processes, **about: str) -> list[dict[str, Any]]:
+            return [{**about, **process} for process in await processes.free()]
 
-        asked = [of(model) for model in self.models]
-        found = await asyncio.gather(*asked, *([self._peers.free()] if self._peers else []))
-        return [process for processes in found for process in processes]
+        asked = [freed(model.backend, model=model.name) for model in self.models]
+        return list(chain(*await asyncio.gather(*asked, *map(freed, self._peers))))
 
     async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, which continues even if this call is cancelled, as when a client disconnects."""
@@ -310,26 +298,8 @@ class Service:
     # state
 
     async def status(self) -> dict[str, Any]:
-        """{"ready", "models": {name: state, reason and `Backend.status`}}, within PATIENCE seconds. Never raises.
-
-        Ready: no model is starting, at least one can speak, and all stages of those that can speak are ready.
-        """
-
-        async def of(model: Model) -> dict[str, Any]:
-            try:
-                return await asyncio.wait_for(model.backend.status(), PATIENCE)
-            except Exception:  # a stage's trouble must not hide that this process is alive
-                return UNKNOWN
-
-        models = list(self.models)
-        answers = await asyncio.gather(*map(of, models))
-        stages = {model.name: answer for model, answer in zip(models, answers, strict=True)}
-        found = {
-            name: {"state": entry.state, "reason": entry.reason, **stages.get(name, UNKNOWN)}
-            for name, entry in self.models.entries.items()
-        }
-        working = [found[name]["ready"] for name in stages if name in found]
-        self._known = {"ready": self.models.ready and any(working) and all(working), "models": found}
+        """As `Models.status`."""
+        self._known = await self.models.status()
         return self._known
 
     async def last_status(self) -> dict[str, Any]:

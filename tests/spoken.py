@@ -28,7 +28,10 @@ class Result:
 
     def rows(self) -> list[str]:
         """Of a Markdown table."""
-        return [f"| {name} | {count} | {100 * right / count:.1f} % |" for name, (right, count) in self.counts.items()]
+        return [
+            f"| {name} | {count} | {100 * right / count:.1f} % |"
+            for name, (right, count) in self.counts.items()
+        ]
 
 
 def cases(language: str) -> list[tuple[str, str, str]]:

@@ -1,13 +1,11 @@
-"""The interface between the engine and a model family.
-
-A family is one folder that offers four parts, each usable alone in a plain Python shell:
+"""The interface between the engine and a model family: a folder with four parts, each usable alone.
 
     frontend   text                      -> segments of token ids
     voice      reference audio           -> voice prompt
     gpt        segments + prompts        -> codes and frames, one decode step at a time
     vocoder    chunks of frames + prompts -> waveform
 
-The engine knows no family by name. This module imports no torch, so that processes without a device stay small.
+This module imports no torch, so that processes without a device stay small.
 """
 
 from __future__ import annotations
@@ -67,13 +65,17 @@ class FamilySpec:
     def sampling(
         self,
         controls: Mapping[str, object] | None = None,
+        model: str | None = None,
         *,
         seed: int = 0,
         speed: float = 1.0,
         max_tokens: int | None = None,
     ) -> Sampling:
-        """The sampling of a request that sets `controls`. Raises InvalidInput (see `controls.chosen`)."""
-        values = chosen(self.controls, controls or {}, self.name)
+        """The sampling of a request that sets `controls`. model: the name for errors, by default the family's.
+
+        Raises InvalidInput (see `controls.chosen`).
+        """
+        values = chosen(self.controls, controls or {}, model or self.name)
         return Sampling(seed, max_tokens or self.max_tokens, speed, values)
 
     @property
@@ -109,7 +111,6 @@ class Frontend(Protocol):
 
     def check(self, text: str, language: str | None = None) -> None:
         """Raises what `segments` would raise, without reading the text: quick for a text of any length."""
-        ...
 
 
 class VoiceEncoder(Protocol):
@@ -145,11 +146,9 @@ class GptModel(Protocol):
 
     def force(self, slot: int, code: np.ndarray) -> None:
         """Replaces the code that the last step drew in `slot` (used to follow a known prefix)."""
-        ...
 
     def wipe(self, slot: int) -> None:
         """Clears the slot's cache after NaN or Inf in its sequence."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,35 +6,23 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from deployments.text.english import (
-    addresses,
-    amounts,
-    codes,
-    dates,
-    identifiers,
-    maths,
-    measures,
-    money,
-    signs,
-    streets,
-    telephone,
-)
+from deployments.text.english import addresses, dates, maths, measures, money, order, signs, telephone
 from deployments.text.english.nouns import is_plural
 from deployments.text.english.roman import numeral
-from deployments.text.english.shortcuts import shortcut
 from deployments.text.english.units import BARE_UNITS, PER, UNIT, UNITS
 from deployments.text.english.vocabulary import BARE, DOTTED, OPERATORS, STATES
 from deployments.text.english.words import Known, abbreviation, is_shouting, mixed_word, plain_word
 from deployments.text.mandarin import script as mandarin
 from deployments.text.mandarin.pinyin import HANZI
 from deployments.text.rules import Rule, shape, worth_trying
-from deployments.text.words import COMMA, DASH, ELLIPSIS, SEMICOLON, Word
+from deployments.text.words import CLAUSE, COMMA, ELLIPSIS, Word
 
 # A word that stands between blanks, perhaps with a comma behind it: most are said as they are written.
 _SIMPLE = re.compile(r"([A-Za-z][a-z]*(?:'[a-z]+)?)(?: |(,) |(\.?)[!?]*[\"')]*\s*\Z)")
 _RULED = re.compile(
     r"[A-Za-z]|[ivxl]+|(?:[Jj]an|[Ff]eb|[Mm]ar|[Aa]pr|[Mm]ay|[Jj]une?|[Jj]uly?|[Aa]ug|[Ss]ept?|[Oo]ct|[Nn]ov|[Dd]ec)[a-z]*"
-    r"|Sat|Sun|Mon|Wed|Ave|Blvd|Rd|Ln|Pkwy|Hwy|Dr|St|Rs|kr|Fr|Ctrl|ctrl|Cmd|cmd|Command|Control|Alt|alt|Shift|shift|Option|Opt|Win|Windows|Meta|Super|Fn"
+    r"|Sat|Sun|Mon|Wed|Ave|Blvd|Rd|Ln|Pkwy|Hwy|Dr|St|Rs|kr|Fr"
+    r"|Ctrl|ctrl|Cmd|cmd|Command|Control|Alt|alt|Shift|shift|Option|Opt|Win|Windows|Meta|Super|Fn"
 )
 _WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+){0,3}")
 _MIXED = re.compile(r"(?=[A-Za-z]{0,60}\d)[A-Za-z0-9]+")
@@ -42,22 +30,13 @@ _DOTS = re.compile(r"\.{2,}|…+")
 _HAN = re.compile(f"[{HANZI}]")
 _MAYBE_ADDRESS = re.compile(r"\w\.[A-Za-z]|@\w|://|www\.|[A-Za-z]:\\|(?:^|[\s(\"~.])/[\w.-]", re.ASCII)
 _OPENERS = "([{<\"'"
-_CLAUSE = {
-    ",": COMMA, ";": SEMICOLON, ":": SEMICOLON, "(": COMMA, ")": COMMA, "[": COMMA, "]": COMMA, "{": COMMA, "}": COMMA,
-    "—": DASH, "…": ELLIPSIS, "•": DASH, "!": SEMICOLON, "?": SEMICOLON, "|": COMMA,
-}  # fmt: skip
+_EACH = frozenset("per a an one each every slash".split())  # the unit behind is a single one
 
-_DIGIT_RULES: tuple[Rule, ...] = (
-    dates.iso_time, *identifiers.RULES, *codes.RULES, *dates.NUMERIC_RULES, money.money_behind, money.pence,
-    *telephone.RULES, *dates.RULES, *streets.RULES, *measures.SCIENTIFIC_RULES, *maths.RULES, *amounts.RULES,
-)  # fmt: skip
-_rules_for = worth_trying(_DIGIT_RULES)
+_rules_for = worth_trying(order.DIGIT_RULES)
 _PER_UNIT = re.compile(rf"/({UNIT}|{PER})(?![A-Za-z0-9/])")
 _POINTED = DOTTED.keys() | STATES.keys()
 _IDENTIFIER = re.compile(r"[A-Z0-9]{1,8}-[A-Z0-9]|[A-Z]{2}\d\d[ \dA-Z]|[A-Fa-f][0-9A-Fa-f]{0,3}:[0-9A-Fa-f:]")
 _CALENDAR = frozenset(name[:3] for name in (*dates.MONTHS, *dates.DAYS))
-_WORD_RULES: tuple[Rule, ...] = (shortcut, *amounts.WORD_RULES)
-_SIGNED_WORD_RULES: tuple[Rule, ...] = (shortcut, *maths.WORD_RULES, *amounts.WORD_RULES)
 
 
 def normalise(text: str, known: Known, chinese: bool = False) -> list[Word]:
@@ -226,7 +205,7 @@ class _Scanner:
             return end
         if char == "A" and (end := self.rules((dates.era_first,), at)):
             return end
-        if _IDENTIFIER.match(text, at) and (end := self.rules(identifiers.WORD_RULES, at)):
+        if _IDENTIFIER.match(text, at) and (end := self.rules(order.IDENTIFIER_RULES, at)):
             return end
         if (
             self.scripts is None
@@ -239,10 +218,10 @@ class _Scanner:
             return self.say(found[0], at, found[1])
         if found := abbreviation(text, at, self.written):
             return self.say(found[0], at, found[1])
-        if end := self.rules(_WORD_RULES if text.isascii() else _SIGNED_WORD_RULES, at):
+        if end := self.rules(order.WORD_RULES if text.isascii() else order.SIGNED_WORD_RULES, at):
             return end
         if match := _MIXED.match(text, at):
-            if end := self.rules(codes.WORD_RULES, at):
+            if end := self.rules(order.MIXED_RULES, at):
                 return end
             return self.say(mixed_word(match[0], self.shouting, self.known), at, match.end())
         match = _WORD.match(text, at)
@@ -264,15 +243,7 @@ class _Scanner:
         ):
             return "by"  # 5 cm x 3 cm
         if word in BARE_UNITS and self.peek(end) not in "/-":
-            each = bool(self.words) and self.words[-1].text in (
-                "per",
-                "a",
-                "an",
-                "one",
-                "each",
-                "every",
-                "slash",
-            )
+            each = bool(self.words) and self.words[-1].text in _EACH
             return UNITS[word][0 if each else 1]
         return plain_word(word, self.shouting, self.known)
 
@@ -283,13 +254,13 @@ class _Scanner:
         if match := _DOTS.match(self.text, at):
             self.pause(ELLIPSIS)
             return match.end()
-        if char in _CLAUSE:
+        if char in CLAUSE:
             if char == ":" and before.isdecimal() and after.isdecimal():
                 return self.say("to", at, at + 1)
-            self.pause(_CLAUSE[char])
+            self.pause(CLAUSE[char])
             return at + 1
         if char in "-–":
-            return self.dash(at, before, after)
+            return self.dash(at)
         if char == ".":
             if before.isalnum() and after.isalnum() and (before + after).isascii():
                 return self.say("dot", at, at + 1)
@@ -313,25 +284,9 @@ class _Scanner:
         spoken = signs.symbol(self.text, at, self.words[-1].text if self.words else "")
         return self.say(spoken, at, at + 1) if spoken else at + 1
 
-    def dash(self, at: int, before: str, after: str) -> int:
-        if after in "-–":
-            while self.peek(at + 1) in "-–":
-                at += 1
-            self.pause(DASH)
-            return at + 1
-        if not after.isalnum() and self.text[at] == "-" and signs.GRADE.search(self.text, max(0, at - 3), at):
-            return self.say("minus", at, at + 1)  # B-
-        number_follows = after.isdecimal() or after in "$£€¥." and self.peek(at + 2).isdecimal()
-        if number_follows and (before.isspace() or before in "([=<>$£€,^"):
-            return self.say("minus", at, at + 1)
-        if number_follows and signs.is_range(self.text, at):
-            return self.say("to", at, at + 1)
-        if before.isspace() and after.isspace():
-            if spoken := signs.spaced_dash(self.text, at):
-                return self.say(spoken, at, at + 1)
-            self.pause(DASH)
-        elif self.text[at] == "–":
-            if self.words and signs.is_month_or_day(self.words[-1].text):
-                return self.say("to", at, at + 1)
-            self.pause(DASH)
-        return at + 1
+    def dash(self, at: int) -> int:
+        spoken, pause, end = signs.dash(self.text, at, self.words[-1].text if self.words else "")
+        if spoken:
+            return self.say(spoken, at, end)
+        self.pause(pause)
+        return end

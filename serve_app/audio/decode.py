@@ -1,8 +1,8 @@
 """Decodes untrusted audio files: returns a `Recording`, or raises an InvalidInput that says what is wrong.
 
 Audio is mixed to mono and resampled block by block. Decoding stops after the seconds that are used. A file is decoded
-twice if only part of it is used as it is (`survey`): one channel, or what follows a silent beginning. A hostile file can
-still crash the C libraries or make them use much memory and time, so `sandbox` runs this code in a separate process.
+twice if only one channel is used, or what follows a silent beginning (`survey`). A hostile file can still crash the C
+libraries or make them use much memory and time, so `sandbox` runs this code in a separate process.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ MAX_STREAMS = 8
 BLOCK = 65_536  # frames
 SILENCE = 1e-4  # a peak below this is inaudible (-80 dBFS)
 OFFSET = 0.1  # a constant offset above this share of the RMS is removed
-QUIET, RAISED = 0.01, 0.5  # a lower peak is doubled until the next time would exceed RAISED: 16 bits keep their value
+QUIET, RAISED = (
+    0.01,
+    0.5,
+)  # a lower peak is doubled until the next time would exceed RAISED: 16 bits keep their value
 ALLOWED = (
     f"{NAMES}; up to {MAX_STREAMS} streams, {MAX_CHANNELS} channels, "
     f"{LOWEST_RATE // 1000} to {HIGHEST_RATE // 1000} kHz"
@@ -60,8 +63,8 @@ class _Refused(Exception):
 def decode_recording(data: bytes, *, min_seconds: float, max_seconds: float, param: str) -> Recording:
     """Decodes the first `max_seconds` of an audio file. A longer file gets the warning "cut".
 
-    Of a longer file, the silence before the first sound does not count. Channels are averaged; where that loses what one
-    of them has, the loudest one is used. A constant offset is removed, and a very quiet recording is amplified.
+    Of a longer file, the silence before the first sound does not count. Channels are averaged; where that loses what
+    one of them has, the loudest one is used. A constant offset is removed, and a very quiet recording is amplified.
 
     Raises InvalidInput (param `param`) if the file is empty, unreadable, too short, silent or has samples that are not
     finite. Raises MemoryError if memory runs out.
@@ -129,7 +132,9 @@ class _Mono:
         self._cut = len(block) - skipped > left
         used = block[skipped : skipped + left]
         channel = self._plan.channel
-        used = used.mean(axis=1, dtype=np.float32) if channel is None else np.ascontiguousarray(used[:, channel])
+        used = (
+            used.mean(axis=1, dtype=np.float32) if channel is None else np.ascontiguousarray(used[:, channel])
+        )
         if not np.isfinite(used).all():
             raise _Refused("it contains samples that are not finite numbers")
         self._taken += len(used)

@@ -34,7 +34,7 @@ class Recording:
         return self.samples.astype(np.float32) / np.float32(FULL_SCALE)
 
     def within(self, min_seconds: float, max_seconds: float, param: str) -> Recording:
-        """The part that a model uses: the first `max_seconds`. Raises InvalidInput (param `param`) if it is too short."""
+        """The part that a model uses, the first `max_seconds`. Raises InvalidInput (param `param`) if it is short."""
         seconds, most = len(self.samples) / self.rate, int(max_seconds * self.rate)
         if round(seconds, 2) < min_seconds:  # a stored recording may be a sample shorter
             message = f"it contains {seconds:.2f} s of audio; at least {min_seconds:g} s are needed"

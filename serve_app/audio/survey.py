@@ -38,7 +38,9 @@ class Survey:
         self._seconds = seconds
         self._rest: np.ndarray | None = None  # less than a frame
         self._frame = 0  # samples
-        self._levels: list[np.ndarray] = []  # (frames, channels + 1); the last column is the mean of the channels
+        self._levels: list[
+            np.ndarray
+        ] = []  # (frames, channels + 1); the last column is the mean of the channels
         self._frames = 0
         self._longer = False
 
@@ -52,7 +54,9 @@ class Survey:
             frames = held[: whole * self._frame].reshape(whole, self._frame, -1).astype(np.float64)
             mixed = frames.mean(axis=2, keepdims=True)
             levels = np.concatenate([frames.var(axis=1), mixed.var(axis=1)], axis=1)
-            self._levels.append(np.where(np.isfinite(levels), levels, 0.0))  # what is not finite may not be used
+            self._levels.append(
+                np.where(np.isfinite(levels), levels, 0.0)
+            )  # what is not finite may not be used
             self._frames += whole
         seconds = self._frames / FRAMES_PER_SECOND
         if seconds <= self._seconds:
@@ -95,7 +99,9 @@ def _first_sound(levels: np.ndarray) -> int:
     loudest, noise = _loudest(decibels), float(np.percentile(decibels, 10))
     least = min(max(loudest + SOUND_DB, noise + ABOVE_NOISE_DB), loudest + BELOW_LOUDEST_DB)
     sounds = decibels >= least
-    behind = np.convolve(sounds, np.ones(FRAMES_PER_SECOND, int))[FRAMES_PER_SECOND - 1 :]  # in the second from here
+    behind = np.convolve(sounds, np.ones(FRAMES_PER_SECOND, int))[
+        FRAMES_PER_SECOND - 1 :
+    ]  # in the second from here
     found = np.flatnonzero(sounds & (behind >= THUMP))
     return int(found[0]) if len(found) else 0
 

@@ -1,8 +1,7 @@
-"""A configuration as Serve applications: one for the ingress and one for each model.
+"""A configuration as Serve applications: one for the ingress and the runner of jobs, and one for each model.
 
-Serve replaces a whole application when its `args` change. The ingress application's args therefore do not contain the
-models. They arrive as `user_config`, which Serve hands to running replicas. So a redeployment restarts the models that
-have changed, and nothing else.
+Serve replaces a whole application when its `args` change, but hands a changed `user_config` to running replicas. The
+models are in the latter for the ingress, so a redeployment restarts the models that have changed, and nothing else.
 """
 
 from __future__ import annotations
@@ -11,13 +10,14 @@ from typing import Any
 
 from serve_app.config.settings import Settings
 
-INGRESS = "Ingress"
+INGRESS, JOB_RUNNER = "Ingress", "JobRunner"
 STAGES = ("TextFrontend", "VoiceEncoder", "GptScheduler", "Gpt", "VocoderScheduler", "Vocoder")
 
 
 def deployment_names(settings: Settings) -> list[str]:
     """The names of all deployments in one application."""
-    return [INGRESS, *(f"{prefix(settings, model)}{stage}" for model in settings.served for stage in STAGES)]
+    models = (prefix(settings, model) + stage for model in settings.served for stage in STAGES)
+    return [INGRESS, JOB_RUNNER, *models]
 
 
 def prefix(settings: Settings, model: str) -> str:
@@ -26,9 +26,9 @@ def prefix(settings: Settings, model: str) -> str:
 
 
 def expected_models(settings: Settings, *, apart: bool) -> dict[str, Any]:
-    """The ingress deployment's `user_config`: the application, prefix and version of each model's stages.
+    """The `user_config` of the ingress and of the runner of jobs: where each model's stages are.
 
-    apart: each model is an application of its own; otherwise all share the ingress's, and `application` is None.
+    apart: each model in an application of its own.
     """
     models = {
         name: {
@@ -43,24 +43,27 @@ def expected_models(settings: Settings, *, apart: bool) -> dict[str, Any]:
 
 
 def expanded(config: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """A Serve config with one application for the ingress and one for each model, from one with everything in one."""
+    """A Serve config with an application of the ingress and the runner of jobs, and one of each model.
+
+    config: with everything in one application.
+    """
     (whole,) = config["applications"]
     shared = {key: value for key, value in whole.items() if key not in ("args", "deployments", "import_path")}
     overrides = {entry["name"]: entry for entry in whole.get("deployments", [])}
-    ingress = overrides.get(INGRESS, {"name": INGRESS})
+    found = {"user_config": expected_models(settings, apart=True)}
     applications = [
         {
             **shared,
             "import_path": "serve_app.app:ingress",
             "args": settings.service().model_dump(exclude_unset=True),
-            "deployments": [{**ingress, "user_config": expected_models(settings, apart=True)}],
+            "deployments": [
+                {**overrides.get(name, {"name": name}), **found} for name in (INGRESS, JOB_RUNNER)
+            ],
         }
     ]
     for name in settings.served:
-        before = prefix(settings, name)
-        theirs = [
-            {**overrides[before + stage], "name": stage} for stage in STAGES if before + stage in overrides
-        ]
+        names = {prefix(settings, name) + stage: stage for stage in STAGES}
+        theirs = [{**overrides[full], "name": stage} for full, stage in names.items() if full in overrides]
         application = {
             **shared,
             "name": name,

@@ -12,16 +12,14 @@ from fastapi import FastAPI
 from serve_app.http import errors, routes
 from serve_app.http.middleware import RequestMiddleware
 from serve_app.http.routes.common import Traffic
+from serve_app.jobs.jobs import Jobs
 from serve_app.service import Service
 
 
 def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
-    """The routes of one service, which they reach through `request.app.state`.
-
-    echo_request_id: False behind a proxy that sets x-request-id itself.
-    """
+    """The routes over one service. echo_request_id: False behind a proxy that sets x-request-id itself."""
     app = FastAPI(title="Chorale", version=app_version(), redoc_url=None, redirect_slashes=False)
-    app.state.service, app.state.traffic = service, Traffic()
+    app.state.service, app.state.traffic, app.state.jobs = service, Traffic(), Jobs(service)
     for found in iter_modules(routes.__path__):
         module = import_module(f"{routes.__name__}.{found.name}")
         if hasattr(module, "router"):
@@ -32,6 +30,7 @@ def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
     app.add_middleware(
         RequestMiddleware,
         max_upload=settings.limits.max_upload_bytes,
+        max_book=settings.jobs.max_book_bytes,
         max_requests=settings.ingress.max_ongoing_requests,
         echo=echo_request_id,
     )

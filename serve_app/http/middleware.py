@@ -20,7 +20,8 @@ log = logging.getLogger("chorale.http")
 SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 # Never refused, however many requests are in progress.
-FREE = ("/health", "/ready", "/v1/status", "/v1/models", "/docs", "/openapi.json")
+FREE = ("/health", "/ready", "/v1/status", "/v1/models", "/docs", "/openapi.json", "/static/")
+PAGE = ("", "/")  # free too
 NO_BODY = 64 * 1024  # most bytes of a body that its route does not read
 ROOM = 2**20  # bytes for an upload's other fields
 PIECE = 64 * 1024  # bytes of a body passed on at a time
@@ -28,20 +29,17 @@ PARAMETERS = 64
 
 
 class RequestMiddleware:
-    """ASGI middleware.
+    """max_upload, max_book: bytes of a recording and of a book; max_requests: at once, more get 429.
 
-    max_upload: most bytes of a recording. max_requests: most requests in progress; more are refused with 429.
-    echo: set x-request-id on responses (a proxy may do it already).
+    echo: set x-request-id on responses.
     """
 
-    def __init__(self, app: ASGIApp, max_upload: int, max_requests: int, echo: bool) -> None:
-        self.app = app
-        self.max_requests = max_requests
-        self.echo = echo
-        self.requests = 0
+    def __init__(self, app: ASGIApp, max_upload: int, max_book: int, max_requests: int, echo: bool) -> None:
+        self.app, self.max_requests, self.echo, self.requests = app, max_requests, echo, 0
         self.max_body = {  # bytes, for the routes that read a body
             "/v1/audio/speech": largest_body(max_upload),
             "/v1/audio/voices": max_upload + ROOM,
+            "/v1/jobs": largest_book(max_book),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +60,7 @@ class RequestMiddleware:
             await send(message)
 
         route = scope["path"].removeprefix(scope.get("root_path", ""))
-        works = not route.startswith(FREE)
+        works = route not in PAGE and not route.startswith(FREE)
         self.requests += works
         try:
             most = self.max_body.get(route, NO_BODY) if scope["method"] == "POST" else NO_BODY
@@ -84,8 +82,8 @@ class RequestMiddleware:
     def _check(self, scope: Scope, headers: Headers, works: bool, most: int) -> None:
         """Checks the request line and the headers. most: bytes of a body. Raises Overloaded and InvalidInput."""
         if works and self.requests > self.max_requests:
-            in_progress = f"{self.max_requests} requests are in progress"
-            raise Overloaded(f"{in_progress}, which is the limit; try again later.")
+            message = f"{self.max_requests} requests are in progress, which is the limit; try again later."
+            raise Overloaded(message)
         if scope["query_string"].count(b"&") >= PARAMETERS:
             raise InvalidInput(f"The URL has too many parameters: at most {PARAMETERS} are allowed.")
         length = headers.get("content-length", "")
@@ -97,11 +95,8 @@ class _Bounded:
     """Splits what `receive` returns into small pieces, and lets other requests run before each."""
 
     def __init__(self, receive: Receive, most: int) -> None:
-        self.receive = receive
-        self.most = most
-        self.taken = 0
-        self.held = memoryview(b"")
-        self.more = True
+        self.receive, self.most, self.taken = receive, most, 0
+        self.held, self.more = memoryview(b""), True
 
     async def __call__(self) -> Message:
         if not self.held:
@@ -127,3 +122,8 @@ def largest_text(max_input_chars: int) -> int:
 def largest_body(max_upload: int) -> int:
     """Most bytes of a request with a recording of `max_upload` bytes in base64."""
     return max_upload * 4 // 3 + ROOM
+
+
+def largest_book(max_book: int) -> int:
+    """Most bytes of a request with a book of `max_book` bytes as a file."""
+    return max_book + ROOM

@@ -19,30 +19,33 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deployments.contract.errors import Unavailable
 from serve_app.http import errors
 from serve_app.http.delivery import ReportDelivery
-from serve_app.http.middleware import SANE_ID, largest_body, largest_text
+from serve_app.http.middleware import SANE_ID, largest_body, largest_book, largest_text
 
 log = logging.getLogger("ray.serve")
 
 # `runtime.start` sets these from the config's limits, because a proxy has no config.
 MAX_BODY_VARIABLE = "CHORALE_PROXY_MAX_BODY_BYTES"
 MAX_TEXT_VARIABLE = "CHORALE_PROXY_MAX_TEXT_BYTES"
-DEFAULTS = {MAX_BODY_VARIABLE: largest_body(10 * 2**20), MAX_TEXT_VARIABLE: largest_text(5000)}
+MAX_BOOK_VARIABLE = "CHORALE_PROXY_MAX_BOOK_BYTES"
+DEFAULTS = {
+    MAX_BODY_VARIABLE: largest_body(10 * 2**20),
+    MAX_TEXT_VARIABLE: largest_text(100_000),
+    MAX_BOOK_VARIABLE: largest_book(64 * 2**20),
+}
 LARGE_BLOCK = 2**20  # bytes
 M_MMAP_THRESHOLD = -3  # of malloc.h
 
 # Serve obeys these headers from any client: a timeout, ignoring disconnects, the choice of the replica.
-CONTROL = {
-    b"x_request_timeout_seconds",
-    b"x_request_disconnect_disabled",
-    b"serve_multiplexed_model_id",
-    b"x_session_id",
-}
+CONTROL = (
+    b"x_request_timeout_seconds x_request_disconnect_disabled serve_multiplexed_model_id x_session_id".split()
+)
 REQUEST_ID = b"x-request-id"
 ANNOUNCES_BODY = (b"content-length", b"transfer-encoding")
 NOT_ASCII = bytes(range(0x80)) + b"?" * 0x80
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 SPEECH = "/v1/audio/speech"
+JOBS = "/v1/jobs"
 RECORDING = b'"reference_audio"'
 # A repeated POST to these is harmless. They are suffixes, because an application may be served under a prefix.
 REPEATABLE = (SPEECH, "/tts_with_cached_voice", "/v1/cache/free")
@@ -54,6 +57,7 @@ class Limits:
 
     max_body: int = field(default_factory=lambda: _limit(MAX_BODY_VARIABLE))
     max_text: int = field(default_factory=lambda: _limit(MAX_TEXT_VARIABLE))  # of a body without a recording
+    max_book: int = field(default_factory=lambda: _limit(MAX_BOOK_VARIABLE))  # of a body with a book
     # bytes of each body that do not count in `buffered`, so that uploads never cause a short request to be refused
     small: int = 32 * 1024
     buffered: int = 256 * 2**20  # of all bodies together
@@ -64,15 +68,10 @@ class Limits:
     lost_s: float = 30.0  # since the first loss
 
 
-class ClientGone(Exception):
-    """The client disconnected before its request was complete."""
-
-
 class Refused(Exception):
     """The request is answered with `error` and not passed on."""
 
-    def __init__(self, error: errors.HttpError | BaseException) -> None:
-        super().__init__(error)
+    def __init__(self, error: errors.HttpError | Exception) -> None:
         self.error = error if isinstance(error, errors.HttpError) else errors.to_http(error)
 
 
@@ -83,7 +82,9 @@ def middlewares() -> list[Middleware]:
     # Serve lets uvicorn choose `http` and `ws`. uvicorn looks them up here when the server starts, which is later.
     config.HTTP_PROTOCOLS["auto"] = "serve_app.http.proxy_protocol:GuardedProtocol"
     config.WS_PROTOCOLS["auto"] = None
-    _return_large_blocks()
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        # glibc returns large blocks to the system at once; by default it adapts and keeps blocks of sizes seen
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
     return [Middleware(ReportDelivery), Middleware(Guard)]  # the last is the outermost
 
 
@@ -91,31 +92,21 @@ def _limit(variable: str) -> int:
     return int(os.environ.get(variable, DEFAULTS[variable]))
 
 
-def _return_large_blocks() -> None:
-    """Makes glibc return large blocks to the system at once. By default it adapts and keeps blocks of sizes seen."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
-
-
 class Guard:
     """ASGI middleware: passes a request on once its body is complete, and retries when the replica dies."""
 
     def __init__(self, app: ASGIApp, limits: Limits | None = None) -> None:
-        self.app = app
-        self.limits = limits or Limits()
+        self.app, self.limits = app, limits or Limits()
         self.buffered = 0  # bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            return await self.app(scope, receive, send)
         scope = {**scope, "headers": _clean(scope["headers"])}
         body = _Body(self)
         try:
-            await self._read(body, scope, receive)
-            await self._forward(scope, body, receive, send)
-        except ClientGone:
-            return
+            if await self._read(body, scope, receive):
+                await self._forward(scope, body, receive, send)
         except Refused as refused:
             response = refused.error.response()
             response.raw_headers.append(scope["headers"][-1])  # the request's id
@@ -123,26 +114,26 @@ class Guard:
         finally:
             body.release()
 
-    async def _read(self, body: _Body, scope: Scope, receive: Receive) -> None:
-        """Raises ClientGone, and Refused if the body is too large, too slow, or exceeds the budget for all bodies."""
+    async def _read(self, body: _Body, scope: Scope, receive: Receive) -> bool:
+        """False if the client left before the end. Raises Refused for a body that is too large or too slow."""
         announced = {name: value for name, value in scope["headers"] if name in ANNOUNCES_BODY}
-        if not announced:
-            return
         limits, clock = self.limits, asyncio.get_running_loop().time
+        body.most = limits.max_book if scope["path"].endswith(JOBS) else limits.max_body
         length = announced.get(b"content-length", b"")
-        if length.isdigit() and int(length[:20]) > limits.max_body:
-            raise Refused(errors.too_large(limits.max_body))
+        if length.isdigit() and int(length[:20]) > body.most:
+            raise Refused(errors.too_large(body.most))
         began = heard = clock()
-        more = True
+        more = bool(announced)
         while more:
             patience = began + limits.body_s + len(body.data) / limits.least_rate
             try:
                 async with asyncio.timeout(min(heard + limits.silence_s, patience) - clock()):
                     message = await receive()
             except TimeoutError:
-                raise Refused(errors.request_timeout("The request's body did not arrive in time.")) from None
+                late = "The request's body did not arrive in time."
+                raise Refused(errors.HttpError(408, late, "request_timeout")) from None
             if message["type"] == "http.disconnect":
-                raise ClientGone
+                return False
             if piece := message.get("body", b""):
                 heard = clock()
                 body.add(piece)
@@ -150,11 +141,13 @@ class Guard:
         body.data = bytes(body.data)  # shared by all tries
         if len(body.data) > limits.max_text and scope["path"].endswith(SPEECH) and RECORDING not in body.data:
             raise Refused(errors.text_too_large(limits.max_text))
+        return True
 
     async def _forward(self, scope: Scope, body: _Body, receive: Receive, send: Send) -> None:
         """Raises Refused if no replica answered."""
         clock = asyncio.get_running_loop().time
-        give_up = None
+        give_up, what = None, f"{scope['method']} {scope['path'][:200]}"
+        died = "The process that handled the request died"
         for attempt in range(self.limits.tries):
             exchange = _Exchange(body, receive, send)
             try:
@@ -162,7 +155,7 @@ class Guard:
             except Exception as error:
                 if exchange.answered:
                     raise
-                log.exception("%s %s failed in the proxy", scope["method"], scope["path"][:200])
+                log.exception("%s failed in the proxy", what)
                 raise Refused(error) from None
             if exchange.answered or exchange.gone:
                 return
@@ -170,14 +163,13 @@ class Guard:
                 raise Refused(errors.from_proxy(*exchange.error))
             # Serve answers a timeout and a full queue. No answer at all means that the replica died.
             if not (scope["method"] in SAFE_METHODS or scope["path"].endswith(REPEATABLE)):
-                message = "The process that handled the request died; the outcome is unknown."
-                raise Refused(Unavailable(message))
+                raise Refused(Unavailable(f"{died}; the outcome is unknown."))
             give_up = give_up or clock() + self.limits.lost_s
             if clock() > give_up:
                 break
-            log.warning("%s %s: the replica died; trying another", scope["method"], scope["path"][:200])
+            log.warning("%s: the replica died; trying another", what)
             await asyncio.sleep(0.2 * 2**attempt)
-        raise Refused(Unavailable("The process that handled the request died."))
+        raise Refused(Unavailable(f"{died}."))
 
 
 class _Body:
@@ -185,14 +177,13 @@ class _Body:
 
     def __init__(self, guard: Guard) -> None:
         self.data: bytes | bytearray = bytearray()
-        self._guard = guard
-        self._counted = 0
+        self._guard, self._counted, self.most = guard, 0, guard.limits.max_body
 
     def add(self, piece: bytes) -> None:
-        limits = self._guard.limits
-        if len(self.data) + len(piece) > limits.max_body:
-            raise Refused(errors.too_large(limits.max_body))
-        more = max(0, len(self.data) + len(piece) - limits.small - self._counted)
+        limits, size = self._guard.limits, len(self.data) + len(piece)
+        if size > self.most:
+            raise Refused(errors.too_large(self.most))
+        more = max(0, size - limits.small - self._counted)
         if more and self._guard.buffered + more > limits.buffered:
             raise Refused(Unavailable("Too many uploads are in progress; try again later."))
         self._guard.buffered += more
@@ -209,12 +200,8 @@ class _Exchange:
     """One try at an answer. error: the status and headers of the proxy's own error, which is withheld and replaced."""
 
     def __init__(self, body: _Body, receive: Receive, send: Send) -> None:
-        self.body = body
-        self.handed = False
-        self.client_receive = receive
-        self.client_send = send
-        self.answered = False
-        self.gone = False
+        self.body, self.client_receive, self.client_send = body, receive, send
+        self.handed = self.answered = self.gone = False
         self.error: tuple[int, dict[bytes, bytes]] | None = None
 
     async def receive(self) -> Message:

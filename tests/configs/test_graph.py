@@ -16,7 +16,7 @@ def test_every_stage_takes_one_query_at_a_time_and_all_fit_on_two_cores():
     config, _ = load_config(default_config_path(), environ={})
     built = build_app(build(config["applications"][0]["args"]), name="chorale")
     deployments = {deployment.name: deployment for deployment in built.deployments}
-    assert deployments.keys() == STAGES | {"Ingress", "GptScheduler", "VocoderScheduler"}
+    assert deployments.keys() == STAGES | {"Ingress", "JobRunner", "GptScheduler", "VocoderScheduler"}
     for name, deployment in deployments.items():
         assert (deployment.max_ongoing_requests == 1) == (name in STAGES)
     assert sum(deployment.ray_actor_options["num_cpus"] for deployment in deployments.values()) <= 1.6

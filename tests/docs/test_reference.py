@@ -13,7 +13,8 @@ from deployments.families.indextts.family import IndexOptions
 from serve_app.config.file import load_config
 from serve_app.config.settings import Settings
 from serve_app.config.strict import models_in
-from serve_app.http.routes import cached_voice, health, models, speech, voices
+from serve_app.http.job_schemas import JobBody
+from serve_app.http.routes import cached_voice, health, jobs, models, speech, voices
 from serve_app.http.schemas import CachedVoiceQuery, SpeechBody
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -41,6 +42,14 @@ def test_every_route_and_field_is_on_the_http_page() -> None:
     assert not [path for path in paths if path not in page]
     fields = [*SpeechBody.model_fields, *CachedVoiceQuery.model_fields, *voices.VoiceForm.model_fields]
     assert not [name for name in fields if f"`{name}`" not in page and name != "type"]
+
+
+def test_every_route_and_field_of_jobs_is_on_their_page() -> None:
+    page = (DOCS / "jobs.md").read_text("utf-8")
+    ends = {getattr(route, "path").rpartition("}")[2].split("/")[-1] for route in jobs.router.routes}  # noqa: B009
+    assert {"events", "report", "audio", "cancel"} <= ends
+    assert not [end for end in ends if end not in page]
+    assert not [name for name in JobBody.model_fields if f"`{name}`" not in page]
 
 
 def test_every_control_is_in_the_http_page() -> None:

@@ -142,13 +142,13 @@ def test_a_hangup_applies_the_edited_file_and_a_wrong_one_changes_nothing(tmp_pa
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/status", timeout=30) as answer:
             return json.load(answer)["limits"]["max_input_chars"]
 
-    assert limit() == 5000
+    assert limit() == 100_000
     path.write_text(text.replace("family:", "famly:"))
     process.send_signal(signal.SIGHUP)
     assert process.stdout is not None
     assert process.stdout.readline() == "wrong configuration:\n"
     assert "mine.yaml:13: applications[0].args.famly: unknown key; allowed" in process.stdout.readline()
-    assert limit() == 5000
+    assert limit() == 100_000
 
     path.write_text(f"{text}      limits:\n        max_input_chars: 77\n")
     process.send_signal(signal.SIGHUP)

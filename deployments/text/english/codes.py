@@ -37,11 +37,11 @@ _ROADS = re.compile(
 _may_be_named = mentions(
     "pin otp password passcode code zip postcode combination isbn issn ean upc imei iban bic ssn vin vat sku serial "
     "tracking routing licence license registration access security door gate area postal country dial verification "
-    "confirmation activation promo discount coupon voucher entry error sort swift product unlock alarm dress order flight "
-    "room suite apartment apt unit flat case ticket invoice account acct booking reservation ref claim policy member "
-    "customer client employee student patient user parcel package shipment locker seat table train passport card visa id "
-    "docket permit batch lot part model item channel frequency meeting session record route highway interstate hwy bus "
-    "line studio port boeing airbus apollo plate build box".split()
+    "confirmation activation promo discount coupon voucher entry error sort swift product unlock alarm dress order "
+    "flight room suite apartment apt unit flat case ticket invoice account acct booking reservation ref claim policy "
+    "member customer client employee student patient user parcel package shipment locker seat table train passport "
+    "card visa id docket permit batch lot part model item channel frequency meeting session record route "
+    "highway interstate hwy bus line studio port boeing airbus apollo plate build box".split()
 )  # all the words above
 _SERIES = re.compile(r"\b([A-Z]{2,4})\s$")  # RFC 2616, UA 238
 _TIMES = frozenset("AM PM BC AD CE BCE EST PST GMT UTC CET US UK EU UN NATO".split())

@@ -20,9 +20,8 @@ def reading(sentence: Sentence, index: int, written: str, parts: Mapping[str, st
     if NAME in parts and written.istitle() and _is_name(sentence, index):
         return NAME
     role = sentence.role(index)
-    if role != "verb":
-        if (senses := SENSES.get(word)) and (found := nearest(senses, sentence, index)):
-            return found.part
+    if role != "verb" and (senses := SENSES.get(word)) and (found := nearest(senses, sentence, index)):
+        return found.part
     if rule := RULES.get(word):
         role = rule(sentence, index, role)
     if role in parts:

@@ -60,9 +60,8 @@ _TEMPERATURE = re.compile(
 def measure(m: Match) -> str | None:
     """5 km, 20 °C, 100 km/h, 50%, 5 m s⁻¹"""
     gap, unit, text = m[2], " ".join(m[3].split()), m.string
-    if unit == "in" and gap and not (gap == "-" or m[7] or _INCHES.match(text, m.end())):
-        if not _SIZED_BEFORE.search(text, max(0, m.start() - 4), m.start()):
-            return None
+    if unit == "in" and gap == " " and not (m[7] or _are_inches(m)):
+        return None
     if (
         not gap
         and len(unit) == 1
@@ -76,6 +75,11 @@ def measure(m: Match) -> str | None:
     if spaced and unit in ("A", "M", "K", "st") and _WORD_BEHIND.match(text, m.end()):
         return None  # "vitamins B 12 A ..." is no current, "30 St James" no weight
     return _measured(decimal(m[1]), m, m[1] in ("1", "1.0") or _is_modifier(m, gap))
+
+
+def _are_inches(m: Match) -> bool:
+    sized = _SIZED_BEFORE.search(m.string, max(0, m.start() - 4), m.start())
+    return bool(sized or _INCHES.match(m.string, m.end()))
 
 
 @rule(rf"{SCIENTIFIC}{_MEASURE}", when=SCIENTIFIC_SHAPE)

@@ -92,7 +92,11 @@ def _table() -> dict[str, tuple[str, str]]:
 
 UNITS = _table()
 UNIT = any_of(UNITS)
-POWERS = {"²": "square ", "2": "square ", "^2": "square ", "³": "cubic ", "3": "cubic ", "^3": "cubic "}
+POWERS = {
+    prefix + sign: name
+    for sign, name in (("²", "square "), ("2", "square "), ("³", "cubic "), ("3", "cubic "))
+    for prefix in ("", "^")
+}
 POWERS_OF = {raised: "²" if "s" in name else "³" for raised, name in POWERS.items()}
 # Without a number before them these are units all the same.
 BARE_UNITS = (

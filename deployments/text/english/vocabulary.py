@@ -44,7 +44,8 @@ BEFORE_NUMBER = {  # only when a number follows
     "Chap": "chapter", "chap": "chapter", "Par": "paragraph", "par": "paragraph", "art": "article", "ver": "version",
     "Ver": "version", "ref": "reference", "Ref": "reference", "op": "opus", "Op": "opus", "Lot": "lot", "P": "page",
     "Vols": "volumes", "vols": "volumes", "Figs": "figures", "figs": "figures", "eq": "equation", "Pt": "part",
-    "Sat": "saturday", "Sun": "sunday", "Mar": "march", "Dec": "december", "col": "column", "cols": "columns", "apt": "apartment", "rm": "room", "Rm": "room",
+    "Sat": "saturday", "Sun": "sunday", "Mar": "march", "Dec": "december", "col": "column", "cols": "columns",
+    "apt": "apartment", "rm": "room", "Rm": "room",
 }  # fmt: skip
 
 DIRECTIONS = {"N": "north", "S": "south", "E": "east", "W": "west"}
@@ -71,7 +72,8 @@ BARE = {  # without a dot, in exactly this case
     "P&L": "P and L", "H&M": "H and M", "M&M's": "M and M's", "aka": "A K A", "y/o": "year old",
     "24/7": "twenty four seven", "and/or": "and or", "n'": "and", "'n'": "and", "'n": "and", "'em": "them",
     "'til": "until",
-    "'cause": "because", "'twas": "twas", "'Twas": "twas", "'tis": "tis", "'Tis": "tis", "iOS": "I O S", "macOS": "mac O S",
+    "'cause": "because", "'twas": "twas", "'Twas": "twas", "'tis": "tis", "'Tis": "tis",
+    "iOS": "I O S", "macOS": "mac O S",
     "LaTeX": "lay tek", "TODO": "to do", "FIXME": "fix me",
     "JPEG": "J peg", "jpeg": "J peg", "MPEG": "M peg", "ASCII": "askey", "GUI": "gooey", "SaaS": "sass",
     "WiFi": "wifi", "Wi-Fi": "wifi", "wi-fi": "wifi",
@@ -168,7 +170,8 @@ SYMBOL_WORDS = {
     "×": "times", "÷": "divided by", "±": "plus or minus", "≈": "approximately", "≠": "is not equal to",
     "≤": "is at most", "≥": "is at least", "∞": "infinity", "√": "the square root of", "§": "section",
     "∈": "in", "∉": "not in", "∪": "union", "∩": "intersection", "⊂": "subset of", "∑": "the sum of",
-    "∫": "the integral of", "∝": "proportional to", "©": "copyright", "µ": "mu", "Ω": "omega", "/": "slash", "\\": "backslash",
+    "∫": "the integral of", "∝": "proportional to",
+    "©": "copyright", "µ": "mu", "Ω": "omega", "/": "slash", "\\": "backslash",
 }  # fmt: skip
 
 OPERATORS = {  # of programming languages, between two operands

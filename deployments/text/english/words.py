@@ -156,7 +156,7 @@ def plain_word(word: str, shouting: bool, known: Known) -> str:
     parts = _CAMEL.findall(word)
     if "".join(parts) != word:
         return lower
-    spoken = [p if len(p) == 1 else plain_word(p, shouting, known) for p in parts]
+    spoken = [p if len(p) == 1 else plain_word(p, shouting, known) for p in parts if p.strip("'")]
     return " ".join(p.upper() if len(p) == 1 else p for p in spoken)
 
 
@@ -201,7 +201,12 @@ def mixed_word(word: str, shouting: bool, known: Known) -> str:
     for piece in pieces:
         if piece.isdigit():
             spoken.append(identifier(piece))
-        elif len(pieces) > 3 and len(piece) < 4 or len(piece) <= 3 and (piece.isupper() or not known(piece.lower())):  # 9f3ab2c
+        elif (
+            len(pieces) > 3
+            and len(piece) < 4
+            or len(piece) <= 3
+            and (piece.isupper() or not known(piece.lower()))
+        ):
             spoken.append(letters(piece))
         elif len(piece) == 1:
             spoken.append(piece.upper())

@@ -76,13 +76,14 @@ def pressures(m: Match) -> str:
 
 @rule(
     r"(?P<whole>\d{1,4}[ ])?(?P<above>\d{1,5}(?:\.\d{1,2})?)"
-    r"/(?P<below>\d{1,5}(?:\.\d{1,2})?)(?P<more>(?:/\d{1,4})*)(?![\d/]|\.\d)",
+    r"/(?P<below>\d{1,5}(?:\.\d{1,2})?)(?P<more>(?:/\d{1,4}){0,30})(?![\d/]|\.\d)",
     when=r"\d{1,4} \d|[\d.]*\d/\d",
 )
 def slashed(m: Match) -> str | None:
     """2/3 is a fraction, 120/80 a blood pressure, 5.0/4.8 the sight of two eyes, 2/3/4 a choice, 第1/3页 a page."""
     if m["more"]:
-        return (m["whole"] or "") + "、".join(number(part) for part in m[0].split("/"))
+        before_it = number(m["whole"].strip()) + " " if m["whole"] else ""
+        return before_it + "、".join(number(part) for part in m[0][len(m["whole"] or "") :].split("/"))
     above, below = m["above"], m["below"]
     front = before(m, 24)
     if _EYES.search(front) or "." in above + below or is_ordinal(m):
@@ -222,8 +223,8 @@ def numbered(m: Match) -> str:
 
 
 RULES = (
-    measures.height, pressures, money, thousands, colloquial, measures.angle, measures.percent, measures.letter_unit, measures.measures, measures.measure, measures.power,
-    money_behind,
+    measures.height, pressures, money, thousands, colloquial, measures.angle, measures.percent, measures.letter_unit,
+    measures.measures, measures.measure, measures.power, money_behind,
 )  # fmt: skip
 LATE_RULES = (
     measures.per_unit,

@@ -66,7 +66,8 @@ def measures(m: Match) -> str | None:
 
 
 @rule(
-    rf"(?P<sign>[+-]?)(?P<n>{NUMBER})(?:/(?P<below>\d{{1,3}})|[ ]?(?P<scale>[百千万亿]{{1,2}}))?[ ]?(?P<name>{UNIT})(?P<each>/(?=[{HANZI}]))?",
+    rf"(?P<sign>[+-]?)(?P<n>{NUMBER})(?:/(?P<below>\d{{1,3}})|[ ]?(?P<scale>[百千万亿]{{1,2}}))?[ ]?(?P<name>{UNIT})"
+    rf"(?P<each>/(?=[{HANZI}]))?",
     when=rf"[+-]|[\d.,]*\d ?[{_INITIALS}/百千万亿]",
 )
 def measure(m: Match) -> str | None:
@@ -104,7 +105,8 @@ def _signed(sign: str, positive: bool) -> str:
 
 
 @rule(
-    r"(?:(?P<degrees>\d{1,3})°[ ]?)?(?P<minutes>\d{1,3})'(?:[ ]?(?P<seconds>\d{1,2}(?:\.\d{1,4})?)(?:\"|''))?[NSEW]?(?![\dA-Za-z'])",
+    r"(?:(?P<degrees>\d{1,3})°[ ]?)?(?P<minutes>\d{1,3})'(?:[ ]?(?P<seconds>\d{1,2}(?:\.\d{1,4})?)(?:\"|''))?"
+    r"[NSEW]?(?![\dA-Za-z'])",
     when=r"\d{1,3}[°']",
 )
 def angle(m: Match) -> str | None:

@@ -57,7 +57,7 @@ _SYLLABLE = re.compile(r"(?P<letters>[a-zêü]+)(?P<tone>[1-5])")
 
 @dataclass(frozen=True, slots=True)
 class Syllable:
-    """initial: "" if there is none. final: one of FINALS. tone: 1 to 5. phones: in capitals, unlike English: ZH ONG1."""
+    """initial: "" if there is none. final: one of FINALS. tone: 1 to 5. phones: in capitals: ZH ONG1."""
 
     initial: str
     final: str

@@ -41,7 +41,7 @@ async def tts_with_cached_voice(
         id=request.state.request_id,
     )
     with _fields_renamed():
-        service.check_text(query.text)
+        service.check_text(query.text, wait=True)
         spoken = await while_connected(request, service.speak(asked))
         traffic.requests += 1
         traffic.listening += 1

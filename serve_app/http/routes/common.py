@@ -11,6 +11,7 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
+from serve_app.jobs.jobs import Jobs
 from serve_app.service import Service, Spoken
 
 log = logging.getLogger("chorale.http")
@@ -34,8 +35,13 @@ def _traffic(request: Request) -> Traffic:
     return request.app.state.traffic
 
 
+def _jobs(request: Request) -> Jobs:
+    return request.app.state.jobs
+
+
 Shared = Annotated[Service, Depends(_service)]
 Counted = Annotated[Traffic, Depends(_traffic)]
+SharedJobs = Annotated[Jobs, Depends(_jobs)]
 
 
 def speech_headers(spoken: Spoken) -> dict[str, str]:

@@ -60,6 +60,8 @@ async def status(service: Shared, traffic: Counted) -> dict[str, Any]:
         "limits": {
             "max_input_chars": service.settings.limits.max_input_chars,
             "max_upload_bytes": service.settings.limits.max_upload_bytes,
+            "long_text_chars": service.settings.jobs.long_text_chars,
+            "max_book_bytes": service.settings.jobs.max_book_bytes,
         },
     }
 

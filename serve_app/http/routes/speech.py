@@ -21,13 +21,31 @@ from serve_app.http.bodies import Recording, check, decoded, read_object
 from serve_app.http.delivery import Listener, no_faster_than
 from serve_app.http.errors import to_http
 from serve_app.http.middleware import largest_text
-from serve_app.http.routes.common import Counted, Shared, Traffic, collected, speech_headers, while_connected
+from serve_app.http.routes.common import (
+    Counted,
+    Shared,
+    SharedJobs,
+    Traffic,
+    collected,
+    speech_headers,
+    while_connected,
+)
+from serve_app.http.routes.jobs import accepted
 from serve_app.http.schemas import SpeechBody, VoiceId, inlined
+from serve_app.jobs import sources
+from serve_app.jobs.jobs import Submission
+from serve_app.jobs.request import Format, JobOptions
 from serve_app.service import Service, SpeechRequest
 from serve_app.synthesis.stream import SpeechStream
 
 log = logging.getLogger("chorale.http")
 router = APIRouter(tags=["audio"])
+
+RAW_RESPONSE = "x-stainless-raw-response"  # "stream" from OpenAI's library, when it streams
+# the format of a job's file for each of the call's
+FILES: dict[str, Format] = {
+    "mp3": "mp3", "opus": "opus", "aac": "m4b", "flac": "flac", "wav": "wav", "pcm": "wav",
+}  # fmt: skip
 
 _AUDIO = {"schema": {"type": "string", "format": "binary"}}
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": inlined(SpeechBody)}}}}
@@ -56,9 +74,15 @@ async def _read(request: Request, service: Shared) -> Asked:
     "/v1/audio/speech", response_class=Response, responses={200: {"content": _CONTENT}}, openapi_extra=_BODY
 )
 async def create_speech(
-    asked: Annotated[Asked, Depends(_read)], request: Request, service: Shared, traffic: Counted
+    asked: Annotated[Asked, Depends(_read)],
+    request: Request,
+    service: Shared,
+    traffic: Counted,
+    jobs: SharedJobs,
 ) -> Response:
     """Speaks a text. The response starts with the first sound and continues as the rest is synthesised.
+
+    A long text becomes a job (202, `Location`), unless the client streams: with `stream_format`, or OpenAI's library.
 
     `stream_format: audio` sends the file's bytes; `sse` sends OpenAI's events with the bytes in base64.
     Without `stream_format`, FLAC is sent as a whole, because its header states the length. The other formats stream.
@@ -68,6 +92,10 @@ async def create_speech(
     streamed = events or "stream_format" in body.model_fields_set
     whole = body.response_format == "flac" and not streamed
     wanted = await _request(asked, service, request.state.request_id, whole)
+    waits = not streamed and request.headers.get(RAW_RESPONSE) != "stream"
+    if waits and len(body.input) > service.settings.jobs.long_text_chars:
+        job = _job(wanted, body.response_format)
+        return await accepted(jobs, await while_connected(request, jobs.submit(job)))
     spoken = await while_connected(request, service.speak(wanted))
     stream, sound = spoken.stream, spoken.stream.sound
     rate = spoken.sample_rate
@@ -111,6 +139,23 @@ async def _request(asked: Asked, service: Service, request_id: str, whole: bool)
         controls=body.model_extra or {},
         whole=whole,
         id=request_id,
+    )
+
+
+def _job(wanted: SpeechRequest, format: str) -> Submission:
+    return Submission(
+        sources.TEXT,
+        wanted.input.encode(),
+        model=wanted.model,
+        voice=wanted.voice,
+        recording=wanted.recording,
+        transcript=wanted.transcript,
+        language=wanted.language,
+        seed=wanted.seed,
+        speed=wanted.speed,
+        max_tokens=wanted.max_tokens,
+        controls=wanted.controls,
+        options=JobOptions(format=FILES[format], loudness=None, subtitles=False),
     )
 
 

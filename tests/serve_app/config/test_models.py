@@ -178,7 +178,7 @@ def test_one_model_at_the_top_level_is_split_in_the_same_way(mine):
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("Gpd", "must be one of Ingress, small.TextFrontend"), ("Gpt", "must be one of Ingress")],
+    [("Gpd", "must be one of Ingress, JobRunner, small.TextFrontend"), ("Gpt", "must be one of Ingress")],
 )
 def test_overrides_name_deployments_that_exist(mine, name, says):
     with pytest.raises(ConfigError, match=says):

@@ -441,7 +441,8 @@ async def test_a_large_body_is_split_and_others_run_in_between():
 
     task = asyncio.create_task(others())
     scope = {"type": "http", "method": "POST", "path": SPEECH, "headers": [], "query_string": b""}
-    await RequestMiddleware(app, max_upload=10**7, max_requests=9, echo=False)(scope, receive, receive)  # type: ignore[arg-type]
+    middleware = RequestMiddleware(app, max_upload=10**7, max_book=10**7, max_requests=9, echo=False)
+    await middleware(scope, receive, receive)  # type: ignore[arg-type]
     task.cancel()
     assert sum(sizes) == 1_000_000
     assert max(sizes) <= 64 * 1024
@@ -480,7 +481,7 @@ async def test_only_working_requests_count_towards_the_limit(backend, shipped, t
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) > 0
         assert refused.json()["error"]["code"] == "overloaded"
-        for path in ("/health", "/ready", "/v1/status", "/v1/models"):
+        for path in ("/health", "/ready", "/v1/status", "/v1/models", "/", "/static/any/page.css"):
             assert (await client.get(path)).status_code == 200
         assert {(await task).status_code for task in working} == {200}
         assert (await client.post(SPEECH, json=body())).status_code == 200

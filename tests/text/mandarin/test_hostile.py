@@ -29,6 +29,14 @@ def test_what_is_long_is_read(text: str) -> None:
     assert FRONTEND.segments(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [("共8224 10/29/1980万", "共八千二百二十四十二十九一千九百八十万"), ("约12 1/2/3个", "约十二一二三个")],
+)
+def test_a_number_before_a_choice_is_read(text: str, spoken: str) -> None:
+    assert FRONTEND.spoken(text, "zh").replace(" ", "") == spoken
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.text(

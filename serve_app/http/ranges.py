@@ -1,0 +1,77 @@
+"""Files with range requests, from any store, no faster than the client reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from starlette.concurrency import iterate_in_threadpool
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from serve_app.http.delivery import Listener, no_faster_than
+
+RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+RATE = 2**20  # bytes that count as a second of sound for the backpressure
+AHEAD_S = 8.0
+
+
+def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """The first byte and the byte after the last one, None for the whole file.
+
+    Several ranges, other units and anything malformed mean the whole file, as RFC 9110 allows.
+    Raises ValueError for a range that begins behind the end.
+    """
+    found = RANGE.fullmatch((header or "").strip())
+    if found is None or found[1] == found[2] == "":
+        return None
+    if found[1] == "":
+        length = int(found[2])
+        if not length or not size:
+            raise ValueError
+        return max(0, size - length), size
+    begin, last = int(found[1]), int(found[2] or size - 1)
+    if found[2] and last < begin:
+        return None
+    if begin >= size:
+        raise ValueError
+    return begin, min(last + 1, size)
+
+
+def file_response(
+    range_header: str | None,
+    size: int,
+    read: Callable[[int, int], Iterator[bytes]],
+    media_type: str,
+    headers: dict[str, str],
+) -> Response:
+    """read: returns the bytes from one place to another, in pieces."""
+    headers = {**headers, "accept-ranges": "bytes"}
+    try:
+        asked = parse_range(range_header, size)
+    except ValueError:
+        return Response(status_code=416, headers={**headers, "content-range": f"bytes */{size}"})
+    begin, end = asked or (0, size)
+    headers["content-length"] = str(end - begin)
+    if asked is not None:
+        headers["content-range"] = f"bytes {begin}-{end - 1}/{size}"
+    status = 200 if asked is None else 206
+    body = iterate_in_threadpool(read(begin, end))
+    return _Paced(body, status_code=status, media_type=media_type, headers=headers)
+
+
+class _Paced(StreamingResponse):
+    def __init__(self, body: AsyncIterator[bytes], **options: Any) -> None:
+        super().__init__(body, **options)
+        self._body, self._bytes = body, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        listener = Listener(scope, AHEAD_S)
+        self.body_iterator = no_faster_than(listener, self._counted(), lambda: self._bytes / RATE)
+        await super().__call__(scope, listener.listens_to(receive), send)
+
+    async def _counted(self) -> AsyncIterator[bytes]:
+        async for piece in self._body:
+            self._bytes += len(piece)
+            yield piece

@@ -1,0 +1,271 @@
+"""/v1/jobs: a book or a long text becomes audio in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request
+from starlette.datastructures import UploadFile
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from deployments.contract.controls import parsed
+from deployments.contract.errors import InvalidInput, NotFound
+from serve_app.http.bodies import check, read_form, read_object
+from serve_app.http.errors import BodyTooLarge
+from serve_app.http.job_events import events
+from serve_app.http.job_schemas import JobBody, SegmentBody, from_form
+from serve_app.http.ranges import file_response
+from serve_app.http.routes.common import Shared, SharedJobs, while_connected
+from serve_app.http.schemas import inlined
+from serve_app.jobs import sources
+from serve_app.jobs.jobs import Jobs, Submission
+from serve_app.jobs.models import JobRow, SegmentRow
+from serve_app.jobs.report import report
+
+router = APIRouter(tags=["jobs"])
+
+MAX_JSON = 4 * 2**20  # bytes; a longer text comes as a file
+MAX_PART = 2**20  # bytes of a form's field
+MEDIA_TYPES = {
+    "m4b": "audio/mp4",
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "flac": "audio/flac",
+    "opus": "audio/ogg",
+    "srt": "application/x-subrip",
+    "vtt": "text/vtt",
+    "epub": "application/epub+zip",
+}
+_SCHEMA = inlined(JobBody)
+_FORM = {
+    "type": "object",
+    "properties": {"file": {"type": "string", "format": "binary"}, **_SCHEMA["properties"]},
+}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"multipart/form-data": {"schema": _FORM}, "application/json": {"schema": _SCHEMA}},
+    }
+}
+_SEGMENT = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": inlined(SegmentBody)}}}
+}
+
+
+@router.post("/v1/jobs", status_code=202, openapi_extra=_BODY)
+async def create_job(request: Request, service: Shared, jobs: SharedJobs, dry_run: bool = False) -> Response:
+    """Starts a job from a form with a `file`, or from JSON with `input` or `script`.
+
+    `dry_run` makes nothing, and returns the chapters that were found.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        async with read_form(request, max_files=1, max_fields=64, max_part_size=MAX_PART) as form:
+            upload = form.get("file")
+            fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+            body = check(JobBody, from_form(fields))
+            name, data = await _uploaded(upload, service.settings.jobs.max_book_bytes)
+        controls: dict[str, Any] = body.model_extra or {}
+        if controls and not dry_run:
+            model = await service.models.get(body.model)
+            controls = parsed(model.spec.controls, controls)
+    else:
+        found, _ = await read_object(request, MAX_JSON)
+        body = check(JobBody, found, strict=True)
+        name, data = _written(body)
+        controls = body.model_extra or {}
+    if dry_run:
+        return JSONResponse(await jobs.preview(name, data))
+    default = "mp3" if name in (sources.TEXT, sources.SCRIPT) else "m4b"
+    asked = Submission(
+        name,
+        data,
+        model=body.model,
+        voice=body.voice,
+        voices=body.voices,
+        language=body.language,
+        seed=body.seed,
+        speed=body.speed,
+        max_tokens=body.max_tokens,
+        controls=controls,
+        options=body.options(default),
+    )
+    return await accepted(jobs, await while_connected(request, jobs.submit(asked)))
+
+
+async def accepted(jobs: Jobs, row: JobRow) -> Response:
+    """202 with the address of a job."""
+    (card,) = await jobs.cards([row])
+    return JSONResponse(card, 202, {"location": f"/v1/jobs/{row.id}"})
+
+
+@router.get("/v1/jobs")
+async def list_jobs(
+    jobs: SharedJobs,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: Annotated[str | None, Query(max_length=64)] = None,
+) -> dict[str, Any]:
+    """The newest first. `after` is the id of the last job of the page before."""
+    rows = await asyncio.to_thread(jobs.stores.jobs.list, limit + 1, after)
+    return {"object": "list", "data": await jobs.cards(rows[:limit]), "has_more": len(rows) > limit}
+
+
+@router.post("/v1/jobs/clean")
+async def clean_jobs(jobs: SharedJobs) -> dict[str, int]:
+    """Deletes all finished jobs."""
+    return {"deleted": await jobs.clean()}
+
+
+@router.get("/v1/jobs/{job_id}")
+async def get_job(job_id: str, jobs: SharedJobs) -> dict[str, Any]:
+    return await jobs.card(job_id)
+
+
+@router.delete("/v1/jobs/{job_id}")
+async def delete_job(job_id: str, jobs: SharedJobs) -> dict[str, Any]:
+    """Deletes a job in any state, with its files."""
+    await jobs.delete(job_id)
+    return {"id": job_id, "object": "job.deleted", "deleted": True}
+
+
+@router.post("/v1/jobs/{job_id}/cancel")
+async def cancel_job(job_id: str, jobs: SharedJobs) -> dict[str, Any]:
+    """Cancels a job: at once, or within seconds if it is being worked on."""
+    row = await asyncio.to_thread(jobs.stores.jobs.cancel, job_id)
+    return (await jobs.cards([row]))[0]
+
+
+@router.get("/v1/jobs/{job_id}/events")
+async def job_events(job_id: str, request: Request, jobs: SharedJobs) -> StreamingResponse:
+    """Server-sent events: `state` and `progress` with the job, `log` with a line of its log.
+
+    A stream ends with the job, or after some minutes: `Last-Event-ID` continues the log.
+    """
+    await asyncio.to_thread(jobs.stores.jobs.get, job_id)
+    last = request.headers.get("last-event-id", "")
+    seen = int(last) if last.isascii() and last.isdecimal() and len(last) < 18 else 0
+    headers = {"cache-control": "no-cache"}
+    return StreamingResponse(events(jobs, job_id, seen), media_type="text/event-stream", headers=headers)
+
+
+@router.get("/v1/jobs/{job_id}/log")
+async def job_log(job_id: str, jobs: SharedJobs) -> dict[str, Any]:
+    await asyncio.to_thread(jobs.stores.jobs.get, job_id)
+    lines = await asyncio.to_thread(jobs.stores.jobs.lines, job_id)
+    return {"object": "list", "data": [{"at": line.at, "message": line.message} for line in lines]}
+
+
+@router.get("/v1/jobs/{job_id}/report")
+async def job_report(job_id: str, jobs: SharedJobs) -> dict[str, Any]:
+    """Per chapter the segments asked for and spoken; every segment that could not be spoken, with its text."""
+    row = await asyncio.to_thread(jobs.stores.jobs.get, job_id)
+    return await asyncio.to_thread(report, row, jobs.stores.segments)
+
+
+@router.get("/v1/jobs/{job_id}/audio", response_class=Response)
+async def job_audio(job_id: str, request: Request, jobs: SharedJobs) -> Response:
+    """The main file, with ranges."""
+    row = await asyncio.to_thread(jobs.stores.jobs.get, job_id)
+    if not row.outputs:
+        message = f"The job has no audio yet: it is {row.state}."
+        raise NotFound(message, param="job_id", code="no_audio_yet")
+    return await _file(request, jobs, row, row.outputs[0])
+
+
+@router.get("/v1/jobs/{job_id}/files/{name}", response_class=Response)
+async def job_file(job_id: str, name: str, request: Request, jobs: SharedJobs) -> Response:
+    """One of the job's `outputs`, with ranges."""
+    row = await asyncio.to_thread(jobs.stores.jobs.get, job_id)
+    found = [output for output in row.outputs if output["name"] == name]
+    if not found:
+        raise NotFound("Invalid 'name': the job has no such file.", param="name", code="file_not_found")
+    return await _file(request, jobs, row, found[0])
+
+
+@router.get("/v1/jobs/{job_id}/segments")
+async def list_segments(
+    job_id: str,
+    jobs: SharedJobs,
+    chapter: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
+    after: Annotated[int, Query(ge=-1, le=2**31 - 1)] = -1,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> dict[str, Any]:
+    """The segments in order, behind the index `after`."""
+    row = await asyncio.to_thread(jobs.stores.jobs.get, job_id)
+    page = jobs.stores.segments.page
+    found = await asyncio.to_thread(page, job_id, chapter=chapter, after=after, limit=limit + 1)
+    data = [_segment(segment, row.plan.get("rate") or 0) for segment in found[:limit]]
+    return {"object": "list", "data": data, "has_more": len(found) > limit}
+
+
+@router.post("/v1/jobs/{job_id}/segments/{index}", status_code=202, openapi_extra=_SEGMENT)
+async def redo_segment(job_id: str, index: int, request: Request, jobs: SharedJobs) -> Response:
+    """Says one segment of a finished job again and writes its files again. Nothing else is spoken again."""
+    fields, _ = await read_object(request, MAX_PART)
+    changes = check(SegmentBody, fields).model_dump(exclude_none=True)
+    if not changes:
+        message = "Missing required field 'seed', 'text' or 'voice'."
+        raise InvalidInput(message, param="seed", code="missing_required_parameter")
+    if not 0 <= index < 2**31:
+        raise NotFound("Invalid 'index': this segment does not exist.", param="index")
+    await jobs.redo(job_id, index, changes)
+    return await accepted(jobs, await asyncio.to_thread(jobs.stores.jobs.get, job_id))
+
+
+async def _uploaded(upload: object, most: int) -> tuple[str, bytes]:
+    """The name and the bytes of the form's file."""
+    if upload is None:
+        raise InvalidInput("Missing required field 'file'.", param="file", code="missing_required_parameter")
+    if not isinstance(upload, UploadFile):
+        raise InvalidInput("Invalid 'file': must be an uploaded file.", param="file", code="invalid_type")
+    data = await upload.read(most + 1)
+    if len(data) > most:
+        raise BodyTooLarge(f"Invalid 'file': at most {most} bytes are allowed.", param="file")
+    return PurePosixPath((upload.filename or "").replace("\\", "/")).name[-200:], data
+
+
+def _written(body: JobBody) -> tuple[str, bytes]:
+    """The text or the script of a JSON body, as a file."""
+    if (body.input is None) == (body.script is None):
+        message = "Exactly one of 'input' and 'script' is required, or a form with a 'file'."
+        raise InvalidInput(message, param="input", code="missing_required_parameter")
+    if body.input is not None:
+        return sources.TEXT, body.input.encode()
+    return sources.SCRIPT, json.dumps(body.script).encode()
+
+
+async def _file(request: Request, jobs: Jobs, row: JobRow, output: dict[str, Any]) -> Response:
+    audio, key = jobs.stores.audio, f"outputs/{row.id}/{output['name']}"
+    try:
+        size = await asyncio.to_thread(audio.size, key)
+    except FileNotFoundError:
+        raise NotFound("The file is gone.", param="name", code="file_not_found") from None
+    kind = MEDIA_TYPES.get(output["format"], "application/octet-stream")
+    name = output["name"]
+    headers = {"content-disposition": f"inline; filename*=utf-8''{quote(name, safe='')}"}
+    read = audio.ranges
+    return file_response(
+        request.headers.get("range"), size, lambda begin, end: read(key, begin, end), kind, headers
+    )
+
+
+def _segment(row: SegmentRow, rate: int) -> dict[str, Any]:
+    return {
+        "index": row.index,
+        "chapter": row.chapter,
+        "block": row.block,
+        "span": [row.begin, row.end],
+        "text": row.text,
+        "voice": row.voice or None,
+        "seed": row.seed,
+        "state": row.state,
+        "seconds": round(row.samples / rate, 3) if rate else 0.0,
+        "pause_after": row.pause_after,
+        "retried": row.retried,
+        "cut": row.cut,
+        "error": row.error,
+    }

@@ -1,0 +1,125 @@
+"""The spoken segments of a job as finished files."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from serve_app.books.book import Book
+from serve_app.books.layout import Layout, Pauses, Spoken
+from serve_app.jobs.audio_store import AudioStore
+from serve_app.jobs.models import SegmentRow
+from serve_app.jobs.outputs import Output, Outputs, gain_of, write_outputs
+from serve_app.jobs.request import JobOptions
+
+HELD_BACK = 0.1  # decibels below the wanted loudness that nobody hears
+
+
+class SoundMissing(Exception):
+    """The sound of a segment is gone. index: of the segment; sound: its digest."""
+
+    def __init__(self, index: int, sound: str) -> None:
+        super().__init__(index, sound)
+        self.index, self.sound = index, sound
+
+
+class Stopped(Exception):
+    """The job was cancelled, or belongs to another runner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """outputs: the main one first; warnings: for the user."""
+
+    outputs: tuple[Output, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sound(Spoken):
+    """index: of the segment in the job; digest: of its sound."""
+
+    index: int = 0
+    digest: str = ""
+
+
+def outputs_of(options: JobOptions, epub: bytes | None = None) -> Outputs:
+    """epub: what the book was read from, for a read-along."""
+    return Outputs(
+        options.format,
+        options.per_chapter,
+        None,
+        options.loudness,
+        options.subtitles,
+        epub if options.read_along else None,
+    )
+
+
+def convert(
+    book: Book,
+    data: bytes,
+    options: JobOptions,
+    rows: Iterable[SegmentRow],
+    audio: AudioStore,
+    rate: int,
+    folder: Path,
+    stop: threading.Event,
+) -> Converted:
+    """Writes the files of a job into `folder`. Blocks; the sound is never in memory as a whole.
+
+    data: the file that the book was read from; rows: the spoken segments, in order; rate: of their sound, in Hz; stop:
+    ends the work soon after it is set, with Stopped.
+    Raises SoundMissing, and OSError if the disk is full.
+    """
+
+    def sound(spoken: Spoken) -> np.ndarray:
+        if stop.is_set():
+            raise Stopped
+        assert isinstance(spoken, _Sound)
+        try:
+            waveform, _ = audio.sound(spoken.digest)
+        except FileNotFoundError:
+            raise SoundMissing(spoken.index, spoken.digest) from None
+        if len(waveform) != spoken.samples:
+            raise SoundMissing(spoken.index, spoken.digest)
+        return waveform
+
+    segments = [
+        _Sound(
+            row.chapter,
+            row.block,
+            (row.begin, row.end),
+            row.text,
+            row.samples,
+            row.pause_after,
+            row.index,
+            row.sound or "",
+        )
+        for row in rows
+    ]
+    layout = Layout(book, segments, sound, rate, Pauses(options.paragraph_pause, options.chapter_pause))
+    gain = gain_of(layout, options.loudness)
+    warnings = []
+    if gain.held_back > HELD_BACK:
+        quieter = f"{gain.held_back:.1f} dB quieter than asked for"
+        warnings.append(f"The book is {quieter}, so that its loudest sound is not clipped.")
+    outputs = tuple(write_outputs(folder, book, layout, outputs_of(options, data), gain))
+    return Converted(outputs, (*warnings, *(warning for output in outputs for warning in output.warnings)))
+
+
+def titled(book: Book, title: str, options: JobOptions, narrator: str) -> Book:
+    """The book with the metadata of the finished files. title: where neither the job nor the book has one."""
+    about = book.about
+    return replace(
+        book,
+        about=replace(
+            about,
+            title=options.title or about.title or title,
+            authors=(options.author,) if options.author else about.authors,
+            narrator=options.narrator or about.narrator or narrator,
+        ),
+    )

@@ -1,0 +1,114 @@
+"""What a job was asked to do, as it is stored with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from deployments.contract.options import ModelOptions
+from serve_app.books.pronunciations import MOST
+from serve_app.jobs.outputs import LOUDEST, QUIETEST
+from serve_app.service import SpeechRequest
+
+PRIORITY = 10  # behind every interactive request
+DEFAULT_VOICE = ""  # the key of the voice for text without a speaker
+
+Format = Literal["m4b", "mp3", "wav", "flac", "opus"]
+Silence = Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)]  # seconds
+
+
+class JobOptions(BaseModel):
+    """How a book is spoken and written.
+
+    bucket_size: segments in progress at once in the mode "batched"; chapters: indices, None for those that the reader
+    includes; loudness: in LUFS, None to leave the level as it is; subtitles: SRT and VTT files; read_along: an EPUB 3
+    whose text is marked while it is heard; pronunciations: a respelling for each word.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Format = "m4b"
+    per_chapter: bool = False
+    mode: Literal["sentence", "batched"] = "batched"
+    bucket_size: Annotated[int, Field(ge=1, le=12)] = 6
+    chapters: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=10_000)] | None = (
+        None
+    )
+    title: Annotated[str, Field(max_length=500)] | None = None
+    author: Annotated[str, Field(max_length=500)] | None = None
+    narrator: Annotated[str, Field(max_length=500)] | None = None
+    paragraph_pause: Silence = 0.6
+    chapter_pause: Silence = 2.0
+    loudness: Annotated[float, Field(ge=QUIETEST, le=LOUDEST, allow_inf_nan=False)] | None = -18.0
+    subtitles: bool = True
+    read_along: bool = False
+    pronunciations: Annotated[dict[str, str], Field(max_length=MOST)] = {}
+
+
+class JobVoice(BaseModel):
+    """A voice as it was at the submission. recording: the key of its file in the audio store; digest: of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    recording: str
+    digest: str
+    transcript: str | None = None
+    language: str | None = None
+
+
+class JobRequest(BaseModel):
+    """source: the name of the file that holds the text, and `key` where it is; voices: by speaker."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    key: str
+    model: str
+    voices: dict[str, JobVoice]
+    language: str | None = None
+    seed: int
+    speed: float = 1.0
+    max_tokens: int | None = None
+    controls: dict[str, Any] = {}
+    options: JobOptions = JobOptions()
+
+    def voice(self, speaker: str) -> JobVoice:
+        return self.voices.get(speaker) or self.voices[DEFAULT_VOICE]
+
+    def speech(self, text: str, speaker: str, recording: bytes, seed: int | None) -> SpeechRequest:
+        """The request that speaks one segment. seed: None for the job's."""
+        voice = self.voice(speaker)
+        return SpeechRequest(
+            text,
+            recording=recording,
+            transcript=voice.transcript,
+            recording_language=voice.language,
+            model=self.model,
+            language=self.language,
+            seed=self.seed if seed is None else seed,
+            speed=self.speed,
+            max_tokens=self.max_tokens,
+            controls=self.controls,
+            priority=PRIORITY,
+            whole=True,
+        )
+
+    def sound(self, text: str, speaker: str, seed: int | None, options: ModelOptions) -> str:
+        """The digest of all that a segment's sound depends on. options: the model's."""
+        voice = self.voice(speaker)
+        depends: Mapping[str, Any] = {
+            "text": text,
+            "voice": [voice.digest, voice.transcript, voice.language],
+            "model": options.model_dump(mode="json", exclude={"prompts", "busy_replicas"}),
+            "language": self.language,
+            "seed": self.seed if seed is None else seed,
+            "speed": self.speed,
+            "max_tokens": self.max_tokens,
+            "controls": self.controls,
+        }
+        return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()

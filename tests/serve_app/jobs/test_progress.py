@@ -1,0 +1,56 @@
+"""The figures of a job."""
+
+from __future__ import annotations
+
+import pytest
+
+from serve_app.jobs import progress
+from serve_app.jobs.segments import Counts
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, None),
+        (0.0, "0 s"),
+        (59.4, "59 s"),
+        (60.0, "1.0 min"),
+        (90.0, "1.5 min"),
+        (3599.0, "60.0 min"),
+        (5400.0, "1.5 h"),
+    ],
+)
+def test_a_duration_is_in_seconds_then_minutes_then_hours(seconds: float | None, text: str | None) -> None:
+    assert progress.spoken_time(seconds) == text
+
+
+def test_the_time_left_is_the_mean_of_the_last_three_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 100.0, 110.0, 130.0, 160.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    batches = progress.Batches(size=2)
+    batches.begin()
+    assert batches.remaining(50) is None
+    for _ in range(4):
+        batches.add(10, 1.0)
+        batches.add(10, 1.0)
+    assert [seconds for seconds, _ in batches.last] == [10.0, 20.0, 30.0]
+    assert batches.remaining(50) == pytest.approx(50.0)  # 60 characters took 60 seconds
+
+
+def test_progress_never_says_all_before_the_files_are_there() -> None:
+    figures = progress.figures(Counts(2, 2, 0, 10, 10, 32_000), progress.Batches(1), "One", 16_000)
+    assert figures["audio_seconds"] == 2.0
+    assert progress.progress("converting", figures, 3.0)["percent"] == 99.9
+    assert progress.progress("done", figures, 3.0)["percent"] == 100.0
+    assert progress.progress("queued", {}, 0.0)["percent"] == 0.0
+
+
+def test_the_memory_on_the_device_is_that_of_all_processes() -> None:
+    replicas = {"a": {"memory": {"device_reserved_bytes": 5}}, "b": {"memory": {"device_reserved_bytes": 7}}}
+    status = {
+        "device": {"name": "card"},
+        "stages": {"gpt": {"replicas": replicas}, "text_frontend": {"error": "x"}},
+    }
+    found = progress.device(status)
+    assert (found["name"], found["memory_used_bytes"]) == ("card", 12)
+    assert progress.device({})["memory_used_bytes"] is None
