@@ -15,7 +15,7 @@ from deployments.text.rewritten import Rewritten
 LONGEST_WORD = 60  # letters
 
 # Kept as they are: the normaliser knows how to say them.
-SYMBOLS = frozenset("£€¥₹₩₽₺₪₫฿₴₦₱₿¢°×÷±≈≠≤≥∞√§©–—…•µΩ−∈∉∪∩⊂∑∫∝²³¹⁰⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉₊₋ₙ")
+SYMBOLS = frozenset("£€¥₹₩₽₺₪₫฿₴₦₱₿¢°×÷±≈≠≤≥∞√§©–—…•µΩ−∈∉∪∩⊂∑∫∝²³¹⁰⁴⁵⁶⁷⁸⁹⁺⁻ⁿˣ₀₁₂₃₄₅₆₇₈₉₊₋ₙ")
 
 FOLDS = {
     "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ß": "ss", "ẞ": "SS", "ł": "l", "Ł": "L",
@@ -105,7 +105,8 @@ def _fold(rewritten: Rewritten, index: int, hanzi: bool) -> str:
         neighbours = text[max(0, index - 1) : index] + text[index + 1 : index + 2]
         if any(unicodedata.name(c, "").startswith("GREEK") for c in neighbours):
             _refuse(char, rewritten.origin(index), hanzi)
-        piece = piece.replace(_GREEK_MARK, " ")
+        raised = text[index + 1 : index + 2] in tuple("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹ⁿˣ")
+        piece = piece.replace(_GREEK_MARK, " ").rstrip() + " " * (not raised)
     return piece
 
 

@@ -29,12 +29,12 @@ _DAY_OR_MONTH = re.compile(
 _TITLES = frozenset(
     "Mr Mrs Ms Mx Dr Prof Messrs St Mt Ft Fr Gen Col Capt Maj Lt Sgt Cpl Pvt Cmdr Adm Rev Sen Rep Gov Pres Hon "
     "Supt Insp "
-    "Det Wm Chas Thos".split()
+    "Det Drs Wm Chas Thos".split()
 )
 _LEADING = frozenset("vs v cf ca approx e.g i.e viz".split())
 _BEFORE_NUMBER = frozenset(
     "no nos vol vols fig figs pp p ch chap sec art eq ed eds par para pt ver tel ext op ref lot cat max min approx est "
-    "ca c rs kr fr temp col cols".split()
+    "ca c rs kr fr temp col cols pop".split()
 )
 _STREETS = frozenset("st ave blvd rd hwy ln ct pl sq pkwy apt ste bldg fl rm".split())
 _NAMES = frozenset(  # what a name may follow, or a new sentence
@@ -46,7 +46,7 @@ _UNITS = frozenset(
 )
 _LOWER = (
     frozenset(map(str.lower, _TITLES)) | _LEADING | _BEFORE_NUMBER | _STREETS | _NAMES | _UNITS
-    | frozenset("etc al misc incl excl resp cont".split())
+    | frozenset("etc al misc incl excl resp cont mgr asst assoc dir attn recd reqd pop pkg".split())
 )  # fmt: skip
 
 
@@ -128,6 +128,8 @@ def _abbreviated(word: str, text: str, at: int, begin: int, start: int) -> bool:
         return number is False and (name in _CALENDAR or bool(_OF_TIME.match(text, at)) or following == "(")
     if word in _DIRECTIONS and number and start > begin:
         return True  # W. 34th St.
+    if state and number:
+        return True
     if lower in _BEFORE_NUMBER and _TO_ROMAN.match(text, at):
         return True
     if number and (lower in _BEFORE_NUMBER or lower in _STREETS or calendar):

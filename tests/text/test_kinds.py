@@ -30,6 +30,12 @@ def segments(text: str) -> list[str]:
         "It happened on Sat. Dec. 24 in the U.K. Parliament.",
         "Washington, D.C. Mayor Bowser spoke at approx. 5 p.m. EST.",
         "Prof. J. R. R. Tolkien and Lt. Col. Hill agreed.",
+        "We flew to Ft. Lauderdale, Fla. in Feb. for a week.",
+        "She moved from Boston, Mass. to Sacramento, Calif. last fall.",
+        "Senator Kelly (D-Ariz.) spoke in Reno, Nev. 89501 today.",
+        "It is on W. 34th St. near the park.",
+        "Ask the asst. mgr. of the bldg. about it.",
+        "Read vol. IV and ch. X first.",
     ],
 )
 def test_an_abbreviation_does_not_end_the_sentence(text: str) -> None:
@@ -50,6 +56,9 @@ def test_an_abbreviation_does_not_end_the_sentence(text: str) -> None:
         "Is it true? Yes!",
         "it is late. good night.",
         "He got a Ph.D. Then he left.",
+        "They moved to Tulsa, Okla. They like it.",
+        "See vol. IV. It has the maps.",
+        "Gently wash. Dry it flat.",
     ],
 )
 def test_a_sentence_ends_behind_an_abbreviation_all_the_same(text: str) -> None:

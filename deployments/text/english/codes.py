@@ -6,7 +6,7 @@ import re
 
 from deployments.text.english.nouns import is_counted
 from deployments.text.english.numbers import cardinal, digits, identifier, spelled
-from deployments.text.english.vocabulary import SHOUTED
+from deployments.text.english.vocabulary import SHOUTED, STATES
 from deployments.text.rules import Match, Rule, letters, mentions, rule
 
 _FILLER = (
@@ -49,7 +49,7 @@ _PLACE = re.compile(r"[A-Z]\d{1,2}|\d{1,3}[A-Z]")  # gate C14, seat 22F
 _NAMED = re.compile(r"(?:number|numbers|no\.?|nr\.?|\#|id|:)\s?$", re.IGNORECASE)
 _STATE = re.compile(
     r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])"
-    r",?\s$"
+    rf",?\s$|,\s(?:{'|'.join(STATES)})\.\s$"
 )
 _WORDED = re.compile(r"[A-Za-z]")
 _TOKEN = r"[A-Za-z]{0,12}\d[A-Za-z0-9]{0,40}(?![A-Za-z0-9])"
@@ -67,7 +67,7 @@ def postcode(m: Match) -> str | None:
 @rule(r"\d{5}(?:-\d{4})?(?![\dA-Za-z,]|\.\d)", when=r"\d{5}(?![\dA-Za-z,])")
 def zip_code(m: Match) -> str | None:
     """IL 62704"""
-    return spelled(m[0]) if _STATE.search(m.string, max(0, m.start() - 6), m.start()) else None
+    return spelled(m[0]) if _STATE.search(m.string, max(0, m.start() - 9), m.start()) else None
 
 
 @rule(rf"{_TOKEN}(?:[-/\x20](?=[A-Z0-9]*\d){_TOKEN}){{0,6}}")

@@ -140,6 +140,12 @@ def time(m: Match) -> str | None:
     return f"{spoken} o'clock" if 1 <= hour <= 12 else f"{spoken} hundred"
 
 
+@rule(rf"(1[0-2]|0?[1-9])\.([0-5]\d)\s?{_HALF}", when=r"\d\d?\.\d\d\s?[AaPp]")
+def pointed_time(m: Match) -> str | None:
+    """8.30am"""
+    return f"{_clock(int(m[1]), int(m[2]))} {m[3].upper()} M"
+
+
 @rule(rf"(1[0-2]|0?[1-9])\s?{_HALF}", when=r"\d\d?\s?[AaPp]")
 def half_day(m: Match) -> str | None:
     """7 a.m."""
@@ -193,7 +199,9 @@ def short_range(m: Match) -> str | None:
     return f"{_LONG[m[1]]} to {_LONG[m[2]]}"
 
 
-@rule(r"(Sat|Sun|Mon|Wed)(?=,?\s\d{1,2}(?::\d\d|\s?[ap]\.?m|\s?[-–]\s?\d))")
+@rule(
+    r"(Sat|Sun|Mon|Wed)(?=,?\s\d{1,2}(?::\d\d|\s?[ap]\.?m|\s?[-–]\s?\d|\s(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)))"
+)
 def day_before_hours(m: Match) -> str:
     """Sat 9-1"""
     return _LONG[m[1]]
@@ -210,4 +218,4 @@ _GOES_ON = re.compile(r"(?<!\bthe)(?:[a-z]|[a-z],|&) $")
 
 NUMERIC_RULES: tuple[Rule, ...] = (iso_date, numeric_date, years)
 WORD_RULES: tuple[Rule, ...] = (short_range, day_before_hours, day_within, days, month_first, month_year)
-RULES: tuple[Rule, ...] = (time, half_day, era, decade, day_first, military)
+RULES: tuple[Rule, ...] = (time, pointed_time, half_day, era, decade, day_first, military)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 
+from deployments.text.characters import GREEK
 from deployments.text.english.numbers import NUMBER, cardinal, decimal, ordinal
 from deployments.text.rewritten import Rewritten
 from deployments.text.rules import Match, Rule, rule
 
-SUPERSCRIPTS, SUBSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "₀₁₂₃₄₅₆₇₈₉₊₋ₙ"
-_PLAIN_DIGITS = str.maketrans(SUPERSCRIPTS + SUBSCRIPTS, "0123456789+-n" * 2)
-_POWER = r"([⁺⁻]?(?:[⁰¹²³⁴-⁹]{1,9}|ⁿ))(?![⁺⁻])"
+SUPERSCRIPTS, SUBSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿˣ", "₀₁₂₃₄₅₆₇₈₉₊₋ₙ"
+_PLAIN_DIGITS = str.maketrans(SUPERSCRIPTS + SUBSCRIPTS, "0123456789+-nx0123456789+-n")
+_POWER = r"([⁺⁻]?(?:[⁰¹²³⁴-⁹]{1,9}|[ⁿˣ]))(?![⁺⁻])"
 _INDEX = re.compile(r"(?P<log>\b(?:log|lg))?(?P<index>[₀-₉₊₋ₙ]{1,9})(?P<after>[A-Za-z0-9 (])?")
-_CHARGE = re.compile(r"([⁰¹²³⁴-⁹]{0,2})([⁺⁻])(?![⁰¹²³⁴-⁹ⁿ])")
+_CHARGE = re.compile(r"([⁰¹²³⁴-⁹]{0,2})([⁺⁻])(?![⁰¹²³⁴-⁹ⁿˣ])")
 _RAISED = re.compile(_POWER)
+_GREEK_BEFORE = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(GREEK)})$")
 _NOTE_BEFORE = re.compile(r"(?:[a-z]{4}|[a-z][.,;:!?]|[.,;:!?][\"')])$")
 
 
@@ -22,8 +24,8 @@ def power(raised: str) -> str:
     plain = raised.translate(_PLAIN_DIGITS)
     if plain in ("2", "3"):
         return "squared" if plain == "2" else "cubed"
-    if plain.lstrip("+-") == "n":
-        return "to the N" if plain == "n" else "to the minus N"
+    if (letter := plain.lstrip("+-")) in ("n", "x"):
+        return f"to the {'' if plain == letter else 'minus '}{letter.upper()}"
     if plain.startswith("-"):
         return f"to the minus {cardinal(int(plain[1:]))}"
     value = int(plain.lstrip("+"))
@@ -62,7 +64,7 @@ def function(m: Match) -> str:
     return f"{m[1].upper()} of"
 
 
-@rule(r"((?:[A-Z][a-z]?\d{0,3}){1,8})([⁰¹²³⁴-⁹]{0,2})([⁺⁻])(?![⁰¹²³⁴-⁹ⁿ])")
+@rule(r"((?:[A-Z][a-z]?\d{0,3}){1,8})([⁰¹²³⁴-⁹]{0,2})([⁺⁻])(?![⁰¹²³⁴-⁹ⁿˣ])")
 def ion(m: Match) -> str | None:
     """SO4²⁻, Na⁺"""
     letters_and_digits = re.findall(r"[A-Za-z]|\d+", m[1])
@@ -83,7 +85,7 @@ def raised(text: str, at: int) -> tuple[str, int]:
     if m[1].isdigit() and text[m.end() : m.end() + 1].isupper():  # ¹⁴C
         return cardinal(int(m[1].translate(_PLAIN_DIGITS))), m.end()
     note = _NOTE_BEFORE.search(text, max(0, at - 6), at) or not text[max(0, at - 1) : at].strip()
-    if note and m[1][0] not in "⁺⁻":
+    if note and not _GREEK_BEFORE.search(text, max(0, at - 9), at) and m[1][0] not in "⁺⁻":
         return "", m.end()
     return power(m[1]), m.end()
 

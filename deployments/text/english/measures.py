@@ -32,7 +32,7 @@ _INCHES = re.compile(
     r"ruler|lengths?|pieces|of (?:rain|snow|water|fabric|ribbon)|in (?:diameter|length|width|height)))"
 )
 _ONLY_ATTACHED = frozenset("v w".split())
-_ONLY_SPACED = frozenset("K M st t ct ac deg rad ly kn kt pt".split())
+_ONLY_SPACED = frozenset("c. K M st t ct ac deg rad ly kn kt pt".split())
 _WORD_BEHIND = re.compile(r" ([A-Za-z]{3,30})")
 _QUOTES = re.compile(r'(?<!\d)"')
 _OF_DEVICES = frozenset("V v W w kW GB TB MB MP Hz MHz GHz Ah mAh in mm cc".split())  # 60W bulb, 512GB drive

@@ -92,18 +92,20 @@ def _names(country: str | None, sign: str) -> tuple[str, str, str, str]:
 
 @rule(
     rf"((?:US|CA|AU|NZ|HK|SG|NT|MX|A|C|S|R)(?=\$))?({SIGN})\s?({NUMBER})"
-    rf"(?:(?:\s?[-–]\s?|\sto\s)(?:{SIGN})?({NUMBER}))?{_SCALE}(?:/({UNIT}|{PER})(?![A-Za-z]))?{_END}"
+    rf"(?:(?:{_SCALE}\s?[-–]\s?|\sto\s)(?:{SIGN})?({NUMBER}))?{_SCALE}(?:/({UNIT}|{PER})(?![A-Za-z]))?{_END}"
 )
 def money(m: Match) -> str | None:
     """$1,234.56, $3.2 billion, C$5, $5-10, $3/kg"""
     names = _names(m[1], m[2])
     if _MODIFIER.search(m.string, max(0, m.start() - 4), m.start()) and _NOUN.match(m.string, m.end()):
         names = (names[0], names[0], *names[2:])  # a $5 bill
-    spoken = _money(m[4] or m[3], names, m[5])
-    if m[4]:
-        alone = _money(m[3], names, None)
-        spoken = f"{decimal(m[3]) if '.' not in m[3] or m[5] else alone} to {spoken}"
-    return f"{spoken} per {_each(m[6])}" if m[6] else spoken
+    spoken = _money(m[5] or m[3], names, m[6])
+    if m[5]:
+        alone = _money(m[3], names, m[4])
+        if m[4]:
+            alone = alone.rpartition(" ")[0]
+        spoken = f"{decimal(m[3]) if not m[4] and ('.' not in m[3] or m[6]) else alone} to {spoken}"
+    return f"{spoken} per {_each(m[7])}" if m[7] else spoken
 
 
 @rule(rf"({_CODE}|{_NAME})\s?({NUMBER}){_SCALE}{_END}")

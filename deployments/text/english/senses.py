@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from deployments.text.english.roles import Sentence
 
-BESIDE = 5  # words: what stands beside a word counts as a clue so far off
+# How far off, in words, a clue counts that stands beside the word: one word, or two joined by _.
+BESIDE = {1: 1, 2: 5}
 DEFAULT = ""  # the most frequent reading
 
 # A word, its reading and what calls for it: words just before (two joined by _), just after, or in the sentence.
@@ -16,6 +17,7 @@ lead default; after singer guitarist time role engineer story author actor
 lead other; before of contain contains containing molten swallow; after free pipe pipes paint poisoning acid shot bullet
   bullets weight weights glass apron ore levels exposure; near contains petrol gasoline unleaded zinc copper mercury tin
   metal metals toxic plumbing paint pencil pencils asbestos arsenic bullets
+bass default; after player players guitar guitars guitarist line lines clarinet drum solo clef
 bass other; before sea striped largemouth smallmouth; after fishing boat; near fish fishing fisherman caught catch lake
   lakes pond river trout salmon grilled fried baked fillet bait lure hooked landed
 bow default; after and tie; near arrow arrows ribbon hair violin cello strings target
@@ -37,7 +39,7 @@ sake other; near sushi japanese drink drank drinking bottle cup bar tokyo brewed
 does noun; before the two three four several bucks_and stags_and
 closer noun; near inning pitcher pitched bullpen deal deals baseball
 tear default; before shed_a shedding_a single; after gas; near eye eyes cheek cheeks cried crying
-tear verb; before wear_and; after in along apart open off down up; near muscle fabric cloth sleeve jeans shirt coat sail
+tear verb; before wear_and; after along apart open off down up; near muscle fabric cloth sleeve jeans shirt coat sail
   ligament tendon meniscus knee shoulder hamstring cartilage tissue seam trousers jacket dress tent paper net hole
 tears default; near eye eyes cheek cheeks cried crying burst
 tears verb; after open apart easily up down off at through; near muscle fabric cloth shirt jeans paper ligament tendon
@@ -61,20 +63,19 @@ class Sense:
     after: frozenset[str] = frozenset()
     near: frozenset[str] = frozenset()
 
-    def beside(self, sentence: Sentence, index: int) -> bool:
+    def beside(self, sentence: Sentence, index: int) -> int:
+        """How many words the clue beside the word at `index` has; 0 for none."""
         before = sentence.before(index)
-        return (
-            sentence.after(index) in self.after
-            or before in self.before
-            or f"{sentence.before(index, 2)}_{before}" in self.before
-        )
+        if sentence.after(index) in self.after or before in self.before:
+            return 1
+        return 2 if f"{sentence.before(index, 2)}_{before}" in self.before else 0
 
 
 def nearest(senses: tuple[Sense, ...], sentence: Sentence, index: int) -> Sense | None:
     """The sense with the clue that stands closest to the word at `index`; behind it rather than before."""
     best, distance = None, float("inf")
     for sense in senses:
-        closest = BESIDE if sense.beside(sentence, index) else distance
+        closest = BESIDE.get(sense.beside(sentence, index), distance)
         if not sense.near.isdisjoint(sentence.all):
             places = (abs(at - index - 0.4) for at, word in enumerate(sentence.words) if word in sense.near)
             closest = min(closest, *places)

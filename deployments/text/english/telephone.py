@@ -20,7 +20,8 @@ _CALLED = re.compile(
     re.IGNORECASE,
 )
 _OR_CALLED = re.compile(
-    r"\b(?:call|dial|ring|phone|text)[a-z]*\s(?:[\d ()+-]{1,20}(?:,|\sor|\sand|/)\s?)+$", re.IGNORECASE
+    r"\b(?:call|dial|ring|phone|text)[a-z]*\s(?:[\d ()+-]{1,20}(?:\([A-Za-z ]{2,20}\))?(?:,|\sor|\sand|/)\s?)+$",
+    re.IGNORECASE,
 )
 _may_be_called = mentions(
     "call dial ring phone text fax rang tel mobile cell whatsapp sms hotline helpline switchboard landline voicemail "

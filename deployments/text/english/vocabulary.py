@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TITLES = {  # with or without a dot, before a name
     "Mr": "mister", "Mrs": "missus", "Ms": "miz", "Messrs": "messers", "Prof": "professor", "Gen": "general",
-    "Capt": "captain", "Lt": "lieutenant", "Sgt": "sergeant", "Cpl": "corporal", "Cmdr": "commander",
+    "Capt": "captain", "Drs": "doctors", "Lt": "lieutenant", "Sgt": "sergeant", "Cpl": "corporal", "Cmdr": "commander",
     "Adm": "admiral", "Gov": "governor", "Rev": "reverend", "Hon": "honorable", "Pres": "president",
     "Mt": "mount", "Pvt": "private", "Fr": "father", "Supt": "superintendent", "Insp": "inspector",
 }  # fmt: skip
@@ -23,7 +23,10 @@ DOTTED = {  # only with the dot; a sentence may end here too
     "M.Phil": "M phil", "D.Phil": "D phil", "Ed.D": "E D D", "LL.B": "L L B", "LL.M": "L L M", "a.k.a": "A K A",
     "Dept": "department", "dept": "department", "Univ": "university", "Assn": "association",
     "etc": "et cetera", "vs": "versus", "approx": "approximately", "Approx": "approximately",
-    "Wm": "william", "Chas": "charles", "Thos": "thomas", "doz": "dozen", "pkg": "package",
+    "Wm": "william", "Chas": "charles", "Thos": "thomas", "doz": "dozen", "pkg": "package", "mgr": "manager",
+    "Mgr": "manager", "asst": "assistant",
+    "Asst": "assistant", "assoc": "associate", "Assoc": "associate", "dir": "director", "attn": "attention",
+    "Attn": "attention", "recd": "received", "reqd": "required",
     "est": "estimated", "Est": "established", "Cont": "continued", "cont": "continued",
     "misc": "miscellaneous", "incl": "including", "max": "maximum", "min": "minimum", "tel": "telephone",
     "Tel": "telephone", "ext": "extension", "Ext": "extension", "cf": "compare", "viz": "namely", "al": "al",
@@ -45,7 +48,7 @@ BEFORE_NUMBER = {  # only when a number follows
     "Ver": "version", "ref": "reference", "Ref": "reference", "op": "opus", "Op": "opus", "Lot": "lot", "P": "page",
     "Vols": "volumes", "vols": "volumes", "Figs": "figures", "figs": "figures", "eq": "equation", "Pt": "part",
     "Sat": "saturday", "Sun": "sunday", "Mar": "march", "Dec": "december", "col": "column", "cols": "columns",
-    "apt": "apartment", "rm": "room", "Rm": "room",
+    "apt": "apartment", "rm": "room", "Rm": "room", "pop": "population", "Pop": "population",
 }  # fmt: skip
 
 DIRECTIONS = {"N": "north", "S": "south", "E": "east", "W": "west"}
@@ -77,7 +80,8 @@ BARE = {  # without a dot, in exactly this case
     "LaTeX": "lay tek", "TODO": "to do", "FIXME": "fix me",
     "JPEG": "J peg", "jpeg": "J peg", "MPEG": "M peg", "ASCII": "askey", "GUI": "gooey", "SaaS": "sass",
     "WiFi": "wifi", "Wi-Fi": "wifi", "wi-fi": "wifi",
-    "QoQ": "quarter over quarter", "YoY": "year over year", "MoM": "month over month", "tmrw": "tomorrow",
+    "QoQ": "quarter over quarter", "YoY": "year over year", "MoM": "month over month", "tmrw": "tomorrow", "WWI": "world war one",
+    "WWII": "world war two",
     "ppl": "people", "msg": "message", "msgs": "messages", "abt": "about", "MON": "monday", "TUE": "tuesday",
     "TUES": "tuesday", "THU": "thursday", "THUR": "thursday", "THURS": "thursday", "FRI": "friday",
     "Tue": "tuesday", "Tues": "tuesday", "Thu": "thursday", "Thur": "thursday", "Thurs": "thursday", "Fri": "friday",

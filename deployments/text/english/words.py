@@ -25,7 +25,7 @@ from deployments.text.rules import letters
 Known = Callable[[str], bool]
 
 _BARE = re.compile(
-    "(?:" + "|".join(re.escape(k) for k in sorted(BARE, key=len, reverse=True)) + ")(?![A-Za-z0-9])",
+    "(?:" + "|".join(re.escape(k) for k in sorted(BARE, key=len, reverse=True)) + ")(?![A-Za-z0-9]|/[A-Z])",
 )
 _BARE_STARTS = frozenset(key[0] for key in BARE)
 _DOTTED = re.compile(r"((?:Ph|M|B|D|Ed|LL|a\.k)\.(?:D|Sc|Phil|B|M|a)(?![A-Za-z])|[A-Za-z]{1,6})\.")

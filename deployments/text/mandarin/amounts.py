@@ -204,6 +204,12 @@ def roman_numeral(m: Match) -> str | None:
     return None
 
 
+@rule(r"(?<=[A-Za-z\d%])\+(?![\dA-Za-z+])", when=r"\+")
+def more(m: Match) -> str:
+    """600km+"""
+    return "加"
+
+
 @rule(r"\#(?![\dA-Za-z#])", when="#")
 def hash_sign(m: Match) -> str | None:
     """密码4091#"""
@@ -230,6 +236,7 @@ LATE_RULES = (
     measures.per_unit,
     measures.raised,
     hash_sign,
+    more,
     slashed,
     pair,
     listed,

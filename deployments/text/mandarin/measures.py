@@ -29,7 +29,8 @@ _POWER = r"(?:[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|\^\(?-?\d{1,3}\)?)"
 
 
 @rule(
-    rf"(?P<sign>[+-]?)(?P<n>{NUMBER})(?:%?{TO}(?P<last>[+-]?{NUMBER}))?[ ]?(?P<name>%|‰|per[ ]mille)(?!\d)",
+    rf"(?P<sign>[+-]?)(?P<n>{NUMBER})(?:%?{TO}(?P<last>[+-]?{NUMBER}))?[ ]?(?P<name>%|‰|per[ ]mille)"
+    rf"(?!\d)(?P<each>/(?=[{HANZI}]))?",
     when=r"[+-]|[\d.,]*\d ?[%‰p~–—-]",
 )
 def percent(m: Match) -> str | None:
@@ -39,6 +40,8 @@ def percent(m: Match) -> str | None:
     name = "百分之" if m["name"] == "%" else "千分之"
     sign = {"+": "正", "-": "负", "": ""}[m["sign"]]
     said = sign + name + (number(m["n"]) if m["n"] != "100" or name == "千分之" else "百")
+    if m["each"]:
+        return said + "每"
     if m["last"]:
         second = m["last"].lstrip("+-")
         said += "到" + "负" * (m["last"][0] == "-") + name + (number(second) if second != "100" else "百")
@@ -67,7 +70,7 @@ def measures(m: Match) -> str | None:
 
 @rule(
     rf"(?P<sign>[+-]?)(?P<n>{NUMBER})(?:/(?P<below>\d{{1,3}})|[ ]?(?P<scale>[百千万亿]{{1,2}}))?[ ]?(?P<name>{UNIT})"
-    rf"(?P<each>/(?=[{HANZI}]))?",
+    rf"(?:(?P<each>/(?=[{HANZI}]))|(?P<more>\+)(?![\dA-Za-z+]))?",
     when=rf"[+-]|[\d.,]*\d ?[{_INITIALS}/百千万亿]",
 )
 def measure(m: Match) -> str | None:
@@ -81,9 +84,10 @@ def measure(m: Match) -> str | None:
         pressure = value(m["n"]) > value(m["below"])
         said = f"{number(m['n'])}比{number(m['below'])}" if pressure else fraction(m["n"], m["below"])
         return said + name
+    behind = "每" if m["each"] else "加" if m["more"] else ""
     if m["scale"]:
-        return _signed(m["sign"], True) + number(m["n"]) + m["scale"] + name
-    return _signed(m["sign"], True) + amount(m["n"], True) + name + "每" * bool(m["each"])
+        return _signed(m["sign"], True) + number(m["n"]) + m["scale"] + name + behind
+    return _signed(m["sign"], True) + amount(m["n"], True) + name + behind
 
 
 def _is_minus(m: Match) -> bool:

@@ -47,6 +47,7 @@ _PHRASES = {  # unknown to pypinyin, or read in the rarer way
 }  # fmt: skip
 
 _COUNTING = frozenset("零一二两三四五六七八九十百千万亿几这那哪每半")
+_SPINNING = frozenset("轮子 车轮 齿轮 轮胎 陀螺 风车 风扇 地球 月球 马达 电机 转盘 木马".split())
 _GROWN = frozenset("得高大胖出满成")
 _VERY = frozenset("很太更最真多不越好挺这那么")
 _ACTS = {
@@ -148,6 +149,8 @@ def _alone(word: str, kind: str, before: tuple[str, str], behind: tuple[str, str
         return "zhe5" if was[:1] == "v" else "zhu4"
     if word == "着":
         return "zhao2" if last[-1:] in ("不", "得") else "zhe5"
+    if word == "转":
+        return "zhuan4" if last in _SPINNING else ""
     if word == "还":
         return "huan2" if comes == "n" or following in ("了", "") else ""
     if word == "只":
