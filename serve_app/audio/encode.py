@@ -55,8 +55,8 @@ def check_rate(format: str, rate: int) -> None:
 def open_encoder(format: str, source_rate: int, *, rate: int = OUTPUT_RATE, streamed: bool = True) -> Encoder:
     """An encoder for a format of MEDIA_TYPES. rate: of the file, in Hz.
 
-    streamed: return bytes as soon as possible. Otherwise FLAC is held back until `finish`, so that its header states
-    the length, which libsndfile requires. The other formats do not differ.
+    streamed: return bytes as soon as possible. Otherwise FLAC and WAV are held back until `finish`, so that their
+    headers state the length. The other formats do not differ.
 
     Raises InvalidInput (param "response_format" or "sample_rate") for any other format, or a rate that it cannot have.
     """
@@ -66,6 +66,8 @@ def open_encoder(format: str, source_rate: int, *, rate: int = OUTPUT_RATE, stre
     check_rate(format, rate)
     if format in _CODECS:
         sink = _Container(_CODECS[format], rate, streamed or format != "flac")
+    elif format == "wav" and not streamed:
+        sink = _WholeWav(rate)
     else:
         sink = _Raw(wav_header(rate=rate) if format == "wav" else b"")
     return _Resampled(format, source_rate, rate, sink)
@@ -73,9 +75,8 @@ def open_encoder(format: str, source_rate: int, *, rate: int = OUTPUT_RATE, stre
 
 def encode_wav(samples: np.ndarray, source_rate: int, rate: int = OUTPUT_RATE) -> bytes:
     """A complete WAV file, 16 bit, whose header states the length."""
-    stream = open_encoder("pcm", source_rate, rate=rate)
-    data = stream.encode(samples) + stream.finish()
-    return wav_header(len(data), rate) + data
+    stream = open_encoder("wav", source_rate, rate=rate, streamed=False)
+    return stream.encode(samples) + stream.finish()
 
 
 def wav_header(data_bytes: int | None = None, rate: int = OUTPUT_RATE) -> bytes:
@@ -93,7 +94,7 @@ def to_int16(samples: np.ndarray) -> np.ndarray:
 class _Resampled:
     """A sink behind a stream resampler. The output does not depend on how the input is split into chunks."""
 
-    def __init__(self, format: str, source_rate: int, rate: int, sink: _Raw | _Container) -> None:
+    def __init__(self, format: str, source_rate: int, rate: int, sink: _Raw | _WholeWav | _Container) -> None:
         self.media_type = MEDIA_TYPES[format]
         if format == "pcm":  # nothing in it says so
             self.media_type += f";rate={rate};channels=1"
@@ -124,6 +125,22 @@ class _Raw:
 
     def close(self) -> bytes:
         return b""
+
+
+class _WholeWav:
+    """A WAV file whose header states the length. All bytes come at the end."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._parts: list[bytes] = []
+
+    def write(self, samples: np.ndarray) -> bytes:
+        self._parts.append(to_int16(samples).tobytes())
+        return b""
+
+    def close(self) -> bytes:
+        data = b"".join(self._parts)
+        return wav_header(len(data), self._rate) + data
 
 
 @dataclass(frozen=True, slots=True)

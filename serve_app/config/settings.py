@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
@@ -56,6 +57,8 @@ Delay = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
 SCHEDULER_CPUS = 0.1
+_HOST = r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])"  # a name, or an address
+ORIGIN = re.compile(rf"\*|null|[a-z][a-z0-9+.-]*://{_HOST}(?::[0-9]{{1,5}})?")
 Kind = TypeVar("Kind", bound=Options)
 
 
@@ -140,6 +143,18 @@ class Limits(Options):
     max_voices: Annotated[int, Field(ge=0)] = 1000  # uploaded ones
 
 
+def _origin(text: str) -> str:
+    if not ORIGIN.fullmatch(text):
+        raise ValueError("must be an origin as browsers send it (https://example.org:8443, no path), or '*'")
+    return text
+
+
+class HttpSettings(Options):
+    """`cors_origins`: the web pages that may call the service; "*" is any."""
+
+    cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field([], max_length=1000)
+
+
 class ModelSettings(ModelSection):
     """One model: its options, and how its stages are deployed."""
 
@@ -183,6 +198,7 @@ class ServiceSettings(Options):
 
     ingress: IngressSettings = IngressSettings()
     limits: Limits = Limits()
+    http: HttpSettings = HttpSettings()
     data_dir: Annotated[str, AfterValidator(_path)] = "~/.local/share/chorale"
 
     @property
