@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
@@ -38,6 +37,7 @@ from deployments.contract.options import (
     VoiceEncoderOptions,
 )
 from deployments.families import FAMILIES
+from serve_app.config.origins import HttpSettings
 from serve_app.config.strict import Location, as_variable, dotted, from_variable, overlay, problems, refusal
 
 
@@ -57,8 +57,6 @@ Delay = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
 SCHEDULER_CPUS = 0.1
-_HOST = r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])"  # a name, or an address
-ORIGIN = re.compile(rf"\*|null|[a-z][a-z0-9+.-]*://{_HOST}(?::[0-9]{{1,5}})?")
 Kind = TypeVar("Kind", bound=Options)
 
 
@@ -141,18 +139,6 @@ class Limits(Options):
     max_input_chars: Positive = 5000
     max_upload_bytes: Positive = 10 * 2**20
     max_voices: Annotated[int, Field(ge=0)] = 1000  # uploaded ones
-
-
-def _origin(text: str) -> str:
-    if not ORIGIN.fullmatch(text):
-        raise ValueError("must be an origin as browsers send it (https://example.org:8443, no path), or '*'")
-    return text
-
-
-class HttpSettings(Options):
-    """`cors_origins`: the web pages that may call the service; "*" is any."""
-
-    cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field([], max_length=1000)
 
 
 class ModelSettings(ModelSection):

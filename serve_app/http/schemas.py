@@ -9,12 +9,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from serve_app.audio.encode import MEDIA_TYPES
 from serve_app.http import foreign
+from serve_app.voices.names import UNPACKED as MAX_NAME
 
 AudioFormat = StrEnum("AudioFormat", list(MEDIA_TYPES))
 
 MAX_SEED = 2**63 - 1
 MAX_TOKENS = 8192
-MAX_NAME = 256  # of a voice, in any Unicode form
 MAX_VOLUME = 10
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from serve_app.voices.library import Voice
 
 LONGEST = 64  # characters
+UNPACKED = 4 * LONGEST  # that many may become LONGEST when normalised
 INNER = (
     " _.-'\u2019\u00b7\u30fb"  # with the curly apostrophe, and the dots between the parts of foreign names
 )
@@ -36,7 +37,7 @@ OPENAI_VOICES = dict.fromkeys(
 
 def normalised(name: str) -> str:
     """The name as it is stored and shown (NFC): é is one character however it was typed."""
-    return unicodedata.normalize("NFC", name)
+    return unicodedata.normalize("NFC", name) if len(name) <= UNPACKED else name  # which is too long anyway
 
 
 def is_allowed(name: str) -> bool:

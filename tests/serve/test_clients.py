@@ -1,4 +1,4 @@
-"""The programs of `clients` against the real application: what they send is understood, and they can read the answer."""
+"""The programs of `clients` against the real application: it understands them, and they can read the answer."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ import soundfile
 from serve_app.audio.encode import OUTPUT_RATE
 from serve_app.voices.names import OPENAI_VOICES
 from tests.serve.clients import HomeAssistant, LiveKit, OpenWebUI, WyomingOpenAI, pipecat, silly_tavern
-from tests.serve.conftest import Service
+from tests.serve.conftest import PAGE, Service
 
-TEXT = "Good morning to you all."
+TEXT = "Good morning."
 PIECES = ["...", "…", "—", "*", "()", "**", "---", "😊", "👍🏽", "❤️", "!", '"', "。", "→", "%", "1.", "Hi 😊"]
 JAVASCRIPT = Path(__file__).resolve().parents[1] / "clients"
 
@@ -38,7 +38,7 @@ async def api(service: Service) -> AsyncIterator[openai.AsyncOpenAI]:
         yield client
 
 
-def is_speech(sound: np.ndarray, least: float = 0.7, most: float = 5.0) -> bool:
+def is_speech(sound: np.ndarray, least: float = 0.4, most: float = 3.0) -> bool:
     """True for the length that TEXT has at its usual pace, in seconds at 24 kHz, and an audible level."""
     level = float(np.sqrt(np.mean(np.square(sound))))
     print(f"{len(sound) / OUTPUT_RATE:.2f} s, level {level:.3f}")
@@ -76,32 +76,32 @@ async def test_open_webui_shows_the_message_of_an_error(service, client):
         await webui.speak(TEXT, "alloy", "tts-1", colour="red")
 
 
-@pytest.mark.parametrize("model", ["gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15", "tts-1", "tts-1-hd"])
-@pytest.mark.parametrize("more", [{}, {"instructions": "Speak calmly.", "speed": 1.25}])
-async def test_livekit_reads_events_or_bytes(service, client, model, more):
+async def test_livekit_reads_events_or_bytes(service, client):
     livekit = LiveKit(client, f"{service.http}/v1")
     assert await livekit.prewarm() == 200
-    assert is_speech(await livekit.speak(TEXT, model=model, **more))
+    models = ("gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15", "tts-1", "tts-1-hd")
+    calmly = {"instructions": "Speak calmly.", "speed": 1.25}
+    asked = (livekit.speak(TEXT, model=model, **more) for model in models for more in ({}, calmly))
+    assert all(map(is_speech, await asyncio.gather(*asked)))
 
 
-@pytest.mark.parametrize("voice", sorted(OPENAI_VOICES))
-async def test_pipecat_speaks_in_every_voice_that_it_knows(api, voice):
-    assert is_speech(await pipecat(api, TEXT, voice, instructions="Speak calmly.", speed=1.0))
+async def test_pipecat_speaks_in_every_voice_that_it_knows(api):
+    asked = (pipecat(api, TEXT, voice, instructions="Speak calmly.", speed=1.0) for voice in OPENAI_VOICES)
+    assert all(map(is_speech, await asyncio.gather(*asked)))
 
 
 async def test_pipecat_is_not_stopped_by_a_piece_that_says_nothing(api):
-    lengths = {text: len(await pipecat(api, text)) / OUTPUT_RATE for text in PIECES}
+    heard = await asyncio.gather(*(pipecat(api, text) for text in PIECES))
+    lengths = {text: len(sound) / OUTPUT_RATE for text, sound in zip(PIECES, heard, strict=True)}
     print({text: round(seconds, 2) for text, seconds in lengths.items()})
     assert all(0 < seconds < 3 for seconds in lengths.values())
 
 
 async def test_sillytavern(service, client):
     endpoint = f"{service.http}/v1/audio/speech"
-    for voice in ("alloy", "echo", "fable", "onyx", "nova", "shimmer"):
-        assert is_speech(await silly_tavern(client, endpoint, TEXT, voice, 1.05))
-    assert is_speech(
-        await silly_tavern(client, endpoint, TEXT, "clara", lang="en", user="Ann", task_type="Base")
-    )
+    typed = ("alloy", "echo", "fable", "onyx", "nova", "shimmer")
+    asked = (silly_tavern(client, endpoint, TEXT, voice, 1.05, user="Ann", lang="en") for voice in typed)
+    assert all(map(is_speech, await asyncio.gather(*asked)))
 
 
 async def test_home_assistant_lists_and_speaks(service):
@@ -109,10 +109,8 @@ async def test_home_assistant_lists_and_speaks(service):
     voices = await asyncio.to_thread(home.voices)
     assert set(voices.values()) == set(service.voices)
     for format in ("mp3", "opus", "aac", "flac", "wav"):
-        sound = await asyncio.to_thread(
-            home.speak, TEXT, next(iter(voices)), format, lang_code="en-us", stream=True
-        )
-        assert is_speech(sound)
+        more = {"lang_code": "en-us", "stream": True}
+        assert is_speech(await asyncio.to_thread(home.speak, TEXT, next(iter(voices)), format, **more))
 
 
 async def test_wyoming_openai_finds_the_voices_and_streams_wav(service, api):
@@ -139,20 +137,16 @@ async def test_the_official_python_client(api, tmp_path):
     assert (caught.value.param, caught.value.code) == ("colour", "unknown_parameter")
 
 
-@pytest.mark.parametrize(
-    "name", ["小明", "Zoë", "émile", "naïve", "O'Neil", "Жанна", "प्रिया", "محمد", "玛丽·居里"]
-)
-async def test_a_voice_with_a_name_in_any_script_passes_the_proxy(service, client, name):
+async def test_a_voice_with_a_name_in_any_script_passes_the_proxy(service, client):
     voices, speech = f"{service.http}/v1/audio/voices", f"{service.http}/v1/audio/speech"
     body = {"model": "tts-1", "input": TEXT * 2, "voice": "clara", "response_format": "wav", "seed": 1}
     recording = (await client.post(speech, json=body)).content
-    added = await client.post(voices, data={"name": name}, files={"audio_sample": ("a.wav", recording)})
-    assert added.status_code == 200, added.text
-    try:
-        answer = await client.post(speech, json=body | {"voice": name})
+    for name in ("小明", "Zoë", "émile", "naïve", "O'Neil", "Жанна", "प्रिया", "محمد", "玛丽·居里"):
+        added = await client.post(voices, data={"name": name}, files={"audio_sample": ("a.wav", recording)})
+        assert added.status_code == 200, added.text
+        answer = await client.post(speech, json=body | {"voice": name, "input": "Hi.", "max_tokens": 8})
         assert unquote(answer.headers["x-voice"]) == name
         assert (await client.get(f"{voices}/{quote(name)}")).json()["name"] == name
-    finally:
         assert (await client.delete(f"{voices}/{quote(name)}")).status_code == 200
 
 
@@ -188,32 +182,22 @@ def test_openai_s_javascript_client(service):
         assert error["type"] == "invalid_request_error" and error["id"]
 
 
-async def test_a_web_page_calls_the_service_once_the_configuration_lists_its_origin(service, client):
-    from ray import serve
-
-    from serve_app.app import build
-
-    page = "https://page.example"
+async def test_a_web_page_calls_the_service_if_the_configuration_lists_its_origin(service, client):
     asks = {
-        "origin": page,
+        "origin": PAGE,
         "access-control-request-method": "POST",
         "access-control-request-headers": "authorization",
     }
-    speech = f"{service.http}/v1/audio/speech"
-    assert (await client.options(speech, headers=asks)).status_code == 405
-    args = {**service.args, "http": {"cors_origins": [page]}}
-    await asyncio.to_thread(serve.run, build(args), name="chorale", route_prefix="/")
     for path in ("/v1/audio/speech", "/v1/audio/voices", "/v1/models", "/tts_with_cached_voice"):
         preflight = await client.options(service.http + path, headers=asks)
-        assert preflight.status_code == 200
-        assert preflight.headers["access-control-allow-origin"] == page
-        refused = await client.options(
-            service.http + path, headers=asks | {"origin": "https://other.example"}
-        )
+        assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (200, PAGE)
+        other = asks | {"origin": "https://other.example"}
+        refused = await client.options(service.http + path, headers=other)
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, "cors_refused")
     body = {"model": "tts-1", "voice": "alloy", "input": TEXT, "response_format": "pcm"}
     for sent, status in ((body, 200), (body | {"voice": "nobody"}, 400)):
-        answer = await client.post(speech, json=sent, headers={"origin": page})
-        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, page)
+        url = f"{service.http}/v1/audio/speech"
+        answer = await client.post(url, json=sent, headers={"origin": PAGE})
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, PAGE)
         assert "x-request-id" in answer.headers["access-control-expose-headers"]
-        assert answer.headers.get_list("x-request-id", split_commas=True) == [answer.headers["x-request-id"]]
+        assert len(answer.headers.get_list("x-request-id")) == 1

@@ -174,8 +174,9 @@ GOOD = [
     "http://[::1]:8080", "chrome-extension://abcdefgh", "app://obsidian.md", "https://xn--bcher-kva.example",
 ]  # fmt: skip
 BAD = [
-    "", "localhost", "http://localhost/", "https://app.example.org/page", "https://App.example.org", "https://*.example.org",
-    "https://a.example, https://b.example", "https://user@a.example", "http://a.example:port", "https://a.example?x", " *",
+    "", "localhost", "http://localhost/", "https://app.example.org/page",
+    "https://App.example.org", "https://*.example.org", "https://a.example, https://b.example",
+    "https://user@a.example", "http://a.example:port", "https://a.example?x", " *",
 ]  # fmt: skip
 
 

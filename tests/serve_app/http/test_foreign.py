@@ -16,7 +16,6 @@ from serve_app.audio.encode import MEDIA_TYPES, OUTPUT_RATE
 from serve_app.http.foreign import FIELDS
 from serve_app.http.middleware import largest_text
 from serve_app.http.schemas import RANGES, SpeechBody
-from serve_app.models import ALIASES
 
 SPEECH = "/v1/audio/speech"
 IGNORED = "x-chorale-ignored"
@@ -266,27 +265,6 @@ async def test_the_volume_multiplies_every_sample_up_to_full_scale(client, volum
     plain = np.frombuffer((await spoken(client)).content, np.int16) / 32767
     heard = np.frombuffer((await spoken(client, volume_multiplier=volume)).content, np.int16) / 32767
     np.testing.assert_allclose(heard, np.clip(plain * volume, -1, 1), atol=(volume + 1) / 32767)
-
-
-DATES = ("-1106", "-2025-03-20", "-2025-12-15", "-0125")
-
-
-@pytest.mark.parametrize("model", [alias + date for alias in ALIASES for date in DATES])
-async def test_a_dated_openai_name_is_the_undated_one(client, model):
-    assert (await spoken(client, model=model)).content == (await spoken(client)).content
-    card = (await client.get(f"/v1/models/{model}")).json()
-    assert (card["id"], card["alias_of"]) == (model, "chorale-small")
-
-
-@pytest.mark.parametrize(
-    "model",
-    ["tts-1-", "tts-1-11", "tts-1-11066", "tts-1-2025-1-1", "tts-2-1106", "tts-1-hd-x", "chorale-small-1106",
-     "tts-1-1106-1106", "gpt-4o-mini-tts-latest", "TTS-1", "tts-1-１１０６"],
-)  # fmt: skip
-async def test_another_model_name_is_not_found(client, model):
-    answer = await client.post(SPEECH, json=body(model=model))
-    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
-    assert (await client.get(f"/v1/models/{model}")).status_code == 404
 
 
 @pytest.mark.parametrize("written", ["ref_audio", "reference_audio"])
