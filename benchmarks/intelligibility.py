@@ -27,7 +27,7 @@ def main() -> None:
         for voice in _common.english_voices(speaker):
             listener = _common.Listener()
             for text in _common.sentences(args.sentences):
-                spoken = speaker.say(text, voice, seed=args.seed, **sampling)
+                spoken = speaker.say(text, voice, seed=args.seed, controls=sampling)
                 listener.hear(text, spoken.waveform, spoken.rate)
             result["voices"][voice] = listener.wer()
     rates = list(result["voices"].values())

@@ -55,7 +55,7 @@ class Series:
 
 def streamed(speaker: Speaker, text: str, voice: str, seed: int, temperature: float | None) -> Said:
     sampling: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
-    return speaker.say(text, voice, seed=seed, **sampling)
+    return speaker.say(text, voice, seed=seed, controls=sampling)
 
 
 def whole(speaker: Speaker, text: str, voice: str, seed: int, temperature: float | None) -> Said:

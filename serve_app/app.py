@@ -8,29 +8,26 @@ from typing import Any
 
 from ray import serve
 
+from deployments.contract.options import ModelOptions
 from deployments.gpt import Gpt
 from deployments.scheduler import StageScheduler
 from deployments.text_frontend import TextFrontend
 from deployments.vocoder import Vocoder
 from deployments.voice_encoder import VoiceEncoder
 from serve_app.config.applications import INGRESS, expected_models, prefix
-from serve_app.config.settings import (
-    SCHEDULER_CPUS,
-    GptSettings,
-    LeasedSettings,
-    ModelArgs,
-    Scaled,
-    ServiceSettings,
-    Settings,
-)
+from serve_app.config.settings import LeasedSettings, ModelArgs, Scaled, ServiceSettings, Settings
 from serve_app.http.deployment import Ingress
 
 log = logging.getLogger("ray.serve")
 
 # Serve's default router looks again for a free replica after 25 to 500 ms. These stages answer in milliseconds.
 SHORT_CALLS = {"initial_backoff_s": 0.002, "backoff_multiplier": 1.0, "max_backoff_s": 0.002}
-QUIET = {"enable_access_log": False}  # a line for each status request would hide the others
 LEASES = {"initial_backoff_s": 0.01, "backoff_multiplier": 1.5, "max_backoff_s": 0.1}
+COMMON: dict[str, Any] = {  # to stages and schedulers
+    "health_check_period_s": 5,
+    "graceful_shutdown_wait_loop_s": 0.5,
+    "logging_config": {"enable_access_log": False},  # a line for each status request would hide the others
+}
 
 
 def build(args: dict[str, Any]) -> serve.Application:
@@ -55,7 +52,7 @@ def _ingress(
     settings: ServiceSettings, models: dict[str, Any] | None, *bound: serve.Application
 ) -> serve.Application:
     """bound: models in the same application, whose stages the ingress finds by name."""
-    deployment = serve.deployment(
+    return serve.deployment(
         name=INGRESS,
         num_replicas=settings.ingress.replicas,
         max_ongoing_requests=100_000,  # the middleware limits requests, and lets /health through
@@ -63,8 +60,7 @@ def _ingress(
         health_check_timeout_s=30,
         ray_actor_options={"num_cpus": settings.ingress.num_cpus},
         user_config=models,
-    )(Ingress)
-    return deployment.bind(settings, *bound)
+    )(Ingress).bind(settings, *bound)
 
 
 def _model(args: ModelArgs, prefix: str = "") -> serve.Application:
@@ -75,14 +71,14 @@ def _model(args: ModelArgs, prefix: str = "") -> serve.Application:
     options = args.stage_options(Path(args.data_dir).expanduser())
     gpt, vocoder = args.gpt, args.vocoder
     slots = None if gpt.slots == "auto" else gpt.slots
-    gpt_stage = _stage(Gpt, gpt, LEASES, prefix).bind(options)
-    vocoder_stage = _stage(Vocoder, vocoder, LEASES, prefix).bind(options)
+    queue = {"max_wait_s": gpt.max_wait_s, "first_share": gpt.first_segment_share}
     return _stage(TextFrontend, args.text_frontend, SHORT_CALLS, prefix).bind(
         options,
         args.hash,
         _stage(VoiceEncoder, args.voice_encoder, SHORT_CALLS, prefix).bind(options),
-        _scheduler(f"{prefix}GptScheduler", gpt_stage, gpt, slots),
-        _scheduler(f"{prefix}VocoderScheduler", vocoder_stage, vocoder, vocoder.max_batch),
+        _leased(Gpt, gpt, options, prefix, slots=slots, **queue),
+        # no limits on its queue, because its work belongs to accepted requests
+        _leased(Vocoder, vocoder, options, prefix, slots=vocoder.max_batch),
     )
 
 
@@ -96,38 +92,31 @@ def _stage(replica: type, section: Scaled, router: dict[str, float], prefix: str
     return serve.deployment(
         name=f"{prefix}{replica.__name__}",
         max_ongoing_requests=1,
-        health_check_period_s=5,
         health_check_timeout_s=30,
-        graceful_shutdown_wait_loop_s=0.5,
         ray_actor_options={"num_cpus": section.num_cpus, "num_gpus": section.num_gpus},
         request_router_config=router,
-        logging_config=QUIET,
+        **COMMON,
         **options,
     )(replica)
 
 
-def _scheduler(
-    name: str, stage: serve.Application, section: LeasedSettings, slots: int | None
+def _leased(
+    replica: type, section: LeasedSettings, options: ModelOptions, prefix: str, **own: float | None
 ) -> serve.Application:
+    """A stage behind its scheduler, which keeps a lease on every replica. own: arguments of this scheduler alone."""
     smallest, largest = section.bounds
     deployment = serve.deployment(
-        name=name,
+        name=f"{prefix}{replica.__name__}Scheduler",
         num_replicas=1,
         max_ongoing_requests=100_000,
-        health_check_period_s=5,
-        graceful_shutdown_wait_loop_s=0.5,
-        ray_actor_options={"num_cpus": SCHEDULER_CPUS},
-        logging_config=QUIET,
+        ray_actor_options={"num_cpus": section.scheduler_cpus},
+        **COMMON,
     )(StageScheduler)
-    queue = {}
-    if isinstance(section, GptSettings):  # the vocoder's work belongs to accepted requests
-        queue = {"max_wait_s": section.max_wait_s, "first_share": section.first_segment_share}
     return deployment.bind(
-        stage,
-        slots=slots,
+        _stage(replica, section, LEASES, prefix).bind(options),
         max_queue=section.max_queue,
         min_replicas=smallest,
         max_replicas=largest,
         lease_s=section.lease_s,
-        **queue,
+        **own,
     )

@@ -1,12 +1,14 @@
-"""The models of a service, by the name that requests give. Imports neither FastAPI nor Ray."""
+"""The models of a service, by the name that requests give."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from deployments import assembly
 from deployments.contract.errors import NotFound, Unavailable
@@ -22,25 +24,21 @@ log = logging.getLogger("chorale.models")
 ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")  # OpenAI's names, for the default model
 DATED = re.compile(rf"({'|'.join(ALIASES)})-[0-9]{{4}}(-[0-9]{{2}}-[0-9]{{2}})?")  # as tts-1-1106
 REQUESTS = "request"  # in place of a voice's id, for recordings in requests
-
-State = Literal["starting", "ready", "failed"]
+PATIENCE = 3.0  # seconds that a model's stages have to report their status
+UNKNOWN: dict[str, Any] = {"ready": False, "device": None, "stages": {}}  # status of a model
 
 
 class Model:
     """A model that can speak. Raises ConfigError if the configured chunks do not fit the family."""
 
     def __init__(
-        self, name: str, options: ModelOptions, backend: Backend, ingress: IngressSettings | None = None
+        self, name: str, options: ModelOptions, backend: Backend, ingress: IngressSettings = IngressSettings()
     ) -> None:
-        ingress = ingress or IngressSettings()
         self.name, self.options, self.backend = name, options, backend
         requests = REQUESTS if options.voice_encoder.keep_request_references else None
         self.prompts = VoicePrompts(backend.encode_voice, ingress.voice_cache, requests)
-        self.synthesizer = Synthesizer(
-            backend,
-            window=backend.spec.window or ingress.window,
-            chunks=assembly.schedule(options, backend.spec),
-        )
+        chunks = assembly.schedule(options, self.spec)
+        self.synthesizer = Synthesizer(backend, window=self.spec.window or ingress.window, chunks=chunks)
 
     @property
     def spec(self) -> FamilySpec:
@@ -55,64 +53,69 @@ class Entry:
     reason: str | None = None
 
     @property
-    def state(self) -> State:
+    def state(self) -> Literal["starting", "ready", "failed"]:
         if self.reason is not None:
             return "failed"
         return "ready" if self.model is not None else "starting"
 
 
 class Models:
-    """Every model of the configuration, ready or not.
-
-    look: updates the models that are not ready, before a request for one is refused.
-    """
+    """Every configured model. look: updates those that are not ready, before a request for one is refused."""
 
     def __init__(self, models: Iterable[Model] = (), default: str | None = None) -> None:
-        self._entries = {model.name: Entry(model) for model in models}
-        self.default = default or next(iter(self._entries), "")
+        self.entries = {model.name: Entry(model) for model in models}
+        self.default = next(iter(self.entries), "")
         self.look: Callable[[], Awaitable[None]] | None = None
 
     def __iter__(self) -> Iterator[Model]:
         """The models that can speak."""
-        return iter([entry.model for entry in self._entries.values() if entry.model and not entry.reason])
+        return iter([entry.model for entry in self.entries.values() if entry.model and not entry.reason])
 
     def by_rank(self) -> list[Model]:
         """The models that can speak, the default one first."""
         return sorted(self, key=lambda model: model.name != self.default)
 
-    @property
-    def entries(self) -> dict[str, Entry]:
-        return dict(self._entries)
+    async def status(self) -> dict[str, Any]:
+        """{"ready", "models": {name: state, reason and `Backend.status`}}, within PATIENCE seconds. Never raises.
 
-    @property
-    def ready(self) -> bool:
-        """True if no model is starting and at least one can speak."""
-        states = {entry.state for entry in self._entries.values()}
-        return "ready" in states and "starting" not in states
+        Ready: no model is starting, at least one can speak, and all stages of those that can speak are ready.
+        """
+
+        async def of(entry: Entry) -> dict[str, Any]:
+            stages = UNKNOWN
+            if entry.model and not entry.reason:
+                with suppress(Exception):  # a stage's trouble must not hide that this process is alive
+                    stages = await asyncio.wait_for(entry.model.backend.status(), PATIENCE)
+            return {"state": entry.state, "reason": entry.reason, **stages}
+
+        entries = dict(self.entries)
+        found = dict(zip(entries, await asyncio.gather(*map(of, entries.values())), strict=True))
+        states = {(model["state"], model["ready"]) for model in found.values() if model["state"] != "failed"}
+        return {"ready": states == {("ready", True)}, "models": found}
 
     def expect(self, names: Iterable[str], default: str) -> list[Model]:
         """Replaces the set of names. Returns the models that are no longer in it."""
-        before, self.default = self._entries, default
-        self._entries = {name: before.get(name) or Entry() for name in names}
-        return [entry.model for name, entry in before.items() if entry.model and name not in self._entries]
+        before, self.default = self.entries, default
+        self.entries = {name: before.get(name) or Entry() for name in names}
+        return [entry.model for name, entry in before.items() if entry.model and name not in self.entries]
 
     def put(self, model: Model) -> None:
-        self._entries[model.name] = Entry(model)
+        self.entries[model.name] = Entry(model)
 
     def fail(self, name: str, reason: str) -> None:
         """reason: safe to show to clients."""
-        if self._entries[name].reason != reason:
+        if self.entries[name].reason != reason:
             log.error("model %s failed: %s", name, reason)
-        self._entries[name].reason = reason
+        self.entries[name].reason = reason
 
     def name(self, asked: str | None) -> str:
         """The model's own name. Raises NotFound (param "model"), which lists the models."""
         if asked is None or asked in ALIASES:
             return self.default
-        if asked not in self._entries:
+        if asked not in self.entries:
             if DATED.fullmatch(asked):
                 return self.default
-            known = ", ".join((*self._entries, *ALIASES))
+            known = ", ".join((*self.entries, *ALIASES))
             message = f"The model in 'model' does not exist. Available: {known}."
             raise NotFound(message, param="model", code="model_not_found")
         return asked
@@ -120,11 +123,10 @@ class Models:
     async def get(self, asked: str | None) -> Model:
         """Raises NotFound, and Unavailable (param "model") for a model that is starting or has failed."""
         name = self.name(asked)
-        if name not in self._entries or self._entries[name].state != "ready":
-            if self.look is not None:
-                await self.look()
+        if self.look is not None and self.entries.get(name, Entry()).state != "ready":
+            await self.look()
             name = self.name(asked)
-        entry = self._entries.get(name, Entry())
+        entry = self.entries.get(name, Entry())
         if entry.reason is not None:
             message = f"The model '{name}' failed: {entry.reason}"
             raise Unavailable(message, param="model", code="model_failed")

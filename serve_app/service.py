@@ -1,7 +1,4 @@
-"""The service below HTTP: models, voices and one way to speak. Routes, the command line and jobs use it.
-
-Imports neither FastAPI nor Ray.
-"""
+"""The service below HTTP: models, voices and one way to speak. Routes, the command line and jobs use it."""
 
 from __future__ import annotations
 
@@ -15,8 +12,9 @@ import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from deployments import families, private_files
@@ -28,6 +26,7 @@ from serve_app.audio import sandbox
 from serve_app.audio.decode import decode_recording
 from serve_app.config.settings import ServiceSettings
 from serve_app.models import REQUESTS, Model, Models
+from serve_app.synthesis.backend import Processes
 from serve_app.synthesis.speech import Speech
 from serve_app.synthesis.stream import SpeechStream
 from serve_app.voices import names
@@ -39,9 +38,6 @@ log = logging.getLogger("chorale.voices")
 
 FOLDERS = ("voices", "prompts")  # of the data folder
 SHIPPED_VOICES = Path(families.__file__).parent / "small" / "voices"  # every family can clone them
-
-PATIENCE = 3.0  # seconds that a model's stages have to report their status
-UNKNOWN: dict[str, Any] = {"ready": False, "device": None, "stages": {}}  # status of a model
 GLANCE = 0.02  # seconds in which an idle stage answers
 
 
@@ -71,10 +67,9 @@ class SpeechRequest:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """The stream of a request, and the choices made for it.
+    """The stream of a request, and the choices made for it. sample_rate: in Hz; warnings: keys of `WARNINGS`.
 
-    voice: its name, or "reference_audio" for a recording; seed: the seed in use; sample_rate: in Hz; warnings: problems
-    of the recording, as keys of `WARNINGS`.
+    voice: its name, or "reference_audio" for a recording.
     """
 
     stream: SpeechStream
@@ -104,30 +99,14 @@ def _from_library(model: Model) -> Read:
     return lambda audio, **about: asyncio.to_thread(decode_recording, audio, **_bounds(model.spec), **about)
 
 
-class Peers(Protocol):
-    """All processes of the service, this one included."""
-
-    async def forget(self, voice: str) -> None:
-        """Calls `Service.forget_here` in each. Never raises, and waits for a few seconds at most."""
-        ...
-
-    async def free(self) -> list[dict[str, Any]]:
-        """As `Backend.free`, for these processes."""
-        ...
-
-
 class Service:
     """The speech service of this process. shipped: the folder of the voices that ship with it.
 
-    peers: where other processes serve the same models and voices.
+    peers: all processes that serve the same models and voices, this one included; `forget` calls their `forget_here`.
     """
 
     def __init__(
-        self,
-        settings: ServiceSettings,
-        models: Models,
-        shipped: Path = SHIPPED_VOICES,
-        peers: Peers | None = None,
+        self, settings: ServiceSettings, models: Models, shipped: Path = SHIPPED_VOICES, *peers: Processes
     ) -> None:
         self.settings, self.models, self.started = settings, models, time.time()
         self.voices = VoiceLibrary(shipped, settings.data / "voices", capacity=settings.limits.max_voices)
@@ -142,17 +121,14 @@ class Service:
     async def speak(self, request: SpeechRequest) -> Spoken:
         """Prepares a stream without starting it: errors in the text are raised when the first event is requested.
 
-        A text may have any length; routes limit theirs with `check_text`.
-        Raises NotFound and Unavailable (param "model"), InvalidInput (param "input", "voice", "reference_audio" or
-        a control), Overloaded.
+        A text may have any length (see `check_text`). Raises NotFound and Unavailable (param "model"), Overloaded, and
+        InvalidInput (param "input", "voice", "reference_audio" or a control).
         """
         model = await self.models.get(request.model)
         seed = model.options.sampling.seed if request.seed is None else request.seed
+        seed = secrets.randbelow(2**31) if seed is None else seed
         sampling = model.spec.sampling(
-            request.controls,
-            seed=secrets.randbelow(2**31) if seed is None else seed,
-            speed=request.speed,
-            max_tokens=request.max_tokens,
+            request.controls, model.name, seed=seed, speed=request.speed, max_tokens=request.max_tokens
         )
         warnings: tuple[str, ...] = ()
         if request.recording is not None:
@@ -170,8 +146,7 @@ class Service:
         speech = Speech(
             request.input, prompt, sampling, request.language, request.priority, request.whole, request.id
         )
-        stream = model.synthesizer.stream(speech)
-        return Spoken(stream, voice, sampling.seed, model.spec.sample_rate, warnings)
+        return Spoken(model.synthesizer.stream(speech), voice, seed, model.spec.sample_rate, warnings)
 
     def check_text(self, text: str) -> None:
         """Raises InvalidInput (param "input") for a text longer than a request over HTTP may have."""
@@ -183,17 +158,10 @@ class Service:
     # voices
 
     async def prompt(self, name: str, model: Model) -> tuple[Voice, VoicePrompt]:
-        """A voice of the library and its prompt.
-
-        Raises InvalidInput (param "voice") if it does not exist, or the model cannot speak with it.
-        """
-
-        def read() -> tuple[Voice, bytes]:
-            voice = self.voices.get(name)
-            return voice, self.voices.read(voice)
-
+        """A voice and its prompt. Raises InvalidInput (param "voice"), also where the model cannot use it."""
         try:
-            voice, audio = await asyncio.to_thread(read)
+            voice = await asyncio.to_thread(self.voices.get, name)
+            audio = await asyncio.to_thread(self.voices.read, voice)
         except NotFound as error:  # here it is a wrong value of a field, as OpenAI sees it
             raise InvalidInput(error.message, param="voice", code=error.code) from None
 
@@ -217,13 +185,11 @@ class Service:
     async def add_voice(self, name: str, audio: bytes, **about: Any) -> Voice:
         """about: language, transcript, consent, description. The prompts are made first: one model must accept it.
 
-        The part of the recording that some model can use is kept.
-        Raises InvalidInput (param "name", "audio_sample" or "transcript"), Overloaded, Unavailable if no model can
-        speak, and ChoraleError if the disk fails.
+        Keeps the part of the recording that some model can use. Raises InvalidInput (param "name", "audio_sample" or
+        "transcript"), Overloaded, Unavailable if no model can speak, and ChoraleError if the disk fails.
         """
         await asyncio.to_thread(self.voices.check_name, name)
-        if not (models := self.models.by_rank()):
-            models = [await self.models.get(None)]
+        models = self.models.by_rank() or [await self.models.get(None)]
         bounds = _bounds(*(model.spec for model in models))
         read = await sandbox.shared().read(audio, **bounds, param="audio_sample")
         recording = await asyncio.to_thread(read.to_wav)
@@ -261,8 +227,8 @@ class Service:
         """Drops the prompts of a voice, by its id: here, on disk, and in every other process."""
         self.forget_here(voice)
         await asyncio.to_thread(prompt_files.forget, self.settings.data / "prompts", voice)
-        asked = [model.backend.forget(voice) for model in self.models]
-        await asyncio.gather(*asked, *([self._peers.forget(voice)] if self._peers else []))
+        others = (*(model.backend for model in self.models), *self._peers)
+        await asyncio.gather(*(each.forget(voice) for each in others))
 
     def forget_here(self, voice: str) -> None:
         """As `forget`, but only in this process's memory."""
@@ -275,15 +241,14 @@ class Service:
             model.prompts.clear()
 
     async def free(self) -> list[dict[str, Any]]:
-        """Frees unused memory in every process. The reports are those of `Backend.free`, with the model's name."""
+        """Frees unused memory in every process. The reports are those of `Processes.free`, with the model's name."""
         self.clear_prompts()
 
-        async def of(model: Model) -> list[dict[str, Any]]:
-            return [{"model": model.name, **process} for process in await model.backend.free()]
+        async def freed(processes: Processes, **about: str) -> list[dict[str, Any]]:
+            return [{**about, **process} for process in await processes.free()]
 
-        asked = [of(model) for model in self.models]
-        found = await asyncio.gather(*asked, *([self._peers.free()] if self._peers else []))
-        return [process for processes in found for process in processes]
+        asked = [freed(model.backend, model=model.name) for model in self.models]
+        return list(chain(*await asyncio.gather(*asked, *map(freed, self._peers))))
 
     async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, which continues even if this call is cancelled, as when a client disconnects."""
@@ -296,26 +261,8 @@ class Service:
     # state
 
     async def status(self) -> dict[str, Any]:
-        """{"ready", "models": {name: state, reason and `Backend.status`}}, within PATIENCE seconds. Never raises.
-
-        Ready: no model is starting, at least one can speak, and all stages of those that can speak are ready.
-        """
-
-        async def of(model: Model) -> dict[str, Any]:
-            try:
-                return await asyncio.wait_for(model.backend.status(), PATIENCE)
-            except Exception:  # a stage's trouble must not hide that this process is alive
-                return UNKNOWN
-
-        models = list(self.models)
-        answers = await asyncio.gather(*map(of, models))
-        stages = {model.name: answer for model, answer in zip(models, answers, strict=True)}
-        found = {
-            name: {"state": entry.state, "reason": entry.reason, **stages.get(name, UNKNOWN)}
-            for name, entry in self.models.entries.items()
-        }
-        working = [found[name]["ready"] for name in stages if name in found]
-        self._known = {"ready": self.models.ready and any(working) and all(working), "models": found}
+        """As `Models.status`."""
+        self._known = await self.models.status()
         return self._known
 
     async def last_status(self) -> dict[str, Any]:

@@ -67,13 +67,17 @@ class FamilySpec:
     def sampling(
         self,
         controls: Mapping[str, object] | None = None,
+        model: str | None = None,
         *,
         seed: int = 0,
         speed: float = 1.0,
         max_tokens: int | None = None,
     ) -> Sampling:
-        """The sampling of a request that sets `controls`. Raises InvalidInput (see `controls.chosen`)."""
-        values = chosen(self.controls, controls or {}, self.name)
+        """The sampling of a request that sets `controls`. model: the name for errors, by default the family's.
+
+        Raises InvalidInput (see `controls.chosen`).
+        """
+        values = chosen(self.controls, controls or {}, model or self.name)
         return Sampling(seed, max_tokens or self.max_tokens, speed, values)
 
     @property

@@ -1,19 +1,14 @@
-"""Streaming encoders: float32 samples in, the bytes of one audio file out.
-
-All are mono, at 24 kHz unless another rate is requested: the rate that OpenAI documents for pcm.
-"""
+"""Streaming encoders: float32 samples in, the bytes of one mono audio file out, at 24 kHz by default as OpenAI's."""
 
 from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import NamedTuple, cast
 
 import av
 import numpy as np
 import soxr
-from typing_extensions import Buffer
 
 from deployments.contract.errors import InvalidInput
 
@@ -32,18 +27,6 @@ MEDIA_TYPES = {
 }
 
 
-class Encoder(Protocol):
-    media_type: str
-
-    def encode(self, samples: np.ndarray) -> bytes:
-        """samples: float32 (N,) in -1..1 at the source rate. Returns b"" while a codec collects a frame."""
-        ...
-
-    def finish(self) -> bytes:
-        """Returns the remaining bytes. The encoder must not be used afterwards."""
-        ...
-
-
 def check_rate(format: str, rate: int) -> None:
     """Raises InvalidInput (param "sample_rate") for a rate in Hz that the format cannot have."""
     allowed = OPUS_RATES if format == "opus" else RATES
@@ -53,12 +36,10 @@ def check_rate(format: str, rate: int) -> None:
 
 
 def open_encoder(format: str, source_rate: int, *, rate: int = OUTPUT_RATE, streamed: bool = True) -> Encoder:
-    """An encoder for a format of MEDIA_TYPES. rate: of the file, in Hz.
+    """An encoder for a format of MEDIA_TYPES. rate: of the file, in Hz. Raises InvalidInput for both.
 
     streamed: return bytes as soon as possible. Otherwise FLAC and WAV are held back until `finish`, so that their
     headers state the length. The other formats do not differ.
-
-    Raises InvalidInput (param "response_format" or "sample_rate") for any other format, or a rate that it cannot have.
     """
     if format not in MEDIA_TYPES:
         allowed = ", ".join(MEDIA_TYPES)
@@ -70,7 +51,8 @@ def open_encoder(format: str, source_rate: int, *, rate: int = OUTPUT_RATE, stre
         sink = _WholeWav(rate)
     else:
         sink = _Raw(wav_header(rate=rate) if format == "wav" else b"")
-    return _Resampled(format, source_rate, rate, sink)
+    kind = f";rate={rate};channels=1" if format == "pcm" else ""  # nothing in the file says so
+    return Encoder(MEDIA_TYPES[format] + kind, source_rate, rate, sink)
 
 
 def encode_wav(samples: np.ndarray, source_rate: int, rate: int = OUTPUT_RATE) -> bytes:
@@ -87,26 +69,26 @@ def wav_header(data_bytes: int | None = None, rate: int = OUTPUT_RATE) -> bytes:
     )
 
 
-def to_int16(samples: np.ndarray) -> np.ndarray:
+def _to_int16(samples: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2")
 
 
-class _Resampled:
+class Encoder:
     """A sink behind a stream resampler. The output does not depend on how the input is split into chunks."""
 
-    def __init__(self, format: str, source_rate: int, rate: int, sink: _Raw | _WholeWav | _Container) -> None:
-        self.media_type = MEDIA_TYPES[format]
-        if format == "pcm":  # nothing in it says so
-            self.media_type += f";rate={rate};channels=1"
-        self._sink = sink
-        self._resampler = None
+    def __init__(
+        self, media_type: str, source_rate: int, rate: int, sink: _Raw | _WholeWav | _Container
+    ) -> None:
+        self.media_type, self._sink, self._resampler = media_type, sink, None
         if source_rate != rate:
             self._resampler = soxr.ResampleStream(source_rate, rate, 1, dtype="float32", quality="HQ")
 
     def encode(self, samples: np.ndarray) -> bytes:
+        """samples: float32 (N,) in -1..1 at the source rate. Returns b"" while a codec collects a frame."""
         return self._sink.write(self._resample(np.ascontiguousarray(samples, np.float32), last=False))
 
     def finish(self) -> bytes:
+        """Returns the remaining bytes. The encoder must not be used afterwards."""
         return self._sink.write(self._resample(np.zeros(0, np.float32), last=True)) + self._sink.close()
 
     def _resample(self, samples: np.ndarray, last: bool) -> np.ndarray:
@@ -121,7 +103,7 @@ class _Raw:
 
     def write(self, samples: np.ndarray) -> bytes:
         before, self._before = self._before, b""
-        return before + to_int16(samples).tobytes()
+        return before + _to_int16(samples).tobytes()
 
     def close(self) -> bytes:
         return b""
@@ -135,7 +117,7 @@ class _WholeWav:
         self._parts: list[bytes] = []
 
     def write(self, samples: np.ndarray) -> bytes:
-        self._parts.append(to_int16(samples).tobytes())
+        self._parts.append(_to_int16(samples).tobytes())
         return b""
 
     def close(self) -> bytes:
@@ -143,12 +125,11 @@ class _WholeWav:
         return wav_header(len(data), self._rate) + data
 
 
-@dataclass(frozen=True, slots=True)
-class _Codec:
+class _Codec(NamedTuple):
     container: str
     name: str
     sample_format: str
-    bit_rate: int | None  # up to 24 kHz; above, twice that
+    bit_rate: int  # up to 24 kHz; above, twice that
     codec_options: dict[str, str]
     container_options: dict[str, str]
     shortest: int = 0  # samples; shorter sound is padded with silence
@@ -161,70 +142,57 @@ _CODECS = {
     "opus": _Codec("ogg", "libopus", "flt", 48_000, {"application": "audio"}, {"page_duration": "100000"}),
     # players recognise a raw AAC file by several consecutive frames
     "aac": _Codec("adts", "aac", "fltp", 64_000, {}, {}, shortest=3 * 1024),
-    "flac": _Codec("flac", "flac", "s16", None, {}, {}),
+    "flac": _Codec("flac", "flac", "s16", 0, {}, {}),
 }
 
 
-class _Pipe(io.RawIOBase):
-    """PyAV's output. It cannot seek, so that a container never goes back to correct its header."""
+class _Output(io.BytesIO):
+    """PyAV's output. streamed: it cannot seek, so that a container never goes back to correct its header."""
 
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
+    def __init__(self, streamed: bool) -> None:
+        super().__init__()
+        self._streamed = streamed
 
     def seekable(self) -> bool:
-        return False
+        return not self._streamed
 
-    def write(self, data: Buffer, /) -> int:
-        self._parts.append(bytes(data))
-        return len(self._parts[-1])
-
-    def take(self) -> bytes:
-        parts, self._parts = self._parts, []
-        return b"".join(parts)
-
-
-class _File(io.BytesIO):
-    """The output for a container that may seek. All bytes come at the end."""
-
-    def take(self) -> bytes:
-        return b""
+    def taken(self, final: bool = False) -> bytes:
+        """The bytes since the last call. A file that may seek gives them at the end."""
+        if not (self._streamed or final):
+            return b""
+        data = self.getvalue()
+        self.seek(0)
+        self.truncate()
+        return data
 
 
 class _Container:
     """A codec in its container, through PyAV."""
 
     def __init__(self, codec: _Codec, rate: int, streamed: bool) -> None:
-        self._codec, self._rate = codec, rate
-        self._pipe = _Pipe() if streamed else _File()
-        self._container = av.open(self._pipe, "w", format=codec.container, options=codec.container_options)
+        self._codec, self._rate, self._position, self._output = codec, rate, 0, _Output(streamed)
+        self._container = av.open(self._output, "w", format=codec.container, options=codec.container_options)
         options = codec.codec_options
         if codec.name == "aac":  # by default FFmpeg's encoder derives a lower cutoff from the bit rate
             options = {"cutoff": str(min(20_000, int(0.48 * rate) // 100 * 100))}
-        stream = self._container.add_stream(codec.name, rate=rate, options=options)
+        bit_rate = codec.bit_rate * (2 if rate > OUTPUT_RATE else 1)
+        about = {"layout": "mono", "format": codec.sample_format, "bit_rate": bit_rate}
+        stream = self._container.add_stream(codec.name, rate=rate, options=options, **about)
         self._stream = cast(av.AudioStream, stream)
-        self._stream.codec_context.layout = av.AudioLayout("mono")
-        self._stream.codec_context.format = av.AudioFormat(codec.sample_format)
-        if codec.bit_rate:
-            self._stream.codec_context.bit_rate = codec.bit_rate * (2 if rate > OUTPUT_RATE else 1)
-        self._position = 0
 
     def write(self, samples: np.ndarray) -> bytes:
         if len(samples):
             kind = self._codec.sample_format
-            values = to_int16(samples) if kind == "s16" else np.clip(samples, -1.0, 1.0)
+            values = _to_int16(samples) if kind == "s16" else np.clip(samples, -1.0, 1.0)
             frame = av.AudioFrame.from_ndarray(values[None], kind, "mono")  # (1, N)
-            frame.sample_rate = self._rate
-            frame.pts = self._position
+            frame.sample_rate, frame.pts = self._rate, self._position
             self._position += len(samples)
             self._container.mux(self._stream.encode(frame))
-        return self._pipe.take()
+        return self._output.taken()
 
     def close(self) -> bytes:
         missing = self._codec.shortest - self._position if self._position else 0
         before = self.write(np.zeros(max(0, missing), np.float32))
         self._container.mux(self._stream.encode(None))
         self._container.close()
-        return before + (self._pipe.getvalue() if isinstance(self._pipe, _File) else self._pipe.take())
+        return before + self._output.taken(final=True)

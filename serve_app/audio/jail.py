@@ -1,8 +1,7 @@
 """The process that decodes untrusted recordings: `python -m serve_app.audio.jail`, started by `sandbox`.
 
-It imports the decoders once and stays single-threaded, so that it can fork a child for each file in a few
-milliseconds. A child limits its own memory and time and gives up files and the network before it reads the first byte.
-A fault in it affects that file only.
+It imports the decoders once and stays single-threaded, so that it can fork a child for each file in milliseconds. A
+child limits its own memory and time and gives up files and the network before it reads the first byte.
 
 Standard input is a socket. Each message passes one end of a connection that carries one job:
 
@@ -41,7 +40,12 @@ _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
 
 def main() -> None:
-    _yield_the_processor()
+    os.nice(NICE)
+    with (
+        suppress(OSError),
+        open("/proc/self/autogroup", "w") as group,
+    ):  # the session's, where it counts: sched(7)
+        group.write(str(NICE))
     control = socket.socket(fileno=0)
     _warm_up()
     # the kernel reaps the children; the connection shows how they ended
@@ -50,20 +54,12 @@ def main() -> None:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not message:
             return
-        with socket.socket(fileno=descriptors[0]) as job:
+        with socket.socket(fileno=descriptors[0]) as job:  # closed on an error, which the parent sees
             try:
                 if os.fork() == 0:
                     _child(job)
-            except OSError as error:  # the parent sees the closed connection
-                message = f"chorale: cannot start a process to decode recordings: {error}"
-                print(message, file=sys.stderr, flush=True)
-
-
-def _yield_the_processor() -> None:
-    """Lowers the priority of this process and its children, and of their session if the kernel groups by session."""
-    os.nice(NICE)
-    with suppress(OSError), open("/proc/self/autogroup", "w") as group:  # sched(7)
-        group.write(str(NICE))
+            except OSError as error:
+                print(f"chorale: cannot fork to decode recordings: {error}", file=sys.stderr, flush=True)
 
 
 def _warm_up() -> None:
@@ -111,24 +107,18 @@ def _limit(memory: int) -> None:
     with open("/proc/self/statm") as statm:
         held = int(statm.read().split()[0]) * resource.getpagesize()
     signal.setitimer(signal.ITIMER_REAL, WALL_S)
-    for limit, most in (
-        (resource.RLIMIT_AS, held + memory),
-        (resource.RLIMIT_CPU, CPU_S),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NPROC, 0),
-        (resource.RLIMIT_NOFILE, 0),
-    ):
+    limits = {resource.RLIMIT_AS: held + memory, resource.RLIMIT_CPU: CPU_S}
+    nothing = (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE)
+    for limit, most in (limits | dict.fromkeys(nothing, 0)).items():
         resource.setrlimit(limit, (most, most))
 
 
 def _answer(data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """The answer's JSON line and the bytes of the samples. Raises MemoryError."""
     param = request["param"]
+    bounds = {name: request[name] for name in ("min_seconds", "max_seconds")}
     try:
-        recording = decode_recording(
-            data, min_seconds=request["min_seconds"], max_seconds=request["max_seconds"], param=param
-        )
+        recording = decode_recording(data, **bounds, param=param)
         warnings = examine(recording.waveform, recording.rate, param) + recording.warnings
     except InvalidInput as error:
         return {"refused": error.message, "code": error.code}, b""

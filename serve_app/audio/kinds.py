@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
-import struct
-
-# kind -> FFmpeg's demuxer for it; libsndfile comes first for the kinds that it reads
-DEMUXERS = {
-    "wav": "wav",
-    "flac": "flac",
-    "ogg": "ogg",
-    "mp3": "mp3",
-    "aiff": "aiff",
-    "caf": "caf",
-    "w64": "w64",
-    "aac": "aac",
-    "mp4": "mov",
-    "matroska": "matroska",
-}
-SNDFILE_KINDS = frozenset({"wav", "flac", "ogg", "mp3", "aiff", "caf", "w64"})
+SNDFILE_KINDS = ("wav", "flac", "ogg", "mp3", "aiff", "caf", "w64")  # which libsndfile tries first
+DEMUXERS = {kind: kind for kind in (*SNDFILE_KINDS, "aac", "matroska")} | {"mp4": "mov"}  # FFmpeg's
 NAMES = "wav, flac, mp3, ogg or opus, aac, m4a, webm, aiff, caf or w64"  # for error messages
 
 _W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")  # the GUID of a W64 file's outermost chunk
@@ -58,11 +44,9 @@ def _tag_bytes(header: bytes) -> int:
 
 def _mpeg(head: bytes) -> str | None:
     """An MPEG audio frame begins with eleven set bits, an ADTS frame of AAC with twelve and then layer 0."""
-    if len(head) < 4:
-        return None
-    (word,) = struct.unpack(">I", head[:4])
+    word = int.from_bytes(head[:4], "big")
     sync, version, layer = word >> 21, word >> 19 & 3, word >> 17 & 3
-    if sync != 0x7FF or version == 1:
+    if len(head) < 4 or sync != 0x7FF or version == 1:
         return None
     if layer:
         return "mp3"

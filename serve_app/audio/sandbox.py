@@ -33,14 +33,11 @@ _LINE = 64 * 1024  # most bytes of an answer's first line
 
 
 class Sandbox:
-    """Decodes and examines recordings in child processes with limits. Safe to use from any thread and event loop.
-
-    The first process starts with `start` or the first recording. All of them end with this process.
-    """
+    """Decodes and examines recordings in child processes with limits. Safe to use from any thread and event loop."""
 
     def __init__(self, workers: int = WORKERS, waiting: int = WAITING) -> None:
         self._pool = ThreadPoolExecutor(workers, "recordings")
-        self._room = workers + waiting
+        self._room = threading.BoundedSemaphore(workers + waiting)
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -51,26 +48,19 @@ class Sandbox:
             self._running()
 
     async def read(self, data: bytes, *, min_seconds: float, max_seconds: float, param: str) -> Recording:
-        """Runs `decode_recording` and `examine` on an audio file.
+        """Runs `decode_recording` and `examine`. Raises as they do, and InvalidInput where a file exceeds the limits.
 
-        Raises InvalidInput (param `param`) as they do, and for a file that exceeds the limits on memory or time or
-        crashes a decoder. Raises Overloaded if too many recordings wait, Unavailable if no process can be started.
+        Raises Overloaded if too many recordings wait, Unavailable if no process can be started.
         """
         if not data:
             raise InvalidInput(f"Invalid '{param}': the file is empty.", param=param)
-        with self._lock:
-            if not self._room:
-                message = "Too many recordings are waiting to be decoded; try again later."
-                raise Overloaded(message, retry_after=RETRY_AFTER_S)
-            self._room -= 1
+        if not self._room.acquire(blocking=False):
+            message = "Too many recordings are waiting to be decoded; try again later."
+            raise Overloaded(message, retry_after=RETRY_AFTER_S)
         request = {"min_seconds": min_seconds, "max_seconds": max_seconds, "param": param}
         future = self._pool.submit(self._read, data, request)
-        future.add_done_callback(self._leave)
+        future.add_done_callback(lambda _: self._room.release())
         return await asyncio.wrap_future(future)
-
-    def _leave(self, _: object) -> None:
-        with self._lock:
-            self._room += 1
 
     def _read(self, data: bytes, request: dict[str, Any]) -> Recording:
         for _ in range(2):
@@ -93,12 +83,16 @@ class Sandbox:
         if self._process is None or self._control is None or self._process.poll() is not None:
             self._stop()
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            # only the search paths for modules and libraries: this process's own environment may hold secrets
+            environ = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+            environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+            environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
             with theirs:
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-m", "serve_app.audio.jail"],
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
-                    env=_environment(),
+                    env=environ,
                     start_new_session=True,  # an interrupt at the terminal must not reach it
                 )
         return self._process, self._control
@@ -118,18 +112,8 @@ def shared() -> Sandbox:
     return Sandbox()
 
 
-def _environment() -> dict[str, str]:
-    """Only the search paths for modules and libraries: this process's own environment may hold secrets."""
-    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-    one_thread = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), **one_thread, **kept}
-
-
 def _ask(control: socket.socket, data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], bytes] | None:
-    """The first line and the samples of a child's answer, or None if it broke off.
-
-    Raises OSError if no child has read the file.
-    """
+    """The first line and the samples of the answer, None if it broke off. Raises OSError if no child read the file."""
     ours, theirs = socket.socketpair()
     with ours, ours.makefile("rb") as answer:
         ours.settimeout(START_S)
@@ -161,11 +145,9 @@ def _recording(answer: tuple[dict[str, Any], bytes] | None, param: str) -> Recor
         log.error("a recording could not be decoded: %s", said["fault"])
         raise SynthesisFailed("the recording could not be decoded")
     try:
-        rate, count, warnings = said["rate"], said["samples"], said["warnings"]
-        sound = LOWEST_RATE <= rate <= MAX_RATE and 0 < 2 * count == len(samples)
-        warnings = tuple(name for name in warnings if name in WARNINGS)
-    except (KeyError, TypeError):
+        if not (LOWEST_RATE <= said["rate"] <= MAX_RATE and 0 < 2 * said["samples"] == len(samples)):
+            raise broken
+        warnings = tuple(name for name in said["warnings"] if name in WARNINGS)
+        return Recording(np.frombuffer(samples, "<i2"), said["rate"], warnings)
+    except (KeyError, TypeError, ValueError):
         raise broken from None
-    if not sound:
-        raise broken
-    return Recording(np.frombuffer(samples, "<i2"), rate, warnings)

@@ -8,11 +8,9 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
 from ray import serve
-from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview, ServeStatus
 
 from deployments.contract.errors import ConfigError
@@ -28,23 +26,22 @@ STARTING_S, FAILED_S = 1.0, 5.0  # between two looks at models that are starting
 AGAIN_S = 0.5  # requests for a failed model must not keep the controller busy
 DESCRIBE_S = 10.0
 DRAIN_S = 600.0  # after which no request uses a removed model
+FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
 CALLED = ("TextFrontend", "VoiceEncoder", "GptScheduler", "VocoderScheduler")  # in the order of RayBackend
 
 
-class Place(BaseModel):
+class Place(NamedTuple):
     """The place and the version of a model's stages (see `config.applications`)."""
 
-    model_config = ConfigDict(frozen=True)
     application: str | None
     prefix: str
     version: str
 
 
 class Discovery:
-    """Keeps `models` as configured.
+    """Keeps `models` as configured. A change of the configuration arrives through `expect`.
 
-    Serve's status costs the controller and this process some 60 ms, so it is requested only while a model is starting
-    or failed. A change of the configuration arrives through `expect`.
+    Serve's status costs the controller and this process some 60 ms: it is only requested for starting or failed models.
     """
 
     def __init__(self, models: Models, application: str, ingress: IngressSettings) -> None:
@@ -83,10 +80,8 @@ class Discovery:
         while True:
             self._changed.clear()
             await self.look()
-            wait = None
-            if self._unsettled:
-                failed = all(self._models.entries[name].reason is not None for name in self._unsettled)
-                wait = FAILED_S if failed else STARTING_S
+            failed = all(self._models.entries[name].reason is not None for name in self._unsettled)
+            wait = (FAILED_S if failed else STARTING_S) if self._unsettled else None
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), wait)
 
@@ -106,13 +101,12 @@ class Discovery:
         application = status.applications.get(place.application or self._application)
         if application is None:
             return
-        stages = [application.deployments.get(f"{place.prefix}{stage}") for stage in STAGES]
-        found = [stage for stage in stages if stage is not None]
-        reason = failure(application if place.application else None, found)
-        healthy = len(found) == len(STAGES) and all(stage.status == "HEALTHY" for stage in found)
-        model = None
+        stages = application.deployments
+        found = [stages[name] for name in (place.prefix + stage for stage in STAGES) if name in stages]
+        reason, model = failure(application if place.application else None, found), None
         try:
-            model = await self._found(name, place) if healthy else None
+            if len(found) == len(STAGES) and all(stage.status == "HEALTHY" for stage in found):
+                model = await self._found(name, place)
         except ConfigError as error:
             reason = error.message
         except Exception as error:
@@ -122,21 +116,17 @@ class Discovery:
         if reason is not None:
             self._models.fail(name, reason)
         elif model is not None:
-            before = self._models.entries[name].model
+            if (before := self._models.entries[name].model) is not None:
+                self._close(before)
             self._models.put(model)
             self._unsettled.discard(name)
             log.info("model %s is ready", name)
-            if before is not None:
-                self._close(before)
 
     async def _found(self, name: str, place: Place) -> Model | None:
         """None while an older version answers."""
         application = place.application or self._application
-
-        def handles() -> list[DeploymentHandle]:
-            return [serve.get_deployment_handle(place.prefix + stage, application) for stage in CALLED]
-
-        stages = await asyncio.to_thread(handles)
+        names = [place.prefix + stage for stage in CALLED]
+        stages = [await asyncio.to_thread(serve.get_deployment_handle, each, application) for each in names]
         described: ModelDescription
         async with asyncio.timeout(DESCRIBE_S):
             described = await stages[0].options(method_name="describe", _by_reference=False).remote()
@@ -159,8 +149,8 @@ def failure(
     application: ApplicationStatusOverview | None, stages: Iterable[DeploymentStatusOverview]
 ) -> str | None:
     """Why a model cannot start, if it cannot. The reason is safe to show. application: the model's own, if any."""
-    broken = [stage for stage in stages if stage.status in ("DEPLOY_FAILED", "UNHEALTHY")]
-    if not broken and (application is None or application.status not in ("DEPLOY_FAILED", "UNHEALTHY")):
+    broken = [stage for stage in stages if stage.status in FAILED]
+    if not broken and (application is None or application.status not in FAILED):
         return None
     refused = refusals(stage.message for stage in broken)
     return "; ".join(refused) or "its stages do not start; the log of the service has the reason."

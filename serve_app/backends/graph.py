@@ -14,17 +14,9 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from deployments.contract import speech
 from deployments.contract.errors import ChoraleError, SynthesisFailed, Unavailable
 from deployments.contract.family import FamilySpec
-from deployments.contract.speech import (
-    GptRequest,
-    Reference,
-    Run,
-    Segment,
-    VocodedChunk,
-    VocoderChunk,
-    VoicePrompt,
-)
 from deployments.contract.work import Event, WorkItem
 
 log = logging.getLogger("ray.serve")
@@ -40,52 +32,42 @@ FORGET_TRIES = 5  # a second apart, while a replica cannot be reached: it may be
 FREE_S = 15.0  # for a stage's processes to free memory; a scheduler waits 10 s for its replicas
 # the other end died, has not started yet, or did not take the message
 LOST = (RayError, grpc.RpcError, RayServeException)
-_CODES = grpc.StatusCode
-LOST_CODES = {  # of an RpcError; with the other codes the message would be refused again
-    _CODES.UNAVAILABLE, _CODES.CANCELLED, _CODES.ABORTED, _CODES.DEADLINE_EXCEEDED, _CODES.INTERNAL, _CODES.UNKNOWN,
-}  # fmt: skip
+# of an RpcError; with the other codes the message would be refused again
+LOST_CODES = ("UNAVAILABLE", "CANCELLED", "ABORTED", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN")
 
 
 class RayBackend:
-    """The stages of one model on Ray Serve. Implements `Backend`. Made on the event loop that uses it."""
+    """Implements `Backend`. Made on the event loop that uses it. stages: in the order of `discovery.CALLED`."""
 
-    def __init__(
-        self,
-        spec: FamilySpec,
-        text_frontend: Stage,
-        voice_encoder: Stage,
-        gpt_scheduler: Stage,
-        vocoder_scheduler: Stage,
-    ) -> None:
+    def __init__(self, spec: FamilySpec, *stages: Stage) -> None:
         self.spec = spec
-        self._unary = {
-            "text_frontend": text_frontend.options(_by_reference=False),
-            # through the object store: a recording is longer than a gRPC message may be
-            "voice_encoder": voice_encoder.options(_by_reference=True),
-            "gpt": gpt_scheduler.options(_by_reference=False),
-            "vocoder": vocoder_scheduler.options(_by_reference=False),
+        self._unary = {  # a recording is longer than a gRPC message may be: it goes through the object store
+            name: stage.options(_by_reference=name == "voice_encoder")
+            for name, stage in zip(("text_frontend", "voice_encoder", "gpt", "vocoder"), stages, strict=True)
         }
+        self._frontends = Replicas("text_frontend", self._unary["text_frontend"])
+        self._encoders = Replicas("voice_encoder", self._unary["voice_encoder"])
         self._status: dict[str, dict[str, Any]] = {}
         self._status_at = -STATUS_S
         self._status_lock = asyncio.Lock()
 
-    async def segments(self, text: str, language: str | None) -> list[Segment]:
+    async def segments(self, text: str, language: str | None) -> list[speech.Segment]:
         return await self._ask("text_frontend", "segments", text, language)
 
     async def check_text(self, text: str, language: str | None) -> None:
         await self._ask("text_frontend", "check", text, language)
 
-    async def encode_voice(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
+    async def encode_voice(self, reference: speech.Reference, keep: str | None = None) -> speech.VoicePrompt:
         return await self._ask("voice_encoder", "encode", reference, keep)
 
     async def forget(self, voice: str) -> None:
-        await forget_at("voice_encoder", self._unary["voice_encoder"], voice)
+        await self._encoders.forget(voice)
 
     async def generate(
-        self, request: GptRequest, *, id: str, priority: int, admitted: bool
-    ) -> AsyncGenerator[Run]:
+        self, request: speech.GptRequest, *, id: str, priority: int, admitted: bool
+    ) -> AsyncGenerator[speech.Run]:
         """Closing the iterator frees the slot. If the scheduler dies, the work resumes after the last delivered run."""
-        delivered: list[Run] = []
+        delivered: list[speech.Run] = []
         give_up = time.monotonic() + GIVE_UP_S
         submit = self._unary["gpt"].options(method_name="submit", stream=True)
         for attempt in itertools.count():
@@ -113,20 +95,15 @@ class RayBackend:
                 raise
             except (TimeoutError, StopAsyncIteration):
                 raise Unavailable("the gpt stage does not answer") from None
-            except LOST as error:
-                await self._wait_or_give_up("gpt", error, give_up)
             except Exception as error:
-                raise _failure("gpt", error) from None
+                await self._wait_or_give_up("gpt", error, give_up)
             finally:
                 if not finished:
                     self._cancel("gpt", item.id)
                     stream.cancel()
 
-    async def vocode(self, chunk: VocoderChunk, *, id: str, priority: int) -> VocodedChunk:
-        """A chunk belongs to an accepted request, so it is never rejected.
-
-        A unary call: a stream of a single event takes three messages instead of one.
-        """
+    async def vocode(self, chunk: speech.VocoderChunk, *, id: str, priority: int) -> speech.VocodedChunk:
+        """Never rejected: its request is accepted. Unary: a stream of one event takes three messages instead of one."""
 
         async def finish(attempt: int) -> Event:
             item = WorkItem(_attempted(id, attempt), chunk, priority, chunk.home)
@@ -159,9 +136,9 @@ class RayBackend:
 
     async def free(self) -> list[dict[str, Any]]:
         """Of every process that answers in time. Never raises."""
-        asked = [free_at(name, self._unary[name]) for name in ("text_frontend", "voice_encoder")]
+        asked = [self._frontends.free(), self._encoders.free()]
         asked += [_freed(name, self._unary[name].free.remote) for name in ("gpt", "vocoder")]
-        return [process for processes in await asyncio.gather(*asked) for process in processes]
+        return list(itertools.chain(*await asyncio.gather(*asked)))
 
     async def close(self) -> None:
         """Ends the routers. Work in progress goes on."""
@@ -185,11 +162,9 @@ class RayBackend:
                     return await call(attempt)
             except TimeoutError:
                 raise Unavailable(f"the {stage} stage does not answer") from None
-            except LOST as error:
-                await self._wait_or_give_up(stage, error, give_up)
-                attempt += 1
             except Exception as error:
-                raise _failure(stage, error) from None
+                await self._wait_or_give_up(stage, error, give_up)
+            attempt += 1
 
     def _cancel(self, stage: str, item_id: str) -> None:
         """Does not wait for an answer, because the request itself may be in the middle of being cancelled."""
@@ -198,7 +173,8 @@ class RayBackend:
         except Exception as error:
             log.warning("cancelling %s at %s failed: %r", item_id, stage, error)
 
-    async def _wait_or_give_up(self, stage: str, error: BaseException, give_up: float) -> None:
+    async def _wait_or_give_up(self, stage: str, error: Exception, give_up: float) -> None:
+        """Returns when the call can be tried again. Raises ChoraleError if that would not help."""
         if not is_lost(error):
             raise _failure(stage, error) from None
         if time.monotonic() > give_up:
@@ -216,45 +192,33 @@ class RayBackend:
             return {"ready": False, "error": type(error).__name__}
 
 
-class Peers:
-    """The replicas of the HTTP deployment, this one included. Implements `serve_app.service.Peers`."""
+class Replicas:
+    """All replicas of one deployment. Implements `Processes`."""
 
-    def __init__(self, ingress: Stage) -> None:
-        self._ingress = ingress.options(_by_reference=False)
+    def __init__(self, name: str, stage: Stage) -> None:
+        self._name, self._stage = name, stage
+        self._forgetting: set[asyncio.Task[None]] = set()
 
     async def forget(self, voice: str) -> None:
-        await forget_at("ingress", self._ingress, voice)
+        """Waits for FORGET_S and continues in the background."""
+        task = asyncio.create_task(self._forget(voice))
+        self._forgetting.add(task)
+        task.add_done_callback(self._forgetting.discard)
+        await asyncio.wait([task], timeout=FORGET_S)
+
+    async def _forget(self, voice: str) -> None:
+        said: Exception | None = None
+        for _ in range(FORGET_TRIES):
+            try:
+                await self._stage.broadcast("forget", voice).results_async(timeout_s=UNARY_S)
+                return
+            except Exception as error:
+                said = error
+            await asyncio.sleep(1.0)
+        log.warning("%s: not every replica has dropped the prompts of voice %s: %r", self._name, voice, said)
 
     async def free(self) -> list[dict[str, Any]]:
-        return await free_at("ingress", self._ingress)
-
-
-_forgetting: set[asyncio.Task[None]] = set()
-
-
-async def forget_at(name: str, stage: Stage, voice: str) -> None:
-    """Asks every replica of `stage`. Waits for FORGET_S and continues in the background."""
-    task = asyncio.create_task(_forget_at(name, stage, voice))
-    _forgetting.add(task)
-    task.add_done_callback(_forgetting.discard)
-    await asyncio.wait([task], timeout=FORGET_S)
-
-
-async def _forget_at(name: str, stage: Stage, voice: str) -> None:
-    for left in reversed(range(FORGET_TRIES)):
-        try:
-            await stage.broadcast("forget", voice).results_async(timeout_s=UNARY_S)
-            return
-        except Exception as error:
-            if not left:
-                log.warning(
-                    "%s: not every replica has dropped the prompts of voice %s: %r", name, voice, error
-                )
-        await asyncio.sleep(1.0)
-
-
-async def free_at(name: str, stage: Stage) -> list[dict[str, Any]]:
-    return await _freed(name, lambda: stage.broadcast("free").results_async(timeout_s=FREE_S))
+        return await _freed(self._name, lambda: self._stage.broadcast("free").results_async(timeout_s=FREE_S))
 
 
 async def _freed(name: str, ask: Callable[[], Awaitable[list[dict[str, Any]]]]) -> list[dict[str, Any]]:
@@ -275,7 +239,7 @@ def is_lost(error: BaseException) -> bool:
     """Whether asking again may help."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(cause, grpc.aio.AioRpcError):
-        return cause.code() in LOST_CODES
+        return cause.code().name in LOST_CODES
     return isinstance(cause, LOST)
 
 

@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from deployments import assembly
+from deployments.contract import speech
+from deployments.contract.device import Device
 from deployments.contract.errors import SynthesisFailed
 from deployments.contract.family import FamilySpec, Frontend
 from deployments.contract.options import ModelOptions
-from deployments.contract.speech import (
-    GptRequest,
-    Reference,
-    Run,
-    Segment,
-    VocodedChunk,
-    VocoderChunk,
-    VoicePrompt,
-)
 from deployments.contract.work import StageWorker, WorkItem
 from deployments.engine.device import memory
 from deployments.engine.device.thread import DeviceThread
 from deployments.leases.in_process import InProcessScheduler
 from deployments.prompts import KeptPrompts
 
-if TYPE_CHECKING:
-    from deployments.contract.device import Device
-
 QUEUED_PER_SLOT = 10
 R = TypeVar("R")
+
+
+class Loaded(NamedTuple):
+    """scheduler: of the GPT and the vocoder."""
+
+    device: Device
+    prompts: KeptPrompts
+    scheduler: InProcessScheduler
 
 
 class LocalBackend:
@@ -49,48 +47,48 @@ class LocalBackend:
             self._frontend: Frontend = self.family.frontend(None)
         self._text = ThreadPoolExecutor(1, "text-frontend")
         self._thread = DeviceThread("local", threads=assembly.threads(options, "gpt"))
-        self._scheduler: InProcessScheduler | None = (
-            None  # like the next two, None until the weights are loaded
-        )
-        self._device: Device | None = None
-        self._prompts: KeptPrompts | None = None
-        self._loaded: Future[None] = self._thread.submit(self._load, max(least_slots, self.spec.window or 1))
+        self._loading = self._thread.submit(self._load, max(least_slots, self.spec.window or 1))
 
     def wait(self) -> LocalBackend:
         """Blocks until the weights are loaded. Raises the error if loading failed."""
-        self._loaded.result()
+        self._loading.result()
         return self
+
+    @property
+    def _loaded(self) -> Loaded | None:
+        """None until the weights are loaded."""
+        finished = self._loading.done() and self._loading.exception() is None
+        return self._loading.result() if finished else None
 
     @property
     def workers(self) -> dict[str, StageWorker]:
         """The workers by stage name; empty until the weights are loaded."""
-        return self._scheduler.workers if self._scheduler else {}
+        return self._loaded.scheduler.workers if self._loaded else {}
 
     @property
     def scheduler(self) -> InProcessScheduler:
-        """Schedules the GPT and the vocoder. Available once the weights are loaded."""
-        assert self._scheduler is not None
-        return self._scheduler
+        """Available once the weights are loaded."""
+        return self._loading.result().scheduler
 
     def close(self) -> None:
         """Cancels all work."""
         self._text.shutdown(wait=False, cancel_futures=True)
         self._thread.close()
-        if self._scheduler is not None:
-            self._scheduler.close()
+        if self._loaded:
+            self._loaded.scheduler.close()
 
-    def _load(self, least_slots: int) -> None:
+    def _load(self, least_slots: int) -> Loaded:
         options, family = self.options, self.family
-        device = self._device = assembly.device(options, "gpt")
+        device = assembly.device(options, "gpt")
         if self.spec.frontend_device:
             self._frontend = family.frontend(device)
         encoder = family.voice_encoder(device)
 
-        async def encode(reference: Reference) -> VoicePrompt:
+        async def encode(reference: speech.Reference) -> speech.VoicePrompt:
             return await self._thread.run(encoder.encode, reference)
 
         store = assembly.prompt_store(options, family, device)
-        self._prompts = KeptPrompts(encode, options.voice_encoder.cache_size, store)
+        prompts = KeptPrompts(encode, options.voice_encoder.cache_size, store)
         decoder = assembly.decoder(options, family, device, least_slots)
         vocoder = assembly.vocoder(options, family, device)
         if device.kind != "cpu":
@@ -98,9 +96,9 @@ class LocalBackend:
             vocoder.warm_up(family.example_prompt())
         workers = {"vocoder": vocoder, "gpt": decoder}  # by priority
         share = options.gpt.first_segment_share
-        self._scheduler = InProcessScheduler(self._thread, workers, share, QUEUED_PER_SLOT)
+        return Loaded(device, prompts, InProcessScheduler(self._thread, workers, share, QUEUED_PER_SLOT))
 
-    async def segments(self, text: str, language: str | None) -> list[Segment]:
+    async def segments(self, text: str, language: str | None) -> list[speech.Segment]:
         return await self._read(lambda frontend: frontend.segments(text, language))
 
     async def check_text(self, text: str, language: str | None) -> None:
@@ -109,61 +107,52 @@ class LocalBackend:
     async def _read(self, call: Callable[[Frontend], R]) -> R:
         """Calls the frontend on the text thread, or on the device's if it runs a model."""
         if self.spec.frontend_device:
-            await self._wait()
+            await self._ready()
             return await self._thread.run(call, self._frontend)
         return await asyncio.get_running_loop().run_in_executor(self._text, call, self._frontend)
 
-    async def encode_voice(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
-        await self._wait()
-        assert self._prompts is not None
-        return await self._prompts.of(reference, keep)
+    async def encode_voice(self, reference: speech.Reference, keep: str | None = None) -> speech.VoicePrompt:
+        return await (await self._ready()).prompts.of(reference, keep)
 
     async def forget(self, voice: str) -> None:
-        if self._prompts is not None:
-            await self._prompts.forget(voice)
+        if self._loaded:
+            await self._loaded.prompts.forget(voice)
 
     async def generate(
-        self, request: GptRequest, *, id: str, priority: int, admitted: bool
-    ) -> AsyncIterator[Run]:
-        await self._wait()
-        item = WorkItem(id, request, priority)
-        async with aclosing(self.scheduler.events("gpt", item, admitted)) as events:
+        self, request: speech.GptRequest, *, id: str, priority: int, admitted: bool
+    ) -> AsyncIterator[speech.Run]:
+        scheduler = (await self._ready()).scheduler
+        async with aclosing(scheduler.events("gpt", WorkItem(id, request, priority), admitted)) as events:
             async for event in events:
                 if event.value is not None and len(event.value):
                     yield event.value
 
-    async def vocode(self, chunk: VocoderChunk, *, id: str, priority: int) -> VocodedChunk:
-        await self._wait()
-        item = WorkItem(id, chunk, priority, chunk.home)
-        async with aclosing(self.scheduler.events("vocoder", item, admitted=True)) as events:
+    async def vocode(self, chunk: speech.VocoderChunk, *, id: str, priority: int) -> speech.VocodedChunk:
+        scheduler, item = (await self._ready()).scheduler, WorkItem(id, chunk, priority, chunk.home)
+        async with aclosing(scheduler.events("vocoder", item, admitted=True)) as events:
             async for event in events:
                 if event.value is not None:
                     return event.value
         raise SynthesisFailed("The vocoder returned nothing.")
 
     async def cancel(self, id: str) -> None:
-        if self._scheduler is not None:
-            self._scheduler.cancel(id)
+        if self._loaded:
+            self._loaded.scheduler.cancel(id)
 
     async def status(self) -> dict[str, Any]:
-        device: dict[str, Any] = {"name": "", "reason": "loading"}
-        if self._device is not None:
-            device = {**self._device.describe(), "reason": "; ".join(self._device.reasons)}
-        return {
-            "ready": self._loaded.done() and self._loaded.exception() is None,
-            "device": device,
-            "stages": self._scheduler.status() if self._scheduler else {},
-            "memory": memory.usage(),
-            "prompts": self._prompts.status() if self._prompts else {},
-        }
+        if self._loaded is None:
+            return {"ready": False, "device": {"name": "", "reason": "loading"}, "stages": {}}
+        device, prompts, scheduler = self._loaded
+        about = {**device.describe(), "reason": "; ".join(device.reasons)}
+        ready = {"ready": True, "device": about, "stages": scheduler.status()}
+        return {**ready, "memory": memory.usage(), "prompts": prompts.status()}
 
     async def free(self) -> list[dict[str, Any]]:
-        if self._prompts is not None:
-            self._prompts.clear()
+        if self._loaded:
+            self._loaded.prompts.clear()
         return [{"stage": "local", **await self._thread.run(memory.free)}]
 
-    async def _wait(self) -> None:
-        if self._loaded.done():
-            self._loaded.result()
-        else:
-            await asyncio.shield(asyncio.wrap_future(self._loaded))
+    async def _ready(self) -> Loaded:
+        if not self._loading.done():
+            await asyncio.shield(asyncio.wrap_future(self._loading))
+        return self._loading.result()

@@ -6,9 +6,8 @@ import platform
 import sys
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -17,15 +16,14 @@ from rich.console import Console
 from deployments import assembly
 from deployments.contract.errors import ChoraleError
 from deployments.engine.device import cgroup, memory
-from serve_app.cli.speaker import Said, Speaker
+from serve_app.cli.speaker import Speaker
 from serve_app.config.settings import Settings
 
 TEXT = "The train to the coast leaves in twenty minutes."
 MARKS = {True: "[green]ok[/]    ", False: "[red]FAILED[/]", None: "      "}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One line of the report. ok: None for information without a verdict."""
 
     name: str
@@ -33,27 +31,24 @@ class Finding:
     ok: bool | None = None
 
 
-def report(
-    settings: Settings, models: Iterable[str], console: Console, broken: Mapping[str, str] | None = None
-) -> bool:
-    """Prints each finding as it becomes available. Returns False if a check failed.
-
-    models: their names; broken: those that cannot be loaded, and why.
-    """
-    sound, broken = True, broken or {}
+def report(settings: Settings, models: Iterable[str], console: Console, broken: Mapping[str, str]) -> bool:
+    """Prints findings as they become available; returns False if one failed. broken: why models cannot be loaded."""
+    sound = True
     unusable = {name: [Finding("model", why, False)] for name, why in broken.items()}
     for part in (_software(), *(unusable.get(model) or _model(settings, model) for model in models)):
-        try:
-            for finding in part:
-                sound = sound and finding.ok is not False
-                console.print(f"{MARKS[finding.ok]}  {finding.name:<12}", end="")
-                console.print(finding.detail, markup=False, highlight=False, soft_wrap=True)
-        except ChoraleError as error:
-            sound = False
-            console.print(f"{MARKS[False]}  {type(error).__name__}: ", end="")
-            console.print(error.message, markup=False, highlight=False, soft_wrap=True)
+        for finding in _until_an_error(part):
+            sound = sound and finding.ok is not False
+            console.print(f"{MARKS[finding.ok]}  {finding.name:<12}", end="")
+            console.print(finding.detail, markup=False, highlight=False, soft_wrap=True)
     console.print("All checks passed." if sound else "Some checks failed.", style="green" if sound else "red")
     return sound
+
+
+def _until_an_error(part: Iterable[Finding]) -> Iterator[Finding]:
+    try:
+        yield from part
+    except ChoraleError as error:
+        yield Finding(f"{type(error).__name__}: ", error.message, False)
 
 
 def _software() -> Iterator[Finding]:
@@ -91,21 +86,19 @@ def _model(settings: Settings, model: str) -> Iterator[Finding]:
         yield Finding("model", model)
     yield from _device(settings, model)
     before = _memory()
-    speaker = Speaker(settings, model)
-    try:
-        held = _memory() - before
-        loaded = f"family {speaker.model.spec.name} in {speaker.load_s:.2f} s, {memory.readable(held)}"
-        yield Finding("load", loaded, True)
+    with Speaker(settings, model) as speaker:
+        held = memory.readable(_memory() - before)
+        yield Finding("load", f"family {speaker.model.spec.name} in {speaker.load_s:.2f} s, {held}", True)
         yield from _graphs(speaker)
-        first = speaker.say(TEXT, seed=1)
-        yield _speaks(first)
-        yield from _seeds(speaker, first)
+        yield from _speech(speaker)
         kept = [weakref.ref(worker) for worker in speaker.backend.workers.values()]
-    finally:
-        speaker.close()
     used = _memory() - before
-    del speaker, first
-    yield _clean_up(kept, used, before)
+    del speaker
+    memory.free()
+    freed = all(ref() is None for ref in kept)
+    left = memory.readable(max(0, _memory() - before))
+    detail = f"{memory.readable(used)} in use after speaking, {left} after closing"
+    yield Finding("clean-up", detail if freed else f"{detail}: the model is still in memory", freed)
 
 
 def _graphs(speaker: Speaker) -> Iterator[Finding]:
@@ -116,29 +109,16 @@ def _graphs(speaker: Speaker) -> Iterator[Finding]:
         yield Finding("graphs", f"{name}: {status['reason']}{captured}{step}")
 
 
-def _speaks(spoken: Said) -> Finding:
-    loud = bool(np.isfinite(spoken.waveform).all() and np.abs(spoken.waveform).max() > 0.01)
-    detail = (
-        f"{spoken.seconds:.2f} s of audio, first sound after {spoken.first_s:.2f} s, RTF {spoken.rtf:.2f}"
-    )
-    return Finding("speech", detail if loud else f"{detail}: silence, or samples that are not finite", loud)
-
-
-def _seeds(speaker: Speaker, first: Said) -> Iterator[Finding]:
-    again, other = speaker.say(TEXT, seed=1), speaker.say(TEXT, seed=2)
-    gives = {True: "the same samples", False: "different samples"}
-    same = np.array_equal(first.waveform, again.waveform)
-    yield Finding("seeds", f"the same seed gives {gives[same]}", same)
-    equal = np.array_equal(first.waveform, other.waveform)
-    yield Finding("seeds", f"another seed gives {gives[equal]}", not equal)
-
-
-def _clean_up(kept: list[weakref.ref[Any]], used: int, before: int) -> Finding:
-    memory.free()
-    freed = all(ref() is None for ref in kept)
-    left = memory.readable(max(0, _memory() - before))
-    detail = f"{memory.readable(used)} in use after speaking, {left} after closing"
-    return Finding("clean-up", detail if freed else f"{detail}: the model is still in memory", freed)
+def _speech(speaker: Speaker) -> Iterator[Finding]:
+    first, again, other = (speaker.say(TEXT, seed=seed) for seed in (1, 1, 2))
+    loud = bool(np.isfinite(first.waveform).all() and np.abs(first.waveform).max() > 0.01)
+    times = f"first sound after {first.first_s:.2f} s, RTF {first.rtf:.2f}"
+    trouble = "" if loud else ": silence, or samples that are not finite"
+    yield Finding("speech", f"{first.seconds:.2f} s of audio, {times}{trouble}", loud)
+    for seed, said, same in (("the same", again, True), ("another", other, False)):
+        equal = np.array_equal(first.waveform, said.waveform)
+        samples = "the same samples" if equal else "different samples"
+        yield Finding("seeds", f"{seed} seed gives {samples}", equal == same)
 
 
 def _memory() -> int:

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import psutil
@@ -40,8 +41,7 @@ STOP_S = 45.0
 console = Console()
 
 
-@dataclass(frozen=True, slots=True)
-class Take:
+class Take(NamedTuple):
     """One response. first_s: time to the first byte of sound; total_s: to the last; seconds: duration of the audio."""
 
     first_s: float
@@ -53,32 +53,30 @@ class Server:
     """`chorale serve` in a separate process, with its log next to the audio."""
 
     def __init__(self, log: Path, config: str | None = None, env: Mapping[str, str] | None = None) -> None:
-        port = free_port()
+        self._log, port = log, str(free_port())
         self.http = f"http://127.0.0.1:{port}"
-        self._log = log
-        command = [sys.executable, "-m", "serve_app.cli.main", "serve", "--port", str(port)]
+        command = [sys.executable, "-m", "serve_app.cli.main", "serve", "--port", port]
         command += ["--config", config] if config else []
+        environ = {**os.environ, **(env or {})}
         with log.open("wb") as sink:
-            self._process = subprocess.Popen(
-                command, stdout=sink, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
-            )
+            self._process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env=environ)
 
     def wait_ready(self) -> None:
         """Raises SystemExit with the end of the log if the application does not become ready."""
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline and self._process.poll() is None:
-            try:
+            with suppress(httpx.TransportError):
                 if httpx.get(f"{self.http}/ready", timeout=5).status_code == 200:
                     return
-            except httpx.TransportError:
-                pass
             time.sleep(0.25)
-        end = "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-30:])
+        end = "\n".join(self._lines()[-30:])
         raise SystemExit(f"The application did not become ready:\n{end}")
 
     def dashboard(self) -> str:
-        lines = self._log.read_text("utf-8", "replace").splitlines()
-        return next((line.split()[-1] for line in lines if line.startswith("dashboard")), "none")
+        return next((line.split()[-1] for line in self._lines() if line.startswith("dashboard")), "none")
+
+    def _lines(self) -> list[str]:
+        return self._log.read_text("utf-8", "replace").splitlines()
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> bool:
         """Stops the service. True if it exited cleanly and left no process."""
@@ -99,8 +97,8 @@ class Server:
 
 def speak(client: httpx.Client, text: str, voice: str, file: Path, seed: int = 1) -> Take:
     """Streams one sentence into `file`. Raises SystemExit with the service's error message if it fails."""
-    body = {"model": "tts-1", "input": text, "voice": voice, "seed": seed}
-    body |= {"response_format": "wav", "stream_format": "audio"}
+    sound = {"response_format": "wav", "stream_format": "audio"}
+    body = {"model": "tts-1", "input": text, "voice": voice, "seed": seed, **sound}
     data, first_s = bytearray(), 0.0
     began = time.perf_counter()
     with client.stream("POST", "/v1/audio/speech", json=body) as answer:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -12,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer import Argument, Option
 from typer.core import TyperCommand
 
 from deployments.contract.controls import parsed
-from deployments.contract.errors import ChoraleError, InvalidInput
+from deployments.contract.errors import CheckpointError, ChoraleError, InvalidInput
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from serve_app.cli.speaker import Said
     from serve_app.config.settings import Settings
 
 app = typer.Typer(
@@ -31,10 +32,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 FAULT = 2  # exit code of errors that the user can fix
-CONFIG = "A Serve config file that sets the models and their options."
-MODEL = "The name of a model of the config file; default: its default one."
-Config = Annotated[Path | None, typer.Option(help=CONFIG)]
-Model = Annotated[str | None, typer.Option(help=MODEL)]
+Config = Annotated[Path | None, Option(help="A Serve config file that sets the models and their options.")]
+Model = Annotated[
+    str | None, Option(help="The name of a model of the config file; default: its default one.")
+]
 
 
 @contextmanager
@@ -43,13 +44,11 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except (ChoraleError, OSError) as error:
-        text = error.message if isinstance(error, ChoraleError) else _os_error(error)
+        text = error.message if isinstance(error, ChoraleError) else str(error)
+        if isinstance(error, OSError) and error.filename:
+            text = f"{error.filename}: {error.strerror}"
         typer.echo(f"chorale: {'; '.join(text.splitlines())}", err=True)
         raise typer.Exit(FAULT) from None
-
-
-def _os_error(error: OSError) -> str:
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
 class WithControls(TyperCommand):
@@ -72,23 +71,15 @@ class WithControls(TyperCommand):
 @app.command(cls=WithControls)
 def speak(
     ctx: typer.Context,
-    text: Annotated[str, typer.Argument(help="The text to speak.")],
-    voice: Annotated[
-        str | None, typer.Option(help="The name of a voice; `chorale voices` lists them.")
-    ] = None,
-    reference: Annotated[Path | None, typer.Option(help="A recording to clone the voice from.")] = None,
-    transcript: Annotated[
-        str | None, typer.Option(help="The text spoken in the recording, if the model needs it.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="The output file: .wav, .mp3, .opus, .aac or .flac.")] = Path(
-        "speech.wav"
-    ),
-    seed: Annotated[
-        int | None, typer.Option(help="The same seed gives the same samples; default: random.")
-    ] = None,
-    speed: Annotated[float, typer.Option(help="0.25 to 4; 2 is twice as fast.")] = 1.0,
-    language: Annotated[str | None, typer.Option(help="Default: detected from the text.")] = None,
-    sample_rate: Annotated[int, typer.Option(help="Of the file, in Hz: 16000 to 48000.")] = 24_000,
+    text: Annotated[str, Argument(help="The text to speak.")],
+    voice: Annotated[str | None, Option(help="The name of a voice; `chorale voices` lists them.")] = None,
+    reference: Annotated[Path | None, Option(help="A recording to clone the voice from.")] = None,
+    transcript: Annotated[str | None, Option(help="The text spoken in it, if the model needs it.")] = None,
+    out: Annotated[Path, Option(help="The file: .wav, .mp3, .opus, .aac or .flac.")] = Path("speech.wav"),
+    seed: Annotated[int | None, Option(help="The same one gives the same samples; default: random.")] = None,
+    speed: Annotated[float, Option(help="0.25 to 4; 2 is twice as fast.")] = 1.0,
+    language: Annotated[str | None, Option(help="Default: detected from the text.")] = None,
+    sample_rate: Annotated[int, Option(help="Of the file, in Hz: 16000 to 48000.")] = 24_000,
     config: Config = None,
     model: Model = None,
 ) -> None:
@@ -104,74 +95,56 @@ def speak(
         recording = None if reference is None else reference.read_bytes()
         from deployments.assembly import load_family
         from serve_app.audio.encode import check_rate
+        from serve_app.audio.examine import WARNINGS
         from serve_app.cli.speaker import Speaker
+        from serve_app.config.document import check_models
 
         check_rate(format, sample_rate)
         settings = _settings(config)
-        _check_models(settings, config, settings.name(model))
-        spec = load_family(settings.options(model)).spec
+        name = settings.name(model)
+        if name in (broken := check_models(settings, config)):
+            raise CheckpointError(broken[name])
+        spec = load_family(settings.options(name)).spec
         controls = parsed(spec.controls, ctx.obj)
-        spec.sampling(controls)  # a wrong one is refused before the weights are loaded
-        with Speaker(settings, model) as speaker:
-            spoken = speaker.say(
-                text,
-                voice,
-                reference=recording,
-                transcript=transcript,
-                seed=seed,
-                speed=speed,
-                language=language,
-                whole=True,
-                **controls,
-            )
-            load_s = speaker.load_s
+        spec.sampling(controls, name)  # a wrong one is refused before the weights are loaded
+        fields = {"transcript": transcript, "language": language, "seed": seed, "speed": speed}
+        with Speaker(settings, name) as speaker:
+            spoken = speaker.say(text, voice, recording, controls=controls, whole=True, **fields)
         _write(out, format, spoken.waveform, spoken.rate, sample_rate)
-    table = _table("file", "voice", "seed", "audio", "loaded in", "spoken in", "RTF")
-    times = [f"{seconds:.2f} s" for seconds in (spoken.seconds, load_s, spoken.total_s)]
-    table.add_row(str(out), spoken.voice, str(spoken.seed), *times, f"{spoken.rtf:.2f}")
-    _show(table)
-    for line in _remarks(spoken):
-        typer.echo(line, err=True)
-
-
-def _remarks(spoken: Said) -> Iterator[str]:
-    from serve_app.audio.examine import WARNINGS
-
+    times = [f"{seconds:.2f} s" for seconds in (spoken.seconds, speaker.load_s, spoken.total_s)]
+    row = (str(out), spoken.voice, str(spoken.seed), *times, f"{spoken.rtf:.2f}")
+    _print(("file", "voice", "seed", "audio", "loaded in", "spoken in", "RTF"), [row])
     for warning in spoken.warnings:
-        yield f"The recording was used, but {WARNINGS[warning]}."
+        typer.echo(f"The recording was used, but {WARNINGS[warning]}.", err=True)
     if spoken.faults.retried:
-        yield f"Segments retried with another seed: {spoken.faults.retried}."
+        typer.echo(f"Segments retried with another seed: {spoken.faults.retried}.", err=True)
     if spoken.faults.cut:
-        yield f"Segments cut off because the model failed: {spoken.faults.cut}."
+        typer.echo(f"Segments cut off because the model failed: {spoken.faults.cut}.", err=True)
 
 
 @app.command()
 def read(
-    text: Annotated[str, typer.Argument(help="The text to read.")],
-    language: Annotated[str | None, typer.Option(help="Default: detected from the text.")] = None,
-    phones: Annotated[bool, typer.Option("--phones", help="Print the phones, too.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print a JSON list of segments.")] = False,
+    text: Annotated[str, Argument(help="The text to read.")],
+    language: Annotated[str | None, Option(help="Default: detected from the text.")] = None,
+    phones: Annotated[bool, Option("--phones", help="Print the phones, too.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print a JSON list of segments.")] = False,
     model: Model = None,
     config: Config = None,
 ) -> None:
     """Print what will be said for TEXT: segments, spoken words and pauses."""
     with _plain_errors():
-        from serve_app.cli.read import as_json, as_lines, readings
+        from serve_app.cli.read import as_lines, readings
 
         found = readings(_settings(config).options(model), text, language)
-    for line in [as_json(found)] if json else as_lines(found, phones):
+    for line in [json.dumps(found, ensure_ascii=False, indent=1)] if as_json else as_lines(found, phones):
         typer.echo(line)
 
 
 @app.command()
 def serve(
-    config: Annotated[
-        Path | None, typer.Option(help="A Serve config file; default: configs/default.yaml.")
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="Overrides the config file; default: 127.0.0.1.")] = None,
-    port: Annotated[
-        int | None, typer.Option(help="Overrides the config file; default: 8000.", min=1, max=65535)
-    ] = None,
+    config: Annotated[Path | None, Option(help="A Serve config file; default: configs/default.yaml.")] = None,
+    host: Annotated[str | None, Option(help="Overrides the file; default: 127.0.0.1.")] = None,
+    port: Annotated[int | None, Option(help="Overrides the file; default: 8000.", min=1, max=65535)] = None,
 ) -> None:
     """Start the application on Ray and run until SIGINT or SIGTERM."""
     with _plain_errors():
@@ -184,24 +157,25 @@ def serve(
 @app.command()
 def check(
     config: Config = None,
-    model: Annotated[
-        str | None, typer.Option(help="The name of one model; default: all of the file.")
-    ] = None,
+    model: Annotated[str | None, Option(help="The name of one model; default: all of the file.")] = None,
 ) -> None:
     """Check this machine: devices, precision, models, memory, seeds. Exit code 1 if something fails."""
     with _plain_errors():
         from serve_app.cli.check import report
+        from serve_app.config.document import check_models
 
         settings = _settings(config)
         models = list(settings.served) if model is None else [settings.name(model)]
-        broken = _check_models(settings, config, *(models if len(models) == 1 else []))
+        broken = check_models(settings, config)
+        if len(models) == 1 and models[0] in broken:
+            raise CheckpointError(broken[models[0]])
         sound = report(settings, models, Console(), broken)
     raise typer.Exit(0 if sound else 1)
 
 
 @app.command(name="config")
 def print_config(
-    config: Annotated[Path, typer.Argument(help="A Serve config file with everything in one application.")],
+    config: Annotated[Path, Argument(help="A Serve config file with everything in one application.")],
 ) -> None:
     """Print FILE as `chorale serve` deploys it: an application for the ingress and one for each model.
 
@@ -225,25 +199,19 @@ def voices(config: Config = None) -> None:
         from serve_app.service import SHIPPED_VOICES
         from serve_app.voices.library import VoiceLibrary
 
-        settings = _settings(config)
-        library = VoiceLibrary(SHIPPED_VOICES, Path(settings.data_dir).expanduser() / "voices")
-        found = library.list()
-    table = _table("voice", "language", "", "description", "from", "also as")
-    for voice in found:
-        aliases = ", ".join(library.aliases_of(voice))
-        about = [each or "" for each in (voice.language, voice.gender, voice.description)]
-        table.add_row(voice.name, *about, "shipped" if voice.shipped else "upload", aliases)
-    _show(table)
+        library = VoiceLibrary(SHIPPED_VOICES, _settings(config).data / "voices")
+        rows = []
+        for voice in library.list():
+            about = [each or "" for each in (voice.language, voice.gender, voice.description)]
+            source, aliases = "shipped" if voice.shipped else "upload", ", ".join(library.aliases_of(voice))
+            rows.append((voice.name, *about, source, aliases))
+    _print(("voice", "language", "", "description", "from", "also as"), rows)
 
 
 @app.callback(invoke_without_command=True)
 def _root(
-    show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", is_eager=True)
-    ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Log which options are chosen and why.")
-    ] = False,
+    show_version: Annotated[bool, Option("--version", help="Print the version.", is_eager=True)] = False,
+    verbose: Annotated[bool, Option("--verbose", "-v", help="Log which options are chosen and why.")] = False,
 ) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(name)s: %(message)s")
     if show_version:
@@ -260,21 +228,6 @@ def _settings(config: Path | None) -> Settings:
     from serve_app.config.file import load_config
 
     return load_config(config)[1]
-
-
-def _check_models(settings: Settings, config: Path | None, *needed: str) -> dict[str, str]:
-    """The models with unusable checkpoints, and why.
-
-    Raises ConfigError if a family, an option, or a checkpoint of the models `needed` is wrong.
-    """
-    from deployments.contract.errors import CheckpointError
-    from serve_app.config.document import check_models
-
-    broken = check_models(settings, config)
-    for name in needed:
-        if name in broken:
-            raise CheckpointError(broken[name])
-    return broken
 
 
 def _check(text: str, **fields: object) -> None:
@@ -314,14 +267,12 @@ def _write(out: Path, format: str, samples: np.ndarray, source_rate: int, rate: 
         out.write_bytes(encoder.encode(samples) + encoder.finish())
 
 
-def _table(*columns: str) -> Table:
+def _print(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
-    return table
-
-
-def _show(table: Table) -> None:
+    for row in rows:
+        table.add_row(*row)
     Console(width=None if Console().is_terminal else 160).print(table)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,10 +11,7 @@ from deployments.contract.options import ModelOptions
 
 
 def readings(options: ModelOptions, text: str, language: str | None) -> list[dict[str, Any]]:
-    """For each segment its text, spoken words, phones and pause_after in seconds; none where nothing is to be said.
-
-    Raises InvalidInput as the frontend does.
-    """
+    """Each segment's text, spoken words, phones and pause_after in seconds. Raises the frontend's InvalidInput."""
     frontend = assembly.load_family(options).frontend()
     try:
         segments = frontend.segments(text, language)
@@ -32,10 +28,6 @@ def readings(options: ModelOptions, text: str, language: str | None) -> list[dic
         }
         for segment in segments
     ]
-
-
-def as_json(found: list[dict[str, Any]]) -> str:
-    return json.dumps(found, ensure_ascii=False, indent=1)
 
 
 def as_lines(found: list[dict[str, Any]], phones: bool) -> Iterator[str]:

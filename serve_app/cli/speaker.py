@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -16,7 +17,6 @@ from serve_app.config.settings import Settings
 from serve_app.models import Model, Models
 from serve_app.service import Service, SpeechRequest
 from serve_app.synthesis.speech import Faults
-from serve_app.voices.library import Voice
 
 R = TypeVar("R")
 DEFAULT_VOICE = "alloy"  # OpenAI's first name, which always stands for one of the shipped voices
@@ -24,10 +24,9 @@ DEFAULT_VOICE = "alloy"  # OpenAI's first name, which always stands for one of t
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Speech with its timing. waveform: float32 (N,) at `rate` Hz.
+    """Speech with its timing. waveform: float32 (N,) at `rate` Hz; warnings: problems of the given recording.
 
-    first_s, total_s: seconds from the call to the first and the last piece of sound; warnings: problems of the given
-    recording; faults: retried and cut segments.
+    first_s, total_s: seconds from the call to the first and the last piece of sound.
     """
 
     waveform: np.ndarray
@@ -50,20 +49,18 @@ class Said:
         return self.total_s / self.seconds
 
 
-class Speaker:
-    """The whole pipeline of one model, loaded. Not for use within an event loop. load_s: the loading time in seconds.
+class Speaker(AbstractContextManager["Speaker"]):
+    """One model, loaded. Not for use within an event loop. load_s: seconds of loading; slots: of the GPT, at least.
 
-    model: its name, None for the default one. slots: segments that the GPT processes at once, at least.
     Raises ConfigError for invalid settings or weights, or an unusable device, NotFound for an unknown model.
     """
 
     def __init__(self, settings: Settings | None = None, model: str | None = None, *, slots: int = 1) -> None:
-        settings = settings or Settings.from_args(None)
         began = time.perf_counter()
-        name = settings.name(model)
-        options = settings.options(name)
+        settings = settings or Settings.from_args(None)
+        options = settings.options(model)
         self.backend = LocalBackend(options, least_slots=max(slots, settings.ingress.window))
-        self.model = Model(name, options, self.backend, settings.ingress)
+        self.model = Model(settings.name(model), options, self.backend, settings.ingress)
         self.service = Service(settings, Models([self.model]))
         self._runner = asyncio.Runner()
         try:
@@ -73,9 +70,6 @@ class Speaker:
             raise
         self.load_s = time.perf_counter() - began
 
-    def __enter__(self) -> Speaker:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -83,43 +77,14 @@ class Speaker:
         self._runner.close()
         self.backend.close()
 
-    def voice(self, name: str | None = None) -> Voice:
-        """Raises NotFound, which lists the voices."""
-        return self.service.voices.get(name or DEFAULT_VOICE)
-
-    def prompt(self, name: str | None = None) -> VoicePrompt:
-        """The voice's features, cached."""
-        return self._runner.run(self.prompt_of(name))
-
     async def prompt_of(self, name: str | None = None) -> VoicePrompt:
-        """As `prompt`, on this speaker's loop."""
+        """The voice's features, cached, on this speaker's loop."""
         return (await self.service.prompt(name or DEFAULT_VOICE, self.model))[1]
 
-    def say(
-        self,
-        text: str,
-        voice: str | None = None,
-        *,
-        reference: bytes | None = None,
-        transcript: str | None = None,
-        seed: int | None = None,
-        speed: float = 1.0,
-        language: str | None = None,
-        whole: bool = False,
-        max_tokens: int | None = None,
-        **controls: Any,
-    ) -> Said:
-        """Speaks `text`. seed: None for a random one. controls: the model's, such as temperature.
-
-        whole: the result is used only when complete, so any segment can still be retried.
-        reference: bytes of an audio file to clone the voice from; transcript: the text spoken in it.
-        Raises InvalidInput for an unusable text or recording, NotFound for an unknown voice.
-        """
-        named = None if reference is not None else voice or DEFAULT_VOICE
-        request = SpeechRequest(
-            text, named, reference, transcript, None, language, seed, speed, max_tokens, controls, whole=whole
-        )
-        return self._runner.run(self._say(request))
+    def say(self, text: str, voice: str | None = None, recording: bytes | None = None, **fields: Any) -> Said:
+        """Speaks `text`. fields: others of `SpeechRequest`. Raises InvalidInput, for an unknown voice too."""
+        voice = None if recording is not None else voice or DEFAULT_VOICE
+        return self._runner.run(self._say(SpeechRequest(text, voice, recording, **fields)))
 
     def run(self, work: Coroutine[Any, Any, R]) -> R:
         """The result of a coroutine, on the loop of this speaker."""
@@ -132,6 +97,6 @@ class Speaker:
         async for waveform in spoken.stream.sound:
             first_s = first_s or time.perf_counter() - began
             waveforms.append(waveform)
-        total_s, rate = time.perf_counter() - began, spoken.sample_rate
-        sound, faults = np.concatenate(waveforms), spoken.stream.faults
-        return Said(sound, rate, first_s, total_s, spoken.voice, spoken.seed, spoken.warnings, faults)
+        total_s, sound = time.perf_counter() - began, np.concatenate(waveforms)
+        about = (spoken.voice, spoken.seed, spoken.warnings, spoken.stream.faults)
+        return Said(sound, spoken.sample_rate, first_s, total_s, *about)

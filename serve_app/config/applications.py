@@ -1,8 +1,7 @@
 """A configuration as Serve applications: one for the ingress and one for each model.
 
-Serve replaces a whole application when its `args` change. The ingress application's args therefore do not contain the
-models. They arrive as `user_config`, which Serve hands to running replicas. So a redeployment restarts the models that
-have changed, and nothing else.
+Serve replaces a whole application when its `args` change, but hands a changed `user_config` to running replicas. The
+models are in the latter for the ingress, so a redeployment restarts the models that have changed, and nothing else.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ STAGES = ("TextFrontend", "VoiceEncoder", "GptScheduler", "Gpt", "VocoderSchedul
 
 def deployment_names(settings: Settings) -> list[str]:
     """The names of all deployments in one application."""
-    return [INGRESS, *(f"{prefix(settings, model)}{stage}" for model in settings.served for stage in STAGES)]
+    return [INGRESS, *(prefix(settings, model) + stage for model in settings.served for stage in STAGES)]
 
 
 def prefix(settings: Settings, model: str) -> str:
@@ -26,10 +25,7 @@ def prefix(settings: Settings, model: str) -> str:
 
 
 def expected_models(settings: Settings, *, apart: bool) -> dict[str, Any]:
-    """The ingress deployment's `user_config`: the application, prefix and version of each model's stages.
-
-    apart: each model is an application of its own; otherwise all share the ingress's, and `application` is None.
-    """
+    """The ingress's `user_config`: where each model's stages are. apart: each model in an application of its own."""
     models = {
         name: {
             "application": name if apart else None,
@@ -57,10 +53,8 @@ def expanded(config: dict[str, Any], settings: Settings) -> dict[str, Any]:
         }
     ]
     for name in settings.served:
-        before = prefix(settings, name)
-        theirs = [
-            {**overrides[before + stage], "name": stage} for stage in STAGES if before + stage in overrides
-        ]
+        names = {prefix(settings, name) + stage: stage for stage in STAGES}
+        theirs = [{**overrides[full], "name": stage} for full, stage in names.items() if full in overrides]
         application = {
             **shared,
             "name": name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,40 +32,37 @@ class Document:
         self.name = path.name or str(path)
         self.lines: dict[Location, int] = {}
         text = self._read(path)
-        loader = None
         try:
             loader = PlainLoader(text)
             node = loader.get_single_node()
             if node is not None:
                 self._walk(node, ())
             self.value = None if node is None else loader.construct_document(node)
+            return
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             said = ", ".join(filter(None, (error.context, error.problem)))
-            raise ConfigError(f"{self.name}:{line}: not valid YAML: {said}") from None
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             said = f"the character U+{ord(text[error.position]):04X} is not allowed"
-            raise ConfigError(f"{self.name}:{line}: not valid YAML: {said}") from None
-        finally:
-            if loader is not None:
-                loader.dispose()
+        raise ConfigError(f"{self.name}:{line}: not valid YAML: {said}")
 
     def _read(self, path: Path) -> str:
         try:
             if not stat.S_ISREG(path.stat().st_mode):
-                raise ConfigError(f"{self.name}: cannot be read: it is not a regular file")
-            with path.open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
-            if len(data) > MAX_BYTES:
-                raise ConfigError(f"{self.name}: cannot be read: it is larger than {MAX_BYTES // 1024} KiB")
-            return data.decode("utf-8-sig")
+                reason = "it is not a regular file"
+            else:
+                with path.open("rb") as file:
+                    data = file.read(MAX_BYTES + 1)
+                if len(data) <= MAX_BYTES:
+                    return data.decode("utf-8-sig")
+                reason = f"it is larger than {MAX_BYTES // 1024} KiB"
         except UnicodeDecodeError as error:
             line = error.object.count(b"\n", 0, error.start) + 1
-            raise ConfigError(f"{self.name}: cannot be read: it is not UTF-8 text (line {line})") from None
+            reason = f"it is not UTF-8 text (line {line})"
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
             reason = error.strerror if isinstance(error, OSError) else "no such file"
-            raise ConfigError(f"{self.name}: cannot be read: {reason}") from None
+        raise ConfigError(f"{self.name}: cannot be read: {reason}")
 
     def _walk(self, node: yaml.Node, loc: Location) -> None:
         self.lines.setdefault(loc, node.start_mark.line + 1)
@@ -89,18 +86,18 @@ class Document:
             loc = loc[:-1]
         return self.lines.get(loc, 1)
 
-    def refuse(self, faults: list[Fault]) -> None:
-        if faults:
+    def refuse(self, faults: Iterable[Fault]) -> None:
+        if faults := list(faults):
             raise self.error(faults)
 
-    def error(self, faults: list[Fault], environ: Mapping[str, str] | None = None) -> ConfigError:
+    def error(self, faults: list[Fault], environ: Mapping[str, str] = {}) -> ConfigError:
         """One line for each fault: the file and the line, or the variable in `environ` that set the value."""
         faults = sorted(faults, key=lambda fault: self.line(fault[0]))
         lines = []
         for loc, said in faults[:MAX_FAULTS]:
             ours = loc[len(ARGS) :] if loc[: len(ARGS)] == ARGS else ()
             here = f"{self.name}:{self.line(loc)}: {dotted(loc)}: {said}"
-            lines.append(from_variable(ours, said, environ or {}) or here)
+            lines.append(from_variable(ours, said, environ) or here)
         if len(faults) > MAX_FAULTS:
             lines.append(f"{self.name}: and {len(faults) - MAX_FAULTS} more")
         return ConfigError("\n".join(lines), param=dotted(faults[0][0]))
@@ -108,10 +105,9 @@ class Document:
 
 @contextmanager
 def located(path: str | Path | None, environ: Mapping[str, str], place: Location = ()) -> Iterator[None]:
-    """Adds to a ConfigError about an option, raised inside, where the option was set.
+    """Adds to a ConfigError about an option, raised inside, where the option was set. place: of the model in `args`.
 
-    path: of the config file, if there is one; place: of the model in `args`. The error's `param`, or the beginning of
-    its message, names the option.
+    The error's `param`, or the beginning of its message, names the option.
     """
     try:
         yield
@@ -128,13 +124,9 @@ def located(path: str | Path | None, environ: Mapping[str, str], place: Location
 
 
 def check_models(
-    settings: Settings, path: str | Path | None, environ: Mapping[str, str] | None = None
+    settings: Settings, path: str | Path | None, environ: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """The models whose checkpoints cannot be used, and why; never all of them.
-
-    Raises ConfigError if a family is unknown, one of its options or controls is wrong, or no checkpoint can be used.
-    """
-    environ = os.environ if environ is None else environ
+    """Why checkpoints cannot be used, by model; never all of them. Raises ConfigError for any other fault."""
     broken: dict[str, CheckpointError] = {}
     for name in settings.served:
         try:

@@ -31,20 +31,13 @@ def default_config_path() -> Path:
     return Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
 
 
-def load_config(
-    path: str | Path, environ: Mapping[str, str] | None = None
-) -> tuple[dict[str, Any], Settings]:
-    """The Serve config as Ray takes it, and our settings in it.
-
-    Raises ConfigError with one line for each fault: file name, line number, key and what is allowed.
-    """
-    environ = os.environ if environ is None else environ
+def load_config(path: str | Path, environ: Mapping[str, str] = os.environ) -> tuple[dict[str, Any], Settings]:
+    """The Serve config as Ray takes it, and our settings. Raises ConfigError with file, line and key of each fault."""
     document = Document(path)
     config = document.value
     if not isinstance(config, dict):
         raise document.error([((), "a Serve config file must be a mapping with the key `applications`")])
-
-    document.refuse(list(_unknown_keys(config, ServeDeploySchema, ())))
+    document.refuse(_unknown_keys(config, ServeDeploySchema, ()))
     try:
         schema = ServeDeploySchema.model_validate(config)
     except ValidationError as error:
@@ -55,14 +48,13 @@ def load_config(
         raise document.error([(("applications",), said)])
     application = applications[0]
     document.refuse([*_overridden(application), *_out_of_range(schema)])
-
     config["http_options"] = schema.http_options.model_dump(exclude_unset=True)  # "8000" is a number now
     try:
         settings = Settings.checked(application.get("args"), environ)
     except ValidationError as error:
         faults = [((*ARGS, *loc), said) for loc, said in problems(error, Settings)]
         raise document.error(faults, environ) from None
-    document.refuse(list(_wrong_names(application, settings)))
+    document.refuse(_wrong_names(application, settings))
     log.info("%s: settings %s", document.name, settings.hash)
     return config, settings
 
@@ -86,13 +78,12 @@ def _unknown_keys(value: Any, annotation: Any, loc: Location) -> Iterator[Fault]
 
 def _out_of_range(schema: ServeDeploySchema) -> Iterator[Fault]:
     """Values that Ray would reject only after its start, or never."""
-    http, grpc = schema.http_options, schema.grpc_options
-    ports: dict[str, Any] = {"http_options": http.port, "grpc_options": grpc.port if grpc else 9000}
-    for section, port in ports.items():
-        if not 0 < port < 65536:
-            yield (section, "port"), f"must be a port number, 1 to 65535 (is {port})"
+    for section in ("http_options", "grpc_options"):
+        options = getattr(schema, section)
+        if options is not None and not 0 < options.port < 65536:
+            yield (section, "port"), f"must be a port number, 1 to 65535 (is {options.port})"
     for key in ("request_timeout_s", "keep_alive_timeout_s"):
-        value = getattr(http, key)
+        value = getattr(schema.http_options, key)
         if value is not None and not 0 < value < 1e6:
             said = f"must be a number of seconds above 0 and below 1,000,000 (is {value})"
             yield ("http_options", key), said
@@ -115,7 +106,5 @@ def _wrong_names(application: dict[str, Any], settings: Settings) -> Iterator[Fa
             yield ("applications", 0, "deployments", index, "name"), f"must be one of {', '.join(known)}"
     name = application.get("name", "default")
     if name in settings.served:  # each model becomes an application of its name
-        yield (
-            ("applications", 0, "name"),
-            f"{name!r} is the name of a model: give the application another one",
-        )
+        said = f"{name!r} is the name of a model: give the application another one"
+        yield ("applications", 0, "name"), said

@@ -11,16 +11,9 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, ClassVar, TypeVar, cast
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    StringConstraints,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from deployments.assembly import threads
 from deployments.contract.errors import ConfigError, NotFound
@@ -40,23 +33,12 @@ from deployments.families import FAMILIES
 from serve_app.config.origins import HttpSettings
 from serve_app.config.strict import Location, as_variable, dotted, from_variable, overlay, problems, refusal
 
-
-def _path(text: str) -> str:
-    try:
-        Path(text).expanduser()
-    except RuntimeError:
-        raise ValueError("must not begin with ~ and the name of an unknown user") from None
-    if not text or "\0" in text:
-        raise ValueError("must be the path of a folder")
-    return text
-
-
 Replicas = Annotated[int, Field(gt=0, le=1000)]
 Cpus = Annotated[float, Field(ge=0, le=10_000)]
 Delay = Annotated[float, Field(ge=0, le=1_000_000)]
+# Separators stand alone, so that a name's variable (see strict.as_variable) never contains the "__" between keys.
+ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=64)]
 
-
-SCHEDULER_CPUS = 0.1
 Kind = TypeVar("Kind", bound=Options)
 
 
@@ -93,9 +75,8 @@ class Scaled(Options):
     @property
     def bounds(self) -> tuple[int, int]:
         """The smallest and the largest number of replicas."""
-        if self.autoscaling is None:
-            return self.replicas, self.replicas
-        return self.autoscaling.min_replicas, self.autoscaling.max_replicas
+        scale = self.autoscaling
+        return (scale.min_replicas, scale.max_replicas) if scale else (self.replicas, self.replicas)
 
 
 class LeasedSettings(Scaled):
@@ -104,6 +85,7 @@ class LeasedSettings(Scaled):
     max_queue: Positive | None = None
     lease_s: Seconds = 10.0
     graceful_shutdown_s: Seconds = 60.0
+    scheduler_cpus: ClassVar[float] = 0.1
 
 
 class GptSettings(LeasedSettings, GptOptions):
@@ -149,6 +131,11 @@ class ModelSettings(ModelSection):
     voice_encoder: VoiceEncoderSettings = VoiceEncoderSettings()
     text_frontend: TextFrontendSettings = TextFrontendSettings()
 
+    @property
+    def hash(self) -> str:
+        """SHA-256 of all values, defaults included."""
+        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+
     def stage_options(self, data: Path) -> ModelOptions:
         """The options of the stages, without those of their deployment. data: the data folder."""
         busy = self.gpt.bounds[1] + self.vocoder.bounds[1]
@@ -158,7 +145,8 @@ class ModelSettings(ModelSection):
     def stage_cpus(self) -> float:
         """Ray's logical CPUs for the largest numbers of replicas."""
         stages = (self.gpt, self.vocoder, self.voice_encoder, self.text_frontend)
-        return sum(stage.num_cpus * stage.bounds[1] for stage in stages) + 2 * SCHEDULER_CPUS
+        schedulers = self.gpt.scheduler_cpus + self.vocoder.scheduler_cpus
+        return sum(stage.num_cpus * stage.bounds[1] for stage in stages) + schedulers
 
     def busy_threads(self) -> int:
         """CPU threads of all Gpt and Vocoder replicas. The voice encoder only works when a voice is new."""
@@ -185,7 +173,18 @@ class ServiceSettings(Options):
     ingress: IngressSettings = IngressSettings()
     limits: Limits = Limits()
     http: HttpSettings = HttpSettings()
-    data_dir: Annotated[str, AfterValidator(_path)] = "~/.local/share/chorale"
+    data_dir: str = "~/.local/share/chorale"
+
+    @field_validator("data_dir")
+    @classmethod
+    def folder(cls, path: str) -> str:
+        try:
+            Path(path).expanduser()
+        except RuntimeError:
+            raise ValueError("must not begin with ~ and the name of an unknown user") from None
+        if not path or "\0" in path:
+            raise ValueError("must be the path of a folder")
+        return path
 
     @property
     def data(self) -> Path:
@@ -197,21 +196,9 @@ class ModelArgs(ModelSettings):
 
     data_dir: str
 
-    @property
-    def hash(self) -> str:
-        """SHA-256 of all values, defaults included."""
-        return _hash(self)
-
-
-# Separators stand alone, so that a name's variable (see strict.as_variable) never contains the "__" between keys.
-ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=64)]
-
 
 class Settings(ServiceSettings, ModelSettings):
-    """Everything that can be configured: one model at the top level, or several under `models`.
-
-    default_model: for requests that name no model or one of OpenAI's; None is the first.
-    """
+    """One model at the top level, or several under `models`. default_model: for requests that name none or OpenAI's."""
 
     models: Annotated[dict[ModelName, NamedModel], Field(min_length=1)] | None = None
     default_model: str | None = None
@@ -226,12 +213,8 @@ class Settings(ServiceSettings, ModelSettings):
         return models
 
     @classmethod
-    def from_args(cls, args: Mapping[str, Any] | None, environ: Mapping[str, str] | None = None) -> Settings:
-        """Checks `args` and lays the environment over them.
-
-        Raises ConfigError that names every wrong key, and the variable that set it.
-        """
-        environ = os.environ if environ is None else environ
+    def from_args(cls, args: Mapping[str, Any] | None, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Raises ConfigError that names every wrong key, and the variable that set it."""
         try:
             return cls.checked(args, environ)
         except ValidationError as error:
@@ -240,20 +223,15 @@ class Settings(ServiceSettings, ModelSettings):
             raise ConfigError("\n".join(lines)) from None
 
     @classmethod
-    def checked(cls, args: Mapping[str, Any] | None, environ: Mapping[str, str] | None = None) -> Settings:
-        """As `from_args`, raising pydantic's ValidationError with locations."""
-        merged = overlay(cls, args or {}, os.environ if environ is None else environ)
+    def checked(cls, args: Mapping[str, Any] | None, environ: Mapping[str, str]) -> Settings:
+        """Lays the environment over `args`. Raises pydantic's ValidationError, with locations."""
+        merged = overlay(cls, args or {}, environ)
         if faults := _contradictions(merged):
             raise refusal(cls, faults)
         return cls.model_validate(merged)
 
     def to_args(self) -> dict[str, Any]:
         return self.model_dump(exclude_unset=True)
-
-    @property
-    def hash(self) -> str:
-        """As `ModelArgs.hash`, of the whole configuration."""
-        return _hash(self)
 
     @property
     def served(self) -> dict[str, ModelSettings]:
@@ -268,16 +246,15 @@ class Settings(ServiceSettings, ModelSettings):
 
     def name(self, model: str | None) -> str:
         """The name of a model, None for the default one. Raises NotFound (param "model"), which lists the models."""
-        if model is not None and model not in self.served:
-            available = ", ".join(self.served)
-            raise NotFound(f"model {model!r} does not exist; available: {available}", param="model")
-        return model or self.default
+        if model is None or model in self.served:
+            return model or self.default
+        raise NotFound(f"model {model!r} does not exist; available: {', '.join(self.served)}", param="model")
 
     @property
     def reserved_cpus(self) -> float:
         """Ray's logical CPUs for the largest numbers of replicas of all models."""
-        models = sum(model.stage_cpus for model in self.served.values())
-        return round(models + self.ingress.num_cpus * self.ingress.replicas, 6)
+        own = self.ingress.num_cpus * self.ingress.replicas
+        return round(own + sum(model.stage_cpus for model in self.served.values()), 6)
 
     def place(self, model: str) -> Location:
         """The location of a model's options in `args`."""
@@ -314,7 +291,3 @@ def _part(kind: type[Kind], settings: Options, **more: Any) -> Kind:
         wider = isinstance(wanted, type) and isinstance(value, wanted) and type(value) is not wanted
         more[name] = _part(wanted, value) if wider else value
     return kind(**more)
-
-
-def _hash(settings: Options) -> str:
-    return hashlib.sha256(json.dumps(settings.model_dump(), sort_keys=True).encode()).hexdigest()

@@ -86,19 +86,16 @@ def field_type(model: type[BaseModel], path: Location) -> Any:
 
 def _values_of(annotation: Any) -> Any:
     """The model in a mapping of names to models; None for any other annotation."""
+    inner = get_args(annotation)
     if get_origin(annotation) is dict:
-        return next((inner for inner in get_args(annotation)[1:] if any(models_in(inner))), None)
-    if get_origin(annotation) in (Union, UnionType, Annotated):
-        return next(filter(None, map(_values_of, get_args(annotation))), None)
-    return None
+        return inner[1] if any(models_in(inner[1])) else None
+    return next(filter(None, map(_values_of, inner)), None)
 
 
 def refusal(model: type[BaseModel], faults: Mapping[Location, str]) -> ValidationError:
     """An error as pydantic's own, for faults that concern several fields."""
-    errors = [
-        InitErrorDetails(type=PydanticCustomError("refused", "{said}", {"said": said}), loc=loc, input={})
-        for loc, said in faults.items()
-    ]
+    kinds = {loc: PydanticCustomError("refused", "{said}", {"said": said}) for loc, said in faults.items()}
+    errors = [InitErrorDetails(type=kind, loc=loc, input={}) for loc, kind in kinds.items()]
     return ValidationError.from_exception_data(model.__name__, errors)
 
 
@@ -108,9 +105,8 @@ def problems(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     for detail in error.errors():
         loc = _without_tags(model, detail["loc"])
         if detail["type"] == "extra_forbidden":
-            owners = list(models_in(field_type(model, loc[:-1])))
-            allowed = ", ".join(sorted(owners[0].model_fields)) if owners else "none"
-            text = f"unknown key; allowed: {allowed}"
+            owner = next(models_in(field_type(model, loc[:-1])), None)
+            text = f"unknown key; allowed: {', '.join(sorted(owner.model_fields)) if owner else 'none'}"
         else:
             text = "; ".join(detail["msg"].removeprefix("Value error, ").splitlines())
             given = detail.get("input")

@@ -17,10 +17,7 @@ from serve_app.service import Service
 
 
 def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
-    """The routes of one service, which they reach through `request.app.state`.
-
-    echo_request_id: False behind a proxy that sets x-request-id itself.
-    """
+    """The routes over one service. echo_request_id: False behind a proxy that sets x-request-id itself."""
     app = FastAPI(title="Chorale", version=app_version(), redoc_url=None, redirect_slashes=False)
     app.state.service, app.state.traffic = service, Traffic()
     for found in iter_modules(routes.__path__):

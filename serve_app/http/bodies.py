@@ -14,8 +14,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
@@ -25,13 +24,14 @@ from starlette.requests import Request
 
 from deployments.contract.errors import InvalidInput, unknown_fields
 from serve_app.config.strict import models_in
-from serve_app.http.errors import BodyTooLarge, text_too_large
+from serve_app.http.errors import text_too_large, too_large
 from serve_app.http.foreign import names_of
 
 M = TypeVar("M", bound=BaseModel)
 
 JSON_TYPE = re.compile(r"application/(?:[a-z0-9.-]{1,80}\+)?json")
 CHARSETS = (b"utf-8", b"utf8", b"us-ascii")
+NOT_AN_OBJECT = "The request's body must be a JSON object, sent with content-type: application/json."
 
 RECORDINGS = tuple(f'"{name}"'.encode() for name in names_of("reference_audio"))
 REFERENCE = re.compile(rb"(?:%b)[ \t\r\n]{0,64}:[ \t\r\n]{0,64}\"" % b"|".join(RECORDINGS))
@@ -47,8 +47,7 @@ LONGEST_ESCAPE = 6
 _decoders = ThreadPoolExecutor(1, thread_name_prefix="base64")
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(NamedTuple):
     """Base64 that was cut out of a JSON body, still escaped. `mark` replaces it in the body."""
 
     mark: str
@@ -56,15 +55,12 @@ class Recording:
 
 
 async def read_object(request: Request, most: int) -> tuple[dict[str, Any], Recording | None]:
-    """The body as a JSON object. most: allowed bytes, not counting a recording.
-
-    Raises InvalidInput if it is not a JSON object, and BodyTooLarge.
-    """
+    """The body, a JSON object, and what was cut out. most: bytes of the rest. Raises InvalidInput, BodyTooLarge."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     # not Request.body, which would keep the bytes until the response ends
     raw = b"".join([piece async for piece in request.stream()])
     if not JSON_TYPE.fullmatch(kind):
-        raise _not_an_object()
+        raise _unfit(NOT_AN_OBJECT)
     recording = None
     if len(raw) > most:
         raw, recording = cut(raw)
@@ -77,7 +73,7 @@ async def read_object(request: Request, most: int) -> tuple[dict[str, Any], Reco
         reason = "too deeply nested" if deep else getattr(error, "msg", "syntax error")
         raise InvalidInput(f"The request's body is not valid JSON: {reason}.", code="invalid_json") from None
     if not isinstance(fields, dict):
-        raise _not_an_object()
+        raise _unfit(NOT_AN_OBJECT)
     return fields, recording
 
 
@@ -97,14 +93,13 @@ async def read_form(request: Request, **bounds: int) -> AsyncIterator[FormData]:
     """A multipart form. bounds: the limits of Starlette's `Request.form`. Raises InvalidInput."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data":
-        message = "The request's body must be a form, sent with content-type: multipart/form-data."
-        raise InvalidInput(message, code="invalid_body")
+        raise _unfit("The request's body must be a form, sent with content-type: multipart/form-data.")
     if options.get(b"charset", b"utf-8").lower() not in CHARSETS:
-        raise InvalidInput("Invalid 'charset' of the content-type: must be utf-8.", code="invalid_body")
+        raise _unfit("Invalid 'charset' of the content-type: must be utf-8.")
     try:
         form = await request.form(**bounds)
     except (ValueError, LookupError):  # from the boundary, the parts' headers or their encoding
-        raise InvalidInput("The request's body is not a valid multipart form.", code="invalid_body") from None
+        raise _unfit("The request's body is not a valid multipart form.") from None
     try:
         yield form
     finally:
@@ -112,15 +107,13 @@ async def read_form(request: Request, **bounds: int) -> AsyncIterator[FormData]:
 
 
 def check(model: type[M], fields: dict[str, Any]) -> M:
-    """Validates `fields` as a `model`.
+    """Validates `fields`. A model with extra="allow" keeps unknown names for the caller to check.
 
-    Raises InvalidInput for unknown names, before pydantic creates an error for each, and RequestValidationError for
-    the other faults. A model with extra="allow" keeps unknown names for the caller to check.
+    Raises InvalidInput for unknown names, before pydantic creates an error for each; else RequestValidationError.
     """
-    allowed = model.model_fields
     extra = model.model_config.get("extra") == "allow"
-    unknown = [name for name in fields if name not in allowed and not extra]
-    for name, field in allowed.items():
+    unknown = [name for name in fields if name not in model.model_fields and not extra]
+    for name, field in model.model_fields.items():
         if isinstance(inner := fields.get(name), dict):
             known = {key for owner in models_in(field.annotation) for key in owner.model_fields}
             unknown += [f"{name}.{key}" for key in inner if key not in known]
@@ -134,17 +127,14 @@ def check(model: type[M], fields: dict[str, Any]) -> M:
 
 async def decoded(text: str, recording: Recording | None, most: int, param: str) -> bytes:
     """Decodes a recording from base64 or a `data:` URL. Raises InvalidInput, and BodyTooLarge above `most` bytes."""
-    if recording is not None and text == recording.mark:
-        escaped = recording.escaped
-    else:
-        escaped = text.encode("utf-8", "replace")
+    escaped = recording.escaped if recording and text == recording.mark else text.encode("utf-8", "replace")
     try:
         return await asyncio.get_running_loop().run_in_executor(_decoders, decode_base64, escaped, most)
     except binascii.Error:
         allowed = "an audio file in base64, or a data: URL with one (other URLs are not fetched)"
         raise InvalidInput(f"Invalid '{param}': must be {allowed}.", param=param) from None
     except OverflowError:
-        raise BodyTooLarge(f"Invalid '{param}': at most {most} bytes are allowed.", param=param) from None
+        raise too_large(most, param) from None
 
 
 def decode_base64(text: bytes, most: int) -> bytes:
@@ -172,6 +162,5 @@ def decode_base64(text: bytes, most: int) -> bytes:
     return bytes(data)
 
 
-def _not_an_object() -> InvalidInput:
-    message = "The request's body must be a JSON object, sent with content-type: application/json."
+def _unfit(message: str) -> InvalidInput:
     return InvalidInput(message, code="invalid_body")

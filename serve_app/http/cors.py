@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
-from serve_app.http.errors import INVALID_REQUEST, HttpError
+from serve_app.http.errors import HttpError
 
 METHODS = ("GET", "HEAD", "POST", "DELETE")
 # Response headers that a page's script may read, besides the few that browsers always show.
@@ -46,7 +46,7 @@ class Cors(CORSMiddleware):
         if answer.status_code < 400:
             return answer
         message = f"{bytes(answer.body).decode()}."
-        error = HttpError(answer.status_code, message, INVALID_REQUEST, None, "cors_refused")
+        error = HttpError(answer.status_code, message, "cors_refused")
         kept = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
         return JSONResponse(error.body, error.status, kept)
 

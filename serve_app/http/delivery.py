@@ -2,21 +2,16 @@
 
 Serve's proxy takes a response from the replica as fast as it is produced, however slowly the client reads. Therefore
 `ReportDelivery` counts in the proxy the bytes that the client's connection has accepted, and sends the count to the
-replica among the request's ASGI messages. A `Listener` in the replica compares it with the sound that was sent. This
-module imports only the standard library, because the proxy loads it.
+replica among the request's ASGI messages. A `Listener` in the replica compares it with the sound that was sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = b"x-chorale-delivery"  # marks a request whose proxy reports; a client's own is dropped
 DELIVERED = "chorale.delivered"  # type of a report: {"type": DELIVERED, "bytes": accepted so far}
@@ -27,7 +22,7 @@ MOST_AHEAD_S = 30.0  # of sound
 class ReportDelivery:
     """ASGI middleware of the proxy."""
 
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,8 +54,7 @@ class _Delivery:
             message = await self._receive()
             self._whole = not message.get("more_body", False)
             return message
-        if self._next is None:
-            self._next = asyncio.ensure_future(self._receive())
+        self._next = self._next or asyncio.ensure_future(self._receive())
         while True:
             await asyncio.wait({self._next}, timeout=PERIOD_S)
             if self._next.done():
@@ -76,15 +70,14 @@ class _Delivery:
 
 
 class Listener:
-    """Compares the sound that was sent with the sound that the client has received, if the proxy reports it.
+    """Compares the sound that was sent with what the client has received, if the proxy reports it.
 
-    most_ahead_s: the most seconds of sound that may be sent and not yet received before `keeps_up` waits.
+    most_ahead_s: seconds that may be sent and not yet received before `keeps_up` waits.
     """
 
     def __init__(self, scope: Scope, most_ahead_s: float = MOST_AHEAD_S) -> None:
         self._reports = any(name == HEADER for name, _ in scope["headers"])
-        self._most_ahead_s = most_ahead_s
-        self._bytes = 0
+        self._most_ahead_s, self._bytes = most_ahead_s, 0
         self._sent: deque[tuple[int, float]] = deque()  # the end of each part in bytes and in seconds
         self._seconds = self._taken_s = 0.0
         self._news = asyncio.Event()
@@ -96,8 +89,7 @@ class Listener:
 
     def sent(self, data: int, seconds: float) -> None:
         """Records `data` more bytes. seconds: the length of all sound sent so far."""
-        self._bytes += data
-        self._seconds = seconds
+        self._bytes, self._seconds = self._bytes + data, seconds
         if self._reports:
             self._sent.append((self._bytes, seconds))
 
@@ -112,15 +104,12 @@ class Listener:
 
         async def receive_others() -> Message:
             while (message := await receive())["type"] == DELIVERED:
-                self._taken(message["bytes"])
+                while self._sent and self._sent[0][0] <= message["bytes"]:
+                    self._taken_s = self._sent.popleft()[1]
+                self._news.set()
             return message
 
         return receive_others
-
-    def _taken(self, data: int) -> None:
-        while self._sent and self._sent[0][0] <= data:
-            self._taken_s = self._sent.popleft()[1]
-        self._news.set()
 
 
 async def no_faster_than(

@@ -13,25 +13,26 @@ from ray.serve.handle import DeploymentHandle
 from deployments.engine.device import memory
 from serve_app.audio import sandbox
 from serve_app.backends.discovery import Discovery
-from serve_app.backends.graph import Peers
+from serve_app.backends.graph import Replicas
 from serve_app.config.settings import ServiceSettings
 from serve_app.http.app import create_app
 from serve_app.models import Models
-from serve_app.service import Service
+from serve_app.service import SHIPPED_VOICES, Service
 
 
 @serve.ingress()
 class Ingress:
-    """Validates requests, puts their segments in order and streams the sound. It holds no tensors.
+    """The app is built in the replica, after the constructor, and never pickled: its routes use this replica's service.
 
-    The app is built in the replica, after the constructor. It is never pickled, and every route uses this replica's
-    service. others: models in the same application; all models are found by name.
+    others: models in the same application; all models are found by name.
     """
 
     def __init__(self, settings: ServiceSettings, *others: DeploymentHandle) -> None:
         context, models = serve.get_replica_context(), Models()
         own = serve.get_deployment_handle(context.deployment, context.app_name)
-        self.service = Service(settings, models, peers=Peers(own))
+        self.service = Service(
+            settings, models, SHIPPED_VOICES, Replicas("ingress", own.options(_by_reference=False))
+        )
         self._discovery = Discovery(models, context.app_name, settings.ingress)
         sandbox.shared().start()
 

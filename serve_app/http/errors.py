@@ -48,6 +48,12 @@ STATUSES = {  # the first class that matches
     Unavailable: (503, SERVER_ERROR),
     ChoraleError: (500, SERVER_ERROR),
 }
+REASONS = {  # by pydantic's type of error, where its own message is not clear enough
+    "literal_error": "must be one of {expected}",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} character(s)",
+    "value_error": "{error}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +62,9 @@ class HttpError:
 
     status: int
     message: str
-    type: str
+    code: str | None
+    type: str = INVALID_REQUEST
     param: str | None = None
-    code: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -78,44 +84,37 @@ def to_http(error: BaseException) -> HttpError:
         status, kind = next(found for known, found in STATUSES.items() if isinstance(error, known))
         wait = error.retry_after if isinstance(error, Overloaded) else UNAVAILABLE_RETRY_AFTER
         headers = {"retry-after": str(max(1, math.ceil(wait)))} if status in (429, 503) else {}
-        return HttpError(status, error.message, kind, error.param, error.code, headers)
+        return HttpError(status, error.message, error.code, kind, error.param, headers)
     if isinstance(error, RequestValidationError):
         return _from_validation(error.errors())
     if isinstance(error, HTTPException):
         return _from_status(error)
-    message = "The server failed while processing the request."
-    return HttpError(500, message, SERVER_ERROR, None, "internal_error")
+    return HttpError(500, "The server failed while processing the request.", "internal_error", SERVER_ERROR)
 
 
-def too_large(most: int) -> BodyTooLarge:
-    return BodyTooLarge(f"The request's body is too large: at most {most} bytes are allowed.")
+def too_large(most: int, param: str | None = None) -> BodyTooLarge:
+    what = f"Invalid '{param}'" if param else "The request's body is too large"
+    return BodyTooLarge(f"{what}: at most {most} bytes are allowed.", param=param)
 
 
 def text_too_large(most: int) -> BodyTooLarge:
     """For a speech request without a recording, whose size comes from its text."""
-    what = "'input' and the other text fields may have"
-    message = f"The request's body is too large: {what} at most {most} bytes."
-    return BodyTooLarge(message, param="input")
-
-
-def request_timeout(message: str) -> HttpError:
-    return HttpError(408, message, INVALID_REQUEST, None, "request_timeout")
+    what = f"'input' and the other text fields may have at most {most} bytes"
+    return BodyTooLarge(f"The request's body is too large: {what}.", param="input")
 
 
 def from_proxy(status: int, headers: Mapping[bytes, bytes]) -> HttpError:
     """Replaces an error response of Serve's proxy, whose plain text exposes internals."""
-    match status:
-        case 404:
-            return HttpError(404, "Unknown route.", INVALID_REQUEST, None, "unknown_url")
-        case 408:
-            return request_timeout("The request did not finish within the time limit.")
-        case 429 | 503:
-            seconds = headers.get(b"retry-after", b"%d" % UNAVAILABLE_RETRY_AFTER).decode("latin-1")
-            full = Overloaded("Too many requests are waiting; try again later.")
-            error = full if status == 429 else Unavailable("No replica is available.")
-            return replace(to_http(error), headers={"retry-after": seconds})
-        case _:
-            return to_http(RuntimeError())
+    if status == 404:
+        return HttpError(404, "Unknown route.", "unknown_url")
+    if status == 408:
+        return HttpError(408, "The request did not finish within the time limit.", "request_timeout")
+    if status not in (429, 503):
+        return to_http(RuntimeError())
+    full = Overloaded("Too many requests are waiting; try again later.")
+    error = to_http(full if status == 429 else Unavailable("No replica is available."))
+    seconds = headers.get(b"retry-after", b"%d" % UNAVAILABLE_RETRY_AFTER).decode("latin-1")
+    return replace(error, headers={"retry-after": seconds})
 
 
 def install(app: FastAPI) -> None:
@@ -125,7 +124,7 @@ def install(app: FastAPI) -> None:
         http = to_http(error)
         if isinstance(error, HTTPException) and error.status_code == 404 and error.detail == "Not Found":
             route = f"{request.method} {printable(request.scope['path'], 200)}"
-            http = HttpError(404, f"Unknown route: {route}.", INVALID_REQUEST, None, "unknown_url")
+            http = HttpError(404, f"Unknown route: {route}.", "unknown_url")
         if http.status >= 500:
             log.error("%s %s failed: %s", request.method, request.scope["path"], http.message, exc_info=error)
         return http.response()
@@ -141,19 +140,15 @@ def _from_status(error: HTTPException) -> HttpError:
     if error.status_code == 405:
         message = f"Method not allowed. Allowed: {headers.get('allow', 'see the documentation')}."
     kind = SERVER_ERROR if error.status_code >= 500 else INVALID_REQUEST
-    return HttpError(error.status_code, message, kind, None, codes.get(error.status_code), headers)
+    return HttpError(error.status_code, message, codes.get(error.status_code), kind, headers=headers)
 
 
 def _from_validation(errors: Sequence[Mapping[str, Any]]) -> HttpError:
     """The first fault in full and the names of the other fields, so that a caller can fix all of them at once."""
-    first = errors[0]
-    param, message, code = _describe(first)
-    if len(errors) > 1:
-        others = dict.fromkeys(_describe(other)[0] for other in errors[1:MOST_ERRORS])
-        others.pop(param, None)
-        if others:
-            message += f" Also wrong: {', '.join(list(others)[:8])}."
-    return HttpError(400, message, INVALID_REQUEST, param, code)
+    (param, message, code), *others = map(_describe, errors[:MOST_ERRORS])
+    if also := [name for name in dict.fromkeys(name for name, *_ in others) if name != param]:
+        message += f" Also wrong: {', '.join(also[:8])}."
+    return HttpError(400, message, code, param=param)
 
 
 def _describe(error: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -166,15 +161,8 @@ def _describe(error: Mapping[str, Any]) -> tuple[str, str, str]:
         return param, f"Missing required field '{param}'.", "missing_required_parameter"
     if kind == "extra_forbidden":
         return param, f"Unknown field '{param}'.", "unknown_parameter"
-    context = error.get("ctx", {})
-    allowed = {
-        "literal_error": lambda: f"must be one of {context['expected']}",
-        "string_too_long": lambda: f"must have at most {context['max_length']} characters",
-        "string_too_short": lambda: f"must have at least {context['min_length']} character(s)",
-        "value_error": lambda: str(context["error"]),
-    }.get(kind)
-    reason = RANGES.get(param) or (allowed() if allowed else str(error.get("msg", "is not valid")))
-    reason = reason.removeprefix("Input should ").removeprefix("be ")
+    said = REASONS.get(kind, "").format(**error.get("ctx", {})) or str(error.get("msg", "is not valid"))
+    reason = (RANGES.get(param) or said).removeprefix("Input should ").removeprefix("be ")
     verb = "" if reason.startswith("must") else "must be "
     code = "invalid_type" if kind.endswith("_type") else "invalid_value"
     return param, f"Invalid '{param}': {verb}{reason}.", code

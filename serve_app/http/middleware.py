@@ -29,17 +29,10 @@ PARAMETERS = 64
 
 
 class RequestMiddleware:
-    """ASGI middleware.
-
-    max_upload: most bytes of a recording. max_requests: most requests in progress; more are refused with 429.
-    echo: set x-request-id on responses (a proxy may do it already).
-    """
+    """max_upload: bytes of a recording; max_requests: at once, more get 429; echo: set x-request-id on responses."""
 
     def __init__(self, app: ASGIApp, max_upload: int, max_requests: int, echo: bool) -> None:
-        self.app = app
-        self.max_requests = max_requests
-        self.echo = echo
-        self.requests = 0
+        self.app, self.max_requests, self.echo, self.requests = app, max_requests, echo, 0
         self.max_body = {  # bytes, for the routes that read a body
             "/v1/audio/speech": largest_body(max_upload),
             "/v1/audio/voices": max_upload + ROOM,
@@ -85,8 +78,8 @@ class RequestMiddleware:
     def _check(self, scope: Scope, headers: Headers, works: bool, most: int) -> None:
         """Checks the request line and the headers. most: bytes of a body. Raises Overloaded and InvalidInput."""
         if works and self.requests > self.max_requests:
-            in_progress = f"{self.max_requests} requests are in progress"
-            raise Overloaded(f"{in_progress}, which is the limit; try again later.")
+            message = f"{self.max_requests} requests are in progress, which is the limit; try again later."
+            raise Overloaded(message)
         if scope["query_string"].count(b"&") >= PARAMETERS:
             raise InvalidInput(f"The URL has too many parameters: at most {PARAMETERS} are allowed.")
         length = headers.get("content-length", "")
@@ -98,11 +91,8 @@ class _Bounded:
     """Splits what `receive` returns into small pieces, and lets other requests run before each."""
 
     def __init__(self, receive: Receive, most: int) -> None:
-        self.receive = receive
-        self.most = most
-        self.taken = 0
-        self.held = memoryview(b"")
-        self.more = True
+        self.receive, self.most, self.taken = receive, most, 0
+        self.held, self.more = memoryview(b""), True
 
     async def __call__(self) -> Message:
         if not self.held:

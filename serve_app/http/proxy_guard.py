@@ -34,12 +34,9 @@ LARGE_BLOCK = 2**20  # bytes
 M_MMAP_THRESHOLD = -3  # of malloc.h
 
 # Serve obeys these headers from any client: a timeout, ignoring disconnects, the choice of the replica.
-CONTROL = {
-    b"x_request_timeout_seconds",
-    b"x_request_disconnect_disabled",
-    b"serve_multiplexed_model_id",
-    b"x_session_id",
-}
+CONTROL = (
+    b"x_request_timeout_seconds x_request_disconnect_disabled serve_multiplexed_model_id x_session_id".split()
+)
 REQUEST_ID = b"x-request-id"
 ANNOUNCES_BODY = (b"content-length", b"transfer-encoding")
 NOT_ASCII = bytes(range(0x80)) + b"?" * 0x80
@@ -67,15 +64,10 @@ class Limits:
     lost_s: float = 30.0  # since the first loss
 
 
-class ClientGone(Exception):
-    """The client disconnected before its request was complete."""
-
-
 class Refused(Exception):
     """The request is answered with `error` and not passed on."""
 
-    def __init__(self, error: errors.HttpError | BaseException) -> None:
-        super().__init__(error)
+    def __init__(self, error: errors.HttpError | Exception) -> None:
         self.error = error if isinstance(error, errors.HttpError) else errors.to_http(error)
 
 
@@ -86,18 +78,14 @@ def middlewares() -> list[Middleware]:
     # Serve lets uvicorn choose `http` and `ws`. uvicorn looks them up here when the server starts, which is later.
     config.HTTP_PROTOCOLS["auto"] = "serve_app.http.proxy_protocol:GuardedProtocol"
     config.WS_PROTOCOLS["auto"] = None
-    _return_large_blocks()
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        # glibc returns large blocks to the system at once; by default it adapts and keeps blocks of sizes seen
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
     return [Middleware(ReportDelivery), Middleware(Guard)]  # the last is the outermost
 
 
 def _limit(variable: str) -> int:
     return int(os.environ.get(variable, DEFAULTS[variable]))
-
-
-def _return_large_blocks() -> None:
-    """Makes glibc return large blocks to the system at once. By default it adapts and keeps blocks of sizes seen."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 class Guard:
@@ -106,22 +94,18 @@ class Guard:
     def __init__(
         self, app: ASGIApp, limits: Limits | None = None, origins: Sequence[str] | None = None
     ) -> None:
-        self.app = app
-        self.limits = limits or Limits()
+        self.app, self.limits = app, limits or Limits()
         self.origins = os.environ.get(CORS_VARIABLE, "").split() if origins is None else origins
         self.buffered = 0  # bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            return await self.app(scope, receive, send)
         scope = {**scope, "headers": _clean(scope["headers"])}
         body = _Body(self)
         try:
-            await self._read(body, scope, receive)
-            await self._forward(scope, body, receive, send)
-        except ClientGone:
-            return
+            if await self._read(body, scope, receive):
+                await self._forward(scope, body, receive, send)
         except Refused as refused:
             response = refused.error.response()
             response.raw_headers.append(scope["headers"][-1])  # the request's id
@@ -129,26 +113,25 @@ class Guard:
         finally:
             body.release()
 
-    async def _read(self, body: _Body, scope: Scope, receive: Receive) -> None:
-        """Raises ClientGone, and Refused if the body is too large, too slow, or exceeds the budget for all bodies."""
+    async def _read(self, body: _Body, scope: Scope, receive: Receive) -> bool:
+        """False if the client left before the end. Raises Refused for a body that is too large or too slow."""
         announced = {name: value for name, value in scope["headers"] if name in ANNOUNCES_BODY}
-        if not announced:
-            return
         limits, clock = self.limits, asyncio.get_running_loop().time
         length = announced.get(b"content-length", b"")
         if length.isdigit() and int(length[:20]) > limits.max_body:
             raise Refused(errors.too_large(limits.max_body))
         began = heard = clock()
-        more = True
+        more = bool(announced)
         while more:
             patience = began + limits.body_s + len(body.data) / limits.least_rate
             try:
                 async with asyncio.timeout(min(heard + limits.silence_s, patience) - clock()):
                     message = await receive()
             except TimeoutError:
-                raise Refused(errors.request_timeout("The request's body did not arrive in time.")) from None
+                late = "The request's body did not arrive in time."
+                raise Refused(errors.HttpError(408, late, "request_timeout")) from None
             if message["type"] == "http.disconnect":
-                raise ClientGone
+                return False
             if piece := message.get("body", b""):
                 heard = clock()
                 body.add(piece)
@@ -156,11 +139,13 @@ class Guard:
         body.data = bytes(body.data)  # shared by all tries
         if len(body.data) > limits.max_text and scope["path"].endswith(SPEECH) and not body.holds(RECORDINGS):
             raise Refused(errors.text_too_large(limits.max_text))
+        return True
 
     async def _forward(self, scope: Scope, body: _Body, receive: Receive, send: Send) -> None:
         """Raises Refused if no replica answered."""
         clock = asyncio.get_running_loop().time
-        give_up = None
+        give_up, what = None, f"{scope['method']} {scope['path'][:200]}"
+        died = "The process that handled the request died"
         for attempt in range(self.limits.tries):
             exchange = _Exchange(body, receive, send)
             try:
@@ -168,7 +153,7 @@ class Guard:
             except Exception as error:
                 if exchange.answered:
                     raise
-                log.exception("%s %s failed in the proxy", scope["method"], scope["path"][:200])
+                log.exception("%s failed in the proxy", what)
                 raise Refused(error) from None
             if exchange.answered or exchange.gone:
                 return
@@ -176,14 +161,13 @@ class Guard:
                 raise Refused(errors.from_proxy(*exchange.error))
             # Serve answers a timeout and a full queue. No answer at all means that the replica died.
             if not (scope["method"] in SAFE_METHODS or scope["path"].endswith(REPEATABLE)):
-                message = "The process that handled the request died; the outcome is unknown."
-                raise Refused(Unavailable(message))
+                raise Refused(Unavailable(f"{died}; the outcome is unknown."))
             give_up = give_up or clock() + self.limits.lost_s
             if clock() > give_up:
                 break
-            log.warning("%s %s: the replica died; trying another", scope["method"], scope["path"][:200])
+            log.warning("%s: the replica died; trying another", what)
             await asyncio.sleep(0.2 * 2**attempt)
-        raise Refused(Unavailable("The process that handled the request died."))
+        raise Refused(Unavailable(f"{died}."))
 
 
 class _Body:
@@ -191,14 +175,13 @@ class _Body:
 
     def __init__(self, guard: Guard) -> None:
         self.data: bytes | bytearray = bytearray()
-        self._guard = guard
-        self._counted = 0
+        self._guard, self._counted = guard, 0
 
     def add(self, piece: bytes) -> None:
-        limits = self._guard.limits
-        if len(self.data) + len(piece) > limits.max_body:
+        limits, size = self._guard.limits, len(self.data) + len(piece)
+        if size > limits.max_body:
             raise Refused(errors.too_large(limits.max_body))
-        more = max(0, len(self.data) + len(piece) - limits.small - self._counted)
+        more = max(0, size - limits.small - self._counted)
         if more and self._guard.buffered + more > limits.buffered:
             raise Refused(Unavailable("Too many uploads are in progress; try again later."))
         self._guard.buffered += more
@@ -218,12 +201,8 @@ class _Exchange:
     """One try at an answer. error: the status and headers of the proxy's own error, which is withheld and replaced."""
 
     def __init__(self, body: _Body, receive: Receive, send: Send) -> None:
-        self.body = body
-        self.handed = False
-        self.client_receive = receive
-        self.client_send = send
-        self.answered = False
-        self.gone = False
+        self.body, self.client_receive, self.client_send = body, receive, send
+        self.handed = self.answered = self.gone = False
         self.error: tuple[int, dict[bytes, bytes]] | None = None
 
     async def receive(self) -> Message:

@@ -10,53 +10,37 @@ from typing import ClassVar
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from deployments.contract.errors import Unavailable
-from serve_app.http.errors import INVALID_REQUEST, HttpError, request_timeout, to_http
+from serve_app.http.errors import HttpError, to_http
 
 HEAD_BYTES = 64 * 1024  # for the request line and headers, and for the framing of a chunked body
 HEADERS = 100  # trailers included
 HEAD_S = 10.0  # from the connection, or from the first byte of a later request, to the end of the headers
-LINGER_S = (
-    2.0  # to keep reading after a refusal; an immediate close would reset the connection before it is read
-)
+LINGER_S = 2.0  # to keep reading after a refusal: an immediate close would reset the connection
 UNREAD_S = 5.0  # to finish a body whose request is already answered
 STALL_S = 120.0  # a client that accepts nothing for this time, with the buffers full, is disconnected
 SEND_BYTES = 128 * 1024  # the kernel's send buffer; the default holds megabytes, which is minutes of sound
 PIPELINED = 16  # requests sent ahead on one connection
 MAX_CONNECTIONS = 4096
 
-HEAD_TOO_LARGE = HttpError(
-    431,
-    f"The request's headers are too large: at most {HEADERS} headers and {HEAD_BYTES} bytes in all.",
-    INVALID_REQUEST,
-    code="headers_too_large",
-)
-BAD_FRAMING = HttpError(
-    400,
-    "The request's body has too many small chunks, or too many requests were pipelined.",
-    INVALID_REQUEST,
-    code="invalid_request",
-)
+_HEAD = f"The request's headers are too large: at most {HEADERS} headers and {HEAD_BYTES} bytes in all."
+HEAD_TOO_LARGE = HttpError(431, _HEAD, "headers_too_large")
+_FRAMING = "The request's body has too many small chunks, or too many requests were pipelined."
+BAD_FRAMING = HttpError(400, _FRAMING, "invalid_request")
 TOO_MANY_CONNECTIONS = to_http(Unavailable("Too many connections are open."))
-
-
-class RefusedRequest(Exception):
-    """Stops the parser. httptools turns it into its own error, so `GuardedProtocol.refusal` keeps the reason."""
 
 
 class GuardedProtocol(HttpToolsProtocol):
     """Counts the bytes before the parser stores them, and sets a deadline for each head (request line and headers).
 
-    When there are too many connections, the oldest without a complete request is closed. So clients that send nothing
-    never lock out a client that sends its request at once.
+    Of too many connections, the oldest without a complete request is closed: silent clients never lock out others.
     """
 
     waiting: ClassVar[dict[GuardedProtocol, None]] = {}  # without a complete request, the oldest first
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.in_head = True  # between two requests, or in the headers of one
-        self.head_bytes = 0
+        self.head_bytes = self.body_bytes = 0
         self.framing = 0  # bytes after the head that are not part of the body
-        self.body_bytes = 0
         self.completed = False  # a message ended in the current piece
         self.refusal: HttpError | None = None
         self.refused = False
@@ -76,7 +60,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.waiting.pop(self, None)
         self._disarm()
-        self._flows()
+        self._flow()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -107,8 +91,6 @@ class GuardedProtocol(HttpToolsProtocol):
             self.framing += len(piece) - (self.body_bytes - body)
             if self.framing > HEAD_BYTES + self.body_bytes // 32:
                 self.refuse(BAD_FRAMING)
-
-    # -- the parser's callbacks ---------------------------------------------------------------------------------
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if len(self.headers) >= HEADERS:
@@ -149,26 +131,21 @@ class GuardedProtocol(HttpToolsProtocol):
         if not self.pipeline:
             self.waiting[self] = None
 
-    # -- responses that the client does not read ----------------------------------------------------------------
-
     def pause_writing(self) -> None:
         super().pause_writing()
         self.stall = self.loop.call_later(STALL_S, self.transport.abort)
 
     def resume_writing(self) -> None:
-        self._flows()
+        self._flow()
         super().resume_writing()
 
-    def _flows(self) -> None:
+    def _flow(self) -> None:
         if self.stall is not None:
             self.stall.cancel()
-            self.stall = None
-
-    # -- refusing -----------------------------------------------------------------------------------------------
 
     def send_400_response(self, msg: str) -> None:
         """Called when the parser fails. `refusal` is set if we stopped it."""
-        self.refuse(self.refusal or HttpError(400, msg, INVALID_REQUEST, None, "invalid_request"))
+        self.refuse(self.refusal or HttpError(400, msg, "invalid_request"))
 
     def refuse(self, error: HttpError) -> None:
         """Sends the error, unless an earlier request still waits for its response, and closes."""
@@ -191,9 +168,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _reject(self, error: HttpError) -> None:
         self.refusal = error
-        raise RefusedRequest(error.code)
-
-    # -- deadlines ----------------------------------------------------------------------------------------------
+        raise ValueError(error.code)  # stops the parser, which turns it into an error of its own
 
     def _allow(self, seconds: float) -> None:
         self._disarm()
@@ -207,7 +182,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def _late(self) -> None:
         self.deadline = None
         if self.in_head and not self.refused and self.head_bytes:
-            self.refuse(request_timeout(f"The request's headers did not arrive within {HEAD_S:g} seconds."))
+            late = f"The request's headers did not arrive within {HEAD_S:g} seconds."
+            self.refuse(HttpError(408, late, "request_timeout"))
         else:
             self.transport.close()
 

@@ -9,13 +9,14 @@ import signal
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
+
+import httpx
 
 from deployments.contract.errors import ConfigError, Unavailable
 from serve_app.config.applications import expanded
@@ -35,10 +36,7 @@ DEPLOYING = ("NOT_STARTED", "DEPLOYING")  # states of a Serve application
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A started service.
-
-    app: the ingress's application; local: this process started Ray; broken: why checkpoints cannot be used, by model.
-    """
+    """app: the ingress's application; local: this process started Ray; broken: as `check_models`."""
 
     http: str
     dashboard: str | None
@@ -48,73 +46,52 @@ class Running:
     broken: dict[str, str]
 
 
-def start(
-    config: str | Path | None = None,
-    *,
-    host: str | None = None,
-    port: int | None = None,
-    quiet: bool = True,
-    num_cpus: int | None = None,
-) -> Running:
-    """Starts everything and deploys the applications; returns before they are ready (see `wait_ready`).
+def start(path: str | Path, host: str | None = None, port: int | None = None) -> Running:
+    """Deploys the applications; returns before they are ready (see `wait_ready`). host, port: override the file's.
 
     Raises ConfigError for a wrong file, and if nothing can listen at the host and the port.
     """
     local = not os.environ.get("RAY_ADDRESS")
-    path = config or default_config_path()
-    document, settings = _read(path, host, port)
-    http = document["http_options"]
-    broken = check_models(settings, path) if local else {}  # before anything is started
+    document, settings, broken = _read(path, host, port, local)
+    http, limits = document["http_options"], settings.limits
     if local:
         with located(path, os.environ) if host is None and port is None else nullcontext():
             check_can_listen(http["host"], http["port"])
-
-    limits = settings.limits
     os.environ.setdefault(MAX_BODY_VARIABLE, str(largest_body(limits.max_upload_bytes)))
     os.environ.setdefault(MAX_TEXT_VARIABLE, str(largest_text(limits.max_input_chars)))
     os.environ.setdefault(CORS_VARIABLE, " ".join(settings.http.cors_origins))
-    cpus = num_cpus or max(2, os.cpu_count() or 2, math.ceil(settings.reserved_cpus))
-    dashboard = start_ray(num_cpus=cpus, quiet=quiet, host=http["host"])
+    cpus = max(2, os.cpu_count() or 2, math.ceil(settings.reserved_cpus))
+    dashboard = start_ray(num_cpus=cpus, host=http["host"])
     shown = "127.0.0.1" if http["host"] in ("0.0.0.0", "::") else http["host"]
     shown = f"[{shown}]" if ":" in shown else shown
     deploy(dashboard, expanded(document, settings))
-    return Running(
-        f"http://{shown}:{http['port']}", dashboard, _ingress_app(document), local, settings, broken
-    )
+    name = document["applications"][0]["name"]
+    return Running(f"http://{shown}:{http['port']}", dashboard, name, local, settings, broken)
 
 
-def redeploy(
-    running: Running, config: str | Path | None = None, host: str | None = None, port: int | None = None
-) -> Running:
-    """Reads the file again and deploys what differs, except for the host and port.
-
-    Raises ConfigError for a wrong file, or more reserved CPUs than Ray was started with. Nothing changes then.
-    """
+def redeploy(running: Running, path: str | Path, host: str | None, port: int | None) -> Running:
+    """Deploys what differs now, except for the host and port. Raises ConfigError for a wrong file or too many CPUs."""
     import ray
 
-    path = config or default_config_path()
-    document, settings = _read(path, host, port)
-    broken = check_models(settings, path) if running.local else {}
-    cpus = ray.cluster_resources().get("CPU", 0)
-    if running.local and settings.reserved_cpus > cpus:
-        raise ConfigError(
-            f"the stages reserve {settings.reserved_cpus:g} CPUs and Ray was started with {cpus:g}: "
-            "lower `num_cpus` of stages, or restart"
-        )
+    document, settings, broken = _read(path, host, port, running.local)
+    wanted, cpus = settings.reserved_cpus, ray.cluster_resources().get("CPU", 0)
+    if running.local and wanted > cpus:
+        message = f"the stages reserve {wanted:g} CPUs and Ray was started with {cpus:g}"
+        raise ConfigError(f"{message}: lower `num_cpus` of stages, or restart")
     deploy(running.dashboard, expanded(document, settings))
-    return replace(running, app=_ingress_app(document), settings=settings, broken=broken)
+    return replace(running, app=document["applications"][0]["name"], settings=settings, broken=broken)
 
 
-def _ingress_app(document: dict[str, Any]) -> str:
-    return document["applications"][0].get("name", "default")
-
-
-def _read(path: str | Path, host: str | None, port: int | None) -> tuple[dict[str, Any], Settings]:
+def _read(
+    path: str | Path, host: str | None, port: int | None, local: bool
+) -> tuple[dict[str, Any], Settings, dict[str, str]]:
+    """The Serve config, our settings in it and `Running.broken`. A cluster has other files: they are not checked."""
     document, settings = load_config(path)
-    http = document.setdefault("http_options", {})
+    document["applications"][0].setdefault("name", "default")
+    http = document["http_options"]
     http["host"] = host or http.get("host", "127.0.0.1")
     http["port"] = port if port is not None else http.get("port", 8000)
-    return document, settings
+    return document, settings, check_models(settings, path) if local else {}
 
 
 def deploy(dashboard: str | None, document: dict[str, Any]) -> None:
@@ -130,17 +107,16 @@ def deploy(dashboard: str | None, document: dict[str, Any]) -> None:
 
 
 def wait_ready(
-    running: Running, timeout: float = 120.0, stop: threading.Event | None = None
+    running: Running, stop: threading.Event | None = None, timeout: float = 120.0
 ) -> dict[str, str]:
     """Waits until every model has started or failed and GET /ready answers 200. Returns why models failed, by name.
 
-    timeout: seconds for each model.
-    Raises ConfigError if no model can speak because stages refused their configuration, checkpoint or memory, and
-    Unavailable with the reason if the service does not become ready.
+    Raises ConfigError if no model can speak because stages refused their configuration, checkpoint or memory, else
+    Unavailable. timeout: seconds for each model.
     """
     from ray import serve
 
-    from serve_app.backends.discovery import failure, refusals
+    from serve_app.backends.discovery import FAILED, failure, refusals
 
     stop = stop or threading.Event()
     deadline = time.monotonic() + timeout * len(running.settings.served)
@@ -148,15 +124,14 @@ def wait_ready(
         applications = serve.status().applications
         ours = {name: applications.get(name) for name in (running.app, *running.settings.served)}
         ingress = ours[running.app]
-        if ingress is not None and ingress.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+        if ingress is not None and ingress.status in FAILED:
             raise Unavailable(f"the application did not start:\n{ingress.message.strip()}")
         models = {name: app for name, app in ours.items() if app is not None and name != running.app}
         reasons = {name: failure(app, app.deployments.values()) for name, app in models.items()}
         failed = {name: reason for name, reason in reasons.items() if reason is not None}
         if len(failed) == len(running.settings.served):
-            if refused := refusals(
-                stage.message for app in models.values() for stage in app.deployments.values()
-            ):
+            stages = [stage for app in models.values() for stage in app.deployments.values()]
+            if refused := refusals(stage.message for stage in stages):
                 raise ConfigError("\n".join(refused))
             said = "\n".join(app.message.strip() for app in models.values())
             raise Unavailable(f"no model started:\n{said}")
@@ -171,11 +146,9 @@ def wait_ready(
 
 
 def _answers_ready(running: Running) -> bool:
-    try:
-        with urllib.request.urlopen(f"{running.http}/ready", timeout=5) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{running.http}/ready", timeout=5, trust_env=False).status_code == 200
+    return False
 
 
 def stop(running: Running | None = None) -> None:
@@ -184,14 +157,14 @@ def stop(running: Running | None = None) -> None:
 
     if not ray.is_initialized():
         return
-    if running is not None and not running.local:
+    if running is None or running.local:
+        stop_ray()
+    else:
         from ray import serve
 
         for name in (running.app, *running.settings.served):
             serve.delete(name, _blocking=False)
         ray.shutdown()
-        return
-    stop_ray()
 
 
 def serve_forever(
@@ -200,10 +173,8 @@ def serve_forever(
     port: int | None = None,
     echo: Callable[[str], None] = print,
 ) -> int:
-    """`chorale serve`: runs until SIGINT or SIGTERM; SIGHUP reads the file again and applies it.
-
-    Returns the exit code. Ends this process with exit code 1 if Ray is gone.
-    """
+    """`chorale serve` until SIGINT or SIGTERM; SIGHUP reads the file again. Returns the exit code, 1 if Ray is gone."""
+    path = config or default_config_path()
     stopping, done, signals = threading.Event(), threading.Event(), SimpleQueue[int]()
     watch = threading.Thread(target=_watch, args=(done, echo), name="watch-ray", daemon=True)
 
@@ -212,20 +183,24 @@ def serve_forever(
             stopping.set()
         signals.put(number)
 
+    def refused(error: ConfigError | Unavailable) -> int:
+        wrong = isinstance(error, ConfigError)
+        echo(f"wrong configuration:\n{error.message}" if wrong else error.message)
+        return 2 if wrong else 1
+
     def announce(running: Running) -> None:
         echo(f"settings   {running.settings.hash[:16]}")
-        for name, reason in wait_ready(running, stop=stopping).items():
+        for name, reason in wait_ready(running, stopping).items():
             echo(f"failed     {name}: {running.broken.get(name, reason)}")
         if not stopping.is_set():
             echo(f"ready      {running.http}")
 
-    handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, received) for number in handled}
+    before = {name: signal.signal(name, received) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     running = None
     watch.start()
     try:
         echo("starting …")
-        running = start(config, host=host, port=port)
+        running = start(path, host, port)
         for number in before:  # Ray sets its own
             signal.signal(number, received)
         echo(f"dashboard  {running.dashboard or 'none'}")
@@ -233,14 +208,13 @@ def serve_forever(
         while not stopping.is_set():
             if signals.get() == signal.SIGHUP:
                 try:  # a wrong file changes nothing, and a model that cannot start does not end the service
-                    running = redeploy(running, config, host, port)
+                    running = redeploy(running, path, host, port)
                     announce(running)
                 except (ConfigError, Unavailable) as error:
-                    echo(_described(error))
+                    refused(error)
         return 0
     except (ConfigError, Unavailable) as error:
-        echo(_described(error))
-        return 2 if isinstance(error, ConfigError) else 1
+        return refused(error)
     finally:
         done.set()
         watch.join()  # it must not mistake our own end of Ray for a fault
@@ -248,10 +222,6 @@ def serve_forever(
         stop(running)
         for name, handler in before.items():
             signal.signal(name, handler)
-
-
-def _described(error: ConfigError | Unavailable) -> str:
-    return f"wrong configuration:\n{error.message}" if isinstance(error, ConfigError) else error.message
 
 
 def _watch(done: threading.Event, echo: Callable[[str], None]) -> None:

@@ -6,10 +6,9 @@ from typing import Any
 
 
 def bind_replicas() -> None:
-    """Binds the port where a Serve replica accepts calls from other stages to loopback.
+    """Binds the port where a Serve replica accepts calls from other stages to loopback: in Ray 2.60 it is "[::]:0".
 
-    Ray binds all of its other ports to loopback where that is the node's address; this one is "[::]:0" in Ray 2.60,
-    whatever the address. Importing ray.serve here instead would slow down every worker's start.
+    Ray binds its others there itself. Importing ray.serve here instead would slow down every worker's start.
     """
     from ray._common import tls_utils
 

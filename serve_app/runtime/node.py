@@ -17,9 +17,10 @@ from serve_app.runtime.ports import free_port, is_loopback
 
 log = logging.getLogger(__name__)
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = str(Path(__file__).resolve().parents[2])
 OBJECT_STORE_BYTES = 256 * 2**20  # what stages exchange travels in messages, not in the object store
 STOP_S = 15.0
+ATTEMPTS = 3  # to start Ray
 # For Ray's processes here, unless the user has set them. No stage computes on its event loop, so Serve needs no second
 # thread for its own work: with 8 clients on two cores the first sound came about 20 % earlier. A malloc arena for each
 # thread would grow for thousands of requests. The proxy gets its guard, and a dead one is replaced after three checks,
@@ -27,9 +28,7 @@ STOP_S = 15.0
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(
-        64 * 2**20
-    ),  # a minute of sound vocoded whole takes 11 MiB
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": f"{64 * 2**20}",  # a minute vocoded whole takes 11 MiB
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     "MALLOC_ARENA_MAX": "1",
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.http.proxy_guard:middlewares",
@@ -44,30 +43,25 @@ VITAL = ("gcs_server", "raylet")  # daemons, by Ray's names
 _daemons: list[tuple[str, subprocess.Popen[bytes]]] = []  # the vital ones of the Ray that was started here
 
 
-def start_ray(
-    *, num_cpus: int | None = None, dashboard: bool = True, quiet: bool = True, host: str = "127.0.0.1"
-) -> str | None:
-    """Connects to RAY_ADDRESS, or starts Ray here. Returns the dashboard's address.
+def start_ray(*, num_cpus: int, dashboard: bool = True, host: str = "127.0.0.1") -> str | None:
+    """Connects to RAY_ADDRESS, or starts Ray here. Returns the dashboard's address. Raises Unavailable.
 
     host: where Serve will listen; if it is loopback, a Ray that is started here listens on loopback only.
-    Raises Unavailable if Ray does not start.
     """
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    _let_workers_import(ROOT)
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if ROOT not in paths:  # Ray's workers find our packages, installed or not
+        os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, *filter(None, paths)])
     import ray
 
-    options: dict[str, Any] = {
-        "log_to_driver": not quiet,
-        "logging_level": logging.ERROR if quiet else logging.INFO,
-        "namespace": "serve",
-    }
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "serve"}
     if address := os.environ.get("RAY_ADDRESS"):
         context = ray.init(address=address, **options)
     else:
         with _for_this_user(), _for_this_machine() if is_loopback(host) else contextlib.nullcontext():
             context = _start_node(
-                num_cpus=num_cpus or max(2, os.cpu_count() or 2),
+                num_cpus=num_cpus,
                 include_dashboard=dashboard,
                 dashboard_host="127.0.0.1",
                 object_store_memory=OBJECT_STORE_BYTES,
@@ -77,13 +71,13 @@ def start_ray(
     return f"http://{context.dashboard_url}" if context.dashboard_url else None
 
 
-def _start_node(attempts: int = 3, **options: Any) -> Any:
+def _start_node(**options: Any) -> Any:
     """Tries again, because Ray gives its daemons 30 s to start, which a busy machine with cold caches exceeds."""
     import ray
     from ray._private import worker
 
     before = {process.pid for process in psutil.Process().children(recursive=True)}
-    for attempt in range(1, attempts + 1):
+    for attempt in range(1, ATTEMPTS + 1):
         try:
             port = free_port() if options["include_dashboard"] else None
             context = ray.init(address="local", dashboard_port=port, **options)
@@ -91,9 +85,9 @@ def _start_node(attempts: int = 3, **options: Any) -> Any:
             _daemons[:] = [(kind, info.process) for kind in VITAL for info in node.all_processes[kind]]
             return context
         except Exception as error:
-            log.warning("Ray did not start (attempt %d of %d): %s", attempt, attempts, error)
+            log.warning("Ray did not start (attempt %d of %d): %s", attempt, ATTEMPTS, error)
             ray.shutdown()
-            _end([child for child in psutil.Process().children(recursive=True) if child.pid not in before])
+            _kill([child for child in psutil.Process().children(recursive=True) if child.pid not in before])
     raise Unavailable("Ray did not start on this machine; see the log files of its session")
 
 
@@ -131,10 +125,7 @@ def _for_this_machine() -> Iterator[None]:
 
 
 def _own_folder() -> Path:
-    """The folder of Ray's sockets and log files, closed to other users because Ray opens everything below it.
-
-    Raises Unavailable if another user owns it.
-    """
+    """Of Ray's sockets and logs, closed because Ray opens all below it. Raises Unavailable if it is another user's."""
     from ray._common.utils import get_default_system_temp_dir
 
     name = f"chorale-{os.getuid()}"
@@ -165,30 +156,22 @@ def stop_ray() -> None:
     ours = _own_processes()
     _daemons.clear()
     ray.shutdown()
-    psutil.wait_procs(ours, timeout=STOP_S)
-    _end(ours)
+    _, left = psutil.wait_procs(ours, timeout=STOP_S)
+    for process in left:
+        log.warning("process %d of Ray did not exit and was killed", process.pid)
+    _kill(left)
 
 
 def kill_ray() -> None:
     """As `stop_ray`, if Ray is gone: its own shutdown would wait for daemons that do not answer."""
-    _end(_own_processes(), quietly=True)
+    _kill(_own_processes())
 
 
-def _end(processes: list[psutil.Process], quietly: bool = False) -> None:
-    left = [process for process in processes if process.is_running()]
-    for process in left:
-        if not quietly:
-            log.warning("process %d of Ray did not exit and was killed", process.pid)
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(left, timeout=5)
-
-
-def _let_workers_import(root: Path) -> None:
-    """Makes Ray's workers find our packages, installed or not."""
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if str(root) not in paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, paths)])
+    psutil.wait_procs(processes, timeout=5)
 
 
 def _own_processes() -> list[psutil.Process]:

@@ -18,8 +18,7 @@ HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")  # names and addresses
 def free_port() -> int:
     """A port that nothing on this machine listens at. Raises OSError if none is free.
 
-    It is below those that Linux chooses for outgoing connections by default (net.ipv4.ip_local_port_range), because Ray
-    opens hundreds of connections before the port is bound.
+    Below those that Linux chooses for outgoing connections: Ray opens hundreds before the port is bound.
     """
     for port in random.SystemRandom().sample(QUIET_PORTS, 100):
         with suppress(OSError):
@@ -36,7 +35,15 @@ def check_can_listen(host: str, port: int) -> None:
         try:
             _bind(family, address)
         except OSError as error:
-            raise _refused(host, port, error) from None
+            option, message = "host", f"cannot listen on {host}:{port}: {error.strerror}"
+            if error.errno == errno.EADDRINUSE:
+                option, message = "port", f"port {port} of {host} is in use"
+            elif error.errno == errno.EACCES:
+                option, message = "port", f"this user may not listen on port {port}: choose 1024 or above"
+            elif error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                use = "use 127.0.0.1 for this machine only, 0.0.0.0 for all its addresses"
+                message = f"{host!r} is not an address of this machine: {use}"
+            raise ConfigError(message, param=f"http_options.{option}") from None
 
 
 def is_loopback(host: str) -> bool:
@@ -60,17 +67,3 @@ def _bind(family: int, address: tuple) -> None:
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(address)
-
-
-def _refused(host: str, port: int, error: OSError) -> ConfigError:
-    match error.errno:
-        case errno.EADDRINUSE:
-            option, message = "port", f"port {port} of {host} is in use"
-        case errno.EACCES:
-            option, message = "port", f"this user may not listen on port {port}: choose 1024 or above"
-        case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
-            use = "use 127.0.0.1 for this machine only, 0.0.0.0 for all its addresses"
-            option, message = "host", f"{host!r} is not an address of this machine: {use}"
-        case _:
-            option, message = "host", f"cannot listen on {host}:{port}: {error.strerror}"
-    return ConfigError(message, param=f"http_options.{option}")

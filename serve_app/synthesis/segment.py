@@ -39,36 +39,32 @@ class SegmentStream:
         chunks: ChunkSchedule,
         faults: Faults,
         speech: Speech,
-        work_id: str,
         index: int,
         segment: Segment,
     ) -> None:
-        self.segment = segment
-        self.index = index
-        self.codes = 0
+        self.segment, self.index = segment, index
         self.retried = self.cut = False
-        self.work_ids = [work_id]  # the GPT's, then the current chunk's in the vocoder
         self._backend, self._schedule, self._faults = backend, chunks, faults
         self._sampling = replace(speech.sampling, seed=segment_seed(speech.sampling.seed, index))
-        self._prompt = speech.prompt
-        self._priority = speech.priority
+        self._prompt, self._priority = speech.prompt, speech.priority
         self._heard = False
         self._settled = asyncio.Event()  # pieces may be heard
         if not speech.whole:
             self._settled.set()
         ahead = 0 if speech.whole else PIECES_AHEAD
-        self._pieces: asyncio.Queue[np.ndarray | BaseException | None] = asyncio.Queue(ahead)
-        self._begin()
+        self._pieces: asyncio.Queue[np.ndarray | Exception | None] = asyncio.Queue(ahead)
+        work_id = f"{speech.id}.{index}"
+        self._begin(work_id)
         self.task = asyncio.ensure_future(self._run(work_id))
 
-    def _begin(self) -> None:
+    def _begin(self, work_id: str) -> None:
         """Starts at the segment's first code, at a retry too."""
+        self.codes = self._chunks = 0
+        self.work_ids = [work_id]  # the GPT's, then the current chunk's in the vocoder
         self._chunker = self._schedule.chunker(self._backend.spec)
         self._state = None
         self._home = uuid.uuid4().hex if self._backend.spec.state_home == "replica" else None
         self._frames: list[np.ndarray] = []  # all of them, if the state may have to be computed again
-        self._chunks = 0
-        self.codes = 0
         while not self._pieces.empty():
             self._pieces.get_nowait()
 
@@ -80,7 +76,7 @@ class SegmentStream:
         await self._settled.wait()
         piece = await self._pieces.get()
         self._heard = True
-        if isinstance(piece, BaseException):
+        if isinstance(piece, Exception):
             raise piece
         return piece
 
@@ -91,41 +87,35 @@ class SegmentStream:
             for piece in self._chunker.finish():
                 await self._vocode(piece, work_id)
             self.work_ids = []
+            await self._pieces.put(None)
         except Exception as error:
             await self._pieces.put(error)
-        else:
-            await self._pieces.put(None)
         finally:
             self._settled.set()
 
     async def _speak_plausibly(self, work_id: str) -> None:
-        try:
-            await self._speak(work_id, admitted=self.index > 0)
-        except Implausible as fault:
-            if self._heard or self._sampling.greedy:  # no seed would help
-                self._cut_off(work_id, fault)
+        for attempt in (work_id, f"{work_id}.again"):
+            try:
+                await self._speak(attempt)
                 return
-            log.warning("segment %s is retried with another seed: %s", work_id, fault)
+            except Implausible as fault:
+                if self.retried or self._heard or self._sampling.greedy:  # no seed would help
+                    log.warning("segment %s is cut off: %s", work_id, fault)
+                    self.cut = True
+                    self._faults.add(cut=1)
+                    return
+                log.warning("segment %s is retried with another seed: %s", work_id, fault)
             self.retried = True
             self._faults.add(retried=1)
             self._sampling = replace(self._sampling, seed=segment_seed(self._sampling.seed, AGAIN))
-            self._begin()
-            self.work_ids = [f"{work_id}.again"]
-            try:
-                await self._speak(f"{work_id}.again", admitted=True)
-            except Implausible as again:
-                self._cut_off(work_id, again)
+            self._begin(f"{work_id}.again")
 
-    def _cut_off(self, work_id: str, fault: Implausible) -> None:
-        log.warning("segment %s is cut off: %s", work_id, fault)
-        self.cut = True
-        self._faults.add(cut=1)
-
-    async def _speak(self, work_id: str, *, admitted: bool) -> None:
+    async def _speak(self, work_id: str) -> None:
         """Vocodes the chunks that the codes complete; the rest stays in the chunker. Raises Implausible."""
         watch = Watch(self._backend.spec, self.segment, self._sampling)
         request = GptRequest(self.segment, self._prompt, self._sampling)
-        priority = self._priority + (self.index > 0)
+        later = self.index > 0
+        admitted, priority = later or self.retried, self._priority + later
         runs = self._backend.generate(request, id=work_id, priority=priority, admitted=admitted)
         async with aclosing(cast("AsyncGenerator[Run, None]", runs)):
             async for run in runs:
@@ -166,8 +156,7 @@ class SegmentStream:
     async def _from_the_start(self, chunk: VocoderChunk, chunk_id: str, priority: int) -> VocodedChunk:
         """Vocodes the segment again up to the end of `chunk`, because the replica with its state is gone or busy."""
         end = chunk.first + len(chunk.frames)
-        frames = np.concatenate(self._frames)[:end]
-        again = replace(chunk, frames=frames, left=0, first=0)
+        again = replace(chunk, frames=np.concatenate(self._frames)[:end], left=0, first=0)
         self.work_ids = [*self.work_ids, f"{chunk_id}.again"]
         vocoded = await self._backend.vocode(again, id=f"{chunk_id}.again", priority=priority)
         count = len(chunk.frames) - chunk.left - chunk.right
@@ -177,8 +166,7 @@ class SegmentStream:
 class SilentSegment:
     """A `SegmentStream` of a segment without tokens: its sound is its pause."""
 
-    codes = 0
-    retried = cut = False
+    codes, retried, cut = 0, False, False
     work_ids: tuple[str, ...] = ()
 
     def __init__(self, index: int, segment: Segment, samples: int) -> None:

@@ -45,10 +45,7 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class SegmentDone:
-    """A segment has ended.
-
-    codes: the number of codes from the GPT; retried: synthesised again with another seed; cut: cut off at a fault.
-    """
+    """codes: the number from the GPT; retried: synthesised again with another seed; cut: cut off at a fault."""
 
     index: int
     codes: int

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -22,32 +23,22 @@ from serve_app.synthesis.text_flow import TextFlow
 
 
 class Synthesizer:
-    """Turns `Speech` into streams of sound on a backend.
-
-    window: segments of one request in progress at once; chunks: the sizes of vocoder calls.
-    """
+    """Speaks on a backend. window: segments of a request in progress at once; chunks: the sizes of vocoder calls."""
 
     def __init__(self, backend: Backend, *, window: int = 3, chunks: ChunkSchedule | None = None) -> None:
-        self.backend = backend
-        self.window = window
-        self.chunks = chunks or ChunkSchedule()
+        self.backend, self.window, self.chunks = backend, window, chunks or ChunkSchedule()
         self.faults = Faults()
-        self._cancelling: set[asyncio.Task[None]] = set()
+        self._cancelling: set[asyncio.Future[Any]] = set()
 
     def stream(self, speech: Speech) -> SpeechStream:
         return SpeechStream(self, speech)
 
-    def cancel(self, work_ids: list[str]) -> None:
+    def cancel(self, work_ids: Collection[str]) -> None:
         """In the background, because the caller may itself be in the middle of being cancelled."""
-        for work_id in work_ids:
-            task = asyncio.ensure_future(self.backend.cancel(work_id))
-            self._cancelling.add(task)
-            task.add_done_callback(self._forget)
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._cancelling.discard(task)
-        if not task.cancelled():
-            task.exception()  # a stage that is gone holds nothing that could be cancelled
+        if work_ids:  # a stage that is gone holds nothing that could be cancelled
+            calls = asyncio.gather(*map(self.backend.cancel, work_ids), return_exceptions=True)
+            self._cancelling.add(calls)
+            calls.add_done_callback(self._cancelling.discard)
 
 
 class SpeechStream:
@@ -58,20 +49,18 @@ class SpeechStream:
 
     def __init__(self, synthesizer: Synthesizer, speech: Speech) -> None:
         self.id = speech.id
-        self.input_tokens = 0
-        self.output_tokens = 0
+        self.input_tokens = self.output_tokens = 0
         self.seconds = 0.0  # of sound so far
         self.faults = Faults(of_all=synthesizer.faults)  # so far
         self._synthesizer = synthesizer
         asked, (slowest, fastest) = speech.sampling, synthesizer.backend.spec.paces
         pace = min(max(asked.speed, slowest), fastest)
-        self._speech = replace(speech, sampling=replace(asked, speed=pace))
+        work_id = f"{speech.id}.{secrets.token_hex(4)}"  # a client may give two requests one id
+        self._speech = replace(speech, sampling=replace(asked, speed=pace), id=work_id)
         self._tempo = asked.speed / pace  # of the finished sound
-        self._work_id = f"{speech.id}.{secrets.token_hex(4)}"  # a client may give two requests one id
         self._text: TextFlow | None = None
-        self._segments: deque[SegmentStream | SilentSegment] = (
-            deque()
-        )  # the one that is heard, and the next ones
+        # the one that is heard, and the next ones
+        self._segments: deque[SegmentStream | SilentSegment] = deque()
         self._opened = 0  # segments so far
         self._events = self._paced()
 
@@ -97,19 +86,19 @@ class SpeechStream:
         return self._text is not None and self._text.is_silence
 
     def close(self) -> None:
-        work_ids = [work_id for segment in self._segments for work_id in segment.work_ids]
         for segment in self._segments:
             segment.stop()
+            self._synthesizer.cancel(segment.work_ids)
         self._segments.clear()
         if self._text is not None:
             self._text.close()
-        self._synthesizer.cancel(work_ids)
 
     async def aclose(self) -> None:
         self.close()
         await self._events.aclose()
 
     async def _paced(self) -> AsyncGenerator[SpeechEvent, None]:
+        """The events at the tempo that was asked for."""
         tempo = Tempo(self._synthesizer.backend.spec.sample_rate, self._tempo) if self._tempo != 1 else None
         async with aclosing(self._spoken()) as events:
             async for event in events:
@@ -129,8 +118,7 @@ class SpeechStream:
         try:
             self._open(await text.next())  # alone until it sounds: early, and a refusal undoes little
             while self._segments:
-                segment = self._segments[0]
-                began = False
+                segment, began = self._segments[0], False
                 while (waveform := await segment.next()) is not None:
                     self._fill_window(text)
                     spoken += len(waveform)
@@ -158,19 +146,17 @@ class SpeechStream:
 
     def _pause(self, segment: Segment) -> int:
         """Samples of silence behind it."""
-        return round(
-            segment.pause_after / self._speech.sampling.speed * self._synthesizer.backend.spec.sample_rate
-        )
+        seconds = segment.pause_after / self._speech.sampling.speed
+        return round(seconds * self._synthesizer.backend.spec.sample_rate)
 
     def _open(self, segment: Segment | None) -> None:
         if segment is None:
             return
+        index, self._opened = self._opened, self._opened + 1
+        self.input_tokens += len(segment.token_ids)
         if len(segment.token_ids):
-            self.input_tokens += len(segment.token_ids)
-            backend, chunks, index = self._synthesizer.backend, self._synthesizer.chunks, self._opened
-            work_id, faults = f"{self._work_id}.{index}", self.faults
-            opened = SegmentStream(backend, chunks, faults, self._speech, work_id, index, segment)
-            self._segments.append(opened)
+            backend, chunks = self._synthesizer.backend, self._synthesizer.chunks
+            opened = SegmentStream(backend, chunks, self.faults, self._speech, index, segment)
         else:
-            self._segments.append(SilentSegment(self._opened, segment, self._pause(segment)))
-        self._opened += 1
+            opened = SilentSegment(index, segment, self._pause(segment))
+        self._segments.append(opened)

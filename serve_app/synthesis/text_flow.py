@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 import numpy as np
 
 from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Segment
+from serve_app.synthesis.backend import Backend
 
 FIRST_PIECE, PIECE = 600, 1200  # characters, about
 TRIES = 8  # places to cut, before the piece grows
@@ -22,58 +22,41 @@ SILENCE = 0.1  # seconds, for a text with nothing to speak: clients cut replies 
 _SENTENCE_END = re.compile(r"""[.!?…]["'”’)\]]*\s+|[。！？][”’」』）]*\s*|\n[ \t]*\n\s*""")
 
 
-class Reader(Protocol):
-    async def segments(self, text: str, language: str | None) -> list[Segment]: ...
-
-    async def check_text(self, text: str, language: str | None) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    error: Exception | None = None
-
-
 class TextFlow:
     """The segments of a text in order, equal to those of the whole text; only a few of them exist at a time.
 
     The text is processed in pieces that end with a sentence. A cut is valid if the frontend returns the same segments
     for both sides separately as for both together. Without a valid cut the piece grows, if necessary to the whole
-    text. A piece without anything to speak is skipped. Errors in the text are raised before any of it is spoken.
-
-    Needs a running event loop. Call `close()` at the end.
+    text. A piece without anything to speak is skipped. Errors in the text are raised before any of it is spoken. Needs
+    a running event loop, and `close()` at the end.
     """
 
-    def __init__(self, reader: Reader, text: str, language: str | None = None) -> None:
+    def __init__(self, reader: Backend, text: str, language: str | None = None) -> None:
         self._reader, self._text, self._language = reader, text, language
         self._refusal: InvalidInput | None = None
         self.is_silence = False  # known with the first segment
-        self._queue: asyncio.Queue[Segment | _End] = asyncio.Queue(AHEAD)
-        self._end: _End | None = None
+        self._queue: asyncio.Queue[Segment | Exception | None] = asyncio.Queue(AHEAD)  # None: the end
+        self._ended, self._error = False, None
         self._task = asyncio.ensure_future(self._read())
 
     def ready(self) -> Segment | None:
         """The next segment, if it is already available."""
-        if self._end is not None or self._queue.empty():
-            return None
-        return self._taken(self._queue.get_nowait())
+        return None if self._ended or self._queue.empty() else self._taken(self._queue.get_nowait())
 
     async def next(self) -> Segment | None:
-        """The next segment, None after the last. Raises the frontend's error after the segments before it.
-
-        A text with nothing to speak is `SILENCE`. Raises InvalidInput if it is empty.
-        """
-        segment = self._taken(await self._queue.get()) if self._end is None else None
-        if self._end is not None and self._end.error is not None:
-            raise self._end.error
+        """None after the last. Raises the frontend's error after the segments before it; a silent text is `SILENCE`."""
+        segment = None if self._ended else self._taken(await self._queue.get())
+        if self._error is not None:
+            raise self._error
         return segment
 
     def close(self) -> None:
         self._task.cancel()
 
-    def _taken(self, item: Segment | _End) -> Segment | None:
+    def _taken(self, item: Segment | Exception | None) -> Segment | None:
         if isinstance(item, Segment):
             return item
-        self._end = item
+        self._ended, self._error = True, item
         return None
 
     async def _read(self) -> None:
@@ -82,13 +65,17 @@ class TextFlow:
             async for start, segments in self._pieces():
                 for segment in segments:
                     spoken = True
-                    await self._queue.put(_shifted(segment, start))
+                    span = segment.span and (
+                        segment.span[0] + start,
+                        segment.span[1] + start,
+                    )  # in the whole text
+                    await self._queue.put(replace(segment, span=span))
             if not spoken and self._text.strip():
                 self.is_silence = spoken = True
                 await self._queue.put(Segment(self._text.strip(), np.zeros(0, np.int64), SILENCE))
-            await self._queue.put(_End(None if spoken else self._refusal))
+            await self._queue.put(None if spoken else self._refusal)
         except Exception as error:
-            await self._queue.put(_End(error))
+            await self._queue.put(error)
 
     async def _pieces(self) -> AsyncGenerator[tuple[int, list[Segment]]]:
         """Where each piece begins in the text, and its segments."""
@@ -109,15 +96,15 @@ class TextFlow:
                 size *= 2
                 continue
             yield start, segments[: cut[1]]
-            start = cut[0]
-            size = PIECE
+            start, size = cut[0], PIECE
 
     async def _cut(self, start: int, end: int, together: Sequence[Segment]) -> tuple[int, int] | None:
         """The last valid cut in the second half of start..end, and the number of segments before it."""
         ends = [match.end() for match in _SENTENCE_END.finditer(self._text, (start + end) // 2, end)]
         for cut in [place for place in reversed(ends) if place < end][:TRIES]:
             before, after = await self._said(start, cut), await self._said(cut, end)
-            if _alike([*before, *after], together):
+            apart = [segment.token_ids.tolist() for segment in (*before, *after)]
+            if apart == [segment.token_ids.tolist() for segment in together]:
                 return cut, len(before)
         return None
 
@@ -135,14 +122,3 @@ class TextFlow:
         found = _SENTENCE_END.search(self._text, min(at, len(self._text)))
         end = len(self._text) if found is None else found.end()
         return end if len(self._text) - end > PIECE // 2 else len(self._text)
-
-
-def _shifted(segment: Segment, by: int) -> Segment:
-    """The segment with its span in the whole text."""
-    return replace(segment, span=(segment.span[0] + by, segment.span[1] + by)) if segment.span else segment
-
-
-def _alike(one: Sequence[Segment], other: Sequence[Segment]) -> bool:
-    return len(one) == len(other) and all(
-        np.array_equal(a.token_ids, b.token_ids) for a, b in zip(one, other, strict=True)
-    )

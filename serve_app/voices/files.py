@@ -36,10 +36,6 @@ class Damaged(Exception):
     """The folder holds no usable voice. The message gives the reason, for the log."""
 
 
-class Taken(Exception):
-    """The library has an entry with this id."""
-
-
 class Meta(BaseModel):
     """meta.json."""
 
@@ -53,7 +49,7 @@ class Meta(BaseModel):
     description: str | None = None
     transcript: str | None = None
     consent: str | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # keys of `examine.WARNINGS`
 
 
 def stamp(folder: Path) -> Stamp:
@@ -75,12 +71,11 @@ def read_meta(folder: Path) -> Meta:
         return Meta.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise Damaged(f"{META}: {f'{where}: ' if where else ''}{first['msg']}") from None
+        raise Damaged(": ".join([META, *map(str, first["loc"]), first["msg"]])) from None
 
 
 def add(library: Path, meta: Meta, recording: bytes) -> None:
-    """Raises Taken, and OSError if the disk fails."""
+    """Raises FileExistsError if the library has the id, and OSError if the disk fails."""
     private_files.make_folder(library)
     draft = library / f"{DRAFT}{uuid.uuid4().hex}"
     try:
@@ -92,7 +87,7 @@ def add(library: Path, meta: Meta, recording: bytes) -> None:
             os.rename(draft, library / meta.id)
         except OSError:
             if os.path.lexists(library / meta.id):
-                raise Taken(meta.id) from None
+                raise FileExistsError(meta.id) from None
             raise
     except BaseException:
         _erase(draft)
@@ -110,9 +105,11 @@ def remove(library: Path, voice_id: str) -> None:
 def sweep(library: Path) -> None:
     """Erases the remains of removals and of processes that died. Raises nothing."""
     with contextlib.suppress(OSError):
-        for entry in os.listdir(library):
-            if entry.startswith(GONE) or (entry.startswith(DRAFT) and _is_old(library / entry)):
-                _erase(library / entry)
+        for path in map(library.joinpath, os.listdir(library)):
+            with contextlib.suppress(OSError):
+                old = path.lstat().st_mtime < time.time() - ABANDONED_S
+                if path.name.startswith(GONE) or (path.name.startswith(DRAFT) and old):
+                    _erase(path)
 
 
 def ids(library: Path) -> list[str]:
@@ -121,13 +118,6 @@ def ids(library: Path) -> list[str]:
         return [entry for entry in os.listdir(library) if entry.startswith("voice_")]
     except FileNotFoundError:  # no voice was ever uploaded
         return []
-
-
-def _is_old(path: Path) -> bool:
-    try:
-        return path.lstat().st_mtime < time.time() - ABANDONED_S
-    except OSError:
-        return False
 
 
 def _erase(path: Path) -> None:

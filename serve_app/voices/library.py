@@ -5,34 +5,23 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deployments.contract.errors import ChoraleError, InvalidInput, NotFound
 from serve_app.voices import files as voice_files
 from serve_app.voices import names as voice_names
-from serve_app.voices.files import Damaged, Meta, Stamp, Taken
+from serve_app.voices.files import Damaged, Meta, Stamp
 
 log = logging.getLogger("chorale.voices")
 
 
-@dataclass(frozen=True, slots=True)
-class Voice:
-    """A named reference recording."""
+class Voice(Meta):
+    """A named reference recording. stamp: of an uploaded voice's files, another one for another recording."""
 
-    id: str
-    name: str
     audio: Path
-    created_at: int
     shipped: bool
-    language: str | None = None
-    gender: str | None = None
-    description: str | None = None
-    transcript: str | None = None
-    consent: str | None = None
-    warnings: tuple[str, ...] = ()  # keys of `examine.WARNINGS`
-    stamp: Stamp = ()  # of an uploaded voice's files; it differs for another recording under the same name
+    stamp: Stamp = ()
 
 
 class VoiceLibrary:
@@ -43,8 +32,7 @@ class VoiceLibrary:
     """
 
     def __init__(self, shipped: Path, uploads: Path, *, capacity: int = 1000) -> None:
-        self.uploads = uploads
-        self.capacity = capacity
+        self.uploads, self.capacity = uploads, capacity
         self._shipped = {voice.id: voice for voice in map(_shipped_voice, sorted(shipped.glob("*.wav")))}
         self._shipped_names = {voice_names.key(voice.name): voice for voice in self._shipped.values()}
         self.aliases = voice_names.openai_aliases(list(self._shipped.values()))
@@ -55,7 +43,7 @@ class VoiceLibrary:
         """The shipped voices by name, then the uploaded ones by age."""
         ids = self._ids()
         found = {voice_id: voice for voice_id in ids if (voice := self._uploaded(voice_id)) is not None}
-        self._read = dict(found)
+        self._read = found
         self._damaged = {key: line for key, line in self._damaged.items() if key in ids or not key}
         uploaded = sorted(found.values(), key=lambda voice: (voice.created_at, voice.name))
         return [*self._shipped.values(), *uploaded]
@@ -64,11 +52,9 @@ class VoiceLibrary:
         """Finds a voice by id, name or OpenAI name; see `names.key`. Raises NotFound, which lists the voices."""
         if (voice := self._find(name)) is not None:
             return voice
-        voices = self.list()
-        names = ", ".join([voice.name for voice in voices][:40] + list(self.aliases))
+        names = ", ".join([voice.name for voice in self.list()][:40] + list(self.aliases))
         shown = f"'{name}'" if voice_names.is_allowed(voice_names.normalised(name)) else "this one"
-        message = f"Invalid '{param}': {shown} does not exist. Available: {names}."
-        raise NotFound(message, param=param, code="voice_not_found")
+        raise _missing(f"Invalid '{param}': {shown} does not exist. Available: {names}.", param)
 
     def aliases_of(self, voice: Voice) -> list[str]:
         return [alias for alias, voice_id in self.aliases.items() if voice_id == voice.id]
@@ -99,16 +85,13 @@ class VoiceLibrary:
             raise InvalidInput(message, param="name", code="voice_limit_reached")
 
     def add(self, name: str, recording: bytes, **about: Any) -> Voice:
-        """Stores a voice. recording: the bytes from `Recording.to_wav`; about: other fields of `Meta`.
-
-        Raises what `check_name` raises, and ChoraleError if the disk fails.
-        """
+        """recording: from `Recording.to_wav`; about: fields of `Meta`. Raises as `check_name`, and ChoraleError."""
         self.check_name(name)
         name = voice_names.normalised(name)
         meta = Meta(id=voice_names.id_of(name), name=name, created_at=int(time.time()), **about)
         try:
             voice_files.add(self.uploads, meta, recording)
-        except Taken:
+        except FileExistsError:
             raise _taken(name) from None
         except OSError as error:
             raise _refused("stored", error) from error
@@ -119,7 +102,7 @@ class VoiceLibrary:
             return _voice(folder, meta, ())
 
     def delete(self, name: str) -> str:
-        """Removes an uploaded voice, damaged or not, by id or name, and returns its id. Its prompts are not removed.
+        """Removes an uploaded voice, even a damaged one, by id or name, but not its prompts. Returns its id.
 
         Raises NotFound, InvalidInput for a voice that ships with the family, and ChoraleError if the disk fails.
         """
@@ -136,8 +119,7 @@ class VoiceLibrary:
         try:
             voice_files.remove(self.uploads, voice_id)
         except FileNotFoundError:
-            message = f"Voice '{voice_id}' does not exist."
-            raise NotFound(message, param="voice_id", code="voice_not_found") from None
+            raise _missing(f"Voice '{voice_id}' does not exist.", "voice_id") from None
         except OSError as error:
             raise _refused("deleted", error) from error
         return voice_id
@@ -149,8 +131,7 @@ class VoiceLibrary:
                 return voice.audio.read_bytes()
             return voice_files.read(voice.audio.parent, voice_files.AUDIO)
         except (OSError, Damaged) as error:
-            message = f"Voice '{voice.name}' no longer exists."
-            raise NotFound(message, param="voice", code="voice_not_found") from error
+            raise _missing(f"Voice '{voice.name}' no longer exists.", "voice") from error
 
     def _find(self, name: str) -> Voice | None:
         if not voice_names.is_allowed(voice_names.normalised(name)):
@@ -175,8 +156,9 @@ class VoiceLibrary:
             if known is None or known.stamp != stamp:
                 meta = voice_files.read_meta(folder)
                 if meta.id != voice_id or voice_names.id_of(meta.name) != voice_id:
-                    reason = "its id and name do not match the folder"
-                    raise Damaged(f"meta.json belongs to another voice: {reason}")
+                    raise Damaged(
+                        "meta.json belongs to another voice: its id and name do not match the folder"
+                    )
                 if not voice_names.is_allowed(meta.name):
                     raise Damaged("meta.json: name is not allowed")
                 known = self._read[voice_id] = _voice(folder, meta, stamp)
@@ -217,12 +199,16 @@ def _shipped_voice(audio: Path) -> Voice:
     meta = json.loads(described.read_text("utf-8")) if described.exists() else {}
     known = ("language", "gender", "description", "transcript", "consent")
     about: dict[str, Any] = {key: str(meta[key]) for key in known if meta.get(key)}
-    name = str(meta.get("name", audio.stem))
-    return Voice(audio.stem, name, audio, int(audio.stat().st_mtime), shipped=True, **about)
+    about |= {"id": audio.stem, "name": str(meta.get("name", audio.stem)), "audio": audio, "shipped": True}
+    return Voice(created_at=int(audio.stat().st_mtime), **about)
 
 
 def _voice(folder: Path, meta: Meta, stamp: Stamp) -> Voice:
     return Voice(audio=folder / voice_files.AUDIO, shipped=False, stamp=stamp, **meta.model_dump())
+
+
+def _missing(message: str, param: str) -> NotFound:
+    return NotFound(message, param=param, code="voice_not_found")
 
 
 def _taken(name: str, damaged: str | None = None) -> InvalidInput:

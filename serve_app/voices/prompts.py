@@ -64,13 +64,14 @@ class VoicePrompts:
         voice: str | None = None,
         language: str | None = None,
     ) -> Examined:
-        """The prompt of an audio file. transcript, language: of the text spoken in it.
+        """The prompt of an audio file. read: called if it is not cached. voice: the id under which it is kept on disk.
 
-        read: only called if the prompt is not cached. voice: the id of its voice, under which it is kept on disk.
         Raises InvalidInput (param `param`) for an unusable recording, and the errors of `read`.
         """
         voice = voice or self._requests
-        key = voice, await asyncio.to_thread(_digest, audio, transcript, language)
+        about = hashlib.sha256(repr((transcript, language)).encode("utf-8", "replace"))
+        digest = await asyncio.to_thread(lambda: hashlib.sha256(about.digest() + audio).hexdigest())
+        key = voice, digest
         while key not in self._prompts:
             if key in self._running:
                 await self._running[key].wait()
@@ -92,10 +93,3 @@ class VoicePrompts:
                 finished.set()
         self.hits += 1
         return self._prompts[key]
-
-
-def _digest(audio: bytes, transcript: str | None, language: str | None) -> str:
-    about = hashlib.sha256(
-        repr((transcript, language)).encode("utf-8", "replace")
-    ).digest()  # of fixed length
-    return hashlib.sha256(about + audio).hexdigest()

@@ -41,6 +41,12 @@ async def test_controls_override_the_familys_defaults_and_none_does_not(service,
     )
 
 
+async def test_the_error_for_an_unknown_control_names_the_model(service):
+    with pytest.raises(InvalidInput, match="Sampling parameters of chorale-small: temperature") as refused:
+        await service.speak(SpeechRequest(TEXT, "ada", controls={"warmth": 1.0}))
+    assert refused.value.param == "warmth"
+
+
 async def test_without_a_seed_each_request_draws_its_own(service):
     one, other = [await service.speak(SpeechRequest(TEXT, "ada")) for _ in range(2)]
     assert one.seed != other.seed

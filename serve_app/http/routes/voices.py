@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -14,7 +13,7 @@ from starlette.datastructures import UploadFile
 from deployments.contract.errors import InvalidInput
 from serve_app.audio.examine import WARNINGS
 from serve_app.http.bodies import read_form
-from serve_app.http.errors import BodyTooLarge
+from serve_app.http.errors import too_large
 from serve_app.http.routes.common import Shared
 from serve_app.http.schemas import StrictModel, VoiceCard, VoiceDeleted, VoiceList, VoiceName
 from serve_app.service import Service
@@ -83,11 +82,11 @@ async def _uploaded(sample: object, most: int) -> bytes:
         raise InvalidInput(f"Invalid '{param}': must be an uploaded file.", param=param, code="invalid_type")
     audio = await sample.read(most + 1)
     if len(audio) > most:
-        raise BodyTooLarge(f"Invalid '{param}': at most {most} bytes are allowed.", param=param)
+        raise too_large(most, param)
     return audio
 
 
 def _card(service: Service, voice: Voice) -> VoiceCard:
     warnings = [f"{name}: {WARNINGS[name]}" for name in voice.warnings if name in WARNINGS]
-    about = asdict(voice) | {"aliases": service.voices.aliases_of(voice), "warnings": warnings}
+    about = voice.model_dump() | {"aliases": service.voices.aliases_of(voice), "warnings": warnings}
     return VoiceCard.model_validate(about)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -198,12 +199,20 @@ async def test_it_inherits_neither_secrets_nor_descriptors(sandbox, monkeypatch,
     inherited = os.open(tmp_path, os.O_RDONLY)
     os.set_inheritable(inherited, True)
     await read(sandbox, VOICE)
+    while jail_of(sandbox).children():  # that recording's child is still ending
+        await asyncio.sleep(0.01)
     task = asyncio.create_task(read(sandbox, discarded_hours()))
-    child = await child_of(sandbox)
+    child, held = await child_of(sandbox), [""]
+    for _ in range(500):
+        with suppress(FileNotFoundError):  # it is closing them
+            held = [name.split(":")[0] for name in held_by(child) if name != os.devnull]
+        if held == ["socket"]:
+            break
+        await asyncio.sleep(0.01)
+    assert held == ["socket"]
     for process in (jail_of(sandbox), child):
         assert "HF_TOKEN" not in process.environ()
         assert str(tmp_path) not in held_by(process)
-    assert [name.split(":")[0] for name in held_by(child) if name != os.devnull] == ["socket"]
     os.close(inherited)
     child.kill()
     with pytest.raises(InvalidInput):
