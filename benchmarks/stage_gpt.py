@@ -39,7 +39,7 @@ from deployments.contract.speech import GptRequest, Reference, Segment, VocoderC
 from deployments.contract.work import StageWorker, WorkItem
 from deployments.engine.decode import Decoder
 from deployments.engine.device.choose import choose_device
-from deployments.engine.graphs import powers_of_two
+from deployments.engine.graphs import doublings
 from deployments.engine.invariant import Linear
 from deployments.engine.vocode.worker import VocodeWorker
 from serve_app.service import SHIPPED_VOICES
@@ -198,7 +198,7 @@ def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """On the device thread."""
     device = choose_device(options.device, threads=options.threads)
     family = families.load(options.family, options.options)
-    batches = options.batch or powers_of_two(32)
+    batches = options.batch or doublings(1, 32)
     prompt, segment = clara(family, device), longest_segment(family)
     ways = []
     for name in (BASELINE, SERVED, *(OF_THE_CPU if device.kind == "cpu" else ())):

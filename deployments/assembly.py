@@ -1,7 +1,4 @@
-"""From options to the workers of a model's stages, the same for Serve's replicas and for one process.
-
-Imports torch only inside its functions, which run on the thread that owns the device.
-"""
+"""Makes the workers of a model's stages from its options. torch is imported only on the thread that owns the device."""
 
 from __future__ import annotations
 
@@ -9,21 +6,22 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployments import families
 from deployments.contract.controls import configured
+from deployments.contract.device import Device
 from deployments.contract.errors import ConfigError, DoesNotFit
+from deployments.contract.family import Family, FamilySpec
 from deployments.contract.options import ModelOptions, ModelStage
-from deployments.engine.device import cgroup
+from deployments.engine.device import cgroup, memory
+from deployments.engine.vocode.schedule import ChunkSchedule
+from deployments.prompts import PromptStore, fingerprint
 
 if TYPE_CHECKING:
-    from deployments.contract.device import Device
-    from deployments.contract.family import Family, FamilySpec
     from deployments.engine.decode import Decoder
-    from deployments.engine.vocode.schedule import ChunkSchedule
     from deployments.engine.vocode.worker import VocodeWorker
-    from deployments.prompts import PromptStore
 
 log = logging.getLogger("ray.serve")
 
@@ -46,10 +44,7 @@ def _named_options() -> Iterator[None]:
 
 
 def load_family(options: ModelOptions) -> Family:
-    """The family, whose spec has the options' sampling as its defaults.
-
-    Raises ConfigError for an unknown family, a wrong option of it, or a control that it does not have.
-    """
+    """The family, with the options' sampling as its defaults. Raises ConfigError for what is unknown or wrong."""
     family = families.load(options.family.name, options.family.options)
     wanted, spec = options.sampling, family.spec
     controls = configured(spec.controls, wanted.model_extra or {}, spec.name)
@@ -75,18 +70,13 @@ def device(options: ModelOptions, stage: ModelStage) -> Device:
 @_named_options()
 def schedule(options: ModelOptions, spec: FamilySpec) -> ChunkSchedule:
     """Raises ConfigError if the chunks do not fit the family."""
-    from deployments.engine.vocode.schedule import ChunkSchedule
-
     chunks = options.chunks
     return ChunkSchedule.of(spec, options.vocoder_chunk_size, chunks.first, chunks.growth)
 
 
 @_named_options()
 def decoder(options: ModelOptions, family: Family, on: Device, least_slots: int = 1) -> Decoder:
-    """Not warmed up. least_slots: the least number of slots, if the options have fewer.
-
-    Raises ConfigError for what does not fit the family or the device's memory.
-    """
+    """Not warmed up; has at least `least_slots`. Raises ConfigError for what does not fit family or memory."""
     from deployments.engine.decode import Decoder
 
     wanted = options.gpt
@@ -107,8 +97,6 @@ def decoder(options: ModelOptions, family: Family, on: Device, least_slots: int 
 @_named_options()
 def vocoder(options: ModelOptions, family: Family, on: Device) -> VocodeWorker:
     """Not warmed up. Raises ConfigError for what does not fit the device's memory."""
-    from deployments.engine.device.memory import require
-    from deployments.engine.vocode.schedule import ChunkSchedule
     from deployments.engine.vocode.worker import VocodeWorker
 
     wanted = options.vocoder
@@ -123,16 +111,12 @@ def vocoder(options: ModelOptions, family: Family, on: Device) -> VocodeWorker:
         batch_buckets=wanted.batch_buckets,
     )
     what = f"calls of {wanted.max_batch} of the longest chunks"
-    require(what, worker.bytes, on.torch_device, "max_batch")
+    memory.require(what, worker.bytes, on.torch_device, "max_batch")
     return worker
 
 
 def prompt_store(options: ModelOptions, family: Family, on: Device) -> PromptStore | None:
     """Where the family's voice prompts are kept on disk."""
-    from pathlib import Path
-
-    from deployments.prompts import PromptStore, fingerprint
-
     if options.prompts is None:
         return None
     name = fingerprint(family, options.family.options, on)
@@ -143,7 +127,5 @@ def prompt_store(options: ModelOptions, family: Family, on: Device) -> PromptSto
 
 def suggested_slots(on: Device) -> dict[str, Any]:
     """{"suggested", "most"} by the device's memory."""
-    from deployments.engine.device.memory import suggest_batch, total_bytes
-
-    suggested, most = suggest_batch(on.kind, total_bytes(on.torch_device))
+    suggested, most = memory.suggest_batch(on.kind, memory.total_bytes(on.torch_device))
     return {"suggested": suggested, "most": most}

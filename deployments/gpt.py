@@ -1,7 +1,5 @@
 """The GPT stage: segments to runs of codes, with continuous batching on one device thread."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from deployments import assembly
@@ -16,9 +14,6 @@ class Gpt(LeasedReplica):
             device = assembly.device(options, "gpt")
             decoder = assembly.decoder(options, assembly.load_family(options), device)
             decoder.warm_up()
-            return decoder, {
-                "device": device.describe(),
-                "slots_suggested": assembly.suggested_slots(device),
-            }
+            return decoder, {"device": device.describe(), "slots_suggested": assembly.suggested_slots(device)}
 
         super().__init__("gpt", load, assembly.threads(options, "gpt"), options.gpt.stuck_after_s)

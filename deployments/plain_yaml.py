@@ -1,7 +1,5 @@
 """Reads untrusted YAML: plain values only, with limits on their number and depth."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import yaml
@@ -20,9 +18,7 @@ class PlainLoader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth = self._composed = 0
-        self._measured: dict[
-            int, tuple[int, int]
-        ] = {}  # nodes and levels in a node's content, by the node's id
+        self._measured: dict[int, tuple[int, int]] = {}  # nodes and levels in a node, by its id
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()

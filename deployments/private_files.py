@@ -1,7 +1,5 @@
 """Folders and files that only their owner can read. A power cut leaves either the old state or the new one."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os
@@ -67,8 +65,7 @@ def sync_folder(folder: Path) -> None:
 def tighten(folder: Path, *, below: bool = True) -> None:
     """Removes other users' permissions from `folder` and, with `below`, from everything in it.
 
-    Links are skipped. Files that belong to another user or cannot be changed are skipped and logged, and so is a folder
-    that is meant to be shared (with a sticky bit, like /tmp).
+    Skips links and, with a log message, files of other users and a shared folder (with a sticky bit, like /tmp).
     """
     if folder.exists() and folder.stat().st_mode & stat.S_ISVTX:
         log.warning("%s contains files of other users; its mode is unchanged", folder)

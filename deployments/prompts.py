@@ -1,7 +1,5 @@
 """Caches of voice prompts by the content of their reference, in memory and on disk, so that each is encoded once."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json
@@ -12,16 +10,14 @@ import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cachetools import Cache, LRUCache
 
 from deployments import private_files
+from deployments.contract.device import Device
 from deployments.contract.family import Family
 from deployments.contract.speech import Reference, VoicePrompt
-
-if TYPE_CHECKING:
-    from deployments.contract.device import Device
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +33,7 @@ def fingerprint(family: Family, options: Mapping[str, Any], device: Device) -> s
     """Identifies the encoder, so that prompts of one encoder are never used with another.
 
     Depends on the family, its options, the device's kind and precision, and the names, sizes and modification times of
-    the weight files and of this package's code. The contents are not read, because gigabytes would delay the start by
-    many seconds, and a replaced file has another time. A copy with new times costs at most another encoding.
+    the weight files and of this package's code. Their contents are gigabytes, which would delay the start.
     """
     files = [_files(family.folder, "*"), _files(Path(__file__).parent, "*.py")]
     seen = [[(str(path), size, changed) for changed, size, path in found] for found in files]
@@ -70,8 +65,8 @@ def forget(root: Path, voice: str) -> None:
 def sweep(root: Path, voices: Collection[str]) -> None:
     """Removes the prompts of voices that are not in `voices`, unless they were used in the last few minutes.
 
-    They are left by a process that died between encoding a prompt and adding its voice, or while deleting a voice.
-    Files without a voice, written by earlier versions, are removed at once.
+    A process that died while it added or deleted a voice leaves them. Those without a voice, of earlier versions, go at
+    once.
     """
     old = (time.time() - ABANDONED_S) * 1e9
     strays = [(used, path) for used, _, path in _files(root, f"*{ENDING}") if _voice_of(path) not in voices]
@@ -99,14 +94,10 @@ class PromptStore:
     """Prompts as files `<root>/<fingerprint>/<key>.safetensors`, shared by every process with access to the folder.
 
     most, most_bytes: limits on all files under `root`, for all encoders; the least recently used are evicted first. If
-    one is 0, nothing is read or written, and only `forget` removes files. Each process keeps running totals and counts
-    the files again at its start, when the totals reach a limit, and with the first write after RECOUNT_S: between two
-    counts, the limits can be exceeded by what other processes write.
-    A file appears by a rename. A damaged file, or one of another family, is treated as missing. Disk errors are logged,
-    and the prompt is encoded again. Blocking: call it in a thread.
-
-    Attributes:
-        entries, nbytes: number and size of the files under `root`, as far as this process knows.
+    one is 0, nothing is read or written, and only `forget` removes files. Each process keeps running totals (`entries`,
+    `nbytes`) and counts again at its start, at a limit, and with the first write after RECOUNT_S: in between, other
+    processes' writes can exceed the limits. A file appears by a rename; a damaged one is treated as missing. Disk
+    errors are logged, and the prompt is encoded again. Blocking: call it in a thread.
     """
 
     def __init__(self, root: Path, family: str, fingerprint: str, most: int, most_bytes: int) -> None:
@@ -168,26 +159,19 @@ class PromptStore:
         if len(files) > most or sum(size for _, size, _ in files) > most_bytes:
             most, most_bytes = most - most // SPARE, most_bytes - most_bytes // SPARE
         self.entries, self.nbytes, self._counted = 0, 0, time.monotonic()
+        old = (time.time() - ABANDONED_S) * 1e9
+        gone = [path for begun, _, path in _files(self._root, f"*{DRAFT}") if begun < old]
         for _, size, path in files:
             if self.entries >= most or self.nbytes + size > most_bytes:
-                self._remove(path)
+                gone.append(path)
             else:
                 self.entries += 1
                 self.nbytes += size
-        for begun, _, path in _files(self._root, f"*{DRAFT}"):
-            if begun < (time.time() - ABANDONED_S) * 1e9:
-                self._remove(path)
-
-    def _remove(self, path: Path) -> None:
-        with suppress(OSError):
-            (self._root / path).unlink()
+        _unlink(self._root, gone)
 
 
 class KeptPrompts:
-    """The cache in front of an encoder: `size` prompts in memory, then `store` on disk. One event loop owns it.
-
-    encode: `VoiceEncoder.encode`, on the device thread.
-    """
+    """The cache in front of `encode`: `size` prompts in memory, then `store` on disk. One event loop owns it."""
 
     def __init__(self, encode: Encode, size: int, store: PromptStore | None = None) -> None:
         self._encode, self._store = encode, store
@@ -195,10 +179,7 @@ class KeptPrompts:
         self.encoded = self.memory_hits = self.disk_hits = 0
 
     async def of(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
-        """keep: the id of the voice, None for memory only.
-
-        Raises InvalidInput (param "reference_audio") for an unusable recording.
-        """
+        """keep: the id of the voice, None for memory only. Raises InvalidInput (param "reference_audio")."""
         key = f"{keep or ''}.{await asyncio.to_thread(lambda: reference.key)}"
         if (prompt := self._memory.get(key)) is not None:
             self.memory_hits += 1

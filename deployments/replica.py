@@ -1,7 +1,5 @@
 """A leased model replica: a device thread with a worker, and one long query, the lease."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import time
@@ -23,9 +21,7 @@ from deployments.leases.loop import LeaseLoop, Report
 from deployments.leases.records import Orders
 
 ANSWER_MARGIN_S = 10.0
-FAILING_STEPS = (
-    3  # consecutive failed steps after which the health check fails and Serve replaces the replica
-)
+FAILING_STEPS = 3  # consecutive failed steps after which Serve replaces the replica
 
 
 class LeasedReplica(ModelReplica):
@@ -38,13 +34,18 @@ class LeasedReplica(ModelReplica):
         self,
         name: str,
         load: Callable[[], tuple[StageWorker, dict[str, Any]]],
-        threads: int | None = None,
-        stuck_after_s: float = 60.0,
+        threads: int,
+        stuck_after_s: float,
     ) -> None:
+        def start() -> tuple[StageWorker, dict[str, Any], dict[str, int]]:
+            from deployments.engine.device.memory_report import held
+
+            worker, facts = load()
+            return worker, facts, held(worker)
+
         self._device = DeviceThread(name, threads)
         self._stuck_after_s = stuck_after_s
-        self._worker, self._facts = self._device.submit(load).result()
-        self._held = self._device.submit(_held, self._worker).result()
+        self._worker, self._facts, self._held = self._device.submit(start).result()
         self._loop = LeaseLoop(self._worker, DeviceLoop(self._device), self._describe, memory.free)
         self._reports: LongStream[Report] = LongStream()
         self._sources: dict[str, HandleSource] = {}
@@ -55,8 +56,7 @@ class LeasedReplica(ModelReplica):
     async def lease(
         self, scheduler: str, lease_id: str, resume: bool = False
     ) -> AsyncIterator[Report | More]:
-        """Works for the deployment `scheduler` of this application, and streams reports until the lease ends or
-        continues in another query."""
+        """Reports of work for the deployment `scheduler`, until the lease ends or continues in another query."""
         if scheduler not in self._sources:
             self._sources[scheduler] = HandleSource(serve.get_deployment_handle(scheduler, self._app))
         source = self._sources[scheduler]
@@ -79,20 +79,19 @@ class LeasedReplica(ModelReplica):
 
     def _describe(self) -> dict[str, Any]:
         worker = self._worker
-        said = {**self._facts, "replica": self._tag, "pid": os.getpid(), "thread_id": self._device.thread_id}
-        for part in ("status", "stats"):
-            if callable(ask := getattr(worker, part, None)):
-                said[part] = ask()
-        said["memory"] = {**memory.usage(), **self._held}
-        said["unasked_s"] = round(time.monotonic() - self._asked_at, 1)
-        said |= {"leases": self._loop.leases, "queries": self._reports.queries}
-        return {**said, "slots": worker.slots, "active": worker.active}
-
-
-def _held(worker: StageWorker) -> dict[str, int]:
-    from deployments.engine.device.memory_report import held
-
-    return held(worker)
+        return {
+            **self._facts,
+            **{part: ask() for part in ("status", "stats") if (ask := getattr(worker, part, None))},
+            "replica": self._tag,
+            "pid": os.getpid(),
+            "thread_id": self._device.thread_id,
+            "memory": {**memory.usage(), **self._held},
+            "unasked_s": round(time.monotonic() - self._asked_at, 1),
+            "leases": self._loop.leases,
+            "queries": self._reports.queries,
+            "slots": worker.slots,
+            "active": worker.active,
+        }
 
 
 class HandleSource:

@@ -1,7 +1,5 @@
 """Detects that Serve stops replicas of a stage, so that their leases can end: Serve informs only the replicas."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time
@@ -15,6 +13,7 @@ log = logging.getLogger("ray.serve")
 
 CHECK_S = 3.0
 REPORTED_S = 10.0  # a younger report is of a replica that is at work
+UNASKED_S = 12.0  # more than Serve's `health_check_period_s`
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +30,18 @@ class ReplicaStatus:
 
 
 async def watch_roll_out(
-    app: str,
-    stage: str,
-    replicas: Mapping[str, ReplicaStatus],
-    unasked_s: float,
-    changed: Callable[[bool], None],
+    app: str, stage: str, replicas: Mapping[str, ReplicaStatus], changed: Callable[[bool], None]
 ) -> None:
     """Calls `changed` with whether replicas of the stage are being stopped, whenever that changes.
 
     Serve stops checking the health of a replica that it stops. Its status is certain, but costs this process some 60 ms
-    of work, so it is asked only if a health check of a busy replica is more than `unasked_s` seconds late.
+    of work, so it is asked only if a busy replica's health was not checked for UNASKED_S.
     """
     draining = False
     while True:
         await asyncio.sleep(CHECK_S)
         now = time.monotonic()
-        if not draining and all(replica.unasked(now) <= unasked_s for replica in replicas.values()):
+        if not draining and all(replica.unasked(now) <= UNASKED_S for replica in replicas.values()):
             continue
         try:
             status = await asyncio.to_thread(serve.status)

@@ -5,8 +5,6 @@ deployment with max_ongoing_requests=1 and target_ongoing_requests=1, so the aut
 free replica.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import math
@@ -51,8 +49,6 @@ class StageScheduler:
         lease_s: age in seconds from which a lease may end if it is idle, no longer wanted, or its stage is being
             rolled out. Any other busy lease continues, so that new work does not wait for old work.
         silence_s: a lease that reports nothing for this long is considered lost.
-        unasked_s: a replica whose health Serve has not checked for this long may be stopping; must exceed
-            `health_check_period_s`.
     """
 
     def __init__(
@@ -67,8 +63,6 @@ class StageScheduler:
         max_replicas: int = 1,
         lease_s: float = 10.0,
         silence_s: float = 30.0,
-        patience_s: float = 2.0,
-        unasked_s: float = 12.0,
     ) -> None:
         context = serve.get_replica_context()
         self.name = context.deployment
@@ -82,7 +76,6 @@ class StageScheduler:
             self.stage_name,
             known,
             max_queue or QUEUED_PER_SLOT * known,
-            patience=patience_s,
             max_wait_s=max_wait_s,
             first_share=first_share,
             keep=self._keep,
@@ -95,14 +88,11 @@ class StageScheduler:
         self._draining = False
         loop = asyncio.get_running_loop()
         self._keeper = loop.create_task(self._keep_leases())
-        watch = watch_roll_out(self.app, self.stage_name, self._replicas, unasked_s, self._drain)
+        watch = watch_roll_out(self.app, self.stage_name, self._replicas, self._drain)
         self._watcher = loop.create_task(watch)
 
     async def submit(self, item: WorkItem, admitted: bool = False) -> AsyncIterator[Event]:
-        """Streams the item's events (see `Ledger.submit`) after an empty one that acknowledges it.
-
-        admitted: part of an accepted request, never rejected as overload.
-        """
+        """An empty event that acknowledges the item, then its own (see `Ledger.submit`)."""
         yield Event(item.id)
         async for event in self.ledger.submit(item, admitted):
             yield event
@@ -214,15 +204,11 @@ class StageScheduler:
                 self.ledger.deliver(lease_id, list(report.events))
         except StopAsyncIteration:
             pass
-        except RayActorError as error:
-            died = True
-            log.warning("%s: its replica is gone (%s)", lease_name, type(error).__name__)
-        except TimeoutError:
-            died = True
-            log.warning("%s was silent for %.0f s and is considered lost", lease_name, self.silence_s)
-        except Exception:
-            died = True
-            log.exception("%s failed", lease_name)
+        except Exception as error:
+            died, expected = True, isinstance(error, RayActorError | TimeoutError)
+            silent = f"silent for {self.silence_s:.0f} s" if isinstance(error, TimeoutError) else ""
+            why = silent or type(error).__name__
+            log.warning("%s is lost: %s", lease_name, why, exc_info=not expected)
         finally:
             started = lease_id in self._started
             self._started.discard(lease_id)

@@ -1,7 +1,5 @@
 """The text stage: text to segments of token ids. Needs no torch, unless the family's frontend has a model."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from collections.abc import Callable

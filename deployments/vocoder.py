@@ -1,7 +1,5 @@
 """The vocoder stage: chunks of codes to sound, batched across requests on one device thread."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from deployments import assembly

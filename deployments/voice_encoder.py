@@ -1,7 +1,5 @@
 """The voice stage: reference audio to a voice prompt, encoded once and kept by its content."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from functools import partial
@@ -32,10 +30,7 @@ class VoiceEncoder(ModelReplica):
         self._prompts = KeptPrompts(encode, options.voice_encoder.cache_size, store)
 
     async def encode(self, reference: Reference, keep: str | None = None) -> VoicePrompt | ChoraleError:
-        """keep: the voice under which the prompt is kept on disk, None for memory alone.
-
-        A reference that cannot be used comes back as its error, as a value.
-        """
+        """keep: the voice to keep it for on disk, or None. An unusable reference comes back as an error, as a value."""
         try:
             return await self._prompts.of(reference, keep)
         except ChoraleError as error:

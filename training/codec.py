@@ -183,13 +183,14 @@ def losses(
     speaker = codec.speaker(batch["reference"])
     latents, codes = codec.encode(batch["mel"], log_f0, voiced, batch["mean_mel"], batch["mean_log_f0"])
     mask_of_codes = torch.ones(size, frames // codec.config.frames_per_code)
-    hidden, mask = vocoder.trunk(latents, speaker, mask_of_codes)
+    x, mask = vocoder.convolved(latents, speaker, mask_of_codes)
+    hidden = vocoder.norm(x)
     made_log_f0, voicing = vocoder.pitch(hidden)
     made_log_f0 = made_log_f0 + vocoder.base(speaker).unsqueeze(-1)
 
     # the pitch is measured; it must not follow from the timbre, or an unseen speaker would get another one's pitch
     other = torch.cat([speaker[:, :-PITCH_DIMS].roll(1, 0), speaker[:, -PITCH_DIMS:]], dim=-1)
-    other_log_f0, _ = vocoder.pitch(vocoder.trunk(latents, other, mask_of_codes)[0])
+    other_log_f0, _ = vocoder.pitch(vocoder.norm(vocoder.convolved(latents, other, mask_of_codes)[0]))
     other_log_f0 = other_log_f0 + vocoder.base(speaker).unsqueeze(-1)
 
     f0 = torch.exp(log_f0).clamp(codec.config.f0_floor, codec.config.f0_ceil)

@@ -47,7 +47,7 @@ class Shipped:
     """Frontend, speaker encoder, GPT and vocoder from a folder of weights."""
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
-        self.config = SmallConfig.from_dict(json.loads((weights / "small.json").read_text()))
+        self.config = SmallConfig(**json.loads((weights / "small.json").read_text()))
         state = {key: value.float() for key, value in load_file(weights / "small.safetensors").items()}
         self.frontend = SmallFrontend(languages=self.config.languages)
         self.mel = LogMel(self.config)

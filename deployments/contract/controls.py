@@ -1,8 +1,4 @@
-"""Sampling parameters. A model family declares each of its own once; schemas, checks, options and docs are made from
-the declarations.
-"""
-
-from __future__ import annotations
+"""Sampling parameters: a family declares each once, and schemas, checks, options and docs are made from that."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -73,6 +69,8 @@ class Control:
         return InvalidInput(f"Invalid '{self.name}': must be {self.allowed}.", param=self.name, code=code)
 
 
+_TOP_K = "draw from this many of the likeliest codes; 0: from all"
+_TOP_P = "draw from the likeliest codes that make up this share"
 _PENALTY = "above 1, codes that have been drawn become less likely"
 
 
@@ -82,16 +80,8 @@ def drawing(
     """The controls of the engine's `SamplingState`, with a family's defaults."""
     return (
         Control("temperature", "number", temperature, "0 always takes the likeliest code", 0, 2),
-        Control(
-            "top_k", "integer", top_k, "draw from this many of the likeliest codes; 0: from all", 0, 8192
-        ),
-        Control(
-            "top_p",
-            "number",
-            top_p,
-            "draw from the likeliest codes that make up this share",
-            above_minimum=True,
-        ),
+        Control("top_k", "integer", top_k, _TOP_K, 0, 8192),
+        Control("top_p", "number", top_p, _TOP_P, above_minimum=True),
         Control("repetition_penalty", "number", repetition_penalty, _PENALTY, 0.5, 10),
     )
 
@@ -107,44 +97,31 @@ def chosen(controls: Controls, values: Mapping[str, object], model: str) -> dict
         raise unknown_fields(unknown, f" Sampling parameters of {model}: {', '.join(settable) or 'none'}.")
     found = {control.name: control.default for control in controls}
     for name, value in values.items():
-        if value is None:
-            continue
-        if known[name].scope == "load":
-            raise InvalidInput(
-                f"Invalid '{name}': it is fixed when {model} is loaded (sampling.{name} in the configuration).",
-                param=name,
-            )
-        found[name] = known[name].checked(value)
+        if value is not None and known[name].scope == "load":
+            fixed = f"it is fixed when {model} is loaded (sampling.{name} in the configuration)"
+            raise InvalidInput(f"Invalid '{name}': {fixed}.", param=name)
+        if value is not None:
+            found[name] = known[name].checked(value)
     return found
 
 
 def parsed(controls: Controls, texts: Mapping[str, object]) -> dict[str, Any]:
-    """The values of `texts` (a list where a URL names one twice); those of unknown names stay as they are.
-
-    Raises InvalidInput.
-    """
+    """The values of `texts` (a list where a URL names one twice); unknown ones as they are. Raises InvalidInput."""
     known = {control.name: control for control in controls}
     return {name: known[name].parsed(str(text)) if name in known else text for name, text in texts.items()}
 
 
 def configured(controls: Controls, values: Mapping[str, object], family: str) -> Controls:
     """The controls with a configuration's `values` as their defaults. Raises ConfigError (param "sampling.<name>")."""
-    names = [control.name for control in controls]
-    for name in values:
-        if name not in names:
-            allowed = ", ".join(["seed", "max_tokens", *names])
-            raise ConfigError(
-                f"unknown key; the sampling parameters of {family} are: {allowed}", param=f"sampling.{name}"
-            )
-    return tuple(_with_default(control, values.get(control.name)) for control in controls)
-
-
-def _with_default(control: Control, value: object) -> Control:
-    if value is None:
-        return control
-    try:
-        return replace(control, default=control.checked(value))
-    except InvalidInput:
-        raise ConfigError(
-            f"must be {control.allowed} (is {value!r})", param=f"sampling.{control.name}"
-        ) from None
+    known = {control.name: control for control in controls}
+    for name, value in values.items():
+        if name not in known:
+            allowed = f"the sampling parameters of {family} are: {', '.join(['seed', 'max_tokens', *known])}"
+            raise ConfigError(f"unknown key; {allowed}", param=f"sampling.{name}")
+        try:
+            if value is not None:
+                known[name] = replace(known[name], default=known[name].checked(value))
+        except InvalidInput:
+            wrong = f"must be {known[name].allowed} (is {value!r})"
+            raise ConfigError(wrong, param=f"sampling.{name}") from None
+    return tuple(known.values())

@@ -3,8 +3,6 @@
 Only the message is positional, so that pickling (as Ray does between processes) restores every field.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 NAMES = 8  # of unknown fields in an error
@@ -13,9 +11,7 @@ NAMES = 8  # of unknown fields in an error
 class ChoraleError(Exception):
     """Base of all errors that a caller may see. The message is safe to show: no path, no traceback.
 
-    Attributes:
-        param: the request field at fault, in the caller's words, or None.
-        code: a short machine-readable reason.
+    param: the request field at fault, in the caller's words, or None. code: a short machine-readable reason.
     """
 
     code = "internal_error"

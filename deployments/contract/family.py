@@ -1,13 +1,11 @@
-"""The interface between the engine and a model family.
-
-A family is one folder that offers four parts, each usable alone in a plain Python shell:
+"""The interface between the engine and a model family: a folder with four parts, each usable alone.
 
     frontend   text                      -> segments of token ids
     voice      reference audio           -> voice prompt
     gpt        segments + prompts        -> codes and frames, one decode step at a time
     vocoder    chunks of frames + prompts -> waveform
 
-The engine knows no family by name. This module imports no torch, so that processes without a device stay small.
+This module imports no torch, so that processes without a device stay small.
 """
 
 from __future__ import annotations
@@ -113,7 +111,6 @@ class Frontend(Protocol):
 
     def check(self, text: str, language: str | None = None) -> None:
         """Raises what `segments` would raise, without reading the text: quick for a text of any length."""
-        ...
 
 
 class VoiceEncoder(Protocol):
@@ -149,11 +146,9 @@ class GptModel(Protocol):
 
     def force(self, slot: int, code: np.ndarray) -> None:
         """Replaces the code that the last step drew in `slot` (used to follow a known prefix)."""
-        ...
 
     def wipe(self, slot: int) -> None:
         """Clears the slot's cache after NaN or Inf in its sequence."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,11 @@
-"""The options of a model's stages, each declared once.
+"""The options of a model's stages, each declared once: a new one is a field here and a line where it is used.
 
-The configuration composes them (serve_app/config), they travel whole to the stages, and `assembly` makes the workers
-from them. A new option is a field here and a line where it is used.
+The configuration composes them (serve_app/config), and `deployments.assembly` makes the workers from them.
 """
-
-from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 
 def _ascending(buckets: list[int]) -> list[int]:
@@ -17,13 +14,16 @@ def _ascending(buckets: list[int]) -> list[int]:
     return buckets
 
 
-def _ending_at(buckets: list[int] | None, key: str, info: ValidationInfo) -> list[int] | None:
-    most = info.data.get(key)  # None where it is wrong itself
-    if buckets is not None and most == "auto":
-        raise ValueError(f"cannot be listed while {key} is auto: give {key} a number, or leave the list out")
-    if buckets is not None and most is not None and buckets[-1] != most:
-        raise ValueError(f"must end at {key}, {most} (is {buckets})")
-    return buckets
+def _ending_at(key: str) -> AfterValidator:
+    def check(buckets: list[int], info: ValidationInfo) -> list[int]:
+        most = info.data.get(key)  # None where it is wrong itself
+        if most == "auto":
+            raise ValueError(f"cannot be listed while {key} is auto: give {key} a number, or omit the list")
+        if most is not None and buckets[-1] != most:
+            raise ValueError(f"must end at {key}, {most} (is {buckets})")
+        return buckets
+
+    return AfterValidator(check)
 
 
 Positive = Annotated[int, Field(gt=0, le=2**40)]
@@ -46,10 +46,7 @@ class FamilyOptions(Options):
 
 
 class DeviceOptions(Options):
-    """`half`: half precision, true and false force it.
-
-    `threads`: CPU threads of one model replica; "auto" shares this machine's CPUs out among them.
-    """
+    """half: true and false force it. threads: CPU threads of a model replica; "auto" shares the machine's out."""
 
     preference: Literal["auto", "musa", "cuda", "cpu"] = "auto"
     half: Literal["auto"] | bool = "auto"
@@ -85,29 +82,19 @@ class GptOptions(LeaseOptions):
     """
 
     slots: Annotated[int, Field(gt=0, le=100_000)] | Literal["auto"] = 8
-    batch_buckets: Buckets | None = None
+    batch_buckets: Annotated[Buckets, _ending_at("slots")] | None = None
     length_buckets: Buckets | None = None
     emit_every: Positive = 16
     first_segment_share: Annotated[float, Field(ge=0, le=1)] = 0.25
     first_sound_first: Annotated[int, Field(ge=0, le=100_000)] = 0
-
-    @field_validator("batch_buckets")
-    @classmethod
-    def end_at_slots(cls, buckets: list[int] | None, info: ValidationInfo) -> list[int] | None:
-        return _ending_at(buckets, "slots", info)
 
 
 class VocoderOptions(LeaseOptions):
     """batch_buckets, frame_buckets: the shapes that graphs are captured for, frames without their context."""
 
     max_batch: Annotated[int, Field(gt=0, le=256)] = 8
-    batch_buckets: Buckets | None = None
+    batch_buckets: Annotated[Buckets, _ending_at("max_batch")] | None = None
     frame_buckets: Buckets | None = None
-
-    @field_validator("batch_buckets")
-    @classmethod
-    def end_at_max_batch(cls, buckets: list[int] | None, info: ValidationInfo) -> list[int] | None:
-        return _ending_at(buckets, "max_batch", info)
 
 
 class VoiceEncoderOptions(StageOptions):

@@ -6,12 +6,11 @@ A code is what a decode step draws and feeds back: a number, or a patch of conti
 vocoder takes for it. In some families they are the same; in others the frame is the GPT's hidden state.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 from safetensors import SafetensorError
@@ -34,7 +33,7 @@ class Sampling:
     controls: Mapping[str, Value] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, *, seed: int = 0, max_tokens: int = 1500, speed: float = 1.0, **controls: Value) -> Sampling:
+    def of(cls, *, seed: int = 0, max_tokens: int = 1500, speed: float = 1.0, **controls: Value) -> Self:
         return cls(seed, max_tokens, speed, controls)
 
     @property
@@ -77,7 +76,7 @@ class Reference:
     @classmethod
     def of(
         cls, waveform: np.ndarray, rate: int, transcript: str | None = None, language: str | None = None
-    ) -> Reference:
+    ) -> Self:
         return cls(((waveform, rate),), transcript, language)
 
     @property
@@ -103,7 +102,7 @@ class VoicePrompt:
     key: str
 
     @classmethod
-    def of(cls, family: str, tensors: Mapping[str, np.ndarray]) -> VoicePrompt:
+    def of(cls, family: str, tensors: Mapping[str, np.ndarray]) -> Self:
         arrays = {name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())}
         return cls(family, arrays, hashlib.sha256(save_tensors(arrays)).hexdigest())
 
@@ -116,7 +115,7 @@ class VoicePrompt:
         return save_tensors(dict(self.tensors), {"family": self.family, "key": self.key})
 
     @classmethod
-    def from_bytes(cls, family: str, data: bytes) -> VoicePrompt:
+    def from_bytes(cls, family: str, data: bytes) -> Self:
         """Raises ValueError for what `to_bytes` did not make: damaged, of another family, or something else."""
         try:
             prompt = cls.of(family, load_tensors(data))
@@ -145,7 +144,7 @@ class Run:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def __getitem__(self, part: slice) -> Run:
+    def __getitem__(self, part: slice) -> "Run":
         frames = None if self.frames is None else self.frames[part]
         return Run(self.codes[part], frames, None if self.kept is None else self.kept[part], self.cut)
 
@@ -165,7 +164,7 @@ class GptRequest:
     sampling: Sampling
     prefix: np.ndarray | None = None
 
-    def resume(self, delivered: Sequence[Run]) -> GptRequest:
+    def resume(self, delivered: Sequence[Run]) -> Self:
         """The same request, to be continued after `delivered` (consecutive runs) on another replica."""
         runs = ([] if self.prefix is None else [self.prefix]) + [run.codes for run in delivered]
         return replace(self, prefix=np.concatenate(runs) if runs else None)
@@ -193,7 +192,7 @@ class VocoderChunk:
     follows: int | None = None
     home: str | None = None
 
-    def resume(self, delivered: Sequence[object]) -> VocoderChunk:
+    def resume(self, delivered: Sequence[object]) -> Self:
         """The chunk itself, because it is delivered whole or not at all."""
         return self
 

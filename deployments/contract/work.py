@@ -1,9 +1,4 @@
-"""What travels between a stage's scheduler and its replicas, and the worker that a replica drives.
-
-Plain data and a protocol: no torch, no ray.
-"""
-
-from __future__ import annotations
+"""What travels between a stage's scheduler and its replicas, and the worker that a replica drives."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -43,7 +38,6 @@ class StageWorker(Protocol):
     """What the lease loop drives, always on the replica's device thread."""
 
     slots: int
-
     failing: int  # device steps in a row that raised: a device that no longer answers is seen by it
 
     @property
@@ -55,7 +49,6 @@ class StageWorker(Protocol):
 
     def cancel(self, item_id: str) -> None:
         """Frees the item's slot at once; unknown ids are ignored."""
-        ...
 
     def step(self) -> list[Event]:
         """One unit of device work for all active items. An item's failure is an event of it, never an exception."""

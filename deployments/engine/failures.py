@@ -1,7 +1,5 @@
 """What a caller may see of an exception inside a model."""
 
-from __future__ import annotations
-
 import logging
 
 from deployments.contract.errors import ChoraleError, SynthesisFailed

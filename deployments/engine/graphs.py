@@ -1,7 +1,5 @@
 """CUDA graphs by shape, captured at start and replayed on one thread; the plain path where they cannot run."""
 
-from __future__ import annotations
-
 import logging
 import os
 import time
@@ -59,10 +57,8 @@ class GraphRunner:
     """Calls functions of static shape by key: a replay where the key was captured, else the function itself.
 
     `call` never captures, so no request waits for a capture. Its outputs are valid until the next call of any key,
-    because graphs share their memory. Only the device thread that made the runner may use it (RuntimeError).
-
-    The plain path is used with optimize=False or TORCH_CUDAGRAPH_DISABLE=1, on a device without CUDA graphs, and after
-    a capture that fails.
+    because graphs share their memory. Only the device thread that made the runner may use it (RuntimeError). Without
+    graphs: optimize=False, TORCH_CUDAGRAPH_DISABLE=1, another device than CUDA, and after a capture that fails.
     """
 
     def __init__(
@@ -141,11 +137,6 @@ class GraphRunner:
         self._captured[key] = (static, replay, outputs)
         shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in static.items())
         log.info("%s: captured %s (%s) in %.3f s", self._name, key, shapes, time.perf_counter() - began)
-
-
-def powers_of_two(most: int) -> list[int]:
-    """1, 2, 4 … and `most` itself."""
-    return doublings(1, most)
 
 
 def doublings(first: int, most: int) -> list[int]:

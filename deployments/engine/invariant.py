@@ -21,12 +21,10 @@ Elementwise exp, erf and tanh (so GELU and SiLU) only where the last dimension i
 leaves a scalar tail, computed otherwise.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +71,9 @@ class Linear(nn.Module):
     def _make_invariant(self) -> None:
         if _are_16_bit(self.weight):
             handle = _packed(self.weight, self.bias)
-            if handle is not None and _holds(partial(_packed_product, handle), PACKED, self.weight.shape[1]):
+            if handle is not None and _holds(
+                lambda x: torch.ops.quantized.linear_dynamic_fp16(x, handle), PACKED, self.weight.shape[1]
+            ):
                 self.handle, self.packed = handle, True
                 self.weight = self.weight.new_empty(0)  # the packed copy replaces it
                 self.bytes //= 2
@@ -106,10 +106,22 @@ class Linear(nn.Module):
         return F.linear(x, self.weight, self.bias)
 
 
-def padded_head(weight: Tensor, bias: Tensor) -> Linear:
-    """A head whose outputs are padded to a multiple of LANES, so that no SIMD tail depends on the batch."""
-    pad = -len(bias) % LANES
-    return Linear(F.pad(weight, (0, 0, 0, pad)), F.pad(bias, (0, pad)))
+class Head(nn.Module):
+    """x (B, K) -> float32 logits (B, width). TorchScript takes it.
+
+    width: the outputs, padded to a multiple of LANES, so that no SIMD tail depends on the batch. The surplus is -inf.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        outputs = len(bias)
+        self.width = outputs + -outputs % LANES
+        pad = self.width - outputs
+        self.linear = Linear(F.pad(weight.detach(), (0, 0, 0, pad)), F.pad(bias.detach(), (0, pad)))
+        self.surplus = torch.arange(self.width, device=bias.device) >= outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x).float().masked_fill(self.surplus, float("-inf"))
 
 
 def attend_range(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -164,14 +176,12 @@ def _masked_attention_holds(heads: int, dim: int, queries: int, threads: int) ->
 class Norm(nn.Module):
     """Layer norm over the last dimension, whose rows are invariant as torch computes them. x: (..., N)"""
 
-    __constants__ = ("epsilon",)
-
-    def __init__(self, weight: Tensor, bias: Tensor, epsilon: float = 1e-5) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
-        self.weight, self.bias, self.epsilon = weight.detach(), bias.detach(), epsilon
+        self.weight, self.bias = weight.detach(), bias.detach()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.epsilon)
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias)
 
 
 def _are_16_bit(weight: Tensor) -> bool:
@@ -186,10 +196,6 @@ def _packed(weight: Tensor, bias: Tensor | None) -> torch.ScriptObject | None:
     except RuntimeError as error:  # not an x86 build
         log.info("plain linear layers: no fp16 packing on this machine (%s)", str(error).splitlines()[0])
         return None
-
-
-def _packed_product(handle: torch.ScriptObject, x: Tensor) -> Tensor:
-    return torch.ops.quantized.linear_dynamic_fp16(x, handle)
 
 
 @cache

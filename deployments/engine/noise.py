@@ -1,10 +1,7 @@
 """Random numbers that are a pure function of (seed, counter): independent of chunking, batch mates and device.
 
-Both arguments are int64 tensors that broadcast against each other. The hash is splitmix64's finaliser, run twice; int64
-products wrap, which is what it wants.
+Both are int64 tensors that broadcast. The hash is splitmix64's finaliser, run twice; int64 products wrap, as it wants.
 """
-
-from __future__ import annotations
 
 import math
 

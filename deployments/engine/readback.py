@@ -1,7 +1,5 @@
 """Outputs of a step on their way to the host, without waiting for the step that was just enqueued."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,10 +22,9 @@ class HostCopy:
 
 
 class Readback:
-    """`late` copies may be on their way while the next is sent; 0 copies at once.
+    """`late` copies may be on their way while the next is sent; 0 copies at once. rows: the most of a batch.
 
-    rows: the most of a batch. Buffers are allocated with the first copy and used in turn; pinned on CUDA, where
-    the copies are enqueued after the step that fills them.
+    Buffers are allocated with the first copy and used in turn; pinned on CUDA.
     """
 
     def __init__(self, late: int, rows: int, on_cuda: bool) -> None:

@@ -1,11 +1,8 @@
 """A module as one TorchScript call: no Python between its operations, and the GIL is released once and not at each.
 
-torch calls TorchScript deprecated in favour of torch.compile, which wants a C++ compiler on every machine and a
-compilation for every shape. A program takes any shape, is made in a fraction of a second, and runs the very same
-kernels, so that its results are the module's own bits.
+torch prefers torch.compile, which wants a C++ compiler on every machine and a compilation for every shape. A program
+takes any shape, is made in a fraction of a second, and runs the same kernels: the results are the module's own bits.
 """
-
-from __future__ import annotations
 
 import logging
 import warnings
@@ -23,10 +20,7 @@ class Compilable(Protocol):
     """A GptModel whose steps can be made cheaper on some devices."""
 
     def compile(self) -> str:
-        """Makes further steps cheaper on this device, with the same bits, and says how; "" if it cannot.
-
-        Called once, before any step, if the options allow optimisation.
-        """
+        """Makes further steps cheaper, with the same bits, and says how; "" if it cannot. Called before any step."""
         ...
 
 

@@ -1,17 +1,13 @@
 """Model families by name. A family's module is imported only when it is used."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deployments.contract.errors import ConfigError
-
-if TYPE_CHECKING:
-    from deployments.contract.family import Family
+from deployments.contract.family import Family
 
 # name to module: every folder here with a `family.py` is a family
 FAMILIES = {
@@ -22,10 +18,7 @@ FAMILIES = {
 
 
 def load(name: str, options: Mapping[str, Any] | None = None) -> Family:
-    """The family `name` with its options, which the family validates.
-
-    Raises ConfigError for an unknown name, or for an unknown or invalid option.
-    """
+    """The family `name`, which validates its options. Raises ConfigError for what is unknown or invalid."""
     if name not in FAMILIES:
         raise ConfigError(f"unknown family {name!r}; allowed: {', '.join(FAMILIES)}", param="family.name")
     return import_module(FAMILIES[name]).load(dict(options or {}))

@@ -1,7 +1,5 @@
 """Reads published checkpoints. The files are untrusted: only tensors are loaded, and every mismatch is reported."""
 
-from __future__ import annotations
-
 import pickle
 import zipfile
 from collections.abc import Collection, Iterable, Mapping
@@ -18,6 +16,7 @@ from deployments.contract.errors import CheckpointError
 Tensors = dict[str, Tensor]
 Module = TypeVar("Module", bound=nn.Module)
 NESTS = ("model", "generator", "state_dict")  # keys under which publishers keep the state dict
+_BROKEN = (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile)
 
 
 def read_tensors(path: Path, nests: Collection[str] = NESTS) -> Tensors:
@@ -37,15 +36,7 @@ def read_tensors(path: Path, nests: Collection[str] = NESTS) -> Tensors:
         raise CheckpointError(
             f"{name}: refused: not a torch file, or it contains more than tensors (loading it would run code)"
         ) from None
-    except (
-        SafetensorError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        OSError,
-        zipfile.BadZipFile,
-    ) as error:
+    except _BROKEN as error:
         kind = type(error).__name__
         raise CheckpointError(f"{name}: cannot be read: truncated, or not a checkpoint ({kind})") from None
     return _state_dict(content, name, nests)
@@ -70,10 +61,7 @@ def part_of(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
 
 
 def fill(module: Module, tensors: Mapping[str, Tensor], file: str, prefix: str = "") -> Module:
-    """Loads `tensors` into `module`, converted to its dtypes.
-
-    Raises CheckpointError if names or shapes differ. It names the file, the tensor and both shapes.
-    """
+    """Loads `tensors`, in the module's dtypes. Raises CheckpointError naming file, tensor and both shapes."""
     wanted = module.state_dict()
     check_shapes({name: tuple(tensor.shape) for name, tensor in wanted.items()}, tensors, file, prefix)
     module.load_state_dict({name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()})

@@ -1,7 +1,5 @@
 """Checks a family's options, which come from a config file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -17,9 +15,11 @@ def checked(model: type[Options], options: Mapping[str, Any]) -> Options:
     try:
         return model(**options)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
         allowed = ", ".join(model.model_fields)
-        raise ConfigError(
-            f"family.options.{key}: {first['msg']}; allowed: {allowed}", param="family.options"
-        ) from None
+        raise ConfigError(f"family.options.{fault(error)}; allowed: {allowed}") from None
+
+
+def fault(error: ValidationError) -> str:
+    """The first wrong key, and what is wrong with it."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -1,10 +1,8 @@
 """One device thread that steps the workers of several stages in turn, and executes orders between two steps.
 
-Each turn and each order is a call of its own on the thread. So the thread's queue keeps them in order, other calls
-(a status, an encoder) run between two steps, and its heartbeat shows how long the step in progress has taken.
+Each turn and each order is a call of its own, so that other calls (a status, an encoder) run between two steps, and the
+thread's heartbeat shows how long the step in progress has taken.
 """
-
-from __future__ import annotations
 
 import contextlib
 import logging

@@ -1,7 +1,5 @@
 """Which waiting item goes to which lease, and which one gives its slot to a first segment."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 from cachetools import LRUCache
@@ -16,22 +14,17 @@ MOST_INTERRUPTIONS = 2  # of one segment, which decodes its codes again each tim
 class Dispatcher:
     """The waiting items of a stage and its leases.
 
-    Attributes:
-        newcomers: the requests that wait for their first slot, in order of arrival.
-        first_share: the share of a lease's slots that first segments can take by interrupting later ones.
-        keep: called for a lease whenever it may get work, and at each heartbeat; False closes the lease.
-        interrupted: the number of interruptions so far.
-        homes: the lease that did the last item of each `WorkItem.home`.
+    first_share: the share of a lease's slots that first segments can take by interrupting later ones.
+    keep: called for a lease whenever it may get work, and at each heartbeat; False closes the lease.
     """
 
-    def __init__(self, patience: float, first_share: float, keep: Callable[[Lease], bool]) -> None:
-        self.first_share = first_share
-        self.keep = keep
+    def __init__(self, first_share: float, keep: Callable[[Lease], bool]) -> None:
+        self.first_share, self.keep = first_share, keep
         self.leases: dict[str, Lease] = {}
-        self.queue: AgingQueue[Entry] = AgingQueue(patience)
-        self.newcomers: dict[str, Entry] = {}
-        self.interrupted = 0
-        self.homes: LRUCache[str, str] = LRUCache(10_000)
+        self.queue: AgingQueue[Entry] = AgingQueue()
+        self.newcomers: dict[str, Entry] = {}  # that wait for their first slot, in order of arrival
+        self.interrupted = 0  # so far
+        self.homes: LRUCache[str, str] = LRUCache(10_000)  # the lease that did the last item of each home
 
     def hand_out(self) -> None:
         """Assigns waiting items: first segments up to their share of the slots, then all items in order, and at last
@@ -104,8 +97,7 @@ class Dispatcher:
 def to_interrupt(leases: Iterable[Lease]) -> tuple[Lease, Entry] | None:
     """The segment that is cheapest to interrupt, and its lease; None if no segment may be interrupted.
 
-    First segments are never interrupted. Background work is interrupted before a client's later segments, and among
-    equals the one with the fewest codes to repeat.
+    Never a first segment; background work before later segments; among equals the one with the fewest codes to repeat.
     """
     found = (
         (lease, entry)

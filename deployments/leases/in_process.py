@@ -1,7 +1,5 @@
 """The schedulers of several stages and their leases within one process, for a service without Ray."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import logging
@@ -22,8 +20,7 @@ log = logging.getLogger(__name__)
 class InProcessScheduler:
     """A ledger and a lease for each worker, on an event loop of its own thread. Callers may be on any event loop.
 
-    A turn of the device steps the workers in the order of `workers`. A request waits for its first slot as long as it
-    takes.
+    A turn of the device steps the workers in their order. A request waits for its first slot as long as it takes.
     """
 
     def __init__(
@@ -31,23 +28,16 @@ class InProcessScheduler:
     ) -> None:
         self.workers = dict(workers)
         self.ledgers: dict[str, Ledger] = {}
-        self._first_share, self._queued_per_slot = first_share, queued_per_slot
+        for name, worker in workers.items():
+            queue = queued_per_slot * worker.slots
+            self.ledgers[name] = Ledger(
+                name, worker.slots, queue, max_wait_s=math.inf, first_share=first_share
+            )
         self._device = DeviceLoop(thread)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="scheduler", daemon=True)
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
-
-    async def _start(self) -> None:
-        for name, worker in self.workers.items():
-            self.ledgers[name] = Ledger(
-                name,
-                worker.slots,
-                self._queued_per_slot * worker.slots,
-                max_wait_s=math.inf,
-                first_share=self._first_share,
-            )
-        self._leases = [asyncio.ensure_future(self._lease(name)) for name in self.workers]
+        self._leases = [asyncio.run_coroutine_threadsafe(self._lease(name), self._loop) for name in workers]
 
     async def _lease(self, stage: str) -> None:
         """A lease that never ends. After a failed step the next one begins, as on another replica."""
@@ -64,10 +54,7 @@ class InProcessScheduler:
                 ledger.end_lease(lease_id, died=True)
 
     async def events(self, stage: str, item: WorkItem, admitted: bool) -> AsyncGenerator[Event]:
-        """The item's events up to the one with `done`. Leaving the iteration early cancels the item.
-
-        Raises an event's error, and SynthesisFailed if the item is cancelled.
-        """
+        """The item's events; leaving early cancels it. Raises an event's error, and SynthesisFailed if cancelled."""
         caller, inbox = asyncio.get_running_loop(), asyncio.Queue[Event | None]()
 
         def post(event: Event | None) -> None:

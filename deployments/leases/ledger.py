@@ -1,10 +1,7 @@
-"""The state of a stage's scheduler, without ray: waiting items, leases and the items they hold, delivered results.
+"""The state of a stage's scheduler: waiting items, leases and the items they hold, delivered results.
 
-One event loop owns a ledger. Waiting uses asyncio primitives; scheduler.py opens the leases.
 All waits use asyncio.timeout: in Python 3.11 asyncio.wait_for can swallow a cancellation that meets a result.
 """
-
-from __future__ import annotations
 
 import asyncio
 import time
@@ -23,14 +20,11 @@ HEARTBEAT_S = 2.0
 
 
 class Ledger:
-    """The bookkeeping of one stage.
+    """The bookkeeping of one stage. One event loop owns it.
 
-    Attributes:
-        slots: items that one replica works on at once.
-        max_queue: requests that may wait for their first slot; `submit` rejects further ones. Work of accepted
-            requests does not count and is never rejected.
-        max_wait_s: a request that has waited this long for its first slot is rejected.
-        first_share, keep: see `Dispatcher`.
+    slots: items that one replica works on at once. max_queue: requests that may wait for their first slot, and
+    max_wait_s: for how long, before they are rejected; work of accepted requests does not count and is never rejected.
+    first_share, keep: see `Dispatcher`.
     """
 
     def __init__(
@@ -39,7 +33,6 @@ class Ledger:
         slots: int,
         max_queue: int,
         *,
-        patience: float = 2.0,
         max_wait_s: float = 30.0,
         first_share: float = 0.0,
         keep: Callable[[Lease], bool] = lambda lease: True,
@@ -49,7 +42,7 @@ class Ledger:
         self.slots = slots
         self.max_queue = max_queue
         self.max_wait_s = max_wait_s
-        self._dispatcher = Dispatcher(patience, first_share, keep)
+        self._dispatcher = Dispatcher(first_share, keep)
         self.leases = self._dispatcher.leases
         self._counts = dict.fromkeys(("completed", "failed", "cancelled", "refused", "requeued", "deaths"), 0)
         self._clock = clock
@@ -146,26 +139,19 @@ class Ledger:
     async def orders(
         self, lease_id: str, slots: int, heartbeat_s: float = HEARTBEAT_S
     ) -> AsyncGenerator[Orders]:
-        """The lease's orders, and an empty one whenever there were none for `heartbeat_s` seconds.
-
-        Ends with the lease. A stream that is left and opened again loses nothing.
-        """
-        while True:
-            if (lease := self.leases.get(lease_id)) is not None and lease.slots != slots:
+        """The lease's orders until it ends, an empty one each `heartbeat_s`. Opened again, a stream loses nothing."""
+        while (lease := self.leases.get(lease_id)) is not None:
+            if lease.slots != slots:
                 lease.slots = slots
                 self._dispatcher.hand_out()
-            if lease is None or not await self._woken(lease, heartbeat_s):
-                yield Orders(end=True)
-                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(heartbeat_s):
+                    await lease.wake.wait()
+            if self.leases.get(lease_id) is not lease:
+                break
             self._dispatcher.keeps(lease)
             yield lease.take()
-
-    async def _woken(self, lease: Lease, heartbeat_s: float) -> bool:
-        """Waits for orders, or for the heartbeat. False if the lease has ended."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(heartbeat_s):
-                await lease.wake.wait()
-        return self.leases.get(lease.id) is lease
+        yield Orders(end=True)
 
     def order_free(self, lease_id: str) -> None:
         """Orders the lease's replica to free unused memory. Unknown leases are ignored."""
@@ -193,9 +179,7 @@ class Ledger:
                 lease.held.pop(event.id, None)
                 if entry.item.home is not None:
                     self._dispatcher.homes[entry.item.home] = lease_id
-                if (
-                    entry.interruptions
-                ):  # this may end the run before the interruption, while a second one goes on
+                if entry.interruptions:  # this may end the run before one, while a second run goes on
                     lease.order_cancel(event.id)
                 self._forget(event.id)
                 self._dispatcher.hand_out()

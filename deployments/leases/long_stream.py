@@ -5,8 +5,6 @@ ends. So a stream is served in queries of at most `ITEMS_PER_QUERY` items, and i
 other. Meanwhile the stream itself goes on.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -27,11 +25,7 @@ class More:
 
 
 class LongStream(Generic[T]):
-    """The serving half: one stream at a time, over several queries.
-
-    Attributes:
-        queries: the number of queries so far.
-    """
+    """The serving half: one stream at a time, over several queries. queries: their number so far."""
 
     def __init__(self, items_per_query: int = ITEMS_PER_QUERY) -> None:
         self.items_per_query = items_per_query
@@ -96,12 +90,11 @@ async def joined(
 ) -> AsyncGenerator[Any]:
     """The reading half: all items of a stream. Raises what the serving side raises.
 
-    query: makes a query, given whether it continues the stream; returns a stream that can be cancelled.
-    lost: what such a stream raises when the serving process is gone.
+    query: makes a query, given whether it continues the stream. lost: what it raises if the serving process is gone.
 
     A query that continues the stream may reach a replica that does not have it, and ends at once: it is made again. So
-    is one that Ray breaks: now and then its router takes a call that ends at once, such as one that is turned away,
-    for an error ("Unexpected error (StatusCode.OK)", 2.60), because the end overtakes the metadata that it waits for.
+    is one that Ray breaks ("Unexpected error (StatusCode.OK)", 2.60): its router takes a call that ends at once for an
+    error, if the end overtakes the metadata that it waits for.
     """
     resume, until, broken = False, 0.0, 0
     while True:

@@ -3,8 +3,6 @@
 Knows no ray: `WorkSource` is the scheduler as the replica sees it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging
@@ -44,11 +42,7 @@ class LeaseLoop:
     """Runs one lease at a time with a worker of the device loop.
 
     describe, free: called on the device thread; they return the replica's status and free memory. `free` runs when the
-    scheduler orders it, and once when a whole lease has passed without work.
-
-    Attributes:
-        leases: the number of leases so far.
-        failed: the error that a step raised. The device is then unusable, and the replica should be replaced.
+    scheduler orders it, and once when a whole lease has passed without work. leases: their number so far.
     """
 
     def __init__(
@@ -74,8 +68,7 @@ class LeaseLoop:
         """The reports of a lease, from its start to its end.
 
         Ends when the scheduler closes the lease and the active items are done, and at once when the scheduler does not
-        answer. Abandoning the iteration frees all slots. Raises the error of a device step; after one, a further
-        lease waits without taking work, until the replica is replaced.
+        answer. Leaving the iteration frees all slots. Raises the error of a device step; a further lease then waits.
         """
         if self.failed is not None:
             await asyncio.Event().wait()

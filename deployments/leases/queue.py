@@ -1,9 +1,7 @@
 """The queue of a stage: a pure data structure without a clock, asyncio or ray."""
 
-from __future__ import annotations
-
 import heapq
-from collections import OrderedDict
+import math
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -25,44 +23,35 @@ class AgingQueue(Generic[T]):
         self._order = count()
         self._heap: list[tuple[float, int, str]] = []
         self._entries: dict[str, tuple[int, T]] = {}  # by id: arrival number, value
-        self._front: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def put(self, key: str, value: T, priority: float, now: float) -> int:
         """Adds an entry and returns its arrival number, an argument of `put_back`."""
-        if key in self._entries:
-            raise KeyError(f"{key!r} waits already")
         number = next(self._order)
-        self._entries[key] = (number, value)
-        heapq.heappush(self._heap, (now + priority * self.patience, number, key))
+        self._add(key, value, number, now + priority * self.patience)
         return number
 
     def put_back(self, key: str, value: T, number: int) -> None:
-        if key in self._entries:
-            raise KeyError(f"{key!r} waits already")
-        self._entries[key] = (number, value)
-        self._front[key] = None
-        self._front = OrderedDict(sorted(self._front.items(), key=lambda item: self._entries[item[0]][0]))
+        self._add(key, value, number, -math.inf)
 
     def remove(self, key: str) -> T | None:
         """Removes an entry from any position; None if it is not in the queue."""
         entry = self._entries.pop(key, None)
-        self._front.pop(key, None)
         return None if entry is None else entry[1]
 
     def peek(self) -> T | None:
-        key = self._first()
-        return None if key is None else self._entries[key][1]
-
-    def _first(self) -> str | None:
-        if self._front:
-            return next(iter(self._front))
         while self._heap:
             _, number, key = self._heap[0]
             entry = self._entries.get(key)
             if entry is not None and entry[0] == number:
-                return key
+                return entry[1]
             heapq.heappop(self._heap)  # removed meanwhile
         return None
+
+    def _add(self, key: str, value: T, number: int, order: float) -> None:
+        if key in self._entries:
+            raise KeyError(f"{key!r} waits already")
+        self._entries[key] = (number, value)
+        heapq.heappush(self._heap, (order, number, key))

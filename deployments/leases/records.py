@@ -1,7 +1,5 @@
 """The records of a stage's scheduler: an item's entry, a lease, and a lease's orders."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,6 +32,20 @@ class Entry:
     def awaited(self) -> bool:
         """Whether this is a first segment: its client hears nothing before it."""
         return self.item.priority == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """Orders for a lease, in this order: free the slots of `cancelled`, admit `items`.
+
+    free: unused memory; close: no more work will come, end when all items are done; end: at once, the lease has ended.
+    """
+
+    cancelled: tuple[str, ...] = ()
+    items: tuple[WorkItem, ...] = ()
+    free: bool = False
+    close: bool = False
+    end: bool = False
 
 
 @dataclass(slots=True)
@@ -82,18 +94,3 @@ class Lease:
         self.cancelled, self.granted, self.free, self.close = [], [], False, False
         self.wake.clear()
         return orders
-
-
-@dataclass(frozen=True, slots=True)
-class Orders:
-    """Orders for a lease, in this order: free the slots of `cancelled`, admit `items`.
-
-    free: free unused memory; close: no more work will come, so end when all items are done; end: the scheduler does
-    not know this lease (any longer), so end at once.
-    """
-
-    cancelled: tuple[str, ...] = ()
-    items: tuple[WorkItem, ...] = ()
-    free: bool = False
-    close: bool = False
-    end: bool = False

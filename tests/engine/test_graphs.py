@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from deployments.contract.device import Device
-from deployments.engine.graphs import GraphRunner, doublings, powers_of_two
+from deployments.engine.graphs import GraphRunner, doublings
 
 
 class Recorder:
@@ -153,9 +153,9 @@ def test_the_decoder_gives_the_same_codes_through_captured_graphs(on, cpu, engin
 
 
 def test_buckets_end_at_the_maximum():
-    assert powers_of_two(1) == [1]
-    assert powers_of_two(6) == [1, 2, 4, 6]
-    assert powers_of_two(32) == [1, 2, 4, 8, 16, 32]
+    assert doublings(1, 1) == [1]
+    assert doublings(1, 6) == [1, 2, 4, 6]
+    assert doublings(1, 32) == [1, 2, 4, 8, 16, 32]
     assert doublings(256, 1000) == [256, 512, 1000]
     assert doublings(256, 160) == [160]
 

@@ -99,7 +99,7 @@ class SimGpt(LeasedReplica):
         def load() -> tuple[StageWorker, dict[str, Any]]:
             return SimWorker(slots, step_s), {"device": {"name": "simulated"}}
 
-        super().__init__("sim", load)
+        super().__init__("sim", load, threads=1, stuck_after_s=60.0)
         self._reports.items_per_query = reports_per_query
 
 

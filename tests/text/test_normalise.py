@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.families.small.frontend import spoken
+from deployments.families.small.frontend import SmallFrontend
 from deployments.text.english.numbers import cardinal, ordinal, year
 from deployments.text.english.roman import roman
 
@@ -230,7 +230,7 @@ CODE = {
     ],
 )
 def test_text_is_normalised(written: str, said: str) -> None:
-    assert spoken(written) == said
+    assert SmallFrontend().spoken(written) == said
 
 
 @pytest.mark.parametrize(

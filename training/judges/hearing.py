@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from deployments.contract.errors import InvalidInput
-from deployments.families.small.frontend import spoken
+from deployments.families.small.frontend import SmallFrontend
 from training.judges.fetch import cache
 
 _CONTEXT = "说"  # put before digits, so that they are read in Mandarin
@@ -78,11 +78,12 @@ def units(text: str, language: str) -> list[str]:
     """
     if not _READ.search(text):
         return []
-    text = _CONTEXT * (language == "zh") + text
+    text, frontend = _CONTEXT * (language == "zh") + text, SmallFrontend()
     try:
-        said = spoken(text)
+        said = frontend.spoken(text)
     except InvalidInput:  # a script that the frontend does not read
-        said = spoken("".join(char if _READ.match(char) or char in ".,?!'，。？！" else " " for char in text))
+        read = "".join(char if _READ.match(char) or char in ".,?!'，。？！" else " " for char in text)
+        said = frontend.spoken(read)
     said = re.sub(r"\bhundred and\b", "hundred", said).replace("两", "二")
     if language == "en":
         return re.sub(r"[^a-z' ]", " ", said).split()

@@ -1,7 +1,4 @@
-"""What the rows of a decode step write to a layer's cache, and what they attend to.
-
-This module does not postpone annotations, because TorchScript cannot resolve those of named tuples.
-"""
+"""What the rows of a decode step write to a layer's cache, and what they attend to. TorchScript compiles it."""
 
 from typing import NamedTuple
 
@@ -43,10 +40,7 @@ def write(layer: Tensor, plan: AttentionPlan, kv: Tensor) -> None:
 
 
 def attend(layer: Tensor, plan: AttentionPlan, q: Tensor) -> Tensor:
-    """q: (B, H, D) over positions 0..positions[rows], the one just written included -> (B, H, D).
-
-    With fewer KV heads than H, each serves as many query heads in a row.
-    """
+    """q: (B, H, D) over positions 0..positions[rows] -> (B, H, D). Neighbouring query heads share a KV head."""
     if len(plan.ranges) == 0:
         k = layer[:, 0, :, : plan.length].index_select(0, plan.rows)  # (B, H, L, D)
         v = layer[:, 1, :, : plan.length].index_select(0, plan.rows)

@@ -1,7 +1,5 @@
 """The decode loop: sequences join and leave a running batch at step boundaries."""
 
-from __future__ import annotations
-
 import logging
 import math
 from bisect import bisect_right
@@ -158,10 +156,7 @@ class Decoder:
                 return self._start(sequence, end.value)
             except Exception as error:
                 self.failing += not isinstance(error, ChoraleError)
-                self._roster.end(sequence)
-                self._wipe(sequence.slot)
-                failure = as_failure(error, "the model failed in the prefill of this segment")
-                return [Event(sequence.id, error=failure)]
+                return self._fail(sequence, error, "the model failed in the prefill of this segment")
             if self._turn():
                 break
         return []
@@ -235,9 +230,7 @@ class Decoder:
         try:
             self._model.force(sequence.slot, sequence.request.prefix[sequence.launched])
         except Exception as error:
-            self._roster.end(sequence)
-            failure = as_failure(error, "the model could not resume this segment from its prefix")
-            return [Event(sequence.id, error=failure)]
+            return self._fail(sequence, error, "the model could not resume this segment from its prefix")
         return []
 
     def _read(self, launch: Launch) -> list[Event]:
@@ -251,10 +244,7 @@ class Decoder:
 
     def _take(self, sequence: Sequence, index: int, step_row: StepRow, last: bool) -> list[Event]:
         if is_lost(step_row):
-            self._roster.end(sequence)
-            self._wipe(sequence.slot)
-            failure = SynthesisFailed("the model produced NaN or Inf in this segment")
-            return [Event(sequence.id, error=failure)]
+            return self._fail(sequence, SynthesisFailed("the model produced NaN or Inf in this segment"))
         sequence.take(index, step_row)
         self._codes += index >= sequence.known
         if index < sequence.known - 1:
@@ -277,16 +267,20 @@ class Decoder:
         """Handles a step of `group` that raised: a sequence alone fails, several start again to be stepped alone."""
         self._failed_steps += 1
         self.failing += 1
-        for s in group:
-            self._wipe(s.slot)
         if len(group) == 1:
-            self._roster.end(group[0])
-            return [Event(group[0].id, error=as_failure(error, "the device failed in this segment"))]
+            return self._fail(group[0], error, "the device failed in this segment")
         log.error("a step of %d sequences failed; each is stepped alone now", len(group), exc_info=error)
         for s in group:
+            self._wipe(s.slot)
             rest = replace(s.item, payload=replace(s.request, prefix=s.sent()))
             self._roster.begin_again(s, rest, min(s.alone_from, s.read))
         return []
+
+    def _fail(self, sequence: Sequence, error: Exception, message: str = "") -> list[Event]:
+        """Ends the sequence, and clears its slot: NaN there would reach the next one."""
+        self._roster.end(sequence)
+        self._wipe(sequence.slot)
+        return [Event(sequence.id, error=as_failure(error, message))]
 
     def _wipe(self, slot: int) -> None:
         try:

@@ -1,7 +1,5 @@
 """Keys and values of every slot, allocated once: resetting an index frees a slot, and memory stays flat."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from math import prod
 
@@ -19,13 +17,11 @@ _NEVER = float("-inf")
 class KVCache:
     """Static slots. Slot `slots`, one past the last, is scratch: padding rows of a batch point at it.
 
-    A slot has `lanes` rows, which share the prefix and differ after it: row `slot + lane * (slots + 1)`.
-
-    heads: of keys and values; queries: query heads that share each.
-    layers: one tensor each, (lanes * (slots + 1), 2, heads, context, head_dim): keys, then values; positions: int64
-    (lanes * (slots + 1),), how many are taken (change it through the methods only: the layers of a step share
-    what was looked up in it). static: attends over whole buckets in static shapes, as graphs need; on the CPU false.
-    Raises DoesNotFit ("slots") if the slots do not fit into the device's free memory.
+    A slot has `lanes` rows, which share the prefix and differ after it: row `slot + lane * (slots + 1)`. heads: of keys
+    and values; queries: query heads that share each. layers: (lanes * (slots + 1), 2, heads, context, head_dim) each,
+    keys, then values; positions: int64 (lanes * (slots + 1),), how many are taken (change it through the methods only).
+    static: attends over whole buckets in static shapes, as graphs need; false on the CPU. Raises DoesNotFit ("slots")
+    if the slots do not fit into the device's free memory.
     """
 
     def __init__(
@@ -82,12 +78,9 @@ class KVCache:
         self.positions[rows] = self.positions[rows] + by
         self.positions[self.slots :: self.slots + 1] = 0
 
-    def reset(self, slot: int) -> None:
-        self.set_length(slot, 0)
-
     def wipe(self, slot: int) -> None:
         """Clears the slot's memory too: a masked value that is not finite would still reach the next sequence."""
-        self.reset(slot)
+        self.set_length(slot, 0)
         for layer in self.layers:
             layer[slot :: self.slots + 1] = 0
 

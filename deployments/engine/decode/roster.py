@@ -1,7 +1,5 @@
 """The sequences of a decoder in the order of their admission, and the free slots."""
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Iterator
 

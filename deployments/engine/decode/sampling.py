@@ -4,8 +4,6 @@ A row's draw depends on its own logits and settings alone, so it does not matter
 whole sequence is drawn when it begins: a step only looks it up.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -50,10 +48,7 @@ class SamplingState:
         self._wide: set[int] = set()
 
     def set(self, slot: int, sampling: Sampling) -> None:
-        """Begins a sequence in `slot`. top_k 0 means all codes; temperature 0 means the likeliest code.
-
-        Controls that the family does not have are neutral.
-        """
+        """Begins a sequence in `slot`: top_k 0 means all codes, temperature 0 the likeliest; others are neutral."""
         asked = NEUTRAL | dict(sampling.controls)
         temperature, top_p, penalty = asked["temperature"], asked["top_p"], asked["repetition_penalty"]
         top_k = min(int(asked["top_k"]) or self.vocabulary, self.vocabulary)

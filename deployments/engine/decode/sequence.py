@@ -1,7 +1,5 @@
 """One request in progress: what was launched, what came back, and what is still to be sent to its listener."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto

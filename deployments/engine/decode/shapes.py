@@ -1,11 +1,9 @@
 """The shapes of decode steps: few enough that a graph can be captured for each before the first request."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from deployments.contract.errors import DoesNotFit
-from deployments.engine.graphs import doublings, powers_of_two
+from deployments.engine.graphs import doublings
 
 _SHORTEST = 256
 _STEP = 64
@@ -14,9 +12,8 @@ _STEP = 64
 class Shapes:
     """Rows of a step, and positions that are attended to.
 
-    slots, context: the largest of each. batches, lengths: the buckets, powers of two and doublings if not given.
-    Graphs need steps that are padded to a bucket; without them only the positions are rounded, up to 64.
-    Raises DoesNotFit ("buckets") if the buckets do not end at the largest.
+    slots, context: the largest of each. batches, lengths: the buckets, powers of two and doublings if not given. Steps
+    are padded to them for graphs. Raises DoesNotFit ("buckets") if the buckets do not end at the largest.
     """
 
     def __init__(
@@ -27,7 +24,7 @@ class Shapes:
         lengths: Sequence[int] | None = None,
     ) -> None:
         self._context = context
-        self.batches = sorted(batches or powers_of_two(slots))
+        self.batches = sorted(batches or doublings(1, slots))
         self.lengths = sorted(lengths or doublings(_SHORTEST, context))
         if self.batches[-1] != slots or self.lengths[-1] != context:
             raise DoesNotFit(

@@ -3,8 +3,6 @@
 Files and their meaning: the kernel's documentation, admin-guide/cgroup-v2 and admin-guide/cgroup-v1.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -21,7 +19,9 @@ def memory_left() -> int | None:
     ):
         most, taken = _number(folder / limit), _number(folder / used)
         if most is not None and taken is not None and most < UNLIMITED:
-            return max(0, most - taken + _statistic(folder / "memory.stat", "inactive_file"))
+            words = _text(folder / "memory.stat").split()
+            statistics = dict(zip(words[::2], words[1::2], strict=False))
+            return max(0, most - taken + int(statistics.get("inactive_file", 0)))
     return None
 
 
@@ -31,11 +31,10 @@ def cpus() -> int:
         allowed = len(os.sched_getaffinity(0))
     except AttributeError:  # no such call on macOS
         allowed = os.cpu_count() or 1
-    quota = _words(_folder("") / "cpu.max")
+    quota = _text(_folder("") / "cpu.max").split()
     if len(quota) != 2:
-        quota = [
-            word for name in ("quota", "period") for word in _words(_folder("cpu") / f"cpu.cfs_{name}_us")
-        ]
+        both = (_text(_folder("cpu") / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+        quota = " ".join(both).split()
     if len(quota) == 2 and quota[0].isdecimal() and int(quota[1]):
         allowed = min(allowed, int(quota[0]) // int(quota[1]))
     return max(1, allowed)
@@ -44,29 +43,20 @@ def cpus() -> int:
 def _folder(controller: str) -> Path:
     """This process's own group, or the root of what a container sees. `controller`: empty for version 2."""
     mount = MOUNT / controller if controller else MOUNT
-    for line in _lines(MEMBERSHIPS):
+    for line in _text(MEMBERSHIPS).splitlines():
         _, names, path = (*line.split(":", 2), "", "")[:3]
         if controller in names.split(",") and (own := mount / path.lstrip("/")).is_dir():
             return own
     return mount
 
 
-def _statistic(path: Path, name: str) -> int:
-    found = (line.split() for line in _lines(path))
-    return next((int(words[1]) for words in found if len(words) == 2 and words[0] == name), 0)
-
-
 def _number(path: Path) -> int | None:
-    words = _words(path)
-    return int(words[0]) if words and words[0].isdecimal() else None
+    word = _text(path).strip()
+    return int(word) if word.isdecimal() else None
 
 
-def _words(path: Path) -> list[str]:
-    return " ".join(_lines(path)).split()
-
-
-def _lines(path: Path) -> list[str]:
+def _text(path: Path) -> str:
     try:
-        return path.read_text().splitlines()
+        return path.read_text()
     except OSError:  # missing or not readable: no limit is known
-        return []
+        return ""

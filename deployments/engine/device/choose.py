@@ -1,7 +1,5 @@
 """Chooses the device and its precision, with reasons: MUSA, then CUDA, then CPU."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import re
@@ -14,17 +12,21 @@ from deployments.contract.errors import ConfigError
 
 _HALF_WORDS = {"true": True, "1": True, "false": False, "0": False}
 _PREFERENCE = re.compile(r"auto|cpu|(?:cuda|musa)(?::\d+)?")
+_FULL = {
+    "musa": "fp32: muDNN has no half-precision convolution",
+    "cpu": "fp32: the CPU does not use half precision",
+}
 Half = bool | str
+Found = tuple[str | None, str]  # the device's name, None if it cannot be used, and what was found
 
 
 def choose_device(preference: str = "auto", half: Half = "auto", threads: int | None = None) -> Device:
     """The first usable of MUSA, CUDA and CPU, or the one that is asked for.
 
     preference: "auto", "cpu", "cuda", "musa", or with an index, as "cuda:1".
-    half: "auto" reads the environment variable `is_half`, and where that is unset turns half precision on for
-        CUDA cards of compute capability 7.0 and more; never on MUSA (muDNN has no fp16 convolution) nor on the
-        CPU.
-    threads: CPU threads for the device thread; by default OMP_NUM_THREADS, else what torch found.
+    half: "auto" reads the environment variable `is_half`, and if unset is true for CUDA cards of compute capability
+        7.0 and more; never on MUSA or the CPU.
+    threads: of a device thread; by default OMP_NUM_THREADS, else what torch found.
 
     Raises ConfigError for an unknown preference or `half`, and for a device asked for that cannot be used.
     """
@@ -35,28 +37,30 @@ def choose_device(preference: str = "auto", half: Half = "auto", threads: int | 
     if threads is not None and threads < 1:
         raise ConfigError(f"threads {threads}: at least 1", param="threads")
     wanted, half_reason = _wanted_half(half)
-    threads = threads or _default_threads()
-    kind, _, index = preference.partition(":")
-    reasons: list[str] = []
-
+    asked, _, index = preference.partition(":")
+    number, reasons = int(index or 0), []
+    kind, name, found = "cpu", _cpu_name(), torch.device("cpu")
     for candidate, usable in (("musa", _usable_musa), ("cuda", _usable_cuda)):
-        if kind not in ("auto", candidate):
-            continue
-        found, reason = usable(int(index or 0))
-        reasons.append(reason)
-        if found is not None:
-            reasons.append(
-                f"chosen: {found} ({'asked for' if kind != 'auto' else 'first of MUSA, CUDA, CPU'})"
-            )
-            choose = _on_musa if candidate == "musa" else _on_cuda
-            return choose(found, wanted, half_reason, threads, reasons)
-        if kind == candidate:
-            raise ConfigError(f"device {preference!r} cannot be used: {reason}", param="device")
-    reasons.append(f"chosen: cpu ({'asked for' if kind == 'cpu' else 'no usable accelerator'})")
-    reasons.append("fp32: the CPU does not use half precision" + (f" ({half_reason})" if wanted else ""))
-    return Device(
-        torch.device("cpu"), "cpu", _cpu_name(), torch.float32, threads=threads, reasons=tuple(reasons)
-    )
+        if asked in ("auto", candidate):
+            card, reason = usable(number)
+            reasons.append(reason)
+            if card is not None:
+                kind, name, found = candidate, card, torch.device(candidate, number)
+                break
+            if asked == candidate:
+                raise ConfigError(f"device {preference!r} cannot be used: {reason}", param="device")
+    first = "no usable accelerator" if kind == "cpu" else "first of MUSA, CUDA, CPU"
+    reasons.append(f"chosen: {found} ({first if asked == 'auto' else 'asked for'})")
+
+    dtype, precision = torch.float32, _FULL.get(kind, "fp32")
+    if kind == "cuda":
+        capability = torch.cuda.get_device_capability(number)
+        reasons.append(_architecture_list(_dotted(capability)))
+        if wanted is not False:
+            dtype, precision = half_dtype(name, capability)
+    reasons.append(f"{precision} ({half_reason})")
+    half, threads = dtype != torch.float32, threads or _default_threads()
+    return Device(found, kind, name, dtype, half, threads, tuple(reasons))
 
 
 def _wanted_half(half: Half) -> tuple[bool | None, str]:
@@ -85,35 +89,20 @@ def _cpu_name() -> str:
         return "CPU"
 
 
-# MUSA (Moore Threads)
-
-
-def _usable_musa(index: int) -> tuple[torch.device | None, str]:
+def _usable_musa(index: int) -> Found:
     if importlib.util.find_spec("torch_musa") is None:
         return None, "MUSA: torch_musa is not installed"
     try:
         importlib.import_module("torch_musa")
         musa = torch.musa  # pyright: ignore[reportAttributeAccessIssue]
         count = musa.device_count() if musa.is_available() else 0
+        name = musa.get_device_name(index) if index < count else None
     except Exception as error:  # drivers that do not match fail in many ways
         return None, f"MUSA: torch_musa failed to import ({type(error).__name__}: {error})"
-    if index >= count:
-        return None, f"MUSA: {count} device(s) found"
-    return torch.device("musa", index), f"MUSA: {count} device(s) found"
+    return name, f"MUSA: {count} device(s) found"
 
 
-def _on_musa(
-    found: torch.device, wanted: bool | None, half_reason: str, threads: int, reasons: list[str]
-) -> Device:
-    name = torch.musa.get_device_name(found.index)  # pyright: ignore[reportAttributeAccessIssue]
-    reasons.append("fp32: muDNN has no half-precision convolution" + (f" ({half_reason})" if wanted else ""))
-    return Device(found, "musa", name, torch.float32, threads=threads, reasons=tuple(reasons))
-
-
-# CUDA
-
-
-def _usable_cuda(index: int) -> tuple[torch.device | None, str]:
+def _usable_cuda(index: int) -> Found:
     if not torch.cuda.is_available():
         hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
         if hidden is not None and hidden.strip() in ("", "-1"):
@@ -127,7 +116,7 @@ def _usable_cuda(index: int) -> tuple[torch.device | None, str]:
     built = torch.cuda.get_arch_list()
     if not has_kernels(capability, built):
         return None, f"{card}: this torch has no kernels for it, only {', '.join(built)}"
-    return torch.device("cuda", index), card
+    return name, card
 
 
 def has_kernels(capability: tuple[int, int], built: list[str]) -> bool:
@@ -143,25 +132,12 @@ def has_kernels(capability: tuple[int, int], built: list[str]) -> bool:
     return False
 
 
-def _on_cuda(
-    found: torch.device, wanted: bool | None, half_reason: str, threads: int, reasons: list[str]
-) -> Device:
-    name, capability = torch.cuda.get_device_name(found.index), torch.cuda.get_device_capability(found.index)
-    user = os.environ.get("TORCH_CUDA_ARCH_LIST")
-    if user:
-        reasons.append(
-            f"TORCH_CUDA_ARCH_LIST={user} kept as the user set it; this card is {_dotted(capability)}"
-        )
-    else:
-        os.environ["TORCH_CUDA_ARCH_LIST"] = _dotted(capability)
-        reasons.append(f"TORCH_CUDA_ARCH_LIST={_dotted(capability)} set from the card")
-    dtype, why = half_dtype(name, capability)
-    if wanted is False:
-        dtype, why = torch.float32, f"fp32: {half_reason}"
-    else:
-        why = f"{why} ({half_reason})"
-    reasons.append(why)
-    return Device(found, "cuda", name, dtype, dtype != torch.float32, threads, tuple(reasons))
+def _architecture_list(architecture: str) -> str:
+    """Sets the variable by which extensions choose what to compile for, unless the user has."""
+    if user := os.environ.get("TORCH_CUDA_ARCH_LIST"):
+        return f"TORCH_CUDA_ARCH_LIST={user} kept as the user set it; this card is {architecture}"
+    os.environ["TORCH_CUDA_ARCH_LIST"] = architecture
+    return f"TORCH_CUDA_ARCH_LIST={architecture} set from the card"
 
 
 def half_dtype(name: str, capability: tuple[int, int]) -> tuple[torch.dtype, str]:

@@ -1,14 +1,10 @@
-"""How much memory there is, how much this process holds, and giving back what is unused.
-
-It does not import torch, because processes without a model report their memory too.
-"""
-
-from __future__ import annotations
+"""Memory: how much there is, how much this process holds, and giving back what is unused. Does not import torch."""
 
 import ctypes
 import gc
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -19,16 +15,14 @@ from deployments.engine.device import cgroup
 GB = 10**9  # as cards are sold by
 # (memory from, suggested batch, most): the table that IndexTTS users know for its batched mode
 SUGGESTIONS = ((12 * GB, 8, 12), (8 * GB, 6, 8), (0, 4, 6))
-CPU_SUGGESTION = (4, 6)
 
 Usage = dict[str, int]
 
 
 def suggest_batch(kind: str, memory_bytes: int) -> tuple[int, int]:
     """(suggested, most) segments at once for a device of `kind` ("cpu", "cuda", "musa") and its total memory."""
-    if kind == "cpu":
-        return CPU_SUGGESTION
-    return next((suggested, most) for least, suggested, most in SUGGESTIONS if memory_bytes >= least)
+    size = 0 if kind == "cpu" else memory_bytes
+    return next((suggested, most) for least, suggested, most in SUGGESTIONS if size >= least)
 
 
 def total_bytes(device: Any) -> int:
@@ -50,8 +44,7 @@ def free_bytes(device: Any) -> int:
 
 def require(what: str, needed: int, device: Any, size: str) -> None:
     """Raises DoesNotFit (`size`) if `what`, a plural, needs more bytes than are free on `device`."""
-    free = free_bytes(device)
-    if needed > free:
+    if needed > (free := free_bytes(device)):
         said = f"{what} need {readable(needed)}, {readable(free)} are free on {device}"
         raise DoesNotFit(said, size=size)
 
@@ -79,15 +72,9 @@ def free() -> dict[str, Any]:
     gc.collect()
     for backend in _initialised():
         backend.empty_cache()
-    _trim()
-    return {"pid": os.getpid(), "before": before, "after": usage()}
-
-
-def _trim() -> None:
-    try:
+    with suppress(AttributeError, OSError, TypeError):  # of another C library
         ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError, TypeError):  # another C library
-        return
+    return {"pid": os.getpid(), "before": before, "after": usage()}
 
 
 def _accelerator(device: Any) -> Any:
@@ -98,6 +85,5 @@ def _accelerator(device: Any) -> Any:
 
 def _initialised() -> list[Any]:
     """torch.cuda and torch.musa, where this process has begun to use them."""
-    torch = sys.modules.get("torch")
-    backends = (getattr(torch, kind, None) for kind in ("cuda", "musa"))
+    backends = (getattr(sys.modules.get("torch"), kind, None) for kind in ("cuda", "musa"))
     return [backend for backend in backends if backend is not None and backend.is_initialized()]

@@ -1,8 +1,6 @@
 """The bytes of the tensors that a worker holds permanently: weights, keys and values, and the buffers of its steps."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,9 +9,6 @@ from deployments.engine.decode.kv_cache import KVCache
 from deployments.engine.decode.sampling import SamplingState
 from deployments.engine.invariant import Linear
 
-KINDS: tuple[str, ...] = ("weights_bytes", "kv_cache_bytes", "buffer_bytes")
-_PLAIN = (str, bytes, int, float, complex, bool, type(None), type)
-
 
 def held(worker: Any) -> dict[str, int]:
     """Bytes by kind, each storage counted once, of all tensors that can be reached from `worker`.
@@ -21,18 +16,20 @@ def held(worker: Any) -> dict[str, int]:
     weights: what the model's parts hold; kv_cache: all slots; buffers: the model's state per slot, and the inputs and
     outputs that graphs and copies keep. What torch itself keeps, such as a graph's pool, shows in its reserved bytes.
     """
-    counted = dict.fromkeys(KINDS, 0)
-    seen: set[int] = set()
-    storages: set[tuple[str, int]] = set()
-    left = [(worker, "buffer_bytes")]
+    counted: dict[str, int] = dict.fromkeys(("weights_bytes", "kv_cache_bytes", "buffer_bytes"), 0)
+    seen: set[object] = set()  # ids of objects, and devices with addresses of storages
+    left: list[tuple[Any, str]] = [(worker, "buffer_bytes")]
     while left:
         thing, kind = left.pop()
-        if isinstance(thing, _PLAIN) or id(thing) in seen:
-            continue
-        seen.add(id(thing))
         if isinstance(thing, Tensor):
-            counted[kind] += _new_bytes(thing, storages)
+            storage = thing.untyped_storage()
+            key, size = (thing.device, storage.data_ptr()), storage.nbytes()
+        else:
+            key, size = id(thing), 0
+        if key in seen:
             continue
+        seen.add(key)
+        counted[kind] += size
         if isinstance(thing, Linear) and thing.packed:  # torch cannot see into FBGEMM's matrices
             counted["weights_bytes"] += thing.bytes
         if isinstance(thing, KVCache):
@@ -43,29 +40,17 @@ def held(worker: Any) -> dict[str, int]:
             kind = "weights_bytes"
         model = hasattr(thing, "prefill") or hasattr(thing, "collate")
         for inner in _inside(thing):
-            direct = isinstance(inner, (Tensor, tuple))
-            left.append((inner, "weights_bytes" if model and not direct else kind))
+            state = isinstance(inner, (Tensor, tuple))  # of a model's slots
+            left.append((inner, "weights_bytes" if model and not state else kind))
     return counted
 
 
-def _inside(thing: Any) -> Iterator[Any]:
+def _inside(thing: Any) -> Iterable[Any]:
     if isinstance(thing, Mapping):
-        yield from thing.values()
-    elif isinstance(thing, (list, tuple, set, frozenset)):
-        yield from thing
-    elif type(thing).__module__.partition(".")[0] == "deployments" or isinstance(thing, nn.Module):
-        yield from vars(thing).values() if hasattr(thing, "__dict__") else ()
-        slots = (name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ()))
-        yield from (getattr(thing, name) for name in slots if hasattr(thing, name))
-
-
-def _new_bytes(tensor: Tensor, storages: set[tuple[str, int]]) -> int:
-    try:
-        storage = tensor.untyped_storage()
-        key, size = (str(tensor.device), storage.data_ptr()), storage.nbytes()
-    except (RuntimeError, NotImplementedError):  # packed by oneDNN, without a storage
-        key, size = (str(tensor.device), id(tensor)), tensor.numel() * tensor.element_size()
-    if key in storages:
-        return 0
-    storages.add(key)
-    return size
+        return thing.values()
+    if isinstance(thing, (list, tuple, set, frozenset)):
+        return thing
+    if not (type(thing).__module__.startswith("deployments.") or isinstance(thing, nn.Module)):
+        return ()
+    names = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
+    return [*getattr(thing, "__dict__", {}).values(), *(getattr(thing, name, None) for name in names)]

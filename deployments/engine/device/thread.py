@@ -3,8 +3,6 @@
 torch is imported by that thread, on first use, so this module costs nothing where no model runs.
 """
 
-from __future__ import annotations
-
 import asyncio
 import inspect
 import queue
@@ -31,10 +29,7 @@ class Heartbeat:
 
 
 class DeviceThread:
-    """Runs calls one after the other, on one thread, in inference mode.
-
-    threads: torch's CPU threads for these calls; None leaves torch's own choice.
-    """
+    """Runs calls in order, on one thread, in inference mode. threads: torch's CPU threads; None: torch's choice."""
 
     def __init__(self, name: str, threads: int | None = None) -> None:
         self._threads = threads

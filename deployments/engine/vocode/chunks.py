@@ -1,7 +1,5 @@
 """Cuts frames into chunks for the vocoder: a stream, with small chunks first for an early sound, or a long run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -25,8 +23,8 @@ class Chunker:
     """Cuts one segment's frames, pushed in runs of any length, into pieces without gap or overlap.
 
     A piece is returned once its frames and their right context are there. Sizes start at `first` frames and grow by
-    `growth` up to `maximum`; the last piece takes up to `first` frames more, so that it is never tiny. Frames before
-    the left context are dropped: at most maximum + both contexts + one run are held.
+    `growth` up to `maximum`; the last piece takes up to `first` more, so that it is never tiny. Only needed frames are
+    held.
     """
 
     def __init__(self, spec: FamilySpec, first: int = 10, growth: float = 2.0, maximum: int = 100) -> None:
@@ -92,10 +90,7 @@ def grown(size: int, growth: float, maximum: int) -> int:
 
 
 def cut(chunk: VocoderChunk, spec: FamilySpec, most: int) -> list[VocoderChunk]:
-    """Splits a chunk into chunks with context, of at most `most` frames each and of about the same length.
-
-    Their frames are views. Only the first has the chunk's state.
-    """
+    """Splits a chunk into ones of at most `most` frames (views), of about one length. The first has the state."""
     count = len(chunk.frames) - chunk.left - chunk.right
     parts = -(-count // most)
     if parts < 2:

@@ -1,9 +1,7 @@
 """The sizes of a segment's chunks, by which the GPT sends runs and the caller cuts them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from deployments.contract.errors import DoesNotFit
 from deployments.contract.family import FamilySpec
@@ -24,7 +22,7 @@ class ChunkSchedule:
     @classmethod
     def of(
         cls, spec: FamilySpec, frames: int, first: int | Literal["whole"] = 10, growth: float = 2.0
-    ) -> ChunkSchedule:
+    ) -> Self:
         """frames: of 10 ms, in the longest chunk; first: "whole" is as much as that.
 
         A family whose segments are vocoded whole has one chunk for each, and `first` and `growth` are ignored.
@@ -50,10 +48,7 @@ class ChunkSchedule:
         return max(1, round(frames * FRAME_S * spec.codes_per_second))
 
     def run_ends(self, spec: FamilySpec, most: int) -> list[int]:
-        """The numbers of codes that complete a segment's first chunk with its context, its second, and so on to `most`.
-
-        A run that ends there can be vocoded at once.
-        """
+        """The numbers of codes, up to `most`, that complete the first chunk with its context, the second, and so on."""
         ends, size = [self.first + spec.right_context], self.first
         while ends[-1] < most:
             size = grown(size, self.growth, self.maximum)

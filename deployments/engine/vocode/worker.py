@@ -1,7 +1,5 @@
 """The vocoder's worker: chunks of many requests, and several of one long request, run together."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections import defaultdict, deque
@@ -20,7 +18,7 @@ from deployments.contract.speech import VocodedChunk, VocoderChunk, VoicePrompt
 from deployments.contract.work import Event, WorkItem
 from deployments.engine.device.thread import assert_on_device_thread
 from deployments.engine.failures import as_failure
-from deployments.engine.graphs import Backend, GraphRunner, powers_of_two
+from deployments.engine.graphs import Backend, GraphRunner, doublings
 from deployments.engine.vocode.chunks import cut
 
 log = logging.getLogger(__name__)
@@ -107,7 +105,7 @@ class VocodeWorker:
             self._longest = min(self._longest, buckets[-1])
         both = spec.left_context + spec.right_context
         self._lengths = sorted({spec.right_context + buckets[0], *(both + frames for frames in buckets)})
-        self._batches = sorted(batch_buckets or powers_of_two(max_batch))
+        self._batches = sorted(batch_buckets or doublings(1, max_batch))
         self._runner = GraphRunner(device, "vocoder", optimize, backend)
         self._plain = "" if optimize else self._runner.reason
         self._waiting: deque[ActiveItem] = deque()

@@ -5,8 +5,6 @@ signal. Blocks of `BLOCK` frames overlap by the filter's reach. This is free, be
 One small matrix upsamples a block, another downsamples it.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 
@@ -30,11 +28,8 @@ def low_pass() -> Tensor:
 
     Half width 0.3; the window's shape follows Kaiser's rule for the attenuation that 12 taps reach.
     """
-    attenuation = 2.285 * (TAPS // 2 - 1) * math.pi * 4 * 0.3 + 7.95  # dB
-    if attenuation > 50:
-        beta = 0.1102 * (attenuation - 8.7)
-    else:
-        beta = 0.5842 * (attenuation - 21) ** 0.4 + 0.07886 * (attenuation - 21)
+    attenuation = 2.285 * (TAPS // 2 - 1) * math.pi * 4 * 0.3 + 7.95  # dB: 51
+    beta = 0.1102 * (attenuation - 8.7)
     time = torch.arange(TAPS, dtype=torch.float64) - (TAPS - 1) / 2
     window = torch.kaiser_window(TAPS, periodic=False, beta=beta, dtype=torch.float64)
     taps = 0.5 * window * torch.sinc(0.5 * time)
@@ -60,15 +55,6 @@ def resamplers(block: int) -> tuple[Tensor, Tensor]:
     return up.float(), down.float()
 
 
-class SnakeBeta(nn.Module):
-    """The logarithms of the two parameters of each channel."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.alpha = nn.Parameter(torch.zeros(channels))
-        self.beta = nn.Parameter(torch.zeros(channels))
-
-
 class AntiAliasedSnake(nn.Module):
     """x + sin^2(e^alpha x) / (e^beta + 1e-9) per channel at twice the rate. Call `prepare` once weights are loaded.
 
@@ -86,11 +72,12 @@ class AntiAliasedSnake(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.act = SnakeBeta(channels)
+        zeros = {name: torch.zeros(channels) for name in ("alpha", "beta")}
+        self.act = nn.ParameterDict(zeros)  # their logarithms
 
     def prepare(self, block: int | None = None) -> None:
-        scale = 2 * self.act.alpha.detach().double().exp()
-        half = 0.5 / (self.act.beta.detach().double().exp() + 1e-9)
+        scale = 2 * self.act["alpha"].detach().double().exp()
+        half = 0.5 / (self.act["beta"].detach().double().exp() + 1e-9)
         up, down = resamplers(block or (BLOCK if scale.device.type == "cpu" else ACCELERATOR_BLOCK))
         folded = {"scale": scale, "wave": -scale * half, "inverse": 1 / scale, "offset": half}
         for name, value in {**folded, "up": up, "down": down}.items():

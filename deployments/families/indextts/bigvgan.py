@@ -4,10 +4,9 @@ A frame of the late, expensive stages depends on few earlier frames, so each lay
 signal that the following layers need. Convolutions see zeros only outside the true ends of a signal.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -113,7 +112,7 @@ class BigVgan(nn.Module):
         self.conv_post = Conv(widths[-1], 1, EDGE_TAPS)
 
     @classmethod
-    def load(cls, tensors: Mapping[str, Tensor], config: IndexConfig) -> BigVgan:
+    def load(cls, tensors: Mapping[str, Tensor], config: IndexConfig) -> Self:
         """Builds the network on the CPU from a checkpoint's tensors, without its speaker encoder. Call `prepare` next.
 
         Raises CheckpointError, which names the file and the tensor, if one is missing, unexpected or of another shape,
@@ -132,7 +131,7 @@ class BigVgan(nn.Module):
         net.to_empty(device="cpu")
         return fill(net, fold_weight_norm(own), config.bigvgan_checkpoint).eval()
 
-    def prepare(self) -> BigVgan:
+    def prepare(self) -> Self:
         for module in list(self.modules()):
             if isinstance(module, Conv | Upsample | AntiAliasedSnake):
                 module.prepare()
@@ -200,10 +199,7 @@ def _constant(layer: nn.Module, speaker: Tensor) -> Tensor:
 
 
 def fold_weight_norm(tensors: Mapping[str, Tensor]) -> Tensors:
-    """Converts to float32 and replaces each pair `X.weight_g`, `X.weight_v` by `X.weight` = v g / |v|.
-
-    There is one norm for each index of the first dimension.
-    """
+    """To float32; each pair `X.weight_g`, `X.weight_v` becomes `X.weight` = v g / |v|, by index of dimension 0."""
     folded = {name: tensor.float() for name, tensor in tensors.items()}
     for name in [name.removesuffix("_g") for name in folded if name.endswith(".weight_g")]:
         gain, value = folded[f"{name}_g"], folded.get(f"{name}_v")

@@ -1,10 +1,9 @@
 """Strict models of config.yaml in a published IndexTTS 1.0 or 1.5 folder: the keys that inference uses."""
 
-from __future__ import annotations
-
+import json
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -61,7 +60,7 @@ class GptConfig(Strict):
     condition_module: Conditioning
 
     @model_validator(mode="after")
-    def consistent(self) -> GptConfig:
+    def consistent(self) -> Self:
         if self.model_dim % self.heads:
             raise ValueError(f"model_dim {self.model_dim} is not a multiple of heads {self.heads}")
         if not self.start_mel_token < self.number_mel_codes > self.stop_mel_token:
@@ -85,7 +84,7 @@ class BigVganConfig(Loose):
     num_mels: Literal[100] = N_MELS
 
     @model_validator(mode="after")
-    def consistent(self) -> BigVganConfig:
+    def consistent(self) -> Self:
         if len(self.upsample_rates) != len(self.upsample_kernel_sizes):
             raise ValueError("upsample_rates and upsample_kernel_sizes must have the same length")
         if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
@@ -110,7 +109,7 @@ class IndexConfig(Strict):
     version: float | None = None
 
     @model_validator(mode="after")
-    def consistent(self) -> IndexConfig:
+    def consistent(self) -> Self:
         if self.bigvgan.gpt_dim != self.gpt.model_dim:
             raise ValueError(
                 f"bigvgan.gpt_dim {self.bigvgan.gpt_dim} must equal gpt.model_dim {self.gpt.model_dim}"
@@ -148,22 +147,12 @@ def read_config(folder: Path) -> IndexConfig:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path.name}: must be a mapping")
     try:
-        return IndexConfig.model_validate(_tuples(content))
+        return IndexConfig.model_validate_json(json.dumps(content))  # strict: a list of YAML is no tuple
     except ValidationError as error:
         lines = []
         for detail in error.errors():
             key = ".".join(str(part) for part in detail["loc"]) or "(the whole file)"
-            if detail["type"] == "extra_forbidden":
-                lines.append(f"{path.name}: {key} is not a key of IndexTTS 1.0 or 1.5")
-            else:
-                lines.append(f"{path.name}: {key}: {detail['msg'].removeprefix('Value error, ')}")
+            unknown = detail["type"] == "extra_forbidden"
+            fault = f": {detail['msg'].removeprefix('Value error, ')}"
+            lines.append(f"{path.name}: {key}{' is not a key of IndexTTS 1.0 or 1.5' if unknown else fault}")
         raise CheckpointError("\n".join(lines)) from None
-
-
-def _tuples(value: object) -> object:
-    """Converts YAML's lists to tuples, which strict models require for tuple fields."""
-    if isinstance(value, list):
-        return tuple(_tuples(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return value

@@ -1,11 +1,7 @@
-"""Conformer over the log-mel of a reference: one feature per frame, at half the mel's rate.
-
-Attribute names match the checkpoint under `conditioning_encoder.`.
-"""
-
-from __future__ import annotations
+"""Conformer: a log-mel to features at half its rate. Names match the checkpoint under `conditioning_encoder.`."""
 
 import math
+from collections import OrderedDict
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +27,7 @@ class Conformer(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         x = self.embed(mel)  # (B, T', D)
-        positions = self.embed.pos_enc(x.shape[1])  # (1, T', D)
+        positions = self.embed.pos_enc["pe"][:, : x.shape[1]]  # (1, T', D)
         for block in self.encoders:
             x = block(x, positions)
         return self.after_norm(x)
@@ -44,24 +40,12 @@ class Subsampling(nn.Module):
         super().__init__()
         self.conv = nn.Sequential(nn.Conv2d(1, dim, 3, stride=2), nn.ReLU(inplace=True))
         self.out = nn.Sequential(nn.Linear(dim * ((input_size - 1) // 2), dim))
-        self.pos_enc = Positions(dim)
+        # as stored, because a 16-bit file rounds the sines
+        self.pos_enc = nn.ParameterDict({"pe": torch.zeros(1, POSITIONS, dim)})
 
     def forward(self, mel: Tensor) -> Tensor:
         x = self.conv(mel.unsqueeze(1)).transpose(1, 2)  # (B, T', D, M')
         return self.out(x.flatten(2)) * math.sqrt(x.shape[2])
-
-
-class Positions(nn.Module):
-    """The position table as stored in the checkpoint, where a 16-bit file rounds the sines."""
-
-    pe: Tensor
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.register_buffer("pe", torch.zeros(1, POSITIONS, dim))
-
-    def forward(self, length: int) -> Tensor:
-        return self.pe[:, :length]  # (1, length, D)
 
 
 class Block(nn.Module):
@@ -71,7 +55,8 @@ class Block(nn.Module):
         super().__init__()
         self.self_attn = Attention(dim, heads)
         self.conv_module = Convolution(dim)
-        self.feed_forward = FeedForward(dim, hidden)
+        layers = {"w_1": nn.Linear(dim, hidden), "silu": nn.SiLU(), "w_2": nn.Linear(hidden, dim)}
+        self.feed_forward = nn.Sequential(OrderedDict(layers))
         self.norm_mha = nn.LayerNorm(dim)
         self.norm_conv = nn.LayerNorm(dim)
         self.norm_ff = nn.LayerNorm(dim)
@@ -129,13 +114,3 @@ class Convolution(nn.Module):
         x = self.depthwise_conv(F.glu(self.pointwise_conv1(x.transpose(1, 2)), dim=1))  # (B, D, T)
         x = F.silu(self.norm(x.transpose(1, 2)))
         return self.pointwise_conv2(x.transpose(1, 2)).transpose(1, 2)
-
-
-class FeedForward(nn.Module):
-    def __init__(self, dim: int, hidden: int) -> None:
-        super().__init__()
-        self.w_1 = nn.Linear(dim, hidden)
-        self.w_2 = nn.Linear(hidden, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.w_2(F.silu(self.w_1(x)))

@@ -1,8 +1,6 @@
 """Convolutions over time. On the CPU they are matrix products, with about half the products where that is faster;
 elsewhere they use cuDNN."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Sequence

@@ -1,12 +1,9 @@
-"""ECAPA-TDNN (Desplanques et al., 2020): a log-mel to one speaker vector.
+"""ECAPA-TDNN (Desplanques et al., 2020): log-mel to speaker vector. Names match the checkpoint's `speaker_encoder.`"""
 
-Attribute names match the checkpoint under `speaker_encoder.`. Inference only: batch norm uses stored statistics.
-"""
-
-from __future__ import annotations
-
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -30,11 +27,8 @@ class EcapaWidths:
     attention: int  # inside the pooling
 
     @classmethod
-    def of(cls, tensors: Mapping[str, Tensor], file: str, prefix: str = "speaker_encoder.") -> EcapaWidths:
-        """Reads the widths from the shapes of tensors named without `prefix`.
-
-        Raises CheckpointError, which names the file and the tensor.
-        """
+    def of(cls, tensors: Mapping[str, Tensor], file: str, prefix: str = "speaker_encoder.") -> Self:
+        """From the shapes of tensors named without `prefix`. Raises CheckpointError, which names file and tensor."""
 
         def outputs(name: str) -> int:
             if name not in tensors:
@@ -72,8 +66,8 @@ class Ecapa(nn.Module):
         self.blocks.extend([SeRes2Net(dim, widths.squeezed, dilation) for dilation in DILATIONS])
         self.mfa = Tdnn(len(DILATIONS) * dim, total, 1)
         self.asp = AttentivePooling(total, widths.attention)
-        self.asp_bn = BatchNorm(2 * total)
-        self.fc = Conv(2 * total, speaker_dim, 1)
+        self.asp_bn = named("norm", StoredNorm(2 * total))
+        self.fc = convolution(2 * total, speaker_dim, 1)
 
     def forward(self, mel: Tensor) -> Tensor:
         x = self.blocks[0](mel)  # (B, C, T)
@@ -85,17 +79,17 @@ class Ecapa(nn.Module):
         return self.fc(self.asp_bn(pooled)).squeeze(2)
 
 
-class Conv(nn.Module):
+def named(name: str, module: nn.Module) -> nn.Sequential:
+    """The checkpoint wraps each convolution and each norm once."""
+    return nn.Sequential(OrderedDict({name: module}))
+
+
+def convolution(inputs: int, outputs: int, kernel: int, dilation: int = 1) -> nn.Module:
     """(B, C, T) -> (B, D, T): a convolution over time with reflected edges."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int = 1) -> None:
-        super().__init__()
-        side = dilation * (kernel - 1) // 2
-        mode = "reflect" if side else "zeros"
-        self.conv = nn.Conv1d(inputs, outputs, kernel, padding=side, dilation=dilation, padding_mode=mode)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)
+    side = dilation * (kernel - 1) // 2
+    mode = "reflect" if side else "zeros"
+    conv = nn.Conv1d(inputs, outputs, kernel, padding=side, dilation=dilation, padding_mode=mode)
+    return named("conv", conv)
 
 
 class StoredNorm(nn.Module):
@@ -115,24 +109,13 @@ class StoredNorm(nn.Module):
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=1e-5)
 
 
-class BatchNorm(nn.Module):
-    """The checkpoint wraps each norm once."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.norm = StoredNorm(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x)
-
-
 class Tdnn(nn.Module):
     """(B, C, T) -> (B, D, T)"""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int = 1) -> None:
         super().__init__()
-        self.conv = Conv(inputs, outputs, kernel, dilation)
-        self.norm = BatchNorm(outputs)
+        self.conv = convolution(inputs, outputs, kernel, dilation)
+        self.norm = named("norm", StoredNorm(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(F.relu(self.conv(x)))
@@ -173,8 +156,8 @@ class SqueezeExcitation(nn.Module):
 
     def __init__(self, dim: int, squeezed: int) -> None:
         super().__init__()
-        self.conv1 = Conv(dim, squeezed, 1)
-        self.conv2 = Conv(squeezed, dim, 1)
+        self.conv1 = convolution(dim, squeezed, 1)
+        self.conv2 = convolution(squeezed, dim, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         level = x.mean(dim=2, keepdim=True)  # (B, C, 1)
@@ -187,7 +170,7 @@ class AttentivePooling(nn.Module):
     def __init__(self, channels: int, attention: int) -> None:
         super().__init__()
         self.tdnn = Tdnn(3 * channels, attention, 1)
-        self.conv = Conv(attention, channels, 1)
+        self.conv = convolution(attention, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         whole = statistics(x, torch.full_like(x[:1, :1], 1 / x.shape[2])).expand(-1, -1, x.shape[2])

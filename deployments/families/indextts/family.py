@@ -1,24 +1,20 @@
 """IndexTTS 1.0 and 1.5: loads its four parts from a published checkpoint folder, which the user brings."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.contract.controls import drawing
+from deployments.contract.device import Device
 from deployments.contract.errors import CheckpointError, ConfigError
 from deployments.contract.family import FamilySpec, Frontend, GptModel, VocoderModel, VoiceEncoder
 from deployments.contract.speech import VoicePrompt
 from deployments.families.indextts.config import MAX_SECONDS, MIN_SECONDS, N_LATENTS, SAMPLE_RATE, read_config
 from deployments.families.indextts.receptive_field import context
 from deployments.families.options import checked
-
-if TYPE_CHECKING:
-    from deployments.contract.device import Device
 
 PIECES = {"infer": 120, "infer_fast": 100}
 # The published defaults, with one beam instead of three: see docs/indextts.md.
@@ -39,33 +35,24 @@ class IndexOptions(BaseModel):
 
 
 class IndexFamily:
-    """Implements Family. `spec` and `frontend()` import no torch.
-
-    Raises ConfigError if a file is missing or config.yaml is not that of IndexTTS 1.0 or 1.5.
-    """
+    """Implements Family; `spec` and `frontend()` import no torch. Raises ConfigError for a wrong folder or file."""
 
     def __init__(self, options: IndexOptions) -> None:
-        self.options = options
+        self.options, given = options, f"family.options.model_dir: {str(options.model_dir)!r}"
         try:
             self.folder = options.model_dir.expanduser()
         except RuntimeError:
-            message = f"family.options.model_dir: {str(options.model_dir)!r} names an unknown user"
-            raise ConfigError(message, param="family.options") from None
+            raise ConfigError(f"{given} names an unknown user") from None
         if not self.folder.is_absolute():  # replicas run in working directories of their own
-            raise ConfigError(
-                f"family.options.model_dir: {str(options.model_dir)!r} must be an absolute path, or begin with ~",
-                param="family.options",
-            )
+            raise ConfigError(f"{given} must be an absolute path, or begin with ~")
         if not self.folder.is_dir():
-            message = f"family.options.model_dir: folder {self.folder.name!r} does not exist"
-            raise CheckpointError(message, param="family.options")
-        self.config = read_config(self.folder)
-        config = self.config
+            raise CheckpointError(f"family.options.model_dir: folder {self.folder.name!r} does not exist")
+        config = self.config = read_config(self.folder)
         for name in (config.gpt_checkpoint, config.bigvgan_checkpoint, config.dataset.bpe_model):
             if not (self.folder / name).is_file():
-                raise CheckpointError(f"{name}: not found in the model folder", param="family.options")
+                raise CheckpointError(f"{name}: not found in the model folder")
         limit = options.max_text_tokens_per_sentence or PIECES[options.mode]
-        self.limit = min(limit, self.config.gpt.max_text_tokens - 1)
+        self.limit = min(limit, config.gpt.max_text_tokens - 1)
 
     @cached_property
     def spec(self) -> FamilySpec:
@@ -99,20 +86,16 @@ class IndexFamily:
         return VoicePrompt.of("indextts", {"latents": latents, "speaker": speaker})
 
     def voice_encoder(self, device: Device) -> VoiceEncoder:
-        from deployments.families.checkpoint import read_tensors
         from deployments.families.indextts.voice import IndexVoiceEncoder
 
-        config = self.config
-        gpt = read_tensors(self.folder / config.gpt_checkpoint)
-        vocoder = read_tensors(self.folder / config.bigvgan_checkpoint)
-        return IndexVoiceEncoder(config, gpt, vocoder, device.torch_device)
+        gpt, vocoder = map(self._tensors, (self.config.gpt_checkpoint, self.config.bigvgan_checkpoint))
+        return IndexVoiceEncoder(self.config, gpt, vocoder, device.torch_device)
 
     def gpt(self, device: Device, slots: int) -> GptModel:
-        from deployments.families.checkpoint import read_tensors
         from deployments.families.indextts.gpt import IndexGpt
 
         return IndexGpt(
-            read_tensors(self.folder / self.config.gpt_checkpoint),
+            self._tensors(self.config.gpt_checkpoint),
             self.config,
             device,
             slots,
@@ -122,12 +105,16 @@ class IndexFamily:
         )
 
     def vocoder(self, device: Device) -> VocoderModel:
-        from deployments.families.checkpoint import read_tensors
         from deployments.families.indextts.bigvgan import BigVgan
         from deployments.families.indextts.vocoder import IndexVocoder
 
-        tensors = read_tensors(self.folder / self.config.bigvgan_checkpoint)
+        tensors = self._tensors(self.config.bigvgan_checkpoint)
         return IndexVocoder(BigVgan.load(tensors, self.config), device.torch_device)
+
+    def _tensors(self, file: str) -> Any:
+        from deployments.families.checkpoint import read_tensors
+
+        return read_tensors(self.folder / file)
 
 
 def load(options: dict[str, Any]) -> IndexFamily:

@@ -12,22 +12,19 @@ position rule, the row of the table of mel positions with which code k is fed ba
 Surplus silence is dropped as it is drawn (see `Silence`), because a listener hears the sound at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-import numpy as np
 import torch
 from cachetools import LRUCache
 from torch import Tensor
 
 from deployments.contract.device import Device
-from deployments.contract.errors import InvalidInput
 from deployments.contract.family import Prefill, StepOutput
 from deployments.contract.speech import GptRequest, Sampling, VoicePrompt
 from deployments.engine.decode.kv_cache import KVCache
 from deployments.engine.decode.sampling import SamplingState
+from deployments.engine.decode.slots import SlotModel
 from deployments.families.indextts.config import N_LATENTS, IndexConfig
 from deployments.families.indextts.gpt_net import GptNet, KeysValues
 from deployments.families.indextts.silence import Silence
@@ -39,7 +36,7 @@ PREFILL = 240  # positions x layers in a piece of a prefill on a CPU: about as l
 PENALISED = 1  # the published history holds this id once for each position of the prefix
 
 
-class IndexGpt:
+class IndexGpt(SlotModel):
     """Implements GptModel. A frame is the latent (M,) of its code.
 
     tensors: the state dict of the GPT's file; max_text: the most pieces of a segment that a slot takes.
@@ -58,10 +55,8 @@ class IndexGpt:
         max_text: int = MAX_TEXT,
     ) -> None:
         gpt = config.gpt
-        self.config, self.slots, self.max_codes = config, slots, config.max_codes
-        self.max_text = min(max_text, gpt.max_text_tokens)
-        self.context = N_LATENTS + self.max_text + 2 + self.max_codes
-        self.device, self.dtype = device.torch_device, device.dtype
+        self.config, self.max_text = config, min(max_text, gpt.max_text_tokens)
+        super().__init__(device, slots, N_LATENTS + self.max_text + 2 + config.max_codes, config.max_codes)
         self.net = GptNet(tensors, config, self.device, self.dtype)
         self.shift = int(positions == "published")  # of the mel position of every code that is fed back
         self.lanes = 1 + self.shift
@@ -69,29 +64,17 @@ class IndexGpt:
         self.cache = KVCache(
             gpt.layers, slots, gpt.heads, self.context, head_dim, self.dtype, self.device, self.lanes
         )
-        width = self.net.mel_head_width
-        self.sampling = SamplingState(slots, width, self.device, steps=self.max_codes)
-        self.forbidden = torch.arange(width, device=self.device) >= gpt.number_mel_codes
+        self.sampling = SamplingState(slots, self.net.mel_head.width, self.device, steps=self.max_codes)
         self.silence = Silence(slots, self.device, shrink_silence)
         self.voices: LRUCache[str, list[KeysValues]] = LRUCache(VOICES)
-
-        def per_slot(value: int) -> Tensor:
-            return torch.full((slots + 1,), value, dtype=torch.int64, device=self.device)
-
-        self.code = per_slot(gpt.start_mel_token)  # the next one to feed
-        self.fed = per_slot(0)  # codes fed so far
-        self.heard = per_slot(gpt.start_mel_token)  # in the latents' lane, the last kept code
-        self.heard_count = per_slot(0)
+        self.code = self.per_slot(gpt.start_mel_token)
+        self.fed = self.per_slot(0)  # codes fed so far
+        self.heard = self.per_slot(gpt.start_mel_token)  # in the latents' lane, the last kept code
+        self.heard_count = self.per_slot(0)
 
     def prefill(self, slot: int, request: GptRequest) -> Prefill:
         """Raises InvalidInput if the segment has more pieces than a slot takes."""
-        ids = request.segment.token_ids
-        if len(ids) > self.max_text:
-            raise InvalidInput(
-                f"a segment of {len(ids)} pieces is too long: at most {self.max_text}", param="input"
-            )
-        ids = torch.from_numpy(np.ascontiguousarray(ids, np.int64)).to(self.device)
-        x = self.net.embed_text(ids)  # (T, M)
+        x = self.net.embed_text(self.token_ids(request, self.max_text, "pieces"))  # (T, M)
         taken = N_LATENTS + len(x)
         for _ in self._unless_known(request.prompt):
             yield
@@ -113,8 +96,7 @@ class IndexGpt:
             lane_rows = torch.cat([rows, rows + self.slots + 1])
             lanes.append(self._latent_lane(rows, code, kept & begun))
         x = self.net.step(torch.cat(lanes), self.cache, lane_rows, length)  # (B * lanes, M)
-        logits = self.net.mel_logits(x[: len(rows)]).masked_fill(self.forbidden, float("-inf"))
-        codes = self.sampling.draw(logits, rows)
+        codes = self.sampling.draw(self.net.mel_head(x[: len(rows)]), rows)
 
         stopped = codes == self.config.gpt.stop_mel_token
         sounds = self.silence.keeps(rows, codes) & ~stopped
@@ -122,13 +104,6 @@ class IndexGpt:
         self.fed[rows] = fed + 1
         self.cache.advance(rows)
         return StepOutput(codes, stopped, x[-len(rows) :].float(), sounds)
-
-    def force(self, slot: int, code: np.ndarray) -> None:
-        self.code[slot] = int(code)
-        self.sampling.force(slot, int(code))
-
-    def wipe(self, slot: int) -> None:
-        self.cache.wipe(slot)
 
     def _latent_lane(self, rows: Tensor, code: Tensor, new: Tensor) -> Tensor:
         """The input of the lane that yields latents: the last kept code at its place among the kept. -> (B, M)"""
@@ -155,9 +130,9 @@ class IndexGpt:
     def _unless_known(self, prompt: VoicePrompt) -> Iterator[None]:
         """Computes and caches the voice's keys and values, (32, H, d) per layer, yielding between layers."""
         if prompt.key not in self.voices:
-            latents = torch.from_numpy(np.ascontiguousarray(prompt.tensors["latents"]))
+            latents = self.moved(prompt.tensors["latents"], self.dtype)
             layers, found = self._layers_at_once(N_LATENTS), []
-            for layer, part in enumerate(self.net.prefix(latents.to(self.device, self.dtype))):
+            for layer, part in enumerate(self.net.prefix(latents)):
                 found.append(part)
                 if layer % layers == layers - 1:
                     yield

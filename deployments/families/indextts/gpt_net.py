@@ -4,8 +4,6 @@ Linear layers are stored input-major (y = x W + b) and transposed once. `deploym
 of a step bit-identical in every batch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -13,13 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deployments.engine.decode.kv_cache import KVCache
-from deployments.engine.invariant import LANES, Linear, Norm, padded_head
+from deployments.engine.invariant import Head, Linear, Norm
 from deployments.families.checkpoint import Tensors, check_shapes
 from deployments.families.indextts.config import MARGIN, IndexConfig
 
 ELSEWHERE = ("conditioning_encoder.", "perceiver_encoder.")  # what the voice encoder reads of the same file
 BUFFERS = (".attn.bias", ".attn.masked_bias")  # of old releases of the training library
-EPSILON = 1e-5
 KeysValues = tuple[Tensor, Tensor]
 
 
@@ -54,6 +51,22 @@ def expected_shapes(config: IndexConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+class Weights:
+    """Moves the checkpoint's tensors to the device one at a time, so that the file is never copied as a whole."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> None:
+        self.tensors, self.device, self.dtype = tensors, device, dtype
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name].to(self.device, self.dtype)
+
+    def norm(self, name: str) -> Norm:
+        return Norm(self[f"{name}.weight"], self[f"{name}.bias"])
+
+    def linear(self, name: str) -> Linear:
+        return Linear(self[f"{name}.weight"].t().contiguous(), self[f"{name}.bias"])
+
+
 class Block:
     """One layer's weights: x += merge(attention(project(norm_1 x))); x += narrow(gelu(widen(norm_2 x)))."""
 
@@ -69,22 +82,6 @@ class Block:
         """x, attended: (B, M) -> (B, M)"""
         x = x + self.merge(attended)
         return x + self.narrow(F.gelu(self.widen(self.norm_2(x)), approximate="tanh"))
-
-
-class Weights:
-    """Moves the checkpoint's tensors to the device one at a time, so that the file is never copied as a whole."""
-
-    def __init__(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> None:
-        self.tensors, self.device, self.dtype = tensors, device, dtype
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self.tensors[name].to(self.device, self.dtype)
-
-    def norm(self, name: str) -> Norm:
-        return Norm(self[f"{name}.weight"], self[f"{name}.bias"], EPSILON)
-
-    def linear(self, name: str) -> Linear:
-        return Linear(self[f"{name}.weight"].t().contiguous(), self[f"{name}.bias"])
 
 
 class GptNet:
@@ -107,8 +104,7 @@ class GptNet:
         self.mel_places = weights["mel_pos_embedding.emb.weight"]
         self.blocks = [Block(layer, weights) for layer in range(config.gpt.layers)]
         self.norm, self.final_norm = weights.norm("gpt.ln_f"), weights.norm("final_norm")
-        self.mel_head = padded_head(weights["mel_head.weight"], weights["mel_head.bias"])
-        self.mel_head_width = config.gpt.number_mel_codes + -config.gpt.number_mel_codes % LANES
+        self.mel_head = Head(weights["mel_head.weight"], weights["mel_head.bias"])
         self.row_multiple = max(block.project.row_multiple for block in self.blocks)
 
     def embed_text(self, ids: Tensor) -> Tensor:
@@ -149,10 +145,6 @@ class GptNet:
             mixed = cache.attend(layer, qkv[:, 0], rows, length).flatten(1)
             x = block.finish(x, F.pad(mixed, (0, 0, 0, len(x) - count)))
         return self.final_norm(self.norm(x))[:count]
-
-    def mel_logits(self, hidden: Tensor) -> Tensor:
-        """(B, M) -> float32 (B, mel_head_width)"""
-        return self.mel_head(hidden).float()
 
     def _heads(self, projected: Tensor) -> Tensor:
         """(B, 3M) -> queries, keys, values (B, 3, H, d)"""

@@ -1,9 +1,4 @@
-"""Log-mel spectrogram of a reference recording, the only feature of a voice in IndexTTS.
-
-It runs on the CPU, where it costs a hundredth of the encoders, because some accelerators have no FFT.
-"""
-
-from __future__ import annotations
+"""Log-mel spectrogram of a reference recording. It runs on the CPU, because some accelerators have no FFT."""
 
 import math
 
@@ -25,8 +20,8 @@ def resample(waveform: np.ndarray, rate: int) -> Tensor:
     """float32 (N,) at `rate` Hz -> float32 (ceil(N * 24000 / rate),), or one sample less, at 24 kHz.
 
     The models were trained with this filter: a sinc with a Hann window, 6 zero crossings on each side, and a cutoff at
-    0.99 of the lower Nyquist frequency. Rates that reduce to o : n take `o * n` taps. 44100 : 24000 is 147 : 80, but
-    44101 : 24000 does not reduce and would take a billion. Such unusual rates use soxr, whose memory is bounded.
+    0.99 of the lower Nyquist frequency. A rate that reduces with 24000 to o : n takes `o * n` taps, up to a billion for
+    44101, so unusual rates use soxr, whose memory is bounded.
     """
     common = math.gcd(rate, SAMPLE_RATE)
     if rate * SAMPLE_RATE // common**2 > MAX_KERNEL:

@@ -1,9 +1,4 @@
-"""Perceiver resampler: any number of frames to the 32 latents that condition the GPT.
-
-Attribute names match the checkpoint under `perceiver_encoder.`.
-"""
-
-from __future__ import annotations
+"""Perceiver resampler: frames to the GPT's 32 latents. Names match the checkpoint under `perceiver_encoder.`."""
 
 import math
 

@@ -1,10 +1,9 @@
 """The frames of each signal inside the vocoder that a part of its sound depends on. Needs no torch."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from deployments.families.indextts.config import BigVganConfig
 
@@ -23,18 +22,18 @@ class Window:
     length: int
 
     @classmethod
-    def whole(cls, length: int) -> Window:
+    def whole(cls, length: int) -> Self:
         return cls(0, length, length)
 
     @property
     def size(self) -> int:
         return self.stop - self.start
 
-    def grown(self, frames: int) -> Window:
+    def grown(self, frames: int) -> "Window":
         """Extended by `frames` on each side."""
         return Window(self.start - frames, self.stop + frames, self.length)
 
-    def clipped(self) -> Window:
+    def clipped(self) -> "Window":
         """Without the frames outside the signal."""
         return Window(max(self.start, 0), min(self.stop, self.length), self.length)
 

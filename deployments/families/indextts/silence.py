@@ -1,12 +1,9 @@
 """Drops surplus silence while decoding.
 
 The published rule applies to a finished segment: if more than 30 of its codes are silent, every run of silent codes is
-cut to its first 10. This streaming version uses the same counts: once a segment has more than 30 silent codes, those
-after the tenth of a run are dropped. Both leave a segment with at most 30 silent codes (1.3 s) unchanged. With more, at
-most 20 early silent codes (0.85 s) remain that the published rule would drop.
+cut to its first 10. This streaming version drops the codes after the tenth of a run once a segment has more than 30
+silent ones. At most 20 early silent codes (0.85 s) remain that the published rule would drop.
 """
-
-from __future__ import annotations
 
 import torch
 from torch import Tensor

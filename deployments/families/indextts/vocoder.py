@@ -1,7 +1,5 @@
 """Vocoder part of IndexTTS: chunks of latents to padded batches and back."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

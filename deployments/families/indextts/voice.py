@@ -1,7 +1,5 @@
 """The voice encoder of IndexTTS: a reference recording to the GPT's 32 latents and the vocoder's speaker vector."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
@@ -33,10 +31,9 @@ class Conditioner(nn.Module):
 
 
 class IndexVoiceEncoder:
-    """Encodes one reference at a time in float32 on `device`. Prompts are cached, so speed matters little.
+    """Encodes one reference at a time in float32 on `device`, from all tensors of the GPT's and the vocoder's files.
 
-    It takes all tensors of the GPT's and the vocoder's files. Raises ConfigError, which names the file, the tensor and
-    the shapes, if they do not match the config.
+    Raises ConfigError, which names the file, the tensor and the shapes, if they do not match the config.
     """
 
     def __init__(

@@ -1,7 +1,5 @@
 """Operations on tensors that hold a window of a signal: (B, window.size, C)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The lexicon's phones as the weights of this family know them: ARPAbet without stress."""
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
 

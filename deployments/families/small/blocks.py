@@ -1,7 +1,5 @@
 """The convolution block of the speaker encoder and the vocoder."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

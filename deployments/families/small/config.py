@@ -1,20 +1,18 @@
 """Sizes and rates of the small family, which determine the shapes of its networks."""
 
-from __future__ import annotations
-
-import dataclasses
-from dataclasses import dataclass
 from math import prod
-from typing import Any
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 from deployments.text.phones import PHONES
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 60.0  # of a reference; shorter ones are refused, longer ones truncated
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class SmallConfig:
-    """Constants of one trained set of weights, saved with them as JSON."""
+    """Constants of one trained set of weights, saved with them as JSON. Raises ValidationError."""
 
     languages: tuple[str, ...] = ("en", "zh")
 
@@ -91,15 +89,3 @@ class SmallConfig:
     def _trunk_reach(self, side: int, overlap: int) -> int:
         frames = sum(reach[side] for reach in self.frame_reach) + overlap
         return sum(reach[side] for reach in self.code_reach) - (-frames // self.frames_per_code)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> SmallConfig:
-        """From JSON, where tuples are lists. Raises ValueError for an unknown key."""
-        unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
-        if unknown:
-            raise ValueError(f"unknown keys in the small family's config: {sorted(unknown)}")
-        return cls(**{name: _frozen(value) for name, value in values.items()})
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value

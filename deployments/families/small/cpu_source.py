@@ -1,10 +1,9 @@
 """SourceFilter over slots: the frames of all chunks of a batch, one after the other."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -33,7 +32,7 @@ class Slots:
     empty: list[slice]
 
     @classmethod
-    def of(cls, frames: Layer, chunks: Sequence[Extent], rate: int) -> Slots:
+    def of(cls, frames: Layer, chunks: Sequence[Extent], rate: int) -> Self:
         starts, counts, order, empty, slot = [], [], [], [], 0
         for span, chunk in zip(frames, chunks, strict=True):
             count = chunk.count * rate

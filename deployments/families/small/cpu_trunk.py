@@ -1,7 +1,5 @@
 """The vocoder's trunk over rows, as one TorchScript call, because calls from Python dominate a short chunk."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

@@ -8,8 +8,6 @@ the gain and shift of the norms.
 A row's bits depend on itself alone if matrix products keep theirs, as MKL's do from twelve rows on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -53,11 +51,8 @@ class CpuVocoder:
         self.trunk, _ = scripted(CpuTrunk(net))
         self.filter_head, self.filter_bias = linear(net.filter_head)
         self.normed, self.pitch, self.base = net.normed, net.pitch, net.base
-        self.conditions = [
-            block.condition
-            for block in (*blocks(net.code_blocks), *blocks(net.frame_blocks))
-            if block.condition
-        ]
+        both = (*blocks(net.code_blocks), *blocks(net.frame_blocks))
+        self.conditions = [block.condition for block in both if block.condition]
         self.source = CpuSource(config, net.source_filter)
         self.voices: LRUCache[bytes, Tensor] = LRUCache(_VOICES)
         self.shape = TrunkShape(config.code_reach, config.frame_reach, config.frames_per_code)

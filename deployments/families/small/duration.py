@@ -5,8 +5,6 @@ the pointer moves by the most likely amount. u = 0.5 gives the median of the pre
 is drawn once per phone from (seed, phone index), so that a repeated request has the same timing.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The pitch of a voice: the median F0 of a reference, and its spread."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -13,10 +11,7 @@ OCTAVE = 0.04  # penalty per octave of lag, because the double of a period corre
 
 
 def pitch_of(waveform: Tensor, rate: int, hop: int) -> tuple[Tensor, Tensor]:
-    """waveform (B, N) -> median log F0 in log Hz, and half the range between its 10th and 90th percentile, (B,) each.
-
-    Without a voiced frame: log 150 Hz and 0.
-    """
+    """waveform (B, N) -> median log F0 (log 150 Hz if unvoiced), half its 10th to 90th percentile: (B,) in log Hz."""
     log_f0 = track(waveform, rate, hop)
     levels = torch.tensor([0.1, 0.5, 0.9], device=waveform.device)
     low, median, high = torch.nanquantile(log_f0, levels, dim=-1)

@@ -1,28 +1,23 @@
 """The small family: loads its four parts from the weights that this repository ships."""
 
-from __future__ import annotations
-
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deployments.contract.controls import drawing
+from deployments.contract.device import Device
 from deployments.contract.errors import CheckpointError
 from deployments.contract.family import FamilySpec, Frontend, GptModel, VocoderModel, VoiceEncoder
 from deployments.contract.speech import VoicePrompt
-from deployments.families.options import checked
+from deployments.families.options import checked, fault
 from deployments.families.small.config import MAX_SECONDS, MIN_SECONDS, SmallConfig
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from deployments.contract.device import Device
-
 WEIGHTS = Path(__file__).parent / "weights"
+FILE = "small.safetensors"
 PACES = (0.5, 2.0)  # the range in training
 
 
@@ -40,15 +35,17 @@ class SmallFamily:
         self.folder = options.weights
         path = self.folder / "small.json"
         try:
-            self.config = SmallConfig.from_dict(json.loads(path.read_text()))
+            self.config = SmallConfig(**json.loads(path.read_text()))
         except FileNotFoundError:
-            message = f"family.options.weights: no {path.name} in the folder {self.folder.name!r}"
-            raise CheckpointError(message, param="family.options") from None
+            where = f"in the folder {self.folder.name!r}"
+            raise CheckpointError(f"family.options.weights: no {path.name} {where}") from None
         except OSError as error:
-            message = f"family.options.weights: {path.name} cannot be read: {error.strerror}"
-            raise CheckpointError(message, param="family.options") from None
+            why = f"{path.name} cannot be read: {error.strerror}"
+            raise CheckpointError(f"family.options.weights: {why}") from None
+        except ValidationError as error:
+            raise CheckpointError(f"{path.name}: {fault(error)}") from None
         except (ValueError, TypeError, RecursionError) as error:
-            raise CheckpointError(f"{path.name}: {error}", param="family.options") from None
+            raise CheckpointError(f"{path.name}: {error}") from None
 
     @cached_property
     def spec(self) -> FamilySpec:
@@ -80,17 +77,18 @@ class SmallFamily:
 
     def voice_encoder(self, device: Device) -> VoiceEncoder:
         from deployments.engine.device.choose import has_fft
+        from deployments.families.checkpoint import read_tensors
         from deployments.families.small.speaker import SpeakerEncoder
-        from deployments.families.small.timbre import Timbre
+        from deployments.families.small.timbre import Timbre, calibration_codes
         from deployments.families.small.vocoder_net import VocoderNet
         from deployments.families.small.voice import SmallVoiceEncoder
 
-        where = device.torch_device
+        where, path = device.torch_device, self.folder / FILE
         net = self._filled(SpeakerEncoder(self.config), "speaker").float().eval().to(where)
         vocoder = self._filled(VocoderNet(self.config), "vocoder").float().eval().to(where)
         vocoder.source_filter.matmul_dft = not has_fft(where)
-        timbre = Timbre(vocoder, self._codes().to(where), net.log_mel)
-        return SmallVoiceEncoder(net, timbre, self.config, where)
+        codes = calibration_codes(read_tensors(path), self.config, path.name)
+        return SmallVoiceEncoder(net, Timbre(vocoder, codes.to(where), net.log_mel), self.config, where)
 
     def gpt(self, device: Device, slots: int) -> GptModel:
         from deployments.families.small.gpt import SmallGpt
@@ -104,25 +102,12 @@ class SmallFamily:
 
         return SmallVocoder(self._filled(VocoderNet(self.config), "vocoder"), device.torch_device)
 
-    def _codes(self) -> Tensor:
-        """The codes of the calibration sentences. Raises CheckpointError if they are missing or malformed."""
-        from deployments.families.checkpoint import read_tensors
-
-        name = "small.safetensors: timbre.codes"
-        codes, most = read_tensors(self.folder / "small.safetensors").get("timbre.codes"), self.config.n_codes
-        if codes is None or codes.dim() != 1 or not 0 < len(codes) <= self.config.max_codes:
-            raise CheckpointError(f"{name} is missing or not a row of codes", param="family.options")
-        codes = codes.long()
-        if not 0 <= int(codes.min()) <= int(codes.max()) < most:
-            raise CheckpointError(f"{name} contains a code outside 0..{most - 1}", param="family.options")
-        return codes
-
-    def _filled(self, net: nn.Module, part: str) -> Any:
+    def _filled(self, net: Any, part: str) -> Any:
         """`net` with the tensors of `part`. Raises CheckpointError naming file, tensor and both shapes."""
         from deployments.families.checkpoint import fill, part_of, read_tensors
 
-        path, prefix = self.folder / "small.safetensors", f"{part}."
-        return fill(net, part_of(read_tensors(path), prefix), path.name, prefix)
+        tensors, prefix = read_tensors(self.folder / FILE), f"{part}."
+        return fill(net, part_of(tensors, prefix), FILE, prefix)
 
 
 def load(options: dict[str, Any]) -> SmallFamily:

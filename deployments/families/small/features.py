@@ -1,7 +1,5 @@
 """Log-mel spectrogram of the small family."""
 
-from __future__ import annotations
-
 import math
 
 import torch

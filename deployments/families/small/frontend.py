@@ -1,15 +1,14 @@
 """The frontend: English and Mandarin text, mixed as one likes, to segments of phone ids."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
 from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Segment
+from deployments.families.language import language_of
 from deployments.families.small.arpabet import arpabet
 from deployments.text import lines, markup
 from deployments.text.characters import folded, is_speakable, nothing_to_speak
@@ -41,22 +40,8 @@ class _Sentence:
     pause_after: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A future segment: start and end in the cleaned text, the ids of its phones with edge pauses, silence after."""
-
-    start: int
-    end: int
-    spoken: str
-    token_ids: np.ndarray
-    pause_after: float
-
-
 class SmallFrontend:
-    """`Frontend` of the small family. Thread-safe; loads its word lists when first made, in well under a second.
-
-    languages: what the weights speak, of "en" and "zh".
-    """
+    """`Frontend` of the small family. Thread-safe. languages: what the weights speak, of "en" and "zh"."""
 
     def __init__(
         self, pronouncer: Pronouncer | None = None, languages: tuple[str, ...] = ("en", "zh")
@@ -67,29 +52,22 @@ class SmallFrontend:
     def segments(self, text: str, language: str | None = None) -> list[Segment]:
         """At most `MAX_PHONES` phones a segment; their texts together are `text`, but for white space.
 
-        Raises InvalidInput: param "language" for anything but its languages; param "input" for text that is empty, has
-        nothing to speak, holds another script, control characters, a word of more than 60 letters or a pause of more
-        than 30 seconds.
+        Raises InvalidInput: param "language" for another one; param "input" for text that is empty, has nothing to
+        speak, or holds another script, control characters, a word of over 60 letters or a pause of over 30 seconds.
         """
-        self._check_language(language)
-        return with_pauses(text, lambda part: self._segments(part, language))
+        known = language_of(language, self.languages)
+        return with_pauses(text, lambda part: self._segments(part, known))
 
     def _segments(self, text: str, language: str | None) -> list[Segment]:
         cleaned = self._cleaned(text)
         pieces = list(self._pieces(cleaned, language))
         if not pieces:
             raise nothing_to_speak()
-        cuts = [cleaned.origin(p.start) for p in pieces[1:]]
+        cuts = [cleaned.origin(start) for start, _ in pieces[1:]]
         spans = [_stripped(text, *ends) for ends in zip([0, *cuts], [*cuts, len(text)], strict=True)]
         return [
-            Segment(
-                text=text[slice(*span)],
-                token_ids=piece.token_ids,
-                pause_after=piece.pause_after,
-                span=span,
-                spoken=piece.spoken,
-            )
-            for span, piece in zip(spans, pieces, strict=True)
+            replace(segment, text=text[slice(*span)], span=span)
+            for span, (_, segment) in zip(spans, pieces, strict=True)
         ]
 
     def symbols(self, segment: Segment) -> list[str]:
@@ -97,7 +75,7 @@ class SmallFrontend:
 
     def check(self, text: str, language: str | None = None) -> None:
         """Raises InvalidInput as `segments` does."""
-        self._check_language(language)
+        language_of(language, self.languages)
         check_pauses(text)
         self._cleaned(text)
 
@@ -109,14 +87,6 @@ class SmallFrontend:
         if not is_speakable(cleaned.text):
             raise nothing_to_speak()
         return figures.english(lines.joined(maths.lowered(cleaned), self.pronouncer.known))
-
-    def _check_language(self, language: str | None) -> None:
-        if language and language.replace("_", "-").split("-")[0].strip().lower() not in self.languages:
-            raise InvalidInput(
-                f"language {language[:20]!r} is not supported by this voice; allowed: {', '.join(self.languages)}",
-                param="language",
-                code="unsupported_language",
-            )
 
     def phones_of(self, text: str, language: str | None = None) -> list[str]:
         """All phones of `text`. Neighbouring segments share one edge pause."""
@@ -135,7 +105,7 @@ class SmallFrontend:
         A sentence without letters is read in the language of the sentence before it. The first sentence is read in
         `language`, or in the language of the first letter.
         """
-        chinese = language.lower().startswith("zh") if language else starts_chinese(text)
+        chinese = language == "zh" if language else starts_chinese(text)
         mixed = chinese or not text.isascii()
         held: _Sentence | None = None
         for first, last in paragraphs(text):
@@ -158,24 +128,19 @@ class SmallFrontend:
         said = pronounce_words(words, text, self.pronouncer)
         return [arpabet(phones) if isinstance(phones, str) else phones for phones in said]
 
-    def _pieces(self, cleaned: Rewritten, language: str | None) -> Iterator[_Piece]:
+    def _pieces(self, cleaned: Rewritten, language: str | None) -> Iterator[tuple[int, Segment]]:
+        """Segments without text and span, and where each starts in the cleaned text."""
         for sentence in self._sentences(cleaned.text, language):
             text = cleaned.text[sentence.start : sentence.end]
             words, phones = _fitting(sentence.words, self._phones(sentence.words, text))
-            cuts = _cuts(words, phones)
-            places = [0, *(_before_openers(text, words[c].start) for c in cuts[1:-1]), len(text)]
-            for i in range(len(cuts) - 1):
-                run = slice(cuts[i], cuts[i + 1])
-                final = i == len(cuts) - 2
-                yield _Piece(
-                    start=sentence.start + places[i],
-                    end=sentence.start + places[i + 1],
-                    spoken=" ".join([word.text for word in words[run]]).lower(),
-                    token_ids=_token_ids(words[run], phones[run], closing_pause(text) if final else PAUSE),
-                    pause_after=sentence.pause_after
-                    if final
-                    else PAUSES.get(words[cuts[i + 1] - 1].pause, CLAUSE_PAUSE),
-                )
+            for begin, end in pairwise(_cuts(words, phones)):
+                start = _before_openers(text, words[begin].start) if begin else 0
+                pause, closing = PAUSES.get(words[end - 1].pause, CLAUSE_PAUSE), PAUSE
+                if end == len(words):
+                    pause, closing = sentence.pause_after, closing_pause(text)
+                ids = _token_ids(words[begin:end], phones[begin:end], closing)
+                spoken = " ".join([word.text for word in words[begin:end]]).lower()
+                yield sentence.start + start, Segment("", ids, pause, spoken=spoken)
 
 
 def _cuts(words: list[Word], phones: list[Phones]) -> list[int]:
@@ -226,18 +191,3 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
     """The span without the white space at its ends."""
     begin = end - len(text[start:end].lstrip())
     return begin, begin + len(text[begin:end].rstrip())
-
-
-@cache
-def _frontend() -> SmallFrontend:
-    return SmallFrontend()
-
-
-def phones_of(text: str) -> list[str]:
-    """The phones of `text` (for debugging and tests). Raises InvalidInput as `segments` does."""
-    return _frontend().phones_of(text)
-
-
-def spoken(text: str) -> str:
-    """`text` as the words that are said, in lower case (for judging what was understood)."""
-    return _frontend().spoken(text)

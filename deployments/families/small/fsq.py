@@ -1,7 +1,5 @@
 """Finite scalar quantisation: a code is a mixed-radix number with one digit per dimension."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

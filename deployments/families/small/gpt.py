@@ -1,20 +1,17 @@
 """GPT part of the small family: the decode step over static slots."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from deployments.contract.device import Device
-from deployments.contract.errors import InvalidInput
 from deployments.contract.family import Prefill, StepOutput
 from deployments.contract.speech import GptRequest, Sampling
 from deployments.engine.decode.kv_cache import KVCache
 from deployments.engine.decode.sampling import SamplingState
+from deployments.engine.decode.slots import SlotModel
 from deployments.engine.script import scripted
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.duration import thresholds
@@ -26,12 +23,12 @@ CONTEXT = 1344  # positions of a slot: speaker, phones and codes; a segment of 1
 PREFILL = 160
 
 
-class SmallGpt:
+class SmallGpt(SlotModel):
     """Implements GptModel: one code a step, and a pointer into the phones that moves with it."""
 
     def __init__(self, net: GptNet, config: SmallConfig, device: Device, slots: int) -> None:
-        self.config, self.slots, self.context, self.max_codes = config, slots, CONTEXT, config.max_codes
-        self.device, self.dtype = device.torch_device, device.dtype
+        super().__init__(device, slots, CONTEXT, config.max_codes)
+        self.config = config
         self.net = net.eval().to(self.device, self.dtype)
         self.net.cosine, self.net.sine = self.net.cosine.float(), self.net.sine.float()
         self.step_net = StepNet(self.net)
@@ -41,19 +38,17 @@ class SmallGpt:
         self.cache = KVCache(
             config.gpt_layers, slots, config.gpt_heads, CONTEXT, head_dim, self.dtype, self.device
         )
-        self.sampling = SamplingState(slots, self.step_net.n_logits, self.device, steps=config.max_codes)
-
-        def per_slot(value: float, dtype: torch.dtype, *shape: int) -> Tensor:
-            return torch.full((slots + 1, *shape), value, dtype=dtype, device=self.device)
-
+        width = self.step_net.code_head.width
+        self.sampling = SamplingState(slots, width, self.device, steps=config.max_codes)
+        self.code = self.per_slot(config.bos)
         self.state = State(
-            code=per_slot(config.bos, torch.int64),
-            phone=per_slot(0, torch.int64),
-            last=per_slot(0, torch.int64),
-            stay=per_slot(0, torch.int64),
-            survival=per_slot(1.0, torch.float64),
-            thresholds=per_slot(0.5, torch.float64, config.max_phones),
-            pointers=per_slot(0.0, self.dtype, config.max_phones, config.gpt_dim),
+            code=self.code,
+            phone=self.per_slot(0),
+            last=self.per_slot(0),
+            stay=self.per_slot(0),
+            survival=self.per_slot(1.0, torch.float64),
+            thresholds=self.per_slot(0.5, torch.float64, config.max_phones),
+            pointers=self.per_slot(0.0, self.dtype, config.max_phones, config.gpt_dim),
         )
 
     def compile(self) -> str:
@@ -64,16 +59,11 @@ class SmallGpt:
 
     def prefill(self, slot: int, request: GptRequest) -> Prefill:
         """Raises InvalidInput if the segment has more phones than a slot takes."""
-        count = len(request.segment.token_ids)
-        if count > self.config.max_phones:
-            raise InvalidInput(
-                f"a segment of {count} phones is too long: at most {self.config.max_phones}", param="input"
-            )
-        phones = torch.from_numpy(np.ascontiguousarray(request.segment.token_ids, np.int64)).to(self.device)
-        speaker = torch.from_numpy(np.ascontiguousarray(request.prompt.tensors["speaker"]))
+        phones = self.token_ids(request, self.config.max_phones, "phones")
+        count = len(phones)
+        speaker = self.moved(request.prompt.tensors["speaker"], self.dtype)
         pace = torch.full((1,), request.sampling.speed, device=self.device)
-        voice = speaker.to(self.device, self.dtype).unsqueeze(0)
-        x, pointers = self.net.prefix(voice, phones.unsqueeze(0), pace)
+        x, pointers = self.net.prefix(speaker.unsqueeze(0), phones.unsqueeze(0), pace)
         cosine, sine = self.net.rotary(torch.arange(1 + count, device=self.device))
         rotary = cosine.to(self.dtype), sine.to(self.dtype)
         piece = max(1, PREFILL // count) if self.device.type == "cpu" else 2 + self.config.gpt_layers
@@ -91,16 +81,9 @@ class SmallGpt:
         logits, ended = self.run(self.state, self.cache.layers, self.cache.plan(rows, length))
         at = self.cache.index(rows)
         codes = self.sampling.draw(logits, at)
-        self.state.code[at] = codes
+        self.code[at] = codes
         self.cache.advance(rows)
         return StepOutput(codes, ended)
-
-    def force(self, slot: int, code: np.ndarray) -> None:
-        self.state.code[slot] = int(code)
-        self.sampling.force(slot, int(code))
-
-    def wipe(self, slot: int) -> None:
-        self.cache.wipe(slot)
 
     def _begin(self, slot: int, sampling: Sampling, pointers: Tensor) -> None:
         """pointers: (P, D)"""
@@ -112,7 +95,7 @@ class SmallGpt:
         temperature = torch.full((), sampling.controls["temperature"], device=self.device)
         drawn = thresholds(seed, torch.arange(count, device=self.device), temperature)
         self.state.thresholds[slot, :count] = drawn.double()
-        self.state.code[slot] = self.config.bos
+        self.code[slot] = self.config.bos
         self.state.phone[slot] = 0
         self.state.last[slot] = count - 1
         self.state.stay[slot] = 0

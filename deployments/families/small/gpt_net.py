@@ -2,19 +2,8 @@
 
 The sequence is [speaker vector][phones][codes], causal. The input of a code step is the previous code, the phone at the
 pointer, and the number of steps spent there. A step yields logits of its code and of the pointer's next move: 0 (stay),
-1, 2 or 3 phones, or the end. `deployments/families/small/duration.py` decodes the moves.
-
-The methods are small, so that the caller can own the KV cache:
-
-    x, pointers = net.prefix(speaker, phones, pace)        # then run the blocks over x, positions 0 ... P
-    x = net.embed_codes(codes) + pointers[row, phone] + net.embed_stay(stay)  # position 1 + P + step; first config.bos
-    for block in net.blocks:
-        q, k, v = block.qkv(x, net.rotary(positions))      # put k, v into the cache, attend with q
-        x = block.finish(x, attended)
-    code_logits, advance_logits = net.heads(x)
+1, 2 or 3 phones, or the end (`duration.py` decodes them). The methods are small, so that the caller can own the cache.
 """
-
-from __future__ import annotations
 
 from typing import cast
 

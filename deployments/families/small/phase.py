@@ -6,8 +6,6 @@ it restarts at 0 after a pause without pulses, and differences accumulate only w
 Both functions take NumPy arrays, whose calls cost less, and tensors, which may be on an accelerator.
 """
 
-from __future__ import annotations
-
 from typing import Any, TypeAlias
 
 from deployments.families.small.spans import BEFORE

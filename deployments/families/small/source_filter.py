@@ -6,8 +6,6 @@ depend on the start of the chunk. Frame t starts at sample t * hop. F0 and voici
 in between.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -63,10 +61,7 @@ class SourceFilter(nn.Module):
         return F.pad(torch.cumsum(cycles, dim=1), (1, 0))
 
     def pulses(self, f0: Tensor, voiced: Tensor, phase: Tensor, mask: Tensor) -> Tensor:
-        """A band-limited pulse train of about unit power where voiced.
-
-        f0, voiced, mask (B, F); phase (B, F) float64 cycles at frame starts -> (B, F * hop)
-        """
+        """About unit power where voiced: f0, voiced, mask (B, F), phase (B, F) float64 cycles -> (B, F * hop)."""
         f0, change = f0.unsqueeze(-1), (following(f0, mask) - f0).unsqueeze(-1)  # (B, F, 1)
         ramp = self.ramp
         within = (f0 * ramp + 0.5 * change * ramp**2) * (self.hop / self.rate)  # (B, F, hop) cycles

@@ -1,10 +1,7 @@
 """The steps of each vocoder layer that a chunk's sound needs, and their rows. Needs no torch.
 
 The chunks of a batch follow each other as rows of one matrix, each no longer than the next layer needs. Steps that the
-next chunk of a stream reads again are kept, so that only new ones are computed.
-
-This module does not postpone annotations: TorchScript compiles `Span`, and cannot resolve the postponed annotations of
-named tuples.
+next chunk of a stream reads again are kept, so that only new ones are computed. TorchScript compiles `Span`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -46,10 +43,6 @@ class Span(NamedTuple):
 
 Layer = list[Span]  # one for each chunk
 Reach = tuple[tuple[int, int], ...]
-
-
-def rows(layer: Layer) -> int:
-    return layer[-1].row + layer[-1].size
 
 
 @dataclass(frozen=True, slots=True)

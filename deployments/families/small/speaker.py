@@ -1,7 +1,5 @@
 """The speaker encoder: a reference recording to one vector."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

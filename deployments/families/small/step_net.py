@@ -1,7 +1,4 @@
-"""One decode step over static slots, in a form that TorchScript can compile.
-
-This module does not postpone annotations, because TorchScript cannot resolve those of named tuples.
-"""
+"""One decode step over static slots, in a form that TorchScript can compile."""
 
 from typing import NamedTuple
 
@@ -10,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deployments.engine.decode.attention_plan import AttentionPlan, attend, write
-from deployments.engine.invariant import LANES, Linear, Norm, padded_head
+from deployments.engine.invariant import Head, Linear, Norm
 from deployments.families.small.duration import advance
 from deployments.families.small.gpt_net import Block, GptNet
 
@@ -35,7 +32,7 @@ class StepBlock(nn.Module):
     def __init__(self, block: Block) -> None:
         super().__init__()
         self.heads = block.heads
-        self.norm_1, self.norm_2 = norm_of(block.norm_1), norm_of(block.norm_2)
+        self.norm_1, self.norm_2 = (Norm(norm.weight, norm.bias) for norm in (block.norm_1, block.norm_2))
         self.project, self.merge, self.widen, self.narrow = (
             Linear(layer.weight, layer.bias)
             for layer in (block.project, block.merge, block.widen, block.narrow)
@@ -70,15 +67,13 @@ class StepNet(nn.Module):
         blocks = [StepBlock(block) for block in net.blocks]
         self.blocks = nn.ModuleList(blocks)
         self.row_multiple = max(block.project.row_multiple for block in blocks)
-        self.norm = norm_of(net.norm)
-        self.code_head = padded_head(net.code_head.weight.detach(), net.code_head.bias.detach())
-        self.n_logits = config.n_codes + -config.n_codes % LANES
+        self.norm = Norm(net.norm.weight, net.norm.bias)
+        self.code_head = Head(net.code_head.weight, net.code_head.bias)
         self.advance_head = Linear(net.advance_head.weight, net.advance_head.bias)
-        self.forbidden = torch.arange(self.n_logits, device=self.codes.device) >= config.n_codes
         self.rotary = _rotary_table(net)
 
     def forward(self, state: State, cache: list[Tensor], plan: AttentionPlan) -> tuple[Tensor, Tensor]:
-        """Updates the pointers and the cache. Returns the next codes' logits (B, n_logits) and ended (B,) bool."""
+        """Updates the pointers and the cache. Returns the next codes' logits (B, V) and ended (B,) bool."""
         rows = plan.rows
         count = rows.shape[0]
         phone, stay, last = state.phone[rows], state.stay[rows], state.last[rows]
@@ -90,7 +85,7 @@ class StepNet(nn.Module):
         for layer, block in enumerate(self.blocks):
             x = block(x, rotary, surplus, cache[layer], plan)
         x = self.norm(x)
-        logits = self.code_head(x)[:count].float().masked_fill(self.forbidden, float("-inf"))
+        logits = self.code_head(x)[:count]
 
         # float64, so that rounding differences between batch sizes do not decide where a phone ends
         move, survival, ended = advance(
@@ -106,10 +101,6 @@ class StepNet(nn.Module):
         state.stay[rows] = torch.where(moved, 0, (stay + 1).clamp(max=self.max_stay))
         state.survival[rows] = torch.where(moved, 1.0, survival)
         return logits, ended
-
-
-def norm_of(norm: nn.LayerNorm) -> Norm:
-    return Norm(norm.weight, norm.bias, norm.eps)
 
 
 def rotated(qkv: Tensor, rotary: Tensor) -> Tensor:

@@ -6,13 +6,14 @@ difference between the long-term spectra of the recording and of this speech cor
 chance explains: the words differ, and a few seconds are not a stable average.
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from deployments.contract.errors import CheckpointError
+from deployments.families.small.config import SmallConfig
 from deployments.families.small.features import LOG_FLOOR, LogMel
 from deployments.families.small.vocoder_net import VocoderNet
 
@@ -21,6 +22,17 @@ CHANCE = 2.5 * DB  # most RMS difference for voices seen in training, where only
 WIDTH = 2.0  # bands: standard deviation of the Gaussian that smooths the difference
 MOST = 9.0 * DB
 SILENT = math.log(LOG_FLOOR) + 0.7  # a quieter band is empty: the recording's band limit, not the voice
+
+
+def calibration_codes(tensors: Mapping[str, Tensor], config: SmallConfig, file: str) -> Tensor:
+    """int64 (T,). Raises CheckpointError if they are missing or malformed."""
+    codes = tensors.get("timbre.codes")
+    if codes is None or codes.dim() != 1 or not 0 < len(codes) <= config.max_codes:
+        raise CheckpointError(f"{file}: timbre.codes is missing or not a row of codes")
+    codes = codes.long()
+    if not 0 <= int(codes.min()) <= int(codes.max()) < config.n_codes:
+        raise CheckpointError(f"{file}: timbre.codes contains a code outside 0..{config.n_codes - 1}")
+    return codes
 
 
 class Timbre:

@@ -1,7 +1,5 @@
 """Vocoder part of the small family: chunks of codes to padded batches and back."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -40,10 +38,7 @@ class SmallVocoder:
         )
 
     def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> dict[str, Tensor]:
-        """Rows [left context | codes | right context | padding]; padding and unused rows are masked.
-
-        Raises SynthesisFailed for a code that does not exist.
-        """
+        """Rows [left | codes | right | padding], masked. Raises SynthesisFailed for a code that does not exist."""
         inputs = {
             "codes": torch.zeros(batch, frames, dtype=torch.int64),
             "speaker": torch.zeros(batch, self.config.speaker_dim),

@@ -4,8 +4,6 @@ A trunk of convolutions predicts F0, voicing and two spectral filters for each 1
 the sound. Run it in float32, because F0 is exponentiated and its phase accumulates.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -43,13 +41,8 @@ class VocoderNet(nn.Module):
         self.source_filter = SourceFilter(config)
         self.left_context, self.right_context = config.left_context, config.right_context
 
-    def trunk(self, latents: Tensor, speaker: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """latents (B, T, Q), speaker (B, S), mask (B, T) -> normalised hidden (B, F, D), frame mask (B, F)."""
-        x, frame_mask = self.convolved(latents, speaker, mask)
-        return self.norm(x), frame_mask
-
     def convolved(self, latents: Tensor, speaker: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Like `trunk`, without the final norm."""
+        """latents (B, T, Q), speaker (B, S), mask (B, T) -> hidden before the norm (B, F, D), frame mask (B, F)."""
         config = self.config
         x, code_mask = self.enter(latents), mask.unsqueeze(-1)  # (B, T, D), (B, T, 1)
         for block in self.code_blocks:

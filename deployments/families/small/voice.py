@@ -1,7 +1,5 @@
 """The voice encoder of the small family: a reference recording to a speaker vector and a timbre."""
 
-from __future__ import annotations
-
 import numpy as np
 import soxr
 import torch
@@ -52,15 +50,11 @@ class SmallVoiceEncoder:
     def __init__(
         self, net: SpeakerEncoder, timbre: Timbre, config: SmallConfig, device: torch.device
     ) -> None:
-        self.config, self.device, self.timbre = config, device, timbre
-        self.net = net
+        self.net, self.timbre, self.config, self.device = net, timbre, config, device
 
     @torch.inference_mode()
     def encode(self, reference: Reference) -> VoicePrompt:
-        """Takes the first minute of speech in the first waveform. The transcript is ignored.
-
-        Raises InvalidInput if the reference is silent or too short.
-        """
+        """Takes a minute of the first waveform's speech. Raises InvalidInput if it is silent or too short."""
         waveform, rate = reference.first
         speech = soften_thumps(trim_silence(np.asarray(waveform, np.float32), rate), rate)
         if not len(speech):

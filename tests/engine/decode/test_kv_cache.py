@@ -34,7 +34,7 @@ def test_advance_moves_the_rows_but_never_the_scratch_slot(cache):
     cache.set_length(0, 7)
     cache.advance(torch.tensor([0, 3, 3, 3]))
     assert cache.positions.tolist() == [8, 0, 0, 0]
-    cache.reset(0)
+    cache.set_length(0, 0)
     assert cache.positions.tolist() == [0, 0, 0, 0]
 
 

@@ -153,7 +153,7 @@ def test_teacher_forced_logits_and_latents(net, tensors, config, facts, expected
     prefix = prefix_of(net, facts, expected, sentence)
     hidden = hidden_states(net, torch.cat([prefix, net.embed_mel(codes, torch.arange(len(codes)))]))[-1]
     text, mel = hidden[32 : len(prefix)], hidden[len(prefix) :]
-    near(net.mel_logits(mel)[:, : config.gpt.number_mel_codes], facts[f"s{sentence}.fwd.mel_logits"][0])
+    near(net.mel_head(mel)[:, : config.gpt.number_mel_codes], facts[f"s{sentence}.fwd.mel_logits"][0])
     text_head = tensors["text_head.weight"].float(), tensors["text_head.bias"].float()
     near(F.linear(text, *text_head), facts[f"s{sentence}.fwd.text_logits"][0])
     near(mel[:-2], facts[f"s{sentence}.fwd.latent"][0])
@@ -175,8 +175,8 @@ def test_logits_of_every_step(on, tensors, config, facts, prompt, sentence, pena
 
     def run() -> Tensor:
         model, rows, found = IndexGpt(tensors, config, CPU, 1, positions="published"), torch.tensor([0]), []
-        head = model.net.mel_logits
-        model.net.mel_logits = lambda hidden: found.append(head(hidden)) or found[-1]
+        head = model.net.mel_head
+        model.net.mel_head = lambda hidden: found.append(head(hidden)) or found[-1]
         taken = prefill_at_once(model, 0, request)
         for step in range(len(wanted)):
             model.step(rows, taken + step + 1)

@@ -20,14 +20,13 @@ from deployments.families.small.frontend import (
     PAUSES,
     SENTENCE_PAUSE,
     SmallFrontend,
-    phones_of,
-    spoken,
 )
 from deployments.text.phones import PAUSE, PHONE_TO_ID, PHONES
 from deployments.text.segments import MAX_PHONES
 from deployments.text.words import SEMICOLON
 
 FRONTEND = SmallFrontend()
+phones_of, spoken = FRONTEND.phones_of, FRONTEND.spoken
 LONG = (
     "The quick brown fox, who was very lazy, jumped over the dog, and then it sat, because the weather was nice, "
     "on a mat that somebody had left outside in the rain for seven days; nobody knows why it did that or what the "
@@ -336,5 +335,6 @@ def test_threads_agree() -> None:
 
 
 def test_the_frontend_imports_no_torch() -> None:
-    code = "import sys, deployments.families.small.frontend as t; t.phones_of('hi'); sys.exit('torch' in sys.modules)"
+    code = "import sys; from deployments.families.small.frontend import SmallFrontend as Frontend;"
+    code += "Frontend().phones_of('hi'); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

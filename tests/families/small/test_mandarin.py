@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from deployments.contract.errors import InvalidInput
-from deployments.families.small.frontend import SmallFrontend, phones_of, spoken
+from deployments.families.small.frontend import SmallFrontend
 from deployments.text.phones import EXCLAMATION, PAUSE, PHONES, QUESTION
 from deployments.text.segments import MAX_PHONES
 
 FRONTEND = SmallFrontend()
+phones_of, spoken = FRONTEND.phones_of, FRONTEND.spoken
 DATA = Path(__file__).parents[2] / "data"
 SENTENCES = DATA / "sentences_zh.txt", DATA / "sentences_zh_phones.txt"
 LONG = "春天来了，公园里的花都开了，孩子们在草地上跑来跑去，老人们坐在长椅上晒太阳，年轻人在湖边拍照，"

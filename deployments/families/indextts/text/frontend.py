@@ -1,7 +1,5 @@
 """The frontend of IndexTTS 1.x: text to segments of token ids."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ from deployments.contract.speech import Segment
 from deployments.families.indextts.text.normalize import Normalizer, Reading
 from deployments.families.indextts.text.pieces import START, STOP, Pieces, pre_tokenized, readable
 from deployments.families.indextts.text.split import split_sentences
+from deployments.families.language import language_of
 from deployments.text.pauses import check_pauses, with_pauses
 
 LANGUAGES: tuple[Reading, ...] = ("zh", "en")
@@ -32,12 +31,11 @@ class IndexFrontend:
     def segments(self, text: str, language: str | None = None) -> list[Segment]:
         """One segment a sentence, with no silence after it (the model speaks its own pauses).
 
-        language: "zh" or "en" (or a region's form, "zh-CN") says how numbers are read; None lets the text decide.
-        Token ids 0 and 1 are the GPT's own start and stop marks, so they are taken out here, once for all uses.
-        Raises InvalidInput: param "language" for another language; param "input" for text without a letter, digit or
-        Chinese character that the vocabulary knows, and for a pause of more than 30 seconds.
+        language: "zh" or "en" says how numbers are read; None lets the text decide. The GPT's own start and stop marks,
+        0 and 1, are left out. Raises InvalidInput: param "language" for another language; param "input" for text
+        without a letter, digit or Chinese character that the vocabulary knows, and for a pause of more than 30 seconds.
         """
-        reading = reading_of(language)
+        reading = language_of(language, LANGUAGES)
         return with_pauses(text, lambda part: self._segments(part, reading))
 
     def _segments(self, text: str, reading: Reading | None) -> list[Segment]:
@@ -62,30 +60,15 @@ class IndexFrontend:
 
     def check(self, text: str, language: str | None = None) -> None:
         """Raises InvalidInput for another language; whatever a text holds beside what can be spoken is passed over."""
-        reading_of(language)
+        language_of(language, LANGUAGES)
         check_pauses(text)
 
     def pieces_of(self, text: str, reading: Reading | None = None) -> list[str]:
         """All pieces of `text`, normalised; a lone sign as it stands.
 
-        (The published code takes a lone letter or digit as it stands, too, but its vocabulary is upper case and spells
-        numbers out.)
+        The published code takes a lone letter or digit as it stands too, but its vocabulary spells numbers out.
         """
         lone = text.strip()
         if len(lone) == 1 and lone.isprintable() and not lone.isalnum():
             return self.pieces.encode(text)
         return self.pieces.encode(pre_tokenized(self.normalizer(text, reading)))
-
-
-def reading_of(language: str | None) -> Reading | None:
-    """Raises InvalidInput (param "language") for anything but `LANGUAGES`, in any case and with any region."""
-    if not language:
-        return None
-    for reading in LANGUAGES:
-        if language.replace("_", "-").split("-")[0].strip().lower() == reading:
-            return reading
-    raise InvalidInput(
-        f"language {language[:20]!r} is not supported by this model; allowed: {', '.join(LANGUAGES)}",
-        param="language",
-        code="unsupported_language",
-    )

@@ -1,7 +1,5 @@
 """Normalises text for reading aloud: writes out numbers, dates and signs, and reduces the punctuation."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -13,9 +11,7 @@ from deployments.families.indextts.text.repairs import after_english, before_chi
 Reading = Literal["zh", "en"]
 
 LONG_LINE = 200  # characters; longer lines are normalised sentence by sentence
-LONG_SENTENCE = (
-    400  # characters; longer sentences are split, because a grammar takes about 50 kB per character
-)
+LONG_SENTENCE = 400  # characters; longer ones are split: a grammar takes about 50 kB per character
 
 _HELD = "\ue000"  # placeholder for a protected word while the grammar runs; a private-use character, removed from texts
 _CJK = r"[\u4e00-\u9fff]"
@@ -52,14 +48,13 @@ _PUNCTUATION = re.compile("|".join(map(re.escape, _CHARACTERS)))
 class Normalizer:
     """Written text to spoken text, in the form that the published model was trained on. Thread-safe.
 
-    It uses the compiled grammars in the `wetext` package and downloads nothing. They are loaded for the first text
-    (0.5 s, about 45 MB). A line is normalised as a whole. One of more than `LONG_LINE` characters is normalised
-    sentence by sentence, with the same result; Chinese sentences without a digit skip the grammar. So memory is
+    It uses the compiled grammars in the `wetext` package, which are loaded for the first text (0.5 s, about 45 MB).
+    Lines of more than `LONG_LINE` characters are normalised sentence by sentence, with the same result; so memory is
     bounded, and time is linear in the length (up to 0.3 ms per character).
 
-    It differs from the published rules as follows. Protected words are restored by position, not by name. A syllable
-    with a digit after its tone is not pinyin. A curly apostrophe before "s" equals a straight one. Text that a grammar
-    rejects is normalised word by word (English) or left unchanged. `repairs` are applied.
+    Unlike the published rules, it restores protected words by position, not by name; a syllable with a digit after its
+    tone is not pinyin; a curly apostrophe before "s" equals a straight one; text that a grammar rejects is normalised
+    word by word (English) or left unchanged; `repairs` are applied.
     """
 
     def reading_of(self, text: str) -> Reading:

@@ -1,10 +1,9 @@
 """Spoken text as pieces of the checkpoint's sentencepiece vocabulary."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from sentencepiece import SentencePieceProcessor
@@ -39,7 +38,7 @@ class Pieces:
         self._unknown: int = processor.unk_id()
 
     @classmethod
-    def load(cls, path: Path, expected: int) -> Pieces:
+    def load(cls, path: Path, expected: int) -> Self:
         """expected: gpt.number_text_tokens of config.yaml. Raises CheckpointError, which names the file."""
         try:
             content = path.read_bytes()

@@ -4,8 +4,6 @@ Each repair is a plain substitution before the grammar (or, for one English word
 as shipped.
 """
 
-from __future__ import annotations
-
 import re
 
 _DIGITS = dict(zip("0123456789", "零一二三四五六七八九", strict=True))

@@ -1,7 +1,5 @@
 """Splits pieces into sentences, which the GPT speaks one at a time, by the published rules."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from itertools import zip_longest
 
