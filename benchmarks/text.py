@@ -1,7 +1,7 @@
 """Text to segments on one core: megabytes of text a second of processor time, and whether it is linear in length.
 
-The texts are the test sentences as prose, and the written half of the corpus of everyday English, which is dense with
-numbers, units, addresses and markup. The baseline is sixteen times less text: a ratio of 1 is linear.
+The texts are the test sentences as prose, and the written halves of the corpora of everyday English and Mandarin, which
+are dense with numbers, units, addresses and markup. The baseline is sixteen times less text: a ratio of 1 is linear.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rich.table import Table
 from benchmarks import _common
 from deployments.families.small.frontend import SmallFrontend
 
-CORPUS = Path(__file__).resolve().parent.parent / "tests" / "text" / "spoken_english.tsv"
+CORPORA = Path(__file__).resolve().parent.parent / "tests" / "text"
 
 
 def prose(size: int) -> str:
@@ -29,11 +29,16 @@ def prose(size: int) -> str:
     return "".join(text)[:size]
 
 
-def dense(size: int) -> str:
-    """The corpus of everyday text, a case a line."""
-    written = [line.split("\t")[1].replace("\\n", "\n") for line in CORPUS.read_text("utf-8").splitlines()]
+def dense(size: int, corpus: str = "spoken_english.tsv") -> str:
+    """A corpus of everyday text, a case a line."""
+    lines = (CORPORA / corpus).read_text("utf-8").splitlines()
+    written = [line.split("\t")[1].replace("\\n", "\n") for line in lines]
     text = "\n".join(written) + "\n"
     return (text * (size // len(text) + 1))[:size]
+
+
+def mandarin(size: int) -> str:
+    return dense(size // 2, "spoken_mandarin.tsv")  # a character has two bytes and more
 
 
 def seconds(frontend: SmallFrontend, text: str, repeat: int) -> float:
@@ -53,10 +58,10 @@ def main() -> None:
     args = parser.parse_args()
     result, console = _common.origin("text"), Console()
     frontend = SmallFrontend()
-    frontend.segments(prose(20_000) + dense(20_000))  # loads the word lists
+    frontend.segments(prose(20_000) + dense(20_000) + mandarin(20_000))  # loads the word lists
     size = int(args.megabytes * 1e6)
     table = Table("text", "MB/s", "against a sixteenth", box=None)
-    for name, make in (("prose", prose), ("dense", dense)):
+    for name, make in (("prose", prose), ("dense", dense), ("mandarin", mandarin)):
         long, short = make(size), make(size // 16)
         speed = len(long.encode()) / 1e6 / seconds(frontend, long, args.repeat)
         baseline = len(short.encode()) / 1e6 / seconds(frontend, short, args.repeat)

@@ -11,7 +11,6 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +23,7 @@ from deployments.contract.family import FamilySpec
 from deployments.contract.speech import Segment, VoicePrompt
 from serve_app.audio import sandbox
 from serve_app.audio.decode import decode_recording
+from serve_app.audio.recording import Recording
 from serve_app.config.settings import ServiceSettings
 from serve_app.models import REQUESTS, Model, Models
 from serve_app.synthesis.backend import Processes
@@ -96,9 +96,9 @@ def _check_transcript(model: Model, transcript: str | None, param: str) -> None:
         raise InvalidInput(message, param=param, code="missing_transcript")
 
 
-def _from_library(model: Model) -> Read:
-    """Reads a recording of the voice library, which is trusted."""
-    return lambda audio, **about: asyncio.to_thread(decode_recording, audio, **_bounds(model.spec), **about)
+def _trusted(audio: bytes, **about: Any) -> Coroutine[Any, Any, Recording]:
+    """`decode_recording` in a thread, for a recording of the voice library."""
+    return asyncio.to_thread(decode_recording, audio, **about)
 
 
 class Service:
@@ -136,7 +136,7 @@ class Service:
         if request.recording is not None:
             voice = "reference_audio"
             _check_transcript(model, request.transcript, "reference_text")
-            read = partial(sandbox.shared().read, **_bounds(model.spec))
+            read = self._reader(model, sandbox.shared().read)
             about = {"param": voice, "language": request.recording_language}
             examined = await model.prompts.of(request.recording, request.transcript, read, **about)
             prompt, warnings = examined.prompt, examined.warnings
@@ -178,6 +178,19 @@ class Service:
             message = f"Invalid 'input': {len(text)} characters, at most {most} are allowed."
             raise InvalidInput(message, param="input", code="string_above_max_length")
 
+    def _reader(self, model: Model, decode: Read) -> Read:
+        """Reads what `model` uses of a recording: one of the library or of a request, which give equal samples.
+
+        Both are decoded by the same code to the length that some model can use, as uploads are.
+        """
+        bounds = _bounds(model.spec, *(other.spec for other in self.models))
+
+        async def read(audio: bytes, *, param: str) -> Recording:
+            recording = await decode(audio, **bounds, param=param)
+            return recording.within(param=param, **_bounds(model.spec))
+
+        return read
+
     # voices
 
     async def prompt(self, name: str, model: Model) -> tuple[Voice, VoicePrompt]:
@@ -193,7 +206,8 @@ class Service:
             try:
                 _check_transcript(model, voice.transcript, "voice")
                 about = {"param": "voice", "voice": voice.id, "language": voice.language}
-                examined = await model.prompts.of(audio, voice.transcript, _from_library(model), **about)
+                read_audio = self._reader(model, _trusted)
+                examined = await model.prompts.of(audio, voice.transcript, read_audio, **about)
                 fresh = examined.fresh
                 return examined.prompt
             except InvalidInput as error:
@@ -226,7 +240,7 @@ class Service:
             for model in models:
                 try:
                     _check_transcript(model, transcript, "transcript")
-                    await model.prompts.of(recording, transcript, _from_library(model), **kept)
+                    await model.prompts.of(recording, transcript, self._reader(model, _trusted), **kept)
                 except InvalidInput as error:
                     refused.append(error)
             if len(refused) == len(models):

@@ -40,6 +40,7 @@ GREEK = (
 
 _LONG_WORD = re.compile(rf"[A-Za-z]{{{LONGEST_WORD + 1}}}")
 _RARE = re.compile(r"[^\n\t !-_a-~]")  # what may have to be folded
+_RARE_BESIDE_HANZI = re.compile(r"[^\n\t !-_a-~\u4e00-\u9fff]")  # most Chinese characters stay as they are
 _NARROW_BLANK = re.compile(r"(?<=\d)[\u00a0\u2007\u2009\u202f](?=\d{3}(?!\d))")  # between thousands
 _GREEK_MARK = "\ufdd0"  # not a character of any text
 _HANZI = re.compile(f"[{HANZI}]")
@@ -55,7 +56,8 @@ def folded(text: Rewritten, hanzi: bool = False) -> Rewritten:
     Raises InvalidInput (param "input") for control characters, words of another script, over-long words.
     """
     text = text if text.text.isascii() else text.sub(_NARROW_BLANK, lambda m: ",")
-    result = text.sub(_RARE, lambda m: _fold(text, m.start(), hanzi))
+    rare = _RARE_BESIDE_HANZI if hanzi and _all_read(text.text) else _RARE
+    result = text.sub(rare, lambda m: _fold(text, m.start(), hanzi))
     if long := _LONG_WORD.search(result.text):
         raise InvalidInput(
             f"input has a word of more than {LONGEST_WORD} letters ({long[0][:12]}...): "
@@ -100,6 +102,16 @@ def _fold(rewritten: Rewritten, index: int, hanzi: bool) -> str:
             _refuse(char, rewritten.origin(index), hanzi)
         piece = piece.replace(_GREEK_MARK, " ")
     return piece
+
+
+def _all_read(text: str) -> bool:
+    """Whether every one of the usual Chinese characters in `text` stays as it is and has a reading."""
+    return text.isascii() or all(_stays(char) for char in set(text) if "\u4e00" <= char <= "\u9fff")
+
+
+@lru_cache(maxsize=32768)
+def _stays(char: str) -> bool:
+    return _chinese(char) == char and readable(char)
 
 
 @lru_cache(maxsize=4096)

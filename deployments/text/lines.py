@@ -11,7 +11,7 @@ NARROW = 40  # characters: nothing wraps prose to fewer; lines of a list, an add
 WRAPPED = 0.7  # share of the breaks of a block that look wrapped where all of it is
 
 _BROKEN_WORD = re.compile(r"(?<![A-Za-z-])([A-Za-z]{2,30})-[ \t]*\n[ \t]*([a-z]{2,30})(?![A-Za-z])")
-_ITEM = re.compile(r"[ \t]*(?:[-*•+#>|]|\d{1,3}[.)]|[=_~-]{3})(?:[ \t|=_~-]|$)|.*\t.*\S|#{1,6} ")
+_ITEM = re.compile(r"[ \t]*(?:[-*•+#>|]|\d{1,3}[.)]|[=_~-]{3})(?:[ \t|=_~-]|$)|#{1,6} ")
 _ALONE = re.compile(r"[ \t]*(?:#{1,6} |\|)|.*\t")
 _FIRST_WORD = re.compile(r"[ \t]*[\"'(]*([A-Za-z]*)\S*")
 _CLOSED = re.compile(r"[.!?:;…][\"')\]*_]*[ \t]*$")
@@ -90,7 +90,7 @@ def _wrapped(lines: list[str]) -> list[bool]:
 def _is_soft(line: str, following: str, full: bool, prose: bool, capital: bool) -> bool:
     """full: the next word would not have fitted; prose: so it is at most breaks; capital: the block begins with one."""
     words = line.split()
-    if _ITEM.match(following) or _stands_alone(line) or not words or not any(map(str.isalnum, line)):
+    if _is_item(following) or _stands_alone(line) or not words or not any(map(str.isalnum, line)):
         return False
     first, last = _first(following), words[-1].strip("\"'(*_")
     if last in _BOUND:
@@ -104,6 +104,11 @@ def _is_soft(line: str, following: str, full: bool, prose: bool, capital: bool) 
 def _first(line: str) -> str:
     match = _FIRST_WORD.match(line)
     return match[1] if match else ""
+
+
+def _is_item(line: str) -> bool:
+    """Of a list or a table."""
+    return bool(_ITEM.match(line)) or "\t" in line.rstrip()
 
 
 def _stands_alone(line: str) -> bool:

@@ -6,7 +6,17 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from deployments.text.english import addresses, amounts, codes, dates, maths, money, signs, telephone
+from deployments.text.english import (
+    addresses,
+    amounts,
+    codes,
+    dates,
+    maths,
+    measures,
+    money,
+    signs,
+    telephone,
+)
 from deployments.text.english.nouns import is_plural
 from deployments.text.english.roman import numeral
 from deployments.text.english.shortcuts import shortcut
@@ -15,8 +25,8 @@ from deployments.text.english.vocabulary import BARE, DOTTED, OPERATORS
 from deployments.text.english.words import Known, abbreviation, is_shouting, mixed_word, plain_word
 from deployments.text.mandarin import script as mandarin
 from deployments.text.mandarin.pinyin import HANZI
-from deployments.text.rules import Rule
-from deployments.text.words import COMMA, DASH, ELLIPSIS, SEMICOLON, Word
+from deployments.text.rules import Rule, shape, worth_trying
+from deployments.text.words import CLAUSE, COMMA, ELLIPSIS, Word
 
 # A word that stands between blanks, perhaps with a comma behind it: most are said as they are written.
 _SIMPLE = re.compile(r"([A-Za-z][a-z]*(?:'[a-z]+)?)(?: |(,) |(\.?)[!?]*[\"')]*\s*\Z)")
@@ -30,17 +40,17 @@ _DOTS = re.compile(r"\.{2,}|…+")
 _HAN = re.compile(f"[{HANZI}]")
 _MAYBE_ADDRESS = re.compile(r"\w\.[A-Za-z]|@\w|://|www\.", re.ASCII)
 _OPENERS = "([{<\"'"
-_CLAUSE = {
-    ",": COMMA, ";": SEMICOLON, ":": SEMICOLON, "(": COMMA, ")": COMMA, "[": COMMA, "]": COMMA, "{": COMMA, "}": COMMA,
-    "—": DASH, "…": ELLIPSIS, "•": DASH, "!": SEMICOLON, "?": SEMICOLON, "|": COMMA,
-}  # fmt: skip
+_EACH = frozenset("per a an one each every slash".split())  # the unit behind is a single one
 
 _DIGIT_RULES: tuple[Rule, ...] = (
     *codes.RULES, *dates.NUMERIC_RULES, money.money_behind, money.pence, *telephone.RULES, *dates.RULES, *maths.RULES,
     *amounts.RULES,
 )  # fmt: skip
+_rules_for = worth_trying(_DIGIT_RULES)
 _PER_UNIT = re.compile(rf"/({UNIT}|{PER})(?![A-Za-z0-9/])")
-_MONTH_STARTS = frozenset("JFMASONDjfmasondWT")
+_CALENDAR = frozenset(name[:3] for name in (*dates.MONTHS, *dates.DAYS))
+_WORD_RULES: tuple[Rule, ...] = (shortcut, *amounts.WORD_RULES)
+_SIGNED_WORD_RULES: tuple[Rule, ...] = (shortcut, *maths.WORD_RULES, *amounts.WORD_RULES)
 
 
 def normalise(text: str, known: Known, chinese: bool = False) -> list[Word]:
@@ -107,8 +117,13 @@ class _Scanner:
 
     def say(self, spoken: str, start: int, end: int) -> int:
         """Adds the words of `spoken`, which share the span from `start` to `end`; "," is a pause."""
+        if " " not in spoken and spoken != ",":
+            if spoken:
+                self.words.append(Word(spoken, start, end))
+                self.written.append(self.text[start:end])
+            return end
         parts = spoken.split()
-        size = max(1, sum(part != "," for part in parts))
+        size = max(1, len(parts) - parts.count(","))
         done = 0
         for part in parts:
             if part == ",":
@@ -130,8 +145,9 @@ class _Scanner:
         return self.text[at] if 0 <= at < len(self.text) else " "
 
     def rules(self, rules: tuple[Rule, ...], at: int) -> int | None:
+        text = self.text
         for rule in rules:
-            match = rule.pattern.match(self.text, at)
+            match = rule.pattern.match(text, at)
             if match and (spoken := rule.say(match)) is not None:
                 return self.say(spoken, at, match.end())
         return None
@@ -178,28 +194,14 @@ class _Scanner:
         return end
 
     def address(self, at: int) -> int | None:
-        match = addresses.ADDRESS.match(self.text, at)
-        if not match:
-            return None
-        whole = match[0].rstrip(".,;:!?)]'*_-")
-        pieces = addresses.address_pieces(whole)
-        if len(pieces) < 3:
-            return None
-        spoken = []
-        for piece in pieces:
-            if piece.isdigit():
-                spoken.append(mixed_word(piece, False, self.known))
-            else:
-                lower = piece.lower()
-                is_word = self.known(lower) and len(piece) > 1 or lower in ("a", "i")
-                spoken.append(
-                    lower if is_word else plain_word(piece if piece != "www" else "W W W", False, self.known)
-                )
-        return self.say(" ".join(spoken), at, at + len(whole))
+        found = addresses.address(self.text, at, self.known)
+        return self.say(found[0], at, found[1]) if found else None
 
     def number(self, at: int) -> int:
-        end = self.rules(_DIGIT_RULES, at)
+        end = self.rules(_rules_for(shape(self.text, at)), at)
         if end:
+            if "x" not in self.text[end : end + 4].lower():
+                return end
             return self.rules((telephone.extension,), end) or end
         if match := _MIXED.match(self.text, at):
             return self.say(mixed_word(match[0], self.shouting, self.known), at, match.end())
@@ -213,13 +215,15 @@ class _Scanner:
             and (end := self.rules(money.SIGN_RULES, at))
         ):
             return end
-        if char in _MONTH_STARTS and (end := self.rules(dates.WORD_RULES, at)):
+        if text[at : at + 3].lower() in _CALENDAR and (end := self.rules(dates.WORD_RULES, at)):
+            return end
+        if char == "A" and (end := self.rules((dates.era_first,), at)):
             return end
         if found := numeral(text, at, self.written):
             return self.say(found[0], at, found[1])
         if found := abbreviation(text, at, self.written):
             return self.say(found[0], at, found[1])
-        if end := self.rules((shortcut, *maths.WORD_RULES, *amounts.WORD_RULES), at):
+        if end := self.rules(_WORD_RULES if text.isascii() else _SIGNED_WORD_RULES, at):
             return end
         if match := _MIXED.match(text, at):
             if end := self.rules(codes.WORD_RULES, at):
@@ -244,15 +248,7 @@ class _Scanner:
         ):
             return "by"  # 5 cm x 3 cm
         if word in BARE_UNITS and self.peek(end) not in "/-":
-            each = bool(self.words) and self.words[-1].text in (
-                "per",
-                "a",
-                "an",
-                "one",
-                "each",
-                "every",
-                "slash",
-            )
+            each = bool(self.words) and self.words[-1].text in _EACH
             return UNITS[word][0 if each else 1]
         return plain_word(word, self.shouting, self.known)
 
@@ -263,13 +259,13 @@ class _Scanner:
         if match := _DOTS.match(self.text, at):
             self.pause(ELLIPSIS)
             return match.end()
-        if char in _CLAUSE:
+        if char in CLAUSE:
             if char == ":" and before.isdecimal() and after.isdecimal():
                 return self.say("to", at, at + 1)
-            self.pause(_CLAUSE[char])
+            self.pause(CLAUSE[char])
             return at + 1
         if char in "-–":
-            return self.dash(at, before, after)
+            return self.dash(at)
         if char == ".":
             if before.isalnum() and after.isalnum() and (before + after).isascii():
                 return self.say("dot", at, at + 1)
@@ -286,30 +282,16 @@ class _Scanner:
             and self.written
             and is_plural(self.written[-1])
         ):
-            return self.say(f"per {amounts.per_name(match[1])}", at, match.end())  # cells/µL
+            return self.say(f"per {measures.per_name(match[1])}", at, match.end())  # cells/µL
         if char == "/" and not (before + self.text[at + 1 : at + 3].lstrip()[:1]).isascii():
             self.pause(COMMA)  # 男/女
             return at + 1
         spoken = signs.symbol(self.text, at, self.words[-1].text if self.words else "")
         return self.say(spoken, at, at + 1) if spoken else at + 1
 
-    def dash(self, at: int, before: str, after: str) -> int:
-        if after in "-–":
-            while self.peek(at + 1) in "-–":
-                at += 1
-            self.pause(DASH)
-            return at + 1
-        number_follows = after.isdecimal() or after in "$£€¥." and self.peek(at + 2).isdecimal()
-        if number_follows and (before.isspace() or before in "([=<>$£€,^"):
-            return self.say("minus", at, at + 1)
-        if number_follows and signs.is_range(self.text, at):
-            return self.say("to", at, at + 1)
-        if before.isspace() and after.isspace():
-            if spoken := signs.spaced_dash(self.text, at):
-                return self.say(spoken, at, at + 1)
-            self.pause(DASH)
-        elif self.text[at] == "–":
-            if self.words and signs.is_month_or_day(self.words[-1].text):
-                return self.say("to", at, at + 1)
-            self.pause(DASH)
-        return at + 1
+    def dash(self, at: int) -> int:
+        spoken, pause, end = signs.dash(self.text, at, self.words[-1].text if self.words else "")
+        if spoken:
+            return self.say(spoken, at, end)
+        self.pause(pause)
+        return end

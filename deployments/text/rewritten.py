@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
 
 Edit = tuple[int, int, str]  # start and end of what is replaced, and what stands there instead
 
@@ -44,9 +45,14 @@ class Rewritten:
 
     def origin(self, at: int) -> int:
         """Where the place `at` of `text` was. At the edge of something deleted: before it."""
+        return self.origins([at])[0]
+
+    def origins(self, places: Sequence[int]) -> list[int]:
+        """`origin` of each place."""
+        at = np.asarray(places, np.int64)
         for new, old in reversed(self._layers):
-            i = bisect_left(new, at)
-            if i == len(new) or new[i] != at:
-                i -= 1
-            at = min(old[i] + at - new[i], old[i + 1])
-        return at
+            edges, before = np.asarray(new), np.asarray(old)
+            i = np.searchsorted(edges, at)
+            i -= edges[np.minimum(i, len(edges) - 1)] != at  # between two edges, or past the last one
+            at = np.minimum(before[i] + at - edges[i], before[i + 1])
+        return at.tolist()

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from deployments.text.phones import Phones
 
 NO_PAUSE, COMMA, SEMICOLON, DASH, ELLIPSIS = range(5)
+CLAUSE = {
+    ",": COMMA, ";": SEMICOLON, ":": SEMICOLON, "(": COMMA, ")": COMMA, "[": COMMA, "]": COMMA, "{": COMMA, "}": COMMA,
+    "—": DASH, "…": ELLIPSIS, "•": DASH, "!": SEMICOLON, "?": SEMICOLON, "|": COMMA,
+}  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -29,7 +29,7 @@ WARNINGS = {
     "background": "its level hardly drops between words: it contains noise, music or an echo",
     "narrow_band": "it contains nothing above 4 kHz, like a telephone recording",
     "several_voices": "its pitch changes as if there were several speakers",
-    "cut": "it is too long; only its beginning is used",
+    "cut": "it is too long; only its beginning is used, without silence before it",
 }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from deployments.contract.errors import InvalidInput
 from serve_app.audio.encode import wav_header
 
 # Hz. Higher rates are resampled to this rate; lower rates are kept. Models resample for themselves, so a stored voice
@@ -31,6 +32,17 @@ class Recording:
     def waveform(self) -> np.ndarray:
         """float32 (N,), -1..1."""
         return self.samples.astype(np.float32) / np.float32(FULL_SCALE)
+
+    def within(self, min_seconds: float, max_seconds: float, param: str) -> Recording:
+        """The part that a model uses, the first `max_seconds`. Raises InvalidInput (param `param`) if it is short."""
+        seconds, most = len(self.samples) / self.rate, int(max_seconds * self.rate)
+        if round(seconds, 2) < min_seconds:  # a stored recording may be a sample shorter
+            message = f"it contains {seconds:.2f} s of audio; at least {min_seconds:g} s are needed"
+            raise InvalidInput(f"Invalid '{param}': {message}.", param=param)
+        if len(self.samples) <= most:
+            return self
+        warnings = self.warnings if "cut" in self.warnings else (*self.warnings, "cut")
+        return replace(self, samples=self.samples[:most], warnings=warnings)
 
     def to_wav(self) -> bytes:
         """The bytes of a WAV file that decodes to these samples."""

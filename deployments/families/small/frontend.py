@@ -1,7 +1,8 @@
 """The frontend: English and Mandarin text, mixed as one likes, to segments of phone ids."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -32,7 +33,7 @@ _ROOM = MAX_PHONES - 2  # phones between the edge pauses
 _OPENING = "([{<\"'$£€¥#+-–—"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Sentence:
     start: int  # in the cleaned text
     end: int
@@ -63,11 +64,11 @@ class SmallFrontend:
         pieces = list(self._pieces(cleaned, language))
         if not pieces:
             raise nothing_to_speak()
-        cuts = [cleaned.origin(start) for start, _ in pieces[1:]]
+        cuts = cleaned.origins([start for start, *_ in pieces[1:]])
         spans = [_stripped(text, *ends) for ends in zip([0, *cuts], [*cuts, len(text)], strict=True)]
         return [
-            replace(segment, text=text[slice(*span)], span=span)
-            for span, (_, segment) in zip(spans, pieces, strict=True)
+            Segment(text[slice(*span)], ids, pause, span=span, spoken=spoken)
+            for span, (_, ids, pause, spoken) in zip(spans, pieces, strict=True)
         ]
 
     def symbols(self, segment: Segment) -> list[str]:
@@ -116,37 +117,42 @@ class SmallFrontend:
                     chinese = mixed and starts_chinese(reversed(text[start:end]), chinese)
                     if not words:
                         if held:
-                            held = replace(held, pause_after=max(held.pause_after, pause))
+                            held.pause_after = max(held.pause_after, pause)
                         continue
                     if held:
                         yield held
                     held = _Sentence(start, end, words, pause)
         if held:
-            yield replace(held, pause_after=PARAGRAPH_PAUSE)
+            held.pause_after = PARAGRAPH_PAUSE
+            yield held
 
     def _phones(self, words: list[Word], text: str) -> list[Phones]:
         said = pronounce_words(words, text, self.pronouncer)
         return [arpabet(phones) if isinstance(phones, str) else phones for phones in said]
 
-    def _pieces(self, cleaned: Rewritten, language: str | None) -> Iterator[tuple[int, Segment]]:
-        """Segments without text and span, and where each starts in the cleaned text."""
+    def _pieces(
+        self, cleaned: Rewritten, language: str | None
+    ) -> Iterator[tuple[int, np.ndarray, float, str]]:
+        """Of each segment: where it starts in the cleaned text, its token ids, the pause after it, what is spoken."""
         for sentence in self._sentences(cleaned.text, language):
             text = cleaned.text[sentence.start : sentence.end]
-            words, phones = _fitting(sentence.words, self._phones(sentence.words, text))
-            for begin, end in pairwise(_cuts(words, phones)):
+            words, phones, sizes = _fitting(sentence.words, self._phones(sentence.words, text))
+            for begin, end in pairwise(_cuts(words, sizes)):
                 start = _before_openers(text, words[begin].start) if begin else 0
                 pause, closing = PAUSES.get(words[end - 1].pause, CLAUSE_PAUSE), PAUSE
                 if end == len(words):
                     pause, closing = sentence.pause_after, closing_pause(text)
                 ids = _token_ids(words[begin:end], phones[begin:end], closing)
                 spoken = " ".join([word.text for word in words[begin:end]]).lower()
-                yield sentence.start + start, Segment("", ids, pause, spoken=spoken)
+                yield sentence.start + start, ids, pause, spoken
 
 
-def _cuts(words: list[Word], phones: list[Phones]) -> list[int]:
-    """Where segments begin, and the end: behind what pauses longer than a comma, and wherever one would be too long."""
+def _cuts(words: list[Word], sizes: list[int]) -> list[int]:
+    """Where segments begin, and the end: behind what pauses longer than a comma, and wherever one would be too long.
+
+    sizes: phones of each word.
+    """
     cuts = [0]
-    sizes = list(map(len, phones))
     for index in [*(i for i, word in enumerate(words[:-1], 1) if word.pause > COMMA), len(words)]:
         begin = cuts[-1]
         if sum(sizes[begin:index]) + index - begin > _ROOM:  # a phone for each pause, at most
@@ -156,19 +162,26 @@ def _cuts(words: list[Word], phones: list[Phones]) -> list[int]:
 
 
 def _token_ids(words: list[Word], phones: list[Phones], closing: str) -> np.ndarray:
-    sequence = [PAUSE]
+    pause = PHONE_TO_ID[PAUSE]
+    sequence = [pause]
     for word, sounds in zip(words, phones, strict=True):
-        sequence += sounds
+        sequence += _ids(sounds)
         if word.pause and word is not words[-1]:
-            sequence.append(PAUSE)
-    sequence.append(closing)
-    return np.array([PHONE_TO_ID[phone] for phone in sequence], dtype=np.int64)
+            sequence.append(pause)
+    sequence.append(PHONE_TO_ID[closing])
+    return np.array(sequence, dtype=np.int64)
 
 
-def _fitting(words: list[Word], phones: list[Phones]) -> tuple[list[Word], list[Phones]]:
-    """Cuts words of more phones than a segment has room for (made-up ones) into several."""
-    if max(map(len, phones)) <= _ROOM:
-        return words, phones
+@lru_cache(maxsize=16384)
+def _ids(sounds: Phones) -> tuple[int, ...]:
+    return tuple(PHONE_TO_ID[phone] for phone in sounds)
+
+
+def _fitting(words: list[Word], phones: list[Phones]) -> tuple[list[Word], list[Phones], list[int]]:
+    """Cuts words of more phones than a segment has room for (made-up ones) into several. The last list: their sizes."""
+    sizes = list(map(len, phones))
+    if max(sizes) <= _ROOM:
+        return words, phones, sizes
     new_words: list[Word] = []
     new_phones: list[Phones] = []
     for word, sounds in zip(words, phones, strict=True):
@@ -177,7 +190,7 @@ def _fitting(words: list[Word], phones: list[Phones]) -> tuple[list[Word], list[
             left, right = (word.start + (word.end - word.start) * k // count for k in (i, i + 1))
             new_words.append(Word(word.text, left, right, word.pause if i == count - 1 else 0))
             new_phones.append(sounds[len(sounds) * i // count : len(sounds) * (i + 1) // count])
-    return new_words, new_phones
+    return new_words, new_phones, list(map(len, new_phones))
 
 
 def _before_openers(text: str, at: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from deployments.text.english.words import Known, mixed_word, plain_word
 from deployments.text.mandarin.pinyin import HANZI
 
 _DOMAINS = (
@@ -21,8 +22,29 @@ _SIGNS = {
 _PIECE = re.compile(r"[A-Za-z]+|\d+|.", re.DOTALL)
 
 
-def address_pieces(text: str) -> list[str]:
-    """Splits an address into spoken pieces: words and numbers unchanged, signs by name, without "https://"."""
+def address(text: str, at: int, known: Known) -> tuple[str, int] | None:
+    """What is said for the address at `at`, and where it ends."""
+    match = ADDRESS.match(text, at)
+    if not match:
+        return None
+    whole = match[0].rstrip(".,;:!?)]'*_-")
+    pieces = _pieces(whole)
+    if len(pieces) < 3:
+        return None
+    return " ".join(_said(piece, known) for piece in pieces), at + len(whole)
+
+
+def _pieces(text: str) -> list[str]:
+    """Splits an address into words and numbers, unchanged, and the names of signs, without "https://"."""
     text = re.sub(r"^https?://", "", text).rstrip("/")
     pieces: list[str] = _PIECE.findall(text)
     return [_SIGNS.get(piece, piece) for piece in pieces if piece.isalnum() or piece in _SIGNS]
+
+
+def _said(piece: str, known: Known) -> str:
+    if piece.isdigit():
+        return mixed_word(piece, False, known)
+    lower = piece.lower()
+    if known(lower) and len(piece) > 1 or lower in ("a", "i"):
+        return lower
+    return plain_word(piece if piece != "www" else "W W W", False, known)

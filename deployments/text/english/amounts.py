@@ -1,11 +1,12 @@
-"""Measures, percentages, fractions and plain numbers."""
+"""Plain numbers, and what stands for a number: ordinals, versions, years, powers of ten."""
 
 from __future__ import annotations
 
 import re
 
+from deployments.text.english import measures
 from deployments.text.english.dates import MONTHS
-from deployments.text.english.maths import power
+from deployments.text.english.fractions import ratio
 from deployments.text.english.nouns import is_counted
 from deployments.text.english.numbers import (
     NUMBER,
@@ -14,193 +15,16 @@ from deployments.text.english.numbers import (
     digits,
     identifier,
     ordinal,
-    plural,
     whole,
     year,
 )
-from deployments.text.english.units import PER, PERIODS, POWERS, UNIT, UNITS, name
 from deployments.text.rules import Match, Rule, letters, rule
 
 _END = r"(?![\dA-Za-z]|\.\d)"
-_FRACTION = r"(?:(\d{1,4})[\x20-])?(\d{1,4})/(\d{1,4})"
-_RAISED = r"(?:\^?[²³]|[23](?![\d.])|\^[23])"
-_MEASURE = (
-    rf"(\s|-|)({UNIT})({_RAISED}|⁻?[¹²³⁴-⁹])?((?:/(?:{UNIT}|{PER}){_RAISED}?){{0,2}})((?:[\x20·](?:{UNIT})⁻[¹²³]){{0,3}})"
-    r"(\.(?=\s+[a-z(]|,))?(?![A-Za-z0-9²³]|'[A-Za-z]|-[a-z]+-)"
-)
-_PART = re.compile(rf"/({UNIT}|{PER})({_RAISED})?(?=/|$)")
-_INVERSE = re.compile(rf"[ ·]({UNIT})⁻([¹²³])")
-_ARTICLE = re.compile(r"\b(?:an?|another|each|every|one|per)\s$", re.IGNORECASE)
-_INCHES = re.compile(
-    r"\.?(?:\s?[.,;:)!?]|\s?$|\s?[x×]\s?\d|\sby\s\d|\s(?:wide|long|tall|deep|high|thick|across|apart|square|diameter|pipes?|screen|"
-    r"ruler|lengths?|pieces|of (?:rain|snow|water|fabric|ribbon)|in (?:diameter|length|width|height)))"
-)
-_ONLY_ATTACHED = frozenset("v w".split())
-_ONLY_SPACED = frozenset("K M st t ct ac deg rad ly kn kt pt".split())
-_WORD_BEHIND = re.compile(r" ([A-Za-z]{3,30})")
-_QUOTES = re.compile(r'(?<!\d)"')
-_OF_DEVICES = frozenset("V v W w kW GB TB MB MP Hz MHz GHz Ah mAh in mm cc".split())  # 60W bulb, 512GB drive
 _MORE_BEHIND = re.compile(r"\s(?:[a-z]{3,}|as|an?)\b|[.,!?]|$")
-_THINGS = frozenset(
-    "cube cubes piece pieces slice slices strip strips chunk chunks round rounds tin tins can cans bottle "
-    "bottles bag bags "
-    "jar jars box packet pan dish screw screws nail nails pipe pipes cable cables lens lenses tube tubes tablet "
-    "tablets "
-    "capsule capsules dose doses race races run runs walk walks hike drive radius range limit deadline screen display "
-    "monitor wall walls fence gap hole holes board boards bolt bolts bulb bulbs battery batteries motor engine engines "
-    "charger memory hike swim dash sprint hurdles freestyle butterfly syringe syringes breaststroke backstroke".split()
-)
-_SPACED_DEVICES = frozenset(["in", "MP", "GB", "TB", "V", "W"])
-_NOT_NOUNS = frozenset(
-    "and for the was were are has had with from per each every long wide high tall deep thick away more less "
-    "left free at "
-    "but that when while after before then than until into over under above below apart across".split()
-)
-_TEMPERATURE = re.compile(
-    r"(?:\b(?:at|to|of|about|around|below|above|under|over|reach(?:ed|es)?|hit|is|was|oven|between|and|from|or|-)|[-–(])\s?$"
-)
 
 
-@rule(rf"({NUMBER}){_MEASURE}")
-def measure(m: Match) -> str | None:
-    """5 km, 20 °C, 100 km/h, 50%, 5 m s⁻¹"""
-    gap, unit, text = m[2], " ".join(m[3].split()), m.string
-    if unit == "in" and gap and not (gap == "-" or m[7] or _INCHES.match(text, m.end())):
-        return None
-    spaced = gap == " "
-    if spaced and unit in _ONLY_ATTACHED or not spaced and unit in _ONLY_SPACED:
-        return None
-    if spaced and unit in ("A", "M", "K", "st") and _WORD_BEHIND.match(text, m.end()):
-        return None  # "vitamins B 12 A ..." is no current, "30 St James" no weight
-    return _measured(decimal(m[1]), m, m[1] in ("1", "1.0") or _is_modifier(m, gap))
-
-
-@rule(rf"{_FRACTION}{_MEASURE}")
-def fraction_of_a_unit(m: Match) -> str | None:
-    """3/4 lb, 2 1/2 tsp"""
-    spoken = _mixed(m[1], int(m[2]), int(m[3]))
-    if m[5] == "%" or (spoken is None and m[1]):
-        return None
-    if spoken is None:
-        return _measured(_parted(int(m[2]), m[2], m[3]), m, False, 2)
-    return _measured(spoken, m, m[1] is None or _is_modifier(m, m[4]), 2)
-
-
-def _measured(amount: str, m: Match, singular: bool, shift: int = 0) -> str:
-    """shift: groups of the pattern before those of `_MEASURE`, but one."""
-    unit, raised, parts, inverse = m[3 + shift], m[4 + shift], m[5 + shift], m[6 + shift]
-    if raised and raised not in POWERS:
-        spoken = (
-            f"{amount} per {name(unit, True)}"
-            if raised == "⁻¹"
-            else f"{amount} {name(unit, singular)} {power(raised)}"
-        )
-    else:
-        spoken = f"{amount} {POWERS.get(raised or '', '')}{name(unit, singular)}"
-    for per in _PART.finditer(parts):
-        spoken += f" per {POWERS.get(per[2] or '', '')}{per_name(per[1])}"
-    for per in _INVERSE.finditer(inverse):
-        spoken += f" per {POWERS.get(per[2], '')}{name(per[1], True)}"
-    return spoken
-
-
-def per_name(unit: str) -> str:
-    unit = " ".join(unit.split())
-    return UNITS[unit][0] if unit in UNITS else PERIODS[unit]
-
-
-def _is_modifier(m: Match, gap: str) -> bool:
-    """Whether the measure stands before its noun: a 512 GB drive, a 5-km run."""
-    text = m.string
-    if gap == "-":
-        return True
-    behind = _WORD_BEHIND.match(text, m.end())
-    if behind and (
-        behind[1] in _THINGS
-        or (not gap or m[3] in _SPACED_DEVICES)
-        and m[3] in _OF_DEVICES
-        and behind[1] not in _NOT_NOUNS
-    ):
-        return True
-    return bool(behind) and bool(_ARTICLE.search(text, max(0, m.start() - 8), m.start()))
-
-
-@rule(r"(\d{2,3})\s?°?([FC])(?![A-Za-z0-9'])")
-def temperature(m: Match) -> str | None:
-    """bake at 350F"""
-    sure = m[2] == "F" and len(m[1]) == 3 and " " not in m[0]
-    if not sure and not _TEMPERATURE.search(m.string, max(0, m.start() - 9), m.start()):
-        return None
-    return f"{cardinal(int(m[1]))} degrees {'celsius' if m[2] == 'C' else 'fahrenheit'}"
-
-
-@rule(r"(\d{1,3})°\s?(\d{1,2})'\s?(?:(\d{1,2}(?:\.\d{1,4})?)(?:\"|''))?\s?([NSEW](?![A-Za-z]))?")
-def coordinate(m: Match) -> str | None:
-    """48°51'30\" N"""
-    parts = [(m[1], "degree"), (m[2], "minute"), (m[3], "second")]
-    spoken = [f"{decimal(value)} {unit}{'' if value == '1' else 's'}" for value, unit in parts if value]
-    return " ".join([*spoken, {"N": "north", "S": "south", "E": "east", "W": "west"}.get(m[4] or "", "")])
-
-
-@rule(r"(\d{1,4})\s?(?:h|hrs?)\s?(\d{1,2})\s?(?:mins?|m)?" + _END)
-def hours_and_minutes(m: Match) -> str | None:
-    """1h 30m"""
-    if m[0][-1].isdigit() and int(m[2]) > 59:
-        return None
-    hours, minutes = int(m[1]), int(m[2])
-    left = f"{cardinal(hours)} {'hour' if hours == 1 else 'hours'}"
-    return f"{left} {cardinal(minutes)} {'minute' if minutes == 1 else 'minutes'}"
-
-
-@rule(r"(\d{1,2})'\s?(\d{1,2})(?:\"|'')?(?![\d'])")
-def feet_and_inches(m: Match) -> str | None:
-    """5'10\""""
-    feet, inches = int(m[1]), int(m[2])
-    tall = f"{cardinal(feet)} {'foot' if feet == 1 else 'feet'}"
-    return f"{tall} {cardinal(inches)} {'inch' if inches == 1 else 'inches'}"
-
-
-@rule(rf"({NUMBER})(\"|''|')(?![A-Za-z\d])")
-def feet_or_inches(m: Match) -> str | None:
-    """27\" of a screen, 6' of a man; not the quotation mark that ends a quote"""
-    before = m.string[max(0, m.start() - 400) : m.start()]
-    if m[2] == "'":
-        return (
-            None
-            if re.search(r"(?:^|[\s(])'\w", before)
-            else f"{decimal(m[1])} {'foot' if m[1] == '1' or _modifies(m) else 'feet'}"
-        )
-    quoted = len(_QUOTES.findall(before)) % 2
-    return None if quoted else f"{decimal(m[1])} {'inch' if m[1] == '1' or _modifies(m) else 'inches'}"
-
-
-@rule(rf"{_FRACTION}(?:\"|'')(?![A-Za-z\d])")
-def fraction_of_inches(m: Match) -> str | None:
-    spoken = _mixed(m[1], int(m[2]), int(m[3]))
-    return spoken and f"{spoken} {'inches' if m[1] and not _modifies(m) else 'inch'}"
-
-
-def _modifies(m: Match) -> bool:
-    return bool(re.match(r" [a-z]{3}", m.string[m.end() : m.end() + 4])) and bool(
-        _ARTICLE.search(m.string, max(0, m.start() - 8), m.start())
-    )
-
-
-@rule(rf"({NUMBER})\s?[x×]\s?(?={NUMBER}(?:\s?[x×]\s?{NUMBER})?\s?{UNIT}(?![A-Za-z]))")
-def sized(m: Match) -> str | None:
-    """9 x 13 in. pan"""
-    return f"{decimal(m[1])} by"
-
-
-@rule(rf"({NUMBER})(\s?[x×]\s?)({NUMBER})(?:\s?[x×]\s?({NUMBER}))?{_END}")
-def dimensions(m: Match) -> str | None:
-    """1920x1080"""
-    parts = [part for part in (m[1], m[3], m[4]) if part]
-    between = " times " if m.string[m.end() : m.end() + 2].lstrip().startswith("=") else " by "  # 2×3=6
-    return between.join(identifier(p) if len(p) == 4 and p.isdigit() else decimal(p) for p in parts)
-
-
-@rule(rf"({NUMBER})(x|×)(?![A-Za-z0-9])")
+@rule(rf"({NUMBER})(x|×)(?![A-Za-z0-9])", when=r"[\d.,]*\d[x×]")
 def times_as_much(m: Match) -> str | None:
     """10x faster, but 2x + 1"""
     if not _MORE_BEHIND.match(m.string, m.end()) or m.string[: m.start()].rstrip()[-1:] in tuple("=+*/(-"):
@@ -208,7 +32,7 @@ def times_as_much(m: Match) -> str | None:
     return f"{decimal(m[1])} {'time' if m[1] == '1' else 'times'}"
 
 
-@rule(r"(\d{1,9}(?:\.\d{1,9})?)e([+-]?)(\d{1,3})(?![A-Za-z0-9]|\.\d)", re.IGNORECASE)
+@rule(r"(\d{1,9}(?:\.\d{1,9})?)e([+-]?)(\d{1,3})(?![A-Za-z0-9]|\.\d)", re.IGNORECASE, when=r"[\d.]*\d[eE]")
 def exponent(m: Match) -> str | None:
     """1.5e-3"""
     if not m[2] and "." not in m[1]:
@@ -217,80 +41,35 @@ def exponent(m: Match) -> str | None:
     return f"{decimal(m[1])} times ten to the {spoken}"
 
 
-@rule(r"1(0{1,3})s(?=\s(?:of|and)\b)")
+@rule(r"1(0{1,3})s(?=\s(?:of|and)\b)", when=r"\d{2,4}s")
 def round_plural(m: Match) -> str | None:
     """100s of people"""
     return {1: "tens", 2: "hundreds", 3: "thousands"}[len(m[1])]
 
 
-@rule(rf"({NUMBER})([A-Za-z]{{1,2}})(?![A-Za-z0-9'])")
+@rule(rf"({NUMBER})([A-Za-z]{{1,2}})(?![A-Za-z0-9'])", when=r"[\d.,]*\d[A-Za-z]")
 def decimal_with_letters(m: Match) -> str | None:
     """3.5k"""
     return f"{decimal(m[1])} {letters(m[2])}" if "." in m[1] or "," in m[1] else None
 
 
-@rule(r"(\d{3,4})p(?![A-Za-z0-9])")
+@rule(r"(\d{3,4})p(?![A-Za-z0-9])", when=r"\d{3,4}p")
 def resolution(m: Match) -> str | None:
     """1080p"""
     return f"{identifier(m[1])} P"
 
 
-def fraction(numerator: int, denominator: int) -> str:
-    """3, 4 -> three quarters"""
-    if denominator == 2:
-        return f"{cardinal(numerator)} {'half' if numerator == 1 else 'halves'}"
-    part = "quarter" if denominator == 4 else ordinal(denominator)
-    return f"{cardinal(numerator)} {part if numerator == 1 else plural(part)}"
-
-
-def _mixed(units: str | None, top: int, bottom: int) -> str | None:
-    """2, 3, 4 -> two and three quarters; None where it is no such number."""
-    if not (0 < top < bottom and (2 <= bottom <= 20 or bottom in (32, 64, 100, 1000))):
-        return None
-    spoken = fraction(top, bottom)
-    if units and top == 1 and bottom in (2, 4):
-        spoken = f"a {spoken.split()[1]}"
-    return f"{whole(units)} and {spoken}" if units else spoken
-
-
-_RATED = re.compile(
-    r"\b(?:out|scored?|rating|rated?|grade|gave|stars?|episodes?|pages?|level|got|blood pressure|bp|vision|it)\b",
+@rule(
+    r"(\d{1,3}(?:,\d{3}){1,5}|\d{1,15})(?:st|nd|rd|th)(?![A-Za-z0-9])",
     re.IGNORECASE,
+    when=r"[\d,]*\d[SNRTsnrt]",
 )
-
-
-@rule(rf"{_FRACTION}(?![\d/A-Za-z])")
-def ratio(m: Match) -> str | None:
-    """1/2, 2 3/4, 24/7, 120/80"""
-    top, bottom = int(m[2]), int(m[3])
-    if m[1] is None and (m[2], m[3]) in {("24", "7"), ("9", "11"), ("50", "50"), ("20", "20"), ("7", "7")}:
-        return f"{cardinal(top)} {cardinal(bottom)}"
-    before = m.string[max(0, m.start() - 40) : m.start()]
-    stars = m.string.startswith(" star", m.end())
-    if m[1] is None and (
-        m[2] == m[3] or stars or (bottom in (5, 10, 100) and top > 1 and _RATED.search(before))
-    ):
-        return f"{whole(m[2])} out of {whole(m[3])}"
-    if bottom <= 100 and m[2][0] != "0" and m[3][0] != "0" and (spoken := _mixed(m[1], top, bottom)):
-        return spoken
-    if m[1]:
-        return None
-    return _parted(top, m[2], m[3])
-
-
-def _parted(top: int, left: str, right: str) -> str:
-    """120/80, a blood pressure, is over; other pairs have a slash."""
-    over = 60 <= top <= 260 and 30 <= int(right) <= 150 and top > int(right)
-    return f"{whole(left)} {'over' if over else 'slash'} {whole(right)}"
-
-
-@rule(r"(\d{1,3}(?:,\d{3}){1,5}|\d{1,15})(?:st|nd|rd|th)(?![A-Za-z0-9])", re.IGNORECASE)
 def ordinal_number(m: Match) -> str | None:
     """22nd"""
     return ordinal(int(m[1].replace(",", "")))
 
 
-@rule(r"\d{1,9}(?:\.\d{1,9}){2,8}(?!\.?\d)(?![A-Za-z])")
+@rule(r"\d{1,9}(?:\.\d{1,9}){2,8}(?!\.?\d)(?![A-Za-z])", when=r"\d{1,9}\.\d")
 def version(m: Match) -> str | None:
     """1.2.3 and 192.168.0.1"""
     return " dot ".join(whole(part) for part in m[0].split("."))
@@ -302,19 +81,19 @@ def named_version(m: Match) -> str | None:
     return "version " + (decimal(m[1]) if m[1].count(".") == 1 else " dot ".join(map(whole, m[1].split("."))))
 
 
-@rule(r"\d{1,12}(?:-\d{1,12}){2,8}(?:-[xX])?(?![A-Za-z0-9])")
+@rule(r"\d{1,12}(?:-\d{1,12}){2,8}(?:-[xX])?(?![A-Za-z0-9])", when=r"\d{1,12}-\d")
 def digit_groups(m: Match) -> str | None:
     """978-3-16-148410-0"""
     return " , ".join("X" if part in "xX" else digits(part) for part in m[0].split("-"))
 
 
-@rule(r"([1-9]\d?)([,.])(\d{1,2}(?:\2\d{1,2}){2,8})(?![\d,.]\d)")
+@rule(r"([1-9]\d?)([,.])(\d{1,2}(?:\2\d{1,2}){2,8})(?![\d,.]\d)", when=r"\d\d?[,.]\d")
 def listed(m: Match) -> str | None:
     """1,2,3"""
     return " , ".join(cardinal(int(part)) for part in m[0].split(",")) if m[2] == "," else None
 
 
-@rule(rf"(\d{{4}})(?!\d|,\d|\.\d){_END}")
+@rule(rf"(\d{{4}})(?!\d|,\d|\.\d){_END}", when=r"\d{4}(?![\dA-Za-z])")
 def year_number(m: Match) -> str | None:
     """1999, 2026; other four-digit numbers only where the word before them speaks of time"""
     value, text = int(m[1]), m.string
@@ -351,8 +130,6 @@ def number(m: Match) -> str | None:
 
 WORD_RULES: tuple[Rule, ...] = (named_version,)
 RULES: tuple[Rule, ...] = (
-    round_plural, exponent, coordinate, feet_and_inches, feet_or_inches, hours_and_minutes, sized, dimensions,
-    fraction_of_inches, fraction_of_a_unit, measure,
-    temperature, times_as_much, ratio, ordinal_number, version, digit_groups, listed, resolution, year_number, number,
-    decimal_with_letters,
+    round_plural, exponent, *measures.RULES, times_as_much, ratio, ordinal_number, version, digit_groups, listed,
+    resolution, year_number, number, decimal_with_letters,
 )  # fmt: skip

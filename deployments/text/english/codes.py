@@ -6,7 +6,7 @@ import re
 
 from deployments.text.english.nouns import is_counted
 from deployments.text.english.numbers import digits, identifier, spelled
-from deployments.text.rules import Match, Rule, rule
+from deployments.text.rules import Match, Rule, mentions, rule
 
 _FILLER = (
     r"(?:\s?(?:number|numbers|no\.?|nr\.?|num\.?|id|code|is|was|are|reads|of|as|ends?\sin|ending\sin|starting\swith|the"
@@ -33,6 +33,15 @@ _ROADS = re.compile(
     r"\b(?:routes?|highways?|interstate|hwy\.?|bus|line|studio|area|port|boeing|airbus|apollo)\s(?:no\.?\s)?$",
     re.IGNORECASE,
 )
+_may_be_named = mentions(
+    "pin otp password passcode code zip postcode combination isbn issn ean upc imei iban bic ssn vin vat sku serial "
+    "tracking routing licence license registration access security door gate area postal country dial verification "
+    "confirmation activation promo discount coupon voucher entry error sort swift product unlock alarm dress order "
+    "flight room suite apartment apt unit flat case ticket invoice account acct booking reservation ref claim policy "
+    "member customer client employee student patient user parcel package shipment locker seat table train passport "
+    "card visa id docket permit batch lot part model item channel frequency meeting session record route "
+    "highway interstate hwy bus line studio port boeing airbus apollo".split()
+)  # all the words above
 _NAMED = re.compile(r"(?:number|numbers|no\.?|nr\.?|\#|id|:)\s?$", re.IGNORECASE)
 _STATE = re.compile(
     r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])"
@@ -42,13 +51,16 @@ _WORDED = re.compile(r"[A-Za-z]")
 _TOKEN = r"[A-Za-z]{0,12}\d[A-Za-z0-9]{0,40}(?![A-Za-z0-9])"
 
 
-@rule(r"[A-Z]{1,2}\d[A-Z0-9]?\x20\d[A-Z]{2}(?![A-Za-z0-9])|[A-Z]\d[A-Z]\x20?\d[A-Z]\d(?![A-Za-z0-9])")
+@rule(
+    r"[A-Z]{1,2}\d[A-Z0-9]?\x20\d[A-Z]{2}(?![A-Za-z0-9])|[A-Z]\d[A-Z]\x20?\d[A-Z]\d(?![A-Za-z0-9])",
+    when=r"[A-Z]",
+)
 def postcode(m: Match) -> str | None:
     """SW1A 1AA, K1A 0B6"""
     return spelled(m[0])
 
 
-@rule(r"\d{5}(?:-\d{4})?(?![\dA-Za-z,]|\.\d)")
+@rule(r"\d{5}(?:-\d{4})?(?![\dA-Za-z,]|\.\d)", when=r"\d{5}(?![\dA-Za-z,])")
 def zip_code(m: Match) -> str | None:
     """IL 62704"""
     return spelled(m[0]) if _STATE.search(m.string, max(0, m.start() - 6), m.start()) else None
@@ -60,6 +72,8 @@ def code(m: Match) -> str | None:
     text, start = m.string, m.start()
     before = text[max(0, start - 56) : start]
     if not before or before[-1].isalnum() or not _WORDED.search(before, len(before) - 12):
+        return None
+    if not _may_be_named(text):
         return None
     token = m[0]
     if _ALWAYS.search(before):

@@ -20,21 +20,28 @@ def pronounce_words(words: Sequence[Word], text: str, pronouncer: Pronouncer) ->
 
     text: where the words stand, for their capitals.
     """
-    phones: list[str | Phones] = [
-        pronouncer.phones(word.text) if word.phones is None else word.phones for word in words
-    ]
-    ambiguous = [
-        i for i, word in enumerate(words) if word.text in pronouncer.readings and word.phones is None
-    ]
+    phones: list[str | Phones] = []
+    ambiguous: list[int] = []
+    weak: list[int] = []
+    pronounced, readings = pronouncer.phones, pronouncer.readings
+    for i, word in enumerate(words):
+        if word.phones is not None:
+            phones.append(word.phones)
+            continue
+        phones.append(pronounced(word.text))
+        if word.text in readings:
+            ambiguous.append(i)
+        if word.text in WEAK:
+            weak.append(i)
     if ambiguous:
         sentence = Sentence([word.text for word in words], [bool(word.pause) for word in words])
         for i in ambiguous:
             parts = pronouncer.readings[words[i].text]
             part = reading(sentence, i, text[words[i].start : words[i].end], parts)
             phones[i] = parts.get(part, phones[i])
-    for i, word in enumerate(words):
-        if word.text in WEAK and isinstance(phones[i], str):
-            following = phones[i + 1] if i + 1 < len(words) and not word.pause else ""
-            vowel = isinstance(following, str) and following.lstrip(STRESS)[:1]
-            phones[i] = WEAK[word.text][0 if not vowel else 2 if vowel in VOWELS else 1]
+    for i in weak:
+        word = words[i]
+        following = phones[i + 1] if i + 1 < len(words) and not word.pause else ""
+        vowel = isinstance(following, str) and following.lstrip(STRESS)[:1]
+        phones[i] = WEAK[word.text][0 if not vowel else 2 if vowel in VOWELS else 1]
     return phones

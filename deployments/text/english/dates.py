@@ -39,13 +39,13 @@ def _date(month: int, day: int, year_value: int | None) -> str | None:
     return spoken if year_value is None else f"{spoken} {year(year_value)}"
 
 
-@rule(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?![\d./-]\d|\d)")
+@rule(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?![\d./-]\d|\d)", when=r"\d{4}[-/.]")
 def iso_date(m: Match) -> str | None:
     """2026-11-21"""
     return _date(int(m[2]), int(m[3]), int(m[1]))
 
 
-@rule(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(?![\d/-]|\.\d)")
+@rule(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(?![\d/-]|\.\d)", when=r"\d\d?[/.-]\d")
 def numeric_date(m: Match) -> str | None:
     """11/21/2026; the day comes first if the first number cannot be a month"""
     first, second, year_value = int(m[1]), int(m[3]), int(m[4])
@@ -73,7 +73,11 @@ def month_year(m: Match) -> str | None:
     return f"{_month(m[1])} {year(int(m[2]))}"
 
 
-@rule(rf"{_DAY}\s(?:of\s)?({_MONTH})(?:(,?)\s{{1,2}}{_YEAR})?", re.IGNORECASE)
+@rule(
+    rf"{_DAY}\s(?:of\s)?({_MONTH})(?:(,?)\s{{1,2}}{_YEAR})?",
+    re.IGNORECASE,
+    when=r"\d\d?(?:[SNRTsnrt]|\s[oJFMASONDjfmasndO])",
+)
 def day_first(m: Match) -> str | None:
     """21 November 2026"""
     if m[2] in ("may", "march"):
@@ -89,7 +93,7 @@ def _clock(hour: int, minute: int) -> str:
     return cardinal(hour)
 
 
-@rule(rf"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?(?![\d:])(?:\s?{_HALF})?(?![A-Za-z])")
+@rule(rf"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?(?![\d:])(?:\s?{_HALF})?(?![A-Za-z])", when=r"\d\d?:\d")
 def time(m: Match) -> str | None:
     """3:30 pm, 15:45"""
     hour, minute = int(m[1]), int(m[2])
@@ -103,13 +107,13 @@ def time(m: Match) -> str | None:
     return f"{spoken} o'clock" if 1 <= hour <= 12 else f"{spoken} hundred"
 
 
-@rule(rf"(1[0-2]|0?[1-9])\s?{_HALF}")
+@rule(rf"(1[0-2]|0?[1-9])\s?{_HALF}", when=r"\d\d?\s?[AaPp]")
 def half_day(m: Match) -> str | None:
     """7 a.m."""
     return f"{cardinal(int(m[1]))} {letters(m[2])} M"
 
 
-@rule(r"(\d{1,4})\s?(BCE|BC|CE|AD|B\.C\.E?\.?|A\.D\.|C\.E\.)(?![A-Za-z])")
+@rule(r"(\d{1,4})\s?(BCE|BC|CE|AD|B\.C\.E?\.?|A\.D\.|C\.E\.)(?![A-Za-z])", when=r"\d{1,4}\s?[BCA]")
 def era(m: Match) -> str | None:
     """44 BC and 1066 AD"""
     return f"{year(int(m[1]))} {letters(m[2])}"
@@ -122,7 +126,8 @@ def era_first(m: Match) -> str | None:
 
 
 @rule(
-    r"((?:1\d|20)\d\d)[-–/](\d\d)(?![\d/-]|[.,]\d|[A-Za-z%])|((?:1\d|20)\d\d)\s?[-–]\s?((?:1\d|20)\d\d)(?![\d-]|[.,]\d)"
+    r"((?:1\d|20)\d\d)[-–/](\d\d)(?![\d/-]|[.,]\d|[A-Za-z%])|((?:1\d|20)\d\d)\s?[-–]\s?((?:1\d|20)\d\d)(?![\d-]|[.,]\d)",
+    when=r"\d{4}\s?[-–/]",
 )
 def years(m: Match) -> str | None:
     """1939-45, 2019/20, 1914–1918"""
@@ -132,7 +137,7 @@ def years(m: Match) -> str | None:
     return f"{year(first)} to {cardinal(last) if m[2] else year(last)}"
 
 
-@rule(r"(0\d|1\d|2[0-3])([0-5]\d)(?=\s(?:hours|hrs|GMT|UTC|Zulu)\b)")
+@rule(r"(0\d|1\d|2[0-3])([0-5]\d)(?=\s(?:hours|hrs|GMT|UTC|Zulu)\b)", when=r"\d{4}\s[hGUZ]")
 def military(m: Match) -> str | None:
     """0800 hours"""
     hour = f"{'zero ' if m[1][0] == '0' else ''}{cardinal(int(m[1]))}"
@@ -140,7 +145,7 @@ def military(m: Match) -> str | None:
     return f"{hour} {'hundred' if not minute else ('zero ' if minute < 10 else '') + cardinal(minute)}"
 
 
-@rule(r"((?:1[1-9]|20)\d\d|\d0)('?)s(?![A-Za-z])")
+@rule(r"((?:1[1-9]|20)\d\d|\d0)('?)s(?![A-Za-z])", when=r"\d{2}(?:\d\d)?'?s")
 def decade(m: Match) -> str | None:
     """1900s, 1990s, 80s"""
     spoken = year(int(m[1])) if len(m[1]) == 4 else cardinal(int(m[1]))
@@ -156,5 +161,5 @@ def short_range(m: Match) -> str | None:
 
 
 NUMERIC_RULES: tuple[Rule, ...] = (iso_date, numeric_date, years)
-WORD_RULES: tuple[Rule, ...] = (short_range, month_first, month_year, era_first)
+WORD_RULES: tuple[Rule, ...] = (short_range, month_first, month_year)
 RULES: tuple[Rule, ...] = (time, half_day, era, decade, day_first, military)

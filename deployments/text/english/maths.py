@@ -30,7 +30,7 @@ def power(raised: str) -> str:
     return f"to the {ordinal(value)}"
 
 
-@rule(rf"({NUMBER})\s?[x×*·]\s?10(?:{_POWER}|\^(-?\d{{1,9}}))(?!\d)")
+@rule(rf"({NUMBER})\s?[x×*·]\s?10(?:{_POWER}|\^(-?\d{{1,9}}))(?!\d)", when=r"[\d.,]*\d\s?[x×*·]")
 def power_of_ten(m: Match) -> str | None:
     """6.02×10²³"""
     if m[2]:
@@ -40,7 +40,7 @@ def power_of_ten(m: Match) -> str | None:
     return f"{decimal(m[1])} times ten to the {spoken}"
 
 
-@rule(rf"({NUMBER}){_POWER}")
+@rule(rf"({NUMBER}){_POWER}", when=r"[\d.,]*\d[⁺⁻⁰¹²³⁴-⁹ⁿ]")
 def raised_number(m: Match) -> str | None:
     """10⁻³, 2⁸"""
     return f"{decimal(m[1])} {power(m[2])}"

@@ -6,7 +6,7 @@ import re
 
 from deployments.text.english.numbers import NUMBER, cardinal, decimal
 from deployments.text.english.units import PER, PERIODS, UNIT, UNITS
-from deployments.text.rules import Match, Rule, rule
+from deployments.text.rules import Match, Rule, any_of, rule
 
 _CENT = ("cent", "cents")
 _SIGNS = {  # one, many, a hundredth, hundredths
@@ -53,10 +53,12 @@ SCALES = {
     "bn": "billion",
     "t": "trillion", "tn": "trillion", "tr": "trillion",
 }  # fmt: skip
-_SCALE = r"(?:\s?(thousand|hundred|million|billion|trillion|[KkMmBbTt]|MM|mn|mio|bn|tn)(?![A-Za-z0-9]))?"
+_SCALE_WORDS = any_of("thousand hundred million billion trillion K k M m B b T t MM mn mio bn tn".split())
+_SCALE = rf"(?:\s?({_SCALE_WORDS})(?![A-Za-z0-9]))?"
 SIGN = f"[{SIGNS}]"
-_CODE = "(?:" + "|".join(_CODES) + ")"
+_CODE = any_of(_CODES)
 _NAME = r"(?:Rs\.?|kr\.?|Fr\.?)"
+_AMOUNT_STARTS = "".join({word[0] for word in (*SCALES, *_CODES, *_NAMES)}) + "hKMBTRz"  # behind a number
 _END = r"(?![\dA-Za-z]|\.\d|,\d)"
 
 
@@ -109,7 +111,8 @@ def money_by_code(m: Match) -> str | None:
 
 
 @rule(
-    rf"({NUMBER}){_SCALE}\s?(R\$|{SIGN}|(?:{_CODE}|{_NAME}|zl)(?![A-Za-z]))(?!\d)(?:/({UNIT}|{PER})(?![A-Za-z]))?"
+    rf"({NUMBER}){_SCALE}\s?(R\$|{SIGN}|(?:{_CODE}|{_NAME}|zl)(?![A-Za-z]))(?!\d)(?:/({UNIT}|{PER})(?![A-Za-z]))?",
+    when=rf"[\d.,]*\d\s?[{SIGNS}{_AMOUNT_STARTS}]",
 )
 def money_behind(m: Match) -> str | None:
     """20 €, 5 EUR, 500 kr"""
@@ -117,7 +120,7 @@ def money_behind(m: Match) -> str | None:
     return f"{spoken} per {_each(m[4])}" if m[4] else spoken
 
 
-@rule(r"(\d{1,2})(p|c)(?![A-Za-z0-9]|\.\d)")
+@rule(r"(\d{1,2})(p|c)(?![A-Za-z0-9]|\.\d)", when=r"\d\d?[pc]")
 def pence(m: Match) -> str | None:
     """20p, 99c"""
     one, many = ("penny", "pence") if m[2] == "p" else _CENT

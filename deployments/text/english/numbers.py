@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _FRACTION = r"\.\d{1,30}(?!\d)"
 # A pattern: 1,234.5 or 12,34,567 or 1234 or .5
 NUMBER = (
@@ -41,6 +43,7 @@ def _below_thousand(value: int) -> list[str]:
     return words
 
 
+@lru_cache(maxsize=8192)
 def cardinal(value: int) -> str:
     """1234 -> one thousand two hundred thirty four. Negative numbers begin with "minus"."""
     if value < 0:

@@ -6,6 +6,7 @@ import re
 
 from deployments.text.english.dates import DAYS, MONTHS
 from deployments.text.english.vocabulary import OPERATORS, SYMBOL_WORDS
+from deployments.text.words import DASH
 
 _OPERATOR = re.compile(
     rf"(?:{'|'.join(map(re.escape, OPERATORS))})(?![-=<>+*/&|!])(?= ?[\w(\[\"'+-])", re.ASCII
@@ -116,3 +117,23 @@ def symbol(text: str, at: int, said: str) -> str | None:
     if char == "$" and after.isalpha():
         return None  # $HOME, $x$
     return SYMBOL_WORDS.get(char)
+
+
+def dash(text: str, at: int, said: str) -> tuple[str, int, int]:
+    """What is said for the dash at `at`, or the pause there instead, and where it ends. said: the word before."""
+    before, after = text[at - 1 : at] or " ", text[at + 1 : at + 2] or " "
+    if after in "-–":
+        while text[at + 1 : at + 2] in ("-", "–"):
+            at += 1
+        return "", DASH, at + 1
+    number_follows = after.isdecimal() or after in "$£€¥." and text[at + 2 : at + 3].isdecimal()
+    if number_follows and (before.isspace() or before in "([=<>$£€,^"):
+        return "minus", 0, at + 1
+    if number_follows and is_range(text, at):
+        return "to", 0, at + 1
+    if before.isspace() and after.isspace():
+        spoken = spaced_dash(text, at)
+        return (spoken, 0, at + 1) if spoken else ("", DASH, at + 1)
+    if text[at] == "–":
+        return ("to", 0, at + 1) if is_month_or_day(said) else ("", DASH, at + 1)
+    return "", 0, at + 1

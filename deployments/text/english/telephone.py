@@ -6,7 +6,7 @@ import re
 
 from deployments.text.english.nouns import is_counted
 from deployments.text.english.numbers import digits
-from deployments.text.rules import Match, Rule, rule
+from deployments.text.rules import Match, Rule, mentions, rule
 
 _GAP = r"(?:[\x20]?\(\d{1,5}\)[\x20./-]?|[\x20]?[./-][\x20]?|[\x20])"
 _END = r"(?![\dA-Za-z]|[./,:-]\d|%)"
@@ -21,6 +21,10 @@ _CALLED = re.compile(
 )
 _OR_CALLED = re.compile(
     r"\b(?:call|dial|ring|phone|text)[a-z]*\s(?:[\d ()+-]{1,20}(?:,|\sor|\sand|/)\s?)+$", re.IGNORECASE
+)
+_may_be_called = mentions(
+    "call dial ring phone text fax rang tel mobile cell whatsapp sms hotline helpline switchboard landline voicemail "
+    "shortcode".split()
 )
 _CALL_BEHIND = re.compile(
     r"[ -](?:calls?|callers?|operators?|dispatch(?:ers?)?|emergency|emergencies|hotline|lines?)\b"
@@ -38,32 +42,38 @@ def _said(number: str) -> str:
     return f"plus {spoken}" if number.startswith("+") else spoken
 
 
-@rule(rf"\+\d{{1,15}}(?:{_GAP}\d{{1,10}}){{0,6}}(?!\d|[.,]\d)")
+@rule(rf"\+\d{{1,15}}(?:{_GAP}\d{{1,10}}){{0,6}}(?!\d|[.,]\d)", when=r"\+")
 def international(m: Match) -> str | None:
     """+44 20 7946 0958"""
     return _said(m[0]) if 7 <= sum(map(len, _DIGITS.findall(m[0]))) <= 15 else None
 
 
-@rule(rf"(?:1[\x20.-])?\(?\d{{3}}(?:\)[\x20-]?|[\x20.-])\d{{3}}[\x20.-]\d{{4}}{_END}")
+@rule(
+    rf"(?:1[\x20.-])?\(?\d{{3}}(?:\)[\x20-]?|[\x20.-])\d{{3}}[\x20.-]\d{{4}}{_END}",
+    when=r"\d[ .-][(\d]|\d{3}[) .-]|\(",
+)
 def north_american(m: Match) -> str | None:
     """(555) 123-4567, 1-800-555-0199"""
     return _said(m[0])
 
 
-@rule(r"(?:1[\x20.-])?(8\d\d|900)-([A-Z]{3,10}|\d[A-Z]{2,9}|[A-Z]{2,6}-[A-Z0-9]{2,6})(?![A-Za-z0-9])")
+@rule(
+    r"(?:1[\x20.-])?(8\d\d|900)-([A-Z]{3,10}|\d[A-Z]{2,9}|[A-Z]{2,6}-[A-Z0-9]{2,6})(?![A-Za-z0-9])",
+    when=r"\d(?:[ .-]\d|\d\d-)",
+)
 def vanity(m: Match) -> str | None:
     """1-800-FLOWERS"""
     words = re.sub(r"\d+", lambda d: f" {digits(d[0])} ", m[2]).replace("-", " ").lower()
     return f"{'one , ' if m[0][1] in ' .-' else ''}{digits(m[1])} , {words}"
 
 
-@rule(rf"\d{{3}}-\d{{4}}{_END}(?!-)")
+@rule(rf"\d{{3}}-\d{{4}}{_END}(?!-)", when=r"\d{3}-\d")
 def local(m: Match) -> str | None:
     """555-1234"""
     return _said(m[0])
 
 
-@rule(rf"(?:0\d{{0,5}}|\(\d{{2,5}}\)){_GAP}?\d{{2,9}}(?:{_GAP}\d{{1,8}}){{0,6}}{_END}")
+@rule(rf"(?:0\d{{0,5}}|\(\d{{2,5}}\)){_GAP}?\d{{2,9}}(?:{_GAP}\d{{1,8}}){{0,6}}{_END}", when=r"0|\(")
 def national(m: Match) -> str | None:
     """020 7946 0018, (02) 9876 5432, 06 12 34 56 78"""
     groups = _DIGITS.findall(m[0])
@@ -76,7 +86,8 @@ def national(m: Match) -> str | None:
 
 @rule(
     rf"(?:1[3-9]00[\x20-]\d{{3}}[\x20-]\d{{3}}|[6-9]\d{{4}}[\x20-]\d{{5}}|1[3-9]\d[\x20-]\d{{4}}[\x20-]\d{{4}}"
-    rf"|\d{{4}}(?:[\x20-]\d{{4}}){{1,4}}|\d{{3}}(?:\x20\d{{3}}){{2}}|[2-9]\d{{9}}|1[2-9]\d{{9}}){_END}"
+    rf"|\d{{4}}(?:[\x20-]\d{{4}}){{1,4}}|\d{{3}}(?:\x20\d{{3}}){{2}}|[2-9]\d{{9}}|1[2-9]\d{{9}}){_END}",
+    when=r"\d{3,5}[ -]\d|\d{10,11}(?!\d)",
 )
 def grouped(m: Match) -> str | None:
     """1800 123 456, 98765 43210, 138 0013 8000, 1234 5678, 5551234567"""
@@ -99,7 +110,9 @@ def _parts(groups: list[str]) -> list[str]:
     return [part for part in (number[:first], number[first:-7], number[-7:-4], number[-4:]) if part]
 
 
-@rule(rf"\d{{1,12}}(?:{_GAP}\d{{2,8}}){{0,5}}(?![\d%]|[./,:-]\d)(?![A-Za-z])")
+@rule(
+    rf"\d{{1,12}}(?:{_GAP}\d{{2,8}}){{0,5}}(?![\d%]|[./,:-]\d)(?![A-Za-z])", when=r"\d{1,12}(?![\dA-Za-z%])"
+)
 def called(m: Match) -> str | None:
     """call 311, dial 13 12 13, text 741741, 911"""
     groups, text = _DIGITS.findall(m[0]), m.string
@@ -108,6 +121,8 @@ def called(m: Match) -> str | None:
         return digits(m[0])
     if m[0] == "911" and not is_counted(text, m.end()):
         return "nine eleven" if _MAKE.search(before) else digits(m[0])
+    if not _may_be_called(text):
+        return None
     if not _WORDED.search(before, max(0, len(before) - 12)) and not _OR_CALLED.search(before):
         return None
     if not (_CALLED.search(before) or _OR_CALLED.search(before)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from deployments.text.rules import any_of
 
 _PREFIXES = {
     "k": "kilo", "M": "mega", "G": "giga", "T": "tera", "P": "peta", "h": "hecto", "d": "deci", "c": "centi",
@@ -91,10 +91,12 @@ def _table() -> dict[str, tuple[str, str]]:
 
 
 UNITS = _table()
-UNIT = (
-    "(?:" + "|".join(sorted((re.escape(u).replace(r"\ ", r"\s") for u in UNITS), key=len, reverse=True)) + ")"
-)
-POWERS = {"²": "square ", "2": "square ", "^2": "square ", "³": "cubic ", "3": "cubic ", "^3": "cubic "}
+UNIT = any_of(UNITS)
+POWERS = {
+    prefix + sign: name
+    for sign, name in (("²", "square "), ("2", "square "), ("³", "cubic "), ("3", "cubic "))
+    for prefix in ("", "^")
+}
 # Without a number before them these are units all the same.
 BARE_UNITS = (
     frozenset(
@@ -113,7 +115,7 @@ PERIODS = {
     "pound": "pound", "gallon": "gallon", "dose": "dose", "serving": "serving", "item": "item", "mile": "mile",
     "page": "page", "word": "word", "kilo": "kilo", "sq ft": "square foot",
 }  # fmt: skip
-PER = "(?:" + "|".join(sorted((p.replace(" ", r"\s") for p in PERIODS), key=len, reverse=True)) + ")"
+PER = any_of(PERIODS)
 
 
 def name(unit: str, singular: bool) -> str:

@@ -123,7 +123,7 @@ def plain_word(word: str, shouting: bool, known: Known) -> str:
     parts = _CAMEL.findall(word)
     if "".join(parts) != word:
         return lower
-    spoken = [p if len(p) == 1 else plain_word(p, shouting, known) for p in parts]
+    spoken = [p if len(p) == 1 else plain_word(p, shouting, known) for p in parts if p.strip("'")]
     return " ".join(p.upper() if len(p) == 1 else p for p in spoken)
 
 

@@ -1,10 +1,13 @@
-"""Money, percentages, measures, ranges, ratios, sums and plain numbers."""
+"""Ranges, scores, ratios, sums, signs and plain numbers."""
 
 from __future__ import annotations
 
 import re
 
 from deployments.text.english.roman import roman
+from deployments.text.mandarin import measures
+from deployments.text.mandarin.measures import MINUS_BEFORE
+from deployments.text.mandarin.money import SCALE, TO, money, money_behind
 from deployments.text.mandarin.numerals import (
     NUMBER,
     amount,
@@ -12,18 +15,14 @@ from deployments.text.mandarin.numerals import (
     behind,
     cardinal,
     counts,
+    fraction,
     is_ordinal,
     number,
     value,
-    year,
 )
 from deployments.text.mandarin.pinyin import HANZI
-from deployments.text.mandarin.units import CURRENCIES, CURRENCY, UNIT, unit
 from deployments.text.rules import Match, rule
 
-_SCALE = r"(?:[ ]?(?:百万|千万|万亿|[百千万亿]|k(?![A-Za-z])))"
-_TO = r"[ ]?[-~–—][ ]?"
-_NO_MORE = r"(?![\d:]|[.,/]\d|-\d|[ ]?[*×÷=]|[ ]\+)"
 _EQUALS = re.compile(r"[\d.+×÷*/() –-]{0,40}(?:=|等于|得(?:\d|多少)|是多少|的差|的结果)")
 _SPORT = re.compile(
     r"比分|[队赛胜负败赢输]|平局|进球|主场|客场|半场|决赛|球|冠军|淘汰|击败|逼平|战平|局|盘|领先|落后|晋级|"
@@ -38,9 +37,6 @@ _SETS_BEFORE, _SETS_BEHIND = re.compile(r"\d-\d{1,2}, ?$"), re.compile(r", ?\d{1
 _HANZI = re.compile(f"[{HANZI}]")
 _PRESSURE = re.compile(r"(?:血压|高压|BP|bp|收缩压|舒张压|高血压|降压药|水银柱)[^.。!?]{0,16}$")
 _EYES = re.compile(r"(?:视力|裸眼|矫正|左右眼)[^.。!?]{0,12}$")
-_MINUS_BEFORE = re.compile(
-    r"(?:^|[ (=<>≥≤≈,×÷*/:\[~+\"']|[是为到至温低约在达从和降跌值数差零拔润额率长]|温度)$"
-)
 _SIGNS = {
     ">=": "大于等于", "<=": "小于等于", "≥": "大于等于", "≤": "小于等于", ">": "大于", "<": "小于",
     "=": "等于", "≠": "不等于",
@@ -48,141 +44,15 @@ _SIGNS = {
     "√": "根号",
 }  # fmt: skip
 _OPERAND = re.compile(rf"(?:[\d){HANZI}%²³]|(?<![A-Za-z])[A-Za-z]) ?$")
-_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉", "0123456789+-0123456789")
-_POWER = r"(?:[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|\^\(?-?\d{1,3}\)?)"
 
 
-@rule(
-    rf"(?P<minus>-)?(?P<currency>{CURRENCY})[ ]?(?P<n>{NUMBER})"
-    rf"(?:{_TO}(?:{CURRENCY})?(?P<last>{NUMBER}))?(?P<scale>{_SCALE})?(?:[ ]?元)?"
-    rf"(?:/(?:(?P<each>(?=[{HANZI}]))|(?P<per>{UNIT})))?"
-)
-def money(m: Match) -> str:
-    """¥3.5万, $5-10, USD 100, ¥99/月"""
-    said, name = number(m["n"]), CURRENCIES[m["currency"]]
-    scale = _scale(m)
-    if m["last"]:
-        said += "到" + number(m["last"])
-    elif not scale:
-        said = amount(m["n"], True)
-    return "负" * bool(m["minus"]) + said + scale + name + _each(m)
-
-
-@rule(rf"(?P<n>{NUMBER})(?P<scale>{_SCALE})?[ ]?(?P<currency>{CURRENCY})(?![A-Za-z\d])")
-def money_behind(m: Match) -> str | None:
-    """100 USD, 5万RMB"""
-    return (
-        None
-        if m["currency"] == "$"
-        else amount(m["n"], not m["scale"]) + _scale(m) + CURRENCIES[m["currency"]]
-    )
-
-
-def _each(m: Match) -> str:
-    return "每" + (unit(m["per"]) if m["per"] else "") if m["per"] or m["each"] is not None else ""
-
-
-def _scale(m: Match) -> str:
-    return {"k": "千", None: ""}.get(m["scale"] and m["scale"].strip(), (m["scale"] or "").strip())
-
-
-@rule(
-    rf"(?P<sign>[+-]?)(?P<n>{NUMBER})(?:%?{_TO}(?P<last>[+-]?{NUMBER}))?[ ]?(?P<name>%|‰|per[ ]mille)(?!\d)"
-)
-def percent(m: Match) -> str | None:
-    """5.2%, -3%, 50%-60%, 3‰"""
-    if m["sign"] == "-" and re.search(r"[\d%]$", before(m, 1)):
-        return None
-    name = "百分之" if m["name"] == "%" else "千分之"
-    sign = {"+": "正", "-": "负", "": ""}[m["sign"]]
-    said = sign + name + (number(m["n"]) if m["n"] != "100" or name == "千分之" else "百")
-    if m["last"]:
-        second = m["last"].lstrip("+-")
-        said += "到" + "负" * (m["last"][0] == "-") + name + (number(second) if second != "100" else "百")
-    return said
-
-
-@rule(
-    rf"(?P<sign>[+-]?)(?P<first>{NUMBER})(?P<unit>[ ]?{UNIT})?(?P<between>{_TO}|±|[ ]±[ ]|"
-    rf"[ ]?[×x*X][ ]?)(?P<minus>-?)(?P<last>{NUMBER})"
-    rf"(?:(?P<more>[ ]?[×x*X][ ]?)(?P<third>{NUMBER}))?[ ]?(?P<name>{UNIT})(?P<each>/(?=[{HANZI}]))?"
-)
-def measures(m: Match) -> str | None:
-    """20-25℃, 3m×4m, 5±0.2mm"""
-    between = m["between"].strip()
-    if (m["sign"] == "-" and not _MINUS_BEFORE.search(before(m, 2))) or _name(m) is None:
-        return None
-    joint = "正负" if between == "±" else "乘" if between in "×x*X" else "到"
-    own = unit(m["unit"].strip()) if m["unit"] else ""
-    said = _signed(m["sign"], bool(own)) + amount(m["first"], bool(own) or joint == "到") + own + joint
-    said += "负" * bool(m["minus"]) + amount(m["last"], not m["third"])
-    if m["third"]:
-        said += (own or "") + "乘" + number(m["third"])
-    return said + unit(m["name"]) + "每" * bool(m["each"])
-
-
-@rule(
-    rf"(?P<sign>[+-]?)(?P<n>{NUMBER})(?:/(?P<below>\d{{1,3}}))?[ ]?(?P<name>{UNIT})(?P<each>/(?=[{HANZI}]))?"
-)
-def measure(m: Match) -> str | None:
-    """5kg, -5℃, 5.6mmol/L, 120/80mmHg"""
-    name = _name(m)
-    if re.search("[A-Za-z]$", before(m, 1)):  # A6L
-        return None
-    if name is None or (m["sign"] == "-" and not _MINUS_BEFORE.search(before(m, 2))):
-        return None
-    if m["below"]:
-        pressure = value(m["n"]) > value(m["below"])
-        said = f"{number(m['n'])}比{number(m['below'])}" if pressure else _fraction(m["n"], m["below"])
-        return said + name
-    return _signed(m["sign"], True) + amount(m["n"], True) + name + "每" * bool(m["each"])
-
-
-def _name(m: Match) -> str | None:
-    """The name of the unit; None if its letter is part of another word."""
-    if m["name"] in ("V", "W", "T", "h", "t", "s", "m", "g", "L", "l", "v", "w") and re.match(
-        "[A-Za-z]", m.string[m.end() :][:1]
-    ):
-        return None
-    return unit(m["name"])
-
-
-def _signed(sign: str, positive: bool) -> str:
-    return {"-": "负", "+": "正" if positive else "加", "": ""}[sign]
-
-
-@rule(rf"(?P<n>{NUMBER})(?P<power>{_POWER})(?:/(?P<below>m?L|[mcd]m³)(?![A-Za-z])|[ ]?(?P<name>{UNIT}))?")
-def power(m: Match) -> str:
-    """2³, 10^-3, 10^9/L"""
-    return (
-        number(m["n"])
-        + "的"
-        + _exponent(m["power"])
-        + ("每" + unit(m["below"]) if m["below"] else unit(m["name"]) if m["name"] else "")
-    )
-
-
-@rule(r"(?P<charge>[⁰¹²³⁴⁵⁶⁷⁸⁹]?[⁺⁻])(?![⁰¹²³⁴⁵⁶⁷⁸⁹])|[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}|[₀₁₂₃₄₅₆₇₈₉]{1,6}")
-def raised(m: Match) -> str:
-    """After letters: x², CO₂, Ca²⁺"""
-    if m["charge"]:
-        row = m["charge"].translate(_RAISED)
-        return (number(row[:-1]) if row[:-1] else "") + ("正" if row[-1] == "+" else "负")
-    return number(m[0].translate(_RAISED)) if m[0][0] in "₀₁₂₃₄₅₆₇₈₉" else "的" + _exponent(m[0])
-
-
-def _exponent(power: str) -> str:
-    row = power.translate(_RAISED).strip("^()")
-    return "平方" if row == "2" else "负" * (row[0] == "-") + cardinal(row.lstrip("+-")) + "次方"
-
-
-@rule(r"\d{1,3}(?:(?:,[ ]?|[ ])000){1,4}(?![\d,])")
+@rule(r"\d{1,3}(?:(?:,[ ]?|[ ])000){1,4}(?![\d,])", when=r"\d{1,3}(?:,| 0)")
 def thousands(m: Match) -> str:
     """10，000, 10 000"""
     return number(re.sub(r"\D", "", m[0]))
 
 
-@rule(r"(\d{2,3})[-~](\d{2,3})/(\d{2,3})[-~](\d{2,3})(?!\d)([ ]?mmHg)?")
+@rule(r"(\d{2,3})[-~](\d{2,3})/(\d{2,3})[-~](\d{2,3})(?!\d)([ ]?mmHg)?", when=r"\d{2,3}[-~]\d")
 def pressures(m: Match) -> str:
     """血压120-130/70-80"""
     high, higher, low, lower = map(number, m.groups()[:4])
@@ -191,12 +61,14 @@ def pressures(m: Match) -> str:
 
 @rule(
     r"(?P<whole>\d{1,4}[ ])?(?P<above>\d{1,5}(?:\.\d{1,2})?)"
-    r"/(?P<below>\d{1,5}(?:\.\d{1,2})?)(?P<more>(?:/\d{1,4})*)(?![\d/]|\.\d)"
+    r"/(?P<below>\d{1,5}(?:\.\d{1,2})?)(?P<more>(?:/\d{1,4}){0,30})(?![\d/]|\.\d)",
+    when=r"\d{1,4} \d|[\d.]*\d/\d",
 )
 def slashed(m: Match) -> str | None:
     """2/3 is a fraction, 120/80 a blood pressure, 5.0/4.8 the sight of two eyes, 2/3/4 a choice, 第1/3页 a page."""
     if m["more"]:
-        return (m["whole"] or "") + "、".join(number(part) for part in m[0].split("/"))
+        before_it = number(m["whole"].strip()) + " " if m["whole"] else ""
+        return before_it + "、".join(number(part) for part in m[0][len(m["whole"] or "") :].split("/"))
     above, below = m["above"], m["below"]
     front = before(m, 24)
     if _EYES.search(front) or "." in above + below or is_ordinal(m):
@@ -204,23 +76,20 @@ def slashed(m: Match) -> str | None:
     if _PRESSURE.search(front) or (value(above) > value(below) >= 30 and value(above) >= 60):
         return f"{number(above)}比{number(below)}"
     if m["whole"] and value(above) < value(below):
-        return f"{number(m['whole'].strip())}又{_fraction(above, below)}"
-    return (number(m["whole"].strip()) + " " if m["whole"] else "") + _fraction(above, below)
+        return f"{number(m['whole'].strip())}又{fraction(above, below)}"
+    return (number(m["whole"].strip()) + " " if m["whole"] else "") + fraction(above, below)
 
 
-def _fraction(above: str, below: str) -> str:
-    return f"{number(below)}分之{number(above)}"
-
-
-@rule(rf"(?P<parts>{NUMBER}(?:[ ]?:[ ]?{NUMBER}){{1,4}})(?![:\d])")
+@rule(rf"(?P<parts>{NUMBER}(?:[ ]?:[ ]?{NUMBER}){{1,4}})(?![:\d])", when=r"[\d.,]*\d ?:")
 def ratio(m: Match) -> str:
     """3:1"""
     return "比".join(number(part.strip()) for part in m["parts"].split(":"))
 
 
 @rule(
-    rf"(?P<first>{NUMBER})(?P<scale>{_SCALE})?(?P<sign>{_TO})(?P<last>{NUMBER})"
-    rf"(?![\d:/]|[.,-]\d)(?P<name>{_SCALE})?"
+    rf"(?P<first>{NUMBER})(?P<scale>{SCALE})?(?P<sign>{TO})(?P<last>{NUMBER})"
+    rf"(?![\d:/]|[.,-]\d)(?P<name>{SCALE})?",
+    when=r"[\d.,]*\d ?[~–—百千万亿k-]",
 )
 def pair(m: Match) -> str | None:
     """3-5天 is a range, 3-1 a score, 10-4= a difference."""
@@ -259,31 +128,33 @@ def pair(m: Match) -> str | None:
 
 @rule(
     r"(?!\d{1,3}(?:,\d{3}){1,8}(?![\d,]))(?P<row>\d{1,4}(?:,\d{1,2}){1,20}|"
-    r"\d{1,2}(?:,\d{1,4}){1,20})(?![\d,]|\.\d)"
+    r"\d{1,2}(?:,\d{1,4}){1,20})(?![\d,]|\.\d)",
+    when=r"\d{1,4},\d",
 )
 def listed(m: Match) -> str:
     """1,2,3名"""
     return " ".join(number(part) for part in m["row"].split(","))
 
 
-@rule(rf"(?P<sign>[+-])[ ]?(?P<n>{NUMBER})")
+@rule(rf"(?P<sign>[+-])[ ]?(?P<n>{NUMBER})", when=r"[+-]")
 def signed(m: Match) -> str | None:
     """-5; a dash after a word is not a minus sign."""
     if m["sign"] == "-":
         if re.search(r"[\d)%] ?$", before(m, 2)) and _EQUALS.match(m.string[m.end() :][:48]):
             return "减" + number(m["n"])
-        return "负" + number(m["n"]) if _MINUS_BEFORE.search(before(m, 2)) and m[0][1] != " " else None
+        return "负" + number(m["n"]) if MINUS_BEFORE.search(before(m, 2)) and m[0][1] != " " else None
     return "加" + amount(m["n"], counts(m.string, m.end()))
 
 
-@rule(NUMBER)
+@rule(NUMBER, when=r"\d")
 def plain(m: Match) -> str:
     """42, 1,234.5; 2个"""
     return amount(m[0], counts(m.string, m.end()) and not is_ordinal(m))
 
 
 @rule(
-    r"(?:[<>]=?|[=≥≤≠≈+×÷±&*xX√])(?![-=<>+*/&|!])(?=[ ]?(?:[\d(" + HANZI + r"¥$€£√-]|[A-Za-z](?![A-Za-z])))"
+    r"(?:[<>]=?|[=≥≤≠≈+×÷±&*xX√])(?![-=<>+*/&|!])(?=[ ]?(?:[\d(" + HANZI + r"¥$€£√-]|[A-Za-z](?![A-Za-z])))",
+    when=r"\D",
 )
 def sign(m: Match) -> str | None:
     """A sign between operands, with spaces on both sides or on neither; **bold** has none."""
@@ -314,23 +185,14 @@ def roman_numeral(m: Match) -> str | None:
     return None
 
 
-@rule(rf"/(?P<name>{UNIT})")
-def per_unit(m: Match) -> str | None:
-    """5元/km"""
-    return "每" + unit(m["name"]) if re.search(rf"\d ?[{HANZI}]{{1,4}}$", before(m, 6)) else None
-
-
 @rule(r"N[oO]\.[ ]?(?=\d)")
 def numbered(m: Match) -> str:
     """NO.1"""
     return "第"
 
 
-@rule(r"(?<=\d米)\d{1,2}(?![\d.]|[ ]?[A-Za-z])")
-def height(m: Match) -> str | None:
-    """1米75"""
-    return None if counts(m.string, m.end()) else year(m[0])
-
-
-RULES = (height, pressures, money, thousands, percent, measures, measure, power, money_behind)
-LATE_RULES = (per_unit, raised, slashed, pair, listed, ratio, signed, plain, sign)
+RULES = (
+    measures.height, pressures, money, thousands, measures.percent, measures.measures, measures.measure, measures.power,
+    money_behind,
+)  # fmt: skip
+LATE_RULES = (measures.per_unit, measures.raised, slashed, pair, listed, ratio, signed, plain, sign)

@@ -38,7 +38,8 @@ _LASTS = re.compile(r"(?:用时|耗时|时长|成绩|全长|片长|计时|纪录
 
 @rule(
     rf"(?P<year>\d{{4}})(?P<sign>[-/.])(?P<month>{_MONTH})(?P=sign)(?P<day>{_DAY})"
-    rf"(?![\d.:/-]|日)(?:[T ](?={_CLOCK}))?"
+    rf"(?![\d.:/-]|日)(?:[T ](?={_CLOCK}))?",
+    when=r"\d{4}[-/.]\d",
 )
 def full_date(m: Match) -> str:
     """2024-03-05, 2024/3/5, 2024.3.5"""
@@ -47,7 +48,8 @@ def full_date(m: Match) -> str:
 
 @rule(
     rf"(?P<year>(?:19|20)\d{{2}})[-/.](?P<month>0[1-9]|1[0-2])"
-    rf"(?:{_TO}(?P<later>(?:19|20)\d{{2}})[-/.](?P<last>0[1-9]|1[0-2]))?(?![\d.:/%-]|[ ]?元)(?:月(?!\d))?"
+    rf"(?:{_TO}(?P<later>(?:19|20)\d{{2}})[-/.](?P<last>0[1-9]|1[0-2]))?(?![\d.:/%-]|[ ]?元)(?:月(?!\d))?",
+    when=r"\d{4}[-/.]\d",
 )
 def month_of_year(m: Match) -> str | None:
     """2024-03, 2018.09-2022.06"""
@@ -62,7 +64,7 @@ def month_of_year(m: Match) -> str | None:
     return f"{year(m['year'])}年{cardinal(m['month'])}月{later}"
 
 
-@rule(rf"(?P<month>{_MONTH})[/.-](?P<day>{_DAY})(?![\d.:/-])日?")
+@rule(rf"(?P<month>{_MONTH})[/.-](?P<day>{_DAY})(?![\d.:/-])日?", when=r"\d\d?[/.-]\d")
 def day_of_month(m: Match) -> str | None:
     """截止日期3/15, after a word that announces a date."""
     return f"{cardinal(m['month'])}月{cardinal(m['day'])}日" if _DATED.search(before(m, 10)) else None
@@ -70,7 +72,8 @@ def day_of_month(m: Match) -> str | None:
 
 @rule(
     rf"(?P<first>\d{{4}})(?P<named>[ ]?年)?{_TO}(?P<second>\d{{4}}|\d{{2}}(?=赛季|学年|财年))(?!\d)"
-    rf"|(?P<one>\d{{4}})/(?P<other>\d{{4}}|\d{{2}})(?=学年|赛季|财年|年)"
+    rf"|(?P<one>\d{{4}})/(?P<other>\d{{4}}|\d{{2}})(?=学年|赛季|财年|年)",
+    when=r"\d{4}[ 年~/–—-]",
 )
 def years(m: Match) -> str | None:
     """2024-2025年, 1990-2000, 2024/25赛季"""
@@ -81,7 +84,7 @@ def years(m: Match) -> str | None:
     return f"{year(first)}{'年' if m['named'] else ''}到{year(second)}"
 
 
-@rule(r"\d{4}(?=[ ]?年)")
+@rule(r"\d{4}(?=[ ]?年)", when=r"\d{4}[ 年]")
 def year_named(m: Match) -> str:
     """2024年; 5000年 is a duration."""
     lasts = m[0] >= "2100" and m[0].endswith("00") or _AGE_BEHIND.match(behind(m))
@@ -96,7 +99,7 @@ def _lasts_before(m: Match) -> bool:
     return m[0].endswith("00") and bool(_AGE_BEFORE.search(before(m, 5)))
 
 
-@rule(r"(?:19|20)\d{2}(?![\d:/%~-]|[.,]\d)")
+@rule(r"(?:19|20)\d{2}(?![\d:/%~-]|[.,]\d)", when=r"\d{4}(?![\d:/%~-])")
 def year_alone(m: Match) -> str | None:
     """2024世界杯, 始于1998。"""
     if counts(m.string, m.end()) and not re.match("款|届", behind(m)):
@@ -105,7 +108,7 @@ def year_alone(m: Match) -> str | None:
     return year(m[0]) if closes or _YEAR_BEHIND.match(behind(m)) else None
 
 
-@rule(r"\d{2}(?=[ ]?(?:年|后|届|级))")
+@rule(r"\d{2}(?=[ ]?(?:年|后|届|级))", when=r"\d\d[ 年后届级]")
 def short_year(m: Match) -> str | None:
     """98年出生, 08年, 90后; 90年代 and 30年 are read as numbers."""
     if is_ordinal(m):
@@ -120,7 +123,8 @@ def short_year(m: Match) -> str | None:
 
 @rule(
     rf"(?P<month>{_MONTH})[ ]?月[ ]?(?P<day>{_DAY})"
-    rf"(?:{_TO}(?:(?P<later>{_MONTH})月)?(?P<last>{_DAY}))?[ ]?(?P<name>[日号])"
+    rf"(?:{_TO}(?:(?P<later>{_MONTH})月)?(?P<last>{_DAY}))?[ ]?(?P<name>[日号])",
+    when=r"\d\d?[ 月]",
 )
 def month_and_day(m: Match) -> str:
     """3月05日, 5月1-3日, 9月30日-10月7日"""
@@ -130,20 +134,21 @@ def month_and_day(m: Match) -> str:
 
 @rule(
     r"(?:(?<=[日月号年点时分秒])|(?<=\d度))[ ]?[-~–—]{1,2}[ ]?(?=[\d次下上]|现在)|[ ]?[-~–—][ ]?(?=(?:周|星期|"
-    r"礼拜)[一二三四五六日天])"
+    r"礼拜)[一二三四五六日天])",
+    when=r"[ ~–—-]",
 )
 def until(m: Match) -> str:
     """9月30日-10月7日, 周一-周五"""
     return "到"
 
 
-@rule(r"0?\d{1,2}(?=[ ]?[月日号](?!内))")
+@rule(r"0?\d{1,2}(?=[ ]?[月日号](?!内))", when=r"\d{1,3}[ 月日号]")
 def ordinal(m: Match) -> str:
     """02月, 2号"""
     return cardinal(m[0])
 
 
-@rule(rf"(?P<first>{_CLOCK}){_TO}(?P<last>{_CLOCK})")
+@rule(rf"(?P<first>{_CLOCK}){_TO}(?P<last>{_CLOCK})", when=r"\d\d?:\d")
 def hours(m: Match) -> str:
     """8:30-17:30"""
     return f"{_clock(m['first'])}到{_clock(m['last'])}"
@@ -152,6 +157,7 @@ def hours(m: Match) -> str:
 @rule(
     rf"(?P<clock>{_CLOCK})(?:[ ]?(?P<half>[ap])\.?m\.?(?![a-z]))?(?P<point>\.\d{{1,3}})?(?:分(?!钟))?",
     re.IGNORECASE,
+    when=r"\d\d?:\d",
 )
 def clock(m: Match) -> str | None:
     """3:30, unless it is a ratio or a duration."""
@@ -167,19 +173,19 @@ def clock(m: Match) -> str | None:
     return {"a": "上午", "p": "下午", None: ""}[m["half"] and m["half"].lower()] + _clock(m["clock"])
 
 
-@rule(r"(?P<hour>1[0-2]|[1-9])[ ]?(?P<half>[ap])\.?m\.?(?![a-z])", re.IGNORECASE)
+@rule(r"(?P<hour>1[0-2]|[1-9])[ ]?(?P<half>[ap])\.?m\.?(?![a-z])", re.IGNORECASE, when=r"\d\d?[ apAP]")
 def hour(m: Match) -> str:
     """9am"""
     return ("上午" if m["half"] in "aA" else "下午") + _hour(m["hour"]) + "点"
 
 
-@rule(r"\d{1,2}(?=[ ]?点(?:[ ]?(?:[0-5]?\d|[半整一三]|钟|[^\d]|$)))")
+@rule(r"\d{1,2}(?=[ ]?点(?:[ ]?(?:[0-5]?\d|[半整一三]|钟|[^\d]|$)))", when=r"\d\d?[ 点]")
 def oclock(m: Match) -> str | None:
     """2点30分, 下午2点"""
     return None if is_ordinal(m) else _hour(m[0])
 
 
-@rule(r"(?<=点)0[1-9](?=分)|(?<=点)[ ][0-5]\d(?=分)")
+@rule(r"(?<=点)0[1-9](?=分)|(?<=点)[ ][0-5]\d(?=分)", when=r"0\d分| ")
 def minute(m: Match) -> str:
     """8点05分"""
     return _minute(m[0].strip())

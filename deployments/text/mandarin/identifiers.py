@@ -47,7 +47,10 @@ def _extended(number: str, m: Match) -> str:
     return number + ("转" + digits(m["extension"]) if m["extension"] else "")
 
 
-@rule(rf"(?P<code>\(?\+?86\)?[ -]?)?(?P<row>1[3-9]\d(?:[ -]?\d){{8}}){_EXTENSION}{_END}")
+@rule(
+    rf"(?P<code>\(?\+?86\)?[ -]?)?(?P<row>1[3-9]\d(?:[ -]?\d){{8}}){_EXTENSION}{_END}",
+    when=r"[(+]|\d{11}|\d{3,10}[ -]\d|\d\d[) -]",
+)
 def mobile(m: Match) -> str | None:
     """138 0013 8000, +86-13800138000"""
     if not m["code"] and _has_money(m):
@@ -57,7 +60,8 @@ def mobile(m: Match) -> str | None:
 
 @rule(
     rf"(?P<code>\(?\+?86\)?[ -]?)?(?P<area>\(0?\d{{2,3}}\)|(?<!\+)0\d{{2,3}}|(?<=86)[ -]?[1-9]\d{{1,2}})"
-    rf"[ -]{{0,3}}(?P<row>\d{{7,8}}|\d{{3,4}}[ -]\d{{3,4}}){_EXTENSION}{_END}"
+    rf"[ -]{{0,3}}(?P<row>\d{{7,8}}|\d{{3,4}}[ -]\d{{3,4}}){_EXTENSION}{_END}",
+    when=r"[(+]|0|\d\d[) -]|\d{4}",
 )
 def landline(m: Match) -> str:
     """0535-7166813, (0571) 8765432, 010 6234 5678转801"""
@@ -66,21 +70,22 @@ def landline(m: Match) -> str:
 
 @rule(
     rf"(?P<code>\(?\+?86\)?[ -]?)?(?P<row>[48]00"
-    rf"(?:[ -]?\d{{3}}[ -]?\d{{4}}|[ -]?\d{{4}}[ -]?\d{{3}}|\d[ -]\d{{3}}[ -]\d{{3}})){_EXTENSION}{_END}"
+    rf"(?:[ -]?\d{{3}}[ -]?\d{{4}}|[ -]?\d{{4}}[ -]?\d{{3}}|\d[ -]\d{{3}}[ -]\d{{3}})){_EXTENSION}{_END}",
+    when=r"[(+]|900|99[) -]|99900",
 )
 def toll_free(m: Match) -> str:
     """400-820-8820, 4008-823-823"""
     return _extended(_country(m["code"]) + digits(m["row"]), m)
 
 
-@rule(rf"\(?\+(?P<row>\d{{1,3}}\)?(?:[ -]?\(?\d{{1,4}}\)?){{2,6}}|\d{{8,15}}){_END}")
+@rule(rf"\(?\+(?P<row>\d{{1,3}}\)?(?:[ -]?\(?\d{{1,4}}\)?){{2,6}}|\d{{8,15}}){_END}", when=r"[(+]")
 def international(m: Match) -> str | None:
     """+1 415 555 2671"""
     row = digits(m["row"])
     return "加" + row if 8 <= len(row) <= 15 else None
 
 
-@rule(rf"\d{{3,5}}{_END}")
+@rule(rf"\d{{3,5}}{_END}", when=r"\d{3,5}(?!\d)")
 def short(m: Match) -> str | None:
     """110, 10086: emergency and service numbers, where the context is a call."""
     if m[0] not in ("110", "119", "120", "122", "112", "114", "121", "911", "999", "12110") and not (
@@ -94,7 +99,7 @@ def short(m: Match) -> str | None:
     return digits(m[0]) if called or m[0] in _SERVICE else None
 
 
-@rule(r"\d{1,20}(?:[ -]?[A-Za-z]{0,3}\d{1,20}){0,9}(?![.:/]\d)")
+@rule(r"\d{1,20}(?:[ -]?[A-Za-z]{0,3}\d{1,20}){0,9}(?![.:/]\d)", when=r"\d")
 def called(m: Match) -> str | None:
     """Digits after the name of a code: 会议号是856 1234 5678. One or two digits are read as a number."""
     front = before(m, 24)
@@ -109,19 +114,22 @@ def called(m: Match) -> str | None:
     return row
 
 
-@rule(r"\d{17}[\dXx](?![\dA-Za-z])|\d{4}(?:[ -]\d{4}){3}(?:[ -]\d{1,4})?(?!\d)|\d{12,}(?![\d.])")
+@rule(
+    r"\d{17}[\dXx](?![\dA-Za-z])|\d{4}(?:[ -]\d{4}){3}(?:[ -]\d{1,4})?(?!\d)|\d{12,}(?![\d.])",
+    when=r"\d{12}|\d{4}[ -]\d",
+)
 def card(m: Match) -> str:
     """Identity and bank cards, and any row of twelve digits or more."""
     return digits(m[0]) + " X" * (m[0][-1] in "Xx")
 
 
-@rule(r"\(\d{6}(?:\.[A-Z]{2})?\)")
+@rule(r"\(\d{6}(?:\.[A-Z]{2})?\)", when=r"\(\d")
 def share(m: Match) -> str | None:
     """贵州茅台(600519)"""
     return digits(m[0]) if re.search(rf"[{HANZI}] ?$", before(m, 2)) else None
 
 
-@rule(r"\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?(?![\d.])")
+@rule(r"\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?(?![\d.])", when=r"\d{1,3}\.\d")
 def internet_address(m: Match) -> str:
     """192.168.1.1"""
     return "点".join(map(digits, m[0].partition(":")[0].split("."))) + (
@@ -129,13 +137,13 @@ def internet_address(m: Match) -> str:
     )
 
 
-@rule(r"\d{1,4}(?:\.\d{1,5}){2,8}(?!\d|\.\d)")
+@rule(r"\d{1,4}(?:\.\d{1,5}){2,8}(?!\d|\.\d)", when=r"\d{1,4}\.\d+\.\d")
 def version(m: Match) -> str:
     """1.2.3"""
     return "点".join(year(part) if part[0] == "0" else cardinal(part) for part in m[0].split("."))
 
 
-@rule(r"0\d{1,19}(?![\d.:/]|,\d|[年月日号点时])")
+@rule(r"0\d{1,19}(?![\d.:/]|,\d|[年月日号点时])", when=r"0\d")
 def zero_first(m: Match) -> str:
     """007, 0731"""
     return digits(m[0])
@@ -145,14 +153,15 @@ def zero_first(m: Match) -> str:
     r"(?:7-11(?=便利|超市)|315(?=晚会)|618(?=大促|购物节|年中|活动|期间)|911(?=事件)|996(?=工作制|加班|模式|"
     r"的)|520(?=表白|情人节|快乐|当天)"
     r"|404(?=错误|页面|[ ]not)|360(?=安全|杀毒|浏览器|软件|公司)|1024(?=程序员)|(?:985|211)(?=[,和/]|高校|大学|"
-    r"院校|工程|名校|的))"
+    r"院校|工程|名校|的))",
+    when=r"9-9|\d{3,4}(?!\d)",
 )
 def idiom(m: Match) -> str:
     """985高校, 315晚会"""
     return digits(m[0])
 
 
-@rule(r"\d{3,4}(?![\d.:/]|,\d)")
+@rule(r"\d{3,4}(?![\d.:/]|,\d)", when=r"\d{3,4}(?![\d.:/])")
 def place(m: Match) -> str | None:
     """1502室, A座501, 718路, 318国道, G1234次; but 300路."""
     front = before(m, 4)
@@ -169,26 +178,26 @@ def place(m: Match) -> str | None:
     return None if round_bus else digits(m[0])
 
 
-@rule(r"\d{1,3}-\d{1,4}(?:-\d{1,4})?(?=[ ]?(?:号?房|室|号楼|单元|户))")
+@rule(r"\d{1,3}-\d{1,4}(?:-\d{1,4})?(?=[ ]?(?:号?房|室|号楼|单元|户))", when=r"\d{1,3}-\d")
 def flat(m: Match) -> str:
     """3-502室"""
     return "杠".join(digits(part) if len(part) > 2 else cardinal(part) for part in m[0].split("-"))
 
 
-@rule(r"\d{1,4}\#(?=[ ]?[楼栋幢机线桌房柜])")
+@rule(r"\d{1,4}\#(?=[ ]?[楼栋幢机线桌房柜])", when=r"\d{1,4}#")
 def hash_behind(m: Match) -> str:
     """3#楼"""
     return (digits if len(m[0]) > 3 else number)(m[0][:-1]) + "号"
 
 
-@rule(r"(?<=[A-Za-z])\d{1,2}-\d{3,6}(?!\d)")
+@rule(r"(?<=[A-Za-z])\d{1,2}-\d{3,6}(?!\d)", when=r"\d\d?-\d")
 def model(m: Match) -> str:
     """i7-12700"""
     series, row = m[0].split("-")
     return cardinal(series) + digits(row)
 
 
-@rule(r"\d{1,20}(?P<decimals>\.\d{1,6})?(?!\d)")
+@rule(r"\d{1,20}(?P<decimals>\.\d{1,6})?(?!\d)", when=r"\d")
 def lettered(m: Match) -> str | None:
     """Digits after letters: T3, B12, PM2.5, A380, CA1831, RTX 4090."""
     front = before(m, 12)

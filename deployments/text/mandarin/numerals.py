@@ -77,6 +77,11 @@ def amount(written: str, counted: bool) -> str:
     return "两" if counted and written == "2" else number(written)
 
 
+def fraction(above: str, below: str) -> str:
+    """2, 3 -> 三分之二"""
+    return f"{number(below)}分之{number(above)}"
+
+
 def value(written: str) -> float:
     return float(written.replace(",", ""))
 

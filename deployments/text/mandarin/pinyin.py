@@ -12,8 +12,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from functools import cache
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
 from deployments.text.mandarin.readings import readings
 from deployments.text.phones import FINALS, INITIALS
@@ -56,17 +57,21 @@ _SYLLABLE = re.compile(r"(?P<letters>[a-zêü]+)(?P<tone>[1-5])")
 
 @dataclass(frozen=True, slots=True)
 class Syllable:
-    """initial: "" if there is none. final: one of FINALS. tone: 1 to 5."""
+    """initial: "" if there is none. final: one of FINALS. tone: 1 to 5. phones: in capitals: ZH ONG1."""
 
     initial: str
     final: str
     tone: int
+    phones: tuple[str, ...]
 
-    @property
-    def phones(self) -> list[str]:
-        """In capitals, unlike the English ones: ZH ONG1."""
-        toned = f"{self.final}{self.tone}".upper()
-        return [self.initial.upper(), toned] if self.initial else [toned]
+    @classmethod
+    @cache
+    def of(cls, initial: str, final: str, tone: int) -> Syllable:
+        toned = f"{final}{tone}".upper()
+        return cls(initial, final, tone, (initial.upper(), toned) if initial else (toned,))
+
+    def toned(self, tone: int) -> Syllable:
+        return self if tone == self.tone else Syllable.of(self.initial, self.final, tone)
 
 
 @cache
@@ -77,7 +82,7 @@ def syllable(pinyin: str) -> Syllable | None:
         return None
     letters, tone = found["letters"], int(found["tone"])
     if letters in ("n", "ng", "m", "hm", "hng"):  # 嗯, 呣, 哼
-        return Syllable("", "en", tone)
+        return Syllable.of("", "en", tone)
     initial = next((i for i in sorted(INITIALS, key=len, reverse=True) if letters.startswith(i)), "")
     rest = letters[len(initial) :]
     if letters[:1] == "y":
@@ -92,7 +97,7 @@ def syllable(pinyin: str) -> Syllable | None:
         final = _ROUNDED.get(rest, _SHORT.get(rest, rest))
     else:
         final = _SHORT.get(rest, rest)
-    return Syllable(initial, final, tone) if final in FINALS else None
+    return Syllable.of(initial, final, tone) if final in FINALS else None
 
 
 def syllables(hanzi: str) -> list[Syllable]:
@@ -107,14 +112,26 @@ def words(hanzi: str) -> list[tuple[str, list[Syllable]]]:
     """
     said: list[tuple[str, Syllable, int]] = []  # character, syllable, index of its word
     for index, (word, read) in enumerate(readings(hanzi)):
-        for character, pinyin in zip(word, read, strict=False):
-            if one := syllable(pinyin):
-                said.append((character, one, index))
-    made: dict[int, tuple[str, list[Syllable]]] = {}
-    for (character, _, word), one in zip(said, _third_tones(_bu_and_yi(said)), strict=True):
-        text, own = made.get(word, ("", []))
-        made[word] = (text + character, [*own, one])
-    return list(made.values())
+        said += [(character, one, index) for character, one in _parsed(word, read)]
+    toned = _bu_and_yi(said) if "不" in hanzi or "一" in hanzi else [(one, word) for _, one, word in said]
+    made: list[tuple[str, list[Syllable]]] = []
+    last = -1
+    for (character, _, word), one in zip(said, _third_tones(toned), strict=True):
+        if word == last:
+            text, own = made[-1]
+            own.append(one)
+            made[-1] = text + character, own
+        else:
+            made.append((character, [one]))
+            last = word
+    return made
+
+
+@lru_cache(maxsize=32768)
+def _parsed(word: str, read: tuple[str, ...]) -> tuple[tuple[str, Syllable], ...]:
+    """The characters of a word that have a syllable, with it."""
+    found = ((character, syllable(pinyin)) for character, pinyin in zip(word, read, strict=False))
+    return tuple((character, one) for character, one in found if one)
 
 
 def _bu_and_yi(said: list[tuple[str, Syllable, int]]) -> list[tuple[Syllable, int]]:
@@ -122,27 +139,29 @@ def _bu_and_yi(said: list[tuple[str, Syllable, int]]) -> list[tuple[Syllable, in
     for at, (character, one, word) in enumerate(said):
         following = said[at + 1] if at + 1 < len(said) else None
         if character == "不":
-            one = replace(one, tone=2 if following and following[1].tone == 4 else 4)
+            one = one.toned(2 if following and following[1].tone == 4 else 4)
         elif character == "一":
             around = [c for c, _, _ in said[max(0, at - 3) : at + 4]]
             around[min(3, at)] = "1"
             if _COUNTS.search("".join(around)):
-                one = replace(one, tone=1)
+                one = one.toned(1)
             elif following and following[2] != word and at and said[at - 1][2] == word:
-                one = replace(one, tone=1)  # the last syllable of its word
+                one = one.toned(1)  # the last syllable of its word
             elif following:
-                one = replace(one, tone=2 if following[1].tone in (4, 5) else 4)
+                one = one.toned(2 if following[1].tone in (4, 5) else 4)
         made.append((one, word))
     return made
 
 
 def _third_tones(said: list[tuple[Syllable, int]]) -> list[Syllable]:
-    sizes: dict[int, int] = {}
-    for _, word in said:
-        sizes[word] = sizes.get(word, 0) + 1
+    """said: syllables and the indices of their words."""
     made = [one for one, _ in said]
-    for at in range(len(said) - 1):
-        (one, word), (following, its) = said[at], said[at + 1]
-        if one.tone == following.tone == 3 and (word == its or min(sizes[word], sizes[its]) == 1):
-            made[at] = replace(one, tone=2)
+    thirds = [at for at in range(len(said) - 1) if said[at][0].tone == said[at + 1][0].tone == 3]
+    if not thirds:
+        return made
+    sizes = Counter(word for _, word in said)
+    for at in thirds:
+        word, following = said[at][1], said[at + 1][1]
+        if word == following or min(sizes[word], sizes[following]) == 1:
+            made[at] = made[at].toned(2)
     return made

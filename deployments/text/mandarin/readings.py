@@ -94,25 +94,33 @@ def readable(character: str) -> bool:
     return ord(character) in pinyin_dict
 
 
-def readings(hanzi: str) -> list[tuple[str, list[str]]]:
-    """The words of a run of Chinese characters, with one syllable per character: ("长", ["chang2"])."""
+def readings(hanzi: str) -> list[tuple[str, tuple[str, ...]]]:
+    """The words of a run of Chinese characters, with one syllable per character: ("长", ("chang2",))."""
     tagged = [("", ""), *_jieba().tag(hanzi, False), ("", "")]
     made = []
     for at, (word, kind) in enumerate(tagged[1:-1], 1):
         alone = _alone(word, kind, tagged[at - 1], tagged[at + 1]) if len(word) == 1 else ""
-        read = [alone] if alone else list(_listed(word))
-        if family := surname(tagged, at):
-            read[: len(family)] = family
-        for place, pattern, syllable in _INSIDE:
-            if pattern.search(word):
-                read[place] = syllable
-        if word in _NEUTRAL or (len(word) == 2 and word[0] == word[1] and word[0] in _KIN):
-            read[-1] = read[-1][:-1] + "5"
-        made.append((word, read))
+        made.append((word, _read(word, alone, tuple(surname(tagged, at)))))
     return made
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=32768)
+def _read(word: str, alone: str, family: tuple[str, ...]) -> tuple[str, ...]:
+    """The syllables of a word. alone: of a single character; family: of the surname at its start; empty if none."""
+    read = [alone] if alone else list(_listed(word))
+    read[: len(family)] = family
+    for place, pattern, syllable in _INSIDE:
+        if pattern.search(word):
+            read[place] = syllable
+    if _ends_neutral(word):
+        read[-1] = read[-1][:-1] + "5"
+    return tuple(read)
+
+
+def _ends_neutral(word: str) -> bool:
+    return word in _NEUTRAL or (len(word) == 2 and word[0] == word[1] and word[0] in _KIN)
+
+
 def _listed(word: str) -> tuple[str, ...]:
     """The syllables of a word without its context."""
     from pypinyin import Style, lazy_pinyin

@@ -9,21 +9,22 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from deployments.text.english.addresses import ADDRESS
-from deployments.text.mandarin import amounts, dates, identifiers, pinyin
+from deployments.text.mandarin import amounts, dates, identifiers, money, pinyin
 from deployments.text.mandarin.pinyin import HANZI
 from deployments.text.phones import Phones
+from deployments.text.rules import Rule, shape, worth_trying
 
 if TYPE_CHECKING:
     from opencc import OpenCC
 
-    from deployments.text.rules import Rule
-
+_DOTTED = re.compile(r"\.[A-Za-z]|@")  # every address that begins with a digit has one of these
 BEHIND = re.compile(rf"[{HANZI}][:,;.]? ?$")  # an address may follow without a space
 # Tried in this order; the first that returns a reading wins
 _NUMBER_RULES: tuple[Rule, ...] = (
     *identifiers.RULES, *dates.RULES, *amounts.RULES, *identifiers.LATE_RULES, *amounts.LATE_RULES,
 )  # fmt: skip
-_LETTER_RULES: tuple[Rule, ...] = (amounts.money, amounts.numbered, amounts.roman_numeral, amounts.sign)
+_rules_for = worth_trying(_NUMBER_RULES)
+_LETTER_RULES: tuple[Rule, ...] = (money.money, amounts.numbered, amounts.roman_numeral, amounts.sign)
 _LETTER = re.compile(f"[A-Za-z]{{2,}}|[{HANZI}]")  # single letters do not tell the language
 _LETTER_OR_CHARACTER = re.compile(f"[A-Za-z{HANZI}]")
 _CHARACTERS = re.compile(f"[{HANZI}]+")
@@ -47,6 +48,7 @@ class Scripts:
 
     def __init__(self, text: str, chinese: bool = False) -> None:
         self.text = text
+        self.dotted = bool(_DOTTED.search(text))
         letters = list(_LETTER.finditer(text)) if re.search(f"[{HANZI}]", text) else []
         self.places, self.chinese = [m.start() for m in letters], [not m[0].isascii() for m in letters]
         if chinese and not letters and not _WORD.search(text):
@@ -79,19 +81,19 @@ class Scripts:
         return found if found and self._number(found.end()) else None
 
     def _number(self, at: int) -> tuple[str, int] | None:
-        char = self.text[at : at + 1]
+        text, char = self.text, self.text[at : at + 1]
         if char.isdecimal():
-            rules = _NUMBER_RULES
-            if ADDRESS.match(self.text, at):
+            if self.dotted and ADDRESS.match(text, at):
                 return None
+            rules = _rules_for(shape(text, at))
         elif char.isupper() and not _WORD_GOES_ON.search(self.text, max(0, at - 1), at):
             rules = _LETTER_RULES
         elif char and char in _OPENS:
-            rules = _NUMBER_RULES
+            rules = _rules_for(shape(text, at))
         else:
             return None
         for rule in rules:
-            match = rule.pattern.match(self.text, at)
+            match = rule.pattern.match(text, at)
             if match and self._among(at, match.end()) and (spoken := rule.say(match)) is not None:
                 return spoken, match.end()
         return None
@@ -114,7 +116,10 @@ class Scripts:
 
 def starts_chinese(text: Iterable[str], otherwise: bool = False) -> bool:
     """Whether the first letter is Chinese; `otherwise` where there is none."""
-    return next((not char.isascii() for char in text if _LETTER_OR_CHARACTER.match(char)), otherwise)
+    for char in text:
+        if char.isalpha() and _LETTER_OR_CHARACTER.match(char):
+            return not char.isascii()
+    return otherwise
 
 
 def _divides(text: str, at: int) -> bool:

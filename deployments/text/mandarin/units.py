@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from deployments.text.rules import any_of
 
 _PREFIXES = dict(zip("kcmµundMGhp", "千厘毫微微纳分兆吉百皮", strict=True))
 # Unit, name, usual prefixes (_ for none)
@@ -51,16 +51,13 @@ def _named() -> dict[str, str]:
     return names
 
 
-def _any(names: dict[str, str]) -> str:
-    return "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
-
-
 _UNITS = _named()
 _ABOVE = _UNITS | {"U": "单位", "r": "转", "A": "安"}  # units that occur only before or after "/"
 _BELOW = _UNITS | {"d": "天", "U": "单位", "y": "年", "K": "开"}
-UNIT = rf"(?:(?:{_any(_ABOVE)})(?:/(?:{_any(_BELOW)})²?){{1,2}}|{_any(_UNITS)})(?![A-Za-z0-9²³])"
+UNIT = rf"(?:{any_of(_ABOVE)}(?:/{any_of(_BELOW)}²?){{1,2}}|{any_of(_UNITS)})(?![A-Za-z0-9²³])"
+UNIT_INITIALS = "".join({name[0] for name in _ABOVE})
 CURRENCIES = _pairs(_CURRENCIES)
-CURRENCY = _any(CURRENCIES)
+CURRENCY = any_of(CURRENCIES)
 
 
 def unit(written: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -287,6 +288,19 @@ UNIT = {
     "inches": '5" ',
     "broken words": "ex-\nam ",
     "quoted lines": "> a\n",
+    "times": "2x ",
+    "calls": "call 1, ",
+    "fractions": "1 1/2 ",
+    "minutes": "5' ",
+    "codes": "code AB-12 ",
+    "clocks": "3:30 ",
+    "dates": "1/2/2026 ",
+    "units": "5 km/h ",
+    "money": "$5-",
+    "versions": "1.2.",
+    "measures with signs": "m²⁻",
+    "quotes in digits": "1'0\"",
+    "characters": "一1 a ",
 }
 
 
@@ -298,6 +312,18 @@ def test_time_is_linear_in_the_length_of_a_text(unit: str) -> None:
     segments = FRONTEND.segments(text)
     assert squeezed("".join(s.text for s in segments)) == squeezed(text)
     assert max(len(s.token_ids) for s in segments) <= MAX_PHONES
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("sign", [*string.punctuation, *" \t\n\u00a0…—–«“°²½×€¥‰•✅，。（\u202e\u200b٣"])
+def test_a_long_run_of_any_sign_takes_no_more_than_its_length(sign: str) -> None:
+    text = f"One\ntwo{sign * 100_000}\nthree four."
+    assert FRONTEND.spoken(text).startswith("one two") and FRONTEND.spoken(text).endswith("three four")
+
+
+@pytest.mark.timeout(60)
+def test_a_long_row_of_digits_is_read_digit_by_digit() -> None:
+    assert FRONTEND.spoken("7" * 100_000) == " ".join(["seven"] * 100_000)
 
 
 @pytest.mark.parametrize(
@@ -318,6 +344,18 @@ def test_time_is_linear_in_the_length_of_a_text(unit: str) -> None:
 )
 def test_hostile_text_is_read(text: str, says: str) -> None:
     assert says in FRONTEND.spoken(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("300 km^² of land", "three hundred square kilometers of land"),
+        ("5 m^³, 2 cm^²", "five cubic meters two square centimeters"),
+        ("UN'Typs", "u n typs"),
+    ],
+)
+def test_odd_signs_in_a_word_are_no_error(text: str, says: str) -> None:
+    assert FRONTEND.spoken(text) == says
 
 
 @pytest.mark.parametrize("text", ["half \ud83d", "[pause:1e9s]", "a [pause:-1s] b", "سلام", "x\x1b[0m"])

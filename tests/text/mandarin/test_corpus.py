@@ -1,28 +1,19 @@
-"""Everyday Mandarin and mixed texts: category, written, spoken without spaces."""
+"""Everyday Mandarin and mixed texts, and words with polyphones."""
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
-from deployments.families.small.frontend import SmallFrontend
 from deployments.text.mandarin.pinyin import syllable, syllables
+from tests.spoken import result
 
-SPOKEN = Path(__file__).parents[1] / "spoken_mandarin.tsv"
 PINYIN = Path(__file__).with_name("pinyin.tsv")
 
 
 def test_everyday_texts_are_read_as_a_reader_would() -> None:
-    frontend = SmallFrontend()
-    pairs = [line.split("\t") for line in SPOKEN.read_text("utf-8").splitlines()]
-    wrong = [
-        f"{category}: {written} -> {said}, not {spoken}"
-        for category, written, spoken in pairs
-        if (said := frontend.spoken(written, "zh").replace(" ", "")) != spoken
-    ]
-    shares = Counter(line.split(":")[0] for line in wrong)
-    assert len(pairs) >= 500
-    assert len(wrong) <= 0.01 * len(pairs), "\n".join([str(dict(shares)), *wrong])
+    found = result("zh")
+    assert found.texts >= 500
+    assert len(found.wrong) <= 0.01 * found.texts, "\n".join(found.wrong.values())
 
 
 def test_polyphones_and_surnames_are_told_by_their_phrase() -> None:
