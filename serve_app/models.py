@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from serve_app.voices.prompts import VoicePrompts
 log = logging.getLogger("chorale.models")
 
 ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")  # OpenAI's names, for the default model
+DATED = re.compile(rf"({'|'.join(ALIASES)})-[0-9]{{4}}(-[0-9]{{2}}-[0-9]{{2}})?")  # as tts-1-1106
 REQUESTS = "request"  # in place of a voice's id, for recordings in requests
 PATIENCE = 3.0  # seconds that a model's stages have to report their status
 UNKNOWN: dict[str, Any] = {"ready": False, "device": None, "stages": {}}  # status of a model
@@ -111,6 +113,8 @@ class Models:
         if asked is None or asked in ALIASES:
             return self.default
         if asked not in self.entries:
+            if DATED.fullmatch(asked):
+                return self.default
             known = ", ".join((*self.entries, *ALIASES))
             message = f"The model in 'model' does not exist. Available: {known}."
             raise NotFound(message, param="model", code="model_not_found")

@@ -39,8 +39,8 @@ def check_rate(format: str, rate: int) -> None:
 def open_encoder(format: str, source_rate: int, *, rate: int = OUTPUT_RATE, streamed: bool = True) -> Encoder:
     """An encoder for a format of MEDIA_TYPES. rate: of the file, in Hz. Raises InvalidInput for both.
 
-    streamed: return bytes as soon as possible. Otherwise FLAC is held back until `finish`, so that its header states
-    the length, which libsndfile requires. The other formats do not differ.
+    streamed: return bytes as soon as possible. Otherwise FLAC and WAV are held back until `finish`, so that their
+    headers state the length. The other formats do not differ.
     """
     if format not in MEDIA_TYPES:
         allowed = ", ".join(MEDIA_TYPES)
@@ -48,6 +48,8 @@ def open_encoder(format: str, source_rate: int, *, rate: int = OUTPUT_RATE, stre
     check_rate(format, rate)
     if format in _CODECS:
         sink = _Container(_CODECS[format], rate, streamed or format != "flac")
+    elif format == "wav" and not streamed:
+        sink = _WholeWav(rate)
     else:
         sink = _Raw(wav_header(rate=rate) if format == "wav" else b"")
     kind = f";rate={rate};channels=1" if format == "pcm" else ""  # nothing in the file says so
@@ -56,9 +58,8 @@ def open_encoder(format: str, source_rate: int, *, rate: int = OUTPUT_RATE, stre
 
 def encode_wav(samples: np.ndarray, source_rate: int, rate: int = OUTPUT_RATE) -> bytes:
     """A complete WAV file, 16 bit, whose header states the length."""
-    stream = open_encoder("pcm", source_rate, rate=rate)
-    data = stream.encode(samples) + stream.finish()
-    return wav_header(len(data), rate) + data
+    stream = open_encoder("wav", source_rate, rate=rate, streamed=False)
+    return stream.encode(samples) + stream.finish()
 
 
 def wav_header(data_bytes: int | None = None, rate: int = OUTPUT_RATE) -> bytes:
@@ -76,7 +77,9 @@ def _to_int16(samples: np.ndarray) -> np.ndarray:
 class Encoder:
     """A sink behind a stream resampler. The output does not depend on how the input is split into chunks."""
 
-    def __init__(self, media_type: str, source_rate: int, rate: int, sink: _Raw | _Container) -> None:
+    def __init__(
+        self, media_type: str, source_rate: int, rate: int, sink: _Raw | _WholeWav | _Container
+    ) -> None:
         self.media_type, self._sink, self._resampler = media_type, sink, None
         if source_rate != rate:
             self._resampler = soxr.ResampleStream(source_rate, rate, 1, dtype="float32", quality="HQ")
@@ -105,6 +108,22 @@ class _Raw:
 
     def close(self) -> bytes:
         return b""
+
+
+class _WholeWav:
+    """A WAV file whose header states the length. All bytes come at the end."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._parts: list[bytes] = []
+
+    def write(self, samples: np.ndarray) -> bytes:
+        self._parts.append(_to_int16(samples).tobytes())
+        return b""
+
+    def close(self) -> bytes:
+        data = b"".join(self._parts)
+        return wav_header(len(data), self._rate) + data
 
 
 class Codec(NamedTuple):

@@ -31,6 +31,7 @@ from deployments.contract.options import (
     VoiceEncoderOptions,
 )
 from deployments.families import FAMILIES
+from serve_app.config.origins import HttpSettings
 from serve_app.config.strict import Location, as_variable, dotted, from_variable, overlay, problems, refusal
 
 Replicas = Annotated[int, Field(gt=0, le=1000)]
@@ -194,6 +195,7 @@ class ServiceSettings(Options):
 
     ingress: IngressSettings = IngressSettings()
     limits: Limits = Limits()
+    http: HttpSettings = HttpSettings()
     jobs: JobsSettings = JobsSettings()
     data_dir: str = "~/.local/share/chorale"
 

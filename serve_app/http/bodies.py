@@ -25,6 +25,7 @@ from starlette.requests import Request
 from deployments.contract.errors import InvalidInput, unknown_fields
 from serve_app.config.strict import models_in
 from serve_app.http.errors import text_too_large, too_large
+from serve_app.http.foreign import names_of
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -32,7 +33,8 @@ JSON_TYPE = re.compile(r"application/(?:[a-z0-9.-]{1,80}\+)?json")
 CHARSETS = (b"utf-8", b"utf8", b"us-ascii")
 NOT_AN_OBJECT = "The request's body must be a JSON object, sent with content-type: application/json."
 
-REFERENCE = re.compile(rb'"reference_audio"[ \t\r\n]{0,64}:[ \t\r\n]{0,64}"')
+RECORDINGS = tuple(f'"{name}"'.encode() for name in names_of("reference_audio"))
+REFERENCE = re.compile(rb"(?:%b)[ \t\r\n]{0,64}:[ \t\r\n]{0,64}\"" % b"|".join(RECORDINGS))
 BLANKS = b" \t\r\n\f\v"
 PIECE = 2**18  # characters decoded at a time, so that other threads can run in between
 # JSON escapes that may occur in base64: line breaks, the slash (some libraries), `+` and `=` (others).
@@ -76,7 +78,7 @@ async def read_object(request: Request, most: int) -> tuple[dict[str, Any], Reco
 
 
 def cut(raw: bytes) -> tuple[bytes, Recording | None]:
-    """Replaces the first string under the key `reference_audio` with a mark."""
+    """Replaces the first string under the key `reference_audio`, or another name of it, with a mark."""
     found = REFERENCE.search(raw)
     end = raw.find(b'"', found.end()) if found else -1
     if found is None or end < 0:
@@ -129,7 +131,8 @@ async def decoded(text: str, recording: Recording | None, most: int, param: str)
     try:
         return await asyncio.get_running_loop().run_in_executor(_decoders, decode_base64, escaped, most)
     except binascii.Error:
-        raise InvalidInput(f"Invalid '{param}': must be an audio file in base64.", param=param) from None
+        allowed = "an audio file in base64, or a data: URL with one (other URLs are not fetched)"
+        raise InvalidInput(f"Invalid '{param}': must be {allowed}.", param=param) from None
     except OverflowError:
         raise too_large(most, param) from None
 

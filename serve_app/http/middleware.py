@@ -21,7 +21,7 @@ SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 # Never refused, however many requests are in progress.
 FREE = ("/health", "/ready", "/v1/status", "/v1/models", "/docs", "/openapi.json", "/static/")
-PAGE = ("", "/")  # free too
+ROOTS = ("", "/", "/v1/")  # likewise, where nothing follows
 NO_BODY = 64 * 1024  # most bytes of a body that its route does not read
 ROOM = 2**20  # bytes for an upload's other fields
 PIECE = 64 * 1024  # bytes of a body passed on at a time
@@ -60,7 +60,7 @@ class RequestMiddleware:
             await send(message)
 
         route = scope["path"].removeprefix(scope.get("root_path", ""))
-        works = route not in PAGE and not route.startswith(FREE)
+        works = route not in ROOTS and not route.startswith(FREE)
         self.requests += works
         try:
             most = self.max_body.get(route, NO_BODY) if scope["method"] == "POST" else NO_BODY

@@ -11,14 +11,16 @@ import ctypes
 import logging
 import os
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.contract.errors import Unavailable
-from serve_app.http import errors
+from serve_app.http import cors, errors
 from serve_app.http.delivery import ReportDelivery
+from serve_app.http.foreign import names_of
 from serve_app.http.middleware import SANE_ID, largest_body, largest_book, largest_text
 
 log = logging.getLogger("ray.serve")
@@ -27,6 +29,7 @@ log = logging.getLogger("ray.serve")
 MAX_BODY_VARIABLE = "CHORALE_PROXY_MAX_BODY_BYTES"
 MAX_TEXT_VARIABLE = "CHORALE_PROXY_MAX_TEXT_BYTES"
 MAX_BOOK_VARIABLE = "CHORALE_PROXY_MAX_BOOK_BYTES"
+CORS_VARIABLE = "CHORALE_PROXY_CORS_ORIGINS"  # separated by blanks
 DEFAULTS = {
     MAX_BODY_VARIABLE: largest_body(10 * 2**20),
     MAX_TEXT_VARIABLE: largest_text(100_000),
@@ -46,7 +49,7 @@ NOT_ASCII = bytes(range(0x80)) + b"?" * 0x80
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 SPEECH = "/v1/audio/speech"
 JOBS = "/v1/jobs"
-RECORDING = b'"reference_audio"'
+RECORDINGS = tuple(f'"{name}"'.encode() for name in names_of("reference_audio"))
 # A repeated POST to these is harmless. They are suffixes, because an application may be served under a prefix.
 REPEATABLE = (SPEECH, "/tts_with_cached_voice", "/v1/cache/free")
 
@@ -95,8 +98,11 @@ def _limit(variable: str) -> int:
 class Guard:
     """ASGI middleware: passes a request on once its body is complete, and retries when the replica dies."""
 
-    def __init__(self, app: ASGIApp, limits: Limits | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, limits: Limits | None = None, origins: Sequence[str] | None = None
+    ) -> None:
         self.app, self.limits = app, limits or Limits()
+        self.origins = os.environ.get(CORS_VARIABLE, "").split() if origins is None else origins
         self.buffered = 0  # bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,7 +116,7 @@ class Guard:
         except Refused as refused:
             response = refused.error.response()
             response.raw_headers.append(scope["headers"][-1])  # the request's id
-            await response(scope, receive, send)
+            await cors.with_cors(response, self.origins)(scope, receive, send)
         finally:
             body.release()
 
@@ -139,7 +145,7 @@ class Guard:
                 body.add(piece)
             more = message.get("more_body", False)
         body.data = bytes(body.data)  # shared by all tries
-        if len(body.data) > limits.max_text and scope["path"].endswith(SPEECH) and RECORDING not in body.data:
+        if len(body.data) > limits.max_text and scope["path"].endswith(SPEECH) and not body.holds(RECORDINGS):
             raise Refused(errors.text_too_large(limits.max_text))
         return True
 
@@ -189,6 +195,9 @@ class _Body:
         self._guard.buffered += more
         self._counted += more
         self.data += piece
+
+    def holds(self, any_of: tuple[bytes, ...]) -> bool:
+        return any(part in self.data for part in any_of)
 
     def release(self) -> None:
         self._guard.buffered -= self._counted

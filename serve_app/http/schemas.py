@@ -5,14 +5,17 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from serve_app.audio.encode import MEDIA_TYPES
+from serve_app.http import foreign
+from serve_app.voices.names import UNPACKED as MAX_NAME
 
 AudioFormat = StrEnum("AudioFormat", list(MEDIA_TYPES))
 
 MAX_SEED = 2**63 - 1
 MAX_TOKENS = 8192
+MAX_VOLUME = 10
 
 
 def _speakable(text: str) -> str:
@@ -27,6 +30,7 @@ def _speakable(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_speakable)]
+AnyCase = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -35,25 +39,29 @@ class StrictModel(BaseModel):
 
 
 class VoiceId(StrictModel):
-    id: str = Field(min_length=1, max_length=128)
+    id: str = Field(min_length=1, max_length=MAX_NAME)
 
 
 class SpeechBody(BaseModel):
     """POST /v1/audio/speech. `instructions` is accepted for compatibility and has no effect.
 
-    Other fields are the model's controls, which the service checks.
+    Other fields are the model's controls, which the service checks. Fields of other servers are `foreign.FIELDS`.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     input: Text
     model: str = Field(min_length=1, max_length=128)
-    voice: Annotated[str, Field(max_length=128)] | VoiceId | None = None  # required without reference_audio
+    voice: Annotated[str, Field(max_length=MAX_NAME)] | VoiceId | None = (
+        None  # required without reference_audio
+    )
     instructions: str | None = Field(None, max_length=4096)
-    response_format: AudioFormat = AudioFormat("mp3")
+    response_format: Annotated[AudioFormat, AnyCase] = AudioFormat("mp3")
     speed: Finite = Field(1.0, ge=0.25, le=4.0, strict=True)
-    stream_format: Literal["audio", "sse"] = "audio"
+    stream_format: Annotated[Literal["audio", "sse"], AnyCase] = "audio"
+    stream: bool | None = Field(None, strict=True)
     sample_rate: Literal[16_000, 22_050, 24_000, 32_000, 44_100, 48_000] = 24_000
+    volume_multiplier: Finite = Field(1.0, ge=0, le=MAX_VOLUME, strict=True)
 
     seed: int | None = Field(None, ge=0, le=MAX_SEED, strict=True)
     max_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS, strict=True)
@@ -61,13 +69,25 @@ class SpeechBody(BaseModel):
     reference_audio: str | None = Field(None, min_length=1)  # base64 or a data: URL
     reference_text: str | None = Field(None, max_length=2000)
 
+    @property
+    def waits(self) -> bool:
+        """True if the client can wait for the whole: it did not ask for a stream."""
+        if self.stream or self.stream_format == "sse":
+            return False
+        return self.stream is False or "stream_format" not in self.model_fields_set
+
+    @property
+    def whole(self) -> bool:
+        """True if the response is sent at once: on request, and FLAC, whose header states the length."""
+        return self.waits and (self.stream is False or self.response_format == "flac")
+
 
 class CachedVoiceQuery(BaseModel):
     """GET and POST /tts_with_cached_voice. Other fields are the model's controls, as text."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    voice_name: str = Field(min_length=1, max_length=128)
+    voice_name: str = Field(min_length=1, max_length=MAX_NAME)
     text: Text
     text_lang: str | None = Field(None, min_length=1, max_length=32)
     speed_factor: Finite = Field(1.0, ge=0.25, le=4.0)
@@ -106,6 +126,7 @@ def _ranges(*models: type[BaseModel]) -> dict[str, str]:
 
 
 RANGES = _ranges(SpeechBody, CachedVoiceQuery)
+RANGES |= {field.name: RANGES[field.becomes] for field in foreign.FIELDS if field.becomes in RANGES}
 
 
 class ModelCard(BaseModel):
@@ -130,6 +151,12 @@ class ModelList(BaseModel):
     data: list[ModelCard]
 
 
+class AudioModelList(ModelList):
+    """Open WebUI reads `models`."""
+
+    models: list[ModelCard]
+
+
 class VoiceCard(BaseModel):
     id: str
     object: Literal["audio.voice"] = "audio.voice"
@@ -146,9 +173,19 @@ class VoiceCard(BaseModel):
     warnings: list[str] = []  # problems of the recording
 
 
+class VoiceName(BaseModel):
+    id: str
+    name: str
+    language: str | None = None
+    gender: str | None = None
+
+
 class VoiceList(BaseModel):
+    """Home Assistant reads `data`; Open WebUI and clients of Kokoro-FastAPI read `voices`."""
+
     object: Literal["list"] = "list"
     data: list[VoiceCard]
+    voices: list[VoiceName]
 
 
 class VoiceDeleted(BaseModel):

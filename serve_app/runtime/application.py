@@ -24,7 +24,12 @@ from serve_app.config.document import check_models, located
 from serve_app.config.file import default_config_path, load_config
 from serve_app.config.settings import Settings
 from serve_app.http.middleware import largest_body, largest_book, largest_text
-from serve_app.http.proxy_guard import MAX_BODY_VARIABLE, MAX_BOOK_VARIABLE, MAX_TEXT_VARIABLE
+from serve_app.http.proxy_guard import (
+    CORS_VARIABLE,
+    MAX_BODY_VARIABLE,
+    MAX_BOOK_VARIABLE,
+    MAX_TEXT_VARIABLE,
+)
 from serve_app.runtime.node import gone, kill_ray, start_ray, stop_ray
 from serve_app.runtime.ports import check_can_listen
 
@@ -60,6 +65,7 @@ def start(path: str | Path, host: str | None = None, port: int | None = None) ->
     os.environ.setdefault(MAX_BODY_VARIABLE, str(largest_body(limits.max_upload_bytes)))
     os.environ.setdefault(MAX_TEXT_VARIABLE, str(largest_text(limits.max_input_chars)))
     os.environ.setdefault(MAX_BOOK_VARIABLE, str(largest_book(settings.jobs.max_book_bytes)))
+    os.environ.setdefault(CORS_VARIABLE, " ".join(settings.http.cors_origins))
     cpus = max(2, os.cpu_count() or 2, math.ceil(settings.reserved_cpus))
     dashboard = start_ray(num_cpus=cpus, host=http["host"])
     shown = "127.0.0.1" if http["host"] in ("0.0.0.0", "::") else http["host"]

@@ -34,7 +34,7 @@ class VoiceLibrary:
     def __init__(self, shipped: Path, uploads: Path, *, capacity: int = 1000) -> None:
         self.uploads, self.capacity = uploads, capacity
         self._shipped = {voice.id: voice for voice in map(_shipped_voice, sorted(shipped.glob("*.wav")))}
-        self._shipped_names = {voice.name.casefold(): voice for voice in self._shipped.values()}
+        self._shipped_names = {voice_names.key(voice.name): voice for voice in self._shipped.values()}
         self.aliases = voice_names.openai_aliases(list(self._shipped.values()))
         self._read: dict[str, Voice] = {}  # uploaded voices by id
         self._damaged: dict[str, str] = {}  # the logged line by id ("" for the library itself)
@@ -49,11 +49,11 @@ class VoiceLibrary:
         return [*self._shipped.values(), *uploaded]
 
     def get(self, name: str, param: str = "voice") -> Voice:
-        """Finds a voice by id, name or OpenAI name; names ignore case. Raises NotFound, which lists the voices."""
+        """Finds a voice by id, name or OpenAI name; see `names.key`. Raises NotFound, which lists the voices."""
         if (voice := self._find(name)) is not None:
             return voice
         names = ", ".join([voice.name for voice in self.list()][:40] + list(self.aliases))
-        shown = f"'{name}'" if voice_names.NAME.fullmatch(name) else "this one"
+        shown = f"'{name}'" if voice_names.is_allowed(voice_names.normalised(name)) else "this one"
         raise _missing(f"Invalid '{param}': {shown} does not exist. Available: {names}.", param)
 
     def aliases_of(self, voice: Voice) -> list[str]:
@@ -73,8 +73,9 @@ class VoiceLibrary:
 
     def check_name(self, name: str) -> None:
         """Raises InvalidInput (param "name") if the name is not allowed or taken, or the library is full."""
+        name = voice_names.normalised(name)
         voice_names.check(name)
-        folded, voice_id, uploaded = name.casefold(), voice_names.id_of(name), self._ids()
+        folded, voice_id, uploaded = voice_names.key(name), voice_names.id_of(name), self._ids()
         if folded in self.aliases or folded in self._shipped_names or folded in self._shipped:
             raise _taken(name)
         if voice_id in uploaded:
@@ -86,6 +87,7 @@ class VoiceLibrary:
     def add(self, name: str, recording: bytes, **about: Any) -> Voice:
         """recording: from `Recording.to_wav`; about: fields of `Meta`. Raises as `check_name`, and ChoraleError."""
         self.check_name(name)
+        name = voice_names.normalised(name)
         meta = Meta(id=voice_names.id_of(name), name=name, created_at=int(time.time()), **about)
         try:
             voice_files.add(self.uploads, meta, recording)
@@ -132,13 +134,13 @@ class VoiceLibrary:
             raise _missing(f"Voice '{voice.name}' no longer exists.", "voice") from error
 
     def _find(self, name: str) -> Voice | None:
-        if not voice_names.NAME.fullmatch(name):
+        if not voice_names.is_allowed(voice_names.normalised(name)):
             return None
         if (voice := self._shipped.get(name)) is not None:
             return voice
         if voice_names.is_like_id(name):
             return self._uploaded(name) if voice_names.ID.fullmatch(name) else None
-        folded = name.casefold()
+        folded = voice_names.key(name)
         if (voice := self._shipped_names.get(folded)) is not None:
             return voice
         if (voice := self._uploaded(voice_names.id_of(name))) is not None:
@@ -157,7 +159,7 @@ class VoiceLibrary:
                     raise Damaged(
                         "meta.json belongs to another voice: its id and name do not match the folder"
                     )
-                if not voice_names.NAME.fullmatch(meta.name):
+                if not voice_names.is_allowed(meta.name):
                     raise Damaged("meta.json: name is not allowed")
                 known = self._read[voice_id] = _voice(folder, meta, stamp)
         except FileNotFoundError:
@@ -172,7 +174,7 @@ class VoiceLibrary:
     def _damaged_id(self, name: str) -> str | None:
         """The id of a damaged voice, looked up by its folder's name or by the voice's name."""
         found, names = self._ids(), [name]
-        if voice_names.NAME.fullmatch(name) and not voice_names.is_like_id(name):
+        if voice_names.is_allowed(voice_names.normalised(name)) and not voice_names.is_like_id(name):
             names.append(voice_names.id_of(name))
         return next((one for one in names if one in found and self._uploaded(one) is None), None)
 

@@ -13,8 +13,9 @@ from deployments.families.indextts.family import IndexOptions
 from serve_app.config.file import load_config
 from serve_app.config.settings import Settings
 from serve_app.config.strict import models_in
+from serve_app.http.foreign import FIELDS
 from serve_app.http.job_schemas import JobBody
-from serve_app.http.routes import cached_voice, health, jobs, models, speech, voices
+from serve_app.http.routes import cached_voice, health, jobs, models, root, speech, voices
 from serve_app.http.schemas import CachedVoiceQuery, SpeechBody
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -35,7 +36,9 @@ def test_every_setting_is_on_the_configuration_page() -> None:
 def test_every_route_and_field_is_on_the_http_page() -> None:
     page = (DOCS / "http.md").read_text("utf-8")
     routes = [
-        route for module in (speech, voices, models, cached_voice, health) for route in module.router.routes
+        route
+        for module in (speech, voices, models, cached_voice, health, root)
+        for route in module.router.routes
     ]
     paths = {getattr(route, "path").split("{")[0].rstrip("/") for route in routes}  # noqa: B009
     assert len(paths) >= 7
@@ -50,6 +53,17 @@ def test_every_route_and_field_of_jobs_is_on_their_page() -> None:
     assert {"events", "report", "audio", "cancel"} <= ends
     assert not [end for end in ends if end not in page]
     assert not [name for name in JobBody.model_fields if f"`{name}`" not in page]
+
+
+def test_the_table_of_foreign_fields_is_that_of_the_code() -> None:
+    page = (DOCS / "http.md").read_text("utf-8")
+    becomes = {None: "ignored"} | {field.name: "see above" for field in FIELDS if field.becomes == field.name}
+    expected = [
+        [f"`{field.name}`", field.sent_to, becomes.get(field.becomes, f"another name of `{field.becomes}`")]
+        for field in FIELDS
+    ]
+    found = rows(page, "### Fields of other servers")
+    assert [[cell.strip(" |") for cell in row] for row in found[1:]] == expected
 
 
 def test_every_control_is_in_the_http_page() -> None:

@@ -17,6 +17,8 @@ import soundfile
 from serve_app.runtime import application as runtime
 from serve_app.runtime import ports
 
+PAGE = "https://page.example"  # a web page that may call the service
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -80,6 +82,7 @@ def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
     _, settings = load_config(default_config_path())
     args = {**settings.to_args(), "data_dir": str(tmp_path_factory.mktemp("data"))}
+    args["http"] = {"cors_origins": [PAGE]}
     serve.run(build(args), name="chorale", route_prefix="/")
     with httpx.Client(base_url=cluster.http, timeout=60) as client:
         voices = tuple(voice["name"] for voice in client.get("/v1/audio/voices").json()["data"])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import numpy as np
@@ -12,9 +10,16 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from deployments.contract.controls import parsed
-from deployments.contract.errors import InvalidInput
 from serve_app.audio.encode import MEDIA_TYPES, encode_wav
-from serve_app.http.routes.common import Counted, Shared, collected, speech_headers, while_connected
+from serve_app.http import foreign
+from serve_app.http.routes.common import (
+    Counted,
+    Shared,
+    collected,
+    fields_renamed,
+    speech_headers,
+    while_connected,
+)
 from serve_app.http.schemas import CachedVoiceQuery
 from serve_app.service import SpeechRequest
 
@@ -33,14 +38,14 @@ async def tts_with_cached_voice(
     asked = SpeechRequest(
         query.text,
         query.voice_name,
-        language=None if query.text_lang == "auto" else query.text_lang,
+        language=foreign.language(query.text_lang),
         seed=query.seed,
         speed=query.speed_factor,
         controls=parsed(model.spec.controls, query.model_extra or {}),
         whole=True,
         id=request.state.request_id,
     )
-    with _fields_renamed():
+    with fields_renamed(_NAMES):
         service.check_text(query.text, wait=True)
         spoken = await while_connected(request, service.speak(asked))
         traffic.requests += 1
@@ -52,16 +57,3 @@ async def tts_with_cached_voice(
             spoken.stream.close()
     data = await asyncio.to_thread(encode_wav, np.concatenate(waveforms), spoken.sample_rate)
     return Response(data, media_type=MEDIA_TYPES["wav"], headers=speech_headers(spoken))
-
-
-@contextmanager
-def _fields_renamed() -> Iterator[None]:
-    """Makes errors name the fields of this route."""
-    try:
-        yield
-    except InvalidInput as error:
-        name = _NAMES.get(error.param or "")
-        if name is not None and error.code != "unknown_parameter":
-            error.message = error.message.replace(f"'{error.param}'", f"'{name}'")
-            error.param = name
-        raise

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
+from urllib.parse import quote
 
 from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
 from starlette.requests import ClientDisconnect
 
+from deployments.contract.errors import InvalidInput
 from serve_app.jobs.jobs import Jobs
 from serve_app.service import Service, Spoken
 
@@ -47,17 +51,35 @@ SharedJobs = Annotated[Jobs, Depends(_jobs)]
 def speech_headers(spoken: Spoken) -> dict[str, str]:
     """x-retries and x-cut count the faults so far; a streamed response may have more later.
 
-    x-chorale-silence: the text had nothing to speak.
+    x-chorale-silence: the text had nothing to speak. x-voice: percent-encoded UTF-8 beyond ASCII; a name has no '%'.
     """
     headers = {
         "x-seed": str(spoken.seed),
-        "x-voice": spoken.voice,
+        "x-voice": quote(spoken.voice, safe=" '"),
         "x-retries": str(spoken.stream.faults.retried),
         "x-cut": str(spoken.stream.faults.cut),
     }
     if spoken.stream.is_silence:
         headers["x-chorale-silence"] = "nothing_to_speak"
     return headers
+
+
+@contextmanager
+def fields_renamed(names: Mapping[str, str]) -> Iterator[None]:
+    """Makes errors name a field as the client wrote it. names: of our fields that it gave another name."""
+    try:
+        yield
+    except InvalidInput as error:
+        name = names.get(error.param or "")
+        if name is not None and error.code != "unknown_parameter":
+            error.message = error.message.replace(f"'{error.param}'", f"'{name}'")
+            error.param = name
+        raise
+    except RequestValidationError as error:
+        found = [
+            {**one, "loc": tuple(names.get(part, part) for part in one["loc"])} for one in error.errors()
+        ]
+        raise RequestValidationError(found) from None
 
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:

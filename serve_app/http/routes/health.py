@@ -18,6 +18,7 @@ from serve_app.http.routes.common import Counted, Shared
 router = APIRouter(tags=["health"])
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health")
 async def health(service: Shared) -> dict[str, Any]:
     """200 while this process answers. `ready` and `device` are the last known state of the default model's stages."""
@@ -26,6 +27,7 @@ async def health(service: Shared) -> dict[str, Any]:
     return {"status": "ok", "ready": status["ready"], "model": default, "device": device}
 
 
+@router.head("/ready", include_in_schema=False, response_model=None)
 @router.get("/ready", response_model=None)
 async def ready(service: Shared) -> JSONResponse:
     """200 when no model is starting, at least one can speak, and every stage is warm; else 503."""

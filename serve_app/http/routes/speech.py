@@ -7,7 +7,7 @@ import base64
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from serve_app.audio.encode import MEDIA_TYPES, Encoder, check_rate, open_encoder
+from serve_app.http import foreign
 from serve_app.http.bodies import Recording, check, decoded, read_object
 from serve_app.http.delivery import Listener, no_faster_than
 from serve_app.http.errors import to_http
@@ -27,13 +28,14 @@ from serve_app.http.routes.common import (
     SharedJobs,
     Traffic,
     collected,
+    fields_renamed,
     speech_headers,
     while_connected,
 )
 from serve_app.http.routes.jobs import accepted
 from serve_app.http.schemas import SpeechBody, VoiceId, inlined
 from serve_app.jobs import sources
-from serve_app.jobs.jobs import Submission
+from serve_app.jobs.jobs import Jobs, Submission
 from serve_app.jobs.request import Format, JobOptions
 from serve_app.service import Service, SpeechRequest
 from serve_app.synthesis.stream import SpeechStream
@@ -48,16 +50,23 @@ FILES: dict[str, Format] = {
 }  # fmt: skip
 
 _AUDIO = {"schema": {"type": "string", "format": "binary"}}
-_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": inlined(SpeechBody)}}}}
+_SCHEMA = inlined(SpeechBody)
+_SCHEMA["properties"] |= foreign.schemas(_SCHEMA["properties"])
+_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}}
 _CONTENT = dict.fromkeys(MEDIA_TYPES.values(), _AUDIO) | {"text/event-stream": {"schema": {"type": "string"}}}
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A parsed request. recording: the `reference_audio`, if it was too large to stay in the JSON."""
+    """A parsed request. recording: the `reference_audio`, if it was too large to stay in the JSON.
+
+    names, ignored: see `foreign.Translated`.
+    """
 
     body: SpeechBody
     recording: Recording | None
+    names: Mapping[str, str]
+    ignored: tuple[str, ...]
 
 
 async def _read(request: Request, service: Shared) -> Asked:
@@ -65,9 +74,12 @@ async def _read(request: Request, service: Shared) -> Asked:
     fields, recording = await read_object(request, largest_text(service.settings.limits.max_input_chars))
     if isinstance(text := fields.get("input"), str):
         service.check_text(text)
-    body = check(SpeechBody, fields)
+    asked = foreign.translated(fields)
+    with fields_renamed(asked.names):
+        body = check(SpeechBody, asked.fields)
     check_rate(body.response_format, body.sample_rate)
-    return Asked(body, recording)
+    ignored = asked.ignored if body.instructions is None else tuple(sorted((*asked.ignored, "instructions")))
+    return Asked(body, recording, asked.names, ignored)
 
 
 @router.post(
@@ -85,24 +97,26 @@ async def create_speech(
     A long text becomes a job (202, `Location`), unless the client streams: with `stream_format`, or OpenAI's library.
 
     `stream_format: audio` sends the file's bytes; `sse` sends OpenAI's events with the bytes in base64.
-    Without `stream_format`, FLAC is sent as a whole, because its header states the length. The other formats stream.
+    `stream: false` sends the whole at once, and so does FLAC without `stream_format`: its header states the length.
     """
-    body, began = asked.body, time.perf_counter()
-    events = body.stream_format == "sse"
-    streamed = events or "stream_format" in body.model_fields_set
-    whole = body.response_format == "flac" and not streamed
+    with fields_renamed(asked.names):
+        return await _speak(asked, request, service, traffic, jobs)
+
+
+async def _speak(asked: Asked, request: Request, service: Service, traffic: Traffic, jobs: Jobs) -> Response:
+    body, began, whole = asked.body, time.perf_counter(), asked.body.whole
     wanted = await _request(asked, service, request.state.request_id, whole)
-    waits = not streamed and request.headers.get(RAW_RESPONSE) != "stream"
-    if waits and len(body.input) > service.settings.jobs.long_text_chars:
+    raw = request.headers.get(RAW_RESPONSE)
+    if body.waits and raw != "stream" and len(body.input) > service.settings.jobs.long_text_chars:
         job = _job(wanted, body.response_format)
         return await accepted(jobs, await while_connected(request, jobs.submit(job)))
     spoken = await while_connected(request, service.speak(wanted))
     stream, sound = spoken.stream, spoken.stream.sound
     rate = spoken.sample_rate
-    encoder = open_encoder(body.response_format, rate, rate=body.sample_rate, streamed=streamed)
+    encoder = open_encoder(body.response_format, rate, rate=body.sample_rate, streamed=not whole)
     try:
         first = await while_connected(request, anext(sound))
-        audio = _encoded(sound, first, encoder)
+        audio = _encoded(sound, first, encoder, body.volume_multiplier)
         if whole:
             audio = await while_connected(request, collected(audio))
     except BaseException:
@@ -111,12 +125,16 @@ async def create_speech(
     headers = speech_headers(spoken) | {"cache-control": "no-cache"}
     if spoken.warnings:
         headers["x-warnings"] = ", ".join(spoken.warnings)
+    if asked.ignored:
+        headers["x-chorale-ignored"] = ", ".join(asked.ignored)
     log.info(
         "speech %s: %d characters, voice %s, %s, first sound after %.3f s",
         stream.id, len(body.input), spoken.voice, body.response_format, time.perf_counter() - began,
     )  # fmt: skip
     media_type = encoder.media_type
-    if events and not isinstance(audio, list):
+    if isinstance(audio, list):
+        headers["content-length"] = str(sum(map(len, audio)))
+    elif body.stream_format == "sse":
         audio, media_type = _events(audio, stream), "text/event-stream"
     return _Streamed(traffic, stream, audio, media_type=media_type, headers=headers)
 
@@ -182,11 +200,11 @@ class _Streamed(StreamingResponse):
 
 
 async def _encoded(
-    sound: AsyncIterator[np.ndarray], first: np.ndarray, encoder: Encoder
+    sound: AsyncIterator[np.ndarray], first: np.ndarray, encoder: Encoder, volume: float
 ) -> AsyncIterator[bytes]:
     waveform: np.ndarray | None = first
     while waveform is not None:
-        if data := await asyncio.to_thread(encoder.encode, waveform):
+        if data := await asyncio.to_thread(encoder.encode, waveform * volume):
             yield data
         waveform = await anext(sound, None)
     if tail := await asyncio.to_thread(encoder.finish):

@@ -15,7 +15,7 @@ from serve_app.audio.examine import WARNINGS
 from serve_app.http.bodies import read_form
 from serve_app.http.errors import too_large
 from serve_app.http.routes.common import Shared
-from serve_app.http.schemas import StrictModel, VoiceCard, VoiceDeleted, VoiceList
+from serve_app.http.schemas import StrictModel, VoiceCard, VoiceDeleted, VoiceList, VoiceName
 from serve_app.service import Service
 from serve_app.voices.library import Voice
 
@@ -36,13 +36,15 @@ class VoiceForm(StrictModel):
 _SCHEMA: dict[str, Any] = VoiceForm.model_json_schema()
 _SCHEMA["properties"]["audio_sample"] = {"type": "string", "format": "binary"}
 _SCHEMA["required"] = ["name", "audio_sample"]
+_SHORT = set(VoiceName.model_fields)
 _BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _SCHEMA}}}}
 
 
 @router.get("/v1/audio/voices")
 async def list_voices(service: Shared) -> VoiceList:
     voices = await asyncio.to_thread(service.voices.list)
-    return VoiceList(data=[_card(service, voice) for voice in voices])
+    cards = [_card(service, voice) for voice in voices]
+    return VoiceList(data=cards, voices=[VoiceName(**card.model_dump(include=_SHORT)) for card in cards])
 
 
 @router.get("/v1/audio/voices/{voice_id}")
@@ -62,7 +64,7 @@ async def create_voice(request: Request, service: Shared) -> VoiceCard:
             raise RequestValidationError(error.errors()) from None
         audio = await _uploaded(sample, service.settings.limits.max_upload_bytes)
     about = {key: value for key, value in parsed.model_dump(exclude={"name", "type"}).items() if value}
-    return _card(service, await service.add_voice(parsed.name.strip(), audio, **about))
+    return _card(service, await service.add_voice(parsed.name.strip(" "), audio, **about))
 
 
 @router.delete("/v1/audio/voices/{voice_id}")

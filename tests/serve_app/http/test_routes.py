@@ -259,7 +259,7 @@ BAD = {
     "unknown model": ({"model": "gpt-9"}, "model"),
     "model as number": ({"model": 1}, "model"),
     "unknown format": ({"response_format": "exe"}, "response_format"),
-    "upper-case format": ({"response_format": "MP3"}, "response_format"),
+    "format with a blank": ({"response_format": "mp3 "}, "response_format"),
     "unknown stream format": ({"stream_format": "ws"}, "stream_format"),
     "speed 0": ({"speed": 0}, "speed"),
     "speed too high": ({"speed": 4.1}, "speed"),
@@ -718,7 +718,10 @@ async def test_a_client_that_leaves_frees_everything(server, backend, when):
     assert backend.cancelled
 
 
-@pytest.mark.parametrize("text", ["...", "😊", "!", "---", "**", "。"])
+@pytest.mark.parametrize(
+    "text",
+    ["...", "…", "—", "*", "()", "**", "---", "😊", "👍🏽", "❤️", "!", '"', "。", "→", "%", "?!"],
+)
 async def test_a_piece_of_punctuation_is_a_short_silence(client, text):
     response = await client.post(SPEECH, json=body(input=text, response_format="pcm"))
     assert response.status_code == 200
