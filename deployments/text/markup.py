@@ -43,7 +43,7 @@ _TARGET = r"""\(<?[^\s()<>]{0,2000}(?:\([^\s()<>]{0,200}\)[^\s()<>]{0,2000})?>?(
 _IMAGE = re.compile(rf"!\[([^\[\]\n]{{0,500}})\](?:{_TARGET}|\[[^\[\]\n]{{0,100}}\])")
 _LINK = re.compile(rf"(?<![\w\]])\[([^\[\]\n]{{0,500}})\](?:{_TARGET}|\[[^\[\]\n]{{0,100}}\])")
 _FOOTNOTE = re.compile(r"\[\^[^\[\]\s]{1,60}\]:?")
-_DEFINITION = re.compile(r"^ {0,3}\[[^\[\]\n]{1,200}\]:[ \t]+\S[^\n]*$", re.MULTILINE)
+_DEFINITION = re.compile(r"^ {0,3}\[(?!\^)[^\[\]\n]{1,200}\]:[ \t]+\S[^\n]*$", re.MULTILINE)
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*$", re.MULTILINE)
 _QUOTE = re.compile(r"^[ \t]*>(?:[ \t]?>)*(?![ \t]?[\d=])[ \t]?", re.MULTILINE)
 _CHECKBOX = re.compile(r"^([ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+)\[[ xX✓✔]?\](?=[ \t])", re.MULTILINE)

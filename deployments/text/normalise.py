@@ -156,7 +156,7 @@ class _Scanner:
             return self.number(at)
         if char.isalpha() and char.isascii():
             return self.word(at, fresh)
-        if char in "+(" and (end := self.rules(telephone.SIGN_RULES, at)):
+        if char in "+(*#" and (end := self.rules(telephone.SIGN_RULES, at)):
             return end
         if char in money.SIGNS and (end := self.rules((money.money,), at)):
             return end

@@ -31,7 +31,7 @@ _TITLES = frozenset(
     "Supt Insp "
     "Det Drs Wm Chas Thos".split()
 )
-_LEADING = frozenset("vs v cf ca approx e.g i.e viz".split())
+_LEADING = frozenset("attn vs v cf ca approx e.g i.e viz".split())
 _BEFORE_NUMBER = frozenset(
     "no nos vol vols fig figs pp p ch chap sec art eq ed eds par para pt ver tel ext op ref lot cat max min approx est "
     "ca c rs kr fr temp col cols pop".split()
@@ -46,7 +46,7 @@ _UNITS = frozenset(
 )
 _LOWER = (
     frozenset(map(str.lower, _TITLES)) | _LEADING | _BEFORE_NUMBER | _STREETS | _NAMES | _UNITS
-    | frozenset("etc al misc incl excl resp cont mgr asst assoc dir attn recd reqd pop pkg".split())
+    | frozenset("etc al misc incl excl resp cont mgr asst assoc dir ppl msg recd reqd pop pkg".split())
 )  # fmt: skip
 
 

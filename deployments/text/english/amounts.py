@@ -103,7 +103,7 @@ def year_number(m: Match) -> str | None:
         dated = last in _TIME_WORDS or (last == "of" and before[-2:-1] not in _SUMS)
         return year(value) if dated and not is_counted(text, m.end()) else None
     if not 1800 <= value <= 2099:
-        return None
+        return year(value) if last == "year" else None
     if is_counted(text, m.end(), cautious=True) and last not in _DATING:
         # "in 2019 words" is a quantity, "in 2019 words were said" is none
         ends = re.match(r"[ -]\w+(?: of\b|[.,;:!?)]|\s*$)", text[m.end() : m.end() + 24])

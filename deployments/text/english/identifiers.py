@@ -58,6 +58,15 @@ def digest(m: Match) -> str:
     return spelled(m[0])
 
 
+@rule(
+    r"(?=[0-9a-f-]{0,44}(?:\d[a-f]|[a-f]\d))[0-9a-f]{4,12}(?:-[0-9a-f]{4,12}){1,4}(?![\w-])",
+    when=r"\d{1,12}[a-f-]",
+)
+def uuid(m: Match) -> str:
+    """123e4567-e89b-12d3-a456-426614174000"""
+    return " , ".join(map(spelled, m[0].split("-")))
+
+
 @rule(r"[A-Z]{2}\d{2}(?:\x20?[A-Z0-9]{4}){3,7}(?:\x20?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
 def bank_account(m: Match) -> str | None:
     """GB29 NWBK 6016 1331 9268 19"""
@@ -75,7 +84,7 @@ def _is_word(part: str) -> bool:
 def part_number(m: Match) -> str | None:
     """A-10-4432-X, SN-48X9-22B; but I-280, U-21, COVID-19"""
     parts = m[0].split("-")
-    if len(parts) == 2 and parts[0].isdigit():
+    if len(parts) == 2 and parts[0].isdigit() and len(parts[1]) < 5:
         return None  # 100-240V
     if not _MIXED.match(m[0]) or any(map(_is_word, parts)):
         return None
@@ -107,6 +116,6 @@ def clause(m: Match) -> str:
 
 
 RULES: tuple[Rule, ...] = (
-    hardware_address, internet_address_6, internet_address, hexadecimal, digest, part_number, airliner, clause,
+    hardware_address, internet_address_6, internet_address, hexadecimal, uuid, digest, part_number, airliner, clause,
 )  # fmt: skip
 WORD_RULES: tuple[Rule, ...] = (hardware_address, internet_address_6, bank_account, part_number, airliner)

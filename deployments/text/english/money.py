@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from deployments.text.english.numbers import NUMBER, cardinal, decimal
-from deployments.text.english.units import PER, PERIODS, UNIT, UNITS
+from deployments.text.english.units import PER, PERIODS, POWERS, UNIT, UNITS
 from deployments.text.rules import Match, Rule, any_of, rule
 
 _CENT = ("cent", "cents")
@@ -92,7 +92,7 @@ def _names(country: str | None, sign: str) -> tuple[str, str, str, str]:
 
 @rule(
     rf"((?:US|CA|AU|NZ|HK|SG|NT|MX|A|C|S|R)(?=\$))?({SIGN})\s?({NUMBER})"
-    rf"(?:(?:{_SCALE}\s?[-–]\s?|\sto\s)(?:{SIGN})?({NUMBER}))?{_SCALE}(?:/({UNIT}|{PER})(?![A-Za-z]))?{_END}"
+    rf"(?:(?:{_SCALE}\s?[-–]\s?|\sto\s)(?:{SIGN})?({NUMBER}))?{_SCALE}(?:/((?:{UNIT}|{PER})[²³]?)(?![A-Za-z]))?{_END}"
 )
 def money(m: Match) -> str | None:
     """$1,234.56, $3.2 billion, C$5, $5-10, $3/kg"""
@@ -115,7 +115,7 @@ def money_by_code(m: Match) -> str | None:
 
 
 @rule(
-    rf"({NUMBER}){_SCALE}\s?(R\$|{SIGN}|(?:{_CODE}|{_NAME}|zl)(?![A-Za-z]))(?!\d)(?:/({UNIT}|{PER})(?![A-Za-z]))?",
+    rf"({NUMBER}){_SCALE}\s?(R\$|{SIGN}|(?:{_CODE}|{_NAME}|zl)(?![A-Za-z]))(?!\d)(?:/((?:{UNIT}|{PER})[²³]?)(?![A-Za-z]))?",
     when=rf"[\d.,]*\d\s?[{SIGNS}{_AMOUNT_STARTS}]",
 )
 def money_behind(m: Match) -> str | None:
@@ -132,8 +132,9 @@ def pence(m: Match) -> str | None:
 
 
 def _each(unit: str) -> str:
-    unit = " ".join(unit.split())
-    return UNITS[unit][0] if unit in UNITS else PERIODS[unit]
+    raised = POWERS.get(unit[-1], "")
+    unit = " ".join(unit.rstrip("²³").split())
+    return raised + (UNITS[unit][0] if unit in UNITS else PERIODS[unit])
 
 
 SIGN_RULES: tuple[Rule, ...] = (money, money_by_code)

@@ -41,7 +41,8 @@ closer noun; near inning pitcher pitched bullpen deal deals baseball
 tear default; before shed_a shedding_a single; after gas; near eye eyes cheek cheeks cried crying
 tear verb; before wear_and; after along apart open off down up; near muscle fabric cloth sleeve jeans shirt coat sail
   ligament tendon meniscus knee shoulder hamstring cartilage tissue seam trousers jacket dress tent paper net hole
-tears default; near eye eyes cheek cheeks cried crying burst
+tears default; after ran run rolled rolling streamed streaming fell flowed flowing welled came; near eye eyes cheek
+  cheeks cried crying burst
 tears verb; after open apart easily up down off at through; near muscle fabric cloth shirt jeans paper ligament tendon
 wicked verb; after away moisture sweat water
 moped verb; after about around

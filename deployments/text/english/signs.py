@@ -19,7 +19,7 @@ _RANGE_START = re.compile(r"(?:(:\d\d|\d\s?[ap]\.?m\.?)|(\d{1,9})(?:°?[CF]|[%°
 _RANGE_END = re.compile(r"[$£€¥]?(\d{1,9})")
 GRADE = re.compile(r"(?<![A-Za-z-])(?:[A-F]|AB|O)$")
 _HOURS = re.compile(
-    r"(?:Mon|Tue|Tues|Wed|Thu|Thurs|Fri|Sat|Sun|days?|[Oo]pen|[Hh]ours|[Dd]aily|from)[.:]? \d{1,2}$"
+    r"(?:Mon|Tue|Tues|Wed|Thu|Thurs|Fri|Sat|Sun|days?|[Oo]pen|[Hh]ours|[Dd]aily|[Ff]rom)[.:]? \d{1,2}$"
 )
 _SPACED_LEFT = re.compile(r"(?:^|[^\w.])((?:\d{1,4})?[a-zA-Z]|[\d.,]*\d)[)⁰¹²³⁴-⁹%]* $")
 _SPACED_RIGHT = re.compile(r" [-(√$]?(?:([\d.,]*\d)(?![a-zA-Z]{2})|[a-zA-Z](?![A-Za-z'.]))")

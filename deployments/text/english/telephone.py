@@ -152,5 +152,13 @@ def extension(m: Match) -> str | None:
     return f"extension {digits(m[1])}"
 
 
+@rule(r"(?:\*\d{1,6}(?:[*\#]\d{1,12}){0,3}\#?|\#\d{1,6}(?:[*\#]\d{1,12}){0,3}\#)(?![\dA-Za-z*])")
+def keyed(m: Match) -> str | None:
+    """dial *67, #31#"""
+    if not _may_be_called(m.string) and "press" not in m.string.lower():
+        return None
+    return " ".join({"*": "star", "#": "pound"}.get(key) or digits(key) for key in m[0])
+
+
 RULES: tuple[Rule, ...] = (vanity, called, international, north_american, local, national, grouped)
-SIGN_RULES: tuple[Rule, ...] = (international, north_american, national)
+SIGN_RULES: tuple[Rule, ...] = (keyed, international, north_american, national)

@@ -30,6 +30,8 @@ _OTHERS = {  # one, many
     "lbs": ("pound", "pounds"), "oz": ("ounce", "ounces"), "st": ("stone", "stone"), "ct": ("carat", "carats"),
     "cc": ("C C", "C Cs"), "gal": ("gallon", "gallons"), "qt": ("quart", "quarts"), "qts": ("quart", "quarts"),
     "pt": ("pint", "pints"), "pts": ("points", "points"), "c.": ("cup", "cups"),
+    "N/m²": ("newton per square meter", "newtons per square meter"),
+    "N/m": ("newton per meter", "newtons per meter"), "N·m": ("newton meter", "newton meters"),
     "Gb/s": ("gigabit per second", "gigabits per second"),
     "Mb/s": ("megabit per second", "megabits per second"), "kb/s": ("kilobit per second", "kilobits per second"),
     "fl. oz": ("fluid ounce", "fluid ounces"), "sq. ft": ("square foot", "square feet"),

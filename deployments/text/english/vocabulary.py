@@ -43,7 +43,7 @@ BEFORE_NUMBER = {  # only when a number follows
     "No": "number", "no": "number", "Nos": "numbers", "nos": "numbers", "p": "page", "pp": "pages",
     "vol": "volume",
     "Vol": "volume", "ch": "chapter", "Ch": "chapter", "Fig": "figure", "fig": "figure", "Sec": "section",
-    "sec": "section", "Eq": "equation", "Art": "article", "v": "version", "ca": "circa", "c": "circa",
+    "sec": "section", "Eq": "equation", "Art": "article", "v": "version", "ca": "circa", "Ca": "circa", "c": "circa",
     "Chap": "chapter", "chap": "chapter", "Par": "paragraph", "par": "paragraph", "art": "article", "ver": "version",
     "Ver": "version", "ref": "reference", "Ref": "reference", "op": "opus", "Op": "opus", "Lot": "lot", "P": "page",
     "Vols": "volumes", "vols": "volumes", "Figs": "figures", "figs": "figures", "eq": "equation", "Pt": "part",
@@ -80,7 +80,8 @@ BARE = {  # without a dot, in exactly this case
     "LaTeX": "lay tek", "TODO": "to do", "FIXME": "fix me",
     "JPEG": "J peg", "jpeg": "J peg", "MPEG": "M peg", "ASCII": "askey", "GUI": "gooey", "SaaS": "sass",
     "WiFi": "wifi", "Wi-Fi": "wifi", "wi-fi": "wifi",
-    "QoQ": "quarter over quarter", "YoY": "year over year", "MoM": "month over month", "tmrw": "tomorrow", "WWI": "world war one",
+    "QoQ": "quarter over quarter", "YoY": "year over year", "MoM": "month over month", "tmrw": "tomorrow",
+    "M-F": "monday to friday", "WWI": "world war one",
     "WWII": "world war two",
     "ppl": "people", "msg": "message", "msgs": "messages", "abt": "about", "MON": "monday", "TUE": "tuesday",
     "TUES": "tuesday", "THU": "thursday", "THUR": "thursday", "THURS": "thursday", "FRI": "friday",
@@ -148,7 +149,8 @@ NUMBERED = frozenset(
     "war apollo "
     "figure table unit episode season round group area division mark schedule bowl page p pp canto exhibit wave "
     "category cat "
-    "tier dynasty battalion corps legion olympiad congress rocky vol ch chap sec art pt fig".split()
+    "tier dynasty battalion corps legion olympiad congress rocky line verse stanza note vol ch "
+    "chap sec art pt fig".split()
 )
 MONARCHS = frozenset(
     "louis henry charles philip george edward pius william richard ptolemy john paul peter nicholas "

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from deployments.text.english.dates import MONTHS
-from deployments.text.english.numbers import identifier, spelled
+from deployments.text.english.numbers import identifier, plural, spelled
 from deployments.text.english.vocabulary import (
     BARE,
     BEFORE_NUMBER,
@@ -31,6 +31,7 @@ _BARE_STARTS = frozenset(key[0] for key in BARE)
 _DOTTED = re.compile(r"((?:Ph|M|B|D|Ed|LL|a\.k)\.(?:D|Sc|Phil|B|M|a)(?![A-Za-z])|[A-Za-z]{1,6})\.")
 _ROMAN_PAGE = re.compile(r"[ivxlIVXL]{1,7}(?![A-Za-z])")
 _NUMBERED = re.compile(r"[Nn]os?\. ?\d")
+_PLURAL = re.compile(r"[A-Za-z]{0,12}\d{1,4}s")  # MP3s
 _DIGEST = re.compile(r"(?=[a-f]*\d[a-f]*\d)(?=\d*[a-f]+\d+[a-f])[0-9a-f]{7,40}")
 _BARE_TITLE = re.compile(r"(?:Dr|St)(?![A-Za-z0-9.'&])")
 _BARE_STREET = re.compile(r"(Ave|Blvd|Rd|Ln|Pkwy|Hwy)(?![A-Za-z0-9.'&])")
@@ -90,6 +91,8 @@ def _dotted(name: str, text: str, at: int, end: int, before: list[str]) -> str |
         and (text[at - 2 : at] in (", ", "D-", "R-", "I-") or (name in CLEAR_STATES and before[-1].islower()))
     ):
         return STATES[name]
+    if name == "Sec" and following.startswith("of "):
+        return "secretary"
     if name == "est":
         return "established" if following[:1].isdigit() else "estimated"
     if name in BEFORE_NUMBER and following:
@@ -196,6 +199,8 @@ def mixed_word(word: str, shouting: bool, known: Known) -> str:
     """Letters and digits in one: H200, MP3, B2B."""
     if _DIGEST.fullmatch(word):
         return spelled(word)
+    if _PLURAL.fullmatch(word):
+        return plural(mixed_word(word[:-1], shouting, known))
     spoken = []
     pieces = _MIXED.findall(word)
     for piece in pieces:

@@ -42,7 +42,7 @@ _WORD = re.compile(r"(?<![A-Za-z\d/])(?!mille)[A-Za-z]{4,}|[A-Za-z] (?!mille)[A-
 _TOKEN = re.compile(r"[A-Za-z\d]{0,12}")  # the rest of a token: 3U8888
 _CHINESE_BEHIND = re.compile(f" ?[{HANZI}]")
 _ENGLISH_BEHIND = re.compile(r" [a-z]{2,}")
-_NAME_BEFORE = re.compile(f"(?:^|[{HANZI}]|[,.:;(\"'] ?)[ ]?[A-Za-z]+[ -]?$|[A-Z][A-Za-z]*[ -]?$")
+_NAME_BEFORE = re.compile(f"(?:^|[{HANZI}]|[,.:;(\"'] ?)[ ]?[A-Za-z]+(?:[ -]?|: ?)$|[A-Z][A-Za-z]*[ -]?$")
 _WORD_GOES_ON = re.compile(r"[A-Za-z\d]$")
 _SPOKEN = re.compile(f"[{HANZI}]+|[A-Z]")
 

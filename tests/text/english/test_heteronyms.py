@@ -1,4 +1,4 @@
-"""Words that are written alike: 986 everyday sentences, each with the reading of one of its words."""
+"""Words that are written alike: 988 everyday sentences, each with the reading of one of its words."""
 
 from __future__ import annotations
 
