@@ -6,6 +6,7 @@ import re
 
 from deployments.text.english.nouns import is_counted
 from deployments.text.english.numbers import cardinal, digits, identifier, spelled
+from deployments.text.english.units import UNIT
 from deployments.text.english.vocabulary import SHOUTED, STATES
 from deployments.text.rules import Match, Rule, letters, mentions, rule
 
@@ -44,6 +45,7 @@ _may_be_named = mentions(
     "highway interstate hwy bus line studio port boeing airbus apollo plate build box".split()
 )  # all the words above
 _SERIES = re.compile(r"\b([A-Z]{2,4})\s$")  # RFC 2616, UA 238
+_UNIT = re.compile(rf"\s?{UNIT}(?![A-Za-z])")
 _TIMES = frozenset("AM PM BC AD CE BCE EST PST GMT UTC CET US UK EU UN NATO".split())
 _PLACE = re.compile(r"[A-Z]\d{1,2}|\d{1,3}[A-Z]")  # gate C14, seat 22F
 _NAMED = re.compile(r"(?:number|numbers|no\.?|nr\.?|\#|id|:)\s?$", re.IGNORECASE)
@@ -107,7 +109,12 @@ def _series(m: Match, before: str) -> str | None:
     token, end = m[0], m.end()
     if not token.isdecimal() or len(token) not in (3, 4) or not (found := _SERIES.search(before)):
         return None
-    counted = is_counted(m.string, end) or _measured(m.string, end) or m.string.isupper()
+    counted = (
+        is_counted(m.string, end)
+        or _measured(m.string, end)
+        or _UNIT.match(m.string, end)
+        or m.string.isupper()
+    )
     if counted or found[1] in SHOUTED or found[1] in _TIMES:
         return None
     return cardinal(int(token)) if token[1:3] == "00" else identifier(token)

@@ -31,6 +31,10 @@ _CALL_BEHIND = re.compile(
     r"[ -](?:calls?|callers?|operators?|dispatch(?:ers?)?|emergency|emergencies|hotline|lines?)\b"
 )
 _IN_NEED = re.compile(r" (?:for|if|in case|in an?) [a-z]")
+_KEYED_BEFORE = re.compile(
+    r"\b(?:dial|call|press|enter|type|text|ring)(?:ing|ed|s)?\s(?:[\d*\#]{1,12}\s(?:or|and)\s)?$",
+    re.IGNORECASE,
+)
 _WORDED = re.compile(r"[A-Za-z#:]")
 _OF_DAY = re.compile(r"\s?(?:[ap]\.?m\b|o'clock|:\d|noon|in the|tonight|tomorrow|today|sharp)", re.IGNORECASE)
 _MAKE = re.compile(r"\b(?:Porsche|Carrera|Delta|Flight) $")
@@ -152,10 +156,10 @@ def extension(m: Match) -> str | None:
     return f"extension {digits(m[1])}"
 
 
-@rule(r"(?:\*\d{1,6}(?:[*\#]\d{1,12}){0,3}\#?|\#\d{1,6}(?:[*\#]\d{1,12}){0,3}\#)(?![\dA-Za-z*])")
+@rule(r"(?:\*\d{1,6}(?:[*\#]\d{1,12}){0,3}\#?|\#\d{1,6}(?:[*\#]\d{1,12}){0,3}\#)(?![\dA-Za-z*]|\.\d)")
 def keyed(m: Match) -> str | None:
     """dial *67, #31#"""
-    if not _may_be_called(m.string) and "press" not in m.string.lower():
+    if not _KEYED_BEFORE.search(m.string, max(0, m.start() - 24), m.start()):
         return None
     return " ".join({"*": "star", "#": "pound"}.get(key) or digits(key) for key in m[0])
 

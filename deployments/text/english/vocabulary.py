@@ -81,6 +81,7 @@ BARE = {  # without a dot, in exactly this case
     "JPEG": "J peg", "jpeg": "J peg", "MPEG": "M peg", "ASCII": "askey", "GUI": "gooey", "SaaS": "sass",
     "WiFi": "wifi", "Wi-Fi": "wifi", "wi-fi": "wifi",
     "QoQ": "quarter over quarter", "YoY": "year over year", "MoM": "month over month", "tmrw": "tomorrow",
+    "k8s": "K eight S", "K8s": "K eight S",
     "M-F": "monday to friday", "WWI": "world war one",
     "WWII": "world war two",
     "ppl": "people", "msg": "message", "msgs": "messages", "abt": "about", "MON": "monday", "TUE": "tuesday",

@@ -208,7 +208,7 @@ def mixed_word(word: str, shouting: bool, known: Known) -> str:
             spoken.append(identifier(piece))
         elif (
             len(pieces) > 3
-            and len(piece) < 4
+            and len(piece) < 3
             or len(piece) <= 3
             and (piece.isupper() or not known(piece.lower()))
         ):
