@@ -96,7 +96,7 @@ def _fold(rewritten: Rewritten, index: int, hanzi: bool) -> str:
         and text[index + 1 : index + 2].isdecimal()
     ):
         return ":"  # a time
-    if char == "−" and not (_between_operands(text, index) and not _HANZI.search(text)):
+    if char == "−" and not (_between_operands(text, index) and not _has_hanzi(text)):
         return "-"
     piece = _fold_character(char)
     if piece is None:
@@ -108,6 +108,11 @@ def _fold(rewritten: Rewritten, index: int, hanzi: bool) -> str:
         raised = text[index + 1 : index + 2] in tuple("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹ⁿˣ")
         piece = piece.replace(_GREEK_MARK, " ").rstrip() + " " * (not raised)
     return piece
+
+
+@lru_cache(maxsize=4)
+def _has_hanzi(text: str) -> bool:
+    return bool(_HANZI.search(text))
 
 
 def _between_operands(text: str, index: int) -> bool:

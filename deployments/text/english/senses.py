@@ -9,6 +9,7 @@ from deployments.text.english.roles import Sentence
 
 # How far off, in words, a clue counts that stands beside the word: one word, or two joined by _.
 BESIDE = {1: 1, 2: 5}
+FAR = 40  # words: all clues farther off are equally far
 DEFAULT = ""  # the most frequent reading
 
 # A word, its reading and what calls for it: words just before (two joined by _), just after, or in the sentence.
@@ -75,11 +76,13 @@ class Sense:
 def nearest(senses: tuple[Sense, ...], sentence: Sentence, index: int) -> Sense | None:
     """The sense with the clue that stands closest to the word at `index`; behind it rather than before."""
     best, distance = None, float("inf")
+    begin = max(0, index - FAR)
+    around = sentence.words[begin : index + FAR]
     for sense in senses:
         closest = BESIDE.get(sense.beside(sentence, index), distance)
         if not sense.near.isdisjoint(sentence.all):
-            places = (abs(at - index - 0.4) for at, word in enumerate(sentence.words) if word in sense.near)
-            closest = min(closest, *places)
+            places = (abs(at - index - 0.4) for at, word in enumerate(around, begin) if word in sense.near)
+            closest = min(closest, FAR, *places)
         if closest < distance:
             best, distance = sense, closest
     return best
