@@ -113,7 +113,7 @@ def _series(m: Match, before: str) -> str | None:
         is_counted(m.string, end)
         or _measured(m.string, end)
         or _UNIT.match(m.string, end)
-        or before.isupper()
+        or m.string[max(0, m.start() - 56) : end + 56].isupper()
     )
     if counted or found[1] in SHOUTED or found[1] in _TIMES:
         return None
