@@ -113,7 +113,7 @@ class VocodeWorker:
         self._lost: list[Event] = []  # of items whose state is not here
         # segment -> index of the next frame, and the state there; a segment that is evicted is decoded from its start
         self._states: LRUCache[str, tuple[int, State]] = LRUCache(STATES_PER_SLOT * max_batch)
-        self._first_only, self._shared = False, 0  # see _next_batch
+        self._first_only, self._mixed = False, 0  # the last batch; how many others while some waited
         self._steps = self._chunks = self._retries = self._faults = 0
         self.failing = 0
 
@@ -206,12 +206,11 @@ class VocodeWorker:
         items: list[ActiveItem] = []
         chunks: list[VocoderChunk] = []
         rows: defaultdict[ActiveItem, list[int]] = defaultdict(list)
-        # _first_only: whether the last batch held first sounds alone; _shared: how many did not while some waited
         first = [active for active in self._waiting if active.item.priority == 0]
         self._first_only = bool(first) and not self._first_only
         line = first if self._first_only else list(self._waiting)
-        self._shared += bool(first) and not self._first_only
-        if first and self._shared % PATIENCE:
+        self._mixed += bool(first) and not self._first_only
+        if first and self._mixed % PATIENCE:
             line = [active for active in line if not active.item.background]
         count = -1
         while count < len(chunks):
