@@ -1,4 +1,4 @@
-"""GET and HEAD of the addresses that clients only try: the root, and what the clients of Kokoro-FastAPI look for."""
+"""GET and HEAD of addresses that clients only try out: the root of OpenAI's interface, and Kokoro-FastAPI's test."""
 
 from __future__ import annotations
 
