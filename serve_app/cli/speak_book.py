@@ -27,6 +27,7 @@ from serve_app.http.errors import to_http
 from serve_app.http.job_schemas import JobBody, from_form
 from serve_app.jobs.jobs import Jobs, Submission, digest_of
 from serve_app.jobs.models import FINISHED
+from serve_app.jobs.outputs import READ_ALONG
 from serve_app.jobs.runner import Runner
 
 POLL_S = 0.5
@@ -53,6 +54,8 @@ class Wanted:
             raise InvalidInput(f"--out {out}: must end in one of {endings}", param="out")
         if out.is_dir():
             raise InvalidInput(f"--out {out}: is a folder", param="out")
+        if options.get("read_along") and out.with_name(f"{out.stem}{READ_ALONG}").resolve() == file.resolve():
+            raise InvalidInput(f"--out {out}: the read-along would replace {file}", param="out")
         given = {name: str(value) for name, value in options.items() if value is not None}
         if "chapters" in given:
             given["chapters"] = json.dumps(indices(given["chapters"]))
@@ -81,9 +84,8 @@ class Wanted:
         """The path of the output `name` of a job whose main output is `main`."""
         if name == main:
             return self.out
-        own, main_own = Path(name), Path(main)
-        stem = self.out.stem if own.stem == main_own.stem else own.stem
-        return self.out.with_name(f"{stem}{own.suffix}")
+        stem = Path(main).stem
+        return self.out.with_name(self.out.stem + name.removeprefix(stem) if name.startswith(stem) else name)
 
 
 def indices(text: str) -> list[int]:

@@ -19,6 +19,7 @@ from serve_app.books.loudness import TARGET, Gain, gain_for, measure
 from serve_app.books.read_along import write_read_along
 from serve_app.books.timeline import Line
 
+READ_ALONG = ".read-along.epub"  # never the name of the book it was made from
 QUIETEST, LOUDEST = -40.0, -9.0  # LUFS that may be asked for
 NAME = 100  # characters of a file's name that come from a title
 RESERVED = frozenset('<>:"/\\|?*')
@@ -102,7 +103,7 @@ class _Writer:
             yield from self._subtitles(stem, self._timeline.lines_of(mark), mark.begin)
 
     def read_along(self, epub: bytes) -> Output:
-        path, rate = self._folder / f"{self._stem}.epub", self._timeline.rate
+        path, rate = self._folder / f"{self._stem}{READ_ALONG}", self._timeline.rate
 
         def sound(begin: int, end: int) -> Iterator[np.ndarray]:
             return self._gain.apply(self._layout.blocks(begin, end), rate)

@@ -165,3 +165,12 @@ def test_the_other_files_are_named_after_the_main_one(tmp_path: Path) -> None:
     assert wanted.path_of("The Tea.m4b", "The Tea.m4b") == tmp_path / "mine.m4b"
     assert wanted.path_of("The Tea.srt", "The Tea.m4b") == tmp_path / "mine.srt"
     assert wanted.path_of("02 Two.m4b", "01 One.m4b") == tmp_path / "02 Two.m4b"
+    assert wanted.path_of("The Tea.read-along.epub", "The Tea.m4b") == tmp_path / "mine.read-along.epub"
+
+
+def test_a_read_along_never_replaces_the_book(tmp_path):
+    book = tmp_path / "tea.read-along.epub"
+    with pytest.raises(InvalidInput, match="would replace") as caught:
+        Wanted.of(book, tmp_path / "tea.m4b", {"read_along": True}, {})
+    assert caught.value.param == "out"
+    assert Wanted.of(tmp_path / "tea.epub", tmp_path / "tea.m4b", {"read_along": True}, {}).fields
