@@ -204,7 +204,7 @@ class Jobs:
             added = request.model_copy(update={"voices": {**request.voices, voice: kept}})
             await asyncio.to_thread(self.stores.jobs.set_request, job_id, added.model_dump(mode="json"))
         before = await asyncio.to_thread(self.stores.segments.redo, job_id, index, changes)
-        if before is not None and not await asyncio.to_thread(self.stores.jobs.is_used, before):
+        if before is not None and not await asyncio.to_thread(self.stores.jobs.used, [before]):
             await asyncio.to_thread(self.stores.audio.delete_sound, before)
 
 

@@ -104,9 +104,9 @@ class Work:
     async def _tidy(self) -> None:
         """Deletes what was written after the job had ended or was deleted."""
         jobs, audio, job_id = self._stores.jobs, self._stores.audio, self._row.id
-        for sound in self._sounds.unrecorded:
-            if not await self._access.db(jobs.is_used, sound):
-                await asyncio.to_thread(audio.delete_sound, sound)
+        unrecorded = self._sounds.unrecorded
+        for sound in unrecorded - await self._access.db(jobs.used, list(unrecorded)):
+            await asyncio.to_thread(audio.delete_sound, sound)
         try:
             await self._access.db(jobs.get, job_id)
         except NotFound:
