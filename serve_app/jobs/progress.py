@@ -117,7 +117,9 @@ def device(status: Mapping[str, Any], system: Mapping[str, Any]) -> dict[str, An
     busy = [load["utilization"] for load in cards.values() if load["utilization"] is not None]
     about = status.get("device") or {}
     if about.get("kind") == "cpu":
-        used, total, share = (system[name] for name in ("memory_used_bytes", "memory_total_bytes", "cpu_percent"))
+        used, total, share = (
+            system[name] for name in ("memory_used_bytes", "memory_total_bytes", "cpu_percent")
+        )
     else:
         used = sum(held) if held else None
         total = sum(load["memory_total_bytes"] for load in cards.values()) or None

@@ -190,7 +190,12 @@ def test_an_epub_becomes_an_m4b_with_chapters_by_a_service(working: str, tmp_pat
     done = run(tmp_path, *args)
     assert done.returncode == 0, done.stderr
     assert [chapter.title for chapter in chapters_of(out)] == ["Chapter 1", "Chapter 2"]
-    assert sorted(path.name for path in out.parent.iterdir()) == ["book.epub", "book.m4b", "book.srt", "book.vtt"]
+    assert sorted(path.name for path in out.parent.iterdir()) == [
+        "book.epub",
+        "book.m4b",
+        "book.srt",
+        "book.vtt",
+    ]
     assert "Copyright" not in out.with_suffix(".srt").read_text()
 
 
@@ -204,4 +209,7 @@ def test_an_epub_becomes_an_m4b_with_chapters_by_the_real_model(tmp_path: Path) 
     sounds = list((tmp_path / "data" / "jobs" / "sounds").rglob("*.flac"))
     assert len(sounds) == 4, "two headings and two sentences"
     text = out.with_suffix(".srt").read_text()
-    assert [line for line in text.splitlines() if line.endswith(".")] == ["The tea is cold.", "It rains again."]
+    assert [line for line in text.splitlines() if line.endswith(".")] == [
+        "The tea is cold.",
+        "It rains again.",
+    ]

@@ -43,7 +43,9 @@ def chapters_of(path: Path) -> list[Heard]:
         before = sound[max(0, first - round(PAUSE_S * RATE)) : max(0, first - RATE // 1000)]
         assert not (np.abs(before) > QUIET).any(), f"{found['tags']['title']} begins after its first word"
         after = np.abs(sound[first : first + round(LATE_S * RATE)])
-        assert (after > QUIET).any(), f"{found['tags']['title']} begins more than {LATE_S} s before its first word"
+        assert (after > QUIET).any(), (
+            f"{found['tags']['title']} begins more than {LATE_S} s before its first word"
+        )
         chapters.append(Heard(found["tags"]["title"], begin, end, sound[first : round(end * RATE)]))
     assert chapters[0].begin == 0
     for one, following in zip(chapters, chapters[1:], strict=False):

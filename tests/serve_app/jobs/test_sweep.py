@@ -61,7 +61,9 @@ async def test_a_sound_that_a_killed_runner_did_not_record_goes_after_its_job(
     died = await asyncio.to_thread(subprocess.run, script, capture_output=True, timeout=120)
     assert died.returncode == -signal.SIGKILL, died.stderr
     (row,) = await asyncio.to_thread(jobs.stores.jobs.list, 2)
-    assert (orphans := sounds_of(jobs)) and not [each for each in jobs.stores.segments.all(row.id) if each.sound]
+    assert (orphans := sounds_of(jobs)) and not [
+        each for each in jobs.stores.segments.all(row.id) if each.sound
+    ]
     await jobs.delete(row.id)
     assert sounds_of(jobs) == orphans
     for orphan in orphans:
@@ -102,7 +104,12 @@ async def test_nothing_of_a_job_in_progress_is_deleted(jobs: Jobs, backend: Tone
 def test_only_old_files_that_no_job_has_are_deleted(stores: Stores, tmp_path: Path) -> None:
     audio, root = stores.audio, tmp_path / "audio"
     audio.put_sound("cd" + 31 * "11", SOUND, RATE)
-    for key in ("uploads/job_old/source", "uploads/job_new/source", "outputs/job_old/a.m4b", "sounds/cd/.part-1"):
+    for key in (
+        "uploads/job_old/source",
+        "uploads/job_new/source",
+        "outputs/job_old/a.m4b",
+        "sounds/cd/.part-1",
+    ):
         audio.put(key, b"x")
     assert sweep(stores, threading.Event()) == 0
     for key in ("uploads/job_old/source", "outputs/job_old/a.m4b", "sounds/cd/.part-1"):

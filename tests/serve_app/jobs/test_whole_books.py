@@ -260,7 +260,9 @@ async def test_a_file_for_each_chapter_has_that_chapter_alone(press: Press) -> N
         about = probe(sound)["format"]
         assert about["tags"]["title"] == TITLES[number] and about["tags"]["track"].startswith(str(number + 1))
         least = sum(len(sounds[i]) for i in own) / RATE - LEAD_S
-        assert least < float(about["duration"]) < least + 4 + sum(segments[i]["pause_after"] + 0.6 for i in own)
+        assert (
+            least < float(about["duration"]) < least + 4 + sum(segments[i]["pause_after"] + 0.6 for i in own)
+        )
         assert srt.read_text().splitlines()[1].startswith("00:00:00,0")
 
 
@@ -280,7 +282,9 @@ async def test_a_read_along_is_a_valid_epub_that_says_every_segment_once(
     segments = await press.segments(job)
     with zipfile.ZipFile(saved["epub"][0]) as archive:
         smil = [archive.read(name).decode() for name in archive.namelist() if name.endswith(".smil")]
-    references = [each for text in smil for each in re.findall(r"<(?:\w+:)?text\b[^>]*src=\"([^\"]+)\"", text)]
+    references = [
+        each for text in smil for each in re.findall(r"<(?:\w+:)?text\b[^>]*src=\"([^\"]+)\"", text)
+    ]
     assert len(references) == len(set(references)) == len(segments)
 
 
