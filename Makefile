@@ -67,7 +67,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 # All of them, or `make bench BENCH=stage_gpt ARGS="--batch 8"`.
-BENCH ?= single_request stage_gpt stage_vocoder documents scheduler serve_load soak
+BENCH ?= single_request stage_gpt stage_vocoder documents scheduler serve_load jobs soak
 bench: $(STAMP)
 	@for name in $(BENCH); do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
 

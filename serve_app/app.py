@@ -15,7 +15,8 @@ from deployments.text_frontend import TextFrontend
 from deployments.vocoder import Vocoder
 from deployments.voice_encoder import VoiceEncoder
 from serve_app.config.applications import INGRESS, JOB_RUNNER, expected_models, prefix
-from serve_app.config.settings import LeasedSettings, ModelArgs, Scaled, ServiceSettings, Settings
+from serve_app.config.settings import ModelArgs, ServiceSettings, Settings
+from serve_app.config.stages import LeasedSettings, Scaled
 from serve_app.http.deployment import Ingress
 from serve_app.job_runner import JobRunner
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import logging
-import os
 import secrets
 import time
 from collections.abc import AsyncGenerator, Coroutine, Mapping
@@ -16,14 +14,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from deployments import families, private_files
+from deployments import families
 from deployments import prompts as prompt_files
 from deployments.contract.errors import InvalidInput, NotFound
-from deployments.contract.family import FamilySpec
 from deployments.contract.speech import Segment, VoicePrompt
+from serve_app import data_folder, references
 from serve_app.audio import sandbox
-from serve_app.audio.decode import decode_recording
-from serve_app.audio.recording import Recording
 from serve_app.config.settings import ServiceSettings
 from serve_app.models import REQUESTS, Model, Models
 from serve_app.synthesis.backend import Processes
@@ -32,12 +28,8 @@ from serve_app.synthesis.stream import SpeechStream
 from serve_app.synthesis.text_flow import TextFlow
 from serve_app.voices import names
 from serve_app.voices.library import Voice, VoiceLibrary
-from serve_app.voices.prompts import Read
 
 T = TypeVar("T")
-log = logging.getLogger("chorale.voices")
-
-FOLDERS = ("voices", "prompts", "jobs")  # of the data folder
 SHIPPED_VOICES = Path(families.__file__).parent / "small" / "voices"  # every family can clone them
 GLANCE = 0.02  # seconds in which an idle stage answers
 
@@ -81,26 +73,6 @@ class Spoken:
     warnings: tuple[str, ...] = ()
 
 
-def _bounds(*specs: FamilySpec) -> dict[str, float]:
-    """The shortest and the longest recording that any of the families can use."""
-    return {
-        "min_seconds": min(spec.min_reference_seconds for spec in specs),
-        "max_seconds": max(spec.max_reference_seconds for spec in specs),
-    }
-
-
-def _check_transcript(model: Model, transcript: str | None, param: str) -> None:
-    """Raises InvalidInput (param `param`) if the model needs the text that is spoken in a recording."""
-    if model.spec.needs_transcript and not (transcript or "").strip():
-        message = f"Invalid '{param}': {model.name} needs a transcript of the recording, which has none."
-        raise InvalidInput(message, param=param, code="missing_transcript")
-
-
-def _trusted(audio: bytes, **about: Any) -> Coroutine[Any, Any, Recording]:
-    """`decode_recording` in a thread, for a recording of the voice library."""
-    return asyncio.to_thread(decode_recording, audio, **about)
-
-
 class Service:
     """The speech service of this process. shipped: the folder of the voices that ship with it.
 
@@ -135,8 +107,8 @@ class Service:
         warnings: tuple[str, ...] = ()
         if request.recording is not None:
             voice = "reference_audio"
-            _check_transcript(model, request.transcript, "reference_text")
-            read = self._reader(model, sandbox.shared().read)
+            references.check_transcript(model, request.transcript, "reference_text")
+            read = references.reader(self.models, model, sandbox.shared().read)
             about = {"param": voice, "language": request.recording_language}
             examined = await model.prompts.of(request.recording, request.transcript, read, **about)
             prompt, warnings = examined.prompt, examined.warnings
@@ -178,19 +150,6 @@ class Service:
             message = f"Invalid 'input': {len(text)} characters, at most {most} are allowed."
             raise InvalidInput(message, param="input", code="string_above_max_length")
 
-    def _reader(self, model: Model, decode: Read) -> Read:
-        """Reads what `model` uses of a recording: one of the library or of a request, which give equal samples.
-
-        Both are decoded by the same code to the length that some model can use, as uploads are.
-        """
-        bounds = _bounds(model.spec, *(other.spec for other in self.models))
-
-        async def read(audio: bytes, *, param: str) -> Recording:
-            recording = await decode(audio, **bounds, param=param)
-            return recording.within(param=param, **_bounds(model.spec))
-
-        return read
-
     # voices
 
     async def prompt(self, name: str, model: Model) -> tuple[Voice, VoicePrompt]:
@@ -204,9 +163,9 @@ class Service:
         async def made() -> VoicePrompt:
             fresh = True  # until known: a stage that fails may have kept a prompt before
             try:
-                _check_transcript(model, voice.transcript, "voice")
+                references.check_transcript(model, voice.transcript, "voice")
                 about = {"param": "voice", "voice": voice.id, "language": voice.language}
-                read_audio = self._reader(model, _trusted)
+                read_audio = references.reader(self.models, model, references.trusted)
                 examined = await model.prompts.of(audio, voice.transcript, read_audio, **about)
                 fresh = examined.fresh
                 return examined.prompt
@@ -227,7 +186,7 @@ class Service:
         """
         await asyncio.to_thread(self.voices.check_name, name)
         models = self.models.by_rank() or [await self.models.get(None)]
-        bounds = _bounds(*(model.spec for model in models))
+        bounds = references.bounds(*(model.spec for model in models))
         read = await sandbox.shared().read(audio, **bounds, param="audio_sample")
         recording = await asyncio.to_thread(read.to_wav)
         return await self.to_the_end(self._add(name, recording, models, {**about, "warnings": read.warnings}))
@@ -239,8 +198,9 @@ class Service:
         try:
             for model in models:
                 try:
-                    _check_transcript(model, transcript, "transcript")
-                    await model.prompts.of(recording, transcript, self._reader(model, _trusted), **kept)
+                    references.check_transcript(model, transcript, "transcript")
+                    read = references.reader(self.models, model, references.trusted)
+                    await model.prompts.of(recording, transcript, read, **kept)
                 except InvalidInput as error:
                     refused.append(error)
             if len(refused) == len(models):
@@ -317,14 +277,7 @@ class Service:
 
     def _tidy(self) -> None:
         """Closes the data folder to other users and removes the leftovers of dead processes."""
-        data = self.settings.data
-        with contextlib.suppress(OSError):  # not made yet
-            if others := sorted(set(os.listdir(data)) - set(FOLDERS)):
-                log.warning("%s keeps its mode because it also contains %s", data, ", ".join(others[:3]))
-            else:
-                private_files.tighten(data, below=False)
-        for folder in FOLDERS:
-            private_files.tighten(data / folder)
+        data_folder.close(self.settings.data)
         self.voices.sweep()
         models = list(self.models)  # none yet where they are found later
         keeps = [model.options.voice_encoder.keep_request_references for model in models]

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 from deployments.contract.errors import ChoraleError
 
+BACKGROUND = 10  # the priority from which on nobody listens to the result while it is made
+
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
@@ -18,6 +20,10 @@ class WorkItem:
     payload: Any
     priority: int = 0
     home: str | None = None
+
+    @property
+    def background(self) -> bool:
+        return self.priority >= BACKGROUND
 
 
 @dataclass(frozen=True, slots=True)

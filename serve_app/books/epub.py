@@ -9,7 +9,7 @@ from deployments.contract.errors import printable
 from serve_app.books import headings
 from serve_app.books.archive import Archive
 from serve_app.books.book import Block, Book
-from serve_app.books.chapters import is_heading, is_part
+from serve_app.books.chapter_lines import is_heading, is_part
 from serve_app.books.limits import BookLimits, Budget, refused
 from serve_app.books.matter import Draft, judged
 from serve_app.books.metadata import about_of, cover_of

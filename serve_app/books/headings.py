@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from serve_app.books.chapters import is_part
+from serve_app.books.chapter_lines import is_part
 
 
 def starts(levels: Sequence[int], texts: Sequence[str]) -> list[tuple[int, str]]:

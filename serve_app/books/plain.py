@@ -14,7 +14,8 @@ from markdown_it import MarkdownIt
 
 from serve_app.books import gutenberg, headings, lines
 from serve_app.books.book import About, Block, Book
-from serve_app.books.chapters import Start, find_chapters, stands_alone
+from serve_app.books.chapter_lines import stands_alone
+from serve_app.books.chapters import Start, find_chapters
 from serve_app.books.charset import decoded
 from serve_app.books.limits import BookLimits, refused
 from serve_app.books.matter import Draft, judged

@@ -2,95 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from serve_app.cli.common import plain_errors, print_table
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 Server = Annotated[str, typer.Option(help="The address of the service.")]
 JobId = Annotated[str, typer.Argument(help="The id of a job.")]
 
 
-def commands(
-    plain_errors: Callable[[], AbstractContextManager[None]],
-    show: Callable[[Iterable[str], Iterable[Iterable[str]]], None],
-) -> typer.Typer:
-    """plain_errors: as of the other commands; show: prints a table of columns and rows."""
-    app = typer.Typer(help="The jobs of a service: books that it speaks.", no_args_is_help=True)
+jobs = typer.Typer(help="The jobs of a service: books that it speaks.", no_args_is_help=True)
 
-    @app.command(name="list")
-    def list_jobs(
-        limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 20,
-        server: Server = DEFAULT_SERVER,
-    ) -> None:
-        """List the newest jobs."""
-        with plain_errors():
-            from serve_app.cli.jobs import Client, rows
 
-            with Client(server) as client:
-                found = client.list(limit)
-        show(("id", "state", "done", "left", "title"), rows(found))
+@jobs.command(name="list")
+def list_jobs(
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 20,
+    server: Server = DEFAULT_SERVER,
+) -> None:
+    """List the newest jobs."""
+    with plain_errors():
+        from serve_app.cli.jobs import Client, rows
 
-    @app.command(name="show")
-    def show_job(job: JobId, server: Server = DEFAULT_SERVER) -> None:
-        """Print a job and its log."""
-        with plain_errors():
-            from serve_app.cli.jobs import Client, details
+        with Client(server) as client:
+            found = client.list(limit)
+    print_table(("id", "state", "done", "left", "title"), rows(found))
 
-            with Client(server) as client:
-                lines = list(details(client.get(job), client.log(job)))
-        for line in lines:
-            typer.echo(line)
 
-    @app.command()
-    def cancel(job: JobId, server: Server = DEFAULT_SERVER) -> None:
-        """Cancel a job."""
-        with plain_errors():
-            from serve_app.cli.jobs import Client
+@jobs.command(name="show")
+def show_job(job: JobId, server: Server = DEFAULT_SERVER) -> None:
+    """Print a job and its log."""
+    with plain_errors():
+        from serve_app.cli.jobs import Client, details
 
-            with Client(server) as client:
-                typer.echo(client.cancel(job)["state"])
+        with Client(server) as client:
+            lines = list(details(client.get(job), client.log(job)))
+    for line in lines:
+        typer.echo(line)
 
-    @app.command()
-    def delete(job: JobId, server: Server = DEFAULT_SERVER) -> None:
-        """Delete a job and its files."""
-        with plain_errors():
-            from serve_app.cli.jobs import Client
 
-            with Client(server) as client:
-                client.delete(job)
+@jobs.command()
+def cancel(job: JobId, server: Server = DEFAULT_SERVER) -> None:
+    """Cancel a job."""
+    with plain_errors():
+        from serve_app.cli.jobs import Client
 
-    @app.command()
-    def clean(server: Server = DEFAULT_SERVER) -> None:
-        """Delete all finished jobs."""
-        with plain_errors():
-            from serve_app.cli.jobs import Client
+        with Client(server) as client:
+            typer.echo(client.cancel(job)["state"])
 
-            with Client(server) as client:
-                typer.echo(f"{client.clean()} deleted")
 
-    @app.command()
-    def download(
-        job: JobId,
-        out: Annotated[
-            Path | None,
-            typer.Option("--out", "-o", help="For the main file; default: all files, into this folder."),
-        ] = None,
-        server: Server = DEFAULT_SERVER,
-    ) -> None:
-        """Download the files of a job."""
-        with plain_errors():
-            from serve_app.cli.jobs import Client, main_output
+@jobs.command()
+def delete(job: JobId, server: Server = DEFAULT_SERVER) -> None:
+    """Delete a job and its files."""
+    with plain_errors():
+        from serve_app.cli.jobs import Client
 
-            with Client(server) as client:
-                found = client.get(job)
-                main = main_output(found)
-                wanted = [(main, out)] if out else [(each, Path(each["name"])) for each in found["outputs"]]
-                for output, path in wanted:
-                    client.download(output, path)
-                    typer.echo(str(path))
+        with Client(server) as client:
+            client.delete(job)
 
-    return app
+
+@jobs.command()
+def clean(server: Server = DEFAULT_SERVER) -> None:
+    """Delete all finished jobs."""
+    with plain_errors():
+        from serve_app.cli.jobs import Client
+
+        with Client(server) as client:
+            typer.echo(f"{client.clean()} deleted")
+
+
+@jobs.command()
+def download(
+    job: JobId,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="For the main file; default: all files, into this folder."),
+    ] = None,
+    server: Server = DEFAULT_SERVER,
+) -> None:
+    """Download the files of a job."""
+    with plain_errors():
+        from serve_app.cli.jobs import Client, main_output
+
+        with Client(server) as client:
+            found = client.get(job)
+            main = main_output(found)
+            wanted = [(main, out)] if out else [(each, Path(each["name"])) for each in found["outputs"]]
+            for output, path in wanted:
+                client.download(output, path)
+                typer.echo(str(path))

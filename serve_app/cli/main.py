@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from typer import Argument, Option
-from typer.core import TyperCommand
 
-from deployments.contract.controls import parsed
-from deployments.contract.errors import CheckpointError, ChoraleError, InvalidInput
-from serve_app.cli.job_commands import commands
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from serve_app.config.settings import Settings
+from deployments.contract.errors import CheckpointError
+from serve_app.cli.book_command import book
+from serve_app.cli.common import Config, Model, WithControls, plain_errors, print_table, settings_of
+from serve_app.cli.job_commands import jobs
+from serve_app.cli.speak_command import speak
 
 app = typer.Typer(
     name="chorale",
@@ -32,95 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-FAULT = 2  # exit code of errors that the user can fix
-Config = Annotated[Path | None, Option(help="A Serve config file that sets the models and their options.")]
-Model = Annotated[
-    str | None, Option(help="The name of a model of the config file; default: its default one.")
-]
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Errors that the user can fix take one line on stderr. Others are bugs and keep their traceback."""
-    try:
-        yield
-    except (ChoraleError, OSError) as error:
-        text = error.message if isinstance(error, ChoraleError) else str(error)
-        if isinstance(error, OSError) and error.filename:
-            text = f"{error.filename}: {error.strerror}"
-        typer.echo(f"chorale: {'; '.join(text.splitlines())}", err=True)
-        raise typer.Exit(FAULT) from None
-
-
-class WithControls(TyperCommand):
-    """A command that also takes `--NAME VALUE` for each sampling parameter of the model."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Moves undeclared options to `ctx.obj`, as text: the configuration decides which exist."""
-        own = {name for param in self.get_params(ctx) for name in (*param.opts, *param.secondary_opts)}
-        rest, ctx.obj = [], {}
-        words = iter(args)
-        for word in words:
-            name, equals, value = word.partition("=")
-            if not name.startswith("--") or name in own or name == "--":
-                rest.append(word)
-            else:
-                ctx.obj[name[2:].replace("-", "_")] = value if equals else next(words, "")
-        return super().parse_args(ctx, rest)
-
-
-@app.command(cls=WithControls)
-def speak(
-    ctx: typer.Context,
-    text: Annotated[str, Argument(help="The text to speak.")],
-    voice: Annotated[str | None, Option(help="The name of a voice; `chorale voices` lists them.")] = None,
-    reference: Annotated[Path | None, Option(help="A recording to clone the voice from.")] = None,
-    transcript: Annotated[str | None, Option(help="The text spoken in it, if the model needs it.")] = None,
-    out: Annotated[Path, Option(help="The file: .wav, .mp3, .opus, .aac or .flac.")] = Path("speech.wav"),
-    seed: Annotated[int | None, Option(help="The same one gives the same samples; default: random.")] = None,
-    speed: Annotated[float, Option(help="0.25 to 4; 2 is twice as fast.")] = 1.0,
-    language: Annotated[str | None, Option(help="Default: detected from the text.")] = None,
-    sample_rate: Annotated[int, Option(help="Of the file, in Hz: 16000 to 48000.")] = 24_000,
-    config: Config = None,
-    model: Model = None,
-) -> None:
-    """Speak TEXT into a file, in this process, without Ray.
-
-    The model's sampling parameters are options too, for example --temperature 0.5; docs/http.md lists them.
-    """
-    with _plain_errors():
-        _check(text, voice=voice, seed=seed, speed=speed, language=language)
-        if voice is not None and reference is not None:
-            raise InvalidInput("--voice and --reference are mutually exclusive", param="reference")
-        format = _format(out)
-        recording = None if reference is None else reference.read_bytes()
-        from deployments.assembly import load_family
-        from serve_app.audio.encode import check_rate
-        from serve_app.audio.examine import WARNINGS
-        from serve_app.cli.speaker import Speaker
-        from serve_app.config.document import check_models
-
-        check_rate(format, sample_rate)
-        settings = _settings(config)
-        name = settings.name(model)
-        if name in (broken := check_models(settings, config)):
-            raise CheckpointError(broken[name])
-        spec = load_family(settings.options(name)).spec
-        controls = parsed(spec.controls, ctx.obj)
-        spec.sampling(controls, name)  # a wrong one is refused before the weights are loaded
-        fields = {"transcript": transcript, "language": language, "seed": seed, "speed": speed}
-        with Speaker(settings, name) as speaker:
-            spoken = speaker.say(text, voice, recording, controls=controls, whole=True, **fields)
-        _write(out, format, spoken.waveform, spoken.rate, sample_rate)
-    times = [f"{seconds:.2f} s" for seconds in (spoken.seconds, speaker.load_s, spoken.total_s)]
-    row = (str(out), spoken.voice, str(spoken.seed), *times, f"{spoken.rtf:.2f}")
-    _print(("file", "voice", "seed", "audio", "loaded in", "spoken in", "RTF"), [row])
-    for warning in spoken.warnings:
-        typer.echo(f"The recording was used, but {WARNINGS[warning]}.", err=True)
-    if spoken.faults.retried:
-        typer.echo(f"Segments retried with another seed: {spoken.faults.retried}.", err=True)
-    if spoken.faults.cut:
-        typer.echo(f"Segments cut off because the model failed: {spoken.faults.cut}.", err=True)
+app.command(cls=WithControls)(speak)
 
 
 @app.command()
@@ -133,94 +38,15 @@ def read(
     config: Config = None,
 ) -> None:
     """Print what will be said for TEXT: segments, spoken words and pauses."""
-    with _plain_errors():
+    with plain_errors():
         from serve_app.cli.read import as_lines, readings
 
-        found = readings(_settings(config).options(model), text, language)
+        found = readings(settings_of(config).options(model), text, language)
     for line in [json.dumps(found, ensure_ascii=False, indent=1)] if as_json else as_lines(found, phones):
         typer.echo(line)
 
 
-@app.command(cls=WithControls)
-def book(
-    ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="An EPUB, or a .txt or .md file.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The audiobook: .m4b, .mp3, .opus, .flac or .wav.")
-    ] = None,
-    list_: Annotated[bool, typer.Option("--list", help="Print the chapters that were found.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
-    voice: Annotated[
-        str | None, typer.Option(help="The name of a voice; `chorale voices` lists them.")
-    ] = None,
-    chapters: Annotated[
-        str | None, typer.Option(help="Indices of --list, such as 0,2-5; default: those that are included.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same samples.", min=0)] = 0,
-    speed: Annotated[float, typer.Option(help="0.25 to 4; 2 is twice as fast.", min=0.25, max=4.0)] = 1.0,
-    language: Annotated[str | None, typer.Option(help="Default: detected from the text.")] = None,
-    per_chapter: Annotated[bool, typer.Option("--per-chapter", help="A file for each chapter.")] = False,
-    read_along: Annotated[
-        bool, typer.Option("--read-along", help="Also an EPUB that marks what is heard.")
-    ] = False,
-    loudness: Annotated[float, typer.Option(help="Of the whole book, in LUFS.", min=-40.0, max=-9.0)] = -18.0,
-    server: Annotated[
-        str | None, typer.Option(help="The address of a service that does the work; default: this process.")
-    ] = None,
-    config: Config = None,
-    model: Model = None,
-) -> None:
-    """Make an audiobook of FILE, or print its chapters.
-
-    Run the same command again after an interruption: it continues where it was. The model's sampling parameters are
-    options too, for example --temperature 0.5.
-    """
-    with _plain_errors():
-        from serve_app.cli.book import as_json, heading, read_file, remarks, rows
-
-        found = read_file(file)
-        if not list_:
-            if out is None:
-                raise InvalidInput("--out FILE.m4b is required (or --list)", param="out")
-            options = {
-                "voice": voice, "seed": seed, "speed": speed, "language": language, "model": model,
-                "chapters": chapters, "per_chapter": per_chapter, "read_along": read_along, "loudness": loudness,
-            }  # fmt: skip
-            _speak_book(file, out, options, ctx.obj, server, config)
-            return
-    if json:
-        typer.echo(as_json(found))
-        return
-    typer.echo(heading(found))
-    _print(("", "chapter", "characters", "included"), rows(found))
-    for line in remarks(found):
-        typer.echo(line, err=True)
-
-
-def _speak_book(
-    file: Path,
-    out: Path,
-    options: dict[str, Any],
-    controls: dict[str, str],
-    server: str | None,
-    config: Path | None,
-) -> None:
-    """Raises the errors of `speak_here` and `speak_there`."""
-    from serve_app.cli.speak_book import Wanted, speak_here, speak_there, summary
-    from serve_app.config.document import check_models
-
-    wanted = Wanted.of(file, out, options, controls)
-    console = Console(stderr=True)
-    if server is not None:
-        finished = speak_there(server, wanted, console)
-    else:
-        settings = _settings(config)
-        name = settings.name(options["model"])
-        if name in (broken := check_models(settings, config)):
-            raise CheckpointError(broken[name])
-        finished = speak_here(settings, wanted, console)
-    for line in summary(finished, wanted):
-        typer.echo(line)
+app.command(cls=WithControls)(book)
 
 
 @app.command()
@@ -230,7 +56,7 @@ def serve(
     port: Annotated[int | None, Option(help="Overrides the file; default: 8000.", min=1, max=65535)] = None,
 ) -> None:
     """Start the application on Ray and run until SIGINT or SIGTERM."""
-    with _plain_errors():
+    with plain_errors():
         from serve_app.runtime.application import serve_forever
 
         code = serve_forever(config, host, port, echo=lambda line: print(line, flush=True))
@@ -243,11 +69,11 @@ def check(
     model: Annotated[str | None, Option(help="The name of one model; default: all of the file.")] = None,
 ) -> None:
     """Check this machine: devices, precision, models, memory, seeds. Exit code 1 if something fails."""
-    with _plain_errors():
+    with plain_errors():
         from serve_app.cli.check import report
         from serve_app.config.document import check_models
 
-        settings = _settings(config)
+        settings = settings_of(config)
         models = list(settings.served) if model is None else [settings.name(model)]
         broken = check_models(settings, config)
         if len(models) == 1 and models[0] in broken:
@@ -265,7 +91,7 @@ def print_config(
     For `serve deploy` and KubeRay, so that a changed model restarts alone. The environment's CHORALE_ variables take
     precedence.
     """
-    with _plain_errors():
+    with plain_errors():
         import yaml
 
         from serve_app.config.applications import expanded
@@ -278,17 +104,17 @@ def print_config(
 @app.command()
 def voices(config: Config = None) -> None:
     """List the available voices."""
-    with _plain_errors():
+    with plain_errors():
         from serve_app.service import SHIPPED_VOICES
         from serve_app.voices.library import VoiceLibrary
 
-        library = VoiceLibrary(SHIPPED_VOICES, _settings(config).data / "voices")
+        library = VoiceLibrary(SHIPPED_VOICES, settings_of(config).data / "voices")
         rows = []
         for voice in library.list():
             about = [each or "" for each in (voice.language, voice.gender, voice.description)]
             source, aliases = "shipped" if voice.shipped else "upload", ", ".join(library.aliases_of(voice))
             rows.append((voice.name, *about, source, aliases))
-    _print(("voice", "language", "", "description", "from", "also as"), rows)
+    print_table(("voice", "language", "", "description", "from", "also as"), rows)
 
 
 @app.callback(invoke_without_command=True)
@@ -302,64 +128,7 @@ def _root(
         raise typer.Exit
 
 
-def _settings(config: Path | None) -> Settings:
-    """From the file and the environment, or from the environment alone."""
-    from serve_app.config.settings import Settings
-
-    if config is None:
-        return Settings.from_args(None)
-    from serve_app.config.file import load_config
-
-    return load_config(config)[1]
-
-
-def _check(text: str, **fields: object) -> None:
-    """The same rules as over HTTP. Raises InvalidInput."""
-    from pydantic import ValidationError
-
-    from serve_app.http.schemas import SpeechBody
-
-    try:
-        SpeechBody.model_validate({"model": "local", "input": text, **fields})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]).replace("input", "text")
-        raise InvalidInput(f"{name}: {first['msg'].removeprefix('Value error, ')}", param=name) from None
-
-
-def _format(out: Path) -> str:
-    from serve_app.audio.encode import MEDIA_TYPES
-
-    format = out.suffix.lower().removeprefix(".")
-    if format not in MEDIA_TYPES:
-        endings = ", ".join(f".{name}" for name in MEDIA_TYPES)
-        raise InvalidInput(f"--out {out}: must end in one of {endings}", param="out")
-    if out.is_dir():
-        raise InvalidInput(f"--out {out}: is a folder", param="out")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return format
-
-
-def _write(out: Path, format: str, samples: np.ndarray, source_rate: int, rate: int) -> None:
-    from serve_app.audio.encode import encode_wav, open_encoder
-
-    if format == "wav":
-        out.write_bytes(encode_wav(samples, source_rate, rate))
-    else:
-        encoder = open_encoder(format, source_rate, rate=rate, streamed=False)
-        out.write_bytes(encoder.encode(samples) + encoder.finish())
-
-
-def _print(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console(width=None if Console().is_terminal else 160).print(table)
-
-
-app.add_typer(commands(_plain_errors, _print), name="jobs")
+app.add_typer(jobs, name="jobs")
 
 
 def main() -> None:

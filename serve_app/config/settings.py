@@ -9,103 +9,38 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator
 
 from deployments.assembly import threads
 from deployments.contract.errors import ConfigError, NotFound
 from deployments.contract.options import (
     FamilyOptions,
-    GptOptions,
     ModelOptions,
     ModelSection,
     Options,
     Positive,
-    Seconds,
-    StageOptions,
-    VocoderOptions,
-    VoiceEncoderOptions,
 )
 from deployments.families import FAMILIES
+from serve_app.config.jobs import JobsSettings
 from serve_app.config.origins import HttpSettings
+from serve_app.config.stages import (
+    Cpus,
+    GptSettings,
+    Replicas,
+    TextFrontendSettings,
+    VocoderSettings,
+    VoiceEncoderSettings,
+)
 from serve_app.config.strict import Location, as_variable, dotted, from_variable, overlay, problems, refusal
 
-Replicas = Annotated[int, Field(gt=0, le=1000)]
-Cpus = Annotated[float, Field(ge=0, le=10_000)]
-Delay = Annotated[float, Field(ge=0, le=1_000_000)]
 # Separators stand alone, so that a name's variable (see strict.as_variable) never contains the "__" between keys.
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=64)]
 
 Kind = TypeVar("Kind", bound=Options)
-
-
-class Autoscaling(Options):
-    min_replicas: Annotated[int, Field(ge=0, le=1000)] = 1
-    max_replicas: Replicas = 2
-    upscale_delay_s: Delay = 5.0
-    downscale_delay_s: Delay = 60.0
-    look_back_period_s: Seconds = 10.0
-    metrics_interval_s: Seconds = 2.0
-
-    @model_validator(mode="after")
-    def ordered(self) -> Autoscaling:
-        least, most = self.min_replicas, self.max_replicas
-        if most < least:
-            raise ValueError(f"max_replicas ({most}) is below min_replicas ({least})")
-        return self
-
-
-class Scaled(Options):
-    """`replicas` is a fixed number; `autoscaling` replaces it."""
-
-    replicas: Replicas = 1
-    autoscaling: Autoscaling | None = None
-    num_cpus: Cpus = 0.1
-    num_gpus: Cpus = 0.0
-
-    @model_validator(mode="after")
-    def one_of(self) -> Scaled:
-        if self.autoscaling is not None and "replicas" in self.model_fields_set:
-            raise ValueError("give either replicas or autoscaling, not both")
-        return self
-
-    @property
-    def bounds(self) -> tuple[int, int]:
-        """The smallest and the largest number of replicas."""
-        scale = self.autoscaling
-        return (scale.min_replicas, scale.max_replicas) if scale else (self.replicas, self.replicas)
-
-
-class LeasedSettings(Scaled):
-    """`max_queue`: requests that may wait for a first slot, others get 429; None is ten times the slots."""
-
-    max_queue: Positive | None = None
-    lease_s: Seconds = 10.0
-    graceful_shutdown_s: Seconds = 60.0
-    scheduler_cpus: ClassVar[float] = 0.1
-
-
-class GptSettings(LeasedSettings, GptOptions):
-    """`max_wait_s`: a request that has waited this long for its first slot is refused with 429."""
-
-    num_cpus: Cpus = 0.5
-    max_wait_s: Seconds = 30.0
-
-
-class VocoderSettings(LeasedSettings, VocoderOptions):
-    num_cpus: Cpus = 0.3
-
-
-class VoiceEncoderSettings(Scaled, VoiceEncoderOptions):
-    num_cpus: Cpus = 0.2
-
-
-class TextFrontendSettings(Scaled, StageOptions):
-    """`num_gpus` and `threads` are for a family whose frontend runs a model."""
 
 
 class IngressSettings(Options):
@@ -122,28 +57,6 @@ class Limits(Options):
     max_input_chars: Positive = 100_000
     max_upload_bytes: Positive = 10 * 2**20
     max_voices: Annotated[int, Field(ge=0)] = 1000  # uploaded ones
-
-
-class JobsSettings(Options):
-    """`database`: a URL; `audio`: a folder or a URL for fsspec. None puts each into the data folder (SQLite).
-
-    A text longer than `long_text_chars` in a request becomes a job.
-    """
-
-    concurrency: Positive = 2
-    database: str | None = None
-    audio: Annotated[str, Field(min_length=1)] | None = None
-    lease_s: Annotated[float, Field(ge=2, le=3600)] = 30.0
-    long_text_chars: Positive = 5000
-    max_book_bytes: Positive = 64 * 2**20
-    num_cpus: Cpus = 0.1
-
-    @field_validator("database")
-    @classmethod
-    def url(cls, url: str | None) -> str | None:
-        if url and re.fullmatch(r"sqlite:///[^?]+|postgresql://[^/]+/[^/?]+(\?.*)?", url) or url is None:
-            return url
-        raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME")
 
 
 class ModelSettings(ModelSection):

@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.contract.options import ModelOptions
+from deployments.contract.work import BACKGROUND
 from serve_app.books.pronunciations import MOST
 from serve_app.jobs.outputs import LOUDEST, QUIETEST
 from serve_app.service import SpeechRequest
 
-PRIORITY = 10  # behind every interactive request
 DEFAULT_VOICE = ""  # the key of the voice for text without a speaker
 
 Format = Literal["m4b", "mp3", "wav", "flac", "opus"]
@@ -94,7 +94,7 @@ class JobRequest(BaseModel):
             speed=self.speed,
             max_tokens=self.max_tokens,
             controls=self.controls,
-            priority=PRIORITY,
+            priority=BACKGROUND,
             whole=True,
         )
 

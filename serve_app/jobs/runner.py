@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from deployments.contract.errors import DiskFull
-from serve_app.config.settings import JobsSettings
+from serve_app.config.jobs import JobsSettings
 from serve_app.jobs.access import Stores
 from serve_app.jobs.database import DatabaseAway
 from serve_app.jobs.sweep import sweep

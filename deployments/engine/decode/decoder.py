@@ -25,6 +25,7 @@ from deployments.engine.readback import HostCopy, Readback
 from deployments.engine.script import Compilable
 
 log = logging.getLogger(__name__)
+PATIENCE = 8  # steps: background work takes part in one of them while first sounds are awaited
 Output = dict[str, Tensor]  # the parts of a StepOutput that the model has
 
 
@@ -43,8 +44,9 @@ class Decoder:
     every running sequence. With graphs, batches are padded to one of `batch_buckets` with the scratch slot, and the
     attended positions to one of `length_buckets`, so that a few shapes serve all.
 
-    With at least `first_sound_first` active sequences (0: never), those that have sounded are paused while a listener
-    waits for a first sound: the batch is smaller and its steps are faster.
+    While a listener waits for a first sound, background work is paused, but for every PATIENCE-th step. With at least
+    `first_sound_first` active sequences (0: never), so are those that have sounded: the batch is smaller and its steps
+    are faster.
 
     Each event carries a `Run`: one at each number of codes in `emit_at`, then one every `emit_every` codes, the last
     with done=True. A sequence that reaches its `max_tokens` or the end of the context is done, not failed.
@@ -90,6 +92,7 @@ class Decoder:
         self._roster = Roster(model.slots)
         self._in_flight: deque[Launch] = deque()
         self._steps = self._codes = self._row_steps = self._failed_steps = 0
+        self._calls = 0  # of step
         self.failing = 0
 
     @property
@@ -108,6 +111,7 @@ class Decoder:
 
     def step(self) -> list[Event]:
         assert_on_device_thread(self._owner)
+        self._calls += 1
         events = self._prefill()
         launched = self._steps
         for group in groups(self._turn()):
@@ -119,9 +123,11 @@ class Decoder:
     def _turn(self) -> list[Sequence]:
         """The sequences that decode in this step."""
         running = self._roster.of(State.RUNNING)
-        if self.active < self._crowd or not any(s.awaited for s in self._roster):
+        if not any(s.awaited for s in self._roster):
             return running
-        return [s for s in running if s.alone or not s.sounding]
+        background, sounding = bool(self._calls % PATIENCE), self.active >= self._crowd  # whether they pause
+        paused = [(s.item.background and background) or (s.sounding and sounding) for s in running]
+        return [s for s, pauses in zip(running, paused, strict=True) if s.alone or not pauses]
 
     def warm_up(self, batches: Ordered[int] | None = None, lengths: Ordered[int] | None = None) -> None:
         """Runs or captures every shape, or the given ones, on the scratch slot, so that no request waits for that."""
@@ -162,14 +168,15 @@ class Decoder:
         return []
 
     def _next_to_prefill(self) -> Sequence | None:
-        """The sequence whose prefill has begun, else the one that has waited longest, which gets a slot."""
+        """The one whose prefill has begun, else the one that waited longest, background work last; it gets a slot."""
         if under_way := self._roster.of(State.PREFILL):
             return under_way[0]
         if not (waiting := self._roster.of(State.WAITING)):
             return None
-        self._roster.give_slot(waiting[0])
-        waiting[0].prefill = self._model.prefill(waiting[0].slot, waiting[0].request)
-        return waiting[0]
+        sequence = min(waiting, key=lambda s: s.item.background)
+        self._roster.give_slot(sequence)
+        sequence.prefill = self._model.prefill(sequence.slot, sequence.request)
+        return sequence
 
     def _start(self, sequence: Sequence, filled: int) -> list[Event]:
         known, asked = sequence.known, sequence.request.sampling.max_tokens

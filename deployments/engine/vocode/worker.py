@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 FRAME_BUCKETS = (16, 32, 64, 96, 128)
 LONGEST_S = 5.0  # of sound in a chunk
 STATES_PER_SLOT = 16  # segments whose state is kept here
+PATIENCE = 4  # shared batches: background work takes part in one of them while first sounds are awaited
 MOST_FAULTS = 3  # consecutive failures of the optimised path after which it is given up
 
 Result = VocodedChunk | ChoraleError
@@ -68,7 +69,7 @@ class VocodeWorker:
     the spec's context, unless the family's segments are vocoded whole. A batch takes the next chunk of the first in
     line, then those of the others that fit, then further chunks of each. Served items go to the end of the line, so
     that a short item does not wait for a long one. While a listener waits for a first sound (priority 0), every second
-    batch holds only such items. A batch holds:
+    batch holds only such items, and background work takes part in one of PATIENCE others. A batch holds:
 
     - if the model packs rows of any lengths (`Packing.frames`): up to that many frames;
     - on an accelerator: up to `max_batch` chunks of one padded length, by the CUDA graph of a pair of `batch_buckets`
@@ -112,7 +113,7 @@ class VocodeWorker:
         self._lost: list[Event] = []  # of items whose state is not here
         # segment -> index of the next frame, and the state there; a segment that is evicted is decoded from its start
         self._states: LRUCache[str, tuple[int, State]] = LRUCache(STATES_PER_SLOT * max_batch)
-        self._first_only = False  # what the last batch was
+        self._first_only, self._mixed = False, 0  # the last batch; how many others while some waited
         self._steps = self._chunks = self._retries = self._faults = 0
         self.failing = 0
 
@@ -208,6 +209,9 @@ class VocodeWorker:
         first = [active for active in self._waiting if active.item.priority == 0]
         self._first_only = bool(first) and not self._first_only
         line = first if self._first_only else list(self._waiting)
+        self._mixed += bool(first) and not self._first_only
+        if first and self._mixed % PATIENCE:
+            line = [active for active in line if not active.item.background]
         count = -1
         while count < len(chunks):
             count = len(chunks)

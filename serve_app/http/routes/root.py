@@ -1,4 +1,4 @@
-"""GET and HEAD of the addresses that clients only try out: the root of the interface, and what Kokoro-FastAPI's clients look for."""
+"""GET and HEAD of addresses that clients only try out: the root of OpenAI's interface, and Kokoro-FastAPI's test."""
 
 from __future__ import annotations
 

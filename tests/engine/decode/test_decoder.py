@@ -8,8 +8,9 @@ import torch
 
 from deployments.contract.errors import SynthesisFailed
 from deployments.contract.speech import Run, VoicePrompt
-from deployments.contract.work import WorkItem
+from deployments.contract.work import BACKGROUND, WorkItem
 from deployments.engine.decode import Decoder
+from deployments.engine.decode.decoder import PATIENCE
 
 CONTEXT = 160
 
@@ -371,6 +372,43 @@ def test_no_segment_pauses_for_later_segments_or_for_resumed_ones(on, cpu, engin
     resumed = WorkItem("resumed", engine.request(3).resume([Run(np.array([3, 5, 2]))]))
     first = WorkItem("first", engine.request(9))
     assert on(lambda: [rows_of_a_step(late) for late in (later, resumed, first)]) == [8, 8, 4]
+
+
+def test_background_work_pauses_while_a_first_sound_is_awaited_and_says_the_same(on, cpu, engine):
+    def spoken(newcomer):
+        model = engine.gpt(8, CONTEXT, cpu.torch_device)
+        decoder = Decoder(model, cpu, emit_at=(16,), emit_every=4)
+        endless(decoder)
+        for i in range(3):
+            decoder.admit(WorkItem(f"background{i}", engine.request(i), priority=BACKGROUND))
+        events = [event for _ in range(12) for event in decoder.step()]
+        if newcomer:
+            decoder.admit(WorkItem("new", engine.request(9)))
+            while not any(event.id == "new" for event in events):
+                before = _rows(decoder)
+                events += decoder.step()
+                rows.append(_rows(decoder) - before)
+        return engine.collect(events + engine.drain(decoder))
+
+    rows: list[int] = []
+    alone, beside = on(lambda: [spoken(newcomer) for newcomer in (False, True)])
+    assert set(rows) == {1, 4}, "alone in most steps"
+    assert rows.count(4) == len(rows) // PATIENCE == 2
+    for name, codes in alone.items():
+        np.testing.assert_array_equal(codes, beside[name])
+
+
+def test_a_listener_is_prefilled_before_background_work_that_came_earlier(on, cpu, engine):
+    def first_event():
+        decoder = Decoder(engine.gpt(8, CONTEXT, cpu.torch_device), cpu, emit_at=(1,))
+        endless(decoder)
+        decoder.admit(WorkItem("background", engine.request(1), priority=BACKGROUND))
+        decoder.admit(WorkItem("listener", engine.request(2)))
+        while not (events := decoder.step()):
+            pass
+        return events[0].id
+
+    assert on(first_event) == "listener"
 
 
 def test_requeued_background_work_keeps_its_priority(on, cpu, engine):

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from deployments.contract.errors import SynthesisFailed
 from deployments.contract.family import FamilySpec, Packing
 from deployments.contract.speech import VocodedChunk, VocoderChunk, VoicePrompt
-from deployments.contract.work import WorkItem
-from deployments.engine.vocode.worker import VocodeWorker
+from deployments.contract.work import BACKGROUND, WorkItem
+from deployments.engine.vocode.worker import PATIENCE, VocodeWorker
 
 PER_CODE, WIDTH, CODES = 4, 16, 50
 SPEC = FamilySpec("tiny", 200, 50.0, PER_CODE, 3, 3, ("en",), 1500, 1.0, 30.0)
@@ -281,6 +281,21 @@ def test_first_sounds_form_their_own_batches_and_no_item_starves(on, cpu):
         return order
 
     assert on(run) == [["c1", "c3"], ["c0", "c2", "late0"], ["late1"]]
+
+
+def test_background_work_waits_for_first_sounds_but_does_not_starve(on, cpu):
+    def run():
+        worker, order = VocodeWorker(TinyVocoder(pile=400), cpu, SPEC), []
+        worker.admit(WorkItem("background", a_chunk(1), BACKGROUND))
+        for turn in range(2 * PATIENCE):
+            worker.admit(WorkItem(f"first{turn}", a_chunk(9), 0))
+            worker.admit(WorkItem(f"later{turn}", a_chunk(9), 1))
+            order.append([event.id for event in worker.step()])
+        return order
+
+    order = on(run)
+    assert [turn for turn, ids in enumerate(order) if "background" in ids] == [2 * PATIENCE - 1]
+    assert all("later1" in ids for ids in order[1:2])
 
 
 def test_without_optimisation_each_run_is_vocoded_whole_and_alone(on, cpu):
