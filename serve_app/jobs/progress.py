@@ -105,8 +105,8 @@ def machine() -> dict[str, Any]:
 def device(status: Mapping[str, Any], system: Mapping[str, Any]) -> dict[str, Any]:
     """The device of a model. status: from `Backend.status`; system: from `machine`.
 
-    memory_used_bytes: on cards, what all processes of the model hold there; on a CPU, the machine's. memory_total_bytes:
-    of all its cards; utilization: their mean in percent. None for what is not reported.
+    memory_used_bytes: on cards, what all processes of the model hold there; memory_total_bytes: of all its cards;
+    utilization: their mean in percent. On a CPU all three are the machine's. None for what is not reported.
     """
     stages = [stage for stage in (status.get("stages") or {}).values() if isinstance(stage, Mapping)]
     replicas = [replica for stage in stages for replica in (stage.get("replicas") or {}).values()]

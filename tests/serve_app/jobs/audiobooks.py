@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ def chapters_of(path: Path) -> list[Heard]:
         )
         chapters.append(Heard(found["tags"]["title"], begin, end, sound[first : round(end * RATE)]))
     assert chapters[0].begin == 0
-    for one, following in zip(chapters, chapters[1:], strict=False):
+    for one, following in itertools.pairwise(chapters):
         assert abs(one.end - following.begin) < 0.002
     assert abs(chapters[-1].end - len(sound) / RATE) < 0.1
     return chapters

@@ -50,6 +50,10 @@ def age(path: Path, seconds: float) -> None:
     os.utime(path, (then, then))
 
 
+def files_below(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("*") if path.is_file())
+
+
 def sounds_of(jobs: Jobs) -> list[Path]:
     return sorted(Path(jobs.service.settings.jobs_audio).glob("sounds/*/*.flac"))
 
@@ -61,9 +65,8 @@ async def test_a_sound_that_a_killed_runner_did_not_record_goes_after_its_job(
     died = await asyncio.to_thread(subprocess.run, script, capture_output=True, timeout=120)
     assert died.returncode == -signal.SIGKILL, died.stderr
     (row,) = await asyncio.to_thread(jobs.stores.jobs.list, 2)
-    assert (orphans := sounds_of(jobs)) and not [
-        each for each in jobs.stores.segments.all(row.id) if each.sound
-    ]
+    orphans, segments = sounds_of(jobs), list(jobs.stores.segments.all(row.id))
+    assert orphans and not any(each.sound for each in segments)
     await jobs.delete(row.id)
     assert sounds_of(jobs) == orphans
     for orphan in orphans:
@@ -87,12 +90,12 @@ async def test_nothing_of_a_job_in_progress_is_deleted(jobs: Jobs, backend: Tone
     root = Path(jobs.service.settings.jobs_audio)
     scratch = jobs.stores.audio.scratch(row.id) / "draft"
     scratch.write_bytes(b"x")
-    for path in [scratch, *root.glob("uploads/*/*")]:
+    for path in [scratch, *files_below(root / "uploads")]:
         age(path, 2 * SUBMITTING_S)
-    kept = sorted(path for path in root.rglob("*") if path.is_file())
+    kept = files_below(root)
     assert len(kept) > 3
     assert sweep(jobs.stores, threading.Event()) == 0
-    assert sorted(path for path in root.rglob("*") if path.is_file()) == kept
+    assert files_below(root) == kept
     backend.delay = 0.0
     async with running(jobs):
         assert (await finished(jobs, row.id)).state == "done"
@@ -118,5 +121,5 @@ def test_only_old_files_that_no_job_has_are_deleted(stores: Stores, tmp_path: Pa
     stop.set()
     assert sweep(stores, stop) == 0
     assert sweep(stores, threading.Event()) == 3
-    left = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    left = [str(path.relative_to(root)) for path in files_below(root)]
     assert left == [f"sounds/cd/cd{31 * '11'}.flac", "uploads/job_new/source"]

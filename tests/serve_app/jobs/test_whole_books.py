@@ -104,9 +104,9 @@ async def press(service: Service, tmp_path: Path) -> AsyncIterator[Press]:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     jobs, folder = Jobs(service), tmp_path / "made"
     folder.mkdir()
-    async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=60) as client:
-        async with running(jobs):
-            yield Press(client, jobs, folder)
+    client = httpx.AsyncClient(transport=transport, base_url="http://test", timeout=60)
+    async with client, running(jobs):
+        yield Press(client, jobs, folder)
     for stores in (jobs.stores, app.state.jobs.stores):
         stores.jobs.database.close()
 
