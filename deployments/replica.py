@@ -12,7 +12,7 @@ from ray.exceptions import RayError
 from ray.serve.handle import DeploymentHandle
 
 from deployments.contract.work import StageWorker
-from deployments.engine.device import memory
+from deployments.engine.device import card, memory
 from deployments.engine.device.thread import DeviceThread, ModelReplica
 from deployments.leases.device_loop import DeviceLoop
 from deployments.leases.ledger import HEARTBEAT_S
@@ -86,6 +86,7 @@ class LeasedReplica(ModelReplica):
             "pid": os.getpid(),
             "thread_id": self._device.thread_id,
             "memory": {**memory.usage(), **self._held},
+            "load": card.load(self._facts.get("device", {}).get("device", "cpu")),
             "unasked_s": round(time.monotonic() - self._asked_at, 1),
             "leases": self._loop.leases,
             "queries": self._reports.queries,

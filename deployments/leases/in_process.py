@@ -52,6 +52,9 @@ class InProcessScheduler:
                 log.warning("%s: lease %s failed (%r)", stage, lease_id, error)
             finally:
                 ledger.end_lease(lease_id, died=True)
+            await asyncio.sleep(
+                0
+            )  # on a closed device thread a lease fails before it waits, and `close` needs the loop
 
     async def events(self, stage: str, item: WorkItem, admitted: bool) -> AsyncGenerator[Event]:
         """The item's events; leaving early cancels it. Raises an event's error, and SynthesisFailed if cancelled."""

@@ -15,7 +15,7 @@ from deployments.contract.errors import SynthesisFailed
 from deployments.contract.family import FamilySpec, Frontend
 from deployments.contract.options import ModelOptions
 from deployments.contract.work import StageWorker, WorkItem
-from deployments.engine.device import memory
+from deployments.engine.device import card, memory
 from deployments.engine.device.thread import DeviceThread
 from deployments.leases.in_process import InProcessScheduler
 from deployments.prompts import KeptPrompts
@@ -145,7 +145,8 @@ class LocalBackend:
         device, prompts, scheduler = self._loaded
         about = {**device.describe(), "reason": "; ".join(device.reasons)}
         ready = {"ready": True, "device": about, "stages": scheduler.status()}
-        return {**ready, "memory": memory.usage(), "prompts": prompts.status()}
+        used = {"memory": memory.usage(), "load": card.load(device.torch_device)}
+        return {**ready, **used, "prompts": prompts.status()}
 
     async def free(self) -> list[dict[str, Any]]:
         if self._loaded:

@@ -14,9 +14,14 @@ from serve_app.books.timeline import Line, Mark, Timeline
 FADE_S = 0.005  # at both ends of a segment, because a step from or to silence is a click
 LEAD_S = 0.03  # of the quiet before a chapter's first word that is kept
 FRAME_S = 0.005  # over which the level is measured that tells a word from the quiet before it
-QUIET = 10 ** (
-    -45 / 20
-)  # of the loudest frame; the hiss before speech lies lower, the weakest consonants higher
+QUIET, HISS = (
+    10 ** (-45 / 20),
+    10 ** (-32 / 20),
+)  # of the loudest frame: what is no speech, and the loudest hiss
+HISS_S = (
+    0.02  # at the start, in which no model speaks yet: its level is that of the hiss before the first word
+)
+ABOVE_HISS = 1.5  # times its level, where speech begins
 BLOCK_S = 1.0  # of silence in one array
 AAC_FRAME = (
     1024  # samples; a chapter is a whole number of frames, because decoders play the padding of the last one
@@ -126,7 +131,10 @@ class Layout:
         if not whole:
             return 0
         levels = np.sqrt(np.square(waveform[:whole].astype(np.float64)).reshape(-1, frame).mean(1))
-        first = int(np.argmax(levels > QUIET * levels.max())) * frame  # 0 if all is silence
+        hiss = ABOVE_HISS * levels[: round(HISS_S / FRAME_S)].max() / (levels.max() or 1.0)
+        first = (
+            int(np.argmax(levels > np.clip(hiss, QUIET, HISS) * levels.max())) * frame
+        )  # 0 if all is silence
         return max(0, first - round(LEAD_S * self._rate))
 
     def _waveform(self, piece: _Piece) -> np.ndarray:

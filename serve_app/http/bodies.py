@@ -114,8 +114,10 @@ def check(model: type[M], fields: dict[str, Any], *, strict: bool | None = None)
     extra = model.model_config.get("extra") == "allow"
     unknown = [name for name in fields if name not in model.model_fields and not extra]
     for name, field in model.model_fields.items():
-        if isinstance(inner := fields.get(name), dict):
-            known = {key for owner in models_in(field.annotation) for key in owner.model_fields}
+        if not isinstance(inner := fields.get(name), dict):
+            continue
+        if owners := list(models_in(field.annotation)):  # without one, the keys are the client's own
+            known = {key for owner in owners for key in owner.model_fields}
             unknown += [f"{name}.{key}" for key in inner if key not in known]
     if unknown:
         raise unknown_fields(unknown)

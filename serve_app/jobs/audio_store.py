@@ -131,6 +131,13 @@ class AudioStore:
                 begin += len(piece)
                 yield piece
 
+    def older(self, folder: str, before: float) -> Iterator[str]:
+        """The keys below a folder that were written before a time in seconds since the epoch."""
+        for path in self._files.find(self._path(folder)):
+            with contextlib.suppress(FileNotFoundError):  # deleted since
+                if self._files.modified(path).timestamp() < before:
+                    yield path[len(self._path("")) :]
+
     # sounds
 
     def put_sound(self, digest: str, waveform: np.ndarray, rate: int) -> None:

@@ -203,7 +203,9 @@ class Jobs:
             kept = await self._named(job_id, model, DEFAULT_VOICE, voice)
             added = request.model_copy(update={"voices": {**request.voices, voice: kept}})
             await asyncio.to_thread(self.stores.jobs.set_request, job_id, added.model_dump(mode="json"))
-        await asyncio.to_thread(self.stores.segments.redo, job_id, index, changes)
+        before = await asyncio.to_thread(self.stores.segments.redo, job_id, index, changes)
+        if before is not None and not await asyncio.to_thread(self.stores.jobs.used, [before]):
+            await asyncio.to_thread(self.stores.audio.delete_sound, before)
 
 
 def card(row: JobRow, position: int | None) -> dict[str, Any]:

@@ -102,20 +102,33 @@ def machine() -> dict[str, Any]:
     }
 
 
-def device(status: Mapping[str, Any]) -> dict[str, Any]:
-    """The device of a model, and what all its processes hold there. status: from `Backend.status`.
+def device(status: Mapping[str, Any], system: Mapping[str, Any]) -> dict[str, Any]:
+    """The device of a model. status: from `Backend.status`; system: from `machine`.
 
-    None for what the processes do not report: on a CPU their memory is the machine's.
+    memory_used_bytes: on cards, what all processes of the model hold there; memory_total_bytes: of all its cards;
+    utilization: their mean in percent. On a CPU all three are the machine's. None for what is not reported.
     """
     stages = [stage for stage in (status.get("stages") or {}).values() if isinstance(stage, Mapping)]
     replicas = [replica for stage in stages for replica in (stage.get("replicas") or {}).values()]
-    memories = [holder.get("memory") or {} for holder in (status, *replicas) if isinstance(holder, Mapping)]
+    holders = [holder for holder in (status, *replicas) if isinstance(holder, Mapping)]
+    memories = [holder.get("memory") or {} for holder in holders]
     held = [memory["device_reserved_bytes"] for memory in memories if "device_reserved_bytes" in memory]
+    cards = {load["id"]: load for holder in holders if (load := holder.get("load"))}
+    busy = [load["utilization"] for load in cards.values() if load["utilization"] is not None]
+    about = status.get("device") or {}
+    if about.get("kind") == "cpu":
+        used, total, share = (
+            system[name] for name in ("memory_used_bytes", "memory_total_bytes", "cpu_percent")
+        )
+    else:
+        used = sum(held) if held else None
+        total = sum(load["memory_total_bytes"] for load in cards.values()) or None
+        share = round(sum(busy) / len(busy), 1) if busy else None
     return {
-        "name": (status.get("device") or {}).get("name") or None,
-        "memory_used_bytes": sum(held) if held else None,
-        "memory_total_bytes": None,
-        "utilization": None,
+        "name": about.get("name") or None,
+        "memory_used_bytes": used,
+        "memory_total_bytes": total,
+        "utilization": share,
     }
 
 

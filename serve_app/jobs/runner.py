@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import socket
+import threading
 from pathlib import Path
 
 import psutil
@@ -15,12 +16,14 @@ from deployments.contract.errors import DiskFull
 from serve_app.config.jobs import JobsSettings
 from serve_app.jobs.access import Stores
 from serve_app.jobs.database import DatabaseAway
+from serve_app.jobs.sweep import sweep
 from serve_app.jobs.work import Work
 from serve_app.service import Service
 
 log = logging.getLogger("chorale.jobs")
 
 POLL_S = 1.0  # between two looks for a job
+SWEEP_S = 3600.0  # between two searches for files that no job has
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -36,6 +39,7 @@ class Runner:
 
     async def run(self) -> None:
         """Until it is cancelled. The jobs in progress are given back then."""
+        sweeps = asyncio.create_task(self._sweeps())
         try:
             while True:
                 try:
@@ -44,9 +48,26 @@ class Runner:
                     log.warning("no look for jobs: %s", error.message)
                 await asyncio.sleep(POLL_S)
         finally:
+            sweeps.cancel()
             for work in self._works:
                 work.cancel()
-            await asyncio.gather(*self._works, return_exceptions=True)
+            await asyncio.gather(sweeps, *self._works, return_exceptions=True)
+
+    async def _sweeps(self) -> None:
+        """Deletes what no job has, now and every SWEEP_S."""
+        while True:
+            stop = threading.Event()
+            thread = asyncio.ensure_future(asyncio.to_thread(sweep, self._stores, stop))
+            try:
+                if deleted := await asyncio.shield(thread):
+                    log.info("%d files that no job has were deleted", deleted)
+            except asyncio.CancelledError:
+                stop.set()
+                await asyncio.wait({thread})
+                raise
+            except Exception as error:  # of any store; jobs do not depend on it
+                log.warning("files that no job has were not deleted: %r", error)
+            await asyncio.sleep(SWEEP_S)
 
     async def _look(self) -> None:
         jobs, settings = self._stores.jobs, self._settings

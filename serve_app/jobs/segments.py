@@ -146,10 +146,10 @@ class SegmentStore:
                 .values(state="waiting", sound=None, samples=0, leases=0)
             )
 
-    def redo(self, job_id: str, index: int, changes: dict[str, Any]) -> None:
+    def redo(self, job_id: str, index: int, changes: dict[str, Any]) -> str | None:
         """A segment of a finished job is to be spoken again. changes: its seed, text or voice.
 
-        Raises NotFound (param "index") and InvalidInput.
+        Returns the digest of the sound that it had. Raises NotFound (param "index") and InvalidInput.
         """
         with self.database.transaction() as session:
             job = session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
@@ -159,9 +159,11 @@ class SegmentStore:
             again(session, job)
             for name, value in changes.items():
                 setattr(row, name, value)
+            before = row.sound
             row.state, row.sound, row.samples, row.error = "waiting", None, 0, None
             row.failures = row.leases = 0
             row.retried = row.cut = False
+            return before
 
     def counts(self, job_id: str) -> dict[int, Counts]:
         """By the index of the chapter."""

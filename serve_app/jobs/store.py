@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,12 +100,21 @@ class JobStore:
             session.execute(delete(JobRow).where(JobRow.id == job_id))
             return row, sounds
 
-    def is_used(self, sound: str) -> bool:
-        """Whether a segment of any job has this sound."""
+    def used(self, sounds: Sequence[str]) -> set[str]:
+        """Those that a segment of any job has."""
         with self.database.reading() as session:
-            return (
-                session.scalar(select(SegmentRow.job).where(SegmentRow.sound == sound).limit(1)) is not None
-            )
+            found = session.scalars(select(SegmentRow.sound).where(SegmentRow.sound.in_(sounds)).distinct())
+            return {sound for sound in found if sound is not None}
+
+    def existing(self, job_ids: Sequence[str]) -> set[str]:
+        """The ids of jobs, without those that do not exist."""
+        with self.database.reading() as session:
+            return set(session.scalars(select(JobRow.id).where(JobRow.id.in_(job_ids))))
+
+    def oldest_begun(self) -> float | None:
+        """When the oldest job in progress was begun, in seconds since the epoch. None if there is none."""
+        with self.database.reading() as session:
+            return session.scalar(select(func.min(JobRow.started_at)).where(JobRow.state.in_(ACTIVE)))
 
     def finished(self) -> list[str]:
         """The ids of all finished jobs."""

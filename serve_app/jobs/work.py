@@ -49,7 +49,7 @@ class Work:
         self._slots = 1 if options.mode == "sentence" else options.bucket_size
         self._batches = progress.Batches(self._slots)
         self._plan: dict[str, Any] = dict(row.plan)
-        self._device: dict[str, Any] = {}
+        self._status: dict[str, Any] = {}  # of the model
         self._titles: dict[int, str] = {}
         self._chapter: int | None = None
         self._stop = threading.Event()  # for threads
@@ -104,9 +104,9 @@ class Work:
     async def _tidy(self) -> None:
         """Deletes what was written after the job had ended or was deleted."""
         jobs, audio, job_id = self._stores.jobs, self._stores.audio, self._row.id
-        for sound in self._sounds.unrecorded:
-            if not await self._access.db(jobs.is_used, sound):
-                await asyncio.to_thread(audio.delete_sound, sound)
+        unrecorded = self._sounds.unrecorded
+        for sound in unrecorded - await self._access.db(jobs.used, list(unrecorded)):
+            await asyncio.to_thread(audio.delete_sound, sound)
         try:
             await self._access.db(jobs.get, job_id)
         except NotFound:
@@ -261,7 +261,7 @@ class Work:
                     looked = time.monotonic()
                     with contextlib.suppress(ChoraleError):
                         model = await self._service.models.get(self._request.model)
-                        self._device = progress.device(await model.backend.status())
+                        self._status = await model.backend.status()
                 counts = await asyncio.to_thread(self._stores.segments.counts, self._row.id)
                 now = time.monotonic()
                 beat = self._stores.jobs.beat
@@ -282,7 +282,8 @@ class Work:
     def _figures(self, total: Counts) -> dict[str, Any]:
         chapter = None if self._chapter is None else self._titles.get(self._chapter)
         own = progress.figures(total, self._batches, chapter, int(self._plan.get("rate") or 0))
-        return {**own, "device": self._device, **progress.machine()}
+        machine = progress.machine()
+        return {**own, "device": progress.device(self._status, machine["system"]), **machine}
 
     async def _change(self, message: str, **values: Any) -> None:
         await self._access.db(self._stores.jobs.change, self._row.id, self._owner, message, **values)

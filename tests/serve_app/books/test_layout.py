@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from serve_app.books.book import Book
-from serve_app.books.layout import AAC_FRAME, FADE_S, LEAD_S, Pauses, Spoken
+from serve_app.books.book import About, Block, Book, Chapter
+from serve_app.books.layout import AAC_FRAME, FADE_S, LEAD_S, Layout, Pauses, Spoken
 from tests.serve_app.books.conftest import LEAD, LOW, RATE, STEP, Read
 
 FADE = round(FADE_S * RATE)
@@ -115,3 +115,18 @@ def test_a_waveform_of_another_length_is_refused(short: Read):
     layout._sound_of = lambda spoken: np.zeros(90_000, np.float32)
     with pytest.raises(ValueError, match="shape"):
         whole(layout)
+
+
+@pytest.mark.parametrize("hiss", [-60, -50, -40, -36])
+@pytest.mark.parametrize("consonant", [-28, -24])
+def test_a_chapter_begins_at_its_first_weak_consonant_after_a_model_s_hiss(hiss: int, consonant: int) -> None:
+    """In decibels below the vowel: 90 ms of hiss, 60 ms of a consonant, and the vowel."""
+    levels = np.repeat([hiss, consonant, 0], [round(0.09 * RATE), round(0.06 * RATE), round(0.3 * RATE)])
+    noise = np.random.default_rng(3).uniform(-0.5, 0.5, len(levels))
+    waveform = (10 ** (levels / 20) * noise).astype(np.float32)
+    spoken = Spoken(0, 0, (0, 4), "Five", len(waveform), 0.0)
+    book = Book(About(), (Chapter("One", (Block("Five"),)),))
+    layout = Layout(book, [spoken], lambda _: waveform, RATE)
+    kept = layout.timeline.lines[0].end
+    before = 0.09 - (len(waveform) - kept) / RATE
+    assert 0.02 < before < 0.04, "seconds before the consonant that are kept"

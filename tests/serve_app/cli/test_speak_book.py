@@ -22,6 +22,8 @@ from serve_app.cli.speak_book import Wanted, indices
 from serve_app.jobs.jobs import Jobs
 from serve_app.jobs.runner import Runner
 from serve_app.service import Service
+from tests.books import Epub, Page
+from tests.serve_app.jobs.audiobooks import chapters_of
 
 SENTENCES = Path("tests/data/sentences.txt").read_text().splitlines()
 BOOK = "\n\n".join(f"Chapter {n + 1}\n\n{' '.join(SENTENCES[4 * n : 4 * n + 4])}" for n in range(3))
@@ -174,3 +176,49 @@ def test_a_read_along_never_replaces_the_book(tmp_path):
         Wanted.of(book, tmp_path / "tea.m4b", {"read_along": True}, {})
     assert caught.value.param == "out"
     assert Wanted.of(tmp_path / "tea.epub", tmp_path / "tea.m4b", {"read_along": True}, {}).fields
+
+
+def an_epub(folder: Path, *chapters: str) -> Path:
+    """A title page and a copyright page before the chapters."""
+    pages = [
+        Page("<h1>Tea</h1><p>Ann Author</p>", "Title Page", type="titlepage"),
+        Page("<p>Copyright © 2026 Ann Author. All rights reserved.</p>", "Copyright"),
+    ]
+    for number, text in enumerate(chapters, 1):
+        pages.append(Page(f"<h2>Chapter {number}</h2><p>{text}</p>", f"Chapter {number}", type="bodymatter"))
+    path = folder / "tea.epub"
+    path.write_bytes(Epub(pages, title="Tea").build())
+    return path
+
+
+def test_an_epub_becomes_an_m4b_with_chapters_by_a_service(working: str, tmp_path: Path) -> None:
+    out = tmp_path / "out" / "book.m4b"
+    out.parent.mkdir()
+    epub = an_epub(tmp_path, "The tea is cold.", "It rains again. Nobody came.")
+    args = ("book", str(epub), "-o", str(out), "--server", working, "--voice", "ada", "--read-along")
+    done = run(tmp_path, *args)
+    assert done.returncode == 0, done.stderr
+    assert [chapter.title for chapter in chapters_of(out)] == ["Chapter 1", "Chapter 2"]
+    assert sorted(path.name for path in out.parent.iterdir()) == [
+        "book.read-along.epub",
+        "book.m4b",
+        "book.srt",
+        "book.vtt",
+    ]
+    assert "Copyright" not in out.with_suffix(".srt").read_text()
+
+
+def test_an_epub_becomes_an_m4b_with_chapters_by_the_real_model(tmp_path: Path) -> None:
+    out = tmp_path / "book.m4b"
+    epub = an_epub(tmp_path, "The tea is cold.", "It rains again.")
+    done = run(tmp_path / "data", "book", str(epub), "-o", str(out))
+    assert done.returncode == 0, done.stderr
+    heard = chapters_of(out)
+    assert [chapter.title for chapter in heard] == ["Chapter 1", "Chapter 2"]
+    sounds = list((tmp_path / "data" / "jobs" / "sounds").rglob("*.flac"))
+    assert len(sounds) == 4, "two headings and two sentences"
+    text = out.with_suffix(".srt").read_text()
+    assert [line for line in text.splitlines() if line.endswith(".")] == [
+        "The tea is cold.",
+        "It rains again.",
+    ]

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import psutil
 import pytest
 
+from deployments import families
+from deployments.contract.options import ModelOptions
+from serve_app.backends.local import LocalBackend
 from serve_app.jobs import progress
 from serve_app.jobs.segments import Counts
 
@@ -45,12 +51,34 @@ def test_progress_never_says_all_before_the_files_are_there() -> None:
     assert progress.progress("queued", {}, 0.0)["percent"] == 0.0
 
 
-def test_the_memory_on_the_device_is_that_of_all_processes() -> None:
-    replicas = {"a": {"memory": {"device_reserved_bytes": 5}}, "b": {"memory": {"device_reserved_bytes": 7}}}
+def test_the_figures_of_the_cards_are_those_of_all_processes_on_them() -> None:
+    def replica(held: int, card: str, busy: float | None) -> dict[str, Any]:
+        load = {"id": card, "memory_used_bytes": 50, "memory_total_bytes": 100, "utilization": busy}
+        return {"memory": {"device_reserved_bytes": held}, "load": load}
+
+    replicas = {"a": replica(5, "one", 30.0), "b": replica(7, "one", 30.0), "c": replica(1, "two", 60.0)}
     status = {
-        "device": {"name": "card"},
+        "device": {"name": "card", "kind": "cuda"},
         "stages": {"gpt": {"replicas": replicas}, "text_frontend": {"error": "x"}},
     }
-    found = progress.device(status)
-    assert (found["name"], found["memory_used_bytes"]) == ("card", 12)
-    assert progress.device({})["memory_used_bytes"] is None
+    system = progress.machine()["system"]
+    found = progress.device(status, system)
+    assert found == {"name": "card", "memory_used_bytes": 13, "memory_total_bytes": 200, "utilization": 45.0}
+    assert set(progress.device({}, system).values()) == {None}
+    replicas.clear()
+    replicas["a"] = replica(5, "one", None)
+    assert progress.device(status, system)["utilization"] is None
+
+
+async def test_the_figures_of_a_model_on_the_cpu_are_the_machine_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(families.FAMILIES, "tiny", "tests.tiny.family")
+    wanted = {"device": {"preference": "cpu"}, "family": {"name": "tiny"}, "gpt": {"slots": 1}}
+    backend = LocalBackend(ModelOptions.model_validate(wanted)).wait()
+    try:
+        system = progress.machine()["system"]
+        found = progress.device(await backend.status(), system)
+    finally:
+        backend.close()
+    assert found["name"] and found["memory_total_bytes"] == psutil.virtual_memory().total
+    assert found["memory_used_bytes"] == system["memory_used_bytes"] > 0
+    assert 0 <= found["utilization"] == system["cpu_percent"] <= 100

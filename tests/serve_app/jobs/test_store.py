@@ -212,9 +212,9 @@ def test_deleting_a_job_names_the_sounds_that_no_other_job_has(stores: Stores) -
             assert stores.segments.spoken(job_id, row.index, "me", sound=sound, samples=7)
         stores.jobs.end(job_id, "me", "done", "Done.")
         ids.append(job_id)
-    assert stores.jobs.is_used("one")
+    assert stores.jobs.used(["one", "none"]) == {"one"}
     assert stores.jobs.delete(ids[0])[1] == ["one"]
-    assert not stores.jobs.is_used("one") and stores.jobs.is_used("both")
+    assert stores.jobs.used(["one", "both"]) == {"both"}
     assert stores.segments.page(ids[0]) == [] and stores.jobs.lines(ids[0]) == []
     assert sorted(stores.jobs.delete(ids[1])[1]) == ["both", "two"]
 
