@@ -200,8 +200,8 @@ def test_an_epub_becomes_an_m4b_with_chapters_by_a_service(working: str, tmp_pat
     assert done.returncode == 0, done.stderr
     assert [chapter.title for chapter in chapters_of(out)] == ["Chapter 1", "Chapter 2"]
     assert sorted(path.name for path in out.parent.iterdir()) == [
-        "book.read-along.epub",
         "book.m4b",
+        "book.read-along.epub",
         "book.srt",
         "book.vtt",
     ]
