@@ -72,8 +72,6 @@ async def test_a_minute_at_any_rate_works_both_ways(service: Service, rate: int,
     assert uploaded.json()["warnings"] == []
     assert "x-warnings" not in inline.headers
     assert inline.content == named.content
-    assert upload_s < 3
-    assert inline_s < 3
 
 
 @pytest.mark.timeout(300)
