@@ -1,4 +1,4 @@
-"""Whether a line of plain text reads like the heading of a chapter or a part, or is a marker of one."""
+"""Recognises lines of plain text that read like the heading of a chapter or a part, or mark one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Candidate:
     at: int
     rank: int
     number: int | None
-    name: str  # of what does not have a number
+    name: str  # of headings without a number
     title: str
     size: int
 

@@ -1,6 +1,6 @@
-"""Keeps the peaks of a stream of sound under a ceiling.
+"""Limits the peaks of a stream of sound to a ceiling.
 
-The gain dips around a peak for some hundredths of a second, without delay. Everywhere else samples stay as they are.
+The gain dips around a peak for a few hundredths of a second, without delay. All other samples stay unchanged.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 HALF_S = 0.02  # from where the gain begins to fall to the peak
-PHASES = 8  # values between two samples: true peaks stand between samples
+PHASES = 8  # values between two samples: true peaks lie between samples
 TAPS = 16  # samples on each side that make up such a value
 LOW = 0.5  # of the ceiling; between samples below it no peak reaches it
 BLOCK = 1 << 16  # samples at once

@@ -73,7 +73,9 @@ def unwrapped(lines: list[str], known: Callable[[str], bool]) -> str:
 
     known: whether a word in lower case occurs elsewhere, which joins a word broken at a line's end.
     """
-    merged = [lines[0].expandtabs(4).rstrip()]  # its indent counts, as the wrapping counted it
+    merged = [
+        lines[0].expandtabs(4).rstrip()
+    ]  # including its indent, which counted when the text was wrapped
     widest = max(map(len, lines))
     for line in map(str.strip, lines[1:]):
         last = merged[-1][-1]

@@ -74,7 +74,7 @@ class Client:
         return answer.json()
 
     def _gone(self, error: Exception) -> Unavailable:
-        return Unavailable(f"no service answers at {self._server}: {str(error) or type(error).__name__}")
+        return Unavailable(f"no service responds at {self._server}: {str(error) or type(error).__name__}")
 
 
 def _error(answer: httpx.Response) -> ChoraleError:
@@ -84,7 +84,7 @@ def _error(answer: httpx.Response) -> ChoraleError:
         kind = kinds.get(answer.status_code, InvalidInput if answer.status_code < 500 else ChoraleError)
         return kind(said["message"], param=said["param"], code=said["code"])
     except (ValueError, KeyError, TypeError):
-        return Unavailable(f"this is not a Chorale service: it answers {answer.status_code}")
+        return Unavailable(f"this is not a Chorale service: it responds with {answer.status_code}")
 
 
 def rows(jobs: list[dict[str, Any]]) -> Iterator[list[str]]:
