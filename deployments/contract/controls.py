@@ -52,7 +52,7 @@ class Control:
             raise self._refusal("invalid_type")
         assert isinstance(value, (int, float))
         above = value > self.minimum if self.above_minimum else value >= self.minimum
-        if not is_flag and not (above and value <= self.maximum):  # nor for NaN
+        if not is_flag and not (above and value <= self.maximum):  # False for NaN, too
             raise self._refusal("invalid_value")
         return float(value) if self.type == "number" else value
 

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from deployments.contract.errors import ChoraleError
 
-BACKGROUND = 10  # the priority from which on nobody listens to the result while it is made
+BACKGROUND = 10  # from this priority on, no client is waiting for the result
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ def heading(line: str) -> Candidate | None:
 
 
 def _rest(rest: str, chinese: bool) -> str | None:
-    """The title that follows a number; None if a sentence goes on, as in "Chapter 5 was hard"."""
+    """The title that follows a number; None if a sentence continues, as in "Chapter 5 was hard"."""
     if not rest.strip(" .:：\u3000"):
         return ""
     m = _SEPARATED.fullmatch(rest)

@@ -54,7 +54,7 @@ class Pauses:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """begin: where it stands in the book; skip: samples left out at its start; sound, pause: in samples."""
+    """begin: its position in the book; skip: samples left out at its start; sound, pause: in samples."""
 
     spoken: Spoken
     begin: int

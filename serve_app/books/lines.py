@@ -32,7 +32,7 @@ def is_cjk(character: str) -> bool:
 def paragraphs(text: str, alone: Callable[[str], bool]) -> list[list[str]]:
     """The lines of each paragraph, without those that are blank. Linear in the text's length.
 
-    alone: whether a line is a paragraph of its own wherever it stands.
+    alone: whether a line is always a paragraph of its own.
     """
     text = _PAGE_ENDS.sub("\n\n", _LINE_ENDS.sub("\n", text))
     lines = [line.rstrip() for line in text.split("\n")]

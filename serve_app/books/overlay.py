@@ -43,7 +43,7 @@ class Spans:
     def wrap(self, begin: Place, end: Place, id: str) -> bool:
         """Puts <span id> around the text from `begin` up to `end`. An inline element that a boundary cuts is split.
 
-        Returns False and changes nothing if no span may stand there.
+        Returns False and changes nothing if no span is allowed there.
         """
         around = _common(_parent(begin), _parent(end))
         while around is not None and (_name(around) in WHOLE or around in self._made):

@@ -17,7 +17,7 @@ _DULL_ALT = re.compile(
 
 
 def alt_of(element: Element) -> str:
-    """The text that stands for a picture; "" if it has none that is useful."""
+    """The alternative text of a picture; "" if it has none that is useful."""
     texts: Iterable[str | None] = (element.get("alt"), element.get("aria-label"), element.get("title"))
     if local_name(element) == "svg":
         titles = (e for e in element.iter("{*}title", "{*}desc"))

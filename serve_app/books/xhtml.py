@@ -37,7 +37,7 @@ _GLYPH = 3  # characters: the alt text of a picture of a letter
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Characters of a passage that stand together in one text node of the document.
+    """Consecutive characters of a passage in one text node of the document.
 
     Passage.text[begin:end] is node[offset : offset + end - begin], but for blanks, which may be other white space
     there. The node is `element.tail` if `tail` is set, else `element.text`.

@@ -20,7 +20,7 @@ HELD_BACK = 0.1  # decibels: a smaller shortfall is inaudible
 
 
 class SoundMissing(Exception):
-    """The sound of a segment is gone. index: of the segment; sound: its digest."""
+    """The sound of a segment is missing. index: of the segment; sound: its digest."""
 
     def __init__(self, index: int, sound: str) -> None:
         super().__init__(index, sound)

@@ -20,7 +20,7 @@ from serve_app.books.read_along import write_read_along
 from serve_app.books.timeline import Line
 
 READ_ALONG = ".read-along.epub"  # so that it never has the name of its source book
-QUIETEST, LOUDEST = -40.0, -9.0  # LUFS that may be asked for
+QUIETEST, LOUDEST = -40.0, -9.0  # LUFS, the allowed range
 NAME = 100  # characters of a file's name that come from a title
 RESERVED = frozenset('<>:"/\\|?*')
 

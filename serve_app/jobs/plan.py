@@ -61,7 +61,7 @@ async def _with_part(
     number: int,
     part: Part,
 ) -> list[Planned]:
-    """`planned` and the segments of one more part. `planned` itself stays as it is if this raises."""
+    """`planned` and the segments of one more part. `planned` itself is unchanged if this raises."""
     found, said = list(planned), respelled.respelled(part.text)
     async for segment in service.read(said.text, request.model, request.language):
         begin, end = span_in(said, segment.span or (0, len(said.text)))

@@ -104,7 +104,7 @@ def _started(pid: int) -> str:
 
 
 def _is_dead(owner: str) -> bool:
-    """Whether the runner's process was on this machine and is gone. The lease of any other has to expire."""
+    """Whether the runner's process ran on this machine and has ended. The lease of any other must expire first."""
     host, _, rest = owner.rpartition("/")[0].rpartition("/")[0].rpartition("/")
     if host != _host():
         return False
