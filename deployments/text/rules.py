@@ -1,4 +1,4 @@
-"""Rules of the normaliser. A rule is a pattern tried at one position, and a function that returns the words of the match.
+"""Rules of the normaliser. A rule is a pattern tried at one position, and a function that returns its words.
 
 Spoken strings are words in lower case; a single capital is that letter's name; "," is a short pause. Every repetition
 in a pattern is bounded, so that the scan is linear in the length of the text.
