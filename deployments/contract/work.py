@@ -44,7 +44,7 @@ class StageWorker(Protocol):
     """What the lease loop drives, always on the replica's device thread."""
 
     slots: int
-    failing: int  # device steps in a row that raised: a device that no longer answers is seen by it
+    failing: int  # consecutive device steps that raised: reveals a device that no longer responds
 
     @property
     def active(self) -> int:

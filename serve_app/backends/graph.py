@@ -32,7 +32,7 @@ FORGET_TRIES = 5  # a second apart, while a replica cannot be reached: it may be
 FREE_S = 15.0  # for a stage's processes to free memory; a scheduler waits 10 s for its replicas
 # the other end died, has not started yet, or did not take the message
 LOST = (RayError, grpc.RpcError, RayServeException)
-# of an RpcError; with the other codes the message would be refused again
+# of an RpcError; with the other codes the message would be rejected again
 LOST_CODES = ("UNAVAILABLE", "CANCELLED", "ABORTED", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN")
 
 

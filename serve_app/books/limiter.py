@@ -55,7 +55,7 @@ class Limiter:
         return (middle * np.minimum(gain, 1.0)).astype(np.float32)
 
     def _true_peaks(self, x: np.ndarray) -> np.ndarray:
-        """The highest value at and beside each sample: (len(x) - 2 TAPS,)."""
+        """The highest value at and next to each sample: (len(x) - 2 TAPS,)."""
         between = np.max(
             [np.abs(np.convolve(x, f, "valid")) for f in self._filters], axis=0
         )  # after sample TAPS - 1

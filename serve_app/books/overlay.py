@@ -67,7 +67,7 @@ class Spans:
         return True
 
     def _lift_end(self, marker: Element) -> None:
-        """Moves the marker behind its parent; what followed the marker goes to a copy of the parent."""
+        """Moves the marker to after its parent; what followed the marker goes to a copy of the parent."""
         parent = _parent_of(marker)
         if parent in self._made:  # made for the next sentence, which begins in the same element
             _move_before(parent, marker)

@@ -129,7 +129,7 @@ def _book(drafts: list[Draft], about: About, warnings: list[str], limits: BookLi
 
 
 def _front_matter(text: str) -> tuple[str, dict[str, str]]:
-    """The text behind the YAML block at its beginning, and the scalar fields of that block."""
+    """The text after the leading YAML block, and the scalar fields of that block."""
     m = _FRONT_MATTER.match(text)
     if m is None:
         return text, {}

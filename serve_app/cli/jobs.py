@@ -14,7 +14,7 @@ CALL_S = 60.0
 
 
 class Client:
-    """A service's /v1/jobs. Its methods raise the service's errors, and Unavailable if nothing answers."""
+    """A service's /v1/jobs. Its methods raise the service's errors, and Unavailable if nothing responds."""
 
     def __init__(self, server: str) -> None:
         self._http = httpx.Client(base_url=server.rstrip("/"), timeout=CALL_S)

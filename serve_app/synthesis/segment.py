@@ -48,7 +48,7 @@ class SegmentStream:
         self._sampling = replace(speech.sampling, seed=segment_seed(speech.sampling.seed, index))
         self._prompt, self._priority = speech.prompt, speech.priority
         self._heard = False
-        self._settled = asyncio.Event()  # pieces may be heard
+        self._settled = asyncio.Event()  # pieces may be sent
         if not speech.whole:
             self._settled.set()
         ahead = 0 if speech.whole else PIECES_AHEAD

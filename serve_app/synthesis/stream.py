@@ -59,7 +59,7 @@ class SpeechStream:
         self._speech = replace(speech, sampling=replace(asked, speed=pace), id=work_id)
         self._tempo = asked.speed / pace  # of the finished sound
         self._text: TextFlow | None = None
-        # the one that is heard, and the next ones
+        # the one being sent, and the next ones
         self._segments: deque[SegmentStream | SilentSegment] = deque()
         self._opened = 0  # segments so far
         self._events = self._paced()
@@ -145,7 +145,7 @@ class SpeechStream:
             self._open(segment)
 
     def _pause(self, segment: Segment) -> int:
-        """Samples of silence behind it."""
+        """Samples of silence after the segment."""
         seconds = segment.pause_after / self._speech.sampling.speed
         return round(seconds * self._synthesizer.backend.spec.sample_rate)
 
