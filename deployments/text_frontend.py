@@ -20,7 +20,7 @@ from deployments.engine.device.thread import DeviceThread
 
 @dataclass(frozen=True, slots=True)
 class ModelDescription:
-    """What the service needs to know of a model. version: of the configuration that it was made from."""
+    """What the service needs to know about a model. version: of the configuration that it was built from."""
 
     version: str
     options: ModelOptions

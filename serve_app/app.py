@@ -22,7 +22,7 @@ from serve_app.job_runner import JobRunner
 
 log = logging.getLogger("ray.serve")
 
-# Serve's default router looks again for a free replica after 25 to 500 ms. These stages answer in milliseconds.
+# Serve's default router checks again for a free replica after 25 to 500 ms. These stages answer in milliseconds.
 SHORT_CALLS = {"initial_backoff_s": 0.002, "backoff_multiplier": 1.0, "max_backoff_s": 0.002}
 LEASES = {"initial_backoff_s": 0.01, "backoff_multiplier": 1.5, "max_backoff_s": 0.1}
 COMMON: dict[str, Any] = {  # to stages and schedulers

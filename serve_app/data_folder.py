@@ -1,4 +1,4 @@
-"""The folder of voices, prompts and jobs is closed to other users."""
+"""Closes the folder of voices, prompts and jobs to other users."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ FOLDERS = ("voices", "prompts", "jobs")
 
 
 def close(data: Path) -> None:
-    """Closes what is ours in `data` to other users, and `data` itself if nothing else lies in it."""
-    with contextlib.suppress(OSError):  # not made yet
+    """Closes our folders in `data` to other users, and `data` itself if it contains nothing else."""
+    with contextlib.suppress(OSError):  # not created yet
         if others := sorted(set(os.listdir(data)) - set(FOLDERS)):
             log.warning("%s keeps its mode because it also contains %s", data, ", ".join(others[:3]))
         else:

@@ -21,9 +21,9 @@ from serve_app.voices.prompts import VoicePrompts
 
 log = logging.getLogger("chorale.models")
 
-ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")  # OpenAI's names, for the default model
+ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")  # OpenAI's names, which mean the default model
 DATED = re.compile(rf"({'|'.join(ALIASES)})-[0-9]{{4}}(-[0-9]{{2}}-[0-9]{{2}})?")  # as tts-1-1106
-REQUESTS = "request"  # in place of a voice's id, for recordings in requests
+REQUESTS = "request"  # instead of a voice's id, for recordings in requests
 PATIENCE = 3.0  # seconds that a model's stages have to report their status
 UNKNOWN: dict[str, Any] = {"ready": False, "device": None, "stages": {}}  # status of a model
 
@@ -60,7 +60,7 @@ class Entry:
 
 
 class Models:
-    """Every configured model. look: updates those that are not ready, before a request for one is refused."""
+    """Every configured model. look: updates those that are not ready, before a request for one is rejected."""
 
     def __init__(self, models: Iterable[Model] = (), default: str | None = None) -> None:
         self.entries = {model.name: Entry(model) for model in models}

@@ -1,4 +1,4 @@
-"""How a model reads the recording that it clones a voice from, and what it needs to know of it."""
+"""How a model reads the recording that it clones a voice from, and what it requires."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def bounds(*specs: FamilySpec) -> dict[str, float]:
 def check_transcript(model: Model, transcript: str | None, param: str) -> None:
     """Raises InvalidInput (param `param`) if the model needs the text that is spoken in a recording."""
     if model.spec.needs_transcript and not (transcript or "").strip():
-        message = f"Invalid '{param}': {model.name} needs a transcript of the recording, which has none."
+        message = f"Invalid '{param}': {model.name} needs a transcript, and the recording has none."
         raise InvalidInput(message, param=param, code="missing_transcript")
 
 
@@ -35,7 +35,7 @@ def trusted(audio: bytes, **about: Any) -> Coroutine[Any, Any, Recording]:
 
 
 def reader(models: Iterable[Model], model: Model, decode: Read) -> Read:
-    """Reads what `model` uses of a recording: one of the library or of a request, which give equal samples.
+    """Reads the part of a recording that `model` uses. A recording in the library or in a request gives equal samples.
 
     Both are decoded by the same code to the length that some of the `models` can use, as uploads are.
     """

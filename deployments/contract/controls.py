@@ -52,7 +52,7 @@ class Control:
             raise self._refusal("invalid_type")
         assert isinstance(value, (int, float))
         above = value > self.minimum if self.above_minimum else value >= self.minimum
-        if not is_flag and not (above and value <= self.maximum):  # nor for NaN
+        if not is_flag and not (above and value <= self.maximum):  # False for NaN, too
             raise self._refusal("invalid_value")
         return float(value) if self.type == "number" else value
 
@@ -69,9 +69,9 @@ class Control:
         return InvalidInput(f"Invalid '{self.name}': must be {self.allowed}.", param=self.name, code=code)
 
 
-_TOP_K = "draw from this many of the likeliest codes; 0: from all"
-_TOP_P = "draw from the likeliest codes that make up this share"
-_PENALTY = "above 1, codes that have been drawn become less likely"
+_TOP_K = "sample from this many of the most likely codes; 0: from all"
+_TOP_P = "sample from the most likely codes that together reach this probability"
+_PENALTY = "above 1, codes that have occurred become less likely"
 
 
 def drawing(
@@ -79,7 +79,7 @@ def drawing(
 ) -> Controls:
     """The controls of the engine's `SamplingState`, with a family's defaults."""
     return (
-        Control("temperature", "number", temperature, "0 always takes the likeliest code", 0, 2),
+        Control("temperature", "number", temperature, "0 always takes the most likely code", 0, 2),
         Control("top_k", "integer", top_k, _TOP_K, 0, 8192),
         Control("top_p", "number", top_p, _TOP_P, above_minimum=True),
         Control("repetition_penalty", "number", repetition_penalty, _PENALTY, 0.5, 10),

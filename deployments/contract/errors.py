@@ -47,13 +47,13 @@ class Overloaded(ChoraleError):
 
 
 class Unavailable(ChoraleError):
-    """A stage is starting, restarting or gone (HTTP 503)."""
+    """A stage is starting, restarting or no longer running (HTTP 503)."""
 
     code = "unavailable"
 
 
 class DiskFull(ChoraleError):
-    """There is no room for what has to be kept (HTTP 507)."""
+    """The disk is full (HTTP 507)."""
 
     code = "disk_full"
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FamilySpec:
-    """What the rest of the service must know of a family without loading a weight."""
+    """What the rest of the service must know about a family before any weight is loaded."""
 
     name: str
     sample_rate: int  # Hz
@@ -191,8 +191,8 @@ class VocoderModel(Protocol):
 
 
 class Family(Protocol):
-    """`spec` needs no torch, nor does the frontend of a family without `spec.frontend_device`. The others load their
-    weights onto `device`.
+    """`spec` needs no torch; neither does the frontend of a family without `spec.frontend_device`. The other parts load
+    their weights onto `device`.
     """
 
     spec: FamilySpec  # set by the engine to one with the configuration's defaults, before any part is made

@@ -76,7 +76,7 @@ class GptOptions(LeaseOptions):
     """emit_every: the most codes in a run that is sent on; one is also sent as soon as it completes a vocoder chunk.
 
     first_segment_share: the share of a replica's slots that first segments get at once, before later segments.
-    first_sound_first: with this many segments at work, those that have sounded stand aside for those that have not.
+    first_sound_first: with this many active segments, those that have produced sound pause for those that have not.
     slots: "auto" takes what the device's memory suggests. batch_buckets, length_buckets: the shapes that graphs
     are captured for; if not given, powers of two up to the slots, and doublings from 256 up to the context.
     """

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from deployments.contract.errors import ChoraleError
 
-BACKGROUND = 10  # the priority from which on nobody listens to the result while it is made
+BACKGROUND = 10  # from this priority on, no client is waiting for the result
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class StageWorker(Protocol):
     """What the lease loop drives, always on the replica's device thread."""
 
     slots: int
-    failing: int  # device steps in a row that raised: a device that no longer answers is seen by it
+    failing: int  # consecutive device steps that raised: reveals a device that no longer responds
 
     @property
     def active(self) -> int:

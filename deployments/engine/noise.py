@@ -1,6 +1,6 @@
 """Random numbers that are a pure function of (seed, counter): independent of chunking, batch mates and device.
 
-Both are int64 tensors that broadcast. The hash is splitmix64's finaliser, run twice; int64 products wrap, as it wants.
+Both are int64 tensors that broadcast. The hash is splitmix64's finaliser, run twice; int64 products wrap, as needed.
 """
 
 import math

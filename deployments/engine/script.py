@@ -1,6 +1,6 @@
 """A module as one TorchScript call: no Python between its operations, and the GIL is released once and not at each.
 
-torch prefers torch.compile, which wants a C++ compiler on every machine and a compilation for every shape. A program
+torch prefers torch.compile, which needs a C++ compiler on every machine and a compilation for every shape. A program
 takes any shape, is made in a fraction of a second, and runs the same kernels: the results are the module's own bits.
 """
 

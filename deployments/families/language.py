@@ -1,4 +1,4 @@
-"""The language of a request, as a frontend takes it."""
+"""Maps the language of a request to one of a frontend."""
 
 from collections.abc import Sequence
 from typing import TypeVar

@@ -179,7 +179,7 @@ class Ledger:
                 lease.held.pop(event.id, None)
                 if entry.item.home is not None:
                     self._dispatcher.homes[entry.item.home] = lease_id
-                if entry.interruptions:  # this may end the run before one, while a second run goes on
+                if entry.interruptions:  # this may end an earlier run, while a second one continues
                     lease.order_cancel(event.id)
                 self._forget(event.id)
                 self._dispatcher.hand_out()

@@ -2,7 +2,7 @@
 
 Ray keeps about 200 bytes for every item of a stream until the stream ends (measured with 2.60), and a busy lease never
 ends. So a stream is served in queries of at most `ITEMS_PER_QUERY` items, and its reader makes one query after the
-other. Meanwhile the stream itself goes on.
+other. The stream itself continues meanwhile.
 """
 
 import asyncio
@@ -90,7 +90,7 @@ async def joined(
 ) -> AsyncGenerator[Any]:
     """The reading half: all items of a stream. Raises what the serving side raises.
 
-    query: makes a query, given whether it continues the stream. lost: what it raises if the serving process is gone.
+    query: makes a query, given whether it continues the stream. lost: what it raises if the serving process died.
 
     A query that continues the stream may reach a replica that does not have it, and ends at once: it is made again. So
     is one that Ray breaks ("Unexpected error (StatusCode.OK)", 2.60): its router takes a call that ends at once for an

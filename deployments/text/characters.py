@@ -14,7 +14,7 @@ from deployments.text.rewritten import Rewritten
 
 LONGEST_WORD = 60  # letters
 
-# Kept as they are: the normaliser knows how to say them.
+# Kept: the normaliser knows how to say them.
 SYMBOLS = frozenset("£€¥₹₩₽₺₪₫฿₴₦₱₿¢°×÷±≈≠≤≥∞√§©–—…•µΩ−∈∉∪∩⊂∑∫∝²³¹⁰⁴⁵⁶⁷⁸⁹⁺⁻ⁿˣ₀₁₂₃₄₅₆₇₈₉₊₋ₙ")
 
 FOLDS = {
@@ -124,7 +124,7 @@ def _between_operands(text: str, index: int) -> bool:
 
 
 def _all_read(text: str) -> bool:
-    """Whether every one of the usual Chinese characters in `text` stays as it is and has a reading."""
+    """Whether every common Chinese character in `text` stays unchanged and has a reading."""
     return text.isascii() or all(_stays(char) for char in set(text) if "\u4e00" <= char <= "\u9fff")
 
 
@@ -153,7 +153,7 @@ def _refuse_unread(char: str, index: int) -> NoReturn:
 
 @lru_cache(maxsize=4096)
 def _fold_character(char: str) -> str | None:
-    """What stands for `char`; None where it is refused."""
+    """The replacement for `char`; None if it is rejected."""
     if char in FOLDS:
         return FOLDS[char]
     if char in SYMBOLS or " " <= char <= "~" or char in "\n\t":

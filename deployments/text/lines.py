@@ -28,7 +28,7 @@ _BOUND = frozenset(
 def joined(text: Rewritten, known: Callable[[str], bool]) -> Rewritten:
     """`text` whose only line ends are those that pause. Linear in its length.
 
-    A break is that of wrapped prose if the next word would not have fitted into the line, or if the sentence goes on.
+    A break is that of wrapped prose if the next word would not have fitted into the line, or if the sentence continues.
     """
     if "\n" not in text.text:
         return text

@@ -10,7 +10,7 @@ from deployments.text.rewritten import Edit, Rewritten
 
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 
-# Names of HTML tags, and what stands for them.
+# Names of HTML tags, and their replacements.
 _PARAGRAPHS = (
     "p|div|h[1-6]|ul|ol|dl|table|thead|tbody|section|article|aside|header|footer|main|nav|blockquote|pre|hr|form|title|"
     "figure|figcaption|body|html|head"

@@ -17,7 +17,7 @@ from deployments.text.mandarin.pinyin import HANZI
 from deployments.text.rules import Rule, shape, worth_trying
 from deployments.text.words import CLAUSE, COMMA, ELLIPSIS, Word
 
-# A word that stands between blanks, perhaps with a comma behind it: most are said as they are written.
+# A word between blanks, perhaps followed by a comma: most are said as they are written.
 _SIMPLE = re.compile(r"([A-Za-z][a-z]*(?:'[a-z]+)?)(?: |(,) |(\.?)[!?]*[\"')]*\s*\Z)")
 _RULED = re.compile(
     r"[A-Za-z]|[ivxl]+|(?:[Jj]an|[Ff]eb|[Mm]ar|[Aa]pr|[Mm]ay|[Jj]une?|[Jj]uly?|[Aa]ug|[Ss]ept?|[Oo]ct|[Nn]ov|[Dd]ec)[a-z]*"
@@ -67,7 +67,7 @@ class _Scanner:
         self.known = known
         self.shouting = is_shouting(text)
         self.words: list[Word] = []
-        self.written: list[str] = []  # the words as they stand in the text
+        self.written: list[str] = []  # the words as written in the text
         mixed = chinese or (not text.isascii() and _HAN.search(text))
         self.scripts = mandarin.Scripts(text, chinese) if mixed else None
         self.addresses = bool(_MAYBE_ADDRESS.search(text))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-Edit = tuple[int, int, str]  # start and end of what is replaced, and what stands there instead
+Edit = tuple[int, int, str]  # start and end of the replaced text, and its replacement
 
 
 class Rewritten:
@@ -36,7 +36,7 @@ class Rewritten:
         return Rewritten("".join(pieces), (*self._layers, (new, old)))
 
     def sub(self, pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str | None]) -> Rewritten:
-        """`re.sub`; a match for which `replace` returns None stays as it is."""
+        """`re.sub`; a match for which `replace` returns None stays unchanged."""
         return self.edited(
             (m.start(), m.end(), put)
             for m in pattern.finditer(self.text)

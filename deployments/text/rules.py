@@ -1,4 +1,4 @@
-"""Rules of the normaliser. A rule is a pattern that is tried at one position, and a function that says the match.
+"""Rules of the normaliser. A rule is a pattern tried at one position, and a function that returns its words.
 
 Spoken strings are words in lower case; a single capital is that letter's name; "," is a short pause. Every repetition
 in a pattern is bounded, so that the scan is linear in the length of the text.
@@ -35,15 +35,15 @@ def rule(
     return lambda say: Rule(compiled, say, re.compile(when) if when else None)
 
 
-_LONGEST = 24  # characters of a number whose shape is looked at
+_LONGEST = 24  # characters of a number whose shape is used
 _RUN = re.compile(rf"[0-9.,]{{0,{_LONGEST}}}")
 _NINES = str.maketrans("12345678", "99999999")
 
 
 def shape(text: str, at: int) -> str:
-    """What the number at `at` looks like: its digits as 9 (but zeros stay), points and commas, two characters more.
+    """The shape of the number at `at`: its digits as 9 (zeros stay), points and commas, and two more characters.
 
-    Empty for a long one, which may look like anything.
+    Empty for a long number, which may have any shape.
     """
     run = _RUN.match(text, at)
     assert run
@@ -52,7 +52,7 @@ def shape(text: str, at: int) -> str:
 
 
 def worth_trying(rules: tuple[Rule, ...]) -> Callable[[str], tuple[Rule, ...]]:
-    """For a shape, those of the rules that may match. There are few shapes, so the answers are kept."""
+    """For a shape, those of the rules that may match. There are few shapes, so the results are cached."""
 
     @lru_cache(maxsize=8192)
     def of(shape: str) -> tuple[Rule, ...]:
@@ -64,7 +64,7 @@ def worth_trying(rules: tuple[Rule, ...]) -> Callable[[str], tuple[Rule, ...]]:
 def any_of(words: Iterable[str]) -> str:
     """A pattern of the words as a tree, which is much faster than a row of hundreds. The longest one matches first.
 
-    A blank in a word stands for any white space.
+    A blank in a word matches any white space.
     """
     tree: dict[str, Any] = {}
     for word in words:
@@ -86,9 +86,9 @@ def _branches(tree: dict[str, Any]) -> str:
 
 
 def mentions(words: Iterable[str]) -> Callable[[str], bool]:
-    """A test whether a text has words that begin with one of `words`, whatever their case.
+    """Returns a test for words in a text that begin with one of `words`, in any case.
 
-    Rules that ask for a word near a number ask this first. The answers for the last texts are kept, because a text may
+    Rules that need a word near a number call it first. The results for recent texts are cached, because a text may
     have many numbers.
     """
     pattern = re.compile(rf"\b{any_of(words)}")

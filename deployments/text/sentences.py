@@ -105,7 +105,7 @@ def _ends(text: str, begin: int, stop: re.Match[str], opens: bool) -> bool:
 
 
 def _abbreviated(word: str, text: str, at: int, begin: int, start: int) -> bool:
-    """Whether the point behind `word`, which stands at `start`, does not end the sentence, which goes on at `at`."""
+    """Whether the sentence continues at `at`, after the point behind the `word` at `start`."""
     lower, following = word.lower(), text[at]
     behind = _WORD_BEHIND.match(text, at)
     name = behind[1] if behind else ""
@@ -148,7 +148,7 @@ def _abbreviated(word: str, text: str, at: int, begin: int, start: int) -> bool:
 
 
 def _is_street(text: str, begin: int, start: int) -> bool:
-    """Whether a capitalised word and a number stand before "St.": 5 Main St."""
+    """Whether a number and a capitalised word precede "St.": 5 Main St."""
     return bool(
         re.search(r"\d\w* (?:[NSEW]\.? )?(?:[A-Z0-9]\w* ){1,3}$", text[max(begin, start - 40) : start])
     )

@@ -1,7 +1,7 @@
 """Decodes untrusted audio files: returns a `Recording`, or raises an InvalidInput that says what is wrong.
 
 Audio is mixed to mono and resampled block by block. Decoding stops after the seconds that are used. A file is decoded
-twice if only one channel is used, or what follows a silent beginning (`survey`). A hostile file can still crash the C
+twice if only one channel is used, or if a silent beginning is skipped (`survey`). A hostile file can still crash the C
 libraries or make them use much memory and time, so `sandbox` runs this code in a separate process.
 """
 
@@ -34,7 +34,7 @@ OFFSET = 0.1  # a constant offset above this share of the RMS is removed
 QUIET, RAISED = (
     0.01,
     0.5,
-)  # a lower peak is doubled until the next time would exceed RAISED: 16 bits keep their value
+)  # a lower peak is doubled while it stays below RAISED: doubling keeps 16-bit values exact
 ALLOWED = (
     f"{NAMES}; up to {MAX_STREAMS} streams, {MAX_CHANNELS} channels, "
     f"{LOWEST_RATE // 1000} to {HIGHEST_RATE // 1000} kHz"
@@ -63,8 +63,8 @@ class _Refused(Exception):
 def decode_recording(data: bytes, *, min_seconds: float, max_seconds: float, param: str) -> Recording:
     """Decodes the first `max_seconds` of an audio file. A longer file gets the warning "cut".
 
-    Of a longer file, the silence before the first sound does not count. Channels are averaged; where that loses what
-    one of them has, the loudest one is used. A constant offset is removed, and a very quiet recording is amplified.
+    In a longer file, silence before the first sound is skipped. Channels are averaged; if the average loses what one of
+    them contains, the loudest channel is used. A constant offset is removed, and a very quiet recording is amplified.
 
     Raises InvalidInput (param `param`) if the file is empty, unreadable, too short, silent or has samples that are not
     finite. Raises MemoryError if memory runs out.
@@ -76,7 +76,7 @@ def decode_recording(data: bytes, *, min_seconds: float, max_seconds: float, par
     except MemoryError:
         raise
     except Exception as error:  # the decoders raise many types of errors on hostile files
-        log.info("a recording was refused: %r", error)
+        log.info("a recording was rejected: %r", error)
         raise InvalidInput(f"Invalid '{param}': {_UNREADABLE}.", param=param) from None
 
 
@@ -158,7 +158,7 @@ class _Mono:
 def _levelled(waveform: np.ndarray) -> np.ndarray:
     """float32 (N,) -> the same within -1..1, without an offset, and not very quiet. Raises _Refused for silence.
 
-    A second time it changes nothing, so a stored recording decodes to the same samples.
+    It is idempotent, so a stored recording decodes to the same samples.
     """
     offset, spread = float(waveform.mean(dtype=np.float64)), float(waveform.std(dtype=np.float64))
     if abs(offset) > OFFSET * spread:

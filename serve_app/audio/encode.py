@@ -1,4 +1,4 @@
-"""Streaming encoders: float32 samples in, the bytes of one mono audio file out, at 24 kHz by default as OpenAI's."""
+"""Streaming encoders: float32 samples in, the bytes of one mono audio file out, by default at 24 kHz, as OpenAI's."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def add_stream(container: OutputContainer, codec: Codec, rate: int, bit_rate: in
 
 
 def frame_of(samples: np.ndarray, sample_format: str, rate: int, position: int) -> av.AudioFrame:
-    """samples: float32 (N,), clipped to -1..1; position: how many samples stand before them."""
+    """samples: float32 (N,), clipped to -1..1; position: the number of samples before them."""
     values = _to_int16(samples) if sample_format == "s16" else np.clip(samples, -1.0, 1.0)
     frame = av.AudioFrame.from_ndarray(values[None], sample_format, "mono")  # (1, N)
     frame.sample_rate = rate
@@ -172,7 +172,7 @@ _CODECS = {  # bit rates up to 24 kHz; above, twice that
 
 
 class _Output(io.BytesIO):
-    """PyAV's output. streamed: it cannot seek, so that a container never goes back to correct its header."""
+    """PyAV's output. streamed: it cannot seek, so the container never rewrites its header."""
 
     def __init__(self, streamed: bool) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class _Output(io.BytesIO):
         return not self._streamed
 
     def taken(self, final: bool = False) -> bytes:
-        """The bytes since the last call. A file that may seek gives them at the end."""
+        """The bytes since the last call. A seekable file returns them at the end."""
         if not (self._streamed or final):
             return b""
         data = self.getvalue()

@@ -1,7 +1,7 @@
-"""What of a recording is used: the channel that carries the voice, and where its first sound is.
+"""Decides which part of a recording is used: the channel that carries the voice, and the start of its first sound.
 
-Blocks are measured as they are decoded, in frames of 100 ms, so that no recording has to be held as a whole. Levels are
-variances: a constant offset is no sound.
+Blocks are measured as they are decoded, in frames of 100 ms, so that no recording is held as a whole. Levels are
+variances, so a constant offset does not count as sound.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 FRAMES_PER_SECOND = 10
-MOST_SILENCE_S = 240.0  # how far behind the used length a silent beginning is searched for its end
-LEAD_S = 0.5  # what stays of the silence before the first sound
+MOST_SILENCE_S = 240.0  # how far beyond the used length the end of a silent beginning is searched for
+LEAD_S = 0.5  # the silence that is kept before the first sound
 # Power of the mean of all channels, relative to the loudest one. Equal channels have 1, two independent ones 0.5, a
 # voice in one of two 0.25, opposite ones 0.
 CANCELLED = 0.35
@@ -56,7 +56,7 @@ class Survey:
             levels = np.concatenate([frames.var(axis=1), mixed.var(axis=1)], axis=1)
             self._levels.append(
                 np.where(np.isfinite(levels), levels, 0.0)
-            )  # what is not finite may not be used
+            )  # the part that is not finite may not be used
             self._frames += whole
         seconds = self._frames / FRAMES_PER_SECOND
         if seconds <= self._seconds:
@@ -65,7 +65,7 @@ class Survey:
         return seconds < self._seconds + MOST_SILENCE_S and self._may_be_silent()
 
     def plan(self) -> Plan:
-        """Only of a recording that is longer than used, the beginning is left out."""
+        """The plan. The silent beginning is only skipped if the recording is longer than the used part."""
         if not self._frames:
             return Plan()
         levels = np.concatenate(self._levels)
@@ -85,8 +85,8 @@ class Survey:
 def _column(levels: np.ndarray) -> int:
     """Levels (frames, channels + 1) -> the index of the channel to use, or the last index for the mean of all.
 
-    Where the mean loses what a channel has, the loudest channel is used as it is. Channels that cancel are not summed
-    with signs: they need not be opposite at every frequency, and a single channel is never a comb filter.
+    If the mean loses what a channel contains, the loudest channel is used unchanged. Channels that cancel are not
+    inverted and summed: they need not be opposite at every frequency, and a single channel is never a comb filter.
     """
     *channels, mixed = levels.sum(axis=0)
     loudest = int(np.argmax(channels))
@@ -94,7 +94,7 @@ def _column(levels: np.ndarray) -> int:
 
 
 def _first_sound(levels: np.ndarray) -> int:
-    """Levels (frames,) -> the first frame of sound: the first second that has more than a click of it."""
+    """Levels (frames,) -> the first frame of sound: the first second that contains more than a click."""
     decibels = _decibels(levels)
     loudest, noise = _loudest(decibels), float(np.percentile(decibels, 10))
     least = min(max(loudest + SOUND_DB, noise + ABOVE_NOISE_DB), loudest + BELOW_LOUDEST_DB)

@@ -22,7 +22,7 @@ from serve_app.models import Model, Models
 
 log = logging.getLogger("chorale.models")
 
-STARTING_S, FAILED_S = 1.0, 5.0  # between two looks at models that are starting, or have failed
+STARTING_S, FAILED_S = 1.0, 5.0  # between two checks of models that are starting, or have failed
 AGAIN_S = 0.5  # requests for a failed model must not keep the controller busy
 DESCRIBE_S = 10.0
 DRAIN_S = 600.0  # after which no request uses a removed model
@@ -41,7 +41,8 @@ class Place(NamedTuple):
 class Discovery:
     """Keeps `models` as configured. A change of the configuration arrives through `expect`.
 
-    Serve's status costs the controller and this process some 60 ms: it is only requested for starting or failed models.
+    Serve's status costs the controller and this process about 60 ms, so it is only requested for starting or failed
+    models.
     """
 
     def __init__(self, models: Models, application: str, ingress: IngressSettings) -> None:

@@ -25,14 +25,14 @@ R = TypeVar("R")
 Stage = DeploymentHandle
 ANSWER_S = 20.0  # for a scheduler to accept the work
 UNARY_S = 120.0
-GIVE_UP_S = 30.0  # without any progress, before a stage counts as gone
+GIVE_UP_S = 30.0  # without any progress, before a stage counts as lost
 STATUS_S = 2.0
 FORGET_S = 3.0  # for a deletion to reach every process; after that it continues in the background
 FORGET_TRIES = 5  # a second apart, while a replica cannot be reached: it may be restarting
 FREE_S = 15.0  # for a stage's processes to free memory; a scheduler waits 10 s for its replicas
 # the other end died, has not started yet, or did not take the message
 LOST = (RayError, grpc.RpcError, RayServeException)
-# of an RpcError; with the other codes the message would be refused again
+# of an RpcError; with the other codes the message would be rejected again
 LOST_CODES = ("UNAVAILABLE", "CANCELLED", "ABORTED", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN")
 
 
@@ -141,7 +141,7 @@ class RayBackend:
         return list(itertools.chain(*await asyncio.gather(*asked)))
 
     async def close(self) -> None:
-        """Ends the routers. Work in progress goes on."""
+        """Ends the routers. Work in progress continues."""
         for stage in self._unary.values():
             await stage.shutdown_async()
 

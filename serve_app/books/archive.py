@@ -33,7 +33,7 @@ class Archive:
         except _DAMAGED:
             raise refused("the EPUB is damaged (not a readable ZIP file)") from None
         if len(self._file.infolist()) > limits.entries:
-            raise refused(f"it holds more than {limits.entries} files")
+            raise refused(f"it contains more than {limits.entries} files")
         self._infos: dict[str, zipfile.ZipInfo] = {}
         for info in self._file.infolist():
             if _leaves_its_folder(info.filename):
@@ -63,26 +63,26 @@ class Archive:
         info = self._infos[self.find(name) or name]
         shown, most = printable(name), self._limits.document if most is None else most
         if info.flag_bits & 1:
-            raise refused(f"{shown!r} in it is encrypted; remove the password first", "encrypted")
+            raise refused(f"its file {shown!r} is encrypted; remove the password first", "encrypted")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise refused(f"{shown!r} in it has a compression that EPUB does not allow")
+            raise refused(f"its file {shown!r} uses a compression method that EPUB does not allow")
         if info.file_size > most:
-            raise refused(f"{shown!r} in it has {info.file_size} bytes (allowed: up to {most})")
+            raise refused(f"its file {shown!r} has {info.file_size} bytes (allowed: up to {most})")
         if info.file_size > max(_LARGE, self._limits.ratio * info.compress_size):
-            raise refused(f"{shown!r} in it is compressed more than {self._limits.ratio} times")
+            raise refused(f"its file {shown!r} is compressed more than {self._limits.ratio}-fold")
         if info.file_size > self._left:
             raise refused(f"its text unpacks to more than {self._limits.unpacked} bytes")
         try:
             with self._file.open(info) as file:
-                data = file.read(info.file_size + 1)  # never more, whatever the stream holds
+                data = file.read(info.file_size + 1)  # an upper bound, whatever the stream contains
         except _DAMAGED:
-            raise refused(f"{shown!r} in it is damaged") from None
+            raise refused(f"its file {shown!r} is damaged") from None
         self._left -= len(data)
         return data
 
 
 def _check_directory(data: bytes, limits: BookLimits) -> None:
-    """Limits the work of `zipfile`, which reads the whole list of files before it returns."""
+    """Bounds the work of `zipfile`, which reads the whole list of files when it opens an archive."""
     at = len(data) - _END.size
     if at < 0 or not data.startswith(b"PK\5\6", at):
         at = data.rfind(b"PK\5\6", max(0, at - _COMMENT))

@@ -1,7 +1,7 @@
-"""Freeform iTunes atoms in an MP4 file whose `moov` stands before its sound.
+"""Freeform iTunes atoms in an MP4 file whose `moov` comes before its sound.
 
-`----` holds a value under a name of one's own: what no atom of iTunes has a place for, such as a book's series. FFmpeg
-reads these atoms but does not write them. `moov` grows by them, so every offset that it holds grows too.
+`----` holds a value under a custom name, for values that have no iTunes atom, such as a book's series. FFmpeg reads
+these atoms but does not write them. `moov` grows by them, so every offset that it holds grows too.
 """
 
 from __future__ import annotations

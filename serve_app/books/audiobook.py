@@ -1,4 +1,4 @@
-"""A book's sound as files. Memory is flat: a stream of float32 blocks in, a file out."""
+"""Writes a book's sound as files. Memory is constant: a stream of float32 blocks in, a file out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from serve_app.books.cover import Cover
 from serve_app.books.timeline import Mark
 
 if TYPE_CHECKING:
-    from av.container.core import Chapter  # exists for type checkers only
+    from av.container.core import Chapter  # only for type checkers
 
 FORMATS = {
     "m4b": Codec("mp4", "aac", "fltp", 64_000, {}, {"brand": "M4B ", "movflags": "+faststart"}),
@@ -42,7 +42,7 @@ BLOCK = 1 << 16  # samples encoded at once
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a file holds beside its sound.
+    """The content of a file apart from its sound.
 
     tags: under FFmpeg's names; freeform: values for which MP4 has no atom; marks: chapters at `rate` Hz of the sound,
     the first sample of the file is `origin`.
@@ -70,7 +70,7 @@ def check(format: str, bit_rate: int | None = None) -> None:
     if bit_rate is None:
         return
     if format not in BIT_RATES:
-        raise InvalidInput(f"Invalid 'bit_rate': {format} has none.", param="bit_rate")
+        raise InvalidInput(f"Invalid 'bit_rate': {format} has no bit rate.", param="bit_rate")
     low, high = BIT_RATES[format]
     if not low <= bit_rate <= high:
         raise InvalidInput(
@@ -109,7 +109,7 @@ def write(
 
 @contextmanager
 def completed(path: Path) -> Iterator[Path]:
-    """A name beside `path`. The file written there takes its place, or is removed after an error."""
+    """A temporary name beside `path`. The file written there replaces `path`, or is removed after an error."""
     draft = path.with_name(f".{path.name}.part")
     try:
         yield draft
@@ -142,7 +142,7 @@ class _Writer:
                 self._position += len(block)
                 container.mux(stream.encode(frame))
             if not taken:
-                raise ValueError("A book without sound cannot be written.")
+                raise ValueError("There is no sound to write.")
             container.mux(stream.encode(None))
         return round(taken * self._source_rate / self._rate)
 
@@ -152,7 +152,7 @@ class _Writer:
         if self._with_chapters:
             chapters = _chapters(contents, self._source_rate)
             if self._codec.container in ("ogg", "flac"):
-                # FFmpeg's muxer of FLAC ignores chapters, and that of Ogg puts those after a half second one too late
+                # FFmpeg's FLAC muxer ignores chapters; its Ogg muxer puts those past a half second one second late
                 container.metadata.update(_chapter_comments(chapters))
             else:
                 container.set_chapters(chapters)

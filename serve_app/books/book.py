@@ -1,4 +1,4 @@
-"""A book as data: what a reader finds in a file, and what the writers need of it."""
+"""A book as data: what the readers find in a file and the writers need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BlockKind = Literal["heading", "paragraph", "item", "image"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a block stands in an EPUB, as `xhtml.passages_of` finds it again.
+    """The position of a block in an EPUB, from which `xhtml.passages_of` finds it again.
 
     href: the name of its XHTML document in the archive; path: the XPath of its element; part: which passage of that
     element, as text between other blocks is a passage of its own.

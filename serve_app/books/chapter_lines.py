@@ -1,4 +1,4 @@
-"""Whether a line of plain text reads like the heading of a chapter or a part, or is a marker of one."""
+"""Recognises lines of plain text that read like the heading of a chapter or a part, or mark one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Candidate:
     at: int
     rank: int
     number: int | None
-    name: str  # of what does not have a number
+    name: str  # of headings without a number
     title: str
     size: int
 
@@ -91,7 +91,7 @@ def heading(line: str) -> Candidate | None:
 
 
 def _rest(rest: str, chinese: bool) -> str | None:
-    """The title that follows a number; None if a sentence goes on, as in "Chapter 5 was hard"."""
+    """The title that follows a number; None if a sentence continues, as in "Chapter 5 was hard"."""
     if not rest.strip(" .:：\u3000"):
         return ""
     m = _SEPARATED.fullmatch(rest)

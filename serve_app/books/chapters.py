@@ -1,7 +1,7 @@
-"""Where the chapters of plain text begin: own markers, else lines that read like the heading of a chapter.
+"""Finds where the chapters of plain text begin: at markers, else at lines that read like chapter headings.
 
-A line counts if it stands alone and if the numbers of its kind rise. The contents list, where the same lines follow one
-another without text, does not count.
+A line counts if it is a paragraph of its own and the numbers of its kind increase. Lines of the contents list, which
+follow each other without text, do not count.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _candidates(
 
 
 def _with_subtitle(groups: Sequence[Sequence[str]], at: int, found: Candidate) -> Candidate:
-    """The rest of its lines belongs to its title, and so does a short line alone after a bare "Chapter 5"."""
+    """Adds its remaining lines to its title, and a short line alone after a bare "Chapter 5"."""
     lines = groups[at]
     more = [line.strip(DECORATION) for line in lines[1:]]
     size = 1
@@ -111,7 +111,7 @@ def _with_subtitle(groups: Sequence[Sequence[str]], at: int, found: Candidate) -
 
 
 def _outside_contents(candidates: list[Candidate], contents: tuple[int, int] | None) -> list[Candidate]:
-    """Without those of a contents list: neighbours without text between them that occur again later."""
+    """Removes those of a contents list: neighbours without text between them that occur again later."""
     last = {(c.rank, c.number, c.name if c.number is None else ""): c.at for c in candidates}
     kept: list[Candidate] = []
     for run in _neighbours(candidates):
@@ -137,7 +137,7 @@ def _neighbours(candidates: list[Candidate]) -> Iterator[list[Candidate]]:
 
 
 def _rising(candidates: list[Candidate]) -> list[Candidate]:
-    """Parts whose numbers rise; within each, chapters whose numbers rise; and what has no number."""
+    """Parts with increasing numbers; within each, chapters with increasing numbers; and headings without a number."""
     parts = _longest_rise([c for c in candidates if c.rank == PART and c.number is not None])
     borders = [c.at for c in parts]
     sections: dict[int, list[list[Candidate]]] = {}
@@ -153,8 +153,8 @@ def _rising(candidates: list[Candidate]) -> list[Candidate]:
 
 
 def _longest_rise(candidates: list[Candidate]) -> list[Candidate]:
-    """The longest subsequence with rising numbers, by patience sorting."""
-    tops: list[int] = []  # the smallest last number of a rise of each length
+    """The longest subsequence with increasing numbers, by patience sorting."""
+    tops: list[int] = []  # the smallest last number of an increasing run of each length
     ends: list[int] = []  # its index
     before: list[int] = []
     for i, c in enumerate(candidates):

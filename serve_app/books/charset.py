@@ -23,7 +23,7 @@ _SAMPLE = 64 * 1024  # bytes that decide
 _RARE = 1e-3  # share of characters that may be damaged
 _MOST = 0.9
 _USUAL = re.compile(f"[\t\n\r -~\xa0-\xff\u2010-\u2027{CJK}]")
-_JAPANESE = 0.25  # share of hiragana in what is not ASCII
+_JAPANESE = 0.25  # share of hiragana among characters that are not ASCII
 _HIRAGANA = re.compile("[\u3041-\u3096]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 
@@ -36,7 +36,7 @@ def decoded(data: bytes) -> tuple[str, list[str]]:
     if encoding := _utf16(data[:_SAMPLE]):
         return _lenient(data, encoding)
     if 0 in data:
-        raise refused("it is not a text file (it holds NUL bytes)")
+        raise refused("it is not a text file (it contains NUL bytes)")
     text = data.decode("utf-8", "replace")
     damaged = text.count("\ufffd")
     if damaged <= _RARE * (len(text) - len(text.encode("ascii", "ignore"))):
@@ -45,7 +45,7 @@ def decoded(data: bytes) -> tuple[str, list[str]]:
 
 
 def _utf16(sample: bytes) -> str | None:
-    """UTF-16 without a mark: in the right byte order nearly all of it is ASCII or Chinese, in the wrong one little."""
+    """UTF-16 without a mark: in the right byte order, nearly all of it is ASCII or Chinese."""
     if 0 not in sample or len(sample) % 2:
         return None
     for encoding in ("utf-16-le", "utf-16-be"):
@@ -60,7 +60,7 @@ def _detected(data: bytes) -> str:
     begin = data.rfind(b"\n", 0, begin) + 1
     end = len(data) if len(data) - begin <= _SAMPLE else data.rfind(b"\n", begin, begin + _SAMPLE)
     sample = data[begin:end] if end > begin else data[begin : begin + _SAMPLE]
-    for encoding in ("shift_jis", "euc_jp"):  # else taken for Korean
+    for encoding in ("shift_jis", "euc_jp"):  # otherwise detected as Korean
         text = sample.decode(encoding, "replace")
         if len(_HIRAGANA.findall(text)) > _JAPANESE * (len(text) - len(text.encode("ascii", "ignore"))):
             return encoding

@@ -1,4 +1,4 @@
-"""The contents list of plain text: titles that stand alone again later in the text, in the same order."""
+"""The contents list of plain text: titles that occur again later on lines of their own, in the same order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _HEAD = re.compile(r"(?:table\s+of\s+)?contents[.:]?|目\s*录|目\s*錄|目\s*次", re.IGNORECASE)
-_BEFORE = 200  # paragraphs: the list stands near the beginning
+_BEFORE = 200  # paragraphs: the list is near the beginning
 _LINE, _LONGEST = 90, 3000  # characters of a line; lines of the list
 _FEWEST, _SHARE = 3, 0.6  # titles found again
 _PAGE = re.compile(r"(?:[\s.·…_]{2,}|\t)(?:\d{1,4}|[ivxlc]{1,7})\s*$", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""A cover as the containers of sound need it. Only the header is read, so a hostile image reaches no decoder."""
+"""A cover as audio containers need it. Only the header is read, so a hostile image reaches no decoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the writers of XML do with elements."""
+"""Helpers for the writers of XML."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ids_of(root: Element) -> set[str]:
 
 
 def unused(wanted: str, taken: Collection[str]) -> str:
-    """`wanted`, or with the first number that makes it differ from all in `taken`."""
+    """`wanted`, with the first number appended that makes it unique if it is in `taken`."""
     name, number = wanted, 2
     while name in taken:
         name, number = f"{wanted}-{number}", number + 1

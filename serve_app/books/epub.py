@@ -49,14 +49,14 @@ class _Text:
 
 
 def read_epub(data: bytes, limits: BookLimits) -> Book:
-    """Raises InvalidInput (param "file") for what is not an EPUB, is protected, exceeds `limits` or holds no text."""
+    """Raises InvalidInput (param "file") for what is not an EPUB, is protected, exceeds `limits` or has no text."""
     archive = Archive(data, limits)
     package = read_package(archive)
     navigation = read_navigation(package, archive)
     about = about_of(package)
     text = _text_of(package, archive, limits, navigation.landmarks)
     if not text.blocks:
-        raise refused("it holds no text to speak")
+        raise refused("it contains no text to speak")
     starts = _starts(text, navigation.entries)
     if len(starts) > limits.chapters:
         raise refused(f"it has {len(starts)} chapters (allowed: up to {limits.chapters})")
@@ -98,7 +98,7 @@ def _text_of(package: Package, archive: Archive, limits: BookLimits, landmarks: 
         "is not well-formed XHTML and was read as HTML",
         "are not well-formed XHTML and were read as HTML",
     )
-    text.warnings += _warning(empty, "holds no text", "hold no text")
+    text.warnings += _warning(empty, "contains no text", "contain no text")
     return text
 
 
@@ -141,7 +141,7 @@ def _is_section(entry: Entry, parents: Sequence[Entry]) -> bool:
 
 
 def _is_blank_before(text: _Text, i: int, named: set[str]) -> bool:
-    """Whether a document holds no text, and the next one that does has an entry of its own."""
+    """Whether a document has no text, and the next one with text has its own entry."""
     following = i
     while following < len(text.sheets) and text.sheets[following].begin == _end(text, following):
         following += 1
@@ -149,7 +149,7 @@ def _is_blank_before(text: _Text, i: int, named: set[str]) -> bool:
 
 
 def _place(text: _Text, i: int, fragment: str) -> int:
-    """The block that an entry points to; the first of the document if only headings or pictures are before it."""
+    """The block that an entry points to; the document's first one if only headings or pictures precede it."""
     sheet = text.sheets[i]
     at = sheet.begin + sheet.anchors.get(fragment, 0)
     if (
@@ -165,7 +165,7 @@ def _end(text: _Text, i: int) -> int:
 
 
 def _add(titles: dict[int, str], at: int, title: str) -> None:
-    """Two entries for one place, such as a part and its first chapter, make one title."""
+    """Merges two entries for one place, such as a part and its first chapter, into one title."""
     known = titles.get(at)
     titles[at] = title if not known or known == title else f"{known}. {title}" if title else known
 

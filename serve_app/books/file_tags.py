@@ -10,7 +10,7 @@ AUDIOBOOK = "2"  # iTunes' media type; players sort by it
 def tags(about: About, format: str) -> dict[str, str]:
     """The tags of a file that holds a whole book.
 
-    The title stands in `album` too, because that is what players of audiobooks show. The narrator is the `composer`:
+    The title is also the `album`, because audiobook players show that. The narrator is the `composer`:
     the containers have no other field that players read.
     """
     authors = ", ".join(about.authors)
@@ -41,12 +41,12 @@ def tags(about: About, format: str) -> dict[str, str]:
 
 
 def chapter_tags(about: About, format: str, title: str, number: int, count: int) -> dict[str, str]:
-    """The tags of a file that holds one chapter: its number of `count`."""
+    """The tags of a file with one chapter: number `number` of `count`."""
     return tags(about, format) | {"title": title, "track": f"{number}/{count}"}
 
 
 def freeform(about: About) -> dict[str, str]:
-    """What MP4 has no atom for, under the names that Audiobookshelf and Mp3tag read."""
+    """Values for which MP4 has no atom, under the names that Audiobookshelf and Mp3tag read."""
     series = {"series": about.series, "series-part": about.part if about.series else ""}
     return _present(
         series
@@ -63,6 +63,6 @@ def _grouping(about: About) -> str:
 
 
 def _present(values: dict[str, str]) -> dict[str, str]:
-    """Without empty values, and without control characters, which end a value in some containers."""
+    """Drops empty values, and control characters, which end a value in some containers."""
     clean = {k: "".join(c if c.isprintable() or c == "\n" else " " for c in v) for k, v in values.items()}
     return {key: value.strip() for key, value in clean.items() if value.strip()}

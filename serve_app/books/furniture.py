@@ -1,4 +1,4 @@
-"""What stands in a book beside its text: page numbers, note references, notes, hidden elements."""
+"""Recognises what is not part of a book's text: page numbers, note references, notes, hidden elements."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def types_of(element: Element) -> frozenset[str]:
 
 
 def is_furniture(element: Element, name: str) -> bool:
-    """Whether nothing in `element` is a part of the text. name: its `local_name`."""
+    """Whether `element` contains no part of the text. name: its `local_name`."""
     if name in _NOT_TEXT or _is_hidden(element):
         return True
     types = types_of(element)
@@ -62,7 +62,7 @@ def _is_hidden(element: Element) -> bool:
 
 
 def _is_whole(element: Element) -> bool:
-    """Whether it is all of the body: a chapter of notes, which the user may want."""
+    """Whether it is the whole body: a chapter of notes, which the user may want."""
     while element.getprevious() is None and element.getnext() is None:
         parent = element.getparent()
         if parent is None or (parent.text or "").strip() or (element.tail or "").strip():

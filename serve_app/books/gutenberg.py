@@ -1,4 +1,4 @@
-"""The head and foot that Project Gutenberg puts around a text, and the metadata in the head."""
+"""The header and footer that Project Gutenberg puts around a text, and the metadata in the header."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LANGUAGES = {
 
 
 def stripped(text: str) -> tuple[str, dict[str, str]]:
-    """The text alone, and "title", "author" and "language" (BCP 47) where the head gives them. Line ends are "\\n"."""
+    """The text alone, and "title", "author" and "language" (BCP 47) if the header has them. Line ends are "\\n"."""
     start = _START.search(text, 0, _HEAD)
     if start is None:
         return text, {}

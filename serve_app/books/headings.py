@@ -22,7 +22,7 @@ def starts(levels: Sequence[int], texts: Sequence[str]) -> list[tuple[int, str]]
     if sum(map(is_part, outermost)) > 0.5 * len(outermost):
         level = next((each for each in sorted(counts) if each > level), level)
     found: list[tuple[int, str]] = []
-    end = -1  # behind the last heading of the chapter that began last
+    end = -1  # after the last heading of the current chapter
     for at, each in enumerate(levels):
         if 0 < each <= level:
             if at == end and each > levels[at - 1]:

@@ -1,4 +1,4 @@
-"""Turns XHTML 1 documents into the XHTML of EPUB 3: what it no longer allows becomes a style, or is left out."""
+"""Converts XHTML 1 documents to the XHTML of EPUB 3: what is no longer allowed becomes a style, or is left out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from serve_app.books.markup import OPS, XHTML, Element
 
 XML = "http://www.w3.org/XML/1998/namespace"
 SVG, MATHML = "http://www.w3.org/2000/svg", "http://www.w3.org/1998/Math/MathML"
-STYLED = {  # elements that are gone: their successor and its style
+STYLED = {  # removed elements: their successor and its style
     "center": ("div", "text-align: center"),
     "big": ("span", "font-size: larger"),
     "tt": ("span", "font-family: monospace"),
@@ -59,7 +59,7 @@ def upgrade(root: Element, title: str) -> Element:
 
 
 def serialize(root: Element) -> bytes:
-    """The file, in UTF-8. Only void elements are closed in their own tag, for readers that take it for HTML."""
+    """The file, in UTF-8. Only void elements are self-closing, for readers that parse it as HTML."""
     for element in root.iter(f"{{{XHTML}}}*"):
         if not len(element) and element.text is None and etree.QName(element).localname not in VOID:
             element.text = ""
@@ -67,7 +67,7 @@ def serialize(root: Element) -> bytes:
 
 
 def properties(root: Element) -> list[str]:
-    """What the manifest of EPUB 3 must say of a document."""
+    """The properties that the manifest of EPUB 3 must list for a document."""
     found = []
     if next(root.iter(f"{{{MATHML}}}math"), None) is not None:
         found.append("mathml")
@@ -79,7 +79,7 @@ def properties(root: Element) -> list[str]:
 
 
 def head_of(root: Element) -> Element:
-    """The <head>, made if there is none."""
+    """The <head>, created if there is none."""
     head = root.find(f"{{{XHTML}}}head")
     if head is None:
         head = etree.Element(f"{{{XHTML}}}head")
@@ -88,7 +88,7 @@ def head_of(root: Element) -> Element:
 
 
 def _namespaced(root: Element) -> Element:
-    """What was parsed as HTML has no namespace. A new root declares XHTML's without a prefix."""
+    """Adds XHTML's namespace, without a prefix, to a document that was parsed as HTML."""
     if str(root.tag).startswith("{"):
         return root
     for element in root.iter(etree.Element):
@@ -185,7 +185,7 @@ RULES: dict[str, Callable[[str, str], str | None]] = {
 
 
 def _give_id(element: Element, name: str) -> None:
-    """A link's target was a name."""
+    """Replaces `name`, which was a link's target, with an id."""
     if name in ("a", "map") and (target := element.get("name")) is not None:
         if name == "a":
             del element.attrib["name"]

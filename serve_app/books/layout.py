@@ -1,4 +1,4 @@
-"""The sound of a whole book: its spoken segments with silence between them, and when each is heard."""
+"""The sound of a whole book: its spoken segments with silence between them, and the time of each."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from serve_app.books.book import Book
 from serve_app.books.timeline import Line, Mark, Timeline
 
-FADE_S = 0.005  # at both ends of a segment, because a step from or to silence is a click
+FADE_S = 0.005  # at both ends of a segment, because a step from or to silence clicks
 LEAD_S = 0.03  # of the quiet before a chapter's first word that is kept
-FRAME_S = 0.005  # over which the level is measured that tells a word from the quiet before it
+FRAME_S = 0.005  # the window for the level that separates a word from the quiet before it
 QUIET, HISS = (
     10 ** (-45 / 20),
     10 ** (-32 / 20),
-)  # of the loudest frame: what is no speech, and the loudest hiss
+)  # of the loudest frame: the limit for speech, and for the loudest hiss
 HISS_S = (
     0.02  # at the start, in which no model speaks yet: its level is that of the hiss before the first word
 )
-ABOVE_HISS = 1.5  # times its level, where speech begins
+ABOVE_HISS = 1.5  # times that level: speech begins
 BLOCK_S = 1.0  # of silence in one array
 AAC_FRAME = (
     1024  # samples; a chapter is a whole number of frames, because decoders play the padding of the last one
@@ -54,7 +54,7 @@ class Pauses:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """begin: where it stands in the book; skip: samples left out at its start; sound, pause: in samples."""
+    """begin: its position in the book; skip: samples left out at its start; sound, pause: in samples."""
 
     spoken: Spoken
     begin: int
@@ -112,7 +112,7 @@ class Layout:
         for index, spoken in enumerate(segments):
             after = segments[index + 1] if index + 1 < len(segments) else None
             if after is not None and (after.chapter, after.block) < (spoken.chapter, spoken.block):
-                raise ValueError("The segments of a book must be in its order.")
+                raise ValueError("The segments must be in the order of the book.")
             skip = 0
             if spoken.chapter != chapter:
                 chapter, start, skip = spoken.chapter, at, self._lead(spoken)

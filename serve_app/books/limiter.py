@@ -1,6 +1,6 @@
-"""Keeps the peaks of a stream of sound under a ceiling.
+"""Limits the peaks of a stream of sound to a ceiling.
 
-The gain dips around a peak for some hundredths of a second, without delay. Everywhere else samples stay as they are.
+The gain dips around a peak for a few hundredths of a second, without delay. All other samples stay unchanged.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 HALF_S = 0.02  # from where the gain begins to fall to the peak
-PHASES = 8  # values between two samples: true peaks stand between samples
+PHASES = 8  # values between two samples: true peaks lie between samples
 TAPS = 16  # samples on each side that make up such a value
 LOW = 0.5  # of the ceiling; between samples below it no peak reaches it
 BLOCK = 1 << 16  # samples at once
@@ -55,7 +55,7 @@ class Limiter:
         return (middle * np.minimum(gain, 1.0)).astype(np.float32)
 
     def _true_peaks(self, x: np.ndarray) -> np.ndarray:
-        """The highest value at and beside each sample: (len(x) - 2 TAPS,)."""
+        """The highest value at and next to each sample: (len(x) - 2 TAPS,)."""
         between = np.max(
             [np.abs(np.convolve(x, f, "valid")) for f in self._filters], axis=0
         )  # after sample TAPS - 1

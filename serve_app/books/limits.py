@@ -1,4 +1,4 @@
-"""How large a book may be. An upload is untrusted, so each reader enforces these before it allocates."""
+"""Limits on the size of a book. An upload is untrusted, so each reader checks them before it allocates."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Budget:
         self._end = time.thread_time() + limits.seconds
 
     def check(self) -> None:
-        """Raises InvalidInput if it is used up."""
+        """Raises InvalidInput if no time is left."""
         if time.thread_time() > self._end:
             raise refused(f"reading it takes more than {self._seconds:g} s")
 

@@ -32,7 +32,7 @@ def is_cjk(character: str) -> bool:
 def paragraphs(text: str, alone: Callable[[str], bool]) -> list[list[str]]:
     """The lines of each paragraph, without those that are blank. Linear in the text's length.
 
-    alone: whether a line is a paragraph of its own wherever it stands.
+    alone: whether a line is always a paragraph of its own.
     """
     text = _PAGE_ENDS.sub("\n\n", _LINE_ENDS.sub("\n", text))
     lines = [line.rstrip() for line in text.split("\n")]
@@ -73,7 +73,9 @@ def unwrapped(lines: list[str], known: Callable[[str], bool]) -> str:
 
     known: whether a word in lower case occurs elsewhere, which joins a word broken at a line's end.
     """
-    merged = [lines[0].expandtabs(4).rstrip()]  # its indent counts, as the wrapping counted it
+    merged = [
+        lines[0].expandtabs(4).rstrip()
+    ]  # including its indent, which counted when the text was wrapped
     widest = max(map(len, lines))
     for line in map(str.strip, lines[1:]):
         last = merged[-1][-1]

@@ -1,4 +1,4 @@
-"""What was found in a book, for the user to check before any of it is spoken."""
+"""The content found in a book, for the user to check before it is spoken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How loud a book is, and the one gain that brings it to a target."""
+"""Measures the loudness of a book, and finds the one gain that brings it to a target."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from serve_app.books.limiter import Limiter
 
 TARGET = -18.0  # LUFS, as the makers of audiobooks recommend
 CEILING = -1.5  # dBTP: leaves room for what lossy codecs add to a peak
-REDUCTION = 6.0  # dB: more than that is heard
+REDUCTION = 6.0  # dB: more would be audible
 MARGIN = 0.2  # dB: what the limiter's true peak may differ by from a meter's
 ROUNDING = (
     0.0005  # of a peak, which the filter gives as a factor with three decimals; the true one is no higher
@@ -37,7 +37,7 @@ class Loudness:
 class Gain:
     """decibels: what the whole book is raised by; limited: whether peaks would then exceed the ceiling in dBTP.
 
-    held_back: how much more the target needs than the peaks allow.
+    held_back: the part of the gain that the peaks do not allow, in decibels.
     """
 
     decibels: float
@@ -65,8 +65,8 @@ def measure(blocks: Iterable[np.ndarray], rate: int) -> Loudness:
 def gain_for(loudness: Loudness, target: float = TARGET, ceiling: float = CEILING) -> Gain:
     """The gain from `loudness` to `target` LUFS with no true peak over `ceiling` dBTP. Of silence: none.
 
-    Speech has rare peaks 20 dB above its loudness. They are limited, by at most REDUCTION, so that they do not decide
-    how loud the book is.
+    Speech has rare peaks 20 dB above its loudness. They are limited, by at most REDUCTION, so that they do not
+    determine the loudness of the book.
     """
     if not math.isfinite(loudness.integrated) or not math.isfinite(loudness.true_peak):
         return Gain(0.0)

@@ -39,7 +39,7 @@ _SAFE: dict[str, Any] = {"resolve_entities": False, "no_network": True, "load_dt
 
 
 def parse_xml(data: bytes, name: str) -> Element:
-    """The root of a package or navigation document; its faults are mended where possible.
+    """The root of a package or navigation document; errors are recovered where possible.
 
     Raises InvalidInput if it is too deep or too long, or is not XML.
     """
@@ -48,7 +48,7 @@ def parse_xml(data: bytes, name: str) -> Element:
     if root is None:
         root = _parsed(text, etree.XMLParser(recover=True, **_SAFE), name)
     if root is None:
-        raise refused(f"{name!r} in it is not XML")
+        raise refused(f"its file {name!r} is not XML")
     return root
 
 
@@ -66,7 +66,7 @@ def parse_xhtml(data: bytes, name: str) -> tuple[Element, bool]:
 
 
 def text_of(element: Element) -> str:
-    """All text within it, as it stands."""
+    """All text within the element, unchanged."""
     return "".join(map(str, element.itertext()))
 
 
@@ -81,7 +81,7 @@ def _parsed(text: str, parser: etree.XMLParser | etree.HTMLParser, name: str) ->
     except (etree.XMLSyntaxError, ValueError):
         root = None
     if any(entry.type == _LIMIT for entry in parser.error_log):
-        raise refused(f"{name!r} in it is nested too deeply or has too long a text")
+        raise refused(f"its file {name!r} is nested too deeply or contains too long a text")
     return root
 
 
@@ -95,7 +95,7 @@ def _prepared(data: bytes, name: str) -> str:
         text = text[: doctype.start()] + text[doctype.end() :]
         prolog = _PROLOG.match(text)
     if prolog and text.startswith("<!", prolog.end()):
-        raise refused(f"{name!r} in it has a document type that cannot be read")
+        raise refused(f"its file {name!r} has a document type that cannot be read")
     return _ENTITY.sub(_character, text) if "&" in text else text
 
 

@@ -1,4 +1,4 @@
-"""Which chapters are front or back matter that nobody wants read: by a score, with the reason for the user."""
+"""Decides which chapters are front or back matter to leave out: by a score, with the reason for the user."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from serve_app.books.book import Block, Chapter
 
 _THRESHOLD = 3
-_TYPE, _TITLE, _TEXT, _EDGE, _LONG = 4, 3, 3, 1, -3  # what each sign adds
+_TYPE, _TITLE, _TEXT, _EDGE, _LONG = 4, 3, 3, 1, -3  # what each clue adds
 _EDGES = 0.15  # share of the text at the beginning and the end
 _LONG_TEXT = 15_000  # characters
 _SAMPLE = 4_000
@@ -121,7 +121,7 @@ def _reason(draft: Draft, size: int, edge: bool, titles: set[str]) -> str | None
 
 
 def _by_text(draft: Draft, size: int, titles: set[str]) -> list[str]:
-    """What the text itself says of its kind."""
+    """The kind of matter according to the text itself."""
     blocks = draft.blocks
     sample = " ".join(block.text for block in blocks[:60])[:_SAMPLE]
     found = []

@@ -25,7 +25,7 @@ _DATE = re.compile(r"-?\d{4}(?:-\d\d(?:-\d\d)?)?")
 
 
 def about_of(package: Package) -> About:
-    """Missing or malformed fields are left empty."""
+    """Reads the metadata. Missing or malformed fields stay empty."""
     elements = [e for m in children(package.root, "metadata") for e in m.iter(etree.Element)]
     refined: dict[str, dict[str, str]] = {}
     for meta in elements:

@@ -35,7 +35,7 @@ class Navigation:
 
 
 def read_navigation(package: Package, archive: Archive) -> Navigation:
-    """What cannot be read adds to `Package.warnings`."""
+    """Reads the contents. Errors are added to `Package.warnings`."""
     landmarks: dict[str, set[str]] = {}
     entries: list[Entry] = []
     try:

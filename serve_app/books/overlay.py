@@ -1,4 +1,4 @@
-"""Marks what is spoken in a document, and says when: spans with ids, and the SMIL that refers to them."""
+"""Marks the spoken text of a document and its times: spans with ids, and the SMIL that refers to them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Spans:
     def wrap(self, begin: Place, end: Place, id: str) -> bool:
         """Puts <span id> around the text from `begin` up to `end`. An inline element that a boundary cuts is split.
 
-        Returns False and changes nothing if no span may stand there.
+        Returns False and changes nothing if no span is allowed there.
         """
         around = _common(_parent(begin), _parent(end))
         while around is not None and (_name(around) in WHOLE or around in self._made):
@@ -67,9 +67,9 @@ class Spans:
         return True
 
     def _lift_end(self, marker: Element) -> None:
-        """Moves the marker out of its parent to behind it, with all that follows it in a copy of the parent."""
+        """Moves the marker to after its parent; what followed the marker goes to a copy of the parent."""
         parent = _parent_of(marker)
-        if parent in self._made:  # the next sentence has it, because it begins in the same element
+        if parent in self._made:  # made for the next sentence, which begins in the same element
             _move_before(parent, marker)
         elif _name(parent) in WHOLE or (marker.getnext() is None and not (marker.tail or "").strip()):
             _append_before(marker, marker.tail)
@@ -119,11 +119,11 @@ def _common(one: Element | None, other: Element | None) -> Element | None:
 
 
 def _all_phrasing(around: Element, begin: Place, end: Place) -> bool:
-    """Whether a span may hold all that stands between two places."""
+    """Whether a span may contain everything between two places."""
     first, last = _child_of(around, begin), _child_of(around, end)
     between = first if first is not None else next(iter(around), None)
     if first is not None and begin[1] and begin[0] is first:
-        between = first.getnext()  # the range begins behind it
+        between = first.getnext()  # the range begins after it
     while between is not None and last is not None:
         names = [_name(e) for e in between.iter(etree.Element)]
         if _name(between) not in ("svg", "math") and any(name not in PHRASING for name in names):
@@ -179,7 +179,7 @@ def _move_before(element: Element, marker: Element) -> None:
 
 
 def _split(parent: Element, marker: Element) -> None:
-    """Everything behind the marker goes to a copy of the parent without its id; the marker stands between the two."""
+    """Moves everything after the marker to a copy of the parent without its id; the marker ends up between the two."""
     rest = new_element(str(parent.tag), attributes_of(parent), parent.nsmap)
     drop_attribute(rest, "id")
     rest.text, marker.tail = marker.tail, None
@@ -191,7 +191,7 @@ def _split(parent: Element, marker: Element) -> None:
 
 
 def _insert_after(element: Element, new: Element) -> None:
-    """`new` comes between the element and its tail."""
+    """Inserts `new` between the element and its tail."""
     tail, element.tail = element.tail, None
     element.addnext(new)
     new.tail = tail

@@ -121,9 +121,9 @@ def _spine(package: Package, archive: Archive) -> None:
             seen.add(item.name)
             package.spine.append((item, reference.get("linear") != "no"))
     if not package.spine:
-        raise refused("its spine names no text")
+        raise refused("its spine lists no text")
     if missing:
-        package.warnings.append(f"{missing} of the files in its spine are missing or hold no text")
+        package.warnings.append(f"{missing} of the files in its spine are missing or contain no text")
 
 
 def _check_encryption(package: Package, archive: Archive) -> None:

@@ -1,4 +1,4 @@
-"""What is said for a picture and for a formula."""
+"""The text that is spoken for a picture or a formula."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DULL_ALT = re.compile(
 
 
 def alt_of(element: Element) -> str:
-    """The text that stands for a picture; "" if it has none that says anything."""
+    """The alternative text of a picture; "" if it has none that is useful."""
     texts: Iterable[str | None] = (element.get("alt"), element.get("aria-label"), element.get("title"))
     if local_name(element) == "svg":
         titles = (e for e in element.iter("{*}title", "{*}desc"))

@@ -74,7 +74,7 @@ def _decoded(data: bytes, limits: BookLimits) -> tuple[str, list[str]]:
 def _drafts(
     blocks: list[list[Block]], starts: Sequence[Start], contents: tuple[int, int] | None
 ) -> list[Draft]:
-    """blocks: of each paragraph of the file; what stands before the first chapter becomes one without a number."""
+    """blocks: of each paragraph of the file; text before the first chapter becomes a chapter without a number."""
     opens = {start.at: start for start in starts}
     draft = Draft(_BEGINNING)
     drafts = [draft]
@@ -117,7 +117,7 @@ def _divided(drafts: list[Draft]) -> list[Draft]:
 
 def _book(drafts: list[Draft], about: About, warnings: list[str], limits: BookLimits) -> Book:
     if not drafts:
-        raise refused("it holds no text to speak")
+        raise refused("it contains no text to speak")
     if len(drafts) > limits.chapters:
         raise refused(f"it has {len(drafts)} chapters (allowed: up to {limits.chapters})")
     chapters, more = judged(drafts)
@@ -129,7 +129,7 @@ def _book(drafts: list[Draft], about: About, warnings: list[str], limits: BookLi
 
 
 def _front_matter(text: str) -> tuple[str, dict[str, str]]:
-    """The text behind the YAML block at its beginning, and the scalar fields of that block."""
+    """The text after the leading YAML block, and the scalar fields of that block."""
     m = _FRONT_MATTER.match(text)
     if m is None:
         return text, {}

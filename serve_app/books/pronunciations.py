@@ -1,4 +1,4 @@
-"""A book's own pronunciations: words and how they are spelled for the model to say them right."""
+"""A book's own pronunciations: words, and respellings that make the model say them correctly."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _WORD, _RESPELLING = 100, 200  # characters
 
 
 class Pronunciations:
-    """Replaces whole words; of several that begin at one place, the longest.
+    """Replaces whole words. If several match at one place, the longest wins.
 
-    A word in lower case stands for itself in any case ("gif" for GIF, Gif), another only for itself ("US"). Chinese
+    A word in lower case matches any case ("gif" for GIF, Gif), any other only itself ("US"). Chinese
     words need no blanks around them.
     """
 
@@ -42,7 +42,7 @@ class Pronunciations:
         return bool(self._words)
 
     def respelled(self, text: str) -> Rewritten:
-        """What is to be said; `origin` of the result leads back to `text`. Linear in its length."""
+        """What is to be said; `origin` of the result maps back to `text`. Linear in its length."""
         return Rewritten(text).edited(self._edits(text))
 
     def _edits(self, text: str) -> Iterator[Edit]:
@@ -65,7 +65,7 @@ class Pronunciations:
 
 
 def _is_whole(text: str, begin: int, end: int) -> bool:
-    """Whether no word goes on at either end."""
+    """Whether the match does not continue a word at either end."""
     return not (_joins(text, begin - 1, begin) or _joins(text, end - 1, end))
 
 

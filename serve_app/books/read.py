@@ -25,9 +25,9 @@ _PALM = ((60, b"BOOKMOBI"), (60, b"TEXtREAd"))
 
 
 def read_book(data: bytes, name: str, limits: BookLimits | None = None) -> Book:
-    """name: of the uploaded file, whose ending tells Markdown from plain text.
+    """name: of the uploaded file, whose ending distinguishes Markdown from plain text.
 
-    Raises InvalidInput (param "file") for a file that is not one of these, is protected or damaged, holds no text, or
+    Raises InvalidInput (param "file") for a file that is not one of these, is protected or damaged, has no text, or
     exceeds `limits`. What can be left out of the book is a warning instead.
     """
     limits = BookLimits() if limits is None else limits

@@ -1,4 +1,4 @@
-"""A read-along: the book's own EPUB with its sound, whose reading system marks each sentence while it is spoken.
+"""A read-along: the book's own EPUB with its sound. Reading systems highlight each sentence while it is spoken.
 
 The documents keep their text, layout and fonts. Media overlays (SMIL) say which sentence is heard when. A book in
 EPUB 2 becomes one in EPUB 3, because EPUB 2 has no overlays.
@@ -146,7 +146,7 @@ class _Edition:
                     with source.open(info) as file, out.open(_entry(name, info.compress_type), "w") as target:
                         shutil.copyfileobj(file, target, 1 << 20)
                 except _DAMAGED:
-                    raise refused(f"{name!r} in it is damaged") from None
+                    raise refused(f"its file {name!r} is damaged") from None
 
     def _name(self, file: str) -> str:
         return f"{self._folder}/{file}"

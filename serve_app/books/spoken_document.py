@@ -39,7 +39,7 @@ class SpokenDocument:
     def mark(self, utterances: Sequence[Utterance], *, upgraded: bool, title: str) -> list[Clip]:
         """Gives ids to what is spoken and returns the clips in the order of the utterances.
 
-        Sentences around which no span may stand, such as table rows and pictures, become one clip with their block.
+        Sentences that no span may enclose, such as table rows and pictures, become one clip with their block.
         upgraded: the document comes from EPUB 2; title: for a document without one.
         """
         numbers = {(passage.path, passage.part): n for n, passage in enumerate(self._passages)}
@@ -93,7 +93,7 @@ class SpokenDocument:
 
 
 def places_of(passage: Passage, utterance: Utterance) -> tuple[Place, Place] | None:
-    """Where an utterance begins and ends in its document. None if that is not in its text."""
+    """The begin and the end of an utterance in its document. None if it is not in its text."""
     begin, end = utterance.span
     runs = [run for run in passage.runs if run.begin < end and run.end > begin]
     if not runs or passage.text != utterance.text:

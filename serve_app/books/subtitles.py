@@ -18,7 +18,7 @@ WIDTH, ROWS = 42, 2  # columns and rows on a screen: the usual limits for Latin 
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """rows: what stands on the screen; begin, end: in milliseconds."""
+    """rows: the text on the screen; begin, end: in milliseconds."""
 
     rows: tuple[str, ...]
     begin: int
@@ -59,9 +59,9 @@ def columns(text: str) -> int:
 
 
 def split(text: str, most: int) -> list[str]:
-    """Cuts a text into parts of about the same length, each of at most `most` columns, if possible after punctuation.
+    """Splits a text into parts of similar length, at most `most` columns each, after punctuation if possible.
 
-    Words are not cut unless one alone is longer.
+    A word is only split if it alone is longer.
     """
     pieces = list(_breakable(" ".join(text.split())))
     parts: list[str] = []
@@ -109,7 +109,7 @@ def _is_wide(c: str) -> bool:
 
 
 def _clings(c: str) -> bool:
-    """Whether it may not stand at the start of a row."""
+    """Whether it must not start a row."""
     return bool(c) and unicodedata.category(c) in ("Po", "Pe", "Pf", "Mn", "Mc")
 
 

@@ -1,4 +1,4 @@
-"""Tables: a row of short cells is one passage; a cell that holds several blocks is layout, and read as such."""
+"""Tables: a row of short cells is one passage; cells with several blocks are layout and are read one by one."""
 
 from __future__ import annotations
 

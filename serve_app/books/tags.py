@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from deployments.contract.errors import printable
 
-DEEPEST = 20  # tags within each other
+DEEPEST = 20  # levels of nested tags
 
 _TAG = re.compile(
     r"\[\s{0,9}(?:voice\s{0,9}[:=]\s{0,9}([^\[\]\n]{1,80}?)|(/)\s{0,9}voice)\s{0,9}\]", re.IGNORECASE
@@ -37,9 +37,9 @@ class Tagged:
 
 
 def tagged(texts: Sequence[str]) -> Tagged:
-    """texts: of the blocks of a chapter. A tag that is never closed holds to the end of the chapter.
+    """texts: of the blocks of a chapter. An unclosed tag applies until the end of the chapter.
 
-    Tags within each other: the innermost holds. Linear in the length of the texts.
+    The innermost of nested tags applies. Linear in the length of the texts.
     """
     voices: list[str] = []
     warnings: list[str] = []

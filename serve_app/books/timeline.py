@@ -1,4 +1,4 @@
-"""When each piece of a book is heard."""
+"""The time of each piece of a book."""
 
 from __future__ import annotations
 

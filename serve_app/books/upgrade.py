@@ -1,4 +1,4 @@
-"""The package document of an EPUB as EPUB 3 wants it."""
+"""Converts the package document of an EPUB to EPUB 3."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from serve_app.books.navigation import Entry
 from serve_app.books.package import Item, Package, children
 
 OPF, DC = "http://www.idpf.org/2007/opf", "http://purl.org/dc/elements/1.1/"
-MEDIA = {  # types of EPUB 2 that EPUB 3 does not know
+MEDIA = {  # types of EPUB 2 that EPUB 3 does not have
     "image/jpg": "image/jpeg",
     "application/x-font-ttf": "font/ttf",
     "application/x-font-truetype": "font/ttf",
@@ -61,7 +61,7 @@ def upgrade_package(package: Package, archive: Archive) -> None:
 
 
 def prepare(package: Package) -> None:
-    """Takes the prefix of OPF off, which old attributes use: reading systems look for elements without one."""
+    """Makes OPF the default namespace: reading systems look for elements without the prefix of old attributes."""
     old = metadata_of(package)
     spaces = {prefix: space for prefix, space in old.nsmap.items() if space != OPF}
     new = new_element(f"{{{OPF}}}metadata", attributes_of(old), spaces | {None: OPF, "dc": DC})
@@ -133,7 +133,7 @@ def navigation_document(entries: Iterable[Entry], name: str, language: str, titl
 
 
 def _give_namespace(root: Element) -> None:
-    """Packages of early books have none. Their metadata may stand in two groups, which are gone in EPUB 3."""
+    """Adds the namespace, which early books lack, and merges their metadata groups, which EPUB 3 does not have."""
     for element in root.iter(etree.Element):
         tag = str(element.tag)
         if not tag.startswith(f"{{{DC}}}") and not tag.startswith(f"{{{OPF}}}"):
@@ -187,7 +187,7 @@ def _keep_old_meta(metadata: Element, meta: Element) -> None:
 
 
 def _upgrade_manifest(package: Package, archive: Archive) -> None:
-    """What is not in the archive is left out, with its place in the spine."""
+    """Removes items that are not in the archive, also from the spine."""
     cover = next(
         (m.get("content") for m in children(metadata_of(package), "meta") if m.get("name") == "cover"), None
     )

@@ -1,7 +1,7 @@
-"""The passages of an XHTML document, and where in the document each of their characters stands.
+"""The passages of an XHTML document, and the position of each of their characters in the document.
 
-The reader of EPUBs takes text from here; the writer of read-alongs puts elements around it. Both call `passages_of`,
-so that they agree.
+The EPUB reader takes its text from here; the read-along writer puts elements around it. Both call `passages_of`, so
+they agree.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _GLYPH = 3  # characters: the alt text of a picture of a letter
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Characters of a passage that stand together in one text node of the document.
+    """Consecutive characters of a passage in one text node of the document.
 
     Passage.text[begin:end] is node[offset : offset + end - begin], but for blanks, which may be other white space
     there. The node is `element.tail` if `tail` is set, else `element.text`.
@@ -105,7 +105,7 @@ def passages_of(
         budget.check()
         if event == "start":
             if len(walk.frames) >= limits.depth:
-                raise refused(f"{name!r} in it is nested too deeply (allowed: {limits.depth} elements)")
+                raise refused(f"its file {name!r} is nested too deeply (allowed: {limits.depth} elements)")
             if walk.enter(element):
                 skipping.skip_subtree()
         elif event == "end":
@@ -214,7 +214,7 @@ class _Walk:
         self._space(raw[at:])
 
     def _space(self, raw: str) -> None:
-        """Notes the white space between two words, which may stand in several nodes."""
+        """Records the white space between two words, which may span several nodes."""
         if not _SPACE.search(raw):
             return
         wrapped = "\n" in raw and self._gap in ("", _WRAP)

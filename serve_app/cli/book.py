@@ -1,4 +1,4 @@
-"""What `chorale book` finds in a file."""
+"""Describes the book in a file, for `chorale book`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def heading(book: Book) -> str:
 
 
 def rows(book: Book) -> Iterator[tuple[str, str, str, str]]:
-    """Of each chapter: index, title, characters, and whether it is spoken or why not."""
+    """A row for each chapter: index, title, characters, and whether it is spoken or why not."""
     for i, chapter in enumerate(book.chapters):
         spoken = "yes" if chapter.included else f"no: {chapter.reason}"
         yield str(i), chapter.title, f"{chapter.characters:,}", spoken

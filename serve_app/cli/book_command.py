@@ -1,4 +1,4 @@
-"""The command `chorale book`: a book into an audiobook, or its chapters."""
+"""The command `chorale book`: makes an audiobook, or prints the chapters of a book."""
 
 from __future__ import annotations
 
@@ -19,30 +19,32 @@ def book(
     out: Annotated[
         Path | None, Option("--out", "-o", help="The audiobook: .m4b, .mp3, .opus, .flac or .wav.")
     ] = None,
-    list_: Annotated[bool, Option("--list", help="Print the chapters that were found.")] = False,
-    json: Annotated[bool, Option("--json", help="Print them as JSON.")] = False,
+    list_: Annotated[bool, Option("--list", help="Print the chapters and exit.")] = False,
+    json: Annotated[bool, Option("--json", help="Print the chapters as JSON.")] = False,
     voice: Annotated[str | None, Option(help="The name of a voice; `chorale voices` lists them.")] = None,
     chapters: Annotated[
-        str | None, Option(help="Indices of --list, such as 0,2-5; default: those that are included.")
+        str | None, Option(help="Chapter indices from --list, such as 0,2-5; default: the included ones.")
     ] = None,
     seed: Annotated[int, Option(help="The same seed gives the same samples.", min=0)] = 0,
     speed: Annotated[float, Option(help="0.25 to 4; 2 is twice as fast.", min=0.25, max=4.0)] = 1.0,
     language: Annotated[str | None, Option(help="Default: detected from the text.")] = None,
-    per_chapter: Annotated[bool, Option("--per-chapter", help="A file for each chapter.")] = False,
+    per_chapter: Annotated[bool, Option("--per-chapter", help="Write one file per chapter.")] = False,
     read_along: Annotated[
-        bool, Option("--read-along", help="Also an EPUB that marks what is heard.")
+        bool, Option("--read-along", help="Also write an EPUB that highlights the spoken text.")
     ] = False,
-    loudness: Annotated[float, Option(help="Of the whole book, in LUFS.", min=-40.0, max=-9.0)] = -18.0,
+    loudness: Annotated[
+        float, Option(help="Loudness of the whole book, in LUFS.", min=-40.0, max=-9.0)
+    ] = -18.0,
     server: Annotated[
-        str | None, Option(help="The address of a service that does the work; default: this process.")
+        str | None, Option(help="Address of a service that does the work; default: this process.")
     ] = None,
     config: Config = None,
     model: Model = None,
 ) -> None:
     """Make an audiobook of FILE, or print its chapters.
 
-    Run the same command again after an interruption: it continues where it was. The model's sampling parameters are
-    options too, for example --temperature 0.5.
+    After an interruption, run the same command again to continue. The model's sampling parameters are also options,
+    for example --temperature 0.5.
     """
     with plain_errors():
         from serve_app.cli.book import as_json, heading, read_file, remarks, rows

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 FAULT = 2  # exit code of errors that the user can fix
 Config = Annotated[Path | None, Option(help="A Serve config file that sets the models and their options.")]
-Model = Annotated[
-    str | None, Option(help="The name of a model of the config file; default: its default one.")
-]
+Model = Annotated[str | None, Option(help="A model of the config file; default: its default model.")]
 
 
 @contextmanager

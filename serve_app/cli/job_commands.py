@@ -14,12 +14,12 @@ Server = Annotated[str, typer.Option(help="The address of the service.")]
 JobId = Annotated[str, typer.Argument(help="The id of a job.")]
 
 
-jobs = typer.Typer(help="The jobs of a service: books that it speaks.", no_args_is_help=True)
+jobs = typer.Typer(help="Jobs of a service: books and long texts that it speaks.", no_args_is_help=True)
 
 
 @jobs.command(name="list")
 def list_jobs(
-    limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many jobs to list.")] = 20,
     server: Server = DEFAULT_SERVER,
 ) -> None:
     """List the newest jobs."""
@@ -78,7 +78,7 @@ def download(
     job: JobId,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="For the main file; default: all files, into this folder."),
+        typer.Option("--out", "-o", help="Path of the main file; default: all files, in the current folder."),
     ] = None,
     server: Server = DEFAULT_SERVER,
 ) -> None:

@@ -14,7 +14,7 @@ CALL_S = 60.0
 
 
 class Client:
-    """A service's /v1/jobs. Its methods raise the service's errors, and Unavailable if nothing answers."""
+    """A service's /v1/jobs. Its methods raise the service's errors, and Unavailable if nothing responds."""
 
     def __init__(self, server: str) -> None:
         self._http = httpx.Client(base_url=server.rstrip("/"), timeout=CALL_S)
@@ -74,7 +74,7 @@ class Client:
         return answer.json()
 
     def _gone(self, error: Exception) -> Unavailable:
-        return Unavailable(f"no service answers at {self._server}: {str(error) or type(error).__name__}")
+        return Unavailable(f"no service responds at {self._server}: {str(error) or type(error).__name__}")
 
 
 def _error(answer: httpx.Response) -> ChoraleError:
@@ -84,7 +84,7 @@ def _error(answer: httpx.Response) -> ChoraleError:
         kind = kinds.get(answer.status_code, InvalidInput if answer.status_code < 500 else ChoraleError)
         return kind(said["message"], param=said["param"], code=said["code"])
     except (ValueError, KeyError, TypeError):
-        return Unavailable(f"this is not a Chorale service: it answers {answer.status_code}")
+        return Unavailable(f"this is not a Chorale service: it responds with {answer.status_code}")
 
 
 def rows(jobs: list[dict[str, Any]]) -> Iterator[list[str]]:

@@ -32,7 +32,7 @@ app.command(cls=WithControls)(speak)
 def read(
     text: Annotated[str, Argument(help="The text to read.")],
     language: Annotated[str | None, Option(help="Default: detected from the text.")] = None,
-    phones: Annotated[bool, Option("--phones", help="Print the phones, too.")] = False,
+    phones: Annotated[bool, Option("--phones", help="Also print the phones.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print a JSON list of segments.")] = False,
     model: Model = None,
     config: Config = None,
@@ -66,7 +66,9 @@ def serve(
 @app.command()
 def check(
     config: Config = None,
-    model: Annotated[str | None, Option(help="The name of one model; default: all of the file.")] = None,
+    model: Annotated[
+        str | None, Option(help="Check only this model; default: all models of the file.")
+    ] = None,
 ) -> None:
     """Check this machine: devices, precision, models, memory, seeds. Exit code 1 if something fails."""
     with plain_errors():

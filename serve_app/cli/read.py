@@ -1,4 +1,4 @@
-"""What will be said: the segments of a text, as the model gets them."""
+"""Shows what will be said: the segments of a text, as the model gets them."""
 
 from __future__ import annotations
 

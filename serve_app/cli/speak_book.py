@@ -31,9 +31,9 @@ from serve_app.jobs.outputs import READ_ALONG
 from serve_app.jobs.runner import Runner
 
 POLL_S = 0.5
-PATIENCE_S = 120.0  # for a service that restarts
+PATIENCE_S = 120.0  # while a service restarts
 ENDED = ("done", "done_with_faults")
-DEFAULT_VOICE = "alloy"  # OpenAI's first name, which always stands for one of the shipped voices
+DEFAULT_VOICE = "alloy"  # OpenAI's first name, which always maps to a shipped voice
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def indices(text: str) -> list[int]:
 
 
 def summary(job: Mapping[str, Any], wanted: Wanted) -> Iterator[str]:
-    """What was written, for people."""
+    """A readable summary of what was written."""
     main = main_output(job)["name"]
     for output in job["outputs"]:
         yield f"{wanted.path_of(output['name'], main)}  {output['bytes']:,} bytes"
@@ -114,7 +114,7 @@ def summary(job: Mapping[str, Any], wanted: Wanted) -> Iterator[str]:
 
 
 class Source(Protocol):
-    """Where the job is worked on."""
+    """Where the work on the job is done."""
 
     async def get(self) -> dict[str, Any]: ...
 
@@ -172,7 +172,7 @@ def speak_here(settings: Settings, wanted: Wanted, console: Console) -> dict[str
 
     model = settings.name(wanted.fields.get("model"))
     controls = parsed(load_family(settings.options(model)).spec.controls, wanted.controls)
-    asked = wanted.submission(controls)  # a wrong one is refused before the weights are loaded
+    asked = wanted.submission(controls)  # an invalid one is rejected before the weights are loaded
     with Speaker(settings, model, slots=asked.options.bucket_size) as speaker:
         jobs = Jobs(speaker.service)
 
@@ -193,7 +193,7 @@ def speak_here(settings: Settings, wanted: Wanted, console: Console) -> dict[str
 
 
 async def _submitted(jobs: Jobs, asked: Submission, job_id: str) -> None:
-    """Submits the job, unless it exists and can continue. One that failed or was cancelled is made again."""
+    """Submits the job, unless it exists and can continue. One that failed or was cancelled is submitted again."""
     with contextlib.suppress(NotFound):
         row = await asyncio.to_thread(jobs.stores.jobs.get, job_id)
         if row.state not in ("failed", "cancelled"):

@@ -1,4 +1,4 @@
-"""The command `chorale speak`: a text into a file, in this process."""
+"""The command `chorale speak`: speaks a text into a file, in this process."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def speak(
     reference: Annotated[Path | None, Option(help="A recording to clone the voice from.")] = None,
     transcript: Annotated[str | None, Option(help="The text spoken in it, if the model needs it.")] = None,
     out: Annotated[Path, Option(help="The file: .wav, .mp3, .opus, .aac or .flac.")] = Path("speech.wav"),
-    seed: Annotated[int | None, Option(help="The same one gives the same samples; default: random.")] = None,
+    seed: Annotated[int | None, Option(help="The same seed gives the same samples; default: random.")] = None,
     speed: Annotated[float, Option(help="0.25 to 4; 2 is twice as fast.")] = 1.0,
     language: Annotated[str | None, Option(help="Default: detected from the text.")] = None,
-    sample_rate: Annotated[int, Option(help="Of the file, in Hz: 16000 to 48000.")] = 24_000,
+    sample_rate: Annotated[int, Option(help="Sample rate of the file in Hz, 16000 to 48000.")] = 24_000,
     config: Config = None,
     model: Model = None,
 ) -> None:
     """Speak TEXT into a file, in this process, without Ray.
 
-    The model's sampling parameters are options too, for example --temperature 0.5; docs/http.md lists them.
+    The model's sampling parameters are also options, for example --temperature 0.5; docs/http.md lists them.
     """
     with plain_errors():
         _check(text, voice=voice, seed=seed, speed=speed, language=language)
@@ -49,7 +49,7 @@ def speak(
         settings, name = settings_and_name(config, model)
         spec = load_family(settings.options(name)).spec
         controls = parsed(spec.controls, ctx.obj)
-        spec.sampling(controls, name)  # a wrong one is refused before the weights are loaded
+        spec.sampling(controls, name)  # an invalid one is rejected before the weights are loaded
         fields = {"transcript": transcript, "language": language, "seed": seed, "speed": speed}
         with Speaker(settings, name) as speaker:
             spoken = speaker.say(text, voice, recording, controls=controls, whole=True, **fields)

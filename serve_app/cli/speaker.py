@@ -19,7 +19,7 @@ from serve_app.service import Service, SpeechRequest
 from serve_app.synthesis.speech import Faults
 
 R = TypeVar("R")
-DEFAULT_VOICE = "alloy"  # OpenAI's first name, which always stands for one of the shipped voices
+DEFAULT_VOICE = "alloy"  # OpenAI's first name, which always maps to a shipped voice
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from serve_app.config.stages import Cpus
 
 
 class JobsSettings(Options):
-    """`database`: a URL; `audio`: a folder or a URL for fsspec. None puts each into the data folder (SQLite).
+    """`database`: a URL; `audio`: a folder or a URL for fsspec. None: in the data folder (SQLite).
 
     A text longer than `long_text_chars` in a request becomes a job.
     """

@@ -1,4 +1,4 @@
-"""The settings of web pages that call the service from a browser."""
+"""The settings for web pages that call the service from a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sections of a model's stages: how each is deployed, beside the options that it has anyway."""
+"""The sections of a model's stages: how each is deployed, in addition to its own options."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class LeasedSettings(Scaled):
 
 
 class GptSettings(LeasedSettings, GptOptions):
-    """`max_wait_s`: a request that has waited this long for its first slot is refused with 429."""
+    """`max_wait_s`: a request that has waited this long for its first slot is rejected with 429."""
 
     num_cpus: Cpus = 0.5
     max_wait_s: Seconds = 30.0

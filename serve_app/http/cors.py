@@ -1,4 +1,4 @@
-"""Which web pages may call the service (CORS): the configured origins; none without them."""
+"""Which web pages may call the service (CORS): those of the configured origins; by default none."""
 
 from __future__ import annotations
 

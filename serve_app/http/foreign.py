@@ -1,7 +1,7 @@
-"""Fields that clients of other speech servers send to POST /v1/audio/speech, and what becomes of them here.
+"""Fields that clients of other speech servers send to POST /v1/audio/speech, and how they are handled here.
 
 `FIELDS` is the only list: the route, the OpenAPI schema, the tests and docs/http.md follow it. A field that would
-change who speaks or what is said must not be ignored, so such fields stay unknown.
+change who speaks or what is said must not be ignored, so such fields are not listed.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def translated(fields: Mapping[str, Any]) -> Translated:
             continue
         if own in found and found[own] != value:
             other = names.get(own, own)
-            raise InvalidInput(f"'{other}' and '{name}' mean the same: give one of them.", param=name)
+            raise InvalidInput(
+                f"'{other}' and '{name}' are the same field: give only one of them.", param=name
+            )
         found[own] = value
         if name != own:
             names[own] = name
@@ -88,7 +90,7 @@ def translated(fields: Mapping[str, Any]) -> Translated:
 
 
 def language(asked: str | None) -> str | None:
-    """A language as our models name it; None: detect it. An unknown one is returned for them to refuse."""
+    """A language as our models name it; None: detect it. An unknown one is returned for them to reject."""
     return LANGUAGES.get(asked.strip().casefold(), asked) if asked is not None else None
 
 

@@ -14,11 +14,11 @@ from serve_app.jobs.models import FINISHED
 
 POLL_S = 0.5
 QUIET_S = 15.0  # after which a comment shows that the connection is alive
-LONGEST_S = 300.0  # then the client connects again: a proxy may limit the length of a response
+LONGEST_S = 300.0  # then the client reconnects: a proxy may limit the duration of a response
 
 
 async def events(jobs: Jobs, job_id: str, seen: int) -> AsyncIterator[bytes]:
-    """Until the job ends or is deleted. seen: the number of the last log line that the client has."""
+    """Yields events until the job ends or is deleted. seen: the number of the last log line that the client has."""
     state, last = None, None
     began = spoke = time.monotonic()
     while True:

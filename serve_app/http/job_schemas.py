@@ -44,7 +44,7 @@ class JobBody(JobOptions):
 
 
 class SegmentBody(StrictModel):
-    """POST /v1/jobs/{id}/segments/{index}: what is different when it is said again."""
+    """POST /v1/jobs/{id}/segments/{index}: the changes for speaking it again."""
 
     seed: int | None = Field(None, ge=0, le=MAX_SEED, strict=True)
     text: Text | None = Field(None, max_length=2000)

@@ -19,9 +19,9 @@ log = logging.getLogger("chorale.http")
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
-# Never refused, however many requests are in progress.
+# Prefixes of paths that are served however many requests are in progress.
 FREE = ("/health", "/ready", "/v1/status", "/v1/models", "/docs", "/openapi.json", "/static/")
-ROOTS = ("", "/", "/v1/")  # likewise, where nothing follows
+ROOTS = ("", "/", "/v1/")  # exact paths
 NO_BODY = 64 * 1024  # most bytes of a body that its route does not read
 ROOM = 2**20  # bytes for an upload's other fields
 PIECE = 64 * 1024  # bytes of a body passed on at a time

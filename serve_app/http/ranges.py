@@ -1,4 +1,4 @@
-"""Files with range requests, from any store, no faster than the client reads."""
+"""Serves files with range requests, from any store, no faster than the client reads."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ AHEAD_S = 8.0
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     """The first byte and the byte after the last one, None for the whole file.
 
-    Several ranges, other units and anything malformed mean the whole file, as RFC 9110 allows.
-    Raises ValueError for a range that begins behind the end.
+    Several ranges, other units and malformed values give the whole file, as RFC 9110 allows.
+    Raises ValueError for a range that begins after the end.
     """
     found = RANGE.fullmatch((header or "").strip())
     if found is None or found[1] == found[2] == "":

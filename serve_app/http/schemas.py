@@ -1,4 +1,4 @@
-"""The bodies of requests and responses: OpenAI's fields and our own. Unknown fields are refused."""
+"""The bodies of requests and responses: OpenAI's fields and our own. Unknown fields are rejected."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def _speakable(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be empty: a text to speak")
     if any((ord(c) < 32 and c not in "\t\n\r\f\v") or c == "\x7f" for c in text):
-        raise ValueError("must not hold control characters (only tab and line breaks are allowed)")
+        raise ValueError("must not contain control characters (only tab and line breaks are allowed)")
     if any(0xD800 <= ord(c) <= 0xDFFF for c in text):
-        raise ValueError("must be valid Unicode text (it holds half a surrogate pair)")
+        raise ValueError("must be valid Unicode text (it contains a lone surrogate)")
     return text
 
 
@@ -139,7 +139,7 @@ class ModelCard(BaseModel):
     default: bool
     alias_of: str | None = None
     state: Literal["starting", "ready", "failed"]
-    reason: str | None = None  # why it failed
+    reason: str | None = None  # the reason if it failed
     family: str | None = None
     languages: list[str] | None = None
     sample_rate: int | None = None  # Hz

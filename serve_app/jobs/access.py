@@ -1,4 +1,4 @@
-"""How the work on a job reaches the database and the files, which may be away, full or slow."""
+"""How the work on a job reaches the database and the files, which may be unavailable, full or slow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger("chorale.jobs")
 
 P = ParamSpec("P")
 R = TypeVar("R")
-AGAIN_S = 0.5  # before the database is tried again
+AGAIN_S = 0.5  # before a retry of the database
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Stores:
 
 
 class Pause(Exception):
-    """The job cannot go on now. reason: a sentence for the user."""
+    """The job cannot continue now. reason: a sentence for the user."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -46,7 +46,7 @@ class Access:
         self._threads: set[asyncio.Future[Any]] = set()  # that write files
 
     async def db(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Repeats the call while the database is away or has no room."""
+        """Repeats the call while the database is unavailable or full."""
         while True:
             try:
                 return await asyncio.to_thread(call, *args, **kwargs)
@@ -62,11 +62,11 @@ class Access:
         try:
             return await asyncio.shield(thread)
         except DiskFull as error:
-            raise Pause(f"{error.message} The job continues when there is room.") from None
+            raise Pause(f"{error.message} The job resumes when there is space.") from None
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
-            raise Pause("The disk is full. The job continues when there is room.") from None
+            raise Pause("The disk is full. The job resumes when there is space.") from None
 
     async def settled(self) -> None:
         """Returns when no call of `files` is in progress."""

@@ -1,7 +1,8 @@
 """The files of jobs under one root, a folder or an object store, through fsspec.
 
 uploads/JOB/…: what was submitted; sounds/ab/DIGEST.flac: spoken segments, under the hash of all that they depend on;
-outputs/JOB/NAME: finished files. A file appears under its name as a whole. The calls block: make them in a thread.
+outputs/JOB/NAME: finished files. A file appears under its name only when it is complete. The
+calls block: make them in a thread.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ class AudioStore:
     def older(self, folder: str, before: float) -> Iterator[str]:
         """The keys below a folder that were written before a time in seconds since the epoch."""
         for path in self._files.find(self._path(folder)):
-            with contextlib.suppress(FileNotFoundError):  # deleted since
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                 if self._files.modified(path).timestamp() < before:
                     yield path[len(self._path("")) :]
 
@@ -177,5 +178,5 @@ def _room() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in NO_ROOM:
-            raise DiskFull("The disk of the jobs' audio is full.") from error
+            raise DiskFull("The disk that stores the jobs' audio is full.") from error
         raise

@@ -1,4 +1,4 @@
-"""The spoken segments of a job as finished files."""
+"""Turns the spoken segments of a job into finished files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from serve_app.jobs.models import SegmentRow
 from serve_app.jobs.outputs import Output, Outputs, gain_of, write_outputs
 from serve_app.jobs.request import JobOptions
 
-HELD_BACK = 0.1  # decibels below the wanted loudness that nobody hears
+HELD_BACK = 0.1  # decibels: a smaller shortfall is inaudible
 
 
 class SoundMissing(Exception):
-    """The sound of a segment is gone. index: of the segment; sound: its digest."""
+    """The sound of a segment is missing. index: of the segment; sound: its digest."""
 
     def __init__(self, index: int, sound: str) -> None:
         super().__init__(index, sound)
@@ -105,14 +105,14 @@ def convert(
     gain = gain_of(layout, options.loudness)
     warnings = []
     if gain.held_back > HELD_BACK:
-        quieter = f"{gain.held_back:.1f} dB quieter than asked for"
-        warnings.append(f"The book is {quieter}, so that its loudest sound is not clipped.")
+        quieter = f"{gain.held_back:.1f} dB quieter than requested"
+        warnings.append(f"The book is {quieter}, because its peaks would otherwise be clipped.")
     outputs = tuple(write_outputs(folder, book, layout, outputs_of(options, data), gain))
     return Converted(outputs, (*warnings, *(warning for output in outputs for warning in output.warnings)))
 
 
 def titled(book: Book, title: str, options: JobOptions, narrator: str) -> Book:
-    """The book with the metadata of the finished files. title: where neither the job nor the book has one."""
+    """The book with the metadata of the finished files. title: used if neither the job nor the book has one."""
     about = book.about
     return replace(
         book,

@@ -24,14 +24,14 @@ from deployments.contract.errors import DiskFull, Unavailable
 log = logging.getLogger("chorale.jobs")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-BUSY_S = 30.0  # that SQLite waits for another writer
+BUSY_S = 30.0  # how long SQLite waits for another writer
 LOCK = 0x63686F72  # the name of our lock in Postgres
-AWAY = ("'57p0", "'08")  # Postgres' codes: it starts, it stops, the connection is lost
+AWAY = ("'57p0", "'08")  # Postgres' codes: starting up, shutting down, connection lost
 FULL = ("disk is full", "53100", "no space left")  # SQLite's message, and Postgres' code and message
 
 
 class DatabaseAway(Unavailable):
-    """The database cannot be reached now."""
+    """The database cannot be reached at the moment."""
 
     code = "database_unavailable"
 
@@ -51,16 +51,16 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """Commits at the end. In SQLite it excludes other writers from the start.
+        """Commits at the end. In SQLite, it excludes other writers from the start.
 
-        Raises DatabaseAway, and DiskFull if it has no room.
+        Raises DatabaseAway, and DiskFull if its disk is full.
         """
         with self._session() as session:
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """One state of the data, for reading alone. Raises DatabaseAway."""
+        """A read-only transaction: one consistent state of the data. Raises DatabaseAway."""
         with self._session(reading=True) as session:
             yield session
 
@@ -118,7 +118,7 @@ class Database:
             found = MigrationContext.configure(connection).get_current_revision()
             if found == head:
                 return
-            log.info("the database of jobs is brought from revision %s to %s", found, head)
+            log.info("migrating the database of jobs from revision %s to %s", found, head)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
@@ -139,9 +139,9 @@ def _begin_sqlite(connection: Connection) -> None:
 def _explained(error: Exception) -> Exception:
     said = str(error).lower()
     if any(sign in said for sign in FULL):
-        return DiskFull("The disk of the jobs' database is full.")
+        return DiskFull("The disk that stores the jobs' database is full.")
     away = isinstance(error, (OSError, TimeoutError, InterfaceError, OperationalError))
     if away or getattr(error, "connection_invalidated", False) or any(sign in said for sign in AWAY):
-        log.warning("the database of jobs does not answer: %s", said.splitlines()[0][:200])
-        return DatabaseAway("The database of jobs does not answer.")
+        log.warning("the database of jobs does not respond: %s", said.splitlines()[0][:200])
+        return DatabaseAway("The database of jobs does not respond.")
     return error

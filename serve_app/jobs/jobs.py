@@ -1,4 +1,4 @@
-"""Jobs as their users see them: submitted, looked at, cancelled, deleted."""
+"""Jobs as their users see them: submit, inspect, cancel, delete."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def open_stores(settings: ServiceSettings) -> Stores:
 
 
 class Jobs:
-    """The jobs of a service. Its methods raise DatabaseAway if the database does not answer."""
+    """The jobs of a service. Its methods raise DatabaseAway if the database does not respond."""
 
     def __init__(self, service: Service, stores: Stores | None = None) -> None:
         self.service = service
         self.stores = stores or open_stores(service.settings)
 
     async def submit(self, asked: Submission, job_id: str | None = None) -> JobRow:
-        """Checks everything that can be checked now, and puts the job into the queue.
+        """Checks everything that can be checked now, and queues the job.
 
         Raises InvalidInput, NotFound and Unavailable (param "model"), and DiskFull.
         """
@@ -83,7 +83,7 @@ class Jobs:
         book = await asyncio.to_thread(sources.read, asked.data, asked.source)
         chapters = [book.chapters[index] for index in chosen(book, asked.options)]
         if not (heard := speakers(chapters)):
-            raise InvalidInput("Invalid 'chapters': those that are included have no text.", param="chapters")
+            raise InvalidInput("Invalid 'chapters': the chosen chapters contain no text.", param="chapters")
         if asked.options.read_along and not sources.is_epub(asked.data):
             raise InvalidInput("Invalid 'read_along': the book must be an EPUB.", param="read_along")
         job_id = job_id or new_id()
@@ -115,7 +115,7 @@ class Jobs:
     async def _voices(
         self, asked: Submission, model: Model, job_id: str, heard: Iterable[str]
     ) -> dict[str, JobVoice]:
-        """The job's own copies of its voices, which may be deleted while it waits. heard: the speakers."""
+        """The job's own copies of its voices, which may be deleted while the job waits. heard: the speakers."""
         voices: dict[str, JobVoice] = {}
         named = {DEFAULT_VOICE: asked.voice or "", **asked.voices}
         if asked.recording is not None:
@@ -165,7 +165,7 @@ class Jobs:
         return [card(row, positions.get(row.id)) for row in rows]
 
     async def delete(self, job_id: str) -> None:
-        """Deletes a job in any state, with all its files and the sounds that no other job has. Raises NotFound."""
+        """Deletes a job in any state, with all its files and the sounds that no other job uses. Raises NotFound."""
         await asyncio.to_thread(self._delete, job_id)
 
     async def clean(self) -> int:
@@ -176,7 +176,7 @@ class Jobs:
             try:
                 await self.delete(job_id)
                 deleted += 1
-            except NotFound:  # by another call
+            except NotFound:  # by a concurrent call
                 continue
         return deleted
 
@@ -189,7 +189,7 @@ class Jobs:
             audio.delete_sound(sound)
 
     async def redo(self, job_id: str, index: int, changes: dict[str, Any]) -> None:
-        """Speaks a segment of a finished job again, with another seed, text or voice, and writes the files again.
+        """Speaks a segment of a finished job again, with another seed, text or voice, and rewrites the files.
 
         Raises NotFound and InvalidInput.
         """
@@ -238,7 +238,7 @@ def card(row: JobRow, position: int | None) -> dict[str, Any]:
 
 
 def digest_of(asked: Submission) -> str:
-    """A hash of all that was asked for: the same submission has the same."""
+    """A hash of the whole submission: equal submissions have equal hashes."""
     fields = {
         name: getattr(asked, name)
         for name in ("source", "model", "voice", "transcript", "language", "seed", "speed", "max_tokens")

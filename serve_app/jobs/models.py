@@ -15,7 +15,7 @@ ACTIVE = ("initialising", "generating", "converting")
 STATES = ("queued", *ACTIVE, *FINISHED)
 
 _Id = String(64)
-_Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself
+_Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite autoincrements only INTEGER keys
 
 
 class Base(DeclarativeBase):
@@ -25,10 +25,10 @@ class Base(DeclarativeBase):
 class JobRow(Base):
     """A job.
 
-    number: the order of submission; paused: why an active job waits; request: see `request.JobRequest`; plan: what is
-    known of the whole once it is read; figures: see `progress`; outputs: [{name, format, bytes}]; owner, lease_until:
-    of the runner that works on it; retry_at: not before, while it is paused; cancelling: asked for, and the runner has
-    not noticed yet; worked: seconds that runners have spent on it.
+    number: the order of submission; paused: why an active job waits; request: see `request.JobRequest`; plan: facts
+    about the whole text, once it is read; figures: see `progress`; outputs: [{name, format, bytes}]; owner,
+    lease_until: the lease of the runner that works on it; retry_at: the earliest time to resume a paused job;
+    cancelling: requested, but not yet noticed by the runner; worked: seconds that runners have spent on it.
     """
 
     __tablename__ = "jobs"
@@ -54,7 +54,7 @@ class JobRow(Base):
 
 
 class ChapterRow(Base):
-    """A spoken chapter, whose segments exist. index: its place in the book."""
+    """A chapter whose segments have been planned. index: its place in the book."""
 
     __tablename__ = "chapters"
     job: Mapped[str] = mapped_column(_Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)

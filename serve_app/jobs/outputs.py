@@ -1,4 +1,4 @@
-"""All the files that a book becomes."""
+"""All output files of a book."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from serve_app.books.loudness import TARGET, Gain, gain_for, measure
 from serve_app.books.read_along import write_read_along
 from serve_app.books.timeline import Line
 
-READ_ALONG = ".read-along.epub"  # never the name of the book it was made from
-QUIETEST, LOUDEST = -40.0, -9.0  # LUFS that may be asked for
+READ_ALONG = ".read-along.epub"  # so that it never has the name of its source book
+QUIETEST, LOUDEST = -40.0, -9.0  # LUFS, the allowed range
 NAME = 100  # characters of a file's name that come from a title
 RESERVED = frozenset('<>:"/\\|?*')
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What to write.
+    """The files to write.
 
-    per_chapter: a file for each chapter rather than one; loudness: in LUFS, None leaves the level as it is; read_along:
-    the EPUB that the book was read from.
+    per_chapter: a file for each chapter rather than one; loudness: in LUFS, None leaves the level unchanged;
+    read_along: the EPUB that the book was read from.
     """
 
     format: str = "m4b"
@@ -41,7 +41,7 @@ class Outputs:
     read_along: bytes | None = None
 
     def check(self) -> None:
-        """Raises InvalidInput for what cannot be written."""
+        """Raises InvalidInput for options that cannot be met."""
         audiobook.check(self.format, self.bit_rate)
         if self.loudness is not None and not QUIETEST <= self.loudness <= LOUDEST:
             allowed = f"must be {QUIETEST:g} to {LOUDEST:g} LUFS, or null"
@@ -138,12 +138,12 @@ class _Writer:
 
 
 def chapter_name(number: int, count: int, title: str) -> str:
-    """Sorts as the chapters do."""
+    """The file name of a chapter; names sort in the order of the chapters."""
     return f"{number:0{max(2, len(str(count)))}} {file_name(title)}".strip()
 
 
 def file_name(title: str) -> str:
-    """What of a title can stand in a file's name on every system; "" if nothing can."""
+    """The part of a title that is valid in a file's name on every system; may be ""."""
     composed = unicodedata.normalize("NFC", title)
     safe = "".join(" " if c in RESERVED or not c.isprintable() else c for c in composed)
     name = " ".join(safe.split())[:NAME].strip(" .")

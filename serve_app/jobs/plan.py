@@ -1,4 +1,4 @@
-"""A chapter of a book as the segments that a job speaks."""
+"""Splits a chapter of a book into the segments that a job speaks."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def chosen(book: Book, options: JobOptions) -> list[int]:
 
 
 def speakers(chapters: Iterable[Chapter]) -> dict[str, None]:
-    """Whose voices are needed, in the order of their first words; DEFAULT_VOICE for text without a speaker."""
+    """The speakers whose voices are needed, in order of appearance; DEFAULT_VOICE for text without a speaker."""
     return {
         speaker: None for chapter in chapters for _, part in _parts(chapter) for speaker in [_speaker(part)]
     }
 
 
 def warnings(chapters: Iterable[Chapter]) -> list[str]:
-    """What is wrong with the tags of voices."""
+    """Problems with the voice tags."""
     found = (tagged([block.text for block in chapter.blocks]) for chapter in chapters)
     return [f"{warning}." for each in found for warning in each.warnings]
 
@@ -61,7 +61,7 @@ async def _with_part(
     number: int,
     part: Part,
 ) -> list[Planned]:
-    """`planned` and the segments of one more part. `planned` itself stays as it is if this raises."""
+    """`planned` and the segments of one more part. `planned` itself is unchanged if this raises."""
     found, said = list(planned), respelled.respelled(part.text)
     async for segment in service.read(said.text, request.model, request.language):
         begin, end = span_in(said, segment.span or (0, len(said.text)))
@@ -69,7 +69,7 @@ async def _with_part(
         if len(segment.token_ids):
             text, offset = part.text[begin:end], part.span[0]
             found.append(Planned(number, (begin + offset, end + offset), text, _speaker(part), pause))
-        elif found:  # silence alone
+        elif found:  # only silence
             found[-1] = replace(found[-1], pause_after=found[-1].pause_after + pause)
     return found
 

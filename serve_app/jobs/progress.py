@@ -1,4 +1,4 @@
-"""How far a job is, how fast it goes, and when it will be done."""
+"""The progress of a job, its speed, and the time left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import psutil
 
 from serve_app.jobs.segments import Counts
 
-BATCHES = 3  # whose mean says how long the rest takes
+BATCHES = 3  # whose mean gives the time left
 
 
 def spoken_time(seconds: float | None) -> str | None:
@@ -42,7 +42,7 @@ class Batches:
     _characters: int = 0
 
     def begin(self) -> None:
-        """Segments are spoken from now on."""
+        """Starts the clock: segments are spoken from now on."""
         now = time.monotonic()
         self._began, self._batch_began = self._began or now, now
 
@@ -63,7 +63,7 @@ class Batches:
         return 0.0 if self._began is None else time.monotonic() - self._began
 
     def remaining(self, characters: int) -> float | None:
-        """Seconds for so many more characters, None before the first batch ends."""
+        """Seconds for this many more characters, None before the first batch ends."""
         spoken = sum(count for _, count in self.last)
         return characters * sum(seconds for seconds, _ in self.last) / spoken if spoken else None
 

@@ -1,4 +1,4 @@
-"""What became of every segment of a job: the proof that nothing is missing."""
+"""The outcome of every segment of a job, which shows that nothing is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job was asked to do, as it is stored with it."""
+"""The request of a job, as it is stored with the job."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class JobOptions(BaseModel):
     """How a book is spoken and written.
 
     bucket_size: segments in progress at once in the mode "batched"; chapters: indices, None for those that the reader
-    includes; loudness: in LUFS, None to leave the level as it is; subtitles: SRT and VTT files; read_along: an EPUB 3
-    whose text is marked while it is heard; pronunciations: a respelling for each word.
+    includes; loudness: in LUFS, None to leave the level unchanged; subtitles: SRT and VTT files; read_along: an EPUB 3
+    whose text is highlighted while it is spoken; pronunciations: a respelling for each word.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -99,7 +99,7 @@ class JobRequest(BaseModel):
         )
 
     def sound(self, text: str, speaker: str, seed: int | None, options: ModelOptions) -> str:
-        """The digest of all that a segment's sound depends on. options: the model's."""
+        """A hash of everything that a segment's sound depends on. options: the model's."""
         voice = self.voice(speaker)
         depends: Mapping[str, Any] = {
             "text": text,

@@ -1,4 +1,4 @@
-"""Works on jobs: claims those that wait, a few at once. Any number of runners may share a database."""
+"""Claims queued jobs and works on a few at once. Any number of runners may share a database."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from serve_app.service import Service
 
 log = logging.getLogger("chorale.jobs")
 
-POLL_S = 1.0  # between two looks for a job
-SWEEP_S = 3600.0  # between two searches for files that no job has
+POLL_S = 1.0  # between two searches for a job
+SWEEP_S = 3600.0  # between two searches for files that no job uses
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -38,14 +38,14 @@ class Runner:
         self._works: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Until it is cancelled. The jobs in progress are given back then."""
+        """Runs until it is cancelled, and then gives back the jobs in progress."""
         sweeps = asyncio.create_task(self._sweeps())
         try:
             while True:
                 try:
                     await self._look()
                 except (DatabaseAway, DiskFull) as error:
-                    log.warning("no look for jobs: %s", error.message)
+                    log.warning("cannot look for jobs: %s", error.message)
                 await asyncio.sleep(POLL_S)
         finally:
             sweeps.cancel()
@@ -54,26 +54,26 @@ class Runner:
             await asyncio.gather(sweeps, *self._works, return_exceptions=True)
 
     async def _sweeps(self) -> None:
-        """Deletes what no job has, now and every SWEEP_S."""
+        """Deletes files that no job uses, now and every SWEEP_S."""
         while True:
             stop = threading.Event()
             thread = asyncio.ensure_future(asyncio.to_thread(sweep, self._stores, stop))
             try:
                 if deleted := await asyncio.shield(thread):
-                    log.info("%d files that no job has were deleted", deleted)
+                    log.info("deleted %d files that no job uses", deleted)
             except asyncio.CancelledError:
                 stop.set()
                 await asyncio.wait({thread})
                 raise
             except Exception as error:  # of any store; jobs do not depend on it
-                log.warning("files that no job has were not deleted: %r", error)
+                log.warning("cannot delete files that no job uses: %r", error)
             await asyncio.sleep(SWEEP_S)
 
     async def _look(self) -> None:
         jobs, settings = self._stores.jobs, self._settings
         for owner in await asyncio.to_thread(jobs.owners):
             if _is_dead(owner):
-                log.warning("runner %s is dead: its jobs go on here", owner)
+                log.warning("runner %s is dead: taking over its jobs", owner)
                 await asyncio.to_thread(jobs.free, owner)
         while len(self._works) < settings.concurrency:
             row = await asyncio.to_thread(
@@ -81,7 +81,7 @@ class Runner:
             )
             if row is None:
                 return
-            log.info("job %s: begun or resumed", row.id)
+            log.info("job %s: started or resumed", row.id)
             work = Work(self._service, self._stores, row, self.owner, settings.lease_s)
             task = asyncio.create_task(work.run())
             self._works.add(task)
@@ -90,11 +90,11 @@ class Runner:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._works.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a job's work ended with an error", exc_info=error)  # its lease expires
+            log.error("the work on a job failed", exc_info=error)  # its lease expires
 
 
 def _host() -> str:
-    """This machine, since it was started."""
+    """Identifies this machine, since its last boot."""
     boot = BOOT.read_text().strip() if BOOT.exists() else ""
     return f"{socket.gethostname()[:40]}/{boot}"
 
@@ -104,7 +104,7 @@ def _started(pid: int) -> str:
 
 
 def _is_dead(owner: str) -> bool:
-    """Whether the runner's process was on this machine and is gone. The lease of any other has to expire."""
+    """Whether the runner's process ran on this machine and has ended. The lease of any other must expire first."""
     host, _, rest = owner.rpartition("/")[0].rpartition("/")[0].rpartition("/")
     if host != _host():
         return False

@@ -1,4 +1,4 @@
-"""The segments of jobs in the database, as `store.py` has the jobs. A segment in progress is leased to a runner."""
+"""The segments of jobs in the database; `store.py` has the jobs. A segment in progress is leased to a runner."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from serve_app.jobs.database import Database
 from serve_app.jobs.models import ChapterRow, JobRow, SegmentRow
 from serve_app.jobs.store import again, owned
 
-MOST_FAILURES = 3  # errors of a segment before it is a fault
-MOST_LEASES = 10  # tries, with those that ended with the death of a process
+MOST_FAILURES = 3  # errors before a segment is a fault
+MOST_LEASES = 10  # attempts, including those that ended with the death of a process
 PAGE = 200  # rows in memory at once
 
 
@@ -104,7 +104,7 @@ class SegmentStore:
             session.execute(
                 update(SegmentRow)
                 .where(*waiting, free, SegmentRow.leases >= MOST_LEASES)
-                .values(state="faulty", owner=None, error="The process that spoke it died each time.")
+                .values(state="faulty", owner=None, error="The process died on every attempt.")
             )
             rows = list(
                 session.scalars(
@@ -133,12 +133,12 @@ class SegmentStore:
             return True
 
     def give_back(self, job_id: str, index: int, owner: str) -> bool:
-        """Ends a lease without a result, as if it had not been."""
+        """Ends a lease without a result, and does not count it."""
         values = {"owner": None, "lease_until": None, "leases": SegmentRow.leases - 1}
         return self._settle(job_id, index, owner, values)
 
     def lost(self, job_id: str, index: int, sound: str) -> None:
-        """The sound of a segment is gone: it has to be spoken again."""
+        """The sound of a segment is missing: it has to be spoken again."""
         with self.database.transaction() as session:
             session.execute(
                 update(SegmentRow)
@@ -147,7 +147,7 @@ class SegmentStore:
             )
 
     def redo(self, job_id: str, index: int, changes: dict[str, Any]) -> str | None:
-        """A segment of a finished job is to be spoken again. changes: its seed, text or voice.
+        """Marks a segment of a finished job to be spoken again. changes: its seed, text or voice.
 
         Returns the digest of the sound that it had. Raises NotFound (param "index") and InvalidInput.
         """
@@ -195,7 +195,7 @@ class SegmentStore:
         after: int = -1,
         limit: int = PAGE,
     ) -> list[SegmentRow]:
-        """The segments behind the index `after`, in order."""
+        """The segments after the index `after`, in order."""
         query = select(SegmentRow).where(SegmentRow.job == job_id, SegmentRow.index > after)
         if chapter is not None:
             query = query.where(SegmentRow.chapter == chapter)
@@ -205,7 +205,7 @@ class SegmentStore:
             return list(session.scalars(query.order_by(SegmentRow.index).limit(limit)))
 
     def all(self, job_id: str, chapter: int | None = None, state: str | None = None) -> Iterator[SegmentRow]:
-        """The segments in order; only PAGE of them are in memory."""
+        """The segments in order; at most PAGE are in memory at once."""
         after = -1
         while rows := self.page(job_id, chapter=chapter, state=state, after=after):
             yield from rows

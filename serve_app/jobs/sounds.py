@@ -1,4 +1,4 @@
-"""The sounds of a job's segments: taken from the audio store, or spoken and stored."""
+"""Gets the sounds of a job's segments from the audio store, or speaks and stores them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job reads: an uploaded file, or the text or script of a request."""
+"""The input of a job: an uploaded file, or the text or script of a request."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read(data: bytes, name: str) -> Book:
 
 
 def title_of(book: Book, name: str) -> str:
-    """What a book is called that has no title."""
+    """The title of a book that has none."""
     if name not in (TEXT, SCRIPT):
         return PurePath(name).stem
     texts = (block.text for chapter in book.chapters for block in chapter.blocks)
@@ -38,5 +38,5 @@ def title_of(book: Book, name: str) -> str:
 
 
 def is_epub(data: bytes) -> bool:
-    """Whether `read` takes it for an EPUB."""
+    """Whether `read` reads it as an EPUB."""
     return data.startswith(ZIP)

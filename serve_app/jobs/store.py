@@ -1,7 +1,7 @@
 """The jobs in the database. The calls block: make them in a thread. Each is one transaction.
 
 A runner that works on a job holds its lease. Calls that take an `owner` change nothing and raise LeaseLost if another
-runner has taken the job over, or if it was deleted.
+runner has taken over the job, or if it was deleted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a log. number: rises with each line."""
+    """A line of a log. number: increases with each line."""
 
     number: int
     at: float
@@ -90,7 +90,7 @@ class JobStore:
             return row
 
     def delete(self, job_id: str) -> tuple[JobRow, list[str]]:
-        """Deletes a job in any state. Returns it, and the digests of sounds that no other job has. Raises NotFound."""
+        """Deletes a job in any state. Returns it, and the digests of sounds that no other job uses. Raises NotFound."""
         with self.database.transaction() as session:
             row = _found(session, job_id, lock=True)
             own = select(SegmentRow.sound).where(SegmentRow.job == job_id, SegmentRow.sound.is_not(None))
@@ -101,18 +101,18 @@ class JobStore:
             return row, sounds
 
     def used(self, sounds: Sequence[str]) -> set[str]:
-        """Those that a segment of any job has."""
+        """Those that a segment of any job uses."""
         with self.database.reading() as session:
             found = session.scalars(select(SegmentRow.sound).where(SegmentRow.sound.in_(sounds)).distinct())
             return {sound for sound in found if sound is not None}
 
     def existing(self, job_ids: Sequence[str]) -> set[str]:
-        """The ids of jobs, without those that do not exist."""
+        """Those of the ids that belong to a job."""
         with self.database.reading() as session:
             return set(session.scalars(select(JobRow.id).where(JobRow.id.in_(job_ids))))
 
     def oldest_begun(self) -> float | None:
-        """When the oldest job in progress was begun, in seconds since the epoch. None if there is none."""
+        """When the oldest job in progress started, in seconds since the epoch. None if there is none."""
         with self.database.reading() as session:
             return session.scalar(select(func.min(JobRow.started_at)).where(JobRow.state.in_(ACTIVE)))
 
@@ -127,7 +127,7 @@ class JobStore:
             _found(session, job_id, lock=True).request = request
 
     def lines(self, job_id: str, after: int = 0, limit: int = LOG_LINES) -> list[Line]:
-        """The log behind the line `after`."""
+        """The log after the line `after`."""
         with self.database.reading() as session:
             query = select(LogRow).where(LogRow.job == job_id, LogRow.number > after)
             rows = session.scalars(query.order_by(LogRow.number).limit(limit))
@@ -136,9 +136,9 @@ class JobStore:
     # for runners
 
     def claim(self, owner: str, lease_s: float, concurrency: int, only: str | None = None) -> JobRow | None:
-        """The next job that needs a runner, leased to `owner`: one that was begun, else the oldest in the queue.
+        """The next job that needs a runner, leased to `owner`: one that was started, else the oldest in the queue.
 
-        only: the id of the one job that may be claimed. None if there is none, or as many as `concurrency` are leased.
+        only: the id of the one job that may be claimed. None if there is none, or if `concurrency` jobs are leased.
         """
         now = time.time()
         with self.database.transaction() as session:
@@ -148,7 +148,7 @@ class JobStore:
             stopped = session.scalars(
                 select(JobRow).where(JobRow.cancelling, JobRow.state.not_in(FINISHED), free)
             )
-            for row in stopped:  # its runner died before it noticed
+            for row in stopped:  # its runner died before it noticed the cancellation
                 _end(row, "cancelled")
             session.flush()
             if (session.scalar(select(func.count()).where(leased)) or 0) >= concurrency:
@@ -218,7 +218,7 @@ class JobStore:
             _give_back(session, job_id, owner)
 
     def give_back(self, job_id: str, owner: str) -> None:
-        """Any runner may take the job from now on."""
+        """Gives the job back: any runner may claim it from now on."""
         with self.database.transaction() as session:
             row = _owned(session, job_id, owner)
             row.owner = row.lease_until = None
@@ -245,9 +245,9 @@ def new_id() -> str:
 
 
 def again(session: Session, row: JobRow) -> None:
-    """A finished job becomes active. Raises InvalidInput (param "job_id") for one that is not, or that has no plan."""
+    """Makes a finished job active. Raises InvalidInput (param "job_id") for one that is not, or that has no plan."""
     if row.state not in FINISHED or not row.plan.get("complete"):
-        state = "was never read to its end" if row.state in FINISHED else f"is {row.state}"
+        state = "was not read completely" if row.state in FINISHED else f"is {row.state}"
         raise InvalidInput(
             f"The job {state}: wait until it is done.", param="job_id", code="job_not_finished"
         )

@@ -1,4 +1,4 @@
-"""Deletes files that no job has: what a killed process stored and did not record, if its job was deleted since."""
+"""Deletes files that no job uses: a killed process stored but did not record them, and its job was deleted."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import PurePosixPath
 from serve_app.jobs.access import Stores
 
 SKEW_S = 60.0  # between the clocks of runners, database and store, and for a runner to end a deleted job
-SUBMITTING_S = 3600.0  # more than a submission takes, whose files are stored before its job is
+SUBMITTING_S = 3600.0  # longer than a submission takes, which stores its files before its job
 BATCH = 500  # names in one query
 
 
 def sweep(stores: Stores, stop: threading.Event) -> int:
     """Returns the number of deleted sounds and folders. Blocks; ends early when `stop` is set.
 
-    A sound that is newer than the oldest job in progress is kept: a runner may be about to record it, or find it again
-    when it continues. Raises DatabaseAway, and what the store raises.
+    A sound that is newer than the oldest job in progress is kept: a runner may be about to record it, or to find it
+    when it resumes. Raises DatabaseAway, and what the store raises.
     """
     now, audio = time.time(), stores.audio
     begun = stores.jobs.oldest_begun()
@@ -42,7 +42,7 @@ def _unknown(
     known: Callable[[list[str]], set[str]],
     stop: threading.Event,
 ) -> Iterator[str]:
-    """The keys whose names the database does not know."""
+    """The keys whose names are not in the database."""
     left = list(keys)
     while left and not stop.is_set():
         batch, left = left[:BATCH], left[BATCH:]

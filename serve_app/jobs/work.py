@@ -1,4 +1,4 @@
-"""One job in the hands of a runner: it is planned, its segments are spoken, and its files are written."""
+"""The work on one job: plan it, speak its segments, and write its files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from serve_app.service import Service
 log = logging.getLogger("chorale.jobs")
 
 BEAT_S = 1.0  # between two heartbeats
-STATUS_S = 5.0  # between two looks at the device
+STATUS_S = 5.0  # between two queries of the device's status
 PAUSE_S = 5.0  # before a paused job is tried again
 
 
@@ -78,7 +78,7 @@ class Work:
             beats.cancel()
 
     async def _settle(self, stages: asyncio.Task[None]) -> None:
-        """Records how the stages ended."""
+        """Records the outcome of the stages."""
         jobs, job_id, owner = self._stores.jobs, self._row.id, self._owner
         try:
             if self._lost:
@@ -96,13 +96,13 @@ class Work:
                 raise error
             elif error is not None:
                 log.error("job %s failed", job_id, exc_info=error)
-                await self._fail("The server failed while it worked on this job.", "internal_error")
+                await self._fail("An internal error stopped the work on this job.", "internal_error")
         except LeaseLost:
             self._lost = True
-            log.info("job %s is no longer ours", job_id)
+            log.info("job %s: the lease was lost", job_id)
 
     async def _tidy(self) -> None:
-        """Deletes what was written after the job had ended or was deleted."""
+        """Deletes files that were written after the job ended or was deleted."""
         jobs, audio, job_id = self._stores.jobs, self._stores.audio, self._row.id
         unrecorded = self._sounds.unrecorded
         for sound in unrecorded - await self._access.db(jobs.used, list(unrecorded)):
@@ -144,7 +144,7 @@ class Work:
 
     async def _initialise(self, book: Book, model: Model) -> None:
         segments, job_id = self._stores.segments, self._row.id
-        await self._change("The text is cut into segments.", state="initialising", paused=None)
+        await self._change("Splitting the text into segments.", state="initialising", paused=None)
         done = {index for index, _ in await self._access.db(segments.chapters, job_id)}
         indices = chosen(book, self._request.options)
         for index in indices:
@@ -169,7 +169,7 @@ class Work:
     async def _generate(self, model: Model) -> None:
         segments, job_id = self._stores.segments, self._row.id
         self._titles = dict(await self._access.db(segments.chapters, job_id))
-        await self._change("The segments are spoken.", state="generating", paused=None)
+        await self._change("Speaking the segments.", state="generating", paused=None)
         self._batches.begin()
         speaking: set[asyncio.Task[None]] = set()
         try:
@@ -180,7 +180,7 @@ class Work:
                 if not speaking:
                     if not await self._access.db(segments.page, job_id, state="waiting", limit=1):
                         return
-                    await asyncio.sleep(AGAIN_S)  # another runner's leases have to expire
+                    await asyncio.sleep(AGAIN_S)  # another runner's leases must expire first
                     continue
                 done, speaking = await asyncio.wait(speaking, return_when=asyncio.FIRST_COMPLETED)
                 for error in [error for task in done if (error := task.exception()) is not None]:
@@ -191,7 +191,7 @@ class Work:
             await asyncio.gather(*speaking, return_exceptions=True)
 
     async def _convert(self, book: Book, data: bytes) -> Converted:
-        await self._change("The files are written.", state="converting", paused=None)
+        await self._change("Writing the files.", state="converting", paused=None)
         rows = self._stores.segments.all(self._row.id, state="spoken")
         audio, rate, options = self._stores.audio, int(self._plan["rate"]), self._request.options
         book = titled(book, self._row.title, options, self._request.voice(DEFAULT_VOICE).name)
@@ -222,14 +222,14 @@ class Work:
         ]
         total = Counts.sum((await self._access.db(self._stores.segments.counts, job_id)).values())
         state = "done_with_faults" if total.faulty else "done"
-        spoken = f"Done: {total.spoken} of {total.segments} segments are spoken."
+        spoken = f"Done: {total.spoken} of {total.segments} segments spoken."
         self._plan["warnings"] = [*dict.fromkeys([*self._plan["warnings"], *converted.warnings])]
         figures = self._figures(total)
         values = {"outputs": outputs, "plan": self._plan, "figures": figures}
         await self._access.db(self._stores.jobs.end, job_id, self._owner, state, spoken, **values)
 
     async def _speak(self, row: SegmentRow, model: Model) -> None:
-        """One segment, to its row in the database."""
+        """Speaks one segment and records it in its row."""
         segments, job_id = self._stores.segments, self._row.id
         self._chapter = row.chapter
         try:
@@ -239,7 +239,7 @@ class Work:
         except (Unavailable, NotFound) as error:
             raise Pause(f"The job waits for its model. {error.message}") from None
         except Exception as error:
-            message = error.message if isinstance(error, ChoraleError) else "The server failed."
+            message = error.message if isinstance(error, ChoraleError) else "An internal error occurred."
             log.warning("job %s, segment %d: %r", job_id, row.index, error)
             final = isinstance(error, InvalidInput)
             await self._access.db(segments.failed, job_id, row.index, self._owner, message, final=final)

@@ -48,7 +48,7 @@ class SegmentStream:
         self._sampling = replace(speech.sampling, seed=segment_seed(speech.sampling.seed, index))
         self._prompt, self._priority = speech.prompt, speech.priority
         self._heard = False
-        self._settled = asyncio.Event()  # pieces may be heard
+        self._settled = asyncio.Event()  # pieces may be sent
         if not speech.whole:
             self._settled.set()
         ahead = 0 if speech.whole else PIECES_AHEAD
@@ -154,7 +154,7 @@ class SegmentStream:
         await self._pieces.put(vocoded.waveform)
 
     async def _from_the_start(self, chunk: VocoderChunk, chunk_id: str, priority: int) -> VocodedChunk:
-        """Vocodes the segment again up to the end of `chunk`, because the replica with its state is gone or busy."""
+        """Vocodes the segment again up to the end of `chunk`, because the replica with its state is lost or busy."""
         end = chunk.first + len(chunk.frames)
         again = replace(chunk, frames=np.concatenate(self._frames)[:end], left=0, first=0)
         self.work_ids = [*self.work_ids, f"{chunk_id}.again"]

@@ -35,7 +35,7 @@ class Synthesizer:
 
     def cancel(self, work_ids: Collection[str]) -> None:
         """In the background, because the caller may itself be in the middle of being cancelled."""
-        if work_ids:  # a stage that is gone holds nothing that could be cancelled
+        if work_ids:  # a lost stage holds nothing to cancel
             calls = asyncio.gather(*map(self.backend.cancel, work_ids), return_exceptions=True)
             self._cancelling.add(calls)
             calls.add_done_callback(self._cancelling.discard)
@@ -59,7 +59,7 @@ class SpeechStream:
         self._speech = replace(speech, sampling=replace(asked, speed=pace), id=work_id)
         self._tempo = asked.speed / pace  # of the finished sound
         self._text: TextFlow | None = None
-        # the one that is heard, and the next ones
+        # the one being sent, and the next ones
         self._segments: deque[SegmentStream | SilentSegment] = deque()
         self._opened = 0  # segments so far
         self._events = self._paced()
@@ -98,7 +98,7 @@ class SpeechStream:
         await self._events.aclose()
 
     async def _paced(self) -> AsyncGenerator[SpeechEvent, None]:
-        """The events at the tempo that was asked for."""
+        """The events at the requested tempo."""
         tempo = Tempo(self._synthesizer.backend.spec.sample_rate, self._tempo) if self._tempo != 1 else None
         async with aclosing(self._spoken()) as events:
             async for event in events:
@@ -145,7 +145,7 @@ class SpeechStream:
             self._open(segment)
 
     def _pause(self, segment: Segment) -> int:
-        """Samples of silence behind it."""
+        """Samples of silence after the segment."""
         seconds = segment.pause_after / self._speech.sampling.speed
         return round(seconds * self._synthesizer.backend.spec.sample_rate)
 

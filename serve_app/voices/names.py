@@ -24,7 +24,7 @@ NAME_RULE = (
 )
 ID = re.compile(r"voice_[0-9a-f]{20}")
 
-# Letters and marks by category that nobody sees (of Unicode's Default_Ignorable_Code_Point).
+# Letters and marks by category that are invisible (of Unicode's Default_Ignorable_Code_Point).
 INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )

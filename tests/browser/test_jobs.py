@@ -186,7 +186,7 @@ def test_finished_jobs_are_removed_at_once(visitor: Visitor, story: Path) -> Non
     assert not page.is_visible("#clean-jobs")
 
 
-def test_an_error_in_the_form_stands_at_its_field(visitor: Visitor, story: Path) -> None:
+def test_an_error_in_the_form_is_shown_at_its_field(visitor: Visitor, story: Path) -> None:
     visitor.refused = True
     page = visitor.open("book")
     page.set_input_files("#book-form input[type=file]", story)

@@ -147,7 +147,7 @@ def test_every_control_of_the_model_is_there_and_counts(visitor: Visitor, served
     ("field", "value"),
     [("seed", "many"), ("seed", "-1"), ("temperature", "3"), ("top_k", "a few"), ("input", " ")],
 )
-def test_an_error_stands_at_its_field_as_the_service_words_it(
+def test_an_error_is_shown_at_its_field_in_the_words_of_the_service(
     visitor: Visitor, field: str, value: str
 ) -> None:
     visitor.refused = True

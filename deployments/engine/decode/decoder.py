@@ -25,7 +25,7 @@ from deployments.engine.readback import HostCopy, Readback
 from deployments.engine.script import Compilable
 
 log = logging.getLogger(__name__)
-PATIENCE = 8  # steps: background work takes part in one of them while first sounds are awaited
+PATIENCE = 8  # while first sounds are pending, background work joins one step in this many
 Output = dict[str, Tensor]  # the parts of a StepOutput that the model has
 
 

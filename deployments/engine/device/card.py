@@ -1,4 +1,4 @@
-"""What a card does as a whole, for all programs that use it. Does not import torch."""
+"""The load of a card as a whole, from all programs that use it. Does not import torch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Load = dict[str, Any]
 
 
 def load(device: Any) -> Load:
-    """How full and how busy the card is: {} for the CPU, whose load is the machine's.
+    """The memory use and the utilization of the card: {} for the CPU, whose load is the machine's.
 
     device: a torch.device or its name. id: the same for one card in every process; memory_used_bytes,
-    memory_total_bytes; utilization: the percentage of the last moments in which the card computed, None where the
-    driver does not tell.
+    memory_total_bytes; utilization: the percentage of recent time in which the card was busy, None if the
+    driver does not report it.
     """
     kind = str(device).partition(":")[0]
     backend = getattr(sys.modules.get("torch"), kind, None) if kind != "cpu" else None

@@ -21,14 +21,14 @@ Found = tuple[str | None, str]  # the device's name, None if it cannot be used, 
 
 
 def choose_device(preference: str = "auto", half: Half = "auto", threads: int | None = None) -> Device:
-    """The first usable of MUSA, CUDA and CPU, or the one that is asked for.
+    """The first usable one of MUSA, CUDA and CPU, or the requested one.
 
     preference: "auto", "cpu", "cuda", "musa", or with an index, as "cuda:1".
     half: "auto" reads the environment variable `is_half`, and if unset is true for CUDA cards of compute capability
         7.0 and more; never on MUSA or the CPU.
     threads: of a device thread; by default OMP_NUM_THREADS, else what torch found.
 
-    Raises ConfigError for an unknown preference or `half`, and for a device asked for that cannot be used.
+    Raises ConfigError for an unknown preference or `half`, and for a requested device that cannot be used.
     """
     if not _PREFERENCE.fullmatch(preference):
         raise ConfigError(

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 FRAME_BUCKETS = (16, 32, 64, 96, 128)
 LONGEST_S = 5.0  # of sound in a chunk
 STATES_PER_SLOT = 16  # segments whose state is kept here
-PATIENCE = 4  # shared batches: background work takes part in one of them while first sounds are awaited
+PATIENCE = 4  # while first sounds are pending, background work joins one shared batch in this many
 MOST_FAULTS = 3  # consecutive failures of the optimised path after which it is given up
 
 Result = VocodedChunk | ChoraleError

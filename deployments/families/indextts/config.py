@@ -147,7 +147,9 @@ def read_config(folder: Path) -> IndexConfig:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path.name}: must be a mapping")
     try:
-        return IndexConfig.model_validate_json(json.dumps(content))  # strict: a list of YAML is no tuple
+        return IndexConfig.model_validate_json(
+            json.dumps(content)
+        )  # strict mode, in which a YAML list is not a tuple
     except ValidationError as error:
         lines = []
         for detail in error.errors():

@@ -1,4 +1,4 @@
-"""The lexicon's phones as the weights of this family know them: ARPAbet without stress."""
+"""The lexicon's phones in the notation of this family's weights: ARPAbet without stress."""
 
 import re
 from functools import lru_cache

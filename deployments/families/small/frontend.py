@@ -81,7 +81,7 @@ class SmallFrontend:
         self._cleaned(text)
 
     def _cleaned(self, text: str) -> Rewritten:
-        """The text without markup, of characters that the normaliser knows, with no line end but those that pause."""
+        """The text without markup, in characters that the normaliser knows, with only those line ends that pause."""
         if not text.strip():
             raise InvalidInput("input is empty", param="input", code="empty_input")
         cleaned = folded(markup.plain(Rewritten(text)), self.hanzi)
@@ -148,7 +148,7 @@ class SmallFrontend:
 
 
 def _cuts(words: list[Word], sizes: list[int]) -> list[int]:
-    """Where segments begin, and the end: behind what pauses longer than a comma, and wherever one would be too long.
+    """Where segments begin, and the end: after each pause longer than a comma, and where a segment would be too long.
 
     sizes: phones of each word.
     """
@@ -178,7 +178,7 @@ def _ids(sounds: Phones) -> tuple[int, ...]:
 
 
 def _fitting(words: list[Word], phones: list[Phones]) -> tuple[list[Word], list[Phones], list[int]]:
-    """Cuts words of more phones than a segment has room for (made-up ones) into several. The last list: their sizes."""
+    """Splits (made-up) words with more phones than a segment can hold. The last list: the sizes of the words."""
     sizes = list(map(len, phones))
     if max(sizes) <= _ROOM:
         return words, phones, sizes

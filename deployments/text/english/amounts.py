@@ -1,4 +1,4 @@
-"""Plain numbers, and what stands for a number: ordinals, versions, years, powers of ten."""
+"""Plain numbers and other forms of numbers: ordinals, versions, years, powers of ten."""
 
 from __future__ import annotations
 

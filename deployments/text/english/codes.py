@@ -14,7 +14,7 @@ _FILLER = (
     r"(?:\s?(?:number|numbers|no\.?|nr\.?|num\.?|id|code|is|was|are|reads|of|as|ends?\sin|ending\sin|starting\swith|the"
     r"|your|:|\#|=|\())*"
 )
-# What follows is a code, whatever its length.
+# A code of any length follows.
 _ALWAYS = re.compile(
     r"\b(?:pins?|otp|passwords?|passcodes?|password|(?:access|security|door|gate|area|zip|postal|country|dial(?:ling|ing)?|"
     r"verification|confirmation|activation|promo|discount|coupon|voucher|entry|error|sort|swift|product|unlock|alarm|dress)\scodes?|"
@@ -127,7 +127,7 @@ def _code(token: str) -> str:
 
 
 def _measured(text: str, at: int) -> bool:
-    """Whether the number that ends at `at` goes on, or has a unit."""
+    """Whether the number that ends at `at` continues, or has a unit."""
     return bool(re.match(r"[.,:/]\d|\s?(?:%|million|thousand|billion|hundred|square)", text[at : at + 10]))
 
 

@@ -24,7 +24,7 @@ def fraction(numerator: int, denominator: int) -> str:
 
 
 def mixed(units: str | None, top: int, bottom: int) -> str | None:
-    """2, 3, 4 -> two and three quarters; None where it is no such number."""
+    """2, 3, 4 -> two and three quarters; None for any other number."""
     if not (0 < top < bottom and (2 <= bottom <= 20 or bottom in (32, 64, 100, 1000))):
         return None
     spoken = fraction(top, bottom)

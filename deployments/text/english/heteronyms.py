@@ -14,7 +14,7 @@ from deployments.text.english.word_rules import NO_NOUN, RULES
 def reading(sentence: Sentence, index: int, written: str, parts: Mapping[str, str]) -> str:
     """The part (a key of `parts`) that a word has here, or `DEFAULT`, its most frequent reading.
 
-    written: the word as it stands in the text, with its capitals.
+    written: the word as it is in the text, with its capitals.
     """
     word = sentence.words[index]
     if NAME in parts and written.istitle() and _is_name(sentence, index):

@@ -1,4 +1,4 @@
-"""Identifiers whose shape tells what they are: MAC, IP and hexadecimal addresses, IBANs, part numbers, I-280."""
+"""Identifiers with a recognisable shape: MAC, IP and hexadecimal addresses, IBANs, part numbers, I-280."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _PLACE = re.compile(
     r"section|number|no|grade|rule|hall|flat|suite|question|chapter|paragraph|block|building|terminal|pier|schedule)\.?\s$",
     re.IGNORECASE,
 )
-_LETTER_UNITS = {"N": "newtons", "C": "coulombs", "T": "teslas", "F": "farads"}  # of scientific numbers alone
+_LETTER_UNITS = {"N": "newtons", "C": "coulombs", "T": "teslas", "F": "farads"}  # only of scientific numbers
 _SIZED_BEFORE = re.compile(r"\d\s?[x×]\s?$")
 _INVERSE = re.compile(rf"[ ·]({UNIT})⁻([¹²³])")
 _ARTICLE = re.compile(r"\b(?:an?|another|each|every|one|per)\s$", re.IGNORECASE)
@@ -73,7 +73,7 @@ def measure(m: Match) -> str | None:
     if spaced and unit in _ONLY_ATTACHED or not spaced and unit in _ONLY_SPACED:
         return None
     if spaced and unit in ("A", "M", "K", "st") and _WORD_BEHIND.match(text, m.end()):
-        return None  # "vitamins B 12 A ..." is no current, "30 St James" no weight
+        return None  # "vitamins B 12 A ..." is not a current, "30 St James" not a weight
     return _measured(decimal(m[1]), m, m[1] in ("1", "1.0") or _is_modifier(m, gap))
 
 
@@ -154,7 +154,7 @@ def per_name(unit: str) -> str:
 
 
 def _is_modifier(m: Match, gap: str) -> bool:
-    """Whether the measure stands before its noun: a 512 GB drive, a 5-km run."""
+    """Whether the measure comes before its noun: a 512 GB drive, a 5-km run."""
     text = m.string
     if gap == "-":
         return True

@@ -74,7 +74,7 @@ class Sense:
 
 
 def nearest(senses: tuple[Sense, ...], sentence: Sentence, index: int) -> Sense | None:
-    """The sense with the clue that stands closest to the word at `index`; behind it rather than before."""
+    """The sense with the clue closest to the word at `index`; after it rather than before."""
     best, distance = None, float("inf")
     begin = max(0, index - FAR)
     around = sentence.words[begin : index + FAR]

@@ -69,7 +69,7 @@ def is_month_or_day(word: str) -> bool:
 
 
 def symbol(text: str, at: int, said: str) -> str | None:
-    """What is said for a sign by itself, None for ornaments. said: the word before."""
+    """What is said for a sign alone, None for ornaments. said: the word before."""
     char, before, after = text[at], text[at - 1] if at else " ", text[at + 1 : at + 2] or " "
     if char == "#":
         return "number" if after.isdecimal() else "hashtag" if after.isalpha() else None

@@ -1,7 +1,7 @@
 """The readings of a Mandarin text: its words, and the pinyin of each character before tone sandhi.
 
 jieba splits the text into words and tags their parts of speech; pypinyin's phrases resolve polyphones. This module
-adds what neither knows: characters whose reading depends on the part of speech, and words that end in a neutral tone.
+adds what neither has: characters whose reading depends on the part of speech, and words that end in a neutral tone.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _alone(word: str, kind: str, before: tuple[str, str], behind: tuple[str, str
     if word == "长":
         grows = following[:1] in _GROWN and last[-1:] not in _VERY or (comes[:1] == "u" and was[:1] == "n")
         return "zhang3" if grows else "chang2"
-    if word == "著":  # in traditional texts it also stands for 着
+    if word == "著":  # in traditional texts it is also used for 着
         return "zhe5" if was[:1] == "v" else "zhu4"
     if word == "着":
         return "zhao2" if last[-1:] in ("不", "得") else "zhe5"

@@ -32,7 +32,7 @@ _LETTER_RULES: tuple[Rule, ...] = (
     amounts.roman_numeral,
     amounts.sign,
 )
-_LETTER = re.compile(f"[A-Za-z]{{2,}}|[{HANZI}]")  # single letters do not tell the language
+_LETTER = re.compile(f"[A-Za-z]{{2,}}|[{HANZI}]")  # single letters do not determine the language
 _LETTER_OR_CHARACTER = re.compile(f"[A-Za-z{HANZI}]")
 _CHARACTERS = re.compile(f"[{HANZI}]+")
 _PER = re.compile(f"(?<=[{HANZI}])/(?=[{HANZI}])")  # 公里/小时

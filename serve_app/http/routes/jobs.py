@@ -28,7 +28,7 @@ from serve_app.jobs.report import report
 
 router = APIRouter(tags=["jobs"])
 
-MAX_JSON = 4 * 2**20  # bytes; a longer text comes as a file
+MAX_JSON = 4 * 2**20  # bytes; a longer text must be sent as a file
 MAX_PART = 2**20  # bytes of a form's field
 MEDIA_TYPES = {
     "m4b": "audio/mp4",
@@ -60,7 +60,7 @@ _SEGMENT = {
 async def create_job(request: Request, service: Shared, jobs: SharedJobs, dry_run: bool = False) -> Response:
     """Starts a job from a form with a `file`, or from JSON with `input` or `script`.
 
-    `dry_run` makes nothing, and returns the chapters that were found.
+    With `dry_run`, no job is created; the response lists the chapters that were found.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
@@ -134,7 +134,7 @@ async def delete_job(job_id: str, jobs: SharedJobs) -> dict[str, Any]:
 
 @router.post("/v1/jobs/{job_id}/cancel")
 async def cancel_job(job_id: str, jobs: SharedJobs) -> dict[str, Any]:
-    """Cancels a job: at once, or within seconds if it is being worked on."""
+    """Cancels a job: at once, or within seconds if it is running."""
     row = await asyncio.to_thread(jobs.stores.jobs.cancel, job_id)
     return (await jobs.cards([row]))[0]
 
@@ -143,7 +143,7 @@ async def cancel_job(job_id: str, jobs: SharedJobs) -> dict[str, Any]:
 async def job_events(job_id: str, request: Request, jobs: SharedJobs) -> StreamingResponse:
     """Server-sent events: `state` and `progress` with the job, `log` with a line of its log.
 
-    A stream ends with the job, or after some minutes: `Last-Event-ID` continues the log.
+    A stream ends with the job, or after a few minutes: `Last-Event-ID` continues the log.
     """
     await asyncio.to_thread(jobs.stores.jobs.get, job_id)
     last = request.headers.get("last-event-id", "")
@@ -161,7 +161,7 @@ async def job_log(job_id: str, jobs: SharedJobs) -> dict[str, Any]:
 
 @router.get("/v1/jobs/{job_id}/report")
 async def job_report(job_id: str, jobs: SharedJobs) -> dict[str, Any]:
-    """Per chapter the segments asked for and spoken; every segment that could not be spoken, with its text."""
+    """Per chapter, the segments requested and spoken; every segment that could not be spoken, with its text."""
     row = await asyncio.to_thread(jobs.stores.jobs.get, job_id)
     return await asyncio.to_thread(report, row, jobs.stores.segments)
 
@@ -194,7 +194,7 @@ async def list_segments(
     after: Annotated[int, Query(ge=-1, le=2**31 - 1)] = -1,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> dict[str, Any]:
-    """The segments in order, behind the index `after`."""
+    """The segments in order, after the index `after`."""
     row = await asyncio.to_thread(jobs.stores.jobs.get, job_id)
     page = jobs.stores.segments.page
     found = await asyncio.to_thread(page, job_id, chapter=chapter, after=after, limit=limit + 1)
@@ -204,7 +204,7 @@ async def list_segments(
 
 @router.post("/v1/jobs/{job_id}/segments/{index}", status_code=202, openapi_extra=_SEGMENT)
 async def redo_segment(job_id: str, index: int, request: Request, jobs: SharedJobs) -> Response:
-    """Says one segment of a finished job again and writes its files again. Nothing else is spoken again."""
+    """Speaks one segment of a finished job again and rewrites its files. No other segment is spoken again."""
     fields, _ = await read_object(request, MAX_PART)
     changes = check(SegmentBody, fields).model_dump(exclude_none=True)
     if not changes:
@@ -243,7 +243,7 @@ async def _file(request: Request, jobs: Jobs, row: JobRow, output: dict[str, Any
     try:
         size = await asyncio.to_thread(audio.size, key)
     except FileNotFoundError:
-        raise NotFound("The file is gone.", param="name", code="file_not_found") from None
+        raise NotFound("The file no longer exists.", param="name", code="file_not_found") from None
     kind = MEDIA_TYPES.get(output["format"], "application/octet-stream")
     name = output["name"]
     headers = {"content-disposition": f"inline; filename*=utf-8''{quote(name, safe='')}"}

@@ -48,7 +48,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """version: a hash of all files, part of their addresses, so that a browser may keep them for ever."""
+    """version: a hash of all files, part of their addresses, so that browsers may cache them forever."""
 
     version: str
     by_name: dict[str, File]
@@ -74,7 +74,7 @@ async def page(request: Request) -> Response:
 
 @router.api_route("/static/{version}/{name:path}", methods=["GET", "HEAD"])
 async def static_file(version: str, name: str, request: Request) -> Response:
-    """A file of the page. One asked for under another version, as during an update, must not be kept."""
+    """A file of the page. One requested under another version, as during an update, must not be cached."""
     known = files()
     if name not in known.by_name:
         raise NotFound("The page has no such file.", code="not_found")

@@ -43,8 +43,8 @@ from serve_app.synthesis.stream import SpeechStream
 log = logging.getLogger("chorale.http")
 router = APIRouter(tags=["audio"])
 
-RAW_RESPONSE = "x-stainless-raw-response"  # "stream" from OpenAI's library, when it streams
-# the format of a job's file for each of the call's
+RAW_RESPONSE = "x-stainless-raw-response"  # OpenAI's library sends "stream" here when it streams
+# the format of a job's file, by `response_format`
 FILES: dict[str, Format] = {
     "mp3": "mp3", "opus": "opus", "aac": "m4b", "flac": "flac", "wav": "wav", "pcm": "wav",
 }  # fmt: skip
@@ -97,7 +97,7 @@ async def create_speech(
     A long text becomes a job (202, `Location`), unless the client streams: with `stream_format`, or OpenAI's library.
 
     `stream_format: audio` sends the file's bytes; `sse` sends OpenAI's events with the bytes in base64.
-    `stream: false` sends the whole at once, and so does FLAC without `stream_format`: its header states the length.
+    `stream: false` sends the whole file at once. So does FLAC without `stream_format`: its header states the length.
     """
     with fields_renamed(asked.names):
         return await _speak(asked, request, service, traffic, jobs)

@@ -54,7 +54,7 @@ async def get_voice(voice_id: str, service: Shared) -> VoiceCard:
 
 @router.post("/v1/audio/voices", openapi_extra=_BODY)
 async def create_voice(request: Request, service: Shared) -> VoiceCard:
-    """Adds a voice. Its prompt is computed now, so that an unusable recording is refused here."""
+    """Adds a voice. Its prompt is computed now, so that an unusable recording is rejected here."""
     async with read_form(request, max_files=1, max_fields=12, max_part_size=64 * 1024) as form:
         sample = form.get("audio_sample")
         fields = {name: value for name, value in form.multi_items() if name != "audio_sample"}

@@ -79,7 +79,7 @@ def test_offsets_just_below_the_limit_keep_32_bits():
     assert struct.unpack_from(">I", grown, grown.index(b"stco") + 12) == (2**32 - 1,)
 
 
-def test_a_file_whose_moov_stands_behind_its_sound_is_refused(tmp_path):
+def test_a_file_whose_moov_comes_after_its_sound_is_rejected(tmp_path):
     path = tmp_path / "late.mp4"
     path.write_bytes(box(b"ftyp", b"M4B ") + box(b"mdat", bytes(100)) + moov([20]))
     with pytest.raises(Unreadable):

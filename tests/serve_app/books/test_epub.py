@@ -125,7 +125,7 @@ def test_hrefs_with_escapes_and_other_case_are_found() -> None:
 
 def test_a_document_without_text_is_a_warning() -> None:
     book = read(Epub([Page('<p><img src="x.png" alt=""/></p>', "Plate"), Page("<p>x</p>", "One")]))
-    assert titles(book) == ["One"] and "holds no text" in book.warnings[0]
+    assert titles(book) == ["One"] and "contains no text" in book.warnings[0]
 
 
 def test_a_fallback_of_a_foreign_document_is_read() -> None:

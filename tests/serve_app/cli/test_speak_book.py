@@ -145,7 +145,7 @@ def test_a_service_makes_the_book_and_its_jobs_are_managed(working: str, tmp_pat
         (("-o", "x.m4b", "--chapters", "9"), "Invalid 'chapters'"),
         (("-o", "x.m4b", "--voice", "nobody"), "nobody"),
         (("-o", "x.m4b", "--warp", "9"), "warp"),
-        (("-o", "x.m4b", "--server", "http://127.0.0.1:9"), "no service answers at http://127.0.0.1:9"),
+        (("-o", "x.m4b", "--server", "http://127.0.0.1:9"), "no service responds at http://127.0.0.1:9"),
         ((), "--out FILE.m4b is required"),
     ],
 )

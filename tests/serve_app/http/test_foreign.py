@@ -254,7 +254,7 @@ async def test_stream_true_is_stream_format_audio(client, format):
 
 
 @pytest.mark.parametrize("stream", [True, False, None])
-async def test_sse_is_events_whatever_stream_says(client, stream):
+async def test_sse_is_events_regardless_of_stream(client, stream):
     answer = await spoken(client, stream=stream, stream_format="sse")
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert "content-length" not in answer.headers

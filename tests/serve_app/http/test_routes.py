@@ -459,7 +459,7 @@ async def test_models(client):
     assert one["controls"]["top_p"] == {
         "type": "number",
         "default": 1.0,
-        "description": "draw from the likeliest codes that make up this share",
+        "description": "sample from the most likely codes that together reach this probability",
         "exclusiveMinimum": 0,
         "maximum": 1,
     }

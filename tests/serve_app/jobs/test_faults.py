@@ -272,7 +272,7 @@ async def test_a_full_disk_pauses_a_job_until_there_is_room(
             file.write(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - 200_000))
         async with running(small):
             waiting = await until(small, row.id, lambda row: row.paused is not None)
-            assert "full" in (waiting.paused or "") and "when there is room" in (waiting.paused or "")
+            assert "full" in (waiting.paused or "") and "when there is space" in (waiting.paused or "")
             kept = await asyncio.to_thread(done, small, row.id)
             assert kept < 40
             ballast.write_bytes(b"")

@@ -59,14 +59,14 @@ class IndexFrontend:
         return self.pieces.names(segment.token_ids)
 
     def check(self, text: str, language: str | None = None) -> None:
-        """Raises InvalidInput for another language; whatever a text holds beside what can be spoken is passed over."""
+        """Raises InvalidInput for another language; characters that cannot be spoken are skipped."""
         language_of(language, LANGUAGES)
         check_pauses(text)
 
     def pieces_of(self, text: str, reading: Reading | None = None) -> list[str]:
-        """All pieces of `text`, normalised; a lone sign as it stands.
+        """All pieces of `text`, normalised; a lone sign is kept unchanged.
 
-        The published code takes a lone letter or digit as it stands too, but its vocabulary spells numbers out.
+        The published code also keeps a lone letter or digit, but its vocabulary spells numbers out.
         """
         lone = text.strip()
         if len(lone) == 1 and lone.isprintable() and not lone.isalnum():

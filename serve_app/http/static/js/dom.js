@@ -22,7 +22,7 @@ export function make(tag, properties = {}, ...children) {
   return made;
 }
 
-/** An icon of icons.svg. It is decoration: the button beside it needs a name of its own. */
+/** An icon of icons.svg. It is decorative: its button needs a name of its own. */
 export function icon(name) {
   const namespace = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(namespace, "svg");
@@ -34,7 +34,7 @@ export function icon(name) {
   return svg;
 }
 
-/** Reads a message to screen readers. */
+/** Announces a message to screen readers. */
 export function announce(message) {
   find("announcer").textContent = message;
 }
@@ -55,7 +55,7 @@ export function debounced(listener, wait) {
   };
 }
 
-/** Renders `place` again without losing what its fields hold. Fields are known by their ids. */
+/** Renders `place` again without losing what its fields hold. Fields are identified by their ids. */
 export function keepFields(place, render) {
   const before = new Map([...place.querySelectorAll("[id]:is(input, select, textarea)")].map((field) => [field.id, field]));
   const open = new Set([...place.querySelectorAll("details[open]")].map(({ id }) => id));

@@ -1,4 +1,4 @@
-// Shows the service's errors as they are, at the field that they name.
+// Shows the service's errors unchanged, at the field that they name.
 
 import { ApiError } from "./api.js";
 import { t } from "./i18n.js";
@@ -9,7 +9,7 @@ export function messageOf(error) {
 
 /**
  * Shows an error at the field of `form` with its name, else in `general`. The field gets the focus.
- * Another kind of error than ApiError is a fault of this page, and is thrown on.
+ * Another kind of error than ApiError is a bug of this page, and is rethrown.
  */
 export function showError(form, general, error) {
   if (!(error instanceof ApiError)) throw error;

@@ -1,4 +1,4 @@
-// Runs before the first paint, so that a chosen appearance does not flash.
+// Runs before the first paint, so that the page does not flash in the wrong appearance.
 try {
   const chosen = localStorage.getItem("chorale.theme");
   if (chosen) document.documentElement.dataset.theme = chosen;

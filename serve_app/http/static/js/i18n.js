@@ -23,7 +23,7 @@ export function t(key, values = {}, fallback = key) {
   });
 }
 
-/** A problem of a recording. told: the service's key of it, or the key, a colon and the service's own words. */
+/** A problem of a recording. told: the service's key, or the key, a colon and the service's own words. */
 export function warningText(told) {
   const [key, words] = told.split(": ", 2);
   return t(`warning.${key}`, {}, words ?? key);

@@ -1,4 +1,4 @@
-// What the page knows of the service: its models, voices and limits.
+// What the page knows about the service: its models, voices and limits.
 
 import { get } from "./api.js";
 

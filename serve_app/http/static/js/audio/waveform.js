@@ -3,7 +3,7 @@
 const BAR = 3; // CSS pixels
 const GAP = 2;
 const QUIETEST = 0.2; // the peak that fills the height at least
-const LEAST_S = 3; // seconds that the whole width stands for at least
+const LEAST_S = 3; // seconds that the whole width represents at least
 
 export class Waveform {
   #sound = null;

@@ -1,7 +1,7 @@
 // Plays sound that is still arriving. It runs on the browser's audio thread.
 
 const REPORT = 2048; // samples between reports of the position
-const RESUME_S = 0.3; // of sound that must have arrived before playback goes on after it ran dry
+const RESUME_S = 0.3; // of sound that must arrive before playback resumes after running out
 
 class Tape extends AudioWorkletProcessor {
   parts = []; // Float32Array each

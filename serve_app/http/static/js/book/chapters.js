@@ -1,4 +1,4 @@
-// The chapters of a book, to tick.
+// The list of chapters to select.
 
 import { make } from "../dom.js";
 import { t } from "../i18n.js";

@@ -1,4 +1,4 @@
-// The view "Book": a file, its chapters, a voice, and the options of the job that is made of it.
+// The view "Book": a file, its chapters, a voice, and the options of its job.
 
 import { ApiError, send } from "../api.js";
 import { announce, find, icon, keepFields, make } from "../dom.js";

@@ -1,4 +1,4 @@
-// One job in the list. It is updated in place, so that an open part stays open and the focus stays where it is.
+// One job in the list. It is updated in place, so that open details stay open and the focus stays.
 
 import { address, send } from "../api.js";
 import { announce, icon, make } from "../dom.js";
@@ -84,7 +84,7 @@ export class JobCard {
     this.#unwatch = null;
     if (!open) return;
     this.onopen();
-    this.log.textContent = ""; // the events tell the whole log again
+    this.log.textContent = ""; // the events repeat the whole log
     this.#showDetails();
     this.#unwatch = watch(this.id, { onjob: (job) => this.update(job), online: (line) => this.#addLine(line) });
   }

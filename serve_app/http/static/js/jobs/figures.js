@@ -1,10 +1,10 @@
-// A job's figures: its speed, and what it uses of the machine.
+// A job's figures: its speed and its resource use.
 
 import { make } from "../dom.js";
 import { bytes, clock, duration, number, percent } from "../format.js";
 import { t } from "../i18n.js";
 
-/** Pairs of <dt> and <dd> for what the job says. */
+/** Pairs of <dt> and <dd> for the figures that the job has. */
 export function figures({ progress, device, process, system }) {
   const memory = (used, total) => (total ? t("figure.of", { part: bytes(used), whole: bytes(total) }) : bytes(used));
   const found = [

@@ -1,3 +1,3 @@
-// The states of a job that do not change any more.
+// The final states of a job.
 
 export const FINISHED = ["done", "done_with_faults", "failed", "cancelled"];

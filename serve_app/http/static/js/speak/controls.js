@@ -13,7 +13,7 @@ export function renderControls(place, controls, onchange) {
   place.replaceChildren(...fields);
 }
 
-/** {name: value} of the fields that differ from their defaults. What is no number stays text: the service refuses it. */
+/** {name: value} of the fields that differ from their defaults. Anything else stays text: the service rejects it. */
 export function chosenControls(place) {
   const chosen = {};
   for (const input of place.querySelectorAll("[data-control]")) {

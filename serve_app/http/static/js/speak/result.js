@@ -1,4 +1,4 @@
-// The panel of the current speech: waveform, position, what was used, download.
+// The panel of the current speech: waveform, position, seed, download.
 
 import { call } from "../api.js";
 import { Speech } from "../audio/speech.js";
@@ -119,7 +119,7 @@ export class Result {
     warnings.replaceChildren(...told);
   }
 
-  /** WAV is made of the samples here. For another format the service speaks again, with the same seed. */
+  /** WAV is made from the samples here. For other formats the service speaks the text again with the same seed. */
   async #download() {
     const { sound, about } = this.#speech;
     const format = this.format.value;

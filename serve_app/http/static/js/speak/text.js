@@ -42,7 +42,7 @@ export class Text {
     return [...this.value].length;
   }
 
-  /** True if the service makes a job of it. */
+  /** True if the service turns it into a job. */
   get long() {
     return this.length > this.#most;
   }

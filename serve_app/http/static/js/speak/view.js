@@ -70,7 +70,7 @@ export function startSpeak() {
     return text.long ? makeJob({ ...body, ...extra }) : result.start(body, extra);
   }
 
-  /** The service makes a job of a long text that is not to be streamed. */
+  /** The service turns a long text into a job unless the request streams. */
   async function makeJob(body) {
     try {
       const job = await send("v1/audio/speech", toJson({ ...body, response_format: result.chosenFormat ?? JOB_FORMAT }));
@@ -106,7 +106,7 @@ export function startSpeak() {
   whenTranslated(showCurl);
 }
 
-/** Reads what the service has, again after a while until it answers and a model is ready. */
+/** Loads the service's models and voices, and retries until it responds and a model is ready. */
 async function load() {
   clearTimeout(timer);
   const banner = find("banner");

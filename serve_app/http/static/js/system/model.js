@@ -36,7 +36,7 @@ function table(model, rows) {
   return make("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": t("system.stages", { model }) }, made);
 }
 
-/** What a column shows of a stage, "" where the stage does not say it. */
+/** The value of a stage's column, "" if the stage does not report it. */
 const COLUMNS = {
   state: ({ ready }) => (ready === undefined ? "" : t(ready ? "system.ready" : "system.not_ready")),
   queue: ({ pending }) => count(pending),
@@ -47,7 +47,7 @@ const COLUMNS = {
 
 const count = (value) => (value === undefined ? "" : number(value));
 
-/** Of all processes of a stage: the machine's memory, and the device's. */
+/** The memory of all processes of a stage, on the machine and on the device. */
 function memory(processes) {
   const told = processes.map((process) => process.memory ?? {});
   const sum = (key) => told.reduce((total, found) => total + (found[key] ?? 0), 0);

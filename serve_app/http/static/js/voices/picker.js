@@ -1,4 +1,4 @@
-// The list of voices: one is chosen, each can be heard, those of the user can be deleted.
+// The list of voices: the user chooses one, plays samples, and deletes uploaded voices.
 
 import { send } from "../api.js";
 import { announce, icon, make } from "../dom.js";

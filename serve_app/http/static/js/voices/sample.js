@@ -1,4 +1,4 @@
-// Speaks a short sentence, so that one can hear a voice before choosing it.
+// Speaks a short sentence as a sample of a voice.
 
 import { Speech } from "../audio/speech.js";
 import { service } from "../service.js";
@@ -10,7 +10,7 @@ const SENTENCES = {
 const SEED = 1;
 let playing = null; // {voice, speech, onend}
 
-/** Plays the voice, or stops it if it is the one that plays. onend(error) is called when it is over. */
+/** Plays the voice, or stops it if it is the one that plays. onend(error) is called at the end. */
 export function toggleSample(voice, model, onend) {
   const before = playing;
   stopSample();
