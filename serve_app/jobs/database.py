@@ -137,7 +137,9 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _explained(error: Exception) -> Exception:
-    said = str(error).lower()
+    said = str(
+        getattr(error, "orig", None) or error
+    ).lower()  # without the values, which hold the book's text
     if any(sign in said for sign in FULL):
         return DiskFull("The disk of the jobs' database is full.")
     away = isinstance(error, (OSError, TimeoutError, InterfaceError, OperationalError))

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy.exc import IntegrityError
 
 from deployments.contract.errors import InvalidInput, NotFound
+from serve_app.jobs import job_log
 from serve_app.jobs.access import Stores
 from serve_app.jobs.database import Database, DatabaseAway
 from serve_app.jobs.models import Base
@@ -277,3 +279,34 @@ def test_a_database_that_cannot_be_reached_says_so(tmp_path: Path) -> None:
     with pytest.raises(DatabaseAway) as caught, away.reading():
         pass
     assert caught.value.code == "database_unavailable" and "127.0.0.1" not in caught.value.message
+
+
+def test_a_runner_does_not_claim_a_job_that_it_works_on_already(stores: Stores) -> None:
+    job_id = begun(stores)
+    expire(stores, job_id, "me")
+    assert stores.jobs.claim("me", LEASE, 2, held=[job_id]) is None
+    claimed = stores.jobs.claim("other", LEASE, 2)
+    assert claimed is not None and claimed.id == job_id
+
+
+def test_a_job_that_exists_is_not_added_again(stores: Stores) -> None:
+    first = stores.jobs.add("A title", {"seed": 1})
+    again = stores.jobs.add("Another title", {"seed": 2}, first.id)
+    assert (again.number, again.title, again.request) == (first.number, "A title", {"seed": 1})
+    assert len(stores.jobs.list(9)) == 1 and len(stores.jobs.lines(first.id)) == 1
+
+
+def test_the_newest_lines_of_a_log_are_kept(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_log, "MOST_LINES", 3)
+    job_id, other = begun(stores), stores.jobs.add("", {}).id
+    for n in range(7):
+        stores.jobs.log(job_id, f"line {n}")
+    monkeypatch.undo()
+    assert [line.message for line in stores.jobs.lines(job_id)] == ["line 4", "line 5", "line 6"]
+    assert len(stores.jobs.lines(other)) == 1
+
+
+def test_an_error_is_not_taken_for_a_full_disk_because_of_a_title(stores: Stores) -> None:
+    job_id = begun(stores)
+    with pytest.raises(IntegrityError):
+        stores.segments.add_chapter(job_id, "me", 0, "The disk is full, said '08", [])
