@@ -144,6 +144,6 @@ def _explained(error: Exception) -> Exception:
         return DiskFull("The disk of the jobs' database is full.")
     away = isinstance(error, (OSError, TimeoutError, InterfaceError, OperationalError))
     if away or getattr(error, "connection_invalidated", False) or any(sign in said for sign in AWAY):
-        log.warning("the database of jobs does not answer: %s", said.splitlines()[0][:200])
+        log.warning("the database of jobs does not answer: %s", said.partition("\n")[0][:200])
         return DatabaseAway("The database of jobs does not answer.")
     return error

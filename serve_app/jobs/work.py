@@ -283,8 +283,8 @@ class Work:
                 )
             except LeaseLost:
                 self._lost = True
-            except ChoraleError as error:
-                log.warning("job %s: no heartbeat: %s", self._row.id, error.message)
+            except Exception as error:  # without heartbeats another runner would take the job
+                log.warning("job %s: no heartbeat: %r", self._row.id, error)
             if self._lost or self._cancelling:
                 self._stop.set()
                 stages.cancel()

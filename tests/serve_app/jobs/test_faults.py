@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from serve_app.jobs.access import Stores
 from serve_app.jobs.audio_store import AudioStore
 from serve_app.jobs.database import Database, DatabaseAway
 from serve_app.jobs.jobs import Jobs, open_stores
-from serve_app.jobs.models import JobRow, SegmentRow
+from serve_app.jobs.models import JobRow
 from serve_app.jobs.report import report
 from serve_app.jobs.segments import SegmentStore
 from serve_app.jobs.store import JobStore
@@ -315,37 +314,3 @@ async def _away(server: Postgres, service: Service, backend: ToneBackend, tmp_pa
     database.close()
     backend.delay = 0.0
     assert audio == await undisturbed(jobs, tmp_path)
-
-
-async def test_a_job_without_any_sound_fails_with_the_reason(shipped: Path, tmp_path: Path) -> None:
-    backend = Flaky()
-    backend.word, backend.times = b"tea", 99
-    jobs = Jobs(
-        Service(Settings.from_args({"data_dir": str(tmp_path / "data")}, {}), alone(backend), shipped)
-    )
-    row = await jobs.submit(submission("The tea is cold. No more tea."))
-    async with running(jobs):
-        row = await finished(jobs, row.id)
-    assert (row.state, row.code) == ("failed", "synthesis_failed")
-    assert row.error == "No segment could be spoken. The model broke."
-    jobs.stores.jobs.database.close()
-
-
-async def test_a_database_that_is_away_while_the_files_are_written_does_not_fail_the_job(
-    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("serve_app.jobs.work.PAUSE_S", 0.2)
-    read, left = jobs.stores.segments.all, [1]
-
-    def away_once(*args: Any, **options: Any) -> Iterator[SegmentRow]:
-        if left:
-            left.pop()
-            raise DatabaseAway("The database of jobs does not answer.")
-        yield from read(*args, **options)
-
-    monkeypatch.setattr(jobs.stores.segments, "all", away_once)
-    row = await jobs.submit(submission())
-    async with running(jobs):
-        row = await finished(jobs, row.id)
-    assert (row.state, row.paused, left) == ("done", None, [])
-    assert any("Paused: The database" in line.message for line in jobs.stores.jobs.lines(row.id))

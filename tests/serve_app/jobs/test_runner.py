@@ -15,8 +15,10 @@ import pytest
 import soundfile
 
 from deployments.contract.errors import InvalidInput
+from serve_app.books.book import Block, Chapter
 from serve_app.jobs.jobs import Jobs
 from serve_app.jobs.models import JobRow
+from serve_app.jobs.plan import warnings
 from serve_app.jobs.runner import Runner, _is_dead
 from serve_app.synthesis.segment import segment_seed
 from tests.serve_app.conftest import PAUSE, RATE, ToneBackend, codes_of, tones
@@ -117,3 +119,10 @@ async def test_two_new_voices_at_once_are_both_kept(jobs: Jobs) -> None:
     assert [type(error) for error in refused if error] == [InvalidInput], "one has begun the job again"
     kept = await asyncio.to_thread(jobs.stores.jobs.get, row.id)
     assert {"bob", "ada"} <= set(kept.request["voices"])
+
+
+def test_a_book_full_of_broken_tags_has_few_warnings() -> None:
+    block = Block(500 * "Tea. [/voice] ")
+    found = warnings([Chapter("One", (block,)), Chapter("Two", (block,))])
+    assert len(found) == 101 and found[-1].startswith("900 more tags")
+    assert len(warnings([Chapter("One", (Block("Tea. [/voice]"),))])) == 1

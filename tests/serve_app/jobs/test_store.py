@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy.exc import IntegrityError
 
 from deployments.contract.errors import InvalidInput, NotFound
-from serve_app.jobs import job_log
 from serve_app.jobs.access import Stores
 from serve_app.jobs.database import Database, DatabaseAway
 from serve_app.jobs.models import Base
@@ -264,16 +262,6 @@ def test_a_segment_of_a_finished_job_is_said_again(stores: Stores) -> None:
     assert claimed is not None and claimed.id == job_id
 
 
-def test_the_log_continues_behind_a_line(stores: Stores) -> None:
-    job_id = begun(stores)
-    for n in range(3):
-        stores.jobs.log(job_id, f"line {n}")
-    lines = stores.jobs.lines(job_id)
-    assert [line.message for line in lines[-3:]] == ["line 0", "line 1", "line 2"]
-    assert [line.message for line in stores.jobs.lines(job_id, lines[-2].number)] == ["line 2"]
-    assert all(abs(line.at - time.time()) < 600 for line in lines)
-
-
 def test_a_database_that_cannot_be_reached_says_so(tmp_path: Path) -> None:
     away = Database("postgresql://chorale@127.0.0.1:9/jobs")
     with pytest.raises(DatabaseAway) as caught, away.reading():
@@ -294,16 +282,6 @@ def test_a_job_that_exists_is_not_added_again(stores: Stores) -> None:
     again = stores.jobs.add("Another title", {"seed": 2}, first.id)
     assert (again.number, again.title, again.request) == (first.number, "A title", {"seed": 1})
     assert len(stores.jobs.list(9)) == 1 and len(stores.jobs.lines(first.id)) == 1
-
-
-def test_the_newest_lines_of_a_log_are_kept(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_log, "MOST_LINES", 3)
-    job_id, other = begun(stores), stores.jobs.add("", {}).id
-    for n in range(7):
-        stores.jobs.log(job_id, f"line {n}")
-    monkeypatch.undo()
-    assert [line.message for line in stores.jobs.lines(job_id)] == ["line 4", "line 5", "line 6"]
-    assert len(stores.jobs.lines(other)) == 1
 
 
 def test_an_error_is_not_taken_for_a_full_disk_because_of_a_title(stores: Stores) -> None:
