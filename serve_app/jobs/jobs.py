@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +21,7 @@ from serve_app.jobs.access import Stores
 from serve_app.jobs.audio_store import AudioStore
 from serve_app.jobs.convert import outputs_of, titled
 from serve_app.jobs.database import Database
-from serve_app.jobs.models import FINISHED, JobRow
+from serve_app.jobs.models import FINISHED, STATES, JobRow
 from serve_app.jobs.plan import chosen, speakers
 from serve_app.jobs.progress import progress
 from serve_app.jobs.request import DEFAULT_VOICE, JobOptions, JobRequest, JobVoice
@@ -180,14 +180,14 @@ class Jobs:
         deleted = 0
         for job_id in finished:
             try:
-                await self.delete(job_id)
+                await asyncio.to_thread(self._delete, job_id, FINISHED)
                 deleted += 1
-            except NotFound:  # by another call
+            except NotFound:  # deleted by another call, or begun again
                 continue
         return deleted
 
-    def _delete(self, job_id: str) -> None:
-        row, sounds = self.stores.jobs.delete(job_id)
+    def _delete(self, job_id: str, states: Collection[str] = STATES) -> None:
+        row, sounds = self.stores.jobs.delete(job_id, states)
         audio = self.stores.audio
         for folder in ("uploads", "outputs"):
             audio.delete(f"{folder}/{row.id}")

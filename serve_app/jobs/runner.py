@@ -58,7 +58,12 @@ class Runner:
             await asyncio.gather(sweeps, *works, return_exceptions=True)
 
     async def _sweeps(self) -> None:
-        """Deletes what no job has, now and every SWEEP_S."""
+        """Deletes what no job has, now and every SWEEP_S.
+
+        Not beside one job of the command line, whose database may be another than that of the service with these files.
+        """
+        if self._only is not None:
+            return
         while True:
             stop = threading.Event()
             thread = asyncio.ensure_future(asyncio.to_thread(sweep, self._stores, stop))

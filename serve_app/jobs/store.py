@@ -19,7 +19,7 @@ from deployments.contract.errors import InvalidInput, NotFound
 from serve_app.jobs import job_log
 from serve_app.jobs.database import Database
 from serve_app.jobs.job_log import Line
-from serve_app.jobs.models import ACTIVE, FINISHED, JobRow, SegmentRow
+from serve_app.jobs.models import ACTIVE, FINISHED, STATES, JobRow, SegmentRow
 
 ID = re.compile(r"job_[0-9a-f]{24}")
 
@@ -82,10 +82,15 @@ class JobStore:
                     row.cancelling = True
             return row
 
-    def delete(self, job_id: str) -> tuple[JobRow, list[str]]:
-        """Deletes a job in any state. Returns it, and the digests of sounds that no other job has. Raises NotFound."""
+    def delete(self, job_id: str, states: Collection[str] = STATES) -> tuple[JobRow, list[str]]:
+        """Deletes a job. Returns it, and the digests of sounds that no other job has.
+
+        Raises NotFound, also for a job that is not in one of `states`.
+        """
         with self.database.transaction() as session:
             row = _found(session, job_id, lock=True)
+            if row.state not in states:
+                raise NotFound(f"The job is {row.state}.", param="job_id", code="job_not_found")
             own = select(SegmentRow.sound).where(SegmentRow.job == job_id, SegmentRow.sound.is_not(None))
             other = aliased(SegmentRow)
             elsewhere = select(other.job).where(other.sound == SegmentRow.sound, other.job != job_id).exists()

@@ -77,7 +77,7 @@ def test_a_process_is_not_taken_for_another_when_the_clock_is_set(
     owner = Runner(jobs.service, jobs.stores, jobs.service.settings.jobs).owner
     assert not _is_dead(owner)
     boot = psutil.boot_time()
-    monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: boot + 2.0)
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + 2.0)
     assert not _is_dead(owner)
     process = f"/{os.getpid()}/"
     assert _is_dead(owner.replace(f"{process}{owner.split('/')[-2]}", f"{process}1"))
