@@ -65,6 +65,8 @@ def _text(value: object, i: int, name: str, most: int) -> str:
     if value is not None and not isinstance(value, str):
         raise _refused(f"{name} of line {i} must be text")
     text = "\n".join(filter(None, (" ".join(line.split()) for line in (value or "").splitlines())))
+    if any((ord(c) < 32 and c != "\n") or c == "\x7f" or 0xD800 <= ord(c) <= 0xDFFF for c in text):
+        raise _refused(f"{name} of line {i} must be valid Unicode text without control characters")
     if len(text) > most:
         raise _refused(
             f"{name} of line {i} ({printable(text, 20)!r}) has {len(text)} characters (allowed: up to {most})"

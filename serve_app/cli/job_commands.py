@@ -84,12 +84,12 @@ def download(
 ) -> None:
     """Download the files of a job."""
     with plain_errors():
-        from serve_app.cli.jobs import Client, main_output
+        from serve_app.cli.jobs import Client, main_output, name_of
 
         with Client(server) as client:
             found = client.get(job)
             main = main_output(found)
-            wanted = [(main, out)] if out else [(each, Path(each["name"])) for each in found["outputs"]]
+            wanted = [(main, out)] if out else [(each, Path(name_of(each))) for each in found["outputs"]]
             for output, path in wanted:
                 client.download(output, path)
                 typer.echo(str(path))

@@ -80,7 +80,7 @@ class Client:
 def _error(answer: httpx.Response) -> ChoraleError:
     try:
         said = answer.json()["error"]
-        kinds = {404: NotFound, 503: Unavailable}
+        kinds = {404: NotFound, 429: Unavailable, 503: Unavailable}  # a busy service may answer later
         kind = kinds.get(answer.status_code, InvalidInput if answer.status_code < 500 else ChoraleError)
         return kind(said["message"], param=said["param"], code=said["code"])
     except (ValueError, KeyError, TypeError):
@@ -109,6 +109,11 @@ def details(job: dict[str, Any], log: list[dict[str, Any]]) -> Iterator[str]:
     for output in job["outputs"]:
         yield f"file       {output['name']} ({output['bytes']:,} bytes)"
     yield from (f"log        {line['message']}" for line in log)
+
+
+def name_of(output: Mapping[str, Any]) -> str:
+    """The name of an output, which never leads out of a folder, whatever the service says."""
+    return Path(output["name"]).name
 
 
 def main_output(job: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,10 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from rich.console import Console
@@ -20,7 +20,7 @@ from deployments.assembly import load_family
 from deployments.contract.controls import parsed
 from deployments.contract.errors import ChoraleError, InvalidInput, NotFound, Unavailable, printable
 from serve_app.books.audiobook import FORMATS
-from serve_app.cli.jobs import Client, main_output
+from serve_app.cli.jobs import Client, main_output, name_of
 from serve_app.config.settings import Settings
 from serve_app.http.bodies import check
 from serve_app.http.errors import to_http
@@ -30,6 +30,7 @@ from serve_app.jobs.models import FINISHED
 from serve_app.jobs.outputs import READ_ALONG
 from serve_app.jobs.runner import Runner
 
+R = TypeVar("R")
 POLL_S = 0.5
 PATIENCE_S = 120.0  # while a service restarts
 ENDED = ("done", "done_with_faults")
@@ -102,10 +103,10 @@ def indices(text: str) -> list[int]:
 
 
 def summary(job: Mapping[str, Any], wanted: Wanted) -> Iterator[str]:
-    """A readable summary of what was written."""
-    main = main_output(job)["name"]
+    """What was written, for people."""
+    main = name_of(main_output(job))
     for output in job["outputs"]:
-        yield f"{wanted.path_of(output['name'], main)}  {output['bytes']:,} bytes"
+        yield f"{wanted.path_of(name_of(output), main)}  {output['bytes']:,} bytes"
     progress = job["progress"]
     yield f"{progress['segments']} segments, {progress['audio_seconds']:.0f} s of speech in {progress['elapsed']}"
     if job["faults"]:
@@ -180,16 +181,26 @@ def speak_here(settings: Settings, wanted: Wanted, console: Console) -> dict[str
             job_id = f"job_{digest_of(asked)[:24]}"
             await _submitted(jobs, asked, job_id)
             runner = asyncio.create_task(Runner(jobs.service, jobs.stores, settings.jobs, only=job_id).run())
-            try:
-                return await _followed(Here(jobs, job_id), wanted, console)
-            finally:
-                runner.cancel()
-                await asyncio.gather(runner, return_exceptions=True)
+            return await _beside(runner, _followed(Here(jobs, job_id), wanted, console))
 
         try:
             return speaker.run(spoken())
         finally:
             jobs.stores.jobs.database.close()
+
+
+async def _beside(runner: asyncio.Task[None], followed: Coroutine[Any, Any, R]) -> R:
+    """The result of `followed`. Raises the runner's error if that ends first. Ends both."""
+    following = asyncio.create_task(followed)
+    try:
+        await asyncio.wait({runner, following}, return_when=asyncio.FIRST_COMPLETED)
+        if not following.done():
+            await runner
+        return await following
+    finally:
+        for task in (runner, following):
+            task.cancel()
+        await asyncio.gather(runner, following, return_exceptions=True)
 
 
 async def _submitted(jobs: Jobs, asked: Submission, job_id: str) -> None:
@@ -245,9 +256,9 @@ async def _followed(source: Source, wanted: Wanted, console: Console) -> dict[st
     if job["state"] not in ENDED:
         said = job["error"]["message"] if job["error"] else f"The job was {job['state']}."
         raise ChoraleError(said, code=job["error"]["code"] if job["error"] else None)
-    main = main_output(job)["name"]
+    main = name_of(main_output(job))
     for output in job["outputs"]:
-        await source.save(output, wanted.path_of(output["name"], main))
+        await source.save(output, wanted.path_of(name_of(output), main))
     return job
 
 

@@ -79,14 +79,21 @@ class AudioStore:
             private_files.sync_folder(path.parent)
 
     def scratch(self, job_id: str) -> Path:
-        """An empty folder for files in progress, on the disk of the store if that is a folder."""
-        self.clear_scratch(job_id)
-        folder = self._scratch(job_id)
+        """An empty folder for files in progress, on the disk of the store if that is a folder.
+
+        Deletes those that earlier calls for the job returned: their runners are dead, or have lost the job.
+        """
+        job = self._scratch(job_id)
+        shutil.rmtree(job, ignore_errors=True)
+        folder = job / secrets.token_hex(8)
         private_files.make_folder(folder)
         return folder
 
-    def clear_scratch(self, job_id: str) -> None:
-        shutil.rmtree(self._scratch(job_id), ignore_errors=True)
+    def clear_scratch(self, folder: Path) -> None:
+        """Deletes what `scratch` returned, and nothing of a later call."""
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            folder.parent.rmdir()
 
     def adopt(self, key: str, path: Path) -> None:
         """Takes over a complete file from `scratch`."""
@@ -157,8 +164,10 @@ class AudioStore:
     def samples(self, digest: str) -> int | None:
         """The length of a sound, None if it does not exist or is damaged."""
         try:
-            return soundfile.info(io.BytesIO(self.get(_sound(digest)))).frames
-        except (FileNotFoundError, soundfile.LibsndfileError):
+            return len(
+                self.sound(digest)[0]
+            )  # the header of a file that was cut off still has the whole length
+        except FileNotFoundError:
             return None
 
     def delete_sound(self, digest: str) -> None:

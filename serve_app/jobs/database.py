@@ -137,11 +137,13 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _explained(error: Exception) -> Exception:
-    said = str(error).lower()
+    said = str(
+        getattr(error, "orig", None) or error
+    ).lower()  # without the values, which hold the book's text
     if any(sign in said for sign in FULL):
         return DiskFull("The disk that stores the jobs' database is full.")
     away = isinstance(error, (OSError, TimeoutError, InterfaceError, OperationalError))
     if away or getattr(error, "connection_invalidated", False) or any(sign in said for sign in AWAY):
-        log.warning("the database of jobs does not respond: %s", said.splitlines()[0][:200])
-        return DatabaseAway("The database of jobs does not respond.")
+        log.warning("the database of jobs does not answer: %s", said.partition("\n")[0][:200])
+        return DatabaseAway("The database of jobs does not answer.")
     return error

@@ -7,9 +7,10 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from deployments.contract.errors import InvalidInput, NotFound, printable
 from serve_app.books.listing import listing
@@ -20,7 +21,7 @@ from serve_app.jobs.access import Stores
 from serve_app.jobs.audio_store import AudioStore
 from serve_app.jobs.convert import outputs_of, titled
 from serve_app.jobs.database import Database
-from serve_app.jobs.models import FINISHED, JobRow
+from serve_app.jobs.models import FINISHED, STATES, JobRow
 from serve_app.jobs.plan import chosen, speakers
 from serve_app.jobs.progress import progress
 from serve_app.jobs.request import DEFAULT_VOICE, JobOptions, JobRequest, JobVoice
@@ -104,9 +105,14 @@ class Jobs:
                 options=asked.options,
             )
             title = titled(book, sources.title_of(book, asked.source), asked.options, "").about.title
+            title = "".join(c if c.isprintable() else " " for c in title)  # Postgres refuses a NUL
+        except BaseException:
+            await asyncio.to_thread(self.stores.audio.delete, f"uploads/{job_id}")
+            raise
+        try:  # if the client leaves now, the thread still adds the job, which needs its files
             add = self.stores.jobs.add
             row = await asyncio.to_thread(add, title, request.model_dump(mode="json"), job_id)
-        except BaseException:
+        except Exception:
             await asyncio.to_thread(self.stores.audio.delete, f"uploads/{job_id}")
             raise
         log.info("job %s: %d bytes, model %s", job_id, len(asked.data), model.name)
@@ -174,14 +180,14 @@ class Jobs:
         deleted = 0
         for job_id in finished:
             try:
-                await self.delete(job_id)
+                await asyncio.to_thread(self._delete, job_id, FINISHED)
                 deleted += 1
-            except NotFound:  # by a concurrent call
+            except NotFound:  # deleted by another call, or begun again
                 continue
         return deleted
 
-    def _delete(self, job_id: str) -> None:
-        row, sounds = self.stores.jobs.delete(job_id)
+    def _delete(self, job_id: str, states: Collection[str] = STATES) -> None:
+        row, sounds = self.stores.jobs.delete(job_id, states)
         audio = self.stores.audio
         for folder in ("uploads", "outputs"):
             audio.delete(f"{folder}/{row.id}")
@@ -201,8 +207,12 @@ class Jobs:
         if (voice := changes.get("voice")) is not None and voice not in request.voices:
             model = await self.service.models.get(request.model)
             kept = await self._named(job_id, model, DEFAULT_VOICE, voice)
-            added = request.model_copy(update={"voices": {**request.voices, voice: kept}})
-            await asyncio.to_thread(self.stores.jobs.set_request, job_id, added.model_dump(mode="json"))
+            added = {voice: kept.model_dump(mode="json")}
+            await asyncio.to_thread(
+                self.stores.jobs.set_request,
+                job_id,
+                lambda stored: {**stored, "voices": {**stored["voices"], **added}},
+            )
         before = await asyncio.to_thread(self.stores.segments.redo, job_id, index, changes)
         if before is not None and not await asyncio.to_thread(self.stores.jobs.used, [before]):
             await asyncio.to_thread(self.stores.audio.delete_sound, before)
@@ -231,10 +241,14 @@ def card(row: JobRow, position: int | None) -> dict[str, Any]:
         "process": figures.get("process"),
         "system": figures.get("system"),
         "faults": figures.get("faults", 0),
-        "outputs": [{**output, "url": f"/v1/jobs/{row.id}/files/{output['name']}"} for output in row.outputs],
+        "outputs": [{**output, "url": _url(row.id, output["name"])} for output in row.outputs],
         "warnings": row.plan.get("warnings", []),
         "error": None if row.error is None else {"message": row.error, "code": row.code},
     }
+
+
+def _url(job_id: str, name: str) -> str:
+    return f"/v1/jobs/{job_id}/files/{quote(name)}"
 
 
 def digest_of(asked: Submission) -> str:

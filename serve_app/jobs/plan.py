@@ -13,6 +13,8 @@ from serve_app.jobs.request import DEFAULT_VOICE, JobOptions, JobRequest
 from serve_app.jobs.segments import Planned
 from serve_app.service import Service
 
+MOST_WARNINGS = 100  # about tags, in a job's row and in every answer about it
+
 
 def chosen(book: Book, options: JobOptions) -> list[int]:
     """The indices of the chapters to speak, in the book's order. Raises InvalidInput (param "chapters")."""
@@ -32,9 +34,11 @@ def speakers(chapters: Iterable[Chapter]) -> dict[str, None]:
 
 
 def warnings(chapters: Iterable[Chapter]) -> list[str]:
-    """Problems with the voice tags."""
-    found = (tagged([block.text for block in chapter.blocks]) for chapter in chapters)
-    return [f"{warning}." for each in found for warning in each.warnings]
+    """What is wrong with the tags of voices: the first MOST_WARNINGS, and how many more."""
+    parsed = (tagged([block.text for block in chapter.blocks]) for chapter in chapters)
+    found = [f"{warning}." for each in parsed for warning in each.warnings]
+    more = len(found) - MOST_WARNINGS
+    return [*found[:MOST_WARNINGS], *([f"{more} more tags of voices are not in pairs."] if more > 0 else [])]
 
 
 async def segments_of(

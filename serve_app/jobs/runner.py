@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 import threading
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -25,6 +26,8 @@ log = logging.getLogger("chorale.jobs")
 POLL_S = 1.0  # between two searches for a job
 SWEEP_S = 3600.0  # between two searches for files that no job uses
 BOOT = Path("/proc/sys/kernel/random/boot_id")
+PROCESSES = Path("/proc")
+START_TICKS = 19  # behind the name in /proc/PID/stat: field 22 in proc(5)
 
 
 class Runner:
@@ -35,7 +38,7 @@ class Runner:
     ) -> None:
         self.owner = f"{_host()}/{os.getpid()}/{_started(os.getpid())}/{secrets.token_hex(4)}"
         self._service, self._stores, self._settings, self._only = service, stores, settings, only
-        self._works: set[asyncio.Task[None]] = set()
+        self._works: dict[str, asyncio.Task[None]] = {}  # by the ids of their jobs
 
     async def run(self) -> None:
         """Runs until it is cancelled, and then gives back the jobs in progress."""
@@ -49,12 +52,18 @@ class Runner:
                 await asyncio.sleep(POLL_S)
         finally:
             sweeps.cancel()
-            for work in self._works:
+            works = list(self._works.values())
+            for work in works:
                 work.cancel()
-            await asyncio.gather(sweeps, *self._works, return_exceptions=True)
+            await asyncio.gather(sweeps, *works, return_exceptions=True)
 
     async def _sweeps(self) -> None:
-        """Deletes files that no job uses, now and every SWEEP_S."""
+        """Deletes what no job has, now and every SWEEP_S.
+
+        Not beside one job of the command line, whose database may be another than that of the service with these files.
+        """
+        if self._only is not None:
+            return
         while True:
             stop = threading.Event()
             thread = asyncio.ensure_future(asyncio.to_thread(sweep, self._stores, stop))
@@ -77,18 +86,17 @@ class Runner:
                 await asyncio.to_thread(jobs.free, owner)
         while len(self._works) < settings.concurrency:
             row = await asyncio.to_thread(
-                jobs.claim, self.owner, settings.lease_s, settings.concurrency, self._only
+                jobs.claim, self.owner, settings.lease_s, settings.concurrency, self._only, list(self._works)
             )
             if row is None:
                 return
             log.info("job %s: started or resumed", row.id)
             work = Work(self._service, self._stores, row, self.owner, settings.lease_s)
-            task = asyncio.create_task(work.run())
-            self._works.add(task)
-            task.add_done_callback(self._ended)
+            task = self._works[row.id] = asyncio.create_task(work.run())
+            task.add_done_callback(partial(self._ended, row.id))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._works.discard(task)
+    def _ended(self, job_id: str, task: asyncio.Task[None]) -> None:
+        del self._works[job_id]
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the work on a job failed", exc_info=error)  # its lease expires
 
@@ -100,7 +108,14 @@ def _host() -> str:
 
 
 def _started(pid: int) -> str:
-    return f"{psutil.Process(pid).create_time():.2f}"
+    """When a process was started. Where the system says it, in ticks since the boot: a set clock does not change it."""
+    stat = PROCESSES / str(pid) / "stat"
+    if not PROCESSES.exists():
+        return f"{psutil.Process(pid).create_time():.2f}"
+    try:
+        return stat.read_text(errors="replace").rpartition(")")[2].split()[START_TICKS]
+    except (FileNotFoundError, ProcessLookupError):
+        raise psutil.NoSuchProcess(pid) from None
 
 
 def _is_dead(owner: str) -> bool:

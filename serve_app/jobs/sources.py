@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import PurePath
 
 from deployments.contract.errors import InvalidInput
@@ -11,7 +12,7 @@ from serve_app.books.limits import PARAM
 from serve_app.books.read import read_book
 from serve_app.books.script import read_script
 
-TEXT, SCRIPT = "text.txt", "script.json"  # the names of a text and a script that came in a request
+TEXT, SCRIPT = "input/text.txt", "input/script.json"  # of a request; no uploaded file has such a name
 TITLE = 60  # characters of a text that are its title
 ZIP = b"PK\3\4"
 
@@ -21,11 +22,14 @@ def read(data: bytes, name: str) -> Book:
     if name == SCRIPT:
         return read_script(json.loads(data))
     try:
-        return read_book(data, name)
+        book = read_book(data, name)
     except InvalidInput as error:
         if name == TEXT and error.param == PARAM:
             error.param, error.message = "input", error.message.replace(f"'{PARAM}'", "'input'")
         raise
+    if name == TEXT and book.about.title == PurePath(TEXT).stem:  # it has no title of its own
+        return replace(book, about=replace(book.about, title=""))
+    return book
 
 
 def title_of(book: Book, name: str) -> str:

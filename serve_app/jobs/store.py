@@ -9,32 +9,23 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from sqlalchemy import case, delete, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from deployments.contract.errors import InvalidInput, NotFound
+from serve_app.jobs import job_log
 from serve_app.jobs.database import Database
-from serve_app.jobs.models import ACTIVE, FINISHED, JobRow, LogRow, SegmentRow
+from serve_app.jobs.job_log import Line
+from serve_app.jobs.models import ACTIVE, FINISHED, STATES, JobRow, SegmentRow
 
 ID = re.compile(r"job_[0-9a-f]{24}")
-LOG_LINES = 10_000  # of a job that are kept
 
 
 class LeaseLost(Exception):
     """The job belongs to another runner now, or was deleted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of a log. number: increases with each line."""
-
-    number: int
-    at: float
-    message: str
 
 
 class JobStore:
@@ -46,16 +37,18 @@ class JobStore:
     # for everyone
 
     def add(self, title: str, request: dict[str, Any], job_id: str | None = None) -> JobRow:
-        """A new job in the queue."""
+        """A new job in the queue. Changes nothing if there is one with this id."""
         job_id = job_id or new_id()
         row = JobRow(
             id=job_id, state="queued", title=title, request=request, plan={}, figures={}, outputs=[],
             created_at=time.time(), worked=0.0,
         )  # fmt: skip
         with self.database.transaction() as session:
+            if (found := session.scalar(select(JobRow).where(JobRow.id == job_id))) is not None:
+                return found
             session.add(row)
             session.flush()
-            _log(session, job_id, "The job waits in the queue.")
+            job_log.add(session, job_id, "The job waits in the queue.")
         return row
 
     def get(self, job_id: str) -> JobRow:
@@ -84,18 +77,24 @@ class JobStore:
             if row.state not in FINISHED:
                 if row.owner is None or (row.lease_until or 0) < time.time():
                     _end(row, "cancelled")
-                    _log(session, job_id, "The job was cancelled.")
+                    job_log.add(session, job_id, "The job was cancelled.")
                 else:
                     row.cancelling = True
             return row
 
-    def delete(self, job_id: str) -> tuple[JobRow, list[str]]:
-        """Deletes a job in any state. Returns it, and the digests of sounds that no other job uses. Raises NotFound."""
+    def delete(self, job_id: str, states: Collection[str] = STATES) -> tuple[JobRow, list[str]]:
+        """Deletes a job. Returns it, and the digests of sounds that no other job has.
+
+        Raises NotFound, also for a job that is not in one of `states`.
+        """
         with self.database.transaction() as session:
             row = _found(session, job_id, lock=True)
+            if row.state not in states:
+                raise NotFound(f"The job is {row.state}.", param="job_id", code="job_not_found")
             own = select(SegmentRow.sound).where(SegmentRow.job == job_id, SegmentRow.sound.is_not(None))
-            others = select(SegmentRow.sound).where(SegmentRow.job != job_id, SegmentRow.sound.is_not(None))
-            found = session.scalars(own.where(SegmentRow.sound.not_in(others)).distinct())
+            other = aliased(SegmentRow)
+            elsewhere = select(other.job).where(other.sound == SegmentRow.sound, other.job != job_id).exists()
+            found = session.scalars(own.where(~elsewhere).distinct())
             sounds = [sound for sound in found if sound is not None]
             session.execute(delete(JobRow).where(JobRow.id == job_id))
             return row, sounds
@@ -121,24 +120,31 @@ class JobStore:
         with self.database.reading() as session:
             return list(session.scalars(select(JobRow.id).where(JobRow.state.in_(FINISHED))))
 
-    def set_request(self, job_id: str, request: dict[str, Any]) -> None:
-        """Raises NotFound."""
+    def set_request(self, job_id: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """change: from the stored request to the new one. Raises NotFound."""
         with self.database.transaction() as session:
-            _found(session, job_id, lock=True).request = request
+            row = _found(session, job_id, lock=True)
+            row.request = change(row.request)
 
-    def lines(self, job_id: str, after: int = 0, limit: int = LOG_LINES) -> list[Line]:
-        """The log after the line `after`."""
+    def lines(self, job_id: str, after: int = 0) -> list[Line]:
+        """The log behind the line `after`."""
         with self.database.reading() as session:
-            query = select(LogRow).where(LogRow.job == job_id, LogRow.number > after)
-            rows = session.scalars(query.order_by(LogRow.number).limit(limit))
-            return [Line(row.number, row.at, row.message) for row in rows]
+            return job_log.lines(session, job_id, after)
 
     # for runners
 
-    def claim(self, owner: str, lease_s: float, concurrency: int, only: str | None = None) -> JobRow | None:
-        """The next job that needs a runner, leased to `owner`: one that was started, else the oldest in the queue.
+    def claim(
+        self,
+        owner: str,
+        lease_s: float,
+        concurrency: int,
+        only: str | None = None,
+        held: Collection[str] = (),
+    ) -> JobRow | None:
+        """The next job that needs a runner, leased to `owner`: one that was begun, else the oldest in the queue.
 
-        only: the id of the one job that may be claimed. None if there is none, or if `concurrency` jobs are leased.
+        only: the id of the one job that may be claimed; held: those that the runner works on already, whose leases may
+        have expired while the database was away. None if there is none, or as many as `concurrency` are leased.
         """
         now = time.time()
         with self.database.transaction() as session:
@@ -161,6 +167,8 @@ class JobStore:
                 .limit(1)
                 .with_for_update(skip_locked=True)
             )
+            if held:
+                waiting = waiting.where(JobRow.id.not_in(held))
             if only is not None:
                 waiting = waiting.where(JobRow.id == only)
             row = session.scalar(waiting)
@@ -205,14 +213,14 @@ class JobStore:
             for name, value in values.items():
                 setattr(row, name, value)
             if message is not None:
-                _log(session, job_id, message)
+                job_log.add(session, job_id, message)
 
     def pause(self, job_id: str, owner: str, reason: str, seconds: float) -> None:
         """Gives the job back for `seconds`."""
         with self.database.transaction() as session:
             row = _owned(session, job_id, owner)
             if row.paused != reason:
-                _log(session, job_id, f"Paused: {reason}")
+                job_log.add(session, job_id, f"Paused: {reason}")
             row.paused, row.retry_at = reason, time.time() + seconds
             row.owner = row.lease_until = None
             _give_back(session, job_id, owner)
@@ -232,12 +240,12 @@ class JobStore:
             for name, value in values.items():
                 setattr(row, name, value)
             _give_back(session, job_id, owner)
-            _log(session, job_id, message)
+            job_log.add(session, job_id, message)
 
     def log(self, job_id: str, message: str) -> None:
         with self.database.transaction() as session:
             if session.scalar(select(JobRow.number).where(JobRow.id == job_id)) is not None:
-                _log(session, job_id, message)
+                job_log.add(session, job_id, message)
 
 
 def new_id() -> str:
@@ -287,7 +295,3 @@ def _give_back(session: Session, job_id: str, owner: str) -> None:
     session.execute(
         update(SegmentRow).where(*held).values(owner=None, lease_until=None, leases=SegmentRow.leases - 1)
     )
-
-
-def _log(session: Session, job_id: str, message: str) -> None:
-    session.add(LogRow(job=job_id, at=time.time(), message=message))

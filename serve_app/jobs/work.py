@@ -14,6 +14,7 @@ from deployments.contract.errors import (
     DiskFull,
     InvalidInput,
     NotFound,
+    SynthesisFailed,
     Unavailable,
 )
 from serve_app.books.book import Book
@@ -128,6 +129,7 @@ class Work:
             await self._initialise(book, model)
         while True:
             await self._generate(model)
+            await self._check_spoken()
             try:
                 converted = await self._convert(book, data)
             except SoundMissing as missing:
@@ -190,6 +192,13 @@ class Work:
                 task.cancel()
             await asyncio.gather(*speaking, return_exceptions=True)
 
+    async def _check_spoken(self) -> None:
+        """Raises SynthesisFailed if every segment is a fault."""
+        segments, job_id = self._stores.segments, self._row.id
+        if not await self._access.db(segments.page, job_id, state="spoken", limit=1):
+            (first,) = await self._access.db(segments.page, job_id, state="faulty", limit=1)
+            raise SynthesisFailed(f"No segment could be spoken. {first.error}")
+
     async def _convert(self, book: Book, data: bytes) -> Converted:
         await self._change("Writing the files.", state="converting", paused=None)
         rows = self._stores.segments.all(self._row.id, state="spoken")
@@ -198,17 +207,20 @@ class Work:
 
         def written() -> Converted:
             folder = audio.scratch(self._row.id)
-            converted = convert(book, data, options, rows, audio, rate, folder, self._stop)
-            for output in converted.outputs:
-                if self._stop.is_set():
-                    raise Stopped
-                audio.adopt(f"outputs/{self._row.id}/{output.path.name}", output.path)
-            return converted
+            try:
+                converted = convert(book, data, options, rows, audio, rate, folder, self._stop)
+                for output in converted.outputs:
+                    if self._stop.is_set():
+                        raise Stopped
+                    audio.adopt(f"outputs/{self._row.id}/{output.path.name}", output.path)
+                return converted
+            finally:
+                audio.clear_scratch(folder)
 
         try:
             return await self._access.files(written)
-        finally:
-            await asyncio.to_thread(audio.clear_scratch, self._row.id)
+        except DatabaseAway as error:
+            raise Pause(f"{error.message} The job continues when it does.") from None
 
     async def _publish(self, converted: Converted) -> None:
         audio, job_id = self._stores.audio, self._row.id
@@ -224,8 +236,7 @@ class Work:
         state = "done_with_faults" if total.faulty else "done"
         spoken = f"Done: {total.spoken} of {total.segments} segments spoken."
         self._plan["warnings"] = [*dict.fromkeys([*self._plan["warnings"], *converted.warnings])]
-        figures = self._figures(total)
-        values = {"outputs": outputs, "plan": self._plan, "figures": figures}
+        values = {"outputs": outputs, "plan": self._plan, "figures": self._figures(total)}
         await self._access.db(self._stores.jobs.end, job_id, self._owner, state, spoken, **values)
 
     async def _speak(self, row: SegmentRow, model: Model) -> None:
@@ -272,8 +283,8 @@ class Work:
                 )
             except LeaseLost:
                 self._lost = True
-            except ChoraleError as error:
-                log.warning("job %s: no heartbeat: %s", self._row.id, error.message)
+            except Exception as error:  # without heartbeats another runner would take the job
+                log.warning("job %s: no heartbeat: %r", self._row.id, error)
             if self._lost or self._cancelling:
                 self._stop.set()
                 stages.cancel()

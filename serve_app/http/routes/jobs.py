@@ -69,6 +69,9 @@ async def create_job(request: Request, service: Shared, jobs: SharedJobs, dry_ru
             fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
             body = check(JobBody, from_form(fields))
             name, data = await _uploaded(upload, service.settings.jobs.max_book_bytes)
+        if body.input is not None or body.script is not None:
+            both = "input" if body.input is not None else "script"
+            raise InvalidInput(f"Invalid '{both}': a form has its text in its 'file'.", param=both)
         controls: dict[str, Any] = body.model_extra or {}
         if controls and not dry_run:
             model = await service.models.get(body.model)

@@ -13,12 +13,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
 
-from deployments.contract.errors import InvalidInput
-from serve_app.cli.speak_book import Wanted, indices
+from deployments.contract.errors import InvalidInput, Unavailable
+from serve_app.cli.jobs import _error, name_of
+from serve_app.cli.speak_book import Wanted, _beside, indices
 from serve_app.jobs.jobs import Jobs
 from serve_app.jobs.runner import Runner
 from serve_app.service import Service
@@ -222,3 +224,20 @@ def test_an_epub_becomes_an_m4b_with_chapters_by_the_real_model(tmp_path: Path) 
         "The tea is cold.",
         "It rains again.",
     ]
+
+
+def test_a_service_cannot_name_a_file_outside_the_folder(tmp_path: Path) -> None:
+    assert name_of({"name": "../../.ssh/authorized_keys"}) == "authorized_keys"
+
+
+def test_a_busy_service_is_asked_again() -> None:
+    said = {"error": {"message": "Busy.", "param": None, "code": "overloaded"}}
+    assert isinstance(_error(httpx.Response(429, json=said)), Unavailable)
+
+
+async def test_a_runner_that_ends_with_an_error_ends_the_command() -> None:
+    async def broken() -> None:
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        await _beside(asyncio.create_task(broken()), asyncio.Event().wait())

@@ -317,3 +317,36 @@ async def test_a_recording_in_a_long_request_is_kept_for_its_job(
     assert answer.status_code == 202, answer.text
     job = await ended(working, answer.json()["id"])
     assert (job["state"], job["voice"]) == ("done", "reference_audio"), job["error"]
+
+
+async def test_the_address_of_a_file_is_one_for_every_title(working: httpx.AsyncClient) -> None:
+    job = (await working.post("/v1/jobs", json=body(title="50% tea #1", subtitles=False))).json()
+    (output,) = (await ended(working, job["id"]))["outputs"]
+    assert output["name"] == "50% tea #1.wav"
+    assert output["url"].endswith("/50%25%20tea%20%231.wav")
+    assert len((await working.get(output["url"])).content) == output["bytes"]
+
+
+async def test_an_uploaded_file_is_never_the_text_or_the_script_of_a_request(
+    client: httpx.AsyncClient,
+) -> None:
+    form = {"voice": "ada"}
+    refused = await client.post("/v1/jobs", data=form, files={"file": ("script.json", b"{")})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "file")
+    job = (await client.post("/v1/jobs", data=form, files={"file": ("text.txt", b"Good tea.")})).json()
+    assert (job["title"], job["format"]) == ("text", "m4b")
+
+
+@pytest.mark.parametrize("name", ["input", "script"])
+async def test_a_form_with_a_second_text_is_refused(client: httpx.AsyncClient, name: str) -> None:
+    form = {"voice": "ada", name: '[{"text": "Tea."}]'}
+    answer = await client.post("/v1/jobs", data=form, files={"file": ("a.txt", b"Hello.")})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
+
+
+@pytest.mark.parametrize("text", ["\\ud800 tea", "tea \\u0000"])
+async def test_a_script_that_no_database_can_hold_is_refused(client: httpx.AsyncClient, text: str) -> None:
+    script = f'{{"voice": "ada", "script": [{{"text": "{text}"}}]}}'
+    headers = {"content-type": "application/json"}
+    answer = await client.post("/v1/jobs", content=script, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "script")

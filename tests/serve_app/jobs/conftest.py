@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from serve_app.jobs import sources
 from serve_app.jobs.access import Stores
 from serve_app.jobs.audio_store import AudioStore
 from serve_app.jobs.database import Database
@@ -165,7 +166,7 @@ def jobs(service: Service) -> Iterator[Jobs]:
 def submission(text: str = TEXT, **changes: Any) -> Submission:
     options = {"format": "wav", "loudness": None, "subtitles": False} | changes.pop("options", {})
     return Submission(
-        "text.txt", text.encode(), **({"voice": "ada", "seed": 5} | changes), options=JobOptions(**options)
+        sources.TEXT, text.encode(), **({"voice": "ada", "seed": 5} | changes), options=JobOptions(**options)
     )
 
 

@@ -188,8 +188,7 @@ async def test_a_paused_job_leaves_its_place_to_the_others(
     )
     row = await jobs.submit(submission())
     other = await jobs.submit(submission("Another text."))
-    request = {**(await asyncio.to_thread(jobs.stores.jobs.get, row.id)).request, "model": "gone"}
-    await asyncio.to_thread(jobs.stores.jobs.set_request, row.id, request)
+    await asyncio.to_thread(jobs.stores.jobs.set_request, row.id, lambda request: request | {"model": "gone"})
     async with running(jobs):
         assert (await finished(jobs, other.id)).state == "done"
         assert "does not exist" in (

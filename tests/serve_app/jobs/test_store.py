@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -13,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 
 from deployments.contract.errors import InvalidInput, NotFound
 from serve_app.jobs.access import Stores
-from serve_app.jobs.database import Database, DatabaseAway
+from serve_app.jobs.database import Database
 from serve_app.jobs.models import Base
 from serve_app.jobs.segments import MOST_FAILURES, MOST_LEASES, Counts, Planned
 from serve_app.jobs.store import LeaseLost
@@ -262,18 +260,16 @@ def test_a_segment_of_a_finished_job_is_said_again(stores: Stores) -> None:
     assert claimed is not None and claimed.id == job_id
 
 
-def test_the_log_continues_behind_a_line(stores: Stores) -> None:
+def test_a_runner_does_not_claim_a_job_that_it_works_on_already(stores: Stores) -> None:
     job_id = begun(stores)
-    for n in range(3):
-        stores.jobs.log(job_id, f"line {n}")
-    lines = stores.jobs.lines(job_id)
-    assert [line.message for line in lines[-3:]] == ["line 0", "line 1", "line 2"]
-    assert [line.message for line in stores.jobs.lines(job_id, lines[-2].number)] == ["line 2"]
-    assert all(abs(line.at - time.time()) < 600 for line in lines)
+    expire(stores, job_id, "me")
+    assert stores.jobs.claim("me", LEASE, 2, held=[job_id]) is None
+    claimed = stores.jobs.claim("other", LEASE, 2)
+    assert claimed is not None and claimed.id == job_id
 
 
-def test_a_database_that_cannot_be_reached_says_so(tmp_path: Path) -> None:
-    away = Database("postgresql://chorale@127.0.0.1:9/jobs")
-    with pytest.raises(DatabaseAway) as caught, away.reading():
-        pass
-    assert caught.value.code == "database_unavailable" and "127.0.0.1" not in caught.value.message
+def test_a_job_that_exists_is_not_added_again(stores: Stores) -> None:
+    first = stores.jobs.add("A title", {"seed": 1})
+    again = stores.jobs.add("Another title", {"seed": 2}, first.id)
+    assert (again.number, again.title, again.request) == (first.number, "A title", {"seed": 1})
+    assert len(stores.jobs.list(9)) == 1 and len(stores.jobs.lines(first.id)) == 1

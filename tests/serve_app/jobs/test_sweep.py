@@ -12,11 +12,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from sqlalchemy import update
 
 from serve_app.jobs.access import Stores
 from serve_app.jobs.jobs import Jobs
 from serve_app.jobs.models import JobRow
+from serve_app.jobs.runner import Runner
+from serve_app.jobs.store import new_id
 from serve_app.jobs.sweep import SKEW_S, SUBMITTING_S, sweep
 from tests.serve_app.conftest import RATE, ToneBackend
 from tests.serve_app.jobs.conftest import finished, running, submission, until
@@ -125,3 +128,28 @@ def test_only_old_files_that_no_job_has_are_deleted(stores: Stores, tmp_path: Pa
     assert sweep(stores, threading.Event()) == 3
     left = [str(path.relative_to(root)) for path in files_below(root)]
     assert left == [f"sounds/cd/cd{31 * '11'}.flac", "uploads/job_new/source"]
+
+
+async def test_a_runner_of_one_job_leaves_the_files_of_other_databases(jobs: Jobs) -> None:
+    row = await jobs.submit(submission())
+    kept = Path(jobs.service.settings.jobs_audio) / "outputs" / new_id() / "book.m4b"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"x")
+    age(kept, 2 * SUBMITTING_S)
+    runner = Runner(jobs.service, jobs.stores, jobs.service.settings.jobs, only=row.id)
+    task = asyncio.create_task(runner.run())
+    await finished(jobs, row.id)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert kept.exists()
+
+
+async def test_a_job_that_was_begun_again_is_not_cleaned(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = await jobs.submit(submission())
+    async with running(jobs):
+        await finished(jobs, row.id)
+    listed = jobs.stores.jobs.finished()
+    await jobs.redo(row.id, 0, {"seed": 9})
+    monkeypatch.setattr(jobs.stores.jobs, "finished", lambda: listed)
+    assert await jobs.clean() == 0
+    assert (await asyncio.to_thread(jobs.stores.jobs.get, row.id)).state == "generating"
