@@ -142,7 +142,14 @@ async def test_memory_is_freed_while_work_continues(service: str) -> None:
         status = await status_of(client, service)
     for answer in answers:
         stages = [process["stage"] for process in answer["processes"]]
-        assert sorted(set(stages)) == ["gpt", "ingress", "job_runner", "text_frontend", "vocoder", "voice_encoder"]
+        assert sorted(set(stages)) == [
+            "gpt",
+            "ingress",
+            "job_runner",
+            "text_frontend",
+            "vocoder",
+            "voice_encoder",
+        ]
         assert stages.count("gpt") == stages.count("vocoder") == 2  # the replica and its scheduler
         assert stages.count("voice_encoder") == 2
         assert len({process["pid"] for process in answer["processes"]}) == len(stages)
