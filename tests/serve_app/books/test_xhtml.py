@@ -171,3 +171,10 @@ def test_anchors_lead_to_the_passage_at_or_after_them() -> None:
 def test_deep_nesting_is_refused(body: str) -> None:
     with pytest.raises(InvalidInput, match="nested too deeply"):
         document(body)
+
+
+def test_text_between_comments_and_instructions_is_read_in_order_and_the_rest_of_the_document_too() -> None:
+    body = f"<p>{'a<!--x-->b<?y z?>' * 5000}<i>c<!----></i>d</p><p>End.</p>"
+    first, last = document(body).passages
+    assert first.text == "ab" * 5000 + "cd" and last.text == "End."
+    assert check_map(first) == len(first.text)
