@@ -36,6 +36,7 @@ _WORD_BEFORE = re.compile(  # Chinese has no blanks, so only a sign tells "第3�
     r"([^\W\d_\u3040-\u9fff\uac00-\ud7af]{2,})[.,;:!?…”\"’'»)]*$|[\u3040-\u9fff\uac00-\ud7af][。，；：！？）」』”’]+$"
 )
 _REFERENCES = frozenset("no nos nr pp fig figs ch chap vol art sec eq tab bd".split())  # "No.3" is not note 3
+_NEAR = 6  # empty elements between a word and its note
 _INLINE = frozenset("span i b em strong small font u".split())
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _SHORT = 20  # characters of a page number or a mark, at most
@@ -109,14 +110,20 @@ def _is_raised(element: Element) -> bool:
 def _follows_word(link: Element) -> bool:
     """Whether a word ends directly before it, as before the number of a note that only a style sheet raises."""
     element = link
-    while (before := element.getprevious()) is None:
-        parent = element.getparent()
-        if parent is None or not parent.text and local_name(parent) not in _INLINE:
+    for _ in range(_NEAR):
+        before, parent = element.getprevious(), element.getparent()
+        if before is not None:
+            own = before.itertext() if isinstance(before.tag, str) else ()
+            text, element = before.tail or "".join(map(str, deque(own, 2))), before
+        elif parent is not None:
+            text, element = parent.text, parent
+        else:
             return False
-        if parent.text:
-            return _is_word(parent.text)
-        element = parent
-    return _is_word(before.tail or "".join(map(str, deque(before.itertext(), 2))))
+        if text:
+            return _is_word(text)
+        if before is None and local_name(parent) not in _INLINE:
+            return False
+    return False
 
 
 def _is_word(text: str) -> bool:
