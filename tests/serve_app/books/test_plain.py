@@ -95,7 +95,7 @@ def test_gutenbergs_head_and_foot_are_stripped_and_its_metadata_read() -> None:
         "The Project Gutenberg eBook of A Book\n\nTitle: A Book\n\nAuthor: Ann Author\n\nLanguage: English\n\n"
         "*** START OF THE PROJECT GUTENBERG EBOOK A BOOK ***\n\nProduced by a team\n\n\n"
         f"A BOOK\n\nContents\n\n{contents}\n\n\n"
-        f"{body}\n\n*** END OF THE PROJECT GUTENBERG EBOOK A BOOK ***\n\nA licence."
+        f"{body}\n\n[Illustration]\n\n[Illustration: A cat]\n\n*** END OF THE PROJECT GUTENBERG EBOOK A BOOK ***\n\nA licence."
     )
     book = read(text)
     assert (book.about.title, book.about.authors, book.about.language) == ("A Book", ("Ann Author",), "en")
@@ -107,7 +107,7 @@ def test_gutenbergs_head_and_foot_are_stripped_and_its_metadata_read() -> None:
     assert [c.reason for c in book.chapters] == [None, "contents", None, None, None]
     said = " ".join(block.text for chapter in book.chapters for block in chapter.blocks)
     assert "Gutenberg" not in said and "licence" not in said and "Produced" not in said
-    assert [b.text for b in book.chapters[4].blocks[1:]] == prose(2000, 2)
+    assert [b.text for b in book.chapters[4].blocks[1:]] == [*prose(2000, 2), "[Illustration: A cat]"]
 
 
 @pytest.mark.parametrize(
