@@ -121,7 +121,7 @@ def _follows_word(link: Element) -> bool:
             return False
         if text:
             return _is_word(text)
-        if before is None and local_name(parent) not in _INLINE:
+        if before is None and local_name(element) not in _INLINE:
             return False
     return False
 

@@ -82,7 +82,7 @@ class Jobs:
         Pronunciations(asked.options.pronunciations)
         book = await sources.read(asked.data, asked.source)
         chapters = [book.chapters[index] for index in chosen(book, asked.options)]
-        if not (heard := speakers(chapters)):
+        if not (heard := await asyncio.to_thread(speakers, chapters)):
             raise InvalidInput("Invalid 'chapters': those that are included have no text.", param="chapters")
         if asked.options.read_along and not sources.is_epub(asked.data):
             raise InvalidInput("Invalid 'read_along': the book must be an EPUB.", param="read_along")
