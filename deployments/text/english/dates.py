@@ -152,6 +152,12 @@ def half_day(m: Match) -> str | None:
     return f"{cardinal(int(m[1]))} {letters(m[2])} M"
 
 
+@rule(r"(noon|midnight)[-–](?=(?:1[0-2]|0?[1-9])(?:[:.][0-5]\d)?(?![\d/]))", re.IGNORECASE)
+def from_noon(m: Match) -> str | None:
+    """noon-1"""
+    return f"{m[1]} to "
+
+
 @rule(r"(\d{1,4})\s?(BCE|BC|CE|AD|B\.C\.E?\.?|A\.D\.|C\.E\.)(?![A-Za-z])", when=r"\d{1,4}\s?[BCA]")
 def era(m: Match) -> str | None:
     """44 BC and 1066 AD"""

@@ -47,7 +47,7 @@ _NAMES = {  # only beside a number, too
     "zl": _CODES["PLN"], "Fr": ("franc", "francs", "", ""), "Fr.": ("franc", "francs", "", ""),
 }  # fmt: skip
 CURRENCIES = _SIGNS | _CODES | _NAMES
-SIGNS = "$£€¥₹₩₽₺₪₫฿₴₦₱₿"
+SIGNS = "$£€¥₹₩₽₺₪₫฿₴₦₱₿¢"
 SCALES = {
     "k": "thousand", "m": "million", "mm": "million", "mn": "million", "mio": "million", "b": "billion",
     "bn": "billion",

@@ -23,6 +23,6 @@ DIGIT_RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 # At a letter; then those for a word with digits inside.
 IDENTIFIER_RULES = identifiers.WORD_RULES
-WORD_RULES: tuple[Rule, ...] = (shortcut, *amounts.WORD_RULES)
-SIGNED_WORD_RULES: tuple[Rule, ...] = (shortcut, *maths.WORD_RULES, *amounts.WORD_RULES)
+WORD_RULES: tuple[Rule, ...] = (shortcut, dates.from_noon, *amounts.WORD_RULES)
+SIGNED_WORD_RULES: tuple[Rule, ...] = (shortcut, dates.from_noon, *maths.WORD_RULES, *amounts.WORD_RULES)
 MIXED_RULES = codes.WORD_RULES
