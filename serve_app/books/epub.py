@@ -168,7 +168,10 @@ def _place(text: _Text, i: int, entry: Entry) -> int:
     if is_matter(entry.title):
         return at
     if (
-        all(block.kind in ("heading", "image") for block in text.blocks[sheet.begin : min(at, sheet.begin + 4)])
+        all(
+            block.kind in ("heading", "image")
+            for block in text.blocks[sheet.begin : min(at, sheet.begin + 4)]
+        )
         and at - sheet.begin < 4
     ):
         return sheet.begin

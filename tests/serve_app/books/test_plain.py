@@ -95,7 +95,8 @@ def test_gutenbergs_head_and_foot_are_stripped_and_its_metadata_read() -> None:
         "The Project Gutenberg eBook of A Book\n\nTitle: A Book\n\nAuthor: Ann Author\n\nLanguage: English\n\n"
         "*** START OF THE PROJECT GUTENBERG EBOOK A BOOK ***\n\nProduced by a team\n\n\n"
         f"A BOOK\n\nContents\n\n{contents}\n\n\n"
-        f"{body}\n\n[Illustration]\n\n[Illustration: A cat]\n\n*** END OF THE PROJECT GUTENBERG EBOOK A BOOK ***\n\nA licence."
+        f"{body}\n\n[Illustration]\n\n[Illustration: A cat]\n\n"
+        "*** END OF THE PROJECT GUTENBERG EBOOK A BOOK ***\n\nA licence."
     )
     book = read(text)
     assert (book.about.title, book.about.authors, book.about.language) == ("A Book", ("Ann Author",), "en")
