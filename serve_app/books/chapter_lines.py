@@ -18,7 +18,7 @@ MARKER = re.compile(
     re.IGNORECASE,
 )
 HASHES = re.compile(r"#{1,3}\s+(?P<title>\S.{0,200}?)\s*#*\s*")
-DECORATION = " \t\u3000*_=~-–—•·◆●☆★【】"
+DECORATION = " \t\u3000*_=~-–—•·◆●☆★【】、"
 _PARTS = "part|book|volume|act|partie|teil|livre|libro|parte"
 _CHAPTERS = "|".join(
     (
@@ -33,6 +33,7 @@ _LATIN = re.compile(
 _CHINESE = re.compile(
     rf"(?:正文\s*)?第\s?(?P<number>{HANZI_NUMBER})\s?(?:(?P<part>[卷部册冊篇编編幕集])|(?P<chapter>[章回节節话話]))(?P<rest>.*)"
 )
+_FRAMED = re.compile(r"^【([^【】]{1,20})】")
 _NAMED = re.compile(
     r"(?:prologue|epilogue|introduction|preface|foreword|afterword|interlude|conclusion|postscript|author's note|"
     r"appendix(?:\s+[A-Z\d]{1,3})?)\b(?P<rest>.*)|"
@@ -59,7 +60,9 @@ class Candidate:
 def stands_alone(line: str) -> bool:
     """Whether it is a paragraph of its own even without blank lines around it: a marker, or "第三回" with its title."""
     text = line.strip()
-    return len(text) <= LONGEST and bool(MARKER.fullmatch(text) or _CHINESE.match(text) and heading(text))
+    return len(text) <= LONGEST and bool(
+        MARKER.fullmatch(text) or _CHINESE.match(text.lstrip(DECORATION)) and heading(text)
+    )
 
 
 def is_heading(line: str) -> bool:
@@ -74,12 +77,15 @@ def is_part(line: str) -> bool:
 
 def heading(line: str) -> Candidate | None:
     """`name` is set where the line has a title, so that the next line is not one."""
-    text = line.strip().strip(DECORATION)
+    text = _FRAMED.sub(r"\1 ", line.strip()).strip(DECORATION)
     if not text or len(text) > LINE:
         return None
     if (m := _LATIN.fullmatch(text)) or (m := _CHINESE.fullmatch(text)):
         number = number_of(m["number"])
         rest = _rest(m["rest"], chinese=m.re is _CHINESE)
+        if m["part"] and (chapter := _chapter_in(m["rest"])):
+            number, rest = chapter
+            return Candidate(0, CHAPTER, number, rest, text, 1)
         if number is None or rest is None:
             return None
         return Candidate(0, PART if m["part"] else CHAPTER, number, rest, text, 1)
@@ -88,6 +94,14 @@ def heading(line: str) -> Candidate | None:
         if rest is not None and text[0].isupper() or rest is not None and not text[0].isascii():
             return Candidate(0, CHAPTER, None, text.lower(), text, 1)
     return None
+
+
+def _chapter_in(rest: str) -> tuple[int, str] | None:
+    """The number and the title of a chapter whose line names its volume first, as in "第一卷 起 第三章 承"."""
+    m = _LATIN.fullmatch(rest.strip(" .,:：—–-")) or _CHINESE.search(rest)
+    number = number_of(m["number"]) if m and m["chapter"] else None
+    title = _rest(m["rest"], chinese=m.re is _CHINESE) if m else None
+    return None if number is None or title is None else (number, title)
 
 
 def _rest(rest: str, chinese: bool) -> str | None:

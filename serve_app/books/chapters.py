@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from serve_app.books.chapter_lines import (
     CHAPTER,
@@ -53,7 +53,7 @@ def find_chapters(groups: Sequence[Sequence[str]]) -> Found:
     if markers := tuple(_markers(groups)):
         return Found(markers)
     contents = listed(groups)
-    candidates = list(_candidates(groups, heading))
+    candidates = list(_once(_candidates(groups, heading)))
     strong = _rising(_outside_contents(candidates, contents.span if contents else None))
     known = {c.at for c in strong}
     if contents:
@@ -95,6 +95,24 @@ def _candidates(
             found = judge(lines[0])
             if found is not None:
                 yield _with_subtitle(groups, at, found)
+
+
+def _once(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+    """The same heading twice without text between, as web novels have it, is one."""
+    last: Candidate | None = None
+    for c in candidates:
+        if (
+            last
+            and c.at == last.at + last.size
+            and (c.rank, c.number, c.name) == (last.rank, last.number, last.name)
+        ):
+            last = replace(last, size=last.size + c.size)
+            continue
+        if last:
+            yield last
+        last = c
+    if last:
+        yield last
 
 
 def _with_subtitle(groups: Sequence[Sequence[str]], at: int, found: Candidate) -> Candidate:

@@ -10,8 +10,9 @@ from serve_app.books import headings
 from serve_app.books.archive import Archive
 from serve_app.books.book import Block, Book
 from serve_app.books.chapter_lines import is_heading, is_part
+from serve_app.books.chapters import find_chapters
 from serve_app.books.limits import BookLimits, Budget, refused
-from serve_app.books.matter import Draft, judged
+from serve_app.books.matter import Draft, is_matter, judged
 from serve_app.books.metadata import about_of, cover_of
 from serve_app.books.navigation import Entry, read_navigation
 from serve_app.books.package import Package, read_package
@@ -117,11 +118,14 @@ def _starts(text: _Text, entries: Sequence[Entry]) -> list[tuple[int, str]]:
         del parents[entry.depth :]
         i = sheets.get(entry.name)
         if i is not None and not _is_section(entry, parents) and not _is_blank_before(text, i, named):
-            _add(titles, _place(text, i, entry.fragment), entry.title)
+            at = _place(text, i, entry)
+            known = not entry.fragment or entry.fragment in text.sheets[i].anchors
+            if known or at not in titles:
+                _add(titles, at, entry.title)
         parents.append(entry)
     few = len(titles) < _FEW
     if few:
-        for at, title in headings.starts(text.levels, [block.text for block in text.blocks]):
+        for at, title in _by_text(text):
             titles.setdefault(at, title)
     for i, sheet in enumerate(text.sheets):
         if sheet.begin < _end(text, i) and sheet.begin not in titles:
@@ -132,12 +136,21 @@ def _starts(text: _Text, entries: Sequence[Entry]) -> list[tuple[int, str]]:
     return sorted((at, title) for at, title in titles.items() if at < len(text.blocks))
 
 
+def _by_text(text: _Text) -> list[tuple[int, str]]:
+    """Where the headings begin chapters; without any, the paragraphs that read like one, as converters make them."""
+    texts = [block.text for block in text.blocks]
+    if any(text.levels):
+        return headings.starts(text.levels, texts)
+    found = find_chapters([each.split("\n") for each in texts])
+    return [(start.at, start.title) for start in found.starts if not start.marker]
+
+
 def _is_section(entry: Entry, parents: Sequence[Entry]) -> bool:
-    """Whether it is a section within a chapter: below an entry of the same document that is not a part."""
+    """Whether it is a section of a chapter: below an entry of the same document that is not a part."""
     parent = parents[-1] if parents else None
     if parent is None or parent.name != entry.name or not entry.fragment:
         return False
-    return not is_part(parent.title) and not is_heading(entry.title)
+    return not (is_part(parent.title) or is_heading(entry.title) or is_matter(entry.title))
 
 
 def _is_blank_before(text: _Text, i: int, named: set[str]) -> bool:
@@ -148,12 +161,17 @@ def _is_blank_before(text: _Text, i: int, named: set[str]) -> bool:
     return following > i and (following == len(text.sheets) or text.sheets[following].name in named)
 
 
-def _place(text: _Text, i: int, fragment: str) -> int:
+def _place(text: _Text, i: int, entry: Entry) -> int:
     """The block that an entry points to; the document's first one if only headings or pictures precede it."""
     sheet = text.sheets[i]
-    at = sheet.begin + sheet.anchors.get(fragment, 0)
+    at = sheet.begin + sheet.anchors.get(entry.fragment, 0)
+    if is_matter(entry.title):
+        return at
     if (
-        all(block.kind in ("heading", "image") for block in text.blocks[sheet.begin : at][:4])
+        all(
+            block.kind in ("heading", "image")
+            for block in text.blocks[sheet.begin : min(at, sheet.begin + 4)]
+        )
         and at - sheet.begin < 4
     ):
         return sheet.begin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from itertools import islice
 
 from serve_app.books.markup import OPS, Element
@@ -17,11 +18,26 @@ _NOTES = frozenset(
     "footnote footnotes endnote endnotes rearnote rearnotes doc-footnote doc-endnote doc-endnotes".split()
 )
 _PAGE_CLASS = re.compile(r"(?:page|pg)[-_]?(?:num(?:ber)?s?|no|break)|x?pagenum\w*|pb|folio")
-_MARK_CLASS = re.compile(r"noteref|(?:fn|footnote|endnote)[-_]?(?:ref|anchor|link|call|marker)|fnanchor")
-_NOTE_CLASS = re.compile(r"(?:foot|end|rear)[-_]?notes?(?:[-_]?(?:block|text|area|section))?")
+_MARK_CLASS = re.compile(
+    r"noteref|(?:fn|footnote|endnote)[-_]?(?:ref|anchor|link|call|marker)|fnanchor|duokan-footnote"
+)
+_NOTE_CLASS = re.compile(
+    r"(?:foot|end|rear)[-_]?notes?(?:[-_]?(?:block|text|area|section))?|duokan-footnote-(?:content|item)"
+)
+_RAISED_CLASS = re.compile(r"sup(?:er(?:script)?)?\d{0,2}")
 _BOILERPLATE = frozenset("pg-boilerplate pgheader pgfooter".split())  # Project Gutenberg's licence
-_MARK = re.compile(r"[\[(]?(?:\d{1,4}|[*†‡§¶‖#]{1,4}|[a-z])[\])]?|[↩⤴↑^]\ufe0e?")
-_BRACKETED = re.compile(r"[\[(].*[\])]|[*†‡§¶‖↩⤴↑^].*", re.DOTALL)
+_CIRCLED = "①-⑳㉑-㉟㊱-㊿❶-❿"
+_MARK = re.compile(
+    rf"[\[(〔【（［]?(?:[注註]?\d{{1,4}}|[注註{_CIRCLED}]|[*†‡§¶‖#]{{1,4}}|[a-z])[\])〕】）］]?|[↩⤴↑^]\ufe0e?"
+)
+_BRACKETED = re.compile(rf"[\[(〔【（［].*[\])〕】）］]|[*†‡§¶‖↩⤴↑^{_CIRCLED}].*", re.DOTALL)
+_NUMBER = re.compile(r"[注註]?\d{1,3}")
+_WORD_BEFORE = re.compile(  # Chinese has no blanks, so only a sign tells "第3章" from the number of a note there
+    r"([^\W\d_\u3040-\u9fff\uac00-\ud7af]{2,})[.,;:!?…”\"’'»)]*$|[\u3040-\u9fff\uac00-\ud7af][。，；：！？）」』”’]+$"
+)
+_REFERENCES = frozenset("no nos nr pp fig figs ch chap vol art sec eq tab bd".split())  # "No.3" is not note 3
+_NEAR = 6  # empty elements between a word and its note
+_INLINE = frozenset("span i b em strong small font u".split())
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _SHORT = 20  # characters of a page number or a mark, at most
 
@@ -80,9 +96,40 @@ def _is_note_mark(link: Element) -> bool:
     text = _beginning(link).strip()
     if not _MARK.fullmatch(text):
         return False
-    parent = link.getparent()
-    raised = parent is not None and local_name(parent) == "sup" or any(local_name(e) == "sup" for e in link)
-    return raised or bool(_BRACKETED.fullmatch(text))
+    if _BRACKETED.fullmatch(text):
+        return True
+    near = (link, *islice(link.iterancestors(), 2), *islice(link.iterdescendants(), 4))
+    return any(map(_is_raised, near)) or bool(_NUMBER.fullmatch(text)) and _follows_word(link)
+
+
+def _is_raised(element: Element) -> bool:
+    classes = (element.get("class") or "").lower().split()
+    return local_name(element) == "sup" or any(map(_RAISED_CLASS.fullmatch, classes))
+
+
+def _follows_word(link: Element) -> bool:
+    """Whether a word ends directly before it, as before the number of a note that only a style sheet raises."""
+    element = link
+    for _ in range(_NEAR):
+        before, parent = element.getprevious(), element.getparent()
+        if before is not None:
+            own = before.itertext() if isinstance(before.tag, str) else ()
+            text, element = before.tail or "".join(map(str, deque(own, 2))), before
+        elif parent is not None:
+            text, element = parent.text, parent
+        else:
+            return False
+        if text:
+            return _is_word(text)
+        if before is None and local_name(element) not in _INLINE:
+            return False
+    return False
+
+
+def _is_word(text: str) -> bool:
+    """Whether it ends with a word and its punctuation, and no blank."""
+    found = _WORD_BEFORE.search(text[-_SHORT:])
+    return found is not None and (found[1] or "").lower() not in _REFERENCES
 
 
 def _is_short(element: Element) -> bool:

@@ -21,6 +21,7 @@ _CREDITS = re.compile(
     r"(?:[^\n]+\n?)*",
     re.IGNORECASE,
 )
+_PICTURE = re.compile(r"^[ \t]*\[Illustration\][ \t]*$", re.MULTILINE)  # one with a caption is text
 _HEAD = 20_000  # characters
 _LANGUAGES = {
     "english": "en",
@@ -47,4 +48,4 @@ def stripped(text: str) -> tuple[str, dict[str, str]]:
     body = text[start.end() : end.start() if end else len(text)]
     if credits := _CREDITS.match(body):
         body = body[credits.end() :]
-    return body, {name: value for name, value in about.items() if value}
+    return _PICTURE.sub("", body), {name: value for name, value in about.items() if value}

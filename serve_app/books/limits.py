@@ -24,7 +24,7 @@ class BookLimits:
     characters: int = 20_000_000
     tags: int = 2_000_000  # in all documents of an EPUB
     lines: int = 2_000_000  # of a text file
-    seconds: float = 60.0  # of CPU time for the text of an EPUB; the largest novel takes one
+    seconds: float = 30.0  # of CPU time for the text of an EPUB; the largest novel takes one
     depth: int = 250  # nested elements; libxml2 itself stops at 256
 
 

@@ -26,12 +26,13 @@ _DECLARED = re.compile(
 _HEAD = 4096  # bytes that may declare the encoding
 _NOT_TEXT = frozenset("idna punycode undefined unicode_escape raw_unicode_escape utf-7".split())
 _DECLARATION = re.compile(r"\s*<\?xml[^>]{0,400}\?>")
-_PROLOG = re.compile(r"(?:\s+|<\?.*?\?>|<!--.*?-->)*", re.DOTALL)
+_PROLOG = re.compile(r"(?:\s+|<\?.*?\?>|<!--.*?-->)*+", re.DOTALL)  # possessive: no state for each comment
 _DOCTYPE = re.compile(
     r"<!DOCTYPE(?:[^\[\]<>\"']|\"[^\"]*\"|'[^']*'){0,2000}(?:\[(?P<subset>.{0,100000}?)\]\s*)?>",
     re.DOTALL | re.IGNORECASE,
 )
-_ENTITY = re.compile(r"&(?:#[0-9]{1,7};|#[xX][0-9a-fA-F]{1,6};|([A-Za-z][A-Za-z0-9]{0,31});)?")
+_BARE = re.compile(r"&(?!#[0-9]{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{0,31};)")
+_ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]{0,31});")
 _KEPT = frozenset(("lt", "gt", "amp", "quot", "apos"))
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # in XML 1.0
 _LIMIT = etree.ErrorTypes.ERR_RESOURCE_LIMIT
@@ -96,13 +97,11 @@ def _prepared(data: bytes, name: str) -> str:
         prolog = _PROLOG.match(text)
     if prolog and text.startswith("<!", prolog.end()):
         raise refused(f"its file {name!r} has a document type that cannot be read")
-    return _ENTITY.sub(_character, text) if "&" in text else text
+    return _ENTITY.sub(_character, _BARE.sub("&amp;", text)) if "&" in text else text
 
 
 def _character(m: re.Match[str]) -> str:
-    if m[0] == "&":
-        return "&amp;"
-    if m[1] is None or m[1] in _KEPT:
+    if m[1] in _KEPT:
         return m[0]
     known = html.entities.html5.get(m[1] + ";")
     return "" if known is None else known.replace("&", "&amp;").replace("<", "&lt;")

@@ -78,6 +78,11 @@ class Draft:
         return sum(len(block.text) for block in self.blocks)
 
 
+def is_matter(title: str) -> bool:
+    """Whether it names something that is not the book's own text."""
+    return any(pattern.fullmatch(title.strip(" .:*")) for pattern in _TITLES.values())
+
+
 def judged(drafts: Sequence[Draft]) -> tuple[tuple[Chapter, ...], list[str]]:
     """The chapters, those that are not the book's own text not included, and warnings."""
     sizes = [draft.characters for draft in drafts]

@@ -15,7 +15,7 @@ from serve_app.books.markup import Element, parse_xhtml, text_of
 from serve_app.books.package import Package, children
 
 _LINE, _PROSE, _LIST = 500, 10_000, 50  # characters of a field, of a description; entries of a list
-_COVER = 20 * 2**20  # bytes
+_COVER, _COVERS = 20 * 2**20, 10  # bytes of a cover; files that may be one
 _IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8}){0,4}")
 _ISBN = re.compile(
@@ -71,7 +71,7 @@ def cover_of(package: Package, archive: Archive) -> bytes | None:
     by_property = [i.name for i in package.items.values() if "cover-image" in i.properties]
     by_meta = [i.name for i in package.items.values() if i.id in named or i.name in named]
     by_guide = [name for name, types in package.guide.items() if "cover" in types]
-    for name in (*by_property, *by_meta, *by_guide):
+    for name in dict.fromkeys([*by_property, *by_meta, *by_guide][:_COVERS]):
         try:
             name = _picture_in(name, archive)
             data = archive.read(name, _COVER) if name else b""

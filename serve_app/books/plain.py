@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date
 from pathlib import PurePosixPath
-from typing import Any
 
-import yaml
 from markdown_it import MarkdownIt
 
-from serve_app.books import gutenberg, headings, lines
+from serve_app.books import gutenberg, headings, lines, markdown
 from serve_app.books.book import About, Block, Book
 from serve_app.books.chapter_lines import stands_alone
 from serve_app.books.chapters import Start, find_chapters
@@ -24,8 +21,6 @@ from serve_app.books.xhtml import read_document
 _UNDIVIDED = 60_000  # characters: a text without chapters is divided if it is longer
 _PART = 30_000  # characters of a part, about
 _BEGINNING = "Beginning"
-_FIELD = 500  # characters of a field of the metadata
-_FRONT_MATTER = re.compile(r"---[ \t]*\n(.{0,4000}?)\n(?:---|\.\.\.)[ \t]*\n", re.DOTALL)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8}){0,4}")
 
 
@@ -37,14 +32,19 @@ def read_text(data: bytes, name: str, limits: BookLimits) -> Book:
     known = lines.words_of(text).__contains__
     blocks = [[Block(part) for part in lines.cut(lines.unwrapped(group, known))] for group in groups]
     found = find_chapters(groups)
-    return _book(_drafts(blocks, found.starts, found.contents), _about(fields, name), warnings, limits)
+    return _book(
+        _drafts(blocks, found.starts, found.contents),
+        _about({k: [v] for k, v in fields.items()}, name),
+        warnings,
+        limits,
+    )
 
 
 def read_markdown(data: bytes, name: str, limits: BookLimits) -> Book:
     """A Markdown file: CommonMark with tables; front matter in YAML gives the metadata. Raises InvalidInput."""
     text, warnings = _decoded(data, limits)
-    text, fields = _front_matter(text)
-    html = MarkdownIt("commonmark").enable("table").render(text)
+    text, fields = markdown.front_matter(text)
+    html = MarkdownIt("commonmark").enable("table").render(markdown.plain(text))
     passages = read_document(f"<html><body>{html}</body></html>".encode(), name, limits).passages
     blocks = [[Block(part, p.kind) for part in lines.cut(p.text)] for p in passages]
     levels, texts = [p.level for p in passages], [p.text for p in passages]
@@ -53,7 +53,7 @@ def read_markdown(data: bytes, name: str, limits: BookLimits) -> Book:
     if not any(start.marker for start in chosen):
         title, first = headings.split_title(levels, texts)
         if title:
-            fields.setdefault("title", title)
+            fields.setdefault("title", [title])
         of_headings = headings.starts([0] * first + levels[first:], texts)
         chosen = tuple(Start(at, title) for at, title in of_headings) or chosen
     return _book(_drafts(blocks, chosen, None), _about(fields, name), warnings, limits)
@@ -128,35 +128,22 @@ def _book(drafts: list[Draft], about: About, warnings: list[str], limits: BookLi
     return Book(about, chapters, warnings=(*warnings, *more))
 
 
-def _front_matter(text: str) -> tuple[str, dict[str, str]]:
-    """The text after the leading YAML block, and the scalar fields of that block."""
-    m = _FRONT_MATTER.match(text)
-    if m is None:
-        return text, {}
-    try:
-        fields: Any = yaml.safe_load(m[1])
-    except yaml.YAMLError:
-        return text, {}
-    if not isinstance(fields, dict):
-        return text, {}
-    simple = {
-        k: v for k, v in fields.items() if isinstance(k, str) and isinstance(v, str | int | float | date)
-    }
-    return text[m.end() :], {k.lower(): str(v)[:_FIELD] for k, v in simple.items()}
-
-
-def _about(fields: dict[str, str], name: str) -> About:
+def _about(fields: Mapping[str, Sequence[str]], name: str) -> About:
     """name: of the file, whose stem is the title if there is no other."""
-    language = fields.get("language") or fields.get("lang") or ""
+
+    def first(*names: str) -> str:
+        return next((fields[each][0] for each in names if each in fields), "")
+
+    language = first("language", "lang")
     return About(
-        title=fields.get("title") or PurePosixPath(name.replace("\\", "/")).stem[:_FIELD],
-        authors=tuple(filter(None, [fields.get("author", "")])),
-        narrator=fields.get("narrator", ""),
+        title=first("title") or PurePosixPath(name.replace("\\", "/")).stem[: markdown.FIELD],
+        authors=tuple(fields.get("author") or fields.get("authors") or ()),
+        narrator=first("narrator"),
         language=language if _LANGUAGE.fullmatch(language) else None,
-        description=fields.get("description", ""),
-        publisher=fields.get("publisher", ""),
-        date=fields.get("date", ""),
-        isbn=fields.get("isbn", ""),
-        series=fields.get("series", ""),
-        part=fields.get("part", ""),
+        description=first("description"),
+        publisher=first("publisher"),
+        date=first("date"),
+        isbn=first("isbn"),
+        series=first("series"),
+        part=first("part"),
     )

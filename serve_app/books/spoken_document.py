@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,7 +49,8 @@ class SpokenDocument:
             self.root = upgrade(self.root, title)
         self._ids = self.ids()
         prefix = "s"
-        while prefix in {each.rstrip("0123456789") for each in self._ids}:
+        taken = {each.rstrip("0123456789") for each in self._ids}
+        while prefix in taken:
             prefix += "s"
         spans = Spans()
         targets: list[str | None] = [None] * len(utterances)
@@ -95,7 +97,8 @@ class SpokenDocument:
 def places_of(passage: Passage, utterance: Utterance) -> tuple[Place, Place] | None:
     """The begin and the end of an utterance in its document. None if it is not in its text."""
     begin, end = utterance.span
-    runs = [run for run in passage.runs if run.begin < end and run.end > begin]
+    after = bisect_right(passage.runs, begin, key=lambda run: run.end)
+    runs = passage.runs[after : bisect_left(passage.runs, end, key=lambda run: run.begin)]
     if not runs or passage.text != utterance.text:
         return None
     first, last = runs[0], runs[-1]

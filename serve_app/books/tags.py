@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from deployments.contract.errors import printable
 
 DEEPEST = 20  # levels of nested tags
+_WARNINGS = 20  # of a chapter
 
 _TAG = re.compile(
     r"\[\s{0,9}(?:voice\s{0,9}[:=]\s{0,9}([^\[\]\n]{1,80}?)|(/)\s{0,9}voice)\s{0,9}\]", re.IGNORECASE
@@ -56,10 +57,9 @@ def tagged(texts: Sequence[str]) -> Tagged:
                     del voices[0]
             elif voices:
                 voices.pop()
-            else:
-                warnings.append(
-                    f"[/voice] without [voice:NAME] before it, after {printable(text[:at], 60)!r}"
-                )
+            elif len(warnings) < _WARNINGS:
+                before = printable(text[: min(tag.start(), 61)], 60)
+                warnings.append(f"[/voice] without [voice:NAME] before it, after {before!r}")
         _add(parts, text, at, len(text), voices)
         blocks.append(tuple(parts))
     warnings += (f"[voice:{printable(voice)}] is not closed in its chapter" for voice in voices)

@@ -7,6 +7,7 @@ they agree.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lxml import etree
@@ -100,18 +101,25 @@ def passages_of(
     """The passages under `root` in order, the index of the passage at or after each id, and the document's types."""
     walk = _Walk()
     budget = budget or Budget(limits)
-    skipping = etree.iterwalk(root, events=("start", "end", "comment", "pi"))
-    for event, element in skipping:
-        budget.check()
-        if event == "start":
-            if len(walk.frames) >= limits.depth:
-                raise refused(f"its file {name!r} is nested too deeply (allowed: {limits.depth} elements)")
-            if walk.enter(element):
-                skipping.skip_subtree()
-        elif event == "end":
+    # not etree.iterwalk, which takes quadratic time for comments in a row
+    nodes = iter([root])
+    outer: list[tuple[Element, Iterator[Element]]] = []  # the open elements, and what follows each of them
+    while True:
+        node = next(nodes, None)
+        if node is None:
+            if not outer:
+                break
+            element, nodes = outer.pop()
             walk.leave(element)
-        else:
-            walk.say(element, True, element.tail)
+            continue
+        budget.check()
+        if not isinstance(node.tag, str):  # a comment or an instruction
+            walk.say(node, True, node.tail)
+            continue
+        if len(outer) >= limits.depth:
+            raise refused(f"its file {name!r} is nested too deeply (allowed: {limits.depth} elements)")
+        outer.append((node, nodes))
+        nodes = iter(()) if walk.enter(node) else node.iterchildren()
     walk.flush()
     return walk.passages, walk.anchors, frozenset(walk.types)
 
@@ -136,7 +144,6 @@ class _Walk:
         self.passages: list[Passage] = []
         self.anchors: dict[str, int] = {}
         self.types: set[str] = set()
-        self._skipped: Element | None = None
         self._pictures: list[Passage] = []  # wait for the end of the passage that they are in
         self._clear()
 
@@ -174,13 +181,13 @@ class _Walk:
         if is_furniture(element, name):
             for inner in element.iter(etree.Element):
                 self._anchor(inner)
-            return self._skip(element)
+            return True
         if name in ("img", "svg", "image"):
             self._picture(element)
-            return self._skip(element)
+            return True
         if name == "math":
             self._put(formula_of(element))
-            return self._skip(element)
+            return True
         if name == "br":
             self._gap = _BREAK
         elif outer.row and name in _CELLS and self._size:
@@ -189,15 +196,10 @@ class _Walk:
         self.say(element, False, element.text)
         return False
 
-    def _skip(self, element: Element) -> bool:
-        self._skipped = element
-        return True
-
     def leave(self, element: Element) -> None:
         if self.frames[-1].block:
             self.flush()
         self.frames.pop()
-        self._skipped = None
         if self.frames:
             self.say(element, True, element.tail)
 

@@ -73,7 +73,7 @@ class Jobs:
     async def submit(self, asked: Submission, job_id: str | None = None) -> JobRow:
         """Checks everything that can be checked now, and queues the job.
 
-        Raises InvalidInput, NotFound and Unavailable (param "model"), and DiskFull.
+        Raises InvalidInput, NotFound and Unavailable (param "model"), DiskFull, and what `sources.read` raises.
         """
         model = await self.service.models.get(asked.model)
         seed = model.options.sampling.seed if asked.seed is None else asked.seed
@@ -81,9 +81,9 @@ class Jobs:
         model.spec.sampling(asked.controls, seed=seed, speed=asked.speed, max_tokens=asked.max_tokens)
         outputs_of(asked.options).check()
         Pronunciations(asked.options.pronunciations)
-        book = await asyncio.to_thread(sources.read, asked.data, asked.source)
+        book = await sources.read(asked.data, asked.source)
         chapters = [book.chapters[index] for index in chosen(book, asked.options)]
-        if not (heard := speakers(chapters)):
+        if not (heard := await asyncio.to_thread(speakers, chapters)):
             raise InvalidInput("Invalid 'chapters': the chosen chapters contain no text.", param="chapters")
         if asked.options.read_along and not sources.is_epub(asked.data):
             raise InvalidInput("Invalid 'read_along': the book must be an EPUB.", param="read_along")
@@ -157,8 +157,8 @@ class Jobs:
         return JobVoice(name=name, recording=key, digest=digest, transcript=transcript, language=language)
 
     async def preview(self, source: str, data: bytes) -> dict[str, Any]:
-        """What a job would speak. Raises InvalidInput (param "file")."""
-        return listing(await asyncio.to_thread(sources.read, data, source))
+        """What a job would speak. Raises as `sources.read` does."""
+        return listing(await sources.read(data, source))
 
     async def card(self, job_id: str) -> dict[str, Any]:
         """The job as clients see it. Raises NotFound."""

@@ -50,32 +50,33 @@ async def segments_of(
     """
     planned: list[Planned] = []
     for number, part in _parts(chapter):
+        kept, last = len(planned), planned[-1:]
         try:
-            planned = await _with_part(service, request, respelled, planned, number, part)
+            await _plan_part(service, request, respelled, planned, number, part)
         except InvalidInput as error:
+            planned[kept - len(last) :] = last
             planned.append(Planned(number, part.span, part.text, _speaker(part), 0.0, error.message))
     return planned
 
 
-async def _with_part(
+async def _plan_part(
     service: Service,
     request: JobRequest,
     respelled: Pronunciations,
     planned: list[Planned],
     number: int,
     part: Part,
-) -> list[Planned]:
-    """`planned` and the segments of one more part. `planned` itself is unchanged if this raises."""
-    found, said = list(planned), respelled.respelled(part.text)
+) -> None:
+    """Adds the segments of a part. If it raises, some are added and the pause of the last one before may be longer."""
+    said = respelled.respelled(part.text)
     async for segment in service.read(said.text, request.model, request.language):
         begin, end = span_in(said, segment.span or (0, len(said.text)))
         pause = segment.pause_after / request.speed
         if len(segment.token_ids):
             text, offset = part.text[begin:end], part.span[0]
-            found.append(Planned(number, (begin + offset, end + offset), text, _speaker(part), pause))
-        elif found:  # only silence
-            found[-1] = replace(found[-1], pause_after=found[-1].pause_after + pause)
-    return found
+            planned.append(Planned(number, (begin + offset, end + offset), text, _speaker(part), pause))
+        elif planned:  # silence alone
+            planned[-1] = replace(planned[-1], pause_after=planned[-1].pause_after + pause)
 
 
 def _parts(chapter: Chapter) -> Iterator[tuple[int, Part]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import PurePath
 
 from deployments.contract.errors import InvalidInput
+from serve_app.books import sandbox
 from serve_app.books.book import Book
 from serve_app.books.limits import PARAM
-from serve_app.books.read import read_book
 from serve_app.books.script import read_script
 
 TEXT, SCRIPT = "input/text.txt", "input/script.json"  # of a request; no uploaded file has such a name
@@ -17,12 +18,12 @@ TITLE = 60  # characters of a text that are its title
 ZIP = b"PK\3\4"
 
 
-def read(data: bytes, name: str) -> Book:
-    """Raises InvalidInput (param "file", "input" or "script")."""
+async def read(data: bytes, name: str) -> Book:
+    """Raises InvalidInput (param "file", "input" or "script"), Overloaded, Unavailable and SynthesisFailed."""
     if name == SCRIPT:
-        return read_script(json.loads(data))
+        return await asyncio.to_thread(lambda: read_script(json.loads(data)))
     try:
-        book = read_book(data, name)
+        book = await sandbox.shared().read(data, name)
     except InvalidInput as error:
         if name == TEXT and error.param == PARAM:
             error.param, error.message = "input", error.message.replace(f"'{PARAM}'", "'input'")

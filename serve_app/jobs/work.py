@@ -14,6 +14,7 @@ from deployments.contract.errors import (
     DiskFull,
     InvalidInput,
     NotFound,
+    Overloaded,
     SynthesisFailed,
     Unavailable,
 )
@@ -124,7 +125,10 @@ class Work:
     async def _stages(self) -> None:
         model = await self._model()
         data = await self._access.files(self._stores.audio.get, self._request.key)
-        book = await asyncio.to_thread(sources.read, data, self._request.source)
+        try:
+            book = await sources.read(data, self._request.source)
+        except (Overloaded, Unavailable) as error:
+            raise Pause(f"The job waits until its book can be read. {error.message}") from None
         if not self._plan.get("complete"):
             await self._initialise(book, model)
         while True:

@@ -18,11 +18,12 @@ import pytest
 import soundfile
 
 from deployments.contract.errors import InvalidInput, Overloaded
-from serve_app.audio import jail
 from serve_app.audio.decode import decode_recording
 from serve_app.audio.examine import examine
+from serve_app.audio.jail import WALL_S
 from serve_app.audio.recording import Recording
 from serve_app.audio.sandbox import Sandbox
+from serve_app.sandbox.jail import NICE
 from serve_app.service import SHIPPED_VOICES
 from tests.bombs import BOMBS, discarded_hours, sample_tables
 from tests.serve_app.audio.test_decode import in_matroska, written
@@ -52,7 +53,7 @@ async def child_of(sandbox: Sandbox) -> psutil.Process:
     """The child that decodes."""
     for _ in range(2000):
         for child in jail_of(sandbox).children():
-            if child.nice() == jail.NICE:
+            if child.nice() == NICE:
                 return child
         await asyncio.sleep(0.01)
     pytest.fail("no child was seen")
@@ -125,7 +126,7 @@ async def test_a_file_that_would_take_hours_is_stopped_in_seconds(sandbox) -> No
     began = time.monotonic()
     with pytest.raises(InvalidInput, match="limits on memory or time"):
         await read(sandbox, discarded_hours())
-    assert time.monotonic() - began < jail.WALL_S + 5
+    assert time.monotonic() - began < WALL_S + 5
 
 
 @pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
@@ -227,8 +228,10 @@ def held_by(process: psutil.Process) -> list[str]:
 def test_a_child_opens_no_file_no_socket_and_no_process() -> None:
     program = """
 import os, socket
-from serve_app.audio import jail
-jail._limit(2**26)
+from dataclasses import replace
+from serve_app.audio.jail import JAIL
+from serve_app.sandbox.jail import limit
+limit(replace(JAIL, memory=2**26))
 def tried(what):
     try:
         what()

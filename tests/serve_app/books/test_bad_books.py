@@ -145,6 +145,16 @@ def test_a_billion_laughs_stay_one() -> None:
     ).about.authors == ("Author",)
 
 
+def test_ampersands_that_begin_no_entity_are_text() -> None:
+    document = "<html><body><p>A&&amp;&&x &lt;&nbsp;&#65;&#x42;& C&unknown;&;</p></body></html>"
+    assert text_of(read_book(raw(document).build(), "book.epub")).endswith("A&&&&x < AB& C&;")
+
+
+def test_a_prolog_of_a_hundred_thousand_comments_is_passed_over() -> None:
+    document = f"{'<!---->' * 100_000}<!DOCTYPE html><html><body><p>The text.</p></body></html>"
+    assert text_of(read_book(raw(document).build(), "book.epub")).endswith("The text.")
+
+
 def test_a_second_document_type_is_refused() -> None:
     document = '<!DOCTYPE a><!DOCTYPE b [<!ENTITY x "y">]><html><body>&x;</body></html>'
     assert "document type" in refusal(raw(document).build()).message

@@ -157,3 +157,40 @@ def test_a_cover_that_is_no_picture_is_a_warning() -> None:
     manifest = '<item id="c" href="c.webp" media-type="image/webp" properties="cover-image"/>'
     book = read(Epub([Page("<p>x</p>", "One")], manifest=manifest, files={"OEBPS/c.webp": b"RIFF"}))
     assert book.cover is None and book.warnings == ("its cover is neither JPEG nor PNG",)
+
+
+SOME = "<p>It went on for a while, as it always did in those days.</p>" * 3
+
+
+@pytest.mark.parametrize("entries", [[], [("Start", "titlepage.xhtml", [])]])
+def test_bold_paragraphs_begin_chapters_where_a_converter_left_neither_headings_nor_contents(entries) -> None:
+    pages = [
+        Page("<div><img src='cover.jpeg' alt='cover'/></div>", None, "titlepage.xhtml"),
+        Page("<p><b>My Book</b></p><p>By Ann</p>", None, "index_split_000.html"),
+        Page(f'<p class="c3"><b>Chapter 1</b></p>{SOME}', None, "index_split_001.html"),
+        Page(SOME, None, "index_split_002.html"),
+        Page(f'<p class="c3"><b>Chapter 2</b></p>{SOME}', None, "index_split_003.html"),
+    ]
+    book = read(Epub(pages, version=2, entries=entries))
+    assert titles(book)[1:] == ["Chapter 1", "Chapter 2"]
+    assert text_of(book, 1).count("It went on") == 6
+
+
+def test_a_contents_list_on_the_title_page_of_project_gutenberg_is_not_included() -> None:
+    rows = "".join(
+        f'<tr><td><a href="c{n}.xhtml#c{n}">CHAPTER {n}.</a></td><td>Down</td></tr>' for n in (1, 2)
+    )
+    front = f'<h1 id="t">Alice</h1><h2 id="by">by Lewis</h2><h2 id="toc">Contents</h2><table>{rows}</table>'
+    chapters = [Page(f'<h2 id="c{n}">CHAPTER {n}.<br/>Down</h2>{SOME}', None, f"c{n}.xhtml") for n in (1, 2)]
+    inner = [("by Lewis", "front.xhtml#by", []), ("Contents", "front.xhtml#toc", [])]
+    inner += [(f"CHAPTER {n}. Down", f"c{n}.xhtml#c{n}", []) for n in (1, 2)]
+    inner += [("THE FULL LICENSE", "c2.xhtml#lost", [])]
+    book = read(
+        Epub([Page(front, None, "front.xhtml"), *chapters], entries=[("Alice", "front.xhtml#t", inner)])
+    )
+    assert [(c.title, c.reason) for c in book.chapters] == [
+        ("Alice", None),
+        ("Contents", "contents"),
+        ("CHAPTER 1. Down", None),
+        ("CHAPTER 2. Down", None),
+    ]

@@ -95,7 +95,8 @@ def test_gutenbergs_head_and_foot_are_stripped_and_its_metadata_read() -> None:
         "The Project Gutenberg eBook of A Book\n\nTitle: A Book\n\nAuthor: Ann Author\n\nLanguage: English\n\n"
         "*** START OF THE PROJECT GUTENBERG EBOOK A BOOK ***\n\nProduced by a team\n\n\n"
         f"A BOOK\n\nContents\n\n{contents}\n\n\n"
-        f"{body}\n\n*** END OF THE PROJECT GUTENBERG EBOOK A BOOK ***\n\nA licence."
+        f"{body}\n\n[Illustration]\n\n[Illustration: A cat]\n\n"
+        "*** END OF THE PROJECT GUTENBERG EBOOK A BOOK ***\n\nA licence."
     )
     book = read(text)
     assert (book.about.title, book.about.authors, book.about.language) == ("A Book", ("Ann Author",), "en")
@@ -107,7 +108,7 @@ def test_gutenbergs_head_and_foot_are_stripped_and_its_metadata_read() -> None:
     assert [c.reason for c in book.chapters] == [None, "contents", None, None, None]
     said = " ".join(block.text for chapter in book.chapters for block in chapter.blocks)
     assert "Gutenberg" not in said and "licence" not in said and "Produced" not in said
-    assert [b.text for b in book.chapters[4].blocks[1:]] == prose(2000, 2)
+    assert [b.text for b in book.chapters[4].blocks[1:]] == [*prose(2000, 2), "[Illustration: A cat]"]
 
 
 @pytest.mark.parametrize(
@@ -207,3 +208,58 @@ def test_markdown_gives_headings_lists_tables_and_metadata() -> None:
         ("item", "1, 2"),
         ("image", "A cat"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "authors", "title"),
+    [
+        ("title: T\nauthor: [Ann A, Bob B]", ("Ann A", "Bob B"), "T"),
+        ("title: T\nauthors:\n  - name: Ann\n  - name: Bob", ("Ann", "Bob"), "T"),
+        ("title: One: Two\nauthor: 'Ann'", ("Ann",), "One: Two"),
+        ("title: T\nauthor: Ann\ndate: 2024-02-30", ("Ann",), "T"),
+        ('title: "T\\uD800\\0\\n x"\nauthor: 1984', ("1984",), "T x"),
+    ],
+)
+def test_front_matter_gives_metadata_even_if_its_yaml_is_careless(fields, authors, title) -> None:
+    book = read(f"---\n{fields}\n---\n\nText.\n", "book.md")
+    assert (book.about.authors, book.about.title) == (authors, title)
+    assert [block.text for block in book.chapters[0].blocks] == ["Text."]
+
+
+def test_footnotes_and_attributes_in_markdown_are_not_spoken() -> None:
+    book = read(
+        "# One {#one .x}\n\nNoted[^1] and[^long]; not a note: [^a-z].\n\n[^1]: The note.\n[^long]: A long\nnote.\n\n"
+        "    Its second paragraph.\n\n::: warning\nInside.\n:::\n\n# Two {-}\n\nEnd.\n",
+        "book.md",
+    )
+    assert titles(book) == ["One", "Two"]
+    assert [b.text for c in book.chapters for b in c.blocks if b.kind == "paragraph"] == [
+        "Noted and; not a note: [^a-z].",
+        "Inside.",
+        "End.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "第一卷 起 第{}章 逍遥",
+        "第一卷第{}章",
+        "☆、第{}章 逍遥",
+        "【第{}章】逍遥",
+        "第{0}章 逍遥\n\n第{0}章 逍遥",
+    ],
+)
+def test_the_headings_of_chinese_web_novels_begin_chapters(head: str) -> None:
+    text = "\n\n".join(f"{head.format(n)}\n\n{ZH}" for n in "一二三四")
+    book = read(text.encode("gb18030"))
+    assert len(book.chapters) == 4
+    assert all("章" in chapter.title and "】" not in chapter.title for chapter in book.chapters)
+    assert all(chapter.blocks[-1].text == ZH.strip() for chapter in book.chapters)
+
+
+def test_chapters_count_from_one_again_in_each_volume_that_their_lines_name() -> None:
+    heads = [f"第{volume}卷 起 第{n}章 承" for volume in "一二" for n in "一二三"]
+    assert titles(read("\n\n".join(f"{head}\n\n{ZH}" for head in heads))) == heads
+    parts = [f"Part {part}, Chapter {n}" for part in ("One", "Two") for n in (1, 2, 3)]
+    assert titles(read("\n\n".join(f"{head}\n\nIt went on for a while." for head in parts))) == parts

@@ -32,3 +32,9 @@ def test_tags_without_their_other_half_are_warnings() -> None:
 def test_other_brackets_are_text() -> None:
     text = "[1] [pause:1s] [voice:] [voices:a] [/voices]"
     assert [p.text for p in tagged([text]).parts[0]] == [text]
+
+
+def test_a_hundred_thousand_tags_that_close_nothing_give_a_few_warnings() -> None:
+    found = tagged(["a[/voice]" * 100_000])
+    assert len(found.parts[0]) == 100_000 and len(found.warnings) == 20
+    assert "after 'a'" in found.warnings[0] and all(len(warning) < 200 for warning in found.warnings)

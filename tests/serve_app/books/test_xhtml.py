@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,6 +81,14 @@ def test_the_map_holds_for_any_mixture(pieces: list[str]) -> None:
         "<script>x</script>",
         '<aside epub:type="footnote"><p>A note.</p></aside>',
         '<div class="footnotes"><p>A note.</p></div>',
+        '<a href="n.xhtml#n1">1</a>',
+        '<span><a id="r1"></a><a href="n.xhtml#n1"><span class="calibre6">12</span></a></span>',
+        '<a class="super" href="n.xhtml#n1">b</a>',
+        '<span class="superscript"><a href="n.xhtml#n1">2</a></span>',
+        '<a href="#n1">①</a>',
+        '<a href="#n1">〔注3〕</a>',
+        '<a class="duokan-footnote" href="#n1"><img src="note.png" alt="注"/></a>',
+        '<ol class="duokan-footnote-content"><li class="duokan-footnote-item"><p>A note.</p></li></ol>',
     ],
 )
 def test_page_numbers_note_marks_notes_and_hidden_text_are_dropped(mark: str) -> None:
@@ -91,6 +101,19 @@ def test_page_numbers_note_marks_notes_and_hidden_text_are_dropped(mark: str) ->
 def test_what_only_resembles_a_note_mark_is_kept(kept: str) -> None:
     (text,) = texts(f"<p>Before {kept} after.</p>")
     assert len(text) > len("Before after.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'See fig.<a href="#f">2</a> and No.<a href="#n">3</a>.',
+        '见第<a href="#c3">3</a>章。',
+        'Smith, <a href="#p">12</a>, <a href="#q">13</a>',
+        '<a href="#one">1</a> One',
+    ],
+)
+def test_a_number_that_links_to_something_else_than_a_note_is_kept(text: str) -> None:
+    assert texts(f"<p>{text}</p>") == [re.sub("<.*?>", "", text)]
 
 
 def test_a_chapter_that_is_all_notes_is_kept() -> None:
@@ -171,3 +194,10 @@ def test_anchors_lead_to_the_passage_at_or_after_them() -> None:
 def test_deep_nesting_is_refused(body: str) -> None:
     with pytest.raises(InvalidInput, match="nested too deeply"):
         document(body)
+
+
+def test_text_between_comments_and_instructions_is_read_in_order_and_the_rest_of_the_document_too() -> None:
+    body = f"<p>{'a<!--x-->b<?y z?>' * 5000}<i>c<!----></i>d</p><p>End.</p>"
+    first, last = document(body).passages
+    assert first.text == "ab" * 5000 + "cd" and last.text == "End."
+    assert check_map(first) == len(first.text)
