@@ -43,7 +43,7 @@ async def ready(service: Shared) -> JSONResponse:
 @router.get("/v1/status")
 async def status(service: Shared, traffic: Counted) -> dict[str, Any]:
     models = list(service.models)
-    prompts = Counter[str]()
+    prompts = Counter[str](entries=0, bytes=0, hits=0, misses=0)
     for model in models:
         prompts.update(model.prompts.status())
     return {
