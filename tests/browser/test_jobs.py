@@ -158,7 +158,7 @@ def test_a_long_text_becomes_a_job_which_can_be_cancelled_and_deleted(visitor: V
     page = visitor.open()
     page.fill("#input", LONG)
     assert "5,000" in page.inner_text("#long-note")
-    assert page.inner_text("#speak-now") == "Make a job"
+    assert page.inner_text("#speak-now") == "Create a job"
     page.click("#speak-now")
     page.wait_for_selector(".job .details:not([hidden])")
     assert page.url.split("#")[1].startswith("jobs/")
