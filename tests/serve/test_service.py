@@ -88,17 +88,21 @@ async def test_many_clients_each_hear_their_own_text_and_voice(service: Service)
 
 @pytest.mark.timeout(600)
 async def test_a_killed_gpt_replica_does_not_change_the_sound(service: Service) -> None:
+    from ray import serve
+
+    scheduler = serve.get_deployment_handle("GptScheduler", "chorale")  # asked itself: HTTP caches a status
     what = sayings(service.voices, 12)
     async with httpx.AsyncClient(timeout=300) as client:
         alone = await undisturbed(service, client, what)
-        before = await service.stage(client, "gpt")
+        before = await scheduler.status.remote()
         (replica,) = before["replicas"].values()
         tasks = [asyncio.create_task(service.say(client, say)) for say in what]
-        while (await service.stage(client, "gpt"))["active"] < 4:
-            await asyncio.sleep(0.02)
+        while (await scheduler.status.remote())["active"] < 4:
+            assert not all(task.done() for task in tasks), "no four slots were seen at work"
+            await asyncio.sleep(0.01)
         os.kill(replica["pid"], signal.SIGKILL)
         heard = await asyncio.gather(*tasks)
-        after = await service.stage(client, "gpt")
+        after = await scheduler.status.remote()
     assert after["deaths"] == before["deaths"] + 1
     assert after["requeued"] > before["requeued"]
     for say, sound in zip(what, heard, strict=True):
