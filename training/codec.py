@@ -135,10 +135,22 @@ def synthesised(codec: Codec, hidden: Tensor, log_f0: Tensor, voiced: Tensor, ma
 
 
 def train(
-    rank: int, corpus: Corpus, checkpoint: Path, minutes: float, rate: float, batch: int, width: int
+    rank: int,
+    corpus: Corpus,
+    checkpoint: Path,
+    minutes: float,
+    rate: float,
+    batch: int,
+    width: int,
+    start: Path | None = None,
+    steps: int | None = None,
 ) -> None:
-    """width: of the critics. batch: crops per rank and step."""
-    codec = Codec(NEXT)
+    """width: of the critics. batch: crops per rank and step. start: a checkpoint to begin with, whose codes stay valid,
+    because only the vocoder is trained. steps: instead of minutes."""
+    codec = load_codec(start) if start else Codec(NEXT)
+    if start:
+        for part in (codec.encoder, codec.speaker):
+            part.requires_grad_(False)
     codec.critics = Critics(width)  # part of the checkpoint, but not of the exported weights
     codec.to(corpus.device)
     seed = rank + 2 * (torch.load(checkpoint, map_location="cpu")["step"] if checkpoint.exists() else 0)
@@ -154,7 +166,7 @@ def train(
         _, parts = losses(codec, None, batches.valid())
         return {f"valid_{name}": parts[name] for name in ("log_f0", "phone", "stft", "wave_mel", "level")}
 
-    schedule = loop.Schedule(minutes, rate, warmup=50, hold=0.5, betas=(0.8, 0.98), clip=5.0)
+    schedule = loop.Schedule(minutes, rate, steps, warmup=50, hold=0.5, betas=(0.8, 0.98), clip=5.0)
     loop.train("codec", codec, step, checkpoint, schedule, rank, validate)
 
 

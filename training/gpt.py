@@ -86,10 +86,18 @@ def losses(net: StructuredGpt, batch: dict[str, Tensor], hidden: float) -> tuple
 
 
 def train(
-    rank: int, size: int, rows: Encoded, checkpoint: Path, minutes: float, rate: float, tokens: int
+    rank: int,
+    size: int,
+    rows: Encoded,
+    checkpoint: Path,
+    minutes: float,
+    rate: float,
+    tokens: int,
+    start: Path | None = None,
+    steps: int | None = None,
 ) -> None:
-    """tokens: padded codes per rank and step."""
-    net = StructuredGpt(NEXT).to(rows.codes.device)
+    """tokens: padded codes per rank and step. start: a checkpoint to begin with. steps: instead of minutes."""
+    net = (load_gpt(start) if start else StructuredGpt(NEXT)).to(rows.codes.device)
     for block in net.blocks:
         block.dropout = DROPOUT
     seed = torch.load(checkpoint, map_location="cpu")["step"] if checkpoint.exists() else 0
@@ -103,7 +111,7 @@ def train(
             for name in (parts[0] if parts else ())
         }
 
-    schedule = loop.Schedule(minutes, rate, warmup=150, hold=0.4, betas=(0.9, 0.95), decay=0.05)
+    schedule = loop.Schedule(minutes, rate, steps, warmup=150, hold=0.4, betas=(0.9, 0.95), decay=0.05)
     loop.train(
         "gpt", net, lambda _: losses(net, batches.next(), HIDDEN), checkpoint, schedule, rank, validate
     )

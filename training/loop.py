@@ -24,11 +24,12 @@ Losses = Callable[[float], tuple[Tensor, Parts]]  # of the next batch, given the
 
 @dataclass(frozen=True)
 class Schedule:
-    """rate: the peak rate. hold: the share of the time before it decays. tell_s, store_s: seconds between lines and
-    between checkpoints."""
+    """minutes: of wall-clock time; steps instead, if given. rate: the peak rate. hold: the share of the time before it
+    decays. tell_s, store_s: seconds between lines and between checkpoints."""
 
     minutes: float
     rate: float
+    steps: int | None = None
     warmup: int = 100
     hold: float = 0.5
     betas: tuple[float, float] = (0.9, 0.98)
@@ -97,7 +98,7 @@ def train(
     step = first
     net.train()
     for step in itertools.count(first):
-        progress = budget.progress()
+        progress = budget.progress() if schedule.steps is None else step / schedule.steps
         if progress >= 1:
             break
         for group in optimiser.param_groups:
@@ -112,7 +113,8 @@ def train(
             # tensors: reading them would wait for the device
             sums = {key: sums[key] + value if key in sums else value for key, value in parts.items()}
             counted += 1
-            if time.time() - told > schedule.tell_s:
+            quarter = schedule.steps and (step + 1) % max(1, schedule.steps // 4) == 0
+            if quarter or time.time() - told > schedule.tell_s:
                 tell(step + 1)
             if time.time() - saved > schedule.store_s:
                 store(step + 1)

@@ -2,8 +2,8 @@
 
 The whole recipe on one machine: it reads packed shards, trains the codec and then the GPT, and exports weights that the
 family loads. On a GPU it uses bfloat16, elsewhere two single-threaded processes. Every line of output has the losses,
-also of held-out utterances. A killed run resumes from its checkpoints; more `--minutes` continue a finished one. The
-codes of a continued codec change, so the GPT then starts again.
+also of held-out utterances. A killed run resumes from its checkpoints, and more `--minutes` continue a finished one.
+`--start` begins with the networks of another run and keeps its codes.
 """
 
 from __future__ import annotations
@@ -24,26 +24,30 @@ SHARE = 0.62  # of the minutes, for the codec
 RESERVE = 0.5  # of the minutes on a GPU, for reading, encoding and exporting
 
 
-def prepared(args: argparse.Namespace) -> Corpus:
+def corpus_of(args: argparse.Namespace) -> Corpus:
     device = torch.device(args.device)
-    corpus = Corpus(shards_in(args.corpus), device)
-    return corpus
+    return Corpus(shards_in(args.corpus), device)
 
 
 def train_codec(rank: int, size: int, args: argparse.Namespace) -> None:
-    corpus = prepared(args)
+    corpus = corpus_of(args)
     if rank == 0:
         speakers = len(set(corpus.speakers))
         print(f"{len(corpus)} utterances, {corpus.hours:.2f} h, {speakers} speakers", flush=True)
-    codec.train(rank, corpus, args.out / "codec.pt", args.codec_minutes, args.codec_rate, args.crops, args.width)
+    start = args.start and args.start / "codec.pt"
+    how = args.codec_minutes, args.codec_rate, args.crops, args.width, start, args.steps
+    codec.train(rank, corpus, args.out / "codec.pt", *how)
 
 
 def train_gpt(rank: int, size: int, args: argparse.Namespace) -> None:
-    gpt.train(rank, size, encoded(args), args.out / "gpt.pt", args.gpt_minutes, args.gpt_rate, args.tokens)
+    start = args.start and args.start / "gpt.pt"
+    rows = encoded(args)
+    how = args.gpt_minutes, args.gpt_rate, args.tokens, start, args.steps
+    gpt.train(rank, size, rows, args.out / "gpt.pt", *how)
 
 
 def encoded(args: argparse.Namespace) -> Encoded:
-    corpus = prepared(args)
+    corpus = corpus_of(args)
     return encode(corpus, codec.load_codec(args.out / "codec.pt").to(corpus.device))
 
 
@@ -53,7 +57,9 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--corpus", type=Path, nargs="+", default=[Path("training/runs/packed")])
     parser.add_argument("--out", type=Path, default=Path("training/runs/next"))
+    parser.add_argument("--start", type=Path, help="the `--out` of another run, whose networks to begin with")
     parser.add_argument("--minutes", type=float, default=9.0, help="of wall-clock time (9)")
+    parser.add_argument("--steps", type=int, help="of each training, instead of the minutes")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--ranks", type=int, help="single-threaded processes on a CPU (2)")
     parser.add_argument("--stage", choices=["codec", "gpt", "export"], help="only one stage")
