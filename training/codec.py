@@ -151,14 +151,14 @@ def train(
     if start:
         for part in (codec.encoder, codec.speaker):
             part.requires_grad_(False)
-    codec.critics = Critics(width)  # part of the checkpoint, but not of the exported weights
+    critics = Critics(width)
+    codec.critics = critics  # part of the checkpoint, but not of the exported weights
     codec.to(corpus.device)
     seed = rank + 2 * (torch.load(checkpoint, map_location="cpu")["step"] if checkpoint.exists() else 0)
     batches = Batches(corpus, codec, seed)
 
     def step(progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        critics = codec.critics if progress > PLAIN else None
-        return losses(codec, critics, batches.draw(batch))
+        return losses(codec, critics if progress > PLAIN else None, batches.draw(batch))
 
     def validate() -> dict[str, Tensor]:
         if not corpus.valid:
@@ -173,6 +173,8 @@ def train(
 def load_codec(checkpoint: Path) -> Codec:
     """Raises RuntimeError if the checkpoint belongs to another network."""
     codec = Codec(NEXT)
-    state = torch.load(checkpoint, map_location="cpu")["net"]  # the last: critics improve what no figure shows
+    state = torch.load(checkpoint, map_location="cpu")[
+        "net"
+    ]  # the last: critics improve what no figure shows
     codec.load_state_dict({name: value for name, value in state.items() if not name.startswith("critics.")})
     return codec.eval()

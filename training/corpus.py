@@ -54,7 +54,9 @@ class Corpus:
         self.codes = np.array([len(one) for one in pointers])
         self.codes_at = np.concatenate([[0], np.cumsum(self.codes)[:-1]])
         self.sound = torch.from_numpy(np.concatenate(sounds)).to(device)  # (N,) int16
-        self.log_f0 = torch.from_numpy(np.concatenate(log_f0)).to(device)  # (N / HOP,) interpolated where unvoiced
+        self.log_f0 = torch.from_numpy(np.concatenate(log_f0)).to(
+            device
+        )  # (N / HOP,) interpolated where unvoiced
         self.voiced = torch.from_numpy(np.concatenate(voiced)).to(device)  # (N / HOP,) 0 or 1
         self.mean_log_f0 = torch.tensor(means, device=device)  # (utterances,)
         self.pointer = torch.from_numpy(np.concatenate(pointers)).to(device)  # (codes,) int64
@@ -82,7 +84,9 @@ class Corpus:
         that are repeated.
         """
         at = torch.from_numpy(self.codes_at[indices]).to(self.device).unsqueeze(1)
-        steps = torch.from_numpy(starts).to(self.device).unsqueeze(1) + torch.arange(codes, device=self.device)
+        steps = torch.from_numpy(starts).to(self.device).unsqueeze(1) + torch.arange(
+            codes, device=self.device
+        )
         size = torch.from_numpy(self.codes[indices]).to(self.device).unsqueeze(1)
         code = at + steps % size  # (B, codes)
 
@@ -126,5 +130,3 @@ def shards_in(paths: Sequence[Path]) -> list[Path]:
     if not found or not all(path.is_file() for path in found):
         raise FileNotFoundError(f"no packed corpus: {', '.join(map(str, paths))} (see training.pack)")
     return found
-
-

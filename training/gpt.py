@@ -76,9 +76,7 @@ def losses(net: StructuredGpt, batch: dict[str, Tensor], hidden: float) -> tuple
     inputs = [batch[name] for name in ("speaker", "phones", "pace", "codes", "pointer", "stay")]
     with reduced(batch["codes"].device):
         code_logits, advance_logits = net(*inputs, drop=hidden)
-    code = F.cross_entropy(
-        code_logits.float().flatten(0, 1), batch["next"].flatten(), ignore_index=IGNORED
-    )
+    code = F.cross_entropy(code_logits.float().flatten(0, 1), batch["next"].flatten(), ignore_index=IGNORED)
     advance = F.cross_entropy(
         advance_logits.float().flatten(0, 1), batch["advance"].flatten(), ignore_index=IGNORED
     )

@@ -84,7 +84,12 @@ def read(path: Path, threads: int = 1) -> Iterator[tuple[Utterance, np.ndarray]]
     if (sizes <= 0).any() or (sizes[:, 1] % CODE_SAMPLES).any():
         raise ValueError(f"{path.name}: an utterance is empty or not a whole number of codes")
     starts = np.vstack([np.zeros((1, 3), np.int64), np.cumsum(sizes, axis=0)])
-    wanted = {"audio": starts[-1, 0], "f0": starts[-1, 1] // HOP, "phones": starts[-1, 2], "ends": starts[-1, 2]}
+    wanted = {
+        "audio": starts[-1, 0],
+        "f0": starts[-1, 1] // HOP,
+        "phones": starts[-1, 2],
+        "ends": starts[-1, 2],
+    }
     if wrong := [name for name, count in wanted.items() if len(arrays[name]) != count]:
         raise ValueError(f"{path.name}: {wrong[0]} does not fit the index")
     sounds = [arrays["audio"][a:b].tobytes() for a, b in zip(starts[:-1, 0], starts[1:, 0], strict=True)]

@@ -95,7 +95,10 @@ def main() -> None:
         ranks.launch(train_gpt, args.ranks, args)
     if args.stage in (None, "export"):
         size = export(
-            codec.load_codec(args.out / "codec.pt"), gpt.load_gpt(args.out / "gpt.pt"), encoded(args), args.out
+            codec.load_codec(args.out / "codec.pt"),
+            gpt.load_gpt(args.out / "gpt.pt"),
+            encoded(args),
+            args.out,
         )
         print(f"{args.out}/small.safetensors: {size / 2**20:.2f} MiB", flush=True)
     print(json.dumps({"minutes": round((time.monotonic() - begun) / 60, 2), "device": args.device}))

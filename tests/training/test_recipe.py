@@ -125,14 +125,27 @@ def test_own_recordings_continue_a_run_and_keep_its_codes(
         assert one.ends[-1] == pytest.approx(len(sound) / RATE, abs=0.03)
 
     brief = ("--device", "cpu", "--ranks", 1, "--crops", 2, "--tokens", 500, "--width", 6, "--steps", 3)
-    run(voice, monkeypatch, "--corpus", packed, mine, "--start", start, "--out", tmp_path / "ann-voice", *brief)
+    run(
+        voice,
+        monkeypatch,
+        "--corpus",
+        packed,
+        mine,
+        "--start",
+        start,
+        "--out",
+        tmp_path / "ann-voice",
+        *brief,
+    )
     before, after = (load_codec(path / "codec.pt").state_dict() for path in (start, tmp_path / "ann-voice"))
     moved = {name.split(".")[0] for name, value in before.items() if not torch.equal(value, after[name])}
     assert "vocoder" in moved and not moved & {"encoder", "speaker"}
     assert (tmp_path / "ann-voice" / "small.safetensors").exists()
 
 
-def test_a_strange_recording_is_not_aligned(trained: tuple[Path, list[str]], tmp_path: Path, monkeypatch) -> None:
+def test_a_strange_recording_is_not_aligned(
+    trained: tuple[Path, list[str]], tmp_path: Path, monkeypatch
+) -> None:
     soundfile.write(tmp_path / "one.wav", utterance("low", 0).waveform, RATE)
     (tmp_path / "one.txt").write_text(TEXTS[1])
     arguments = (tmp_path, "--codec", trained[0] / "codec.pt", "--worst", -0.01)

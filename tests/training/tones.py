@@ -7,7 +7,14 @@ import numpy as np
 from training.next_voice import HOP, PHONES, RATE
 from training.utterances import Utterance, levelled
 
-SOUNDS = {"m": (250, 0.3), "n": (400, 0.4), "ˈɑ": (800, 1.0), "i": (2300, 0.7), "ˈO": (500, 1.0), "s": (0, 0.25)}
+SOUNDS = {
+    "m": (250, 0.3),
+    "n": (400, 0.4),
+    "ˈɑ": (800, 1.0),
+    "i": (2300, 0.7),
+    "ˈO": (500, 1.0),
+    "s": (0, 0.25),
+}
 SPEAKERS = {"low": 110.0, "high": 210.0}
 
 

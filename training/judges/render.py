@@ -72,7 +72,9 @@ def main() -> None:
     parser.add_argument(
         "--weights", type=Path, help="a folder written by training.voice (default: the shipped one)"
     )
-    parser.add_argument("--voices", type=Path, help="recordings of the student's speakers, each in both languages")
+    parser.add_argument(
+        "--voices", type=Path, help="recordings of the student's speakers, each in both languages"
+    )
     args = parser.parse_args()
     if (args.out / "index.jsonl").exists():
         parser.error(f"{args.out} already contains speech")

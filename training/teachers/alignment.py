@@ -21,10 +21,12 @@ TONES = {"→": 1, "↗": 2, "↓": 3, "↘": 4}  # none: the neutral tone
 _LETTERS = frozenset(CONSONANTS + VOWELS + STRESS + "ɐT")
 
 # misaki's IPA of initials, and of finals before and after the tone mark
-_INITIALS = dict(
-    pair.split("=")
-    for pair in "b=p c=ʦʰ ch=ꭧʰ d=t f=f g=k h=x j=ʨ k=kʰ l=l m=m n=n p=pʰ q=ʨʰ r=ɻ s=s sh=ʂ t=tʰ x=ɕ z=ʦ zh=ꭧ".split()
-)
+_INITIALS: dict[str, str] = {}
+for _pair in (
+    "b=p c=ʦʰ ch=ꭧʰ d=t f=f g=k h=x j=ʨ k=kʰ l=l m=m n=n p=pʰ q=ʨʰ r=ɻ s=s sh=ʂ t=tʰ x=ɕ z=ʦ zh=ꭧ".split()
+):
+    _name, _sounds = _pair.split("=")
+    _INITIALS[_name] = _sounds
 _FINALS: dict[str, list[tuple[str, str]]] = {}
 for _pair in (
     "a=a| o=wo| o=ɔ| o=jɔ| e=ɤ| eh=ɛ| ih=ɨ| iw=ɨ| ai=ai| ei=ei| ao=au| ou=ou| an=a|n en=ə|n en=ŋ| en=n| en=m| "
@@ -66,7 +68,9 @@ def timed(phonemes: str, durations: list[int], text: str, language: str) -> list
     """
     if len(durations) != len(phonemes) + 2:
         raise ValueError("another number of durations than phonemes")
-    read = {} if language == "en" else {one.start: one for one in spoken_tones(syllables(phonemes, text), text)}
+    read = (
+        {} if language == "en" else {one.start: one for one in spoken_tones(syllables(phonemes, text), text)}
+    )
     made = [Timed(OPENING, durations[0])]
     at, held, mark = 0, 0, ""  # held: frames of a stress mark
     while at < len(phonemes):
@@ -105,7 +109,9 @@ def syllables(phonemes: str, text: str) -> list[Read]:
     """
     items: list[str] = _ITEM.findall(text)
     came: dict[tuple[int, int], tuple[tuple[int, int], Read | None]] = {(0, 0): ((0, 0), None)}
-    waiting: list[list[int]] = [[] for _ in range(len(phonemes) + 1)]  # the items that may begin at a position
+    waiting: list[list[int]] = [
+        [] for _ in range(len(phonemes) + 1)
+    ]  # the items that may begin at a position
     waiting[0].append(0)
 
     def reach(at: int, item: int, back: tuple[int, int], read: Read | None = None) -> None:

@@ -45,7 +45,9 @@ def voice(seed: int = 0) -> VoicePrompt:
 def spoken(vocoder: SmallVocoder, chunks: list[VocoderChunk]) -> list[np.ndarray]:
     longest = max(len(chunk.frames) for chunk in chunks)
     inputs = vocoder.collate(chunks, len(chunks), longest)
-    return [one.waveform for one in vocoder.split((vocoder.packing.forward or vocoder.forward)(inputs), chunks)]
+    return [
+        one.waveform for one in vocoder.split((vocoder.packing.forward or vocoder.forward)(inputs), chunks)
+    ]
 
 
 def whole(seed: int = 0, codes: np.ndarray = CODES) -> VocoderChunk:
