@@ -48,8 +48,9 @@ class Work:
         self._access = Access(row.id)
         self._request = JobRequest.model_validate(row.request)
         options = self._request.options
-        self._slots = 1 if options.mode == "sentence" else options.bucket_size
-        self._batches = progress.Batches(self._slots)
+        batch = 1 if options.mode == "sentence" else options.bucket_size
+        self._window = 1 if batch == 1 else 2 * batch  # the next batch queues, so that no slot waits for the database
+        self._batches = progress.Batches(batch)
         self._plan: dict[str, Any] = dict(row.plan)
         self._status: dict[str, Any] = {}  # of the model
         self._titles: dict[int, str] = {}
@@ -180,7 +181,7 @@ class Work:
         speaking: set[asyncio.Task[None]] = set()
         try:
             while True:
-                if free := self._slots - len(speaking):
+                if free := self._window - len(speaking):
                     rows = await self._access.db(segments.lease, job_id, self._owner, free, self._lease_s)
                     speaking |= {asyncio.create_task(self._speak(row, model)) for row in rows}
                 if not speaking:
