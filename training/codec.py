@@ -26,6 +26,7 @@ from training.next_voice import NEXT
 CROP = 48  # codes
 REFERENCE = 125  # codes of another utterance of the speaker
 WHOLE = 64  # utterances at a time when means are measured
+VALID = 48  # held-out utterances that are measured
 PLAIN = 0.3  # share of the time without critics, which cost half the steps
 WEIGHTS = {
     "mel": 0.3,
@@ -60,7 +61,7 @@ class Batches:
 
     def valid(self) -> dict[str, Tensor]:
         """The same crops of the held-out utterances every time."""
-        return self.of(np.array(self.corpus.valid), np.random.default_rng(0))
+        return self.of(np.array(self.corpus.valid[:VALID]), np.random.default_rng(0))
 
     def of(self, indices: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
         corpus = self.corpus
@@ -92,8 +93,8 @@ def losses(
     vocoder, device, (size, frames) = codec.vocoder, batch["log_f0"].device, batch["log_f0"].shape
     voiced, log_f0, real = batch["voiced"], batch["log_f0"], batch["waveform"]
     mel = codec.log_mel(real)
+    speaker = codec.speaker(batch["reference"])  # float32: it measures pitch
     with reduced(device):
-        speaker = codec.speaker(batch["reference"]).float()
         latents, _ = codec.encode(mel, log_f0, voiced, batch["mean_mel"], batch["mean_log_f0"])
         mask_of_codes = torch.ones(size, frames // NEXT.frames_per_code, device=device)
         x, mask = vocoder.convolved(latents, speaker, mask_of_codes)
@@ -166,7 +167,10 @@ def train(
         _, parts = losses(codec, None, batches.valid())
         return {f"valid_{name}": parts[name] for name in ("log_f0", "phone", "stft", "wave_mel", "level")}
 
-    schedule = loop.Schedule(minutes, rate, steps, warmup=50, hold=0.5, betas=(0.8, 0.98), clip=5.0)
+    tell_s = 10.0 if corpus.device.type == "cuda" else 60.0
+    schedule = loop.Schedule(
+        minutes, rate, steps, warmup=50, hold=0.5, betas=(0.8, 0.98), clip=5.0, tell_s=tell_s
+    )
     loop.train("codec", codec, step, checkpoint, schedule, rank, validate)
 
 

@@ -40,8 +40,9 @@ class Encoded:
 @torch.no_grad()
 def encode(corpus: Corpus, codec: Codec) -> Encoded:
     """All utterances whose phones are not too fast for the pointer, nor too many for the GPT."""
-    means, device = mean_mels(corpus, codec), corpus.device
-    usable = [i for i in (*corpus.train, *corpus.valid) if _fits(corpus, i)]
+    means, device, every = mean_mels(corpus, codec), corpus.device, corpus.pointer.cpu()
+    own_pointer = [every[at : at + size] for at, size in zip(corpus.codes_at, corpus.codes, strict=True)]
+    usable = [i for i in (*corpus.train, *corpus.valid) if _fits(own_pointer[i], len(corpus.phones[i]))]
     usable.sort(key=lambda i: int(corpus.codes[i]))
     made, vectors = [], []
     for some in np.array_split(np.array(usable), -(-len(usable) // WHOLE)):
@@ -54,7 +55,7 @@ def encode(corpus: Corpus, codec: Codec) -> Encoded:
         vectors.append(codec.speaker(corpus.crop(some, zeros, REFERENCE)["waveform"]))
     longest = max(part.shape[1] for part in made)
     codes = torch.cat([torch.nn.functional.pad(part, (0, longest - part.shape[1])) for part in made])
-    pointers = [corpus.pointer[corpus.codes_at[i] :][: corpus.codes[i]].cpu() for i in usable]
+    pointers = [own_pointer[i] for i in usable]
     phones = [torch.from_numpy(corpus.phones[i]) for i in usable]
     valid = set(corpus.valid)
     return Encoded(
@@ -78,11 +79,10 @@ def stays(pointer: Tensor) -> Tensor:
     return steps - torch.cummax(torch.where(entered, steps, torch.zeros_like(steps)), 0).values
 
 
-def _fits(corpus: Corpus, index: int) -> bool:
-    pointer = corpus.pointer[corpus.codes_at[index] :][: corpus.codes[index]]
-    quick = int((pointer[1:] - pointer[:-1]).max()) <= FASTEST if len(pointer) > 1 else False
-    slow = int(stays(pointer.cpu()).max()) < NEXT.max_stay
-    return quick and slow and len(corpus.phones[index]) <= NEXT.max_phones and len(pointer) <= NEXT.max_codes
+def _fits(pointer: Tensor, phones: int) -> bool:
+    if not 2 <= len(pointer) <= NEXT.max_codes or phones > NEXT.max_phones:
+        return False
+    return int(pointer.diff().max()) <= FASTEST and int(stays(pointer).max()) < NEXT.max_stay
 
 
 def _padded(rows: list[Tensor]) -> Tensor:

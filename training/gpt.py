@@ -109,7 +109,10 @@ def train(
             for name in (parts[0] if parts else ())
         }
 
-    schedule = loop.Schedule(minutes, rate, steps, warmup=150, hold=0.4, betas=(0.9, 0.95), decay=0.05)
+    tell_s = 10.0 if rows.codes.device.type == "cuda" else 60.0
+    schedule = loop.Schedule(
+        minutes, rate, steps, warmup=150, hold=0.4, betas=(0.9, 0.95), decay=0.05, tell_s=tell_s
+    )
     loop.train(
         "gpt", net, lambda _: losses(net, batches.next(), HIDDEN), checkpoint, schedule, rank, validate
     )

@@ -35,7 +35,7 @@ class Schedule:
     betas: tuple[float, float] = (0.9, 0.98)
     decay: float = 0.01
     clip: float = 1.0
-    tell_s: float = 10.0
+    tell_s: float = 60.0
     store_s: float = 60.0
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -21,12 +22,17 @@ from training.encode import Encoded, encode
 from training.export import export
 
 SHARE = 0.62  # of the minutes, for the codec
-RESERVE = 0.5  # of the minutes on a GPU, for reading, encoding and exporting
+RESERVE = 0.8  # of the minutes on a GPU, for reading, encoding and exporting
 
 
 def corpus_of(args: argparse.Namespace) -> Corpus:
-    device = torch.device(args.device)
-    return Corpus(shards_in(args.corpus), device)
+    return _corpus(tuple(shards_in(args.corpus)), args.device)
+
+
+@lru_cache(maxsize=1)
+def _corpus(shards: tuple[Path, ...], device: str) -> Corpus:
+    """Kept between the stages if they run in one process."""
+    return Corpus(shards, torch.device(device))
 
 
 def train_codec(rank: int, size: int, args: argparse.Namespace) -> None:

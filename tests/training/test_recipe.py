@@ -17,6 +17,8 @@ from serve_app.config.settings import Settings
 from tests.training.tones import SPEAKERS, utterance
 from training import folder, voice
 from training.codec import load_codec
+from training.judges import render
+from training.judges.samples import load
 from training.next_voice import NEXT, RATE
 from training.shards import read, write
 
@@ -51,12 +53,27 @@ def figures(line: str) -> dict[str, float]:
 def trained(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """The folder of a short training, and what it printed."""
     out = tmp_path_factory.mktemp("next")
-    brief = ("--device", "cpu", "--ranks", 1, "--crops", 2, "--tokens", 400, "--width", 4)
+    brief = (
+        "--device",
+        "cpu",
+        "--ranks",
+        1,
+        "--crops",
+        2,
+        "--tokens",
+        300,
+        "--width",
+        4,
+        "--codec-rate",
+        2e-3,
+        "--gpt-rate",
+        3e-3,
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.loop.Schedule.tell_s", 1e9)
         lines: list[str] = []
         patch.setattr("builtins.print", lambda *values, **_: lines.append(" ".join(map(str, values))))
-        run(voice, patch, "--corpus", packed.parent, "--out", out, "--steps", 40, *brief)
+        run(voice, patch, "--corpus", packed.parent, "--out", out, "--steps", 24, *brief)
     return out, lines
 
 
@@ -83,6 +100,18 @@ def test_the_exported_weights_speak_both_languages(trained: tuple[Path, list[str
             assert np.isfinite(spoken.waveform).all() and np.abs(spoken.waveform).max() > 0.01
         again = speaker.say(text, "ross", seed=1)
     np.testing.assert_array_equal(again.waveform, spoken.waveform)
+
+
+def test_the_judges_hear_any_weights_and_voices(
+    trained: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "voices").mkdir()
+    soundfile.write(tmp_path / "voices" / "stranger.wav", utterance("high", 99).waveform, RATE)
+    where = ("--weights", trained[0], "--voices", tmp_path / "voices", "--out", tmp_path / "speech")
+    run(render, monkeypatch, "--by", "student", *where, "--count", 1)
+    made = load(tmp_path / "speech")
+    assert [(one.speaker, one.language) for one in made] == [("stranger", "en"), ("stranger", "zh")]
+    assert all(soundfile.info(tmp_path / "speech" / one.file).samplerate == RATE for one in made)
 
 
 def test_own_recordings_continue_a_run_and_keep_its_codes(

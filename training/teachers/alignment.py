@@ -22,9 +22,8 @@ _LETTERS = frozenset(CONSONANTS + VOWELS + STRESS + "ɐT")
 
 # misaki's IPA of initials, and of finals before and after the tone mark
 _INITIALS: dict[str, str] = {}
-for _pair in (
-    "b=p c=ʦʰ ch=ꭧʰ d=t f=f g=k h=x j=ʨ k=kʰ l=l m=m n=n p=pʰ q=ʨʰ r=ɻ s=s sh=ʂ t=tʰ x=ɕ z=ʦ zh=ꭧ".split()
-):
+_PAIRS = "b=p c=ʦʰ ch=ꭧʰ d=t f=f g=k h=x j=ʨ k=kʰ l=l m=m n=n p=pʰ q=ʨʰ r=ɻ s=s sh=ʂ t=tʰ x=ɕ z=ʦ zh=ꭧ"
+for _pair in _PAIRS.split():
     _name, _sounds = _pair.split("=")
     _INITIALS[_name] = _sounds
 _FINALS: dict[str, list[tuple[str, str]]] = {}
