@@ -7,6 +7,8 @@ imaginary parts, so that the phase counts. The losses are least squares (Mao et 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -39,10 +41,7 @@ class Critic(nn.Module):
 class PeriodCritic(Critic):
     def __init__(self, period: int, width: int) -> None:
         sizes = [1, width, 2 * width, 4 * width, 8 * width]
-        layers = [
-            nn.Conv2d(enter, leave, (5, 1), (3, 1), (2, 0))
-            for enter, leave in zip(sizes, sizes[1:], strict=False)
-        ]
+        layers = [nn.Conv2d(enter, leave, (5, 1), (3, 1), (2, 0)) for enter, leave in pairwise(sizes)]
         super().__init__([*layers, nn.Conv2d(sizes[-1], 1, (3, 1), padding=(1, 0))])
         self.period = period
 

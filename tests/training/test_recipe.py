@@ -22,6 +22,7 @@ from training.judges.samples import load
 from training.next_voice import NEXT, RATE
 from training.shards import read, write
 
+ONE = ("--device", "cpu", "--ranks", 1)
 TEXTS = ("Can you bring me a glass of water?", "We walked along the beach until the sun went down.")
 
 
@@ -73,7 +74,7 @@ def trained(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
         patch.setattr("training.loop.Schedule.tell_s", 1e9)
         lines: list[str] = []
         patch.setattr("builtins.print", lambda *values, **_: lines.append(" ".join(map(str, values))))
-        run(voice, patch, "--corpus", packed.parent, "--out", out, "--steps", 24, *brief)
+        run(voice, patch, "--corpus", packed.parent, "--out", out, "--steps", 22, *ONE, *brief)
     return out, lines
 
 
@@ -153,7 +154,7 @@ def test_own_recordings_continue_a_run_and_keep_its_codes(
         assert (np.diff(one.ends) >= 0).all()
         assert one.ends[-1] == pytest.approx(len(sound) / RATE, abs=0.03)
 
-    brief = ("--device", "cpu", "--ranks", 1, "--crops", 2, "--tokens", 500, "--width", 6, "--steps", 3)
+    brief = (*ONE, "--crops", 2, "--tokens", 500, "--width", 6, "--steps", 3)
     run(
         voice,
         monkeypatch,

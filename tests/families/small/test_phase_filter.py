@@ -1,4 +1,4 @@
-"""A vocoder whose pulses have a phase, at another rate: the same sound whole, in chunks, in batches, in both programs."""
+"""A vocoder whose pulses have a phase, at another rate: the same sound whole, in chunks and in both programs."""
 
 from __future__ import annotations
 
