@@ -36,7 +36,7 @@ def test_the_time_left_is_the_mean_of_the_last_three_batches(monkeypatch: pytest
     batches = progress.Batches(size=2)
     batches.begin()
     assert batches.remaining(50) is None
-    for clock[0] in (100.0, 110.0, 130.0, 160.0):
+    for clock[0] in (20.0, 30.0, 50.0, 80.0):
         batches.add(10, 1.0)
         batches.add(10, 1.0)
     assert [seconds for seconds, _ in batches.last] == [10.0, 20.0, 30.0]
