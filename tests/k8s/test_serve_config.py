@@ -14,6 +14,7 @@ from serve_app.config.file import load_config
 from serve_app.config.jobs import JobsSettings
 from serve_app.config.settings import Limits, Settings
 from tests.k8s.rendered import (
+    K8S,
     OVERLAYS,
     ROOT,
     environment,
@@ -125,10 +126,12 @@ def test_a_pod_has_the_time_that_its_replicas_need_to_finish(name, tmp_path):
         start, graceful, connections = drain(group)
         assert graceful == needed
         assert connections >= PROXY_MIN_DRAINING_PERIOD_S
+        script = (K8S / "image" / "drain-node").read_text()
+        (command,) = map(int, re.findall(r"^timeout (\d+) ray drain-node", script, re.MULTILINE))
         total = group["template"]["spec"]["terminationGracePeriodSeconds"]
-        assert total == start + graceful + connections + 15  # Ray's own end
+        assert total == command + start + graceful + connections + 15  # Ray's own end
         rows = re.findall(r"^\| (\d+) \| ", PAGE, re.MULTILINE)
-        assert [int(row) for row in rows] == [start, graceful, connections, 15, total]
+        assert [int(row) for row in rows] == [command, start, graceful, connections, 15, total]
 
 
 @every_overlay
