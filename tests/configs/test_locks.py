@@ -12,7 +12,7 @@ LOCKS = (
     "requirements.lock",
     "requirements-dev.lock",
     "requirements-uv.lock",
-    "k8s/image/requirements-s3.lock",
+    "k8s/image/requirements-cluster.lock",
 )
 
 

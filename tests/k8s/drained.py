@@ -1,4 +1,4 @@
-"""A program: drains a node that streams, as `drain-node` does, and prints what happened as JSON."""
+"""A program: drains a node that streams, as `drain-node` does. Its argument is the JSON file for what happened."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def main() -> None:
         time.sleep(0.5)
     later = next(iter(handle.remote()))
     names = {node.node_id: "drained", other.node_id: "other"}
-    print(json.dumps({"stream": [names[item] for item in items], "ended": code, "next": names[later]}))
+    said = {"stream": [names[item] for item in items], "ended": code, "next": names[later]}
+    Path(sys.argv[1]).write_text(json.dumps(said))
     serve.shutdown()
     ray.shutdown()
     cluster.shutdown()

@@ -12,9 +12,9 @@ from tests.k8s.rendered import ROOT
 
 
 @pytest.mark.nightly
-def test_a_drained_node_finishes_its_stream_and_ends():
-    command = [sys.executable, "-m", "tests.k8s.drained"]
+def test_a_drained_node_finishes_its_stream_and_ends(tmp_path):
+    command = [sys.executable, "-m", "tests.k8s.drained", str(tmp_path / "said.json")]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert result.returncode == 0, result.stderr
-    said = json.loads(result.stdout.splitlines()[-1])
+    said = json.loads((tmp_path / "said.json").read_text())
     assert said == {"stream": ["drained"] * 16, "ended": 0, "next": "other"}

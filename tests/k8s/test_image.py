@@ -70,7 +70,8 @@ def test_what_it_copies_is_in_the_context():
 def test_the_object_stores_packages_agree_with_the_lock():
     """All but one: the object store's client needs an older python-dateutil, which suits pg8000 too."""
     ours, theirs = (
-        packages(path.read_text()) for path in (ROOT / "requirements.lock", IMAGE / "requirements-s3.lock")
+        packages(path.read_text())
+        for path in (ROOT / "requirements.lock", IMAGE / "requirements-cluster.lock")
     )
     assert {name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]} == {"python-dateutil"}
     assert theirs["s3fs"] == ours["fsspec"]
