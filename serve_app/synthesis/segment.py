@@ -138,6 +138,7 @@ class SegmentStream:
             state=self._state,
             conditions=self.segment.conditions,
             home=self._home,
+            controls=self._sampling.controls,
         )
         chunk_id = f"{work_id}.{self._chunks}"
         self.work_ids = [work_id, chunk_id]

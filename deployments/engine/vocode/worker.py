@@ -102,6 +102,7 @@ class VocodeWorker:
         buckets = sorted(frame_buckets or FRAME_BUCKETS)
         self._longest = chunk_frames or round(LONGEST_S * spec.codes_per_second)
         self._whole = spec.chunking == "whole"
+        self._in_turn = spec.state_home == "replica"  # a chunk cannot share a batch with the one before it
         if self._padded and not self._whole:
             self._longest = min(self._longest, buckets[-1])
         both = spec.left_context + spec.right_context
@@ -217,6 +218,8 @@ class VocodeWorker:
             count = len(chunks)
             for active in line:
                 own = rows[active]
+                if own and self._in_turn:
+                    continue
                 if len(own) < len(active.left) and self._fits(chunks, active.left[len(own)]):
                     chunks.append(replace(active.left[len(own)], follows=own[-1] if own else None))
                     items.append(active)

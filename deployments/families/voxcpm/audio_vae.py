@@ -44,8 +44,10 @@ def expected_shapes(config: VaeConfig, version: int) -> Shapes:
         width //= 2
         for index in range(len(DILATIONS)):
             shapes |= _residual(f"{name}.{index + 2}", width)
-    return shapes | {f"decoder.model.{last}.alpha": (1, width, 1)} | _conv(
-        f"decoder.model.{last + 1}", 1, width, TAPS
+    return (
+        shapes
+        | {f"decoder.model.{last}.alpha": (1, width, 1)}
+        | _conv(f"decoder.model.{last + 1}", 1, width, TAPS)
     )
 
 
@@ -130,9 +132,7 @@ class Decoder(_Chain):
         super().__init__(layers, layers[0].weight.device)
         self.hop = config.out_hop
 
-    def __call__(
-        self, latents: Tensor, state: Tensor, valid: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, latents: Tensor, state: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """state: (B, S); valid: int64 (B,), the frames of each row before its padding. -> waveform, state after them"""
         memory = Memory(state, latents.shape[2], valid)
         waveform = self.run(latents, memory).tanh_()[:, 0]
@@ -149,7 +149,9 @@ class VaeWeights:
         if version == 2:
             known = tuple(map(int, self.tensors["decoder.sr_bin_boundaries"].tolist()))
             if known != config.sr_bin_boundaries:
-                raise CheckpointError(f"{file}: decoder.sr_bin_boundaries are {known}, the config wants others")
+                raise CheckpointError(
+                    f"{file}: decoder.sr_bin_boundaries are {known}, the config wants others"
+                )
 
     def encoder(self, device: torch.device) -> Encoder:
         return Encoder(self._on(device, "encoder."), self.config, self.version)

@@ -94,7 +94,9 @@ class VaeConfig(Strict):
             (self.out_rate, self.out_hop, "decoder_rates"),
         ):
             if rate != LATENT_RATE * hop:
-                raise ValueError(f"{side} make {hop} samples per frame: not {LATENT_RATE} frames a second at {rate} Hz")
+                raise ValueError(
+                    f"{side} make {hop} samples per frame: not {LATENT_RATE} frames a second at {rate} Hz"
+                )
         return self
 
 
@@ -118,13 +120,17 @@ class VoxConfig(Strict):
     @model_validator(mode="after")
     def consistent(self) -> Self:
         if self.architecture.lower() not in ("voxcpm", "voxcpm2"):
-            raise ValueError(f"architecture {self.architecture!r} is not supported; supported: voxcpm, voxcpm2")
+            raise ValueError(
+                f"architecture {self.architecture!r} is not supported; supported: voxcpm, voxcpm2"
+            )
         if self.audio_vae_config.latent_dim != self.feat_dim:
             raise ValueError(f"feat_dim {self.feat_dim} must equal audio_vae_config.latent_dim")
         if self.version == 2 and not self.audio_vae_config.sr_bin_boundaries:
             raise ValueError("audio_vae_config.sr_bin_boundaries is missing, which voxcpm2 needs")
         if len({shape.head_dim for shape in self.stacks}) != 1:
-            raise ValueError("the heads of lm_config, encoder_config and dit_config must have one size (kv_channels)")
+            raise ValueError(
+                "the heads of lm_config, encoder_config and dit_config must have one size (kv_channels)"
+            )
         for shape in self.stacks:
             if shape.heads % shape.kv_heads or shape.head_dim % 2:
                 raise ValueError(
@@ -132,7 +138,9 @@ class VoxConfig(Strict):
                 )
         rope = self.lm_config.rope_scaling
         if {len(rope.long_factor), len(rope.short_factor)} != {self.head_dim // 2}:
-            raise ValueError(f"rope_scaling.long_factor and short_factor must have {self.head_dim // 2} numbers")
+            raise ValueError(
+                f"rope_scaling.long_factor and short_factor must have {self.head_dim // 2} numbers"
+            )
         if self.lm_config.max_position_embeddings < rope.original_max_position_embeddings:
             raise ValueError("max_position_embeddings must be at least original_max_position_embeddings")
         return self
@@ -145,7 +153,12 @@ class VoxConfig(Strict):
     def base(self) -> "Shape":
         lm = self.lm_config
         return Shape.of(
-            lm, lm.hidden_size, lm.intermediate_size, lm.num_attention_heads, lm.num_hidden_layers, lm.kv_channels
+            lm,
+            lm.hidden_size,
+            lm.intermediate_size,
+            lm.num_attention_heads,
+            lm.num_hidden_layers,
+            lm.kv_channels,
         )
 
     @property

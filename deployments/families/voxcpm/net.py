@@ -170,7 +170,10 @@ class VoxNet:
         self.decoder = PatchDecoder(weights.part("feat_decoder"), config, rotary, steps)
         self.fsq = Fsq(weights.part("fsq_layer"), config.scalar_quantization_scale)
         self.encoded_to_lm = weights.linear("enc_to_lm_proj")
-        self.lm_to_dit, self.residual_to_dit = weights.linear("lm_to_dit_proj"), weights.linear("res_to_dit_proj")
+        self.lm_to_dit, self.residual_to_dit = (
+            weights.linear("lm_to_dit_proj"),
+            weights.linear("res_to_dit_proj"),
+        )
         self.stop_proj = weights.linear("stop_proj")
         self.stop_head = Linear(F.pad(weights["stop_head.weight"], (0, 0, 0, LANES - 2)))
         self.fusion = weights.linear("fusion_concat_proj") if config.version == 2 else None

@@ -84,7 +84,9 @@ def rotate(x: Tensor, rotary: Rotary) -> Tensor:
     return (wide * cosine + torch.cat((-second, first), -1) * sine).to(x.dtype)
 
 
-def rotary_table(lm: LmConfig, head_dim: int, positions: int, dtype: torch.dtype, device: torch.device) -> Rotary:
+def rotary_table(
+    lm: LmConfig, head_dim: int, positions: int, dtype: torch.dtype, device: torch.device
+) -> Rotary:
     """Cosine and sine of `positions` positions, (positions, 1, d) float32, rounded to `dtype` as published.
 
     LongRoPE (Ding et al., 2024, arXiv 2402.13753): the factor of each frequency is the long one if the model's context
@@ -124,22 +126,29 @@ class Stack:
         return self.norm(last.finish(x[:, wanted], _attend_all(q[:, wanted], k, v)))
 
     def prefix(
-        self, x: Tensor, before: Sequence[KeysValues] | None = None
+        self, x: Tensor, before: Sequence[KeysValues] | None = None, output: bool = True
     ) -> Iterator[tuple[KeysValues, Tensor]]:
         """Yields for each layer the keys and values of x and its output. Causal; x: (T, M).
 
-        before: for each layer, the keys and values of the preceding positions. The last output is normed.
+        before: for each layer, the keys and values of the preceding positions. The last output is normed, and computed
+        only if `output`.
         """
         known = 0 if before is None else len(before[0][0])
         rotary = self._at(slice(known, known + len(x)))
         seen = torch.ones(len(x), known + len(x), dtype=torch.bool, device=x.device).tril(known)
         for layer, block in enumerate(self.blocks):
             q, k, v = block.heads(x, rotary)
-            all_k, all_v = (k, v) if before is None else map(torch.cat, zip(before[layer], (k, v), strict=True))
+            last = layer == len(self.blocks) - 1
+            if last and not output:
+                yield (k, v), x
+                return
+            all_k, all_v = (
+                (k, v) if before is None else map(torch.cat, zip(before[layer], (k, v), strict=True))
+            )
             q, all_k, all_v = (part.transpose(0, 1).unsqueeze(0) for part in (q, all_k, all_v))
             mixed = F.scaled_dot_product_attention(q, all_k, all_v, attn_mask=seen, enable_gqa=True)[0]
             x = block.finish(x, mixed.transpose(0, 1))
-            yield (k, v), self.norm(x) if layer == len(self.blocks) - 1 else x
+            yield (k, v), self.norm(x) if last else x
 
     def step(self, x: Tensor, cache: KVCache, first_layer: int, rows: Tensor, length: int) -> Tensor:
         """One position of each row: x (B, M) -> (B, M). Its layers are those of the cache from `first_layer` on."""
