@@ -34,6 +34,7 @@ CONTROLS = (
         scope="load",
     ),
     Control("min_len", "integer", 2, "a segment does not end within this many patches and one more", 0, 1000),
+    Control("max_len", "integer", MAX_TOKENS, "a segment ends after this many patches", 1, MAX_TOKENS),
     Control(RETRY, "boolean", True, "repeat a segment that does not end, once, with another seed"),
 )
 

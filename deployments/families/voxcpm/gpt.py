@@ -68,7 +68,8 @@ class VoxGpt(SlotModel):
         patch = (config.patch_size, config.feat_dim)
         self.patch = self.per_slot(0.0, torch.float32, *patch)  # what is fed next; zeros before the first
         self.heard = self.per_slot(0, torch.bool, 1)  # whether it is fed; else the mark that begins the sound
-        self.seed, self.drawn, self.least = self.per_slot(0), self.per_slot(0), self.per_slot(0)
+        self.seed, self.drawn = self.per_slot(0), self.per_slot(0)
+        self.least, self.most = self.per_slot(0), self.per_slot(context)
         self.guidance = self.per_slot(1.0, torch.float32, 1, 1)
         self.start = self.net.embedding[AUDIO_START]  # (H,)
         self.counts = torch.arange(patch[0] * patch[1], device=self.device)
@@ -118,6 +119,7 @@ class VoxGpt(SlotModel):
         )
         logits = net.stop_logits(hidden)
         done = (logits[:, 1] > logits[:, 0]) & (drawn > self.least[rows])
+        done = done | (drawn + 1 >= self.most[rows])
         self.patch[rows] = patches
         self.heard[rows] = True
         self.drawn[rows] = drawn + 1
@@ -149,6 +151,7 @@ class VoxGpt(SlotModel):
         self.seed[slot] = sampling.seed
         self.drawn[slot] = 0
         self.least[slot] = int(sampling.controls.get("min_len", 2))
+        self.most[slot] = int(sampling.controls.get("max_len", self.max_codes))
         self.guidance[slot] = float(sampling.controls.get("cfg_value", 2.0))
 
     def _continued(self, key: str, patches: np.ndarray) -> Pieces[Tensor]:

@@ -85,7 +85,9 @@ def test_the_prefix_has_the_published_tensors(golden, version, name):
     case = golden(version).case(name)
     model, wanted = golden(version).gpt(1, 2), case.tensors
     ids = wanted["text_ids"].tolist()
-    assert list(golden(version).tokenizer.encode(case.about["prompt_text"] + case.about["target_text"])) == ids
+    assert (
+        list(golden(version).tokenizer.encode(case.about["prompt_text"] + case.about["target_text"])) == ids
+    )
     with torch.inference_mode():
         for stack, part in ((model.net.base, "base"), (model.net.residual, "res")):
             *_, (_, output) = stack.prefix(wanted[f"prefill.{part}_in"][0])

@@ -70,7 +70,12 @@ def test_another_bandwidth(golden):
 
 
 def vocoded(
-    golden: Golden, prompt: VoicePrompt, controls: dict[str, Any], patches: np.ndarray, sizes: list[int], **options
+    golden: Golden,
+    prompt: VoicePrompt,
+    controls: dict[str, Any],
+    patches: np.ndarray,
+    sizes: list[int],
+    **options,
 ) -> np.ndarray:
     """The chunks of `patches` one after another through the worker. Call it on a device thread."""
     family = load("voxcpm", {"model_dir": str(golden.checkpoint)})
@@ -103,7 +108,13 @@ def test_a_stream_of_patches_is_the_published_waveform(golden, on_device, versio
         assert error_of(found, wanted) < SOUND
     longest = on_device(
         lambda: vocoded(
-            golden(version), prompt, case.sampling.controls, patches, [count], chunk_frames=2, frame_buckets=[2]
+            golden(version),
+            prompt,
+            case.sampling.controls,
+            patches,
+            [count],
+            chunk_frames=2,
+            frame_buckets=[2],
         )
     )
     assert error_of(longest, wanted) < SOUND
@@ -138,7 +149,9 @@ def test_padded_rows_of_a_batch_keep_their_own_states(golden, on_device):
         for at, (short, long) in enumerate(((1, 3), (2, 2))):
             for name, begin, size in (("short", [0, 1][at], short), ("long", [0, 3][at], long)):
                 frames = patches[begin : begin + size]
-                chunk = VocoderChunk(frames, 0, 0, begin, prompt, seed=0, home=name, controls=case.sampling.controls)
+                chunk = VocoderChunk(
+                    frames, 0, 0, begin, prompt, seed=0, home=name, controls=case.sampling.controls
+                )
                 worker.admit(WorkItem(name, chunk))
             for event in worker.step():
                 assert event.error is None, event.error
