@@ -180,6 +180,7 @@ class VocoderChunk:
     conditions: the segment's, in each chunk, because any replica may process it. follows: in a batch, the earlier row
     whose chunk it continues, instead of a state. home: the name under which the replica keeps the segment's state, if
     that stays there (`FamilySpec.state_home`). controls: of the request's sampling, for a vocoder that depends on them.
+    cuts: frames of sound after which earlier chunks ended that this one repeats, so that its bits are theirs.
     Fewer than the spec's context on a side means that the segment begins or ends there.
     """
 
@@ -194,6 +195,7 @@ class VocoderChunk:
     follows: int | None = None
     home: str | None = None
     controls: Mapping[str, Value] = field(default_factory=dict)
+    cuts: tuple[int, ...] = ()
 
     def resume(self, delivered: Sequence[object]) -> Self:
         """The chunk itself, because it is delivered whole or not at all."""

@@ -19,7 +19,7 @@ from deployments.contract.work import Event, WorkItem
 from deployments.engine.device.thread import assert_on_device_thread
 from deployments.engine.failures import as_failure
 from deployments.engine.graphs import Backend, GraphRunner, doublings
-from deployments.engine.vocode.chunks import cut
+from deployments.engine.vocode.chunks import cut, cut_again
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +143,9 @@ class VocodeWorker:
                 self._lost.append(Event(item.id, error=StateLost("the state of this segment is not here")))
                 return
             chunk = replace(chunk, state=state)
-        chunks = [chunk] if self._plain or self._whole else cut(chunk, self._spec, self._longest)
+        chunks = cut_again(chunk, self._spec)
+        if not (self._plain or self._whole):
+            chunks = [part for piece in chunks for part in cut(piece, self._spec, self._longest)]
         self._waiting.append(ActiveItem(item, deque(chunks)))
 
     def cancel(self, item_id: str) -> None:

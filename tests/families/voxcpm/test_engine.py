@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -210,6 +211,34 @@ def test_streamed_equals_whole(golden, speaking, transcript):
     assert len(single) > 20
     for sound in sounds:
         assert error_of(sound, whole) < 1e-5
+
+
+def test_a_lost_state_is_computed_again_to_the_same_bits(golden, speaking):
+    """As if the vocoder's replica had died between two chunks."""
+    backend = speaking("v2")
+    sampling = backend.spec.sampling({"min_len": 8}, seed=4, max_tokens=12)
+    lost: list[str] = []
+
+    async def spoken(loses: bool) -> np.ndarray:
+        prompt = await backend.encode_voice(Reference.of(*golden("v2").recording("prompt"), "Our system."))
+        vocode = backend.vocode
+
+        async def losing(chunk: VocoderChunk, **about: Any) -> VocodedChunk:
+            if chunk.first == 3 and loses and not chunk.cuts:
+                lost.append(about["id"])
+                backend.workers["vocoder"]._states.clear()
+            return await vocode(chunk, **about)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(backend, "vocode", losing)
+            stream = Synthesizer(backend, chunks=ChunkSchedule(1, 2.0, 4)).stream(
+                Speech(TEXTS[0], prompt, sampling)
+            )
+            return np.concatenate([piece async for piece in stream.sound])
+
+    undisturbed, disturbed = asyncio.run(spoken(False)), asyncio.run(spoken(True))
+    assert len(lost) == 1
+    np.testing.assert_array_equal(disturbed, undisturbed)
 
 
 def test_many_voices_one_after_another_and_at_once(golden, speaking):
