@@ -18,6 +18,7 @@ from deployments.contract.speech import (
     Run,
     Sampling,
     Segment,
+    VocodedChunk,
     VocoderChunk,
     VoicePrompt,
 )
