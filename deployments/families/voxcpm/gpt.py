@@ -121,7 +121,7 @@ class VoxGpt(SlotModel):
         done = (logits[:, 1] > logits[:, 0]) & (drawn > self.least[rows])
         done = done | (drawn + 1 >= self.most[rows])
         self.patch[rows] = patches
-        self.heard[rows] = True
+        self.heard[rows] = torch.ones_like(heard)
         self.drawn[rows] = drawn + 1
         self.drawn[-1] = 0  # scratch has no end
         self.cache.advance(rows)

@@ -57,5 +57,6 @@ def controls(version: int) -> Controls:
         )
     ]
     if version == 2:
-        found.append(Control(REFERENCE, "boolean", True, "put the recording before the text, as a reference (only with VoxCPM 2)"))
+        about = "put the recording before the text, as a reference (only with VoxCPM 2)"
+        found.append(Control(REFERENCE, "boolean", True, about))
     return tuple(found)

@@ -4,14 +4,12 @@ import heapq
 import json
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from deployments.contract.errors import CheckpointError
 
 SPACE = "▁"
-KEPT = 8192  # texts whose ids are kept
 
 
 class Tokenizer:
@@ -38,7 +36,6 @@ class Tokenizer:
         self._words = {
             piece for piece in vocabulary if len(piece) > 1 and all("一" <= c <= "鿿" for c in piece)
         }
-        self._of_text = lru_cache(KEPT)(self._encode)
 
     @classmethod
     def load(cls, path: Path, size: int) -> "Tokenizer":
@@ -71,7 +68,8 @@ class Tokenizer:
 
     def encode(self, text: str) -> tuple[int, ...]:
         """The ids of `text`. Marks such as "</s>" become their own ids: see `without_marks`."""
-        return self._of_text(text)
+        parts = [part for part in self._marks.split(text) if part]
+        return tuple(id for part in parts for piece in self._pieces(part) for id in self._ids(piece))
 
     def names(self, ids: Iterable[int]) -> list[str]:
         """The piece of each id; "<0xE4>" for a byte."""
@@ -80,10 +78,6 @@ class Tokenizer:
     def without_marks(self, text: str) -> str:
         """`text` with a space for each mark: a caller's text must not steer the model."""
         return self._marks.sub(" ", text)
-
-    def _encode(self, text: str) -> tuple[int, ...]:
-        parts = [part for part in self._marks.split(text) if part]
-        return tuple(id for part in parts for piece in self._pieces(part) for id in self._ids(piece))
 
     def _pieces(self, part: str) -> Iterator[str]:
         if part in self._specials:
