@@ -180,6 +180,8 @@ class Decoder:
 
     def _start(self, sequence: Sequence, filled: int) -> list[Event]:
         known, asked = sequence.known, sequence.request.sampling.max_tokens
+        if (most := sequence.request.segment.max_codes) is not None:
+            asked = min(asked, most)
         sequence.state, sequence.prefill, sequence.prefill_length = State.RUNNING, None, filled
         sequence.limit = min(asked, self._model.max_codes, self._model.context - filled)
         sequence.emit_at = self._next_emit(known) if known else self._emit_at[0]
