@@ -204,6 +204,14 @@ class SegmentStore:
         with self.database.reading() as session:
             return list(session.scalars(query.order_by(SegmentRow.index).limit(limit)))
 
+    def find(self, job_id: str, index: int) -> SegmentRow:
+        """Raises NotFound (param "index")."""
+        with self.database.reading() as session:
+            row = session.get(SegmentRow, (job_id, index))
+        if row is None:
+            raise NotFound("Invalid 'index': this segment does not exist.", param="index")
+        return row
+
     def all(self, job_id: str, chapter: int | None = None, state: str | None = None) -> Iterator[SegmentRow]:
         """The segments in order; at most PAGE are in memory at once."""
         after = -1

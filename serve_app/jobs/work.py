@@ -7,6 +7,7 @@ import contextlib
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 from deployments.contract.errors import (
@@ -25,7 +26,7 @@ from serve_app.jobs.convert import Converted, SoundMissing, Stopped, convert, ti
 from serve_app.jobs.database import DatabaseAway
 from serve_app.jobs.models import JobRow, SegmentRow
 from serve_app.jobs.plan import chosen, segments_of, warnings
-from serve_app.jobs.request import DEFAULT_VOICE, JobRequest
+from serve_app.jobs.request import DEFAULT_VOICE, stored
 from serve_app.jobs.segments import Counts
 from serve_app.jobs.sounds import Sounds
 from serve_app.jobs.store import LeaseLost
@@ -40,13 +41,13 @@ PAUSE_S = 5.0  # before a paused job is tried again
 
 
 class Work:
-    """A job that is leased to the runner `owner`."""
+    """A job that is leased to the runner `owner`. Raises InvalidInput for a stored request that cannot be read."""
 
     def __init__(self, service: Service, stores: Stores, row: JobRow, owner: str, lease_s: float) -> None:
         self._service, self._stores, self._row = service, stores, row
         self._owner, self._lease_s = owner, lease_s
         self._access = Access(row.id)
-        self._request = JobRequest.model_validate(row.request)
+        self._request = stored(row.request)
         options = self._request.options
         self._slots = 1 if options.mode == "sentence" else options.bucket_size
         self._batches = progress.Batches(self._slots)
@@ -208,6 +209,8 @@ class Work:
         rows = self._stores.segments.all(self._row.id, state="spoken")
         audio, rate, options = self._stores.audio, int(self._plan["rate"]), self._request.options
         book = titled(book, self._row.title, options, self._request.voice(DEFAULT_VOICE).name)
+        if self._request.cover is not None:
+            book = replace(book, cover=await self._access.files(audio.get, self._request.cover))
 
         def written() -> Converted:
             folder = audio.scratch(self._row.id)
