@@ -94,7 +94,7 @@ async def test_the_tag_names_the_version(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("header", "status"),
     [
-        ('"abc"', 206), (' "abc" ', 206), ('"abd"', 200), ('W/"abc"', 200), ("abc", 200), ("", 200), ('"abc", "x"', 200),
+        ('"abc"', 206), (' "abc"', 206), ('"abd"', 200), ('W/"abc"', 200), ("abc", 200), ("", 200), ('"abc", "x"', 200),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 200), ('"' + "a" * 60_000 + '"', 200), ('"ab\xff"', 200),
     ],
 )  # fmt: skip
