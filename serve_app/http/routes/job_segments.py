@@ -30,11 +30,12 @@ async def list_segments(
     chapter: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
     after: Annotated[int, Query(ge=-1, le=2**31 - 1)] = -1,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    flagged: bool = False,
 ) -> dict[str, Any]:
-    """The segments in order, after the index `after`."""
+    """The segments in order, after the index `after`. flagged: only those that failed, were retried or cut off."""
     row = await asyncio.to_thread(jobs.stores.jobs.get, job_id)
     page = jobs.stores.segments.page
-    found = await asyncio.to_thread(page, job_id, chapter=chapter, after=after, limit=limit + 1)
+    found = await asyncio.to_thread(page, job_id, chapter=chapter, after=after, limit=limit + 1, flagged=flagged)
     try:
         request = stored(row.request)
     except InvalidInput:
