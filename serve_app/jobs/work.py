@@ -228,6 +228,8 @@ class Work:
             return await self._access.files(written)
         except DatabaseAway as error:
             raise Pause(f"{error.message} The job continues when it does.") from None
+        except (Overloaded, Unavailable) as error:
+            raise Pause(f"The job waits until its book can be read. {error.message}") from None
 
     async def _publish(self, converted: Converted) -> None:
         audio, job_id = self._stores.audio, self._row.id

@@ -35,7 +35,9 @@ async def list_segments(
     """The segments in order, after the index `after`. flagged: only those that failed, were retried or cut off."""
     row = await asyncio.to_thread(jobs.stores.jobs.get, job_id)
     page = jobs.stores.segments.page
-    found = await asyncio.to_thread(page, job_id, chapter=chapter, after=after, limit=limit + 1, flagged=flagged)
+    found = await asyncio.to_thread(
+        page, job_id, chapter=chapter, after=after, limit=limit + 1, flagged=flagged
+    )
     try:
         request = stored(row.request)
     except InvalidInput:

@@ -191,7 +191,7 @@ async def test_each_speaker_of_a_script_has_a_voice(press: Press) -> None:
     ]
     voices = {"Anna": "ada", "Ben": "bob"}
     job = await press.book(script=script, voices=voices, voice="bob", format="m4b", title="Tea")
-    said = [(each["text"], each["voice"]) for each in await press.segments(job)]
+    said = [(each["text"], each["speaker"]) for each in await press.segments(job)]
     assert said == [
         ("Where is the tea?", "Anna"),
         ("In the garden.", "Ben"),
