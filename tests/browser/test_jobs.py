@@ -146,13 +146,13 @@ def test_a_sentence_that_cannot_be_said_is_refused_at_its_field(visitor: Visitor
     page.click(".job details > summary")
     page.click(".job [data-segment='0'] [data-icon=again]")
     for field, value in (("text", "Добрый день"), ("seed", "many")):
-        page.fill(f"[data-field={field}] :is(textarea, input)", value)
+        page.fill(f".again [data-field={field}] :is(textarea, input)", value)
         with page.expect_response("**/segments/0") as answer:
             page.click(".again button[type=submit]")
         shown = page.wait_for_selector(f".again [data-field={field}] > .error:not([hidden])")
         assert shown
         assert shown.inner_text() == answer.value.json()["error"]["message"]
-        page.fill(f"[data-field={field}] :is(textarea, input)", "")
+        page.fill(f".again [data-field={field}] :is(textarea, input)", "")
         page.fill(".again textarea", "Good morning.")
 
 
