@@ -24,7 +24,8 @@ from serve_app.cli.speak_book import Wanted, _beside, indices
 from serve_app.jobs.jobs import Jobs
 from serve_app.jobs.runner import Runner
 from serve_app.service import Service
-from tests.books import Epub, Page
+from tests.books import PNG, Epub, Page
+from tests.serve_app.books.atom_reader import Mp4
 from tests.serve_app.jobs.audiobooks import chapters_of
 
 SENTENCES = Path("tests/data/sentences.txt").read_text().splitlines()
@@ -147,6 +148,8 @@ def test_a_service_makes_the_book_and_its_jobs_are_managed(working: str, tmp_pat
         (("-o", "x.m4b", "--chapters", "9"), "Invalid 'chapters'"),
         (("-o", "x.m4b", "--voice", "nobody"), "nobody"),
         (("-o", "x.m4b", "--warp", "9"), "warp"),
+        (("-o", "x.m4b", "--cover", __file__), "Invalid 'cover'"),
+        (("-o", "x.m4b", "--cover", "nowhere.png"), "nowhere.png"),
         (("-o", "x.m4b", "--server", "http://127.0.0.1:9"), "no service responds at http://127.0.0.1:9"),
         ((), "--out FILE.m4b is required"),
     ],
@@ -198,6 +201,9 @@ def test_an_epub_becomes_an_m4b_with_chapters_by_a_service(working: str, tmp_pat
     out.parent.mkdir()
     epub = an_epub(tmp_path, "The tea is cold.", "It rains again. Nobody came.")
     args = ("book", str(epub), "-o", str(out), "--server", working, "--voice", "ada", "--read-along")
+    cover = tmp_path / "cover.png"
+    cover.write_bytes(PNG)
+    args = (*args, "--cover", str(cover))
     done = run(tmp_path, *args)
     assert done.returncode == 0, done.stderr
     assert [chapter.title for chapter in chapters_of(out)] == ["Chapter 1", "Chapter 2"]
@@ -208,6 +214,7 @@ def test_an_epub_becomes_an_m4b_with_chapters_by_a_service(working: str, tmp_pat
         "book.vtt",
     ]
     assert "Copyright" not in out.with_suffix(".srt").read_text()
+    assert Mp4(out).value("covr") == PNG
 
 
 def test_an_epub_becomes_an_m4b_with_chapters_by_the_real_model(tmp_path: Path) -> None:
