@@ -18,6 +18,7 @@ from deployments.contract.errors import DiskFull, InvalidInput
 from serve_app.config.jobs import JobsSettings
 from serve_app.jobs.access import Stores
 from serve_app.jobs.database import DatabaseAway
+from serve_app.jobs.progress import Conversion
 from serve_app.jobs.store import LeaseLost
 from serve_app.jobs.sweep import sweep
 from serve_app.jobs.work import Work
@@ -40,6 +41,7 @@ class Runner:
     ) -> None:
         self.owner = f"{_host()}/{os.getpid()}/{_started(os.getpid())}/{secrets.token_hex(4)}"
         self._service, self._stores, self._settings, self._only = service, stores, settings, only
+        self._conversion = Conversion()
         self._works: dict[str, asyncio.Task[None]] = {}  # by the ids of their jobs
 
     async def run(self) -> None:
@@ -93,7 +95,7 @@ class Runner:
             if row is None:
                 return
             try:
-                work = Work(self._service, self._stores, row, self.owner, settings.lease_s)
+                work = Work(self._service, self._stores, row, self.owner, settings.lease_s, self._conversion)
             except InvalidInput as error:
                 log.warning("job %s: %s", row.id, error.message)
                 end = partial(jobs.end, row.id, self.owner, "failed", f"Failed: {error.message}")
