@@ -224,6 +224,21 @@ async def test_each_segment_can_be_heard(working: httpx.AsyncClient) -> None:
         assert missing.status_code in (400, 404) and missing.json()["error"]["param"] == "index"
 
 
+async def test_segments_with_problems_can_be_listed_alone(working: httpx.AsyncClient) -> None:
+    text = "The tea is cold.\n\nДобрый день.\n\nIt rains again."
+    job_id = (await working.post("/v1/jobs", json=body(input=text))).json()["id"]
+    assert (await ended(working, job_id))["state"] == "done_with_faults"
+    address = f"/v1/jobs/{job_id}/segments"
+    assert len((await working.get(address)).json()["data"]) == 3
+    (faulty,) = (await working.get(address, params={"flagged": True})).json()["data"]
+    assert (faulty["text"], faulty["state"], faulty["index"]) == ("Добрый день.", "faulty", 1)
+    silent = await working.get(f"{address}/1/audio")
+    assert (silent.status_code, silent.json()["error"]["code"]) == (404, "no_audio_yet")
+    assert (await working.post(f"{address}/1", json={"text": "Good day."})).status_code == 202
+    assert (await ended(working, job_id))["state"] == "done"
+    assert (await working.get(address, params={"flagged": True})).json()["data"] == []
+
+
 async def test_a_segment_that_is_not_spoken_yet_has_no_audio(
     client: httpx.AsyncClient, service: Service
 ) -> None:

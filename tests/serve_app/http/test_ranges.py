@@ -101,7 +101,7 @@ async def test_the_tag_names_the_version(client: httpx.AsyncClient) -> None:
 async def test_a_range_continues_only_the_same_version(
     client: httpx.AsyncClient, header: str, status: int
 ) -> None:
-    headers = {"range": "bytes=5-9", "if-range": header.encode("latin-1")}
+    headers = {"range": b"bytes=5-9", "if-range": header.encode("latin-1")}
     answer = await client.get("/", headers=headers)
     assert (answer.status_code, answer.content) == (status, DATA[5:10] if status == 206 else DATA)
 
