@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -21,7 +22,7 @@ import soundfile
 from deployments.contract.errors import InvalidInput, Unavailable
 from serve_app.cli.jobs import _error, name_of
 from serve_app.cli.speak_book import Wanted, _beside, indices
-from serve_app.jobs.jobs import Jobs
+from serve_app.jobs.jobs import Jobs, digest_of
 from serve_app.jobs.runner import Runner
 from serve_app.service import Service
 from tests.books import PNG, Epub, Page
@@ -148,8 +149,6 @@ def test_a_service_makes_the_book_and_its_jobs_are_managed(working: str, tmp_pat
         (("-o", "x.m4b", "--chapters", "9"), "Invalid 'chapters'"),
         (("-o", "x.m4b", "--voice", "nobody"), "nobody"),
         (("-o", "x.m4b", "--warp", "9"), "warp"),
-        (("-o", "x.m4b", "--cover", __file__), "Invalid 'cover'"),
-        (("-o", "x.m4b", "--cover", "nowhere.png"), "nowhere.png"),
         (("-o", "x.m4b", "--server", "http://127.0.0.1:9"), "no service responds at http://127.0.0.1:9"),
         ((), "--out FILE.m4b is required"),
     ],
@@ -181,6 +180,16 @@ def test_a_read_along_never_replaces_the_book(tmp_path):
         Wanted.of(book, tmp_path / "tea.m4b", {"read_along": True}, {})
     assert caught.value.param == "out"
     assert Wanted.of(tmp_path / "tea.epub", tmp_path / "tea.m4b", {"read_along": True}, {}).fields
+
+
+def test_a_cover_goes_with_the_book(tmp_path: Path, book: Path) -> None:
+    cover = tmp_path / "cover.png"
+    wanted = Wanted.of(book, tmp_path / "tea.m4b", {"cover": cover}, {})
+    with pytest.raises(FileNotFoundError):
+        wanted.submission({})
+    cover.write_bytes(PNG)
+    assert wanted.submission({}).cover == PNG and "cover" not in wanted.fields
+    assert digest_of(wanted.submission({})) != digest_of(replace(wanted, cover=None).submission({}))
 
 
 def an_epub(folder: Path, *chapters: str) -> Path:
