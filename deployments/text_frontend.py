@@ -56,6 +56,10 @@ class TextFrontend:
         """Returns the error for an invalid text as a value, because the replica has not failed."""
         return await self._call(self._frontend.segments, text, language)
 
+    async def symbols(self, segments: list[Segment]) -> list[list[str]] | ChoraleError:
+        """`Frontend.symbols` of each segment."""
+        return await self._call(lambda: [self._frontend.symbols(segment) for segment in segments])
+
     async def check(self, text: str, language: str | None = None) -> ChoraleError | None:
         """The fault in a long text that `Frontend.check` finds, or None."""
         return await self._call(self._frontend.check, text, language)

@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import secrets
 import time
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -71,6 +71,16 @@ class Spoken:
     seed: int
     sample_rate: int
     warnings: tuple[str, ...] = ()
+
+
+def reading_of(segment: Segment, symbols: Sequence[str]) -> dict[str, Any]:
+    """A segment's text, the words that are spoken for it, its phones, and the pause after it in seconds."""
+    return {
+        "text": segment.text,
+        "spoken": segment.spoken,
+        "phones": " ".join(symbols),
+        "pause_after": segment.pause_after,
+    }
 
 
 class Service:
@@ -137,6 +147,14 @@ class Service:
                     yield segment
         finally:
             text_flow.close()
+
+    async def readings(
+        self, text: str, model: str | None = None, language: str | None = None
+    ) -> list[dict[str, Any]]:
+        """What `speak` will say, segment by segment, as `reading_of` describes it. Raises what `read` raises."""
+        segments = [segment async for segment in self.read(text, model, language)]
+        symbols = await (await self.models.get(model)).backend.symbols(segments) if segments else []
+        return [reading_of(segment, names) for segment, names in zip(segments, symbols, strict=True)]
 
     def check_text(self, text: str, *, wait: bool = False) -> None:
         """Raises InvalidInput (param "input") for a text longer than a request over HTTP may have.

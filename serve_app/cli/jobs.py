@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,11 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def submit(self, file: Path, fields: dict[str, str]) -> dict[str, Any]:
-        with file.open("rb") as opened:
-            return self._asked("POST", "/v1/jobs", data=fields, files={"file": (file.name, opened)})
+    def submit(self, file: Path, fields: dict[str, str], cover: Path | None = None) -> dict[str, Any]:
+        with ExitStack() as opened:
+            paths = {"file": file} | ({"cover": cover} if cover is not None else {})
+            files = {name: (path.name, opened.enter_context(path.open("rb"))) for name, path in paths.items()}
+            return self._asked("POST", "/v1/jobs", data=fields, files=files)
 
     def get(self, job_id: str) -> dict[str, Any]:
         return self._asked("GET", f"/v1/jobs/{job_id}")

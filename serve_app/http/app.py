@@ -31,6 +31,7 @@ def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
     app.add_middleware(
         RequestMiddleware,
         max_upload=settings.limits.max_upload_bytes,
+        max_text=settings.limits.max_input_chars,
         max_book=settings.jobs.max_book_bytes,
         max_requests=settings.ingress.max_ongoing_requests,
         echo=echo_request_id,

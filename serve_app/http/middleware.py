@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.contract.errors import InvalidInput, Overloaded
+from serve_app.books.cover import MOST_BYTES
 from serve_app.http.errors import to_http, too_large
 
 log = logging.getLogger("chorale.http")
@@ -29,15 +30,19 @@ PARAMETERS = 64
 
 
 class RequestMiddleware:
-    """max_upload, max_book: bytes of a recording and of a book; max_requests: at once, more get 429.
+    """max_upload, max_book: bytes of a recording and of a book; max_text: characters of a text; max_requests: at once,
+    more get 429.
 
     echo: set x-request-id on responses.
     """
 
-    def __init__(self, app: ASGIApp, max_upload: int, max_book: int, max_requests: int, echo: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, max_upload: int, max_book: int, max_text: int, max_requests: int, echo: bool
+    ) -> None:
         self.app, self.max_requests, self.echo, self.requests = app, max_requests, echo, 0
         self.max_body = {  # bytes, for the routes that read a body
             "/v1/audio/speech": largest_body(max_upload),
+            "/v1/audio/read": largest_text(max_text),
             "/v1/audio/voices": max_upload + ROOM,
             "/v1/jobs": largest_book(max_book),
         }
@@ -125,5 +130,5 @@ def largest_body(max_upload: int) -> int:
 
 
 def largest_book(max_book: int) -> int:
-    """Most bytes of a request with a book of `max_book` bytes as a file."""
-    return max_book + ROOM
+    """Most bytes of a request with a book of `max_book` bytes as a file, and a cover."""
+    return max_book + MOST_BYTES + ROOM

@@ -8,16 +8,18 @@ import os
 import secrets
 import socket
 import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import psutil
 
-from deployments.contract.errors import DiskFull
+from deployments.contract.errors import DiskFull, InvalidInput
 from serve_app.config.jobs import JobsSettings
 from serve_app.jobs.access import Stores
 from serve_app.jobs.database import DatabaseAway
 from serve_app.jobs.progress import Conversion
+from serve_app.jobs.store import LeaseLost
 from serve_app.jobs.sweep import sweep
 from serve_app.jobs.work import Work
 from serve_app.service import Service
@@ -92,8 +94,15 @@ class Runner:
             )
             if row is None:
                 return
+            try:
+                work = Work(self._service, self._stores, row, self.owner, settings.lease_s, self._conversion)
+            except InvalidInput as error:
+                log.warning("job %s: %s", row.id, error.message)
+                end = partial(jobs.end, row.id, self.owner, "failed", f"Failed: {error.message}")
+                with suppress(LeaseLost):
+                    await asyncio.to_thread(end, error=error.message, code=error.code)
+                continue
             log.info("job %s: started or resumed", row.id)
-            work = Work(self._service, self._stores, row, self.owner, settings.lease_s, self._conversion)
             task = self._works[row.id] = asyncio.create_task(work.run())
             task.add_done_callback(partial(self._ended, row.id))
 

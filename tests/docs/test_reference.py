@@ -17,7 +17,7 @@ from serve_app.config.settings import Settings
 from serve_app.config.strict import models_in
 from serve_app.http.foreign import FIELDS
 from serve_app.http.job_schemas import JobBody
-from serve_app.http.routes import cached_voice, health, jobs, models, root, speech, voices
+from serve_app.http.routes import cached_voice, health, job_segments, jobs, models, read, root, speech, voices
 from serve_app.http.schemas import CachedVoiceQuery, SpeechBody
 from tests.golden.indextts_set import SHIPPED
 
@@ -40,7 +40,7 @@ def test_every_route_and_field_is_on_the_http_page() -> None:
     page = (DOCS / "http.md").read_text("utf-8")
     routes = [
         route
-        for module in (speech, voices, models, cached_voice, health, root)
+        for module in (speech, read, voices, models, cached_voice, health, root)
         for route in module.router.routes
     ]
     paths = {getattr(route, "path").split("{")[0].rstrip("/") for route in routes}  # noqa: B009
@@ -52,8 +52,9 @@ def test_every_route_and_field_is_on_the_http_page() -> None:
 
 def test_every_route_and_field_of_jobs_is_on_their_page() -> None:
     page = (DOCS / "jobs.md").read_text("utf-8")
-    ends = {getattr(route, "path").rpartition("}")[2].split("/")[-1] for route in jobs.router.routes}  # noqa: B009
-    assert {"events", "report", "audio", "cancel"} <= ends
+    routes = (*jobs.router.routes, *job_segments.router.routes)
+    ends = {getattr(route, "path").rpartition("}")[2].split("/")[-1] for route in routes}  # noqa: B009
+    assert {"events", "report", "audio", "cancel", "segments"} <= ends
     assert not [end for end in ends if end not in page]
     assert not [name for name in JobBody.model_fields if f"`{name}`" not in page]
 

@@ -109,7 +109,7 @@ async def _speak(asked: Asked, request: Request, service: Service, traffic: Traf
     raw = request.headers.get(RAW_RESPONSE)
     if body.waits and raw != "stream" and len(body.input) > service.settings.jobs.long_text_chars:
         job = _job(wanted, body.response_format)
-        return await accepted(jobs, await while_connected(request, jobs.submit(job)))
+        return await accepted(request, jobs, await while_connected(request, jobs.submit(job)))
     spoken = await while_connected(request, service.speak(wanted))
     stream, sound = spoken.stream, spoken.stream.sound
     rate = spoken.sample_rate
