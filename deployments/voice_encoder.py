@@ -5,13 +5,15 @@ import os
 from functools import partial
 from typing import Any
 
-from deployments import assembly
+from deployments import assembly, logs
 from deployments.contract.errors import ChoraleError
 from deployments.contract.family import VoiceEncoder as Encoder
 from deployments.contract.options import ModelOptions
 from deployments.contract.speech import Reference, VoicePrompt
+from deployments.contract.telemetry import PROMPTS
 from deployments.engine.device import memory
 from deployments.engine.device.thread import DeviceThread, ModelReplica
+from deployments.metrics import ServeMetrics
 from deployments.prompts import KeptPrompts, PromptStore
 
 
@@ -24,6 +26,8 @@ class VoiceEncoder(ModelReplica):
             encoder = family.voice_encoder(device)
             return encoder, assembly.prompt_store(options, family, device), device.describe()
 
+        logs.join_serve()
+        self._metrics = ServeMetrics(model=options.name)
         self._device = DeviceThread("voice", assembly.threads(options, "voice_encoder"))
         encoder, store, self._described = self._device.submit(load).result()
         encode = partial(self._device.run, encoder.encode)
@@ -35,6 +39,14 @@ class VoiceEncoder(ModelReplica):
             return await self._prompts.of(reference, keep)
         except ChoraleError as error:
             return error
+        finally:
+            self._count()
+
+    def _count(self) -> None:
+        prompts = self._prompts
+        sources = {"encoded": prompts.encoded, "memory": prompts.memory_hits, "disk": prompts.disk_hits}
+        for source, total in sources.items():
+            self._metrics.total(PROMPTS, total, source=source)
 
     async def status(self) -> dict[str, Any]:
         return {

@@ -138,7 +138,7 @@ class ModelSection(Options):
 class ModelOptions(ModelSection):
     """All options of the stages of one model.
 
-    `prompts`: the folder of voice prompts on disk, None for memory alone. `busy_replicas`: of Gpt and Vocoder together,
+    `name`: the model's. `prompts`: the folder of voice prompts on disk, None for memory alone. `busy_replicas`: of Gpt and Vocoder together,
     among which `threads: auto` shares a machine out.
     """
 
@@ -146,5 +146,6 @@ class ModelOptions(ModelSection):
     gpt: GptOptions = GptOptions()
     vocoder: VocoderOptions = VocoderOptions()
     voice_encoder: VoiceEncoderOptions = VoiceEncoderOptions()
+    name: str = ""
     prompts: str | None = None
     busy_replicas: Positive = 2

@@ -4,6 +4,7 @@ All waits use asyncio.timeout: in Python 3.11 asyncio.wait_for can swallow a can
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -11,12 +12,15 @@ from contextlib import suppress
 from dataclasses import replace
 
 from deployments.contract.errors import ChoraleError, InvalidInput, Overloaded, SynthesisFailed
-from deployments.contract.work import Event, WorkItem
+from deployments.contract.work import Event, WorkItem, log_fields
 from deployments.leases.dispatcher import MAX_STRIKES, Dispatcher
 from deployments.leases.records import Entry, Lease, Orders
 
+log = logging.getLogger(__name__)
+
 RATE_WINDOW_S = 30.0
 HEARTBEAT_S = 2.0
+MOST_WAITS = 10_000  # kept until they are taken
 
 
 class Ledger:
@@ -42,7 +46,8 @@ class Ledger:
         self.slots = slots
         self.max_queue = max_queue
         self.max_wait_s = max_wait_s
-        self._dispatcher = Dispatcher(first_share, keep)
+        self._waits: deque[float] = deque(maxlen=MOST_WAITS)
+        self._dispatcher = Dispatcher(first_share, keep, self._granted)
         self.leases = self._dispatcher.leases
         self._counts = dict.fromkeys(("completed", "failed", "cancelled", "refused", "requeued", "deaths"), 0)
         self._clock = clock
@@ -85,7 +90,7 @@ class Ledger:
         if (refused := self._refusal(item, admitted)) is not None:
             yield Event(item.id, error=refused)
             return
-        entry = self._entries[item.id] = Entry(item)
+        entry = self._entries[item.id] = Entry(item, self._clock())
         entry.arrival = self._dispatcher.queue.put(item.id, entry, item.priority, self._clock())
         if not admitted:
             self._dispatcher.newcomers[item.id] = entry
@@ -122,6 +127,26 @@ class Ledger:
         """Estimated seconds until the queue has moved, from the recent throughput; 1 to 60."""
         rate = self.rate()
         return round(min(60.0, max(1.0, self.pending / (2 * rate) if rate else 1.0)), 1)
+
+    def take_waits(self) -> list[float]:
+        """The seconds that requests waited for their first slot, since the last call."""
+        waits = list(self._waits)
+        self._waits.clear()
+        return waits
+
+    def queue_age(self) -> float:
+        """The seconds that the oldest waiting item has waited, without background work. 0 if none waits."""
+        waiting = (entry.since for entry in self._dispatcher.queue if not entry.item.background)
+        return self._clock() - min(waiting, default=self._clock())
+
+    def _log(self, entry: Entry, event: Event) -> None:
+        if log.isEnabledFor(logging.DEBUG):
+            seconds, outcome = self._clock() - entry.since, "done" if event.error is None else event.error.code
+            fields = log_fields(event.id)
+            log.debug("%s: item %s is %s after %.3f s", self.stage, event.id, outcome, seconds, extra=fields)
+
+    def _granted(self, entry: Entry) -> None:
+        self._waits.append(self._clock() - entry.since)
 
     def rate(self) -> float:
         """Finished items per second over the last half minute."""
@@ -182,6 +207,7 @@ class Ledger:
                 if entry.interruptions:  # this may end an earlier run, while a second one continues
                     lease.order_cancel(event.id)
                 self._forget(event.id)
+                self._log(entry, event)
                 self._dispatcher.hand_out()
                 self._finished.append(self._clock())
                 self._counts["completed" if event.error is None else "failed"] += 1

@@ -34,6 +34,7 @@ def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
         max_book=settings.jobs.max_book_bytes,
         max_requests=settings.ingress.max_ongoing_requests,
         echo=echo_request_id,
+        recorder=service.recorder,
     )
     if settings.http.cors_origins:  # the outermost, so that errors have the headers too
         app.add_middleware(Cors, origins=settings.http.cors_origins)

@@ -10,7 +10,9 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from deployments import logs
 from deployments.engine.device import memory
+from deployments.metrics import ServeMetrics
 from serve_app.audio import sandbox
 from serve_app.backends.discovery import Discovery
 from serve_app.backends.graph import Replicas
@@ -30,11 +32,12 @@ class Ingress:
     def __init__(
         self, settings: ServiceSettings, job_runner: DeploymentHandle, *others: DeploymentHandle
     ) -> None:
+        logs.join_serve()
         context, models = serve.get_replica_context(), Models()
         own = serve.get_deployment_handle(context.deployment, context.app_name)
         stages = {"ingress": own, "job_runner": job_runner}
         peers = (Replicas(name, stage.options(_by_reference=False)) for name, stage in stages.items())
-        self.service = Service(settings, models, SHIPPED_VOICES, *peers)
+        self.service = Service(settings, models, SHIPPED_VOICES, *peers, recorder=ServeMetrics())
         self._discovery = Discovery(models, context.app_name, settings.ingress)
         sandbox.shared().start()
 

@@ -32,6 +32,7 @@ log = logging.getLogger("chorale.http")
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
 MOST_ERRORS = 100  # of one request that are examined
+ERROR_CODE = "error_code"  # in a request's state: the code of its error, for the metrics
 UNAVAILABLE_RETRY_AFTER = 5  # seconds, about the time that a replica takes to restart
 
 
@@ -127,6 +128,7 @@ def install(app: FastAPI) -> None:
         if isinstance(error, HTTPException) and error.status_code == 404 and error.detail == "Not Found":
             route = f"{request.method} {printable(request.scope['path'], 200)}"
             http = HttpError(404, f"Unknown route: {route}.", "unknown_url")
+        request.scope.setdefault("state", {})[ERROR_CODE] = http.code or str(http.status)
         if http.status >= 500:
             log.error("%s %s failed: %s", request.method, request.scope["path"], http.message, exc_info=error)
         return http.response()

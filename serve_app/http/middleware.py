@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.contract.errors import InvalidInput, Overloaded
-from serve_app.http.errors import to_http, too_large
+from deployments.contract.telemetry import ERRORS, REQUESTS, Recorder, Unrecorded
+from serve_app.http.errors import ERROR_CODE, to_http, too_large
 
 log = logging.getLogger("chorale.http")
 
@@ -31,10 +32,19 @@ PARAMETERS = 64
 class RequestMiddleware:
     """max_upload, max_book: bytes of a recording and of a book; max_requests: at once, more get 429.
 
-    echo: set x-request-id on responses.
+    echo: set x-request-id on responses; recorder: of the metrics.
     """
 
-    def __init__(self, app: ASGIApp, max_upload: int, max_book: int, max_requests: int, echo: bool) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_upload: int,
+        max_book: int,
+        max_requests: int,
+        echo: bool,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self.recorder = recorder or Unrecorded()
         self.app, self.max_requests, self.echo, self.requests = app, max_requests, echo, 0
         self.max_body = {  # bytes, for the routes that read a body
             "/v1/audio/speech": largest_body(max_upload),
@@ -48,13 +58,14 @@ class RequestMiddleware:
         headers = Headers(scope=scope)
         asked = headers.get("x-request-id", "")
         request_id = asked if SANE_ID.fullmatch(asked) else f"req_{uuid.uuid4().hex}"
-        scope.setdefault("state", {})["request_id"] = request_id
-        started = False
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        started, answered = False, 0
 
         async def tagged_send(message: Message) -> None:
-            nonlocal started
+            nonlocal started, answered
             if message["type"] == "http.response.start":
-                started = True
+                started, answered = True, message["status"]
                 if self.echo:
                     MutableHeaders(scope=message)["x-request-id"] = request_id
             await send(message)
@@ -68,16 +79,27 @@ class RequestMiddleware:
             return await self.app(scope, _Bounded(receive, most), tagged_send)
         except ClientDisconnect:
             log.info("%s %s: the client left (request %s)", scope["method"], scope["path"], request_id)
+            state[ERROR_CODE] = "client_left"
             await Response(status_code=499)(scope, receive, tagged_send)
         except Exception as error:
+            http = to_http(error)
+            state[ERROR_CODE] = http.code
             if started:  # closing the connection is the only way left to show that the body is incomplete
                 raise
-            http = to_http(error)
             if http.status >= 500:
                 log.exception("%s %s failed (request %s)", scope["method"], scope["path"], request_id)
             await http.response()(scope, receive, tagged_send)
         finally:
             self.requests -= works
+            self._count(scope, str(answered), state.get(ERROR_CODE))
+
+    def _count(self, scope: Scope, status: str, code: str | None) -> None:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        unrouted = path if path in self.max_body else "unknown"
+        endpoint = getattr(scope.get("route"), "path", unrouted)  # as declared, so that there are few
+        self.recorder.record(REQUESTS, 1, endpoint=endpoint, status=status)
+        if code is not None:
+            self.recorder.record(ERRORS, 1, endpoint=endpoint, status=status, code=code)
 
     def _check(self, scope: Scope, headers: Headers, works: bool, most: int) -> None:
         """Checks the request line and the headers. most: bytes of a body. Raises Overloaded and InvalidInput."""
