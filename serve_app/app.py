@@ -64,6 +64,8 @@ def _ingress(
         logging_config=_quiet(settings.logs),
         user_config=models,
     )(JobRunner).bind(settings)
+    # else Serve's own options apply
+    logs = {"logging_config": settings.logs.serve} if "logs" in settings.model_fields_set else {}
     return serve.deployment(
         name=INGRESS,
         num_replicas=settings.ingress.replicas,
@@ -71,8 +73,8 @@ def _ingress(
         health_check_period_s=1,
         health_check_timeout_s=30,
         ray_actor_options={"num_cpus": settings.ingress.num_cpus},
-        logging_config=settings.logs.serve,
         user_config=models,
+        **logs,
     )(Ingress).bind(settings, runner, *bound)
 
 

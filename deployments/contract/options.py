@@ -138,8 +138,8 @@ class ModelSection(Options):
 class ModelOptions(ModelSection):
     """All options of the stages of one model.
 
-    `name`: the model's. `prompts`: the folder of voice prompts on disk, None for memory alone. `busy_replicas`: of Gpt and Vocoder together,
-    among which `threads: auto` shares a machine out.
+    `name`: the model's. `prompts`: the folder of voice prompts on disk, None for memory alone. `busy_replicas`: of Gpt
+    and Vocoder together, among which `threads: auto` shares a machine out.
     """
 
     text_frontend: StageOptions = StageOptions()

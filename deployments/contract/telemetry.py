@@ -116,7 +116,11 @@ QUEUE_WAIT = Instrument(
 IN_SLOTS = Instrument("chorale_slots_used", "gauge", "items", "items in slots", ("model", "stage"))
 LEASES = Instrument("chorale_leases", "gauge", "leases", "leases that are open", ("model", "stage"))
 LEASES_WANTED = Instrument(
-    "chorale_leases_wanted", "gauge", "leases", "leases that the work in flight would fill", ("model", "stage")
+    "chorale_leases_wanted",
+    "gauge",
+    "leases",
+    "leases that the work in flight would fill",
+    ("model", "stage"),
 )
 LEASE_LOSSES = Instrument(
     "chorale_lease_losses", "counter", "leases", "leases that ended with their replica", ("model", "stage")
@@ -131,7 +135,9 @@ ITEMS = Instrument(
 
 # the replicas of gpt and vocoder: every few seconds while they have a lease
 
-SLOTS = Instrument("chorale_slots", "gauge", "items", "items that a replica takes at once", ("model", "stage"))
+SLOTS = Instrument(
+    "chorale_slots", "gauge", "items", "items that a replica takes at once", ("model", "stage")
+)
 STEPS = Instrument(
     "chorale_steps",
     "counter",
@@ -156,7 +162,11 @@ DEVICE_MEMORY = Instrument(
     ("model", "stage", "kind"),
 )
 DEVICE_UTILIZATION = Instrument(
-    "chorale_device_utilization", "gauge", "percent", "recent time in which the card was busy", ("model", "stage")
+    "chorale_device_utilization",
+    "gauge",
+    "percent",
+    "recent time in which the card was busy",
+    ("model", "stage"),
 )
 
 GROUPS: Mapping[str, tuple[Instrument, ...]] = {

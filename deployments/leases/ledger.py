@@ -141,7 +141,10 @@ class Ledger:
 
     def _log(self, entry: Entry, event: Event) -> None:
         if log.isEnabledFor(logging.DEBUG):
-            seconds, outcome = self._clock() - entry.since, "done" if event.error is None else event.error.code
+            seconds, outcome = (
+                self._clock() - entry.since,
+                "done" if event.error is None else event.error.code,
+            )
             fields = log_fields(event.id)
             log.debug("%s: item %s is %s after %.3f s", self.stage, event.id, outcome, seconds, extra=fields)
 

@@ -25,6 +25,7 @@ from deployments.contract.options import (
     Positive,
 )
 from deployments.families import FAMILIES
+from serve_app.config.access import AccessSettings
 from serve_app.config.jobs import JobsSettings
 from serve_app.config.origins import HttpSettings
 from serve_app.config.stages import (
@@ -112,6 +113,7 @@ class ServiceSettings(Options):
     http: HttpSettings = HttpSettings()
     jobs: JobsSettings = JobsSettings()
     logs: LogOptions = LogOptions()
+    access: AccessSettings = AccessSettings()
     data_dir: str = "~/.local/share/chorale"
 
     @field_validator("data_dir")

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
+from ray.serve.context import _get_global_client
 from ray.serve.handle import DeploymentHandle
 
 from deployments import logs
@@ -19,6 +20,7 @@ from serve_app.backends.graph import Replicas
 from serve_app.config.settings import ServiceSettings
 from serve_app.http.app import create_app
 from serve_app.models import Models
+from serve_app.runtime.ports import check_access
 from serve_app.service import SHIPPED_VOICES, Service
 
 
@@ -26,13 +28,16 @@ from serve_app.service import SHIPPED_VOICES, Service
 class Ingress:
     """The app is built in the replica, after the constructor, and never pickled: its routes use this replica's service.
 
-    others: models in the same application; all models are found by name.
+    others: models in the same application; all models are found by name. Raises ConfigError if other machines could use
+    the service without a key, which `chorale serve` checks earlier.
     """
 
     def __init__(
         self, settings: ServiceSettings, job_runner: DeploymentHandle, *others: DeploymentHandle
     ) -> None:
         logs.join_serve()
+        if (client := _get_global_client()) is not None:
+            check_access(client.http_config.host, settings)
         context, models = serve.get_replica_context(), Models()
         own = serve.get_deployment_handle(context.deployment, context.app_name)
         stages = {"ingress": own, "job_runner": job_runner}

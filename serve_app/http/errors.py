@@ -19,9 +19,12 @@ from starlette.responses import JSONResponse
 from deployments.contract.errors import (
     ChoraleError,
     DiskFull,
+    Forbidden,
     InvalidInput,
     NotFound,
     Overloaded,
+    RateLimited,
+    Unauthorized,
     Unavailable,
     printable,
 )
@@ -46,6 +49,9 @@ STATUSES = {  # the first class that matches
     BodyTooLarge: (413, INVALID_REQUEST),
     InvalidInput: (400, INVALID_REQUEST),
     NotFound: (404, INVALID_REQUEST),
+    Unauthorized: (401, INVALID_REQUEST),
+    Forbidden: (403, INVALID_REQUEST),
+    RateLimited: (429, "requests"),
     Overloaded: (429, "overloaded_error"),
     Unavailable: (503, SERVER_ERROR),
     DiskFull: (507, SERVER_ERROR),
@@ -87,6 +93,8 @@ def to_http(error: BaseException) -> HttpError:
         status, kind = next(found for known, found in STATUSES.items() if isinstance(error, known))
         wait = error.retry_after if isinstance(error, Overloaded) else UNAVAILABLE_RETRY_AFTER
         headers = {"retry-after": str(max(1, math.ceil(wait)))} if status in (429, 503) else {}
+        if status == 401:
+            headers = {"www-authenticate": "Bearer"}
         return HttpError(status, error.message, error.code, kind, error.param, headers)
     if isinstance(error, RequestValidationError):
         return _from_validation(error.errors())

@@ -28,6 +28,7 @@ from serve_app.http.routes.common import (
     Shared,
     SharedJobs,
     Traffic,
+    charge,
     collected,
     fields_renamed,
     speech_headers,
@@ -106,6 +107,7 @@ async def create_speech(
 
 async def _speak(asked: Asked, request: Request, service: Service, traffic: Traffic, jobs: Jobs) -> Response:
     body, whole = asked.body, asked.body.whole
+    charge(request, len(body.input))
     wanted = await _request(asked, service, request.state.request_id, whole)
     raw = request.headers.get(RAW_RESPONSE)
     if body.waits and raw != "stream" and len(body.input) > service.settings.jobs.long_text_chars:
