@@ -1,6 +1,7 @@
 """The voice stage: reference audio to a voice prompt, encoded once and kept by its content."""
 
 import asyncio
+import logging
 import os
 from functools import partial
 from typing import Any
@@ -15,6 +16,8 @@ from deployments.engine.device import memory
 from deployments.engine.device.thread import DeviceThread, ModelReplica
 from deployments.metrics import ServeMetrics
 from deployments.prompts import KeptPrompts, PromptStore
+
+log = logging.getLogger(__name__)
 
 
 class VoiceEncoder(ModelReplica):
@@ -35,6 +38,7 @@ class VoiceEncoder(ModelReplica):
 
     async def encode(self, reference: Reference, keep: str | None = None) -> VoicePrompt | ChoraleError:
         """keep: the voice to keep it for on disk, or None. An unusable reference comes back as an error, as a value."""
+        log.debug("prompt of voice %s", keep)
         try:
             return await self._prompts.of(reference, keep)
         except ChoraleError as error:

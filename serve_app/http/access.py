@@ -101,7 +101,7 @@ class Access:
             return None
         if self._hosts and _name(headers.get("host", "")) not in self._hosts:
             raise InvalidInput("Unknown host: the service does not answer to this name.", code="unknown_host")
-        acts = method not in SAFE_METHODS or path == SPEAKS
+        acts = method not in SAFE_METHODS or (method == "GET" and path == SPEAKS)
         if acts and _from_another_page(headers) and not self._allows(headers):
             message = "Pages of this origin may not call the service (http.cors_origins)."
             raise Forbidden(message, code="cross_origin")

@@ -16,8 +16,8 @@ class Speech:
     """A text to speak, with its voice and sampling.
 
     priority: 0 for interactive requests, 10 for background work; whole: the result is used only when complete, so any
-    segment can still be retried; id: the request's id in the logs of the stages; began: when the request was made, on the
-    clock of `time.perf_counter`.
+    segment can still be retried; id: the request's id in the logs of the stages; began: when the request was made, by
+    `time.perf_counter`.
     """
 
     text: str
