@@ -47,7 +47,7 @@ class StageScheduler:
         slots: items that one replica processes at once; None until a replica reports it.
         max_queue: requests that may wait for a first slot; `submit` rejects further ones with Overloaded. None means
             QUEUED_PER_SLOT times the slots.
-        max_wait_s, first_share: see `Ledger`.
+        max_wait_s, max_start_s, first_share: see `Ledger`.
         min_replicas, max_replicas: the least and greatest number of leases.
         lease_s: age in seconds from which a lease may end if it is idle, no longer wanted, or its stage is being
             rolled out. Any other busy lease continues, so that new work does not wait for old work.
@@ -62,6 +62,7 @@ class StageScheduler:
         slots: int | None,
         max_queue: int | None = None,
         max_wait_s: float = 30.0,
+        max_start_s: float = 0.0,
         first_share: float = 0.0,
         min_replicas: int = 1,
         max_replicas: int = 1,
@@ -83,6 +84,7 @@ class StageScheduler:
             known,
             max_queue or QUEUED_PER_SLOT * known,
             max_wait_s=max_wait_s,
+            max_start_s=max_start_s,
             first_share=first_share,
             keep=self._keep,
         )

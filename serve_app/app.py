@@ -86,7 +86,11 @@ def _model(args: ModelArgs, prefix: str = "") -> serve.Application:
     options = args.stage_options(Path(args.data_dir).expanduser(), args.name)
     gpt, vocoder = args.gpt, args.vocoder
     slots = None if gpt.slots == "auto" else gpt.slots
-    queue = {"max_wait_s": gpt.max_wait_s, "first_share": gpt.first_segment_share}
+    queue = {
+        "max_wait_s": gpt.max_wait_s,
+        "max_start_s": gpt.max_start_s,
+        "first_share": gpt.first_segment_share,
+    }
     quiet = _quiet(args.logs)
     return _stage(TextFrontend, args.text_frontend, SHORT_CALLS, prefix, quiet).bind(
         options,

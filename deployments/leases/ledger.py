@@ -28,6 +28,7 @@ class Ledger:
 
     slots: items that one replica works on at once. max_queue: requests that may wait for their first slot, and
     max_wait_s: for how long, before they are rejected; work of accepted requests does not count and is never rejected.
+    max_start_s: for how long they may wait in all while no replica has slots, as after the stage was scaled to zero.
     first_share, keep: see `Dispatcher`.
     """
 
@@ -38,6 +39,7 @@ class Ledger:
         max_queue: int,
         *,
         max_wait_s: float = 30.0,
+        max_start_s: float = 0.0,
         first_share: float = 0.0,
         keep: Callable[[Lease], bool] = lambda lease: True,
         clock: Callable[[], float] = time.monotonic,
@@ -45,7 +47,7 @@ class Ledger:
         self.stage = stage
         self.slots = slots
         self.max_queue = max_queue
-        self.max_wait_s = max_wait_s
+        self.max_wait_s, self.max_start_s = max_wait_s, max_start_s
         self._waits: deque[float] = deque(maxlen=MOST_WAITS)
         self._dispatcher = Dispatcher(first_share, keep, self._granted)
         self.leases = self._dispatcher.leases
@@ -119,8 +121,13 @@ class Ledger:
         return True
 
     def _expire(self, entry: Entry) -> None:
+        waited = self._clock() - entry.since
+        left = min(self.max_wait_s, self.max_start_s - waited)
+        if left > 0 and not any(lease.slots for lease in self.leases.values()):
+            entry.expiry = asyncio.get_running_loop().call_later(left, self._expire, entry)
+            return
         self._forget(entry.item.id)
-        refused = self._overloaded(f"no slot was free for {self.max_wait_s:g} s")
+        refused = self._overloaded(f"no slot was free for {max(self.max_wait_s, round(waited)):g} s")
         entry.outbox.put_nowait(Event(entry.item.id, error=refused))
 
     def retry_after(self) -> float:

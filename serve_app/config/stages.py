@@ -81,10 +81,13 @@ class LeasedSettings(Scaled):
 
 
 class GptSettings(LeasedSettings, GptOptions):
-    """`max_wait_s`: a request that has waited this long for its first slot is rejected with 429."""
+    """`max_wait_s`: a request that has waited this long for its first slot is rejected with 429. `max_start_s`: the same,
+    while no replica runs.
+    """
 
     num_cpus: Cpus = 0.5
     max_wait_s: Seconds = 30.0
+    max_start_s: Seconds = 120.0
 
 
 class VocoderSettings(LeasedSettings, VocoderOptions):
