@@ -43,8 +43,24 @@ def test_the_time_left_is_the_mean_of_the_last_three_batches(monkeypatch: pytest
     assert batches.remaining(50) == pytest.approx(50.0)  # 60 characters took 60 seconds
 
 
+def test_the_time_left_includes_the_files_as_the_last_job_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    batches, conversion = progress.Batches(1), progress.Conversion()
+    batches.begin()
+    now = 2.0
+    batches.add(10, 4.0)
+    conversion.measured(5.0, 50.0)
+    figures = progress.figures(Counts(2, 1, 0, 40, 10, 64_000), batches, None, 16_000, conversion)
+    assert figures["remaining_seconds"] == pytest.approx(
+        30 / 10 * 2.0 + 0.1 * 16.0
+    )  # 4 s of sound so far, 16 in all
+
+
 def test_progress_never_says_all_before_the_files_are_there() -> None:
-    figures = progress.figures(Counts(2, 2, 0, 10, 10, 32_000), progress.Batches(1), "One", 16_000)
+    figures = progress.figures(
+        Counts(2, 2, 0, 10, 10, 32_000), progress.Batches(1), "One", 16_000, progress.Conversion()
+    )
     assert figures["audio_seconds"] == 2.0
     assert progress.progress("converting", figures, 3.0)["percent"] == 99.9
     assert progress.progress("done", figures, 3.0)["percent"] == 100.0
