@@ -81,8 +81,9 @@ class LeasedSettings(Scaled):
 
 
 class GptSettings(LeasedSettings, GptOptions):
-    """`max_wait_s`: a request that has waited this long for its first slot is rejected with 429. `max_start_s`: the same,
-    while no replica runs.
+    """`max_wait_s`: a request that has waited this long for its first slot is rejected with 429.
+
+    `max_start_s`: instead, while no replica runs.
     """
 
     num_cpus: Cpus = 0.5
