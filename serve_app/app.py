@@ -65,7 +65,9 @@ def _ingress(
         user_config=models,
     )(JobRunner).bind(settings)
     # else Serve's own options apply
-    logs = {"logging_config": settings.logs.serve} if "logs" in settings.model_fields_set else {}
+    logs: dict[str, Any] = (
+        {"logging_config": settings.logs.serve} if "logs" in settings.model_fields_set else {}
+    )
     return serve.deployment(
         name=INGRESS,
         num_replicas=settings.ingress.replicas,

@@ -36,8 +36,9 @@ class Ingress:
         self, settings: ServiceSettings, job_runner: DeploymentHandle, *others: DeploymentHandle
     ) -> None:
         logs.join_serve()
-        if (client := _get_global_client()) is not None:
-            check_access(client.http_config.host, settings)
+        client = _get_global_client()
+        if client is not None and (host := client.http_config.host):  # else Serve has no HTTP
+            check_access(host, settings)
         context, models = serve.get_replica_context(), Models()
         own = serve.get_deployment_handle(context.deployment, context.app_name)
         stages = {"ingress": own, "job_runner": job_runner}

@@ -200,10 +200,10 @@ def test_json_logs_have_the_request_in_every_stage(watched: Watched) -> None:
         if line.startswith("{")
     ]
     assert len(lines) > 20
-    said = {line["deployment"]: line for line in lines if line.get("request_id") == REQUEST}
-    assert said.keys() >= {
-        "Ingress", "TextFrontend", "VoiceEncoder", "GptScheduler", "Gpt", "VocoderScheduler", "Vocoder"
-    }  # fmt: skip
+    ours = [line for line in lines if line.get("request_id") == REQUEST]
+    said = {line["deployment"].removeprefix(f"{APP}_"): line for line in ours}
+    stages = {"Ingress", "TextFrontend", "GptScheduler", "Gpt", "VocoderScheduler", "Vocoder"}
+    assert said.keys() >= stages, said.keys()  # a prompt of the voice encoder may serve several requests
     assert said["Vocoder"]["item"].startswith(f"{REQUEST}.")
     assert KEY not in "".join(map(str, lines))
 
