@@ -30,7 +30,7 @@ from serve_app.http.proxy_guard import (
     MAX_BOOK_VARIABLE,
     MAX_TEXT_VARIABLE,
 )
-from serve_app.runtime.node import gone, kill_ray, start_ray, stop_ray
+from serve_app.runtime.node import gone, kill_ray, metrics_address, start_ray, stop_ray
 from serve_app.runtime.ports import check_access, check_can_listen
 
 log = logging.getLogger(__name__)
@@ -212,6 +212,8 @@ def serve_forever(
         for number in before:  # Ray sets its own
             signal.signal(number, received)
         echo(f"dashboard  {running.dashboard or 'none'}")
+        if running.local and (metrics := metrics_address()):
+            echo(f"metrics    {metrics}")
         announce(running)
         while not stopping.is_set():
             if signals.get() == signal.SIGHUP:

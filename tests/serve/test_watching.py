@@ -206,12 +206,3 @@ def test_json_logs_have_the_request_in_every_stage(watched: Watched) -> None:
     assert said.keys() >= stages, said.keys()  # a prompt of the voice encoder may serve several requests
     assert said["Vocoder"]["item"].startswith(f"{REQUEST}.")
     assert KEY not in "".join(map(str, lines))
-
-
-def test_a_service_without_keys_does_not_start_where_others_reach_it(cluster: Cluster, monkeypatch) -> None:
-    from deployments.contract.errors import ConfigError
-    from serve_app.config.file import default_config_path
-    from serve_app.runtime import application
-
-    with pytest.raises(ConfigError, match=r"access\.keys is empty"):
-        application.start(default_config_path(), host="0.0.0.0")

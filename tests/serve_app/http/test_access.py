@@ -12,9 +12,11 @@ import pytest
 
 from deployments.contract.errors import ConfigError, RateLimited
 from serve_app.config.access import AccessSettings, KeyOptions, hashed
+from serve_app.config.file import default_config_path
 from serve_app.config.settings import Settings
 from serve_app.http.access import Account, Bucket
 from serve_app.http.app import create_app
+from serve_app.runtime import application
 from serve_app.runtime.ports import check_access
 from serve_app.service import Service
 from tests.serve_app.conftest import ToneBackend, alone
@@ -268,6 +270,17 @@ def test_an_address_that_others_reach_needs_keys(host: str) -> None:
     check_access(host, Settings.from_args({"access": {"anyone": True}}, {}))
     check_access(host, Settings.from_args({"access": {"keys": {"a": {"hash": hashed("a")}}}}, {}))
     check_access("127.0.0.1", Settings.from_args({}, {}))
+
+
+def test_the_service_does_not_start_where_others_reach_it(tmp_path) -> None:
+    with pytest.raises(ConfigError, match=r"access\.keys is empty"):  # before Ray starts
+        application.start(default_config_path(), host="0.0.0.0")
+    text = default_config_path().read_text().replace("host: 127.0.0.1", "host: 0.0.0.0")
+    (path := tmp_path / "open.yaml").write_text(text)
+    with pytest.raises(
+        ConfigError, match=r"open\.yaml:\d+: http_options\.host: other machines can reach 0\.0\.0\.0"
+    ):
+        application.start(path)
 
 
 def test_the_settings_hold_no_key() -> None:
