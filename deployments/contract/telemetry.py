@@ -45,7 +45,11 @@ RATIOS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0)
 # the ingress and the runner of jobs: once per request
 
 REQUESTS = Instrument(
-    "chorale_requests", "counter", "requests", "HTTP requests, by route and status", ("endpoint", "status")
+    "chorale_requests",
+    "counter",
+    "requests",
+    "HTTP requests, by route and status; the route proxy: answered by the guard in Serve's proxy",
+    ("endpoint", "status"),
 )
 ERRORS = Instrument(
     "chorale_errors",

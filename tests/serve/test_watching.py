@@ -27,6 +27,7 @@ from tests.serve.conftest import Cluster
 KEY, APP = "sk-watched", "watched"
 MODEL = "chorale-small"
 REQUEST = "watched-request-1"
+PROXY = "proxy"  # its guard counts what it refuses
 SAMPLE = re.compile(r"(\w+)\{(.*)\} (\S+)")
 # nothing on a CPU measures the first; a segment's codes are implausible too rarely to wait for
 ABSENT = {telemetry.DEVICE_UTILIZATION, telemetry.SEGMENT_FAULTS}
@@ -78,6 +79,7 @@ async def traffic(http: str) -> dict[str, httpx.Response]:
             "no voice": await client.post("/v1/audio/speech", json=body("Hello.") | {"voice": "nobody"}),
             "no key": await speak("Hello.", authorization="Bearer sk-other"),
             "no route": await client.get("/v1/nothing"),
+            "too long": await speak("x" * 1_600_000),  # for the guard in the proxy
         }
         scheduler = serve.get_deployment_handle("GptScheduler", APP)
         (replica,) = (await scheduler.status.remote())["replicas"].values()
@@ -98,7 +100,7 @@ def samples() -> dict[str, list[tuple[Labels, float]]]:
     for line in httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text.splitlines():
         if match := SAMPLE.fullmatch(line):
             labels = dict(re.findall(r'(\w+)="([^"]*)"', match[2]))
-            if labels.get("application") == APP:
+            if labels.get("application") == APP or labels.get("endpoint") == PROXY:
                 found[match[1]].append((labels, float(match[3])))
     return found
 
@@ -125,14 +127,15 @@ def missing() -> list[str]:
 @pytest.mark.timeout(300)
 def test_every_metric_is_at_the_port_with_its_labels(watched: Watched) -> None:
     assert {name: answer.status_code for name, answer in watched.answers.items()} == {
-        "first": 200, "second": 200, "no voice": 400, "no key": 401, "no route": 404, "killed": 200
+        "first": 200, "second": 200, "no voice": 400, "no key": 401, "no route": 404, "too long": 413, "killed": 200
     }  # fmt: skip
     assert eventually(lambda: not missing()), missing()
     found = samples()
     for one in INSTRUMENTS:
         for name in (one.exported, f"{one.exported}_count"):
             for labels, _ in found.get(name, ()):
-                assert {*one.labels, "deployment", "replica"} <= labels.keys()
+                serves = {"deployment", "replica"} if labels.get("endpoint") != PROXY else set()
+                assert {*one.labels, *serves} <= labels.keys()
                 assert labels.get("model", MODEL) == MODEL
     assert {labels["stage"] for labels, _ in found[telemetry.LEASES.exported]} == {"gpt", "vocoder"}
 
@@ -147,6 +150,7 @@ def test_the_metrics_count_what_happened(watched: Watched) -> None:
     assert total(requests, status="401", **speech) == total(errors, code="invalid_api_key", **speech) == 1
     assert total(requests, status="400", **speech) == total(errors, status="400", **speech) == 1
     assert total(errors, code="unknown_url", endpoint="unknown") == 1
+    assert total(errors, code="request_too_large", endpoint=PROXY) >= 1  # other tests may have added some
     assert total(f"{telemetry.TTFA.exported}_count") == len(spoken)
     assert total(telemetry.AUDIO_SECONDS.exported, source="request") == pytest.approx(seconds, abs=0.05)
     assert total(telemetry.PROMPTS.exported, source="encoded") == 1
