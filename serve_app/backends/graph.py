@@ -54,6 +54,9 @@ class RayBackend:
     async def segments(self, text: str, language: str | None) -> list[speech.Segment]:
         return await self._ask("text_frontend", "segments", text, language)
 
+    async def symbols(self, segments: list[speech.Segment]) -> list[list[str]]:
+        return await self._ask("text_frontend", "symbols", segments)
+
     async def check_text(self, text: str, language: str | None) -> None:
         await self._ask("text_frontend", "check", text, language)
 

@@ -101,6 +101,9 @@ class LocalBackend:
     async def segments(self, text: str, language: str | None) -> list[speech.Segment]:
         return await self._read(lambda frontend: frontend.segments(text, language))
 
+    async def symbols(self, segments: list[speech.Segment]) -> list[list[str]]:
+        return await self._read(lambda frontend: [frontend.symbols(segment) for segment in segments])
+
     async def check_text(self, text: str, language: str | None) -> None:
         await self._read(lambda frontend: frontend.check(text, language))
 
