@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +25,15 @@ CONFIG = SmallConfig(
     phase_filter=True,
 )
 CODES = np.random.default_rng(0).integers(0, CONFIG.n_codes, 40)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in the service, whose rows keep their bits with one thread (deployments/engine/invariant.py)."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def network(phase: float = 1.0) -> VocoderNet:
