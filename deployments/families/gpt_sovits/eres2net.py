@@ -97,10 +97,13 @@ class Eres2Net(nn.Module):
         return fill(module, tensors, path.name)
 
     def forward(self, banks: Tensor) -> Tensor:
+        return self.frames(banks).mean(-1)
+
+    def frames(self, banks: Tensor) -> Tensor:
+        """(B, T, 80) -> (B, E, T / 8)"""
         x = torch.relu(self.bn1(self.conv1(banks.transpose(1, 2).unsqueeze(1))))
         third = self.layer3(self.layer2(self.layer1(x)))
-        fused = self.fuse34(self.layer4(third), self.layer3_ds(third))
-        return fused.flatten(1, 2).mean(-1)
+        return self.fuse34(self.layer4(third), self.layer3_ds(third)).flatten(1, 2)
 
 
 def clipped(x: Tensor) -> Tensor:
