@@ -34,6 +34,7 @@ _HANGUL = "\u1100-\u11ff\u3130-\u318f\uac00-\ud7af"
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 _OTHER_SCRIPT = re.compile(f"(?P<kana>[{_KANA}])|(?P<hangul>[{_HANGUL}])")
 _RUN = re.compile(rf"(?P<han>[{_HAN}]+)|(?P<digits>\d+)|(?P<latin>[^\W\d_{_HAN}]+)|(?P<marks>.)", re.DOTALL)
+_CHINESE = re.compile(f"[{_HAN}]")
 _BLANKS = re.compile(r"\s{2,}")
 
 
@@ -59,18 +60,23 @@ def declared(language: str | None, version: str = "v2") -> str:
     return asked
 
 
-def runs(text: str, language: str) -> list[Run]:
-    """The runs of `text`, which together are the text with single blanks. language: one of `DECLARED`.
-
-    Raises InvalidInput (param "language") for Japanese or Korean, and for Chinese in a text that is declared English.
-    """
-    text = _BLANKS.sub(lambda blank: blank[0][0], text)
+def check(text: str, language: str) -> None:
+    """Raises InvalidInput (param "language") for Japanese or Korean, and for Chinese in a text declared English."""
     if other := _OTHER_SCRIPT.search(text):
         name = "Japanese" if other["kana"] else "Korean"
         raise _unread(f"input contains {name}, {other[0]!r}, which this server does not read")
+    if language == "en" and (character := _CHINESE.search(text)):
+        raise _unread(f"input contains Chinese, {character[0]!r}, but its language is 'en'")
+
+
+def runs(text: str, language: str) -> list[Run]:
+    """The runs of `text`, which together are the text with single blanks. language: one of `DECLARED`.
+
+    Raises InvalidInput as `check` does.
+    """
+    check(text, language)
+    text = _BLANKS.sub(lambda blank: blank[0][0], text)
     if language == "en":
-        if character := re.search(f"[{_HAN}]", text):
-            raise _unread(f"input contains Chinese, {character[0]!r}, but its language is 'en'")
         return [Run(text, "en")] if text else []
     marked = _marked(text)
     if language == "all_zh":

@@ -21,7 +21,9 @@ _NEVER_NEUTRAL = frozenset(  # though doubled, or with 子 at the end
     "男子 女子 分子 原子 量子 莲子 石子 瓜子 电子 人人 虎虎 幺幺 干嘛 学子 哈哈 数数 袅袅 局地 以下 花花草草 留得 耕地 想想 "
     "熙熙 攘攘 卵子 死死 冉冉 恳恳 佼佼 吵吵 打打 考考 整整 莘莘 落地 算子 家家户户 青青".split()
 )
-_FULL_TONES = frozenset("知道 记得 觉得 晓得 懂得 值得 显得 使得 舍得".split())  # with their tones in the training data
+_FULL_TONES = frozenset(
+    "知道 记得 觉得 晓得 懂得 值得 显得 使得 舍得".split()
+)  # with their tones in the training data
 _NEUTRAL_WORDS = NEUTRAL - _FULL_TONES
 # 儿 that is a syllable of its own: "child" or "young", and in short names of animals and plants
 _CHILD_AFTER = frozenset("女男婴幼孤少患孩健血混宠弃育妻侄孙乞聋生产胎护救替一我俺花虫马鸟猪猫狗")
