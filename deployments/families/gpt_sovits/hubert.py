@@ -173,7 +173,7 @@ class Hubert(nn.Module):
                 name = name.replace(new, old)
             if not name.endswith(_UNUSED):
                 tensors[name.removeprefix("hubert.")] = tensor.float()
-        return fill(cls(config), without_weight_norm(tensors), path.name)
+        return fill(cls(config), without_weight_norm(tensors, path.name), path.name)
 
     def forward(self, samples: Tensor) -> Tensor:
         features = self.feature_extractor(samples.unsqueeze(1)).transpose(1, 2)

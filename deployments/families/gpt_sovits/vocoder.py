@@ -48,8 +48,8 @@ class VitsVocoder:
 
     def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> Inputs:
         """codes (B, HISTORY + N): `past` (B,) of them are the history, at the end of its part, and `count` (B,) the
-        chunk's; `place` (B,): of the chunk's first code in the segment; `left`, `right` (B,): its context; phones (B, P)
-        of `phone_count` (B,); speaker (B, G); seed (B,); state (B, I, 2 REACH): the generator's input around the join,
+        chunk's; `place` (B,): of its first code in the segment; `left`, `right` (B,): its context; phones (B, P) of
+        `phone_count` (B,); speaker (B, G); seed (B,); state (B, I, 2 REACH): the generator's input around the join,
         where it is `continued` (B,).
 
         Raises ValueError if a chunk does not fit.
