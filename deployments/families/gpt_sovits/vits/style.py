@@ -15,11 +15,10 @@ class GatedConv(nn.Module):
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
-        self.conv1 = nn.Module()
-        self.conv1.conv = nn.Conv1d(channels, 2 * channels, kernel, padding=kernel // 2)
+        self.conv1 = nn.ModuleDict({"conv": nn.Conv1d(channels, 2 * channels, kernel, padding=kernel // 2)})
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + F.glu(self.conv1.conv(x), dim=1)
+        return x + F.glu(self.conv1["conv"](x), dim=1)
 
 
 class SelfAttention(nn.Module):
