@@ -51,8 +51,8 @@ class PhoneFeatures(NamedTuple):
 class GptSovitsFrontend:
     """`Frontend` of the GPT-SoVITS family. Belongs to one device thread, because of BERT.
 
-    bert: the folder of chinese-roberta-wwm-ext-large. version: "v1" for the shorter table of symbols. rules: "mixed" are
-    this project's, "published" those of the published system with their flaws. most: phones of a segment.
+    bert: the folder of chinese-roberta-wwm-ext-large. version: "v1" for the shorter table of symbols. rules: "mixed"
+    are this project's, "published" those of the published system with their flaws. most: phones of a segment.
     Raises CheckpointError where `bert` does not hold such a model.
     """
 
@@ -93,10 +93,22 @@ class GptSovitsFrontend:
         asked = declared(language, self.version)
         clean = self._cleaned(text, asked).text.replace("\n", " " if self.rules == "mixed" else "").strip()
         piece = clean if clean[-1:] in tuple(cut.ENDS) else clean + ("." if asked == "en" else "。")
-        if not (spoken := self._read(piece, asked)):
+        if not (spoken := self.read(piece, asked)):
             raise nothing_to_speak()
         ids, features = self._tokens(spoken)
         return PhoneFeatures(ids, phone_features(features, len(ids), self.bert.width))
+
+    def read(self, piece: str, language: str) -> list[Spoken]:
+        """What is said of a piece, empty if nothing is. language: of `languages.DECLARED`."""
+        rules = mixed.read if self.rules == "mixed" else published.read
+
+        def runs(text: str) -> list[Spoken]:
+            return [run for run in rules(text, language, self.version) if run.phones]
+
+        spoken = runs(piece)
+        if all(phone in MARKS for run in spoken for phone in run.phones):
+            return []
+        return runs("." + piece) if sum(len(run.phones) for run in spoken) < FEWEST else spoken
 
     def _cleaned(self, text: str, language: str) -> Rewritten:
         if self.rules == "mixed":
@@ -147,21 +159,13 @@ class GptSovitsFrontend:
 
     def _fitting(self, piece: str, language: str) -> list[tuple[str, list[Spoken]]]:
         """The piece, or parts of it with at most `most` phones each, and what is said."""
-        spoken = self._read(piece, language)
+        spoken = self.read(piece, language)
         if sum(len(run.phones) for run in spoken) <= self.most or len(piece) < 2:
             return [(piece, spoken)]
         middle = len(piece) // 2
         marks = [m.end() for m in _ENDS.finditer(piece) if m.end() < len(piece)]
         at = min(marks, key=lambda place: abs(place - middle), default=middle)
         return [part for half in (piece[:at], piece[at:]) for part in self._fitting(half, language)]
-
-    def _read(self, piece: str, language: str) -> list[Spoken]:
-        read = mixed.read if self.rules == "mixed" else published.read
-        spoken = read(piece, language, self.version)
-        phones = sum(len(run.phones) for run in spoken)
-        if not phones or all(phone in MARKS for run in spoken for phone in run.phones):
-            return []
-        return read("." + piece, language, self.version) if phones < FEWEST else spoken
 
     def _tokens(self, spoken: list[Spoken]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The phone ids of a segment, and its BERT features."""
