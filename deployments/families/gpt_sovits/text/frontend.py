@@ -9,12 +9,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from deployments.contract.controls import Control, Value
+from deployments.contract.controls import Value
 from deployments.contract.device import Device
 from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Segment
 from deployments.families.gpt_sovits.text import cut, mixed, published
 from deployments.families.gpt_sovits.text.bert import BertFeatures
+from deployments.families.gpt_sovits.text.controls import CONTROLS, CUT, PAUSE
 from deployments.families.gpt_sovits.text.languages import check, declared
 from deployments.families.gpt_sovits.text.spoken import MARKS, Spoken
 from deployments.families.gpt_sovits.text.symbols import symbols, to_ids
@@ -26,14 +27,6 @@ from deployments.text.segments import before_openers, stripped
 Rules = Literal["mixed", "published"]
 
 LANGUAGES = ("zh", "en")  # as `FamilySpec.languages` lists them
-CUT, PAUSE = "text_split_method", "fragment_interval"
-CONTROLS = (
-    Control(
-        CUT, "integer", 5, "where the text is cut: 0 nowhere, 1 every four marks, 2 about every 50 characters, "
-        "3 at Chinese stops, 4 at English stops, 5 at every mark", 0, len(cut.METHODS) - 1,
-    ),
-    Control(PAUSE, "number", 0.3, "seconds of silence after each piece of the text", 0, 10),
-)  # fmt: skip
 FEWEST = 6  # phones: a shorter segment gets a stop before it
 MOST = 256  # phones of a segment, about 25 seconds
 
@@ -70,7 +63,7 @@ class GptSovitsFrontend:
 
         token_ids: the phones. features: `bert`, float32 (R, C), a row for each Chinese character or mark, and
         `bert_row`, int32 (P,), the row of each phone or -1; both missing if nothing is Chinese (see `phone_features`).
-        conditions: `phones`, int64 (P,). The texts together are `text`, but for white space.
+        conditions: `phones`, int16 (P,). The texts together are `text`, but for white space.
 
         Raises InvalidInput: param "language" for another one, and for text in another one than declared; param "input"
         for text that is empty or has nothing to speak, and for a pause of over 30 seconds.
@@ -136,7 +129,7 @@ class GptSovitsFrontend:
                     pause,
                     features,
                     span,
-                    conditions={"phones": ids},
+                    conditions={"phones": ids.astype(np.int16)},
                     spoken=said.lower(),
                 )
             )
