@@ -61,7 +61,9 @@ class FamilySpec:
     state_home: Literal["caller", "replica"] = "caller"
     frontend_device: bool = False  # whether the frontend runs a model on a device thread
     needs_transcript: bool = False  # whether a voice needs the text of its recording
-    text_controls: tuple[str, ...] = ()  # those of `controls` that the frontend reads: see `ControlledFrontend`
+    text_controls: tuple[
+        str, ...
+    ] = ()  # those of `controls` that the frontend reads: see `ControlledFrontend`
 
     def sampling(
         self,
