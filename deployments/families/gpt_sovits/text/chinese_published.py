@@ -115,12 +115,14 @@ def _version(m: re.Match[str]) -> str:
     return "点".join(numerals.year(part) for part in m[0].split("."))
 
 
+_MONTH = r"(?P<month>0?[1-9]|1[0-2])月"
+_DAY = r"(?P<day>[0-2]?\d|3[01])(?P<sun>[日号])"
 _TIME = r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?"
 _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = tuple(
     (re.compile(pattern), say)
     for pattern, say in (
-        (r"(?:(?P<year>\d{4}|\d\d)年)(?:(?P<month>0?[1-9]|1[0-2])月)?(?:(?P<day>[0-2]?\d|3[01])(?P<sun>[日号]))?", _date),
-        (r"(?P<year>(?!))?(?P<month>0?[1-9]|1[0-2])月(?:(?P<day>[0-2]?\d|3[01])(?P<sun>[日号]))?", _date),
+        (rf"(?P<year>\d{{4}}|\d\d)年(?:{_MONTH})?(?:{_DAY})?", _date),
+        (rf"(?P<year>(?!))?{_MONTH}(?:{_DAY})?", _date),
         (r"(?<!\d)(\d{4})([-/.])(0?[1-9]|1[0-2])\2([0-2]?\d|3[01])(?!\d)", _dashed_date),
         (rf"{_TIME}[~-]{_TIME}", _time),
         (_TIME, _time),

@@ -9,12 +9,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from deployments.contract.controls import Control, Value
+from deployments.contract.controls import Value
 from deployments.contract.device import Device
 from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Segment
 from deployments.families.gpt_sovits.text import cut, mixed, published
 from deployments.families.gpt_sovits.text.bert import BertFeatures
+from deployments.families.gpt_sovits.text.controls import CONTROLS, CUT, PAUSE
 from deployments.families.gpt_sovits.text.languages import check, declared
 from deployments.families.gpt_sovits.text.spoken import MARKS, Spoken
 from deployments.families.gpt_sovits.text.symbols import symbols, to_ids
@@ -26,14 +27,6 @@ from deployments.text.segments import before_openers, stripped
 Rules = Literal["mixed", "published"]
 
 LANGUAGES = ("zh", "en")  # as `FamilySpec.languages` lists them
-CUT, PAUSE = "text_split_method", "fragment_interval"
-CONTROLS = (
-    Control(
-        CUT, "integer", 5, "where the text is cut: 0 nowhere, 1 every four marks, 2 about every 50 characters, "
-        "3 at Chinese stops, 4 at English stops, 5 at every mark", 0, len(cut.METHODS) - 1,
-    ),
-    Control(PAUSE, "number", 0.3, "seconds of silence after each piece of the text", 0, 10),
-)  # fmt: skip
 FEWEST = 6  # phones: a shorter segment gets a stop before it
 MOST = 256  # phones of a segment, about 25 seconds
 
@@ -51,8 +44,8 @@ class PhoneFeatures(NamedTuple):
 class GptSovitsFrontend:
     """`Frontend` of the GPT-SoVITS family. Belongs to one device thread, because of BERT.
 
-    bert: the folder of chinese-roberta-wwm-ext-large. version: "v1" for the shorter table of symbols. rules: "mixed" are
-    this project's, "published" those of the published system with their flaws. most: phones of a segment.
+    bert: the folder of chinese-roberta-wwm-ext-large. version: "v1" for the shorter table of symbols. rules: "mixed"
+    are this project's, "published" those of the published system with their flaws. most: phones of a segment.
     Raises CheckpointError where `bert` does not hold such a model.
     """
 
@@ -70,7 +63,7 @@ class GptSovitsFrontend:
 
         token_ids: the phones. features: `bert`, float32 (R, C), a row for each Chinese character or mark, and
         `bert_row`, int32 (P,), the row of each phone or -1; both missing if nothing is Chinese (see `phone_features`).
-        conditions: `phones`, int64 (P,). The texts together are `text`, but for white space.
+        conditions: `phones`, int16 (P,). The texts together are `text`, but for white space.
 
         Raises InvalidInput: param "language" for another one, and for text in another one than declared; param "input"
         for text that is empty or has nothing to speak, and for a pause of over 30 seconds.
@@ -93,10 +86,22 @@ class GptSovitsFrontend:
         asked = declared(language, self.version)
         clean = self._cleaned(text, asked).text.replace("\n", " " if self.rules == "mixed" else "").strip()
         piece = clean if clean[-1:] in tuple(cut.ENDS) else clean + ("." if asked == "en" else "。")
-        if not (spoken := self._read(piece, asked)):
+        if not (spoken := self.read(piece, asked)):
             raise nothing_to_speak()
         ids, features = self._tokens(spoken)
         return PhoneFeatures(ids, phone_features(features, len(ids), self.bert.width))
+
+    def read(self, piece: str, language: str) -> list[Spoken]:
+        """What is said of a piece, empty if nothing is. language: of `languages.DECLARED`."""
+        rules = mixed.read if self.rules == "mixed" else published.read
+
+        def runs(text: str) -> list[Spoken]:
+            return [run for run in rules(text, language, self.version) if run.phones]
+
+        spoken = runs(piece)
+        if all(phone in MARKS for run in spoken for phone in run.phones):
+            return []
+        return runs("." + piece) if sum(len(run.phones) for run in spoken) < FEWEST else spoken
 
     def _cleaned(self, text: str, language: str) -> Rewritten:
         if self.rules == "mixed":
@@ -124,7 +129,7 @@ class GptSovitsFrontend:
                     pause,
                     features,
                     span,
-                    conditions={"phones": ids},
+                    conditions={"phones": ids.astype(np.int16)},
                     spoken=said.lower(),
                 )
             )
@@ -147,21 +152,13 @@ class GptSovitsFrontend:
 
     def _fitting(self, piece: str, language: str) -> list[tuple[str, list[Spoken]]]:
         """The piece, or parts of it with at most `most` phones each, and what is said."""
-        spoken = self._read(piece, language)
+        spoken = self.read(piece, language)
         if sum(len(run.phones) for run in spoken) <= self.most or len(piece) < 2:
             return [(piece, spoken)]
         middle = len(piece) // 2
         marks = [m.end() for m in _ENDS.finditer(piece) if m.end() < len(piece)]
         at = min(marks, key=lambda place: abs(place - middle), default=middle)
         return [part for half in (piece[:at], piece[at:]) for part in self._fitting(half, language)]
-
-    def _read(self, piece: str, language: str) -> list[Spoken]:
-        read = mixed.read if self.rules == "mixed" else published.read
-        spoken = read(piece, language, self.version)
-        phones = sum(len(run.phones) for run in spoken)
-        if not phones or all(phone in MARKS for run in spoken for phone in run.phones):
-            return []
-        return read("." + piece, language, self.version) if phones < FEWEST else spoken
 
     def _tokens(self, spoken: list[Spoken]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The phone ids of a segment, and its BERT features."""

@@ -28,6 +28,7 @@ _MARKS = {
     "。": ".", "，": ",", "！": "!", "？": "?", "：": ",", "；": ",",
 }  # fmt: skip
 _MARK = re.compile("|".join(map(re.escape, _MARKS)))
+_END = re.compile(r"[!?….]")
 _LEAD = re.compile(r"[!?…,.]")
 _DOTS = re.compile(r"\.{2,}|…+")
 _INSIDE = re.compile(r"(?<=[A-Za-z0-9])[.,:!?~](?=[A-Za-z0-9])")
@@ -78,10 +79,10 @@ def read(piece: str, language: str, version: str) -> list[Spoken]:
 
 
 def _mark(word: Word, gap: str) -> str:
-    """The mark behind a word, of those in the gap before the next one."""
+    """The mark behind a word: of those in the gap before the next one, the first that ends a sentence, or the first."""
     if not word.pause:
         return ""
-    found = _MARK.search(gap)
+    found = _END.search(gap) or _MARK.search(gap)
     if word.pause == ELLIPSIS or (found and _DOTS.match(gap, found.start())):
         return "…"
     return _MARKS[found[0]] if found else ","

@@ -18,8 +18,8 @@ _PARTICLES = frozenset("吧呢啊呐噻嘛吖嗨哦哒滴哩哟喽啰耶喔诶�
 _COUNTING = frozenset("几有两半多各整每做是")
 _WAYS = frozenset("上下进出回过起开")
 _NEVER_NEUTRAL = frozenset(  # though doubled, or with 子 at the end
-    "男子 女子 分子 原子 量子 莲子 石子 瓜子 电子 人人 虎虎 幺幺 干嘛 学子 哈哈 数数 袅袅 局地 以下 花花草草 留得 耕地 想想 "
-    "熙熙 攘攘 卵子 死死 冉冉 恳恳 佼佼 吵吵 打打 考考 整整 莘莘 落地 算子 家家户户 青青".split()
+    "男子 女子 分子 原子 量子 莲子 石子 瓜子 电子 人人 虎虎 幺幺 干嘛 学子 哈哈 数数 袅袅 局地 以下 花花草草 留得 耕地 "
+    "想想 熙熙 攘攘 卵子 死死 冉冉 恳恳 佼佼 吵吵 打打 考考 整整 莘莘 落地 算子 家家户户 青青".split()
 )
 _FULL_TONES = frozenset(
     "知道 记得 觉得 晓得 懂得 值得 显得 使得 舍得".split()
