@@ -54,7 +54,9 @@ class DitShape:
         except KeyError as error:
             raise CheckpointError(f"{file}: {PREFIX}{error.args[0]} is missing") from None
         if dim % HEAD:
-            raise CheckpointError(f"{file}: {PREFIX}proj_out.weight: {dim} channels are not a multiple of {HEAD}")
+            raise CheckpointError(
+                f"{file}: {PREFIX}proj_out.weight: {dim} channels are not a multiple of {HEAD}"
+            )
         return cls(mels, text, _blocks(tensors, "text_embed.text_blocks"), dim, _blocks(tensors, _LAYERS), ff)
 
 
