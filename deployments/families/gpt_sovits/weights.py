@@ -21,3 +21,7 @@ def without_weight_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             norm = torch.linalg.vector_norm(v, dim=reduced, keepdim=True)
             plain[name.removesuffix("_v")] = g * (v / norm)
     return plain
+
+
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}

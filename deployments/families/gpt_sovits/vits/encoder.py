@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from deployments.families.checkpoint import fill, part_of
 from deployments.families.gpt_sovits.vits.attention import Attention, Encoder, masked
+from deployments.families.gpt_sovits.weights import shapes_of
 
 FRAMES_PER_CODE = 2
 CROSS_HEADS = 4  # of the attention over the text; no file says it
@@ -43,6 +44,7 @@ class ContentEncoder(nn.Module):
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], heads: int) -> None:
         """shapes: of the tensors, without a prefix."""
         super().__init__()
+        self.heads = heads
         channels, codes, _ = shapes["ssl_proj.weight"]
         hidden, _, kernel = shapes["encoder_text.ffn_layers.0.conv_1.weight"]
         rows, _ = shapes["text_embedding.weight"]
@@ -65,7 +67,7 @@ class ContentEncoder(nn.Module):
     def load(cls, tensors: Mapping[str, Tensor], heads: int, file: str) -> Self:
         """From the tensors of the whole file. Raises CheckpointError if they do not fit together."""
         own = part_of(tensors, "enc_p.")
-        return fill(cls({name: tuple(t.shape) for name, t in own.items()}, heads), own, file, "enc_p.")
+        return fill(cls(shapes_of(own), heads), own, file, "enc_p.")
 
     def content(self, codes: Tensor, mask: Tensor | None = None) -> Tensor:
         """Embeddings of codes (B, D, N) -> (B, C, 2 N)"""

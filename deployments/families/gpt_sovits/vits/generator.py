@@ -1,5 +1,6 @@
 """The HiFi-GAN generator: latents or mels of one rate to samples. VITS uses it with a speaker, v4's vocoder without."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -44,9 +45,11 @@ class Generator(nn.Module):
         self.conv_pre = nn.Conv1d(inputs, channels, kernel, padding=kernel // 2)
         self.cond = nn.Conv1d(shapes["cond.weight"][1], channels, 1) if "cond.weight" in shapes else None
         self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
+        self.sizes: list[tuple[int, int]] = []  # samples per frame and channels after each stage
         for stage, rate in enumerate(self.rates):
             wide, narrow, kernel = shapes[f"ups.{stage}.weight"]
             padding = (kernel - rate) // 2
+            self.sizes.append((math.prod(self.rates[: stage + 1]), narrow))
             self.ups.append(nn.ConvTranspose1d(wide, narrow, kernel, rate, padding=padding))
             for size, dilations in zip(
                 config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
@@ -70,5 +73,8 @@ class Generator(nn.Module):
             if mask is not None:
                 x = x * mask
             own = self.resblocks[stage * blocks : (stage + 1) * blocks]
-            x = torch.stack([block(x, mask) for block in own]).mean(0) if blocks > 1 else own[0](x, mask)
+            total = own[0](x, mask)
+            for block in own[1:]:
+                total = total + block(x, mask)
+            x = total / blocks
         return torch.tanh(self.conv_post(F.leaky_relu(x, LAST_SLOPE)))[:, 0]

@@ -1,5 +1,6 @@
 """The VITS decoder of v1, v2, v2Pro and v2ProPlus: codes, phones and a voice to samples at 32 kHz."""
 
+import math
 from collections.abc import Mapping
 from typing import Self
 
@@ -12,7 +13,7 @@ from deployments.families.gpt_sovits.vits.attention import masked
 from deployments.families.gpt_sovits.vits.encoder import ContentEncoder, code_embeddings, embedded
 from deployments.families.gpt_sovits.vits.flow import Flow
 from deployments.families.gpt_sovits.vits.generator import Generator
-from deployments.families.gpt_sovits.weights import without_weight_norm
+from deployments.families.gpt_sovits.weights import shapes_of, without_weight_norm
 
 
 class Synthesizer(nn.Module):
@@ -36,26 +37,28 @@ class Synthesizer(nn.Module):
     def load(cls, sovits: SovitsFile, tensors: Mapping[str, Tensor]) -> Self:
         """Raises CheckpointError, which names the tensor, if the tensors do not fit together."""
         plain, file = without_weight_norm(tensors), sovits.name
-
-        def module(make: type[Flow] | type[Generator], prefix: str, *config: object) -> nn.Module:
-            own = part_of(plain, prefix)
-            return fill(make({name: tuple(t.shape) for name, t in own.items()}, *config), own, file, prefix)  # pyright: ignore
-
+        flow, generator = part_of(plain, "flow."), part_of(plain, "dec.")
         narrow = None
         if sovits.pro:
             own = part_of(plain, "ge_to512.")
             outputs, inputs = own["weight"].shape
             narrow = fill(nn.Linear(inputs, outputs), own, file, "ge_to512.")
-        encoder = ContentEncoder.load(plain, sovits.config.n_heads, file)
-        flow, generator = module(Flow, "flow."), module(Generator, "dec.", sovits.config)
-        return cls(encoder, flow, generator, code_embeddings(plain), narrow)  # pyright: ignore
+        return cls(
+            ContentEncoder.load(plain, sovits.config.n_heads, file),
+            fill(Flow(shapes_of(flow)), flow, file, "flow."),
+            fill(Generator(shapes_of(generator), sovits.config), generator, file, "dec."),
+            code_embeddings(plain),
+            narrow,
+        )
 
     @property
     def samples_per_frame(self) -> int:
-        rate = 1
-        for factor in self.dec.rates:
-            rate *= factor
-        return rate
+        return math.prod(self.dec.rates)
+
+    @property
+    def speaker_width(self) -> int:
+        assert self.dec.cond is not None
+        return self.dec.cond.in_channels
 
     @property
     def channels(self) -> int:
