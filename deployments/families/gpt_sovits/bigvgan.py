@@ -56,12 +56,17 @@ def read_bigvgan(folder: Path) -> BigVgan:
     """On the CPU; call `prepare` next. Raises CheckpointError if the folder does not hold the vocoder of v3."""
     shape = _config(folder / CONFIG).shape
     samples, wanted = shape.samples_per_frame, LAYOUTS["v3"].frame_samples
-    pairs = (len(shape.upsample_kernel_sizes), len(shape.upsample_rates)), (
-        len(shape.resblock_kernel_sizes),
-        len(shape.resblock_dilation_sizes),
+    pairs = (
+        (len(shape.upsample_kernel_sizes), len(shape.upsample_rates)),
+        (
+            len(shape.resblock_kernel_sizes),
+            len(shape.resblock_dilation_sizes),
+        ),
     )
     if samples != wanted or any(one != other for one, other in pairs):
-        raise CheckpointError(f"{CONFIG}: makes {samples} samples of a frame, the vocoder of v3 makes {wanted}")
+        raise CheckpointError(
+            f"{CONFIG}: makes {samples} samples of a frame, the vocoder of v3 makes {wanted}"
+        )
     return BigVgan.load(read_tensors(folder / WEIGHTS), shape, WEIGHTS).requires_grad_(False)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -116,11 +116,11 @@ class TextEmbedding(nn.Module):
 
     def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()
+        self.channels = channels
         self.text_blocks = nn.ModuleList(TextBlock(channels) for _ in range(blocks))
 
-    def prepare(self) -> None:
-        channels, device = self.text_blocks[0].grn.gamma.shape[-1] // 2, self.text_blocks[0].grn.gamma.device
-        rates = 10000.0 ** (-torch.arange(0, channels, 2) / channels)
+    def prepare(self, device: torch.device) -> None:
+        rates = 10000.0 ** (-torch.arange(0, self.channels, 2) / self.channels)
         angle = torch.arange(POSITIONS)[:, None] * rates
         table = torch.cat([angle.cos(), angle.sin()], 1)
         self.register_buffer("table", table.to(device), persistent=False)
@@ -133,6 +133,20 @@ class TextEmbedding(nn.Module):
         return x
 
 
+class PositionConvs(nn.Module):
+    """Two grouped convolutions over time, from which the frames know their neighbours: (B, T, D) -> same."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        convs = [nn.Conv1d(dim, dim, 31, padding=15, groups=POSITION_GROUPS) for _ in range(2)]
+        self.conv1d = nn.Sequential(convs[0], nn.Mish(), convs[1], nn.Mish())
+
+    def forward(self, x: Tensor, mask: Mask) -> Tensor:
+        first, second = self.conv1d[:2], self.conv1d[2:]
+        y = first(_masked(x, mask).transpose(1, 2))
+        return second(_masked(y, None if mask is None else mask.transpose(1, 2))).transpose(1, 2)
+
+
 class InputEmbedding(nn.Module):
     """Joins mel, prompt and text: (B, T, mels + mels + text) -> (B, T, D), in two halves."""
 
@@ -140,10 +154,7 @@ class InputEmbedding(nn.Module):
         super().__init__()
         self.mels = shape.mels
         self.proj = nn.Linear(2 * shape.mels + shape.text, shape.dim)
-        convs = [nn.Conv1d(shape.dim, shape.dim, 31, padding=15, groups=POSITION_GROUPS) for _ in range(2)]
-        self.conv_pos_embed = nn.ModuleDict(
-            {"conv1d": nn.Sequential(convs[0], nn.Mish(), convs[1], nn.Mish())}
-        )
+        self.conv_pos_embed = PositionConvs(shape.dim)
 
     def still(self, prompt: Tensor, text: Tensor) -> Tensor:
         """The part of the projection that does not depend on the mel."""
@@ -153,14 +164,14 @@ class InputEmbedding(nn.Module):
         return still + F.linear(mel, self.proj.weight[:, : self.mels])
 
     def positioned(self, x: Tensor, mask: Mask) -> Tensor:
-        conv1, mish, conv2, _ = self.conv_pos_embed["conv1d"]
-        y = mish(conv1(_masked(x, mask).transpose(1, 2)))
-        inner = None if mask is None else mask.transpose(1, 2)
-        return x + mish(conv2(_masked(y, inner))).transpose(1, 2)
+        return x + self.conv_pos_embed(x, mask)
 
 
 class Attention(nn.Module):
     """Full attention of each frame over all: (B, T, D) -> same. Only the first head knows positions, by rotation."""
+
+    weight: Tensor
+    bias: Tensor
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -193,20 +204,39 @@ def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + turned * sin
 
 
+class Linear(nn.Module):
+    """A linear layer under the name "linear"."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs)
+
+
+class FeedForward(nn.Module):
+    """(B, T, D) -> same."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        inner = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(approximate="tanh"))
+        self.ff = nn.Sequential(inner, nn.Identity(), nn.Linear(hidden, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.ff(x)
+
+
 class Block(nn.Module):
     """(B, T, D) -> same. modulation: (6, D), of the step."""
 
     def __init__(self, dim: int, ff: int) -> None:
         super().__init__()
-        self.attn_norm = nn.ModuleDict({"linear": nn.Linear(dim, 6 * dim)})
+        self.attn_norm = Linear(dim, 6 * dim)
         self.attn = Attention(dim)
-        inner = nn.Sequential(nn.Linear(dim, ff), nn.GELU(approximate="tanh"))
-        self.ff = nn.ModuleDict({"ff": nn.Sequential(inner, nn.Identity(), nn.Linear(ff, dim))})
+        self.ff = FeedForward(dim, ff)
 
     def forward(self, x: Tensor, modulation: Tensor, cos: Tensor, sin: Tensor, bias: Tensor | None) -> Tensor:
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation
         x = torch.addcmul(x, gate1, self.attn(modulated(x, scale1, shift1), cos, sin, bias))
-        return torch.addcmul(x, gate2, self.ff["ff"](modulated(x, scale2, shift2)))
+        return torch.addcmul(x, gate2, self.ff(modulated(x, scale2, shift2)))
 
 
 def modulated(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -231,9 +261,13 @@ class Dit(nn.Module):
         self.input_embed = InputEmbedding(shape)
         self.rotary_embed = nn.ParameterDict({"inv_freq": torch.zeros(HEAD // 2)})
         self.transformer_blocks = nn.ModuleList(Block(shape.dim, shape.ff) for _ in range(shape.depth))
-        self.norm_out = nn.ModuleDict({"linear": nn.Linear(shape.dim, 2 * shape.dim)})
+        self.norm_out = Linear(shape.dim, 2 * shape.dim)
         self.proj_out = nn.Linear(shape.dim, shape.mels)
         self.plans: dict[int, Tensor] = {}
+
+    @property
+    def blocks(self) -> list[Block]:
+        return cast("list[Block]", list(self.transformer_blocks))
 
     @classmethod
     def load(cls, tensors: Mapping[str, Tensor], file: str) -> Self:
@@ -253,10 +287,10 @@ class Dit(nn.Module):
         device = self.proj_out.weight.device
         at = torch.tensor([step / steps for step in range(steps)], device=device)
         c = F.silu(self.time_embed(at) + self.d_embed(torch.full_like(at, 1 / steps)))
-        rows = [block.attn_norm["linear"](c).unflatten(1, (6, -1)) for block in self.transformer_blocks]
+        rows = [block.attn_norm.linear(c).unflatten(1, (6, -1)) for block in self.blocks]
         for row in rows:
             row[:, 1::3] += 1
-        last = self.norm_out["linear"](c).unflatten(1, (2, -1))
+        last = self.norm_out.linear(c).unflatten(1, (2, -1))
         last[:, 0] += 1
         return torch.cat([*rows, last], 1)
 
@@ -272,16 +306,16 @@ class Dit(nn.Module):
         for name, value in (("cos", angle.cos()), ("sin", angle.sin())):
             self.register_buffer(name, value.repeat_interleave(2, 1).to(device, dtype), persistent=False)
         del self.time_embed, self.d_embed, self.norm_out, self.rotary_embed
-        for block in self.transformer_blocks:
+        for block in self.blocks:
             del block.attn_norm
             block.attn.prepare()
-        self.text_embed.prepare()
+        self.text_embed.prepare(device)
         for part in (self.input_embed, self.transformer_blocks, self.proj_out):
             part.to(dtype)
         return self
 
     def still(self, features: Tensor, prompt: Tensor, mask: Mask) -> Tensor:
-        """The part of the input that all steps share: features (B, T, C), prompt (B, T, mels), 0 after it -> (B, T, D)"""
+        """The part of the input that all steps share. features: (B, T, C); prompt: (B, T, mels), 0 after it -> (B, T, D)"""
         text = self.text_embed(features, mask)
         dtype = self.proj_out.weight.dtype
         return self.input_embed.still(prompt.to(dtype), text.to(dtype))
@@ -292,7 +326,7 @@ class Dit(nn.Module):
         x = self.input_embed.positioned(x, None if mask is None else mask.to(x.dtype))
         cos, sin = self.cos[: x.shape[1]], self.sin[: x.shape[1]]
         hidden = None if mask is None else _hidden(mask, x.dtype)
-        for index, block in enumerate(self.transformer_blocks):
+        for index, block in enumerate(self.blocks):
             x = block(x, modulation[6 * index : 6 * index + 6], cos, sin, hidden)
         scale, shift = modulation[-2:]
         return self.proj_out(modulated(x, scale, shift))

@@ -10,8 +10,8 @@ OVERLAP = 12  # frames that neighbouring chunks share
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """rate, window, hop: of the mel of a reference, in Hz and samples. stretch: features are this many times longer than
-    the encoder's 50 frames a second. most_prompt, most: frames of a prompt, and of a prompt and a chunk together.
+    """rate, window, hop: of the mel of a reference, in Hz and samples. stretch: features are this many times longer
+    than the encoder's 50 frames a second. most_prompt, most: frames of a prompt, and of a prompt and a chunk together.
     output_rate, frame_samples: of the vocoder.
     """
 

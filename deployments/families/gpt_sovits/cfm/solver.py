@@ -36,19 +36,21 @@ def directly(key: Hashable, function: Callable[[Tensors], Tensors], inputs: Tens
 def solve(net: Dit, rows: Rows, steps: int, call: Call = directly) -> Tensor:
     """The normalised mel of the new frames, (B, T, mels), 0 elsewhere.
 
-    One call makes the inputs that all steps share, and each step is one call of the same shapes: a CUDA graph of a step
-    serves every number of steps.
+    One call makes the inputs that all steps share, and each step is one call of the same shapes, so that a CUDA graph
+    of a step serves every number of steps. A call's outputs may be overwritten by the next one.
     """
     size = tuple(rows.features.shape[:2])
     conditions = {"features": rows.features, "prompt": rows.prompt}
     shared = {} if rows.mask is None else {"mask": rows.mask}
-    still = call(("conditions", *size), lambda inputs: _still(net, inputs), conditions | shared)["still"]
+    still = call(("conditions", *size), lambda inputs: _still(net, inputs), conditions | shared)[
+        "still"
+    ].clone()
     shared |= {"still": still, "move": rows.new / steps}  # does not move the prompt and the padding
     mel = rows.noise * rows.new
     for modulation in net.plans[steps]:
         inputs = {"mel": mel, "modulation": modulation} | shared
         mel = call(("step", *size), lambda inputs: _step(net, inputs), inputs)["mel"]
-    return mel
+    return mel.clone()
 
 
 def _still(net: Dit, inputs: Tensors) -> Tensors:

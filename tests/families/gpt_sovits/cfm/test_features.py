@@ -107,9 +107,9 @@ def test_a_lora_file_speaks_as_published(whole_set: GoldenSet) -> None:
     net = Features.load(whole_set.file("v4"), plain, LAYOUTS["v4"])
     speaker = stored["v4.ge"][None]
     own = net(inputs["codes"][None], inputs["phones"][None], speaker)[0, :40]
-    prompt = net(
-        whole_set.spoken["prompt.codes"][None], whole_set.spoken["prompt.phones"][None], speaker
-    )[0, -30:]
+    prompt = net(whole_set.spoken["prompt.codes"][None], whole_set.spoken["prompt.phones"][None], speaker)[
+        0, -30:
+    ]
     given = rows(whole_set, "v4")
     dit = Dit.load(plain, "s2_v4_lora.pth").prepare((8,))
     found = solve(dit, given._replace(features=torch.cat([prompt, own])[None]), 8)

@@ -92,9 +92,7 @@ def test_with_guidance_it_is_the_published_one(
 ) -> None:
     """Nothing asks for guidance, but the golden set has it, and it checks the network at another place."""
     net, given = nets[version], rows(whole_set, version)
-    with_it, without = (
-        net.still(factor * given.features, factor * given.prompt, None) for factor in (1, 0)
-    )
+    with_it, without = (net.still(factor * given.features, factor * given.prompt, None) for factor in (1, 0))
     mel = given.noise * given.new
     for modulation in net.plans[steps]:
         velocity, free = (net(mel, still, modulation, None) for still in (with_it, without))
@@ -141,7 +139,7 @@ def test_steps_are_calls_of_one_shape(whole_set: GoldenSet, nets: dict[str, Dit]
     """So one CUDA graph serves every number of them."""
     given, seen = rows(whole_set, version), []
 
-    def call(key, function, inputs):  # noqa: ANN001, ANN202
+    def call(key, function, inputs):
         seen.append((key, {name: value.shape for name, value in inputs.items()}))
         return function(inputs)
 

@@ -98,7 +98,7 @@ def test_a_missing_file_of_bigvgan_is_named(folder: Path, name: str) -> None:
 
 
 def test_bigvgan_is_not_a_vocoder_of_v4(whole_set: GoldenSet) -> None:
-    with pytest.raises(CheckpointError, match="bigvgan_generator.pt"):
+    with pytest.raises(CheckpointError, match=r"bigvgan_generator\.pt"):
         read_hifigan(whole_set.bundle / BIGVGAN / "bigvgan_generator.pt")
 
 
