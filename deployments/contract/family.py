@@ -10,10 +10,10 @@ This module imports no torch, so that processes without a device stay small.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -182,11 +182,12 @@ class Packing:
     """How the chunks of a vocoder share a call.
 
     frames: chunks of any lengths share a call up to this many frames together, without padding; 0: as rows of one
-    padded length, on accelerators. paddable: whether a chunk sounds the same in a longer row; else it runs alone.
-    forward: a faster equivalent of `VocoderModel.forward`, which is the fallback.
+    padded length, on accelerators. kind: only chunks of one kind share a call. paddable: whether a chunk sounds the
+    same in a longer row; else it runs alone. forward: a faster equivalent of `VocoderModel.forward`, the fallback.
     """
 
     frames: int = 0
+    kind: Callable[[VocoderChunk], Hashable] = lambda chunk: None
     paddable: Callable[[VocoderChunk], bool] = lambda chunk: True
     forward: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]] | None = None
 
@@ -213,6 +214,27 @@ class VocoderModel(Protocol):
 
     def activation_bytes(self, batch: int, frames: int) -> int:
         """The peak allocation of a call of `forward`, within a factor of 2."""
+        ...
+
+
+Tensors = dict[str, "torch.Tensor"]
+Call = Callable[[Hashable, Callable[[Tensors], Tensors], Tensors], Tensors]
+
+
+@runtime_checkable
+class StagedVocoder(VocoderModel, Protocol):
+    """A vocoder of several calls, some of them repeated, as a solver's steps are: each shape of each is a graph.
+
+    `call(key, function, inputs)` is `function(inputs)` on the device; key stands for the function and its shapes. The
+    outputs are valid until the next call. batches: the numbers of rows that calls may have, ascending.
+    """
+
+    def staged(self, inputs: Tensors, batches: Sequence[int], call: Call) -> Tensors:
+        """`forward` by such calls. inputs: as collated, on the host."""
+        ...
+
+    def rehearse(self, batches: Sequence[int], call: Call) -> None:
+        """Makes each call of `staged` once in every shape."""
         ...
 
 

@@ -137,6 +137,7 @@ class SegmentStream:
             seed=self._sampling.seed,
             state=self._state,
             conditions=self.segment.conditions,
+            controls=self._sampling.controls,
             home=self._home,
         )
         chunk_id = f"{work_id}.{self._chunks}"
