@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 from ray.serve.handle import DeploymentHandle
 
 from deployments import assembly
+from deployments.contract.controls import Value
 from deployments.contract.errors import ChoraleError
-from deployments.contract.family import FamilySpec, Frontend
+from deployments.contract.family import FamilySpec, Frontend, read_segments
 from deployments.contract.options import ModelOptions
 from deployments.contract.speech import Segment
 from deployments.engine.device import memory
@@ -52,9 +53,11 @@ class TextFrontend:
     async def describe(self) -> ModelDescription:
         return self._model
 
-    async def segments(self, text: str, language: str | None = None) -> list[Segment] | ChoraleError:
+    async def segments(
+        self, text: str, language: str | None = None, controls: Mapping[str, Value] | None = None
+    ) -> list[Segment] | ChoraleError:
         """Returns the error for an invalid text as a value, because the replica has not failed."""
-        return await self._call(self._frontend.segments, text, language)
+        return await self._call(read_segments, self._frontend, text, language, controls)
 
     async def check(self, text: str, language: str | None = None) -> ChoraleError | None:
         """The fault in a long text that `Frontend.check` finds, or None."""

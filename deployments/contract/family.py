@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -61,6 +61,9 @@ class FamilySpec:
     state_home: Literal["caller", "replica"] = "caller"
     frontend_device: bool = False  # whether the frontend runs a model on a device thread
     needs_transcript: bool = False  # whether a voice needs the text of its recording
+    text_controls: tuple[
+        str, ...
+    ] = ()  # those of `controls` that the frontend reads: see `ControlledFrontend`
 
     def sampling(
         self,
@@ -82,6 +85,10 @@ class FamilySpec:
     def defaults(self) -> dict[str, Value]:
         """The value of each control if a request does not set it."""
         return {control.name: control.default for control in self.controls}
+
+    def of_text(self, controls: Mapping[str, Value]) -> dict[str, Value]:
+        """Those of `controls` that the frontend reads."""
+        return {name: controls[name] for name in self.text_controls if name in controls}
 
 
 class StepOutput(NamedTuple):
@@ -111,6 +118,25 @@ class Frontend(Protocol):
 
     def check(self, text: str, language: str | None = None) -> None:
         """Raises what `segments` would raise, without reading the text: quick for a text of any length."""
+
+
+class ControlledFrontend(Frontend, Protocol):
+    """The frontend of a family with `FamilySpec.text_controls`."""
+
+    def segments(
+        self, text: str, language: str | None = None, controls: Mapping[str, Value] | None = None
+    ) -> list[Segment]:
+        """controls: the values of the text controls, None for the defaults. Raises InvalidInput as a `Frontend`."""
+        ...
+
+
+def read_segments(
+    frontend: Frontend, text: str, language: str | None, controls: Mapping[str, Value] | None
+) -> list[Segment]:
+    """The segments of `text`. controls: as `FamilySpec.of_text` returns them; empty or None for a plain frontend."""
+    if not controls:
+        return frontend.segments(text, language)
+    return cast(ControlledFrontend, frontend).segments(text, language, controls)
 
 
 class VoiceEncoder(Protocol):

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from serve_app.http import errors, routes
 from serve_app.http.cors import Cors
-from serve_app.http.middleware import RequestMiddleware
+from serve_app.http.middleware import RequestMiddleware, largest_text
 from serve_app.http.routes.common import Traffic
 from serve_app.jobs.jobs import Jobs
 from serve_app.service import Service
@@ -32,6 +32,7 @@ def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
         RequestMiddleware,
         max_upload=settings.limits.max_upload_bytes,
         max_book=settings.jobs.max_book_bytes,
+        max_text=largest_text(settings.limits.max_input_chars),
         max_requests=settings.ingress.max_ongoing_requests,
         echo=echo_request_id,
     )

@@ -29,17 +29,21 @@ PARAMETERS = 64
 
 
 class RequestMiddleware:
-    """max_upload, max_book: bytes of a recording and of a book; max_requests: at once, more get 429.
+    """max_upload, max_book, max_text: bytes of a recording, of a book, and of a request with a text alone;
+    max_requests: at once, more get 429.
 
     echo: set x-request-id on responses.
     """
 
-    def __init__(self, app: ASGIApp, max_upload: int, max_book: int, max_requests: int, echo: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, max_upload: int, max_book: int, max_text: int, max_requests: int, echo: bool
+    ) -> None:
         self.app, self.max_requests, self.echo, self.requests = app, max_requests, echo, 0
         self.max_body = {  # bytes, for the routes that read a body
             "/v1/audio/speech": largest_body(max_upload),
             "/v1/audio/voices": max_upload + ROOM,
             "/v1/jobs": largest_book(max_book),
+            "/tts": max_text,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

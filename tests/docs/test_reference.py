@@ -14,8 +14,9 @@ from serve_app.config.file import load_config
 from serve_app.config.settings import Settings
 from serve_app.config.strict import models_in
 from serve_app.http.foreign import FIELDS
+from serve_app.http.gpt_sovits_schemas import TtsFields
 from serve_app.http.job_schemas import JobBody
-from serve_app.http.routes import cached_voice, health, jobs, models, root, speech, voices
+from serve_app.http.routes import cached_voice, gpt_sovits, health, jobs, models, root, speech, voices
 from serve_app.http.schemas import CachedVoiceQuery, SpeechBody
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -37,13 +38,14 @@ def test_every_route_and_field_is_on_the_http_page() -> None:
     page = (DOCS / "http.md").read_text("utf-8")
     routes = [
         route
-        for module in (speech, voices, models, cached_voice, health, root)
+        for module in (speech, voices, models, cached_voice, gpt_sovits, health, root)
         for route in module.router.routes
     ]
     paths = {getattr(route, "path").split("{")[0].rstrip("/") for route in routes}  # noqa: B009
     assert len(paths) >= 7
     assert not [path for path in paths if path not in page]
-    fields = [*SpeechBody.model_fields, *CachedVoiceQuery.model_fields, *voices.VoiceForm.model_fields]
+    kinds = SpeechBody, CachedVoiceQuery, TtsFields, voices.VoiceForm
+    fields = [name for kind in kinds for name in kind.model_fields]
     assert not [name for name in fields if f"`{name}`" not in page and name != "type"]
 
 

@@ -3,15 +3,14 @@
 Names match the checkpoint. The head's pooling and linear layer are in it too, and are not used.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from deployments.contract.errors import CheckpointError
 from deployments.families.checkpoint import fill, read_tensors
+from deployments.families.gpt_sovits.weights import Shapes
 
 STRIDES = (1, 2, 2, 2)  # of the four layers
 CEILING = 20.0  # of the clipped ReLU
@@ -40,7 +39,7 @@ class Fusion(nn.Module):
 class Block(nn.Module):
     """A Res2Net bottleneck: each part of the channels sees the part before. The parts meet by a sum or by `Fusion`."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]], stride: int) -> None:
+    def __init__(self, shapes: Shapes, stride: int) -> None:
         super().__init__()
         wide, inputs = shapes["conv1.weight"][:2]
         outputs, part = shapes["conv3.weight"][0], shapes["convs.0.weight"][0]
@@ -71,7 +70,7 @@ class Block(nn.Module):
 class Eres2Net(nn.Module):
     """Filter banks (B, T, 80) -> (B, E), for the published sizes E = 20480."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, shapes: Shapes) -> None:
         """shapes: of the tensors that are used."""
         super().__init__()
         first = shapes["conv1.weight"][0]
@@ -87,30 +86,27 @@ class Eres2Net(nn.Module):
     def load(cls, path: Path) -> Self:
         """Raises CheckpointError for a file that is not an ERes2NetV2."""
         tensors = {name: tensor for name, tensor in read_tensors(path).items() if not name.startswith(_HEAD)}
-        try:
-            module = cls({name: tuple(tensor.shape) for name, tensor in tensors.items()})
-        except KeyError as error:
-            raise CheckpointError(f"{path.name}: {error.args[0]} is missing") from None
+        module = cls(Shapes(tensors, path.name))
         for name, counter in module.state_dict().items():
             if name.endswith(_COUNTERS):  # a statistic of training that some files lack
                 tensors.setdefault(name, counter)
         return fill(module, tensors, path.name)
 
     def forward(self, banks: Tensor) -> Tensor:
+        return self.frames(banks).mean(-1)
+
+    def frames(self, banks: Tensor) -> Tensor:
+        """(B, T, 80) -> (B, E, T / 8)"""
         x = torch.relu(self.bn1(self.conv1(banks.transpose(1, 2).unsqueeze(1))))
         third = self.layer3(self.layer2(self.layer1(x)))
-        fused = self.fuse34(self.layer4(third), self.layer3_ds(third))
-        return fused.flatten(1, 2).mean(-1)
+        return self.fuse34(self.layer4(third), self.layer3_ds(third)).flatten(1, 2)
 
 
 def clipped(x: Tensor) -> Tensor:
     return x.clamp(0, CEILING)
 
 
-def _layer(shapes: Mapping[str, tuple[int, ...]], prefix: str, stride: int) -> nn.Sequential:
-    blocks: dict[int, dict[str, tuple[int, ...]]] = {}
-    for name, shape in shapes.items():
-        if name.startswith(prefix):
-            number, rest = name.removeprefix(prefix).split(".", 1)
-            blocks.setdefault(int(number), {})[rest] = shape
-    return nn.Sequential(*(Block(own, 1 if number else stride) for number, own in sorted(blocks.items())))
+def _layer(shapes: Shapes, prefix: str, stride: int) -> nn.Sequential:
+    own = shapes.part(prefix)
+    numbers = sorted({int(name.split(".")[0]) for name in own})
+    return nn.Sequential(*(Block(own.part(f"{number}."), 1 if number else stride) for number in numbers))

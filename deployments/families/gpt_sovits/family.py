@@ -1,4 +1,4 @@
-"""GPT-SoVITS v1, v2, v2Pro, v2ProPlus, v3 and v4: loads its four parts from published checkpoints, which the user brings."""
+"""GPT-SoVITS v1 to v4: loads its four parts from published checkpoints, which the user brings."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any

@@ -107,7 +107,7 @@ class GptSovitsGpt(SlotModel):
         """Phones (P, D) and codes (N, D) of the prefix."""
         prompt_phones, prompt_bert, prompt_codes = self._prompt(request.prompt)
         own = self.token_ids(request, self.max_phones - len(prompt_phones), "phones")
-        bert = self._features(request.segment.features.get("bert"), len(own))
+        bert = self._features(request.segment.features, len(own))
         phones = torch.cat([prompt_phones, own])
         x = self.net.embed_phones(phones, torch.cat([prompt_bert, bert]))
         places = torch.arange(len(prompt_codes), device=self.device)
@@ -123,12 +123,17 @@ class GptSovitsGpt(SlotModel):
                     f" at most {PROMPT_CODES} and {self.max_phones - 1}",
                     param="voice",
                 )
-            bert = self._features(prompt.tensors["bert"], len(phones))
+            bert = self._features(prompt.tensors, len(phones))
             self.prompts[prompt.key] = phones, bert, codes
         return self.prompts[prompt.key]
 
-    def _features(self, bert: np.ndarray | None, count: int) -> Tensor:
-        """(P, F); zeros for a text without them."""
+    def _features(self, features: Mapping[str, np.ndarray], count: int) -> Tensor:
+        """(P, F) of `bert`, by `bert_row` where there is one; zeros for a text or a phone without them."""
+        bert, row = features.get("bert"), features.get("bert_row")
         if bert is None or not len(bert):
             return torch.zeros(count, self.bert_width, dtype=self.dtype, device=self.device)
-        return self.moved(bert, self.dtype)
+        moved = self.moved(bert, self.dtype)
+        if row is None:
+            return moved
+        owner = self.moved(row, torch.int64)
+        return torch.where(owner[:, None] >= 0, moved[owner.clamp(min=0)], 0)

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from deployments.contract.errors import CheckpointError
 
@@ -49,7 +49,7 @@ class Header:
     lora_rank: int | None
 
 
-def archive_of(path: Path) -> io.BufferedIOBase:
+def archive_of(path: Path) -> IO[bytes]:
     """The zip archive of a torch file. Some writers replace its first two bytes by a version, which is undone."""
     source = path.open("rb")
     if source.read(2) == ZIP:

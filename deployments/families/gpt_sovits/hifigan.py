@@ -13,6 +13,7 @@ from deployments.families.checkpoint import fill, read_tensors
 from deployments.families.gpt_sovits.cfm.layout import LAYOUTS, MELS
 from deployments.families.gpt_sovits.checkpoints import SovitsConfig
 from deployments.families.gpt_sovits.vits.generator import Generator
+from deployments.families.gpt_sovits.weights import Shapes
 
 EDGE = 3  # frames that the first convolution reaches over
 BLOCK = 60  # and the widest residual block: kernel 11, dilations 1, 3 and 5, each followed by 1; in frames of its stage
@@ -35,7 +36,7 @@ def _empty(tensors: Mapping[str, Tensor], file: str) -> Generator:
                 f"{file}: makes {samples} samples of a frame of {inputs} bands, the vocoder of v4 makes"
                 f" {LAYOUTS['v4'].frame_samples} of {MELS}"
             )
-        return Generator(shapes, SovitsConfig(upsample_rates=rates))
+        return Generator(Shapes(tensors, file), SovitsConfig(upsample_rates=rates))
     except (KeyError, IndexError):
         raise CheckpointError(f"{file}: not the vocoder of v4: it has no HiFi-GAN generator") from None
 

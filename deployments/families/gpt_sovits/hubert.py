@@ -1,20 +1,17 @@
 """HuBERT base (Hsu et al., 2021) as the transformers library stores it: samples at 16 kHz to features of 50 Hz."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from deployments.contract.errors import CheckpointError
 from deployments.families.checkpoint import fill, read_tensors
+from deployments.families.gpt_sovits.pretrained import read_config, weights_file
 from deployments.families.gpt_sovits.weights import without_weight_norm
-from deployments.families.options import fault
 
 Count = Annotated[int, Field(gt=0)]
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _UNUSED = "masked_spec_embed"
 _NEW_NAMES = {
     "parametrizations.weight.original0": "weight_g",
@@ -165,28 +162,16 @@ class Hubert(nn.Module):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Raises CheckpointError for a folder that does not hold a HuBERT."""
-        config = read_config(folder)
-        path = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), folder / _WEIGHTS[-1])
+        config = read_config(folder, HubertConfig)
+        path = weights_file(folder)
         tensors = {}
         for name, tensor in read_tensors(path).items():
             for new, old in _NEW_NAMES.items():
                 name = name.replace(new, old)
             if not name.endswith(_UNUSED):
                 tensors[name.removeprefix("hubert.")] = tensor.float()
-        return fill(cls(config), without_weight_norm(tensors), path.name)
+        return fill(cls(config), without_weight_norm(tensors, path.name), path.name)
 
     def forward(self, samples: Tensor) -> Tensor:
         features = self.feature_extractor(samples.unsqueeze(1)).transpose(1, 2)
         return self.encoder(self.feature_projection(features)).transpose(1, 2)
-
-
-def read_config(folder: Path) -> HubertConfig:
-    path = folder / "config.json"
-    try:
-        return HubertConfig.model_validate(json.loads(path.read_text("utf-8")))
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder.name}: config.json not found") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise CheckpointError(f"{folder.name}/config.json: not JSON ({type(error).__name__})") from None
-    except ValidationError as error:
-        raise CheckpointError(f"{folder.name}/config.json: {fault(error)}") from None

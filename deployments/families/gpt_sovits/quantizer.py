@@ -25,11 +25,11 @@ class Quantizer(nn.Module):
     @classmethod
     def load(cls, tensors: Mapping[str, Tensor], file: str) -> Self:
         """From the tensors of the whole s2 file. Raises CheckpointError."""
-        if not tensors[_STARTED].all():
+        codebook = code_embeddings(tensors, file)
+        if _STARTED in tensors and not tensors[_STARTED].all():
             raise CheckpointError(f"{file}: the codebook was never trained ({_STARTED} is 0)")
-        own = part_of(tensors, "ssl_proj.")
-        module = cls(len(own["bias"]), code_embeddings(tensors))
-        fill(module.ssl_proj, own, file, "ssl_proj.")
+        module = cls(codebook.shape[1], codebook)
+        fill(module.ssl_proj, part_of(tensors, "ssl_proj."), file, "ssl_proj.")
         return module
 
     def forward(self, features: Tensor) -> Tensor:

@@ -48,9 +48,9 @@ class VitsVocoder:
 
     def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> Inputs:
         """codes (B, HISTORY + N): `past` (B,) of them are the history, at the end of its part, and `count` (B,) the
-        chunk's; `place` (B,): of the chunk's first code in the segment; `left`, `right` (B,): its context. phones (B, P)
-        of `phone_count` (B,); speaker (B, G); seed (B,); `state` (B, I, 2 REACH): the generator's input around the
-        join, where it is `continued` (B,).
+        chunk's; `place` (B,): of its first code in the segment; `left`, `right` (B,): its context; phones (B, P) of
+        `phone_count` (B,); speaker (B, G); seed (B,); state (B, I, 2 REACH): the generator's input around the join,
+        where it is `continued` (B,).
 
         Raises ValueError if a chunk does not fit.
         """
@@ -156,7 +156,7 @@ class VitsVocoder:
     def _z(
         self, inputs: Inputs, frames: Tensor, mask: Tensor | None = None, phone_mask: Tensor | None = None
     ) -> Tensor:
-        """The generator's input from the chunk's first code on: (B, I, T). frames: counted from there, (history + T,)"""
+        """The generator's input from the chunk's first code on: (B, I, T). frames (history + T,): counted from there"""
         codes, speaker, channels = inputs["codes"], inputs["speaker"], self.net.channels
         latents = self.net.latents(codes, inputs["phones"], speaker, mask, phone_mask)
         places = FRAMES_PER_CODE * inputs["place"][:, None] + frames  # (B, T), in the segment

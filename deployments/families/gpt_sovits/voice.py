@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Reference, VoicePrompt
-from deployments.families.checkpoint import fill, part_of
 from deployments.families.gpt_sovits.checkpoints import SovitsFile
 from deployments.families.gpt_sovits.eres2net import Eres2Net
 from deployments.families.gpt_sovits.hubert import Hubert
@@ -32,7 +31,7 @@ from deployments.families.gpt_sovits.spectrum import (
     timbre_samples,
 )
 from deployments.families.gpt_sovits.vits.style import StyleEncoder
-from deployments.families.gpt_sovits.weights import shapes_of
+from deployments.families.gpt_sovits.weights import linear_of, loaded
 
 MIN_SECONDS, MAX_SECONDS = 3.0, 10.0
 
@@ -50,14 +49,11 @@ class Timbre(nn.Module):
 
     def __init__(self, sovits: SovitsFile, tensors: Mapping[str, Tensor]) -> None:
         super().__init__()
-        style = part_of(tensors, "ref_enc.")
-        self.ref_enc = fill(StyleEncoder(shapes_of(style)), style, sovits.name, "ref_enc.")
+        self.ref_enc = loaded(StyleEncoder, tensors, sovits.name, "ref_enc.")
         self.sv_emb = self.prelu = None
         if sovits.pro:
-            speaker, slope = part_of(tensors, "sv_emb."), part_of(tensors, "prelu.")
-            outputs, inputs = speaker["weight"].shape
-            self.sv_emb = fill(nn.Linear(inputs, outputs), speaker, sovits.name, "sv_emb.")
-            self.prelu = fill(nn.PReLU(outputs), slope, sovits.name, "prelu.")
+            self.sv_emb = loaded(linear_of, tensors, sovits.name, "sv_emb.")
+            self.prelu = loaded(lambda shapes: nn.PReLU(*shapes["weight"]), tensors, sovits.name, "prelu.")
 
     def forward(self, spectrum: Tensor, speaker: Tensor | None) -> Tensor:
         style = self.ref_enc(spectrum)

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deployments.families.checkpoint import fill, part_of
 from deployments.families.gpt_sovits.cfm.layout import Layout
 from deployments.families.gpt_sovits.checkpoints import SovitsFile
 from deployments.families.gpt_sovits.vits.attention import masked
 from deployments.families.gpt_sovits.vits.encoder import ContentEncoder, code_embeddings, embedded, faster
 from deployments.families.gpt_sovits.vits.wavenet import WaveNet
+from deployments.families.gpt_sovits.weights import Shapes, loaded
 
 _SLOPE = 0.01  # of the bridge's leaky ReLU
 
@@ -22,12 +22,11 @@ _SLOPE = 0.01  # of the bridge's leaky ReLU
 class Smoother(nn.Module):
     """A WaveNet between two projections ("wns1"): (B, C, T) -> same. It sees `mask` (B, 1, T) alone."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, shapes: Shapes) -> None:
         super().__init__()
         channels = shapes["pre.weight"][0]
         self.pre, self.proj = nn.Conv1d(channels, channels, 1), nn.Conv1d(channels, channels, 1)
-        own = {name.removeprefix("enc."): size for name, size in shapes.items() if name.startswith("enc.")}
-        self.enc = WaveNet(own)
+        self.enc = WaveNet(shapes.part("enc."))
 
     def forward(self, x: Tensor, speaker: Tensor, mask: Tensor | None) -> Tensor:
         x = self.enc(masked(self.pre(x), mask), self.enc.condition(speaker), mask)
@@ -50,13 +49,10 @@ class Features(nn.Module):
     def load(cls, sovits: SovitsFile, tensors: Mapping[str, Tensor], layout: Layout) -> Self:
         """tensors: of the whole file, with LoRA merged and without weight norm. Raises CheckpointError."""
         file = sovits.name
-        encoder = ContentEncoder.load(tensors, sovits.config.n_heads, file)
-        own = part_of(tensors, "bridge.0.")
-        outputs, inputs, _ = own["weight"].shape
-        bridge = fill(nn.Conv1d(inputs, outputs, 1), own, file, "bridge.0.")
-        own = part_of(tensors, "wns1.")
-        wns1 = fill(Smoother({name: tuple(t.shape) for name, t in own.items()}), own, file, "wns1.")
-        return cls(encoder, bridge, wns1, code_embeddings(tensors), layout).eval().requires_grad_(False)
+        encoder = loaded(ContentEncoder, tensors, file, "enc_p.", sovits.config.n_heads)
+        bridge = loaded(_bridge, tensors, file, "bridge.0.")
+        wns1 = loaded(Smoother, tensors, file, "wns1.")
+        return cls(encoder, bridge, wns1, code_embeddings(tensors, file), layout).eval().requires_grad_(False)
 
     @property
     def channels(self) -> int:
@@ -74,6 +70,11 @@ class Features(nn.Module):
         if seen < x.shape[2]:
             mask = (torch.arange(x.shape[2], device=x.device) < seen).to(x.dtype)[None, None]
         return self.wns1(x, style, mask).transpose(1, 2)
+
+
+def _bridge(shapes: Shapes) -> nn.Conv1d:
+    outputs, inputs, _ = shapes["weight"]
+    return nn.Conv1d(inputs, outputs, 1)
 
 
 def stretched(x: Tensor, factor: float) -> Tensor:

@@ -4,14 +4,13 @@ v3 and v4 use it too, without the prior.
 """
 
 from collections.abc import Mapping
-from typing import Self
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deployments.families.checkpoint import fill, part_of
+from deployments.contract.errors import CheckpointError
 from deployments.families.gpt_sovits.vits.attention import Attention, Encoder, masked
-from deployments.families.gpt_sovits.weights import shapes_of
+from deployments.families.gpt_sovits.weights import Shapes
 
 FRAMES_PER_CODE = 2
 CROSS_HEADS = 4  # of the attention over the text; no file says it
@@ -41,7 +40,7 @@ class ContentEncoder(nn.Module):
     Masks are (B, 1, T) or (B, 1, P), 0 where padded, or None without padding.
     """
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]], heads: int) -> None:
+    def __init__(self, shapes: Shapes, heads: int) -> None:
         """shapes: of the tensors, without a prefix."""
         super().__init__()
         self.heads = heads
@@ -62,12 +61,6 @@ class ContentEncoder(nn.Module):
         self.mrte = CrossEncoder(channels, shapes["mrte.c_pre.weight"][0])
         self.encoder2 = encoder("encoder2")
         self.proj = nn.Conv1d(channels, shapes["proj.weight"][0], 1)
-
-    @classmethod
-    def load(cls, tensors: Mapping[str, Tensor], heads: int, file: str) -> Self:
-        """From the tensors of the whole file. Raises CheckpointError if they do not fit together."""
-        own = part_of(tensors, "enc_p.")
-        return fill(cls(shapes_of(own), heads), own, file, "enc_p.")
 
     def content(self, codes: Tensor, mask: Tensor | None = None) -> Tensor:
         """Embeddings of codes (B, D, N) -> (B, C, 2 N)"""
@@ -103,9 +96,12 @@ def faster(latents: Tensor, speed: float) -> Tensor:
     return F.interpolate(latents, size=int(latents.shape[2] / speed) + 1, mode="linear")
 
 
-def code_embeddings(tensors: Mapping[str, Tensor]) -> Tensor:
-    """The quantizer's codebook (codes, D)."""
-    return tensors["quantizer.vq.layers.0._codebook.embed"]
+def code_embeddings(tensors: Mapping[str, Tensor], file: str) -> Tensor:
+    """The quantizer's codebook (codes, D). Raises CheckpointError if it is missing."""
+    name = "quantizer.vq.layers.0._codebook.embed"
+    if name not in tensors:
+        raise CheckpointError(f"{file}: {name} is missing")
+    return tensors[name]
 
 
 def embedded(codebook: Tensor, codes: Tensor) -> Tensor:

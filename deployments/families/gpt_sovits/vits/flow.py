@@ -1,22 +1,21 @@
 """The flow of VITS, in the direction of synthesis: from the prior to the generator's input."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
 from deployments.families.gpt_sovits.vits.attention import masked
 from deployments.families.gpt_sovits.vits.wavenet import WaveNet
+from deployments.families.gpt_sovits.weights import Shapes
 
 
 class Coupling(nn.Module):
     """Shifts one half of the channels by what the other half and the speaker say."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, shapes: Shapes) -> None:
         super().__init__()
         width, half, _ = shapes["pre.weight"]
         self.pre, self.post = nn.Conv1d(half, width, 1), nn.Conv1d(width, half, 1)
-        self.enc = WaveNet({name.removeprefix("enc."): shape for name, shape in shapes.items()})
+        self.enc = WaveNet(shapes.part("enc."))
 
     def inverse(self, x: Tensor, speaker: Tensor, mask: Tensor | None) -> Tensor:
         """x (B, 2 half, T), speaker (B, G, 1) -> (B, 2 half, T)"""
@@ -28,20 +27,11 @@ class Coupling(nn.Module):
 class Flow(nn.Module):
     """z (B, I, T), speaker (B, G, 1) -> (B, I, T). In the file every second entry, a reversal of channels, is empty."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, shapes: Shapes) -> None:
         super().__init__()
         numbers = sorted({int(name.split(".")[1]) for name in shapes})
         self.flows = nn.ModuleDict(
-            {
-                str(number): Coupling(
-                    {
-                        name.removeprefix(f"flows.{number}."): shape
-                        for name, shape in shapes.items()
-                        if name.startswith(f"flows.{number}.")
-                    }
-                )
-                for number in numbers
-            }
+            {str(number): Coupling(shapes.part(f"flows.{number}.")) for number in numbers}
         )
 
     def forward(self, z: Tensor, speaker: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -1,13 +1,13 @@
 """The HiFi-GAN generator: latents or mels of one rate to samples. VITS uses it with a speaker, v4's vocoder without."""
 
 import math
-from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deployments.families.gpt_sovits.checkpoints import SovitsConfig
+from deployments.families.gpt_sovits.weights import Shapes
 
 SLOPE, LAST_SLOPE = 0.1, 0.01  # of the leaky ReLUs
 
@@ -37,7 +37,7 @@ class ResBlock(nn.Module):
 class Generator(nn.Module):
     """x (B, I, T), speaker (B, G, 1) or None -> (B, T * rate) in -1..1."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]], config: SovitsConfig) -> None:
+    def __init__(self, shapes: Shapes, config: SovitsConfig) -> None:
         """shapes: of the tensors, without a prefix and without weight norm."""
         super().__init__()
         channels, inputs, kernel = shapes["conv_pre.weight"]

@@ -1,10 +1,11 @@
 """The style encoder ("ref_enc"): a spectrogram of a reference to an embedding of its timbre."""
 
 import math
-from collections.abc import Mapping
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from deployments.families.gpt_sovits.weights import Shapes
 
 HEADS = 2  # no file says it
 
@@ -14,11 +15,10 @@ class GatedConv(nn.Module):
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
-        self.conv1 = nn.Module()
-        self.conv1.conv = nn.Conv1d(channels, 2 * channels, kernel, padding=kernel // 2)
+        self.conv1 = nn.ModuleDict({"conv": nn.Conv1d(channels, 2 * channels, kernel, padding=kernel // 2)})
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + F.glu(self.conv1.conv(x), dim=1)
+        return x + F.glu(self.conv1["conv"](x), dim=1)
 
 
 class SelfAttention(nn.Module):
@@ -51,7 +51,7 @@ class Projection(nn.Module):
 class StyleEncoder(nn.Module):
     """Linear spectrogram (B, bins, T), of which the lowest `bins` are seen -> (B, G)."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, shapes: Shapes) -> None:
         super().__init__()
         width, self.bins = shapes["spectral.0.fc.weight"]
         kernel = shapes["temporal.0.conv1.conv.weight"][2]

@@ -7,13 +7,12 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from deployments.families.checkpoint import fill, part_of
 from deployments.families.gpt_sovits.checkpoints import SovitsFile
 from deployments.families.gpt_sovits.vits.attention import masked
 from deployments.families.gpt_sovits.vits.encoder import ContentEncoder, code_embeddings, embedded
 from deployments.families.gpt_sovits.vits.flow import Flow
 from deployments.families.gpt_sovits.vits.generator import Generator
-from deployments.families.gpt_sovits.weights import shapes_of, without_weight_norm
+from deployments.families.gpt_sovits.weights import linear_of, loaded, without_weight_norm
 
 
 class Synthesizer(nn.Module):
@@ -36,19 +35,14 @@ class Synthesizer(nn.Module):
     @classmethod
     def load(cls, sovits: SovitsFile, tensors: Mapping[str, Tensor]) -> Self:
         """Raises CheckpointError, which names the tensor, if the tensors do not fit together."""
-        plain, file = without_weight_norm(tensors), sovits.name
-        flow, generator = part_of(plain, "flow."), part_of(plain, "dec.")
-        narrow = None
-        if sovits.pro:
-            own = part_of(plain, "ge_to512.")
-            outputs, inputs = own["weight"].shape
-            narrow = fill(nn.Linear(inputs, outputs), own, file, "ge_to512.")
+        file = sovits.name
+        plain = without_weight_norm(tensors, file)
         return cls(
-            ContentEncoder.load(plain, sovits.config.n_heads, file),
-            fill(Flow(shapes_of(flow)), flow, file, "flow."),
-            fill(Generator(shapes_of(generator), sovits.config), generator, file, "dec."),
-            code_embeddings(plain),
-            narrow,
+            loaded(ContentEncoder, plain, file, "enc_p.", sovits.config.n_heads),
+            loaded(Flow, plain, file, "flow."),
+            loaded(Generator, plain, file, "dec.", sovits.config),
+            code_embeddings(plain, file),
+            loaded(linear_of, plain, file, "ge_to512.") if sovits.pro else None,
         )
 
     @property

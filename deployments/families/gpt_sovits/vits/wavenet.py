@@ -1,17 +1,16 @@
 """The dilation-free WaveNet of VITS ("WN"): gated convolutions that a speaker conditions."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
 from deployments.families.gpt_sovits.vits.attention import masked
+from deployments.families.gpt_sovits.weights import Shapes
 
 
 class WaveNet(nn.Module):
     """x (B, C, T), conditions (B, 2 C layers, 1) as `condition` makes them -> (B, C, T)."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, shapes: Shapes) -> None:
         """shapes: of the tensors, without a prefix and without weight norm."""
         super().__init__()
         outputs, speaker, _ = shapes["cond_layer.weight"]

@@ -64,7 +64,7 @@ class GoldenSet:
         return read_sovits(self.bundle / f"s2_{version}.pth")
 
     def weights(self, version: str) -> dict[str, Tensor]:
-        return without_weight_norm(self.file(version).tensors())
+        return without_weight_norm(self.file(version).tensors(), version)
 
     def features(self, version: str) -> Features:
         return Features.load(self.file(version), self.weights(version), LAYOUTS[version])

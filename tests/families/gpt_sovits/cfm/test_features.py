@@ -94,7 +94,7 @@ def test_a_lora_file_is_merged_as_published(whole_set: GoldenSet) -> None:
         weight = tensors[f"cfm.estimator.transformer_blocks.0.attn.{name}.weight"]
         assert weight.dtype == torch.float32
         close(weight[:8], stored[f"v4.{layer}_merged"], 1e-5)
-    plain, inputs = without_weight_norm(tensors), whole_set.tensors("enc")
+    plain, inputs = without_weight_norm(tensors, "s2"), whole_set.tensors("enc")
     net = Features.load(whole_set.file("v4"), plain, LAYOUTS["v4"])
     features = net(inputs["codes"][None], inputs["phones"][None], stored["v4.ge"][None])
     close(features[0, :32].T, stored["v4.fea_head"])
@@ -102,7 +102,7 @@ def test_a_lora_file_is_merged_as_published(whole_set: GoldenSet) -> None:
 
 def test_a_lora_file_speaks_as_published(whole_set: GoldenSet) -> None:
     """With the features of the merged file, and those of a prompt from the merged file as well."""
-    plain = without_weight_norm(lora_tensors(whole_set))
+    plain = without_weight_norm(lora_tensors(whole_set), "s2")
     stored, inputs = whole_set.tensors("lora"), whole_set.tensors("enc")
     net = Features.load(whole_set.file("v4"), plain, LAYOUTS["v4"])
     speaker = stored["v4.ge"][None]
