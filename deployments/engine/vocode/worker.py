@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from deployments.contract.speech import VocodedChunk, VocoderChunk, VoicePrompt
 from deployments.contract.work import Event, WorkItem
 from deployments.engine.device.thread import assert_on_device_thread
 from deployments.engine.failures import as_failure
-from deployments.engine.graphs import Backend, Function, GraphRunner, doublings
+from deployments.engine.graphs import Backend, GraphRunner, doublings
 from deployments.engine.vocode.chunks import cut
 
 log = logging.getLogger(__name__)
@@ -183,7 +183,7 @@ class VocodeWorker:
         if self._plain:
             self._alone(self._blank(self._lengths[0], prompt))
         elif self._staged is not None:
-            self._staged.rehearse(self._batches, self._captured)
+            self._staged.rehearse(self._batches, self._runner.capture_and_call)
             self._together([self._blank(self._lengths[0], prompt)])
         elif not self._padded:
             for frames in (self._lengths[0], self._longest):
@@ -280,10 +280,6 @@ class VocodeWorker:
         key = (batch, frames) if self._packing.paddable(chunks[0]) else ("unpadded", frames)
         outputs = self._runner.call(key, self._forward, inputs)
         return self._split(outputs, chunks)
-
-    def _captured(self, key: Hashable, function: Function, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        self._runner.capture(key, function, inputs)
-        return self._runner.call(key, function, inputs)
 
     def _apart(self, chunks: list[VocoderChunk]) -> list[Result]:
         results: list[Result] = []

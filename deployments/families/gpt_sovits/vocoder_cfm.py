@@ -10,8 +10,10 @@ Of a voice's prompt it takes `ge`, `codes`, `phones` and `mel` (see `reference_m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -23,17 +25,27 @@ from deployments.contract.errors import InvalidInput
 from deployments.contract.family import Call, Packing
 from deployments.contract.speech import VocodedChunk, VocoderChunk, VoicePrompt
 from deployments.engine.noise import normal
+from deployments.families.gpt_sovits.bigvgan import read_bigvgan
 from deployments.families.gpt_sovits.cfm.chunks import chunks as cut
 from deployments.families.gpt_sovits.cfm.chunks import joined
 from deployments.families.gpt_sovits.cfm.dit import Dit
 from deployments.families.gpt_sovits.cfm.features import Features
-from deployments.families.gpt_sovits.cfm.layout import Layout
+from deployments.families.gpt_sovits.cfm.layout import LAYOUTS, STEPS, Layout
 from deployments.families.gpt_sovits.cfm.mel import log_mel, normalised, restored
-from deployments.families.gpt_sovits.cfm.solver import STEPS, Rows, directly, solve
-from deployments.families.gpt_sovits.cfm.sound import WINDOW, MelVocoder, shared_call, sounds
+from deployments.families.gpt_sovits.cfm.solver import Rows, directly, solve
+from deployments.families.gpt_sovits.cfm.sound import (
+    WINDOW,
+    BigVganVocoder,
+    HifiGanVocoder,
+    MelVocoder,
+    shared_call,
+    sounds,
+)
+from deployments.families.gpt_sovits.checkpoints import SovitsFile
+from deployments.families.gpt_sovits.hifigan import read_hifigan
+from deployments.families.gpt_sovits.weights import without_weight_norm
 from deployments.families.resampling import resample
 
-CONTROL = "sample_steps"
 PACKED = 1000  # codes of a batch: eight chunks after a full prompt
 KEPT_VOICES = 64  # 1.2 MB each
 LENGTHS = (0.5, 0.75, 1.0)  # of the longest row, to which rows are padded
@@ -62,16 +74,14 @@ class Row:
 class CfmVocoder:
     """Implements StagedVocoder. Takes the networks over: they are moved to `device` and prepared there.
 
-    steps: of the solver, where a request does not say. The transformer is of the device's dtype, the rest is float32.
+    The transformer is of the device's dtype, the rest is float32.
     """
 
     frame_shape: tuple[int, ...] = ()
     frame_dtype = np.int64
 
-    def __init__(
-        self, features: Features, net: Dit, vocoder: MelVocoder, device: Device, steps: int = 32
-    ) -> None:
-        self.device, self.steps = device.torch_device, steps
+    def __init__(self, features: Features, net: Dit, vocoder: MelVocoder, device: Device) -> None:
+        self.device = device.torch_device
         self.features, self.layout = features.to(self.device), features.layout
         self.net = net.to(self.device).prepare(STEPS, device.dtype)
         self.vocoder = vocoder
@@ -82,20 +92,33 @@ class CfmVocoder:
         )
         self._voices: LRUCache[int, Voice] = LRUCache(KEPT_VOICES)
 
+    @classmethod
+    def load(cls, sovits: SovitsFile, tensors: Mapping[str, Tensor], vocoder: Path, device: Device) -> Self:
+        """tensors: of the s2 file, with a LoRA file merged. vocoder: BigVGAN's folder for v3, HiFi-GAN's file for v4.
+
+        Raises CheckpointError, which names file and tensor, if something is missing or does not fit.
+        """
+        plain, layout, on = without_weight_norm(tensors), LAYOUTS[sovits.version], device.torch_device
+        sound: MelVocoder
+        if sovits.version == "v3":
+            sound = BigVganVocoder(read_bigvgan(vocoder), on)
+        else:
+            sound = HifiGanVocoder(read_hifigan(vocoder), on)
+        features = Features.load(sovits, plain, layout)
+        return cls(features, Dit.load(plain, sovits.name), sound, device)
+
     def steps_of(self, chunk: VocoderChunk) -> int:
-        return int(chunk.controls.get(CONTROL, self.steps))
+        return int(chunk.controls.get(self.layout.control.name, self.layout.steps))
 
     def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> Inputs:
         """A row for each chunk, all of one number of steps; `batch` and `frames` have no effect.
 
         codes, phones (B, _) of `codes_count`, `phones_count` (B,); prompt_codes, prompt_phones and mel (B, _, M)
-        likewise; ge (B, G); seed, voice (B,); steps (). Raises InvalidInput for steps that the solver does not take, and
-        for a voice without a transcript.
+        likewise; ge (B, G); seed, voice (B,); steps (). Raises InvalidInput for steps that the solver does not take,
+        and for a voice without a transcript.
         """
         steps = self.steps_of(chunks[0])
-        if steps not in STEPS:
-            allowed = ", ".join(map(str, STEPS))
-            raise InvalidInput(f"Invalid '{CONTROL}': must be one of {allowed} (is {steps}).", param=CONTROL)
+        self.layout.control.checked(steps)
         if any(not len(chunk.prompt.tensors["codes"]) for chunk in chunks):
             raise InvalidInput(
                 "This model needs the transcript of a voice's recording.", param="reference_text"
@@ -160,10 +183,9 @@ class CfmVocoder:
     def split(self, outputs: Inputs, chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
         """v3's frames do not divide a code: a segment's end may lack 8 ms, which are silence."""
         results = []
-        per_code = round(self.layout.output_rate / 25)
         parts = outputs["waveform"].split(outputs["sizes"].tolist())
         for waveform, chunk in zip(parts, chunks, strict=True):
-            missing = len(chunk.frames) * per_code - len(waveform)
+            missing = len(chunk.frames) * self.layout.samples_per_code - len(waveform)
             results.append(VocodedChunk(np.pad(waveform.numpy(), (0, max(0, missing))), {}))
         return results
 

@@ -315,7 +315,7 @@ class Dit(nn.Module):
         return self
 
     def still(self, features: Tensor, prompt: Tensor, mask: Mask) -> Tensor:
-        """The part of the input that all steps share. features: (B, T, C); prompt: (B, T, mels), 0 after it -> (B, T, D)"""
+        """What all steps share of the input. features: (B, T, C); prompt: (B, T, mels), 0 after it -> (B, T, D)"""
         text = self.text_embed(features, mask)
         dtype = self.proj_out.weight.dtype
         return self.input_embed.still(prompt.to(dtype), text.to(dtype))

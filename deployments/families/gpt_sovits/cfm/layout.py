@@ -1,9 +1,13 @@
-"""What differs between v3 and v4, apart from weights."""
+"""What differs between v3 and v4, apart from weights. Needs no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deployments.contract.controls import Control
+
+STEPS = (4, 8, 16, 32)  # of the solver: numbers that its network was trained for
+CODES_PER_SECOND = 25
 MELS = 100
 OVERLAP = 12  # frames that neighbouring chunks share
 
@@ -12,7 +16,7 @@ OVERLAP = 12  # frames that neighbouring chunks share
 class Layout:
     """rate, window, hop: of the mel of a reference, in Hz and samples. stretch: features are this many times longer
     than the encoder's 50 frames a second. most_prompt, most: frames of a prompt, and of a prompt and a chunk together.
-    output_rate, frame_samples: of the vocoder.
+    output_rate, frame_samples: of the vocoder. steps: of the solver, if a request does not say.
     """
 
     rate: int
@@ -23,6 +27,16 @@ class Layout:
     most: int
     output_rate: int
     frame_samples: int
+    steps: int
+
+    @property
+    def samples_per_code(self) -> int:
+        return self.output_rate // CODES_PER_SECOND
+
+    @property
+    def control(self) -> Control:
+        about = "steps of the decoder's solver: more are slower and closer to its exact solution"
+        return Control("sample_steps", "integer", self.steps, about, STEPS[0], STEPS[-1], choices=STEPS)
 
     def prompt_frames(self, mel: int, features: int) -> int:
         """Frames of the prompt, of a mel and features of these lengths."""
@@ -48,6 +62,6 @@ def encoder_frames(codes: int, speed: float = 1.0) -> int:
 
 
 LAYOUTS = {
-    "v3": Layout(24000, 1024, 256, 1.875, 468, 934, 24000, 256),
-    "v4": Layout(32000, 1280, 320, 2.0, 500, 1000, 48000, 480),
+    "v3": Layout(24000, 1024, 256, 1.875, 468, 934, 24000, 256, 32),
+    "v4": Layout(32000, 1280, 320, 2.0, 500, 1000, 48000, 480, 8),
 }

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from deployments.families.gpt_sovits.cfm.dit import Dit
 
-STEPS = (4, 8, 16, 32)  # numbers of steps that the network was trained for and requests may ask for
 Tensors = dict[str, Tensor]
 Call = Callable[[Hashable, Callable[[Tensors], Tensors], Tensors], Tensors]
 
