@@ -10,11 +10,15 @@ from deployments.contract.device import Device
 from deployments.contract.errors import CheckpointError
 from deployments.contract.family import FamilySpec, Frontend, GptModel, VocoderModel, VoiceEncoder
 from deployments.contract.speech import VoicePrompt
-from deployments.families.gpt_sovits.checkpoints import check_pair, read_gpt, read_sovits
+from deployments.families.gpt_sovits.cfm.layout import LAYOUTS, MELS
+from deployments.families.gpt_sovits.checkpoints import SovitsFile, check_pair, read_gpt, read_sovits
 from deployments.families.gpt_sovits.options import GptSovitsOptions
+from deployments.families.gpt_sovits.text.controls import CONTROLS, TEXT_CONTROLS
 from deployments.families.options import checked
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from deployments.families.gpt_sovits.text.frontend import GptSovitsFrontend
 
 CODES_PER_SECOND = 25
@@ -23,7 +27,7 @@ CONTEXT = 6  # codes, as in vocoder.py, which imports torch
 MIN_SECONDS = 3.0
 # Longer recordings are refused by the voice encoder and not cut, because the transcript is of all that is said.
 MAX_SECONDS = 60.0
-CONTROLS = drawing(temperature=1.0, top_k=15, top_p=1.0, repetition_penalty=1.35)  # the published defaults
+DRAWING = drawing(temperature=1.0, top_k=15, top_p=1.0, repetition_penalty=1.35)  # the published defaults
 
 
 class GptSovitsFamily:
@@ -37,25 +41,32 @@ class GptSovitsFamily:
                 f"family.options.version: {options.version}, but {self.sovits.name} is {self.sovits.version}"
             )
         check_pair(self.gpt_file, self.sovits)
-        for name in ("hubert", "bert", *(["speaker"] if self.sovits.pro else [])):
+        self.base = self._base() if self.sovits.lora_rank else None
+        self.layout = LAYOUTS.get(self.sovits.version)  # of v3 and v4
+        for name in self._needed:
             options.path(name)
 
     @cached_property
     def spec(self) -> FamilySpec:
+        layout = self.layout
+        rate = layout.output_rate if layout else SAMPLE_RATE
         return FamilySpec(
             name="gpt_sovits",
-            sample_rate=SAMPLE_RATE,
+            sample_rate=rate,
             codes_per_second=CODES_PER_SECOND,
-            samples_per_code=SAMPLE_RATE // CODES_PER_SECOND,
-            left_context=CONTEXT,
-            right_context=CONTEXT,
+            samples_per_code=rate // CODES_PER_SECOND,
+            left_context=0 if layout else CONTEXT,
+            right_context=0 if layout else CONTEXT,
             languages=("zh", "en"),
             max_tokens=self.options.max_codes,
             min_reference_seconds=MIN_SECONDS,
             max_reference_seconds=MAX_SECONDS,
             plausible_codes=(0.3, 25.0),
-            controls=CONTROLS,
+            controls=(*DRAWING, *CONTROLS, *([layout.control] if layout else [])),
+            text_controls=TEXT_CONTROLS,
+            chunking="whole" if layout else "stream",
             frontend_device=True,
+            needs_transcript=layout is not None,
         )
 
     def frontend(self, device: Device | None = None) -> Frontend:
@@ -64,8 +75,10 @@ class GptSovitsFamily:
 
     def example_prompt(self) -> VoicePrompt:
         ge = np.zeros(self.sovits.shapes["ref_enc.fc.fc.bias"], np.float32)
-        none = np.zeros(0, np.int64)
-        arrays = {"phones": none, "bert": np.zeros((0, 0), np.float32), "codes": none, "ge": ge}
+        codes, phones = (np.zeros(count if self.layout else 0, np.int64) for count in (16, 8))
+        arrays = {"phones": phones, "bert": np.zeros((0, 0), np.float32), "codes": codes, "ge": ge}
+        if self.layout:
+            arrays["mel"] = np.zeros((32, MELS), np.float32)
         return VoicePrompt.of("gpt_sovits", arrays)
 
     def voice_encoder(self, device: Device) -> VoiceEncoder:
@@ -75,7 +88,7 @@ class GptSovitsFamily:
 
         return GptSovitsVoiceEncoder(
             self.sovits,
-            self.sovits.tensors(),
+            self._tensors(),
             Hubert.load(self.options.path("hubert")),
             Eres2Net.load(self.options.path("speaker")) if self.sovits.pro else None,
             self._frontend(device),
@@ -91,11 +104,43 @@ class GptSovitsFamily:
         )
 
     def vocoder(self, device: Device) -> VocoderModel:
+        if self.layout:
+            from deployments.families.gpt_sovits.vocoder_cfm import CfmVocoder
+
+            sound = self.options.path("bigvgan" if self.sovits.version == "v3" else "hifigan")
+            return CfmVocoder.load(self.sovits, self._tensors(), sound, device)
         from deployments.families.gpt_sovits.vits.synthesizer import Synthesizer
         from deployments.families.gpt_sovits.vocoder import VitsVocoder
 
-        net = Synthesizer.load(self.sovits, self.sovits.tensors())
+        net = Synthesizer.load(self.sovits, self._tensors())
         return VitsVocoder(net, device.torch_device, self.options.noise_scale)
+
+    @property
+    def _needed(self) -> list[str]:
+        """The options whose files or folders are read later."""
+        own = {"v2Pro": "speaker", "v2ProPlus": "speaker", "v3": "bigvgan", "v4": "hifigan"}.get(
+            self.sovits.version
+        )
+        return ["hubert", "bert", *([own] if own else [])]
+
+    def _base(self) -> SovitsFile:
+        """The full model of a LoRA file."""
+        base = read_sovits(self.options.path("base", self.sovits.version))
+        if base.version != self.sovits.version or base.lora_rank:
+            raise CheckpointError(
+                f"family.options.base: {base.name} is not the full model of {self.sovits.version}"
+                f" that {self.sovits.name} needs"
+            )
+        return base
+
+    def _tensors(self) -> "dict[str, Tensor]":
+        """Of the SoVITS file, merged with its base if it is a LoRA file."""
+        if self.base is None:
+            return self.sovits.tensors()
+        from deployments.families.gpt_sovits.lora import merged
+
+        assert self.sovits.lora_rank is not None
+        return merged(self.base.tensors(), self.sovits.tensors(), self.sovits.lora_rank, self.sovits.name)
 
     def _frontend(self, device: Device) -> "GptSovitsFrontend":
         from deployments.families.gpt_sovits.text.frontend import GptSovitsFrontend

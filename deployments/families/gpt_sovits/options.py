@@ -60,15 +60,15 @@ class GptSovitsOptions(BaseModel):
             raise CheckpointError(f"family.options.model_dir: folder {folder.name!r} does not exist")
         return folder
 
-    def path(self, name: str) -> Path:
-        """Of the file or folder that the option `name` says. Raises CheckpointError if it does not exist."""
-        path = self.folder / _expanded(getattr(self, name) or self._published(name), name)
+    def path(self, name: str, version: Version | None = None) -> Path:
+        """The file or folder of the option `name`, else the published one of `version`. Raises CheckpointError without it."""
+        given = getattr(self, name) or self._published(name, version or self.version)
+        path = self.folder / _expanded(given, name)
         if not path.exists():
             raise CheckpointError(f"family.options.{name}: {path.name!r} not found")
         return path
 
-    def _published(self, name: str) -> Path:
-        version = self.version or ("v4" if name == "base" else None)
+    def _published(self, name: str, version: Version | None) -> Path:
         if version is None:
             raise ConfigError(
                 f"family.options.{name}: give it, or a version whose published file is to be used"

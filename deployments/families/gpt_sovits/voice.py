@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Reference, VoicePrompt
+from deployments.families.gpt_sovits.cfm.layout import LAYOUTS
+from deployments.families.gpt_sovits.cfm.mel import reference_mel
 from deployments.families.gpt_sovits.checkpoints import SovitsFile
 from deployments.families.gpt_sovits.eres2net import Eres2Net
 from deployments.families.gpt_sovits.hubert import Hubert
@@ -86,7 +88,8 @@ class GptSovitsVoiceEncoder:
 
     @torch.inference_mode()
     def encode(self, reference: Reference) -> VoicePrompt:
-        """The first recording must be 3 to 10 s long. The others add to the timbre alone, which is their mean.
+        """The first recording must be 3 to 10 s long. The others add to the timbre alone, which is their mean;
+        v3 and v4 ignore them, because their decoder continues the first.
 
         Raises InvalidInput (param "reference_audio" or "reference_text").
         """
@@ -97,9 +100,11 @@ class GptSovitsVoiceEncoder:
             message = f"it is {seconds:.2f} s long; this model needs {MIN_SECONDS:g} to {MAX_SECONDS:g} s"
             raise InvalidInput(f"Invalid 'reference_audio': {message}.", param="reference_audio")
         arrays = self._spoken(samples, reference)
-        arrays["ge"] = (
-            torch.cat([self._timbre(*recording) for recording in reference.waveforms]).mean(0).cpu().numpy()
-        )
+        layout = LAYOUTS.get(self.sovits.version)
+        timbres = reference.waveforms[:1] if layout else reference.waveforms
+        arrays["ge"] = torch.cat([self._timbre(*recording) for recording in timbres]).mean(0).cpu().numpy()
+        if layout:
+            arrays["mel"] = reference_mel(waveform, rate, layout)
         return VoicePrompt.of("gpt_sovits", arrays)
 
     def _spoken(self, samples: Tensor, reference: Reference) -> dict[str, np.ndarray]:

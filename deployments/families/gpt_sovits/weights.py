@@ -10,7 +10,7 @@ from deployments.contract.errors import CheckpointError
 from deployments.families.checkpoint import Module, fill, part_of
 
 
-def without_weight_norm(tensors: Mapping[str, Tensor], file: str) -> dict[str, Tensor]:
+def without_weight_norm(tensors: Mapping[str, Tensor], file: str = "s2") -> dict[str, Tensor]:
     """Replaces each pair of `weight_g` and `weight_v` by its weight, g * v / |v|.
 
     g has a length above 1 only along the dimensions over which v is not normalised.
