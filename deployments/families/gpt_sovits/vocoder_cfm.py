@@ -5,7 +5,7 @@ together with those of other segments, each after the frames of the voice's prom
 is faded from one chunk to the next, and one mel is vocoded. A segment of one chunk is solved as the published code
 solves it.
 
-Of a voice's prompt it takes `ge`, `codes`, `phones` and `mel` (see `reference_mel`). Its features are kept by its key.
+Of a voice's prompt it takes `ge`, `codes`, `phones` and `mel` (see `cfm/mel.py`). Its features are kept by its key.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from deployments.families.gpt_sovits.cfm.chunks import chunks as cut
 from deployments.families.gpt_sovits.cfm.chunks import joined
 from deployments.families.gpt_sovits.cfm.dit import Dit
 from deployments.families.gpt_sovits.cfm.features import Features
-from deployments.families.gpt_sovits.cfm.layout import LAYOUTS, STEPS, Layout
-from deployments.families.gpt_sovits.cfm.mel import log_mel, normalised, restored
+from deployments.families.gpt_sovits.cfm.layout import LAYOUTS, STEPS
+from deployments.families.gpt_sovits.cfm.mel import restored
 from deployments.families.gpt_sovits.cfm.solver import Rows, directly, solve
 from deployments.families.gpt_sovits.cfm.sound import (
     WINDOW,
@@ -44,7 +44,6 @@ from deployments.families.gpt_sovits.cfm.sound import (
 from deployments.families.gpt_sovits.checkpoints import SovitsFile
 from deployments.families.gpt_sovits.hifigan import read_hifigan
 from deployments.families.gpt_sovits.weights import without_weight_norm
-from deployments.families.resampling import resample
 
 PACKED = 1000  # codes of a batch: eight chunks after a full prompt
 KEPT_VOICES = 64  # 1.2 MB each
@@ -54,11 +53,6 @@ _SIGNALS = 6  # of the vocoder's largest, and of a block's, alive at its peak
 
 Inputs = dict[str, Tensor]
 Voice = tuple[Tensor, Tensor]  # the prompt's features (T, C) and normalised mel (T, M)
-
-
-def reference_mel(waveform: np.ndarray, rate: int, layout: Layout) -> np.ndarray:
-    """float32 (N,) at `rate` Hz -> the normalised mel (T, 100) that a voice's prompt holds."""
-    return normalised(log_mel(resample(waveform, rate, layout.rate), layout)).numpy()
 
 
 @dataclass(frozen=True, slots=True)

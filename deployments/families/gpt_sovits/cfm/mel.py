@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 import torchaudio.functional as AF
 from torch import Tensor
 
 from deployments.families.gpt_sovits.cfm.layout import MELS, Layout
+from deployments.families.resampling import resample
 
 FLOOR = 1e-5  # smaller magnitudes are clamped
 LOW, SPAN = -12.0, 14.0  # of the natural logarithms that are scaled to -1..1
+
+
+def reference_mel(waveform: np.ndarray, rate: int, layout: Layout) -> np.ndarray:
+    """float32 (N,) at `rate` Hz -> the normalised mel (T, 100) that a voice's prompt holds."""
+    return normalised(log_mel(resample(waveform, rate, layout.rate), layout)).numpy()
 
 
 def log_mel(waveform: Tensor, layout: Layout) -> Tensor:

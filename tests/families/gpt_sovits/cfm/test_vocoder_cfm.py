@@ -20,7 +20,8 @@ from deployments.engine.device.thread import DeviceThread
 from deployments.engine.vocode.worker import VocodeWorker
 from deployments.families.gpt_sovits import vocoder_cfm
 from deployments.families.gpt_sovits.cfm.layout import LAYOUTS
-from deployments.families.gpt_sovits.vocoder_cfm import CfmVocoder, reference_mel
+from deployments.families.gpt_sovits.cfm.mel import reference_mel
+from deployments.families.gpt_sovits.vocoder_cfm import CfmVocoder
 from tests.families.gpt_sovits.cfm.parts import BIGVGAN, VERSIONS, GoldenSet
 
 ITEMS = ("zh1", "en1", "mix1")
