@@ -182,14 +182,15 @@ class Packing:
     """How the chunks of a vocoder share a call.
 
     frames: chunks of any lengths share a call up to this many frames together, without padding; 0: as rows of one
-    padded length, on accelerators. kind: only chunks of one kind share a call. paddable: whether a chunk sounds the
-    same in a longer row; else it runs alone. forward: a faster equivalent of `VocoderModel.forward`, the fallback.
+    padded length, on accelerators. paddable: whether a chunk sounds the same in a longer row; else it runs alone.
+    forward: a faster equivalent of `VocoderModel.forward`, which is the fallback. kind: only chunks of one kind share a
+    call.
     """
 
     frames: int = 0
-    kind: Callable[[VocoderChunk], Hashable] = lambda chunk: None
     paddable: Callable[[VocoderChunk], bool] = lambda chunk: True
     forward: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]] | None = None
+    kind: Callable[[VocoderChunk], Hashable] = lambda chunk: None
 
 
 class VocoderModel(Protocol):

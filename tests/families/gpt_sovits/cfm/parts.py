@@ -14,9 +14,11 @@ from torch import Tensor
 
 from deployments.families.gpt_sovits.cfm.dit import Dit
 from deployments.families.gpt_sovits.cfm.features import Features
-from deployments.families.gpt_sovits.cfm.layout import LAYOUTS, Layout
+from deployments.families.gpt_sovits.cfm.layout import LAYOUTS
 from deployments.families.gpt_sovits.checkpoints import SovitsFile, read_sovits
-from deployments.families.gpt_sovits.weights import without_weight_norm
+from deployments.families.gpt_sovits.spectrum import spectrogram, timbre_samples
+from deployments.families.gpt_sovits.vits.style import StyleEncoder
+from deployments.families.gpt_sovits.weights import loaded, without_weight_norm
 
 VERSIONS = ("v3", "v4")
 BIGVGAN = "models--nvidia--bigvgan_v2_24khz_100band_256x"
@@ -57,8 +59,11 @@ class GoldenSet:
         sound = torch.from_numpy(waveform)
         return (torch.cat([sound, sound]) if name == "ref_long" else sound), rate
 
-    def layout(self, version: str) -> Layout:
-        return LAYOUTS[version]
+    def speaker(self, version: str, name: str = "ref") -> Tensor:
+        """A recording's timbre: (G,)"""
+        waveform, rate = self.reference(name)
+        net = loaded(StyleEncoder, self.weights(version), f"s2_{version}.pth", "ref_enc.")
+        return net(spectrogram(timbre_samples(waveform.numpy(), rate))[None])[0]
 
     def file(self, version: str) -> SovitsFile:
         return read_sovits(self.bundle / f"s2_{version}.pth")

@@ -81,6 +81,11 @@ def test_at_another_speed_they_are_the_published_ones(
     assert LAYOUTS[version].frames(codes.shape[1], speed) == found.shape[1]
 
 
+@by_version
+def test_the_timbre_of_a_reference_is_the_published_one(whole_set: GoldenSet, version: str) -> None:
+    close(whole_set.speaker(version), whole_set.tensors("enc")[f"{version}.ge"])
+
+
 def lora_tensors(whole_set: GoldenSet) -> dict[str, Tensor]:
     lora = read_sovits(whole_set.bundle / "s2_v4_lora.pth")
     assert lora.version == "v4" and lora.lora_rank == 4

@@ -61,16 +61,8 @@ def a_chunk(
         np.concatenate([whole_set.spoken[f"t2s.{item}.{name}"].numpy() for item in items])
         for name in ("greedy_codes", "phones")
     )
-    return VocoderChunk(
-        codes,
-        0,
-        0,
-        0,
-        prompt,
-        seed=seed,
-        conditions={"phones": phones},
-        controls={"sample_steps": sample_steps},
-    )
+    controls = {"sample_steps": sample_steps}
+    return VocoderChunk(codes, 0, 0, 0, prompt, seed=seed, conditions={"phones": phones}, controls=controls)
 
 
 def spoken(
