@@ -15,7 +15,7 @@ ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := venv
-.PHONY: venv demo serve test test-js system samples lint format bench gpu lock clean distclean
+.PHONY: venv demo serve test nightly test-js system samples lint format bench gpu lock clean distclean
 
 venv: $(STAMP)
 	@echo "Ready: make demo | serve | test | lint | bench, or $(BIN)/chorale --help"
@@ -39,8 +39,19 @@ demo: $(STAMP)
 serve: $(STAMP)
 	$(BIN)/chorale serve $(ARGS)
 
+# Tests that start services or look at time, memory and exact samples run alone. All others run in two processes.
+ALONE := tests/serve tests/browser tests/benchmarks tests/docs tests/serve_app/runtime tests/test_samples.py
 test: $(STAMP) system
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest $(ALONE)
+endif
+
+# What takes too long for every change.
+nightly: $(STAMP) system
+	$(BIN)/python -m pytest -m nightly $(ARGS)
 
 # Programs with which tests check results (tests/system_packages.txt). Installs missing ones if possible.
 system:

@@ -22,6 +22,7 @@ POLL_S = 0.1
 BUSY = ("queued", "initialising", "generating", "converting")
 SPEAKING = "generating"
 OPENINGS = ("", "Well, ", "Then, ", "Today, ")  # a job speaks equal sentences once
+LONGER = ("So, ", "Now, ", "Here, ", "Later, ", "Often, ", "Still, ")  # for jobs that outlast the clients
 
 
 async def job_of(http: httpx.AsyncClient, texts: list[str], voice: str, seed: int) -> str:
@@ -78,7 +79,9 @@ async def beside_jobs(url: str, voice: str, texts: list[str], book: list[str], s
 
 async def measured(url: str, voice: str, options: Any, console: Console) -> dict[str, Any]:
     texts, seed = _common.sentences(options.requests), options.seed
-    different = [f"{opening}{text}" for opening in OPENINGS for text in texts]
+    different, longer = (
+        [f"{opening}{text}" for opening in some for text in texts] for some in (OPENINGS, OPENINGS + LONGER)
+    )
     await _load.closed_loop(url, [_load.Say("Warm up once.", voice, seed=0)], 1)
     pairs = []
     for n in range(options.repeat):
@@ -86,7 +89,7 @@ async def measured(url: str, voice: str, options: Any, console: Console) -> dict
         pairs.append(await throughputs(url, voice, different, seed + 1000 * n))
     console.print("first sound …")
     alone = await first_sounds(url, voice, texts, seed)
-    beside = await beside_jobs(url, voice, texts, different, seed)
+    beside = await beside_jobs(url, voice, texts, longer, seed)
     again = await first_sounds(url, voice, texts, seed)
     return {
         "throughput": {
@@ -120,7 +123,7 @@ def main() -> None:
     parser.add_argument("--url", help="of a running service; then none is started")
     parser.add_argument("--voice", default="clara")
     parser.add_argument(
-        "--requests", type=int, default=40, help="sentences; the jobs have four times as many (40)"
+        "--requests", type=int, default=40, help="sentences; a measured job has four times as many (40)"
     )
     parser.add_argument("--repeat", type=int, default=3, help="measurements of the throughput (3)")
     options = parser.parse_args()

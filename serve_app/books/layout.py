@@ -22,6 +22,7 @@ HISS_S = (
     0.02  # at the start, in which no model speaks yet: its level is that of the hiss before the first word
 )
 ABOVE_HISS = 1.5  # times that level: speech begins
+LASTING = 3  # frames in a row that are louder: hiss comes in shorter bursts
 BLOCK_S = 1.0  # of silence in one array
 AAC_FRAME = (
     1024  # samples; a chapter is a whole number of frames, because decoders play the padding of the last one
@@ -128,13 +129,13 @@ class Layout:
         frame = max(1, round(FRAME_S * self._rate))
         waveform = self._read(spoken)
         whole = len(waveform) // frame * frame
-        if not whole:
+        if whole < LASTING * frame:
             return 0
         levels = np.sqrt(np.square(waveform[:whole].astype(np.float64)).reshape(-1, frame).mean(1))
         hiss = ABOVE_HISS * levels[: round(HISS_S / FRAME_S)].max() / (levels.max() or 1.0)
-        first = (
-            int(np.argmax(levels > np.clip(hiss, QUIET, HISS) * levels.max())) * frame
-        )  # 0 if all is silence
+        loud = levels > np.clip(hiss, QUIET, HISS) * levels.max()
+        lasting = np.convolve(loud, np.ones(LASTING, int), "valid") == LASTING
+        first = int(np.argmax(lasting)) * frame if lasting.any() else 0
         return max(0, first - round(LEAD_S * self._rate))
 
     def _waveform(self, piece: _Piece) -> np.ndarray:

@@ -13,6 +13,7 @@ import psutil
 from serve_app.jobs.segments import Counts
 
 BATCHES = 3  # whose mean gives the time left
+SHARE = 0.1  # of the time so far, which a batch lasts at least: with a long job, batches grow and the estimate settles
 
 
 def spoken_time(seconds: float | None) -> str | None:
@@ -28,7 +29,7 @@ def spoken_time(seconds: float | None) -> str | None:
 
 @dataclass
 class Batches:
-    """The work of one runner on a job. A batch ends when `size` more segments are spoken."""
+    """The work of one runner on a job. A batch ends when `size` more segments are spoken and SHARE has passed."""
 
     size: int
     last: deque[tuple[float, int]] = field(
@@ -52,8 +53,9 @@ class Batches:
         self.audio_seconds += audio_seconds
         self._segments += 1
         self._characters += characters
-        if self._segments >= self.size:
-            now = time.monotonic()
+        now = time.monotonic()
+        least = SHARE * self.seconds
+        if self._segments >= self.size and now - self._batch_began >= least:
             self.last.append((now - self._batch_began, self._characters))
             self._batch_began, self._segments, self._characters = now, 0, 0
 
@@ -68,9 +70,30 @@ class Batches:
         return characters * sum(seconds for seconds, _ in self.last) / spoken if spoken else None
 
 
-def figures(total: Counts, batches: Batches, chapter: str | None, rate: int) -> dict[str, Any]:
+@dataclass
+class Conversion:
+    """How long the files of a job take after its last segment. share: of the duration of its sound.
+
+    The default is that of an M4B on one core of a small server, until a job of this process was converted.
+    """
+
+    share: float = 0.005
+
+    def measured(self, seconds: float, audio_seconds: float) -> None:
+        """The files of `audio_seconds` of sound took `seconds`."""
+        if audio_seconds:
+            self.share = seconds / audio_seconds
+
+
+def figures(
+    total: Counts, batches: Batches, chapter: str | None, rate: int, conversion: Conversion
+) -> dict[str, Any]:
     """What a runner stores with its job. total: of all segments; rate: of their sound, in Hz."""
     speed = realtime = None
+    spoken = total.samples / rate if rate else 0.0
+    remaining = batches.remaining(total.characters - total.characters_done)
+    if remaining is not None:
+        remaining += conversion.share * spoken * total.characters / max(1, total.characters_done)
     if batches.audio_seconds and batches.seconds:
         speed = round(batches.characters / batches.seconds, 2)
         realtime = round(batches.seconds / batches.audio_seconds, 4)
@@ -81,8 +104,8 @@ def figures(total: Counts, batches: Batches, chapter: str | None, rate: int) -> 
         "characters_done": total.characters_done,
         "faults": total.faulty,
         "chapter": chapter,
-        "audio_seconds": round(total.samples / rate, 3) if rate else 0.0,
-        "remaining_seconds": batches.remaining(total.characters - total.characters_done),
+        "audio_seconds": round(spoken, 3),
+        "remaining_seconds": remaining,
         "batch_seconds": [round(seconds, 3) for seconds, _ in batches.last],
         "characters_per_second": speed,
         "real_time_factor": realtime,

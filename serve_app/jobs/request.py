@@ -24,7 +24,7 @@ Silence = Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)]  # seconds
 class JobOptions(BaseModel):
     """How a book is spoken and written.
 
-    bucket_size: segments in progress at once in the mode "batched"; chapters: indices, None for those that the reader
+    bucket_size: segments of a batch in the mode "batched"; chapters: indices, None for those that the reader
     includes; loudness: in LUFS, None to leave the level unchanged; subtitles: SRT and VTT files; read_along: an EPUB 3
     whose text is highlighted while it is spoken; pronunciations: a respelling for each word.
     """

@@ -17,6 +17,7 @@ from deployments.contract.errors import DiskFull
 from serve_app.config.jobs import JobsSettings
 from serve_app.jobs.access import Stores
 from serve_app.jobs.database import DatabaseAway
+from serve_app.jobs.progress import Conversion
 from serve_app.jobs.sweep import sweep
 from serve_app.jobs.work import Work
 from serve_app.service import Service
@@ -38,6 +39,7 @@ class Runner:
     ) -> None:
         self.owner = f"{_host()}/{os.getpid()}/{_started(os.getpid())}/{secrets.token_hex(4)}"
         self._service, self._stores, self._settings, self._only = service, stores, settings, only
+        self._conversion = Conversion()
         self._works: dict[str, asyncio.Task[None]] = {}  # by the ids of their jobs
 
     async def run(self) -> None:
@@ -91,7 +93,7 @@ class Runner:
             if row is None:
                 return
             log.info("job %s: started or resumed", row.id)
-            work = Work(self._service, self._stores, row, self.owner, settings.lease_s)
+            work = Work(self._service, self._stores, row, self.owner, settings.lease_s, self._conversion)
             task = self._works[row.id] = asyncio.create_task(work.run())
             task.add_done_callback(partial(self._ended, row.id))
 

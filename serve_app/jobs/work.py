@@ -7,6 +7,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from deployments.contract.errors import (
@@ -23,6 +24,7 @@ from serve_app.jobs import progress, sources
 from serve_app.jobs.access import AGAIN_S, Access, Pause, Stores
 from serve_app.jobs.convert import Converted, SoundMissing, Stopped, convert, titled
 from serve_app.jobs.database import DatabaseAway
+from serve_app.jobs.heartbeat import Heartbeat
 from serve_app.jobs.models import JobRow, SegmentRow
 from serve_app.jobs.plan import chosen, segments_of, warnings
 from serve_app.jobs.request import DEFAULT_VOICE, JobRequest
@@ -34,39 +36,47 @@ from serve_app.service import Service
 
 log = logging.getLogger("chorale.jobs")
 
-BEAT_S = 1.0  # between two heartbeats
-STATUS_S = 5.0  # between two queries of the device's status
 PAUSE_S = 5.0  # before a paused job is tried again
 
 
 class Work:
-    """A job that is leased to the runner `owner`."""
+    """A job that is leased to the runner `owner`. conversion: of the jobs of this process."""
 
-    def __init__(self, service: Service, stores: Stores, row: JobRow, owner: str, lease_s: float) -> None:
-        self._service, self._stores, self._row = service, stores, row
+    def __init__(
+        self,
+        service: Service,
+        stores: Stores,
+        row: JobRow,
+        owner: str,
+        lease_s: float,
+        conversion: progress.Conversion,
+    ) -> None:
+        self._service, self._stores, self._row, self._conversion = service, stores, row, conversion
         self._owner, self._lease_s = owner, lease_s
         self._access = Access(row.id)
         self._request = JobRequest.model_validate(row.request)
         options = self._request.options
-        self._slots = 1 if options.mode == "sentence" else options.bucket_size
-        self._batches = progress.Batches(self._slots)
+        batch = 1 if options.mode == "sentence" else options.bucket_size
+        self._window = (
+            1 if batch == 1 else 2 * batch
+        )  # the next batch queues, so that no slot waits for the database
+        self._batches = progress.Batches(batch)
         self._plan: dict[str, Any] = dict(row.plan)
-        self._status: dict[str, Any] = {}  # of the model
         self._titles: dict[int, str] = {}
         self._chapter: int | None = None
         self._stop = threading.Event()  # for threads
-        self._cancelling = self._lost = False
+        self._heart = Heartbeat(stores, row.id, owner, lease_s, self._figures)
         self._sounds = Sounds(service, stores.audio, self._access, self._request)
 
     async def run(self) -> None:
         """Returns when the job has ended, is paused, or belongs to another runner. Cancelled: gives the job back."""
         stages = asyncio.create_task(self._stages())
-        beats = asyncio.create_task(self._beats(stages))
+        beats = asyncio.create_task(self._beat(stages))
         try:
             await asyncio.wait({stages})
             await self._access.settled()
             await self._settle(stages)
-            if self._lost or self._cancelling:
+            if self._heart.lost or self._heart.cancelling:
                 await self._tidy()
         except asyncio.CancelledError:
             self._stop.set()
@@ -83,9 +93,9 @@ class Work:
         """Records the outcome of the stages."""
         jobs, job_id, owner = self._stores.jobs, self._row.id, self._owner
         try:
-            if self._lost:
+            if self._heart.lost:
                 return
-            if self._cancelling:
+            if self._heart.cancelling:
                 await self._access.db(jobs.end, job_id, owner, "cancelled", "The job was cancelled.")
             elif stages.cancelled():
                 return
@@ -100,7 +110,7 @@ class Work:
                 log.error("job %s failed", job_id, exc_info=error)
                 await self._fail("An internal error stopped the work on this job.", "internal_error")
         except LeaseLost:
-            self._lost = True
+            self._heart.lost = True
             log.info("job %s: the lease was lost", job_id)
 
     async def _tidy(self) -> None:
@@ -180,7 +190,7 @@ class Work:
         speaking: set[asyncio.Task[None]] = set()
         try:
             while True:
-                if free := self._slots - len(speaking):
+                if free := self._window - len(speaking):
                     rows = await self._access.db(segments.lease, job_id, self._owner, free, self._lease_s)
                     speaking |= {asyncio.create_task(self._speak(row, model)) for row in rows}
                 if not speaking:
@@ -221,10 +231,14 @@ class Work:
             finally:
                 audio.clear_scratch(folder)
 
+        began = time.monotonic()
         try:
-            return await self._access.files(written)
+            converted = await self._access.files(written)
         except DatabaseAway as error:
             raise Pause(f"{error.message} The job continues when it does.") from None
+        sound = sum(output.seconds for output in converted.outputs)
+        self._conversion.measured(time.monotonic() - began, sound)
+        return converted
 
     async def _publish(self, converted: Converted) -> None:
         audio, job_id = self._stores.audio, self._row.id
@@ -240,7 +254,7 @@ class Work:
         state = "done_with_faults" if total.faulty else "done"
         spoken = f"Done: {total.spoken} of {total.segments} segments spoken."
         self._plan["warnings"] = [*dict.fromkeys([*self._plan["warnings"], *converted.warnings])]
-        values = {"outputs": outputs, "plan": self._plan, "figures": self._figures(total)}
+        values = {"outputs": outputs, "plan": self._plan, "figures": self._figures(total, self._heart.status)}
         await self._access.db(self._stores.jobs.end, job_id, self._owner, state, spoken, **values)
 
     async def _speak(self, row: SegmentRow, model: Model) -> None:
@@ -266,39 +280,18 @@ class Work:
 
     # helpers
 
-    async def _beats(self, stages: asyncio.Task[None]) -> None:
-        """Keeps the lease and the figures up to date, and ends the stages if the job is cancelled or lost."""
-        last, looked = time.monotonic(), float("-inf")
-        while True:
-            await asyncio.sleep(BEAT_S)
-            try:
-                if time.monotonic() - looked >= STATUS_S:
-                    looked = time.monotonic()
-                    with contextlib.suppress(ChoraleError):
-                        model = await self._service.models.get(self._request.model)
-                        self._status = await model.backend.status()
-                counts = await asyncio.to_thread(self._stores.segments.counts, self._row.id)
-                now = time.monotonic()
-                beat = self._stores.jobs.beat
-                figures = self._figures(Counts.sum(counts.values()))
-                worked, last = now - last, now
-                self._cancelling = await asyncio.to_thread(
-                    beat, self._row.id, self._owner, self._lease_s, worked, figures
-                )
-            except LeaseLost:
-                self._lost = True
-            except Exception as error:  # without heartbeats another runner would take the job
-                log.warning("job %s: no heartbeat: %r", self._row.id, error)
-            if self._lost or self._cancelling:
-                self._stop.set()
-                stages.cancel()
-                return
+    async def _beat(self, stages: asyncio.Task[None]) -> None:
+        """Ends the stages if the job is cancelled or lost."""
+        await self._heart.run(lambda: self._service.models.get(self._request.model))
+        self._stop.set()
+        stages.cancel()
 
-    def _figures(self, total: Counts) -> dict[str, Any]:
+    def _figures(self, total: Counts, status: Mapping[str, Any]) -> dict[str, Any]:
         chapter = None if self._chapter is None else self._titles.get(self._chapter)
-        own = progress.figures(total, self._batches, chapter, int(self._plan.get("rate") or 0))
+        rate = int(self._plan.get("rate") or 0)
+        own = progress.figures(total, self._batches, chapter, rate, self._conversion)
         machine = progress.machine()
-        return {**own, "device": progress.device(self._status, machine["system"]), **machine}
+        return {**own, "device": progress.device(status, machine["system"]), **machine}
 
     async def _change(self, message: str, **values: Any) -> None:
         await self._access.db(self._stores.jobs.change, self._row.id, self._owner, message, **values)

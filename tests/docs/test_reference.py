@@ -9,6 +9,10 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from deployments.families import load
+from deployments.families.gpt_sovits.cfm.layout import LAYOUTS
+from deployments.families.gpt_sovits.family import DRAWING
+from deployments.families.gpt_sovits.options import GptSovitsOptions
+from deployments.families.gpt_sovits.text.controls import CONTROLS
 from deployments.families.indextts.family import IndexOptions
 from serve_app.config.file import load_config
 from serve_app.config.settings import Settings
@@ -83,6 +87,13 @@ def test_every_control_is_in_the_http_page() -> None:
 def test_every_indextts_option_is_on_its_page() -> None:
     page = (DOCS / "indextts.md").read_text("utf-8")
     assert not [name for name in IndexOptions.model_fields if f"| `{name}` |" not in page]
+
+
+def test_every_gpt_sovits_option_and_control_is_on_its_page() -> None:
+    page = (DOCS / "gpt_sovits.md").read_text("utf-8")
+    names = [*GptSovitsOptions.model_fields]
+    names += [control.name for control in (*DRAWING, *CONTROLS, *(layout.control for layout in LAYOUTS.values()))]
+    assert not [name for name in names if f"`{name}`" not in page]
 
 
 def rows(page: str, heading: str) -> list[list[str]]:

@@ -10,8 +10,6 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 HERE = Path(__file__).resolve().parent
 
 
@@ -20,6 +18,8 @@ def golden_set(name: str) -> Callable[..., Path]:
 
     The environment variable GOLDEN_`NAME` names an unpacked folder with the same layout to use instead.
     """
+
+    import pytest  # a benchmark unpacks sets without it
 
     @pytest.fixture(scope="session", name=name)
     def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

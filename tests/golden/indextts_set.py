@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
+import shutil
+import tempfile
 from functools import cache
 from pathlib import Path
 
 from safetensors import safe_open
 
-SHIPPED = Path(__file__).resolve().parent / "indextts"
+from tests.golden.archive import unpacked
+
+_HELD = tempfile.mkdtemp(prefix="golden-")  # until this process ends
+atexit.register(shutil.rmtree, _HELD, ignore_errors=True)
+SHIPPED = unpacked("indextts", Path(_HELD))
 FOLDER = Path(os.environ.get("GOLDEN_INDEXTTS") or SHIPPED).resolve()
 TEXT_CASES = json.loads((FOLDER / "expected" / "text_and_codes.json").read_text("utf-8"))
 

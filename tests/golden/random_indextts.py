@@ -18,8 +18,8 @@ from sentencepiece import sentencepiece_model_pb2
 from torch import Tensor
 
 from deployments.families.bigvgan.antialias import low_pass
+from tests.golden.indextts_set import SHIPPED
 
-HERE = Path(__file__).parent / "indextts"
 SHAPES = {"1.0": "official_shapes_indextts_1.0.json", "1.5": "official_shapes_indextts_1.5_inferred.json"}
 SIZES = {
     "1.0": {"model_dim": 1024, "layers": 20, "heads": 16, "max_mel_tokens": 605, "max_text_tokens": 402},
@@ -32,7 +32,7 @@ GPT, VOCODER = "gpt.pth", "bigvgan_generator.pth[generator]"  # keys of the shap
 def make(folder: Path, version: str = "1.5", seed: int = 0) -> Path:
     """Writes config.yaml, gpt.pth, bigvgan_generator.pth and bpe.model into `folder`, and returns it."""
     folder.mkdir(parents=True, exist_ok=True)
-    shapes = json.loads((HERE / SHAPES[version]).read_text())
+    shapes = json.loads((SHIPPED / SHAPES[version]).read_text())
     generator = torch.Generator().manual_seed(seed)
     gpt = {name: filled(name, shape, generator).half() for name, shape in shapes[GPT].items()}
     torch.save(gpt, folder / "gpt.pth")
@@ -84,7 +84,7 @@ def sinusoids(positions: int, width: int) -> Tensor:
 
 def config_of(version: str) -> dict:
     """The golden set's config.yaml with the published sizes."""
-    config = yaml.safe_load((HERE / "checkpoint" / "config.yaml").read_text())
+    config = yaml.safe_load((SHIPPED / "checkpoint" / "config.yaml").read_text())
     config["gpt"] |= SIZES[version] | {
         "number_text_tokens": PIECES,
         "number_mel_codes": CODES,
@@ -110,7 +110,7 @@ def config_of(version: str) -> dict:
 def padded_pieces() -> bytes:
     """The golden set's sentencepiece model, extended to the published size with pieces that occur in no text."""
     model = sentencepiece_model_pb2.ModelProto()  # pyright: ignore[reportAttributeAccessIssue]
-    model.ParseFromString((HERE / "checkpoint" / "bpe.model").read_bytes())
+    model.ParseFromString((SHIPPED / "checkpoint" / "bpe.model").read_bytes())
     for index in range(len(model.pieces), PIECES):
         model.pieces.add(piece=f"\ue000{index}", score=-100.0)
     model.trainer_spec.vocab_size = PIECES

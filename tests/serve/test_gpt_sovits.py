@@ -40,11 +40,16 @@ def service(
 
     _, settings = load_config(default_config_path(), {})
     files = {"model_dir": str(gpt_sovits / "bundle"), "gpt": "s1.ckpt", "sovits": "s2_v2Pro.pth"}
-    args = settings.to_args() | {
+    args = {name: value for name, value in settings.to_args().items() if name != "family"} | {
         "data_dir": str(tmp_path_factory.mktemp("data")),
+        "default_model": MODEL,
         "models": {
             "chorale-small": {"family": {"name": "small"}},
-            MODEL: {"family": {"name": "gpt_sovits", "options": files}, "gpt": {"slots": 4}},
+            MODEL: {
+                "vocoder_chunk_size": 1000,
+                "family": {"name": "gpt_sovits", "options": files},
+                "gpt": {"slots": 4},
+            },
         },
     }
     serve.run(build(args), name="chorale", route_prefix="/")
@@ -81,9 +86,19 @@ def test_speech_by_openais_interface(service, recording):
 
 
 def test_speech_in_a_cached_voice(service):
-    fields = {"text": TEXT, "voice": "golden", "model": MODEL, "seed": 1}
-    sound, _ = sound_of(service.get("/tts_with_cached_voice", params=fields))
-    assert np.isfinite(sound).all() and np.abs(sound).max() > 0.05
+    fields = {"text": TEXT, "text_lang": "zh", "voice_name": "golden", "seed": 1}
+    sound, rate = sound_of(service.get("/tts_with_cached_voice", params=fields))
+    assert rate == 32000 and len(sound) > rate and np.abs(sound).max() > 0.05
+
+
+def test_speech_by_the_published_interface(service):
+    fields = {"text": TEXT, "text_lang": "zh", "ref_audio_path": "golden.wav", "prompt_lang": "en", "seed": 1}
+    whole, rate = sound_of(service.get("/tts", params=fields))
+    assert rate == 32000 and len(whole) > rate and np.abs(whole).max() > 0.05
+    answer = service.post("/tts", json={**fields, "streaming_mode": 2, "media_type": "raw", "top_k": 5})
+    assert answer.status_code == 200 and len(answer.content) > rate
+    answer = service.post("/tts", json={**fields, "text_split_method": "cut9"})
+    assert answer.status_code == 400 and "cut9" in answer.json()["message"]
 
 
 def test_the_small_family_speaks_beside_it(service):

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from serve_app.runtime.ports import free_port
+from tests.golden.indextts_set import SHIPPED
 
 PROGRAM = (
     "import sys; from serve_app.runtime import application; "
@@ -217,7 +218,7 @@ def test_a_port_in_use_is_reported(cluster):
     ("size", "says"), [(None, "not found in the model folder"), (600_000, "cannot be read: truncated")]
 )
 def test_a_damaged_checkpoint_does_not_start_and_is_named(tmp_path, size, says):
-    folder = Path(shutil.copytree(ROOT / "tests/golden/indextts/checkpoint", tmp_path / "model"))
+    folder = Path(shutil.copytree(SHIPPED / "checkpoint", tmp_path / "model"))
     data = (folder / "gpt.pth").read_bytes()
     (folder / "gpt.pth").unlink()
     if size is not None:

@@ -61,7 +61,7 @@ class GptSovitsOptions(BaseModel):
         return folder
 
     def path(self, name: str, version: Version | None = None) -> Path:
-        """The file or folder of the option `name`, else the published one of `version`. Raises CheckpointError without it."""
+        """The file or folder of the option `name`, else the published one of `version`. Raises CheckpointError."""
         given = getattr(self, name) or self._published(name, version or self.version)
         path = self.folder / _expanded(given, name)
         if not path.exists():

@@ -151,8 +151,9 @@ class CfmVocoder:
             "steps": torch.tensor(steps),
         }
         for name, arrays in ragged.items():
+            dtype = np.float32 if name == "mel" else np.int64
             inputs[name] = torch.nn.utils.rnn.pad_sequence(
-                [torch.from_numpy(np.array(array)) for array in arrays], batch_first=True
+                [torch.from_numpy(np.array(array, dtype)) for array in arrays], batch_first=True
             )
             inputs[f"{name}_count"] = torch.tensor([len(array) for array in arrays])
         return inputs

@@ -195,3 +195,30 @@ def test_an_untrained_codebook(changed, bundle):
     changed("s2_v2Pro.pth", lambda content: content["weight"].update({name: torch.zeros(1)}))
     with pytest.raises(CheckpointError, match="the codebook was never trained"):
         load(options(bundle)).voice_encoder(CPU)
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"sovits": "s2_v4_lora.pth", "base": None}, "family.options.base: 's2Gv4.pth' not found"),
+        ({"sovits": "s2_v4_lora.pth", "base": "s2_v3.pth"}, "s2_v3.pth is not the full model of v4"),
+        (
+            {"sovits": "s2_v4_lora.pth", "base": "s2_v4_lora.pth"},
+            "s2_v4_lora.pth is not the full model of v4",
+        ),
+        ({"sovits": "s2_v4.pth", "version": "v3"}, "family.options.version: v3, but s2_v4.pth is v4"),
+        (
+            {"sovits": "s2_v4.pth", "hifigan": "nothing.pth"},
+            "family.options.hifigan: 'nothing.pth' not found",
+        ),
+        ({"sovits": "s2_v3.pth", "bigvgan": "nothing"}, "family.options.bigvgan: 'nothing' not found"),
+    ],
+)
+def test_wrong_files_of_v3_and_v4(gpt_sovits, gpt_sovits_v3v4, others, message):
+    bundle, there = gpt_sovits / "bundle", gpt_sovits_v3v4 / "bundle"
+    paths = {
+        name: value if name == "version" or value is None else str(there / value)
+        for name, value in others.items()
+    }
+    with pytest.raises(ConfigError, match=message):
+        load(options(bundle, **paths))

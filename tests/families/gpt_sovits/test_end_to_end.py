@@ -198,3 +198,34 @@ def test_a_seed_reproduces_its_samples_and_another_changes_them(speaking, gpt_so
     first, again, other = asyncio.run(run())
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first[: len(other)], other[: len(first)])
+
+
+@pytest.mark.parametrize(
+    ("files", "rate"),
+    [
+        ({"sovits": "s2_v2.pth"}, 32000),
+        ({"sovits": "s2_v2ProPlus.pth"}, 32000),
+        ({"sovits": "{}/s2_v3.pth", "bigvgan": "{}/models--nvidia--bigvgan_v2_24khz_100band_256x"}, 24000),
+        ({"sovits": "{}/s2_v4.pth", "hifigan": "{}/gsv-v4-pretrained/vocoder.pth"}, 48000),
+        (
+            {
+                "sovits": "{}/s2_v4_lora.pth",
+                "base": "{}/s2_v4.pth",
+                "hifigan": "{}/gsv-v4-pretrained/vocoder.pth",
+            },
+            48000,
+        ),
+    ],
+)
+def test_every_version_speaks(speaking, gpt_sovits, gpt_sovits_v3v4, files, rate):
+    there = gpt_sovits_v3v4 / "bundle"
+
+    async def run() -> np.ndarray:
+        backend = speaking(text="mixed", **{name: path.format(there) for name, path in files.items()})
+        assert backend.spec.sample_rate == rate
+        sampling = backend.spec.sampling({"sample_steps": 4} if rate != 32000 else {}, seed=1, max_tokens=30)
+        return np.concatenate(await streamed(backend, gpt_sovits, sampling, text="你好，世界。"))
+
+    sound = asyncio.run(run())
+    assert len(sound) > rate / 2
+    assert np.isfinite(sound).all() and 0.01 < np.abs(sound).max() <= 1

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from deployments.families import small
 from serve_app.cli.main import app
+from tests.golden import indextts_set
 
 SHIPPED = Path(small.__file__).parent
 TEXT = "Most people in this street own a dog."
@@ -141,17 +142,16 @@ def test_serve_refuses_a_wrong_config(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "indextts"
 CONFIG = Path(__file__).parents[3] / "configs" / "indextts.yaml"
 
 
 def test_another_family_with_the_voice_of_a_recording(tmp_path: Path) -> None:
-    model = str(GOLDEN / "checkpoint")
+    model = str(indextts_set.SHIPPED / "checkpoint")
     words = [
         "speak",
         "Where is the key?",
         "--reference",
-        str(GOLDEN / "reference.wav"),
+        str(indextts_set.SHIPPED / "reference.wav"),
         "--config",
         str(CONFIG),
     ]
@@ -209,7 +209,7 @@ applications:
       models:
         small: {{family: {{name: small}}}}
         index:
-          family: {{name: indextts, options: {{model_dir: {GOLDEN / "checkpoint"}}}}}
+          family: {{name: indextts, options: {{model_dir: {SHIPPED / "checkpoint"}}}}}
           sampling: {{max_tokens: 20}}
         gone: {{family: {{name: indextts, options: {{model_dir: {tmp_path / "gone"}}}}}}}
 """)

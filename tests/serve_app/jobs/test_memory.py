@@ -1,0 +1,29 @@
+"""A long job holds no more memory than a short one."""
+
+from __future__ import annotations
+
+import psutil
+
+from serve_app.jobs.jobs import Jobs
+from tests.books import prose
+from tests.serve_app.jobs.conftest import finished, running, submission, until
+
+GROWTH = 20e6  # bytes
+
+
+async def test_the_memory_of_a_long_job_is_flat(jobs: Jobs) -> None:
+    process = psutil.Process()
+    row = await jobs.submit(submission("\n\n".join(prose(25_000))))
+    async with running(jobs):
+        row = await until(jobs, row.id, lambda row: _share(row.figures) >= 0.25)
+        quarter = process.memory_info().rss
+        row = await finished(jobs, row.id)
+    grown = process.memory_info().rss - quarter
+    sound = row.figures["audio_seconds"] * row.plan["rate"] * 4
+    print(f"grown by {grown / 1e6:.1f} MB after a quarter of {sound / 1e6:.0f} MB of sound")
+    assert row.state == "done" and sound > 4 * GROWTH
+    assert grown < GROWTH
+
+
+def _share(figures: dict) -> float:
+    return figures.get("characters_done", 0) / max(1, figures.get("characters", 0))
