@@ -48,13 +48,9 @@ class Segment:
 
     token_ids: int64 (T,), empty for a segment of silence alone; pause_after: the silence after it, in seconds;
     features: further inputs of the GPT; span: start and end in the given text, if the frontend knows them; conditions:
-<<<<<<< HEAD
     inputs of the vocoder from the text; spoken: the words that are said, in lower case, numbers as words; max_codes:
-    more codes than this cannot be its speech, None for no such limit.
-=======
-    inputs of the vocoder from the text; spoken: the words that are said, in lower case, numbers as words; places: int32
-    (T,), where in `text` the word or character begins that each token is of, -1 for marks, if the frontend knows.
->>>>>>> refs/heads/gsvtext
+    more codes than this cannot be its speech, None for no such limit; places: int32 (T,), where in `text` the word or
+    character begins that each token is of, -1 for marks, if the frontend knows.
     """
 
     text: str
@@ -64,11 +60,8 @@ class Segment:
     span: tuple[int, int] | None = None
     conditions: Mapping[str, np.ndarray] = field(default_factory=dict)
     spoken: str = ""
-<<<<<<< HEAD
     max_codes: int | None = None
-=======
     places: np.ndarray | None = None
->>>>>>> refs/heads/gsvtext
 
 
 @dataclass(frozen=True, slots=True, eq=False)
