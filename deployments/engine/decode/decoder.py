@@ -144,6 +144,8 @@ class Decoder:
         return {
             "steps": self._steps,
             "codes": self._codes,
+            "rows": self._row_steps,
+            "replays": self._runner.replays,
             "running": len(self._roster.of(State.RUNNING)),
             "mean_batch": self._row_steps / self._steps if self._steps else 0.0,
             "failed_steps": self._failed_steps,

@@ -193,6 +193,8 @@ class VocodeWorker:
         return {
             "steps": self._steps,
             "chunks": self._chunks,
+            "rows": self._chunks,
+            "replays": self._runner.replays,
             "mean_batch": self._chunks / self._steps if self._steps else 0.0,
             "retries": self._retries,
         }
