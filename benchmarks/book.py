@@ -26,7 +26,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import _common, _load, _memory, _service
+from benchmarks import _common, _load, _memory, _service, _statistics
 from benchmarks._memory import MIB
 from benchmarks.jobs import BUSY
 from tests.books import Epub, Page
@@ -216,7 +216,10 @@ async def measured(
         "chapter_to_first_word_ms": _common.summary([1000 * value for value in late]),
         "earliest_word_ms": round(1000 * min(late), 1),
         "time_left_error": _common.summary(errors) if errors else None,
-        "wer": await heard(service.url, options.voice, options.seed, told, lines, sound, options.listen),
+        "wer": (
+            rates := await heard(service.url, options.voice, options.seed, told, lines, sound, options.listen)
+        ),
+        "wer_difference": _statistics.mean([rate["book"] - rate["alone"] for rate in rates]).figures(4),
         "memory_mib": watched.memory(),
     }
 

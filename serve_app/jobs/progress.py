@@ -13,6 +13,7 @@ import psutil
 from serve_app.jobs.segments import Counts
 
 BATCHES = 3  # whose mean gives the time left
+SHARE = 0.1  # of the time so far, which a batch lasts at least: with a long job, batches grow and the estimate settles
 
 
 def spoken_time(seconds: float | None) -> str | None:
@@ -28,7 +29,7 @@ def spoken_time(seconds: float | None) -> str | None:
 
 @dataclass
 class Batches:
-    """The work of one runner on a job. A batch ends when `size` more segments are spoken."""
+    """The work of one runner on a job. A batch ends when `size` more segments are spoken and SHARE has passed."""
 
     size: int
     last: deque[tuple[float, int]] = field(
@@ -52,8 +53,9 @@ class Batches:
         self.audio_seconds += audio_seconds
         self._segments += 1
         self._characters += characters
-        if self._segments >= self.size:
-            now = time.monotonic()
+        now = time.monotonic()
+        least = SHARE * self.seconds
+        if self._segments >= self.size and now - self._batch_began >= least:
             self.last.append((now - self._batch_began, self._characters))
             self._batch_began, self._segments, self._characters = now, 0, 0
 

@@ -31,16 +31,26 @@ def test_a_duration_is_in_seconds_then_minutes_then_hours(seconds: float | None,
 
 
 def test_the_time_left_is_the_mean_of_the_last_three_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 100.0, 110.0, 130.0, 160.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     batches = progress.Batches(size=2)
     batches.begin()
     assert batches.remaining(50) is None
-    for _ in range(4):
+    for clock[0] in (20.0, 30.0, 50.0, 80.0):
         batches.add(10, 1.0)
         batches.add(10, 1.0)
     assert [seconds for seconds, _ in batches.last] == [10.0, 20.0, 30.0]
     assert batches.remaining(50) == pytest.approx(50.0)  # 60 characters took 60 seconds
+
+
+def test_a_batch_lasts_a_tenth_of_the_time_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    batches = progress.Batches(size=1)
+    batches.begin()
+    for clock[0] in (100.0, 109.0, 112.0):
+        batches.add(10, 1.0)
+    assert [seconds for seconds, _ in batches.last] == [100.0, 12.0]
 
 
 def test_the_time_left_includes_the_files_as_the_last_job_needed(monkeypatch: pytest.MonkeyPatch) -> None:
