@@ -13,7 +13,9 @@ def otlp() -> list[SpanProcessor]:
     Raises ImportError without the exporter's package.
     """
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # pyright: ignore[reportMissingImports]
+            OTLPSpanExporter,
+        )
     except ImportError:
         message = "traces over OTLP need the package opentelemetry-exporter-otlp-proto-http"
         raise ImportError(message) from None
