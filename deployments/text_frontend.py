@@ -1,6 +1,7 @@
 """The text stage: text to segments of token ids. Needs no torch, unless the family's frontend has a model."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -9,13 +10,15 @@ from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
-from deployments import assembly
+from deployments import assembly, logs
 from deployments.contract.errors import ChoraleError
 from deployments.contract.family import FamilySpec, Frontend
 from deployments.contract.options import ModelOptions
 from deployments.contract.speech import Segment
 from deployments.engine.device import memory
 from deployments.engine.device.thread import DeviceThread
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class TextFrontend:
     """
 
     def __init__(self, options: ModelOptions, version: str = "", *others: DeploymentHandle) -> None:
+        logs.join_serve()
         family = assembly.load_family(options)
         self._model = ModelDescription(version, options, family.spec)
         self._calls, self._described = 0, {}
@@ -66,6 +70,7 @@ class TextFrontend:
 
     async def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
         self._calls += 1
+        log.debug("%s: %d characters", method.__name__, len(arguments[0]))
         try:
             return await asyncio.wrap_future(self._thread.submit(method, *arguments))
         except ChoraleError as error:

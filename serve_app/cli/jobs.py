@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,13 +13,19 @@ import httpx
 from deployments.contract.errors import ChoraleError, InvalidInput, NotFound, Unavailable
 
 CALL_S = 60.0
+KEY_VARIABLE = "CHORALE_API_KEY"
 
 
 class Client:
-    """A service's /v1/jobs. Its methods raise the service's errors, and Unavailable if nothing responds."""
+    """A service's /v1/jobs, with the API key in KEY_VARIABLE.
+
+    Its methods raise the service's errors, and Unavailable if nothing responds.
+    """
 
     def __init__(self, server: str) -> None:
-        self._http = httpx.Client(base_url=server.rstrip("/"), timeout=CALL_S)
+        key = os.environ.get(KEY_VARIABLE)
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=server.rstrip("/"), timeout=CALL_S, headers=headers)
         self._server = server
 
     def __enter__(self) -> Client:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -73,9 +73,12 @@ class Jobs:
         self.service = service
         self.stores = stores or open_stores(service.settings)
 
-    async def submit(self, asked: Submission, job_id: str | None = None) -> JobRow:
+    async def submit(
+        self, asked: Submission, job_id: str | None = None, charge: Callable[[int], None] | None = None
+    ) -> JobRow:
         """Checks everything that can be checked now, and queues the job.
 
+        charge: called with the number of characters that will be spoken; what it raises refuses the job.
         Raises InvalidInput, NotFound and Unavailable (param "model"), DiskFull, and what `sources.read` raises.
         """
         model = await self.service.models.get(asked.model)
@@ -92,6 +95,8 @@ class Jobs:
             raise InvalidInput("Invalid 'chapters': the chosen chapters contain no text.", param="chapters")
         if asked.options.read_along and not sources.is_epub(asked.data):
             raise InvalidInput("Invalid 'read_along': the book must be an EPUB.", param="read_along")
+        if charge is not None:
+            charge(sum(chapter.characters for chapter in chapters))
         job_id = job_id or new_id()
         key = f"uploads/{job_id}/source"
         try:

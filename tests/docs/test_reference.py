@@ -10,6 +10,8 @@ from pydantic import BaseModel
 
 from deployments.families import load
 from deployments.families.indextts.family import IndexOptions
+from deployments.families.voxcpm.family import CONTROLS, VoxOptions
+from deployments.families.voxcpm.modes import controls
 from serve_app.config.file import load_config
 from serve_app.config.settings import Settings
 from serve_app.config.strict import models_in
@@ -17,6 +19,7 @@ from serve_app.http.foreign import FIELDS
 from serve_app.http.job_schemas import JobBody
 from serve_app.http.routes import cached_voice, health, job_segments, jobs, models, read, root, speech, voices
 from serve_app.http.schemas import CachedVoiceQuery, SpeechBody
+from tests.golden.indextts_set import SHIPPED
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -69,19 +72,27 @@ def test_the_table_of_foreign_fields_is_that_of_the_code() -> None:
 
 def test_every_control_is_in_the_http_page() -> None:
     page = (DOCS / "http.md").read_text("utf-8")
-    checkpoint = DOCS.parent / "tests" / "golden" / "indextts" / "checkpoint"
-    specs = [load("small").spec, load("indextts", {"model_dir": str(checkpoint)}).spec]
+    specs = [load("small").spec, load("indextts", {"model_dir": str(SHIPPED / "checkpoint")}).spec]
     rows: dict[str, list[str]] = {}
     for control in (control for spec in specs for control in spec.controls):
         rows[control.name] = [control.allowed, control.description]
     for name, told in rows.items():
         defaults = [f"{spec.defaults[name]:g}" for spec in specs]
         assert f"| `{name}` | {' | '.join([*told, *defaults])} |" in page
+    for control in CONTROLS + controls(version=2):
+        told = [control.allowed, control.description, spelled(control.default)]
+        assert f"| `{control.name}` | {' | '.join(told)} |" in page
 
 
 def test_every_indextts_option_is_on_its_page() -> None:
     page = (DOCS / "indextts.md").read_text("utf-8")
     assert not [name for name in IndexOptions.model_fields if f"| `{name}` |" not in page]
+
+
+def test_every_voxcpm_option_and_control_is_on_its_page() -> None:
+    page = (DOCS / "voxcpm.md").read_text("utf-8")
+    assert not [name for name in VoxOptions.model_fields if f"| `{name}` |" not in page]
+    assert not [control.name for control in CONTROLS + controls(version=2) if f"`{control.name}`" not in page]
 
 
 def rows(page: str, heading: str) -> list[list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -20,7 +21,7 @@ from serve_app.http.errors import too_large
 from serve_app.http.job_events import events
 from serve_app.http.job_schemas import JobBody, from_form
 from serve_app.http.ranges import file_response
-from serve_app.http.routes.common import Shared, SharedJobs, while_connected
+from serve_app.http.routes.common import Shared, SharedJobs, charge, while_connected
 from serve_app.http.schemas import inlined
 from serve_app.jobs import sources
 from serve_app.jobs.jobs import Jobs, Submission
@@ -101,7 +102,8 @@ async def create_job(request: Request, service: Shared, jobs: SharedJobs, dry_ru
         controls=controls,
         options=body.options(default),
     )
-    return await accepted(request, jobs, await while_connected(request, jobs.submit(asked)))
+    submitted = jobs.submit(asked, charge=partial(charge, request))
+    return await accepted(request, jobs, await while_connected(request, submitted))
 
 
 async def accepted(request: Request, jobs: Jobs, row: JobRow) -> Response:

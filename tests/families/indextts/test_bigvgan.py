@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from benchmarks.published_indextts import PublishedVocoder
 from deployments.contract.errors import ConfigError
-from deployments.families.checkpoint import read_tensors
-from deployments.families.indextts.bigvgan import BigVgan, Upsample, fold_weight_norm
+from deployments.families.checkpoint import fold_weight_norm, read_tensors
+from deployments.families.indextts.bigvgan import BigVgan, Upsample
 from deployments.families.indextts.config import IndexConfig, read_config
 from deployments.families.indextts.conv import Conv
 from deployments.families.indextts.receptive_field import Window, context, needs
