@@ -22,6 +22,7 @@ from serve_app.http.gpt_sovits_schemas import TtsFields
 from serve_app.http.job_schemas import JobBody
 from serve_app.http.routes import cached_voice, gpt_sovits, health, jobs, models, root, speech, voices
 from serve_app.http.schemas import CachedVoiceQuery, SpeechBody
+from tests.golden.indextts_set import SHIPPED
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -74,8 +75,7 @@ def test_the_table_of_foreign_fields_is_that_of_the_code() -> None:
 
 def test_every_control_is_in_the_http_page() -> None:
     page = (DOCS / "http.md").read_text("utf-8")
-    checkpoint = DOCS.parent / "tests" / "golden" / "indextts" / "checkpoint"
-    specs = [load("small").spec, load("indextts", {"model_dir": str(checkpoint)}).spec]
+    specs = [load("small").spec, load("indextts", {"model_dir": str(SHIPPED / "checkpoint")}).spec]
     rows: dict[str, list[str]] = {}
     for control in (control for spec in specs for control in spec.controls):
         rows[control.name] = [control.allowed, control.description]
@@ -92,7 +92,9 @@ def test_every_indextts_option_is_on_its_page() -> None:
 def test_every_gpt_sovits_option_and_control_is_on_its_page() -> None:
     page = (DOCS / "gpt_sovits.md").read_text("utf-8")
     names = [*GptSovitsOptions.model_fields]
-    names += [control.name for control in (*DRAWING, *CONTROLS, *(layout.control for layout in LAYOUTS.values()))]
+    names += [
+        control.name for control in (*DRAWING, *CONTROLS, *(layout.control for layout in LAYOUTS.values()))
+    ]
     assert not [name for name in names if f"`{name}`" not in page]
 
 
