@@ -48,7 +48,8 @@ class Segment:
 
     token_ids: int64 (T,), empty for a segment of silence alone; pause_after: the silence after it, in seconds;
     features: further inputs of the GPT; span: start and end in the given text, if the frontend knows them; conditions:
-    inputs of the vocoder from the text; spoken: the words that are said, in lower case, numbers as words.
+    inputs of the vocoder from the text; spoken: the words that are said, in lower case, numbers as words; places: int32
+    (T,), where in `text` the word or character begins that each token is of, -1 for marks, if the frontend knows.
     """
 
     text: str
@@ -58,6 +59,7 @@ class Segment:
     span: tuple[int, int] | None = None
     conditions: Mapping[str, np.ndarray] = field(default_factory=dict)
     spoken: str = ""
+    places: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
