@@ -18,6 +18,7 @@ from benchmarks.published_gpt_sovits_cfm import (
     joined,
     pcm16,
 )
+from deployments.families.gpt_sovits.ap_bwe import ApBwe
 from deployments.families.gpt_sovits.bigvgan import read_bigvgan
 from deployments.families.gpt_sovits.cfm.features import Features
 from deployments.families.gpt_sovits.cfm.layout import LAYOUTS, OVERLAP
@@ -188,6 +189,19 @@ def spoken(given: Published, facts: dict[str, Any]) -> tuple[list[list[Tensor]],
         sounds = {place: cfm.serial(given.item(items[place]), voice, steps, speed) for place in order}
         found = [[sounds[place]] for place in range(len(items))]
     return found, cfm.calls
+
+
+def test_a_request_with_bandwidth_extension(published: dict[str, Published], whole_set: GoldenSet) -> None:
+    """It is applied to the whole sound with its silence. Phases at the edges are those of rounding errors."""
+    facts, stored = whole_set.facts("e2e")["v3.super_sampling"], whole_set.tensors("e2e")
+    batches, _ = spoken(published["v3"], facts)
+    narrow = pcm16(batches[0]).float() / 32768
+    wide = ApBwe.load(whole_set.bundle / "AP_BWE_24kto48k")(narrow[None])[0]
+    assert (2 * LAYOUTS["v3"].output_rate, [len(wide)]) == (facts["sr"], facts["chunk_lens"])
+    rms = stored["v3.super_sampling.block_rms"].numpy()
+    blocks = (wide / wide.abs().max().clamp(min=1) * 32768).numpy()[: len(rms) * 1000].reshape(-1, 1000)
+    found = np.sqrt((blocks.astype(np.float64) ** 2).mean(1))
+    np.testing.assert_allclose(found[1:], rms[1:], rtol=0.05, atol=1)
 
 
 @by_version
