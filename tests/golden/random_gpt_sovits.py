@@ -2,8 +2,8 @@
 
     python -m tests.golden.random_gpt_sovits FOLDER [--version v1|v2|v2Pro|v2ProPlus]
 
-The shapes are those of the golden set's small files, with the published widths. It takes 1.4 GB of disk: the
-weights are in fp16, as published.
+The shapes are those of the golden set's small files, with the published widths. It takes 1.2 GB of disk, in fp16 as
+published.
 """
 
 from __future__ import annotations
