@@ -97,7 +97,7 @@ def test_every_control_is_in_the_http_page() -> None:
     for name, told in rows.items():
         defaults = [f"{spec.defaults[name]:g}" for spec in specs]
         assert f"| `{name}` | {' | '.join([*told, *defaults])} |" in page
-    for control in CONTROLS + controls(version=2):
+    for control in vox_family.CONTROLS + controls(version=2):
         told = [control.allowed, control.description, spelled(control.default)]
         assert f"| `{control.name}` | {' | '.join(told)} |" in page
 
