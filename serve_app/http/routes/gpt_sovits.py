@@ -131,6 +131,7 @@ async def _answer(
 async def _speak(
     asked: TtsFields, model: Model, request: Request, service: Service, traffic: Traffic
 ) -> Response:
+    charge(request, len(asked.text))
     whole, format = not asked.streaming_mode, FORMATS[asked.media_type]
     service.check_text(asked.text, wait=whole)
     charge(request, len(asked.text))
