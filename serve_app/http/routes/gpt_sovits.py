@@ -134,7 +134,6 @@ async def _speak(
     charge(request, len(asked.text))
     whole, format = not asked.streaming_mode, FORMATS[asked.media_type]
     service.check_text(asked.text, wait=whole)
-    charge(request, len(asked.text))
     wanted, ignored = await _request(asked, model, service, request.state.request_id)
     spoken = await while_connected(request, service.speak(wanted))
     stream, sound = spoken.stream, spoken.stream.sound
