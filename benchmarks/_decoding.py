@@ -58,4 +58,4 @@ def decoded(decoder: Decoder, items: Sequence[WorkItem]) -> dict[str, Run]:
 def _joined(runs: list[Run]) -> Run:
     frames = [run.frames for run in runs if run.frames is not None]
     codes = np.concatenate([run.codes for run in runs])
-    return Run(codes, np.concatenate(frames) if frames else None)
+    return Run(codes, np.concatenate(frames) if frames else None, cut=runs[-1].cut)

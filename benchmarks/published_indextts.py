@@ -19,8 +19,7 @@ from torch import Tensor
 
 from deployments.contract.speech import Sampling
 from deployments.families.bigvgan.antialias import low_pass
-from deployments.families.bigvgan.net import fold_weight_norm
-from deployments.families.checkpoint import read_tensors
+from deployments.families.checkpoint import fold_weight_norm, read_tensors
 from deployments.families.indextts.config import SILENT_CODE, IndexConfig, read_config
 from deployments.families.indextts.silence import ALLOWED, RUN
 from deployments.families.indextts.voice import IndexVoiceEncoder

@@ -8,6 +8,7 @@ from deployments.contract.errors import ConfigError, InvalidInput, unknown_field
 
 Value = float | int | bool
 Controls = tuple["Control", ...]
+RETRY = "retry_badcase"  # a control that a family may declare: false keeps a segment whose codes are not plausible
 
 
 @dataclass(frozen=True, slots=True)

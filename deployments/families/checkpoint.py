@@ -77,3 +77,14 @@ def check_shapes(
         need = f"wants {tuple(wanted[name])}" if name in wanted else "has no such tensor"
         if name not in tensors or name not in wanted or tuple(tensors[name].shape) != tuple(wanted[name]):
             raise CheckpointError(f"{file}: {prefix}{name} {have}, the config {need}")
+
+
+def fold_weight_norm(tensors: Mapping[str, Tensor]) -> Tensors:
+    """To float32; each pair `X.weight_g`, `X.weight_v` becomes `X.weight` = v g / |v|, by index of dimension 0."""
+    folded = {name: tensor.float() for name, tensor in tensors.items()}
+    for name in [name.removesuffix("_g") for name in folded if name.endswith(".weight_g")]:
+        gain, value = folded[f"{name}_g"], folded.get(f"{name}_v")
+        if value is not None and gain.shape == (len(value), *[1] * (value.dim() - 1)):
+            del folded[f"{name}_g"], folded[f"{name}_v"]
+            folded[name] = value * (gain / value.flatten(1).norm(dim=1).view_as(gain))
+    return folded

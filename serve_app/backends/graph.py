@@ -57,6 +57,9 @@ class RayBackend:
     ) -> list[speech.Segment]:
         return await self._ask("text_frontend", "segments", text, language, controls)
 
+    async def symbols(self, segments: list[speech.Segment]) -> list[list[str]]:
+        return await self._ask("text_frontend", "symbols", segments)
+
     async def check_text(self, text: str, language: str | None) -> None:
         await self._ask("text_frontend", "check", text, language)
 

@@ -104,6 +104,9 @@ class LocalBackend:
     ) -> list[speech.Segment]:
         return await self._read(lambda frontend: read_segments(frontend, text, language, controls))
 
+    async def symbols(self, segments: list[speech.Segment]) -> list[list[str]]:
+        return await self._read(lambda frontend: [frontend.symbols(segment) for segment in segments])
+
     async def check_text(self, text: str, language: str | None) -> None:
         await self._read(lambda frontend: frontend.check(text, language))
 

@@ -38,6 +38,10 @@ class Backend(Processes, Protocol):
         """controls: those that the frontend reads (`FamilySpec.of_text`)."""
         ...
 
+    async def symbols(self, segments: list[speech.Segment]) -> list[list[str]]:
+        """The tokens of each segment by name: phones, or pieces of words."""
+        ...
+
     async def check_text(self, text: str, language: str | None) -> None:
         """Checks a text of any length. Raises what `segments` would raise for any part of it."""
 

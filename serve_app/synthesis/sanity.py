@@ -6,6 +6,7 @@ from collections import deque
 
 import numpy as np
 
+from deployments.contract.controls import RETRY
 from deployments.contract.family import FamilySpec
 from deployments.contract.speech import Run, Sampling, Segment
 
@@ -23,7 +24,7 @@ class Watch:
     """Watches one segment's codes as they arrive, if the family declares what is plausible."""
 
     def __init__(self, spec: FamilySpec, segment: Segment, sampling: Sampling) -> None:
-        self._watches = spec.plausible_codes is not None
+        self._watches = spec.plausible_codes is not None and bool(sampling.controls.get(RETRY, True))
         fewest, most = spec.plausible_codes or (0.0, 0.0)
         per_second, tokens = spec.codes_per_second, len(segment.token_ids)
         self._fewest = min(fewest * tokens / sampling.speed, sampling.max_tokens)

@@ -65,6 +65,7 @@ class SegmentStream:
         self._state = None
         self._home = uuid.uuid4().hex if self._backend.spec.state_home == "replica" else None
         self._frames: list[np.ndarray] = []  # all of them, if the state may have to be computed again
+        self._ends: list[int] = []  # frames behind each chunk so far
         while not self._pieces.empty():
             self._pieces.get_nowait()
 
@@ -152,12 +153,14 @@ class SegmentStream:
         if not np.isfinite(vocoded.waveform).all():
             raise SynthesisFailed("The vocoder returned samples that are not finite.")
         self._state = None if self._home else vocoded.state
+        self._ends.append(chunk.first + len(chunk.frames) - chunk.right)
         await self._pieces.put(vocoded.waveform)
 
     async def _from_the_start(self, chunk: VocoderChunk, chunk_id: str, priority: int) -> VocodedChunk:
         """Vocodes the segment again up to the end of `chunk`, because the replica with its state is lost or busy."""
         end = chunk.first + len(chunk.frames)
-        again = replace(chunk, frames=np.concatenate(self._frames)[:end], left=0, first=0)
+        frames, ends = np.concatenate(self._frames)[:end], tuple(self._ends)
+        again = replace(chunk, frames=frames, left=0, first=0, cuts=ends)
         self.work_ids = [*self.work_ids, f"{chunk_id}.again"]
         vocoded = await self._backend.vocode(again, id=f"{chunk_id}.again", priority=priority)
         count = len(chunk.frames) - chunk.left - chunk.right

@@ -42,7 +42,7 @@ class TextFlow:
         controls: Mapping[str, Value] | None = None,
     ) -> None:
         self._reader, self._text, self._language = reader, text, language
-        self._arguments = (language, controls) if controls else (language,)
+        self._controls = {"controls": controls} if controls else {}  # not every reader takes them
         self._refusal: InvalidInput | None = None
         self.is_silence = False  # known with the first segment
         self._queue: asyncio.Queue[Segment | Exception | None] = asyncio.Queue(AHEAD)  # None: the end
@@ -120,7 +120,7 @@ class TextFlow:
 
     async def _said(self, start: int, end: int) -> list[Segment]:
         try:
-            return await self._reader.segments(self._text[start:end], *self._arguments)
+            return await self._reader.segments(self._text[start:end], self._language, **self._controls)
         except InvalidInput as error:
             if error.code not in SILENT:
                 raise

@@ -119,6 +119,9 @@ class ToneBackend:
             for span, s in spoken.items()
         ]
 
+    async def symbols(self, segments: list[Segment]) -> list[list[str]]:
+        return [list(segment.text) for segment in segments]
+
     async def encode_voice(self, reference: Reference, keep: str | None = None) -> VoicePrompt:
         self.encoded += 1
         self.kept.append(keep)

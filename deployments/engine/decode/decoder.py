@@ -144,6 +144,8 @@ class Decoder:
         return {
             "steps": self._steps,
             "codes": self._codes,
+            "rows": self._row_steps,
+            "replays": self._runner.replays,
             "running": len(self._roster.of(State.RUNNING)),
             "mean_batch": self._row_steps / self._steps if self._steps else 0.0,
             "failed_steps": self._failed_steps,
@@ -180,6 +182,8 @@ class Decoder:
 
     def _start(self, sequence: Sequence, filled: int) -> list[Event]:
         known, asked = sequence.known, sequence.request.sampling.max_tokens
+        if (most := sequence.request.segment.max_codes) is not None:
+            asked = min(asked, most)
         sequence.state, sequence.prefill, sequence.prefill_length = State.RUNNING, None, filled
         sequence.limit = min(asked, self._model.max_codes, self._model.context - filled)
         sequence.emit_at = self._next_emit(known) if known else self._emit_at[0]

@@ -1,5 +1,6 @@
 """Cuts frames into chunks for the vocoder: a stream, with small chunks first for an early sound, or a long run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -93,9 +94,19 @@ def cut(chunk: VocoderChunk, spec: FamilySpec, most: int) -> list[VocoderChunk]:
     """Splits a chunk into ones of at most `most` frames (views), of about one length. The first has the state."""
     count = len(chunk.frames) - chunk.left - chunk.right
     parts = -(-count // most)
-    if parts < 2:
+    return _parts(chunk, spec, [count * part // parts for part in range(1, parts)])
+
+
+def cut_again(chunk: VocoderChunk, spec: FamilySpec) -> list[VocoderChunk]:
+    """The chunks that this one repeats, by its `cuts`."""
+    return _parts(chunk, spec, chunk.cuts)
+
+
+def _parts(chunk: VocoderChunk, spec: FamilySpec, cuts: Sequence[int]) -> list[VocoderChunk]:
+    """cuts: frames of sound after which the chunk is cut, ascending."""
+    if not cuts:
         return [chunk]
-    edges = [chunk.left + count * part // parts for part in range(parts + 1)]
+    edges = [chunk.left + cut for cut in (0, *cuts)] + [len(chunk.frames) - chunk.right]
     chunks = []
     for start, stop in pairwise(edges):
         begin = max(0, start - spec.left_context)
@@ -107,6 +118,7 @@ def cut(chunk: VocoderChunk, spec: FamilySpec, most: int) -> list[VocoderChunk]:
             right=end - stop,
             first=chunk.first + begin,
             state=None if chunks else chunk.state,
+            cuts=(),
         )
         chunks.append(piece)
     return chunks

@@ -19,7 +19,7 @@ from deployments.contract.work import Event, WorkItem
 from deployments.engine.device.thread import assert_on_device_thread
 from deployments.engine.failures import as_failure
 from deployments.engine.graphs import Backend, GraphRunner, doublings
-from deployments.engine.vocode.chunks import cut
+from deployments.engine.vocode.chunks import cut, cut_again
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +104,7 @@ class VocodeWorker:
         buckets = sorted(frame_buckets or FRAME_BUCKETS)
         self._longest = chunk_frames or round(LONGEST_S * spec.codes_per_second)
         self._whole = spec.chunking == "whole"
+        self._in_turn = spec.state_home == "replica"  # a chunk cannot share a batch with the one before it
         if self._padded and not self._whole:
             self._longest = min(self._longest, buckets[-1])
         both = spec.left_context + spec.right_context
@@ -144,7 +145,9 @@ class VocodeWorker:
                 self._lost.append(Event(item.id, error=StateLost("the state of this segment is not here")))
                 return
             chunk = replace(chunk, state=state)
-        chunks = [chunk] if self._plain or self._whole else cut(chunk, self._spec, self._longest)
+        chunks = cut_again(chunk, self._spec)
+        if not (self._plain or self._whole):
+            chunks = [part for piece in chunks for part in cut(piece, self._spec, self._longest)]
         self._waiting.append(ActiveItem(item, deque(chunks)))
 
     def cancel(self, item_id: str) -> None:
@@ -198,6 +201,8 @@ class VocodeWorker:
         return {
             "steps": self._steps,
             "chunks": self._chunks,
+            "rows": self._chunks,
+            "replays": self._runner.replays,
             "mean_batch": self._chunks / self._steps if self._steps else 0.0,
             "retries": self._retries,
         }
@@ -222,6 +227,8 @@ class VocodeWorker:
             count = len(chunks)
             for active in line:
                 own = rows[active]
+                if own and self._in_turn:
+                    continue
                 if len(own) < len(active.left) and self._fits(chunks, active.left[len(own)]):
                     chunks.append(replace(active.left[len(own)], follows=own[-1] if own else None))
                     items.append(active)

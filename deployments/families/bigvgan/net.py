@@ -25,7 +25,7 @@ from deployments.families.bigvgan.receptive_field import (
 )
 from deployments.families.bigvgan.shape import BigVganShape
 from deployments.families.bigvgan.window import crop, cut
-from deployments.families.checkpoint import Tensors, fill
+from deployments.families.checkpoint import fill, fold_weight_norm
 
 FILTER_TOLERANCE = 1e-6
 
@@ -196,14 +196,3 @@ class BigVgan(nn.Module):
 
 def _constant(layer: nn.Module, speaker: Tensor) -> Tensor:
     return layer(speaker.unsqueeze(2)).squeeze(2)
-
-
-def fold_weight_norm(tensors: Mapping[str, Tensor]) -> Tensors:
-    """To float32; each pair `X.weight_g`, `X.weight_v` becomes `X.weight` = v g / |v|, by index of dimension 0."""
-    folded = {name: tensor.float() for name, tensor in tensors.items()}
-    for name in [name.removesuffix("_g") for name in folded if name.endswith(".weight_g")]:
-        gain, value = folded[f"{name}_g"], folded.get(f"{name}_v")
-        if value is not None and gain.shape == (len(value), *[1] * (value.dim() - 1)):
-            del folded[f"{name}_g"], folded[f"{name}_v"]
-            folded[name] = value * (gain / value.flatten(1).norm(dim=1).view_as(gain))
-    return folded

@@ -28,6 +28,7 @@ from serve_app.http.routes.common import (
     Counted,
     Shared,
     Traffic,
+    charge,
     collected,
     fields_renamed,
     speech_headers,
@@ -130,6 +131,7 @@ async def _answer(
 async def _speak(
     asked: TtsFields, model: Model, request: Request, service: Service, traffic: Traffic
 ) -> Response:
+    charge(request, len(asked.text))
     whole, format = not asked.streaming_mode, FORMATS[asked.media_type]
     service.check_text(asked.text, wait=whole)
     wanted, ignored = await _request(asked, model, service, request.state.request_id)
@@ -151,7 +153,9 @@ async def _speak(
         headers["content-length"] = str(sum(map(len, audio)))
     if ignored:
         headers["x-chorale-ignored"] = ", ".join(ignored)
-    return StreamedSpeech(traffic, stream, audio, media_type=f"audio/{asked.media_type}", headers=headers)
+    return StreamedSpeech(
+        service, traffic, stream, audio, media_type=f"audio/{asked.media_type}", headers=headers
+    )
 
 
 async def _request(

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
@@ -16,13 +16,14 @@ from starlette.responses import Response
 from serve_app.audio.encode import MEDIA_TYPES, check_rate, open_encoder
 from serve_app.http import foreign
 from serve_app.http.bodies import Recording, check, decoded, read_object
-from serve_app.http.errors import to_http
+from serve_app.http.errors import ERROR_CODE, to_http
 from serve_app.http.middleware import largest_text
 from serve_app.http.routes.common import (
     Counted,
     Shared,
     SharedJobs,
     Traffic,
+    charge,
     collected,
     fields_renamed,
     speech_headers,
@@ -101,12 +102,13 @@ async def create_speech(
 
 
 async def _speak(asked: Asked, request: Request, service: Service, traffic: Traffic, jobs: Jobs) -> Response:
-    body, began, whole = asked.body, time.perf_counter(), asked.body.whole
+    body, whole = asked.body, asked.body.whole
+    charge(request, len(body.input))
     wanted = await _request(asked, service, request.state.request_id, whole)
     raw = request.headers.get(RAW_RESPONSE)
     if body.waits and raw != "stream" and len(body.input) > service.settings.jobs.long_text_chars:
         job = _job(wanted, body.response_format)
-        return await accepted(jobs, await while_connected(request, jobs.submit(job)))
+        return await accepted(request, jobs, await while_connected(request, jobs.submit(job)))
     spoken = await while_connected(request, service.speak(wanted))
     stream, sound = spoken.stream, spoken.stream.sound
     rate = spoken.sample_rate
@@ -126,14 +128,14 @@ async def _speak(asked: Asked, request: Request, service: Service, traffic: Traf
         headers["x-chorale-ignored"] = ", ".join(asked.ignored)
     log.info(
         "speech %s: %d characters, voice %s, %s, first sound after %.3f s",
-        stream.id, len(body.input), spoken.voice, body.response_format, time.perf_counter() - began,
+        stream.id, len(body.input), spoken.voice, body.response_format, time.perf_counter() - wanted.began,
     )  # fmt: skip
     media_type = encoder.media_type
     if isinstance(audio, list):
         headers["content-length"] = str(sum(map(len, audio)))
     elif body.stream_format == "sse":
-        audio, media_type = _events(audio, stream), "text/event-stream"
-    return StreamedSpeech(traffic, stream, audio, media_type=media_type, headers=headers)
+        audio, media_type = _events(audio, stream, request.scope["state"]), "text/event-stream"
+    return StreamedSpeech(service, traffic, stream, audio, media_type=media_type, headers=headers)
 
 
 async def _request(asked: Asked, service: Service, request_id: str, whole: bool) -> SpeechRequest:
@@ -174,7 +176,9 @@ def _job(wanted: SpeechRequest, format: str) -> Submission:
     )
 
 
-async def _events(audio: AsyncIterator[bytes], stream: SpeechStream) -> AsyncIterator[bytes]:
+async def _events(
+    audio: AsyncIterator[bytes], stream: SpeechStream, state: dict[str, Any]
+) -> AsyncIterator[bytes]:
     try:
         async for data in audio:
             yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(data).decode()})
@@ -187,7 +191,9 @@ async def _events(audio: AsyncIterator[bytes], stream: SpeechStream) -> AsyncIte
         yield _event({"type": "speech.audio.done", "usage": usage, **faults})
     except Exception as error:
         log.exception("speech %s failed after it had started", stream.id)
-        yield b"event: error\n" + _event({"type": "error", **to_http(error).body})
+        http = to_http(error)
+        state[ERROR_CODE] = http.code
+        yield b"event: error\n" + _event({"type": "error", **http.body})
 
 
 def _event(data: dict) -> bytes:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from benchmarks.published_indextts import PublishedVocoder
 from deployments.contract.errors import ConfigError
 from deployments.families.bigvgan.conv import Conv
-from deployments.families.bigvgan.net import BigVgan, Upsample, fold_weight_norm
+from deployments.families.bigvgan.net import BigVgan, Upsample
 from deployments.families.bigvgan.receptive_field import Window, context, needs
-from deployments.families.checkpoint import read_tensors
+from deployments.families.checkpoint import fold_weight_norm, read_tensors
 from deployments.families.indextts.config import IndexConfig, read_config
 from deployments.families.indextts.vocoder import read_bigvgan
 from tests.golden.indextts_set import found

@@ -67,8 +67,10 @@ def _usual(word: str, index: int) -> Syllable:
     """The syllable of a character in its word, from pypinyin's dictionaries."""
     from pypinyin import Style, lazy_pinyin
 
-    read = lazy_pinyin(word, Style.TONE3, neutral_tone_with_five=True, errors=list)
-    return _parsed(read[index] if len(read) == len(word) else "")
+    read = lazy_pinyin(word, Style.TONE3, neutral_tone_with_five=True)
+    if len(read) != len(word):  # it has a character without a reading
+        return _usual(word[index], 0) if len(word) > 1 else _MISSING
+    return _parsed(read[index])
 
 
 def _parsed(pinyin: str) -> Syllable:

@@ -41,6 +41,14 @@ class PhoneFeatures(NamedTuple):
     bert: np.ndarray
 
 
+class _Piece(NamedTuple):
+    """start: in the cleaned text. places: of each phone there, -1 for a mark; empty if not known."""
+
+    start: int
+    spoken: list[Spoken]
+    places: np.ndarray
+
+
 class GptSovitsFrontend:
     """`Frontend` of the GPT-SoVITS family. Belongs to one device thread, because of BERT.
 
@@ -116,12 +124,13 @@ class GptSovitsFrontend:
         pieces = list(self._pieces(clean.text, language, method))
         if not pieces:
             raise nothing_to_speak()
-        starts = clean.origins([start for start, _ in pieces[1:]])
+        starts = clean.origins([piece.start for piece in pieces[1:]])
         spans = [stripped(text, *ends) for ends in zip([0, *starts], [*starts, len(text)], strict=True)]
         segments = []
-        for span, (_, spoken) in zip(spans, pieces, strict=True):
-            ids, features = self._tokens(spoken)
-            said = " ".join(run.text.strip(MARKS + " ") for run in spoken)
+        for span, piece in zip(spans, pieces, strict=True):
+            ids, features = self._tokens(piece.spoken)
+            said = " ".join(run.text.strip(MARKS + " ") for run in piece.spoken)
+            origins = np.array(clean.origins(np.maximum(piece.places, 0).tolist()), np.int32)
             segments.append(
                 Segment(
                     text[slice(*span)],
@@ -131,23 +140,24 @@ class GptSovitsFrontend:
                     span,
                     conditions={"phones": ids.astype(np.int16)},
                     spoken=said.lower(),
+                    places=np.where(piece.places < 0, -1, origins - span[0]) if len(origins) else None,
                 )
             )
         return segments
 
-    def _pieces(self, clean: str, language: str, method: cut.Method) -> Iterator[tuple[int, list[Spoken]]]:
-        """Of each piece: where it starts in the cleaned text, and what is said."""
+    def _pieces(self, clean: str, language: str, method: cut.Method) -> Iterator[_Piece]:
         if self.rules == "mixed":
             pieces = [mixed.shown(piece) for piece in cut.pieces(mixed.hidden(clean), method, "en")]
         else:
             pieces = cut.pieces(cut.collapsed(clean), method, language)
         # cutting changes marks alone, so the n-th letter of the pieces is the n-th of the text
-        places = [m.start() for m in _WORD.finditer(clean)]
-        letters = 0
+        places, letters = np.array([m.start() for m in _WORD.finditer(clean)], np.int64), 0
         for piece in pieces:
             for part, spoken in self._fitting(piece, language):
                 if spoken:
-                    yield before_openers(clean, places[letters]), spoken
+                    own = np.array([letter for run in spoken for letter in run.letters], np.int64)
+                    found = np.where(own < 0, -1, places[np.minimum(own + letters, len(places) - 1)])
+                    yield _Piece(before_openers(clean, int(places[letters])), spoken, found)
                 letters += len(_WORD.findall(part))
 
     def _fitting(self, piece: str, language: str) -> list[tuple[str, list[Spoken]]]:

@@ -8,7 +8,8 @@ published weights learnt.
 from __future__ import annotations
 
 import re
-from itertools import groupby
+from dataclasses import replace
+from itertools import accumulate, groupby
 
 from deployments.families.gpt_sovits.text import chinese_phones
 from deployments.families.gpt_sovits.text.english_phones import pronounced
@@ -71,10 +72,12 @@ def read(piece: str, language: str, version: str) -> list[Spoken]:
     lead = _LEAD.search(piece, 0, words[0].start)
     found: list[Spoken] = []
     runs = groupby(zip(words, marks, strict=True), lambda item: item[0].phones is not None)
+    before = list(accumulate((bool(_WORD.match(character)) for character in piece), initial=0))
     for index, (is_chinese, items) in enumerate(runs):
         first = _MARKS[lead[0]] if lead and index == 0 else ""
         run = list(items)
-        found.append(_chinese(run, first, version) if is_chinese else _english(run, first, piece, version))
+        made = _chinese(run, first, before, version) if is_chinese else _english(run, first, piece, before)
+        found.append(replace(made, phones=tuple(known(phone, version) for phone in made.phones)))
     return found
 
 
@@ -88,15 +91,22 @@ def _mark(word: Word, gap: str) -> str:
     return _MARKS[found[0]] if found else ","
 
 
-def _chinese(run: list[tuple[Word, str]], lead: str, version: str) -> Spoken:
+def _chinese(run: list[tuple[Word, str]], lead: str, before: list[int], version: str) -> Spoken:
+    """before: the letters and digits before each place of the piece."""
     text = lead + "".join(word.text + mark for word, mark in run)
     phones, sizes = chinese_phones.phones(text, version)
-    return Spoken("zh", text, tuple(known(phone, version) for phone in phones), tuple(sizes))
+    letters = [-1] * len(lead)
+    for word, mark in run:
+        size, span = len(word.text), word.end - word.start
+        letters += [before[word.start + span * i // size] for i in range(size)] + [-1] * len(mark)
+    letters = [letter for letter, size in zip(letters, sizes, strict=True) for _ in range(size)]
+    return Spoken("zh", text, tuple(phones), tuple(sizes), tuple(letters))
 
 
-def _english(run: list[tuple[Word, str]], lead: str, piece: str, version: str) -> Spoken:
-    phones = [lead] if lead else []
-    for (_, mark), sounds in zip(run, pronounced([word for word, _ in run], piece), strict=True):
+def _english(run: list[tuple[Word, str]], lead: str, piece: str, before: list[int]) -> Spoken:
+    phones, letters = ([lead], [-1]) if lead else ([], [])
+    for (word, mark), sounds in zip(run, pronounced([word for word, _ in run], piece), strict=True):
         phones += [*sounds, mark] if mark else sounds
+        letters += [before[word.start]] * len(sounds) + [-1] * len(mark)
     text = lead + " ".join(word.text + mark for word, mark in run)
-    return Spoken("en", text, tuple(known(phone, version) for phone in phones))
+    return Spoken("en", text, tuple(phones), letters=tuple(letters))

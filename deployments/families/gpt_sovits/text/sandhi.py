@@ -154,7 +154,7 @@ def _yi(word: Tagged, tones: list[int]) -> list[int]:
 
 def _neutral(word: Tagged, tones: list[int]) -> list[int]:
     text, kind, found = word.text, word.kind, list(tones)
-    if kind[:1] in ("n", "v", "a") and text not in _NEVER_NEUTRAL:
+    if kind[:1] in ("n", "v", "a") and len(text) <= 3 and text not in _NEVER_NEUTRAL:
         for at in range(1, len(text)):
             found[at] = 5 if text[at] == text[at - 1] else found[at]
     counter = text.find("个")

@@ -85,6 +85,20 @@ def test_mixed_rules_cut_at_no_mark_inside_a_word(frontends: dict[str, GptSovits
     ]  # fmt: skip
 
 
+def test_each_phone_knows_where_its_word_stands(frontends: dict[str, GptSovitsFrontend]) -> None:
+    frontend = frontends["mixed"]
+    text = "“好，*我*” paid for Émile，范围10-20公里。 Dr. Smith left!"
+    seen = []
+    for segment in frontend.segments(text):
+        assert segment.places is not None and len(segment.places) == len(segment.token_ids)
+        for place, symbol in zip(segment.places.tolist(), frontend.symbols(segment), strict=True):
+            assert (place < 0) == (symbol in "!?…,.-")
+            seen.append(segment.text[place] if place >= 0 else symbol)
+    words = [letter for letter, before in zip(seen, ["", *seen], strict=False) if letter != before]
+    assert "".join(words) == "好,我pfÉ,范围1020公.DSl!"  # 二十公里 shares the span of -20公里
+    assert all(segment.places is None for segment in frontends["published"].segments(text))
+
+
 def test_marks_are_heard_where_they_stand(frontends: dict[str, GptSovitsFrontend]) -> None:
     frontend = frontends["mixed"]
     (segment,) = frontend.segments(

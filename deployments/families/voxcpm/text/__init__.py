@@ -1,0 +1,1 @@
+"""The text side of VoxCPM: the tokenizer, the optional normaliser, and the frontend."""
