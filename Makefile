@@ -94,6 +94,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 lock: $(STAMP)
 	$(LOCK) pyproject.toml --output-file requirements.lock >/dev/null
 	$(LOCK) pyproject.toml --extra dev --output-file requirements-dev.lock >/dev/null
+	$(LOCK) k8s/image/requirements-cluster.in --output-file k8s/image/requirements-cluster.lock >/dev/null
 	echo uv==$(UV_VERSION) | $(LOCK) - --no-annotate --output-file requirements-uv.lock >/dev/null
 
 clean:

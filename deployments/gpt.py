@@ -16,4 +16,6 @@ class Gpt(LeasedReplica):
             decoder.warm_up()
             return decoder, {"device": device.describe(), "slots_suggested": assembly.suggested_slots(device)}
 
-        super().__init__("gpt", load, assembly.threads(options, "gpt"), options.gpt.stuck_after_s)
+        super().__init__(
+            "gpt", load, assembly.threads(options, "gpt"), options.gpt.stuck_after_s, options.name
+        )

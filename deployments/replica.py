@@ -11,6 +11,7 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.handle import DeploymentHandle
 
+from deployments import logs
 from deployments.contract.work import StageWorker
 from deployments.engine.device import card, memory
 from deployments.engine.device.thread import DeviceThread, ModelReplica
@@ -19,6 +20,8 @@ from deployments.leases.ledger import HEARTBEAT_S
 from deployments.leases.long_stream import LongStream, More, joined
 from deployments.leases.loop import LeaseLoop, Report
 from deployments.leases.records import Orders
+from deployments.metrics import ServeMetrics
+from deployments.stage_metrics import record_replica, stage_of
 
 ANSWER_MARGIN_S = 10.0
 FAILING_STEPS = 3  # consecutive failed steps after which Serve replaces the replica
@@ -27,7 +30,8 @@ FAILING_STEPS = 3  # consecutive failed steps after which Serve replaces the rep
 class LeasedReplica(ModelReplica):
     """Base of Gpt and Vocoder. `load` runs on the device thread and returns the worker and a description of its device.
 
-    stuck_after_s: if a device step takes longer, the health check fails and Serve replaces the replica.
+    stuck_after_s: if a device step takes longer, the health check fails and Serve replaces the replica. model: its
+    name, for the metrics.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class LeasedReplica(ModelReplica):
         load: Callable[[], tuple[StageWorker, dict[str, Any]]],
         threads: int,
         stuck_after_s: float,
+        model: str = "",
     ) -> None:
         def start() -> tuple[StageWorker, dict[str, Any], dict[str, int]]:
             from deployments.engine.device.memory_report import held
@@ -43,6 +48,7 @@ class LeasedReplica(ModelReplica):
             worker, facts = load()
             return worker, facts, held(worker)
 
+        logs.join_serve()
         self._device = DeviceThread(name, threads)
         self._stuck_after_s = stuck_after_s
         self._worker, self._facts, self._held = self._device.submit(start).result()
@@ -52,6 +58,7 @@ class LeasedReplica(ModelReplica):
         self._asked_at = time.monotonic()  # the last health check
         context = serve.get_replica_context()
         self._app, self._tag = context.app_name, context.replica_tag
+        self._metrics = ServeMetrics(model=model, stage=stage_of(context.deployment))
 
     async def lease(
         self, scheduler: str, lease_id: str, resume: bool = False
@@ -79,7 +86,7 @@ class LeasedReplica(ModelReplica):
 
     def _describe(self) -> dict[str, Any]:
         worker = self._worker
-        return {
+        status = {
             **self._facts,
             **{part: ask() for part in ("status", "stats") if (ask := getattr(worker, part, None))},
             "replica": self._tag,
@@ -93,6 +100,8 @@ class LeasedReplica(ModelReplica):
             "slots": worker.slots,
             "active": worker.active,
         }
+        record_replica(self._metrics, status)
+        return status
 
 
 class HandleSource:

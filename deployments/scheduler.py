@@ -20,13 +20,16 @@ from ray import serve
 from ray.exceptions import RayActorError, RayError
 from ray.serve.handle import DeploymentHandle
 
+from deployments import logs
 from deployments.contract.errors import SynthesisFailed
 from deployments.contract.work import Event, WorkItem
 from deployments.engine.device import memory
 from deployments.leases.ledger import Ledger
 from deployments.leases.long_stream import AGAIN_S, More, bounded, joined
 from deployments.leases.records import Lease, Orders
+from deployments.metrics import ServeMetrics
 from deployments.roll_out import ReplicaStatus, watch_roll_out
+from deployments.stage_metrics import RECORD_S, record_scheduler, stage_of
 
 log = logging.getLogger("ray.serve")
 
@@ -44,11 +47,12 @@ class StageScheduler:
         slots: items that one replica processes at once; None until a replica reports it.
         max_queue: requests that may wait for a first slot; `submit` rejects further ones with Overloaded. None means
             QUEUED_PER_SLOT times the slots.
-        max_wait_s, first_share: see `Ledger`.
+        max_wait_s, max_start_s, first_share: see `Ledger`.
         min_replicas, max_replicas: the least and greatest number of leases.
         lease_s: age in seconds from which a lease may end if it is idle, no longer wanted, or its stage is being
             rolled out. Any other busy lease continues, so that new work does not wait for old work.
         silence_s: a lease that reports nothing for this long is considered lost.
+        model: its name, for the metrics.
     """
 
     def __init__(
@@ -58,12 +62,15 @@ class StageScheduler:
         slots: int | None,
         max_queue: int | None = None,
         max_wait_s: float = 30.0,
+        max_start_s: float = 0.0,
         first_share: float = 0.0,
         min_replicas: int = 1,
         max_replicas: int = 1,
         lease_s: float = 10.0,
         silence_s: float = 30.0,
+        model: str = "",
     ) -> None:
+        logs.join_serve()
         context = serve.get_replica_context()
         self.name = context.deployment
         self.app = context.app_name
@@ -77,6 +84,7 @@ class StageScheduler:
             known,
             max_queue or QUEUED_PER_SLOT * known,
             max_wait_s=max_wait_s,
+            max_start_s=max_start_s,
             first_share=first_share,
             keep=self._keep,
         )
@@ -86,10 +94,12 @@ class StageScheduler:
         self._replicas: dict[str, ReplicaStatus] = {}
         self._freeing: dict[str, asyncio.Future[dict[str, Any]]] = {}  # by lease
         self._draining = False
+        self._metrics = ServeMetrics(model=model, stage=stage_of(self.stage_name))
         loop = asyncio.get_running_loop()
         self._keeper = loop.create_task(self._keep_leases())
         watch = watch_roll_out(self.app, self.stage_name, self._replicas, self._drain)
         self._watcher = loop.create_task(watch)
+        self._recording = loop.create_task(self._record())
 
     async def submit(self, item: WorkItem, admitted: bool = False) -> AsyncIterator[Event]:
         """An empty event that acknowledges the item, then its own (see `Ledger.submit`)."""
@@ -151,7 +161,7 @@ class StageScheduler:
                 yield orders
 
     async def check_health(self) -> None:
-        for task in (self._keeper, self._watcher):
+        for task in (self._keeper, self._watcher, self._recording):
             if task.done():
                 raise RuntimeError(f"a task of {self.name} ended: {task}")
 
@@ -177,6 +187,11 @@ class StageScheduler:
             for lease_id in waiting[: max(0, surplus)]:
                 self._tasks[lease_id].cancel()  # still in the router, where the autoscaler would count it
             await self.ledger.changed(timeout=1.0)
+
+    async def _record(self) -> None:
+        while True:
+            record_scheduler(self._metrics, self.ledger, len(self._started), self._wanted())
+            await asyncio.sleep(RECORD_S)
 
     def _open_lease(self) -> None:
         lease_id = uuid.uuid4().hex[:12]

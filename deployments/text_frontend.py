@@ -1,21 +1,25 @@
 """The text stage: text to segments of token ids. Needs no torch, unless the family's frontend has a model."""
 
 import asyncio
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
-from deployments import assembly
+from deployments import assembly, logs
+from deployments.contract.controls import Value
 from deployments.contract.errors import ChoraleError
-from deployments.contract.family import FamilySpec, Frontend
+from deployments.contract.family import FamilySpec, Frontend, read_segments
 from deployments.contract.options import ModelOptions
 from deployments.contract.speech import Segment
 from deployments.engine.device import memory
 from deployments.engine.device.thread import DeviceThread
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class TextFrontend:
     """
 
     def __init__(self, options: ModelOptions, version: str = "", *others: DeploymentHandle) -> None:
+        logs.join_serve()
         family = assembly.load_family(options)
         self._model = ModelDescription(version, options, family.spec)
         self._calls, self._described = 0, {}
@@ -52,9 +57,15 @@ class TextFrontend:
     async def describe(self) -> ModelDescription:
         return self._model
 
-    async def segments(self, text: str, language: str | None = None) -> list[Segment] | ChoraleError:
+    async def segments(
+        self, text: str, language: str | None = None, controls: Mapping[str, Value] | None = None
+    ) -> list[Segment] | ChoraleError:
         """Returns the error for an invalid text as a value, because the replica has not failed."""
-        return await self._call(self._frontend.segments, text, language)
+        return await self._call(read_segments, self._frontend, text, language, controls)
+
+    async def symbols(self, segments: list[Segment]) -> list[list[str]] | ChoraleError:
+        """`Frontend.symbols` of each segment."""
+        return await self._call(lambda: [self._frontend.symbols(segment) for segment in segments])
 
     async def check(self, text: str, language: str | None = None) -> ChoraleError | None:
         """The fault in a long text that `Frontend.check` finds, or None."""
@@ -62,6 +73,7 @@ class TextFrontend:
 
     async def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
         self._calls += 1
+        log.debug("%s: %d characters", method.__name__, len(arguments[0]))
         try:
             return await asyncio.wrap_future(self._thread.submit(method, *arguments))
         except ChoraleError as error:

@@ -16,4 +16,6 @@ class Vocoder(LeasedReplica):
             worker.warm_up(family.example_prompt())
             return worker, {"device": device.describe()}
 
-        super().__init__("vocoder", load, assembly.threads(options, "vocoder"), options.vocoder.stuck_after_s)
+        super().__init__(
+            "vocoder", load, assembly.threads(options, "vocoder"), options.vocoder.stuck_after_s, options.name
+        )

@@ -1,18 +1,23 @@
 """The voice stage: reference audio to a voice prompt, encoded once and kept by its content."""
 
 import asyncio
+import logging
 import os
 from functools import partial
 from typing import Any
 
-from deployments import assembly
+from deployments import assembly, logs
 from deployments.contract.errors import ChoraleError
 from deployments.contract.family import VoiceEncoder as Encoder
 from deployments.contract.options import ModelOptions
 from deployments.contract.speech import Reference, VoicePrompt
+from deployments.contract.telemetry import PROMPTS
 from deployments.engine.device import memory
 from deployments.engine.device.thread import DeviceThread, ModelReplica
+from deployments.metrics import ServeMetrics
 from deployments.prompts import KeptPrompts, PromptStore
+
+log = logging.getLogger(__name__)
 
 
 class VoiceEncoder(ModelReplica):
@@ -24,6 +29,8 @@ class VoiceEncoder(ModelReplica):
             encoder = family.voice_encoder(device)
             return encoder, assembly.prompt_store(options, family, device), device.describe()
 
+        logs.join_serve()
+        self._metrics = ServeMetrics(model=options.name)
         self._device = DeviceThread("voice", assembly.threads(options, "voice_encoder"))
         encoder, store, self._described = self._device.submit(load).result()
         encode = partial(self._device.run, encoder.encode)
@@ -31,10 +38,19 @@ class VoiceEncoder(ModelReplica):
 
     async def encode(self, reference: Reference, keep: str | None = None) -> VoicePrompt | ChoraleError:
         """keep: the voice to keep it for on disk, or None. An unusable reference comes back as an error, as a value."""
+        log.debug("prompt of voice %s", keep)
         try:
             return await self._prompts.of(reference, keep)
         except ChoraleError as error:
             return error
+        finally:
+            self._count()
+
+    def _count(self) -> None:
+        prompts = self._prompts
+        sources = {"encoded": prompts.encoded, "memory": prompts.memory_hits, "disk": prompts.disk_hits}
+        for source, total in sources.items():
+            self._metrics.total(PROMPTS, total, source=source)
 
     async def status(self) -> dict[str, Any]:
         return {

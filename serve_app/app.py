@@ -16,7 +16,7 @@ from deployments.vocoder import Vocoder
 from deployments.voice_encoder import VoiceEncoder
 from serve_app.config.applications import INGRESS, JOB_RUNNER, expected_models, prefix
 from serve_app.config.settings import ModelArgs, ServiceSettings, Settings
-from serve_app.config.stages import LeasedSettings, Scaled
+from serve_app.config.stages import LeasedSettings, LogOptions, Scaled
 from serve_app.http.deployment import Ingress
 from serve_app.job_runner import JobRunner
 
@@ -28,7 +28,6 @@ LEASES = {"initial_backoff_s": 0.01, "backoff_multiplier": 1.5, "max_backoff_s":
 COMMON: dict[str, Any] = {  # to stages and schedulers
     "health_check_period_s": 5,
     "graceful_shutdown_wait_loop_s": 0.5,
-    "logging_config": {"enable_access_log": False},  # a line for each status request would hide the others
 }
 
 
@@ -62,9 +61,13 @@ def _ingress(
         health_check_timeout_s=30,
         graceful_shutdown_wait_loop_s=0.5,
         ray_actor_options={"num_cpus": settings.jobs.num_cpus},
-        logging_config=COMMON["logging_config"],
+        logging_config=_quiet(settings.logs),
         user_config=models,
     )(JobRunner).bind(settings)
+    # else Serve's own options apply
+    logs: dict[str, Any] = (
+        {"logging_config": settings.logs.serve} if "logs" in settings.model_fields_set else {}
+    )
     return serve.deployment(
         name=INGRESS,
         num_replicas=settings.ingress.replicas,
@@ -73,6 +76,7 @@ def _ingress(
         health_check_timeout_s=30,
         ray_actor_options={"num_cpus": settings.ingress.num_cpus},
         user_config=models,
+        **logs,
     )(Ingress).bind(settings, runner, *bound)
 
 
@@ -81,21 +85,33 @@ def _model(args: ModelArgs, prefix: str = "") -> serve.Application:
 
     An application is a tree, so the text frontend is its root, although it does not use the others.
     """
-    options = args.stage_options(Path(args.data_dir).expanduser())
+    options = args.stage_options(Path(args.data_dir).expanduser(), args.name)
     gpt, vocoder = args.gpt, args.vocoder
     slots = None if gpt.slots == "auto" else gpt.slots
-    queue = {"max_wait_s": gpt.max_wait_s, "first_share": gpt.first_segment_share}
-    return _stage(TextFrontend, args.text_frontend, SHORT_CALLS, prefix).bind(
+    queue = {
+        "max_wait_s": gpt.max_wait_s,
+        "max_start_s": gpt.max_start_s,
+        "first_share": gpt.first_segment_share,
+    }
+    quiet = _quiet(args.logs)
+    return _stage(TextFrontend, args.text_frontend, SHORT_CALLS, prefix, quiet).bind(
         options,
         args.hash,
-        _stage(VoiceEncoder, args.voice_encoder, SHORT_CALLS, prefix).bind(options),
-        _leased(Gpt, gpt, options, prefix, slots=slots, **queue),
+        _stage(VoiceEncoder, args.voice_encoder, SHORT_CALLS, prefix, quiet).bind(options),
+        _leased(Gpt, gpt, options, prefix, quiet, slots=slots, **queue),
         # no limits on its queue, because its work belongs to accepted requests
-        _leased(Vocoder, vocoder, options, prefix, slots=vocoder.max_batch),
+        _leased(Vocoder, vocoder, options, prefix, quiet, slots=vocoder.max_batch),
     )
 
 
-def _stage(replica: type, section: Scaled, router: dict[str, float], prefix: str) -> serve.Deployment:
+def _quiet(logs: LogOptions) -> dict[str, Any]:
+    """Without a line for each call, because those for status would hide the others."""
+    return {**logs.serve, "enable_access_log": False}
+
+
+def _stage(
+    replica: type, section: Scaled, router: dict[str, float], prefix: str, logs: dict[str, Any]
+) -> serve.Deployment:
     """A stage whose replicas take one query at a time."""
     options: dict[str, Any] = {"num_replicas": section.replicas}
     if section.autoscaling is not None:
@@ -108,13 +124,19 @@ def _stage(replica: type, section: Scaled, router: dict[str, float], prefix: str
         health_check_timeout_s=30,
         ray_actor_options={"num_cpus": section.num_cpus, "num_gpus": section.num_gpus},
         request_router_config=router,
+        logging_config=logs,
         **COMMON,
         **options,
     )(replica)
 
 
 def _leased(
-    replica: type, section: LeasedSettings, options: ModelOptions, prefix: str, **own: float | None
+    replica: type,
+    section: LeasedSettings,
+    options: ModelOptions,
+    prefix: str,
+    logs: dict[str, Any],
+    **own: float | None,
 ) -> serve.Application:
     """A stage behind its scheduler, which keeps a lease on every replica. own: arguments of this scheduler alone."""
     smallest, largest = section.bounds
@@ -123,13 +145,15 @@ def _leased(
         num_replicas=1,
         max_ongoing_requests=100_000,
         ray_actor_options={"num_cpus": section.scheduler_cpus},
+        logging_config=logs,
         **COMMON,
     )(StageScheduler)
     return deployment.bind(
-        _stage(replica, section, LEASES, prefix).bind(options),
+        _stage(replica, section, LEASES, prefix, logs).bind(options),
         max_queue=section.max_queue,
         min_replicas=smallest,
         max_replicas=largest,
         lease_s=section.lease_s,
+        model=options.name,
         **own,
     )

@@ -8,7 +8,9 @@ from typing import Any
 
 from ray import serve
 
+from deployments import logs
 from deployments.engine.device import memory
+from deployments.metrics import ServeMetrics
 from serve_app.audio import sandbox
 from serve_app.backends.discovery import Discovery
 from serve_app.config.settings import ServiceSettings
@@ -22,9 +24,10 @@ class JobRunner:
     """Works on the jobs in the database until the replica ends. No request reaches it, and it holds no tensors."""
 
     def __init__(self, settings: ServiceSettings) -> None:
+        logs.join_serve()
         models = Models()
         application = serve.get_replica_context().app_name
-        self.service = Service(settings, models)
+        self.service = Service(settings, models, recorder=ServeMetrics())
         self._discovery = Discovery(models, application, settings.ingress)
         sandbox.shared().start()
         runner = Runner(self.service, open_stores(settings), settings.jobs)

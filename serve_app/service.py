@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import secrets
 import time
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -18,16 +18,19 @@ from deployments import families
 from deployments import prompts as prompt_files
 from deployments.contract.errors import InvalidInput, NotFound
 from deployments.contract.speech import Segment, VoicePrompt
+from deployments.contract.telemetry import PROMPTS, Recorder, Unrecorded
 from serve_app import data_folder, references
 from serve_app.audio import sandbox
 from serve_app.config.settings import ServiceSettings
 from serve_app.models import REQUESTS, Model, Models
 from serve_app.synthesis.backend import Processes
+from serve_app.synthesis.meter import Meter
 from serve_app.synthesis.speech import Speech
 from serve_app.synthesis.stream import SpeechStream
 from serve_app.synthesis.text_flow import TextFlow
 from serve_app.voices import names
 from serve_app.voices.library import Voice, VoiceLibrary
+from serve_app.voices.prompts import Examined
 
 T = TypeVar("T")
 SHIPPED_VOICES = Path(families.__file__).parent / "small" / "voices"  # every family can clone them
@@ -40,7 +43,7 @@ class SpeechRequest:
 
     voice: an id or a name. recording: an audio file to clone the voice from instead; transcript: the text spoken in
     it; recording_language: its language. model: None for the default one. seed: None for a random one. controls: values
-    of the model's `FamilySpec.controls` by name. priority, whole, id: see `Speech`.
+    of the model's `FamilySpec.controls` by name. priority, whole, id, began: see `Speech`.
     """
 
     input: str
@@ -57,6 +60,7 @@ class SpeechRequest:
     whole: bool = False
     id: str = field(default_factory=lambda: uuid4().hex)
     recording_language: str | None = None
+    began: float = field(default_factory=time.perf_counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +77,32 @@ class Spoken:
     warnings: tuple[str, ...] = ()
 
 
+def reading_of(segment: Segment, symbols: Sequence[str]) -> dict[str, Any]:
+    """A segment's text, the words that are spoken for it, its phones, and the pause after it in seconds."""
+    return {
+        "text": segment.text,
+        "spoken": segment.spoken,
+        "phones": " ".join(symbols),
+        "pause_after": segment.pause_after,
+    }
+
+
 class Service:
     """The speech service of this process. shipped: the folder of the voices that ship with it.
 
     peers: all processes that serve the same models and voices, this one included; `forget` calls their `forget_here`.
+    recorder: of the metrics.
     """
 
     def __init__(
-        self, settings: ServiceSettings, models: Models, shipped: Path = SHIPPED_VOICES, *peers: Processes
+        self,
+        settings: ServiceSettings,
+        models: Models,
+        shipped: Path = SHIPPED_VOICES,
+        *peers: Processes,
+        recorder: Recorder | None = None,
     ) -> None:
+        self.recorder = recorder or Unrecorded()
         self.settings, self.models, self.started = settings, models, time.time()
         self.voices = VoiceLibrary(shipped, settings.data / "voices", capacity=settings.limits.max_voices)
         self._peers = peers
@@ -112,6 +133,7 @@ class Service:
             about = {"param": voice, "language": request.recording_language}
             examined = await model.prompts.of(request.recording, request.transcript, read, **about)
             prompt, warnings = examined.prompt, examined.warnings
+            self._count(model, examined)
         elif request.voice is not None:
             named, prompt = await self.prompt(request.voice, model)
             voice = named.name
@@ -119,24 +141,48 @@ class Service:
             message = "Missing required field 'voice' (or 'reference_audio')."
             raise InvalidInput(message, param="voice", code="missing_required_parameter")
         speech = Speech(
-            request.input, prompt, sampling, request.language, request.priority, request.whole, request.id
+            request.input,
+            prompt,
+            sampling,
+            request.language,
+            request.priority,
+            request.whole,
+            request.id,
+            request.began,
         )
-        return Spoken(model.synthesizer.stream(speech), voice, seed, model.spec.sample_rate, warnings)
+        stream = model.synthesizer.stream(speech, Meter(self.recorder, model.name))
+        return Spoken(stream, voice, seed, model.spec.sample_rate, warnings)
 
     async def read(
-        self, text: str, model: str | None = None, language: str | None = None
+        self,
+        text: str,
+        model: str | None = None,
+        language: str | None = None,
+        controls: Mapping[str, object] | None = None,
     ) -> AsyncGenerator[Segment]:
         """The segments of a text of any length, without speaking it; none if it has nothing to speak.
 
+        controls: as in `SpeechRequest`.
+
         Raises NotFound and Unavailable (param "model"), and InvalidInput (param "input" or "language").
         """
-        text_flow = TextFlow((await self.models.get(model)).backend, text, language)
+        asked = await self.models.get(model)
+        chosen = asked.spec.sampling(controls, asked.name).controls
+        text_flow = TextFlow(asked.backend, text, language, asked.spec.of_text(chosen))
         try:
             while (segment := await text_flow.next()) is not None:
                 if not text_flow.is_silence:
                     yield segment
         finally:
             text_flow.close()
+
+    async def readings(
+        self, text: str, model: str | None = None, language: str | None = None
+    ) -> list[dict[str, Any]]:
+        """What `speak` will say, segment by segment, as `reading_of` describes it. Raises what `read` raises."""
+        segments = [segment async for segment in self.read(text, model, language)]
+        symbols = await (await self.models.get(model)).backend.symbols(segments) if segments else []
+        return [reading_of(segment, names) for segment, names in zip(segments, symbols, strict=True)]
 
     def check_text(self, text: str, *, wait: bool = False) -> None:
         """Raises InvalidInput (param "input") for a text longer than a request over HTTP may have.
@@ -168,6 +214,7 @@ class Service:
                 read_audio = references.reader(self.models, model, references.trusted)
                 examined = await model.prompts.of(audio, voice.transcript, read_audio, **about)
                 fresh = examined.fresh
+                self._count(model, examined)
                 return examined.prompt
             except InvalidInput as error:
                 message = f"The model '{model.name}' cannot speak with the voice '{voice.name}'. "
@@ -177,6 +224,11 @@ class Service:
                     await self.forget(voice.id)  # the voice was deleted meanwhile
 
         return voice, await self.to_the_end(made())
+
+    def _count(self, model: Model, examined: Examined) -> None:
+        """Counts prompts from this process's memory; the voice encoder counts the others."""
+        if not examined.fresh:
+            self.recorder.record(PROMPTS, 1, model=model.name, source="ingress")
 
     async def add_voice(self, name: str, audio: bytes, **about: Any) -> Voice:
         """about: language, transcript, consent, description. The prompts are made first: one model must accept it.

@@ -46,6 +46,24 @@ class Overloaded(ChoraleError):
         self.retry_after = retry_after
 
 
+class RateLimited(Overloaded):
+    """The client has reached a limit of its API key (HTTP 429)."""
+
+    code = "rate_limit_exceeded"
+
+
+class Unauthorized(ChoraleError):
+    """No API key, or an unknown one (HTTP 401)."""
+
+    code = "invalid_api_key"
+
+
+class Forbidden(ChoraleError):
+    """The client may not do this (HTTP 403)."""
+
+    code = "insufficient_permissions"
+
+
 class Unavailable(ChoraleError):
     """A stage is starting, restarting or no longer running (HTTP 503)."""
 

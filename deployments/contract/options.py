@@ -138,13 +138,14 @@ class ModelSection(Options):
 class ModelOptions(ModelSection):
     """All options of the stages of one model.
 
-    `prompts`: the folder of voice prompts on disk, None for memory alone. `busy_replicas`: of Gpt and Vocoder together,
-    among which `threads: auto` shares a machine out.
+    `name`: the model's. `prompts`: the folder of voice prompts on disk, None for memory alone. `busy_replicas`: of Gpt
+    and Vocoder together, among which `threads: auto` shares a machine out.
     """
 
     text_frontend: StageOptions = StageOptions()
     gpt: GptOptions = GptOptions()
     vocoder: VocoderOptions = VocoderOptions()
     voice_encoder: VoiceEncoderOptions = VoiceEncoderOptions()
+    name: str = ""
     prompts: str | None = None
     busy_replicas: Positive = 2

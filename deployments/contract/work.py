@@ -1,10 +1,12 @@
 """What travels between a stage's scheduler and its replicas, and the worker that a replica drives."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from deployments.contract.errors import ChoraleError
 
+ITEM_ID = re.compile(r"(.+)\.[0-9a-f]{8}\.\d.*")  # of `SpeechStream`: request, random part, segment
 BACKGROUND = 10  # from this priority on, no client is waiting for the result
 
 
@@ -38,6 +40,12 @@ class Event:
     done: bool = False
     error: ChoraleError | None = None
     index: int = 0
+
+
+def log_fields(item_id: str) -> dict[str, str]:
+    """`extra` of a log record about an item, so that JSON logs of all stages can be joined by the request's id."""
+    found = ITEM_ID.fullmatch(item_id)
+    return {"item": item_id, "request_id": found[1] if found else item_id}
 
 
 class StageWorker(Protocol):

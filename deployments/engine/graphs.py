@@ -74,6 +74,7 @@ class GraphRunner:
         self._backend = backend
         self.reason = self._why_plain(device, optimize, backend)
         self.optimize = not self.reason
+        self.replays = 0  # so far
         if self.optimize and backend is None:
             self._backend = CudaGraphs(self._device)
         log.info("%s: %s", name, self.reason or "CUDA graphs on")
@@ -110,7 +111,14 @@ class GraphRunner:
         for name, value in inputs.items():
             static[name].copy_(value, non_blocking=True)
         replay()
+        self.replays += 1
         return outputs
+
+    def capture_and_call(self, key: Hashable, function: Function, inputs: Tensors) -> Any:
+        """At start-up: `call`, after a capture if the key is new."""
+        if key not in self._captured:
+            self.capture(key, function, inputs)
+        return self.call(key, function, inputs)
 
     def capture(self, key: Hashable, function: Function, inputs: Tensors) -> None:
         """At start-up: records `function` for `key`, after running it a few times on `inputs`.

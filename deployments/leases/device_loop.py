@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from deployments.contract.errors import ChoraleError, SynthesisFailed
-from deployments.contract.work import Event, StageWorker, WorkItem
+from deployments.contract.work import Event, StageWorker, WorkItem, log_fields
 from deployments.leases.records import Orders
 
 log = logging.getLogger(__name__)
@@ -77,6 +77,8 @@ class DeviceLoop:
             if (error := _admit(session.worker, item)) is None:
                 session.active.add(item.id)
                 session.worked = True
+                if log.isEnabledFor(logging.DEBUG):
+                    log.debug("item %s is admitted", item.id, extra=log_fields(item.id))
             else:
                 session.post((Event(item.id, error=error),))
         session.closing = session.closing or orders.close
@@ -129,6 +131,6 @@ def _admit(worker: StageWorker, item: WorkItem) -> ChoraleError | None:
     except ChoraleError as error:
         return error
     except Exception:
-        log.exception("item %s could not be admitted", item.id)
+        log.exception("item %s could not be admitted", item.id, extra=log_fields(item.id))
         return SynthesisFailed("the model could not start this request")
     return None

@@ -16,10 +16,13 @@ class Dispatcher:
 
     first_share: the share of a lease's slots that first segments can take by interrupting later ones.
     keep: called for a lease whenever it may get work, and at each heartbeat; False closes the lease.
+    granted: called with a request's first item when it gets its first slot.
     """
 
-    def __init__(self, first_share: float, keep: Callable[[Lease], bool]) -> None:
-        self.first_share, self.keep = first_share, keep
+    def __init__(
+        self, first_share: float, keep: Callable[[Lease], bool], granted: Callable[[Entry], None]
+    ) -> None:
+        self.first_share, self.keep, self.granted = first_share, keep, granted
         self.leases: dict[str, Lease] = {}
         self.queue: AgingQueue[Entry] = AgingQueue()
         self.newcomers: dict[str, Entry] = {}  # that wait for their first slot, in order of arrival
@@ -70,6 +73,8 @@ class Dispatcher:
         return bool(takers)
 
     def _grant(self, lease: Lease, entry: Entry) -> None:
+        if entry.item.id in self.newcomers:
+            self.granted(entry)
         self.remove(entry)
         lease.grant(entry)
 

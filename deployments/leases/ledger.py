@@ -4,6 +4,7 @@ All waits use asyncio.timeout: in Python 3.11 asyncio.wait_for can swallow a can
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -11,12 +12,15 @@ from contextlib import suppress
 from dataclasses import replace
 
 from deployments.contract.errors import ChoraleError, InvalidInput, Overloaded, SynthesisFailed
-from deployments.contract.work import Event, WorkItem
+from deployments.contract.work import Event, WorkItem, log_fields
 from deployments.leases.dispatcher import MAX_STRIKES, Dispatcher
 from deployments.leases.records import Entry, Lease, Orders
 
+log = logging.getLogger(__name__)
+
 RATE_WINDOW_S = 30.0
 HEARTBEAT_S = 2.0
+MOST_WAITS = 10_000  # kept until they are taken
 
 
 class Ledger:
@@ -24,6 +28,7 @@ class Ledger:
 
     slots: items that one replica works on at once. max_queue: requests that may wait for their first slot, and
     max_wait_s: for how long, before they are rejected; work of accepted requests does not count and is never rejected.
+    max_start_s: for how long they may wait in all while no replica has slots, as after the stage was scaled to zero.
     first_share, keep: see `Dispatcher`.
     """
 
@@ -34,6 +39,7 @@ class Ledger:
         max_queue: int,
         *,
         max_wait_s: float = 30.0,
+        max_start_s: float = 0.0,
         first_share: float = 0.0,
         keep: Callable[[Lease], bool] = lambda lease: True,
         clock: Callable[[], float] = time.monotonic,
@@ -41,8 +47,9 @@ class Ledger:
         self.stage = stage
         self.slots = slots
         self.max_queue = max_queue
-        self.max_wait_s = max_wait_s
-        self._dispatcher = Dispatcher(first_share, keep)
+        self.max_wait_s, self.max_start_s = max_wait_s, max_start_s
+        self._waits: deque[float] = deque(maxlen=MOST_WAITS)
+        self._dispatcher = Dispatcher(first_share, keep, self._granted)
         self.leases = self._dispatcher.leases
         self._counts = dict.fromkeys(("completed", "failed", "cancelled", "refused", "requeued", "deaths"), 0)
         self._clock = clock
@@ -85,7 +92,7 @@ class Ledger:
         if (refused := self._refusal(item, admitted)) is not None:
             yield Event(item.id, error=refused)
             return
-        entry = self._entries[item.id] = Entry(item)
+        entry = self._entries[item.id] = Entry(item, self._clock())
         entry.arrival = self._dispatcher.queue.put(item.id, entry, item.priority, self._clock())
         if not admitted:
             self._dispatcher.newcomers[item.id] = entry
@@ -114,14 +121,42 @@ class Ledger:
         return True
 
     def _expire(self, entry: Entry) -> None:
+        waited = self._clock() - entry.since
+        left = min(self.max_wait_s, self.max_start_s - waited)
+        if left > 0 and not any(lease.slots for lease in self.leases.values()):
+            entry.expiry = asyncio.get_running_loop().call_later(left, self._expire, entry)
+            return
         self._forget(entry.item.id)
-        refused = self._overloaded(f"no slot was free for {self.max_wait_s:g} s")
+        refused = self._overloaded(f"no slot was free for {max(self.max_wait_s, round(waited)):g} s")
         entry.outbox.put_nowait(Event(entry.item.id, error=refused))
 
     def retry_after(self) -> float:
         """Estimated seconds until the queue has moved, from the recent throughput; 1 to 60."""
         rate = self.rate()
         return round(min(60.0, max(1.0, self.pending / (2 * rate) if rate else 1.0)), 1)
+
+    def take_waits(self) -> list[float]:
+        """The seconds that requests waited for their first slot, since the last call."""
+        waits = list(self._waits)
+        self._waits.clear()
+        return waits
+
+    def queue_age(self) -> float:
+        """The seconds that the oldest waiting item has waited, without background work. 0 if none waits."""
+        waiting = (entry.since for entry in self._dispatcher.queue if not entry.item.background)
+        return self._clock() - min(waiting, default=self._clock())
+
+    def _log(self, entry: Entry, event: Event) -> None:
+        if log.isEnabledFor(logging.DEBUG):
+            seconds, outcome = (
+                self._clock() - entry.since,
+                "done" if event.error is None else event.error.code,
+            )
+            fields = log_fields(event.id)
+            log.debug("%s: item %s is %s after %.3f s", self.stage, event.id, outcome, seconds, extra=fields)
+
+    def _granted(self, entry: Entry) -> None:
+        self._waits.append(self._clock() - entry.since)
 
     def rate(self) -> float:
         """Finished items per second over the last half minute."""
@@ -182,6 +217,7 @@ class Ledger:
                 if entry.interruptions:  # this may end an earlier run, while a second one continues
                     lease.order_cancel(event.id)
                 self._forget(event.id)
+                self._log(entry, event)
                 self._dispatcher.hand_out()
                 self._finished.append(self._clock())
                 self._counts["completed" if event.error is None else "failed"] += 1

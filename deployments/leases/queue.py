@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from collections.abc import Iterator
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -26,6 +27,10 @@ class AgingQueue(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def __iter__(self) -> Iterator[T]:
+        """The values, in no particular order."""
+        return (value for _, value in self._entries.values())
 
     def put(self, key: str, value: T, priority: float, now: float) -> int:
         """Adds an entry and returns its arrival number, an argument of `put_back`."""

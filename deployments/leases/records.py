@@ -12,6 +12,7 @@ class Entry:
     """An item from its submission until all of its events are delivered."""
 
     item: WorkItem
+    since: float  # when it was submitted
     arrival: int = 0
     lease: str | None = None
     delivered: list[Any] = field(default_factory=list)

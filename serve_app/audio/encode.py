@@ -39,15 +39,15 @@ def check_rate(format: str, rate: int) -> None:
 def open_encoder(format: str, source_rate: int, *, rate: int = OUTPUT_RATE, streamed: bool = True) -> Encoder:
     """An encoder for a format of MEDIA_TYPES. rate: of the file, in Hz. Raises InvalidInput for both.
 
-    streamed: return bytes as soon as possible. Otherwise FLAC and WAV are held back until `finish`, so that their
-    headers state the length. The other formats do not differ.
+    streamed: return bytes as soon as possible. Otherwise FLAC, MP3 and WAV are held back until `finish`, so that their
+    headers state the length. Ogg states it in every page, and raw AAC nowhere.
     """
     if format not in MEDIA_TYPES:
         allowed = ", ".join(MEDIA_TYPES)
         raise InvalidInput(f"Invalid 'response_format': must be one of {allowed}.", param="response_format")
     check_rate(format, rate)
     if format in _CODECS:
-        sink = _Container(_CODECS[format], rate, streamed or format != "flac")
+        sink = _Container(_CODECS[format], rate, streamed or format not in ("flac", "mp3"))
     elif format == "wav" and not streamed:
         sink = _WholeWav(rate)
     else:
@@ -161,8 +161,8 @@ def frame_of(samples: np.ndarray, sample_format: str, rate: int, position: int) 
 
 
 _CODECS = {  # bit rates up to 24 kHz; above, twice that
-    # without a Xing frame, which is written after the end
-    "mp3": Codec("mp3", "libmp3lame", "fltp", 64_000, {}, {"write_xing": "0", "id3v2_version": "0"}),
+    # FFmpeg writes the Xing frame after the end, with the encoder's delay, and leaves it out of a stream
+    "mp3": Codec("mp3", "libmp3lame", "fltp", 64_000, {}, {"id3v2_version": "0"}),
     # short pages, because a page is sent when it is full
     "opus": Codec("ogg", "libopus", "flt", 48_000, {"application": "audio"}, {"page_duration": "100000"}),
     # players recognise a raw AAC file by several consecutive frames

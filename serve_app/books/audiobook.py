@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -35,7 +35,7 @@ FORMATS = {
 BIT_RATES = {"m4b": (24_000, 256_000), "mp3": (24_000, 160_000), "opus": (12_000, 256_000)}  # in bit/s
 WITH_CHAPTERS = ("m4b", "mp3", "opus", "flac")
 WITH_COVER = ("m4b", "mp3", "flac")  # as a stream; Ogg has it as a comment
-NERO_CHAPTERS = 255  # in one table: its counter has 8 bits
+NERO_CHAPTERS = ID3_CHAPTERS = 255  # in one table: its counter has 8 bits
 TITLE_BYTES = 255  # of a chapter in Nero's table
 BLOCK = 1 << 16  # samples encoded at once
 
@@ -99,6 +99,11 @@ def write(
             f"The file has {len(contents.marks)} chapters. Players that read Nero's table of chapters show the first "
             f"{NERO_CHAPTERS} of them."
         )
+    if format == "mp3" and len(contents.marks) > ID3_CHAPTERS:
+        warnings.append(
+            f"The book has {len(contents.marks)} chapters. An MP3 file marks at most {ID3_CHAPTERS}, the first ones."
+        )
+        contents = replace(contents, marks=contents.marks[:ID3_CHAPTERS])
     with completed(path) as draft:
         samples = _Writer(draft, format, rate, contents, bit_rate).write(sound)
         if format == "m4b" and contents.freeform:

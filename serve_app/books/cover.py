@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from deployments.contract.errors import InvalidInput
 
 PNG = b"\x89PNG\r\n\x1a\n"
+MOST_BYTES, MOST_PIXELS = 10 * 2**20, 10_000  # of an uploaded cover, and of each of its sides
 FRONT = 3  # the type of a front cover in ID3 and FLAC
 SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG markers of a frame header, with the size
 ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # JPEG markers without a segment
@@ -45,6 +46,17 @@ def read_cover(data: bytes) -> Cover:
     elif (size := _jpeg_size(data)) is not None:
         return Cover(data, "mjpeg", *size)
     raise InvalidInput("Invalid 'cover': must be a JPEG or PNG file.", param="cover")
+
+
+def check_cover(data: bytes) -> Cover:
+    """An uploaded cover. Raises InvalidInput (param "cover") as `read_cover`, and for one that is too large."""
+    if len(data) > MOST_BYTES:
+        raise InvalidInput(f"Invalid 'cover': at most {MOST_BYTES} bytes are allowed.", param="cover")
+    cover = read_cover(data)
+    if max(cover.width, cover.height) > MOST_PIXELS:
+        size = f"{cover.width} × {cover.height} pixels, at most {MOST_PIXELS} are allowed on each side"
+        raise InvalidInput(f"Invalid 'cover': it has {size}.", param="cover")
+    return cover
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:

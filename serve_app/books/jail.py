@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from deployments.contract.errors import InvalidInput
 from serve_app.books.book import Book
+from serve_app.books.edition import Spoken, silent_edition
 from serve_app.books.markup import parse_xhtml
 from serve_app.books.read import read_book
 from serve_app.sandbox.jail import Jail, serve
@@ -20,7 +21,7 @@ from serve_app.sandbox.jail import Jail, serve
 CPU_S = 60
 WALL_S = 180.0  # the CPU may be busy with speech
 MEMORY = 1536 * 2**20
-BOOK = TypeAdapter(Book)
+BOOK, SPOKEN = TypeAdapter(Book), TypeAdapter(Spoken)
 
 
 def _warm_up() -> None:
@@ -38,8 +39,21 @@ def _warm_up() -> None:
 
 
 def _answer(data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """request: the name of the file. The answer: the size of the cover, then the cover and the rest as JSON."""
-    book = read_book(data, request["name"])
+    if (size := request.get("spoken")) is not None:
+        return _edition(data[size:], SPOKEN.validate_json(data[:size]), request["name"])
+    return _book(data, request["name"])
+
+
+def _edition(epub: bytes, spoken: Spoken, name: str) -> tuple[dict[str, Any], bytes]:
+    """The answer: the folder of the sounds, then the edition."""
+    book = replace(read_book(epub, name), about=spoken.about)
+    edition = silent_edition(epub, book, spoken.timeline, spoken.now)
+    return {"folder": edition.folder}, edition.data
+
+
+def _book(data: bytes, name: str) -> tuple[dict[str, Any], bytes]:
+    """The answer: the size of the cover, then the cover and the rest as JSON."""
+    book = read_book(data, name)
     cover = book.cover or b""
     return {"cover": len(cover)}, cover + BOOK.dump_json(replace(book, cover=None), exclude_defaults=True)
 

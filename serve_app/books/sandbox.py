@@ -9,7 +9,8 @@ from functools import cache
 from pydantic import ValidationError
 
 from serve_app.books.book import Book
-from serve_app.books.jail import BOOK, WALL_S
+from serve_app.books.edition import Edition, Spoken
+from serve_app.books.jail import BOOK, SPOKEN, WALL_S
 from serve_app.books.limits import PARAM
 from serve_app.sandbox.process import Answer, JailedProcess, broken
 
@@ -28,6 +29,16 @@ class Sandbox(JailedProcess):
         """Runs `read_book` with the default limits. Raises as it does, and as `ask`."""
         answer = await self.ask(data, {"name": name, "param": PARAM}, LARGEST)
         return await asyncio.to_thread(_book, answer)
+
+    def edition(self, epub: bytes, spoken: Spoken) -> Edition:
+        """Runs `silent_edition` on the book in `epub`. Blocks. Raises as it does (param "read_along"), and as `ask`."""
+        head = SPOKEN.dump_json(spoken)
+        request = {"name": "book.epub", "spoken": len(head), "param": "read_along"}
+        said, data = self.ask_blocking(head + epub, request, len(epub) + LARGEST)
+        folder = said.get("folder")
+        if not isinstance(folder, str):
+            raise broken("read_along")
+        return Edition(data, folder)
 
 
 @cache

@@ -32,6 +32,7 @@ def book(
     read_along: Annotated[
         bool, Option("--read-along", help="Also write an EPUB that highlights the spoken text.")
     ] = False,
+    cover: Annotated[Path | None, Option(help="A JPEG or PNG file; default: the book's own.")] = None,
     loudness: Annotated[
         float, Option(help="Loudness of the whole book, in LUFS.", min=-40.0, max=-9.0)
     ] = -18.0,
@@ -56,6 +57,7 @@ def book(
             options = {
                 "voice": voice, "seed": seed, "speed": speed, "language": language, "model": model,
                 "chapters": chapters, "per_chapter": per_chapter, "read_along": read_along, "loudness": loudness,
+                "cover": cover,
             }  # fmt: skip
             _speak_book(file, out, options, ctx.obj, server, config)
             return

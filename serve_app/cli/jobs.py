@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,19 @@ import httpx
 from deployments.contract.errors import ChoraleError, InvalidInput, NotFound, Unavailable
 
 CALL_S = 60.0
+KEY_VARIABLE = "CHORALE_API_KEY"
 
 
 class Client:
-    """A service's /v1/jobs. Its methods raise the service's errors, and Unavailable if nothing responds."""
+    """A service's /v1/jobs, with the API key in KEY_VARIABLE.
+
+    Its methods raise the service's errors, and Unavailable if nothing responds.
+    """
 
     def __init__(self, server: str) -> None:
-        self._http = httpx.Client(base_url=server.rstrip("/"), timeout=CALL_S)
+        key = os.environ.get(KEY_VARIABLE)
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=server.rstrip("/"), timeout=CALL_S, headers=headers)
         self._server = server
 
     def __enter__(self) -> Client:
@@ -26,9 +34,11 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def submit(self, file: Path, fields: dict[str, str]) -> dict[str, Any]:
-        with file.open("rb") as opened:
-            return self._asked("POST", "/v1/jobs", data=fields, files={"file": (file.name, opened)})
+    def submit(self, file: Path, fields: dict[str, str], cover: Path | None = None) -> dict[str, Any]:
+        with ExitStack() as opened:
+            paths = {"file": file} | ({"cover": cover} if cover is not None else {})
+            files = {name: (path.name, opened.enter_context(path.open("rb"))) for name, path in paths.items()}
+            return self._asked("POST", "/v1/jobs", data=fields, files=files)
 
     def get(self, job_id: str) -> dict[str, Any]:
         return self._asked("GET", f"/v1/jobs/{job_id}")

@@ -119,6 +119,29 @@ def voices(config: Config = None) -> None:
     print_table(("voice", "language", "", "description", "from", "also as"), rows)
 
 
+@app.command()
+def key(
+    name: Annotated[
+        str, Argument(help="Whose key it is: lower-case letters, digits, and - . _ between them.")
+    ],
+    admin: Annotated[bool, Option("--admin", help="May also delete voices and free caches.")] = False,
+) -> None:
+    """Make an API key for NAME. Print it once, with the lines for the config file, which has only its hash."""
+    with plain_errors():
+        import secrets
+
+        from serve_app.config.access import hashed
+        from serve_app.config.settings import Settings
+
+        made = f"sk-chorale-{secrets.token_urlsafe(32)}"
+        fields: dict[str, str | bool] = {"hash": hashed(made)} | ({"admin": True} if admin else {})
+        Settings.from_args({"access": {"keys": {name: fields}}}, {})  # checks the name
+    typer.echo(made)
+    typer.echo(f"\n      access:\n        keys:\n          {name}:", err=True)
+    for field, value in fields.items():
+        typer.echo(f"            {field}: {str(value).lower()}", err=True)
+
+
 @app.callback(invoke_without_command=True)
 def _root(
     show_version: Annotated[bool, Option("--version", help="Print the version.", is_eager=True)] = False,

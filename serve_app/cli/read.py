@@ -8,6 +8,7 @@ from typing import Any
 from deployments import assembly
 from deployments.contract.errors import InvalidInput
 from deployments.contract.options import ModelOptions
+from serve_app.service import reading_of
 
 
 def readings(options: ModelOptions, text: str, language: str | None) -> list[dict[str, Any]]:
@@ -19,15 +20,7 @@ def readings(options: ModelOptions, text: str, language: str | None) -> list[dic
         if error.code != "nothing_to_speak":
             raise
         return []
-    return [
-        {
-            "text": segment.text,
-            "spoken": segment.spoken,
-            "phones": " ".join(frontend.symbols(segment)),
-            "pause_after": segment.pause_after,
-        }
-        for segment in segments
-    ]
+    return [reading_of(segment, frontend.symbols(segment)) for segment in segments]
 
 
 def as_lines(found: list[dict[str, Any]], phones: bool) -> Iterator[str]:

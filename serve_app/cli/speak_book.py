@@ -39,12 +39,16 @@ DEFAULT_VOICE = "alloy"  # OpenAI's first name, which always maps to a shipped v
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A book to speak. out: the main file; the others are named after it. fields: of the form of POST /v1/jobs."""
+    """A book to speak. out: the main file; the others are named after it.
+
+    fields: of the form of POST /v1/jobs; cover: a picture that replaces the book's.
+    """
 
     file: Path
     out: Path
     fields: dict[str, str]
     controls: dict[str, str]
+    cover: Path | None = None
 
     @classmethod
     def of(cls, file: Path, out: Path, options: Mapping[str, Any], controls: dict[str, str]) -> Wanted:
@@ -58,9 +62,12 @@ class Wanted:
         if options.get("read_along") and out.with_name(f"{out.stem}{READ_ALONG}").resolve() == file.resolve():
             raise InvalidInput(f"--out {out}: the read-along would replace {file}", param="out")
         given = {name: str(value) for name, value in options.items() if value is not None}
+        given.pop("cover", None)
         if "chapters" in given:
             given["chapters"] = json.dumps(indices(given["chapters"]))
-        return cls(file, out, {"voice": DEFAULT_VOICE, "format": format} | given, controls)
+        return cls(
+            file, out, {"voice": DEFAULT_VOICE, "format": format} | given, controls, options.get("cover")
+        )
 
     def submission(self, controls: Mapping[str, object]) -> Submission:
         """controls: those of the command line, checked by the model. Raises InvalidInput and OSError."""
@@ -78,6 +85,7 @@ class Wanted:
             seed=body.seed,
             speed=body.speed,
             controls=controls,
+            cover=self.cover and self.cover.read_bytes(),
             options=body.options("m4b"),
         )
 
@@ -219,10 +227,12 @@ def speak_there(server: str, wanted: Wanted, console: Console) -> dict[str, Any]
     Returns the finished job. Raises the service's errors, Unavailable, and ChoraleError for a job that failed.
     """
     fields = wanted.fields | wanted.controls
-    asked = json.dumps([str(wanted.file.absolute()), wanted.file.stat().st_mtime, fields], sort_keys=True)
+    files = [path for path in (wanted.file, wanted.cover) if path is not None]
+    known = [[str(path.absolute()), path.stat().st_mtime] for path in files]
+    asked = json.dumps([known, fields], sort_keys=True)
     mark = wanted.out.with_name(f".{wanted.out.name}.job")
     with Client(server) as client:
-        job = _marked(client, mark, asked) or client.submit(wanted.file, fields)
+        job = _marked(client, mark, asked) or client.submit(wanted.file, fields, wanted.cover)
         mark.write_text(f"{job['id']}\n{asked}\n")
         console.print(f"job {job['id']}", highlight=False)
         finished = asyncio.run(_followed(Remote(client, job["id"]), wanted, console))

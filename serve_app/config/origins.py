@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StringConstraints
 
 from deployments.contract.options import Options
 
@@ -20,6 +20,9 @@ def _origin(text: str) -> str:
 
 
 class HttpSettings(Options):
-    """`cors_origins`: of the pages that may call the service; "*" is any."""
+    """`cors_origins`: of the pages that may call the service; "*" is any. `allowed_hosts`: names; none allows any."""
 
     cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field(default_factory=list, max_length=1000)
+    allowed_hosts: list[Annotated[str, StringConstraints(pattern=rf"^{_HOST}$")]] = Field(
+        default_factory=list, max_length=1000
+    )

@@ -25,11 +25,13 @@ from deployments.contract.options import (
     Positive,
 )
 from deployments.families import FAMILIES
+from serve_app.config.access import AccessSettings
 from serve_app.config.jobs import JobsSettings
 from serve_app.config.origins import HttpSettings
 from serve_app.config.stages import (
     Cpus,
     GptSettings,
+    LogOptions,
     Replicas,
     TextFrontendSettings,
     VocoderSettings,
@@ -72,10 +74,10 @@ class ModelSettings(ModelSection):
         """SHA-256 of all values, defaults included."""
         return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
 
-    def stage_options(self, data: Path) -> ModelOptions:
-        """The options of the stages, without those of their deployment. data: the data folder."""
+    def stage_options(self, data: Path, name: str = "") -> ModelOptions:
+        """The options of the stages, without those of their deployment. data: the data folder; name: the model's."""
         busy = self.gpt.bounds[1] + self.vocoder.bounds[1]
-        return _part(ModelOptions, self, prompts=str(data / "prompts"), busy_replicas=busy)
+        return _part(ModelOptions, self, name=name, prompts=str(data / "prompts"), busy_replicas=busy)
 
     @property
     def stage_cpus(self) -> float:
@@ -110,6 +112,8 @@ class ServiceSettings(Options):
     limits: Limits = Limits()
     http: HttpSettings = HttpSettings()
     jobs: JobsSettings = JobsSettings()
+    logs: LogOptions = LogOptions()
+    access: AccessSettings = AccessSettings()
     data_dir: str = "~/.local/share/chorale"
 
     @field_validator("data_dir")
@@ -141,7 +145,9 @@ class ServiceSettings(Options):
 class ModelArgs(ModelSettings):
     """The `args` of the application of one model."""
 
+    name: str
     data_dir: str
+    logs: LogOptions = LogOptions()
 
 
 class Settings(ServiceSettings, ModelSettings):
@@ -209,14 +215,16 @@ class Settings(ServiceSettings, ModelSettings):
 
     def options(self, model: str | None = None) -> ModelOptions:
         """The options of a model's stages. model: None is the default one."""
-        return self.served[self.name(model)].stage_options(self.data)
+        name = self.name(model)
+        return self.served[name].stage_options(self.data, name)
 
     def service(self) -> ServiceSettings:
         """Without the models."""
         return _part(ServiceSettings, self)
 
     def model_args(self, model: str) -> ModelArgs:
-        return _part(ModelArgs, self.served[model], data_dir=self.data_dir)
+        logs = {"logs": self.logs} if "logs" in self.model_fields_set else {}
+        return _part(ModelArgs, self.served[model], name=model, data_dir=self.data_dir, **logs)
 
 
 def _contradictions(args: Mapping[str, Any]) -> dict[Location, str]:

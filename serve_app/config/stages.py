@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,19 @@ from deployments.contract.options import (
 Replicas = Annotated[int, Field(gt=0, le=1000)]
 Cpus = Annotated[float, Field(ge=0, le=10_000)]
 Delay = Annotated[float, Field(ge=0, le=1_000_000)]
+
+
+class LogOptions(Options):
+    """Of the deployments' logs. format: None is Ray's RAY_SERVE_LOG_ENCODING, which is text unless set."""
+
+    format: Literal["text", "json"] | None = None
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def serve(self) -> dict[str, str]:
+        """The values of Serve's logging_config."""
+        encoding = {"encoding": self.format.upper()} if self.format else {}
+        return {"log_level": self.level.upper(), **encoding}
 
 
 class Autoscaling(Options):
@@ -68,10 +81,14 @@ class LeasedSettings(Scaled):
 
 
 class GptSettings(LeasedSettings, GptOptions):
-    """`max_wait_s`: a request that has waited this long for its first slot is rejected with 429."""
+    """`max_wait_s`: a request that has waited this long for its first slot is rejected with 429.
+
+    `max_start_s`: instead, while no replica runs.
+    """
 
     num_cpus: Cpus = 0.5
     max_wait_s: Seconds = 30.0
+    max_start_s: Seconds = 120.0
 
 
 class VocoderSettings(LeasedSettings, VocoderOptions):

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from serve_app.http import errors, routes
+from serve_app.http.access import Access
 from serve_app.http.cors import Cors
 from serve_app.http.middleware import RequestMiddleware
 from serve_app.http.routes.common import Traffic
@@ -31,9 +32,12 @@ def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
     app.add_middleware(
         RequestMiddleware,
         max_upload=settings.limits.max_upload_bytes,
+        max_text=settings.limits.max_input_chars,
         max_book=settings.jobs.max_book_bytes,
         max_requests=settings.ingress.max_ongoing_requests,
         echo=echo_request_id,
+        recorder=service.recorder,
+        access=Access(settings.access, settings.http.cors_origins, settings.http.allowed_hosts),
     )
     if settings.http.cors_origins:  # the outermost, so that errors have the headers too
         app.add_middleware(Cors, origins=settings.http.cors_origins)

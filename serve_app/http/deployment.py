@@ -8,15 +8,19 @@ from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
+from ray.serve.context import _get_global_client
 from ray.serve.handle import DeploymentHandle
 
+from deployments import logs
 from deployments.engine.device import memory
+from deployments.metrics import ServeMetrics
 from serve_app.audio import sandbox
 from serve_app.backends.discovery import Discovery
 from serve_app.backends.graph import Replicas
 from serve_app.config.settings import ServiceSettings
 from serve_app.http.app import create_app
 from serve_app.models import Models
+from serve_app.runtime.ports import check_access
 from serve_app.service import SHIPPED_VOICES, Service
 
 
@@ -24,17 +28,22 @@ from serve_app.service import SHIPPED_VOICES, Service
 class Ingress:
     """The app is built in the replica, after the constructor, and never pickled: its routes use this replica's service.
 
-    others: models in the same application; all models are found by name.
+    others: models in the same application; all models are found by name. Raises ConfigError if other machines could use
+    the service without a key, which `chorale serve` checks earlier.
     """
 
     def __init__(
         self, settings: ServiceSettings, job_runner: DeploymentHandle, *others: DeploymentHandle
     ) -> None:
+        logs.join_serve()
+        client = _get_global_client()
+        if client is not None and (host := client.http_config.host):  # else Serve has no HTTP
+            check_access(host, settings)
         context, models = serve.get_replica_context(), Models()
         own = serve.get_deployment_handle(context.deployment, context.app_name)
         stages = {"ingress": own, "job_runner": job_runner}
         peers = (Replicas(name, stage.options(_by_reference=False)) for name, stage in stages.items())
-        self.service = Service(settings, models, SHIPPED_VOICES, *peers)
+        self.service = Service(settings, models, SHIPPED_VOICES, *peers, recorder=ServeMetrics())
         self._discovery = Discovery(models, context.app_name, settings.ingress)
         sandbox.shared().start()
 

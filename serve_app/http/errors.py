@@ -19,9 +19,12 @@ from starlette.responses import JSONResponse
 from deployments.contract.errors import (
     ChoraleError,
     DiskFull,
+    Forbidden,
     InvalidInput,
     NotFound,
     Overloaded,
+    RateLimited,
+    Unauthorized,
     Unavailable,
     printable,
 )
@@ -32,6 +35,7 @@ log = logging.getLogger("chorale.http")
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
 MOST_ERRORS = 100  # of one request that are examined
+ERROR_CODE = "error_code"  # in a request's state: the code of its error, for the metrics
 UNAVAILABLE_RETRY_AFTER = 5  # seconds, about the time that a replica takes to restart
 
 
@@ -45,6 +49,9 @@ STATUSES = {  # the first class that matches
     BodyTooLarge: (413, INVALID_REQUEST),
     InvalidInput: (400, INVALID_REQUEST),
     NotFound: (404, INVALID_REQUEST),
+    Unauthorized: (401, INVALID_REQUEST),
+    Forbidden: (403, INVALID_REQUEST),
+    RateLimited: (429, "requests"),
     Overloaded: (429, "overloaded_error"),
     Unavailable: (503, SERVER_ERROR),
     DiskFull: (507, SERVER_ERROR),
@@ -86,6 +93,8 @@ def to_http(error: BaseException) -> HttpError:
         status, kind = next(found for known, found in STATUSES.items() if isinstance(error, known))
         wait = error.retry_after if isinstance(error, Overloaded) else UNAVAILABLE_RETRY_AFTER
         headers = {"retry-after": str(max(1, math.ceil(wait)))} if status in (429, 503) else {}
+        if status == 401:
+            headers = {"www-authenticate": "Bearer"}
         return HttpError(status, error.message, error.code, kind, error.param, headers)
     if isinstance(error, RequestValidationError):
         return _from_validation(error.errors())
@@ -127,6 +136,7 @@ def install(app: FastAPI) -> None:
         if isinstance(error, HTTPException) and error.status_code == 404 and error.detail == "Not Found":
             route = f"{request.method} {printable(request.scope['path'], 200)}"
             http = HttpError(404, f"Unknown route: {route}.", "unknown_url")
+        request.scope.setdefault("state", {})[ERROR_CODE] = http.code or str(http.status)
         if http.status >= 500:
             log.error("%s %s failed: %s", request.method, request.scope["path"], http.message, exc_info=error)
         return http.response()

@@ -6,14 +6,19 @@ import asyncio
 import logging
 import re
 import uuid
+from dataclasses import replace
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.contract.errors import InvalidInput, Overloaded
-from serve_app.http.errors import to_http, too_large
+from deployments.contract.errors import InvalidInput, Overloaded, Unauthorized
+from deployments.contract.telemetry import ERRORS, REQUESTS, Recorder, Unrecorded
+from serve_app.books.cover import MOST_BYTES
+from serve_app.config.access import AccessSettings
+from serve_app.http.access import Access, Account
+from serve_app.http.errors import ERROR_CODE, to_http, too_large
 
 log = logging.getLogger("chorale.http")
 
@@ -21,6 +26,14 @@ SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 # Prefixes of paths that are served however many requests are in progress.
 FREE = ("/health", "/ready", "/v1/status", "/v1/models", "/docs", "/openapi.json", "/static/")
+ASK = {"www-authenticate": 'Basic realm="Chorale", charset="UTF-8"'}  # a browser asks its user for the key
+ACCOUNT = "account"  # in a request's state: the `Account` of its key
+SECURITY = {  # headers of every response that does not have its own
+    "content-security-policy": "frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
 ROOTS = ("", "/", "/v1/")  # exact paths
 NO_BODY = 64 * 1024  # most bytes of a body that its route does not read
 ROOM = 2**20  # bytes for an upload's other fields
@@ -29,17 +42,32 @@ PARAMETERS = 64
 
 
 class RequestMiddleware:
-    """max_upload, max_book: bytes of a recording and of a book; max_requests: at once, more get 429.
+    """max_upload, max_book: bytes of a recording and of a book; max_text: characters of a text; max_requests: at once,
+    more get 429.
 
-    echo: set x-request-id on responses.
+    echo: set x-request-id on responses; recorder: of the metrics; access: None for everyone's.
     """
 
-    def __init__(self, app: ASGIApp, max_upload: int, max_book: int, max_requests: int, echo: bool) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_upload: int,
+        max_book: int,
+        max_text: int,
+        max_requests: int,
+        echo: bool,
+        recorder: Recorder | None = None,
+        access: Access | None = None,
+    ) -> None:
+        self.access = access or Access(AccessSettings())
+        self.recorder = recorder or Unrecorded()
         self.app, self.max_requests, self.echo, self.requests = app, max_requests, echo, 0
         self.max_body = {  # bytes, for the routes that read a body
             "/v1/audio/speech": largest_body(max_upload),
+            "/v1/audio/read": largest_text(max_text),
             "/v1/audio/voices": max_upload + ROOM,
             "/v1/jobs": largest_book(max_book),
+            "/tts": largest_text(max_text),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,36 +76,64 @@ class RequestMiddleware:
         headers = Headers(scope=scope)
         asked = headers.get("x-request-id", "")
         request_id = asked if SANE_ID.fullmatch(asked) else f"req_{uuid.uuid4().hex}"
-        scope.setdefault("state", {})["request_id"] = request_id
-        started = False
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        started, answered = False, 0
+        account: Account | None = None
 
         async def tagged_send(message: Message) -> None:
-            nonlocal started
+            nonlocal started, answered
             if message["type"] == "http.response.start":
-                started = True
+                started, answered = True, message["status"]
+                answer = MutableHeaders(scope=message)
+                for name, value in (account.headers() if account else {}).items():
+                    answer[name] = value
+                for name, value in SECURITY.items():
+                    answer.setdefault(name, value)
                 if self.echo:
-                    MutableHeaders(scope=message)["x-request-id"] = request_id
+                    answer["x-request-id"] = request_id
             await send(message)
 
         route = scope["path"].removeprefix(scope.get("root_path", ""))
         works = route not in ROOTS and not route.startswith(FREE)
         self.requests += works
+        begun = False
         try:
+            account = self.access.check(scope["method"], route, headers)
+            if account is not None and works:
+                state[ACCOUNT] = account
+                account.begin()
+                begun = True
             most = self.max_body.get(route, NO_BODY) if scope["method"] == "POST" else NO_BODY
             self._check(scope, headers, works, most)
             return await self.app(scope, _Bounded(receive, most), tagged_send)
         except ClientDisconnect:
             log.info("%s %s: the client left (request %s)", scope["method"], scope["path"], request_id)
+            state[ERROR_CODE] = "client_left"
             await Response(status_code=499)(scope, receive, tagged_send)
         except Exception as error:
+            http = to_http(error)
+            state[ERROR_CODE] = http.code
             if started:  # closing the connection is the only way left to show that the body is incomplete
                 raise
-            http = to_http(error)
             if http.status >= 500:
                 log.exception("%s %s failed (request %s)", scope["method"], scope["path"], request_id)
+            if isinstance(error, Unauthorized) and "text/html" in headers.get("accept", ""):
+                http = replace(http, headers=ASK)
             await http.response()(scope, receive, tagged_send)
         finally:
             self.requests -= works
+            if begun and account is not None:
+                account.end()
+            self._count(scope, str(answered), state.get(ERROR_CODE))
+
+    def _count(self, scope: Scope, status: str, code: str | None) -> None:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        unrouted = path if path in self.max_body else "unknown"
+        endpoint = getattr(scope.get("route"), "path", unrouted)  # as declared, so that there are few
+        self.recorder.record(REQUESTS, 1, endpoint=endpoint, status=status)
+        if code is not None:
+            self.recorder.record(ERRORS, 1, endpoint=endpoint, status=status, code=code)
 
     def _check(self, scope: Scope, headers: Headers, works: bool, most: int) -> None:
         """Checks the request line and the headers. most: bytes of a body. Raises Overloaded and InvalidInput."""
@@ -125,5 +181,5 @@ def largest_body(max_upload: int) -> int:
 
 
 def largest_book(max_book: int) -> int:
-    """Most bytes of a request with a book of `max_book` bytes as a file."""
-    return max_book + ROOM
+    """Most bytes of a request with a book of `max_book` bytes as a file, and a cover."""
+    return max_book + MOST_BYTES + ROOM

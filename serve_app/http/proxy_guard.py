@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.contract.errors import Unavailable
+from deployments.contract.telemetry import ERRORS, REQUESTS, Recorder, Unrecorded
 from serve_app.http import cors, errors
 from serve_app.http.delivery import ReportDelivery
 from serve_app.http.foreign import names_of
@@ -50,8 +51,9 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 SPEECH = "/v1/audio/speech"
 JOBS = "/v1/jobs"
 RECORDINGS = tuple(f'"{name}"'.encode() for name in names_of("reference_audio"))
+TEXTS = (SPEECH, "/tts")  # whose bodies hold a text, and the first perhaps a recording
 # A repeated POST to these is harmless. They are suffixes, because an application may be served under a prefix.
-REPEATABLE = (SPEECH, "/tts_with_cached_voice", "/v1/cache/free")
+REPEATABLE = (*TEXTS, "/tts_with_cached_voice", "/v1/cache/free")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +84,18 @@ def middlewares() -> list[Middleware]:
     """Serve's callback. It installs `GuardedProtocol` and puts `Guard` around Serve's own application."""
     from uvicorn import config
 
+    from deployments.metrics import ServeMetrics
+
     # Serve lets uvicorn choose `http` and `ws`. uvicorn looks them up here when the server starts, which is later.
     config.HTTP_PROTOCOLS["auto"] = "serve_app.http.proxy_protocol:GuardedProtocol"
     config.WS_PROTOCOLS["auto"] = None
     with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
         # glibc returns large blocks to the system at once; by default it adapts and keeps blocks of sizes seen
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
-    return [Middleware(ReportDelivery), Middleware(Guard)]  # the last is the outermost
+    return [
+        Middleware(ReportDelivery),
+        Middleware(Guard, recorder=ServeMetrics()),
+    ]  # the last is the outermost
 
 
 def _limit(variable: str) -> int:
@@ -99,9 +106,13 @@ class Guard:
     """ASGI middleware: passes a request on once its body is complete, and retries when the replica dies."""
 
     def __init__(
-        self, app: ASGIApp, limits: Limits | None = None, origins: Sequence[str] | None = None
+        self,
+        app: ASGIApp,
+        limits: Limits | None = None,
+        origins: Sequence[str] | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
-        self.app, self.limits = app, limits or Limits()
+        self.app, self.limits, self.recorder = app, limits or Limits(), recorder or Unrecorded()
         self.origins = os.environ.get(CORS_VARIABLE, "").split() if origins is None else origins
         self.buffered = 0  # bytes
 
@@ -114,11 +125,17 @@ class Guard:
             if await self._read(body, scope, receive):
                 await self._forward(scope, body, receive, send)
         except Refused as refused:
+            self._count(refused.error)
             response = refused.error.response()
             response.raw_headers.append(scope["headers"][-1])  # the request's id
             await cors.with_cors(response, self.origins)(scope, receive, send)
         finally:
             body.release()
+
+    def _count(self, error: errors.HttpError) -> None:
+        labels = {"endpoint": "proxy", "status": str(error.status)}
+        self.recorder.record(REQUESTS, 1, **labels)
+        self.recorder.record(ERRORS, 1, **labels, code=error.code or "none")
 
     async def _read(self, body: _Body, scope: Scope, receive: Receive) -> bool:
         """False if the client left before the end. Raises Refused for a body that is too large or too slow."""
@@ -145,7 +162,7 @@ class Guard:
                 body.add(piece)
             more = message.get("more_body", False)
         body.data = bytes(body.data)  # shared by all tries
-        if len(body.data) > limits.max_text and scope["path"].endswith(SPEECH) and not body.holds(RECORDINGS):
+        if len(body.data) > limits.max_text and scope["path"].endswith(TEXTS) and not body.holds(RECORDINGS):
             raise Refused(errors.text_too_large(limits.max_text))
         return True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 from starlette.concurrency import iterate_in_threadpool
@@ -40,25 +40,39 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
 
 
 def file_response(
-    range_header: str | None,
+    asked: Mapping[str, str],
     size: int,
+    version: str,
     read: Callable[[int, int], Iterator[bytes]],
     media_type: str,
-    headers: dict[str, str],
+    headers: Mapping[str, str],
 ) -> Response:
-    """read: returns the bytes from one place to another, in pieces."""
-    headers = {**headers, "accept-ranges": "bytes"}
+    """Answers a GET: with all of a file or one range of it, or with 304 for a client that has this version.
+
+    asked: the request's headers; version: of the file, its `ETag`; read: returns the bytes from one place to another,
+    in pieces. A range that continues another version (`If-Range`) gives the whole file.
+    """
+    tag = f'"{version}"'
+    headers = {**headers, "accept-ranges": "bytes", "etag": tag, "cache-control": "no-cache"}
+    if _has(asked.get("if-none-match", ""), tag):
+        return Response(status_code=304, headers=headers)
+    same = asked.get("if-range", tag).strip() == tag  # a weak tag or a date proves nothing
     try:
-        asked = parse_range(range_header, size)
+        part = parse_range(asked.get("range"), size) if same else None
     except ValueError:
         return Response(status_code=416, headers={**headers, "content-range": f"bytes */{size}"})
-    begin, end = asked or (0, size)
+    begin, end = part or (0, size)
     headers["content-length"] = str(end - begin)
-    if asked is not None:
+    if part is not None:
         headers["content-range"] = f"bytes {begin}-{end - 1}/{size}"
-    status = 200 if asked is None else 206
+    status = 200 if part is None else 206
     body = iterate_in_threadpool(read(begin, end))
     return _Paced(body, status_code=status, media_type=media_type, headers=headers)
+
+
+def _has(tags: str, tag: str) -> bool:
+    """Whether an If-None-Match names the tag, weak or strong, or any."""
+    return any(each.strip().removeprefix("W/") in (tag, "*") for each in tags.split(","))
 
 
 class _Paced(StreamingResponse):

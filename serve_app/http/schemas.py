@@ -82,6 +82,28 @@ class SpeechBody(BaseModel):
         return self.waits and (self.stream is False or self.response_format == "flac")
 
 
+class ReadBody(StrictModel):
+    """POST /v1/audio/read."""
+
+    input: Text
+    model: str | None = Field(None, min_length=1, max_length=128)
+    language: str | None = Field(None, min_length=1, max_length=32)
+
+
+class Reading(BaseModel):
+    """A segment as it will be spoken. spoken: its words, as text; phones: or pieces of words; pause_after: seconds."""
+
+    text: str
+    spoken: str
+    phones: str
+    pause_after: float
+
+
+class ReadingList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Reading]
+
+
 class CachedVoiceQuery(BaseModel):
     """GET and POST /tts_with_cached_voice. Other fields are the model's controls, as text."""
 

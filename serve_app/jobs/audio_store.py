@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import io
 import os
 import secrets
@@ -123,6 +124,13 @@ class AudioStore:
     def size(self, key: str) -> int:
         return int(self._files.info(self._path(key))["size"])
 
+    def version(self, key: str) -> str:
+        """A name of a file's present content: it differs after the file has been replaced."""
+        path = self._path(key)
+        info = self._files.info(path)
+        facts = (info["size"], info.get("ino"), info.get("ETag"), self._files.modified(path).timestamp())
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
+
     def exists(self, key: str) -> bool:
         return bool(self._files.exists(self._path(key)))
 
@@ -152,12 +160,12 @@ class AudioStore:
         """waveform: float32 (N,) in -1..1; kept as FLAC of 24 bits."""
         file = io.BytesIO()
         soundfile.write(file, waveform, rate, "PCM_24", format="FLAC")
-        self.put(_sound(digest), file.getvalue())
+        self.put(sound_key(digest), file.getvalue())
 
     def sound(self, digest: str) -> tuple[np.ndarray, int]:
         """float32 (N,) and its rate in Hz. Raises FileNotFoundError for one that is missing or damaged."""
         try:
-            return soundfile.read(io.BytesIO(self.get(_sound(digest))), dtype="float32")
+            return soundfile.read(io.BytesIO(self.get(sound_key(digest))), dtype="float32")
         except soundfile.LibsndfileError:
             raise FileNotFoundError(digest) from None
 
@@ -171,13 +179,14 @@ class AudioStore:
             return None
 
     def delete_sound(self, digest: str) -> None:
-        self.delete(_sound(digest))
+        self.delete(sound_key(digest))
 
     def _path(self, key: str) -> str:
         return f"{self._root.rstrip('/')}/{key}"
 
 
-def _sound(digest: str) -> str:
+def sound_key(digest: str) -> str:
+    """The key of a sound's FLAC file."""
     return f"sounds/{digest[:2]}/{digest}.flac"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deployments.contract.errors import InvalidInput, SynthesisFailed
 from serve_app.books.book import Book
 from serve_app.books.layout import Layout, Pauses, Spoken
 from serve_app.jobs.audio_store import AudioStore
@@ -73,7 +74,7 @@ def convert(
 
     data: the file that the book was read from; rows: the spoken segments, in order; rate: of their sound, in Hz; stop:
     ends the work soon after it is set, with Stopped.
-    Raises SoundMissing, and OSError if the disk is full.
+    Raises SoundMissing, OSError if the disk is full, and Overloaded and Unavailable while no book can be read.
     """
 
     def sound(spoken: Spoken) -> np.ndarray:
@@ -107,8 +108,18 @@ def convert(
     if gain.held_back > HELD_BACK:
         quieter = f"{gain.held_back:.1f} dB quieter than requested"
         warnings.append(f"The book is {quieter}, because its peaks would otherwise be clipped.")
-    outputs = tuple(write_outputs(folder, book, layout, outputs_of(options, data), gain))
-    return Converted(outputs, (*warnings, *(warning for output in outputs for warning in output.warnings)))
+    outputs: list[Output] = []
+    try:
+        outputs.extend(write_outputs(folder, book, layout, outputs_of(options, data), gain))
+    except (
+        InvalidInput,
+        SynthesisFailed,
+    ) as error:  # the sound is complete, and worth more than its read-along
+        if not (options.read_along and outputs):
+            raise
+        warnings.append(f"The read-along could not be written. {error.message}")
+    warnings += [warning for output in outputs for warning in output.warnings]
+    return Converted(tuple(outputs), tuple(warnings))
 
 
 def titled(book: Book, title: str, options: JobOptions, narrator: str) -> Book:

@@ -7,12 +7,13 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 from deployments.contract.errors import InvalidInput, NotFound, printable
+from serve_app.books.cover import check_cover
 from serve_app.books.listing import listing
 from serve_app.books.pronunciations import Pronunciations
 from serve_app.config.settings import ServiceSettings
@@ -24,7 +25,7 @@ from serve_app.jobs.database import Database
 from serve_app.jobs.models import FINISHED, STATES, JobRow
 from serve_app.jobs.plan import chosen, speakers
 from serve_app.jobs.progress import progress
-from serve_app.jobs.request import DEFAULT_VOICE, JobOptions, JobRequest, JobVoice
+from serve_app.jobs.request import DEFAULT_VOICE, JobOptions, JobRequest, JobVoice, stored
 from serve_app.jobs.segments import SegmentStore
 from serve_app.jobs.store import JobStore, new_id
 from serve_app.models import Model
@@ -40,6 +41,7 @@ class Submission:
     """A book to speak. source: the name of its file; data: its bytes; voices: by speaker, names or ids.
 
     recording: an audio file to clone the default voice from, instead of a named one; transcript: the text spoken in it.
+    cover: a JPEG or PNG file that replaces the book's.
     """
 
     source: str
@@ -49,6 +51,7 @@ class Submission:
     voices: Mapping[str, str] = field(default_factory=dict)
     recording: bytes | None = None
     transcript: str | None = None
+    cover: bytes | None = None
     language: str | None = None
     seed: int | None = None
     speed: float = 1.0
@@ -70,9 +73,12 @@ class Jobs:
         self.service = service
         self.stores = stores or open_stores(service.settings)
 
-    async def submit(self, asked: Submission, job_id: str | None = None) -> JobRow:
+    async def submit(
+        self, asked: Submission, job_id: str | None = None, charge: Callable[[int], None] | None = None
+    ) -> JobRow:
         """Checks everything that can be checked now, and queues the job.
 
+        charge: called with the number of characters that will be spoken; what it raises refuses the job.
         Raises InvalidInput, NotFound and Unavailable (param "model"), DiskFull, and what `sources.read` raises.
         """
         model = await self.service.models.get(asked.model)
@@ -81,20 +87,28 @@ class Jobs:
         model.spec.sampling(asked.controls, seed=seed, speed=asked.speed, max_tokens=asked.max_tokens)
         outputs_of(asked.options).check()
         Pronunciations(asked.options.pronunciations)
+        if asked.cover is not None:
+            check_cover(asked.cover)
         book = await sources.read(asked.data, asked.source)
         chapters = [book.chapters[index] for index in chosen(book, asked.options)]
         if not (heard := await asyncio.to_thread(speakers, chapters)):
             raise InvalidInput("Invalid 'chapters': the chosen chapters contain no text.", param="chapters")
         if asked.options.read_along and not sources.is_epub(asked.data):
             raise InvalidInput("Invalid 'read_along': the book must be an EPUB.", param="read_along")
+        if charge is not None:
+            charge(sum(chapter.characters for chapter in chapters))
         job_id = job_id or new_id()
         key = f"uploads/{job_id}/source"
         try:
             voices = await self._voices(asked, model, job_id, heard)
             await asyncio.to_thread(self.stores.audio.put, key, asked.data)
+            cover = f"uploads/{job_id}/cover" if asked.cover is not None else None
+            if asked.cover is not None and cover is not None:
+                await asyncio.to_thread(self.stores.audio.put, cover, asked.cover)
             request = JobRequest(
                 source=asked.source,
                 key=key,
+                cover=cover,
                 model=model.name,
                 voices=voices,
                 language=asked.language,
@@ -203,7 +217,9 @@ class Jobs:
         if row.state not in FINISHED:
             message = f"The job is {row.state}: wait until it is done."
             raise InvalidInput(message, param="job_id", code="job_not_finished")
-        request = JobRequest.model_validate(row.request)
+        request = stored(row.request)
+        if (text := changes.get("text")) is not None:
+            await self._check_segment(text, request)
         if (voice := changes.get("voice")) is not None and voice not in request.voices:
             model = await self.service.models.get(request.model)
             kept = await self._named(job_id, model, DEFAULT_VOICE, voice)
@@ -217,21 +233,35 @@ class Jobs:
         if before is not None and not await asyncio.to_thread(self.stores.jobs.used, [before]):
             await asyncio.to_thread(self.stores.audio.delete_sound, before)
 
+    async def _check_segment(self, text: str, request: JobRequest) -> None:
+        """Raises InvalidInput (param "text") unless the model can speak the text."""
+        try:
+            read = self.service.read(text, request.model, request.language)
+            if not [segment async for segment in read if len(segment.token_ids)]:
+                raise InvalidInput("Invalid 'input': nothing in it can be spoken.", code="nothing_to_speak")
+        except InvalidInput as error:
+            error.param, error.message = "text", error.message.replace("'input'", "'text'")
+            raise
+
 
 def card(row: JobRow, position: int | None) -> dict[str, Any]:
-    """The job object of the HTTP API."""
-    request, figures = JobRequest.model_validate(row.request), row.figures
+    """The job object of the HTTP API. What is only in a request that cannot be read is None."""
+    figures, request, error = row.figures, None, row.error and {"message": row.error, "code": row.code}
+    try:
+        request = stored(row.request)
+    except InvalidInput as unreadable:
+        error = {"message": unreadable.message, "code": unreadable.code}
     return {
         "id": row.id,
         "object": "job",
         "state": row.state,
         "paused": row.paused,
         "title": row.title,
-        "model": request.model,
-        "voice": request.voice(DEFAULT_VOICE).name,
-        "format": request.options.format,
-        "mode": request.options.mode,
-        "seed": request.seed,
+        "model": request and request.model,
+        "voice": request and request.voice(DEFAULT_VOICE).name,
+        "format": request and request.options.format,
+        "mode": request and request.options.mode,
+        "seed": request and request.seed,
         "created_at": row.created_at,
         "started_at": row.started_at,
         "finished_at": row.finished_at,
@@ -243,7 +273,7 @@ def card(row: JobRow, position: int | None) -> dict[str, Any]:
         "faults": figures.get("faults", 0),
         "outputs": [{**output, "url": _url(row.id, output["name"])} for output in row.outputs],
         "warnings": row.plan.get("warnings", []),
-        "error": None if row.error is None else {"message": row.error, "code": row.code},
+        "error": error,
     }
 
 
@@ -260,6 +290,6 @@ def digest_of(asked: Submission) -> str:
     fields |= {"voices": dict(asked.voices), "controls": dict(asked.controls)}
     fields |= {"options": asked.options.model_dump(mode="json")}
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
-    for data in (asked.data, asked.recording or b""):
+    for data in (asked.data, asked.recording or b"", asked.cover or b""):
         digest.update(len(data).to_bytes(8, "big") + data)
     return digest.hexdigest()

@@ -5,15 +5,17 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from deployments.contract.errors import InvalidInput
-from serve_app.books import audiobook, file_tags, subtitles
+from serve_app.books import audiobook, file_tags, sandbox, subtitles
 from serve_app.books.audiobook import Contents
 from serve_app.books.book import Book
 from serve_app.books.cover import Cover, read_cover
+from serve_app.books.edition import Spoken
 from serve_app.books.layout import Layout
 from serve_app.books.loudness import TARGET, Gain, gain_for, measure
 from serve_app.books.read_along import write_read_along
@@ -68,7 +70,8 @@ def gain_of(layout: Layout, loudness: float | None) -> Gain:
 def write_outputs(folder: Path, book: Book, layout: Layout, wanted: Outputs, gain: Gain) -> Iterator[Output]:
     """Writes the files into an existing folder, the sound first, and yields each when it is complete.
 
-    The names come from the titles. Raises InvalidInput (as `Outputs.check`), ValueError for a book without sound.
+    The names come from the titles. Raises InvalidInput (as `Outputs.check`), ValueError for a book without sound, and
+    for the read-along, the last file, what `Sandbox.edition` raises.
     """
     wanted.check()
     writer = _Writer(folder, book, layout, wanted, gain)
@@ -108,7 +111,8 @@ class _Writer:
         def sound(begin: int, end: int) -> Iterator[np.ndarray]:
             return self._gain.apply(self._layout.blocks(begin, end), rate)
 
-        write_read_along(path, epub, self._book, self._timeline, sound)
+        spoken = Spoken(self._book.about, self._timeline, datetime.now(UTC))
+        write_read_along(path, sandbox.shared().edition(epub, spoken), self._timeline, sound)
         return Output(path, "epub", self._timeline.samples / rate)
 
     def _sound(self, stem: str, format: str, begin: int, end: int, contents: Contents) -> Output:

@@ -7,8 +7,9 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from deployments.contract.errors import InvalidInput
 from deployments.contract.options import ModelOptions
 from deployments.contract.work import BACKGROUND
 from serve_app.books.pronunciations import MOST
@@ -62,12 +63,16 @@ class JobVoice(BaseModel):
 
 
 class JobRequest(BaseModel):
-    """source: the name of the file that holds the text, and `key` where it is; voices: by speaker."""
+    """source: the name of the file that holds the text, and `key` where it is; voices: by speaker.
+
+    cover: the key of a cover that replaces the book's.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str
     key: str
+    cover: str | None = None
     model: str
     voices: dict[str, JobVoice]
     language: str | None = None
@@ -112,3 +117,14 @@ class JobRequest(BaseModel):
             "controls": self.controls,
         }
         return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+
+
+def stored(request: Mapping[str, Any]) -> JobRequest:
+    """The request of a job's row. Raises InvalidInput (param "job_id") for one that another version has written."""
+    try:
+        found = JobRequest.model_validate(request)
+        found.voice(DEFAULT_VOICE)
+        return found
+    except (ValidationError, KeyError):
+        message = "The stored request of this job cannot be read, so the job can only be deleted."
+        raise InvalidInput(message, param="job_id", code="unreadable_job") from None

@@ -8,16 +8,19 @@ import os
 import secrets
 import socket
 import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import psutil
 
-from deployments.contract.errors import DiskFull
+from deployments.contract import telemetry
+from deployments.contract.errors import DiskFull, InvalidInput
 from serve_app.config.jobs import JobsSettings
 from serve_app.jobs.access import Stores
 from serve_app.jobs.database import DatabaseAway
 from serve_app.jobs.progress import Conversion
+from serve_app.jobs.store import LeaseLost
 from serve_app.jobs.sweep import sweep
 from serve_app.jobs.work import Work
 from serve_app.service import Service
@@ -25,6 +28,7 @@ from serve_app.service import Service
 log = logging.getLogger("chorale.jobs")
 
 POLL_S = 1.0  # between two searches for a job
+COUNT_S = 5.0  # between two records of the jobs by state
 SWEEP_S = 3600.0  # between two searches for files that no job uses
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 PROCESSES = Path("/proc")
@@ -44,7 +48,7 @@ class Runner:
 
     async def run(self) -> None:
         """Runs until it is cancelled, and then gives back the jobs in progress."""
-        sweeps = asyncio.create_task(self._sweeps())
+        others = [asyncio.create_task(self._sweeps()), asyncio.create_task(self._count())]
         try:
             while True:
                 try:
@@ -53,11 +57,18 @@ class Runner:
                     log.warning("cannot look for jobs: %s", error.message)
                 await asyncio.sleep(POLL_S)
         finally:
-            sweeps.cancel()
-            works = list(self._works.values())
-            for work in works:
-                work.cancel()
-            await asyncio.gather(sweeps, *works, return_exceptions=True)
+            tasks = [*others, *self._works.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _count(self) -> None:
+        """Records the number of jobs by state, unless it works on one job alone."""
+        while self._only is None:
+            with suppress(DatabaseAway, DiskFull):
+                for state, count in (await asyncio.to_thread(self._stores.jobs.counts)).items():
+                    self._service.recorder.record(telemetry.JOBS, count, state=state)
+            await asyncio.sleep(COUNT_S)
 
     async def _sweeps(self) -> None:
         """Deletes what no job has, now and every SWEEP_S.
@@ -92,8 +103,15 @@ class Runner:
             )
             if row is None:
                 return
+            try:
+                work = Work(self._service, self._stores, row, self.owner, settings.lease_s, self._conversion)
+            except InvalidInput as error:
+                log.warning("job %s: %s", row.id, error.message)
+                end = partial(jobs.end, row.id, self.owner, "failed", f"Failed: {error.message}")
+                with suppress(LeaseLost):
+                    await asyncio.to_thread(end, error=error.message, code=error.code)
+                continue
             log.info("job %s: started or resumed", row.id)
-            work = Work(self._service, self._stores, row, self.owner, settings.lease_s, self._conversion)
             task = self._works[row.id] = asyncio.create_task(work.run())
             task.add_done_callback(partial(self._ended, row.id))
 

@@ -194,15 +194,26 @@ class SegmentStore:
         state: str | None = None,
         after: int = -1,
         limit: int = PAGE,
+        flagged: bool = False,
     ) -> list[SegmentRow]:
-        """The segments after the index `after`, in order."""
+        """The segments after the index `after`, in order. flagged: those that are faulty, retried or cut."""
         query = select(SegmentRow).where(SegmentRow.job == job_id, SegmentRow.index > after)
         if chapter is not None:
             query = query.where(SegmentRow.chapter == chapter)
         if state is not None:
             query = query.where(SegmentRow.state == state)
+        if flagged:
+            query = query.where(or_(SegmentRow.state == "faulty", SegmentRow.retried, SegmentRow.cut))
         with self.database.reading() as session:
             return list(session.scalars(query.order_by(SegmentRow.index).limit(limit)))
+
+    def find(self, job_id: str, index: int) -> SegmentRow:
+        """Raises NotFound (param "index")."""
+        with self.database.reading() as session:
+            row = session.get(SegmentRow, (job_id, index))
+        if row is None:
+            raise NotFound("Invalid 'index': this segment does not exist.", param="index")
+        return row
 
     def all(self, job_id: str, chapter: int | None = None, state: str | None = None) -> Iterator[SegmentRow]:
         """The segments in order; at most PAGE are in memory at once."""

@@ -120,6 +120,12 @@ class JobStore:
         with self.database.reading() as session:
             return list(session.scalars(select(JobRow.id).where(JobRow.state.in_(FINISHED))))
 
+    def counts(self) -> dict[str, int]:
+        """The number of jobs in each state."""
+        with self.database.reading() as session:
+            found = session.execute(select(JobRow.state, func.count().label("number")).group_by(JobRow.state))
+            return dict.fromkeys(STATES, 0) | {row.state: row.number for row in found}
+
     def set_request(self, job_id: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """change: from the stored request to the new one. Raises NotFound."""
         with self.database.transaction() as session:

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from deployments.contract.errors import (
@@ -27,7 +28,7 @@ from serve_app.jobs.database import DatabaseAway
 from serve_app.jobs.heartbeat import Heartbeat
 from serve_app.jobs.models import JobRow, SegmentRow
 from serve_app.jobs.plan import chosen, segments_of, warnings
-from serve_app.jobs.request import DEFAULT_VOICE, JobRequest
+from serve_app.jobs.request import DEFAULT_VOICE, stored
 from serve_app.jobs.segments import Counts
 from serve_app.jobs.sounds import Sounds
 from serve_app.jobs.store import LeaseLost
@@ -40,7 +41,10 @@ PAUSE_S = 5.0  # before a paused job is tried again
 
 
 class Work:
-    """A job that is leased to the runner `owner`. conversion: of the jobs of this process."""
+    """A job that is leased to the runner `owner`. conversion: of the jobs of this process.
+
+    Raises InvalidInput for a stored request that cannot be read.
+    """
 
     def __init__(
         self,
@@ -54,7 +58,7 @@ class Work:
         self._service, self._stores, self._row, self._conversion = service, stores, row, conversion
         self._owner, self._lease_s = owner, lease_s
         self._access = Access(row.id)
-        self._request = JobRequest.model_validate(row.request)
+        self._request = stored(row.request)
         options = self._request.options
         batch = 1 if options.mode == "sentence" else options.bucket_size
         self._window = (
@@ -218,6 +222,8 @@ class Work:
         rows = self._stores.segments.all(self._row.id, state="spoken")
         audio, rate, options = self._stores.audio, int(self._plan["rate"]), self._request.options
         book = titled(book, self._row.title, options, self._request.voice(DEFAULT_VOICE).name)
+        if self._request.cover is not None:
+            book = replace(book, cover=await self._access.files(audio.get, self._request.cover))
 
         def written() -> Converted:
             folder = audio.scratch(self._row.id)
@@ -236,6 +242,8 @@ class Work:
             converted = await self._access.files(written)
         except DatabaseAway as error:
             raise Pause(f"{error.message} The job continues when it does.") from None
+        except (Overloaded, Unavailable) as error:
+            raise Pause(f"The job waits until its book can be read. {error.message}") from None
         sound = sum(output.seconds for output in converted.outputs)
         self._conversion.measured(time.monotonic() - began, sound)
         return converted

@@ -30,8 +30,8 @@ from serve_app.http.proxy_guard import (
     MAX_BOOK_VARIABLE,
     MAX_TEXT_VARIABLE,
 )
-from serve_app.runtime.node import gone, kill_ray, start_ray, stop_ray
-from serve_app.runtime.ports import check_can_listen
+from serve_app.runtime.node import gone, kill_ray, metrics_address, start_ray, stop_ray
+from serve_app.runtime.ports import check_access, check_can_listen
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +59,9 @@ def start(path: str | Path, host: str | None = None, port: int | None = None) ->
     local = not os.environ.get("RAY_ADDRESS")
     document, settings, broken = _read(path, host, port, local)
     http, limits = document["http_options"], settings.limits
-    if local:
-        with located(path, os.environ) if host is None and port is None else nullcontext():
+    with located(path, os.environ) if host is None and port is None else nullcontext():
+        check_access(http["host"], settings)
+        if local:
             check_can_listen(http["host"], http["port"])
     os.environ.setdefault(MAX_BODY_VARIABLE, str(largest_body(limits.max_upload_bytes)))
     os.environ.setdefault(MAX_TEXT_VARIABLE, str(largest_text(limits.max_input_chars)))
@@ -80,6 +81,7 @@ def redeploy(running: Running, path: str | Path, host: str | None, port: int | N
     import ray
 
     document, settings, broken = _read(path, host, port, running.local)
+    check_access(document["http_options"]["host"], settings)
     wanted, cpus = settings.reserved_cpus, ray.cluster_resources().get("CPU", 0)
     if running.local and wanted > cpus:
         message = f"the stages reserve {wanted:g} CPUs and Ray was started with {cpus:g}"
@@ -210,6 +212,8 @@ def serve_forever(
         for number in before:  # Ray sets its own
             signal.signal(number, received)
         echo(f"dashboard  {running.dashboard or 'none'}")
+        if running.local and (metrics := metrics_address()):
+            echo(f"metrics    {metrics}")
         announce(running)
         while not stopping.is_set():
             if signals.get() == signal.SIGHUP:

@@ -140,6 +140,16 @@ def _own_folder() -> Path:
     return folder
 
 
+def metrics_address() -> str | None:
+    """Where the Ray that was started here exports its metrics."""
+    import ray
+
+    for node in ray.nodes():
+        if node["Alive"] and (port := node.get("MetricsExportPort")):
+            return f"http://{node['NodeManagerAddress']}:{port}/metrics"
+    return None
+
+
 def gone() -> str | None:
     """Names the vital daemon that has ended, if any, of the Ray that was started here."""
     for kind, process in _daemons:

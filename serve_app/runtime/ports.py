@@ -10,6 +10,7 @@ from contextlib import suppress
 from ipaddress import ip_address
 
 from deployments.contract.errors import ConfigError
+from serve_app.config.settings import ServiceSettings
 
 QUIET_PORTS = range(20000, 32768)  # between those of Ray's workers and those that the system chooses
 HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")  # names and addresses
@@ -44,6 +45,17 @@ def check_can_listen(host: str, port: int) -> None:
                 use = "use 127.0.0.1 for this machine only, 0.0.0.0 for all its addresses"
                 message = f"{host!r} is not an address of this machine: {use}"
             raise ConfigError(message, param=f"http_options.{option}") from None
+
+
+def check_access(host: str, settings: ServiceSettings) -> None:
+    """Raises ConfigError (param "http_options.host") if other machines could use the service without a key."""
+    if settings.access.keys or settings.access.anyone or is_loopback(host):
+        return
+    message = (
+        f"other machines can reach {host}, and access.keys is empty: add keys (chorale key), or set "
+        "access.anyone: true if everyone who can reach it may use it"
+    )
+    raise ConfigError(message, param="http_options.host")
 
 
 def is_loopback(host: str) -> bool:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from deployments.contract.errors import InvalidInput, Overloaded, SynthesisFailed, Unavailable
@@ -55,12 +55,20 @@ class JailedProcess:
         Raises InvalidInput if the child refuses the file or exceeds its limits, Overloaded if too many files wait,
         Unavailable if no process can be started, SynthesisFailed for a fault of the reader.
         """
+        future = self._submitted(data, request, most)
+        return self._checked(await asyncio.wrap_future(future), request["param"])
+
+    def ask_blocking(self, data: bytes, request: Mapping[str, Any], most: int) -> Answer:
+        """As `ask`, for a thread without an event loop."""
+        return self._checked(self._submitted(data, request, most).result(), request["param"])
+
+    def _submitted(self, data: bytes, request: Mapping[str, Any], most: int) -> Future[Answer | None]:
         if not self._room.acquire(blocking=False):
             message = f"Too many {self._kind}s are waiting to be read; try again later."
             raise Overloaded(message, retry_after=RETRY_AFTER_S)
         future = self._pool.submit(self._read, data, request, most)
         future.add_done_callback(lambda _: self._room.release())
-        return self._checked(await asyncio.wrap_future(future), request["param"])
+        return future
 
     def _read(self, data: bytes, request: Mapping[str, Any], most: int) -> Answer | None:
         for _ in range(2):

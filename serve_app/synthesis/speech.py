@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import dataclass, field
 
@@ -15,7 +16,8 @@ class Speech:
     """A text to speak, with its voice and sampling.
 
     priority: 0 for interactive requests, 10 for background work; whole: the result is used only when complete, so any
-    segment can still be retried; id: the request's id in the logs of the stages.
+    segment can still be retried; id: the request's id in the logs of the stages; began: when the request was made, by
+    `time.perf_counter`.
     """
 
     text: str
@@ -25,6 +27,7 @@ class Speech:
     priority: int = 0
     whole: bool = False
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    began: float = field(default_factory=time.perf_counter)
 
 
 @dataclass(frozen=True, slots=True)

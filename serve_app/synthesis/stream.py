@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
@@ -17,6 +18,7 @@ from deployments.contract.speech import Segment
 from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.audio.tempo import Tempo
 from serve_app.synthesis.backend import Backend
+from serve_app.synthesis.meter import Meter
 from serve_app.synthesis.segment import SegmentStream, SilentSegment
 from serve_app.synthesis.speech import Faults, SegmentBegan, SegmentDone, Sound, Speech, SpeechEvent
 from serve_app.synthesis.text_flow import TextFlow
@@ -30,8 +32,8 @@ class Synthesizer:
         self.faults = Faults()
         self._cancelling: set[asyncio.Future[Any]] = set()
 
-    def stream(self, speech: Speech) -> SpeechStream:
-        return SpeechStream(self, speech)
+    def stream(self, speech: Speech, meter: Meter | None = None) -> SpeechStream:
+        return SpeechStream(self, speech, meter or Meter())
 
     def cancel(self, work_ids: Collection[str]) -> None:
         """In the background, because the caller may itself be in the middle of being cancelled."""
@@ -47,10 +49,11 @@ class SpeechStream:
     `close()` may be called at any time, more than once.
     """
 
-    def __init__(self, synthesizer: Synthesizer, speech: Speech) -> None:
+    def __init__(self, synthesizer: Synthesizer, speech: Speech, meter: Meter) -> None:
         self.id = speech.id
         self.input_tokens = self.output_tokens = 0
-        self.seconds = 0.0  # of sound so far
+        self.seconds = self.waited_s = 0.0  # of sound so far, and of waiting for it
+        self._meter = meter
         self.faults = Faults(of_all=synthesizer.faults)  # so far
         self._synthesizer = synthesizer
         asked, (slowest, fastest) = speech.sampling, synthesizer.backend.spec.paces
@@ -68,8 +71,13 @@ class SpeechStream:
         return self
 
     async def __anext__(self) -> SpeechEvent:
+        asked = time.perf_counter()
         event = await self._events.__anext__()
+        now = time.perf_counter()
+        self.waited_s += now - asked
         if isinstance(event, Sound):
+            if not self.seconds:
+                self._meter.first_sound(self._speech, now - self._speech.began)
             self.seconds += len(event.waveform) / self._synthesizer.backend.spec.sample_rate
         return event
 
@@ -100,20 +108,24 @@ class SpeechStream:
     async def _paced(self) -> AsyncGenerator[SpeechEvent, None]:
         """The events at the requested tempo."""
         tempo = Tempo(self._synthesizer.backend.spec.sample_rate, self._tempo) if self._tempo != 1 else None
-        async with aclosing(self._spoken()) as events:
-            async for event in events:
-                if tempo is not None and isinstance(event, Sound):
-                    event = Sound(await asyncio.to_thread(tempo.process, event.waveform))
-                    if not len(event.waveform):
-                        continue
-                yield event
-        if tempo is not None and len(tail := tempo.finish()):
-            yield Sound(tail)
+        try:
+            async with aclosing(self._spoken()) as events:
+                async for event in events:
+                    if tempo is not None and isinstance(event, Sound):
+                        event = Sound(await asyncio.to_thread(tempo.process, event.waveform))
+                        if not len(event.waveform):
+                            continue
+                    yield event
+            if tempo is not None and len(tail := tempo.finish()):
+                yield Sound(tail)
+        finally:
+            self._meter.ended(self._speech, self)
 
     async def _spoken(self) -> AsyncGenerator[SpeechEvent, None]:
         """The events before any change of tempo."""
         synthesizer, speech = self._synthesizer, self._speech
-        text = self._text = TextFlow(synthesizer.backend, speech.text, speech.language)
+        controls = synthesizer.backend.spec.of_text(speech.sampling.controls)
+        text = self._text = TextFlow(synthesizer.backend, speech.text, speech.language, controls)
         spoken = 0  # samples
         try:
             self._open(await text.next())  # alone until it sounds: early, and a refusal undoes little

@@ -18,6 +18,7 @@ from tests.browser.conftest import ARGUMENTS, CHROMIUM
 IMAGES = Path("docs/images")
 COLOURS = 128  # of a picture, which make it small
 SENTENCES = Path("tests/data/sentences.txt").read_text().splitlines()
+READ = "Dr. Green paid $42.50 on 3 May; then [pause:500ms] she left."
 TITLES = ("Contents", "The Ferry", "The Lamps", "A Letter from the North", "The Night")
 
 
@@ -41,6 +42,12 @@ def main(address: str, folder: Path) -> None:
         page.goto(address)
         page.wait_for_selector("#voices li")
         page.check("input[name=voice] >> nth=2")
+        page.fill("#input", READ)
+        page.click("#reading summary")
+        page.wait_for_selector("#reading-list:has-text('doctor')")
+        page.locator("#reading").scroll_into_view_if_needed()
+        take(page, "reading")
+        page.click("#reading summary")
         page.fill("#input", " ".join(SENTENCES[:5]))
         page.click("#speak-now")
         page.wait_for_selector("#player[data-arriving=false]", timeout=120_000)

@@ -115,6 +115,30 @@ def test_the_curl_command_makes_the_same_speech(visitor: Visitor, tmp_path: Path
     assert len(samples) == counted(page, "received")
 
 
+def test_what_will_be_said_is_shown_before_it_is_spoken(visitor: Visitor, served: str) -> None:
+    text = "Dr. Green paid $42.50; then [pause:500ms] she left."
+    page = visitor.open()
+    page.fill("#input", text)
+    page.click("#reading summary")
+    found = httpx.post(f"{served}/v1/audio/read", json={"input": text}).json()["data"]
+    page.wait_for_selector(f"#reading-list li:nth-child({len(found)})")
+    for segment, shown in zip(found, page.locator("#reading-list li").all(), strict=True):
+        assert [segment[name] in shown.inner_text() for name in ("text", "spoken", "phones")] == [True] * 3
+        assert f"{segment['pause_after']:g} s" in shown.inner_text() or not segment["pause_after"]
+    assert page.inner_text("#reading-note") == f"{len(found)} segments"
+    assert not page.is_visible("#player")
+    page.fill("#input", "Nine boats.")
+    page.wait_for_selector("#reading-list:has-text('nine boats')")
+    page.fill("#input", LONG * 20)
+    page.wait_for_selector("#reading-note:has-text('first 5,000 characters')")
+    page.fill("#input", "...")
+    page.wait_for_selector("#reading-note:has-text('nothing to speak')")
+    visitor.refused = True
+    page.fill("#input", "Добрый день")
+    page.wait_for_selector("#reading-note.error:has-text('Cyrillic')")
+    assert page.locator("#reading-list li").count() == 0
+
+
 def test_the_seed_can_be_kept(visitor: Visitor) -> None:
     page = visitor.open()
     speak(page, TEXT, seed=None)

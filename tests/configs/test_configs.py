@@ -39,7 +39,9 @@ def edited(before: str, after: str) -> tuple[str, int]:
 def test_shipped_configs_are_valid_and_listen_on_this_machine_only(path):
     config, settings = load_config(path, environ={})
     schema = ServeDeploySchema.model_validate(config)
-    assert schema.http_options.host == "127.0.0.1"
+    on_a_cluster = schema.proxy_location == "EveryNode"  # a load balancer reaches the proxies of all nodes
+    assert on_a_cluster == (path.name == "cluster.yaml")
+    assert schema.http_options.host == ("0.0.0.0" if on_a_cluster else "127.0.0.1")
     assert Settings.from_args(config["applications"][0]["args"], environ={}) == settings
 
 

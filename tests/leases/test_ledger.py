@@ -456,3 +456,26 @@ async def test_an_item_goes_to_the_lease_that_did_the_last_one_of_its_home():
     assert len(held) == 3, "nor one that is gone"
     for task in tasks:
         task.cancel()
+
+
+async def test_while_no_replica_runs_requests_wait_until_one_has_started():
+    book = ledger(slots=1, max_wait_s=0.05, max_start_s=30.0)
+    first, second = await submitted(book, item(1), item(2))
+    await asyncio.sleep(0.2)
+    assert not first.done() and not second.done()
+    book.open_lease("a")
+    orders = await next_orders(book, "a", slots=1)
+    assert [one.id for one in orders.items] == ["i1"]
+    (event,) = await second  # slots exist now, and none was free in time
+    assert isinstance(event.error, Overloaded)
+    assert not first.done()
+    first.cancel()
+
+
+async def test_without_any_replica_a_request_is_rejected_in_the_end():
+    book = ledger(max_wait_s=0.05, max_start_s=0.2)
+    began = asyncio.get_running_loop().time()
+    (event,) = await (await submitted(book, item(1)))[0]
+    assert isinstance(event.error, Overloaded)
+    assert asyncio.get_running_loop().time() - began >= 0.19
+    assert book.counts["refused"] == 1

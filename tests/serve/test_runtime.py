@@ -91,6 +91,9 @@ def test_it_starts_on_loopback_only_and_leaves_no_process(tmp_path):
     dashboard = next(line.split()[1] for line in lines if line.startswith("dashboard"))
     with urllib.request.urlopen(dashboard, timeout=30) as answer:
         assert answer.status == 200
+    metrics = next(line.split()[1] for line in lines if line.startswith("metrics"))
+    with urllib.request.urlopen(metrics, timeout=30) as answer:
+        assert b"ray_" in answer.read()
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) > 5
 

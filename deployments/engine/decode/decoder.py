@@ -144,6 +144,8 @@ class Decoder:
         return {
             "steps": self._steps,
             "codes": self._codes,
+            "rows": self._row_steps,
+            "replays": self._runner.replays,
             "running": len(self._roster.of(State.RUNNING)),
             "mean_batch": self._row_steps / self._steps if self._steps else 0.0,
             "failed_steps": self._failed_steps,
@@ -248,7 +250,9 @@ class Decoder:
         events: list[Event] = []
         for row, (sequence, index) in enumerate(launch.rows):
             if not sequence.ended:
-                events += self._take(sequence, index, tuple(part[row] for part in output.values()), done[row])
+                events += self._take(
+                    sequence, index, {name: part[row] for name, part in output.items()}, done[row]
+                )
         return events
 
     def _take(self, sequence: Sequence, index: int, step_row: StepRow, last: bool) -> list[Event]:

@@ -15,6 +15,7 @@ from serve_app.http import foreign
 from serve_app.http.routes.common import (
     Counted,
     Shared,
+    charge,
     collected,
     fields_renamed,
     speech_headers,
@@ -47,6 +48,7 @@ async def tts_with_cached_voice(
     )
     with fields_renamed(_NAMES):
         service.check_text(query.text, wait=True)
+        charge(request, len(query.text))
         spoken = await while_connected(request, service.speak(asked))
         traffic.requests += 1
         traffic.listening += 1

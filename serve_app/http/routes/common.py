@@ -15,6 +15,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.requests import ClientDisconnect
 
 from deployments.contract.errors import InvalidInput
+from serve_app.http.access import Account
+from serve_app.http.middleware import ACCOUNT
 from serve_app.jobs.jobs import Jobs
 from serve_app.service import Service, Spoken
 
@@ -62,6 +64,13 @@ def speech_headers(spoken: Spoken) -> dict[str, str]:
     if spoken.stream.is_silence:
         headers["x-chorale-silence"] = "nothing_to_speak"
     return headers
+
+
+def charge(request: Request, characters: int) -> None:
+    """Counts the text of a request for its API key. Raises RateLimited."""
+    account: Account | None = request.scope["state"].get(ACCOUNT)
+    if account is not None:
+        account.charge(characters)
 
 
 @contextmanager

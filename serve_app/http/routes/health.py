@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 
 from deployments.contract.errors import Unavailable
 from deployments.engine.device import memory
+from serve_app.books.cover import MOST_BYTES
 from serve_app.http.errors import to_http
 from serve_app.http.routes.common import Counted, Shared
 
@@ -64,6 +65,7 @@ async def status(service: Shared, traffic: Counted) -> dict[str, Any]:
             "max_upload_bytes": service.settings.limits.max_upload_bytes,
             "long_text_chars": service.settings.jobs.long_text_chars,
             "max_book_bytes": service.settings.jobs.max_book_bytes,
+            "max_cover_bytes": MOST_BYTES,
         },
     }
 

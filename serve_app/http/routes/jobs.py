@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -14,16 +15,17 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from deployments.contract.controls import parsed
 from deployments.contract.errors import InvalidInput, NotFound
+from serve_app.books.cover import MOST_BYTES
 from serve_app.http.bodies import check, read_form, read_object
-from serve_app.http.errors import BodyTooLarge
+from serve_app.http.errors import too_large
 from serve_app.http.job_events import events
-from serve_app.http.job_schemas import JobBody, SegmentBody, from_form
+from serve_app.http.job_schemas import JobBody, from_form
 from serve_app.http.ranges import file_response
-from serve_app.http.routes.common import Shared, SharedJobs, while_connected
+from serve_app.http.routes.common import Shared, SharedJobs, charge, while_connected
 from serve_app.http.schemas import inlined
 from serve_app.jobs import sources
 from serve_app.jobs.jobs import Jobs, Submission
-from serve_app.jobs.models import JobRow, SegmentRow
+from serve_app.jobs.models import JobRow
 from serve_app.jobs.report import report
 
 router = APIRouter(tags=["jobs"])
@@ -41,18 +43,16 @@ MEDIA_TYPES = {
     "epub": "application/epub+zip",
 }
 _SCHEMA = inlined(JobBody)
+_FILE = {"type": "string", "format": "binary"}
 _FORM = {
     "type": "object",
-    "properties": {"file": {"type": "string", "format": "binary"}, **_SCHEMA["properties"]},
+    "properties": {"file": _FILE, "cover": _FILE, **_SCHEMA["properties"]},
 }
 _BODY = {
     "requestBody": {
         "required": True,
         "content": {"multipart/form-data": {"schema": _FORM}, "application/json": {"schema": _SCHEMA}},
     }
-}
-_SEGMENT = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": inlined(SegmentBody)}}}
 }
 
 
@@ -63,12 +63,16 @@ async def create_job(request: Request, service: Shared, jobs: SharedJobs, dry_ru
     With `dry_run`, no job is created; the response lists the chapters that were found.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    cover = None
     if kind == "multipart/form-data":
-        async with read_form(request, max_files=1, max_fields=64, max_part_size=MAX_PART) as form:
-            upload = form.get("file")
+        async with read_form(request, max_files=2, max_fields=64, max_part_size=MAX_PART) as form:
+            upload, picture = form.get("file"), form.get("cover")
             fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+            fields.pop("cover", None)
             body = check(JobBody, from_form(fields))
-            name, data = await _uploaded(upload, service.settings.jobs.max_book_bytes)
+            name, data = await _uploaded(upload, "file", service.settings.jobs.max_book_bytes)
+            if picture is not None:
+                _, cover = await _uploaded(picture, "cover", MOST_BYTES)
         if body.input is not None or body.script is not None:
             both = "input" if body.input is not None else "script"
             raise InvalidInput(f"Invalid '{both}': a form has its text in its 'file'.", param=both)
@@ -90,6 +94,7 @@ async def create_job(request: Request, service: Shared, jobs: SharedJobs, dry_ru
         model=body.model,
         voice=body.voice,
         voices=body.voices,
+        cover=cover,
         language=body.language,
         seed=body.seed,
         speed=body.speed,
@@ -97,13 +102,14 @@ async def create_job(request: Request, service: Shared, jobs: SharedJobs, dry_ru
         controls=controls,
         options=body.options(default),
     )
-    return await accepted(jobs, await while_connected(request, jobs.submit(asked)))
+    submitted = jobs.submit(asked, charge=partial(charge, request))
+    return await accepted(request, jobs, await while_connected(request, submitted))
 
 
-async def accepted(jobs: Jobs, row: JobRow) -> Response:
-    """202 with the address of a job."""
+async def accepted(request: Request, jobs: Jobs, row: JobRow) -> Response:
+    """202 with the address of a job, below the application's route prefix."""
     (card,) = await jobs.cards([row])
-    return JSONResponse(card, 202, {"location": f"/v1/jobs/{row.id}"})
+    return JSONResponse(card, 202, {"location": f"{request.scope.get('root_path', '')}/v1/jobs/{row.id}"})
 
 
 @router.get("/v1/jobs")
@@ -189,45 +195,16 @@ async def job_file(job_id: str, name: str, request: Request, jobs: SharedJobs) -
     return await _file(request, jobs, row, found[0])
 
 
-@router.get("/v1/jobs/{job_id}/segments")
-async def list_segments(
-    job_id: str,
-    jobs: SharedJobs,
-    chapter: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
-    after: Annotated[int, Query(ge=-1, le=2**31 - 1)] = -1,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-) -> dict[str, Any]:
-    """The segments in order, after the index `after`."""
-    row = await asyncio.to_thread(jobs.stores.jobs.get, job_id)
-    page = jobs.stores.segments.page
-    found = await asyncio.to_thread(page, job_id, chapter=chapter, after=after, limit=limit + 1)
-    data = [_segment(segment, row.plan.get("rate") or 0) for segment in found[:limit]]
-    return {"object": "list", "data": data, "has_more": len(found) > limit}
-
-
-@router.post("/v1/jobs/{job_id}/segments/{index}", status_code=202, openapi_extra=_SEGMENT)
-async def redo_segment(job_id: str, index: int, request: Request, jobs: SharedJobs) -> Response:
-    """Speaks one segment of a finished job again and rewrites its files. No other segment is spoken again."""
-    fields, _ = await read_object(request, MAX_PART)
-    changes = check(SegmentBody, fields).model_dump(exclude_none=True)
-    if not changes:
-        message = "Missing required field 'seed', 'text' or 'voice'."
-        raise InvalidInput(message, param="seed", code="missing_required_parameter")
-    if not 0 <= index < 2**31:
-        raise NotFound("Invalid 'index': this segment does not exist.", param="index")
-    await jobs.redo(job_id, index, changes)
-    return await accepted(jobs, await asyncio.to_thread(jobs.stores.jobs.get, job_id))
-
-
-async def _uploaded(upload: object, most: int) -> tuple[str, bytes]:
-    """The name and the bytes of the form's file."""
+async def _uploaded(upload: object, param: str, most: int) -> tuple[str, bytes]:
+    """The name and the bytes of a form's file. param: its field."""
     if upload is None:
-        raise InvalidInput("Missing required field 'file'.", param="file", code="missing_required_parameter")
+        message = f"Missing required field '{param}'."
+        raise InvalidInput(message, param=param, code="missing_required_parameter")
     if not isinstance(upload, UploadFile):
-        raise InvalidInput("Invalid 'file': must be an uploaded file.", param="file", code="invalid_type")
+        raise InvalidInput(f"Invalid '{param}': must be an uploaded file.", param=param, code="invalid_type")
     data = await upload.read(most + 1)
     if len(data) > most:
-        raise BodyTooLarge(f"Invalid 'file': at most {most} bytes are allowed.", param="file")
+        raise too_large(most, param)
     return PurePosixPath((upload.filename or "").replace("\\", "/")).name[-200:], data
 
 
@@ -242,33 +219,20 @@ def _written(body: JobBody) -> tuple[str, bytes]:
 
 
 async def _file(request: Request, jobs: Jobs, row: JobRow, output: dict[str, Any]) -> Response:
-    audio, key = jobs.stores.audio, f"outputs/{row.id}/{output['name']}"
+    kind = MEDIA_TYPES.get(output["format"], "application/octet-stream")
+    return await stored_file(request, jobs, f"outputs/{row.id}/{output['name']}", kind, output["name"])
+
+
+async def stored_file(request: Request, jobs: Jobs, key: str, kind: str, name: str) -> Response:
+    """A file of the audio store. kind: its media type."""
+    audio = jobs.stores.audio
     try:
         size = await asyncio.to_thread(audio.size, key)
+        version = await asyncio.to_thread(audio.version, key)
     except FileNotFoundError:
         raise NotFound("The file no longer exists.", param="name", code="file_not_found") from None
-    kind = MEDIA_TYPES.get(output["format"], "application/octet-stream")
-    name = output["name"]
     headers = {"content-disposition": f"inline; filename*=utf-8''{quote(name, safe='')}"}
     read = audio.ranges
     return file_response(
-        request.headers.get("range"), size, lambda begin, end: read(key, begin, end), kind, headers
+        request.headers, size, version, lambda begin, end: read(key, begin, end), kind, headers
     )
-
-
-def _segment(row: SegmentRow, rate: int) -> dict[str, Any]:
-    return {
-        "index": row.index,
-        "chapter": row.chapter,
-        "block": row.block,
-        "span": [row.begin, row.end],
-        "text": row.text,
-        "voice": row.voice or None,
-        "seed": row.seed,
-        "state": row.state,
-        "seconds": round(row.samples / rate, 3) if rate else 0.0,
-        "pause_after": row.pause_after,
-        "retried": row.retried,
-        "cut": row.cut,
-        "error": row.error,
-    }

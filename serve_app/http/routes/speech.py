@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import logging
@@ -11,22 +10,20 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Depends, Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
-from serve_app.audio.encode import MEDIA_TYPES, Encoder, check_rate, open_encoder
+from serve_app.audio.encode import MEDIA_TYPES, check_rate, open_encoder
 from serve_app.http import foreign
 from serve_app.http.bodies import Recording, check, decoded, read_object
-from serve_app.http.delivery import Listener, no_faster_than
-from serve_app.http.errors import to_http
+from serve_app.http.errors import ERROR_CODE, to_http
 from serve_app.http.middleware import largest_text
 from serve_app.http.routes.common import (
     Counted,
     Shared,
     SharedJobs,
     Traffic,
+    charge,
     collected,
     fields_renamed,
     speech_headers,
@@ -34,6 +31,7 @@ from serve_app.http.routes.common import (
 )
 from serve_app.http.routes.jobs import accepted
 from serve_app.http.schemas import SpeechBody, VoiceId, inlined
+from serve_app.http.streaming import StreamedSpeech, encoded
 from serve_app.jobs import sources
 from serve_app.jobs.jobs import Jobs, Submission
 from serve_app.jobs.request import Format, JobOptions
@@ -104,19 +102,20 @@ async def create_speech(
 
 
 async def _speak(asked: Asked, request: Request, service: Service, traffic: Traffic, jobs: Jobs) -> Response:
-    body, began, whole = asked.body, time.perf_counter(), asked.body.whole
+    body, whole = asked.body, asked.body.whole
+    charge(request, len(body.input))
     wanted = await _request(asked, service, request.state.request_id, whole)
     raw = request.headers.get(RAW_RESPONSE)
     if body.waits and raw != "stream" and len(body.input) > service.settings.jobs.long_text_chars:
         job = _job(wanted, body.response_format)
-        return await accepted(jobs, await while_connected(request, jobs.submit(job)))
+        return await accepted(request, jobs, await while_connected(request, jobs.submit(job)))
     spoken = await while_connected(request, service.speak(wanted))
     stream, sound = spoken.stream, spoken.stream.sound
     rate = spoken.sample_rate
     encoder = open_encoder(body.response_format, rate, rate=body.sample_rate, streamed=not whole)
     try:
         first = await while_connected(request, anext(sound))
-        audio = _encoded(sound, first, encoder, body.volume_multiplier)
+        audio = encoded(sound, first, encoder, body.volume_multiplier)
         if whole:
             audio = await while_connected(request, collected(audio))
     except BaseException:
@@ -129,14 +128,14 @@ async def _speak(asked: Asked, request: Request, service: Service, traffic: Traf
         headers["x-chorale-ignored"] = ", ".join(asked.ignored)
     log.info(
         "speech %s: %d characters, voice %s, %s, first sound after %.3f s",
-        stream.id, len(body.input), spoken.voice, body.response_format, time.perf_counter() - began,
+        stream.id, len(body.input), spoken.voice, body.response_format, time.perf_counter() - wanted.began,
     )  # fmt: skip
     media_type = encoder.media_type
     if isinstance(audio, list):
         headers["content-length"] = str(sum(map(len, audio)))
     elif body.stream_format == "sse":
-        audio, media_type = _events(audio, stream), "text/event-stream"
-    return _Streamed(traffic, stream, audio, media_type=media_type, headers=headers)
+        audio, media_type = _events(audio, stream, request.scope["state"]), "text/event-stream"
+    return StreamedSpeech(service, traffic, stream, audio, media_type=media_type, headers=headers)
 
 
 async def _request(asked: Asked, service: Service, request_id: str, whole: bool) -> SpeechRequest:
@@ -177,41 +176,9 @@ def _job(wanted: SpeechRequest, format: str) -> Submission:
     )
 
 
-class _Streamed(StreamingResponse):
-    """Streams a body no faster than the client reads it. Closes the speech stream however the response ends."""
-
-    def __init__(
-        self, traffic: Traffic, stream: SpeechStream, body: AsyncIterator[bytes] | list[bytes], **options: Any
-    ) -> None:
-        super().__init__(body, **options)
-        self._traffic, self._stream, self._body = traffic, stream, body
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._traffic.requests += 1
-        self._traffic.listening += 1
-        listener = Listener(scope)
-        if not isinstance(self._body, list):  # it is still being synthesised
-            self.body_iterator = no_faster_than(listener, self._body, lambda: self._stream.seconds)
-        try:
-            await super().__call__(scope, listener.listens_to(receive), send)
-        finally:
-            self._traffic.listening -= 1
-            self._stream.close()
-
-
-async def _encoded(
-    sound: AsyncIterator[np.ndarray], first: np.ndarray, encoder: Encoder, volume: float
+async def _events(
+    audio: AsyncIterator[bytes], stream: SpeechStream, state: dict[str, Any]
 ) -> AsyncIterator[bytes]:
-    waveform: np.ndarray | None = first
-    while waveform is not None:
-        if data := await asyncio.to_thread(encoder.encode, waveform * volume):
-            yield data
-        waveform = await anext(sound, None)
-    if tail := await asyncio.to_thread(encoder.finish):
-        yield tail
-
-
-async def _events(audio: AsyncIterator[bytes], stream: SpeechStream) -> AsyncIterator[bytes]:
     try:
         async for data in audio:
             yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(data).decode()})
@@ -224,7 +191,9 @@ async def _events(audio: AsyncIterator[bytes], stream: SpeechStream) -> AsyncIte
         yield _event({"type": "speech.audio.done", "usage": usage, **faults})
     except Exception as error:
         log.exception("speech %s failed after it had started", stream.id)
-        yield b"event: error\n" + _event({"type": "error", **to_http(error).body})
+        http = to_http(error)
+        state[ERROR_CODE] = http.code
+        yield b"event: error\n" + _event({"type": "error", **http.body})
 
 
 def _event(data: dict) -> bytes:

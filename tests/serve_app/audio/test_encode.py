@@ -113,6 +113,17 @@ def test_whole_flac_states_its_length():
     np.testing.assert_allclose(samples, decode(b"".join(encode("wav", sweep(), 1600)), "wav")[0], atol=1e-4)
 
 
+@pytest.mark.parametrize("samples", [1, 577, 24_000, 31_337])
+def test_a_whole_mp3_states_its_length(samples):
+    sound = sweep()[:samples]
+    parts = encode("mp3", sound, 1600, rate=OUTPUT_RATE, streamed=False)
+    assert not any(parts[:-1])
+    heard, _ = decode(parts[-1], "mp3")
+    assert len(heard) == pytest.approx(samples, abs=0.005 * OUTPUT_RATE)
+    streamed = b"".join(encode("mp3", sound, 1600, rate=OUTPUT_RATE))
+    assert b"Info" not in streamed[:200], "a stream cannot know its length"
+
+
 def test_wav_headers():
     with wave.open(io.BytesIO(encode_wav(sweep(), RATE))) as file:
         assert (file.getnframes(), file.getframerate(), file.getnchannels()) == (

@@ -15,12 +15,13 @@ import soxr
 
 from deployments.contract.errors import InvalidInput
 from serve_app.books import audiobook, file_tags
-from serve_app.books.audiobook import FORMATS, NERO_CHAPTERS, Contents, write
+from serve_app.books.audiobook import FORMATS, ID3_CHAPTERS, NERO_CHAPTERS, Contents, write
 from serve_app.books.book import About
 from serve_app.books.cover import read_cover
 from serve_app.books.timeline import Mark
 from tests.serve_app.books.atom_reader import Mp4
 from tests.serve_app.books.conftest import RATE, Read, command, ffmpeg_samples
+from tests.serve_app.books.id3_reader import Id3
 
 EXACT = ("wav", "flac")
 CHAPTERED = ("m4b", "mp3", "opus", "flac")
@@ -174,6 +175,27 @@ def test_more_chapters_than_nero_s_table_holds_bring_a_warning(tmp_path):
     assert "300 chapters" in written.warnings[0]
     assert len(Mp4(path).quicktime_chapters) == len(probe(path)["chapters"]) == 300
     assert len(Mp4(path).nero_chapters) == NERO_CHAPTERS
+
+
+def test_mp3_has_a_table_of_its_chapters(made):
+    path, timeline, _ = made("mp3")
+    tag = Id3(path)
+    assert [(c.title, c.begin, c.end) for c in tag.chapters] == [
+        (title, round(1000 * mark.begin / RATE), round(1000 * mark.end / RATE))
+        for title, mark in zip(("One", "Chapter 2", "Größe 第三"), timeline.marks, strict=True)
+    ]
+    assert tag.contents == (3, [chapter.id for chapter in tag.chapters]), "top-level and ordered"
+
+
+def test_mp3_marks_as_many_chapters_as_its_table_holds(tmp_path):
+    marks = [Mark(i, f"Part {i}", i * 2400, (i + 1) * 2400) for i in range(300)]
+    path = tmp_path / "many.mp3"
+    sound = [np.zeros(RATE, np.float32)] * 30
+    written = write(path, "mp3", sound, RATE, contents(About(title="Many"), "mp3", marks))
+    assert "300 chapters" in written.warnings[0]
+    tag = Id3(path)
+    assert tag.contents[1] == [chapter.id for chapter in tag.chapters]
+    assert len(tag.chapters) == len(probe(path)["chapters"]) == ID3_CHAPTERS
 
 
 def test_a_long_title_is_cut_between_characters(tmp_path):

@@ -16,12 +16,14 @@ import pytest
 from lxml import etree
 
 from deployments.contract.errors import InvalidInput
-from serve_app.books import read_along
-from serve_app.books.book import Block, Chapter
+from serve_app.books import edition as edition_module
+from serve_app.books.book import Block, Book, Chapter
+from serve_app.books.edition import ACTIVE, Edition, silent_edition
+from serve_app.books.layout import Layout
 from serve_app.books.limits import BookLimits
 from serve_app.books.loudness import Gain
 from serve_app.books.read import read_book
-from serve_app.books.read_along import ACTIVE, write_read_along
+from serve_app.books.read_along import write_read_along
 from serve_app.books.xhtml import read_document
 from tests.books import Epub, Page, novel
 from tests.serve_app.books import epubs
@@ -29,6 +31,10 @@ from tests.serve_app.books.conftest import PER_LETTER, RATE, Read, command, read
 
 NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 SMIL, OPF, XHTML = "http://www.w3.org/ns/SMIL", "http://www.idpf.org/2007/opf", "http://www.w3.org/1999/xhtml"
+
+
+def edition(epub: bytes, book: Book, layout: Layout) -> Edition:
+    return silent_edition(epub, book, layout.timeline, NOW, BookLimits())
 
 
 class Made:
@@ -86,7 +92,7 @@ def make(tmp_path: Path, cover: bytes) -> Callable[..., Made]:
         spoken = read(read_book(data, "book.epub", BookLimits()))
         layout = spoken.layout()
         path = tmp_path / "out.epub"
-        write_read_along(path, data, spoken.book, layout.timeline, layout.blocks, now=NOW)
+        write_read_along(path, edition(data, spoken.book, layout), layout.timeline, layout.blocks)
         return Made(path, spoken)
 
     return make
@@ -271,7 +277,7 @@ def test_a_narrator_is_named(tmp_path, cover):
     spoken = read(type(book)(type(book.about)(title="T", narrator="Nora"), book.chapters))
     layout = spoken.layout()
     path = tmp_path / "out.epub"
-    write_read_along(path, data, spoken.book, layout.timeline, layout.blocks, now=NOW)
+    write_read_along(path, edition(data, spoken.book, layout), layout.timeline, layout.blocks)
     assert Made(path, spoken).meta("media:narrator") == ["Nora"]
 
 
@@ -281,29 +287,26 @@ def test_the_level_is_what_the_caller_makes_it(tmp_path, cover):
     layout = spoken.layout()
     path = tmp_path / "out.epub"
     half = Gain(-6.0)
-    write_read_along(
-        path, data, spoken.book, layout.timeline, lambda a, b: half.apply(layout.blocks(a, b), RATE), now=NOW
-    )
+    quiet = edition(data, spoken.book, layout)
+    write_read_along(path, quiet, layout.timeline, lambda a, b: half.apply(layout.blocks(a, b), RATE))
     heard = decode(zipfile.ZipFile(path).read("OEBPS/read-along/0001.mp3"), tmp_path)
     assert np.abs(heard).max() == pytest.approx(0.15, rel=0.15)
 
 
-def test_a_book_that_was_not_read_from_the_epub_is_refused(tmp_path, cover):
+def test_a_book_that_was_not_read_from_the_epub_is_refused(cover):
     data = epubs.epub3(cover).build()
     about = read_book(data, "book.epub", BookLimits()).about
     spoken = read(type(read_book(data, "book.epub", BookLimits()))(about, (Chapter("A", (Block("Text."),)),)))
     layout = spoken.layout()
     with pytest.raises(InvalidInput) as caught:
-        write_read_along(tmp_path / "out.epub", data, spoken.book, layout.timeline, layout.blocks)
+        edition(data, spoken.book, layout)
     assert caught.value.param == "read_along"
-    assert not list(tmp_path.iterdir())
 
 
-def test_files_that_unpack_to_too_much_are_refused(tmp_path, cover, monkeypatch):
-    monkeypatch.setattr(read_along, "COPIED", 5000)
+def test_files_that_unpack_to_too_much_are_refused(cover, monkeypatch):
+    monkeypatch.setattr(edition_module, "COPIED", 5000)
     data = epubs.epub3(cover).build()
     spoken = read(read_book(data, "book.epub", BookLimits()))
     layout = spoken.layout()
     with pytest.raises(InvalidInput, match="unpack"):
-        write_read_along(tmp_path / "out.epub", data, spoken.book, layout.timeline, layout.blocks)
-    assert not list(tmp_path.iterdir())
+        edition(data, spoken.book, layout)

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import psutil
 import pytest
 
 from deployments.contract.errors import InvalidInput
+from serve_app.books.book import About
+from serve_app.books.edition import Spoken, silent_edition
 from serve_app.books.jail import BOOK
 from serve_app.books.read import read_book
 from serve_app.books.sandbox import Sandbox, _book
+from serve_app.books.timeline import Timeline
 from tests.books import PNG, Epub, Page, novel
+from tests.serve_app.books import epubs
+from tests.serve_app.books.conftest import RATE, read
+
+NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 
 MARKDOWN = (
     b"---\ntitle: T\ndate: 2001-01-02\n---\n# One\n\nText.\n\n# Two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
@@ -107,6 +118,33 @@ async def test_a_crash_is_reported_for_its_book_and_the_next_one_is_read(sandbox
 async def test_it_restarts_after_it_dies(sandbox) -> None:
     jail_of(sandbox).kill()
     assert (await sandbox.read(MARKDOWN, "a.md")).about.title == "T"
+
+
+@pytest.mark.parametrize("version", ["epub2", "epub3"])
+async def test_it_makes_the_edition_that_this_process_would_make(sandbox, version, cover) -> None:
+    epub = getattr(epubs, version)(cover).build()
+    book = replace(read_book(epub, "book.epub"), cover=None)
+    book = replace(book, about=replace(book.about, narrator="Nora", title="Another"))
+    timeline = read(book).layout().timeline
+    there = await asyncio.to_thread(sandbox.edition, epub, Spoken(book.about, timeline, NOW))
+    here = silent_edition(epub, book, timeline, NOW)
+    assert there.folder == here.folder
+    ours, theirs = (zipfile.ZipFile(io.BytesIO(one.data)) for one in (here, there))
+    assert theirs.namelist() == ours.namelist()
+    assert not [name for name in ours.namelist() if without_uuid(ours, name) != without_uuid(theirs, name)]
+
+
+def without_uuid(archive: zipfile.ZipFile, name: str) -> bytes:
+    return re.sub(rb"urn:uuid:[0-9a-f-]{36}", b"", archive.read(name))
+
+
+async def test_an_edition_that_cannot_be_made_is_refused_by_its_field(sandbox, cover) -> None:
+    epub = epubs.epub3(cover).build()
+    spoken = Spoken(About("T"), Timeline(RATE, (), (), 0), NOW)
+    for data in (b"PK\3\4", epub[: len(epub) // 2], b"A text."):
+        with pytest.raises(InvalidInput) as caught:
+            await asyncio.to_thread(sandbox.edition, data, spoken)
+        assert caught.value.param == "read_along"
 
 
 def test_a_malformed_answer_is_refused() -> None:

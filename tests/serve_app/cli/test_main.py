@@ -209,7 +209,7 @@ applications:
       models:
         small: {{family: {{name: small}}}}
         index:
-          family: {{name: indextts, options: {{model_dir: {SHIPPED / "checkpoint"}}}}}
+          family: {{name: indextts, options: {{model_dir: {indextts_set.SHIPPED / "checkpoint"}}}}}
           sampling: {{max_tokens: 20}}
         gone: {{family: {{name: indextts, options: {{model_dir: {tmp_path / "gone"}}}}}}}
 """)

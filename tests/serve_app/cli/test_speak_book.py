@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -21,10 +22,11 @@ import soundfile
 from deployments.contract.errors import InvalidInput, Unavailable
 from serve_app.cli.jobs import _error, name_of
 from serve_app.cli.speak_book import Wanted, _beside, indices
-from serve_app.jobs.jobs import Jobs
+from serve_app.jobs.jobs import Jobs, digest_of
 from serve_app.jobs.runner import Runner
 from serve_app.service import Service
-from tests.books import Epub, Page
+from tests.books import PNG, Epub, Page
+from tests.serve_app.books.atom_reader import Mp4
 from tests.serve_app.jobs.audiobooks import chapters_of
 
 SENTENCES = Path("tests/data/sentences.txt").read_text().splitlines()
@@ -180,6 +182,16 @@ def test_a_read_along_never_replaces_the_book(tmp_path):
     assert Wanted.of(tmp_path / "tea.epub", tmp_path / "tea.m4b", {"read_along": True}, {}).fields
 
 
+def test_a_cover_goes_with_the_book(tmp_path: Path, book: Path) -> None:
+    cover = tmp_path / "cover.png"
+    wanted = Wanted.of(book, tmp_path / "tea.m4b", {"cover": cover}, {})
+    with pytest.raises(FileNotFoundError):
+        wanted.submission({})
+    cover.write_bytes(PNG)
+    assert wanted.submission({}).cover == PNG and "cover" not in wanted.fields
+    assert digest_of(wanted.submission({})) != digest_of(replace(wanted, cover=None).submission({}))
+
+
 def an_epub(folder: Path, *chapters: str) -> Path:
     """A title page and a copyright page before the chapters."""
     pages = [
@@ -198,6 +210,9 @@ def test_an_epub_becomes_an_m4b_with_chapters_by_a_service(working: str, tmp_pat
     out.parent.mkdir()
     epub = an_epub(tmp_path, "The tea is cold.", "It rains again. Nobody came.")
     args = ("book", str(epub), "-o", str(out), "--server", working, "--voice", "ada", "--read-along")
+    cover = tmp_path / "cover.png"
+    cover.write_bytes(PNG)
+    args = (*args, "--cover", str(cover))
     done = run(tmp_path, *args)
     assert done.returncode == 0, done.stderr
     assert [chapter.title for chapter in chapters_of(out)] == ["Chapter 1", "Chapter 2"]
@@ -208,6 +223,7 @@ def test_an_epub_becomes_an_m4b_with_chapters_by_a_service(working: str, tmp_pat
         "book.vtt",
     ]
     assert "Copyright" not in out.with_suffix(".srt").read_text()
+    assert Mp4(out).value("covr") == PNG
 
 
 def test_an_epub_becomes_an_m4b_with_chapters_by_the_real_model(tmp_path: Path) -> None:

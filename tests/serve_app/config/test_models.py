@@ -148,7 +148,7 @@ def test_the_file_becomes_an_application_for_the_ingress_and_one_for_each_model(
     assert [app["name"] for app in made["applications"]] == ["chorale", "small", "index-1.5"]
     assert [app["route_prefix"] for app in made["applications"]] == ["/tts", None, None]
     assert ingress["args"] == {"limits": {"max_voices": 3}, "data_dir": "/data"}
-    assert small["args"] == {**TWO["models"]["small"], "data_dir": "/data"}
+    assert small["args"] == {**TWO["models"]["small"], "name": "small", "data_dir": "/data"}
     assert index["deployments"] == [{"name": "Gpt", "health_check_period_s": 3}]
     assert "deployments" not in small
     wanted = ingress["deployments"][0]["user_config"]

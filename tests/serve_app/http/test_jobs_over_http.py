@@ -13,11 +13,15 @@ import httpx
 import openai
 import pytest
 import soundfile
+from PIL import Image
 
+from serve_app.books.cover import MOST_BYTES
 from serve_app.config.settings import Settings
 from serve_app.http.app import create_app
 from serve_app.jobs.jobs import Jobs
+from serve_app.jobs.segments import Planned
 from serve_app.service import Service
+from tests.serve_app.books import atom_reader, epubs
 from tests.serve_app.conftest import ToneBackend, alone
 from tests.serve_app.jobs.conftest import TEXT, running
 
@@ -186,16 +190,161 @@ async def test_a_segment_is_said_again_and_nothing_else(
     after = (await working.get(f"/v1/jobs/{job_id}/audio")).content
     assert after != before
     segments = (await working.get(f"/v1/jobs/{job_id}/segments")).json()["data"]
-    assert (segments[2]["text"], segments[2]["voice"]) == ("Perhaps tomorrow.", "bob")
+    assert (segments[2]["text"], segments[2]["speaker"], segments[2]["voice"]) == (
+        "Perhaps tomorrow.", "bob", "bob",
+    )  # fmt: skip
+    assert (segments[1]["speaker"], segments[1]["voice"]) == (None, "ada")
     for wrong, param in (
         ({}, "seed"),
         ({"voice": "nobody"}, "voice"),
         ({"text": " "}, "text"),
+        ({"text": "---"}, "text"),
+        ({"text": "Добрый день"}, "text"),
         ({"x": 1}, "x"),
     ):
         refused = await working.post(f"/v1/jobs/{job_id}/segments/2", json=wrong)
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
     assert (await working.post(f"/v1/jobs/{job_id}/segments/99", json={"seed": 1})).status_code == 404
+
+
+async def test_each_segment_can_be_heard(working: httpx.AsyncClient) -> None:
+    job_id = (await working.post("/v1/jobs", json=body())).json()["id"]
+    await ended(working, job_id)
+    segments = (await working.get(f"/v1/jobs/{job_id}/segments")).json()["data"]
+    for segment in segments:
+        address = f"/v1/jobs/{job_id}/segments/{segment['index']}/audio"
+        answer = await working.get(address)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/flac")
+        about = soundfile.info(io.BytesIO(answer.content))
+        assert about.duration == pytest.approx(segment["seconds"], abs=0.001)
+        part = await working.get(address, headers={"range": "bytes=0-3", "if-range": answer.headers["etag"]})
+        assert (part.status_code, part.content) == (206, b"fLaC")
+    for index in (len(segments), -1, 2**31, 2**70):
+        missing = await working.get(f"/v1/jobs/{job_id}/segments/{index}/audio")
+        assert missing.status_code in (400, 404) and missing.json()["error"]["param"] == "index"
+
+
+async def test_segments_with_problems_can_be_listed_alone(working: httpx.AsyncClient) -> None:
+    text = "The tea is cold.\n\nДобрый день.\n\nIt rains again."
+    job_id = (await working.post("/v1/jobs", json=body(input=text))).json()["id"]
+    assert (await ended(working, job_id))["state"] == "done_with_faults"
+    address = f"/v1/jobs/{job_id}/segments"
+    assert len((await working.get(address)).json()["data"]) == 3
+    (faulty,) = (await working.get(address, params={"flagged": True})).json()["data"]
+    assert (faulty["text"], faulty["state"], faulty["index"]) == ("Добрый день.", "faulty", 1)
+    silent = await working.get(f"{address}/1/audio")
+    assert (silent.status_code, silent.json()["error"]["code"]) == (404, "no_audio_yet")
+    assert (await working.post(f"{address}/1", json={"text": "Good day."})).status_code == 202
+    assert (await ended(working, job_id))["state"] == "done"
+    assert (await working.get(address, params={"flagged": True})).json()["data"] == []
+
+
+async def test_a_segment_that_is_not_spoken_yet_has_no_audio(
+    client: httpx.AsyncClient, service: Service
+) -> None:
+    job_id = (await client.post("/v1/jobs", json=body())).json()["id"]
+    stores = Jobs(service).stores
+    stores.jobs.claim("runner", 60, 1)
+    stores.segments.add_chapter(job_id, "runner", 0, "A", [Planned(0, (0, 3), "Tea", "", 0.1)])
+    answer = await client.get(f"/v1/jobs/{job_id}/segments/0/audio")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "no_audio_yet")
+    stores.jobs.database.close()
+
+
+async def test_the_tag_of_a_file_changes_when_it_is_rewritten(working: httpx.AsyncClient) -> None:
+    job_id = (await working.post("/v1/jobs", json=body())).json()["id"]
+    await ended(working, job_id)
+    first = await working.get(f"/v1/jobs/{job_id}/audio")
+    tag = first.headers["etag"]
+    same = await working.get(f"/v1/jobs/{job_id}/audio", headers={"if-none-match": tag})
+    assert (same.status_code, same.content) == (304, b"")
+    await working.post(f"/v1/jobs/{job_id}/segments/1", json={"seed": 99})
+    await ended(working, job_id)
+    resumed = {"range": "bytes=100-", "if-range": tag}
+    after = await working.get(f"/v1/jobs/{job_id}/audio", headers=resumed)
+    assert after.status_code == 200 and after.headers["etag"] != tag
+    resumed["if-range"] = after.headers["etag"]
+    part = await working.get(f"/v1/jobs/{job_id}/audio", headers=resumed)
+    assert (part.status_code, part.content) == (206, after.content[100:])
+
+
+async def test_the_address_of_a_job_is_below_the_route_prefix(service: Service) -> None:
+    app = create_app(service)
+    transport = httpx.ASGITransport(app, root_path="/voice")
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.post("/v1/jobs", json=body())
+        address = f"/voice/v1/jobs/{answer.json()['id']}"
+        assert answer.headers["location"] == address
+        long = {"model": "tts-1", "input": LONG, "voice": "ada"}
+        answer = await client.post("/v1/audio/speech", json=long)
+        assert answer.headers["location"] == f"/voice/v1/jobs/{answer.json()['id']}"
+    app.state.jobs.stores.jobs.database.close()
+
+
+@pytest.mark.parametrize("request_", [{}, {"source": 1}, {"voices": {}}, {"later": "a field"}], ids=str)
+async def test_a_stored_request_of_another_version_is_shown_and_can_be_deleted(
+    working: httpx.AsyncClient, service: Service, request_: dict[str, Any]
+) -> None:
+    old = (await working.post("/v1/jobs", json=body(title="Old"))).json()["id"]
+    await ended(working, old)
+    stores = Jobs(service).stores
+    stores.jobs.set_request(old, lambda stored: {**stored, **request_} if request_ else {})
+    queued = stores.jobs.add("Queued", request_)
+    new = (await working.post("/v1/jobs", json=body())).json()["id"]
+    assert (await ended(working, new))["state"] == "done", "the runner goes on"
+    listed = {job["id"]: job for job in (await working.get("/v1/jobs")).json()["data"]}
+    assert (listed[old]["title"], listed[old]["state"]) == ("Old", "done")
+    assert listed[queued.id]["state"] == "failed"
+    for job_id in (old, queued.id):
+        card = (await working.get(f"/v1/jobs/{job_id}")).json()
+        assert (card["error"]["code"], card["model"]) == ("unreadable_job", None)
+        for path in ("segments", "log", "report", "events"):
+            assert (await working.get(f"/v1/jobs/{job_id}/{path}")).status_code == 200
+        assert (await working.delete(f"/v1/jobs/{job_id}")).status_code == 200
+    stores.jobs.database.close()
+
+
+def picture(kind: str = "PNG", size: tuple[int, int] = (60, 80)) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, "teal").save(file, kind)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+async def test_an_uploaded_cover_replaces_that_of_the_book(
+    working: httpx.AsyncClient, tmp_path: Path, kind: str
+) -> None:
+    book = epubs.epub3(picture("JPEG", (10, 10))).build()
+    found = await working.post("/v1/jobs?dry_run=true", files={"file": ("a.epub", book)})
+    assert found.json()["cover"] == {"media_type": "image/jpeg", "width": 10, "height": 10}
+    cover = picture(kind)
+    files = {"file": ("a.epub", book), "cover": ("b.bin", cover)}
+    answer = await working.post("/v1/jobs", data={"voice": "ada", "format": "m4b"}, files=files)
+    assert answer.status_code == 202, answer.text
+    job = await ended(working, answer.json()["id"])
+    assert job["state"] == "done", job
+    audio = await working.get(f"/v1/jobs/{job['id']}/audio")
+    (tmp_path / "a.m4b").write_bytes(audio.content)
+    assert atom_reader.Mp4(tmp_path / "a.m4b").value("covr") == cover
+
+
+@pytest.mark.parametrize(
+    ("cover", "status"),
+    [
+        (b"GIF89a", 400), (b"", 400), (picture()[:20], 400), (b"\x89PNG\r\n\x1a\n" + b"\0" * MOST_BYTES, 413),
+        (picture(size=(1, 10_001)), 400),
+    ],
+    ids=["gif", "empty", "cut off", "bytes", "pixels"],
+)  # fmt: skip
+async def test_a_bad_cover_is_refused(client: httpx.AsyncClient, cover: bytes, status: int) -> None:
+    files = {"file": ("a.txt", b"Hello."), "cover": ("cover.png", cover)}
+    answer = await client.post("/v1/jobs", data={"voice": "ada"}, files=files)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (status, "cover"), answer.text
+    text = await client.post(
+        "/v1/jobs", data={"voice": "ada", "cover": "x"}, files={"file": ("a.txt", b"A.")}
+    )
+    assert (text.status_code, text.json()["error"]["param"]) == (400, "cover")
+    assert (await client.get("/v1/jobs")).json()["data"] == []
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
@@ -269,7 +418,7 @@ async def test_a_file_that_is_too_large_is_refused_while_it_is_sent(client: http
     headers = {"content-type": "multipart/form-data; boundary=x"}
     answer = await client.post("/v1/jobs", content=endless(), headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
-    assert sent < BOOK_LIMIT + 2 * 2**20
+    assert sent < BOOK_LIMIT + MOST_BYTES + 2 * 2**20
     over = await client.post(
         "/v1/jobs", data={"voice": "ada"}, files={"file": ("a.txt", b"a" * (BOOK_LIMIT + 1))}
     )

@@ -330,6 +330,11 @@ ADDRESSES = [
     "/tts_with_cached_voice?voice_name=ada&text=%ED%A0%80",
     "/tts_with_cached_voice?voice_name=ada&text=x&seed=%00",
     "/tts_with_cached_voice?%ff=%ff",
+    "/tts?text=%ED%A0%80&text_lang=%ff&ref_audio_path=%00&prompt_lang=%F0%9F%98%80",
+    "/tts?text=x&text_lang=en&ref_audio_path=%00%ff&prompt_lang=en&seed=%00",
+    "/set_gpt_weights?weights_path=%ED%A0%80%00",
+    "/set_refer_audio?refer_audio_path=%ff%00",
+    "/control?command=%ff",
     "/tts_with_cached_voice?=",
     "//",
     "/v1/models/",
@@ -441,7 +446,9 @@ async def test_a_large_body_is_split_and_others_run_in_between():
 
     task = asyncio.create_task(others())
     scope = {"type": "http", "method": "POST", "path": SPEECH, "headers": [], "query_string": b""}
-    middleware = RequestMiddleware(app, max_upload=10**7, max_book=10**7, max_requests=9, echo=False)
+    middleware = RequestMiddleware(
+        app, max_upload=10**7, max_book=10**7, max_text=10**5, max_requests=9, echo=False
+    )
     await middleware(scope, receive, receive)  # type: ignore[arg-type]
     task.cancel()
     assert sum(sizes) == 1_000_000

@@ -200,6 +200,22 @@ async def test_a_body_beyond_the_limit(url, behind):
     assert not behind.scopes
 
 
+async def test_a_refusal_is_counted(behind):
+    records = []
+
+    class Records:
+        def record(self, instrument, value, **labels):
+            records.append((instrument.name, value, labels))
+
+    async with serving(Guard(behind, LIMITS, recorder=Records())) as url, httpx.AsyncClient() as client:
+        await client.get(url)
+        assert records == []  # the ingress counts it
+        await client.post(url, content=b"x" * (LIMITS.max_body + 1))
+    labels = {"endpoint": "proxy", "status": "413"}
+    code = {"code": "request_too_large"}
+    assert records == [("chorale_requests", 1, labels), ("chorale_errors", 1, labels | code)]
+
+
 async def test_a_long_speech_request_without_a_recording_is_refused_in_the_proxy(url, behind):
     async with httpx.AsyncClient(base_url=url) as client:
         answer = await client.post("/v1/audio/speech", content=b'{"k": 1}' + b" " * 100_000)

@@ -15,6 +15,7 @@ from serve_app.http.ranges import file_response, parse_range
 
 DATA = bytes(range(256)) * 40
 SIZE = len(DATA)
+VERSION = "abc"
 
 
 def read(begin: int, end: int) -> Iterator[bytes]:
@@ -24,7 +25,7 @@ def read(begin: int, end: int) -> Iterator[bytes]:
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     request = Request(scope, receive)
-    response = file_response(request.headers.get("range"), SIZE, read, "audio/mpeg", {"x-own": "1"})
+    response = file_response(request.headers, SIZE, VERSION, read, "audio/mpeg", {"x-own": "1"})
     await response(scope, receive, send)
 
 
@@ -82,6 +83,52 @@ async def test_a_range_behind_the_end_is_416(client: httpx.AsyncClient, header: 
     answer = await client.get("/", headers={"range": header})
     assert (answer.status_code, answer.content) == (416, b"")
     assert answer.headers["content-range"] == f"bytes */{SIZE}"
+
+
+async def test_the_tag_names_the_version(client: httpx.AsyncClient) -> None:
+    for headers in ({}, {"range": "bytes=0-5"}, {"range": f"bytes={SIZE}-"}):
+        answer = await client.get("/", headers=headers)
+        assert answer.headers["etag"] == '"abc"' and answer.headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ('"abc"', 206), (' "abc"', 206), ('"abd"', 200), ('W/"abc"', 200), ("abc", 200), ("", 200), ('"abc", "x"', 200),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 200), ('"' + "a" * 60_000 + '"', 200), ('"ab\xff"', 200),
+    ],
+)  # fmt: skip
+async def test_a_range_continues_only_the_same_version(
+    client: httpx.AsyncClient, header: str, status: int
+) -> None:
+    headers = {"range": b"bytes=5-9", "if-range": header.encode("latin-1")}
+    answer = await client.get("/", headers=headers)
+    assert (answer.status_code, answer.content) == (status, DATA[5:10] if status == 206 else DATA)
+
+
+async def test_a_range_behind_the_end_of_another_version_gives_the_new_one(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/", headers={"range": f"bytes={SIZE}-", "if-range": '"old"'})
+    assert (answer.status_code, answer.content) == (200, DATA)
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ('"abc"', 304),
+        ('W/"abc"', 304),
+        ('"x", W/"abc"', 304),
+        ("*", 304),
+        ('"x"', 200),
+        ("abc", 200),
+        ("", 200),
+    ],
+)
+async def test_a_client_that_has_the_version_gets_no_second_copy(
+    client: httpx.AsyncClient, header: str, status: int
+) -> None:
+    answer = await client.get("/", headers={"if-none-match": header, "range": "bytes=0-"})
+    assert answer.status_code == (304 if status == 304 else 206)
+    assert answer.content == (b"" if status == 304 else DATA)
 
 
 @given(st.text(max_size=40) | st.from_regex(r"\Abytes=[0-9-]{0,30}\Z"), st.integers(0, 2**40))

@@ -191,7 +191,7 @@ async def test_each_speaker_of_a_script_has_a_voice(press: Press) -> None:
     ]
     voices = {"Anna": "ada", "Ben": "bob"}
     job = await press.book(script=script, voices=voices, voice="bob", format="m4b", title="Tea")
-    said = [(each["text"], each["voice"]) for each in await press.segments(job)]
+    said = [(each["text"], each["speaker"]) for each in await press.segments(job)]
     assert said == [
         ("Where is the tea?", "Anna"),
         ("In the garden.", "Ben"),
@@ -286,6 +286,17 @@ async def test_a_read_along_is_a_valid_epub_that_says_every_segment_once(
         each for text in smil for each in re.findall(r"<(?:\w+:)?text\b[^>]*src=\"([^\"]+)\"", text)
     ]
     assert len(references) == len(set(references)) == len(segments)
+
+
+async def test_a_read_along_that_fails_costs_no_audiobook(press: Press) -> None:
+    book = novel()
+    book.compression, book.files["OEBPS/font.otf"] = zipfile.ZIP_STORED, b"A" * 1000
+    epub = book.build().replace(b"A" * 1000, b"B" * 1000)  # its checksum is wrong now
+    job = await press.book(epub, read_along=True, format="mp3")
+    saved = await press.save(job)
+    assert set(saved) == {"mp3", "srt", "vtt"}
+    (warning,) = job["warnings"]
+    assert warning.startswith("The read-along could not be written.") and "font.otf" in warning
 
 
 async def test_a_segment_said_again_is_alone_made_and_leaves_no_sound_behind(

@@ -7,6 +7,7 @@ import { t, whenTranslated } from "../i18n.js";
 import { whenShown } from "../router.js";
 import { refresh, service } from "../service.js";
 import { Chapters } from "./chapters.js";
+import { Cover } from "./cover.js";
 import { renderOptions, optionFields } from "./options.js";
 
 let use = () => {};
@@ -34,6 +35,7 @@ export function startBook() {
   form.append(general, drop, rest);
 
   const fail = (error) => showError(form, general, error);
+  const cover = new Cover(fail);
 
   use = async (chosen) => {
     if (!chosen) return;
@@ -45,6 +47,7 @@ export function startBook() {
       const found = await send("v1/jobs?dry_run=true", fields());
       if (!service.voices.length) await refresh(); // the form lists them
       plan = found;
+      cover.show(plan.cover);
       announce(plan.title);
     } catch (error) {
       fail(error.code === "unknown_url" ? new ApiError(t("jobs.unavailable")) : error);
@@ -70,6 +73,8 @@ export function startBook() {
     const start = make("button", { type: "submit", class: "primary" }, icon("play"), t("book.start"));
     const warnings = plan.warnings.length ? make("ul", { class: "warnings" }, plan.warnings.map((text) => make("li", {}, text))) : null;
     const { details, output, more } = renderOptions(plan, file);
+    cover.words();
+    details.append(cover.element);
     const left = make("div", { class: "column" }, warnings, chapters.element, more);
     rest.replaceChildren(left, make("div", { class: "column" }, details, output, start));
   }
@@ -78,6 +83,7 @@ export function startBook() {
     const data = new FormData();
     data.append("file", file);
     if (plan === null) return data;
+    if (cover.file) data.append("cover", cover.file);
     data.append("chapters", JSON.stringify(chapters.chosen));
     for (const [name, value] of optionFields(form)) data.append(name, value);
     return data;

@@ -6,6 +6,7 @@ import { bytes, clock, duration, moment, percent, timeOfDay } from "../format.js
 import { t } from "../i18n.js";
 import { figures } from "./figures.js";
 import { watch } from "./live.js";
+import { Segments } from "./segments.js";
 import { FINISHED } from "./states.js";
 
 export class JobCard {
@@ -30,11 +31,12 @@ export class JobCard {
     this.more.setAttribute("aria-controls", this.details.id);
     this.figures = make("dl", { class: "grid" });
     this.warnings = make("ul", { class: "warnings" });
+    this.segments = new Segments(job, () => this.#redone());
     this.filesTitle = make("h3");
     this.files = make("ul");
     this.logTitle = make("h3");
     this.log = make("pre", { tabIndex: 0, role: "log" });
-    this.details.append(this.figures, this.warnings, this.filesTitle, this.files, this.logTitle, this.log);
+    this.details.append(this.figures, this.warnings, this.segments.element, this.filesTitle, this.files, this.logTitle, this.log);
     this.element = make("li", { class: "card job", tabIndex: -1, dataset: { job: job.id } },
       make("div", { class: "row" }, this.title, this.state), this.about, this.bar, this.line, this.trouble,
       make("div", { class: "row wrap" }, this.listen, this.download, this.more, make("span", { class: "grow" }), this.cancel, this.remove),
@@ -58,7 +60,7 @@ export class JobCard {
     this.title.textContent = title;
     this.state.textContent = t(`state.${state}`, {}, state);
     this.state.dataset.state = job.paused ? "paused" : state;
-    this.about.textContent = [job.voice, job.model, job.format.toUpperCase(), t("job.made", { when: moment(job.created_at) })].filter(Boolean).join(" · ");
+    this.about.textContent = [job.voice, job.model, job.format?.toUpperCase(), t("job.made", { when: moment(job.created_at) })].filter(Boolean).join(" · ");
     this.bar.hidden = this.finished || state === "queued";
     this.bar.value = progress.percent;
     this.bar.ariaLabel = t("job.progress", { title });
@@ -71,7 +73,9 @@ export class JobCard {
     this.cancel.hidden = this.finished;
     this.remove.hidden = !this.finished;
     this.#words();
+    this.segments.update(job);
     if (changed) announce(`${title}: ${this.state.textContent}`);
+    if (changed && this.finished) this.audio.removeAttribute("src"); // its files may be new
     if (this.open) this.#showDetails();
   }
 
@@ -82,16 +86,16 @@ export class JobCard {
     this.more.setAttribute("aria-expanded", String(open));
     this.#unwatch?.();
     this.#unwatch = null;
-    if (!open) return;
+    if (!open) return this.segments.stop();
     this.onopen();
-    this.log.textContent = ""; // the events repeat the whole log
     this.#showDetails();
-    this.#unwatch = watch(this.id, { onjob: (job) => this.update(job), online: (line) => this.#addLine(line) });
+    return this.#watch();
   }
 
   close() {
     this.#unwatch?.();
     this.audio.pause();
+    this.segments.stop();
     this.element.remove();
   }
 
@@ -134,8 +138,22 @@ export class JobCard {
     if (atEnd) this.log.scrollTop = this.log.scrollHeight;
   }
 
+  #watch() {
+    this.#unwatch?.();
+    this.log.textContent = ""; // the events repeat the whole log
+    this.#unwatch = watch(this.id, { onjob: (job) => this.update(job), online: (line) => this.#addLine(line) });
+  }
+
+  /** A sentence is being said again: the job is active, and its files are written once more. */
+  #redone() {
+    this.audio.pause();
+    this.audio.hidden = true;
+    this.#watch();
+    this.onchange();
+  }
+
   #listen() {
-    this.audio.src ||= address(`v1/jobs/${this.id}/audio`);
+    if (!this.audio.hasAttribute("src")) this.audio.src = address(`v1/jobs/${this.id}/audio`);
     this.audio.hidden = false;
     this.audio.ariaLabel = this.name;
     if (this.audio.paused) this.audio.play();
@@ -171,5 +189,6 @@ export class JobCard {
     for (const [name, key] of Object.entries(buttons)) this[name].replaceChildren(icon(this[name].dataset.icon), t(key));
     this.download.replaceChildren(icon("download"), t("job.download"));
     this.more.setAttribute("aria-expanded", String(this.open));
+    this.segments.words();
   }
 }

@@ -14,7 +14,7 @@ export function figures({ progress, device, process, system }) {
     ["batches", progress.batch_seconds?.length ? progress.batch_seconds : null, (value) => value.map(duration).join(", ")],
     ["device", device?.name, String],
     ["device_memory", device?.memory_used_bytes, (value) => memory(value, device.memory_total_bytes)],
-    ["utilization", device?.utilization, percent],
+    ["utilization", device?.utilization, (value) => percent(value / 100)],
     ["process", process?.memory_bytes, bytes],
     ["system", system?.memory_used_bytes, (value) => memory(value, system.memory_total_bytes)],
     ["cpu", system?.cpu_percent, (value) => percent(value / 100)],

@@ -7,7 +7,8 @@ export function toJson(body) {
   const { seed, ...rest } = body;
   const json = JSON.stringify(rest);
   if (seed === undefined) return json;
-  return `${json.slice(0, -1)},"seed":${/^\d+$/.test(seed) ? BigInt(seed) : JSON.stringify(seed)}}`;
+  const others = json === "{}" ? "{" : `${json.slice(0, -1)},`;
+  return `${others}"seed":${/^\d+$/.test(seed) ? BigInt(seed) : JSON.stringify(seed)}}`;
 }
 
 /**

@@ -129,7 +129,7 @@ export class Result {
     button.disabled = true;
     find("download-label").textContent = t("player.preparing");
     try {
-      const body = toJson({ ...this.#body, seed: about.seed, response_format: format });
+      const body = toJson({ ...this.#body, seed: about.seed, response_format: format, stream: false });
       const headers = { "content-type": "application/json" };
       const response = await call("v1/audio/speech", { method: "POST", headers, body });
       save(await response.blob(), name);

@@ -11,6 +11,7 @@ import { addVoice } from "../voices/dialog.js";
 import { VoicePicker } from "../voices/picker.js";
 import { Reference } from "../voices/reference.js";
 import { stopSample } from "../voices/sample.js";
+import { Reading } from "./reading.js";
 import { toCurl, toJson } from "./request.js";
 import { Result } from "./result.js";
 import { chosenSettings, startSettings } from "./settings.js";
@@ -31,7 +32,16 @@ export function startSpeak() {
     find("curl").textContent = toCurl({ ...fields(), response_format: format }, recording(), text.long);
   }, CURL_MS);
 
-  const text = new Text(showCurl, openBook);
+  const changed = () => {
+    showCurl();
+    reading.refresh();
+  };
+
+  const reading = new Reading(() => {
+    const { model, language } = chosenSettings();
+    return { input: text.value, model, language };
+  });
+  const text = new Text(changed, openBook);
   const reference = new Reference(find("reference"), showCurl);
   const picker = new VoicePicker(find("voices"), find("voice-search"), {
     model: () => find("model").value,
@@ -47,7 +57,7 @@ export function startSpeak() {
       announce(t("player.seed_kept", { seed }));
     },
   });
-  startSettings(showCurl);
+  startSettings(changed);
 
   const source = () => form.elements.source.value;
   const recording = () => (source() === "recording" ? (reference.file?.name ?? "recording.wav") : null);
