@@ -162,10 +162,12 @@ def _timed(owner: Any, name: str, spent: dict[str, float], key: str, ends: list[
 
 
 def _mel() -> torch.Tensor:
-    from deployments.families.indextts.mel import LogMel, resample
+    from deployments.families.indextts.config import SAMPLE_RATE
+    from deployments.families.indextts.mel import LogMel
+    from deployments.families.resampling import resample
 
     waveform, rate = soundfile.read(REFERENCE, dtype="float32")
-    return LogMel()(resample(waveform, rate).unsqueeze(0))
+    return LogMel()(resample(waveform, rate, SAMPLE_RATE).unsqueeze(0))
 
 
 def _peak() -> int:

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deployments.contract.speech import Sampling
+from deployments.families.bigvgan.antialias import low_pass
 from deployments.families.checkpoint import fold_weight_norm, read_tensors
-from deployments.families.indextts.antialias import low_pass
 from deployments.families.indextts.config import SILENT_CODE, IndexConfig, read_config
 from deployments.families.indextts.silence import ALLOWED, RUN
 from deployments.families.indextts.voice import IndexVoiceEncoder

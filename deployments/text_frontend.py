@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 from ray.serve.handle import DeploymentHandle
 
 from deployments import assembly, logs
+from deployments.contract.controls import Value
 from deployments.contract.errors import ChoraleError
-from deployments.contract.family import FamilySpec, Frontend
+from deployments.contract.family import FamilySpec, Frontend, read_segments
 from deployments.contract.options import ModelOptions
 from deployments.contract.speech import Segment
 from deployments.engine.device import memory
@@ -56,9 +57,11 @@ class TextFrontend:
     async def describe(self) -> ModelDescription:
         return self._model
 
-    async def segments(self, text: str, language: str | None = None) -> list[Segment] | ChoraleError:
+    async def segments(
+        self, text: str, language: str | None = None, controls: Mapping[str, Value] | None = None
+    ) -> list[Segment] | ChoraleError:
         """Returns the error for an invalid text as a value, because the replica has not failed."""
-        return await self._call(self._frontend.segments, text, language)
+        return await self._call(read_segments, self._frontend, text, language, controls)
 
     async def symbols(self, segments: list[Segment]) -> list[list[str]] | ChoraleError:
         """`Frontend.symbols` of each segment."""

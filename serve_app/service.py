@@ -154,13 +154,21 @@ class Service:
         return Spoken(stream, voice, seed, model.spec.sample_rate, warnings)
 
     async def read(
-        self, text: str, model: str | None = None, language: str | None = None
+        self,
+        text: str,
+        model: str | None = None,
+        language: str | None = None,
+        controls: Mapping[str, object] | None = None,
     ) -> AsyncGenerator[Segment]:
         """The segments of a text of any length, without speaking it; none if it has nothing to speak.
 
+        controls: as in `SpeechRequest`.
+
         Raises NotFound and Unavailable (param "model"), and InvalidInput (param "input" or "language").
         """
-        text_flow = TextFlow((await self.models.get(model)).backend, text, language)
+        asked = await self.models.get(model)
+        chosen = asked.spec.sampling(controls, asked.name).controls
+        text_flow = TextFlow(asked.backend, text, language, asked.spec.of_text(chosen))
         try:
             while (segment := await text_flow.next()) is not None:
                 if not text_flow.is_silence:

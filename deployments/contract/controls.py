@@ -15,8 +15,9 @@ RETRY = "retry_badcase"  # a control that a family may declare: false keeps a se
 class Control:
     """A sampling parameter of a family.
 
-    minimum, maximum: of a number, both allowed, unless `above_minimum`. scope: "request" for one that each request may
-    set, "load" for one that shapes the model, so that only the configuration sets it.
+    minimum, maximum: of a number, both allowed, unless `above_minimum`; choices: the only ones allowed, if any. scope:
+    "request" for one that each request may set, "load" for one that shapes the model, so that only the configuration
+    sets it.
     """
 
     name: str
@@ -27,11 +28,14 @@ class Control:
     maximum: float = 1
     above_minimum: bool = False
     scope: Literal["request", "load"] = "request"
+    choices: tuple[int, ...] = ()
 
     @property
     def allowed(self) -> str:
         if self.type == "boolean":
             return "true or false"
+        if self.choices:
+            return f"one of {', '.join(map(str, self.choices))}"
         noun = "an integer" if self.type == "integer" else "a number"
         low = f"above {self.minimum:g}, up" if self.above_minimum else f"from {self.minimum:g}"
         return f"{noun} {low} to {self.maximum:.15g}"
@@ -42,6 +46,8 @@ class Control:
         about = {"type": self.type, "default": self.default, "description": self.description}
         if self.type == "boolean":
             return about
+        if self.choices:
+            return about | {"enum": list(self.choices)}
         low = "exclusiveMinimum" if self.above_minimum else "minimum"
         return about | {low: self.minimum, "maximum": self.maximum}
 
@@ -54,6 +60,8 @@ class Control:
         assert isinstance(value, (int, float))
         above = value > self.minimum if self.above_minimum else value >= self.minimum
         if not is_flag and not (above and value <= self.maximum):  # False for NaN, too
+            raise self._refusal("invalid_value")
+        if self.choices and value not in self.choices:
             raise self._refusal("invalid_value")
         return float(value) if self.type == "number" else value
 

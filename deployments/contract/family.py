@@ -10,10 +10,10 @@ This module imports no torch, so that processes without a device stay small.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -61,6 +61,9 @@ class FamilySpec:
     state_home: Literal["caller", "replica"] = "caller"
     frontend_device: bool = False  # whether the frontend runs a model on a device thread
     needs_transcript: bool = False  # whether a voice needs the text of its recording
+    text_controls: tuple[
+        str, ...
+    ] = ()  # those of `controls` that the frontend reads: see `ControlledFrontend`
 
     def sampling(
         self,
@@ -82,6 +85,10 @@ class FamilySpec:
     def defaults(self) -> dict[str, Value]:
         """The value of each control if a request does not set it."""
         return {control.name: control.default for control in self.controls}
+
+    def of_text(self, controls: Mapping[str, Value]) -> dict[str, Value]:
+        """Those of `controls` that the frontend reads."""
+        return {name: controls[name] for name in self.text_controls if name in controls}
 
 
 class StepOutput(NamedTuple):
@@ -111,6 +118,25 @@ class Frontend(Protocol):
 
     def check(self, text: str, language: str | None = None) -> None:
         """Raises what `segments` would raise, without reading the text: quick for a text of any length."""
+
+
+class ControlledFrontend(Frontend, Protocol):
+    """The frontend of a family with `FamilySpec.text_controls`."""
+
+    def segments(
+        self, text: str, language: str | None = None, controls: Mapping[str, Value] | None = None
+    ) -> list[Segment]:
+        """controls: the values of the text controls, None for the defaults. Raises InvalidInput as a `Frontend`."""
+        ...
+
+
+def read_segments(
+    frontend: Frontend, text: str, language: str | None, controls: Mapping[str, Value] | None
+) -> list[Segment]:
+    """The segments of `text`. controls: as `FamilySpec.of_text` returns them; empty or None for a plain frontend."""
+    if not controls:
+        return frontend.segments(text, language)
+    return cast(ControlledFrontend, frontend).segments(text, language, controls)
 
 
 class VoiceEncoder(Protocol):
@@ -157,12 +183,14 @@ class Packing:
 
     frames: chunks of any lengths share a call up to this many frames together, without padding; 0: as rows of one
     padded length, on accelerators. paddable: whether a chunk sounds the same in a longer row; else it runs alone.
-    forward: a faster equivalent of `VocoderModel.forward`, which is the fallback.
+    forward: a faster equivalent of `VocoderModel.forward`, which is the fallback. kind: only chunks of one kind share a
+    call.
     """
 
     frames: int = 0
     paddable: Callable[[VocoderChunk], bool] = lambda chunk: True
     forward: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]] | None = None
+    kind: Callable[[VocoderChunk], Hashable] = lambda chunk: None
 
 
 class VocoderModel(Protocol):
@@ -187,6 +215,27 @@ class VocoderModel(Protocol):
 
     def activation_bytes(self, batch: int, frames: int) -> int:
         """The peak allocation of a call of `forward`, within a factor of 2."""
+        ...
+
+
+Tensors = dict[str, "torch.Tensor"]
+Call = Callable[[Hashable, Callable[[Tensors], Tensors], Tensors], Tensors]
+
+
+@runtime_checkable
+class StagedVocoder(VocoderModel, Protocol):
+    """A vocoder of several calls, some of them repeated, as a solver's steps are: each shape of each is a graph.
+
+    `call(key, function, inputs)` is `function(inputs)` on the device; key stands for the function and its shapes. The
+    outputs are valid until the next call. batches: the numbers of rows that calls may have, ascending.
+    """
+
+    def staged(self, inputs: Tensors, batches: Sequence[int], call: Call) -> Tensors:
+        """`forward` by such calls. inputs: as collated, on the host."""
+        ...
+
+    def rehearse(self, batches: Sequence[int], call: Call) -> None:
+        """Makes each call of `staged` once in every shape."""
         ...
 
 

@@ -114,6 +114,12 @@ class GraphRunner:
         self.replays += 1
         return outputs
 
+    def capture_and_call(self, key: Hashable, function: Function, inputs: Tensors) -> Any:
+        """At start-up: `call`, after a capture if the key is new."""
+        if key not in self._captured:
+            self.capture(key, function, inputs)
+        return self.call(key, function, inputs)
+
     def capture(self, key: Hashable, function: Function, inputs: Tensors) -> None:
         """At start-up: records `function` for `key`, after running it a few times on `inputs`.
 

@@ -21,6 +21,7 @@ _PREPOSITIONS = frozenset(
 _BOUND = frozenset(
     "a an the my your his her its our their this these those no every each".split()
 )  # to the next word
+_OPENING = "([{<\"'$£€¥#+-–—（《【「『“‘"
 
 
 def cut(words: Sequence[Word], sizes: Sequence[int], limit: int) -> list[int]:
@@ -62,3 +63,16 @@ def _reluctance(words: Sequence[Word], index: int) -> float:
     if following in _CONJUNCTIONS:
         return 0.4
     return 0.7 if following in _PREPOSITIONS else 1.0
+
+
+def before_openers(text: str, at: int) -> int:
+    """Moves a cut in front of the brackets and quotes that open the word at `at`."""
+    while at and text[at - 1] in _OPENING:
+        at -= 1
+    return at
+
+
+def stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span without the white space at its ends."""
+    begin = end - len(text[start:end].lstrip())
+    return begin, begin + len(text[begin:end].rstrip())

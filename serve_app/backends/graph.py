@@ -15,6 +15,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from deployments.contract import speech
+from deployments.contract.controls import Value
 from deployments.contract.errors import ChoraleError, SynthesisFailed, Unavailable
 from deployments.contract.family import FamilySpec
 from deployments.contract.work import Event, WorkItem
@@ -51,8 +52,10 @@ class RayBackend:
         self._status_at = -STATUS_S
         self._status_lock = asyncio.Lock()
 
-    async def segments(self, text: str, language: str | None) -> list[speech.Segment]:
-        return await self._ask("text_frontend", "segments", text, language)
+    async def segments(
+        self, text: str, language: str | None, controls: Mapping[str, Value] | None = None
+    ) -> list[speech.Segment]:
+        return await self._ask("text_frontend", "segments", text, language, controls)
 
     async def symbols(self, segments: list[speech.Segment]) -> list[list[str]]:
         return await self._ask("text_frontend", "symbols", segments)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any, NamedTuple, TypeVar
 
 from deployments import assembly
 from deployments.contract import speech
+from deployments.contract.controls import Value
 from deployments.contract.device import Device
 from deployments.contract.errors import SynthesisFailed
-from deployments.contract.family import FamilySpec, Frontend
+from deployments.contract.family import FamilySpec, Frontend, read_segments
 from deployments.contract.options import ModelOptions
 from deployments.contract.work import StageWorker, WorkItem
 from deployments.engine.device import card, memory
@@ -98,8 +99,10 @@ class LocalBackend:
         share = options.gpt.first_segment_share
         return Loaded(device, prompts, InProcessScheduler(self._thread, workers, share, QUEUED_PER_SLOT))
 
-    async def segments(self, text: str, language: str | None) -> list[speech.Segment]:
-        return await self._read(lambda frontend: frontend.segments(text, language))
+    async def segments(
+        self, text: str, language: str | None, controls: Mapping[str, Value] | None = None
+    ) -> list[speech.Segment]:
+        return await self._read(lambda frontend: read_segments(frontend, text, language, controls))
 
     async def symbols(self, segments: list[speech.Segment]) -> list[list[str]]:
         return await self._read(lambda frontend: [frontend.symbols(segment) for segment in segments])

@@ -67,6 +67,7 @@ class RequestMiddleware:
             "/v1/audio/read": largest_text(max_text),
             "/v1/audio/voices": max_upload + ROOM,
             "/v1/jobs": largest_book(max_book),
+            "/tts": largest_text(max_text),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

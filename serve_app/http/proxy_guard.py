@@ -51,8 +51,9 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 SPEECH = "/v1/audio/speech"
 JOBS = "/v1/jobs"
 RECORDINGS = tuple(f'"{name}"'.encode() for name in names_of("reference_audio"))
+TEXTS = (SPEECH, "/tts")  # whose bodies hold a text, and the first perhaps a recording
 # A repeated POST to these is harmless. They are suffixes, because an application may be served under a prefix.
-REPEATABLE = (SPEECH, "/tts_with_cached_voice", "/v1/cache/free")
+REPEATABLE = (*TEXTS, "/tts_with_cached_voice", "/v1/cache/free")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ class Guard:
                 body.add(piece)
             more = message.get("more_body", False)
         body.data = bytes(body.data)  # shared by all tries
-        if len(body.data) > limits.max_text and scope["path"].endswith(SPEECH) and not body.holds(RECORDINGS):
+        if len(body.data) > limits.max_text and scope["path"].endswith(TEXTS) and not body.holds(RECORDINGS):
             raise Refused(errors.text_too_large(limits.max_text))
         return True
 

@@ -69,7 +69,7 @@ async def _plan_part(
 ) -> None:
     """Adds the segments of a part. If it raises, some are added and the pause of the last one before may be longer."""
     said = respelled.respelled(part.text)
-    async for segment in service.read(said.text, request.model, request.language):
+    async for segment in service.read(said.text, request.model, request.language, request.controls):
         begin, end = span_in(said, segment.span or (0, len(said.text)))
         pause = segment.pause_after / request.speed
         if len(segment.token_ids):

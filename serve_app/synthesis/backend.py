@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
 from deployments.contract import speech
+from deployments.contract.controls import Value
 from deployments.contract.family import FamilySpec
 
 
@@ -31,7 +32,11 @@ class Backend(Processes, Protocol):
 
     spec: FamilySpec
 
-    async def segments(self, text: str, language: str | None) -> list[speech.Segment]: ...
+    async def segments(
+        self, text: str, language: str | None, controls: Mapping[str, Value] | None = None
+    ) -> list[speech.Segment]:
+        """controls: those that the frontend reads (`FamilySpec.of_text`)."""
+        ...
 
     async def symbols(self, segments: list[speech.Segment]) -> list[list[str]]:
         """The tokens of each segment by name: phones, or pieces of words."""

@@ -138,8 +138,8 @@ class SegmentStream:
             seed=self._sampling.seed,
             state=self._state,
             conditions=self.segment.conditions,
-            home=self._home,
             controls=self._sampling.controls,
+            home=self._home,
         )
         chunk_id = f"{work_id}.{self._chunks}"
         self.work_ids = [work_id, chunk_id]

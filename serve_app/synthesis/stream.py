@@ -124,7 +124,8 @@ class SpeechStream:
     async def _spoken(self) -> AsyncGenerator[SpeechEvent, None]:
         """The events before any change of tempo."""
         synthesizer, speech = self._synthesizer, self._speech
-        text = self._text = TextFlow(synthesizer.backend, speech.text, speech.language)
+        controls = synthesizer.backend.spec.of_text(speech.sampling.controls)
+        text = self._text = TextFlow(synthesizer.backend, speech.text, speech.language, controls)
         spoken = 0  # samples
         try:
             self._open(await text.next())  # alone until it sounds: early, and a refusal undoes little

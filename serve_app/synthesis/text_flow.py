@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from deployments.contract.controls import Value
 from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Segment
 from serve_app.synthesis.backend import Backend
@@ -29,10 +30,19 @@ class TextFlow:
     for both sides separately as for both together. Without a valid cut the piece grows, if necessary to the whole
     text. A piece without anything to speak is skipped. Errors in the text are raised before any of it is spoken. Needs
     a running event loop, and `close()` at the end.
+
+    controls: those that the frontend reads (`FamilySpec.of_text`).
     """
 
-    def __init__(self, reader: Backend, text: str, language: str | None = None) -> None:
+    def __init__(
+        self,
+        reader: Backend,
+        text: str,
+        language: str | None = None,
+        controls: Mapping[str, Value] | None = None,
+    ) -> None:
         self._reader, self._text, self._language = reader, text, language
+        self._controls = {"controls": controls} if controls else {}  # not every reader takes them
         self._refusal: InvalidInput | None = None
         self.is_silence = False  # known with the first segment
         self._queue: asyncio.Queue[Segment | Exception | None] = asyncio.Queue(AHEAD)  # None: the end
@@ -110,7 +120,7 @@ class TextFlow:
 
     async def _said(self, start: int, end: int) -> list[Segment]:
         try:
-            return await self._reader.segments(self._text[start:end], self._language)
+            return await self._reader.segments(self._text[start:end], self._language, **self._controls)
         except InvalidInput as error:
             if error.code not in SILENT:
                 raise

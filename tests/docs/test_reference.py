@@ -9,15 +9,32 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from deployments.families import load
+from deployments.families.gpt_sovits.cfm.layout import LAYOUTS
+from deployments.families.gpt_sovits.family import DRAWING
+from deployments.families.gpt_sovits.options import GptSovitsOptions
+from deployments.families.gpt_sovits.text.controls import CONTROLS
 from deployments.families.indextts.family import IndexOptions
-from deployments.families.voxcpm.family import CONTROLS, VoxOptions
+from deployments.families.voxcpm import family as vox_family
+from deployments.families.voxcpm.family import VoxOptions
 from deployments.families.voxcpm.modes import controls
 from serve_app.config.file import load_config
 from serve_app.config.settings import Settings
 from serve_app.config.strict import models_in
 from serve_app.http.foreign import FIELDS
+from serve_app.http.gpt_sovits_schemas import TtsFields
 from serve_app.http.job_schemas import JobBody
-from serve_app.http.routes import cached_voice, health, job_segments, jobs, models, read, root, speech, voices
+from serve_app.http.routes import (
+    cached_voice,
+    gpt_sovits,
+    health,
+    job_segments,
+    jobs,
+    models,
+    read,
+    root,
+    speech,
+    voices,
+)
 from serve_app.http.schemas import CachedVoiceQuery, SpeechBody
 from tests.golden.indextts_set import SHIPPED
 
@@ -40,13 +57,14 @@ def test_every_route_and_field_is_on_the_http_page() -> None:
     page = (DOCS / "http.md").read_text("utf-8")
     routes = [
         route
-        for module in (speech, read, voices, models, cached_voice, health, root)
+        for module in (speech, read, voices, models, cached_voice, gpt_sovits, health, root)
         for route in module.router.routes
     ]
     paths = {getattr(route, "path").split("{")[0].rstrip("/") for route in routes}  # noqa: B009
     assert len(paths) >= 7
     assert not [path for path in paths if path not in page]
-    fields = [*SpeechBody.model_fields, *CachedVoiceQuery.model_fields, *voices.VoiceForm.model_fields]
+    kinds = SpeechBody, CachedVoiceQuery, TtsFields, voices.VoiceForm
+    fields = [name for kind in kinds for name in kind.model_fields]
     assert not [name for name in fields if f"`{name}`" not in page and name != "type"]
 
 
@@ -79,7 +97,7 @@ def test_every_control_is_in_the_http_page() -> None:
     for name, told in rows.items():
         defaults = [f"{spec.defaults[name]:g}" for spec in specs]
         assert f"| `{name}` | {' | '.join([*told, *defaults])} |" in page
-    for control in CONTROLS + controls(version=2):
+    for control in vox_family.CONTROLS + controls(version=2):
         told = [control.allowed, control.description, spelled(control.default)]
         assert f"| `{control.name}` | {' | '.join(told)} |" in page
 
@@ -91,8 +109,19 @@ def test_every_indextts_option_is_on_its_page() -> None:
 
 def test_every_voxcpm_option_and_control_is_on_its_page() -> None:
     page = (DOCS / "voxcpm.md").read_text("utf-8")
-    assert not [name for name in VoxOptions.model_fields if f"| `{name}` |" not in page]
-    assert not [control.name for control in CONTROLS + controls(version=2) if f"`{control.name}`" not in page]
+    names = [*VoxOptions.model_fields]
+    assert not [name for name in names if f"| `{name}` |" not in page]
+    declared = vox_family.CONTROLS + controls(version=2)
+    assert not [control.name for control in declared if f"`{control.name}`" not in page]
+
+
+def test_every_gpt_sovits_option_and_control_is_on_its_page() -> None:
+    page = (DOCS / "gpt_sovits.md").read_text("utf-8")
+    names = [*GptSovitsOptions.model_fields]
+    names += [
+        control.name for control in (*DRAWING, *CONTROLS, *(layout.control for layout in LAYOUTS.values()))
+    ]
+    assert not [name for name in names if f"`{name}`" not in page]
 
 
 def rows(page: str, heading: str) -> list[list[str]]:

@@ -17,7 +17,7 @@ import yaml
 from sentencepiece import sentencepiece_model_pb2
 from torch import Tensor
 
-from deployments.families.indextts.antialias import low_pass
+from deployments.families.bigvgan.antialias import low_pass
 from tests.golden.indextts_set import SHIPPED
 
 SHAPES = {"1.0": "official_shapes_indextts_1.0.json", "1.5": "official_shapes_indextts_1.5_inferred.json"}

@@ -13,7 +13,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +23,7 @@ import pytest
 import soundfile
 import uvicorn
 
-from deployments.contract.controls import drawing
+from deployments.contract.controls import Value, drawing
 from deployments.contract.errors import InvalidInput, Overloaded
 from deployments.contract.family import FamilySpec
 from deployments.contract.speech import (
@@ -95,13 +95,17 @@ class ToneBackend:
     started: list[tuple[str, int, bool]] = field(default_factory=list)
     ready: bool = True
     reference: Reference | None = None  # the last one that was encoded
+    text_controls: dict[str, Value] = field(default_factory=dict)  # of the last text
 
     async def check_text(self, text: str, language: str | None) -> None:
         if language not in (None, "en"):
             raise InvalidInput("Invalid 'language': must be en.", param="language")
 
-    async def segments(self, text: str, language: str | None) -> list[Segment]:
+    async def segments(
+        self, text: str, language: str | None, controls: Mapping[str, Value] | None = None
+    ) -> list[Segment]:
         await self.check_text(text, language)
+        self.text_controls = dict(controls or {})
         found = re.finditer(r"[^.!?\s][^.!?]*[.!?]*", text)
         spoken = {match.span(): match[0] for match in found if re.search(r"[A-Za-z0-9]", match[0])}
         if not spoken and any(map(str.isalpha, text)):

@@ -6,6 +6,7 @@ Named in a configuration, it runs wherever they do: tests register it as "tiny".
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.nn import functional as F
 
-from deployments.contract.controls import Control, drawing
+from deployments.contract.controls import Control, Value, drawing
 from deployments.contract.device import Device
 from deployments.contract.errors import InvalidInput
 from deployments.contract.family import FamilySpec, Packing
@@ -29,7 +30,8 @@ PHONES = 7
 
 class TinyOptions(BaseModel):
     """patches: continuous codes; whole: segments are vocoded whole; reads: the frontend runs a model; state: the
-    vocoder depends on the sum of all frames so far, which stays in the replica.
+    vocoder depends on the sum of all frames so far, which stays in the replica. joins: a control of the frontend
+    says how many sentences a segment has.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -40,6 +42,7 @@ class TinyOptions(BaseModel):
     reads: bool = False
     state: bool = False
     needs_transcript: bool = False
+    joins: bool = False
 
 
 class TinyFrontend:
@@ -52,12 +55,16 @@ class TinyFrontend:
         if language not in (None, "en"):
             raise InvalidInput("Invalid 'language': must be en.", param="language")
 
-    def segments(self, text: str, language: str | None = None) -> list[Segment]:
+    def segments(
+        self, text: str, language: str | None = None, controls: Mapping[str, Value] | None = None
+    ) -> list[Segment]:
         self.check(text, language)
+        count = int((controls or {}).get("sentences", 1))
         found = [match[0].strip() for match in re.finditer(r"[^.!?]*\w[^.!?]*[.!?]*", text)]
         if not found:
             raise InvalidInput("Invalid 'input': nothing to speak.", param="input", code="nothing_to_speak")
-        return [self._segment(sentence) for sentence in found]
+        joined = (" ".join(found[at : at + count]) for at in range(0, len(found), count))
+        return [self._segment(sentence) for sentence in joined]
 
     def _segment(self, sentence: str) -> Segment:
         ids = np.frombuffer(sentence.encode(), np.uint8).astype(np.int64) % TEXT
@@ -156,7 +163,9 @@ class TinyFamily:
                 *drawing(top_k=20),
                 Control("warmth", "number", 0.5, "spread of continuous codes", 0, 2),
                 Control("depth", "integer", 1, "of the model, set at load", 1, 4, scope="load"),
+                *([Control("sentences", "integer", 1, "of a segment", 1, 9)] if options.joins else []),
             ),
+            text_controls=("sentences",) if options.joins else (),
             chunking="whole" if options.whole else "stream",
             state_home="replica" if options.state else "caller",
             frontend_device=options.reads,

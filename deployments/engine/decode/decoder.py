@@ -250,7 +250,9 @@ class Decoder:
         events: list[Event] = []
         for row, (sequence, index) in enumerate(launch.rows):
             if not sequence.ended:
-                events += self._take(sequence, index, tuple(part[row] for part in output.values()), done[row])
+                events += self._take(
+                    sequence, index, {name: part[row] for name, part in output.items()}, done[row]
+                )
         return events
 
     def _take(self, sequence: Sequence, index: int, step_row: StepRow, last: bool) -> list[Event]:

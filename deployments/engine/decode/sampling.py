@@ -65,12 +65,19 @@ class SamplingState:
         _mark(self._penalised, slot, penalty != 1)
         _mark(self._wide, slot, top_k > NARROW)
 
+    def widen(self, slot: int) -> None:
+        """Sorts all logits of `slot`, whatever its top-k."""
+        self._wide.add(slot)
+
     def draw(self, logits: Tensor, rows: Rows) -> Tensor:
         """logits: float32 (B, V), -inf where a code is forbidden -> int64 (B,).
 
         -1 marks a row that has no distribution (NaN, +inf, or every code forbidden). Each row's step advances.
         """
-        logits = self.penalise(logits, rows)
+        return self.draw_from(self.penalise(logits, rows), rows)
+
+    def draw_from(self, logits: Tensor, rows: Rows) -> Tensor:
+        """`draw` for logits that are penalised already."""
         noise = self.noise[self._rows[rows], self.step[rows]]
         if logits.device.type == "cpu":
             codes = self._draw_by_width(logits, rows, noise)

@@ -1,6 +1,6 @@
 """One request in progress: what was launched, what came back, and what is still to be sent to its listener."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -10,7 +10,7 @@ from deployments.contract.family import Prefill
 from deployments.contract.speech import GptRequest, Run
 from deployments.contract.work import Event, WorkItem
 
-StepRow = tuple[np.ndarray, ...]  # of one step and row: its code, its frame, whether that is kept
+StepRow = Mapping[str, np.ndarray]  # of one step and row: the fields of a Run, for one code
 NEVER = 1 << 62
 
 
@@ -85,12 +85,14 @@ class Sequence:
         """The code of step `index` has come back; the arrays are the caller's to use again."""
         self.read = index + 1
         if index >= self.known:
-            self.pending.append(tuple(part.copy() for part in row))
-            self.codes.append(self.pending[-1][0])
+            self.pending.append({name: part.copy() for name, part in row.items()})
+            self.codes.append(self.pending[-1]["codes"])
 
     def flush(self, done: bool, cut: bool = False) -> Event:
         steps, self.pending, self._sounding = self.pending, [], True
-        value = Run(*(np.stack(part) for part in zip(*steps, strict=True)), cut=cut) if steps else None
+        value = None
+        if steps:
+            value = Run(**{name: np.stack([step[name] for step in steps]) for name in steps[0]}, cut=cut)
         return Event(self.id, value, done=done, index=self.read - len(steps))
 
     def sent(self) -> np.ndarray | None:
@@ -104,10 +106,10 @@ class Sequence:
 
 def is_lost(row: StepRow) -> bool:
     """Whether a code or frame holds NaN or infinity. An integer code says so by being negative."""
-    code, *frames = row[:2]
+    code = row["codes"]
     if code.dtype.kind == "i" and (code < 0).any():
         return True
-    return any(part.dtype.kind == "f" and not np.isfinite(part).all() for part in (code, *frames))
+    return any(part.dtype.kind == "f" and not np.isfinite(part).all() for part in row.values())
 
 
 def groups(sequences: Iterable[Sequence]) -> Iterator[list[Sequence]]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from deployments.contract.device import Device
 from deployments.contract.errors import ChoraleError, StateLost, SynthesisFailed
-from deployments.contract.family import FamilySpec, VocoderModel
+from deployments.contract.family import FamilySpec, StagedVocoder, VocoderModel
 from deployments.contract.speech import VocodedChunk, VocoderChunk, VoicePrompt
 from deployments.contract.work import Event, WorkItem
 from deployments.engine.device.thread import assert_on_device_thread
@@ -71,7 +71,8 @@ class VocodeWorker:
     that a short item does not wait for a long one. While a listener waits for a first sound (priority 0), every second
     batch holds only such items, and background work takes part in one of PATIENCE others. A batch holds:
 
-    - if the model packs rows of any lengths (`Packing.frames`): up to that many frames;
+    - if the model packs rows of any lengths (`Packing.frames`): up to that many frames, and all of one kind. On an
+      accelerator, a StagedVocoder makes its own graphs of them;
     - on an accelerator: up to `max_batch` chunks of one padded length, by the CUDA graph of a pair of `batch_buckets`
       and `frame_buckets`: frames without context, the smallest also with context on the right only, as a segment's
       first chunk has it;
@@ -99,6 +100,7 @@ class VocodeWorker:
         self._packing, self._forward = model.packing, model.packing.forward or model.forward
         self.slots = max_batch
         self._padded = device.kind != "cpu" or backend is not None
+        self._staged = model if self._padded and isinstance(model, StagedVocoder) else None
         buckets = sorted(frame_buckets or FRAME_BUCKETS)
         self._longest = chunk_frames or round(LONGEST_S * spec.codes_per_second)
         self._whole = spec.chunking == "whole"
@@ -183,6 +185,9 @@ class VocodeWorker:
         assert_on_device_thread(self._owner)
         if self._plain:
             self._alone(self._blank(self._lengths[0], prompt))
+        elif self._staged is not None:
+            self._staged.rehearse(self._batches, self._runner.capture_and_call)
+            self._together([self._blank(self._lengths[0], prompt)])
         elif not self._padded:
             for frames in (self._lengths[0], self._longest):
                 self._together([self._blank(frames, prompt)])
@@ -234,7 +239,11 @@ class VocodeWorker:
     def _fits(self, batch: list[VocoderChunk], chunk: VocoderChunk) -> bool:
         if not batch:
             return True
-        if self._plain or len(batch) >= self._batches[-1]:
+        if (
+            self._plain
+            or len(batch) >= self._batches[-1]
+            or len(set(map(self._packing.kind, (batch[0], chunk)))) > 1
+        ):
             return False
         if most := self._packing.frames:
             return sum(len(other.frames) for other in (*batch, chunk)) <= most
@@ -272,6 +281,8 @@ class VocodeWorker:
         batch = next(size for size in self._batches if size >= len(chunks)) if self._padded else len(chunks)
         frames = max(self._length(chunk) for chunk in chunks)
         inputs = self._model.collate(chunks, batch, frames)
+        if self._staged is not None:
+            return self._split(self._staged.staged(inputs, self._batches, self._runner.call), chunks)
         # graphs take padded rows: a chunk that cannot be padded may have another shape at the same length
         key = (batch, frames) if self._packing.paddable(chunks[0]) else ("unpadded", frames)
         outputs = self._runner.call(key, self._forward, inputs)

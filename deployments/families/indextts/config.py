@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from deployments import plain_yaml
 from deployments.contract.errors import CheckpointError
+from deployments.families.bigvgan.shape import BigVganShape
 
 Count = Annotated[int, Field(gt=0)]
 FileName = Annotated[str, Field(pattern=r"^[^/\\]+$")]  # a file in the folder, never outside it
@@ -82,6 +83,18 @@ class BigVganConfig(Loose):
     activation: Literal["snakebeta"]
     snake_logscale: Literal[True]
     num_mels: Literal[100] = N_MELS
+
+    @property
+    def shape(self) -> BigVganShape:
+        return BigVganShape(
+            self.gpt_dim,
+            self.upsample_rates,
+            self.upsample_kernel_sizes,
+            self.upsample_initial_channel,
+            self.resblock_kernel_sizes,
+            self.resblock_dilation_sizes,
+            speaker=self.speaker_embedding_dim,
+        )
 
     @model_validator(mode="after")
     def consistent(self) -> Self:

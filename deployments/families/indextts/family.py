@@ -12,8 +12,8 @@ from deployments.contract.device import Device
 from deployments.contract.errors import CheckpointError, ConfigError
 from deployments.contract.family import FamilySpec, Frontend, GptModel, VocoderModel, VoiceEncoder
 from deployments.contract.speech import VoicePrompt
+from deployments.families.bigvgan.receptive_field import context
 from deployments.families.indextts.config import MAX_SECONDS, MIN_SECONDS, N_LATENTS, SAMPLE_RATE, read_config
-from deployments.families.indextts.receptive_field import context
 from deployments.families.options import checked
 
 PIECES = {"infer": 120, "infer_fast": 100}
@@ -57,7 +57,7 @@ class IndexFamily:
     @cached_property
     def spec(self) -> FamilySpec:
         config = self.config
-        around = context(config.bigvgan)
+        around = context(config.bigvgan.shape)
         return FamilySpec(
             name="indextts",
             sample_rate=SAMPLE_RATE,
@@ -105,11 +105,10 @@ class IndexFamily:
         )
 
     def vocoder(self, device: Device) -> VocoderModel:
-        from deployments.families.indextts.bigvgan import BigVgan
-        from deployments.families.indextts.vocoder import IndexVocoder
+        from deployments.families.indextts.vocoder import IndexVocoder, read_bigvgan
 
         tensors = self._tensors(self.config.bigvgan_checkpoint)
-        return IndexVocoder(BigVgan.load(tensors, self.config), device.torch_device)
+        return IndexVocoder(read_bigvgan(tensors, self.config), device.torch_device)
 
     def _tensors(self, file: str) -> Any:
         from deployments.families.checkpoint import read_tensors

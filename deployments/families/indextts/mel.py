@@ -1,34 +1,13 @@
 """Log-mel spectrogram of a reference recording. It runs on the CPU, because some accelerators have no FFT."""
 
-import math
-
-import numpy as np
-import soxr
 import torch
 import torchaudio.functional as AF
 from torch import Tensor, nn
-from torchaudio.transforms import Resample
 
 from deployments.families.indextts.config import N_MELS, SAMPLE_RATE
 
 N_FFT, HOP = 1024, 256  # samples; the window is as long as the transform
 FLOOR = 1e-7  # smaller magnitudes are clamped
-MAX_KERNEL = 1 << 20  # most numbers in a resampling kernel; the usual rates need under 50 000
-
-
-def resample(waveform: np.ndarray, rate: int) -> Tensor:
-    """float32 (N,) at `rate` Hz -> float32 (ceil(N * 24000 / rate),), or one sample less, at 24 kHz.
-
-    The models were trained with this filter: a sinc with a Hann window, 6 zero crossings on each side, and a cutoff at
-    0.99 of the lower Nyquist frequency. A rate that reduces with 24000 to o : n takes `o * n` taps, up to a billion for
-    44101, so unusual rates use soxr, whose memory is bounded.
-    """
-    common = math.gcd(rate, SAMPLE_RATE)
-    if rate * SAMPLE_RATE // common**2 > MAX_KERNEL:
-        return torch.from_numpy(np.asarray(soxr.resample(waveform, rate, SAMPLE_RATE), np.float32))
-    samples = torch.from_numpy(np.array(waveform, np.float32, order="C"))  # a copy: it may be read-only
-    filtered = Resample(rate, SAMPLE_RATE, lowpass_filter_width=6, rolloff=0.99)  # taps from double precision
-    return filtered(samples)
 
 
 class LogMel(nn.Module):

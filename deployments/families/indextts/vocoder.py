@@ -1,6 +1,6 @@
 """Vocoder part of IndexTTS: chunks of latents to padded batches and back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -8,8 +8,9 @@ from torch import Tensor
 
 from deployments.contract.family import Packing
 from deployments.contract.speech import VocodedChunk, VocoderChunk
-from deployments.families.indextts.bigvgan import BigVgan
-from deployments.families.indextts.receptive_field import Window, context
+from deployments.families.bigvgan.net import BigVgan
+from deployments.families.bigvgan.receptive_field import Window, context
+from deployments.families.indextts.config import IndexConfig
 
 _SIGNALS = 7  # of a stage's size, alive at its peak
 _EDGES = 4  # latents that a stage's blocks reach over
@@ -29,8 +30,8 @@ class IndexVocoder:
 
     def __init__(self, net: BigVgan, device: torch.device) -> None:
         self.net = net.float().eval().to(device).prepare()
-        self.frame_shape = (net.config.gpt_dim,)
-        self._context = context(net.config)
+        self.frame_shape = (net.shape.inputs,)
+        self._context = context(net.shape)
         self.packing = Packing(paddable=self.paddable)  # on a CPU, `exactly` goes row by row
 
     def paddable(self, chunk: VocoderChunk) -> bool:
@@ -47,7 +48,7 @@ class IndexVocoder:
         longest = max(len(chunk.frames) - chunk.left - chunk.right for chunk in chunks)
         # padded rows have context on at least one side
         span = max(longest, frames - self._context) if padded else frames
-        speakers = self.net.config.speaker_embedding_dim
+        speakers = self.net.shape.speaker
         inputs = {
             "latents": torch.zeros(batch, frames, *self.frame_shape),
             "speaker": torch.zeros(batch, speakers),
@@ -68,7 +69,7 @@ class IndexVocoder:
         return inputs
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """waveform (B, N * samples_per_latent) in -1..1; a row's own begins at its `skipped` (B,) sample."""
+        """waveform (B, N * samples_per_frame) in -1..1; a row's own begins at its `skipped` (B,) sample."""
         return self.exactly(inputs) if inputs["latents"].device.type == "cpu" else self.together(inputs)
 
     def together(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -76,11 +77,11 @@ class IndexVocoder:
         latents, count = inputs["latents"], len(inputs["span"])
         first = inputs["first"].clamp(max=latents.shape[1] - count)
         waveform = self.net.rows(latents, inputs["speaker"], first, count)
-        return {"waveform": waveform, "skipped": (inputs["first"] - first) * self.net.samples_per_latent}
+        return {"waveform": waveform, "skipped": (inputs["first"] - first) * self.net.shape.samples_per_frame}
 
     def exactly(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Row by row, and only the wanted samples of each: on a CPU, a batch saves no time."""
-        latents, rate = inputs["latents"], self.net.samples_per_latent
+        latents, rate = inputs["latents"], self.net.shape.samples_per_frame
         waveform = torch.zeros(len(latents), len(inputs["span"]) * rate)
         wanted = zip(inputs["first"].tolist(), inputs["count"].tolist(), strict=True)
         for row, (first, count) in enumerate(wanted):
@@ -92,10 +93,10 @@ class IndexVocoder:
 
     def activation_bytes(self, batch: int, frames: int) -> int:
         """_SIGNALS buffers of the largest stage. `exactly` computes one row at a time, without its context."""
-        config, rate, largest = self.net.config, 1, 0
-        for stage, factor in enumerate(config.upsample_rates):
+        shape, rate, largest = self.net.shape, 1, 0
+        for stage, factor in enumerate(shape.upsample_rates):
             rate *= factor
-            largest = max(largest, rate * (config.upsample_initial_channel >> (stage + 1)))
+            largest = max(largest, rate * (shape.upsample_initial_channel >> (stage + 1)))
         if next(self.net.buffers()).device.type == "cpu":
             batch, frames = 1, max(1, frames - 2 * self._context) + _EDGES
         return 4 * _SIGNALS * largest * batch * frames
@@ -103,8 +104,14 @@ class IndexVocoder:
     def split(self, outputs: dict[str, Tensor], chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
         results = []
         for row, chunk in enumerate(chunks):
-            size = (len(chunk.frames) - chunk.left - chunk.right) * self.net.samples_per_latent
+            size = (len(chunk.frames) - chunk.left - chunk.right) * self.net.shape.samples_per_frame
             skipped = int(outputs["skipped"][row])
             waveform = outputs["waveform"][row, skipped : skipped + size].numpy().copy()
             results.append(VocodedChunk(waveform, {}))
         return results
+
+
+def read_bigvgan(tensors: Mapping[str, Tensor], config: IndexConfig) -> BigVgan:
+    """The generator of a checkpoint, which also holds the speaker encoder. Raises CheckpointError (see `load`)."""
+    own = {name: tensor for name, tensor in tensors.items() if not name.startswith("speaker_encoder.")}
+    return BigVgan.load(own, config.bigvgan.shape, config.bigvgan_checkpoint)

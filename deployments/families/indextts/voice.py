@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from deployments.contract.speech import Reference, VoicePrompt
 from deployments.families.checkpoint import fill, part_of
-from deployments.families.indextts.config import N_MELS, GptConfig, IndexConfig
+from deployments.families.indextts.config import N_MELS, SAMPLE_RATE, GptConfig, IndexConfig
 from deployments.families.indextts.conformer import Conformer
 from deployments.families.indextts.ecapa import Ecapa, EcapaWidths, without_counters
-from deployments.families.indextts.mel import LogMel, resample
+from deployments.families.indextts.mel import LogMel
 from deployments.families.indextts.perceiver import Perceiver
+from deployments.families.resampling import resample
 
 
 class Conditioner(nn.Module):
@@ -61,7 +62,7 @@ class IndexVoiceEncoder:
         Returns "latents" float32 (32, model_dim) and "speaker" float32 (speaker_dim,).
         """
         waveform, rate = reference.first
-        samples = resample(np.asarray(waveform, np.float32), rate)
+        samples = resample(np.asarray(waveform, np.float32), rate, SAMPLE_RATE)
         mel = self.log_mel(samples.unsqueeze(0)).to(self.device)  # (1, 100, T)
         latents, speaker = self.conditioner(mel)[0], self.speaker(mel)[0]
         arrays = {"latents": latents.cpu().numpy(), "speaker": speaker.cpu().numpy()}

@@ -6,13 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import Segment
 from deployments.families.language import language_of
 from deployments.families.small.phones import PHONE_SETS, PhoneSet
-from deployments.text import lines, markup
-from deployments.text.characters import folded, is_speakable, nothing_to_speak
-from deployments.text.english import figures, maths
+from deployments.text.characters import nothing_to_speak
+from deployments.text.cleaned import cleaned
 from deployments.text.english.context import pronounce_words
 from deployments.text.english.pronounce import Pronouncer, default_pronouncer
 from deployments.text.mandarin.script import starts_chinese
@@ -20,7 +18,7 @@ from deployments.text.normalise import normalise
 from deployments.text.pauses import check_pauses, with_pauses
 from deployments.text.phones import Phones
 from deployments.text.rewritten import Rewritten
-from deployments.text.segments import MAX_PHONES, cut
+from deployments.text.segments import MAX_PHONES, before_openers, cut, stripped
 from deployments.text.sentences import line_spans, paragraphs, sentences
 from deployments.text.words import COMMA, DASH, ELLIPSIS, NO_PAUSE, SEMICOLON, Word
 
@@ -29,7 +27,6 @@ CLAUSE_PAUSE, SENTENCE_PAUSE, LINE_PAUSE, PARAGRAPH_PAUSE = 0.08, 0.25, 0.35, 0.
 PAUSES = {SEMICOLON: 0.1, DASH: 0.17, ELLIPSIS: 0.45}
 
 _ROOM = MAX_PHONES - 2  # phones between the edge pauses
-_OPENING = "([{<\"'$£€¥#+-–—"
 
 
 @dataclass(slots=True)
@@ -66,12 +63,12 @@ class SmallFrontend:
         return with_pauses(text, lambda part: self._segments(part, known))
 
     def _segments(self, text: str, language: str | None) -> list[Segment]:
-        cleaned = self._cleaned(text)
-        pieces = list(self._pieces(cleaned, language))
+        clean = self._cleaned(text)
+        pieces = list(self._pieces(clean, language))
         if not pieces:
             raise nothing_to_speak()
-        cuts = cleaned.origins([start for start, *_ in pieces[1:]])
-        spans = [_stripped(text, *ends) for ends in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+        cuts = clean.origins([start for start, *_ in pieces[1:]])
+        spans = [stripped(text, *ends) for ends in zip([0, *cuts], [*cuts, len(text)], strict=True)]
         return [
             Segment(text[slice(*span)], ids, pause, span=span, spoken=spoken)
             for span, (_, ids, pause, spoken) in zip(spans, pieces, strict=True)
@@ -87,13 +84,7 @@ class SmallFrontend:
         self._cleaned(text)
 
     def _cleaned(self, text: str) -> Rewritten:
-        """The text without markup, in characters that the normaliser knows, with only those line ends that pause."""
-        if not text.strip():
-            raise InvalidInput("input is empty", param="input", code="empty_input")
-        cleaned = folded(markup.plain(Rewritten(text)), self.hanzi)
-        if not is_speakable(cleaned.text):
-            raise nothing_to_speak()
-        return figures.english(lines.joined(maths.lowered(cleaned), self.pronouncer.known))
+        return cleaned(text, self.pronouncer.known, self.hanzi)
 
     def phones_of(self, text: str, language: str | None = None) -> list[str]:
         """All phones of `text`. Neighbouring segments share one edge pause."""
@@ -136,15 +127,13 @@ class SmallFrontend:
         said = pronounce_words(words, text, self.pronouncer)
         return [self.phones.english(phones) if isinstance(phones, str) else phones for phones in said]
 
-    def _pieces(
-        self, cleaned: Rewritten, language: str | None
-    ) -> Iterator[tuple[int, np.ndarray, float, str]]:
+    def _pieces(self, clean: Rewritten, language: str | None) -> Iterator[tuple[int, np.ndarray, float, str]]:
         """Of each segment: where it starts in the cleaned text, its token ids, the pause after it, what is spoken."""
-        for sentence in self._sentences(cleaned.text, language):
-            text = cleaned.text[sentence.start : sentence.end]
+        for sentence in self._sentences(clean.text, language):
+            text = clean.text[sentence.start : sentence.end]
             words, phones, sizes = _fitting(sentence.words, self._phones(sentence.words, text))
             for begin, end in pairwise(_cuts(words, sizes)):
-                start = _before_openers(text, words[begin].start) if begin else 0
+                start = before_openers(text, words[begin].start) if begin else 0
                 last = words[end - 1].pause
                 pause, closing = PAUSES.get(last, CLAUSE_PAUSE), self.phones.cut(last)
                 if end == len(words):
@@ -192,16 +181,3 @@ def _fitting(words: list[Word], phones: list[Phones]) -> tuple[list[Word], list[
             new_words.append(Word(word.text, left, right, word.pause if i == count - 1 else 0))
             new_phones.append(sounds[len(sounds) * i // count : len(sounds) * (i + 1) // count])
     return new_words, new_phones, list(map(len, new_phones))
-
-
-def _before_openers(text: str, at: int) -> int:
-    """Moves a cut in front of the brackets and quotes that open the word at `at`."""
-    while at and text[at - 1] in _OPENING:
-        at -= 1
-    return at
-
-
-def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
-    """The span without the white space at its ends."""
-    begin = end - len(text[start:end].lstrip())
-    return begin, begin + len(text[begin:end].rstrip())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rjieba import Jieba
 
 _KIN = "爸妈爷奶哥姐弟妹叔伯姑舅婶姨公婆嫂宝星娃猩蛐"  # when doubled, the second one has a neutral tone
-_NEUTRAL = frozenset(
+NEUTRAL = frozenset(  # words that end in a neutral tone
     """
     衣服 时候 学生 先生 告诉 早上 晚上 月亮 休息 朋友 喜欢 知道 认识 东西 意思 明白
     客气 便宜 漂亮 舒服 麻烦 事情 关系 消息 商量 打听 打算 窗户 钥匙 头发 眼睛 耳朵 鼻涕
@@ -82,7 +82,7 @@ _INSIDE = tuple(
 
 
 @cache
-def _jieba() -> Jieba:
+def jieba() -> Jieba:
     """jieba's dictionary, loaded for the first characters: a third of a second and about 60 MB."""
     from rjieba import Jieba
 
@@ -98,7 +98,7 @@ def readable(character: str) -> bool:
 
 def readings(hanzi: str) -> list[tuple[str, tuple[str, ...]]]:
     """The words of a run of Chinese characters, with one syllable per character: ("长", ("chang2",))."""
-    tagged = [("", ""), *_jieba().tag(hanzi, False), ("", "")]
+    tagged = [("", ""), *jieba().tag(hanzi, False), ("", "")]
     made = []
     for at, (word, kind) in enumerate(tagged[1:-1], 1):
         alone = _alone(word, kind, tagged[at - 1], tagged[at + 1]) if len(word) == 1 else ""
@@ -120,7 +120,7 @@ def _read(word: str, alone: str, family: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _ends_neutral(word: str) -> bool:
-    return word in _NEUTRAL or (len(word) == 2 and word[0] == word[1] and word[0] in _KIN)
+    return word in NEUTRAL or (len(word) == 2 and word[0] == word[1] and word[0] in _KIN)
 
 
 def _listed(word: str) -> tuple[str, ...]:

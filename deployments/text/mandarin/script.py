@@ -137,7 +137,7 @@ def _divides(text: str, at: int) -> bool:
 def said(spoken: str) -> list[tuple[str, Phones | None]]:
     """The words and phones of a result of `Scripts.run`. The names of letters have no phones here."""
     words: list[tuple[str, Phones | None]] = []
-    for part in _SPOKEN.findall(_simplifier().convert(spoken)):
+    for part in _SPOKEN.findall(simplified(spoken)):
         words += [(part, None)] if part.isascii() else _pronounced(part)
     return words
 
@@ -149,9 +149,13 @@ def _pronounced(hanzi: str) -> list[tuple[str, Phones | None]]:
     ]
 
 
+def simplified(text: str) -> str:
+    """`text` in simplified characters, of which jieba's dictionary and pypinyin's phrases are."""
+    return _simplifier().convert(text)
+
+
 @cache
 def _simplifier() -> OpenCC:
-    """jieba's dictionary and pypinyin's phrases are of simplified characters."""
     from opencc import OpenCC
 
     return OpenCC("t2s")

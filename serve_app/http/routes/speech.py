@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import logging
@@ -11,16 +10,12 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Depends, Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
-from deployments.contract.telemetry import STREAMS
-from serve_app.audio.encode import MEDIA_TYPES, Encoder, check_rate, open_encoder
+from serve_app.audio.encode import MEDIA_TYPES, check_rate, open_encoder
 from serve_app.http import foreign
 from serve_app.http.bodies import Recording, check, decoded, read_object
-from serve_app.http.delivery import Listener, no_faster_than
 from serve_app.http.errors import ERROR_CODE, to_http
 from serve_app.http.middleware import largest_text
 from serve_app.http.routes.common import (
@@ -36,6 +31,7 @@ from serve_app.http.routes.common import (
 )
 from serve_app.http.routes.jobs import accepted
 from serve_app.http.schemas import SpeechBody, VoiceId, inlined
+from serve_app.http.streaming import StreamedSpeech, encoded
 from serve_app.jobs import sources
 from serve_app.jobs.jobs import Jobs, Submission
 from serve_app.jobs.request import Format, JobOptions
@@ -119,7 +115,7 @@ async def _speak(asked: Asked, request: Request, service: Service, traffic: Traf
     encoder = open_encoder(body.response_format, rate, rate=body.sample_rate, streamed=not whole)
     try:
         first = await while_connected(request, anext(sound))
-        audio = _encoded(sound, first, encoder, body.volume_multiplier)
+        audio = encoded(sound, first, encoder, body.volume_multiplier)
         if whole:
             audio = await while_connected(request, collected(audio))
     except BaseException:
@@ -139,7 +135,7 @@ async def _speak(asked: Asked, request: Request, service: Service, traffic: Traf
         headers["content-length"] = str(sum(map(len, audio)))
     elif body.stream_format == "sse":
         audio, media_type = _events(audio, stream, request.scope["state"]), "text/event-stream"
-    return _Streamed(service, traffic, stream, audio, media_type=media_type, headers=headers)
+    return StreamedSpeech(service, traffic, stream, audio, media_type=media_type, headers=headers)
 
 
 async def _request(asked: Asked, service: Service, request_id: str, whole: bool) -> SpeechRequest:
@@ -178,50 +174,6 @@ def _job(wanted: SpeechRequest, format: str) -> Submission:
         controls=wanted.controls,
         options=JobOptions(format=FILES[format], loudness=None, subtitles=False),
     )
-
-
-class _Streamed(StreamingResponse):
-    """Streams a body no faster than the client reads it. Closes the speech stream however the response ends."""
-
-    def __init__(
-        self,
-        service: Service,
-        traffic: Traffic,
-        stream: SpeechStream,
-        body: AsyncIterator[bytes] | list[bytes],
-        **options: Any,
-    ) -> None:
-        super().__init__(body, **options)
-        self._service = service
-        self._traffic, self._stream, self._body = traffic, stream, body
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._traffic.requests += 1
-        self._listening(1)
-        listener = Listener(scope)
-        if not isinstance(self._body, list):  # it is still being synthesised
-            self.body_iterator = no_faster_than(listener, self._body, lambda: self._stream.seconds)
-        try:
-            await super().__call__(scope, listener.listens_to(receive), send)
-        finally:
-            self._listening(-1)
-            self._stream.close()
-
-    def _listening(self, more: int) -> None:
-        self._traffic.listening += more
-        self._service.recorder.record(STREAMS, self._traffic.listening)
-
-
-async def _encoded(
-    sound: AsyncIterator[np.ndarray], first: np.ndarray, encoder: Encoder, volume: float
-) -> AsyncIterator[bytes]:
-    waveform: np.ndarray | None = first
-    while waveform is not None:
-        if data := await asyncio.to_thread(encoder.encode, waveform * volume):
-            yield data
-        waveform = await anext(sound, None)
-    if tail := await asyncio.to_thread(encoder.finish):
-        yield tail
 
 
 async def _events(

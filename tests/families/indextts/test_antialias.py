@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deployments.families.indextts import antialias
-from deployments.families.indextts.antialias import AntiAliasedSnake, low_pass
-from deployments.families.indextts.receptive_field import ACTIVATION, Window
+from deployments.families.bigvgan import antialias
+from deployments.families.bigvgan.antialias import AntiAliasedSnake, low_pass
+from deployments.families.bigvgan.receptive_field import ACTIVATION, Window
 
 
 def activation(channels: int, block: int = antialias.BLOCK) -> AntiAliasedSnake:

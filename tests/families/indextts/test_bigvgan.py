@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from benchmarks.published_indextts import PublishedVocoder
 from deployments.contract.errors import ConfigError
+from deployments.families.bigvgan.conv import Conv
+from deployments.families.bigvgan.net import BigVgan, Upsample
+from deployments.families.bigvgan.receptive_field import Window, context, needs
 from deployments.families.checkpoint import fold_weight_norm, read_tensors
-from deployments.families.indextts.bigvgan import BigVgan, Upsample
 from deployments.families.indextts.config import IndexConfig, read_config
-from deployments.families.indextts.conv import Conv
-from deployments.families.indextts.receptive_field import Window, context, needs
+from deployments.families.indextts.vocoder import read_bigvgan
 from tests.golden.indextts_set import found
 
 Golden = dict[str, Tensor]
@@ -38,7 +39,7 @@ def tensors(golden: Path, config: IndexConfig) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def net(tensors: dict[str, Tensor], config: IndexConfig) -> BigVgan:
-    return BigVgan.load(tensors, config).prepare()
+    return read_bigvgan(tensors, config).prepare()
 
 
 @pytest.fixture(scope="module")
@@ -126,13 +127,13 @@ def test_both_convolution_algorithms_give_the_same_samples(
     tensors: dict[str, Tensor], config: IndexConfig, stored: Golden, speaker: Tensor, fast: bool
 ) -> None:
     """By default, a narrow layer uses one algorithm and a wide layer the other."""
-    net = with_convolutions(BigVgan.load(tensors, config), fast)
+    net = with_convolutions(read_bigvgan(tensors, config), fast)
     wav = whole(net, stored["latent_in"], speaker)
     torch.testing.assert_close(wav, stored["wav"][0], rtol=0, atol=1e-4)
 
 
 def test_any_window_equals_that_part_of_the_whole(net: BigVgan, speaker: Tensor) -> None:
-    latents = random_latents(90, net.config.gpt_dim)
+    latents = random_latents(90, net.shape.inputs)
     sound = whole(net, latents, speaker)
     length = 90 * RATE
     for start, stop in ((0, 1), (0, 5000), (40000, 40001), (33 * RATE, 57 * RATE), (length - 3, length)):
@@ -145,14 +146,14 @@ def test_the_receptive_field_is_exact(
     tensors: dict[str, Tensor], config: IndexConfig, speaker: Tensor
 ) -> None:
     """No sample depends on a frame outside. Plain convolutions, because fast ones spread rounding errors."""
-    net = with_convolutions(BigVgan.load(tensors, config), fast=False)
-    around = context(net.config)
+    net = with_convolutions(read_bigvgan(tensors, config), fast=False)
+    around = context(net.shape)
     middle = around + 3
-    latents = random_latents(2 * middle + 1, net.config.gpt_dim)
+    latents = random_latents(2 * middle + 1, net.shape.inputs)
     sound = whole(net, latents, speaker)
     samples = Window(middle * RATE, (middle + 1) * RATE, latents.shape[1] * RATE)
 
-    need = needs(net.config, samples).latents
+    need = needs(net.shape, samples).frames
     assert around == max(middle - need.start, need.stop - 1 - middle)
     other = latents.clone()
     other[:, [need.start - 1, need.stop]] += 1000
@@ -174,16 +175,16 @@ def test_the_receptive_field_is_minimal(
     first, last = int(lost[0]), int(lost[-1])
 
     def seen(sample: int) -> Window:
-        return needs(config.bigvgan, Window(sample, sample + 1, frames * RATE)).latents
+        return needs(config.bigvgan.shape, Window(sample, sample + 1, frames * RATE)).frames
 
     assert seen(first - 1).stop <= middle < seen(first).stop
     assert seen(last).start <= middle < seen(last + 1).start
 
 
 def test_rows_of_a_batch_are_cropped_at_their_own_positions(net: BigVgan, speaker: Tensor) -> None:
-    around, count = context(net.config), 9
+    around, count = context(net.shape), 9
     frames = 2 * around + count + 20
-    latents = random_latents(frames, net.config.gpt_dim, batch=4)
+    latents = random_latents(frames, net.shape.inputs, batch=4)
     speakers = torch.cat([speaker, 2 * speaker, -speaker, speaker.flip(1)])
     first = torch.tensor([0, around + 7, frames - count, 5])
     made = net.rows(latents, speakers, first, count)
@@ -226,5 +227,5 @@ def test_a_wrong_tensor_is_named(
         tensors | {name: change} if change is not None else {k: v for k, v in tensors.items() if k != name}
     )
     with pytest.raises(ConfigError, match=complaint) as raised:
-        BigVgan.load(changed, config)
+        read_bigvgan(changed, config)
     assert str(raised.value).startswith(config.bigvgan_checkpoint)

@@ -14,10 +14,9 @@ from deployments.contract.family import FamilySpec, VocoderModel
 from deployments.contract.speech import VocodedChunk, VocoderChunk, VoicePrompt
 from deployments.engine.vocode.chunks import Chunker
 from deployments.families.checkpoint import read_tensors
-from deployments.families.indextts.bigvgan import BigVgan
 from deployments.families.indextts.config import read_config
 from deployments.families.indextts.family import IndexFamily, IndexOptions
-from deployments.families.indextts.vocoder import IndexVocoder
+from deployments.families.indextts.vocoder import IndexVocoder, read_bigvgan
 from tests.golden.indextts_set import SOUNDS
 
 RATE = 1024
@@ -36,7 +35,7 @@ def inference() -> Iterator[None]:
 def vocoder(golden: Path) -> IndexVocoder:
     config = read_config(golden / "checkpoint")
     tensors = read_tensors(golden / "checkpoint" / config.bigvgan_checkpoint)
-    return IndexVocoder(BigVgan.load(tensors, config), torch.device("cpu"))
+    return IndexVocoder(read_bigvgan(tensors, config), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")

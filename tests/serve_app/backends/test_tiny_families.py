@@ -19,7 +19,7 @@ from deployments.contract.speech import GptRequest, Reference, VocoderChunk, Voi
 from deployments.text_frontend import TextFrontend
 from serve_app.backends.local import LocalBackend
 from serve_app.synthesis.segment import segment_seed
-from serve_app.synthesis.speech import Speech
+from serve_app.synthesis.speech import SegmentBegan, Speech
 from serve_app.synthesis.stream import Synthesizer
 from tests.tiny.gpt import PATCH
 
@@ -192,6 +192,19 @@ async def test_controls_of_a_family_reach_its_model():
             assert made[-1].shape[1:] == PATCH
         assert np.array_equal(made[0], made[1])
         assert not np.array_equal(made[0][:5], made[2][:5])
+
+
+async def test_controls_of_the_text_reach_the_frontend():
+    spoken = []
+    with loaded(joins=True) as backend:
+        for controls in ({}, {"sentences": 2}):
+            sampling = backend.spec.sampling(controls, seed=7)
+            stream = Synthesizer(backend).stream(Speech(TEXT, a_prompt(), sampling))
+            spoken.append([event.text async for event in stream if isinstance(event, SegmentBegan)])
+    assert list(map(len, spoken)) == [2, 1]
+    assert " ".join(spoken[0]) == spoken[1][0] == TEXT
+    stage = TextFrontend(options_of(joins=True))
+    assert [len(await stage.segments(TEXT, None, {"sentences": n})) for n in (1, 2)] == [2, 1]
 
 
 async def test_a_frontend_with_a_model_runs_on_a_device_thread():

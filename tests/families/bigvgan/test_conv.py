@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deployments.families.indextts import conv as convolutions
-from deployments.families.indextts.conv import OUT, Conv, toom_cook
+from deployments.families.bigvgan import conv as convolutions
+from deployments.families.bigvgan.conv import OUT, Conv, toom_cook
 
 
 def layer(inputs: int, outputs: int, kernel: int, dilation: int, fast: bool) -> tuple[Conv, Tensor, Tensor]:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from deployments.families.indextts.receptive_field import Window
+from deployments.families.bigvgan.receptive_field import Window
 
 
 def cut(x: Tensor, have: Window, want: Window) -> Tensor:

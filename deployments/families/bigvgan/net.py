@@ -1,10 +1,9 @@
-"""The generator: the GPT's latents and a speaker vector to sound, in six stages of up-sampling and filtering.
+"""The BigVGAN generator: frames, of mels or of latents, to sound, in stages of up-sampling and filtering.
 
 A frame of the late, expensive stages depends on few earlier frames, so each layer computes only the window of its
 signal that the following layers need. Convolutions see zeros only outside the true ends of a signal.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Self
 
@@ -12,11 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from deployments.contract.errors import CheckpointError
-from deployments.families.checkpoint import fill, fold_weight_norm
-from deployments.families.indextts.antialias import AntiAliasedSnake, low_pass
-from deployments.families.indextts.config import BigVganConfig, IndexConfig
-from deployments.families.indextts.conv import Conv
-from deployments.families.indextts.receptive_field import (
+from deployments.families.bigvgan.antialias import AntiAliasedSnake, low_pass
+from deployments.families.bigvgan.conv import Conv
+from deployments.families.bigvgan.receptive_field import (
     ACTIVATION,
     EDGE,
     EDGE_TAPS,
@@ -26,7 +23,9 @@ from deployments.families.indextts.receptive_field import (
     inner_needs,
     needs,
 )
-from deployments.families.indextts.window import crop, cut
+from deployments.families.bigvgan.shape import BigVganShape
+from deployments.families.bigvgan.window import crop, cut
+from deployments.families.checkpoint import fill, fold_weight_norm
 
 FILTER_TOLERANCE = 1e-6
 
@@ -92,44 +91,40 @@ class AmpBlock(nn.Module):
 class BigVgan(nn.Module):
     """Attribute names match the checkpoint. Call `prepare` once weights are loaded and on their device."""
 
-    def __init__(self, config: BigVganConfig) -> None:
+    def __init__(self, shape: BigVganShape) -> None:
         super().__init__()
-        self.config = config
-        self.samples_per_latent = math.prod(config.upsample_rates)
-        top, speaker = config.upsample_initial_channel, config.speaker_embedding_dim
-        widths = [top >> (stage + 1) for stage in range(len(config.upsample_rates))]
-        shapes = zip(
-            [top, *widths], widths, config.upsample_kernel_sizes, config.upsample_rates, strict=False
-        )
-        self.conv_pre = Conv(config.gpt_dim, top, EDGE_TAPS)
-        self.cond_layer = nn.Conv1d(speaker, top, 1)
-        self.ups = nn.ModuleList(nn.ModuleList([Upsample(*shape)]) for shape in shapes)
-        self.conds = nn.ModuleList(nn.Conv1d(speaker, width, 1) for width in widths)
-        self.resblocks = nn.ModuleList(
-            AmpBlock(width, *block) for width in widths for block in blocks(config)
-        )
+        self.shape = shape
+        top = shape.upsample_initial_channel
+        widths = [top >> (stage + 1) for stage in range(len(shape.upsample_rates))]
+        sizes = zip([top, *widths], widths, shape.upsample_kernel_sizes, shape.upsample_rates, strict=False)
+        self.conv_pre = Conv(shape.inputs, top, EDGE_TAPS)
+        self.ups = nn.ModuleList(nn.ModuleList([Upsample(*size)]) for size in sizes)
+        if shape.speaker:
+            self.cond_layer = nn.Conv1d(shape.speaker, top, 1)
+            self.conds = nn.ModuleList(nn.Conv1d(shape.speaker, width, 1) for width in widths)
+        self.resblocks = nn.ModuleList(AmpBlock(width, *block) for width in widths for block in blocks(shape))
         self.activation_post = AntiAliasedSnake(widths[-1])
         self.conv_post = Conv(widths[-1], 1, EDGE_TAPS)
 
     @classmethod
-    def load(cls, tensors: Mapping[str, Tensor], config: IndexConfig) -> Self:
-        """Builds the network on the CPU from a checkpoint's tensors, without its speaker encoder. Call `prepare` next.
+    def load(cls, tensors: Mapping[str, Tensor], shape: BigVganShape, file: str) -> Self:
+        """Builds the network on the CPU from a checkpoint's tensors. Call `prepare` next.
 
         Raises CheckpointError, which names the file and the tensor, if one is missing, unexpected or of another shape,
         or if a stored low-pass filter differs from the one computed here.
         """
-        own = {name: tensor for name, tensor in tensors.items() if not name.startswith("speaker_encoder.")}
+        own = dict(tensors)
         taps = low_pass().float()
         for name in [name for name in own if name.endswith(".filter")]:
             stored = own.pop(name).float().flatten()
             if stored.shape != taps.shape or (stored - taps).abs().max() > FILTER_TOLERANCE:
-                raise CheckpointError(
-                    f"{config.bigvgan_checkpoint}: {name} is not the low-pass filter of factor 2"
-                )
+                raise CheckpointError(f"{file}: {name} is not the low-pass filter of factor 2")
+        if not shape.final_bias:
+            own.setdefault("conv_post.bias", torch.zeros(1))
         with torch.device("meta"):
-            net = cls(config.bigvgan)
+            net = cls(shape)
         net.to_empty(device="cpu")
-        return fill(net, fold_weight_norm(own), config.bigvgan_checkpoint).eval()
+        return fill(net, fold_weight_norm(own), file).eval()
 
     def prepare(self) -> Self:
         for module in list(self.modules()):
@@ -137,30 +132,30 @@ class BigVgan(nn.Module):
                 module.prepare()
         return self
 
-    def forward(self, latents: Tensor, speaker: Tensor, want: Window) -> Tensor:
-        """The samples `want` of the sound: latents (B, T, gpt_dim), speaker (B, S) -> (B, want.size) in -1..1.
+    def forward(self, frames: Tensor, speaker: Tensor | None, want: Window) -> Tensor:
+        """The samples `want` of the sound: frames (B, T, inputs), speaker (B, S) or None -> (B, want.size) in -1..1.
 
-        The T latents are the whole signal, or a part of it that extends at least `context` latents beyond `want` on
+        The T frames are the whole signal, or a part of it that extends at least `context` frames beyond `want` on
         each side, or up to the signal's end.
         """
-        need = needs(self.config, want)
-        have = Window(0, latents.shape[1], latents.shape[1])
-        x = self._first(latents, speaker, have, need.closed[0])
+        need = needs(self.shape, want)
+        have = Window(0, frames.shape[1], frames.shape[1])
+        x = self._first(frames, speaker, have, need.closed[0])
         for stage, (opened, closed) in enumerate(zip(need.opened, need.closed[1:], strict=True)):
             x = self._stage(stage, x, speaker, need.closed[stage], opened, closed)
         return self._last(x, need.closed[-1], want)
 
-    def rows(self, latents: Tensor, speaker: Tensor, first: Tensor, count: int) -> Tensor:
-        """The samples of `count` latents of each row, from latent `first` (B,) int64: (B, count * samples_per_latent).
+    def rows(self, frames: Tensor, speaker: Tensor | None, first: Tensor, count: int) -> Tensor:
+        """The samples of `count` frames of each row, from frame `first` (B,) int64: (B, count * samples_per_frame).
 
-        After each stage, the frames that the rest needs are cut out, the same number from each row. So shapes depend on
+        After each stage, the part that the rest needs is cut out, the same length from each row. So shapes depend on
         `count` alone, nothing waits for the device, and a CUDA graph can capture it. Requires first + count <= T.
         """
-        origin, need = inner_needs(self.config, count)
-        whole = Window.whole(latents.shape[1])
-        x = self._first(latents, speaker, whole, whole)
-        scale, begin = 1, torch.zeros_like(first)  # frames per latent, and the first frame in x
-        for stage, factor in enumerate(self.config.upsample_rates):
+        origin, need = inner_needs(self.shape, count)
+        whole = Window.whole(frames.shape[1])
+        x = self._first(frames, speaker, whole, whole)
+        scale, begin = 1, torch.zeros_like(first)  # of the signal to the frames, and the first of it in x
+        for stage, factor in enumerate(self.shape.upsample_rates):
             whole = Window.whole(x.shape[1] * factor)
             x = self._stage(stage, x, speaker, Window.whole(x.shape[1]), whole, whole)
             scale, begin = scale * factor, begin * factor
@@ -173,16 +168,20 @@ class BigVgan(nn.Module):
         sound = self._last(x, whole, whole).unsqueeze(2)
         return crop(sound, first * scale - begin, count * scale).squeeze(2)
 
-    def _first(self, latents: Tensor, speaker: Tensor, have: Window, want: Window) -> Tensor:
-        bias = self.conv_pre.bias + _constant(self.cond_layer, speaker)
-        return self.conv_pre(cut(latents, have, want.grown(EDGE)), bias)
+    def _first(self, frames: Tensor, speaker: Tensor | None, have: Window, want: Window) -> Tensor:
+        bias = self.conv_pre.bias
+        if speaker is not None:
+            bias = bias + _constant(self.cond_layer, speaker)
+        return self.conv_pre(cut(frames, have, want.grown(EDGE)), bias.expand(len(frames), -1))
 
     def _stage(
-        self, stage: int, x: Tensor, speaker: Tensor, have: Window, opened: Window, closed: Window
+        self, stage: int, x: Tensor, speaker: Tensor | None, have: Window, opened: Window, closed: Window
     ) -> Tensor:
-        bias = self.get_buffer(f"ups.{stage}.0.bias") + _constant(self.conds[stage], speaker)
-        x = self.get_submodule(f"ups.{stage}.0")(x, have, opened, bias)
-        count = len(blocks(self.config))
+        bias = self.get_buffer(f"ups.{stage}.0.bias")
+        if speaker is not None:
+            bias = bias + _constant(self.conds[stage], speaker)
+        x = self.get_submodule(f"ups.{stage}.0")(x, have, opened, bias.expand(len(x), -1))
+        count = len(blocks(self.shape))
         first, *others = self.resblocks[stage * count : (stage + 1) * count]
         y = first(x, opened, closed)
         for block in others:
@@ -191,7 +190,8 @@ class BigVgan(nn.Module):
 
     def _last(self, x: Tensor, have: Window, want: Window) -> Tensor:
         x = self.activation_post(x, have, want.grown(EDGE))
-        return self.conv_post(x).squeeze(2).tanh_()
+        sound = self.conv_post(x).squeeze(2)
+        return sound.tanh_() if self.shape.tanh else sound.clamp_(-1, 1)
 
 
 def _constant(layer: nn.Module, speaker: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from deployments.families.indextts.receptive_field import Window
-from deployments.families.indextts.window import scaled
+from deployments.families.bigvgan.receptive_field import Window
+from deployments.families.bigvgan.window import scaled
 
 TAPS = 12
 BLOCK = 8  # frames, on the CPU, where a small matrix wastes few products on its zeros

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from deployments.families.indextts.config import BigVganConfig
+from deployments.families.bigvgan.shape import BigVganShape
 
 EDGE_TAPS = 7  # of the first and last convolutions
 EDGE = EDGE_TAPS // 2
@@ -42,41 +42,41 @@ class Window:
 class Needs:
     """The frames to compute: opened[i] after the up-sampling of stage i, and closed[i + 1] after its blocks.
 
-    closed[0] are the frames after the first convolution, `latents` those before it.
+    closed[0] are the frames after the first convolution, `frames` those before it.
     """
 
-    latents: Window
+    frames: Window
     opened: Sequence[Window]
     closed: Sequence[Window]
 
 
-def needs(config: BigVganConfig, want: Window) -> Needs:
+def needs(shape: BigVganShape, want: Window) -> Needs:
     """The frames that the samples `want` of the sound need."""
     window = want.grown(EDGE + ACTIVATION).clipped()
     opened, closed = [], [window]
-    widest = max(block_reach(*block) for block in blocks(config))
-    for rate, kernel in reversed(list(zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True))):
+    widest = max(block_reach(*block) for block in blocks(shape))
+    for rate, kernel in reversed(list(zip(shape.upsample_rates, shape.upsample_kernel_sizes, strict=True))):
         opened.append(window.grown(widest).clipped())
         window = _below(opened[-1], rate, kernel)
         closed.append(window)
     return Needs(window.grown(EDGE).clipped(), opened[::-1], closed[::-1])
 
 
-def inner_needs(config: BigVganConfig, count: int) -> tuple[int, Needs]:
-    """(first, needs) for the samples of `count` latents from latent `first`, far from the signal's ends."""
-    rate = math.prod(config.upsample_rates)
-    return _FAR, needs(config, Window(_FAR * rate, (_FAR + count) * rate, 2 * _FAR * rate))
+def inner_needs(shape: BigVganShape, count: int) -> tuple[int, Needs]:
+    """(first, needs) for the samples of `count` frames from frame `first`, far from the signal's ends."""
+    rate = math.prod(shape.upsample_rates)
+    return _FAR, needs(shape, Window(_FAR * rate, (_FAR + count) * rate, 2 * _FAR * rate))
 
 
-def context(config: BigVganConfig) -> int:
-    """The most latents on each side of a latent that its samples depend on."""
-    first, need = inner_needs(config, 1)
-    return max(first - need.latents.start, need.latents.stop - first - 1)
+def context(shape: BigVganShape) -> int:
+    """The most frames on each side of a frame that its samples depend on."""
+    first, need = inner_needs(shape, 1)
+    return max(first - need.frames.start, need.frames.stop - first - 1)
 
 
-def blocks(config: BigVganConfig) -> list[tuple[int, tuple[int, ...]]]:
+def blocks(shape: BigVganShape) -> list[tuple[int, tuple[int, ...]]]:
     """(kernel, dilations) of each residual block of a stage."""
-    return list(zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True))
+    return list(zip(shape.resblock_kernel_sizes, shape.resblock_dilation_sizes, strict=True))
 
 
 def block_reach(kernel: int, dilations: Sequence[int]) -> int:
