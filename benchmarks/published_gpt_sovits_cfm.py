@@ -211,19 +211,15 @@ class PublishedCfm:
         """The items' samples: all share one solution and its chunks."""
         features = [self.features(item, voice, speed) for item in items]
         mel, size, padding = self.parallel_mel(features, voice, steps)
+        return self.dealt(self.vocoder(mel[None])[0], [len(own) for own in features], size, padding)
+
+    def dealt(self, sound: Tensor, frames: Sequence[int], size: int, padding: int) -> list[Tensor]:
+        """The sound of chunks of `size` frames, joined, and cut into items of `frames` frames each."""
         rate = self.layout.frame_samples
-        sound, _ = joined(self.vocoder(mel[None])[0].split(size * rate), OVERLAP * rate)
-        sound = sound[OVERLAP * rate : len(sound) - padding * rate]
-        return _dealt(sound, [len(own) * rate for own in features])
-
-
-def _dealt(sound: Tensor, lengths: Sequence[int]) -> list[Tensor]:
-    """Consecutive parts of these lengths; the last is shorter if the joins have shortened the sound."""
-    parts, start = [], 0
-    for length in lengths:
-        parts.append(sound[start : start + length])
-        start += length
-    return parts
+        whole, _ = joined(sound.split(size * rate), OVERLAP * rate)
+        whole = whole[OVERLAP * rate : len(whole) - padding * rate]
+        ends = [rate * sum(frames[: index + 1]) for index in range(len(frames))]
+        return [whole[end - rate * own : end] for end, own in zip(ends, frames, strict=True)]
 
 
 def joined(pieces: Sequence[Tensor], overlap: int) -> tuple[Tensor, list[int]]:

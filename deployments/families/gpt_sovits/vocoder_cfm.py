@@ -89,7 +89,7 @@ class CfmVocoder:
         self.vocoder = vocoder
         self.extension = None if extension is None else extension.to(self.device)
         self.samples_per_code = self.layout.samples_per_code * (1 if extension is None else 2)
-        self.mels = net.shape.mels
+        self.mels, self.window = net.shape.mels, WINDOW
         self.packing = Packing(frames=1 if device.kind == "cpu" else PACKED, kind=self.steps_of)
         self.lengths = sorted(
             {-(-round(part * self.layout.most) // _MULTIPLE) * _MULTIPLE for part in LENGTHS}
@@ -176,7 +176,9 @@ class CfmVocoder:
             restored(joined([mel for row, mel in zip(rows, solved, strict=True) if row.segment == segment]))
             for segment in range(len(voices))
         ]
-        waveforms = [self._extended(sound) for sound in sounds(self.vocoder, mels, batches, call)]
+        waveforms = [
+            self._extended(sound) for sound in sounds(self.vocoder, mels, self.window, batches, call)
+        ]
         return {
             "waveform": torch.cat(waveforms),
             "sizes": torch.tensor([len(waveform) for waveform in waveforms]),
@@ -191,7 +193,7 @@ class CfmVocoder:
                 ]
                 ones = torch.ones(batch, length, 1, device=self.device)
                 solve(self.net, Rows(zeros[0], zeros[1], zeros[1], ones, ones), steps, call)
-            mel = torch.zeros(batch, WINDOW, self.mels, device=self.device)
+            mel = torch.zeros(batch, self.window, self.mels, device=self.device)
             shared_call(self.vocoder, mel, torch.ones_like(mel[:, :, :1]), call)
 
     def split(self, outputs: Inputs, chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
@@ -208,7 +210,7 @@ class CfmVocoder:
         rows = batch if self.packing.frames > 1 else 1
         shape, size = self.net.shape, self.net.proj_out.weight.element_size()
         inside = _SIGNALS * size * self.layout.most * max(shape.ff, 3 * shape.dim)
-        return rows * (inside + 4 * _SIGNALS * WINDOW * self.vocoder.largest())
+        return rows * (inside + 4 * _SIGNALS * self.window * self.vocoder.largest())
 
     def _voice(self, inputs: Inputs, given: Inputs, row: int) -> Voice:
         """The last frames of a voice that both its features and its mel have, as many as fit a prompt."""

@@ -151,9 +151,7 @@ def test_all_items_at_once(published: dict[str, Published], whole_set: GoldenSet
     whole, offsets = joined(sound.split(at), overlap)
     assert (offsets, len(whole)) == (facts["sola_offsets"], facts["joined_samples"])
     close(whole[at - overlap - 512 : at + 512], stored[f"{name}.joined_seam"], SOUND_ATOL)
-    items = given.cfm().parallel(
-        [given.item(item) for item in ("zh1", "en1", "mix1")], voice, facts["sample_steps"]
-    )
+    items = cfm.dealt(sound, [len(own) for own in features], size, padding)
     assert [len(item) for item in items] == facts["item_samples"]
     for item, key in zip(items, ("zh1", "en1", "mix1"), strict=True):
         close(item[:1024], stored[f"{name}.{key}_head"], SOUND_ATOL)
@@ -206,7 +204,15 @@ def test_a_request_with_bandwidth_extension(published: dict[str, Published], who
 
 @by_version
 @pytest.mark.parametrize(
-    "case", ["parallel_b4", "naive_bucket", "naive_speed", "fragment", "parallel_two_batches", "aux_quirk"]
+    "case",
+    [
+        "naive_bucket",
+        "naive_speed",
+        "fragment",
+        "aux_quirk",
+        pytest.param("parallel_two_batches", marks=pytest.mark.nightly),
+        pytest.param("parallel_b4", marks=pytest.mark.nightly),
+    ],
 )
 def test_a_whole_request(
     published: dict[str, Published], whole_set: GoldenSet, version: str, case: str
