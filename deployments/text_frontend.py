@@ -73,7 +73,8 @@ class TextFrontend:
 
     async def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
         self._calls += 1
-        log.debug("%s: %d characters", method.__name__, len(arguments[0]))
+        texts = [argument for argument in arguments if isinstance(argument, str)]
+        log.debug("%s: %d characters", method.__name__, len(texts[0]) if texts else 0)
         try:
             return await asyncio.wrap_future(self._thread.submit(method, *arguments))
         except ChoraleError as error:
