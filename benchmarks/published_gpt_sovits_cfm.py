@@ -32,26 +32,31 @@ Noise = Callable[[int, int, int], Tensor]  # call, row and frames -> (frames, me
 
 
 class PublishedDit:
-    """tensors: of the s2 file, in float32. (B, T, C) throughout."""
+    """tensors: of the s2 file; dtype: of all that is computed, as released. (B, T, C) throughout."""
 
-    def __init__(self, tensors: dict[str, Tensor]) -> None:
-        self.weights = part_of(tensors, "cfm.estimator.")
+    def __init__(self, tensors: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> None:
+        self.weights = {name: tensor.to(dtype) for name, tensor in part_of(tensors, "cfm.estimator.").items()}
         self.layers = len(
             {name.split(".")[1] for name in self.weights if name.startswith("transformer_blocks.")}
         )
         self.mels = self.weights["proj_out.weight"].shape[0]
+        self.like = self.weights["proj_out.weight"]
 
     def embedded(self, name: str, value: float) -> Tensor:
         """(1, D), of "time" or "d"."""
-        rates = torch.exp(torch.arange(128) * (-math.log(10000) / 127))
+        rates = torch.exp(torch.arange(128, device=self.like.device) * (-math.log(10000) / 127))
         angle = 1000 * value * rates[None]
-        hidden = F.silu(self._linear(torch.cat([angle.sin(), angle.cos()], 1), f"{name}_embed.time_mlp.0"))
+        waves = torch.cat([angle.sin(), angle.cos()], 1).to(self.like.dtype)
+        hidden = F.silu(self._linear(waves, f"{name}_embed.time_mlp.0"))
         return self._linear(hidden, f"{name}_embed.time_mlp.2")
 
     def text(self, features: Tensor) -> Tensor:
         frames, channels = features.shape[1:]
-        angle = torch.arange(frames)[:, None] * 10000.0 ** (-torch.arange(0, channels, 2) / channels)
-        x = features + torch.cat([angle.cos(), angle.sin()], 1)
+        places, pairs = (
+            torch.arange(0, end, step, device=self.like.device) for end, step in ((frames, 1), (channels, 2))
+        )
+        angle = places[:, None] * 10000.0 ** (-pairs / channels)
+        x = features + torch.cat([angle.cos(), angle.sin()], 1).to(self.like.dtype)
         blocks = {name.split(".")[2] for name in self.weights if name.startswith("text_embed.text_blocks.")}
         for block in range(len(blocks)):
             name = f"text_embed.text_blocks.{block}"
@@ -73,7 +78,8 @@ class PublishedDit:
             weight, bias = self._pair(f"input_embed.conv_pos_embed.conv1d.{conv}")
             y = F.mish(F.conv1d(y, weight, bias, padding=15, groups=16))
         x = x + y.transpose(1, 2)
-        angle = torch.arange(x.shape[1])[:, None] * self.weights["rotary_embed.inv_freq"]
+        places = torch.arange(x.shape[1], device=self.like.device)
+        angle = places[:, None] * self.weights["rotary_embed.inv_freq"]
         turn = angle.repeat_interleave(2, 1)
         for layer in range(self.layers):
             x = self._block(x, c, turn.cos(), turn.sin(), f"transformer_blocks.{layer}")
@@ -83,6 +89,7 @@ class PublishedDit:
     def solve(self, features: Tensor, prompt: Tensor, noise: Tensor, steps: int) -> Tensor:
         """features (B, T, C), prompt (P, M), noise (B, T, M) -> (B, T, M), 0 in the prompt."""
         begin = len(prompt)
+        features, noise = features.to(self.like.dtype), noise.to(self.like.dtype)
         still = torch.zeros_like(noise)
         still[:, :begin] = prompt
         text, step = self.text(features), self.embedded("d", 1 / steps)
@@ -92,7 +99,7 @@ class PublishedDit:
             x = x + self.velocity(x, still, text, time, step) / steps
             x[:, :begin] = 0
             time += 1 / steps
-        return x
+        return x.float()
 
     def _block(self, x: Tensor, c: Tensor, cos: Tensor, sin: Tensor, name: str) -> Tensor:
         shift1, scale1, gate1, shift2, scale2, gate2 = self._linear(c, f"{name}.attn_norm.linear")[
@@ -164,7 +171,7 @@ class PublishedCfm:
         """(B, T, C) and (P, M) -> (B, T - P, M)"""
         rows, frames = features.shape[:2]
         if self.noise is None:
-            noise = torch.randn(rows, self.dit.mels, frames).transpose(1, 2)
+            noise = torch.randn(rows, self.dit.mels, frames, device=features.device).transpose(1, 2)
         else:
             noise = torch.stack([self.noise(self.calls, row, frames) for row in range(rows)])
         self.calls += 1
@@ -204,30 +211,26 @@ class PublishedCfm:
         """The items' samples: all share one solution and its chunks."""
         features = [self.features(item, voice, speed) for item in items]
         mel, size, padding = self.parallel_mel(features, voice, steps)
+        return self.dealt(self.vocoder(mel[None])[0], [len(own) for own in features], size, padding)
+
+    def dealt(self, sound: Tensor, frames: Sequence[int], size: int, padding: int) -> list[Tensor]:
+        """The sound of chunks of `size` frames, joined, and cut into items of `frames` frames each."""
         rate = self.layout.frame_samples
-        sound, _ = joined(self.vocoder(mel[None])[0].split(size * rate), OVERLAP * rate)
-        sound = sound[OVERLAP * rate : len(sound) - padding * rate]
-        return _dealt(sound, [len(own) * rate for own in features])
-
-
-def _dealt(sound: Tensor, lengths: Sequence[int]) -> list[Tensor]:
-    """Consecutive parts of these lengths; the last is shorter if the joins have shortened the sound."""
-    parts, start = [], 0
-    for length in lengths:
-        parts.append(sound[start : start + length])
-        start += length
-    return parts
+        whole, _ = joined(sound.split(size * rate), OVERLAP * rate)
+        whole = whole[OVERLAP * rate : len(whole) - padding * rate]
+        ends = [rate * sum(frames[: index + 1]) for index in range(len(frames))]
+        return [whole[end - rate * own : end] for end, own in zip(ends, frames, strict=True)]
 
 
 def joined(pieces: Sequence[Tensor], overlap: int) -> tuple[Tensor, list[int]]:
     """Pieces that overlap, each moved up to SEARCH samples to where it is most alike, and those offsets."""
-    fade = torch.hann_window(2 * overlap)
+    fade = torch.hann_window(2 * overlap, device=pieces[0].device)
     rise, fall = fade[:overlap], fade[overlap:]
     made, offsets, left = [], [], pieces[0]
     for right in pieces[1:]:
         tail, head = left[-overlap:], right[: overlap + SEARCH]
         likeness = F.conv1d(head[None, None], tail[None, None])[0, 0]
-        energy = F.conv1d(head.square()[None, None], torch.ones(1, 1, overlap))[0, 0]
+        energy = F.conv1d(head.square()[None, None], tail.new_ones(1, 1, overlap))[0, 0]
         offset = int((likeness / (energy + 1e-8).sqrt()).argmax())
         right = right[offset:].clone()
         right[:overlap] = rise * right[:overlap] + fall * tail

@@ -128,13 +128,6 @@ def from_proxy(status: int, headers: Mapping[bytes, bytes]) -> HttpError:
     return replace(error, headers={"retry-after": seconds})
 
 
-def note(request: Request, http: HttpError, error: Exception) -> None:
-    """Keeps an error's code for the metrics, and logs a fault of the server."""
-    request.scope.setdefault("state", {})[ERROR_CODE] = http.code or str(http.status)
-    if http.status >= 500:
-        log.error("%s %s failed: %s", request.method, request.scope["path"], http.message, exc_info=error)
-
-
 def install(app: FastAPI) -> None:
     """Routes every error that reaches the framework through `to_http`."""
 
@@ -143,7 +136,9 @@ def install(app: FastAPI) -> None:
         if isinstance(error, HTTPException) and error.status_code == 404 and error.detail == "Not Found":
             route = f"{request.method} {printable(request.scope['path'], 200)}"
             http = HttpError(404, f"Unknown route: {route}.", "unknown_url")
-        note(request, http, error)
+        request.scope.setdefault("state", {})[ERROR_CODE] = http.code or str(http.status)
+        if http.status >= 500:
+            log.error("%s %s failed: %s", request.method, request.scope["path"], http.message, exc_info=error)
         return http.response()
 
     for kind in (ChoraleError, RequestValidationError, HTTPException):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-ROOT = Path(__file__).parents[2]
+from tests.golden.indextts_set import SHIPPED
 
 
 def test_both_methods_run_on_the_golden_checkpoint(run):
-    checkpoint = str(ROOT / "tests/golden/indextts/checkpoint")
+    checkpoint = str(SHIPPED / "checkpoint")
     words = ["--batch", "1", "2", "--codes", "6", "--threads", "1", "--folder", checkpoint]
     rows = run("family_indextts", *words)["rows"]
     assert [(row["batch"], row["way"]) for row in rows] == [

@@ -7,7 +7,7 @@ import numpy as np
 
 from deployments.contract.controls import drawing
 from deployments.contract.device import Device
-from deployments.contract.errors import CheckpointError
+from deployments.contract.errors import CheckpointError, ConfigError
 from deployments.contract.family import FamilySpec, Frontend, GptModel, VocoderModel, VoiceEncoder
 from deployments.contract.speech import VoicePrompt
 from deployments.families.gpt_sovits.cfm.layout import LAYOUTS, MELS
@@ -43,6 +43,10 @@ class GptSovitsFamily:
         check_pair(self.gpt_file, self.sovits)
         self.base = self._base() if self.sovits.lora_rank else None
         self.layout = LAYOUTS.get(self.sovits.version)  # of v3 and v4
+        if options.ap_bwe and self.sovits.version != "v3":
+            raise ConfigError(
+                f"family.options.ap_bwe: is for v3, but {self.sovits.name} is {self.sovits.version}"
+            )
         for name in self._needed:
             options.path(name)
 
@@ -50,6 +54,8 @@ class GptSovitsFamily:
     def spec(self) -> FamilySpec:
         layout = self.layout
         rate = layout.output_rate if layout else SAMPLE_RATE
+        if self.options.ap_bwe:
+            rate *= 2
         return FamilySpec(
             name="gpt_sovits",
             sample_rate=rate,
@@ -108,7 +114,8 @@ class GptSovitsFamily:
             from deployments.families.gpt_sovits.vocoder_cfm import CfmVocoder
 
             sound = self.options.path("bigvgan" if self.sovits.version == "v3" else "hifigan")
-            return CfmVocoder.load(self.sovits, self._tensors(), sound, device)
+            wider = self.options.path("ap_bwe") if self.options.ap_bwe else None
+            return CfmVocoder.load(self.sovits, self._tensors(), sound, device, wider)
         from deployments.families.gpt_sovits.vits.synthesizer import Synthesizer
         from deployments.families.gpt_sovits.vocoder import VitsVocoder
 
@@ -121,7 +128,7 @@ class GptSovitsFamily:
         own = {"v2Pro": "speaker", "v2ProPlus": "speaker", "v3": "bigvgan", "v4": "hifigan"}.get(
             self.sovits.version
         )
-        return ["hubert", "bert", *([own] if own else [])]
+        return ["hubert", "bert", *([own] if own else []), *(["ap_bwe"] if self.options.ap_bwe else [])]
 
     def _base(self) -> SovitsFile:
         """The full model of a LoRA file."""

@@ -27,7 +27,8 @@ class GptSovitsOptions(BaseModel):
     """model_dir: the folder of pretrained models. Other paths are absolute, begin with ~, or lie in it.
 
     version: whose published files are used where gpt or sovits is not given; it must be the version of the SoVITS file.
-    base: the full model of a LoRA file. noise_scale: of the decoder's prior. max_phones: of a transcript and a segment
+    base: the full model of a LoRA file. ap_bwe: the folder of the bandwidth extension, with which v3 speaks at 48 kHz
+    instead of 24 kHz. noise_scale: of the decoder's prior. max_phones: of a transcript and a segment
     together; max_codes: of a segment, 25 to the second.
     """
 
@@ -42,6 +43,7 @@ class GptSovitsOptions(BaseModel):
     speaker: Path = Path("sv/pretrained_eres2netv2w24s4ep4.ckpt")
     bigvgan: Path = Path("models--nvidia--bigvgan_v2_24khz_100band_256x")
     hifigan: Path = Path("gsv-v4-pretrained/vocoder.pth")
+    ap_bwe: Path | None = None
     text: Literal["mixed", "published"] = "mixed"
     noise_scale: Annotated[float, Field(ge=0, le=2)] = 0.5
     max_phones: Annotated[int, Field(ge=64, le=2000)] = 512

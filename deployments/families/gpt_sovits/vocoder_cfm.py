@@ -25,6 +25,7 @@ from deployments.contract.errors import InvalidInput
 from deployments.contract.family import Call, Packing
 from deployments.contract.speech import VocodedChunk, VocoderChunk, VoicePrompt
 from deployments.engine.noise import normal
+from deployments.families.gpt_sovits.ap_bwe import ApBwe
 from deployments.families.gpt_sovits.bigvgan import read_bigvgan
 from deployments.families.gpt_sovits.cfm.chunks import chunks as cut
 from deployments.families.gpt_sovits.cfm.chunks import joined
@@ -74,12 +75,21 @@ class CfmVocoder:
     frame_shape: tuple[int, ...] = ()
     frame_dtype = np.int64
 
-    def __init__(self, features: Features, net: Dit, vocoder: MelVocoder, device: Device) -> None:
+    def __init__(
+        self,
+        features: Features,
+        net: Dit,
+        vocoder: MelVocoder,
+        device: Device,
+        extension: ApBwe | None = None,
+    ) -> None:
         self.device = device.torch_device
         self.features, self.layout = features.to(self.device), features.layout
         self.net = net.to(self.device).prepare(STEPS, device.dtype)
         self.vocoder = vocoder
-        self.mels = net.shape.mels
+        self.extension = None if extension is None else extension.to(self.device)
+        self.samples_per_code = self.layout.samples_per_code * (1 if extension is None else 2)
+        self.mels, self.window = net.shape.mels, WINDOW
         self.packing = Packing(frames=1 if device.kind == "cpu" else PACKED, kind=self.steps_of)
         self.lengths = sorted(
             {-(-round(part * self.layout.most) // _MULTIPLE) * _MULTIPLE for part in LENGTHS}
@@ -87,8 +97,16 @@ class CfmVocoder:
         self._voices: LRUCache[int, Voice] = LRUCache(KEPT_VOICES)
 
     @classmethod
-    def load(cls, sovits: SovitsFile, tensors: Mapping[str, Tensor], vocoder: Path, device: Device) -> Self:
+    def load(
+        cls,
+        sovits: SovitsFile,
+        tensors: Mapping[str, Tensor],
+        vocoder: Path,
+        device: Device,
+        extension: Path | None = None,
+    ) -> Self:
         """tensors: of the s2 file, with a LoRA file merged. vocoder: BigVGAN's folder for v3, HiFi-GAN's file for v4.
+        extension: for v3, the folder of the bandwidth extension.
 
         Raises CheckpointError, which names file and tensor, if something is missing or does not fit.
         """
@@ -99,7 +117,8 @@ class CfmVocoder:
         else:
             sound = HifiGanVocoder(read_hifigan(vocoder), on)
         features = Features.load(sovits, plain, layout)
-        return cls(features, Dit.load(plain, sovits.name), sound, device)
+        wider = ApBwe.load(extension) if extension is not None else None
+        return cls(features, Dit.load(plain, sovits.name), sound, device, wider)
 
     def steps_of(self, chunk: VocoderChunk) -> int:
         return int(chunk.controls.get(self.layout.control.name, self.layout.steps))
@@ -157,7 +176,9 @@ class CfmVocoder:
             restored(joined([mel for row, mel in zip(rows, solved, strict=True) if row.segment == segment]))
             for segment in range(len(voices))
         ]
-        waveforms = sounds(self.vocoder, mels, batches, call)
+        waveforms = [
+            self._extended(sound) for sound in sounds(self.vocoder, mels, self.window, batches, call)
+        ]
         return {
             "waveform": torch.cat(waveforms),
             "sizes": torch.tensor([len(waveform) for waveform in waveforms]),
@@ -172,7 +193,7 @@ class CfmVocoder:
                 ]
                 ones = torch.ones(batch, length, 1, device=self.device)
                 solve(self.net, Rows(zeros[0], zeros[1], zeros[1], ones, ones), steps, call)
-            mel = torch.zeros(batch, WINDOW, self.mels, device=self.device)
+            mel = torch.zeros(batch, self.window, self.mels, device=self.device)
             shared_call(self.vocoder, mel, torch.ones_like(mel[:, :, :1]), call)
 
     def split(self, outputs: Inputs, chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
@@ -180,7 +201,7 @@ class CfmVocoder:
         results = []
         parts = outputs["waveform"].split(outputs["sizes"].tolist())
         for waveform, chunk in zip(parts, chunks, strict=True):
-            missing = len(chunk.frames) * self.layout.samples_per_code - len(waveform)
+            missing = len(chunk.frames) * self.samples_per_code - len(waveform)
             results.append(VocodedChunk(np.pad(waveform.numpy(), (0, max(0, missing))), {}))
         return results
 
@@ -189,7 +210,7 @@ class CfmVocoder:
         rows = batch if self.packing.frames > 1 else 1
         shape, size = self.net.shape, self.net.proj_out.weight.element_size()
         inside = _SIGNALS * size * self.layout.most * max(shape.ff, 3 * shape.dim)
-        return rows * (inside + 4 * _SIGNALS * WINDOW * self.vocoder.largest())
+        return rows * (inside + 4 * _SIGNALS * self.window * self.vocoder.largest())
 
     def _voice(self, inputs: Inputs, given: Inputs, row: int) -> Voice:
         """The last frames of a voice that both its features and its mel have, as many as fit a prompt."""
@@ -204,6 +225,13 @@ class CfmVocoder:
             last = slice(max(0, shared - self.layout.most_prompt), shared)
             self._voices[key] = (features[0, last].clone(), mel[0, last].clone())
         return self._voices[key]
+
+    def _extended(self, sound: Tensor) -> Tensor:
+        """To 48 kHz, and no louder than full scale, if that is wanted."""
+        if self.extension is None:
+            return sound
+        wide = self.extension(sound[None])[0]
+        return wide / wide.abs().max().clamp(min=1)
 
     def _features(self, inputs: Inputs, given: Inputs, row: int) -> Tensor:
         """Of a segment: (F, C)"""

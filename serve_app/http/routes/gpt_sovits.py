@@ -8,6 +8,7 @@ the published keys `message` and `Exception` beside the `error` of the other rou
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from pathlib import PureWindowsPath
 from typing import Any
@@ -20,7 +21,7 @@ from deployments.contract.errors import ChoraleError, InvalidInput, NotFound
 from serve_app.audio.encode import OPUS_RATES, RATES, open_encoder
 from serve_app.http import foreign
 from serve_app.http.bodies import check, read_object
-from serve_app.http.errors import note, to_http
+from serve_app.http.errors import to_http
 from serve_app.http.gpt_sovits_schemas import FORMATS, REQUIRED, TtsFields, check_values
 from serve_app.http.middleware import largest_text
 from serve_app.http.routes.common import (
@@ -39,6 +40,7 @@ from serve_app.models import Model
 from serve_app.service import Service, SpeechRequest
 from serve_app.voices.library import Voice
 
+log = logging.getLogger("chorale.http")
 router = APIRouter(tags=["compatibility"])
 
 FAMILY = "gpt_sovits"
@@ -129,9 +131,9 @@ async def _answer(
 async def _speak(
     asked: TtsFields, model: Model, request: Request, service: Service, traffic: Traffic
 ) -> Response:
+    charge(request, len(asked.text))
     whole, format = not asked.streaming_mode, FORMATS[asked.media_type]
     service.check_text(asked.text, wait=whole)
-    charge(request, len(asked.text))
     wanted, ignored = await _request(asked, model, service, request.state.request_id)
     spoken = await while_connected(request, service.speak(wanted))
     stream, sound = spoken.stream, spoken.stream.sound
@@ -244,6 +246,7 @@ def _weights(request: Request, service: Service, kind: str) -> Response:
 def _refused(request: Request, error: Exception, summary: str | None = None) -> JSONResponse:
     """summary: the published message, with the reason under `Exception`; None: the reason is the message."""
     http = to_http(error)
-    note(request, http, error)
+    if http.status >= 500:
+        log.error("%s %s failed: %s", request.method, request.scope["path"], http.message, exc_info=error)
     body = {"message": http.message} if summary is None else {"message": summary, "Exception": http.message}
     return JSONResponse(body | http.body, http.status, dict(http.headers))

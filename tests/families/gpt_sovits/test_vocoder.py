@@ -18,7 +18,8 @@ from deployments.families.gpt_sovits.checkpoints import read_sovits
 from deployments.families.gpt_sovits.family import load
 from deployments.families.gpt_sovits.vits.synthesizer import Synthesizer
 from deployments.families.gpt_sovits.vocoder import CONTEXT, HISTORY, REACH, VitsVocoder
-from tests.families.gpt_sovits.files import AUDIO, CPU, golden_prompt, near, tensors
+from deployments.families.gpt_sovits.voice import GptSovitsVoiceEncoder
+from tests.families.gpt_sovits.files import AUDIO, CPU, golden_prompt, near, reference, tensors
 
 RATE = 1280  # samples of a code
 SIZES = (10, 20, 40, 80, 80)  # codes of a stream's chunks
@@ -240,11 +241,10 @@ def test_nothing_of_a_reference_uses_a_transform_of_the_device(gpt_sovits, monke
     asked: list[str] = []
     stft = torch.stft
     monkeypatch.setattr(torch, "stft", lambda x, *a, **k: asked.append(x.device.type) or stft(x, *a, **k))
-    from tests.families.gpt_sovits.files import reference
-
     half = Device(CPU_DEVICE, "cpu", "fake", torch.float16, half=True)
     files = {"model_dir": str(gpt_sovits / "bundle"), "gpt": "s1.ckpt", "sovits": "s2_v2Pro.pth"}
-    encoder = load(files).voice_encoder(half)
+    encoder, decoder = load(files).voice_encoder(half), load(files).vocoder(half)
+    assert isinstance(encoder, GptSovitsVoiceEncoder) and isinstance(decoder, VitsVocoder)
     prompt = encoder.encode(reference(gpt_sovits, "ref.wav"))
     assert asked == ["cpu"] and prompt.tensors["ge"].dtype == np.float32
     dtypes = {

@@ -16,7 +16,7 @@ from deployments.families.gpt_sovits.cfm.solver import Call, Tensors, directly
 from deployments.families.gpt_sovits.hifigan import reach
 from deployments.families.gpt_sovits.vits.generator import Generator
 
-WINDOW = 500  # frames, padded where a signal is shorter
+WINDOW = 500  # frames of a call
 
 
 class MelVocoder(Protocol):
@@ -79,15 +79,20 @@ class BigVganVocoder:
 
 
 def sounds(
-    vocoder: MelVocoder, mels: Sequence[Tensor], batches: Sequence[int] = (), call: Call = directly
+    vocoder: MelVocoder,
+    mels: Sequence[Tensor],
+    window: int,
+    batches: Sequence[int] = (),
+    call: Call = directly,
 ) -> list[Tensor]:
     """Mels (F, M) of any lengths to their samples (F * frame_samples,).
 
-    batches: how many windows share a call, ascending; without them, each runs alone and unpadded.
+    window: frames of a call, padded where a signal is shorter. batches: how many windows share a call, ascending;
+    without them, each runs alone and unpadded.
     """
-    plans = [windows(len(mel), WINDOW, vocoder.context) for mel in mels]
+    plans = [windows(len(mel), window, vocoder.context) for mel in mels]
     cuts = [mel[cut.start : cut.stop] for mel, plan in zip(mels, plans, strict=True) for cut in plan]
-    made = iter(_vocoded(vocoder, cuts, batches, call))
+    made = iter(_vocoded(vocoder, cuts, window, batches, call))
     return [torch.cat([_wanted(next(made), cut) for cut in plan]) for plan in plans]
 
 
@@ -96,26 +101,28 @@ def _wanted(samples: Tensor, cut: Window) -> Tensor:
     return samples[(cut.first - cut.start) * rate : (cut.last - cut.start) * rate]
 
 
-def _vocoded(vocoder: MelVocoder, cuts: Sequence[Tensor], batches: Sequence[int], call: Call) -> list[Tensor]:
+def _vocoded(
+    vocoder: MelVocoder, cuts: Sequence[Tensor], window: int, batches: Sequence[int], call: Call
+) -> list[Tensor]:
     """(T, M) each -> (T * frame_samples,) each."""
-    shared = [i for i, cut in enumerate(cuts) if batches and (vocoder.maskable or len(cut) == WINDOW)]
+    shared = [i for i, cut in enumerate(cuts) if batches and (vocoder.maskable or len(cut) == window)]
     made = {i: vocoder(cut[None])[0] for i, cut in enumerate(cuts) if i not in shared}
     most = batches[-1] if batches else 1
     for group in (shared[start : start + most] for start in range(0, len(shared), most)):
         size = next(batch for batch in batches if batch >= len(group))
-        mel = cuts[0].new_zeros(size, WINDOW, cuts[0].shape[1])
-        mask = cuts[0].new_zeros(size, WINDOW, 1)
+        mel = cuts[0].new_zeros(size, window, cuts[0].shape[1])
+        mask = cuts[0].new_zeros(size, window, 1)
         for row, i in enumerate(group):
             mel[row, : len(cuts[i])] = cuts[i]
             mask[row, : len(cuts[i])] = 1
         samples = shared_call(vocoder, mel, mask, call)
-        rate = samples.shape[1] // WINDOW
+        rate = samples.shape[1] // window
         made |= {i: samples[row, : len(cuts[i]) * rate] for row, i in enumerate(group)}
     return [made[i] for i in range(len(cuts))]
 
 
 def shared_call(vocoder: MelVocoder, mel: Tensor, mask: Tensor, call: Call) -> Tensor:
-    """(B, WINDOW, M) -> (B, WINDOW * frame_samples)"""
+    """(B, T, M) -> (B, T * frame_samples)"""
 
     def forward(inputs: Tensors) -> Tensors:
         return {"samples": vocoder(inputs["mel"], inputs["mask"])}
