@@ -64,11 +64,12 @@ class Postgres:
         options = ("-D", str(self.folder), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self.folder))
         command = [str(self.programs / "postgres"), *options]
         log = (self.folder.parent / "postgres.log").open("ab")
-        self.process = None
+        process: subprocess.Popen[bytes] | None = None
         for _ in range(1200):
-            if self.process is None or self.process.poll() is not None:
+            if process is None or process.poll() is not None:
                 # it ends at once while a killed child of the server before it still holds its memory
-                self.process = subprocess.Popen(command, stdout=log, stderr=log, **self._as())
+                process = subprocess.Popen(command, stdout=log, stderr=log, **self._as())
+                self.process = process
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
