@@ -61,20 +61,20 @@ class Postgres:
         subprocess.run([str(self.programs / program), *args], check=True, capture_output=True, **self._as())
 
     def start(self) -> None:
-        options = ("-D", str(self.folder), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self.folder))
-        command = [str(self.programs / "postgres"), *options]
-        log = (self.folder.parent / "postgres.log").open("ab")
-        process: subprocess.Popen[bytes] | None = None
         for _ in range(1200):
-            if process is None or process.poll() is not None:
-                # it ends at once while a killed child of the server before it still holds its memory
-                process = subprocess.Popen(command, stdout=log, stderr=log, **self._as())
-                self.process = process
+            if self.process is None or self.process.poll() is not None:
+                self._spawn()  # it ends at once while a killed child of the server before it still holds its memory
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
             time.sleep(0.1)
         raise AssertionError("Postgres does not listen")
+
+    def _spawn(self) -> None:
+        options = ("-D", str(self.folder), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self.folder))
+        command = [str(self.programs / "postgres"), *options]
+        with (self.folder.parent / "postgres.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, **self._as())
 
     def kill(self) -> None:
         """As a power cut does."""
