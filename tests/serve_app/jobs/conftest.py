@@ -10,11 +10,12 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from serve_app.jobs import sources
@@ -61,12 +62,13 @@ class Postgres:
         subprocess.run([str(self.programs / program), *args], check=True, capture_output=True, **self._as())
 
     def start(self) -> None:
+        self._spawn()
         for _ in range(1200):
-            if self.process is None or self.process.poll() is not None:
-                self._spawn()  # it ends at once while a killed child of the server before it still holds its memory
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
+            assert self.process is not None
+            assert self.process.poll() is None, (self.folder.parent / "postgres.log").read_text()
             time.sleep(0.1)
         raise AssertionError("Postgres does not listen")
 
@@ -77,22 +79,34 @@ class Postgres:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, **self._as())
 
     def kill(self) -> None:
-        """As a power cut does."""
+        """As a power cut does. Every process of the server works in its folder."""
         assert self.process is not None
-        children = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True)
         self.process.kill()
         self.process.wait()
-        for child in children.stdout.split():
-            try:
-                os.kill(int(child), 9)
-            except ProcessLookupError:
-                continue
+        while alive := [process for process in psutil.process_iter() if _folder(process) == self.folder]:
+            for process in alive:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            time.sleep(0.01)
 
     def _as(self) -> dict[str, Any]:
         if self.user is None:
             return {"cwd": self.folder.parent}
+        for (
+            parent
+        ) in self.folder.parents:  # pytest's own are 700, and become that again when another pytest starts
+            if parent.owner() == "root" and parent != Path("/") and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
         group = pwd.getpwnam(self.user).pw_gid
         return {"user": self.user, "group": group, "extra_groups": [], "cwd": self.folder.parent}
+
+
+def _folder(process: psutil.Process) -> Path | None:
+    """The one it works in. None: it has ended."""
+    try:
+        return Path(process.cwd())
+    except psutil.Error:
+        return None
 
 
 @contextmanager
@@ -111,9 +125,6 @@ def postgres_server(folder: Path) -> Iterator[Postgres]:
     if user is not None:
         for path in (data, folder):
             shutil.chown(path, user)
-        for parent in folder.parents:  # pytest's own are 700
-            if parent.owner() == "root" and parent != Path("/") and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
     server = Postgres(programs, data, port, user)
     server.run("initdb", "-D", str(data), "-U", "chorale", "-A", "trust", "-E", "UTF8", "--no-locale")
     server.start()
