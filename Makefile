@@ -1,4 +1,4 @@
-# `make` sets up .venv; so does every other target except `gpu`. Needs python3 (3.11 or 3.12), make and a package registry.
+# `make` sets up .venv; so does every other target except `gpu` and `voice-gpu`. Needs python3 (3.11 or 3.12), make and a package registry.
 
 UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-uv.lock)
 BIN := .venv/bin
@@ -15,7 +15,7 @@ ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := venv
-.PHONY: venv demo serve test nightly test-js system samples lint format bench gpu lock clean distclean
+.PHONY: venv demo serve test nightly test-js system samples lint format bench gpu voice-gpu lock clean distclean
 
 venv: $(STAMP)
 	@echo "Ready: make demo | serve | test | lint | bench, or $(BIN)/chorale --help"
@@ -96,6 +96,13 @@ lock: $(STAMP)
 	$(LOCK) pyproject.toml --extra dev --output-file requirements-dev.lock >/dev/null
 	$(LOCK) k8s/image/requirements-cluster.in --output-file k8s/image/requirements-cluster.lock >/dev/null
 	echo uv==$(UV_VERSION) | $(LOCK) - --no-annotate --output-file requirements-uv.lock >/dev/null
+
+# Trains the small family's next voice from packed shards, within ten minutes on a GPU (training/README.md). Needs a Python
+# with numpy, pydantic, safetensors, soundfile and torch; installs nothing. `make voice-gpu PYTHON=python3 CORPUS=FOLDER`
+CORPUS ?= training/runs/packed
+voice-gpu:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 with torch is needed: make voice-gpu PYTHON=..."; exit 1; }
+	$(PYTHON) -m training.voice --device cuda --corpus $(CORPUS) $(ARGS)
 
 clean:
 	rm -rf out build .pytest_cache .ruff_cache .hypothesis

@@ -61,6 +61,7 @@ class TextFrontend:
         self, text: str, language: str | None = None, controls: Mapping[str, Value] | None = None
     ) -> list[Segment] | ChoraleError:
         """Returns the error for an invalid text as a value, because the replica has not failed."""
+        log.debug("segments of %d characters", len(text))
         return await self._call(read_segments, self._frontend, text, language, controls)
 
     async def symbols(self, segments: list[Segment]) -> list[list[str]] | ChoraleError:
@@ -73,7 +74,6 @@ class TextFrontend:
 
     async def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
         self._calls += 1
-        log.debug("%s: %d characters", method.__name__, len(arguments[0]))
         try:
             return await asyncio.wrap_future(self._thread.submit(method, *arguments))
         except ChoraleError as error:

@@ -1,15 +1,13 @@
-"""Train the codec: python -m training.codec --minutes 40
+"""Training of the codec: mel and F0 -> encoder -> FSQ -> vocoder -> waveform, with the speaker vector of another
+utterance.
 
-Mel and F0 -> encoder -> FSQ -> vocoder -> waveform, with the speaker vector of another utterance. Losses: mel of an
-auxiliary head, log F0, voicing, multi-resolution STFT and mel of the waveform (synthesised with the true F0), features
-of the phone recogniser, and the critics. The training can be resumed: training/runs/codec.pt. `--freeze` trains only
-the vocoder, so that existing codes stay valid. `--moved` adds random speakers, so that the vocoder does not overfit.
+Losses: mel of an auxiliary head, log F0, voicing, the phone at each code; of the waveform, synthesised with the true
+F0: multi-resolution STFT, mel, level, and after a third of the time the critics.
 """
 
 from __future__ import annotations
 
-import argparse
-import math
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -17,266 +15,170 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deployments.families.small.config import SmallConfig
-from deployments.families.small.features import LogMel
 from deployments.families.small.speaker import PITCH_DIMS
-from training import loop, ranks
+from training import loop
 from training.codec_net import Codec
-from training.corpus import Corpus, continuous_pitch
+from training.corpus import Corpus
 from training.critics import Critics
-from training.personas import WARPS, equaliser, moved
-from training.phone_net import RECOGNISER, PhoneNet, load_phone_net
-from training.utterances import F0_CEIL, HOP
-from training.voices import VOICES
-from training.warm import codec_state, warm, whole
+from training.losses import level_loss, mean_where, spectral_loss
+from training.next_voice import NEXT
 
-CROP = 96  # frames
-PATCH_FFT, PATCHES = 256, ((8, 3), (16, 8), (4, 16))  # bins of 62.5 Hz, and frames of 8 ms
-REFERENCE = 200  # frames of another utterance of the speaker
-DISTURBED, SHIFTED = 0.8, 3  # most noise on a log-mel, and most bands of shift
+CROP = 48  # codes
+REFERENCE = 125  # codes of another utterance of the speaker
+WHOLE = 64  # utterances at a time when means are measured
+VALID = 48  # held-out utterances that are measured
+PLAIN = 0.3  # share of the time without critics, which cost half the steps
+WEIGHTS = {
+    "mel": 0.3,
+    "log_f0": 3.0,
+    "other_f0": 2.0,
+    "voicing": 0.5,
+    "phone": 0.3,
+    "stft": 2.0,
+    "wave_mel": 1.5,
+    "level": 3.0,
+    "critics": 1.0,
+    "passing": 0.3,
+    "apart": 1.0,
+}
+
+
+def reduced(device: torch.device) -> AbstractContextManager:
+    """bfloat16 for matrix products and convolutions on a GPU."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 class Batches:
-    """Random crops with their features."""
+    """Random crops of random utterances, and the mean log-mel of every utterance."""
 
-    def __init__(
-        self, corpus: Corpus, config: SmallConfig, seed: int, voices: float = 0.0, moved: float = 0.0
-    ) -> None:
-        """voices: the share of crops reserved for the shipped voices; the others are drawn from all speakers. moved:
-        the share of crops with random shifts of formants and timbre, which makes new speakers."""
-        self.corpus, self.config, self.mel = corpus, config, LogMel(config)
-        self.rng = np.random.default_rng(seed)
-        shipped = {voice.persona.name for voice in VOICES.values()}
-        self.long = np.array([i for i in corpus.train if corpus.frames(i) >= CROP])
-        self.shipped = np.array([i for i in self.long if corpus.speakers[i] in shipped])
-        self.voices, self.moved = voices if len(self.shipped) else 0.0, moved
-        self.mean_mel: dict[int, Tensor] = {}
-
-    def mean(self, index: int) -> Tensor:
-        """The mean log-mel of an utterance, (M,), cached."""
-        if index not in self.mean_mel:
-            self.mean_mel[index] = self.mean_of(self.corpus.waveform(index))
-        return self.mean_mel[index]
-
-    def mean_of(self, waveform: np.ndarray) -> Tensor:
-        return self.mel(torch.from_numpy(waveform).unsqueeze(0))[0].mean(0)
-
-    def reference(self, index: int, warp: float = 1.0) -> np.ndarray:
-        """Audio of the same speaker that has REFERENCE frames after the warp, usually from another utterance."""
-        corpus, rng, frames = self.corpus, self.rng, math.ceil(REFERENCE * warp)
-        other = int(rng.choice(corpus.of_speaker[corpus.speakers[index]]))
-        start = int(rng.integers(0, max(1, corpus.frames(other) - frames)))
-        return corpus.waveform(other, start, frames)
-
-    def start(self, frames: int) -> int:
-        per_code = self.config.frames_per_code
-        return int(self.rng.integers(0, (frames - CROP) // per_code + 1)) * per_code
-
-    def row(self, index: int) -> tuple[Tensor, ...]:
-        log_f0, voiced, mean_log_f0 = continuous_pitch(self.corpus.f0(index))
-        start = self.start(len(log_f0))
-        waveform, mean = self.corpus.waveform(index, start, CROP), self.mean(index)
-        crop = slice(start, start + CROP)
-        return cropped(waveform, log_f0[crop], voiced[crop], mean, mean_log_f0, self.reference(index))
-
-    def moved_row(self, index: int) -> tuple[Tensor, ...]:
-        """Like `row`, with a random new speaker."""
-        highest = math.log(F0_CEIL)
-        log_f0, voiced, mean_log_f0 = continuous_pitch(self.corpus.f0(index))
-        widest = min(WARPS[1], len(log_f0) / (CROP + 1), math.exp(highest - float(log_f0.max())))
-        warp, taps = float(self.rng.uniform(min(WARPS[0], widest), widest)), equaliser(self.rng)
-        whole = moved(self.corpus.waveform(index), warp, taps)
-        start = self.start(len(whole) // HOP)
-        at = (start + np.arange(CROP)) * warp  # in frames of the original
-        log_f0 = np.interp(at, np.arange(len(log_f0)), log_f0) + math.log(warp)
-        voiced = voiced[np.minimum(np.rint(at).astype(int), len(voiced) - 1)]
-        waveform, reference = (
-            whole[start * HOP : (start + CROP) * HOP],
-            moved(self.reference(index, warp), warp, taps),
-        )
-        return cropped(waveform, log_f0, voiced, self.mean_of(whole), mean_log_f0 + math.log(warp), reference)
+    def __init__(self, corpus: Corpus, codec: Codec, seed: int) -> None:
+        self.corpus, self.rng = corpus, np.random.default_rng(seed)
+        self.train = np.array(corpus.train)
+        self.mean_mel = mean_mels(corpus, codec)
 
     def draw(self, size: int) -> dict[str, Tensor]:
-        rows = []
-        for _ in range(size):
-            index = int(self.rng.choice(self.shipped if self.rng.random() < self.voices else self.long))
-            rows.append((self.moved_row if self.rng.random() < self.moved else self.row)(index))
-        names = ("waveform", "log_f0", "voiced", "mean_mel", "mean_log_f0", "reference")
-        batch = {
-            name: torch.stack(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)
-        }
-        batch["mel"] = self.mel(batch["waveform"])
-        return batch
+        return self.of(self.rng.choice(self.train, size), self.rng)
+
+    def valid(self) -> dict[str, Tensor]:
+        """The same crops of the held-out utterances every time."""
+        return self.of(np.array(self.corpus.valid[:VALID]), np.random.default_rng(0))
+
+    def of(self, indices: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
+        corpus = self.corpus
+        room = np.maximum(0, corpus.codes[indices] - CROP)
+        batch = corpus.crop(indices, rng.integers(0, room + 1), CROP)
+        others = corpus.others(indices, rng)
+        starts = rng.integers(0, np.maximum(0, corpus.codes[others] - REFERENCE) + 1)
+        batch["reference"] = corpus.crop(others, starts, REFERENCE)["waveform"]
+        own = torch.from_numpy(indices).to(corpus.device)
+        return batch | {"mean_mel": self.mean_mel[own], "mean_log_f0": corpus.mean_log_f0[own]}
 
 
-def cropped(
-    waveform: np.ndarray,
-    log_f0: np.ndarray,
-    voiced: np.ndarray,
-    mean_mel: Tensor,
-    mean_log_f0: float,
-    said: np.ndarray,
-) -> tuple[Tensor, ...]:
-    """One row of a batch. said: the audio of the reference, repeated if it is short."""
-    return (
-        torch.from_numpy(waveform),
-        torch.from_numpy(log_f0).float(),
-        torch.from_numpy(voiced),
-        mean_mel,
-        torch.tensor(mean_log_f0),
-        torch.from_numpy(np.resize(said, REFERENCE * HOP)),
-    )
-
-
-def spectral_loss(made: Tensor, real: Tensor) -> Tensor:
-    """Log-magnitude L1 and spectral convergence at three resolutions; waveforms (B, N)."""
-    total = torch.zeros(())
-    for size in (256, 512, 1024):
-        window = torch.hann_window(size)
-        both = torch.stft(torch.cat([made, real]), size, size // 4, window=window, return_complex=True)
-        a, b = (both.real**2 + both.imag**2 + 1e-9).sqrt().chunk(2)
-        distance = (torch.log(a + 1e-3) - torch.log(b + 1e-3)).abs().mean()
-        convergence = ((a - b) ** 2).sum().sqrt() / ((b**2).sum().sqrt() + 1e-3)
-        total = total + (distance + 0.5 * convergence) / 3
-    return total
-
-
-def level_loss(made: Tensor, real: Tensor) -> Tensor:
-    """The log L1 distance of the powers of waveforms (B, N), averaged over patches of time and frequency.
-
-    The power of a patch is hardly random, unlike the magnitude of a bin in noise. Pulses and noise are measured the
-    same way, so that the level of a whole phone is right.
-    """
-    window = torch.hann_window(PATCH_FFT)
-    both = torch.stft(torch.cat([made, real]), PATCH_FFT, PATCH_FFT // 2, window=window, return_complex=True)
-    power = (both.real**2 + both.imag**2)[:, 1:].unsqueeze(1)
-    total = torch.zeros(())
-    for patch in PATCHES:
-        a, b = torch.log(F.avg_pool2d(power, patch, tuple(max(1, s // 2) for s in patch)) + 1e-6).chunk(2)
-        total = total + (a - b).abs().mean() / (2 * len(PATCHES))  # of amplitudes
-    return total
-
-
-def recognised_loss(recogniser: PhoneNet, made: Tensor, real: Tensor) -> Tensor:
-    """The distance of two log-mels (B, F, M) in the phone recogniser's features and predictions.
-
-    Both are distorted in the same way, by noise and shifted formants, so that the codec does not exploit the network.
-    """
-    level = DISTURBED * torch.rand(len(real), 1, 1)
-    noise, bands = level * torch.randn_like(real), int(torch.randint(-SHIFTED, SHIFTED + 1, ()))
-    made, real = ((mel + noise).roll(bands, -1) for mel in (made, real))
-    with torch.no_grad():
-        wanted, features = recogniser(real)
-    guesses, made_features = recogniser(made)
-    apart = [(a - b).abs().mean() / b.abs().mean() for a, b in zip(made_features, features, strict=True)]
-    surprise = F.kl_div(
-        guesses.log_softmax(-1), wanted.log_softmax(-1), log_target=True, reduction="none"
-    ).sum(-1)
-    return torch.stack(apart).mean() + 0.5 * surprise.mean()
+@torch.no_grad()
+def mean_mels(corpus: Corpus, codec: Codec) -> Tensor:
+    """The mean log-mel of every utterance, (utterances, M)."""
+    means = torch.zeros(len(corpus), NEXT.n_mels, device=corpus.device)
+    for some in np.array_split(np.argsort(corpus.codes), -(-len(corpus) // WHOLE)):
+        whole = corpus.crop(some, np.zeros(len(some), np.int64), int(corpus.codes[some].max()))
+        real = whole["real"].repeat_interleave(NEXT.frames_per_code, dim=1).unsqueeze(-1)
+        mel = codec.log_mel(whole["waveform"])
+        means[torch.from_numpy(some).to(corpus.device)] = (mel * real).sum(1) / real.sum(1)
+    return means
 
 
 def losses(
-    codec: Codec, critics: Critics | None, mel: LogMel, recogniser: PhoneNet, batch: dict[str, Tensor]
-) -> tuple[Tensor, dict[str, float]]:
-    vocoder, (size, frames) = codec.vocoder, batch["log_f0"].shape
-    voiced, log_f0 = batch["voiced"], batch["log_f0"]
-    speaker = codec.speaker(batch["reference"])
-    latents, codes = codec.encode(batch["mel"], log_f0, voiced, batch["mean_mel"], batch["mean_log_f0"])
-    mask_of_codes = torch.ones(size, frames // codec.config.frames_per_code)
-    x, mask = vocoder.convolved(latents, speaker, mask_of_codes)
-    hidden = vocoder.norm(x)
+    codec: Codec, critics: Critics | None, batch: dict[str, Tensor]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum, and the parts."""
+    vocoder, device, (size, frames) = codec.vocoder, batch["log_f0"].device, batch["log_f0"].shape
+    voiced, log_f0, real = batch["voiced"], batch["log_f0"], batch["waveform"]
+    mel = codec.log_mel(real)
+    speaker = codec.speaker(batch["reference"])  # float32: it measures pitch
+    with reduced(device):
+        latents, _ = codec.encode(mel, log_f0, voiced, batch["mean_mel"], batch["mean_log_f0"])
+        mask_of_codes = torch.ones(size, frames // NEXT.frames_per_code, device=device)
+        x, mask = vocoder.convolved(latents, speaker, mask_of_codes)
+        hidden = vocoder.norm(x)
+        # the pitch is measured; it must not follow from the timbre, or an unseen speaker would get another one's pitch
+        other = torch.cat([speaker[:, :-PITCH_DIMS].roll(1, 0), speaker[:, -PITCH_DIMS:]], dim=-1)
+        other_hidden = vocoder.norm(vocoder.convolved(latents, other, mask_of_codes)[0])
+        said, made_mel = codec.phones(latents), codec.mel_head(hidden)
     made_log_f0, voicing = vocoder.pitch(hidden)
-    made_log_f0 = made_log_f0 + vocoder.base(speaker).unsqueeze(-1)
+    other_log_f0, _ = vocoder.pitch(other_hidden)
+    base = vocoder.base(speaker).unsqueeze(-1)
 
-    # the pitch is measured; it must not follow from the timbre, or an unseen speaker would get another one's pitch
-    other = torch.cat([speaker[:, :-PITCH_DIMS].roll(1, 0), speaker[:, -PITCH_DIMS:]], dim=-1)
-    other_log_f0, _ = vocoder.pitch(vocoder.norm(vocoder.convolved(latents, other, mask_of_codes)[0]))
-    other_log_f0 = other_log_f0 + vocoder.base(speaker).unsqueeze(-1)
-
-    f0 = torch.exp(log_f0).clamp(codec.config.f0_floor, codec.config.f0_ceil)
-    phase = vocoder.source_filter.frame_phase(f0, mask)[:, :-1] + torch.rand(size, 1)
-    pulses = vocoder.source_filter.pulses(f0, voiced, phase, mask)
-    waveform = vocoder.source_filter(pulses, torch.randn_like(pulses), *vocoder.filters(hidden), mask)
-    wave_mel = mel(waveform)
+    waveform = synthesised(codec, hidden.float(), log_f0, voiced, mask)
     parts = {
-        "mel": (codec.mel_head(hidden) * 3 - 5 - batch["mel"]).abs().mean(),
-        "log_f0": ((made_log_f0 - log_f0).abs() * voiced).sum() / voiced.sum().clamp(min=1),
-        "other_f0": ((other_log_f0 - log_f0).abs() * voiced).sum() / voiced.sum().clamp(min=1),
+        "mel": (made_mel * 3 - 5 - mel).abs().mean(),
+        "log_f0": mean_where((made_log_f0 + base - log_f0).abs(), voiced).float(),
+        "other_f0": mean_where((other_log_f0 + base - log_f0).abs(), voiced).float(),
         "voicing": F.binary_cross_entropy_with_logits(voicing, voiced),
-        "stft": spectral_loss(waveform, batch["waveform"]),
-        "wave_mel": (wave_mel - batch["mel"]).abs().mean(),
-        "level": level_loss(waveform, batch["waveform"]),
-        "phones": recognised_loss(recogniser, wave_mel, batch["mel"]),
+        "phone": F.cross_entropy(said.float().flatten(0, 1), batch["phone"].flatten()),
+        "stft": spectral_loss(waveform, real),
+        "wave_mel": (codec.log_mel(waveform) - mel).abs().mean(),
+        "level": level_loss(waveform, real),
     }
     if critics is not None:
-        verdicts = critics(waveform, batch["waveform"])
+        with reduced(device):
+            verdicts = critics(waveform, real)
         parts |= dict(zip(("critics", "passing", "apart"), verdicts, strict=True))
-    weights = {
-        "mel": 0.3,
-        "log_f0": 3.0,
-        "other_f0": 2.0,
-        "voicing": 0.5,
-        "stft": 2.0,
-        "wave_mel": 1.5,
-        "phones": 1.0,
-    }
-    weights |= {"level": 3.0, "critics": 0.5, "passing": 0.1, "apart": 0.3}
-    total = sum((weights[name] * value for name, value in parts.items()), torch.zeros(()))
-    return total, {name: value.item() for name, value in parts.items()} | {"codes": codes.unique().numel()}
+    total = torch.stack([WEIGHTS[name] * value.float() for name, value in parts.items()]).sum()
+    return total, {name: value.detach() for name, value in parts.items()}
 
 
-def train(rank: int, size: int, args: argparse.Namespace) -> None:
-    config = SmallConfig()
-    codec = Codec(config)
-    codec.critics = Critics(config)  # part of the checkpoint, but not of the shipped weights
-    codec.critics.requires_grad_(not args.plain)
-    critics = None if args.plain else codec.critics
-    if args.warm:
-        warm(codec, codec_state(args.warm))
-    if args.freeze:
+def synthesised(codec: Codec, hidden: Tensor, log_f0: Tensor, voiced: Tensor, mask: Tensor) -> Tensor:
+    """The waveform (B, N) of hidden frames (B, F, D) with the given pitch and a random phase."""
+    source, config = codec.vocoder.source_filter, codec.config
+    f0 = torch.exp(log_f0).clamp(config.f0_floor, config.f0_ceil)
+    phase = source.frame_phase(f0, mask)[:, :-1] + torch.rand(len(f0), 1, device=f0.device)
+    pulses = source.pulses(f0, voiced, phase, mask)
+    return source(pulses, torch.randn_like(pulses), *codec.vocoder.filters(hidden), mask)
+
+
+def train(
+    rank: int,
+    corpus: Corpus,
+    checkpoint: Path,
+    minutes: float,
+    rate: float,
+    batch: int,
+    width: int,
+    start: Path | None = None,
+    steps: int | None = None,
+) -> None:
+    """width: of the critics. batch: crops per rank and step. start: a checkpoint to begin with, whose codes stay valid,
+    because only the vocoder is trained. steps: instead of minutes."""
+    codec = load_codec(start) if start else Codec(NEXT)
+    if start:
         for part in (codec.encoder, codec.speaker):
             part.requires_grad_(False)
-    batches = Batches(
-        Corpus(args.data), config, rank + 2 * loop.begun(args.checkpoint), args.voices, args.moved
-    )
-    recogniser = load_phone_net(args.recogniser)
+    critics = Critics(width)
+    codec.critics = critics  # part of the checkpoint, but not of the exported weights
+    codec.to(corpus.device)
+    seed = rank + 2 * (torch.load(checkpoint, map_location="cpu")["step"] if checkpoint.exists() else 0)
+    batches = Batches(corpus, codec, seed)
+
+    def step(progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        return losses(codec, critics if progress > PLAIN else None, batches.draw(batch))
+
+    def validate() -> dict[str, Tensor]:
+        if not corpus.valid:
+            return {}
+        _, parts = losses(codec, None, batches.valid())
+        return {f"valid_{name}": parts[name] for name in ("log_f0", "phone", "stft", "wave_mel", "level")}
+
+    tell_s = 10.0 if corpus.device.type == "cuda" else 60.0
     schedule = loop.Schedule(
-        args.minutes, args.rate, warmup=50, hold=args.hold, betas=(0.8, 0.98), clip=5.0, tell_every=50
+        minutes, rate, steps, warmup=50, hold=0.5, betas=(0.8, 0.98), clip=5.0, tell_s=tell_s
     )
-    loop.train(
-        codec,
-        lambda: losses(codec, critics, batches.mel, recogniser, batches.draw(args.batch)),
-        args.checkpoint,
-        schedule,
-        rank,
-    )
+    loop.train("codec", codec, step, checkpoint, schedule, rank, validate)
 
 
-def load_codec(source: str) -> Codec:
-    """Loads a checkpoint, or the `shipped` codec. Raises ValueError if it belongs to another network."""
-    codec = Codec(SmallConfig())
-    whole(codec, codec_state(source))
+def load_codec(checkpoint: Path) -> Codec:
+    """Raises RuntimeError if the checkpoint belongs to another network."""
+    codec = Codec(NEXT)
+    state = torch.load(checkpoint, map_location="cpu")[
+        "net"
+    ]  # the last: critics improve what no figure shows
+    codec.load_state_dict({name: value for name, value in state.items() if not name.startswith("critics.")})
     return codec.eval()
-
-
-def main() -> None:
-    parser = loop.arguments(__doc__, "codec.pt", minutes=120, rate=1.2e-3)
-    parser.add_argument("--data", type=Path, default=Path("training/runs/data"))
-    parser.add_argument("--recogniser", default=RECOGNISER)
-    parser.add_argument("--warm", metavar="FILE", help="a codec's checkpoint to start from, or `shipped`")
-    parser.add_argument("--batch", type=int, default=6, help="crops per rank and step")
-    parser.add_argument("--hold", type=float, default=0.5, help="share of the time before the rate decays")
-    parser.add_argument(
-        "--plain", action="store_true", help="without critics: more steps per minute, for the start"
-    )
-    parser.add_argument("--voices", type=float, default=0.0, help="share of crops of the shipped voices (0)")
-    parser.add_argument("--moved", type=float, default=0.0, help="share of crops of random new speakers (0)")
-    parser.add_argument(
-        "--freeze", action="store_true", help="train only the vocoder, so that codes stay valid"
-    )
-    args = parser.parse_args()
-    ranks.launch(train, args.ranks, args)
-
-
-if __name__ == "__main__":
-    main()

@@ -35,22 +35,36 @@ class Encoder(nn.Module):
         self.leave = nn.Linear(dim, len(config.fsq_levels))
 
     def forward(
-        self, mel: Tensor, log_f0: Tensor, voiced: Tensor, mean_mel: Tensor, mean_log_f0: Tensor
+        self,
+        mel: Tensor,
+        log_f0: Tensor,
+        voiced: Tensor,
+        mean_mel: Tensor,
+        mean_log_f0: Tensor,
+        mask: Tensor | None = None,
     ) -> Tensor:
-        """mel (B, F, M), log_f0, voiced (B, F), mean_mel (B, M), mean_log_f0 (B,) -> (B, T, Q) unbounded."""
+        """mel (B, F, M), log_f0, voiced (B, F), mean_mel (B, M), mean_log_f0 (B,) -> (B, T, Q) unbounded.
+
+        mask (B, T): 0 for the padding after an utterance.
+        """
+        codes = None if mask is None else mask.unsqueeze(-1)
+        frame_mask = None if codes is None else codes.repeat_interleave(self.per_code, dim=1)
         pitch = (log_f0 - mean_log_f0.unsqueeze(1)) * voiced * 4
         frames = torch.cat([(mel - mean_mel.unsqueeze(1)) / 3, torch.stack([pitch, voiced], -1)], dim=-1)
         x = self.enter(frames)
         for block in self.frame_blocks:
-            x = block(x)
+            x = block(x, frame_mask)
         x = self.down(x.unflatten(1, (-1, self.per_code)).flatten(2))
         for block in self.code_blocks:
-            x = block(x)
+            x = block(x, codes)
         return self.leave(self.norm(x))
 
 
 class Codec(nn.Module):
-    """Encoder, quantiser (inside the vocoder), speaker encoder, vocoder, and an auxiliary mel head for training."""
+    """Encoder, quantiser (inside the vocoder), speaker encoder, vocoder, and two auxiliary heads for training.
+
+    The heads predict the mel, and from the codes alone the phone, so that the codes keep what is said.
+    """
 
     def __init__(self, config: SmallConfig) -> None:
         super().__init__()
@@ -59,7 +73,19 @@ class Codec(nn.Module):
         self.speaker = SpeakerEncoder(config)
         self.vocoder = VocoderNet(config)
         self.mel_head = nn.Linear(config.vocoder_dim, config.n_mels)
+        self.log_mel = self.speaker.log_mel
+        width = 192
+        self.phone_in = nn.Linear(len(config.fsq_levels), width)
+        self.phone_blocks = nn.ModuleList([ConvBlock(width, 2 * width) for _ in range(2)])
+        self.phone_head = nn.Linear(width, config.n_phones)
 
-    def encode(self, *features: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, *features: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The encoder's input features -> latents (B, T, Q), codes (B, T)."""
-        return quantise(self.vocoder.fsq, self.encoder(*features))
+        return quantise(self.vocoder.fsq, self.encoder(*features, mask=mask))
+
+    def phones(self, latents: Tensor) -> Tensor:
+        """Latents (B, T, Q) -> logits of the phone at each code, (B, T, phones)."""
+        x = self.phone_in(latents)
+        for block in self.phone_blocks:
+            x = block(x)
+        return self.phone_head(x)

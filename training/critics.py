@@ -1,37 +1,36 @@
-"""Discriminators for the vocoder, which give its spectra the contrast that an average lacks."""
+"""Discriminators for the vocoder: of the waveform at five periods, and of complex spectra at three resolutions.
+
+The first kind is that of HiFi-GAN (Kong et al. 2020), the second that of UnivNet (Jang et al. 2021) on real and
+imaginary parts, so that the phase counts. The losses are least squares (Mao et al. 2017) and feature matching
+(Larsen et al. 2016).
+"""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from deployments.families.small.config import SmallConfig
-from deployments.families.small.features import LogMel
-
-SHORT = 256  # samples of the window that shows pulses and bursts
-FLOOR = 1e-3  # of magnitudes
+PERIODS = (2, 3, 5, 7, 11)
+WINDOWS = (384, 768, 1536)  # samples
 Features = list[Tensor]
 
 
 class Critic(nn.Module):
-    """Convolutions over a spectrogram. Each of the first three layers halves the bands."""
+    """Convolutions (B, C, T, bands) -> the output of each layer; the last one tends to 1 for real sound."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, layers: list[nn.Conv2d]) -> None:
         super().__init__()
-        sizes = [(1, width, (3, 9), 2), (width, 2 * width, (3, 9), 2), (2 * width, 2 * width, (3, 9), 2)]
-        sizes += [(2 * width, 2 * width, (3, 3), 1), (2 * width, 1, (3, 3), 1)]
-        self.layers = nn.ModuleList(
-            [
-                nn.Conv2d(enter, leave, kernel, (1, stride), (kernel[0] // 2, kernel[1] // 2))
-                for enter, leave, kernel, stride in sizes
-            ]
-        )
+        self.layers = nn.ModuleList(layers)
 
-    def forward(self, picture: Tensor) -> Features:
-        """(B, T, bands) -> the output of each layer; the last is the verdict, which tends to 1 for real sound."""
-        x, made = picture.unsqueeze(1), []
+    def picture(self, waveform: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, waveform: Tensor) -> Features:
+        x, made = self.picture(waveform), []
         for layer in self.layers:
             x = layer(x)
             made.append(x)
@@ -39,39 +38,65 @@ class Critic(nn.Module):
         return made
 
 
-class Critics(nn.Module):
-    """One critic sees log-mels, the other short spectra. The losses are least squares (Mao et al. 2017) and feature
-    matching (Larsen et al. 2016)."""
+class PeriodCritic(Critic):
+    def __init__(self, period: int, width: int) -> None:
+        sizes = [1, width, 2 * width, 4 * width, 8 * width]
+        layers = [nn.Conv2d(enter, leave, (5, 1), (3, 1), (2, 0)) for enter, leave in pairwise(sizes)]
+        super().__init__([*layers, nn.Conv2d(sizes[-1], 1, (3, 1), padding=(1, 0))])
+        self.period = period
 
+    def picture(self, waveform: Tensor) -> Tensor:
+        """(B, N) -> (B, 1, N / period, period)"""
+        padded = F.pad(waveform, (0, -waveform.shape[1] % self.period))
+        return padded.unflatten(1, (-1, self.period)).unsqueeze(1)
+
+
+class SpectrumCritic(Critic):
     window: Tensor
 
-    def __init__(self, config: SmallConfig) -> None:
-        super().__init__()
-        self.log_mel = LogMel(config)
-        self.register_buffer("window", torch.hann_window(SHORT), persistent=False)
-        self.nets = nn.ModuleList([Critic(16), Critic(8)])
+    def __init__(self, size: int, width: int) -> None:
+        layers = [nn.Conv2d(2, width, (3, 9), padding=(1, 4))]
+        layers += [nn.Conv2d(width, width, (3, 9), (1, 2), (1, 4)) for _ in range(3)]
+        super().__init__([*layers, nn.Conv2d(width, 1, (3, 3), padding=(1, 1))])
+        self.size = size
+        self.register_buffer("window", torch.hann_window(size), persistent=False)
 
-    def pictures(self, waveform: Tensor) -> list[Tensor]:
-        """(B, N) -> (B, T, bands) for each critic, normalised to about unit size."""
-        short = torch.stft(waveform, SHORT, SHORT // 2, window=self.window, return_complex=True)
-        power = short.real**2 + short.imag**2 + FLOOR**2
-        return [(self.log_mel(waveform) + 5) / 3, (0.5 * torch.log(power).transpose(1, 2) + 3) / 3]
+    def picture(self, waveform: Tensor) -> Tensor:
+        """(B, N) -> (B, 2, T, bins): real and imaginary parts, of about unit size."""
+        with torch.autocast(waveform.device.type, enabled=False):
+            spectrum = torch.stft(
+                waveform.float(), self.size, self.size // 4, window=self.window, return_complex=True
+            )
+        return torch.view_as_real(spectrum).permute(0, 3, 2, 1) * (8 / self.size**0.5)
+
+
+class Critics(nn.Module):
+    """width: channels of the first layers; 16 or more on a GPU, fewer on a CPU."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        nets: list[Critic] = [PeriodCritic(period, width) for period in PERIODS]
+        nets += [SpectrumCritic(size, width) for size in WINDOWS]
+        self.nets = nn.ModuleList(nets)
 
     def forward(self, made: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Waveforms (B, N) -> the critics' loss, the adversarial loss of `made`, and the feature matching loss.
+        """Waveforms (B, N) -> the critics' loss, the adversarial loss of `made`, and the feature matching loss, each
+        the mean over the critics.
 
         The first trains only the critics and the others only the generator, so that one backward pass suffices.
         """
-        own = passing = apart = torch.zeros(())
-        for net, fake, true in zip(self.nets, self.pictures(made), self.pictures(real), strict=True):
-            of_real, of_fake = net(true), net(fake.detach())
-            own = own + ((of_real[-1] - 1) ** 2).mean() + (of_fake[-1] ** 2).mean()
+        own, passing, apart = [], [], []
+        for net in self.nets:
+            of_both = net(torch.cat([real, made.detach()]))
+            of_real = [features[: len(real)] for features in of_both]
+            of_fake = of_both[-1][len(real) :]
+            own.append(((of_real[-1] - 1) ** 2).mean() + (of_fake**2).mean())
             held = {name: value.detach() for name, value in net.named_parameters()}
-            seen = functional_call(net, held, (fake,))
-            passing = passing + ((seen[-1] - 1) ** 2).mean()
+            seen = functional_call(net, held, (made,))
+            passing.append(((seen[-1] - 1) ** 2).mean())
             distances = [
-                (a - b.detach()).abs().mean() / b.detach().abs().mean()
+                (a - b.detach()).abs().mean() / (b.detach().abs().mean() + 1e-6)
                 for a, b in zip(seen[:-1], of_real[:-1], strict=True)
             ]
-            apart = apart + torch.stack(distances).mean()
-        return own, passing, apart
+            apart.append(torch.stack(distances).mean())
+        return torch.stack(own).mean(), torch.stack(passing).mean(), torch.stack(apart).mean()

@@ -1,72 +1,89 @@
-"""Turn the corpus into GPT training data: python -m training.encode
-
-The trained codec gives the codes and the speaker vector of every aligned utterance, and the alignment gives the phone
-in the middle of every code. They are written to training/runs/codes.pt.
-"""
+"""The trained codec turns the corpus into the GPT's training data."""
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from deployments.families.small.config import SmallConfig
-from deployments.families.small.features import LogMel
-from training import ranks
-from training.codec import load_codec
-from training.corpus import Corpus, continuous_pitch
+from training.codec import WHOLE, mean_mels
+from training.codec_net import Codec
+from training.corpus import Corpus
+from training.next_voice import NEXT
 
-
-def encode_part(rank: int, size: int, args: argparse.Namespace) -> None:
-    """Encodes every `size`-th aligned utterance into codes.<rank>.pt."""
-    config, corpus, codec = SmallConfig(), Corpus(args.data), load_codec(args.codec)
-    mel, rows, valid = LogMel(config), [], set(corpus.valid)
-    with torch.inference_mode():
-        for index in filter(corpus.aligned, [*corpus.train, *corpus.valid][rank::size]):
-            waveform = torch.from_numpy(corpus.waveform(index)).unsqueeze(0)
-            frames = mel(waveform)  # (1, F, M)
-            log_f0, voiced, mean_log_f0 = continuous_pitch(corpus.f0(index))
-            pitch = torch.from_numpy(log_f0).unsqueeze(0), torch.from_numpy(voiced).unsqueeze(0)
-            _, codes = codec.encode(frames, *pitch, frames.mean(1), torch.tensor([mean_log_f0]))
-            phones, _ = corpus.phones(index)
-            pointer = corpus.pointer(index, codes.shape[1], config.codes_per_second)
-            rows.append(
-                {
-                    "codes": codes[0].to(torch.int16),
-                    "pointer": torch.from_numpy(pointer.astype(np.int16)),
-                    "phones": torch.from_numpy(phones.astype(np.int16)),
-                    "speaker": codec.speaker(waveform)[0].clone(),
-                    "name": corpus.speakers[index],
-                    "pace": corpus.paces[index],
-                    "held": index in valid,
-                }
-            )
-    torch.save(rows, args.out.with_suffix(f".{rank}.pt"))
+REFERENCE = 250  # codes of the utterance that give its speaker vector
+FASTEST = 3  # phones from one code to the next
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+@dataclass(frozen=True)
+class Encoded:
+    """Rows of utterances, padded with zeros, on the training device.
+
+    codes, pointer, stay (R, T) int16; phones (R, P) int16; speaker (R, S); pace (R,); steps, phones_of (R,) int64:
+    lengths; names: of the speakers; held: of validation.
+    """
+
+    codes: Tensor
+    pointer: Tensor
+    stay: Tensor
+    phones: Tensor
+    speaker: Tensor
+    pace: Tensor
+    steps: np.ndarray
+    phones_of: np.ndarray
+    names: list[str]
+    held: np.ndarray
+
+
+@torch.no_grad()
+def encode(corpus: Corpus, codec: Codec) -> Encoded:
+    """All utterances whose phones are not too fast for the pointer, nor too many for the GPT."""
+    means, device, every = mean_mels(corpus, codec), corpus.device, corpus.pointer.cpu()
+    own_pointer = [every[at : at + size] for at, size in zip(corpus.codes_at, corpus.codes, strict=True)]
+    usable = [i for i in (*corpus.train, *corpus.valid) if _fits(own_pointer[i], len(corpus.phones[i]))]
+    usable.sort(key=lambda i: int(corpus.codes[i]))
+    made, vectors = [], []
+    for some in np.array_split(np.array(usable), -(-len(usable) // WHOLE)):
+        own, steps = torch.from_numpy(some).to(device), int(corpus.codes[some].max())
+        zeros = np.zeros(len(some), np.int64)
+        whole = corpus.crop(some, zeros, steps)
+        features = codec.log_mel(whole["waveform"]), whole["log_f0"], whole["voiced"]
+        _, codes = codec.encode(*features, means[own], corpus.mean_log_f0[own], mask=whole["real"])
+        made.append((codes * whole["real"].long()).short())
+        vectors.append(codec.speaker(corpus.crop(some, zeros, REFERENCE)["waveform"]))
+    longest = max(part.shape[1] for part in made)
+    codes = torch.cat([torch.nn.functional.pad(part, (0, longest - part.shape[1])) for part in made])
+    pointers = [own_pointer[i] for i in usable]
+    phones = [torch.from_numpy(corpus.phones[i]) for i in usable]
+    valid = set(corpus.valid)
+    return Encoded(
+        codes=codes,
+        pointer=_padded(pointers).short().to(device),
+        stay=_padded([stays(one) for one in pointers]).short().to(device),
+        phones=_padded(phones).short().to(device),
+        speaker=torch.cat(vectors).clone(),
+        pace=torch.tensor([corpus.paces[i] for i in usable], device=device),
+        steps=corpus.codes[usable],
+        phones_of=np.array([len(one) for one in phones]),
+        names=[corpus.speakers[i] for i in usable],
+        held=np.array([i in valid for i in usable]),
     )
-    parser.add_argument("--data", type=Path, default=Path("training/runs/data"))
-    parser.add_argument("--codec", default="training/runs/codec.pt", help="its checkpoint, or `shipped`")
-    parser.add_argument("--out", type=Path, default=Path("training/runs/codes.pt"))
-    parser.add_argument("--ranks", type=int, default=2)
-    args = parser.parse_args()
-
-    ranks.launch(encode_part, args.ranks, args)
-    parts = [torch.load(args.out.with_suffix(f".{rank}.pt")) for rank in range(args.ranks)]
-    rows = sorted(
-        (row for part in parts for row in part), key=lambda row: row["held"]
-    )  # the validation set, last
-    torch.save(rows, args.out)
-    for rank in range(args.ranks):
-        args.out.with_suffix(f".{rank}.pt").unlink()
-    used = torch.cat([row["codes"] for row in rows]).unique().numel()
-    print(f"{len(rows)} utterances, {sum(len(r['codes']) for r in rows)} codes, {used} different")
 
 
-if __name__ == "__main__":
-    main()
+def stays(pointer: Tensor) -> Tensor:
+    """Steps already spent at the current phone: pointer (T,) -> (T,)."""
+    steps = torch.arange(len(pointer))
+    entered = torch.cat([torch.ones(1, dtype=torch.bool), pointer[1:] != pointer[:-1]])
+    return steps - torch.cummax(torch.where(entered, steps, torch.zeros_like(steps)), 0).values
+
+
+def _fits(pointer: Tensor, phones: int) -> bool:
+    if not 2 <= len(pointer) <= NEXT.max_codes or phones > NEXT.max_phones:
+        return False
+    return int(pointer.diff().max()) <= FASTEST and int(stays(pointer).max()) < NEXT.max_stay
+
+
+def _padded(rows: list[Tensor]) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)

@@ -1,8 +1,8 @@
-"""Make a corpus of your own recordings: python -m training.folder RECORDINGS --speaker ann --out training/runs/mine
+"""Pack your own recordings for training: python -m training.folder RECORDINGS --codec training/runs/next/codec.pt
 
 RECORDINGS contains NAME.wav (or .flac) and its transcript NAME.txt for each sentence, at any rate, by one speaker. The
-phones come from the service's frontend, F0 is measured, and silence at the edges is trimmed. `training.align` then
-finds the times of the phones. Unusable recordings are reported and skipped. `--append` adds another speaker.
+phones come from the service's frontend. F0 is measured, the codec finds the times of the phones, and silence at the
+edges is trimmed. Unusable recordings are reported and skipped.
 """
 
 from __future__ import annotations
@@ -17,25 +17,19 @@ import soxr
 
 from deployments.contract.errors import InvalidInput
 from deployments.families.small.frontend import SmallFrontend
-from deployments.text.phones import phone_ids
-from training.pitch import measured_f0
-from training.utterances import (
-    LEAD,
-    LONGEST,
-    RATE,
-    TAIL,
-    Utterance,
-    levelled,
-    next_shard,
-    sounding,
-    store,
-)
+from training.align import aligned
+from training.codec import load_codec
+from training.codec_net import Codec
+from training.next_voice import PHONES, RATE
+from training.shards import write
+from training.utterances import LEAD, LONGEST, TAIL, Utterance, levelled, sounding
 
 KINDS = (".wav", ".flac")
-SHORTEST = 1.0  # seconds, at least a crop of the codec's training
+SHORTEST = 1.0  # seconds
+WORST = -2.5  # least mean log probability of the phones; below, the text is not what was said
 
 
-def utterance(sound: Path, speaker: str, frontend: SmallFrontend) -> Utterance:
+def utterance(sound: Path, speaker: str, frontend: SmallFrontend, codec: Codec, worst: float) -> Utterance:
     """Raises ValueError with the reason if the recording or its text is unusable."""
     words = sound.with_suffix(".txt")
     if not words.exists():
@@ -43,23 +37,24 @@ def utterance(sound: Path, speaker: str, frontend: SmallFrontend) -> Utterance:
     text = words.read_text("utf-8").strip()
     try:
         waveform, rate = soundfile.read(sound, dtype="float32", always_2d=True)
-        phones = frontend.phones_of(text)
+        phones = PHONES.ids(tuple(frontend.phones_of(text)))
     except soundfile.LibsndfileError:
         raise ValueError("it is not a readable recording") from None
     except InvalidInput as error:
         raise ValueError(f"its text cannot be spoken: {error}") from None
     waveform = soxr.resample(waveform.mean(1), rate, RATE)
-    if not len(waveform) or not np.abs(waveform).max() > 1e-3:
-        raise ValueError("it is silent")
     begin, end = sounding(waveform)
     if not SHORTEST <= end - begin <= LONGEST - LEAD - TAIL:
         raise ValueError(
             f"it lasts {end - begin:.1f} s; {SHORTEST:g} to {LONGEST - LEAD - TAIL:g} s are allowed"
         )
     waveform = levelled(waveform[int(max(0.0, begin - LEAD) * RATE) : int((end + TAIL) * RATE)])
-    ids = np.array(phone_ids(phones), np.int16)
-    ends = np.full(len(ids), np.nan, np.float32)
-    return Utterance(speaker, text, waveform, measured_f0(waveform), ids, ends, pace=1.0)
+    ids = np.array(phones, np.int16)
+    f0, ends, score = aligned(codec, waveform, ids.astype(np.int64))
+    if score < worst:
+        raise ValueError(f"its text does not seem to be what is said ({score:.1f})")
+    language = "zh" if any(char > "\u2e7f" for char in text) else "en"
+    return Utterance(speaker, language, text, waveform, f0, ids, ends.astype(np.float32))
 
 
 def main() -> None:
@@ -67,23 +62,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("recordings", type=Path)
+    parser.add_argument("--codec", type=Path, default=Path("training/runs/next/codec.pt"))
     parser.add_argument("--speaker", help="name; default: the folder's name")
-    parser.add_argument("--out", type=Path, default=Path("training/runs/mine"))
-    parser.add_argument(
-        "--append", action="store_true", help="append to the folder instead of replacing its content"
-    )
+    parser.add_argument("--out", type=Path, default=Path("training/runs/mine.safetensors"))
+    parser.add_argument("--worst", type=float, default=WORST, help="least log probability of the phones")
     args = parser.parse_args()
 
-    made, frontend = [], SmallFrontend()
+    codec, frontend = load_codec(args.codec), SmallFrontend(phones=PHONES)
+    speaker, made = args.speaker or args.recordings.resolve().name, []
     for sound in sorted(path for path in args.recordings.glob("*") if path.suffix.lower() in KINDS):
         try:
-            made.append(utterance(sound, args.speaker or args.recordings.resolve().name, frontend))
+            made.append(utterance(sound, speaker, frontend, codec, args.worst))
         except ValueError as error:
             print(f"skipped: {sound.name}: {error}", file=sys.stderr)
     if not made:
         raise SystemExit(f"{args.recordings} contains no usable recording")
-    store(made, args.out, next_shard(args.out, args.append))
-    seconds = sum(len(one.waveform) for one in made) / RATE
+    seconds = write(made, args.out)
     print(f"{args.out}: {len(made)} utterances, {seconds / 60:.1f} min")
 
 

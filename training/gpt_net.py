@@ -67,16 +67,18 @@ class StructuredGpt(GptNet):
         rows = torch.gather(table, 1, pointer.unsqueeze(-1).expand(-1, -1, table.shape[-1]))  # (B, T, D)
         embedded = self.embed_codes(codes)
         if drop > 0:
-            embedded = embedded * (torch.rand(*codes.shape, 1) >= drop)
+            embedded = embedded * (torch.rand(*codes.shape, 1, device=codes.device) >= drop)
         x = torch.cat([x, embedded + rows + self.embed_stay(stay)], dim=1)
         size, length = x.shape[0], x.shape[1]
-        seen = torch.ones(size, length, dtype=torch.bool)
+        device = codes.device
+        seen = torch.ones(size, length, dtype=torch.bool, device=device)
         seen[:, 1 : 1 + phones.shape[1]] = phones > 0
-        causal = torch.ones(length, length, dtype=torch.bool).tril()
-        mask = (causal & seen[:, None, :]) | torch.eye(length, dtype=torch.bool)  # (B, L, L)
+        causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
+        mask = (causal & seen[:, None, :]) | torch.eye(length, dtype=torch.bool, device=device)  # (B, L, L)
         real = (phones > 0).sum(1, keepdim=True)  # positions depend on the row's own P
-        head = torch.arange(1 + phones.shape[1]).expand(size, -1)
-        rotary = self.rotary(torch.cat([head, 1 + real + torch.arange(codes.shape[1])], dim=1))
+        head = torch.arange(1 + phones.shape[1], device=device).expand(size, -1)
+        steps = torch.arange(codes.shape[1], device=device)
+        rotary = self.rotary(torch.cat([head, 1 + real + steps], dim=1))
         for block in self.blocks:
             x = block(x, rotary, mask.unsqueeze(1))
         return self.heads(x[:, 1 + phones.shape[1] :])

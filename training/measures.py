@@ -1,75 +1,15 @@
-"""Objective measures of speech: distance to a teacher, pitch, clicks, loudness, and confidence intervals."""
+"""Measures of speech for the judges: clicks, loudness, and confidence intervals."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from training.pitch import measured_f0
-from training.utterances import RATE
+from training.judges.samples import RATE
 
-CEPSTRA = 13  # without the zeroth, which is the loudness
 CLICK = 12.0  # times the surrounding median
-CLICK_BLOCK, CLICK_AROUND = (
-    RATE // 50,
-    3,
-)  # blocks of 20 ms, a period of 50 Hz, and the number of neighbours on each side
-
-
-def cepstra(mel: np.ndarray) -> np.ndarray:
-    """Natural log-mel (F, M) of amplitudes -> mel cepstra (F, CEPSTRA): log-mel = c0 + sum of c_k cos(k band)."""
-    bands = mel.shape[1]
-    angles = np.pi / bands * np.outer(np.arange(bands) + 0.5, np.arange(1, CEPSTRA + 1))
-    return mel @ (2 / bands * np.cos(angles))
-
-
-def warped(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Dynamic time warping of (F, D) and (G, D) by Euclidean distance: the indices of matching frames, (K,) of each.
-
-    A step advances one frame in either or both (Sakoe and Chiba 1978).
-    """
-    apart = np.linalg.norm(a[:, None] - b[None], axis=-1)
-    f, g = apart.shape
-    total = np.full((f + 1, g + 1), np.inf)
-    total[0, 0] = 0
-    for diagonal in range(f + g - 1):  # of independent cells
-        i = np.arange(max(0, diagonal - g + 1), min(f, diagonal + 1))
-        j = diagonal - i
-        before = np.minimum(np.minimum(total[i, j], total[i, j + 1]), total[i + 1, j])
-        total[i + 1, j + 1] = before + apart[i, j]
-    path, i, j = [], f, g
-    while i and j:
-        path.append((i - 1, j - 1))
-        ways = ((i - 1, j - 1), (i - 1, j), (i, j - 1))
-        i, j = ways[int(np.argmin([total[way] for way in ways]))]
-    rows, columns = np.array(path[::-1]).T
-    return rows, columns
-
-
-def distance(mel: np.ndarray, teacher_mel: np.ndarray) -> tuple[float, tuple[np.ndarray, np.ndarray]]:
-    """Mel-cepstral distortion in dB (Kubichek 1993) along the warped path, and the path."""
-    a, b = cepstra(mel), cepstra(teacher_mel)
-    rows, columns = warped(a, b)
-    squared = ((a[rows] - b[columns]) ** 2).sum(-1)
-    return float(10 / np.log(10) * np.sqrt(2 * squared).mean()), (rows, columns)
-
-
-def pitch_errors(
-    made: np.ndarray, teacher: np.ndarray, path: tuple[np.ndarray, np.ndarray]
-) -> tuple[float, float]:
-    """Waveforms and their path -> the RMS F0 error in semitones where both are voiced, and the share of frames where
-    only one is voiced."""
-    own, other = (measured_f0(waveform) for waveform in (made, teacher))
-    own, other = own[np.minimum(path[0], len(own) - 1)], other[np.minimum(path[1], len(other) - 1)]
-    both = (own > 0) & (other > 0)
-    semitones = 12 * np.log2(own[both] / other[both]) if both.any() else np.zeros(1)
-    return float(np.sqrt(np.mean(semitones**2))), float(np.mean((own > 0) != (other > 0)))
-
-
-def median_f0(waveforms: list[np.ndarray]) -> float:
-    """The median F0 in Hz over all voiced frames; 0 without any."""
-    values = np.concatenate([measured_f0(waveform) for waveform in waveforms])
-    return float(np.median(values[values > 0])) if (values > 0).any() else 0.0
+CLICK_BLOCK = RATE // 50  # 20 ms, a period of 50 Hz
+CLICK_AROUND = 3  # blocks on each side
 
 
 def clicks(waveform: np.ndarray) -> int:

@@ -1,22 +1,38 @@
-"""Make the shipped voices' references: python -m training.references
+"""Make the voices' references: python -m training.references --out training/runs/next/voices
 
-Each persona speaks two sentences, which are not in the training text or the test sentences.
+Each of the teacher's voices speaks two sentences that are not in the corpus. Needs `training.teachers.fetch`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from training.data import utterance
-from training.utterances import LOUDNESS, RATE
-from training.voices import VOICES
+from training.teachers.kokoro import RATE, Kokoro
+from training.teachers.phonemes import Reader
+from training.teachers.speakers import Speaker
+from training.utterances import LOUDNESS
 
-OUT = Path("deployments/families/small/voices")
-
+VOICES = {  # name: the teacher's voice, language, gender, description
+    "clara": ("af_heart", "en", "female", "American woman"),
+    "nora": ("af_bella", "en", "female", "American woman"),
+    "lily": ("bf_emma", "en", "female", "British woman"),
+    "emma": ("af_sarah", "en", "female", "American woman"),
+    "ross": ("am_michael", "en", "male", "American man"),
+    "ben": ("am_fenrir", "en", "male", "American man"),
+    "angus": ("bm_george", "en", "male", "British man"),
+    "kai": ("am_onyx", "en", "male", "American man"),
+    "mei": ("zf_xiaoxiao", "zh", "female", "女声"),
+    "lan": ("zf_xiaobei", "zh", "female", "女声"),
+    "xue": ("zf_xiaoyi", "zh", "female", "女声"),
+    "wei": ("zm_yunjian", "zh", "male", "男声"),
+    "jun": ("zm_yunyang", "zh", "male", "男声"),
+    "tao": ("zm_yunxi", "zh", "male", "男声"),
+}
 SENTENCES = {
     "en": ("The quick brown fox jumps over the lazy dog.", "A cold wind blew across the open field tonight."),
     "zh": ("小河的水很清，河边有几只白鹅。", "窗外的风很大，树叶落了一地。"),
@@ -24,21 +40,30 @@ SENTENCES = {
 
 
 def main() -> None:
-    OUT.mkdir(parents=True, exist_ok=True)
-    for name, voice in VOICES.items():
-        sentences = SENTENCES[voice.language]
-        waveform = np.concatenate([utterance(sentence, voice.persona).waveform for sentence in sentences])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("training/runs/next/voices"))
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    kokoro = Kokoro()
+    reader = Reader(kokoro.folder)
+    for name, (voice, language, gender, description) in VOICES.items():
+        speaker, sentences = Speaker(voice, language, {voice: 1.0}), SENTENCES[language]
+        waveform = np.concatenate(
+            [kokoro.say(reader.phonemes(sentence, language), speaker).waveform for sentence in sentences]
+        )
         waveform *= LOUDNESS / np.sqrt(np.mean(waveform**2))
-        soundfile.write(OUT / f"{name}.wav", np.clip(waveform, -1, 1), RATE)
+        soundfile.write(args.out / f"{name}.wav", np.clip(waveform, -1, 1), RATE)
         card = {
             "name": name,
-            "language": voice.language,
-            "gender": voice.gender,
-            "description": voice.description,
+            "language": language,
+            "gender": gender,
+            "description": description,
             "transcript": " ".join(sentences),
             "consent": "synthetic teacher voice",
         }
-        (OUT / f"{name}.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+        (args.out / f"{name}.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
         print(f"{name}: {len(waveform) / RATE:.2f} s")
 
 

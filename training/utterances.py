@@ -1,42 +1,52 @@
-"""Utterances of a corpus and their storage in shards: flat arrays with lengths, one shard per process."""
+"""Utterances, the unit of training: one segment of the frontend with its sound, F0 and phone times."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-RATE, HOP, CODE_SAMPLES = 16000, 160, 320
-F0_FLOOR, F0_CEIL = 55.0, 420.0  # Hz, for all teachers
+from training.next_voice import CODE_SAMPLES, HOP, RATE
+
 LOUDNESS = 0.08  # RMS of every utterance
 LEAD, TAIL = 0.04, 0.12  # seconds of silence kept at the edges
-SILENT_DB = -45.0  # quieter 10 ms frames, relative to the loudest, are silence
-LONGEST = 9.0  # seconds
-FILES = ("wav", "f0", "phones", "ends", "index", "aligned")  # of a shard
+# A frame is silent below the tenth percentile of the levels plus 8 dB, within these bounds relative to the loudest.
+SILENT_DB = -45.0, -32.0
+ABOVE_FLOOR = 8.0
+SMOOTH = 5  # frames
+LONGEST = 14.0  # seconds
 
 
 @dataclass
 class Utterance:
-    """One spoken sentence. ends[i]: the end of phones[i] in seconds, NaN if unknown."""
+    """ends[i]: the end of phones[i] in seconds. pace: 2.0 is twice the usual one."""
 
     speaker: str
-    text: str
+    language: str
+    text: str  # of the whole recording, which decides whether it is held out
     waveform: np.ndarray  # (N,) float32, N a multiple of CODE_SAMPLES
     f0: np.ndarray  # (N / HOP,) Hz at the start of each frame, 0 where unvoiced
-    phones: np.ndarray  # (P,) int16
+    phones: np.ndarray  # (P,) int16, ids of the phone set `stressed`
     ends: np.ndarray  # (P,) float32
-    pace: float
+    pace: float = 1.0
+
+
+def loud(waveform: np.ndarray) -> np.ndarray:
+    """Whether each frame of HOP samples has sound, (N // HOP,) bool."""
+    frames = waveform[: len(waveform) // HOP * HOP].reshape(-1, HOP)
+    if not len(frames) or not frames.any():
+        return np.zeros(len(frames), bool)
+    power = np.convolve(np.mean(frames**2, axis=1), np.full(SMOOTH, 1 / SMOOTH), "same")
+    level = 10 * np.log10(power / power.max() + 1e-12)
+    return level > np.clip(np.quantile(level, 0.1) + ABOVE_FLOOR, *SILENT_DB)
 
 
 def sounding(waveform: np.ndarray) -> tuple[float, float]:
-    """The start and end of the sound in seconds."""
-    frames = waveform[: len(waveform) // HOP * HOP].reshape(-1, HOP)
-    level = np.sqrt(np.mean(frames**2, axis=1))
-    loud = np.flatnonzero(level > level.max() * 10 ** (SILENT_DB / 20))
-    return loud[0] * HOP / RATE, (loud[-1] + 1) * HOP / RATE
+    """The start and end of the sound in seconds. Raises ValueError if there is none."""
+    found = np.flatnonzero(loud(waveform))
+    if not len(found):
+        raise ValueError("it is silent")
+    return found[0] * HOP / RATE, (found[-1] + 1) * HOP / RATE
 
 
 def levelled(waveform: np.ndarray) -> np.ndarray:
@@ -44,31 +54,3 @@ def levelled(waveform: np.ndarray) -> np.ndarray:
     usual = np.sqrt(np.mean(waveform**2)) + 1e-6
     waveform = waveform * min(LOUDNESS / usual, 0.95 / (np.abs(waveform).max() + 1e-6))
     return np.pad(waveform, (0, -len(waveform) % CODE_SAMPLES)).astype(np.float32)
-
-
-def store(made: list[Utterance], out: Path, shard: int) -> None:
-    arrays: dict[str, Callable[[Utterance], np.ndarray]] = {
-        "wav": lambda u: (u.waveform * 32767).astype(np.int16),
-        "f0": lambda u: u.f0,
-        "phones": lambda u: u.phones,
-        "ends": lambda u: u.ends,
-    }
-    for name, of in arrays.items():
-        np.save(out / f"{name}{shard}.npy", np.concatenate([of(u) for u in made]))
-    index = [[u.speaker, len(u.waveform), len(u.phones), u.text, round(u.pace, 3)] for u in made]
-    (out / f"index{shard}.json").write_text(json.dumps(index, ensure_ascii=False), "utf-8")
-
-
-def next_shard(folder: Path, append: bool) -> int:
-    """The number of the next shard in a folder, which is created. Existing shards are deleted unless `append`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not append:
-        for name in FILES:
-            for old in (*folder.glob(f"{name}[0-9]*.npy"), *folder.glob(f"{name}[0-9]*.json")):
-                old.unlink()
-    return max(shards(folder), default=-1) + 1
-
-
-def shards(folder: Path) -> list[int]:
-    """The numbers of the shards of a corpus."""
-    return sorted(int(file.stem.removeprefix("index")) for file in folder.glob("index[0-9]*.json"))

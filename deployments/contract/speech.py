@@ -179,9 +179,9 @@ class VocoderChunk:
     """Frames with their context: (left + n + right, *frame_shape); n of them are turned into sound.
 
     first: index in the segment of frames[0]; state: what the segment's chunk before returned, None for the first;
-    conditions: the segment's, in each chunk, because any replica may process it. follows: in a batch, the earlier row
-    whose chunk it continues, instead of a state. home: the name under which the replica keeps the segment's state, if
-    that stays there (`FamilySpec.state_home`). controls: of the request's sampling, for a vocoder that depends on them.
+    conditions: the segment's, in each chunk, because any replica may process it; controls: the request's, as in
+    Sampling. follows: in a batch, the earlier row whose chunk it continues, instead of a state. home: the name under
+    which the replica keeps the segment's state, if that stays there (`FamilySpec.state_home`).
     cuts: frames of sound after which earlier chunks ended that this one repeats, so that its bits are theirs.
     Fewer than the spec's context on a side means that the segment begins or ends there.
     """
@@ -194,9 +194,9 @@ class VocoderChunk:
     seed: int
     state: Mapping[str, np.ndarray] | None = None
     conditions: Mapping[str, np.ndarray] = field(default_factory=dict)
+    controls: Mapping[str, Value] = field(default_factory=dict)
     follows: int | None = None
     home: str | None = None
-    controls: Mapping[str, Value] = field(default_factory=dict)
     cuts: tuple[int, ...] = ()
 
     def resume(self, delivered: Sequence[object]) -> Self:

@@ -1,4 +1,4 @@
-"""The phones of the small voice: the sequence that the GPT reads, and its ids.
+"""Phones: initials and finals of Mandarin, and the set `flite` of the small voice, which its shipped GPT reads.
 
 English uses the US set of CMU's flite (ARPAbet in lower case, `ax` for schwa, no stress marks). Mandarin uses the
 initials and finals of pinyin in capitals; a final carries its spoken tone: "ni hao" is `N I2 H AO3`.
@@ -42,17 +42,3 @@ MANDARIN_PHONES: tuple[str, ...] = (
 )
 PHONES: tuple[str, ...] = ENGLISH_PHONES + MANDARIN_PHONES
 PHONE_TO_ID: dict[str, int] = {phone: index for index, phone in enumerate(PHONES)}
-PAUSE_IDS: tuple[int, ...] = tuple(PHONE_TO_ID[p] for p in (PAUSE, QUESTION, EXCLAMATION))
-
-CLOSING_PAUSE: dict[str, str] = {"?": QUESTION, "!": EXCLAMATION, ".": PAUSE}
-
-
-def phone_ids(phones: list[str]) -> list[int]:
-    """The ids of a phone sequence. Raises KeyError for an unknown phone."""
-    return [PHONE_TO_ID[phone] for phone in phones]
-
-
-def closing_pause(text: str) -> str:
-    """The pause symbol that closes the phones of `text`, from its last sentence punctuation."""
-    stripped = text.rstrip(" \t\n\"')]”’")
-    return CLOSING_PAUSE.get(stripped[-1:], PAUSE)

@@ -16,7 +16,7 @@ from serve_app.config.access import AccessSettings, KeyOptions, hashed
 
 OPEN = ("/health", "/ready")  # without a key, for probes
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-SPEAKS = "/tts_with_cached_voice"  # with GET, too
+SPEAK = ("/tts", "/tts_with_cached_voice")  # with GET, too
 ADMIN = {("POST", "/v1/cache/free"), ("POST", "/v1/jobs/clean")}
 ADMIN_PREFIX = ("DELETE", "/v1/audio/voices/")
 MINUTE = 60.0
@@ -101,7 +101,7 @@ class Access:
             return None
         if self._hosts and _name(headers.get("host", "")) not in self._hosts:
             raise InvalidInput("Unknown host: the service does not answer to this name.", code="unknown_host")
-        acts = method not in SAFE_METHODS or (method == "GET" and path == SPEAKS)
+        acts = method not in SAFE_METHODS or (method == "GET" and path in SPEAK)
         if acts and _from_another_page(headers) and not self._allows(headers):
             message = "Pages of this origin may not call the service (http.cors_origins)."
             raise Forbidden(message, code="cross_origin")

@@ -60,9 +60,9 @@ def start(path: str | Path, host: str | None = None, port: int | None = None) ->
     document, settings, broken = _read(path, host, port, local)
     http, limits = document["http_options"], settings.limits
     with located(path, os.environ) if host is None and port is None else nullcontext():
-        check_access(http["host"], settings)
         if local:
             check_can_listen(http["host"], http["port"])
+        check_access(http["host"], settings)
     os.environ.setdefault(MAX_BODY_VARIABLE, str(largest_body(limits.max_upload_bytes)))
     os.environ.setdefault(MAX_TEXT_VARIABLE, str(largest_text(limits.max_input_chars)))
     os.environ.setdefault(MAX_BOOK_VARIABLE, str(largest_book(settings.jobs.max_book_bytes)))

@@ -12,9 +12,10 @@ from deployments.families import load
 from deployments.families.gpt_sovits.cfm.layout import LAYOUTS
 from deployments.families.gpt_sovits.family import DRAWING
 from deployments.families.gpt_sovits.options import GptSovitsOptions
-from deployments.families.gpt_sovits.text.controls import CONTROLS as TEXT
+from deployments.families.gpt_sovits.text.controls import CONTROLS
 from deployments.families.indextts.family import IndexOptions
-from deployments.families.voxcpm.family import CONTROLS, VoxOptions
+from deployments.families.voxcpm import family as vox_family
+from deployments.families.voxcpm.family import VoxOptions
 from deployments.families.voxcpm.modes import controls
 from serve_app.config.file import load_config
 from serve_app.config.settings import Settings
@@ -96,7 +97,7 @@ def test_every_control_is_in_the_http_page() -> None:
     for name, told in rows.items():
         defaults = [f"{spec.defaults[name]:g}" for spec in specs]
         assert f"| `{name}` | {' | '.join([*told, *defaults])} |" in page
-    for control in CONTROLS + controls(version=2):
+    for control in vox_family.CONTROLS + controls(version=2):
         told = [control.allowed, control.description, spelled(control.default)]
         assert f"| `{control.name}` | {' | '.join(told)} |" in page
 
@@ -106,17 +107,21 @@ def test_every_indextts_option_is_on_its_page() -> None:
     assert not [name for name in IndexOptions.model_fields if f"| `{name}` |" not in page]
 
 
+def test_every_voxcpm_option_and_control_is_on_its_page() -> None:
+    page = (DOCS / "voxcpm.md").read_text("utf-8")
+    names = [*VoxOptions.model_fields]
+    assert not [name for name in names if f"| `{name}` |" not in page]
+    declared = vox_family.CONTROLS + controls(version=2)
+    assert not [control.name for control in declared if f"`{control.name}`" not in page]
+
+
 def test_every_gpt_sovits_option_and_control_is_on_its_page() -> None:
     page = (DOCS / "gpt_sovits.md").read_text("utf-8")
     names = [*GptSovitsOptions.model_fields]
-    names += [control.name for control in (*DRAWING, *TEXT, *(layout.control for layout in LAYOUTS.values()))]
+    names += [
+        control.name for control in (*DRAWING, *CONTROLS, *(layout.control for layout in LAYOUTS.values()))
+    ]
     assert not [name for name in names if f"`{name}`" not in page]
-
-
-def test_every_voxcpm_option_and_control_is_on_its_page() -> None:
-    page = (DOCS / "voxcpm.md").read_text("utf-8")
-    assert not [name for name in VoxOptions.model_fields if f"| `{name}` |" not in page]
-    assert not [control.name for control in CONTROLS + controls(version=2) if f"`{control.name}`" not in page]
 
 
 def rows(page: str, heading: str) -> list[list[str]]:

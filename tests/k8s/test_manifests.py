@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import json
 import os
 import re
@@ -57,6 +58,10 @@ def test_optional_components_fit_the_cluster(component, tmp_path):
     assert_references_exist(manifests)
     assert_ports_exist(manifests)
     assert manifests != overlay("cluster")
+    for variable, value in environment(manifests).items():
+        if variable.endswith("_IMPORT_PATH"):
+            module, _, name = value.partition(":")
+            assert callable(getattr(importlib.import_module(module), name))
 
 
 @pytest.mark.parametrize(

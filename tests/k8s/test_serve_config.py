@@ -13,6 +13,7 @@ from deployments.contract.errors import ConfigError
 from serve_app.config.file import load_config
 from serve_app.config.jobs import JobsSettings
 from serve_app.config.settings import Limits, Settings
+from serve_app.runtime.ports import check_access
 from tests.k8s.rendered import (
     K8S,
     OVERLAYS,
@@ -48,7 +49,21 @@ def test_serve_and_our_settings_accept_it(name, tmp_path):
         assert ports(template)["serve"] == http["port"]
         (container,) = template["spec"]["containers"]
         assert any(settings.data.is_relative_to(m["mountPath"]) for m in container["volumeMounts"])
-    assert settings.ingress.max_ongoing_requests
+
+
+@every_overlay
+def test_it_serves_without_keys_only_in_the_small_overlays(name, tmp_path):
+    config, settings = read(name, tmp_path)
+    if settings.access.anyone:
+        assert name in ("cpu-demo", "one-gpu")
+        return
+    host = config["http_options"]["host"]
+    with pytest.raises(ConfigError, match=r"access\.keys is empty"):
+        check_access(host, settings)
+    variables = dict(re.findall(r"--from-literal=(CHORALE_ACCESS\w+)=(\S+)", PAGE))
+    secret = {key: value.replace("HASH", "0" * 64) for key, value in variables.items()}
+    args = config["applications"][0]["args"]
+    check_access(host, Settings.from_args(args, environment(overlay(name)) | secret))
 
 
 @every_overlay
@@ -152,8 +167,8 @@ def test_the_profile_of_a_cluster_is_the_one_in_the_manifests(tmp_path):
 def test_small_overlays_are_profiles_of_one_machine(name, profile, tmp_path):
     _, settings = read(name, tmp_path)
     _, ours = load_config(ROOT / "configs" / profile, environ={})
-    data = {"data_dir": settings.data_dir}
-    assert settings == Settings.from_args({**ours.to_args(), **data}, environ={})
+    inside = {"data_dir": settings.data_dir, "access": {"anyone": True}}
+    assert settings == Settings.from_args({**ours.to_args(), **inside}, environ={})
 
 
 @pytest.mark.parametrize("name", ["cluster", "musa"])

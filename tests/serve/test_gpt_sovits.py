@@ -79,7 +79,6 @@ def test_speech_by_openais_interface(service, recording):
     inline |= {
         "reference_audio": base64.b64encode(recording).decode(),
         "reference_text": SPOKEN,
-        "reference_language": "en",
     }
     cloned, _ = sound_of(service.post("/v1/audio/speech", json={**inline, "input": TEXT}))
     np.testing.assert_array_equal(cloned, sound)
@@ -88,7 +87,7 @@ def test_speech_by_openais_interface(service, recording):
 def test_speech_in_a_cached_voice(service):
     fields = {"text": TEXT, "text_lang": "zh", "voice_name": "golden", "seed": 1}
     sound, rate = sound_of(service.get("/tts_with_cached_voice", params=fields))
-    assert rate == 32000 and len(sound) > rate and np.abs(sound).max() > 0.05
+    assert rate == 24000 and len(sound) > rate and np.abs(sound).max() > 0.05
 
 
 def test_speech_by_the_published_interface(service):
@@ -112,7 +111,6 @@ def test_the_small_family_speaks_beside_it(service):
     [
         ({"top_k": -1}, "top_k"),
         ({"language": "fr"}, "language"),
-        ({"input": "。，！"}, "input"),
         ({"voice": "nobody"}, "voice"),
         ({"repetition_penalty": 99}, "repetition_penalty"),
     ],

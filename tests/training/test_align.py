@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from deployments.text.phones import PAUSE_IDS
-from training.align import ends_of, path
+from training.align import SIGNS, ends_of, path
 
-PAUSE = PAUSE_IDS[0]
+PAUSE = int(SIGNS[0])
 
 
 def heard(*runs: tuple[int, int]) -> np.ndarray:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from training import measures
-from training.utterances import RATE
+from training.judges.samples import RATE
+from training.pitch import measured_f0
 
 SECONDS = np.arange(2 * RATE) / RATE
 
@@ -17,34 +18,15 @@ def voice(f0: float, glide: float = 0.0) -> np.ndarray:
     return sum(0.1 / k * np.sin(k * phase) for k in range(1, 11)).astype(np.float32)
 
 
-def test_time_warping_finds_the_stretched_part():
-    frames = np.random.default_rng(0).normal(size=(40, 8))
-    rows, columns = measures.warped(frames, np.repeat(frames, 2, axis=0))
-    assert (rows == columns // 2).all()
-    assert (rows[0], columns[0], rows[-1], columns[-1]) == (0, 0, 39, 79)
-
-
-def test_distance_is_zero_to_oneself_and_six_decibels_by_definition():
-    mel = np.random.default_rng(1).normal(size=(30, 80))
-    assert measures.distance(mel, mel)[0] == 0
-    ripple = np.cos(np.pi / 80 * (np.arange(80) + 0.5) * 3)  # changes the third cepstrum by one
-    apart, _ = measures.distance(np.zeros((5, 80)), np.tile(ripple, (5, 1)))
-    assert apart == pytest.approx(10 / np.log(10) * np.sqrt(2))
-
-
-def test_pitch_errors_are_in_semitones():
-    path = np.arange(200), np.arange(200)
-    error, voicing = measures.pitch_errors(voice(120 * 2 ** (2 / 12)), voice(120), path)
-    assert error == pytest.approx(2, abs=0.05)
-    assert voicing < 0.05
-    half = voice(120) * (SECONDS < 1)
-    assert measures.pitch_errors(half, voice(120), path)[1] == pytest.approx(0.5, abs=0.05)
-
-
 @pytest.mark.parametrize("f0", [80, 120, 200, 300])
-def test_median_f0(f0):
-    assert measures.median_f0([voice(f0)]) == pytest.approx(f0, rel=0.01)
-    assert measures.median_f0([np.zeros(RATE, np.float32)]) == 0
+@pytest.mark.parametrize("rate", [16000, 24000])
+def test_f0_is_measured_at_any_rate(f0: int, rate: int) -> None:
+    phase = 2 * np.pi * f0 * np.arange(rate) / rate
+    hum = sum(0.1 / k * np.sin(k * phase) for k in range(1, 11)).astype(np.float32)
+    found = measured_f0(hum, rate)
+    assert len(found) == 100
+    assert np.median(found) == pytest.approx(f0, rel=0.01)
+    assert not measured_f0(np.zeros(rate, np.float32), rate).any()
 
 
 def test_clicks_are_counted():

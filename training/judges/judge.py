@@ -77,7 +77,7 @@ class Judges:
         language = "en" if sample.language == "en" else "zh"
         text = self.recogniser.hear(waveform, language)
         wrong, said = errors(sample.text, text, language)
-        f0 = measured_f0(waveform)
+        f0 = measured_f0(waveform, RATE)
         return Heard(
             sample=sample,
             text=text,

@@ -1,13 +1,15 @@
 """Speak the held-out sentences for the judges: python -m training.judges.render --by teacher --out FOLDER
 
 The teacher speaks them with speakers of the corpus or unseen ones (extra `train`, `training.teachers.fetch`). The
-student is the small family with its own voices, with the shipped weights or `--weights`.
+student is the small family with the shipped weights or those of `--weights`, as in the service with default settings.
+Its speakers are recordings NAME.wav of a folder: the shipped voices, or `--voices`, which may be strangers to clone.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,8 @@ from training.judges.samples import Sample, store
 from training.teachers.speakers import speakers, strangers
 from training.teachers.texts import Text, held_out
 
+SHIPPED_VOICES = Path("deployments/families/small/voices")
+SEED = 1
 SPEAKERS = {
     "teacher": {"en": ["af_heart", "am_michael"], "zh": ["zf_xiaoxiao", "zm_yunxi"]},
     "student": {"en": ["clara", "ross"], "zh": ["mei", "wei"]},
@@ -23,7 +27,8 @@ SPEAKERS = {
 Say = Callable[[Text, str], tuple[np.ndarray, int]]  # of a speaker: (N,) float32 and its rate
 
 
-def teacher() -> Say:
+@contextmanager
+def teacher() -> Iterator[Say]:
     from training.teachers.kokoro import RATE, Kokoro
     from training.teachers.phonemes import Reader
 
@@ -35,20 +40,24 @@ def teacher() -> Say:
         phonemes = reader.phonemes(text.marked, text.language)
         return kokoro.say(phonemes, known[voice]).waveform, RATE
 
-    return say
+    yield say
 
 
-def student(weights: Path | None) -> Say:
-    from training.shipped import WEIGHTS, Shipped, reference
+@contextmanager
+def student(weights: Path | None, voices: Path) -> Iterator[Say]:
+    """Raises FileNotFoundError for a speaker without a recording."""
+    from serve_app.cli.speaker import Speaker
+    from serve_app.config.settings import Settings
 
-    nets = Shipped(weights or WEIGHTS)
+    options = {"weights": str(weights)} if weights else {}
+    settings = {"device": {"preference": "cpu"}, "family": {"name": "small", "options": options}}
+    with Speaker(Settings.from_args(settings)) as speaker:
 
-    def say(text: Text, voice: str) -> tuple[np.ndarray, int]:
-        vector = nets.vector(reference(voice))
-        (waveform,) = nets.say([text.text], vector, nets.config.temperature, seed=1)
-        return waveform, nets.config.sample_rate
+        def say(text: Text, voice: str) -> tuple[np.ndarray, int]:
+            said = speaker.say(text.text, recording=(voices / f"{voice}.wav").read_bytes(), seed=SEED)
+            return said.waveform, said.rate
 
-    return say
+        yield say
 
 
 def main() -> None:
@@ -61,19 +70,30 @@ def main() -> None:
     parser.add_argument("--mandarin", nargs="*", help="Mandarin speakers")
     parser.add_argument("--count", type=int, default=40, help="sentences per language")
     parser.add_argument(
-        "--weights", type=Path, help="a folder written by training.export (default: the shipped one)"
+        "--weights", type=Path, help="a folder written by training.voice (default: the shipped one)"
+    )
+    parser.add_argument(
+        "--voices", type=Path, help="recordings of the student's speakers, each in both languages"
     )
     args = parser.parse_args()
     if (args.out / "index.jsonl").exists():
         parser.error(f"{args.out} already contains speech")
-    say = teacher() if args.by == "teacher" else student(args.weights)
-    chosen = {"en": args.english, "zh": args.mandarin}
-    for language, usual in SPEAKERS[args.by].items():
-        for speaker in usual if chosen[language] is None else chosen[language]:
-            for number, text in enumerate(held_out(language)[: args.count]):
-                waveform, rate = say(text, speaker)
-                sample = Sample(text.text, language, speaker, f"{speaker}/{language}{number:02d}.flac")
-                store(args.out, sample, waveform, rate)
+    known = SPEAKERS[args.by]
+    if args.voices:
+        names = sorted(path.stem for path in args.voices.glob("*.wav"))
+        known = {"en": names, "zh": names}
+    speakers = {
+        "en": known["en"] if args.english is None else args.english,
+        "zh": known["zh"] if args.mandarin is None else args.mandarin,
+    }
+    by = teacher() if args.by == "teacher" else student(args.weights, args.voices or SHIPPED_VOICES)
+    with by as say:
+        for language, own in speakers.items():
+            for speaker in own:
+                for number, text in enumerate(held_out(language)[: args.count]):
+                    waveform, rate = say(text, speaker)
+                    sample = Sample(text.text, language, speaker, f"{speaker}/{language}{number:02d}.flac")
+                    store(args.out, sample, waveform, rate)
     print(args.out)
 
 

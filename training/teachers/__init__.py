@@ -1,1 +1,1 @@
-"""The synthesisers that our voices are trained on: classic ones for the shipped weights, and Kokoro, a natural one."""
+"""Kokoro, the natural synthesiser that the next voice is trained on, and the corpus that it speaks."""

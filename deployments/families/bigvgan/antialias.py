@@ -72,8 +72,9 @@ class AntiAliasedSnake(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        zeros = {name: torch.zeros(channels) for name in ("alpha", "beta")}
-        self.act = nn.ParameterDict(zeros)  # their logarithms
+        # their logarithms, which are never trained
+        zeros = {n: nn.Parameter(torch.zeros(channels), requires_grad=False) for n in ("alpha", "beta")}
+        self.act = nn.ParameterDict(zeros)
 
     def prepare(self, block: int | None = None) -> None:
         scale = 2 * self.act["alpha"].detach().double().exp()

@@ -105,7 +105,10 @@ class Block(nn.Module):
 
 
 class ApBwe(nn.Module):
-    """Waveform (B, N) at 24 kHz -> (B, 2 N) at 48 kHz, without the rest of a last hop. Names match the checkpoint."""
+    """Waveform (B, N) at 24 kHz -> (B, 2 N) at 48 kHz, without the rest of a last hop.
+
+    Attribute names match the checkpoint.
+    """
 
     def __init__(self, config: ApBweConfig) -> None:
         super().__init__()

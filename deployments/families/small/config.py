@@ -1,11 +1,12 @@
 """Sizes and rates of the small family, which determine the shapes of its networks."""
 
 from math import prod
+from typing import Self
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, model_validator
 from pydantic.dataclasses import dataclass
 
-from deployments.text.phones import PHONES
+from deployments.families.small.phones import PHONE_SETS, PhoneSet, PhoneSetName
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 60.0  # of a reference; shorter ones are refused, longer ones truncated
 
@@ -15,6 +16,7 @@ class SmallConfig:
     """Constants of one trained set of weights, saved with them as JSON. Raises ValidationError."""
 
     languages: tuple[str, ...] = ("en", "zh")
+    phone_set: PhoneSetName = "flite"
 
     # audio and features
     sample_rate: int = 16000  # Hz
@@ -37,9 +39,10 @@ class SmallConfig:
     f0_floor: float = 50.0  # Hz
     f0_ceil: float = 450.0  # Hz
     top_harmonic: float = 7900.0  # Hz; the pulse train has no harmonic above it
+    phase_filter: bool = False  # whether the pulses' filter has a phase; otherwise each pulse is symmetric
 
     # GPT
-    n_phones: int = len(PHONES)
+    n_phones: int = len(PHONE_SETS["flite"].symbols)
     gpt_dim: int = 256
     gpt_layers: int = 6
     gpt_heads: int = 4
@@ -50,10 +53,26 @@ class SmallConfig:
     max_stay: int = 36  # most steps at one phone; at half speed, a long final lasts 0.6 s
     max_phones: int = 320  # per segment
     max_codes: int = 1500  # per segment
+    paces: tuple[float, float] = (0.5, 2.0)  # the range in training
 
     # sampling defaults
     temperature: float = 0.4
     top_k: int = 25
+
+    @model_validator(mode="after")
+    def _every_phone_has_a_row(self) -> Self:
+        if self.n_phones < (needed := len(self.phones.symbols)):
+            raise ValueError(f"n_phones is {self.n_phones}; the phone set {self.phone_set} has {needed}")
+        return self
+
+    @property
+    def phones(self) -> PhoneSet:
+        return PHONE_SETS[self.phone_set]
+
+    @property
+    def filters(self) -> int:
+        """Numbers of each bin and frame: the magnitudes of two filters, and the phase of the first."""
+        return 2 + self.phase_filter
 
     @property
     def n_codes(self) -> int:

@@ -80,7 +80,7 @@ class CpuSource:
         phase: Tensor,
         chain: Tensor,
     ) -> tuple[list[Tensor], Tensor]:
-        """log_f0 (S,) float64, voicing (S,), filters (S, 2 bins) as log magnitudes, which are overwritten.
+        """log_f0 (S,) float64, voicing (S,), filters (S, 2 or 3 bins) as in VocoderNet, which are overwritten.
 
         firsts: the index of each chunk's first emitted frame in its segment; phase, chain: as in VocoderNet.
         Returns the chunks' waveforms and the phases after them.
@@ -96,7 +96,7 @@ class CpuSource:
             some = slice(begin, begin + _BLOCK + 1)
             self._pulses(controls[some], inner[0, some])
         self._noise(slots, seeds, firsts, inner[1])
-        filters.clamp_(-12, 4).exp_()
+        filters[:, : 2 * bins].clamp_(-12, 4).exp_()
         for part in slots.empty:
             inner[:, part] = 0
             filters[part] = 0
@@ -106,7 +106,10 @@ class CpuSource:
         for begin in range(0, len(slots), _BLOCK):
             some = slice(begin, min(begin + _BLOCK, len(slots)))
             spectra, gains = torch.fft.rfft(windows[:, some] * self.window), filters[some]  # (2, slots, bins)
-            spectrum = spectra[0].mul_(gains[:, :bins]).add_(spectra[1].mul_(gains[:, bins:]))
+            harmonic, noisy = gains[:, :bins], gains[:, bins : 2 * bins]
+            if config.phase_filter:
+                harmonic = torch.polar(harmonic, gains[:, 2 * bins :])
+            spectrum = spectra[0].mul_(harmonic).add_(spectra[1].mul_(noisy))
             torch.mul(torch.fft.irfft(spectrum, n=self.n_fft), self.closing, out=pieces[some])
         added = source.new_zeros(len(slots) + self.hops, self.hop)  # begins `side` before the first slot
         for hop, part in enumerate(pieces.split(self.hop, dim=1)):

@@ -92,7 +92,7 @@ class CpuVocoder:
         filters = torch.addmm(self.filter_bias, hidden, self.filter_head)
         for chunk, own in zip(chunks, slots.each(), strict=True):
             log_f0[own] += self.base(chunk.speaker)
-            filters[own].unflatten(1, (2, -1)).add_(chunk.timbre)
+            filters[own, : 2 * config.n_bins].unflatten(1, (2, -1)).add_(chunk.timbre)
         seeds = [chunk.seed for chunk in chunks]
         firsts = [(chunk.first + chunk.extent.left) * config.frames_per_code for chunk in chunks]
         return *self.source(log_f0, voicing, filters, slots, seeds, firsts, phase, chain), kept

@@ -18,7 +18,6 @@ from deployments.families.small.config import MAX_SECONDS, MIN_SECONDS, SmallCon
 
 WEIGHTS = Path(__file__).parent / "weights"
 FILE = "small.safetensors"
-PACES = (0.5, 2.0)  # the range in training
 
 
 class SmallOptions(BaseModel):
@@ -61,7 +60,7 @@ class SmallFamily:
             max_tokens=config.max_codes,
             min_reference_seconds=MIN_SECONDS,
             max_reference_seconds=MAX_SECONDS,
-            paces=PACES,
+            paces=config.paces,
             plausible_codes=(1.0, 9.0),
             controls=drawing(temperature=config.temperature, top_k=config.top_k),
         )
@@ -69,7 +68,7 @@ class SmallFamily:
     def frontend(self, device: Device | None = None) -> Frontend:
         from deployments.families.small.frontend import SmallFrontend
 
-        return SmallFrontend(languages=self.config.languages)
+        return SmallFrontend(languages=self.config.languages, phones=self.config.phones)
 
     def example_prompt(self) -> VoicePrompt:
         sizes = {"speaker": self.config.speaker_dim, "timbre": self.config.n_bins}

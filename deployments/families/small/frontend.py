@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 
 from deployments.contract.speech import Segment
 from deployments.families.language import language_of
-from deployments.families.small.arpabet import arpabet
+from deployments.families.small.phones import PHONE_SETS, PhoneSet
 from deployments.text.characters import nothing_to_speak
 from deployments.text.cleaned import cleaned
 from deployments.text.english.context import pronounce_words
@@ -17,13 +16,13 @@ from deployments.text.english.pronounce import Pronouncer, default_pronouncer
 from deployments.text.mandarin.script import starts_chinese
 from deployments.text.normalise import normalise
 from deployments.text.pauses import check_pauses, with_pauses
-from deployments.text.phones import PAUSE, PHONE_TO_ID, PHONES, Phones, closing_pause
+from deployments.text.phones import Phones
 from deployments.text.rewritten import Rewritten
 from deployments.text.segments import MAX_PHONES, before_openers, cut, stripped
 from deployments.text.sentences import line_spans, paragraphs, sentences
-from deployments.text.words import COMMA, DASH, ELLIPSIS, SEMICOLON, Word
+from deployments.text.words import COMMA, DASH, ELLIPSIS, NO_PAUSE, SEMICOLON, Word
 
-# Seconds of silence after a segment. Of a comma, the phone `pau` inside a segment is all there is.
+# Seconds of silence after a segment. Of a comma, the pause symbol inside a segment is all there is.
 CLAUSE_PAUSE, SENTENCE_PAUSE, LINE_PAUSE, PARAGRAPH_PAUSE = 0.08, 0.25, 0.35, 0.6
 PAUSES = {SEMICOLON: 0.1, DASH: 0.17, ELLIPSIS: 0.45}
 
@@ -39,13 +38,20 @@ class _Sentence:
 
 
 class SmallFrontend:
-    """`Frontend` of the small family. Thread-safe. languages: what the weights speak, of "en" and "zh"."""
+    """`Frontend` of the small family. Thread-safe.
+
+    languages: what the weights speak, of "en" and "zh". phones: the set that they were trained with.
+    """
 
     def __init__(
-        self, pronouncer: Pronouncer | None = None, languages: tuple[str, ...] = ("en", "zh")
+        self,
+        pronouncer: Pronouncer | None = None,
+        languages: tuple[str, ...] = ("en", "zh"),
+        phones: PhoneSet = PHONE_SETS["flite"],
     ) -> None:
         self.pronouncer = pronouncer or default_pronouncer()
         self.languages, self.hanzi = languages, "zh" in languages
+        self.phones = phones
 
     def segments(self, text: str, language: str | None = None) -> list[Segment]:
         """At most `MAX_PHONES` phones a segment; their texts together are `text`, but for white space.
@@ -69,7 +75,7 @@ class SmallFrontend:
         ]
 
     def symbols(self, segment: Segment) -> list[str]:
-        return [PHONES[index] for index in segment.token_ids]
+        return [self.phones.symbols[index] for index in segment.token_ids]
 
     def check(self, text: str, language: str | None = None) -> None:
         """Raises InvalidInput as `segments` does."""
@@ -119,7 +125,7 @@ class SmallFrontend:
 
     def _phones(self, words: list[Word], text: str) -> list[Phones]:
         said = pronounce_words(words, text, self.pronouncer)
-        return [arpabet(phones) if isinstance(phones, str) else phones for phones in said]
+        return [self.phones.english(phones) if isinstance(phones, str) else phones for phones in said]
 
     def _pieces(self, clean: Rewritten, language: str | None) -> Iterator[tuple[int, np.ndarray, float, str]]:
         """Of each segment: where it starts in the cleaned text, its token ids, the pause after it, what is spoken."""
@@ -128,12 +134,23 @@ class SmallFrontend:
             words, phones, sizes = _fitting(sentence.words, self._phones(sentence.words, text))
             for begin, end in pairwise(_cuts(words, sizes)):
                 start = before_openers(text, words[begin].start) if begin else 0
-                pause, closing = PAUSES.get(words[end - 1].pause, CLAUSE_PAUSE), PAUSE
+                last = words[end - 1].pause
+                pause, closing = PAUSES.get(last, CLAUSE_PAUSE), self.phones.cut(last)
                 if end == len(words):
-                    pause, closing = sentence.pause_after, closing_pause(text)
-                ids = _token_ids(words[begin:end], phones[begin:end], closing)
+                    pause, closing = sentence.pause_after, self.phones.closing(text)
+                ids = self._token_ids(words[begin:end], phones[begin:end], closing)
                 spoken = " ".join([word.text for word in words[begin:end]]).lower()
                 yield sentence.start + start, ids, pause, spoken
+
+    def _token_ids(self, words: list[Word], phones: list[Phones], closing: str) -> np.ndarray:
+        names, sequence = self.phones.pauses, []
+        sequence += self.phones.ids((names[NO_PAUSE],))
+        for word, sounds in zip(words, phones, strict=True):
+            sequence += self.phones.ids(sounds)
+            if word.pause and word is not words[-1]:
+                sequence += self.phones.ids((names[word.pause],))
+        sequence += self.phones.ids((closing,))
+        return np.array(sequence, dtype=np.int64)
 
 
 def _cuts(words: list[Word], sizes: list[int]) -> list[int]:
@@ -148,22 +165,6 @@ def _cuts(words: list[Word], sizes: list[int]) -> list[int]:
             cuts += [begin + c for c in cut(words[begin:index], sizes[begin:index], _ROOM)]
         cuts.append(index)
     return cuts
-
-
-def _token_ids(words: list[Word], phones: list[Phones], closing: str) -> np.ndarray:
-    pause = PHONE_TO_ID[PAUSE]
-    sequence = [pause]
-    for word, sounds in zip(words, phones, strict=True):
-        sequence += _ids(sounds)
-        if word.pause and word is not words[-1]:
-            sequence.append(pause)
-    sequence.append(PHONE_TO_ID[closing])
-    return np.array(sequence, dtype=np.int64)
-
-
-@lru_cache(maxsize=16384)
-def _ids(sounds: Phones) -> tuple[int, ...]:
-    return tuple(PHONE_TO_ID[phone] for phone in sounds)
 
 
 def _fitting(words: list[Word], phones: list[Phones]) -> tuple[list[Word], list[Phones], list[int]]:

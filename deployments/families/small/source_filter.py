@@ -79,17 +79,26 @@ class SourceFilter(nn.Module):
         return (pulse * level).flatten(1)
 
     def forward(self, pulses: Tensor, noise: Tensor, harmonic: Tensor, noisy: Tensor, mask: Tensor) -> Tensor:
-        """Filters and adds pulses and noise (B, N): magnitudes (B, F, bins), mask (B, F) -> (B, N), N = F * hop."""
+        """Filters and adds pulses and noise (B, N), N = F * hop -> (B, N). mask (B, F).
+
+        harmonic, noisy (B, F, bins): magnitudes; the harmonic one may be complex.
+        """
         frames = harmonic.shape[1]
         source = (
             torch.stack([pulses, noise], dim=1).unflatten(-1, (frames, self.hop)) * mask[:, None, :, None]
         )
         padded = F.pad(source.flatten(2), (self.side, self.side))
         windows = padded.unfold(-1, self.n_fft, self.hop) * self.window  # (B, 2, F, n_fft)
-        filters = torch.stack([harmonic, noisy], dim=1) * mask[:, None, :, None]  # (B, 2, F, bins)
+        filters = torch.stack([harmonic, noisy.to(harmonic.dtype)], dim=1)
+        filters = filters * mask[:, None, :, None]  # (B, 2, F, bins)
         if self.matmul_dft:
-            real = ((windows @ self.cosine) * filters).sum(1) * self.weight
-            imaginary = ((windows @ self.sine) * filters).sum(1) * self.weight
+            real, imaginary = windows @ self.cosine, windows @ self.sine  # of the conjugate spectrum
+            if filters.is_complex():
+                a, b = filters.real, -filters.imag
+                real, imaginary = real * a - imaginary * b, real * b + imaginary * a
+            else:
+                real, imaginary = real * filters, imaginary * filters
+            real, imaginary = real.sum(1) * self.weight, imaginary.sum(1) * self.weight
             pieces = real @ self.cosine.t() + imaginary @ self.sine.t()
         else:
             pieces = torch.fft.irfft((torch.fft.rfft(windows) * filters).sum(1), n=self.n_fft)

@@ -35,9 +35,10 @@ class VocoderNet(nn.Module):
         )
         self.norm = nn.LayerNorm(dim)
         self.pitch_head = nn.Linear(dim, 2)  # log F0, voicing logit
-        self.filter_head = nn.Linear(dim, 2 * config.n_bins)  # log magnitudes: harmonic, noise
+        # log magnitudes of the harmonic and the noise filter, and with `phase_filter` the phase of the first
+        self.filter_head = nn.Linear(dim, config.filters * config.n_bins)
         nn.init.normal_(self.filter_head.weight, std=0.01)
-        nn.init.constant_(self.filter_head.bias, -3.0)
+        nn.init.constant_(self.filter_head.bias[: 2 * config.n_bins], -3.0)
         self.source_filter = SourceFilter(config)
         self.left_context, self.right_context = config.left_context, config.right_context
 
@@ -72,12 +73,16 @@ class VocoderNet(nn.Module):
         return speaker[..., -PITCH_DIMS].double() / PITCH_SCALE + PITCH_MIDDLE
 
     def filters(self, hidden: Tensor, timbre: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Hidden (B, F, D), timbre (B, bins) -> magnitudes of the harmonic and the noise filter, (B, F, bins) each."""
-        out = self.filter_head(hidden)
+        """Hidden (B, F, D), timbre (B, bins) -> the harmonic and the noise filter, (B, F, bins) each.
+
+        The harmonic one is complex with `phase_filter`. Otherwise both are magnitudes.
+        """
+        out, size = self.filter_head(hidden), 2 * self.config.n_bins
+        levels = out[..., :size]
         if timbre is not None:
-            out = out + torch.cat([timbre, timbre], dim=-1).unsqueeze(1)
-        harmonic, noisy = torch.exp(out.clamp(-12, 4)).chunk(2, dim=-1)
-        return harmonic, noisy
+            levels = levels + torch.cat([timbre, timbre], dim=-1).unsqueeze(1)
+        harmonic, noisy = torch.exp(levels.clamp(-12, 4)).chunk(2, dim=-1)
+        return torch.polar(harmonic, out[..., size:]) if self.config.phase_filter else harmonic, noisy
 
     def forward(
         self,

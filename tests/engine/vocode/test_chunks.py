@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from deployments.contract.family import FamilySpec
 from deployments.contract.speech import VocoderChunk, VoicePrompt
-from deployments.engine.vocode.chunks import Chunker, cut
+from deployments.engine.vocode.chunks import Chunker, cut, cut_again
 
 
 def spec(left=18, right=18):
@@ -127,3 +127,14 @@ def test_a_long_run_is_tiled_by_chunks_with_all_available_context(count, outer, 
         assert (chunk.seed, chunk.prompt) == (7, run.prompt)
         assert np.shares_memory(chunk.frames, frames)
     assert [chunk.state for chunk in chunks] == [state] + [None] * (len(chunks) - 1)
+
+
+@given(cuts=st.lists(st.integers(1, 49), unique=True).map(sorted), context=st.tuples(contexts, contexts))
+def test_repeated_work_is_cut_where_it_was(cuts, context):
+    run = VocoderChunk(np.arange(50), 0, 0, 0, VoicePrompt.of("test", {}), 7, cuts=tuple(cuts))
+    chunks = cut_again(run, spec(*context))
+    ends = [chunk.first + len(chunk.frames) - chunk.right for chunk in chunks]
+    assert ends == [*cuts, 50]
+    own = [chunk.frames[chunk.left : len(chunk.frames) - chunk.right] for chunk in chunks]
+    np.testing.assert_array_equal(np.concatenate(own), run.frames)
+    assert not any(chunk.cuts for chunk in chunks)

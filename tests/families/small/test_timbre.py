@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import soxr
 import torch
 from safetensors.torch import load_file, save_file
@@ -20,11 +21,15 @@ from deployments.families.small.timbre import MOST, Timbre
 from deployments.families.small.vocoder import SmallVocoder
 from deployments.families.small.vocoder_net import VocoderNet
 from deployments.families.small.voice import SmallVoiceEncoder
-from training.shipped import reference
-from training.voices import VOICES
 
 RATE = 16000
+RECORDINGS = Path("deployments/families/small/voices")
+VOICES = sorted(path.stem for path in RECORDINGS.glob("*.wav"))
 DB = 20 / np.log(10)
+
+
+def reference(voice: str) -> np.ndarray:
+    return soundfile.read(RECORDINGS / f"{voice}.wav", dtype="float32")[0]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from serve_app.config.settings import Settings
 from serve_app.http.access import Account, Bucket
 from serve_app.http.app import create_app
 from serve_app.runtime import application
-from serve_app.runtime.ports import check_access
+from serve_app.runtime.ports import check_access, free_port
 from serve_app.service import Service
 from tests.serve_app.conftest import ToneBackend, alone
 
@@ -274,8 +274,9 @@ def test_an_address_that_others_reach_needs_keys(host: str) -> None:
 
 def test_the_service_does_not_start_where_others_reach_it(tmp_path) -> None:
     with pytest.raises(ConfigError, match=r"access\.keys is empty"):  # before Ray starts
-        application.start(default_config_path(), host="0.0.0.0")
+        application.start(default_config_path(), host="0.0.0.0", port=free_port())
     text = default_config_path().read_text().replace("host: 127.0.0.1", "host: 0.0.0.0")
+    text = text.replace("port: 8000", f"port: {free_port()}")
     (path := tmp_path / "open.yaml").write_text(text)
     with pytest.raises(
         ConfigError, match=r"open\.yaml:\d+: http_options\.host: other machines can reach 0\.0\.0\.0"

@@ -61,7 +61,7 @@ def test_every_layer_is_the_published_one(whole_set: GoldenSet, nets: dict[str, 
     close(x[0, :16], stored[f"{version}.net.input_proj"])
     x = net.input_embed.positioned(x, None)
     close(x[0], stored[f"{version}.net.input_embed"])
-    block, cos, sin = net.transformer_blocks[0], net.cos[:48], net.sin[:48]
+    block, cos, sin = net.blocks[0], net.cos[:48], net.sin[:48]
     attended = block.attn(modulated(x, modulation[1], modulation[0]), cos, sin, None)
     close(attended[0], stored[f"{version}.net.block0_attn"])
     close(block(x, modulation[:6], cos, sin, None)[0], stored[f"{version}.net.block0"])

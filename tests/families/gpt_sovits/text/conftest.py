@@ -27,8 +27,7 @@ def make(gpt_sovits: Path) -> MakeFrontend:
     """A frontend with the golden set's BERT. rules: "published" by default."""
 
     def frontend(version: str = "v2", **options: Any) -> GptSovitsFrontend:
-        return GptSovitsFrontend(
-            gpt_sovits / "bundle" / BERT, version, CPU, **({"rules": "published"} | options)
-        )
+        chosen: dict[str, Any] = {"rules": "published"} | options
+        return GptSovitsFrontend(gpt_sovits / "bundle" / BERT, version, CPU, **chosen)
 
     return frontend

@@ -1,0 +1,26 @@
+"""Sizes of the voice that the recipe trains. Why they differ from the shipped ones: docs/voice.md, "The next voice"."""
+
+from __future__ import annotations
+
+from deployments.families.small.config import SmallConfig
+from deployments.families.small.phones import PHONE_SETS
+
+NEXT = SmallConfig(
+    phone_set="stressed",
+    n_phones=len(PHONE_SETS["stressed"].symbols),
+    sample_rate=24000,
+    hop=240,
+    n_fft=768,
+    n_mels=100,
+    fsq_levels=(5, 5, 5, 5, 5),
+    vocoder_dim=320,
+    vocoder_hidden=960,
+    top_harmonic=11900.0,
+    phase_filter=True,
+    gpt_dim=320,
+    gpt_heads=5,
+    gpt_ff=1280,
+    paces=(0.8, 1.25),
+)
+PHONES = NEXT.phones
+RATE, HOP, CODE_SAMPLES = NEXT.sample_rate, NEXT.hop, NEXT.samples_per_code
