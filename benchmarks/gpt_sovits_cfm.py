@@ -61,13 +61,13 @@ class Bench:
         }
         self.prompt = self._prompt(prompt_s)
         self.published = PublishedCfm(
-            self.model.features, PublishedDit(plain, device.dtype), self.model.vocoder
+            self.model.decoder.features, PublishedDit(plain, device.dtype), self.model.decoder.vocoder
         )
         codes, phones, mel, ge = (
             torch.from_numpy(self.prompt.tensors[name]).to(device.torch_device)
             for name in ("codes", "phones", "mel", "ge")
         )
-        self.voice = PublishedVoice.of(self.model.features, Item(codes, phones), mel, ge)
+        self.voice = PublishedVoice.of(self.model.decoder.features, Item(codes, phones), mel, ge)
         spec = FamilySpec(
             "gpt_sovits", self.layout.output_rate, CODES_PER_SECOND, self.layout.samples_per_code, 0, 0, ("zh",),
             1000, 3, 10, chunking="whole",

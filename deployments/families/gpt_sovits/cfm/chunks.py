@@ -6,7 +6,7 @@ share frames that only give context, so a sample does not depend on how its sign
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -57,3 +57,11 @@ def windows(frames: int, most: int, context: int) -> list[Window]:
     starts = [min(index * body, frames - most) for index in range(count)]
     edges = [0, *(index * body + context for index in range(1, count)), frames]
     return [Window(starts[i], starts[i] + most, edges[i], edges[i + 1]) for i in range(count)]
+
+
+def grouped(indices: Sequence[int], batches: Sequence[int]) -> Iterator[tuple[Sequence[int], int]]:
+    """Groups of `indices` that share a call, and its rows: the smallest of `batches` that holds the group, else 1."""
+    most = batches[-1] if batches else 1
+    for start in range(0, len(indices), most):
+        group = indices[start : start + most]
+        yield group, next((batch for batch in batches if batch >= len(group)), 1)

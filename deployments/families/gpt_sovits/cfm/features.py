@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from deployments.families.gpt_sovits.cfm.layout import Layout
 from deployments.families.gpt_sovits.checkpoints import SovitsFile
 from deployments.families.gpt_sovits.vits.attention import masked
-from deployments.families.gpt_sovits.vits.encoder import ContentEncoder, code_embeddings, embedded, faster
+from deployments.families.gpt_sovits.vits.encoder import (
+    FRAMES_PER_CODE,
+    ContentEncoder,
+    code_embeddings,
+    embedded,
+    faster,
+)
 from deployments.families.gpt_sovits.vits.wavenet import WaveNet
 from deployments.families.gpt_sovits.weights import Shapes, loaded
 
@@ -34,7 +40,7 @@ class Smoother(nn.Module):
 
 
 class Features(nn.Module):
-    """Codes (1, N), phones (1, P) and speaker (1, G) to features (1, T, C)."""
+    """Codes (B, N), phones (B, P) and speaker (B, G) to features (B, T, C)."""
 
     codebook: Tensor
 
@@ -58,10 +64,16 @@ class Features(nn.Module):
     def channels(self) -> int:
         return self.bridge.out_channels
 
+    @property
+    def speaker(self) -> int:
+        """Numbers of a timbre."""
+        return self.wns1.enc.cond_layer.in_channels
+
     def bridged(self, latents: Tensor) -> Tensor:
         return F.leaky_relu(self.bridge(latents), _SLOPE)
 
     def forward(self, codes: Tensor, phones: Tensor, speaker: Tensor, speed: float = 1.0) -> Tensor:
+        """Of rows without padding."""
         style = speaker.unsqueeze(-1)
         latents = self.enc_p.latents(embedded(self.codebook, codes), phones, style)
         x = stretched(self.bridged(faster(latents, speed)), self.layout.stretch)
@@ -70,6 +82,24 @@ class Features(nn.Module):
         if seen < x.shape[2]:
             mask = (torch.arange(x.shape[2], device=x.device) < seen).to(x.dtype)[None, None]
         return self.wns1(x, style, mask).transpose(1, 2)
+
+    def padded(
+        self, codes: Tensor, code_count: Tensor, phones: Tensor, phone_count: Tensor, speaker: Tensor
+    ) -> Tensor:
+        """The same of rows of `code_count` and `phone_count` (B,) codes and phones, then padding. Shapes are fixed."""
+        style = speaker.unsqueeze(-1)
+        mask = _first(FRAMES_PER_CODE * codes.shape[1], FRAMES_PER_CODE * code_count)
+        latents = self.enc_p.latents(
+            embedded(self.codebook, codes), phones, style, mask, _first(phones.shape[1], phone_count)
+        )
+        x = stretched(self.bridged(latents), self.layout.stretch)
+        frames = (FRAMES_PER_CODE * code_count * self.layout.stretch).floor()
+        return self.wns1(x, style, _first(x.shape[2], frames)).transpose(1, 2)
+
+
+def _first(length: int, count: Tensor) -> Tensor:
+    """(B,) -> (B, 1, length), 1 at the first `count` places of a row"""
+    return (torch.arange(length, device=count.device) < count[:, None]).float()[:, None]
 
 
 def _bridge(shapes: Shapes) -> nn.Conv1d:

@@ -8,10 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from deployments.contract.family import Call, Tensors
 from deployments.families.gpt_sovits.cfm.dit import Dit
-
-Tensors = dict[str, Tensor]
-Call = Callable[[Hashable, Callable[[Tensors], Tensors], Tensors], Tensors]
 
 
 class Rows(NamedTuple):

@@ -8,11 +8,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from deployments.contract.family import Call, Tensors
 from deployments.families.bigvgan.net import BigVgan
 from deployments.families.bigvgan.receptive_field import Window as Range
 from deployments.families.bigvgan.receptive_field import context
-from deployments.families.gpt_sovits.cfm.chunks import Window, windows
-from deployments.families.gpt_sovits.cfm.solver import Call, Tensors, directly
+from deployments.families.gpt_sovits.cfm.chunks import Window, grouped, windows
+from deployments.families.gpt_sovits.cfm.solver import directly
 from deployments.families.gpt_sovits.hifigan import reach
 from deployments.families.gpt_sovits.vits.generator import Generator
 
@@ -107,9 +108,7 @@ def _vocoded(
     """(T, M) each -> (T * frame_samples,) each."""
     shared = [i for i, cut in enumerate(cuts) if batches and (vocoder.maskable or len(cut) == window)]
     made = {i: vocoder(cut[None])[0] for i, cut in enumerate(cuts) if i not in shared}
-    most = batches[-1] if batches else 1
-    for group in (shared[start : start + most] for start in range(0, len(shared), most)):
-        size = next(batch for batch in batches if batch >= len(group))
+    for group, size in grouped(shared, batches):
         mel = cuts[0].new_zeros(size, window, cuts[0].shape[1])
         mask = cuts[0].new_zeros(size, window, 1)
         for row, i in enumerate(group):

@@ -19,6 +19,8 @@ from deployments.engine.device.choose import choose_device
 from deployments.engine.device.thread import DeviceThread
 from deployments.engine.vocode.worker import VocodeWorker
 from deployments.families.gpt_sovits import vocoder_cfm
+from deployments.families.gpt_sovits.cfm import decoder
+from deployments.families.gpt_sovits.cfm.decoder import CfmDecoder
 from deployments.families.gpt_sovits.cfm.features import Features
 from deployments.families.gpt_sovits.cfm.layout import LAYOUTS
 from deployments.families.gpt_sovits.cfm.mel import reference_mel
@@ -40,9 +42,9 @@ def a_small_one(whole_set: GoldenSet, version: str) -> CfmVocoder:
     whole = a_vocoder(whole_set, version)
     layout = replace(LAYOUTS[version], most_prompt=48, most=160)
     features = Features.load(file, whole_set.weights(version), layout)
-    vocoder = CfmVocoder(features, whole_set.dit(version), whole.vocoder, choose_device("cpu", threads=1))
-    vocoder.window = 96
-    return vocoder
+    made = CfmDecoder(features, whole_set.dit(version), whole.decoder.vocoder, torch.device("cpu"))
+    made.codes, made.window = (40, 104), 96
+    return CfmVocoder(made)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +110,7 @@ def test_a_segment_of_one_chunk_has_the_published_samples(
         def normal(seed: Tensor, counter: Tensor, call: int = call) -> Tensor:
             return whole_set.noise(call, 0, begin + len(counter))[begin:]
 
-        monkeypatch.setattr(vocoder_cfm, "normal", normal)
+        monkeypatch.setattr(decoder, "normal", normal)
         chunk = a_chunk(whole_set, prompt, item)
         samples = layout.frames(len(chunk.frames)) * layout.frame_samples
         waveform = alone(vocoders[version], chunk)
@@ -205,13 +207,13 @@ def test_a_voice_without_a_transcript_is_refused(whole_set: GoldenSet, small: di
 def mel_of(vocoder: CfmVocoder, chunk: VocoderChunk, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """(F, 100), what is vocoded."""
     seen: list[Tensor] = []
-    real = vocoder_cfm.sounds
+    real = decoder.sounds
 
     def sounds(vocoder: Any, mels: list[Tensor], *rest: Any) -> list[Tensor]:
         seen.extend(mels)
         return real(vocoder, mels, *rest)
 
-    monkeypatch.setattr(vocoder_cfm, "sounds", sounds)
+    monkeypatch.setattr(decoder, "sounds", sounds)
     alone(vocoder, chunk)
     return seen[0].numpy()
 
@@ -225,7 +227,7 @@ def test_joins_of_chunks_are_no_place_where_the_sound_changes_more(
     mel = mel_of(small[version], chunk, monkeypatch)
     flux = np.abs(np.diff(mel, axis=0)).sum(1)
     layout = small[version].layout
-    ends = vocoder_cfm.cut(len(mel), layout.most - layout.most_prompt)
+    ends = decoder.chunks(len(mel), layout.most - layout.most_prompt)
     assert len(ends) >= 4
     joins = np.zeros(len(flux), bool)
     for start, _ in ends[1:]:
@@ -239,13 +241,13 @@ def test_neighbouring_chunks_start_from_the_same_noise(
     whole_set: GoldenSet, small: dict[str, CfmVocoder], version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counters: list[Tensor] = []
-    real = vocoder_cfm.normal
+    real = decoder.normal
 
     def normal(seed: Tensor, counter: Tensor) -> Tensor:
         counters.append(counter)
         return real(seed, counter)
 
-    monkeypatch.setattr(vocoder_cfm, "normal", normal)
+    monkeypatch.setattr(decoder, "normal", normal)
     alone(small[version], a_chunk(whole_set, a_voice(whole_set, version), "en1"))
     first, second, *_ = sorted(counters, key=lambda counter: int(counter[0, 0]))
     torch.testing.assert_close(first[-12:], second[:12], rtol=0, atol=0)
@@ -342,8 +344,8 @@ def test_graphs_of_the_engine_give_the_same_samples(
         assert isinstance(result, VocodedChunk)
         np.testing.assert_allclose(result.waveform, alone(small["v4"], chunk), rtol=0, atol=1e-4)
     status, stats = worker.status(), worker.stats()
-    # two batch sizes, each of three lengths of the inputs and the step, and the vocoder's
-    assert len(status["captured"]) == 2 * (3 * 2 + 1) == len(backend.outputs)
+    # two batch sizes, each of two lengths of codes, three of the inputs and the step, and the window of the vocoder
+    assert len(status["captured"]) == 2 * (2 + 3 * 2 + 1) == len(backend.outputs)
     assert status["optimize"] and not status["reason"].startswith("plain")
     assert stats["mean_batch"] > 1 and stats["retries"] == 0 and backend.replays > 0
 
