@@ -61,7 +61,9 @@ class Bench:
         }
         self.prompt = self._prompt(prompt_s)
         self.published = PublishedCfm(
-            self.model.decoder.features, PublishedDit(plain, device.dtype), self.model.decoder.vocoder
+            self.model.decoder.features,
+            PublishedDit(plain, torch.float16 if device.half else torch.float32),
+            self.model.decoder.vocoder,
         )
         codes, phones, mel, ge = (
             torch.from_numpy(self.prompt.tensors[name]).to(device.torch_device)

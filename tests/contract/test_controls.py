@@ -14,7 +14,8 @@ from deployments.contract.options import FamilyOptions, ModelOptions, SamplingOp
 WARMTH = Control("warmth", "number", 0.5, "how warm it sounds", 0, 3)
 STEPS = Control("steps", "integer", 10, "of the solver", 1, 50, scope="load")
 BREATH = Control("breath", "boolean", False, "breathe between words")
-ALL = (WARMTH, STEPS, BREATH, *drawing())
+CARE = Control("care", "integer", 8, "of the decoder", 4, 32, choices=(4, 8, 16, 32))
+ALL = (WARMTH, STEPS, BREATH, CARE, *drawing())
 
 
 def test_what_is_not_set_has_the_default() -> None:
@@ -39,6 +40,9 @@ def test_what_is_not_set_has_the_default() -> None:
         ("top_k", -1, "invalid_value", "an integer from 0 to 8192"),
         ("top_p", 0, "invalid_value", "a number above 0, up to 1"),
         ("breath", 1, "invalid_type", "true or false"),
+        ("care", 7, "invalid_value", "one of 4, 8, 16, 32"),
+        ("care", 64, "invalid_value", "one of 4, 8, 16, 32"),
+        ("care", 8.0, "invalid_type", "one of 4, 8, 16, 32"),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_is_allowed(
@@ -51,7 +55,7 @@ def test_a_wrong_value_is_refused_with_what_is_allowed(
 
 
 def test_a_control_of_another_family_is_refused_with_those_of_this_one() -> None:
-    said = r"Unknown field 'cfg'\. Sampling parameters of tiny: warmth, breath, temperature"
+    said = r"Unknown field 'cfg'\. Sampling parameters of tiny: warmth, breath, care, temperature"
     with pytest.raises(InvalidInput, match=said) as refused:
         chosen(ALL, {"cfg": 2.0}, "tiny")
     assert (refused.value.param, refused.value.code) == ("cfg", "unknown_parameter")
@@ -103,3 +107,13 @@ def test_a_configuration_of_another_family_is_refused(values: dict[str, float], 
     with pytest.raises(ConfigError, match=said) as refused:
         load_family(options)
     assert refused.value.param == f"sampling.{next(iter(values))}"
+
+
+def test_choices_are_listed_in_the_schema() -> None:
+    assert CARE.schema == {
+        "type": "integer",
+        "default": 8,
+        "description": "of the decoder",
+        "enum": [4, 8, 16, 32],
+    }
+    assert parsed(ALL, {"care": "16"}) == {"care": 16}

@@ -178,3 +178,17 @@ def test_cuda_graphs_against_eager_on_a_gpu(thread, engine):
     assert status["optimize"]
     assert len(status["captured"]) == 8
     assert graphs == eager
+
+
+def test_what_is_captured_and_called_is_captured_once(on, cpu):
+    recorder = Recorder()
+
+    def run():
+        runner = GraphRunner(cpu, "test", backend=recorder)
+        return [
+            runner.capture_and_call("two", double, {"x": torch.full((2,), value)}).tolist()
+            for value in (1.0, 2.0)
+        ]
+
+    assert on(run) == [[2.0, 2.0], [4.0, 4.0]]
+    assert recorder.captures == 1

@@ -534,3 +534,61 @@ def test_a_segment_of_a_family_that_is_vocoded_whole_is_never_cut(on, cpu, backe
     assert size >= 1000 * 40
     for name, event in whole_of(on, cpu, chunks).items():
         np.testing.assert_allclose(events[name].value.waveform, event.value.waveform, atol=1e-5)
+
+
+def test_only_chunks_of_one_kind_share_a_call(on, cpu):
+    chunks = {f"c{i}": replace(a_chunk(i, 10), controls={"steps": 4 + 4 * (i % 2)}) for i in range(4)}
+
+    def run():
+        model = TinyVocoder(pile=100)
+        model.packing = replace(model.packing, kind=lambda chunk: chunk.controls["steps"])
+        return vocode(VocodeWorker(model, cpu, SPEC), chunks), model.batches
+
+    found, batches = on(run)
+    expected = whole_of(on, cpu, chunks)
+    assert [rows for rows, _ in batches] == [2, 2]
+    for name in chunks:
+        np.testing.assert_allclose(
+            found[name].value.waveform, expected[name].value.waveform, rtol=0, atol=1e-6
+        )
+
+
+class InTwoCalls(TinyVocoder):
+    """A StagedVocoder: one call adds the voice and another makes the sound, each for exactly two rows."""
+
+    def rehearse(self, batches, call):
+        chunk = a_chunk(0, 20)
+        self.staged(self.collate([chunk, chunk], 2, 20), batches, call)
+
+    def staged(self, inputs, batches, call):
+        assert list(batches) == [1, 2]
+        rows = len(inputs["codes"])
+        inputs = {name: torch.cat([value, value])[:2] for name, value in inputs.items()}
+        first = call("copy", lambda given: {"codes": given["codes"].clone()}, {"codes": inputs["codes"]})
+        made = call("sound", self._sound, inputs | {"codes": first["codes"].clone()})
+        return {name: value[:rows] for name, value in made.items()}
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+def test_a_vocoder_of_several_calls_has_a_graph_of_each_on_an_accelerator(on, cpu, optimize):
+    chunks = {f"c{i}": a_chunk(i, 20) for i in range(3)}
+
+    def run():
+        model, backend = InTwoCalls(pile=40), Recorder()
+        worker = VocodeWorker(
+            model, cpu, SPEC, max_batch=2, optimize=optimize, frame_buckets=[17], backend=backend
+        )
+        worker.warm_up(a_chunk(0).prompt)
+        found = {}
+        for name, chunk in chunks.items():
+            found |= vocode(worker, {name: chunk})
+        return found, worker.status()["captured"], backend.captures, model.plain_batches
+
+    found, captured, captures, plain = on(run)
+    assert (captured, captures) == ((["copy", "sound"], 2) if optimize else ([], 0))
+    assert bool(plain) is not optimize
+    expected = whole_of(on, cpu, chunks)
+    for name in chunks:
+        np.testing.assert_allclose(
+            found[name].value.waveform, expected[name].value.waveform, rtol=0, atol=1e-6
+        )

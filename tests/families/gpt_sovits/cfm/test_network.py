@@ -147,3 +147,13 @@ def test_steps_are_calls_of_one_shape(whole_set: GoldenSet, nets: dict[str, Dit]
     solve(nets[version], given, 4, call)
     steps = [entry for entry in seen if entry[0][0] == "step"]
     assert len(steps) == 12 and all(entry == steps[0] for entry in steps)
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float16, 0.01), (torch.bfloat16, 0.06)])
+def test_half_precision_stays_near(
+    whole_set: GoldenSet, version: str, dtype: torch.dtype, atol: float
+) -> None:
+    """The mel, whose numbers are about 1.4: fp16 is what the decoder uses on a GPU."""
+    net = whole_set.dit(version).prepare((8,), dtype)
+    found = solve(net, rows(whole_set, version), 8)[0, 30:]
+    close(found.T, whole_set.tensors("cfm")[f"{version}.solve.n8"], atol)
