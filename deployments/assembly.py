@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from deployments.engine.vocode.worker import VocodeWorker
 
 log = logging.getLogger("ray.serve")
+
+EDGE = 2**16  # bytes
 
 _OPTIONS = {  # that decide on the sizes of `DoesNotFit`
     "slots": "gpt.slots",
@@ -113,6 +116,19 @@ def vocoder(options: ModelOptions, family: Family, on: Device) -> VocodeWorker:
     what = f"calls of {wanted.max_batch} of the longest chunks"
     memory.require(what, worker.bytes, on.torch_device, "max_batch")
     return worker
+
+
+def weights_digest(folder: Path) -> str:
+    """Identifies a model's files by their names, sizes and the EDGE bytes at both ends of each: they are gigabytes."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(folder)}:{size}:".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(EDGE))
+            file.seek(max(0, size - EDGE))
+            digest.update(file.read(EDGE))
+    return digest.hexdigest()[:32]
 
 
 def prompt_store(options: ModelOptions, family: Family, on: Device) -> PromptStore | None:

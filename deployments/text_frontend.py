@@ -24,11 +24,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ModelDescription:
-    """What the service needs to know about a model. version: of the configuration that it was built from."""
+    """What the service needs to know about a model.
+
+    version: of the configuration that it was built from; weights: see `assembly.weights_digest`.
+    """
 
     version: str
     options: ModelOptions
     spec: FamilySpec
+    weights: str
 
 
 class TextFrontend:
@@ -40,7 +44,7 @@ class TextFrontend:
     def __init__(self, options: ModelOptions, version: str = "", *others: DeploymentHandle) -> None:
         logs.join_serve()
         family = assembly.load_family(options)
-        self._model = ModelDescription(version, options, family.spec)
+        self._model = ModelDescription(version, options, family.spec, assembly.weights_digest(family.folder))
         self._calls, self._described = 0, {}
         if not family.spec.frontend_device:
             self._thread: Executor | DeviceThread = ThreadPoolExecutor(1, "frontend")

@@ -29,12 +29,20 @@ UNKNOWN: dict[str, Any] = {"ready": False, "device": None, "stages": {}}  # stat
 
 
 class Model:
-    """A model that can speak. Raises ConfigError if the configured chunks do not fit the family."""
+    """A model that can speak. weights: identifies its files.
+
+    Raises ConfigError if the configured chunks do not fit the family.
+    """
 
     def __init__(
-        self, name: str, options: ModelOptions, backend: Backend, ingress: IngressSettings = IngressSettings()
+        self,
+        name: str,
+        options: ModelOptions,
+        backend: Backend,
+        ingress: IngressSettings = IngressSettings(),
+        weights: str = "",
     ) -> None:
-        self.name, self.options, self.backend = name, options, backend
+        self.name, self.options, self.backend, self.weights = name, options, backend, weights
         requests = REQUESTS if options.voice_encoder.keep_request_references else None
         self.prompts = VoicePrompts(backend.encode_voice, ingress.voice_cache, requests)
         chunks = assembly.schedule(options, self.spec)

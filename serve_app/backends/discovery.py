@@ -133,7 +133,8 @@ class Discovery:
             described = await stages[0].options(method_name="describe", _by_reference=False).remote()
         if described.version != place.version:
             return None
-        return Model(name, described.options, RayBackend(described.spec, *stages), self._ingress)
+        backend = RayBackend(described.spec, *stages)
+        return Model(name, described.options, backend, self._ingress, described.weights)
 
     def _close(self, model: Model) -> None:
         async def drained() -> None:

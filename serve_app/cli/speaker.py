@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from deployments import assembly
 from deployments.contract.speech import VoicePrompt
 from serve_app.backends.local import LocalBackend
 from serve_app.config.settings import Settings
@@ -60,7 +61,8 @@ class Speaker(AbstractContextManager["Speaker"]):
         settings = settings or Settings.from_args(None)
         options = settings.options(model)
         self.backend = LocalBackend(options, least_slots=max(slots, settings.ingress.window))
-        self.model = Model(settings.name(model), options, self.backend, settings.ingress)
+        weights = assembly.weights_digest(self.backend.family.folder)
+        self.model = Model(settings.name(model), options, self.backend, settings.ingress, weights)
         self.service = Service(settings, Models([self.model]))
         self._runner = asyncio.Runner()
         try:

@@ -103,13 +103,14 @@ class JobRequest(BaseModel):
             whole=True,
         )
 
-    def sound(self, text: str, speaker: str, seed: int | None, options: ModelOptions) -> str:
-        """A hash of everything that a segment's sound depends on. options: the model's."""
+    def sound(self, text: str, speaker: str, seed: int | None, options: ModelOptions, weights: str) -> str:
+        """A hash of everything that a segment's sound depends on. options, weights: the model's."""
         voice = self.voice(speaker)
         depends: Mapping[str, Any] = {
             "text": text,
             "voice": [voice.digest, voice.transcript, voice.language],
             "model": options.model_dump(mode="json", exclude={"prompts", "busy_replicas"}),
+            "weights": weights,
             "language": self.language,
             "seed": self.seed if seed is None else seed,
             "speed": self.speed,

@@ -33,7 +33,7 @@ class Sounds:
         Raises what `Service.speak` and its stream raise, and Pause if the disk is full.
         """
         text = self.respelled.respelled(row.text).text
-        digest = self._request.sound(text, row.voice, row.seed, model.options)
+        digest = self._request.sound(text, row.voice, row.seed, model.options, model.weights)
         samples = await self._access.files(self._audio.samples, digest)
         if samples is not None:
             return {"sound": digest, "samples": samples}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import psutil
+import pytest
 
 from serve_app.jobs.jobs import Jobs
 from tests.books import prose
@@ -11,9 +12,13 @@ from tests.serve_app.jobs.conftest import finished, running, submission, until
 GROWTH = 20e6  # bytes
 
 
-async def test_the_memory_of_a_long_job_is_flat(jobs: Jobs) -> None:
+WHOLE = pytest.param(500_000, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)])
+
+
+@pytest.mark.parametrize("characters", [25_000, WHOLE])
+async def test_the_memory_of_a_long_job_is_flat(jobs: Jobs, characters: int) -> None:
     process = psutil.Process()
-    row = await jobs.submit(submission("\n\n".join(prose(25_000))))
+    row = await jobs.submit(submission("\n\n".join(prose(characters))))
     async with running(jobs):
         row = await until(jobs, row.id, lambda row: _share(row.figures) >= 0.25)
         quarter = process.memory_info().rss
