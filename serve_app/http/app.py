@@ -14,13 +14,20 @@ from serve_app.http.access import Access
 from serve_app.http.cors import Cors
 from serve_app.http.middleware import RequestMiddleware
 from serve_app.http.routes.common import Traffic
+from serve_app.http.schemas import ErrorBody
 from serve_app.jobs.jobs import Jobs
 from serve_app.service import Service
 
 
 def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
     """The routes over one service. echo_request_id: False behind a proxy that sets x-request-id itself."""
-    app = FastAPI(title="Chorale", version=app_version(), redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="Chorale",
+        version=app_version(),
+        redoc_url=None,
+        redirect_slashes=False,
+        responses={"default": {"description": "An error", "model": ErrorBody}},
+    )
     app.state.service, app.state.traffic, app.state.jobs = service, Traffic(), Jobs(service)
     for found in iter_modules(routes.__path__):
         module = import_module(f"{routes.__name__}.{found.name}")

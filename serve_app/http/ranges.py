@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from serve_app.http.delivery import Listener, no_faster_than
+from serve_app.http.errors import HttpError
 
 RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 RATE = 2**20  # bytes that count as a second of sound for the backpressure
@@ -39,6 +40,16 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     return begin, min(last + 1, size)
 
 
+def file_answers(*kinds: str) -> dict[int | str, dict[str, Any]]:
+    """What `file_response` answers, for the OpenAPI document. kinds: media types."""
+    content = dict.fromkeys(kinds, {"schema": {"type": "string", "format": "binary"}})
+    return {
+        200: {"content": content},
+        206: {"description": "The range", "content": content},
+        304: {"description": "The client has this version"},
+    }
+
+
 def file_response(
     asked: Mapping[str, str],
     size: int,
@@ -60,7 +71,9 @@ def file_response(
     try:
         part = parse_range(asked.get("range"), size) if same else None
     except ValueError:
-        return Response(status_code=416, headers={**headers, "content-range": f"bytes */{size}"})
+        beyond = f"Invalid 'Range': the file has {size} bytes, and the range begins after them."
+        headers |= {"content-range": f"bytes */{size}"}
+        return HttpError(416, beyond, "range_not_satisfiable", param="Range", headers=headers).response()
     begin, end = part or (0, size)
     headers["content-length"] = str(end - begin)
     if part is not None:

@@ -38,6 +38,21 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ErrorDetail(BaseModel):
+    """param: the field at fault; code: the kind of error, for programs."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """The body of every error, as OpenAI's. The routes of other servers add their own fields."""
+
+    error: ErrorDetail
+
+
 class VoiceId(StrictModel):
     id: str = Field(min_length=1, max_length=MAX_NAME)
 

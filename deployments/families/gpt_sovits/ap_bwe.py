@@ -176,7 +176,7 @@ def _config(path: Path) -> ApBweConfig:
         raise CheckpointError(f"{path.name}: not found in the folder of the bandwidth extension") from None
     except ValidationError as error:
         raise CheckpointError(f"{path.name}: {fault(error)}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path.name}: cannot be read as JSON ({type(error).__name__})") from None
     if config.n_fft % 2 or config.win_size > config.n_fft or config.hop_size * 2 > config.win_size:
         raise CheckpointError(f"{path.name}: needs an even n_fft >= win_size >= 2 hop_size")

@@ -78,5 +78,5 @@ def _config(path: Path) -> BigVganConfig:
         raise CheckpointError(f"{path.name}: not found in the folder of the vocoder of v3") from None
     except ValidationError as error:
         raise CheckpointError(f"{path.name}: {fault(error)}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path.name}: cannot be read as JSON ({type(error).__name__})") from None

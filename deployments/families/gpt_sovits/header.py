@@ -71,7 +71,9 @@ def read_header(path: Path) -> Header:
         raise CheckpointError(f"{name}: not found in the model folder") from None
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{name}: refused: {error}") from None
-    except (OSError, zipfile.BadZipFile, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged archive or pickle can raise anything
         kind = type(error).__name__
         raise CheckpointError(f"{name}: cannot be read: truncated, or not a checkpoint ({kind})") from None
     weight, config = content.get("weight"), as_plain(content.get("config"))

@@ -19,10 +19,10 @@ def read_config(folder: Path, kind: type[Config]) -> Config:
         return kind.model_validate(json.loads((folder / "config.json").read_text("utf-8")))
     except FileNotFoundError:
         raise CheckpointError(f"{folder.name}: config.json not found") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise CheckpointError(f"{folder.name}/config.json: not JSON ({type(error).__name__})") from None
     except ValidationError as error:
         raise CheckpointError(f"{folder.name}/config.json: {fault(error)}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{folder.name}/config.json: not JSON ({type(error).__name__})") from None
 
 
 def weights_file(folder: Path) -> Path:

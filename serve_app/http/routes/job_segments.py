@@ -11,6 +11,7 @@ from starlette.responses import Response
 from deployments.contract.errors import InvalidInput, NotFound
 from serve_app.http.bodies import check, read_object
 from serve_app.http.job_schemas import SegmentBody
+from serve_app.http.ranges import file_answers
 from serve_app.http.routes.common import SharedJobs
 from serve_app.http.routes.jobs import MAX_PART, accepted, stored_file
 from serve_app.http.schemas import inlined
@@ -46,7 +47,11 @@ async def list_segments(
     return {"object": "list", "data": data, "has_more": len(found) > limit}
 
 
-@router.get("/v1/jobs/{job_id}/segments/{index}/audio", response_class=Response)
+@router.get(
+    "/v1/jobs/{job_id}/segments/{index}/audio",
+    response_class=Response,
+    responses=file_answers("audio/flac"),
+)
 async def segment_audio(job_id: str, index: int, request: Request, jobs: SharedJobs) -> Response:
     """The sound of one segment as FLAC, as the model made it, with ranges."""
     row = await asyncio.to_thread(jobs.stores.jobs.get, job_id)

@@ -20,7 +20,7 @@ from serve_app.http.bodies import check, read_form, read_object
 from serve_app.http.errors import too_large
 from serve_app.http.job_events import events
 from serve_app.http.job_schemas import JobBody, from_form
-from serve_app.http.ranges import file_response
+from serve_app.http.ranges import file_answers, file_response
 from serve_app.http.routes.common import Shared, SharedJobs, charge, while_connected
 from serve_app.http.schemas import inlined
 from serve_app.jobs import sources
@@ -54,6 +54,9 @@ _BODY = {
         "content": {"multipart/form-data": {"schema": _FORM}, "application/json": {"schema": _SCHEMA}},
     }
 }
+
+_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+_FILES = file_answers(*MEDIA_TYPES.values())
 
 
 @router.post("/v1/jobs", status_code=202, openapi_extra=_BODY)
@@ -148,7 +151,7 @@ async def cancel_job(job_id: str, jobs: SharedJobs) -> dict[str, Any]:
     return (await jobs.cards([row]))[0]
 
 
-@router.get("/v1/jobs/{job_id}/events")
+@router.get("/v1/jobs/{job_id}/events", response_class=StreamingResponse, responses=_EVENTS)
 async def job_events(job_id: str, request: Request, jobs: SharedJobs) -> StreamingResponse:
     """Server-sent events: `state` and `progress` with the job, `log` with a line of its log.
 
@@ -175,7 +178,7 @@ async def job_report(job_id: str, jobs: SharedJobs) -> dict[str, Any]:
     return await asyncio.to_thread(report, row, jobs.stores.segments)
 
 
-@router.get("/v1/jobs/{job_id}/audio", response_class=Response)
+@router.get("/v1/jobs/{job_id}/audio", response_class=Response, responses=_FILES)
 async def job_audio(job_id: str, request: Request, jobs: SharedJobs) -> Response:
     """The main file, with ranges."""
     row = await asyncio.to_thread(jobs.stores.jobs.get, job_id)
@@ -185,7 +188,7 @@ async def job_audio(job_id: str, request: Request, jobs: SharedJobs) -> Response
     return await _file(request, jobs, row, row.outputs[0])
 
 
-@router.get("/v1/jobs/{job_id}/files/{name}", response_class=Response)
+@router.get("/v1/jobs/{job_id}/files/{name}", response_class=Response, responses=_FILES)
 async def job_file(job_id: str, name: str, request: Request, jobs: SharedJobs) -> Response:
     """One of the job's `outputs`, with ranges."""
     row = await asyncio.to_thread(jobs.stores.jobs.get, job_id)

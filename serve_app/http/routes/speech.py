@@ -51,7 +51,7 @@ _AUDIO = {"schema": {"type": "string", "format": "binary"}}
 _SCHEMA = inlined(SpeechBody)
 _SCHEMA["properties"] |= foreign.schemas(_SCHEMA["properties"])
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}}
-_CONTENT = dict.fromkeys(MEDIA_TYPES.values(), _AUDIO) | {"text/event-stream": {"schema": {"type": "string"}}}
+_CONTENT = dict.fromkeys(MEDIA_TYPES.values(), _AUDIO) | {"text/event-stream": {}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,8 @@ async def test_what_is_not_one_range_is_answered_with_the_whole_file(
 )
 async def test_a_range_behind_the_end_is_416(client: httpx.AsyncClient, header: str) -> None:
     answer = await client.get("/", headers={"range": header})
-    assert (answer.status_code, answer.content) == (416, b"")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (416, "range_not_satisfiable", "Range")
     assert answer.headers["content-range"] == f"bytes */{SIZE}"
 
 

@@ -136,6 +136,8 @@ def _pair(merge: Any) -> tuple[str, str]:
 def _first(normalizer: Any, name: str) -> str:
     """What is put before a text. Raises CheckpointError for normalizers other than Llama's."""
     steps = normalizer.get("normalizers", [normalizer]) if isinstance(normalizer, dict) else []
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        steps = []
     prepend = [step for step in steps if step.get("type") == "Prepend"]
     replace = [step for step in steps if step.get("type") == "Replace"]
     if len(steps) != len(prepend) + len(replace) or [step.get("content") for step in replace] != [SPACE]:

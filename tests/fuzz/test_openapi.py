@@ -1,0 +1,67 @@
+"""Every operation of the OpenAPI document, with requests that follow its schema and requests that break it.
+
+A response has a documented form; an error is OpenAI's; nothing is a 5xx except 503.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.fuzz.conftest import URL, Api, error_of
+
+EXAMPLES = 8  # per operation and kind of request
+LAST = ("delete", "/v1/jobs/clean", "/v1/cache/free")  # they remove what others need
+CHECKS = [content_type_conformance, response_schema_conformance, status_code_conformance]
+
+
+def operations(document: dict[str, Any]) -> list[Any]:
+    found = [each.ok() for each in schemathesis.openapi.from_dict(document).get_all_operations()]
+    return sorted(found, key=lambda each: each.method in LAST or each.path in LAST)
+
+
+@pytest.mark.hypothesis
+@pytest.mark.parametrize(
+    "mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.value
+)
+def test_every_operation_answers_as_documented(
+    api: Api, job: str, mode: GenerationMode, subtests: pytest.Subtests
+) -> None:
+    known = {"job_id": job, "voice_id": "ada", "model": "chorale-small", "index": 0, "name": "x.wav"}
+    for operation in operations(api.document):
+        with subtests.test(operation=operation.label):
+            cases = operation.as_strategy(generation_mode=mode)
+
+            @settings(
+                max_examples=EXAMPLES,
+                suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+            )
+            @given(case=cases, exists=st.booleans())
+            def answers(case: Any, exists: bool) -> None:
+                if exists:
+                    names = known.keys() & case.path_parameters.keys()
+                    case.path_parameters |= {name: known[name] for name in names}
+                check(api, case)
+
+            with suppress(Unsatisfiable):  # without parameters, every request is a right one
+                answers()
+
+
+def check(api: Api, case: Any) -> None:
+    answer = api.send(requests.Request(**case.as_transport_kwargs(base_url=URL)).prepare())
+    case.validate_response(answer, checks=CHECKS)
+    if answer.status_code >= 400:
+        error_of(answer)
