@@ -15,7 +15,7 @@ ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := venv
-.PHONY: venv demo serve test nightly test-js system samples lint format bench gpu voice-gpu lock clean distclean
+.PHONY: venv demo serve test nightly fuzz test-js system samples lint format bench gpu voice-gpu lock clean distclean
 
 venv: $(STAMP)
 	@echo "Ready: make demo | serve | test | lint | bench, or $(BIN)/chorale --help"
@@ -53,6 +53,15 @@ endif
 # What takes too long for every change.
 nightly: $(STAMP) system
 	$(BIN)/python -m pytest -m nightly $(ARGS)
+
+# Every test with random input, over and over with new input, until the time is over or one fails.
+FUZZ_MINUTES ?= 30
+fuzz: $(STAMP)
+	@end=$$(( $$(date +%s) + 60 * $(FUZZ_MINUTES) )); \
+	while [ $$(date +%s) -lt $$end ]; do \
+		OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "hypothesis and not nightly" --hypothesis-profile=fuzz \
+			$(or $(ARGS),tests/fuzz tests/serve_app tests/families tests/text tests/leases tests/deployments) || exit 1; \
+	done
 
 # Programs with which tests check results (tests/system_packages.txt). Installs missing ones if possible.
 system:

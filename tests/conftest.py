@@ -14,6 +14,8 @@ except ImportError:  # `make gpu` runs tests with only torch installed
 else:
     # no deadlines, because the machine may be busy
     settings.register_profile("chorale", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    # `make fuzz`: new input in each run; a failure prints what repeats it
+    settings.register_profile("fuzz", settings.get_profile("chorale"), print_blob=True)
     settings.load_profile("chorale")
 
 

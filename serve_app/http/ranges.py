@@ -42,7 +42,7 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
 
 def file_answers(*kinds: str) -> dict[int | str, dict[str, Any]]:
     """What `file_response` answers, for the OpenAPI document. kinds: media types."""
-    content = dict.fromkeys(kinds, {"schema": {"type": "string", "format": "binary"}})
+    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
     return {
         200: {"content": content},
         206: {"description": "The range", "content": content},

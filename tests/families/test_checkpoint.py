@@ -67,7 +67,7 @@ def test_truncated(tmp_path, name, kept):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not a checkpoint at all", b"PK\x03\x04" + bytes(100), bytes(4096)]
+    "content", [b"", b"not a checkpoint at all", b"PK\x03\x04" + bytes(100), bytes(4096), b"\x80\x02."]
 )
 def test_other_files(tmp_path, content):
     (tmp_path / "x.pth").write_bytes(content)

@@ -124,6 +124,21 @@ def test_a_damaged_header(kind: str, data: st.DataObject, folder: Path) -> None:
         assert all(isinstance(shape, tuple) for shape in read_header(path).shapes.values())
 
 
+@pytest.mark.parametrize("flag", [{"flag_bits": 1}, {"compress_type": 99}], ids=str)
+def test_a_header_that_cannot_be_unpacked(flag: dict[str, int], folder: Path) -> None:
+    """Encrypted, or compressed in an unknown way."""
+    data = _pickled(b"N.")
+    with zipfile.ZipFile(BytesIO(data)) as archive:
+        begin = archive.start_dir
+    local, central = (6, 8) if "flag_bits" in flag else (8, 10)
+    (value,) = flag.values()
+    changed = bytearray(data)
+    changed[local] = changed[begin + central] = value
+    (folder / "x.pth").write_bytes(changed)
+    with pytest.raises(CheckpointError):
+        read_header(folder / "x.pth")
+
+
 NUMBERS = st.integers() | st.floats() | st.sampled_from([0, -1, 1, 2, 1 << 20, 1 << 62])
 JSON = st.recursive(
     st.none() | st.booleans() | NUMBERS | st.text(max_size=5),

@@ -180,6 +180,7 @@ async def test_only_an_admin_deletes_voices_and_frees_caches(opened: Open) -> No
         {"sec-fetch-site": "same-site"},
         {"origin": "https://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
     ],
 )
 async def test_a_page_of_another_origin_changes_nothing(client: httpx.AsyncClient, headers: dict) -> None:
