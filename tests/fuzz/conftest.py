@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -28,7 +28,7 @@ class Api:
 
     portal: BlockingPortal
     client: httpx.AsyncClient
-    document: dict[str, Any]
+    document: dict[str, Any] = field(repr=False)
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         async def answered() -> httpx.Response:
@@ -60,7 +60,7 @@ def _bytes(value: str | bytes, encoding: str = "latin-1") -> bytes:
     return value.encode(encoding, "replace") if isinstance(value, str) else value
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("fuzz")
     shipped = folder / "shipped"
@@ -80,9 +80,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         app.state.jobs.stores.jobs.database.close()
 
 
-@pytest.fixture(scope="package")
-def job(api: Api) -> str:
-    """The id of a finished job."""
+def finished_job(api: Api) -> str:
+    """The id of a new job that is done."""
     body = {"input": "The tea is cold. It rains again.", "voice": "ada", "format": "wav"}
     made = api.request("POST", "/v1/jobs", json=body).json()["id"]
     assert "event: state" in api.request("GET", f"/v1/jobs/{made}/events").text

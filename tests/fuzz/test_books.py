@@ -139,7 +139,13 @@ VALUES = st.recursive(
 LINES = st.fixed_dictionaries({}, optional=dict.fromkeys(("speaker", "text", "chapter"), TEXT | VALUES))
 
 
-@given(st.lists(LINES | VALUES, max_size=5) | VALUES)
+SPOKEN = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=30)
+LIKELY = st.fixed_dictionaries(
+    {"text": SPOKEN.map("A".__add__)}, optional={"speaker": SPOKEN, "chapter": SPOKEN}
+)
+
+
+@given(st.lists(LIKELY, min_size=1, max_size=5) | st.lists(LINES | VALUES, max_size=5) | VALUES)
 @settings(max_examples=50)
 def test_a_script_of_any_values(lines: object) -> None:
     with suppress(InvalidInput):

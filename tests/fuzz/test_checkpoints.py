@@ -88,6 +88,7 @@ def damaged(draw: st.DrawFn, good: bytes) -> bytes:
     return data[: draw(st.integers(len(data) // 2, len(data)))] if draw(st.booleans()) else data
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors", "pickle"])
 @given(data=st.data())
 @settings(max_examples=40)

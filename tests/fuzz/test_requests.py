@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from deployments.contract.errors import Forbidden, InvalidInput, Unauthorized
 from serve_app.config.access import AccessSettings, hashed
 from serve_app.http.access import Access, presented
-from tests.fuzz.conftest import Api, error_of
+from tests.fuzz.conftest import Api, error_of, finished_job
 
 HEADER = st.text(st.characters(min_codepoint=1, max_codepoint=255, exclude_characters="\r\n"), max_size=40)
 KEY = "sk-chorale-of-a-test"
@@ -28,6 +28,11 @@ JSON = st.recursive(
 )
 SPEECH = {"input": "One.", "model": "chorale-small", "voice": "ada", "response_format": "wav"}
 JOB = {"input": "One.", "voice": "ada", "format": "wav"}
+
+
+@pytest.fixture(scope="module")
+def job(api: Api) -> str:
+    return finished_job(api)
 
 
 @given(
