@@ -40,7 +40,8 @@ serve: $(STAMP)
 	$(BIN)/chorale serve $(ARGS)
 
 # Tests that start services or look at time, memory and exact samples run alone. All others run in two processes.
-ALONE := tests/serve tests/browser tests/benchmarks tests/docs tests/serve_app/runtime tests/test_samples.py
+ALONE := tests/serve tests/browser tests/benchmarks tests/docs tests/serve_app/runtime \
+	tests/serve_app/http/test_middleware.py tests/test_samples.py
 test: $(STAMP) system
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)

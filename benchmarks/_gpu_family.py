@@ -15,9 +15,9 @@ from deployments.contract.device import Device
 from deployments.contract.family import Family
 from deployments.contract.speech import GptRequest, Segment, VoicePrompt
 from deployments.engine.device.choose import choose_device
+from tests.golden.indextts_set import SHIPPED
 
 ROOT = Path(__file__).resolve().parent.parent
-GOLDEN = ROOT / "tests" / "golden" / "indextts" / "checkpoint"
 VOICES = ROOT / "deployments" / "families" / "small" / "voices"
 MOST_TOKENS = 100  # of a random text
 
@@ -28,7 +28,7 @@ def load(name: str, folder: str | None) -> Family:
 
 
 def options_of(name: str, folder: str | None) -> dict[str, Any]:
-    return {"model_dir": folder or str(GOLDEN)} if name == "indextts" else {}
+    return {"model_dir": folder or str(SHIPPED / "checkpoint")} if name == "indextts" else {}
 
 
 def device_of(preference: str, *, half: bool) -> Device:

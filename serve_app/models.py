@@ -64,7 +64,7 @@ class Models:
 
     def __init__(self, models: Iterable[Model] = (), default: str | None = None) -> None:
         self.entries = {model.name: Entry(model) for model in models}
-        self.default = next(iter(self.entries), "")
+        self.default = default or next(iter(self.entries), "")
         self.look: Callable[[], Awaitable[None]] | None = None
 
     def __iter__(self) -> Iterator[Model]:

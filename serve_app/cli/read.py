@@ -7,15 +7,18 @@ from typing import Any
 
 from deployments import assembly
 from deployments.contract.errors import InvalidInput
+from deployments.contract.family import read_segments
 from deployments.contract.options import ModelOptions
 from serve_app.service import reading_of
 
 
 def readings(options: ModelOptions, text: str, language: str | None) -> list[dict[str, Any]]:
     """Each segment's text, spoken words, phones and pause_after in seconds. Raises the frontend's InvalidInput."""
-    frontend = assembly.load_family(options).frontend()
+    family = assembly.load_family(options)
+    spec = family.spec
+    frontend = family.frontend(assembly.device(options, "text_frontend") if spec.frontend_device else None)
     try:
-        segments = frontend.segments(text, language)
+        segments = read_segments(frontend, text, language, spec.of_text(spec.defaults))
     except InvalidInput as error:
         if error.code != "nothing_to_speak":
             raise

@@ -66,6 +66,9 @@ class TinyFrontend:
         joined = (" ".join(found[at : at + count]) for at in range(0, len(found), count))
         return [self._segment(sentence) for sentence in joined]
 
+    def symbols(self, segment: Segment) -> list[str]:
+        return [str(index) for index in segment.token_ids]
+
     def _segment(self, sentence: str) -> Segment:
         ids = np.frombuffer(sentence.encode(), np.uint8).astype(np.int64) % TEXT
         if self.table is not None:

@@ -34,7 +34,7 @@ def test_a_folder_of_the_published_size_speaks(tmp_path, version):
         return np.concatenate([piece async for piece in stream])
 
     async def both() -> list[np.ndarray]:
-        return await asyncio.gather(speak("请把窗户打开。"), speak("Where is the key?"))
+        return list(await asyncio.gather(speak("请把窗户打开。"), speak("Where is the key?")))
 
     try:
         sounds = asyncio.run(both())

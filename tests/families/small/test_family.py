@@ -74,5 +74,5 @@ def test_unknown_options_and_config_keys_are_refused(weights: Path) -> None:
     (weights / "small.json").write_text(json.dumps({**config, "hopp": 1}))
     with pytest.raises(ConfigError, match="hopp"):
         families.load("small", {"weights": str(weights)})
-    with pytest.raises(ConfigError, match="allowed: indextts, small"):
+    with pytest.raises(ConfigError, match="allowed: gpt_sovits, indextts, small, voxcpm"):
         families.load("smal")

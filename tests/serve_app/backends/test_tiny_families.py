@@ -18,6 +18,7 @@ from deployments.contract.options import ModelOptions
 from deployments.contract.speech import GptRequest, Reference, VocoderChunk, VoicePrompt
 from deployments.text_frontend import TextFrontend
 from serve_app.backends.local import LocalBackend
+from serve_app.cli.read import readings
 from serve_app.synthesis.segment import segment_seed
 from serve_app.synthesis.speech import SegmentBegan, Speech
 from serve_app.synthesis.stream import Synthesizer
@@ -204,7 +205,15 @@ async def test_controls_of_the_text_reach_the_frontend():
     assert list(map(len, spoken)) == [2, 1]
     assert " ".join(spoken[0]) == spoken[1][0] == TEXT
     stage = TextFrontend(options_of(joins=True))
-    assert [len(await stage.segments(TEXT, None, {"sentences": n})) for n in (1, 2)] == [2, 1]
+    first, second = [await stage.segments(TEXT, None, {"sentences": n}) for n in (1, 2)]
+    assert isinstance(first, list) and isinstance(second, list) and (len(first), len(second)) == (2, 1)
+    names = await stage.symbols(second)
+    assert isinstance(names, list) and names == [[str(index) for index in second[0].token_ids]]
+
+
+def test_chorale_read_gives_a_frontend_its_device_and_the_configured_controls():
+    found = readings(options_of({"sentences": 2}, joins=True, reads=True), TEXT, None)
+    assert [reading["text"] for reading in found] == [TEXT]
 
 
 async def test_a_frontend_with_a_model_runs_on_a_device_thread():

@@ -113,7 +113,7 @@ def test_merge_keys_and_aliases_are_read(mine):
         ("route_prefix: /", "route_prefix: speech", "route_prefix: must begin with /"),
         ("    args:", "    deployments: [null]\n    args:", "deployments[0]: must be a mapping"),
         ("log_level: INFO", 'log_level: "A\\nB"', "log_level"),
-        ("name: small", "name: smal", "family.name: unknown family 'smal'; allowed: indextts, small"),
+        ("name: small", "name: smal", "unknown family 'smal'; allowed: gpt_sovits, indextts, small, voxcpm"),
         ("name: small", 'name: "sm\\nall"', "family.name: unknown family"),
         ("name: small", INDEXTTS + "/nowhere", "family.options.model_dir: folder 'nowhere' does not exist"),
         ("name: small", INDEXTTS + "~nobody-at-all/x", "model_dir: '~nobody-at-all/x' names an unknown user"),

@@ -78,7 +78,7 @@ MODELS, A = "      models:\n", "        a: {family: {name: small}}\n"
         (
             "      models: {a: {gpt: {slots: 4}}}\n",
             5,
-            "models.a.family: a model needs family.name: indextts, small",
+            "models.a.family: a model needs family.name: gpt_sovits, indextts, small, voxcpm",
         ),
         (f"{MODELS}        a:\n          family: {{options: {{}}}}\n", 7, "a model needs family.name"),
         (f"{MODELS}{A}{A}", 7, "models.a: duplicate key"),

@@ -54,7 +54,7 @@ async def test_without_a_valid_key_nothing_but_the_probes_answers(opened: Open) 
         for method, path in (
             ("POST", SPEECH), ("GET", "/v1/models"), ("GET", "/v1/status"), ("GET", "/"), ("GET", "/docs"),
             ("GET", "/openapi.json"), ("POST", "/v1/cache/free"), ("GET", "/static/x/app.js"), ("GET", "/none"),
-            ("GET", "/tts_with_cached_voice"), ("POST", "/v1/jobs"), ("GET", "/v1/jobs"),
+            ("GET", "/tts_with_cached_voice"), ("GET", "/tts"), ("POST", "/v1/jobs"), ("GET", "/v1/jobs"),
         ):  # fmt: skip
             answer = await client.request(method, path)
             assert answer.status_code == 401, path
@@ -139,6 +139,8 @@ async def test_the_number_of_characters_is_limited(opened: Open) -> None:
         assert book.status_code == 429
         query = {"text": "Hello.", "voice_name": "ada"}
         assert (await client.get("/tts_with_cached_voice", params=query)).status_code == 429
+        query = {"text": "Hello.", "text_lang": "en", "ref_audio_path": "ada", "prompt_lang": "en"}
+        assert (await client.get("/tts", params=query)).status_code == 429
 
 
 async def test_concurrent_requests_are_limited_and_end_with_the_response(
@@ -187,6 +189,7 @@ async def test_a_page_of_another_origin_changes_nothing(client: httpx.AsyncClien
         ("POST", SPEECH),
         ("DELETE", "/v1/audio/voices/x"),
         ("GET", "/tts_with_cached_voice"),
+        ("GET", "/tts"),
     ):
         answer = await client.request(method, path, headers=headers)
         assert answer.status_code == 403, (path, headers)

@@ -41,8 +41,10 @@ def backend() -> ToneBackend:
 
 
 @pytest.fixture
-async def client(backend: ToneBackend, shipped: Path, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """The default model is of another family; the second is of this one."""
+async def client(
+    backend: ToneBackend, shipped: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The default model is of another family, unless the test says otherwise; the second is of this one."""
     settings = Settings.from_args({"data_dir": str(tmp_path / "data")}, {})
     options = settings.options()
     files = options.family.model_copy(update={"options": {"gpt": "/models/mine.ckpt"}})
@@ -51,7 +53,7 @@ async def client(backend: ToneBackend, shipped: Path, tmp_path: Path) -> AsyncIt
             Model("tones", options, ToneBackend(), settings.ingress),
             Model("sovits", options.model_copy(update={"family": files}), backend, settings.ingress),
         ],
-        default="tones",
+        default=getattr(request, "param", "tones"),
     )
     transport = httpx.ASGITransport(
         create_app(Service(settings, models, shipped)), raise_app_exceptions=False
@@ -251,6 +253,19 @@ async def test_calls_that_change_the_server_change_nothing(
     answer = await client.get(url)
     assert (answer.status_code, answer.json()["message"]) == (status, message)
     assert ("error" in answer.json()) == (status != 200)
+
+
+@pytest.mark.parametrize("client", ["sovits"], indirect=True)
+async def test_a_cached_voice_takes_the_parameters_of_the_family(
+    client: httpx.AsyncClient, backend: ToneBackend
+) -> None:
+    query = {"voice_name": "ada", "text": TEXT, "text_lang": "en", "temperature": "0", "speed_factor": "1.5"}
+    more = {"text_split_method": "0", "fragment_interval": "0.5", "sample_steps": "8", "top_k": "5"}
+    answer = await client.post("/tts_with_cached_voice", params=query | more)
+    assert answer.status_code == 200, answer.text
+    assert backend.text_controls == {"text_split_method": 0, "fragment_interval": 0.5}
+    refused = await client.post("/tts_with_cached_voice", params=query | {"text_split_method": "6"})
+    assert refused.json()["error"]["param"] == "text_split_method"
 
 
 async def test_the_fields_are_described(client: httpx.AsyncClient) -> None:
