@@ -183,19 +183,23 @@ class VocodeWorker:
     def warm_up(self, prompt: VoicePrompt) -> None:
         """Runs or captures every shape on frames of 0, so that no request waits for that."""
         assert_on_device_thread(self._owner)
+        began = time.perf_counter()
         if self._plain:
             self._alone(self._blank(self._lengths[0], prompt))
         elif self._staged is not None:
             self._staged.rehearse(self._batches, self._runner.capture_and_call)
             self._together([self._blank(self._lengths[0], prompt)])
         elif not self._padded:
-            for frames in (self._lengths[0], self._longest):
+            longest = [] if self._whole else [self._longest]  # a whole segment may take minutes
+            for frames in (self._lengths[0], *longest):
                 self._together([self._blank(frames, prompt)])
         else:
             for frames in reversed(self._lengths):
                 for batch in reversed(self._batches):
                     inputs = self._model.collate([self._blank(frames, prompt)] * batch, batch, frames)
                     self._runner.capture((batch, frames), self._forward, inputs)
+        graphs = len(self._runner.status()["captured"])
+        log.info("vocoder: warmed up in %.2f s, %d graphs", time.perf_counter() - began, graphs)
 
     def stats(self) -> dict[str, float]:
         return {

@@ -37,7 +37,7 @@ def _empty(tensors: Mapping[str, Tensor], file: str) -> Generator:
                 f" {LAYOUTS['v4'].frame_samples} of {MELS}"
             )
         return Generator(Shapes(tensors, file), SovitsConfig(upsample_rates=rates))
-    except (KeyError, IndexError):
+    except (KeyError, IndexError, ValueError, RuntimeError):
         raise CheckpointError(f"{file}: not the vocoder of v4: it has no HiFi-GAN generator") from None
 
 

@@ -10,7 +10,6 @@ Rows may be padded at their end. `mask` (B, T, 1) is 1 on a row's own frames, an
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, cast
@@ -21,16 +20,21 @@ from torch import Tensor, nn
 
 from deployments.contract.errors import CheckpointError
 from deployments.families.checkpoint import fill, part_of
+from deployments.families.gpt_sovits.cfm.embeddings import (
+    EPS,
+    POSITIONS,
+    InputEmbedding,
+    Mask,
+    StepEmbedding,
+    TextEmbedding,
+)
+from deployments.families.gpt_sovits.cfm.layout import MELS
 
 HEAD = 64  # channels of an attention head
-TIME_CHANNELS = 256
-POSITION_GROUPS = 16
-POSITIONS = 4096  # rows of the features' position table; later frames repeat the last
-EPS = 1e-6
+# of rotation, rounded to fp16 as training writes them to its files
+PUBLISHED_RATES = (10000.0 ** (-torch.arange(0, HEAD, 2) / HEAD)).half().float()
 PREFIX = "cfm.estimator."
 _LAYERS = "transformer_blocks"
-
-Mask = Tensor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,118 +57,17 @@ class DitShape:
             ff = tensors["transformer_blocks.0.ff.ff.0.0.weight"].shape[0]
         except KeyError as error:
             raise CheckpointError(f"{file}: {PREFIX}{error.args[0]} is missing") from None
-        if dim % HEAD:
+        except (ValueError, IndexError):
+            raise CheckpointError(f"{file}: {PREFIX}proj_out.weight is not a matrix") from None
+        if mels != MELS or dim % HEAD or not dim:
             raise CheckpointError(
-                f"{file}: {PREFIX}proj_out.weight: {dim} channels are not a multiple of {HEAD}"
+                f"{file}: {PREFIX}proj_out.weight is ({mels}, {dim}), must be ({MELS}, a multiple of {HEAD})"
             )
         return cls(mels, text, _blocks(tensors, "text_embed.text_blocks"), dim, _blocks(tensors, _LAYERS), ff)
 
 
 def _blocks(tensors: Mapping[str, Tensor], name: str) -> int:
     return len({key.split(".")[name.count(".") + 1] for key in tensors if key.startswith(f"{name}.")})
-
-
-class StepEmbedding(nn.Module):
-    """A number in 0..1 as a vector, (N,) -> (N, D)."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.time_mlp = nn.Sequential(nn.Linear(TIME_CHANNELS, dim), nn.SiLU(), nn.Linear(dim, dim))
-
-    def forward(self, value: Tensor) -> Tensor:
-        half = TIME_CHANNELS // 2
-        rates = torch.exp(torch.arange(half, device=value.device) * (-math.log(10000) / (half - 1)))
-        angle = 1000 * value[:, None] * rates
-        return self.time_mlp(torch.cat([angle.sin(), angle.cos()], 1))
-
-
-class ResponseNorm(nn.Module):
-    """Scales each channel by its length over time, relative to the mean of all channels: (B, T, C) -> same."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.gamma = nn.Parameter(torch.zeros(1, 1, channels))
-        self.beta = nn.Parameter(torch.zeros(1, 1, channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-        share = length / (length.mean(-1, keepdim=True) + EPS)
-        return self.gamma * (x * share) + self.beta + x
-
-
-class TextBlock(nn.Module):
-    """A ConvNeXt-V2 block: (B, T, C) -> same."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.dwconv = nn.Conv1d(channels, channels, 7, padding=3, groups=channels)
-        self.norm = nn.LayerNorm(channels, eps=EPS)
-        self.pwconv1 = nn.Linear(channels, 2 * channels)
-        self.grn = ResponseNorm(2 * channels)
-        self.pwconv2 = nn.Linear(2 * channels, channels)
-
-    def forward(self, x: Tensor, mask: Mask) -> Tensor:
-        y = self.dwconv(_masked(x, mask).transpose(1, 2)).transpose(1, 2)
-        y = F.gelu(self.pwconv1(self.norm(y)))
-        return x + self.pwconv2(self.grn(_masked(y, mask)))
-
-
-class TextEmbedding(nn.Module):
-    """The features of text and codes, with their positions: (B, T, C) -> same."""
-
-    table: Tensor
-
-    def __init__(self, channels: int, blocks: int) -> None:
-        super().__init__()
-        self.channels = channels
-        self.text_blocks = nn.ModuleList(TextBlock(channels) for _ in range(blocks))
-
-    def prepare(self, device: torch.device) -> None:
-        rates = 10000.0 ** (-torch.arange(0, self.channels, 2) / self.channels)
-        angle = torch.arange(POSITIONS)[:, None] * rates
-        table = torch.cat([angle.cos(), angle.sin()], 1)
-        self.register_buffer("table", table.to(device), persistent=False)
-
-    def forward(self, features: Tensor, mask: Mask) -> Tensor:
-        last = torch.arange(features.shape[1], device=features.device).clamp(max=POSITIONS - 1)
-        x = features + self.table[last]
-        for block in self.text_blocks:
-            x = block(x, mask)
-        return x
-
-
-class PositionConvs(nn.Module):
-    """Two grouped convolutions over time, from which the frames know their neighbours: (B, T, D) -> same."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        convs = [nn.Conv1d(dim, dim, 31, padding=15, groups=POSITION_GROUPS) for _ in range(2)]
-        self.conv1d = nn.Sequential(convs[0], nn.Mish(), convs[1], nn.Mish())
-
-    def forward(self, x: Tensor, mask: Mask) -> Tensor:
-        first, second = self.conv1d[:2], self.conv1d[2:]
-        y = first(_masked(x, mask).transpose(1, 2))
-        return second(_masked(y, None if mask is None else mask.transpose(1, 2))).transpose(1, 2)
-
-
-class InputEmbedding(nn.Module):
-    """Joins mel, prompt and text: (B, T, mels + mels + text) -> (B, T, D), in two halves."""
-
-    def __init__(self, shape: DitShape) -> None:
-        super().__init__()
-        self.mels = shape.mels
-        self.proj = nn.Linear(2 * shape.mels + shape.text, shape.dim)
-        self.conv_pos_embed = PositionConvs(shape.dim)
-
-    def still(self, prompt: Tensor, text: Tensor) -> Tensor:
-        """The part of the projection that does not depend on the mel."""
-        return F.linear(torch.cat([prompt, text], -1), self.proj.weight[:, self.mels :], self.proj.bias)
-
-    def project(self, mel: Tensor, still: Tensor) -> Tensor:
-        return still + F.linear(mel, self.proj.weight[:, : self.mels])
-
-    def positioned(self, x: Tensor, mask: Mask) -> Tensor:
-        return x + self.conv_pos_embed(x, mask)
 
 
 class Attention(nn.Module):
@@ -258,7 +161,7 @@ class Dit(nn.Module):
         self.shape = shape
         self.time_embed, self.d_embed = StepEmbedding(shape.dim), StepEmbedding(shape.dim)
         self.text_embed = TextEmbedding(shape.text, shape.text_blocks)
-        self.input_embed = InputEmbedding(shape)
+        self.input_embed = InputEmbedding(shape.mels, shape.text, shape.dim)
         self.rotary_embed = nn.ParameterDict({"inv_freq": torch.zeros(HEAD // 2)})
         self.transformer_blocks = nn.ModuleList(Block(shape.dim, shape.ff) for _ in range(shape.depth))
         self.norm_out = Linear(shape.dim, 2 * shape.dim)
@@ -273,6 +176,7 @@ class Dit(nn.Module):
     def load(cls, tensors: Mapping[str, Tensor], file: str) -> Self:
         """From an s2 file's tensors. Raises CheckpointError naming the first tensor that does not fit."""
         own = part_of(tensors, PREFIX)
+        own.setdefault("rotary_embed.inv_freq", PUBLISHED_RATES)
         with torch.device("meta"):
             net = cls(DitShape.of(own, file))
         net.to_empty(device="cpu")
@@ -330,10 +234,6 @@ class Dit(nn.Module):
             x = block(x, modulation[6 * index : 6 * index + 6], cos, sin, hidden)
         scale, shift = modulation[-2:]
         return self.proj_out(modulated(x, scale, shift))
-
-
-def _masked(x: Tensor, mask: Mask) -> Tensor:
-    return x if mask is None else x * mask
 
 
 def _hidden(mask: Tensor, dtype: torch.dtype) -> Tensor:

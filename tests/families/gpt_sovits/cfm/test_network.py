@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deployments.families.gpt_sovits.cfm.dit import Dit, modulated
+from deployments.contract.errors import CheckpointError
+from deployments.families.gpt_sovits.cfm.dit import PUBLISHED_RATES, Dit, modulated
 from deployments.families.gpt_sovits.cfm.solver import Rows, solve
 from tests.families.gpt_sovits.cfm.parts import VERSIONS, GoldenSet
 
@@ -157,3 +160,35 @@ def test_half_precision_stays_near(
     net = whole_set.dit(version).prepare((8,), dtype)
     found = solve(net, rows(whole_set, version), 8)[0, 30:]
     close(found.T, whole_set.tensors("cfm")[f"{version}.solve.n8"], atol)
+
+
+def test_rates_of_rotation_that_a_file_lacks_are_the_published_ones(
+    whole_set: GoldenSet, version: str
+) -> None:
+    tensors = whole_set.weights(version)
+    stored = tensors.pop("cfm.estimator.rotary_embed.inv_freq")
+    close(PUBLISHED_RATES, stored, 0)
+    close(Dit.load(tensors, "s2.pth").rotary_embed["inv_freq"], stored, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("proj_out.weight", None, "cfm.estimator.proj_out.weight is missing"),
+        ("proj_out.weight", torch.zeros(80, 64), "must be (100, a multiple of 64)"),
+        ("proj_out.weight", torch.zeros(100), "is not a matrix"),
+        ("transformer_blocks.0.attn.to_q.bias", None, "transformer_blocks.0.attn.to_q.bias is missing"),
+        ("time_embed.time_mlp.0.weight", torch.zeros(3, 3), "time_mlp.0.weight is (3, 3), the config wants"),
+        ("extra.weight", torch.zeros(1), "the config has no such tensor"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_with_the_tensor(
+    whole_set: GoldenSet, version: str, name: str, value: Tensor | None, complaint: str
+) -> None:
+    tensors = whole_set.weights(version)
+    tensors.pop(f"cfm.estimator.{name}", None)
+    if value is not None:
+        tensors[f"cfm.estimator.{name}"] = value
+    with pytest.raises(CheckpointError, match=re.escape(complaint)) as raised:
+        Dit.load(tensors, "s2.pth")
+    assert str(raised.value).startswith("s2.pth: ")

@@ -207,11 +207,10 @@ def test_a_voice_without_a_transcript_is_refused(whole_set: GoldenSet, small: di
 def mel_of(vocoder: CfmVocoder, chunk: VocoderChunk, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """(F, 100), what is vocoded."""
     seen: list[Tensor] = []
-    real = decoder.sounds
 
-    def sounds(vocoder: Any, mels: list[Tensor], *rest: Any) -> list[Tensor]:
+    def sounds(vocoder: Any, mels: list[Tensor], *_: Any) -> list[Tensor]:
         seen.extend(mels)
-        return real(vocoder, mels, *rest)
+        return [torch.zeros(1) for _ in mels]
 
     monkeypatch.setattr(decoder, "sounds", sounds)
     alone(vocoder, chunk)
@@ -248,7 +247,7 @@ def test_neighbouring_chunks_start_from_the_same_noise(
         return real(seed, counter)
 
     monkeypatch.setattr(decoder, "normal", normal)
-    alone(small[version], a_chunk(whole_set, a_voice(whole_set, version), "en1"))
+    mel_of(small[version], a_chunk(whole_set, a_voice(whole_set, version), "en1"), monkeypatch)
     first, second, *_ = sorted(counters, key=lambda counter: int(counter[0, 0]))
     torch.testing.assert_close(first[-12:], second[:12], rtol=0, atol=0)
 

@@ -104,3 +104,13 @@ def test_bigvgan_is_not_a_vocoder_of_v4(whole_set: GoldenSet) -> None:
 
 def test_the_context_of_bigvgan_reaches_less_than_half_a_second(whole_set: GoldenSet) -> None:
     assert 0 < context(read_bigvgan(whole_set.bundle / BIGVGAN).shape) < 47
+
+
+@pytest.mark.parametrize("shape", [(100,), (2, 3, 1), (16, 16, 20)])
+def test_a_layer_of_another_shape_is_refused(
+    whole_set: GoldenSet, tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    tensors = torch.load(whole_set.bundle / HIFIGAN, weights_only=True)
+    torch.save({**tensors, "ups.0.weight": torch.zeros(shape)}, tmp_path / "vocoder.pth")
+    with pytest.raises(CheckpointError, match=r"^vocoder\.pth: "):
+        read_hifigan(tmp_path / "vocoder.pth")
