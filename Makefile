@@ -39,9 +39,10 @@ demo: $(STAMP)
 serve: $(STAMP)
 	$(BIN)/chorale serve $(ARGS)
 
-# Tests that start services or look at time, memory and exact samples run alone. All others run in two processes.
-ALONE := tests/serve tests/browser tests/benchmarks tests/docs tests/serve_app/runtime \
-	tests/serve_app/http/test_middleware.py tests/test_samples.py
+# Tests that start services or look at time, memory and exact samples run alone, benchmarks first, as they need the
+# environment as it is. All others run in two processes.
+ALONE := tests/benchmarks tests/browser tests/docs tests/serve tests/serve_app/http/test_middleware.py \
+	tests/serve_app/runtime tests/test_samples.py
 test: $(STAMP) system
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
