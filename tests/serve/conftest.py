@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import uuid
@@ -51,8 +52,12 @@ class Service:
         return soundfile.read(io.BytesIO(answer.content), dtype="float32")[0]
 
     async def stage(self, client: httpx.AsyncClient, name: str) -> dict:
-        status = (await client.get(f"{self.http}/v1/status")).json()
-        return status["models"][status["model"]]["stages"][name]
+        while True:  # a busy machine may be too late for a status, which is then without stages
+            status = (await client.get(f"{self.http}/v1/status")).json()
+            stages = status["models"][status["model"]]["stages"]
+            if name in stages:
+                return stages[name]
+            await asyncio.sleep(0.5)
 
 
 @pytest.fixture(scope="session")
