@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from deployments.contract.errors import CheckpointError
@@ -22,8 +23,13 @@ BLOCK = 60  # and the widest residual block: kernel 11, dilations 1, 3 and 5, ea
 def read_hifigan(path: Path) -> Generator:
     """Raises CheckpointError if the file is not the vocoder of v4."""
     tensors = read_tensors(path, nests=())
-    generator = fill(_empty(tensors, path.name), tensors, path.name)
-    return generator.eval().requires_grad_(False)
+    generator = fill(_empty(tensors, path.name), tensors, path.name).eval().requires_grad_(False)
+    try:
+        generator(torch.zeros(1, MELS, 1))
+    except RuntimeError as error:  # layers of different widths
+        why = str(error).splitlines()[0]
+        raise CheckpointError(f"{path.name}: its layers do not fit together: {why}") from None
+    return generator
 
 
 def _empty(tensors: Mapping[str, Tensor], file: str) -> Generator:
