@@ -32,7 +32,7 @@ from serve_app.config.stages import (
     Cpus,
     GptSettings,
     LogOptions,
-    Replicas,
+    Replicated,
     TextFrontendSettings,
     VocoderSettings,
     VoiceEncoderSettings,
@@ -45,10 +45,9 @@ ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+
 Kind = TypeVar("Kind", bound=Options)
 
 
-class IngressSettings(Options):
+class IngressSettings(Replicated):
     """`window`: segments of a request in progress at once; `voice_cache`: voice prompts kept in memory."""
 
-    replicas: Replicas = 1
     num_cpus: Cpus = 0.2
     max_ongoing_requests: Positive = 256
     voice_cache: Positive = 256
@@ -206,7 +205,7 @@ class Settings(ServiceSettings, ModelSettings):
     @property
     def reserved_cpus(self) -> float:
         """Ray's logical CPUs for the largest numbers of replicas of all models."""
-        own = self.ingress.num_cpus * self.ingress.replicas + self.jobs.num_cpus
+        own = self.ingress.num_cpus * self.ingress.bounds[1] + self.jobs.num_cpus
         return round(own + sum(model.stage_cpus for model in self.served.values()), 6)
 
     def place(self, model: str) -> Location:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from deployments.contract.options import (
     GptOptions,
@@ -16,9 +16,13 @@ from deployments.contract.options import (
     VoiceEncoderOptions,
 )
 
+POLICY = "deployments.autoscaling:by_demand"  # not imported: it needs Ray
 Replicas = Annotated[int, Field(gt=0, le=1000)]
 Cpus = Annotated[float, Field(ge=0, le=10_000)]
 Delay = Annotated[float, Field(ge=0, le=1_000_000)]
+# of a node, as Kubernetes spells them; a value may be "!name", "in(a,b)" or "!in(a,b)"
+LabelKey = Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$")]
+LabelValue = Annotated[str, StringConstraints(pattern=r"^(!?[\w.-]{1,63}|!?in\([\w.,-]+\))$", max_length=1000)]
 
 
 class LogOptions(Options):
@@ -35,10 +39,17 @@ class LogOptions(Options):
 
 
 class Autoscaling(Options):
+    """`target_utilization`: the share of what a replica does at once that should be in use on average.
+
+    `downscale_to_zero_delay_s`: None is `downscale_delay_s`. `look_back_period_s`: for the average.
+    """
+
     min_replicas: Annotated[int, Field(ge=0, le=1000)] = 1
     max_replicas: Replicas = 2
+    target_utilization: Annotated[float, Field(gt=0, le=1)] = 0.8
     upscale_delay_s: Delay = 5.0
     downscale_delay_s: Delay = 60.0
+    downscale_to_zero_delay_s: Delay | None = None
     look_back_period_s: Seconds = 10.0
     metrics_interval_s: Seconds = 2.0
 
@@ -50,18 +61,29 @@ class Autoscaling(Options):
         return self
 
 
-class Scaled(Options):
-    """`replicas` is a fixed number; `autoscaling` replaces it."""
+    def serve(self, at_once: int = 1) -> dict[str, Any]:
+        """Serve's autoscaling_config of a deployment whose replicas take `at_once` queries at once."""
+        own = self.model_dump(exclude={"target_utilization"})
+        return {**own, "target_ongoing_requests": self.target_utilization * at_once}
+
+
+class Replicated(Options):
+    """`replicas` is a fixed number; `autoscaling` replaces it. `label_selector`: labels that the nodes must have."""
+
+    can_sleep: ClassVar[bool] = False  # may have no replica: the first request waits for one
 
     replicas: Replicas = 1
     autoscaling: Autoscaling | None = None
     num_cpus: Cpus = 0.1
-    num_gpus: Cpus = 0.0
+    max_replicas_per_node: Annotated[int, Field(gt=0, le=100)] | None = None
+    label_selector: dict[LabelKey, LabelValue] = {}
 
     @model_validator(mode="after")
-    def one_of(self) -> Scaled:
+    def one_of(self) -> Self:
         if self.autoscaling is not None and "replicas" in self.model_fields_set:
             raise ValueError("give either replicas or autoscaling, not both")
+        if self.bounds[0] == 0 and not self.can_sleep:
+            raise ValueError("autoscaling.min_replicas must be at least 1: only gpt and vocoder may have none")
         return self
 
     @property
@@ -70,14 +92,55 @@ class Scaled(Options):
         scale = self.autoscaling
         return (scale.min_replicas, scale.max_replicas) if scale else (self.replicas, self.replicas)
 
+    @property
+    def resources(self) -> dict[str, Any]:
+        """Serve's ray_actor_options."""
+        return {"num_cpus": self.num_cpus} | (
+            {"label_selector": dict(self.label_selector)} if self.label_selector else {}
+        )
+
+    def deployment(self, at_once: int = 1) -> dict[str, Any]:
+        """Serve's options of the deployment: number of replicas, resources, placement. at_once: see `Autoscaling`."""
+        options: dict[str, Any] = {"num_replicas": self.replicas}
+        if self.autoscaling is not None:
+            options = {"autoscaling_config": self.autoscaling.serve(at_once)}
+        if self.max_replicas_per_node is not None:
+            options["max_replicas_per_node"] = self.max_replicas_per_node
+        return {**options, "ray_actor_options": self.resources}
+
+
+class Scaled(Replicated):
+    """A stage of a model. `num_gpus`: a share of one GPU, or a whole number of them."""
+
+    num_gpus: Cpus = 0.0
+
+    @field_validator("num_gpus")
+    @classmethod
+    def share_or_whole(cls, value: float) -> float:
+        if value > 1 and value != int(value):
+            raise ValueError("must be a share of one GPU, 0 to 1, or a whole number")
+        return value
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        return {**super().resources, "num_gpus": self.num_gpus}
+
 
 class LeasedSettings(Scaled):
     """`max_queue`: requests that may wait for a first slot, others get 429; None is ten times the slots."""
+
+    can_sleep = True
 
     max_queue: Positive | None = None
     lease_s: Seconds = 10.0
     graceful_shutdown_s: Seconds = 60.0
     scheduler_cpus: ClassVar[float] = 0.1
+
+    def deployment(self, at_once: int = 1) -> dict[str, Any]:
+        options = super().deployment(at_once)
+        if self.autoscaling is not None:
+            options["autoscaling_config"]["policy"] = {"policy_function": POLICY}
+        return {**options, "graceful_shutdown_timeout_s": self.graceful_shutdown_s}
 
 
 class GptSettings(LeasedSettings, GptOptions):
