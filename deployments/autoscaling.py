@@ -45,4 +45,5 @@ def by_demand(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
     newest = [samples[-1].value for samples in series if samples]
     if not newest:
         return context.target_num_replicas, {}
-    return max(newest) / context.config.get_target_ongoing_requests(), {}
+    config: Any = context.config
+    return max(newest) / config.target_ongoing_requests, {}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from deployments.contract.options import (
     GptOptions,
@@ -20,9 +21,8 @@ POLICY = "deployments.autoscaling:by_demand"  # not imported: it needs Ray
 Replicas = Annotated[int, Field(gt=0, le=1000)]
 Cpus = Annotated[float, Field(ge=0, le=10_000)]
 Delay = Annotated[float, Field(ge=0, le=1_000_000)]
-# of a node, as Kubernetes spells them; a value may be "!name", "in(a,b)" or "!in(a,b)"
-LabelKey = Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$")]
-LabelValue = Annotated[str, StringConstraints(pattern=r"^(!?[\w.-]{1,63}|!?in\([\w.,-]+\))$", max_length=1000)]
+LABEL = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?")  # as Kubernetes spells them
+LABEL_VALUE = re.compile(r"!?([\w.-]{1,63}|in\([\w.-]+(,[\w.-]+)*\))")
 
 
 class LogOptions(Options):
@@ -60,7 +60,6 @@ class Autoscaling(Options):
             raise ValueError(f"max_replicas ({most}) is below min_replicas ({least})")
         return self
 
-
     def serve(self, at_once: int = 1) -> dict[str, Any]:
         """Serve's autoscaling_config of a deployment whose replicas take `at_once` queries at once."""
         own = self.model_dump(exclude={"target_utilization"})
@@ -76,14 +75,25 @@ class Replicated(Options):
     autoscaling: Autoscaling | None = None
     num_cpus: Cpus = 0.1
     max_replicas_per_node: Annotated[int, Field(gt=0, le=100)] | None = None
-    label_selector: dict[LabelKey, LabelValue] = {}
+    label_selector: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("label_selector")
+    @classmethod
+    def spelled(cls, selector: dict[str, str]) -> dict[str, str]:
+        for label, value in selector.items():
+            if not LABEL.fullmatch(label) or not LABEL_VALUE.fullmatch(value):
+                said = 'must be labels with "VALUE", "!VALUE", "in(A,B)" or "!in(A,B)"'
+                raise ValueError(f"{said}, not {label!r}: {value!r}")
+        return selector
 
     @model_validator(mode="after")
     def one_of(self) -> Self:
         if self.autoscaling is not None and "replicas" in self.model_fields_set:
             raise ValueError("give either replicas or autoscaling, not both")
         if self.bounds[0] == 0 and not self.can_sleep:
-            raise ValueError("autoscaling.min_replicas must be at least 1: only gpt and vocoder may have none")
+            raise ValueError(
+                "autoscaling.min_replicas must be at least 1: only gpt and vocoder may have none"
+            )
         return self
 
     @property
