@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import itertools
 import json
 import math
@@ -30,7 +31,7 @@ from benchmarks._simulation import Meter, Replica, StepTimes, VirtualLoop, paylo
 from deployments.contract.errors import Overloaded
 from deployments.contract.options import GptOptions
 from deployments.contract.work import WorkItem
-from deployments.leases.ledger import Ledger
+from deployments.leases.ledger import COLLECT_EVERY, Ledger
 
 WINDOW = 3  # segments of a request in progress at once
 QUEUED_PER_SLOT = 10
@@ -96,7 +97,8 @@ class Cluster:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def client(self) -> None:
-        """Sends its next request when one is complete."""
+        """Sends its next request when one is complete. The clients begin one after the other, not in a wave."""
+        await asyncio.sleep(self._rng.uniform(0.0, self.options.warm_up / 2))
         while True:
             await self.request()
 
@@ -213,6 +215,7 @@ def at_random(shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _in_virtual_time(run: Any) -> dict[str, Any]:
+    gc.set_threshold(COLLECT_EVERY)  # as in the scheduler's process
     loop = VirtualLoop()
     asyncio.set_event_loop(loop)
     try:
