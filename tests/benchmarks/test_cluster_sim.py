@@ -7,8 +7,9 @@ from argparse import Namespace
 
 import pytest
 
+from benchmarks._simulated_stage import Shape
 from benchmarks._simulation import StepTimes, VirtualLoop, event_end
-from benchmarks.cluster_sim import Shape, saturated
+from benchmarks.cluster_sim import saturated
 
 STEPS = StepTimes([1, 2, 4], [0.002, 0.003, 0.007])
 
@@ -46,7 +47,7 @@ def test_a_small_cluster_comes_near_its_ideal(run, tmp_path):
 
 
 def test_a_slow_scheduler_keeps_its_replicas_waiting():
-    options = Namespace(slots=4, codes=40, segments=4, warm_up=1.0, seconds=2.0, message_us=10_000.0, seed=1)
-    row = saturated(Shape(4, 4, STEPS), options)
+    options = Namespace(slots=4, codes=40, segments=4, warm_up=1.0, seconds=2.0, seed=1)
+    row = saturated(Shape(4, 4, STEPS, message_us=10_000.0), options)
     assert row["share"] < 0.5, "each message takes 10 ms of its scheduler"
     assert row["scheduler_busy"] > 0.9
