@@ -183,7 +183,9 @@ def main() -> None:
     }
     said = {True: "met", False: "NOT met"}
     for message_us, reached in met.items():
-        console.print(f"At least {BAR} sequences/s on one core with {message_us} µs a message: {said[reached]}.")
+        console.print(
+            f"At least {BAR} sequences/s on one core with {message_us} µs a message: {said[reached]}."
+        )
     names = ("slots", "codes", "segments", "load", "warm_up", "seconds", "seed")
     settings = {name: getattr(options, name) for name in names}
     settings["step_ms"] = round(1e3 * step_s(options.slots), 3)

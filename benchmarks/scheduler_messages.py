@@ -67,7 +67,9 @@ async def measure(shape: Shape, codes: int, requests: int, idle_s: float, seed: 
     spent = serve.get_app_handle("bench").spent
     rng = random.Random(seed)
     lengths = [rng.randint(round(0.5 * codes), round(1.5 * codes)) for _ in range(requests)]
-    await saturated(speak, lengths[: 2 * shape.replicas], 2 * shape.replicas)  # streams and routers are set up
+    await saturated(
+        speak, lengths[: 2 * shape.replicas], 2 * shape.replicas
+    )  # streams and routers are set up
 
     async def during(work: Any) -> dict[str, float]:
         before = await spent.remote()
@@ -112,7 +114,7 @@ def main() -> None:
     finally:
         runtime.stop()
     console.print(
-        f"{row['us_per_message']:.0f} µs of CPU time per message, {row['loop_us_per_message']:.0f} of them in the event "
+        f"{row['us_per_message']:.0f} µs of CPU per message, {row['loop_us_per_message']:.0f} of them in the event "
         f"loop; {row['messages_per_sequence']:.1f} messages and {row['us_per_sequence']} µs per sequence: "
         f"{row['sequences_per_core_s']} sequences/s on one core. Idle: {row['idle_cpu']:.1%} of a core."
     )
