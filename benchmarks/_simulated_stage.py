@@ -27,6 +27,7 @@ class Shape:
     slots: int
     step_s: StepTimes
     message_us: float = 0.0
+    emit_every: int = GptOptions().emit_every
 
     @property
     def codes_per_s(self) -> float:
@@ -57,7 +58,8 @@ class Cluster:
         self._tasks: set[asyncio.Task[None]] = set()
         for number in range(shape.replicas):
             name = f"replica {number}"
-            self.start(Replica(name, self.ledger, shape.slots, shape.step_s, self.meter).run())
+            replica = Replica(name, self.ledger, shape.slots, shape.step_s, shape.emit_every, self.meter)
+            self.start(replica.run())
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self.loop.create_task(work)

@@ -26,6 +26,7 @@ from rich.table import Table
 from benchmarks import _common, _plot, _statistics
 from benchmarks._simulated_stage import WINDOW, Cluster, Counts, Shape
 from benchmarks._simulation import StepTimes, VirtualLoop
+from deployments.contract.options import GptOptions
 from deployments.leases.ledger import COLLECT_EVERY
 
 QUEUED_PER_SLOT = 10
@@ -155,6 +156,10 @@ def main() -> None:
     parser.add_argument(
         "--message-us", type=_common.numbers_of(float), default=[0.0], help="CPU of a message in Ray (0)"
     )
+    emit_every = GptOptions().emit_every
+    parser.add_argument(
+        "--emit-every", type=int, default=emit_every, help=f"the most codes in an event ({emit_every})"
+    )
     parser.add_argument(
         "--steps", type=Path, default=_common.ROOT / "benchmarks/results/stage_gpt.json", help="of stage_gpt"
     )
@@ -164,7 +169,7 @@ def main() -> None:
 
     result, rows = _common.origin("cluster_sim"), list[dict[str, Any]]()
     for message_us, replicas in itertools.product(options.message_us, options.replicas):
-        shape = Shape(replicas, options.slots, step_s, message_us)
+        shape = Shape(replicas, options.slots, step_s, message_us, options.emit_every)
         console.print(f"{replicas} replicas, {message_us:g} µs a message …")
         began = time.perf_counter()
         row = {"saturated": saturated(shape, options), "random": at_random(shape, options)}
@@ -186,7 +191,7 @@ def main() -> None:
         console.print(
             f"At least {BAR} sequences/s on one core with {message_us} µs a message: {said[reached]}."
         )
-    names = ("slots", "codes", "segments", "load", "warm_up", "seconds", "seed")
+    names = ("slots", "codes", "segments", "emit_every", "load", "warm_up", "seconds", "seed")
     settings = {name: getattr(options, name) for name in names}
     settings["step_ms"] = round(1e3 * step_s(options.slots), 3)
     result |= {"bar": BAR, "met": met, "settings": settings, "rows": rows}

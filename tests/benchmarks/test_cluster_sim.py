@@ -19,11 +19,14 @@ def test_steps_are_interpolated_and_extrapolated():
     assert Shape(3, 4, STEPS).codes_per_s == pytest.approx(3 * 4 / 0.007)
 
 
-def test_events_end_with_chunks_and_every_sixteen_codes_in_between():
+@pytest.mark.parametrize(
+    ("emit_every", "expected"), [(16, [15, 31, 35, 51, 67, 75, 91]), (80, [15, 35, 75, 155])]
+)
+def test_events_end_with_chunks_and_every_so_many_codes_in_between(emit_every, expected):
     ends = [0]
     while ends[-1] < 80:
-        ends.append(event_end(ends[-1]))
-    assert ends[1:] == [15, 31, 35, 51, 67, 75, 91]
+        ends.append(event_end(ends[-1], emit_every))
+    assert ends[1:] == expected
 
 
 def test_virtual_time_jumps_to_the_next_timer_and_never_waits_for_nothing():
