@@ -100,9 +100,9 @@ class Dispatcher:
 
     def _place(self, lease: Lease) -> None:
         """Moves the lease in the indexes. An item on its last chance runs alone, so that the blame is certain."""
-        open_ = not lease.closing and not lease.last_chances and lease.id in self.leases
-        free = open_ and len(lease.held) < lease.slots
-        room = open_ and lease.awaited < self._reserved(lease)
+        takes = not lease.closing and not lease.last_chances and lease.id in self.leases
+        free = takes and len(lease.held) < lease.slots
+        room = takes and lease.awaited < self._reserved(lease)
         self._free.set(lease, free)
         self._free_for_first.set(lease, free and room)
         if room and lease.cheapest != NOTHING:
