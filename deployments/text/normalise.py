@@ -36,7 +36,9 @@ _EACH = frozenset("per a an one each every slash".split())  # the unit behind is
 _rules_for = worth_trying(order.DIGIT_RULES)
 _PER_UNIT = re.compile(rf"/({UNIT}|{PER})(?![A-Za-z0-9/])")
 _POINTED = DOTTED.keys() | STATES.keys()
-_IDENTIFIER = re.compile(r"[A-Z0-9]{1,8}-[A-Z0-9]|[A-Z]{2}\d\d[ \dA-Z]|[A-Z]\.\d|[A-Fa-f][0-9A-Fa-f]{0,3}:[0-9A-Fa-f:]")
+_IDENTIFIER = re.compile(
+    r"[A-Z0-9]{1,8}-[A-Z0-9]|[A-Z]{2}\d\d[ \dA-Z]|[A-Z]\.\d|[A-Fa-f][0-9A-Fa-f]{0,3}:[0-9A-Fa-f:]"
+)
 _CALENDAR = frozenset(name[:3] for name in (*dates.MONTHS, *dates.DAYS))
 
 

@@ -124,4 +124,11 @@ def clause(m: Match) -> str:
 RULES: tuple[Rule, ...] = (
     hardware_address, internet_address_6, internet_address, hexadecimal, uuid, digest, part_number, airliner, clause,
 )  # fmt: skip
-WORD_RULES: tuple[Rule, ...] = (hardware_address, internet_address_6, bank_account, part_number, standard, airliner)
+WORD_RULES: tuple[Rule, ...] = (
+    hardware_address,
+    internet_address_6,
+    bank_account,
+    part_number,
+    standard,
+    airliner,
+)

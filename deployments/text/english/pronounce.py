@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 
 from deployments.text.english.letters import LetterModel, load_letters
-from deployments.text.english.lexicon import NAME, NAMES_FILE, PRIMARY, SECONDARY, STRESS, VOWELS, load_lexicon
+from deployments.text.english.lexicon import (
+    NAME,
+    NAMES_FILE,
+    PRIMARY,
+    SECONDARY,
+    STRESS,
+    VOWELS,
+    load_lexicon,
+)
 
 SIBILANTS = "szʃʒʧʤ"
 VOICELESS = "ptkfθsʃʧhʔ"

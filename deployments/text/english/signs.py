@@ -21,8 +21,10 @@ GRADE = re.compile(r"(?<![A-Za-z-])(?:[A-F]|AB|O)$")
 _HOURS = re.compile(
     r"(?:Mon|Tue|Tues|Wed|Thu|Thurs|Fri|Sat|Sun|days?|[Oo]pen|[Hh]ours|[Dd]aily|[Ff]rom)[.:]? \d{1,2}$"
 )
-_SPACED_LEFT = re.compile(r"(?:^|[^\w.])((?:\d{1,4})?[a-zA-Z]|[\d.,]*\d)[)⁰¹²³⁴-⁹%]* $")
-_SPACED_RIGHT = re.compile(r" [-(√$]?(?:([\d.,]*\d)(?![a-zA-Z]{2})|[a-zA-Z](?![A-Za-z'.]))")
+_SPACED_LEFT = re.compile(r"(?:^|[^\w.])((?:\d{1,4})?[a-zA-Z]|\d{1,4}[a-z]{2}|[\d.,]*\d)[)⁰¹²³⁴-⁹%]* $")
+_SPACED_RIGHT = re.compile(
+    r" [-(√$]?(?:([\d.,]*\d)(?![a-zA-Z]{2}(?!(?<=[a-z]{2})(?![a-zA-Z])))|[a-zA-Z](?![A-Za-z'.]))"
+)
 _SUM = re.compile(r"[=+×÷≈≤≥]|(?<=\d) [*/] (?=\d)")
 
 
@@ -46,7 +48,10 @@ def is_range(text: str, at: int) -> bool:
     right = _RANGE_END.match(text, at + 1)
     if not left or not right:
         return False
-    if text[at - len(left[0]) - 1 : at - len(left[0])].isalpha() and text[at + 1 + len(right[0]) :][:1].isalpha():
+    if (
+        text[at - len(left[0]) - 1 : at - len(left[0])].isalpha()
+        and text[at + 1 + len(right[0]) :][:1].isalpha()
+    ):
         return False  # i7-12700K
     hours = max(int(left[2] or 0), int(right[1])) <= 12 and bool(_HOURS.search(text, max(0, at - 20), at))
     return bool(left[1]) or hours or text[at] == "–" or int(left[2]) < int(right[1])

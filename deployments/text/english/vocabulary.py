@@ -119,7 +119,7 @@ SPELLED_ACRONYMS = frozenset(
 # Spelled in lower case, too, although they can be pronounced.
 LOWER_ACRONYMS = frozenset(
     "usa uk eu uae usb gpu cpu api url ai ui ux qa ide aws iot oem ota eod iirc afaik icymi ama omw lmao ceo cfo cto "
-    "hiv faq diy atm isp ios aol uefi rsvp nyc adhd asl ufo usps usd eur isbn iban ssd lcd pov".split()
+    "hiv gop pto roi seo ipo ngo faq diy atm isp ios aol uefi rsvp nyc adhd asl ufo usps usd eur isbn iban ssd lcd pov".split()
 )
 SHOUTED = frozenset(
     "A I AN AS AT BE BY DO GO HE IF IN IS ME MY NO OF OH ON OR SO TO UP WE ACT ADD AGE ALL AND ANY ARE ASK "

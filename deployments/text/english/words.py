@@ -47,7 +47,9 @@ _ACRONYM = re.compile(r"([A-Z]{2,})('?s|'S)?")
 _AROUND_O = re.compile(r"[A-Z]o[A-Z]{1,2}")  # IoT, PoE
 _METAL = "Li|Na|Rb|Cs|Be|Mg|Ca|Sr|Ba|Al|Ga|In|Si|Ti|Cr|Mn|Fe|Co|Ni|Cu|Zn|Ag|Au|Hg|Pb|Sn"
 _COMPOUND = re.compile(rf"(?:{_METAL}|K|H|N|C|P|S|B)(?:F|Cl|Br|I|OH|O|S|N|P|As|H|CN|Se|Te)")
-_FORMULA = re.compile(rf"(?=[A-Z]{{0,3}}(?:{_METAL}|Cl|Br))(?=.*\d)(?:(?:{_METAL}|Cl|Br|[HBCNOFPSKI])\d{{0,2}}){{2,8}}")
+_FORMULA = re.compile(
+    rf"(?=[A-Z]{{0,3}}(?:{_METAL}|Cl|Br))(?=.*\d)(?:(?:{_METAL}|Cl|Br|[HBCNOFPSKI])\d{{0,2}}){{2,8}}"
+)
 _CAMEL = re.compile(r"[A-Z]?[a-z']+|[A-Z]+(?![a-z])")
 _VOWELS = frozenset("aeiouyAEIOUY")
 _REPEATED = re.compile(r"(.)\1+")
@@ -110,7 +112,11 @@ def _dotted(name: str, text: str, at: int, end: int, before: list[str]) -> str |
         return STATES[name]
     if name == "Sec" and following.startswith("of "):
         return "secretary"
-    if name in ("ed", "eds") and following[:1].isupper() and not (before and before[-1][-2:] in ("st", "nd", "rd", "th")):
+    if (
+        name in ("ed", "eds")
+        and following[:1].isupper()
+        and not (before and before[-1][-2:] in ("st", "nd", "rd", "th"))
+    ):
         return "edited by"
     if name == "est":
         return "established" if following[:1].isdigit() else "estimated"
@@ -232,7 +238,9 @@ def mixed_word(word: str, shouting: bool, known: Known) -> str:
     if _DIGEST.fullmatch(word):
         return spelled(word)
     if _FORMULA.fullmatch(word):  # CaCO3
-        return " ".join(cardinal(int(p)) if p.isdigit() else p.upper() for p in re.findall(r"[A-Za-z]|\d+", word))
+        return " ".join(
+            cardinal(int(p)) if p.isdigit() else p.upper() for p in re.findall(r"[A-Za-z]|\d+", word)
+        )
     if _PLURAL.fullmatch(word):
         return plural(mixed_word(word[:-1], shouting, known))
     spoken = []
