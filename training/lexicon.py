@@ -54,7 +54,8 @@ ADDED = (
 )
 # Names, medicines and programs that are read by no rule.
 NAMED = (
-    "uber ˈubəɹ, spacex spˌAsˈɛks, beyonce bˈiˌɑnsˌA, guillaume ɡijˈOm, guillermo ɡijˈɛɹmO, nguyen wˈɪn, xi ʃˈi, zhao ʤˈW, zheng ʤˈʌŋ, "
+    "uber ˈubəɹ, spacex spˌAsˈɛks, beyonce bˈiˌɑnsˌA, guillaume ɡijˈOm, guillermo ɡijˈɛɹmO, nguyen wˈɪn, xi ʃˈi, "
+    "zhao ʤˈW, zheng ʤˈʌŋ, "
     "xie ʃjˈɛ, cao tsˈW, xiao ʃjˈW, zhang ʤˈɑŋ, huang hwˈɑŋ, zhu ʤˈu, hu hˈu, yu jˈu, su sˈu, lu lˈu, guo ɡwˈO, "
     "jalapeno hˌɑləpˈAnjO, jalapenos hˌɑləpˈAnjOz, hyundai hˈʌndˌA, abu ˈɑbu, siobhan ʃəvˈɔn, niamh nˈiv, "
     "saoirse sˈɜɹʃə, aoife ˈifə, jimenez himˈɛnɛz, le lˈə, des dˈA, marseille mɑɹsˈA, lyon liˈɔn, "

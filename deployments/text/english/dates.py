@@ -162,7 +162,7 @@ def time(m: Match) -> str | None:
 
 
 def _is_elapsed(m: Match) -> bool:
-    """Whether hours, minutes and seconds are a duration: one digit, or none, of hours, and no word of the clock before."""
+    """Whether hours, minutes and seconds are a duration: at most one digit of hours, no word of the clock before."""
     return (len(m[1]) == 1 or m[1] == "00") and not _BY_THE_CLOCK.search(
         m.string, max(0, m.start() - 8), m.start()
     )

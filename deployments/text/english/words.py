@@ -57,13 +57,17 @@ _STRETCHED = re.compile(r"(.)\1{2,}")
 _WITH_ACRONYM = re.compile("([a-z]{2,})([b-df-hj-np-tv-xz]{3,})")
 # Consonants that an English word can begin or end with.
 _BEGINNINGS = frozenset(
-    "bh bl br ch chl chr cl cr dh dj dr dw fl fr gh gl gn gr kh kl kn kr kw mc ng ph phl phr pl pn pr ps pt rh sc sch scl "
+    "bh bl br ch chl chr cl cr dh dj dr dw fl fr gh gl gn gr kh kl kn kr kw mc ng ph phl phr pl pn pr ps pt rh sc "
+    "sch scl "
     "scr sh shr sk sl sm sn sp sph spl spr sq st str sv sw th thr thw tr ts tw vl vr wh wr zh".split()
 )
 _ENDINGS = frozenset(
-    "bs bt ch cht ck cks cs ct cts dd dh ds dth ff ft gg ggs gh ght gn gs hm hs kh ks lch ld lf lk lks ll lm ln lp ls lt "
-    "lth mb mm mn mp mph mpt mps ms nc nch nct nd nds ng ngs ngth nk nks nn ns nst nt nth nts nx ph pp ps pt pts rb rc rch "
-    "rd rds rf rg rk rks rl rm rn rp rph rr rs rst rt rth rts rv sc sh shh sk sks sm sp ss st sts tch th ths ts tt tz vs wd "
+    "bs bt ch cht ck cks cs ct cts dd dh ds dth ff ft gg ggs gh ght gn gs hm hs kh ks lch ld lf lk lks ll lm ln lp "
+    "ls lt "
+    "lth mb mm mn mp mph mpt mps ms nc nch nct nd nds ng ngs ngth nk nks nn ns nst nt nth nts nx ph pp ps pt pts "
+    "rb rc rch "
+    "rd rds rf rg rk rks rl rm rn rp rph rr rs rst rt rth rts rv sc sh shh sk sks sm sp ss st sts tch th ths ts tt "
+    "tz vs wd "
     "wk wks wl wn wp ws wt wth xt zz".split()
 )
 _SHORT_WORDS = frozenset("be go me do in on it us we my to or so up is as at an if of no he hi ya u".split())
