@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from deployments.contract.errors import ChoraleError, InvalidInput, Overloaded, SynthesisFailed
 from deployments.contract.work import Event, WorkItem, log_fields
+from deployments.leases.admission import Admission
 from deployments.leases.dispatcher import MAX_STRIKES, Dispatcher
 from deployments.leases.records import Entry, Lease, Orders
 
@@ -26,9 +27,11 @@ MOST_WAITS = 10_000  # kept until they are taken
 class Ledger:
     """The bookkeeping of one stage. One event loop owns it.
 
-    slots: items that one replica works on at once. max_queue: requests that may wait for their first slot, and
-    max_wait_s: for how long, before they are rejected; work of accepted requests does not count and is never rejected.
-    max_start_s: for how long they may wait in all while no replica has slots, as after the stage was scaled to zero.
+    slots: items that one replica works on at once. max_queue, max_backlog: how many requests may wait for their first
+    slot (see `Admission`; without max_backlog, as many as max_queue), and max_wait_s: for how long, before they are
+    rejected. Work of accepted requests does not count and is never rejected; background work does not count.
+    max_start_s: for how long they may wait in all while no replica has slots, as after the stage was scaled to zero,
+    and for how long a replica counts as missing. wanted: the number of replicas that should work.
     first_share, keep: see `Dispatcher`.
     """
 
@@ -36,17 +39,21 @@ class Ledger:
         self,
         stage: str,
         slots: int,
-        max_queue: int,
+        max_queue: int | None,
         *,
+        max_backlog: int | None = None,
         max_wait_s: float = 30.0,
         max_start_s: float = 0.0,
         first_share: float = 0.0,
+        wanted: Callable[[], int] = lambda: 1,
         keep: Callable[[Lease], bool] = lambda lease: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.stage = stage
         self.slots = slots
-        self.max_queue = max_queue
+        self.admission = Admission(max_queue, max_backlog or max_queue or slots)
+        self._wanted = wanted
+        self._missing_since: float | None = None  # a replica that should work
         self.max_wait_s, self.max_start_s = max_wait_s, max_start_s
         self._waits: deque[float] = deque(maxlen=MOST_WAITS)
         self._dispatcher = Dispatcher(first_share, keep, self._granted)
@@ -65,6 +72,17 @@ class Ledger:
     def newcomers(self) -> int:
         return len(self._dispatcher.newcomers)
 
+    def limit(self) -> int:
+        """How many requests may wait for their first slot now."""
+        working = [lease.slots for lease in self.leases.values() if lease.slots and not lease.closing]
+        now = self._clock()
+        if len(working) >= self._wanted():
+            self._missing_since = None
+        elif self._missing_since is None:
+            self._missing_since = now
+        missing = self._missing_since is not None and now - self._missing_since <= self.max_start_s
+        return self.admission.limit(sum(working), missing, now)
+
     @property
     def counts(self) -> dict[str, int]:
         return {**self._counts, "interrupted": self._dispatcher.interrupted}
@@ -76,12 +94,13 @@ class Ledger:
     def _refusal(self, item: WorkItem, admitted: bool) -> ChoraleError | None:
         if item.id in self._entries:
             return InvalidInput(f"a request with the id {item.id!r} is already in progress", param="id")
-        if not admitted and self.newcomers >= self.max_queue:
+        if not admitted and not item.background and self.newcomers >= self.limit():
             return self._overloaded(f"{self.newcomers} requests are waiting, which is the limit")
         return None
 
     def _overloaded(self, reason: str) -> Overloaded:
         self._counts["refused"] += 1
+        self.admission.rejected(self._clock())
         return Overloaded(f"{reason}; try again later", retry_after=self.retry_after())
 
     async def submit(self, item: WorkItem, admitted: bool = False) -> AsyncGenerator[Event]:
@@ -95,7 +114,8 @@ class Ledger:
         entry = self._entries[item.id] = Entry(item, self._clock())
         entry.arrival = self._dispatcher.queue.put(item.id, entry, item.priority, self._clock())
         if not admitted:
-            self._dispatcher.newcomers[item.id] = entry
+            if not item.background:
+                self._dispatcher.newcomers[item.id] = entry
             entry.expiry = asyncio.get_running_loop().call_later(self.max_wait_s, self._expire, entry)
         self._dispatcher.hand_out()
         self._changed.set()
@@ -157,6 +177,7 @@ class Ledger:
 
     def _granted(self, entry: Entry) -> None:
         self._waits.append(self._clock() - entry.since)
+        self.admission.granted(self.newcomers - 1)
 
     def rate(self) -> float:
         """Finished items per second over the last half minute."""
