@@ -1,14 +1,13 @@
 """Overload over HTTP: several times as many requests as the service can answer, for a minute, and what follows.
 
-Capacity is measured first: requests per second with one client for each GPT slot, which asks again when its response is
-complete. Then requests are due at random times (Poisson), whatever the service does, in three phases without a pause:
---below times the capacity, --factor times the capacity, and --below times again. Nobody retries, and every time counts
-from the moment at which a request was due, so that a late client counts against the service. `overload` in the results:
+Capacity is measured first: with one client for each GPT slot, which asks again when its response is complete, all slots
+are busy and none waits. Then requests are due at random times (Poisson), whatever the service does, in three phases
+without a pause: --below times the capacity, --factor times the capacity, and --below times again. Nobody retries, and
+every time counts from the moment at which a request was due, so that a late client counts against the service.
 
-- `ttfa_over_below`: the TTFA of the accepted requests, divided by that of the first phase, by percentile;
-- `refusal_s`: the time until a 429 had arrived completely, and how many had no Retry-After;
-- `memory`: of all processes together, in each phase;
-- `after`: TTFA and 429 of the requests that were due --settle-s or later after the overload.
+`overload` in the results has, by percentile, the TTFA of the requests that were accepted during the overload, divided
+by the TTFA at capacity and by that of the first phase; the share of 429 that had arrived completely within 100 ms; by
+how much memory grew (all processes, proportional set size); and the phase after it without its first --settle-s.
 """
 
 from __future__ import annotations
@@ -74,13 +73,21 @@ class Phase:
             "accepted_per_s": round(len(self.accepted) / seconds, 3),
             "refused": len(self.refused),
             "errors": dict(Counter(f"{a.status} {a.code}" for a in other)),
-            "ttfa_s": _statistics.percentiles([a.first_s for a in self.accepted]),
+            "ttfa_s": ttfa_of(self.answers),
             "refusal_s": _statistics.percentiles(waits),
             "refused_late": sum(wait > PROMPT_S for wait in waits),
             "without_retry_after": sum(not a.retry_after for a in self.refused),
-            "memory_mib": {"first": _mib(self.memory[:1]), "most": _mib(self.memory), "last": _mib(self.memory[-1:])},
+            "memory_mib": {
+                "first": _mib(self.memory[:1]),
+                "most": _mib(self.memory),
+                "last": _mib(self.memory[-1:]),
+            },
             "client_cpu_share": round(self.client_cpu_share, 3),
         }
+
+
+def ttfa_of(answers: Sequence[_load.Answer]) -> dict[str, float]:
+    return _statistics.percentiles([answer.first_s for answer in answers if answer.good])
 
 
 def _mib(sizes: Sequence[int]) -> float | None:
@@ -102,10 +109,9 @@ class Run:
         self._sayings, self._rng = endless(voices, seed), random.Random(seed)
         self._watch, self._samples = _memory.Watch(service), list[tuple[float, int]]()
 
-    async def capacity(self, clients: int, requests: int) -> float:
-        """Requests per second with `clients` that are always busy."""
-        load = await _load.closed_loop(self.url, list(itertools.islice(self._sayings, requests)), clients)
-        return load.requests_per_s
+    async def busy(self, clients: int, requests: int) -> _load.Load:
+        """A number of clients, each of which is always busy."""
+        return await _load.closed_loop(self.url, list(itertools.islice(self._sayings, requests)), clients)
 
     async def phases(self, plan: Sequence[tuple[str, float, float]]) -> list[Phase]:
         """plan: the name, the requests per second and the seconds of each phase."""
@@ -128,7 +134,13 @@ class Run:
         return name, rate, began, began + seconds, tasks, (time.process_time() - cpu) / seconds
 
     async def _heard(
-        self, name: str, rate: float, began: float, ended: float, tasks: list[asyncio.Task[_load.Answer]], cpu: float
+        self,
+        name: str,
+        rate: float,
+        began: float,
+        ended: float,
+        tasks: list[asyncio.Task[_load.Answer]],
+        cpu: float,
     ) -> Phase:
         answers = list(await asyncio.gather(*tasks))
         memory = [size for at, size in self._samples if began <= at < ended]
@@ -141,13 +153,16 @@ class Run:
             await asyncio.sleep(SAMPLE_S)
 
 
-def verdict(below: Phase, over: Phase, after: Phase, settle_s: float) -> dict[str, Any]:
-    """What the overload did, in comparison with the phase before it."""
-    before, during = below.figures(), over.figures()
+def verdict(capacity: _load.Load, below: Phase, over: Phase, after: Phase, settle_s: float) -> dict[str, Any]:
+    """What the overload did, in comparison with the phases before it."""
+    during = over.figures()
+
+    def ratio(ttfa: dict[str, float]) -> dict[str, float]:
+        return {name: round(value / ttfa[name], 2) for name, value in during["ttfa_s"].items()}
+
     return {
-        "ttfa_over_below": {
-            name: round(value / before["ttfa_s"][name], 2) for name, value in during["ttfa_s"].items()
-        },
+        "ttfa_over_capacity": ratio(ttfa_of(capacity.answers)),
+        "ttfa_over_below": ratio(below.figures()["ttfa_s"]),
         "refusals_within_100_ms": round(1 - during["refused_late"] / max(1, during["refused"]), 4),
         "memory_growth_mib": round(_mib(over.memory) - _mib(below.memory), 1),  # pyright: ignore[reportOperatorIssue]
         "after": after.later(settle_s).figures(),
@@ -156,7 +171,10 @@ def verdict(below: Phase, over: Phase, after: Phase, settle_s: float) -> dict[st
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
     shown = Table(box=None, pad_edge=False)
-    names = "phase|requests/s|accepted/s|429|errors|TTFA p50 / p95 / p99, ms|429 after p50 / p99 / max, ms|late|MiB, most|client CPU"
+    names = (
+        "phase|requests/s|accepted/s|429|errors|TTFA p50 / p95 / p99, ms|429 after p50 / p99 / max, ms|late"
+    )
+    names += "|MiB, most|client CPU"
     for name in names.split("|"):
         shown.add_column(name, justify="left" if name == "phase" else "right")
     for row in rows:
@@ -179,9 +197,12 @@ def plot(out: Path, phases: Sequence[Phase], title: str) -> None:
     with _plot.panels(out, title, "first sound of accepted requests, s", "429, s after the request") as axes:
         start = phases[0].began
         for one in phases:
-            axes[0].plot([a.asked - start for a in one.accepted], [a.first_s for a in one.accepted], ".", label=one.name)
-            refused = [(a.asked - start, a.refused_at - a.asked) for a in one.refused if a.refused_at is not None]
-            axes[1].plot([at for at, _ in refused], [wait for _, wait in refused], ".", label=one.name)
+            heard = [(a.asked - start, a.first_s) for a in one.accepted]
+            refused = [
+                (a.asked - start, a.refused_at - a.asked) for a in one.refused if a.refused_at is not None
+            ]
+            for axis, points in zip(axes, (heard, refused), strict=True):
+                axis.plot([at for at, _ in points], [wait for _, wait in points], ".", label=one.name)
         for axis in axes:
             axis.set_xlabel("s")
             axis.set_ylim(bottom=0)
@@ -191,10 +212,14 @@ def plot(out: Path, phases: Sequence[Phase], title: str) -> None:
 def main() -> None:
     parser = _service.arguments("overload", __doc__)
     parser.add_argument("--requests", type=int, default=64, help="for the capacity (64)")
-    parser.add_argument("--below", type=float, default=0.8, help="load before and after, of the capacity (0.8)")
+    parser.add_argument(
+        "--below", type=float, default=0.8, help="load before and after, of the capacity (0.8)"
+    )
     parser.add_argument("--factor", type=float, default=3.0, help="overload, of the capacity (3)")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each phase (60)")
-    parser.add_argument("--settle-s", type=float, default=5.0, help="until full speed, after the overload (5)")
+    parser.add_argument(
+        "--settle-s", type=float, default=5.0, help="until full speed, after the overload (5)"
+    )
     options = parser.parse_args()
 
     console = Console(width=200)
@@ -207,30 +232,45 @@ def main() -> None:
         phases, capacity = asyncio.run(measured(run, voices, clients, options, console))
         totals = service.status()["models"][status["model"]]["stages"]
     rows = [one.figures() for one in phases]
-    judged = verdict(*phases, options.settle_s)
+    below, over, after = phases
+    judged = verdict(capacity, below, over, after, options.settle_s)
     console.print(table([*rows, judged["after"] | {"phase": f"after, from {options.settle_s:g} s on"}]))
     console.print({name: judged[name] for name in judged if name != "after"})
     result |= {
         "config": options.config.name,
-        "capacity": {"clients": clients, "requests_per_s": round(capacity, 3)},
+        "capacity": {
+            "clients": clients,
+            "requests_per_s": round(capacity.requests_per_s, 3),
+            "ttfa_s": ttfa_of(capacity.answers),
+        },
         "phases": rows,
         "overload": judged,
-        "stages": {name: {key: totals[name][key] for key in ("completed", "refused", "failed")} for name in ("gpt", "vocoder")},
+        "stages": {
+            name: {key: totals[name][key] for key in ("completed", "refused", "failed")}
+            for name in ("gpt", "vocoder")
+        },
     }
     _common.finish(options.out, result, console)
-    plot(options.out, phases, f"{options.factor:g} x {capacity:.2f} requests/s, {options.config.name}")
+    plot(
+        options.out,
+        phases,
+        f"{options.factor:g} x {capacity.requests_per_s:.2f} requests/s, {options.config.name}",
+    )
 
 
 async def measured(
     run: Run, voices: Sequence[str], clients: int, options: argparse.Namespace, console: Console
-) -> tuple[list[Phase], float]:
+) -> tuple[list[Phase], _load.Load]:
     await _load.closed_loop(run.url, [_load.Say("Warm up once.", voice, seed=0) for voice in voices], 1)
-    await run.capacity(clients, 2 * clients)
-    capacity = await run.capacity(clients, options.requests)
-    console.print(f"{clients} clients: {capacity:.2f} requests/s")
-    below, over = options.below * capacity, options.factor * capacity
-    plan = [("below", below, options.seconds), ("overload", over, options.seconds), ("after", below, options.seconds)]
-    return await run.phases(plan), capacity
+    await run.busy(clients, 2 * clients)
+    capacity = await run.busy(clients, options.requests)
+    rate, ttfa = capacity.requests_per_s, ttfa_of(capacity.answers)
+    console.print(
+        f"{clients} clients: {rate:.2f} requests/s, TTFA p50 {ttfa['p50']:.3f}, p95 {ttfa['p95']:.3f} s"
+    )
+    below = ("below", options.below * rate, options.seconds)
+    over = ("overload", options.factor * rate, options.seconds)
+    return await run.phases([below, over, ("after", *below[1:])]), capacity
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ RAY_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.http.proxy_guard:middlewares",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
+    "RAY_worker_niceness": "0",
 }
 CLUSTER = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # 0: Ray's address of this node is 127.0.0.1, on Linux too
 LONGEST_SOCKET = 107  # bytes of an AF_UNIX path
