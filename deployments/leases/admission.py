@@ -2,7 +2,6 @@
 
 import math
 
-PRESSED_SHARE = 1 / 8  # of the slots
 PRESSED_S = 3.0
 
 
@@ -10,8 +9,8 @@ class Admission:
     """Limits the queue of first segments, whose length decides on the first sound once all slots are busy.
 
     max_queue: how many may wait; None is one for each slot of the working replicas. So a burst is accepted. A rejection
-    means that more arrives than the stage can do: until PRESSED_S after the last one, only PRESSED_SHARE of the slots
-    may wait, so that the first sound of accepted requests is hardly later than with all slots busy and no queue.
+    means that more arrives than the stage can do: until PRESSED_S after the last one, none may wait. Then a request is
+    accepted if a slot is free, and its first sound is as early as with all slots busy and no queue.
 
     max_backlog: instead, while replicas are missing, which will take what has accumulated. When they work, this limit
     falls by one with each request that gets a slot, and it ends as soon as none waits.
@@ -26,10 +25,9 @@ class Admission:
         """slots: of the working replicas. missing: whether others should work."""
         if missing:
             self._allowed = self.max_backlog
-        most = max(1, slots) if self.max_queue is None else self.max_queue
         if now < self._pressed_until:
-            most = min(most, max(1, int(PRESSED_SHARE * slots)))
-        return max(most, self._allowed)
+            return self._allowed
+        return max(self._allowed, slots if self.max_queue is None else self.max_queue)
 
     def granted(self, waiting: int) -> None:
         """A request got its first slot, and `waiting` others wait."""

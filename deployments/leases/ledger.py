@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from deployments.contract.errors import ChoraleError, InvalidInput, Overloaded, SynthesisFailed
+from deployments.contract.errors import InvalidInput, Overloaded, SynthesisFailed
 from deployments.contract.work import Event, WorkItem, log_fields
 from deployments.leases.admission import Admission
 from deployments.leases.dispatcher import MAX_STRIKES, Dispatcher
@@ -91,12 +91,14 @@ class Ledger:
     def in_flight(self) -> int:
         return len(self._entries)
 
-    def _refusal(self, item: WorkItem, admitted: bool) -> ChoraleError | None:
-        if item.id in self._entries:
-            return InvalidInput(f"a request with the id {item.id!r} is already in progress", param="id")
-        if not admitted and not item.background and self.newcomers >= self.limit():
-            return self._overloaded(f"{self.newcomers} requests are waiting, which is the limit")
-        return None
+    def _refusal(self, entry: Entry) -> Overloaded | None:
+        """Of a request that has just come and been handed out, if it could be."""
+        if entry.lease is not None or entry.item.background or self.newcomers <= self.limit():
+            return None
+        others = self.newcomers - 1
+        return self._overloaded(
+            "all slots are busy" + (f" and {others} requests are waiting" if others else "")
+        )
 
     def _overloaded(self, reason: str) -> Overloaded:
         self._counts["refused"] += 1
@@ -108,8 +110,9 @@ class Ledger:
 
         A rejection (Overloaded) is an event too. Leaving the iteration early cancels the item.
         """
-        if (refused := self._refusal(item, admitted)) is not None:
-            yield Event(item.id, error=refused)
+        if item.id in self._entries:
+            message = f"a request with the id {item.id!r} is already in progress"
+            yield Event(item.id, error=InvalidInput(message, param="id"))
             return
         entry = self._entries[item.id] = Entry(item, self._clock())
         entry.arrival = self._dispatcher.queue.put(item.id, entry, item.priority, self._clock())
@@ -119,6 +122,10 @@ class Ledger:
             entry.expiry = asyncio.get_running_loop().call_later(self.max_wait_s, self._expire, entry)
         self._dispatcher.hand_out()
         self._changed.set()
+        if not admitted and (refused := self._refusal(entry)) is not None:
+            self._forget(item.id)
+            yield Event(item.id, error=refused)
+            return
         try:
             while (event := await entry.outbox.get()) is not None:
                 yield event
