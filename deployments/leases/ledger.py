@@ -97,7 +97,7 @@ class Ledger:
             return None
         others = self.newcomers - 1
         return self._overloaded(
-            "all slots are busy" + (f" and {others} requests are waiting" if others else "")
+            "no slot is free" + (f" and {others} requests are waiting" if others else "")
         )
 
     def _overloaded(self, reason: str) -> Overloaded:

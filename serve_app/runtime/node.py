@@ -132,7 +132,7 @@ def _own_folder() -> Path:
     name = f"chorale-{os.getuid()}"
     folder = Path(get_default_system_temp_dir(), name)
     if len(str(folder) + SOCKET) > LONGEST_SOCKET:
-        folder = Path("/tmp", name)
+        folder = Path("/tmp", name)  # closed and checked below # nosec B108
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700, parents=True)
     if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():

@@ -1,4 +1,4 @@
-"""Ray's token on a cluster, as docs/security.md describes it: a head that `ray start` has started admits nobody without."""
+"""Ray's token on a cluster, as docs/security.md describes it: without it, nobody joins what `ray start` has started."""
 
 from __future__ import annotations
 
@@ -50,7 +50,11 @@ def started(head: Head, log: Path, *arguments: str, **token: str) -> subprocess.
     command += ["--object-store-memory", str(80 * 2**20), *(f"--{name}={free_port()}" for name in ports)]
     with log.open("wb") as out:
         return subprocess.Popen(
-            [*command, *arguments], env=head.environment(**token), stdout=out, stderr=out, start_new_session=True
+            [*command, *arguments],
+            env=head.environment(**token),
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
 
 
