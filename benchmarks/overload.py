@@ -74,7 +74,7 @@ class Phase:
             "refused": len(self.refused),
             "errors": dict(Counter(f"{a.status} {a.code}" for a in other)),
             "ttfa_s": ttfa_of(self.answers),
-            "refusal_s": _statistics.percentiles(waits),
+            "refusal_s": _statistics.percentiles(waits) if waits else None,
             "refused_late": sum(wait > PROMPT_S for wait in waits),
             "without_retry_after": sum(not a.retry_after for a in self.refused),
             "memory_mib": {
@@ -185,7 +185,7 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
             f"{row['refused']} of {row['requests']}",
             str(sum(row["errors"].values())),
             " / ".join(f"{1000 * row['ttfa_s'][p]:.0f}" for p in ("p50", "p95", "p99")),
-            " / ".join(f"{1000 * row['refusal_s'][p]:.0f}" for p in ("p50", "p99", "max")),
+            " / ".join(f"{1000 * late[p]:.0f}" for p in ("p50", "p99", "max")) if (late := row["refusal_s"]) else "",
             str(row["refused_late"]),
             str(row["memory_mib"]["most"]),
             f"{row['client_cpu_share']:.0%}",
