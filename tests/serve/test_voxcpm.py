@@ -42,7 +42,7 @@ def models(voxcpm: Path) -> dict[str, dict[str, Any]]:
         "family": {"name": "voxcpm", "options": options},
         "chunks": {"first": 1},
         "sampling": {"inference_timesteps": 4},
-        "gpt": {"slots": 4, "num_cpus": 0.1, "max_wait_s": 200},
+        "gpt": {"slots": 4, "num_cpus": 0.1, "max_queue": 40, "max_wait_s": 200},
     }
     return {"small": {"family": {"name": "small"}}, "vox": vox}
 
