@@ -58,13 +58,7 @@ class Cluster:
 
     def kill_node(self, node: Any) -> None:
         """Kills every process of a node at once, as a machine that vanishes."""
-        family = []
-        for daemons in node.all_processes.values():
-            for daemon in daemons:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process = psutil.Process(daemon.process.pid)
-                    family += [process, *process.children(recursive=True)]
-        for process in family:
+        for process in processes(node):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self._cluster.remove_node(node, allow_graceful=False)
@@ -74,6 +68,17 @@ class Cluster:
         if self._running is not None:
             application.stop(self._running)
         self._cluster.shutdown()
+
+
+def processes(node: Any) -> list[psutil.Process]:
+    """A node's daemons and their descendants."""
+    family = []
+    for daemons in node.all_processes.values():
+        for daemon in daemons:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process = psutil.Process(daemon.process.pid)
+                family += [process, *process.children(recursive=True)]
+    return family
 
 
 @contextmanager

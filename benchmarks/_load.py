@@ -163,15 +163,17 @@ async def _attempt(
             answer.code = _code(response)
             refused = response.status_code == TOO_MANY
             return float(response.headers.get("retry-after", 1)) if refused else None
-        async for piece in response.aiter_raw():
-            held += len(piece)
-            answer.arrivals.append((time.perf_counter(), held))
-            if keep:
-                pieces.append(piece)
-            if leave_after_bytes is not None and held >= leave_after_bytes:
-                answer.left = True
-                break
-    answer.data = b"".join(pieces)
+        try:
+            async for piece in response.aiter_raw():
+                held += len(piece)
+                answer.arrivals.append((time.perf_counter(), held))
+                if keep:
+                    pieces.append(piece)
+                if leave_after_bytes is not None and held >= leave_after_bytes:
+                    answer.left = True
+                    break
+        finally:
+            answer.data = b"".join(pieces)
     return None
 
 

@@ -72,8 +72,11 @@ def _ingress(
         name=INGRESS,
         num_replicas=settings.ingress.replicas,
         max_ongoing_requests=100_000,  # the middleware limits requests, and lets /health through
+        max_surge_percent=max(1, 100 // settings.ingress.replicas),  # a roll-out stops one when another is ready
         health_check_period_s=1,
         health_check_timeout_s=30,
+        graceful_shutdown_timeout_s=settings.ingress.graceful_shutdown_s,
+        graceful_shutdown_wait_loop_s=0.5,
         ray_actor_options={"num_cpus": settings.ingress.num_cpus},
         user_config=models,
         **logs,
@@ -144,6 +147,7 @@ def _leased(
         name=f"{prefix}{replica.__name__}Scheduler",
         num_replicas=1,
         max_ongoing_requests=100_000,
+        graceful_shutdown_timeout_s=section.graceful_shutdown_s,  # its queries are those of its stage
         ray_actor_options={"num_cpus": section.scheduler_cpus},
         logging_config=logs,
         **COMMON,
