@@ -14,6 +14,7 @@ import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,14 +22,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import _actors, _cluster, _common, _load, jobs
+from benchmarks import _actors, _cluster, _common, _load, _plot, jobs
 
-TEXTS = 24
-LONG = 36  # sentences of a stream that lasts through a roll-out
-JOB = 10  # sentences
+TEXTS = 12
+LONG = 20  # sentences of a stream that lasts through a roll-out
+JOB = 6  # sentences
 AGAIN_S = 0.25  # until a client whose connection broke asks again
 GIVE_UP_S = 90.0  # of such a client
 CHANGED = {"gpt": {"slots": 6, "emit_every": 12}, "ingress": {"window": 2}}  # no sample depends on these
+MARK = "<!-- from benchmarks/results/faults.json -->\n"  # around the table in the page
+HEADS = ("fault", "requests", "failed", "differ", "connections broken", "TTFA p50, s", "p99, s", "slow for, s", "all back, s")
 SLOW = 2.0  # times the undisturbed p99 of the first sound, from which a request was slow
 
 
@@ -265,10 +268,30 @@ def report(
     return {"rows": rows, "points": points, "slow_from_s": round(slow, 3)}
 
 
+def markdown(result: dict[str, Any]) -> str:
+    lines = [HEADS, ["---"] * len(HEADS), *map(cells, result["rows"])]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def write_page(page: Path, result: dict[str, Any]) -> None:
+    """Puts the table between the two marks of a page."""
+    before, _, after = page.read_text("utf-8").split(MARK)
+    page.write_text(MARK.join([before, markdown(result), after]), "utf-8")
+
+
+def plot(out: Path, result: dict[str, Any]) -> None:
+    with _plot.panels(out, "first sounds under faults", "TTFA of each request, s") as (axis,):
+        axis.scatter(*zip(*result["points"], strict=True), s=4)
+        axis.set_yscale("log")
+        axis.set_xlabel("time of the request, s")
+        for row in result["rows"][1:]:
+            axis.axvline(row["at_s"], color="grey", linewidth=0.6)
+            axis.text(row["at_s"], 1.0, row["fault"], rotation=90, fontsize=5, va="top", transform=axis.get_xaxis_transform())
+
+
 def shown(result: dict[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False)
-    heads = ("fault", "requests", "failed", "differ", "broken", "TTFA p50, s", "p99, s", "slow for, s", "back after, s")
-    for head in heads:
+    for head in HEADS:
         table.add_column(head, justify="left" if head == "fault" else "right")
     for row in result["rows"]:
         table.add_row(*cells(row))
@@ -287,6 +310,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--rate", type=float, default=0.7, help="requests per second (0.7)")
     parser.add_argument("--faults", type=lambda text: text.split(","), help=f"some of: {', '.join(FAULTS)}")
+    parser.add_argument("--page", type=Path, help="a page whose table is written, such as docs/faults.md")
     parser.add_argument("--voices", type=lambda text: text.split(","), default=["angus", "clara", "kai", "ross"])
     options = parser.parse_args()
     console = Console(width=140)
@@ -295,6 +319,9 @@ def main() -> None:
     with _cluster.running(args) as cluster:
         result |= asyncio.run(tried(cluster, args, options, console))
     console.print(shown(result))
+    plot(options.out, result)
+    if options.page is not None:
+        write_page(options.page, result)
     _common.finish(options.out, result, console)
 
 

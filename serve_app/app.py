@@ -26,7 +26,7 @@ log = logging.getLogger("ray.serve")
 SHORT_CALLS = {"initial_backoff_s": 0.002, "backoff_multiplier": 1.0, "max_backoff_s": 0.002}
 LEASES = {"initial_backoff_s": 0.01, "backoff_multiplier": 1.5, "max_backoff_s": 0.1}
 COMMON: dict[str, Any] = {  # to stages and schedulers
-    "health_check_period_s": 5,
+    "health_check_period_s": 1,  # until Serve notices a death
     "graceful_shutdown_wait_loop_s": 0.5,
 }
 
