@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +66,12 @@ class Cluster:
         self._cluster.remove_node(node, allow_graceful=False)
         self.nodes.remove(node)
 
+    def restart_gcs(self, after_s: float) -> None:
+        """Kills the head's GCS and starts another `after_s` later. Its state must be in Redis (`with_redis`)."""
+        self._cluster.head_node.kill_gcs_server()
+        time.sleep(after_s)
+        self._cluster.head_node.start_gcs_server()
+
     def stop(self) -> None:
         if self._running is not None:
             application.stop(self._running)
@@ -111,6 +119,24 @@ def running(args: Mapping[str, Any], nodes: int = NODES, cpus: int = CPUS) -> It
         os.environ.clear()
         os.environ.update(environment)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def with_redis() -> Iterator[None]:
+    """Heads that are started meanwhile keep their state in a Redis on this machine. Raises SystemExit without one."""
+    program = shutil.which("redis-server")
+    if program is None:
+        raise SystemExit("redis-server is not installed (Debian: apt-get install redis-server)")
+    port = free_port()
+    command = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    os.environ["RAY_REDIS_ADDRESS"] = f"127.0.0.1:{port}"
+    try:
+        yield
+    finally:
+        del os.environ["RAY_REDIS_ADDRESS"]
+        process.kill()
+        process.wait()
 
 
 def _head(cpus: int) -> Any:

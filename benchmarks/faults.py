@@ -28,6 +28,7 @@ TEXTS = 12
 LONG = 20  # sentences of a stream that lasts through a roll-out
 JOB = 6  # sentences
 AGAIN_S = 0.25  # until a client whose connection broke asks again
+GCS_S = 10.0  # without a GCS
 GIVE_UP_S = 90.0  # of such a client
 CHANGED = {"gpt": {"slots": 6, "emit_every": 12}, "ingress": {"window": 2}}  # no sample depends on these
 MARK = "<!-- from benchmarks/results/faults.json -->\n"  # around the table in the page
@@ -143,6 +144,10 @@ class Trial:
         await asyncio.to_thread(self.cluster.kill_node, node)
         return set(on[node])
 
+    async def restart_gcs(self) -> set[int]:
+        await asyncio.to_thread(self.cluster.restart_gcs, GCS_S)
+        return set()
+
     async def join_node(self) -> set[int]:
         await asyncio.to_thread(self.cluster.add_node)
         return set()
@@ -177,6 +182,7 @@ FAULTS: dict[str, Callable[[Trial], Awaitable[set[int]]]] = {
     "HTTP proxy": killed(_actors.PROXY),
     "Serve controller": killed(_actors.CONTROLLER),
     "JobRunner": Trial.kill_job_runner,
+    "head's GCS": Trial.restart_gcs,
     "node lost": Trial.lose_node,
     "node joined": Trial.join_node,
     "roll-out": lambda trial: trial.deploy(CHANGED),
@@ -316,7 +322,7 @@ def main() -> None:
     console = Console(width=140)
     result = {**_common.origin("faults"), "minutes": options.minutes, "rate": options.rate}
     args: dict[str, Any] = {}
-    with _cluster.running(args) as cluster:
+    with _cluster.with_redis(), _cluster.running(args) as cluster:
         result |= asyncio.run(tried(cluster, args, options, console))
     console.print(shown(result))
     plot(options.out, result)
