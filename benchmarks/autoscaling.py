@@ -240,9 +240,9 @@ def plot(record: Record, options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = _common.arguments("autoscaling", __doc__)
-    parser.add_argument("--rate", type=float, default=0.4, help="requests per second of the low load (0.4)")
+    parser.add_argument("--rate", type=float, default=0.25, help="requests per second of the low load (0.25)")
     parser.add_argument("--low-s", type=float, default=30, help="seconds of the low load (30)")
-    parser.add_argument("--high-s", type=float, default=50, help="seconds of the tenfold load (50)")
+    parser.add_argument("--high-s", type=float, default=60, help="seconds of the tenfold load (60)")
     parser.add_argument("--after-s", type=float, default=50, help="seconds of the low load afterwards (50)")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
