@@ -1,8 +1,8 @@
 """The scheduler of a stage: a one-replica CPU deployment, bound once for the Gpt and once for the Vocoder.
 
 It keeps a lease open on every wanted replica. A lease is an ordinary streaming call through Serve's router to a
-deployment with max_ongoing_requests=1 and target_ongoing_requests=1, so the autoscaler counts the calls that find no
-free replica.
+deployment with max_ongoing_requests=1. A stage with no replica gets its first when such a call waits; the demand for
+more travels with the orders (see `autoscaling`).
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from ray.exceptions import RayActorError, RayError
 from ray.serve.handle import DeploymentHandle
 
 from deployments import logs
+from deployments.autoscaling import Demand
 from deployments.contract.errors import SynthesisFailed
 from deployments.contract.work import Event, WorkItem
 from deployments.engine.device import memory
@@ -37,6 +38,7 @@ FORGET_REPLICA_S = 60.0
 FREE_S = 10.0  # for a replica to come to the end of a step and give memory back
 QUEUED_PER_SLOT = 10
 UNKNOWN_SLOTS = 4  # the least that memory suggests
+ANNOUNCE_S, EXPECTED_S = 1.0, 5.0  # between two calls of `expect`, and how long one counts
 
 
 class StageScheduler:
@@ -52,6 +54,10 @@ class StageScheduler:
         lease_s: age in seconds from which a lease may end if it is idle, no longer wanted, or its stage is being
             rolled out. Any other busy lease continues, so that new work does not wait for old work.
         silence_s: a lease that reports nothing for this long is considered lost.
+        utilization: the share of a replica's slots that should be in use on average.
+        demand_s: the seconds over which the demand is averaged.
+        next_stage: the scheduler of a stage that is told to expect work while this one has some, so that both can start
+            at the same time.
         model: its name, for the metrics.
     """
 
@@ -68,6 +74,9 @@ class StageScheduler:
         max_replicas: int = 1,
         lease_s: float = 10.0,
         silence_s: float = 30.0,
+        utilization: float = 1.0,
+        demand_s: float = 10.0,
+        next_stage: DeploymentHandle | None = None,
         model: str = "",
     ) -> None:
         logs.join_serve()
@@ -76,7 +85,7 @@ class StageScheduler:
         self.app = context.app_name
         self.stage_name = stage.deployment_name
         self.min_replicas, self.max_replicas = min_replicas, max_replicas
-        self.lease_s, self.silence_s = lease_s, silence_s
+        self.lease_s, self.silence_s, self.utilization = lease_s, silence_s, utilization
         self._slots, self._max_queue = slots, max_queue
         known = slots or UNKNOWN_SLOTS
         self.ledger = Ledger(
@@ -94,6 +103,9 @@ class StageScheduler:
         self._replicas: dict[str, ReplicaStatus] = {}
         self._freeing: dict[str, asyncio.Future[dict[str, Any]]] = {}  # by lease
         self._draining = False
+        self._demand = Demand(demand_s)
+        self._next = next_stage and next_stage.options(method_name="expect", _by_reference=False)
+        self._announced = self._expected = -math.inf
         self._metrics = ServeMetrics(model=model, stage=stage_of(self.stage_name))
         loop = asyncio.get_running_loop()
         self._keeper = loop.create_task(self._keep_leases())
@@ -118,6 +130,11 @@ class StageScheduler:
     async def cancel(self, item_id: str) -> bool:
         return self.ledger.cancel(item_id)
 
+    async def expect(self) -> None:
+        """Work will come within EXPECTED_S: keeps a replica for it, or starts one."""
+        self._expected = time.monotonic()
+        self.ledger.touch()
+
     async def status(self) -> dict[str, Any]:
         now = time.monotonic()
         ledger = self.ledger
@@ -131,6 +148,7 @@ class StageScheduler:
             "slots": ledger.slots,
             "leases": len(self._started),
             "leases_wanted": self._wanted(),
+            "demand": round(self.ledger.demand, 3),
             "rate": round(ledger.rate(), 3),
             **ledger.counts,
             "ready": len(self._started) >= min(1, self.min_replicas),
@@ -165,8 +183,13 @@ class StageScheduler:
             if task.done():
                 raise RuntimeError(f"a task of {self.name} ended: {task}")
 
+    def _work(self) -> int:
+        """The items in flight; one at least while work is expected."""
+        return max(self.ledger.in_flight, time.monotonic() < self._expected + EXPECTED_S)
+
     def _wanted(self) -> int:
-        return wanted_leases(self.ledger.in_flight, self.ledger.slots, self.min_replicas, self.max_replicas)
+        room = self.ledger.slots * self.utilization
+        return wanted_leases(self._work(), room, self.min_replicas, self.max_replicas)
 
     def _keep(self, lease: Lease) -> bool:
         if lease.closing:
@@ -178,6 +201,8 @@ class StageScheduler:
 
     async def _keep_leases(self) -> None:
         while True:
+            self.ledger.demand = self._demand.set(self._work() / self.ledger.slots)
+            self._announce()
             wanted = self._wanted()
             closing = sum(lease.closing for lease in self.ledger.leases.values())
             surplus = len(self._tasks) - closing - wanted
@@ -187,6 +212,12 @@ class StageScheduler:
             for lease_id in waiting[: max(0, surplus)]:
                 self._tasks[lease_id].cancel()  # still in the router, where the autoscaler would count it
             await self.ledger.changed(timeout=1.0)
+
+    def _announce(self) -> None:
+        now = time.monotonic()
+        if self._next is not None and self.ledger.in_flight and now >= self._announced + ANNOUNCE_S:
+            self._announced = now
+            self._next.remote()  # not awaited: the next call follows soon
 
     async def _record(self) -> None:
         while True:
@@ -254,6 +285,6 @@ class StageScheduler:
             self.ledger.max_queue = self._max_queue or QUEUED_PER_SLOT * self.ledger.slots
 
 
-def wanted_leases(in_flight: int, slots: int, minimum: int, maximum: int) -> int:
-    """The number of replicas that the work in flight fills, within the limits."""
-    return max(minimum, min(maximum, math.ceil(in_flight / slots)))
+def wanted_leases(work: int, room: float, minimum: int, maximum: int) -> int:
+    """The number of replicas that the work fills, within the limits. room: items that should share a replica."""
+    return max(minimum, min(maximum, math.ceil(work / room)))

@@ -29,7 +29,7 @@ class Ledger:
     slots: items that one replica works on at once. max_queue: requests that may wait for their first slot, and
     max_wait_s: for how long, before they are rejected; work of accepted requests does not count and is never rejected.
     max_start_s: for how long they may wait in all while no replica has slots, as after the stage was scaled to zero.
-    first_share, keep: see `Dispatcher`.
+    first_share, keep: see `Dispatcher`. demand: the replicas that the work fills on average, for the orders.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Ledger:
         self.stage = stage
         self.slots = slots
         self.max_queue = max_queue
+        self.demand = 0.0
         self.max_wait_s, self.max_start_s = max_wait_s, max_start_s
         self._waits: deque[float] = deque(maxlen=MOST_WAITS)
         self._dispatcher = Dispatcher(first_share, keep, self._granted)
@@ -185,7 +186,7 @@ class Ledger:
             if self.leases.get(lease_id) is not lease:
                 break
             self._dispatcher.keeps(lease)
-            yield lease.take()
+            yield lease.take(self.demand)
         yield Orders(end=True)
 
     def order_free(self, lease_id: str) -> None:

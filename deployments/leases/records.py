@@ -40,6 +40,7 @@ class Orders:
     """Orders for a lease, in this order: free the slots of `cancelled`, admit `items`.
 
     free: unused memory; close: no more work will come, end when all items are done; end: at once, the lease has ended.
+    demand: of the whole stage (`Ledger.demand`), which replicas report to Serve's autoscaler.
     """
 
     cancelled: tuple[str, ...] = ()
@@ -47,6 +48,7 @@ class Orders:
     free: bool = False
     close: bool = False
     end: bool = False
+    demand: float = 0.0
 
 
 @dataclass(slots=True)
@@ -89,9 +91,9 @@ class Lease:
         self.cancelled.append(item_id)
         self.wake.set()
 
-    def take(self) -> Orders:
+    def take(self, demand: float = 0.0) -> Orders:
         """Returns the orders not yet sent and clears them."""
-        orders = Orders(tuple(self.cancelled), tuple(self.granted), self.free, self.close)
+        orders = Orders(tuple(self.cancelled), tuple(self.granted), self.free, self.close, demand=demand)
         self.cancelled, self.granted, self.free, self.close = [], [], False, False
         self.wake.clear()
         return orders

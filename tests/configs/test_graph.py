@@ -33,12 +33,21 @@ def test_a_stopped_replica_has_the_time_that_its_section_gives_it():
         assert given[name] == 90, name
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 3, 8])
-def test_a_roll_out_starts_one_ingress_before_it_stops_one(replicas):
-    built = build_app(build({"ingress": {"replicas": replicas}}), name="chorale").deployments
-    (ingress,) = [deployment for deployment in built if deployment.name == "Ingress"]
-    more = ingress._deployment_config.max_surge_percent * replicas / 100
-    assert math.ceil(more) == 1  # as Serve rounds
+@pytest.mark.parametrize(
+    ("ingress", "replicas", "more"),
+    [
+        ({}, 1, 1),
+        ({"replicas": 3}, 3, 1),
+        ({"replicas": 8}, 8, 1),
+        ({"autoscaling": {"min_replicas": 1, "max_replicas": 4}}, 1, 1),
+        ({"autoscaling": {"min_replicas": 1, "max_replicas": 4}}, 4, 1),
+        ({"max_replicas_per_node": 1}, 1, 0),  # a node may have no room for it
+    ],
+)
+def test_a_roll_out_starts_one_ingress_before_it_stops_one(ingress, replicas, more):
+    built = build_app(build({"ingress": ingress}), name="chorale").deployments
+    (deployed,) = [deployment for deployment in built if deployment.name == "Ingress"]
+    assert math.ceil(deployed._deployment_config.max_surge_percent * replicas / 100) == more  # as Serve rounds
 
 
 def test_the_builder_refuses_unknown_arguments():
