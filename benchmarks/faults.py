@@ -28,6 +28,7 @@ TEXTS = 12
 LONG = 20  # sentences of a stream that lasts through a roll-out
 JOB = 6  # sentences
 AGAIN_S = 0.25  # until a client whose connection broke asks again
+STREAMING_S = 1.5  # from a long stream's request to the fault
 GCS_S = 10.0  # without a GCS
 GIVE_UP_S = 90.0  # of such a client
 CHANGED = {"gpt": {"slots": 6, "emit_every": 12}, "ingress": {"window": 2}}  # no sample depends on these
@@ -42,6 +43,7 @@ class Request:
 
     say: _load.Say
     asked: float
+    ended: float = 0.0
     attempts: list[_load.Answer] = field(default_factory=list)
 
     @property
@@ -71,7 +73,8 @@ async def request(http: httpx.AsyncClient, say: _load.Say, asked: float) -> Requ
         answer = await _load.ask(http, say, patient=False)
         made.attempts.append(answer)
         broken = answer.code == _load.CUT or answer.status == 0
-        if not broken or time.perf_counter() > asked + GIVE_UP_S:
+        made.ended = time.perf_counter()
+        if not broken or made.ended > asked + GIVE_UP_S:
             return made
         await asyncio.sleep(AGAIN_S)
 
@@ -153,14 +156,15 @@ class Trial:
         return set()
 
     async def deploy(self, changes: dict[str, Any]) -> set[int]:
-        """All deployments are replaced, with a long stream in progress."""
-        self.client.ask(self.long)
-        await asyncio.sleep(3)
+        """All deployments are replaced."""
         before = {pid for pid, name in self.actors.alive().items() if name in self.actors.deployments}
         await asyncio.to_thread(self.cluster.deploy, merged(self.args, changes))
         return before
 
     async def strike(self, name: str, fault: Callable[[Trial], Awaitable[set[int]]]) -> None:
+        """With a long stream in progress."""
+        self.client.ask(self.long)
+        await asyncio.sleep(STREAMING_S)
         self.faults.append(struck := Struck(name, time.perf_counter()))
         gone = await fault(self)
         await self.actors.until_back(gone)
@@ -246,13 +250,16 @@ def report(
     began: float,
     ended: float,
 ) -> dict[str, Any]:
-    """A row for the time before the first fault, and one for each fault until the next."""
+    """A row for the time before the first fault, and one for each fault until the next.
+
+    A request belongs to the last fault before its end.
+    """
     first = faults[0].began if faults else ended
-    quiet = [request.first_s for request in requests if request.asked < first and request.good]
+    quiet = [request.first_s for request in requests if request.ended < first and request.good]
     slow = SLOW * float(np.percentile(quiet, 99))
     rows = []
     for struck, after in itertools.pairwise([Struck("none", began), *faults, Struck("", ended)]):
-        asked = [request for request in requests if struck.began <= request.asked < after.began]
+        asked = [request for request in requests if struck.began <= request.ended < after.began]
         good = [request for request in asked if request.good]
         late = [request.asked + request.first_s - struck.began for request in good if request.first_s > slow]
         ttfa = [request.first_s for request in good]

@@ -19,7 +19,8 @@ def answer(at: float, data: bytes = SAMPLES, status: int = 200, code: str | None
 
 
 def request(asked: float, *attempts: Answer) -> faults.Request:
-    return faults.Request(SAY, asked, list(attempts))
+    ended = attempts[-1].arrivals[-1][0] if attempts[-1].arrivals else attempts[-1].asked
+    return faults.Request(SAY, asked, ended, list(attempts))
 
 
 def rows(*requests: faults.Request) -> list[dict]:
