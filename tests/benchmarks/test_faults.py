@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -68,6 +69,16 @@ def test_changes_of_a_section_leave_its_other_keys():
     found = faults.merged(args, {"gpt": {"slots": 6}, "ingress": {"window": 2}})
     assert found == {**args, "gpt": {"replicas": 2, "slots": 6}, "ingress": {"window": 2}}
     assert args["gpt"] == {"replicas": 2}
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+def test_no_request_fails_when_a_replica_a_scheduler_and_the_gcs_die(run):
+    struck = ["Gpt", "GptScheduler", "head's GCS"]
+    result = run("faults", "--minutes", "2", "--faults", ",".join(struck))
+    assert [row["fault"] for row in result["rows"]] == ["none", *struck]
+    for row in result["rows"]:
+        assert row["requests"] and (row["failed"], row["different"], row["broken"]) == ([], 0, 0), row
 
 
 def test_the_page_shows_the_last_run():
