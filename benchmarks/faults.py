@@ -33,7 +33,7 @@ GCS_S = 10.0  # without a GCS
 GIVE_UP_S = 90.0  # of such a client
 CHANGED = {"gpt": {"slots": 6, "emit_every": 12}, "ingress": {"window": 2}}  # no sample depends on these
 MARK = "<!-- from benchmarks/results/faults.json -->\n"  # around the table in the page
-HEADS = ("fault", "requests", "failed", "differ", "connections broken", "TTFA p50, s", "p99, s", "slow for, s", "all back, s")
+HEADS = "fault|requests|failed|differ|broken or refused|TTFA p50, s|p99, s|slow for, s|all back, s".split("|")
 SLOW = 2.0  # times the undisturbed p99 of the first sound, from which a request was slow
 
 
@@ -142,10 +142,10 @@ class Trial:
     async def lose_node(self) -> set[int]:
         """The one with the most actors, the head excepted."""
         alive = self.actors.alive()
-        on = {node: alive.keys() & {process.pid for process in _cluster.processes(node)} for node in self.cluster.nodes}
-        node = max(on, key=lambda node: len(on[node]))
+        family = {node: {process.pid for process in _cluster.processes(node)} for node in self.cluster.nodes}
+        node = max(family, key=lambda node: len(family[node] & alive.keys()))
         await asyncio.to_thread(self.cluster.kill_node, node)
-        return set(on[node])
+        return family[node] & alive.keys()
 
     async def restart_gcs(self) -> set[int]:
         await asyncio.to_thread(self.cluster.restart_gcs, GCS_S)
@@ -213,7 +213,9 @@ async def job_samples(http: httpx.AsyncClient, job_id: str) -> bytes:
     return (await http.get(f"/v1/jobs/{job_id}/audio")).raise_for_status().content
 
 
-async def tried(cluster: _cluster.Cluster, args: dict[str, Any], options: Any, console: Console) -> dict[str, Any]:
+async def tried(
+    cluster: _cluster.Cluster, args: dict[str, Any], options: Any, console: Console
+) -> dict[str, Any]:
     names = options.faults or list(FAULTS)
     period = 60 * options.minutes / (len(names) + 1)
     voices = [voice for voice in cluster.service.voices() if voice in options.voices]
@@ -231,6 +233,7 @@ async def tried(cluster: _cluster.Cluster, args: dict[str, Any], options: Any, c
         client = Client(http, sayings, options.rate)
         trial = Trial(cluster, await asyncio.to_thread(_actors.Actors), client, http, args, long, job)
         running = asyncio.create_task(client.run())
+        client.ask(long)  # as before each fault
         await asyncio.sleep(period)
         for number, name in enumerate(names, 2):
             await trial.strike(name, FAULTS[name])
@@ -272,13 +275,17 @@ def report(
                 "different": sum(request.differs(known[request.say]) for request in good),
                 "broken": sum(request.breaks for request in asked),
                 "asked_again": sum(request.breaks > 0 for request in asked),
-                "ttfa_s": {f"p{q}": round(float(np.percentile(ttfa, q)), 3) for q in (50, 99)} if ttfa else None,
+                "ttfa_s": quantiles(ttfa) if ttfa else None,
                 "back_s": round(struck.back - struck.began, 1) if struck.back else None,
                 "slow_s": round(max(late, default=0.0), 1),
             }
         )
     points = [[round(r.asked - began, 2), round(r.first_s, 3)] for r in requests if r.good]
     return {"rows": rows, "points": points, "slow_from_s": round(slow, 3)}
+
+
+def quantiles(values: Sequence[float]) -> dict[str, float]:
+    return {f"p{q}": round(float(np.percentile(values, q)), 3) for q in (50, 99)}
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -299,7 +306,8 @@ def plot(out: Path, result: dict[str, Any]) -> None:
         axis.set_xlabel("time of the request, s")
         for row in result["rows"][1:]:
             axis.axvline(row["at_s"], color="grey", linewidth=0.6)
-            axis.text(row["at_s"], 1.0, row["fault"], rotation=90, fontsize=5, va="top", transform=axis.get_xaxis_transform())
+            place = {"va": "top", "transform": axis.get_xaxis_transform()}
+            axis.text(row["at_s"], 1.0, row["fault"], rotation=90, fontsize=5, **place)
 
 
 def shown(result: dict[str, Any]) -> Table:
@@ -312,10 +320,10 @@ def shown(result: dict[str, Any]) -> Table:
 
 
 def cells(row: dict[str, Any]) -> list[str]:
-    ttfa = row["ttfa_s"] or {"p50": 0.0, "p99": 0.0}
-    back = "" if row["back_s"] is None else f"{row['back_s']:.1f}"
     counts = [row["requests"], len(row["failed"]), row["different"], row["broken"]]
-    return [row["fault"], *map(str, counts), *(f"{ttfa[q]:.2f}" for q in ("p50", "p99")), f"{row['slow_s']:.1f}", back]
+    ttfa = [f"{row['ttfa_s'][q]:.2f}" for q in ("p50", "p99")] if row["ttfa_s"] else ["", ""]
+    back = "" if row["back_s"] is None else f"{row['back_s']:.1f}"
+    return [row["fault"], *map(str, counts), *ttfa, f"{row['slow_s']:.1f}", back]
 
 
 def main() -> None:
@@ -324,7 +332,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.7, help="requests per second (0.7)")
     parser.add_argument("--faults", type=lambda text: text.split(","), help=f"some of: {', '.join(FAULTS)}")
     parser.add_argument("--page", type=Path, help="a page whose table is written, such as docs/faults.md")
-    parser.add_argument("--voices", type=lambda text: text.split(","), default=["angus", "clara", "kai", "ross"])
+    parser.add_argument(
+        "--voices", type=lambda text: text.split(","), default=["angus", "clara", "kai", "ross"]
+    )
     options = parser.parse_args()
     console = Console(width=140)
     result = {**_common.origin("faults"), "minutes": options.minutes, "rate": options.rate}

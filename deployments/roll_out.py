@@ -66,7 +66,9 @@ async def watch_roll_out(
             status = await asyncio.to_thread(serve.status)
             deployments = status.applications[app].deployments
             stopping = [
-                any(state == "STOPPING" and count for state, count in deployments[name].replica_states.items())
+                any(
+                    state == "STOPPING" and count for state, count in deployments[name].replica_states.items()
+                )
                 for name in (stage, scheduler)
             ]
         except Exception as error:

@@ -192,7 +192,9 @@ class StageScheduler:
 
     def _wanted(self) -> int:
         room = self.ledger.slots * self.utilization
-        least = 0 if self._stopped.scheduler else self.min_replicas  # another scheduler needs the idle replicas
+        least = (
+            0 if self._stopped.scheduler else self.min_replicas
+        )  # another scheduler needs the idle replicas
         return wanted_leases(self._work(), room, least, self.max_replicas)
 
     def _keep(self, lease: Lease) -> bool:

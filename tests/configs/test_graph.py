@@ -28,7 +28,9 @@ def test_a_stopped_replica_has_the_time_that_its_section_gives_it():
     """Serve's default would cut streams after 20 s."""
     args = {name: {"graceful_shutdown_s": 90} for name in ("ingress", "gpt", "vocoder")}
     built = build_app(build(args), name="chorale").deployments
-    given = {deployment.name: deployment._deployment_config.graceful_shutdown_timeout_s for deployment in built}
+    given = {
+        deployment.name: deployment._deployment_config.graceful_shutdown_timeout_s for deployment in built
+    }
     for name in ("Ingress", "GptScheduler", "Gpt", "VocoderScheduler", "Vocoder"):
         assert given[name] == 90, name
 
@@ -47,7 +49,9 @@ def test_a_stopped_replica_has_the_time_that_its_section_gives_it():
 def test_a_roll_out_starts_one_ingress_before_it_stops_one(ingress, replicas, more):
     built = build_app(build({"ingress": ingress}), name="chorale").deployments
     (deployed,) = [deployment for deployment in built if deployment.name == "Ingress"]
-    assert math.ceil(deployed._deployment_config.max_surge_percent * replicas / 100) == more  # as Serve rounds
+    assert (
+        math.ceil(deployed._deployment_config.max_surge_percent * replicas / 100) == more
+    )  # as Serve rounds
 
 
 def test_the_builder_refuses_unknown_arguments():

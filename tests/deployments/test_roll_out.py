@@ -18,7 +18,7 @@ NOW, LONG_AGO = 0.0, 3600.0  # seconds since the last health check
 async def told(
     monkeypatch: pytest.MonkeyPatch, stage: str, scheduler: str, unasked: tuple[float, float]
 ) -> tuple[list[RollOut], int]:
-    """What a scheduler is told, and how often it asked for Serve's status. unasked: seconds, of replica and scheduler."""
+    """What a scheduler is told, and how often it asked for the status. unasked: seconds, of replica and scheduler."""
     asked = 0
 
     def status() -> Any:

@@ -1,4 +1,4 @@
-"""A changed configuration is rolled out while a client listens for longer than Serve's default lets a replica finish."""
+"""A configuration is rolled out while a client listens for longer than Serve lets a replica finish by default."""
 
 from __future__ import annotations
 
