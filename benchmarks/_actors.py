@@ -51,7 +51,7 @@ class Actors:
         return pid
 
     async def until_back(self, gone: Collection[int] = ()) -> None:
-        """Waits until none of `gone` is alive, there are as many actors of each name as before, and Serve calls all healthy."""
+        """Waits until `gone` are dead, there are as many actors of each name as before, and Serve calls all healthy."""
         while not await asyncio.to_thread(self._back, gone):
             await asyncio.sleep(LOOK_S)
 
