@@ -220,7 +220,11 @@ def plot(record: Record, options: argparse.Namespace) -> None:
     """Load, replicas and first sounds over time."""
     title = "three nodes, one slot in every Gpt"
     starts = [0.0, *(end - record.began for end in record.ends[:3])]
-    with _plot.panels(PLOT, title, "load", "replicas", "time to first audio, s") as (load, replicas, ttfa):
+    with _plot.panels(options.plot, title, "load", "replicas", "time to first audio, s") as (
+        load,
+        replicas,
+        ttfa,
+    ):
         rates = [options.rate, 10 * options.rate, options.rate]
         load.stairs(rates, starts, label="requests per second", baseline=None)
         times = [sample.at - record.began for sample in record.samples]
@@ -241,9 +245,10 @@ def plot(record: Record, options: argparse.Namespace) -> None:
 def main() -> None:
     parser = _common.arguments("autoscaling", __doc__)
     parser.add_argument("--rate", type=float, default=0.25, help="requests per second of the low load (0.25)")
-    parser.add_argument("--low-s", type=float, default=30, help="seconds of the low load (30)")
-    parser.add_argument("--high-s", type=float, default=60, help="seconds of the tenfold load (60)")
-    parser.add_argument("--after-s", type=float, default=50, help="seconds of the low load afterwards (50)")
+    parser.add_argument("--low-s", type=float, default=25, help="seconds of the low load (25)")
+    parser.add_argument("--high-s", type=float, default=55, help="seconds of the tenfold load (55)")
+    parser.add_argument("--after-s", type=float, default=55, help="seconds of the low load afterwards (55)")
+    parser.add_argument("--plot", type=Path, default=PLOT, help=str(PLOT))
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
 
