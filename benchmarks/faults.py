@@ -13,6 +13,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,10 @@ JOB = 6  # sentences
 AGAIN_S = 0.25  # until a client whose connection broke asks again
 STREAMING_S = 1.5  # from a long stream's request to the fault
 GCS_S = 10.0  # without a GCS
+BACK_S = 150.0  # longer than the streams and segments of a replaced replica may last
 GIVE_UP_S = 90.0  # of such a client
 CHANGED = {"gpt": {"slots": 6, "emit_every": 12}, "ingress": {"window": 2}}  # no sample depends on these
+NONE = "none"
 MARK = "<!-- from benchmarks/results/faults.json -->\n"  # around the table in the page
 HEADS = "fault|requests|failed|differ|broken or refused|TTFA p50, s|p99, s|slow for, s|all back, s".split("|")
 SLOW = 2.0  # times the undisturbed p99 of the first sound, from which a request was slow
@@ -108,7 +111,7 @@ class Client:
 
 @dataclass(slots=True)
 class Struck:
-    """One fault: when it began and when all was as before, by time.perf_counter."""
+    """One fault: when it began and when all was as before, by time.perf_counter; back is 0 if that was never."""
 
     name: str
     began: float
@@ -167,8 +170,10 @@ class Trial:
         await asyncio.sleep(STREAMING_S)
         self.faults.append(struck := Struck(name, time.perf_counter()))
         gone = await fault(self)
-        await self.actors.until_back(gone)
-        struck.back = time.perf_counter()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BACK_S):
+                await self.actors.until_back(gone)
+                struck.back = time.perf_counter()
 
 
 def killed(name: str) -> Callable[[Trial], Awaitable[set[int]]]:
@@ -237,7 +242,10 @@ async def tried(
         await asyncio.sleep(period)
         for number, name in enumerate(names, 2):
             await trial.strike(name, FAULTS[name])
-            console.print(f"{name}: back after {trial.faults[-1].back - trial.faults[-1].began:.1f} s")
+            struck = trial.faults[-1]
+            console.print(
+                f"{name}: {f'back after {struck.back - struck.began:.1f} s' if struck.back else 'not back'}"
+            )
             await asyncio.sleep(client.began + number * period - time.perf_counter())
         requests = await client.end()
         ended = time.perf_counter()
@@ -261,7 +269,7 @@ def report(
     quiet = [request.first_s for request in requests if request.ended < first and request.good]
     slow = SLOW * float(np.percentile(quiet, 99))
     rows = []
-    for struck, after in itertools.pairwise([Struck("none", began), *faults, Struck("", ended)]):
+    for struck, after in itertools.pairwise([Struck(NONE, began), *faults, Struck("", ended)]):
         asked = [request for request in requests if struck.began <= request.ended < after.began]
         good = [request for request in asked if request.good]
         late = [request.asked + request.first_s - struck.began for request in good if request.first_s > slow]
@@ -322,7 +330,8 @@ def shown(result: dict[str, Any]) -> Table:
 def cells(row: dict[str, Any]) -> list[str]:
     counts = [row["requests"], len(row["failed"]), row["different"], row["broken"]]
     ttfa = [f"{row['ttfa_s'][q]:.2f}" for q in ("p50", "p99")] if row["ttfa_s"] else ["", ""]
-    back = "" if row["back_s"] is None else f"{row['back_s']:.1f}"
+    never = "" if row["fault"] == NONE else "never"
+    back = never if row["back_s"] is None else f"{row['back_s']:.1f}"
     return [row["fault"], *map(str, counts), *ttfa, f"{row['slow_s']:.1f}", back]
 
 
