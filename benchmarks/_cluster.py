@@ -149,6 +149,7 @@ def _head(cpus: int) -> Any:
     token.ensure_token_if_auth_enabled()
     cluster: Any = RayCluster(
         initialize_head=True,
+        shutdown_at_exit=False,  # `running` ends it all, and Ray's hooks would tie a new node to the main thread
         head_node_args={
             "num_cpus": cpus,
             "object_store_memory": OBJECT_STORE_BYTES,
