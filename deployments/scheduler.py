@@ -6,6 +6,7 @@ more travels with the orders (see `autoscaling`).
 """
 
 import asyncio
+import gc
 import logging
 import math
 import os
@@ -25,7 +26,7 @@ from deployments.autoscaling import Demand
 from deployments.contract.errors import SynthesisFailed
 from deployments.contract.work import Event, WorkItem
 from deployments.engine.device import memory
-from deployments.leases.ledger import Ledger
+from deployments.leases.ledger import COLLECT_EVERY, Ledger
 from deployments.leases.long_stream import AGAIN_S, More, bounded, joined
 from deployments.leases.records import Lease, Orders
 from deployments.metrics import ServeMetrics
@@ -80,6 +81,7 @@ class StageScheduler:
         model: str = "",
     ) -> None:
         logs.join_serve()
+        gc.set_threshold(COLLECT_EVERY)
         context = serve.get_replica_context()
         self.name = context.deployment
         self.app = context.app_name
@@ -202,7 +204,7 @@ class StageScheduler:
             return False
         if self.ledger.age(lease) < self.lease_s and not self._stopped.scheduler:
             return True
-        staying = sum(not self.ledger.leases[lease_id].closing for lease_id in self._started)
+        staying = len(self._started) - self.ledger.closing
         return bool(lease.held) and not self._stopped.stage and staying <= self._wanted()
 
     async def _keep_leases(self) -> None:
@@ -210,8 +212,7 @@ class StageScheduler:
             self.ledger.demand = self._demand.set(self._work() / self.ledger.slots)
             self._announce()
             wanted = self._wanted()
-            closing = sum(lease.closing for lease in self.ledger.leases.values())
-            surplus = len(self._tasks) - closing - wanted
+            surplus = len(self._tasks) - self.ledger.closing - wanted
             for _ in range(-surplus):
                 self._open_lease()
             waiting = [lease_id for lease_id in self._tasks if lease_id not in self._started]
