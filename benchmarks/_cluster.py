@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,22 +60,33 @@ class Cluster:
 
     def kill_node(self, node: Any) -> None:
         """Kills every process of a node at once, as a machine that vanishes."""
-        family = []
-        for daemons in node.all_processes.values():
-            for daemon in daemons:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process = psutil.Process(daemon.process.pid)
-                    family += [process, *process.children(recursive=True)]
-        for process in family:
+        for process in processes(node):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self._cluster.remove_node(node, allow_graceful=False)
         self.nodes.remove(node)
 
+    def restart_gcs(self, after_s: float) -> None:
+        """Kills the head's GCS and starts another `after_s` later. Its state must be in Redis (`with_redis`)."""
+        self._cluster.head_node.kill_gcs_server()
+        time.sleep(after_s)
+        self._cluster.head_node.start_gcs_server()
+
     def stop(self) -> None:
         if self._running is not None:
             application.stop(self._running)
         self._cluster.shutdown()
+
+
+def processes(node: Any) -> list[psutil.Process]:
+    """A node's daemons and their descendants."""
+    family = []
+    for daemons in node.all_processes.values():
+        for daemon in daemons:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process = psutil.Process(daemon.process.pid)
+                family += [process, *process.children(recursive=True)]
+    return family
 
 
 @contextmanager
@@ -108,6 +121,24 @@ def running(args: Mapping[str, Any], nodes: int = NODES, cpus: int = CPUS) -> It
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def with_redis() -> Iterator[None]:
+    """Heads that are started meanwhile keep their state in a Redis on this machine. Raises SystemExit without one."""
+    program = shutil.which("redis-server")
+    if program is None:
+        raise SystemExit("redis-server is not installed (Debian: apt-get install redis-server)")
+    port = free_port()
+    command = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    os.environ["RAY_REDIS_ADDRESS"] = f"127.0.0.1:{port}"
+    try:
+        yield
+    finally:
+        del os.environ["RAY_REDIS_ADDRESS"]
+        process.kill()
+        process.wait()
+
+
 def _head(cpus: int) -> Any:
     """A Ray cluster that has only its head. Processes that are started later find it at RAY_ADDRESS."""
     set_environment()
@@ -118,6 +149,7 @@ def _head(cpus: int) -> Any:
     token.ensure_token_if_auth_enabled()
     cluster: Any = RayCluster(
         initialize_head=True,
+        shutdown_at_exit=False,  # `running` ends it all, and Ray's hooks would tie a new node to the main thread
         head_node_args={
             "num_cpus": cpus,
             "object_store_memory": OBJECT_STORE_BYTES,

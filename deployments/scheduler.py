@@ -30,7 +30,7 @@ from deployments.leases.ledger import COLLECT_EVERY, Ledger
 from deployments.leases.long_stream import AGAIN_S, More, bounded, joined
 from deployments.leases.records import Lease, Orders
 from deployments.metrics import ServeMetrics
-from deployments.roll_out import ReplicaStatus, watch_roll_out
+from deployments.roll_out import ReplicaStatus, RollOut, watch_roll_out
 from deployments.stage_metrics import RECORD_S, record_scheduler, stage_of
 
 log = logging.getLogger("ray.serve")
@@ -107,14 +107,16 @@ class StageScheduler:
         self._started: set[str] = set()
         self._replicas: dict[str, ReplicaStatus] = {}
         self._freeing: dict[str, asyncio.Future[dict[str, Any]]] = {}  # by lease
-        self._draining = False
+        self._stopped = RollOut()
+        self._asked_at = time.monotonic()  # the last health check
         self._demand = Demand(demand_s)
         self._next = next_stage and next_stage.options(method_name="expect", _by_reference=False)
         self._announced = self._expected = -math.inf
         self._metrics = ServeMetrics(model=model, stage=stage_of(self.stage_name))
         loop = asyncio.get_running_loop()
         self._keeper = loop.create_task(self._keep_leases())
-        watch = watch_roll_out(self.app, self.stage_name, self._replicas, self._drain)
+        asked = (self.name, self._replicas, lambda: self._asked_at)
+        watch = watch_roll_out(self.app, self.stage_name, *asked, self._roll_out)
         self._watcher = loop.create_task(watch)
         self._recording = loop.create_task(self._record())
 
@@ -184,6 +186,7 @@ class StageScheduler:
                 yield orders
 
     async def check_health(self) -> None:
+        self._asked_at = time.monotonic()
         for task in (self._keeper, self._watcher, self._recording):
             if task.done():
                 raise RuntimeError(f"a task of {self.name} ended: {task}")
@@ -194,15 +197,18 @@ class StageScheduler:
 
     def _wanted(self) -> int:
         room = self.ledger.slots * self.utilization
-        return wanted_leases(self._work(), room, self.min_replicas, self.max_replicas)
+        least = (
+            0 if self._stopped.scheduler else self.min_replicas
+        )  # another scheduler needs the idle replicas
+        return wanted_leases(self._work(), room, least, self.max_replicas)
 
     def _keep(self, lease: Lease) -> bool:
         if lease.closing:
             return False
-        if self.ledger.age(lease) < self.lease_s:
+        if self.ledger.age(lease) < self.lease_s and not self._stopped.scheduler:
             return True
         staying = len(self._started) - self.ledger.closing
-        return bool(lease.held) and not self._draining and staying <= self._wanted()
+        return bool(lease.held) and not self._stopped.stage and staying <= self._wanted()
 
     async def _keep_leases(self) -> None:
         while True:
@@ -273,9 +279,9 @@ class StageScheduler:
         if not started:
             await asyncio.sleep(0.2 if died else AGAIN_S)
 
-    def _drain(self, draining: bool) -> None:
-        self._draining = draining
-        if draining:
+    def _roll_out(self, stopped: RollOut) -> None:
+        self._stopped = stopped
+        if stopped != RollOut():
             self.ledger.nudge()
 
     def _heard_from(self, replica: str, status: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ log = logging.getLogger("ray.serve")
 SHORT_CALLS = {"initial_backoff_s": 0.002, "backoff_multiplier": 1.0, "max_backoff_s": 0.002}
 LEASES = {"initial_backoff_s": 0.01, "backoff_multiplier": 1.5, "max_backoff_s": 0.1}
 COMMON: dict[str, Any] = {  # to stages and schedulers
-    "health_check_period_s": 5,
+    "health_check_period_s": 1,  # until Serve notices a death
     "graceful_shutdown_wait_loop_s": 0.5,
 }
 
@@ -71,8 +71,11 @@ def _ingress(
     return serve.deployment(
         name=INGRESS,
         max_ongoing_requests=100_000,  # the middleware limits requests, and lets /health through
+        max_surge_percent=settings.ingress.surge_percent,
         health_check_period_s=1,
         health_check_timeout_s=30,
+        graceful_shutdown_timeout_s=settings.ingress.graceful_shutdown_s,
+        graceful_shutdown_wait_loop_s=0.5,
         user_config=models,
         **settings.ingress.deployment(settings.ingress.max_ongoing_requests),
         **logs,
@@ -144,6 +147,7 @@ def _leased(
         name=f"{prefix}{replica.__name__}Scheduler",
         num_replicas=1,
         max_ongoing_requests=100_000,
+        graceful_shutdown_timeout_s=section.graceful_shutdown_s,  # its queries are those of its stage
         ray_actor_options={"num_cpus": section.scheduler_cpus},
         logging_config=logs,
         **COMMON,

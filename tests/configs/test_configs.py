@@ -85,7 +85,7 @@ def test_a_profile_lists_its_shapes_and_they_fit_the_family(path):
 def test_the_default_and_the_profiles_fit_on_two_cores(path):
     _, settings = load_config(path, environ={})
     stages = (settings.gpt, settings.vocoder, settings.text_frontend, settings.voice_encoder)
-    assert settings.reserved_cpus <= 1.6
+    assert settings.reserved_cpus <= 1.8  # 0.2 are for an ingress that replaces another
     assert settings.busy_threads() <= 2
     assert all(stage.num_gpus == 0 for stage in stages)
 
