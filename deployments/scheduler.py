@@ -6,6 +6,7 @@ free replica.
 """
 
 import asyncio
+import gc
 import logging
 import math
 import os
@@ -24,7 +25,7 @@ from deployments import logs
 from deployments.contract.errors import SynthesisFailed
 from deployments.contract.work import Event, WorkItem
 from deployments.engine.device import memory
-from deployments.leases.ledger import Ledger
+from deployments.leases.ledger import COLLECT_EVERY, Ledger
 from deployments.leases.long_stream import AGAIN_S, More, bounded, joined
 from deployments.leases.records import Lease, Orders
 from deployments.metrics import ServeMetrics
@@ -71,6 +72,7 @@ class StageScheduler:
         model: str = "",
     ) -> None:
         logs.join_serve()
+        gc.set_threshold(COLLECT_EVERY)
         context = serve.get_replica_context()
         self.name = context.deployment
         self.app = context.app_name
@@ -173,14 +175,13 @@ class StageScheduler:
             return False
         if self.ledger.age(lease) < self.lease_s:
             return True
-        staying = sum(not self.ledger.leases[lease_id].closing for lease_id in self._started)
+        staying = len(self._started) - self.ledger.closing
         return bool(lease.held) and not self._draining and staying <= self._wanted()
 
     async def _keep_leases(self) -> None:
         while True:
             wanted = self._wanted()
-            closing = sum(lease.closing for lease in self.ledger.leases.values())
-            surplus = len(self._tasks) - closing - wanted
+            surplus = len(self._tasks) - self.ledger.closing - wanted
             for _ in range(-surplus):
                 self._open_lease()
             waiting = [lease_id for lease_id in self._tasks if lease_id not in self._started]
