@@ -61,6 +61,7 @@ class FamilySpec:
     state_home: Literal["caller", "replica"] = "caller"
     frontend_device: bool = False  # whether the frontend runs a model on a device thread
     needs_transcript: bool = False  # whether a voice needs the text of its recording
+    mixes: tuple[str, ...] = ()  # tensors of a prompt whose mean over several voices is a mixed timbre
     text_controls: tuple[
         str, ...
     ] = ()  # those of `controls` that the frontend reads: see `ControlledFrontend`

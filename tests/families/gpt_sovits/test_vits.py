@@ -91,6 +91,19 @@ def test_blocks_of_the_encoder(whole):
     near(encoder.encoder2(mixed)[0], whole[".encoder2"], **HIDDEN)
 
 
+@pytest.mark.parametrize("context", [(0, 12), (12, 12), (12, 0), (3, 14), (30, 1)])
+def test_with_context_only_what_is_wanted_is_computed(whole, context):
+    z = torch.randn(1, whole.net.channels, 70, generator=torch.Generator().manual_seed(0))
+    speaker, rate = whole.speaker.unsqueeze(-1), whole.net.samples_per_frame
+    sound = whole.net.dec(z, speaker)[:, context[0] * rate : (70 - context[1]) * rate]
+    near(whole.net.dec(z, speaker, context=context), sound, **AUDIO)
+    widths: list[int] = []
+    hook = whole.net.dec.conv_post.register_forward_hook(lambda _, x, y: widths.append(y.shape[2]))
+    whole.net.dec(z, speaker, context=context)
+    hook.remove()
+    assert sound.shape[1] <= widths[0] < sound.shape[1] + 2 * rate
+
+
 def test_noise_of_half_the_deviation(whole):
     noise = 0.5 * whole.expected["s2.noise"]
     whole.check(whole.sound(whole.latents(), noise), ".audio_noise_stored_scale0.5")

@@ -80,6 +80,18 @@ def encoder_of(path, hubert, speaker) -> GptSovitsVoiceEncoder:
     return GptSovitsVoiceEncoder(sovits, sovits.tensors(), hubert, own, NoText(), torch.device("cpu"))
 
 
+def test_voices_mixed_later_have_the_timbre_of_their_recordings_together(gpt_sovits, hubert, speaker):
+    encoder = encoder_of(gpt_sovits / "bundle" / "s2_v2Pro.pth", hubert, speaker)
+    names = ("ref.wav", "ref_aux.wav")
+    together = encoder.encode(reference(gpt_sovits, *names))
+    one, other = (encoder.encode(reference(gpt_sovits, name)) for name in names)
+    mixed = one.mixed([other], ("ge",))
+    assert mixed.tensors.keys() == together.tensors.keys() and mixed.key != one.key
+    np.testing.assert_allclose(mixed.tensors["ge"], together.tensors["ge"], atol=1e-6)
+    for name in ("codes", "phones"):
+        np.testing.assert_array_equal(mixed.tensors[name], one.tensors[name])
+
+
 def test_samples_for_the_content(gpt_sovits, facts):
     near(content_samples(*recording(gpt_sovits / "ref.wav")), facts["ref.wav16k_librosa"], atol=1e-6)
 

@@ -43,7 +43,7 @@ class Generator(nn.Module):
         super().__init__()
         channels, inputs, kernel = shapes["conv_pre.weight"]
         self.rates = config.upsample_rates
-        self.conv_pre = nn.Conv1d(inputs, channels, kernel, padding=kernel // 2)
+        self.conv_pre: nn.Module = nn.Conv1d(inputs, channels, kernel, padding=kernel // 2)
         self.cond = nn.Conv1d(shapes["cond.weight"][1], channels, 1) if "cond.weight" in shapes else None
         self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
         self.sizes: list[tuple[int, int]] = []  # samples per frame and channels after each stage
