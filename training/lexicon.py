@@ -204,14 +204,11 @@ def _is_pair(word: str, phones: str, known: Mapping[str, str]) -> bool:
 
 
 _DOUBLED = re.compile(r"(.)\1")
-_SOUNDS = {
-    name: said
-    for name, _, said in (
-        entry.partition(":")
-        for entry in "AA:ɑ AE:æ AH:ʌ AO:ɔ AW:W AY:I EH:ɛ ER:ɜɹ EY:A IH:ɪ IY:i OW:O OY:Y UH:ʊ UW:u CH:ʧ DH:ð G:ɡ HH:h JH:ʤ NG:ŋ "
-        "R:ɹ SH:ʃ TH:θ Y:j ZH:ʒ".split()
-    )
-}
+_TABLE = (
+    "AA:ɑ AE:æ AH:ʌ AO:ɔ AW:W AY:I EH:ɛ ER:ɜɹ EY:A IH:ɪ IY:i OW:O OY:Y UH:ʊ UW:u CH:ʧ DH:ð G:ɡ HH:h JH:ʤ NG:ŋ "
+    "R:ɹ SH:ʃ TH:θ Y:j ZH:ʒ"
+)
+_SOUNDS = {name: said for name, _, said in (entry.partition(":") for entry in _TABLE.split())}
 _FLAP = re.compile(f"(?<=[{VOWELS}])t(?=[{VOWELS}])|(?<=[{VOWELS}]ɹ)t(?=[{VOWELS}])")
 _SYLLABIC = re.compile("(?<=[tdszkɡpbfvʃʒʧʤ])ə(?=[ln](?:$|[^əiuɑɔɛɜɪʊʌæAIWYOᵊᵻˈˌ]))")
 
