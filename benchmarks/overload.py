@@ -185,7 +185,9 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
             f"{row['refused']} of {row['requests']}",
             str(sum(row["errors"].values())),
             " / ".join(f"{1000 * row['ttfa_s'][p]:.0f}" for p in ("p50", "p95", "p99")),
-            " / ".join(f"{1000 * late[p]:.0f}" for p in ("p50", "p99", "max")) if (late := row["refusal_s"]) else "",
+            " / ".join(f"{1000 * late[p]:.0f}" for p in ("p50", "p99", "max"))
+            if (late := row["refusal_s"])
+            else "",
             str(row["refused_late"]),
             str(row["memory_mib"]["most"]),
             f"{row['client_cpu_share']:.0%}",

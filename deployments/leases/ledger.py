@@ -96,9 +96,7 @@ class Ledger:
         if entry.lease is not None or entry.item.background or self.newcomers <= self.limit():
             return None
         others = self.newcomers - 1
-        return self._overloaded(
-            "no slot is free" + (f" and {others} requests are waiting" if others else "")
-        )
+        return self._overloaded("no slot is free" + (f" and {others} requests are waiting" if others else ""))
 
     def _overloaded(self, reason: str) -> Overloaded:
         self._counts["refused"] += 1
