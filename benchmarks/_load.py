@@ -167,15 +167,17 @@ async def _attempt(
                 return None
             answer.refused_at, answer.retry_after = time.perf_counter(), response.headers.get("retry-after")
             return float(answer.retry_after or 1)
-        async for piece in response.aiter_raw():
-            held += len(piece)
-            answer.arrivals.append((time.perf_counter(), held))
-            if keep:
-                pieces.append(piece)
-            if leave_after_bytes is not None and held >= leave_after_bytes:
-                answer.left = True
-                break
-    answer.data = b"".join(pieces)
+        try:
+            async for piece in response.aiter_raw():
+                held += len(piece)
+                answer.arrivals.append((time.perf_counter(), held))
+                if keep:
+                    pieces.append(piece)
+                if leave_after_bytes is not None and held >= leave_after_bytes:
+                    answer.left = True
+                    break
+        finally:
+            answer.data = b"".join(pieces)
     return None
 
 

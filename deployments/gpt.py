@@ -11,8 +11,9 @@ from deployments.replica import LeasedReplica
 class Gpt(LeasedReplica):
     def __init__(self, options: ModelOptions) -> None:
         def load() -> tuple[StageWorker, dict[str, Any]]:
-            device = placement.device(options, "gpt")
-            decoder = assembly.decoder(options, assembly.load_family(options), device)
+            family = assembly.load_family(options)
+            device = placement.device(options, "gpt", family.spec)
+            decoder = assembly.decoder(options, family, device)
             decoder.warm_up()
             return decoder, {"device": device.describe(), "slots_suggested": assembly.suggested_slots(device)}
 

@@ -9,18 +9,19 @@ import threading
 from deployments import assembly
 from deployments.contract.device import Device
 from deployments.contract.errors import ConfigError
+from deployments.contract.family import FamilySpec
 from deployments.contract.options import ModelOptions, ModelStage
 
 HEAVY = 15  # niceness: see `make_way`
 
 
-def device(options: ModelOptions, stage: ModelStage) -> Device:
+def device(options: ModelOptions, stage: ModelStage, spec: FamilySpec) -> Device:
     """As `assembly.device`, for the calling thread, which makes way if it will compute on the CPU.
 
     Raises ConfigError, too, if Ray has reserved a GPU and none can be used. Otherwise a node that claims a GPU which it
     lacks would serve on its CPU, and nobody would know why it is slow.
     """
-    chosen, gpus = assembly.device(options, stage), reserved_gpus()
+    chosen, gpus = assembly.device(options, stage, spec), reserved_gpus()
     if gpus and chosen.kind == "cpu" and options.device.preference == "auto":
         message = (
             f"{stage}.num_gpus: Ray has reserved {gpus:g} GPU for this replica, and none can be used here "

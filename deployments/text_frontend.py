@@ -52,7 +52,7 @@ class TextFrontend:
             return
 
         def load() -> tuple[Frontend, dict[str, Any]]:
-            device = placement.device(options, "text_frontend")
+            device = placement.device(options, "text_frontend", family.spec)
             return family.frontend(device), {"device": device.describe()}
 
         self._thread = DeviceThread("frontend", assembly.threads(options, "text_frontend"))

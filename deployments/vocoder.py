@@ -11,7 +11,8 @@ from deployments.replica import LeasedReplica
 class Vocoder(LeasedReplica):
     def __init__(self, options: ModelOptions) -> None:
         def load() -> tuple[StageWorker, dict[str, Any]]:
-            device, family = placement.device(options, "vocoder"), assembly.load_family(options)
+            family = assembly.load_family(options)
+            device = placement.device(options, "vocoder", family.spec)
             worker = assembly.vocoder(options, family, device)
             worker.warm_up(family.example_prompt())
             return worker, {"device": device.describe()}

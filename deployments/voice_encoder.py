@@ -25,7 +25,8 @@ class VoiceEncoder(ModelReplica):
 
     def __init__(self, options: ModelOptions) -> None:
         def load() -> tuple[Encoder, PromptStore | None, dict[str, Any]]:
-            device, family = placement.device(options, "voice_encoder"), assembly.load_family(options)
+            family = assembly.load_family(options)
+            device = placement.device(options, "voice_encoder", family.spec)
             encoder = family.voice_encoder(device)
             return encoder, assembly.prompt_store(options, family, device), device.describe()
 

@@ -2,15 +2,17 @@
 
 import math
 
+QUEUE = 10
 PRESSED_S = 3.0
 
 
 class Admission:
     """Limits the queue of first segments, whose length decides on the first sound once all slots are busy.
 
-    max_queue: how many may wait; None is one for each slot of the working replicas. So a burst is accepted. A rejection
-    means that more arrives than the stage can do: until PRESSED_S after the last one, none may wait. Then a request is
-    accepted if a slot is free, and its first sound is as early as with all slots busy and no queue.
+    max_queue: how many may wait; None is one for each slot of the working replicas, QUEUE at least. So a burst is
+    accepted. A rejection means that more arrives than the stage can do: until PRESSED_S after the last one, none may
+    wait. Then a request is accepted if a slot is free, and its first sound is as early as with all slots busy and no
+    queue.
 
     max_backlog: instead, while replicas are missing, which will take what has accumulated. When they work, this limit
     falls by one with each request that gets a slot, and it ends as soon as none waits.
@@ -27,7 +29,7 @@ class Admission:
             self._allowed = self.max_backlog
         if now < self._pressed_until:
             return self._allowed
-        return max(self._allowed, slots if self.max_queue is None else self.max_queue)
+        return max(self._allowed, max(QUEUE, slots) if self.max_queue is None else self.max_queue)
 
     def granted(self, waiting: int) -> None:
         """A request got its first slot, and `waiting` others wait."""

@@ -85,7 +85,7 @@ def test_a_profile_lists_its_shapes_and_they_fit_the_family(path):
 def test_the_default_and_the_profiles_fit_on_two_cores(path):
     _, settings = load_config(path, environ={})
     stages = (settings.gpt, settings.vocoder, settings.text_frontend, settings.voice_encoder)
-    assert settings.reserved_cpus <= 1.6
+    assert settings.reserved_cpus <= 1.8  # 0.2 are for an ingress that replaces another
     assert settings.busy_threads() <= 2
     assert all(stage.num_gpus == 0 for stage in stages)
 
@@ -150,8 +150,8 @@ def test_a_wrong_key_is_refused_everywhere(path, written):
 
 
 @pytest.mark.parametrize("name", families.FAMILIES)
-def test_a_wrong_option_of_a_family_is_refused(name):
-    needed = {} if name == "small" else {"model_dir": "nowhere"}
+def test_a_wrong_option_of_a_family_is_refused(name, tmp_path):
+    needed = {} if name == "small" else {"model_dir": str(tmp_path)}
     with pytest.raises(ConfigError, match="wrong_key"):
         families.load(name, {**needed, "wrong_key": "x"})
 

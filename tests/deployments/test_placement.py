@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from deployments import placement
+from deployments import assembly, placement
 from deployments.contract.device import Device
 from deployments.contract.errors import ConfigError
 from deployments.contract.options import DeviceOptions, ModelOptions
@@ -18,8 +18,9 @@ from deployments.contract.options import DeviceOptions, ModelOptions
 def chosen(**device: str) -> Device:
     """On a thread of its own, because it makes way."""
     options = ModelOptions(device=DeviceOptions(**device))  # pyright: ignore[reportArgumentType]
+    spec = assembly.load_family(options).spec
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(placement.device, options, "gpt").result()
+        return thread.submit(placement.device, options, "gpt", spec).result()
 
 
 def test_a_node_without_the_gpu_that_it_claims_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

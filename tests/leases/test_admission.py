@@ -7,7 +7,7 @@ from deployments.leases.admission import PRESSED_S, Admission
 
 def test_a_burst_may_fill_the_slots_twice():
     admission = Admission(None, max_backlog=100)
-    assert [admission.limit(slots, missing=False, now=0.0) for slots in (0, 1, 8, 32)] == [0, 1, 8, 32]
+    assert [admission.limit(slots, missing=False, now=0.0) for slots in (0, 1, 8, 32)] == [10, 10, 10, 32]
     assert Admission(5, max_backlog=100).limit(8, missing=False, now=0.0) == 5
 
 

@@ -493,7 +493,7 @@ async def test_an_item_goes_to_the_lease_that_did_the_last_one_of_its_home():
     book = ledger()
     for name in "abc":
         book.open_lease(name)
-        book.leases[name].slots = 2
+        await next_orders(book, name, slots=2, heartbeat_s=0.01)
     work = [replace(item(i, 4), home="here") for i in range(5)]
     (first,) = await submitted(book, work[0])
     home = next(name for name, lease in book.leases.items() if lease.held)
