@@ -144,4 +144,5 @@ class _Decoder(torch.nn.Module):
         self.net = net
 
     def forward(self, codes: Tensor, phones: Tensor, style: Tensor, noise: Tensor) -> Tensor:
-        return self.net.sound(self.net.latents(codes[None], phones[None], style), style, noise)
+        latents, _ = self.net.latents(codes[None], phones[None], style)
+        return self.net.sound(latents, style, noise)

@@ -48,8 +48,8 @@ class StageScheduler:
     Args:
         stage: handle of the model deployment; its replicas offer `lease(scheduler_name, lease_id)`.
         slots: items that one replica processes at once; None until a replica reports it.
-        max_queue: requests that may wait for a first slot; `submit` rejects further ones with Overloaded. None means
-            QUEUED_PER_SLOT times the slots.
+        max_queue, max_backlog: requests that may wait for a first slot (see `Admission`); `submit` rejects further
+            ones with Overloaded. No max_backlog means QUEUED_PER_SLOT times the slots.
         max_wait_s, max_start_s, first_share: see `Ledger`.
         min_replicas, max_replicas: the least and greatest number of leases.
         lease_s: age in seconds from which a lease may end if it is idle, no longer wanted, or its stage is being
@@ -68,6 +68,7 @@ class StageScheduler:
         *,
         slots: int | None,
         max_queue: int | None = None,
+        max_backlog: int | None = None,
         max_wait_s: float = 30.0,
         max_start_s: float = 0.0,
         first_share: float = 0.0,
@@ -88,15 +89,17 @@ class StageScheduler:
         self.stage_name = stage.deployment_name
         self.min_replicas, self.max_replicas = min_replicas, max_replicas
         self.lease_s, self.silence_s, self.utilization = lease_s, silence_s, utilization
-        self._slots, self._max_queue = slots, max_queue
+        self._slots, self._max_backlog = slots, max_backlog
         known = slots or UNKNOWN_SLOTS
         self.ledger = Ledger(
             self.stage_name,
             known,
-            max_queue or QUEUED_PER_SLOT * known,
+            max_queue,
+            max_backlog=max_backlog or QUEUED_PER_SLOT * known,
             max_wait_s=max_wait_s,
             max_start_s=max_start_s,
             first_share=first_share,
+            wanted=self._wanted,
             keep=self._keep,
         )
         self._stage = stage.options(method_name="lease", stream=True, _by_reference=False)
@@ -148,7 +151,7 @@ class StageScheduler:
             "pending": ledger.pending,
             "newcomers": ledger.newcomers,
             "active": ledger.in_flight - ledger.pending,
-            "max_queue": ledger.max_queue,
+            "max_queue": ledger.limit(),
             "slots": ledger.slots,
             "leases": len(self._started),
             "leases_wanted": self._wanted(),
@@ -289,7 +292,7 @@ class StageScheduler:
         slots = [said.status["slots"] for said in self._replicas.values() if "slots" in said.status]
         if self._slots is None and slots:  # the replicas choose them by their memory, so unlike cards differ
             self.ledger.slots = round(fmean(slots))
-            self.ledger.max_queue = self._max_queue or QUEUED_PER_SLOT * self.ledger.slots
+            self.ledger.admission.max_backlog = self._max_backlog or QUEUED_PER_SLOT * self.ledger.slots
 
 
 def wanted_leases(work: int, room: float, minimum: int, maximum: int) -> int:

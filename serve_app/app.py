@@ -91,6 +91,7 @@ def _model(args: ModelArgs, prefix: str = "") -> serve.Application:
     gpt, vocoder = args.gpt, args.vocoder
     slots = None if gpt.slots == "auto" else gpt.slots
     queue: dict[str, Any] = {
+        "max_backlog": gpt.max_backlog,
         "max_wait_s": gpt.max_wait_s,
         "max_start_s": gpt.max_start_s,
         "first_share": gpt.first_segment_share,

@@ -42,7 +42,7 @@ class SpeechRequest:
     """A request to speak.
 
     voice: an id or a name. recording: an audio file to clone the voice from instead; transcript: the text spoken in
-    it; recording_language: its language. model: None for the default one. seed: None for a random one. controls: values
+    it; recording_language: its language. timbres: voices whose timbre is mixed with it, by id or name. model: None for the default one. seed: None for a random one. controls: values
     of the model's `FamilySpec.controls` by name. priority, whole, id, began: see `Speech`.
     """
 
@@ -60,6 +60,7 @@ class SpeechRequest:
     whole: bool = False
     id: str = field(default_factory=lambda: uuid4().hex)
     recording_language: str | None = None
+    timbres: Sequence[str] = ()
     began: float = field(default_factory=time.perf_counter)
 
 
@@ -120,6 +121,7 @@ class Service:
         InvalidInput (param "input", "voice", "reference_audio" or a control).
         """
         model = await self.models.get(request.model)
+        model.synthesizer.check_room(request.priority)
         seed = model.options.sampling.seed if request.seed is None else request.seed
         seed = secrets.randbelow(2**31) if seed is None else seed
         sampling = model.spec.sampling(
@@ -140,6 +142,8 @@ class Service:
         else:
             message = "Missing required field 'voice' (or 'reference_audio')."
             raise InvalidInput(message, param="voice", code="missing_required_parameter")
+        if request.timbres:
+            prompt = await self._mixed(prompt, request.timbres, model)
         speech = Speech(
             request.input,
             prompt,
@@ -224,6 +228,18 @@ class Service:
                     await self.forget(voice.id)  # the voice was deleted meanwhile
 
         return voice, await self.to_the_end(made())
+
+    async def _mixed(self, prompt: VoicePrompt, timbres: Sequence[str], model: Model) -> VoicePrompt:
+        """Raises InvalidInput (param "timbres") if the model has no mixed timbres or cannot use one of the voices."""
+        if not model.spec.mixes:
+            raise InvalidInput(f"Invalid 'timbres': a voice of {model.name} is one recording.", param="timbres")
+        others = []
+        for name in timbres:
+            try:
+                others.append((await self.prompt(name, model))[1])
+            except InvalidInput as error:
+                raise InvalidInput(error.message, param="timbres", code=error.code) from None
+        return prompt.mixed(others, model.spec.mixes)
 
     def _count(self, model: Model, examined: Examined) -> None:
         """Counts prompts from this process's memory; the voice encoder counts the others."""

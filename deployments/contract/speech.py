@@ -114,6 +114,14 @@ class VoicePrompt:
     def nbytes(self) -> int:
         return sum(value.nbytes for value in self.tensors.values())
 
+    def mixed(self, others: Sequence[Self], names: Sequence[str]) -> Self:
+        """This voice, but with the mean of its tensors `names` and those of the others, as `Reference` mixes timbres."""
+        means = {
+            name: np.mean([prompt.tensors[name] for prompt in (self, *others)], axis=0, dtype=np.float32)
+            for name in names
+        }
+        return type(self).of(self.family, {**self.tensors, **means})
+
     def to_bytes(self) -> bytes:
         """A safetensors file that names the family and the key."""
         return save_tensors(dict(self.tensors), {"family": self.family, "key": self.key})
@@ -206,10 +214,27 @@ class VocoderChunk:
 
 @dataclass(frozen=True, slots=True)
 class VocodedChunk:
-    """waveform: float32 (n * samples_per_code,), in -1..1; state: for the next chunk of the segment."""
+    """waveform: float32 (n * samples_per_code,), in -1..1; state: for the next chunk of the segment.
+
+    attention: float16 (M, T), how much each of M equal parts of the waveform is of each of the segment's T tokens, None
+    if the vocoder does not see them.
+    """
 
     waveform: np.ndarray
     state: Mapping[str, np.ndarray]
+    attention: np.ndarray | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Consecutive chunks of a segment as one."""
+        if len(parts) == 1:
+            return parts[0]
+        seen = [part.attention for part in parts if part.attention is not None]
+        return cls(
+            np.concatenate([part.waveform for part in parts]),
+            parts[-1].state,
+            np.concatenate(seen) if len(seen) == len(parts) else None,
+        )
 
     def __len__(self) -> int:
         """1: a chunk is one value, delivered whole or not at all."""

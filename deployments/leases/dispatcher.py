@@ -29,6 +29,7 @@ class Dispatcher:
         self.queue: AgingQueue[Entry] = AgingQueue()
         self.newcomers: set[str] = set()  # that wait for their first slot
         self.closing = 0  # leases
+        self.working = self.slots = 0  # leases that get work, and their slots
         self.interrupted = 0  # so far
         self.homes: LRUCache[str, str] = LRUCache(10_000)  # the lease that did the last item of each home
         self._awaited: OrderedDict[str, Entry] = OrderedDict()  # newcomers that are first segments, in order
@@ -72,11 +73,14 @@ class Dispatcher:
         lease = self.leases.pop(lease_id, None)
         if lease is not None:
             self.closing -= lease.closing
+            self._count(lease, -1)
             self._place(lease)
         return lease
 
     def resize(self, lease: Lease, slots: int) -> None:
+        self._count(lease, -1)
         lease.slots = slots
+        self._count(lease, 1)
         self._place(lease)
 
     def release(self, lease: Lease, entry: Entry) -> None:
@@ -92,11 +96,18 @@ class Dispatcher:
     def keeps(self, lease: Lease) -> bool:
         """Whether the lease may get work. Closes it if not."""
         if not lease.closing and not self.keep(lease):
+            self._count(lease, -1)
             lease.closing = lease.close = True
             lease.wake.set()
             self.closing += 1
             self._place(lease)
         return not lease.closing
+
+    def _count(self, lease: Lease, change: int) -> None:
+        """Adds (1) or takes away (-1) what the lease can do now."""
+        if lease.slots and not lease.closing:
+            self.working += change
+            self.slots += change * lease.slots
 
     def _place(self, lease: Lease) -> None:
         """Moves the lease in the indexes. An item on its last chance runs alone, so that the blame is certain."""

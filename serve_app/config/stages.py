@@ -137,7 +137,7 @@ class Scaled(Replicated):
 
 
 class LeasedSettings(Scaled):
-    """`max_queue`: requests that may wait for a first slot, others get 429; None is ten times the slots."""
+    """`max_queue`: requests that may wait for a first slot, others get 429; None is one for each slot, 10 at least."""
 
     can_sleep = True
 
@@ -156,10 +156,12 @@ class LeasedSettings(Scaled):
 class GptSettings(LeasedSettings, GptOptions):
     """`max_wait_s`: a request that has waited this long for its first slot is rejected with 429.
 
-    `max_start_s`: instead, while no replica runs.
+    `max_start_s`: instead, while no replica runs. `max_backlog`: instead of `max_queue`, while replicas are missing,
+    which start, are replaced or are added; None is ten times the slots.
     """
 
     num_cpus: Cpus = 0.5
+    max_backlog: Positive | None = None
     max_wait_s: Seconds = 30.0
     max_start_s: Seconds = 120.0
 

@@ -45,7 +45,7 @@ FIELDS = (
     Foreign("return_timing", None, KOKORO),
     Foreign("task_type", None, OMNI),
     Foreign("user", None, OTHERS),
-    Foreign("word_timestamps", None, OMNI),
+    Foreign("word_timestamps", "word_timestamps", OMNI),
     Foreign("x_vector_only_mode", None, OMNI),
 )
 _BECOMES = {field.name: field.becomes for field in FIELDS}

@@ -54,7 +54,7 @@ class TtsFields(BaseModel):
     text_lang: Language
     ref_audio_path: Name
     prompt_lang: Language
-    aux_ref_audio_paths: list[Name] = []
+    aux_ref_audio_paths: list[Name] = Field([], max_length=16)
     prompt_text: Words = ""
     model: str | None = Field(None, min_length=1, max_length=128)
     top_k: int | None = None

@@ -75,6 +75,7 @@ class SpeechBody(BaseModel):
     speed: Finite = Field(1.0, ge=0.25, le=4.0, strict=True)
     stream_format: Annotated[Literal["audio", "sse"], AnyCase] = "audio"
     stream: bool | None = Field(None, strict=True)
+    word_timestamps: bool | None = Field(None, strict=True)
     sample_rate: Literal[16_000, 22_050, 24_000, 32_000, 44_100, 48_000] = 24_000
     volume_multiplier: Finite = Field(1.0, ge=0, le=MAX_VOLUME, strict=True)
 

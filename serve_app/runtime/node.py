@@ -35,6 +35,7 @@ RAY_ENVIRONMENT = {
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.http.proxy_guard:middlewares",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
     "RAY_health_check_period_ms": "1000",
+    "RAY_worker_niceness": "0",
 }
 CLUSTER = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # 0: Ray's address of this node is 127.0.0.1, on Linux too
 LONGEST_SOCKET = 107  # bytes of an AF_UNIX path
@@ -138,7 +139,7 @@ def _own_folder() -> Path:
     name = f"chorale-{os.getuid()}"
     folder = Path(get_default_system_temp_dir(), name)
     if len(str(folder) + SOCKET) > LONGEST_SOCKET:
-        folder = Path("/tmp", name)
+        folder = Path("/tmp", name)  # closed and checked below # nosec B108
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700, parents=True)
     if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():

@@ -66,6 +66,7 @@ class SegmentStream:
         self._home = uuid.uuid4().hex if self._backend.spec.state_home == "replica" else None
         self._frames: list[np.ndarray] = []  # all of them, if the state may have to be computed again
         self._ends: list[int] = []  # frames behind each chunk so far
+        self._vocoded: list[VocodedChunk] = []  # their attention alone, without sound and state
         while not self._pieces.empty():
             self._pieces.get_nowait()
 
@@ -154,7 +155,13 @@ class SegmentStream:
             raise SynthesisFailed("The vocoder returned samples that are not finite.")
         self._state = None if self._home else vocoded.state
         self._ends.append(chunk.first + len(chunk.frames) - chunk.right)
+        self._vocoded.append(VocodedChunk(vocoded.waveform[:0], {}, vocoded.attention))
         await self._pieces.put(vocoded.waveform)
+
+    @property
+    def attention(self) -> np.ndarray | None:
+        """Of the sound so far, as `VocodedChunk` has it."""
+        return VocodedChunk.joined(self._vocoded).attention if self._vocoded else None
 
     async def _from_the_start(self, chunk: VocoderChunk, chunk_id: str, priority: int) -> VocodedChunk:
         """Vocodes the segment again up to the end of `chunk`, because the replica with its state is lost or busy."""
@@ -164,13 +171,17 @@ class SegmentStream:
         self.work_ids = [*self.work_ids, f"{chunk_id}.again"]
         vocoded = await self._backend.vocode(again, id=f"{chunk_id}.again", priority=priority)
         count = len(chunk.frames) - chunk.left - chunk.right
-        return replace(vocoded, waveform=vocoded.waveform[-count * self._backend.spec.samples_per_code :])
+        waveform, seen = vocoded.waveform[-count * self._backend.spec.samples_per_code :], vocoded.attention
+        if seen is not None:
+            seen = seen[-(len(seen) * count // (end - chunk.right)) :]
+        return replace(vocoded, waveform=waveform, attention=seen)
 
 
 class SilentSegment:
     """A `SegmentStream` of a segment without tokens: its sound is its pause."""
 
     codes, retried, cut = 0, False, False
+    attention: np.ndarray | None = None
     work_ids: tuple[str, ...] = ()
 
     def __init__(self, index: int, segment: Segment, samples: int) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from deployments.contract.speech import Sampling, VoicePrompt
+from serve_app.synthesis.times import SaidAt
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,16 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class SegmentDone:
-    """codes: the number from the GPT; retried: synthesised again with another seed; cut: cut off at a fault."""
+    """codes: the number from the GPT; retried: synthesised again with another seed; cut: cut off at a fault.
+
+    times: of its words or characters, in the sound of the request; empty if the model does not tell.
+    """
 
     index: int
     codes: int
     retried: bool
     cut: bool
+    times: tuple[SaidAt, ...] = ()
 
 
 SpeechEvent = SegmentBegan | Sound | SegmentDone

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from deployments.contract.errors import SynthesisFailed
+from deployments.contract.errors import Overloaded, SynthesisFailed
 from deployments.contract.speech import Segment
+from deployments.contract.work import BACKGROUND
 from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.audio.tempo import Tempo
 from serve_app.synthesis.backend import Backend
@@ -22,6 +23,9 @@ from serve_app.synthesis.meter import Meter
 from serve_app.synthesis.segment import SegmentStream, SilentSegment
 from serve_app.synthesis.speech import Faults, SegmentBegan, SegmentDone, Sound, Speech, SpeechEvent
 from serve_app.synthesis.text_flow import TextFlow
+from serve_app.synthesis.times import SaidAt, said_at
+
+REJECTING_S = 0.1  # after a rejection by the stages, further requests are rejected without asking them
 
 
 class Synthesizer:
@@ -30,10 +34,21 @@ class Synthesizer:
     def __init__(self, backend: Backend, *, window: int = 3, chunks: ChunkSchedule | None = None) -> None:
         self.backend, self.window, self.chunks = backend, window, chunks or ChunkSchedule()
         self.faults = Faults()
+        self._rejected: tuple[float, Overloaded] | None = None
         self._cancelling: set[asyncio.Future[Any]] = set()
 
     def stream(self, speech: Speech, meter: Meter | None = None) -> SpeechStream:
         return SpeechStream(self, speech, meter or Meter())
+
+    def check_room(self, priority: int) -> None:
+        """Raises Overloaded if a request was rejected a moment ago. So an overload costs the stages nothing."""
+        if self._rejected is not None and priority < BACKGROUND:
+            at, error = self._rejected
+            if time.monotonic() < at + REJECTING_S:
+                raise Overloaded(error.message, retry_after=error.retry_after)
+
+    def rejected(self, error: Overloaded) -> None:
+        self._rejected = time.monotonic(), error
 
     def cancel(self, work_ids: Collection[str]) -> None:
         """In the background, because the caller may itself be in the middle of being cancelled."""
@@ -53,6 +68,7 @@ class SpeechStream:
         self.id = speech.id
         self.input_tokens = self.output_tokens = 0
         self.seconds = self.waited_s = 0.0  # of sound so far, and of waiting for it
+        self.times: list[SaidAt] = []  # of the segments that are done
         self._meter = meter
         self.faults = Faults(of_all=synthesizer.faults)  # so far
         self._synthesizer = synthesizer
@@ -118,6 +134,9 @@ class SpeechStream:
                     yield event
             if tempo is not None and len(tail := tempo.finish()):
                 yield Sound(tail)
+        except Overloaded as error:
+            self._synthesizer.rejected(error)
+            raise
         finally:
             self._meter.ended(self._speech, self)
 
@@ -126,14 +145,14 @@ class SpeechStream:
         synthesizer, speech = self._synthesizer, self._speech
         controls = synthesizer.backend.spec.of_text(speech.sampling.controls)
         text = self._text = TextFlow(synthesizer.backend, speech.text, speech.language, controls)
-        spoken = 0  # samples
+        sent = 0  # samples
         try:
             self._open(await text.next())  # alone until it sounds: early, and a refusal undoes little
             while self._segments:
-                segment, began = self._segments[0], False
+                segment, began, begin = self._segments[0], False, sent
                 while (waveform := await segment.next()) is not None:
                     self._fill_window(text)
-                    spoken += len(waveform)
+                    sent += len(waveform)
                     if not began:
                         began = True
                         yield SegmentBegan(segment.index, segment.segment.text, segment.segment.span)
@@ -143,14 +162,23 @@ class SpeechStream:
                 self._fill_window(text)
                 if not self._segments:
                     self._open(await text.next())
-                yield SegmentDone(segment.index, segment.codes, segment.retried, segment.cut)
+                yield self._done(segment, begin, sent)
                 pause = self._pause(segment.segment)
-                if self._segments and spoken and pause and isinstance(segment, SegmentStream):
+                if self._segments and sent and pause and isinstance(segment, SegmentStream):
+                    sent += pause
                     yield Sound(np.zeros(pause, np.float32))
-            if not spoken:
+            if not sent:
                 raise SynthesisFailed("The model produced no sound for this text.")
         finally:
             self.close()
+
+    def _done(self, segment: SegmentStream | SilentSegment, begin: int, end: int) -> SegmentDone:
+        """begin, end: samples before any change of tempo."""
+        rate = self._synthesizer.backend.spec.sample_rate * self._tempo
+        seconds, offset = (end - begin) / rate, begin / rate
+        times = said_at(segment.segment, segment.attention, seconds, offset, segment.cut)
+        self.times += times
+        return SegmentDone(segment.index, segment.codes, segment.retried, segment.cut, times)
 
     def _fill_window(self, text: TextFlow) -> None:
         while len(self._segments) < self._synthesizer.window and (segment := text.ready()) is not None:

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -83,6 +83,7 @@ class ToneBackend:
     delay: float = 0.0
     max_queue: int = 1000
     break_after: int | None = None  # chunks until the vocoder fails
+    timed: bool = False  # whether it tells when each word is said
     spec: FamilySpec = SPEC
     encoded: int = 0
     chunks: int = 0
@@ -114,10 +115,15 @@ class ToneBackend:
             raise InvalidInput(
                 "Invalid 'input': nothing in it can be spoken.", param="input", code="nothing_to_speak"
             )
-        return [
-            Segment(s, np.frombuffer(s.encode(), np.uint8).astype(np.int64), PAUSE, span=span)
-            for span, s in spoken.items()
-        ]
+        return [self._segment(s, span) for span, s in spoken.items()]
+
+    def _segment(self, text: str, span: tuple[int, int]) -> Segment:
+        letters = np.frombuffer(text.encode(), np.uint8).astype(np.int64)
+        segment = Segment(text, letters, PAUSE, span=span)
+        if not self.timed:
+            return segment
+        places = np.array([text.rfind(" ", 0, at) + 1 for at in range(len(text))], np.int32)
+        return replace(segment, places=places, conditions={"letters": letters})
 
     async def symbols(self, segments: list[Segment]) -> list[list[str]]:
         return [list(segment.text) for segment in segments]
@@ -161,7 +167,11 @@ class ToneBackend:
         middle = chunk.frames[chunk.left : len(chunk.frames) - chunk.right]
         phase = float(chunk.state["phase"]) if chunk.state else 0.0
         waveform, phase = tones(middle, float(chunk.prompt.tensors["pitch"][0]), phase)
-        return VocodedChunk(waveform, {"phase": np.array(phase)})
+        attention = None
+        if self.timed:
+            count, first = len(chunk.conditions["letters"]), chunk.first + chunk.left
+            attention = np.eye(count, dtype=np.float16)[np.arange(first, first + len(middle)) // 3]
+        return VocodedChunk(waveform, {"phase": np.array(phase)}, attention)
 
     async def cancel(self, id: str) -> None:
         self.cancelled.append(id)

@@ -35,12 +35,11 @@ State = Mapping[str, np.ndarray]
 
 @dataclass(slots=True, eq=False)
 class ActiveItem:
-    """left: its chunks that are still to do; made, state: results of the earlier ones."""
+    """left: its chunks that are still to do; made: results of the earlier ones."""
 
     item: WorkItem
     left: deque[VocoderChunk]
-    made: list[np.ndarray] = field(default_factory=list)
-    state: State = field(default_factory=dict)
+    made: list[VocodedChunk] = field(default_factory=list)
     over: bool = False
 
     def take(self, result: Result) -> Event | None:
@@ -51,15 +50,15 @@ class ActiveItem:
             self.over = True
             return Event(self.item.id, error=result)
         self.left.popleft()
-        self.made.append(result.waveform)
-        self.state = result.state
+        self.made.append(result)
         if self.left:
             self.left[0] = replace(self.left[0], state=result.state)
             return None
         self.over = True
-        whole = self.made[0] if len(self.made) == 1 else np.concatenate(self.made)
         chunk: VocoderChunk = self.item.payload
-        return Event(self.item.id, VocodedChunk(whole, self.state), done=True, index=chunk.first + chunk.left)
+        return Event(
+            self.item.id, VocodedChunk.joined(self.made), done=True, index=chunk.first + chunk.left
+        )
 
 
 class VocodeWorker:
@@ -177,8 +176,8 @@ class VocodeWorker:
         chunk: VocoderChunk = active.item.payload
         if chunk.home is None or event.value is None:
             return event
-        self._states[chunk.home] = (chunk.first + len(chunk.frames) - chunk.right, active.state)
-        return replace(event, value=VocodedChunk(event.value.waveform, {}))
+        self._states[chunk.home] = (chunk.first + len(chunk.frames) - chunk.right, event.value.state)
+        return replace(event, value=replace(event.value, state={}))
 
     def warm_up(self, prompt: VoicePrompt) -> None:
         """Runs or captures every shape on frames of 0, so that no request waits for that."""

@@ -47,6 +47,11 @@ class GptSovitsFamily:
             raise ConfigError(
                 f"family.options.ap_bwe: is for v3, but {self.sovits.name} is {self.sovits.version}"
             )
+        if options.decoder == "bf16" and self.layout:
+            raise ConfigError(
+                f"family.options.decoder: bf16 is for v1 to v2ProPlus, but {self.sovits.name} is"
+                f" {self.sovits.version}"
+            )
         for name in self._needed:
             options.path(name)
 
@@ -73,6 +78,7 @@ class GptSovitsFamily:
             chunking="whole" if layout else "stream",
             frontend_device=True,
             needs_transcript=layout is not None,
+            mixes=() if layout else ("ge",),
         )
 
     def frontend(self, device: Device | None = None) -> Frontend:
@@ -120,7 +126,8 @@ class GptSovitsFamily:
         from deployments.families.gpt_sovits.vocoder import VitsVocoder
 
         net = Synthesizer.load(self.sovits, self._tensors())
-        return VitsVocoder(net, device.torch_device, self.options.noise_scale)
+        bf16 = self.options.decoder == "bf16"
+        return VitsVocoder(net, device.torch_device, self.options.noise_scale, bf16)
 
     @property
     def _needed(self) -> list[str]:

@@ -6,6 +6,7 @@ generator's input around the join, which then fades into the chunk's own. Each c
 one chunk is decoded as the published code decodes it.
 """
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,8 +17,10 @@ from deployments.contract.family import Packing
 from deployments.contract.speech import VocodedChunk, VocoderChunk
 from deployments.engine.noise import normal
 from deployments.families.gpt_sovits.vits.encoder import FRAMES_PER_CODE
+from deployments.families.gpt_sovits.vits.packed import bf16_is_fast, packed
 from deployments.families.gpt_sovits.vits.synthesizer import Synthesizer
 
+log = logging.getLogger(__name__)
 CONTEXT = 6  # codes to each side, which the generator reaches over
 REACH = CONTEXT * FRAMES_PER_CODE  # frames
 HISTORY = 100  # codes before the context that the encoder sees: 4 s
@@ -28,7 +31,8 @@ Inputs = dict[str, Tensor]
 
 
 class VitsVocoder:
-    """Implements VocoderModel. Takes `net` over: it is moved to `device`. Always float32.
+    """Implements VocoderModel. Takes `net` over: it is moved to `device`. Always float32, but for the generator on a CPU
+    with `bf16`, if it has the instructions.
 
     noise_scale: of the prior's standard deviation.
     """
@@ -36,9 +40,15 @@ class VitsVocoder:
     frame_shape: tuple[int, ...] = ()
     frame_dtype = np.int64
 
-    def __init__(self, net: Synthesizer, device: torch.device, noise_scale: float = 0.5) -> None:
+    def __init__(
+        self, net: Synthesizer, device: torch.device, noise_scale: float = 0.5, bf16: bool = False
+    ) -> None:
         self.net = net.float().eval().to(device)
         self.noise_scale, self.on_cpu = noise_scale, device.type == "cpu"
+        if bf16 and self.on_cpu and bf16_is_fast():
+            packed(self.net.dec)
+        elif bf16:
+            log.warning("the decoder runs in fp32: bf16 is for CPUs with instructions for it")
         self.samples_per_code = FRAMES_PER_CODE * net.samples_per_frame
         self.packing = Packing(paddable=self.paddable)  # on a CPU, `exactly` goes row by row
 
@@ -95,7 +105,8 @@ class VitsVocoder:
         return inputs
 
     def forward(self, inputs: Inputs) -> Inputs:
-        """waveform (B, N * samples_per_code) of the chunk with its context; state (B, I, 2 REACH) for the next one."""
+        """waveform (B, N * samples_per_code) of the chunk with its context; state (B, I, 2 REACH) for the next one;
+        attention (B, 2 N, P)."""
         return self.exactly(inputs) if self.on_cpu else self.together(inputs)
 
     def together(self, inputs: Inputs) -> Inputs:
@@ -106,26 +117,32 @@ class VitsVocoder:
         past, count = (FRAMES_PER_CODE * inputs[name][:, None] for name in ("past", "count"))
         mask = ((frames >= -past) & (frames < count))[:, None].float()  # (B, 1, T)
         phone_mask = (torch.arange(phones, device=device) < inputs["phone_count"][:, None])[:, None].float()
-        z = self._z(inputs, frames, mask, phone_mask)
+        z, attention = self._z(inputs, frames, mask, phone_mask)
         inside = mask[:, :, FRAMES_PER_CODE * HISTORY :]
         waveform = self.net.dec(z * inside, inputs["speaker"].unsqueeze(-1), inside)
-        return {"waveform": waveform, "state": self._state(z, inputs)}
+        return {"waveform": waveform, "state": self._state(z, inputs), "attention": attention}
 
     def exactly(self, inputs: Inputs) -> Inputs:
-        """Row by row, without padding: on a CPU, a batch saves no time."""
+        """Row by row, without padding: on a CPU, a batch saves no time. The context stays silent."""
         rows, length = inputs["codes"].shape
         waveform = torch.zeros(rows, (length - HISTORY) * self.samples_per_code)
         states = torch.zeros_like(inputs["state"])
+        frames, width = FRAMES_PER_CODE * (length - HISTORY), inputs["phones"].shape[1]
+        attentions = torch.zeros(rows, frames, width, dtype=torch.float16)
         for row in range(rows):
             own = {name: value[row : row + 1] for name, value in inputs.items()}
             past, count, phones = (int(own[name]) for name in ("past", "count", "phone_count"))
             own["codes"] = own["codes"][:, HISTORY - past : HISTORY + count]
             own["phones"] = own["phones"][:, :phones]
-            z = self._z(own, torch.arange(-FRAMES_PER_CODE * past, FRAMES_PER_CODE * count))
-            sound = self.net.dec(z, own["speaker"].unsqueeze(-1))
-            waveform[row, : sound.shape[1]] = sound[0]
+            z, attention = self._z(own, torch.arange(-FRAMES_PER_CODE * past, FRAMES_PER_CODE * count))
+            left, right = int(own["left"]), int(own["right"])
+            context = FRAMES_PER_CODE * left, FRAMES_PER_CODE * right
+            sound = self.net.dec(z, own["speaker"].unsqueeze(-1), context=context)
+            begin = left * self.samples_per_code
+            waveform[row, begin : begin + sound.shape[1]] = sound[0]
             states[row] = self._state(z, own)[0]
-        return {"waveform": waveform, "state": states}
+            attentions[row, : attention.shape[1], :phones] = attention[0]
+        return {"waveform": waveform, "state": states, "attention": attentions}
 
     def split(self, outputs: Inputs, chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
         results = []
@@ -143,7 +160,10 @@ class VitsVocoder:
                     "codes": known[:until][-HISTORY:].astype(np.int64),
                     "z": outputs["state"][row].numpy().copy(),
                 }
-            results.append(VocodedChunk(waveform, state))
+            span = slice(FRAMES_PER_CODE * chunk.left, FRAMES_PER_CODE * end)
+            phones = len(chunk.conditions.get("phones", ()))
+            attention = outputs["attention"][row, span, :phones].numpy().copy() if phones else None
+            results.append(VocodedChunk(waveform, state, attention))
         return results
 
     def activation_bytes(self, batch: int, frames: int) -> int:
@@ -155,10 +175,13 @@ class VitsVocoder:
 
     def _z(
         self, inputs: Inputs, frames: Tensor, mask: Tensor | None = None, phone_mask: Tensor | None = None
-    ) -> Tensor:
-        """The generator's input from the chunk's first code on: (B, I, T). frames (history + T,): counted from there"""
+    ) -> tuple[Tensor, Tensor]:
+        """The generator's input from the chunk's first code on, (B, I, T), and the attention to the phones (B, T, P).
+
+        frames (history + T,): counted from there.
+        """
         codes, speaker, channels = inputs["codes"], inputs["speaker"], self.net.channels
-        latents = self.net.latents(codes, inputs["phones"], speaker, mask, phone_mask)
+        latents, attention = self.net.latents(codes, inputs["phones"], speaker, mask, phone_mask)
         places = FRAMES_PER_CODE * inputs["place"][:, None] + frames  # (B, T), in the segment
         counter = places[:, None] * channels + torch.arange(channels, device=codes.device)[:, None]
         noise = self.noise_scale * normal(inputs["seed"][:, None, None], counter)
@@ -171,7 +194,8 @@ class VitsVocoder:
         )  # (B, T)
         share = (1 - since.clamp(min=0) / REACH).clamp(min=0) * inputs["continued"][:, None]
         share = share[:, None].to(z.dtype)
-        return torch.where(share > 0, share * _taken(inputs["state"], since + REACH) + (1 - share) * z, z)
+        z = torch.where(share > 0, share * _taken(inputs["state"], since + REACH) + (1 - share) * z, z)
+        return z, attention[:, own:].half()
 
     def _state(self, z: Tensor, inputs: Inputs) -> Tensor:
         """z around the join with the next chunk: (B, I, 2 REACH)"""

@@ -30,6 +30,7 @@ from deployments.families.gpt_sovits.cfm.solver import directly
 from deployments.families.gpt_sovits.cfm.sound import BigVganVocoder, HifiGanVocoder, MelVocoder
 from deployments.families.gpt_sovits.checkpoints import SovitsFile
 from deployments.families.gpt_sovits.hifigan import read_hifigan
+from deployments.families.gpt_sovits.vits.encoder import FRAMES_PER_CODE
 from deployments.families.gpt_sovits.weights import without_weight_norm
 
 PACKED = 1000  # codes of a batch: eight chunks after a full prompt
@@ -115,7 +116,9 @@ class CfmVocoder:
         return inputs
 
     def forward(self, inputs: Tensors) -> Tensors:
-        """waveform (_,), of one row after the other, and the samples of each: `sizes` (B,). Row by row, unpadded."""
+        """waveform (_,), of one row after the other, and the samples of each: `sizes` (B,). Row by row, unpadded.
+        attention (_,) likewise, of 2 N rows for the phones of a segment.
+        """
         return self.staged(inputs, (), directly)
 
     def staged(self, inputs: Tensors, batches: Sequence[int], call: Call) -> Tensors:
@@ -132,20 +135,26 @@ class CfmVocoder:
                 self._voices[key] = self.decoder.voice(*prompt, on_device["ge"][row], of("mel", row))
             seed = on_device["seed"][row]
             segments.append(Spoken(of("codes", row), of("phones", row), self._voices[key], seed))
-        waveforms = self.decoder.decode(segments, int(inputs["steps"]), batches, call)
-        sizes = torch.tensor([len(waveform) for waveform in waveforms])
-        return {"waveform": torch.cat(waveforms), "sizes": sizes}
+        decoded = self.decoder.decode(segments, int(inputs["steps"]), batches, call)
+        sizes = torch.tensor([len(waveform) for waveform, _ in decoded])
+        waveform = torch.cat([waveform for waveform, _ in decoded])
+        attention = torch.cat([attention.flatten() for _, attention in decoded])
+        return {"waveform": waveform, "sizes": sizes, "attention": attention}
 
     def rehearse(self, batches: Sequence[int], call: Call) -> None:
         self.decoder.rehearse(batches, call)
 
     def split(self, outputs: Tensors, chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
         """v3's frames do not divide a code: a segment's end may lack 8 ms, which are silence."""
-        results = []
+        results, begin = [], 0
         parts = outputs["waveform"].split(outputs["sizes"].tolist())
         for waveform, chunk in zip(parts, chunks, strict=True):
             missing = len(chunk.frames) * self.samples_per_code - len(waveform)
-            results.append(VocodedChunk(np.pad(waveform.numpy(), (0, max(0, missing))), {}))
+            phones = len(chunk.conditions.get("phones", ())) or 1
+            end = begin + FRAMES_PER_CODE * len(chunk.frames) * phones
+            attention = outputs["attention"][begin:end].view(-1, phones).numpy().copy()
+            begin = end
+            results.append(VocodedChunk(np.pad(waveform.numpy(), (0, max(0, missing))), {}, attention))
         return results
 
     def activation_bytes(self, batch: int, frames: int) -> int:

@@ -49,6 +49,7 @@ SUCCESS = {"message": "success"}
 _NAMES = {
     "input": "text", "language": "text_lang", "speed": "speed_factor", "voice": "ref_audio_path",
     "reference_audio": "ref_audio_path", "reference_text": "prompt_text",
+    "timbres": "aux_ref_audio_paths",
 }  # fmt: skip
 _SCHEMA = inlined(TtsFields)
 _QUERY = [
@@ -162,14 +163,12 @@ async def _request(
     asked: TtsFields, model: Model, service: Service, request_id: str
 ) -> tuple[SpeechRequest, list[str]]:
     """The request in our terms, and the controls that the model does not have."""
-    if asked.aux_ref_audio_paths:
-        reason = "Invalid 'aux_ref_audio_paths': a voice of this server is one recording."
-        raise InvalidInput(reason, param="aux_ref_audio_paths")
     known = {control.name for control in model.spec.controls if control.scope == "request"}
     if asked.super_sampling and "super_sampling" not in known:
         reason = f"Invalid 'super_sampling': {model.name} has no super-resolution."
         raise InvalidInput(reason, param="super_sampling")
     voice = await _voice(service, asked.ref_audio_path, "ref_audio_path")
+    timbres = [await _voice(service, path, "aux_ref_audio_paths") for path in asked.aux_ref_audio_paths]
     prompt = asked.prompt_text.strip()
     recording = None
     if (
@@ -189,6 +188,7 @@ async def _request(
         controls={name: value for name, value in asked.controls.items() if name in known},
         whole=not asked.streaming_mode,
         id=request_id,
+        timbres=[voice.id for voice in timbres],
     )
     return wanted, sorted(asked.controls.keys() - known)
 

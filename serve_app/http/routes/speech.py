@@ -6,7 +6,7 @@ import base64
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -37,6 +37,7 @@ from serve_app.jobs.jobs import Jobs, Submission
 from serve_app.jobs.request import Format, JobOptions
 from serve_app.service import Service, SpeechRequest
 from serve_app.synthesis.stream import SpeechStream
+from serve_app.synthesis.times import SaidAt
 
 log = logging.getLogger("chorale.http")
 router = APIRouter(tags=["audio"])
@@ -76,8 +77,10 @@ async def _read(request: Request, service: Shared) -> Asked:
     with fields_renamed(asked.names):
         body = check(SpeechBody, asked.fields)
     check_rate(body.response_format, body.sample_rate)
-    ignored = asked.ignored if body.instructions is None else tuple(sorted((*asked.ignored, "instructions")))
-    return Asked(body, recording, asked.names, ignored)
+    ignored = {*asked.ignored, *(["instructions"] if body.instructions is not None else [])}
+    if body.word_timestamps is not None and body.stream_format != "sse":
+        ignored.add("word_timestamps")
+    return Asked(body, recording, asked.names, tuple(sorted(ignored)))
 
 
 @router.post(
@@ -134,7 +137,8 @@ async def _speak(asked: Asked, request: Request, service: Service, traffic: Traf
     if isinstance(audio, list):
         headers["content-length"] = str(sum(map(len, audio)))
     elif body.stream_format == "sse":
-        audio, media_type = _events(audio, stream, request.scope["state"]), "text/event-stream"
+        events = _events(audio, stream, request.scope["state"], bool(body.word_timestamps))
+        audio, media_type = events, "text/event-stream"
     return StreamedSpeech(service, traffic, stream, audio, media_type=media_type, headers=headers)
 
 
@@ -177,11 +181,18 @@ def _job(wanted: SpeechRequest, format: str) -> Submission:
 
 
 async def _events(
-    audio: AsyncIterator[bytes], stream: SpeechStream, state: dict[str, Any]
+    audio: AsyncIterator[bytes], stream: SpeechStream, state: dict[str, Any], timed: bool
 ) -> AsyncIterator[bytes]:
+    """timed: with the times of words, as soon as those of a segment are known."""
+    told = 0  # words whose times were sent
     try:
         async for data in audio:
             yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(data).decode()})
+            if timed and told < len(stream.times):
+                yield _event(_words(stream.times[told:]))
+                told = len(stream.times)
+        if timed and told < len(stream.times):
+            yield _event(_words(stream.times[told:]))
         usage = {
             "input_tokens": stream.input_tokens,
             "output_tokens": stream.output_tokens,
@@ -194,6 +205,14 @@ async def _events(
         http = to_http(error)
         state[ERROR_CODE] = http.code
         yield b"event: error\n" + _event({"type": "error", **http.body})
+
+
+def _words(times: Sequence[SaidAt]) -> dict[str, Any]:
+    words = [
+        {"begin": one.begin, "end": one.end, "start_s": round(one.start, 3), "end_s": round(one.stop, 3)}
+        for one in times
+    ]
+    return {"type": "speech.audio.words", "words": words}
 
 
 def _event(data: dict) -> bytes:

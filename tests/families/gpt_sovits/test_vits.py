@@ -33,7 +33,8 @@ class Decoder:
         return self.expected[f"{self.version}{name}"]
 
     def latents(self, codes: int = 40, speed: float = 1.0) -> Tensor:
-        return faster(self.net.latents(self.codes[:, :codes], self.phones, self.speaker), speed)
+        latents, _ = self.net.latents(self.codes[:, :codes], self.phones, self.speaker)
+        return faster(latents, speed)
 
     def sound(self, latents: Tensor, noise: Tensor | None = None) -> Tensor:
         if noise is None:
@@ -85,9 +86,22 @@ def test_blocks_of_the_encoder(whole):
     if whole.net.ge_to512 is not None:
         style = whole.net.ge_to512(style)
         near(style[0], whole[".ge512"], **HIDDEN)
-    mixed = encoder.mrte(content, None, text, None, style.unsqueeze(-1))
+    mixed, _ = encoder.mrte(content, None, text, None, style.unsqueeze(-1))
     near(mixed[0], whole[".mrte"], **HIDDEN)
     near(encoder.encoder2(mixed)[0], whole[".encoder2"], **HIDDEN)
+
+
+@pytest.mark.parametrize("context", [(0, 12), (12, 12), (12, 0), (3, 14), (30, 1)])
+def test_with_context_only_what_is_wanted_is_computed(whole, context):
+    z = torch.randn(1, whole.net.channels, 70, generator=torch.Generator().manual_seed(0))
+    speaker, rate = whole.speaker.unsqueeze(-1), whole.net.samples_per_frame
+    sound = whole.net.dec(z, speaker)[:, context[0] * rate : (70 - context[1]) * rate]
+    near(whole.net.dec(z, speaker, context=context), sound, **AUDIO)
+    widths: list[int] = []
+    hook = whole.net.dec.conv_post.register_forward_hook(lambda _, x, y: widths.append(y.shape[2]))
+    whole.net.dec(z, speaker, context=context)
+    hook.remove()
+    assert sound.shape[1] <= widths[0] < sound.shape[1] + 2 * rate
 
 
 def test_noise_of_half_the_deviation(whole):

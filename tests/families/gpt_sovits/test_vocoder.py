@@ -73,14 +73,19 @@ def cut(segment: VocoderChunk, sizes: Sequence[int] = SIZES) -> list[VocoderChun
     return chunks
 
 
-def streamed(vocoder: VitsVocoder, segment: VocoderChunk, spare: int = 0) -> np.ndarray:
+def streamed_chunks(
+    vocoder: VitsVocoder, chunks: Sequence[VocoderChunk], spare: int = 0
+) -> list[VocodedChunk]:
     """spare: codes that each row is padded by."""
-    pieces, state = [], None
-    for chunk in cut(segment):
-        (result,) = vocoded(vocoder, [replace(chunk, state=state)], len(chunk.frames) + spare)
-        pieces.append(result.waveform)
-        state = result.state
-    return np.concatenate(pieces)
+    results, state = [], None
+    for chunk in chunks:
+        results += vocoded(vocoder, [replace(chunk, state=state)], len(chunk.frames) + spare)
+        state = results[-1].state
+    return results
+
+
+def streamed(vocoder: VitsVocoder, segment: VocoderChunk, spare: int = 0) -> np.ndarray:
+    return VocodedChunk.joined(streamed_chunks(vocoder, cut(segment), spare)).waveform
 
 
 def test_a_whole_segment_is_the_published_one(net, gpt_sovits, whole):

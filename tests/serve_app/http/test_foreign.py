@@ -88,6 +88,32 @@ async def test_an_unknown_field_is_refused_by_its_name(client, name):
     assert f"'{name}'" in error["message"]
 
 
+@pytest.mark.parametrize("timed", [True, False])
+async def test_the_times_of_words_come_with_the_events(client, backend, timed):
+    backend.timed = timed
+    answer = await spoken(client, stream_format="sse", word_timestamps=True)
+    assert IGNORED not in answer.headers
+    events = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
+    kinds = [event["type"] for event in events]
+    assert kinds[-1] == "speech.audio.done"
+    assert kinds.count("speech.audio.words") == (2 if timed else 0)  # one for each segment
+    words = [word for event in events for word in event.get("words", [])]
+    if timed:
+        assert [TEXT[word["begin"] : word["end"]] for word in words] == TEXT.replace(".", "").split()
+        times = [time for word in words for time in (word["start_s"], word["end_s"])]
+        assert times == sorted(times)
+        seconds = len(backend.expected(TEXT, 5, 220.0)) / backend.spec.sample_rate
+        assert times[-1] == pytest.approx(seconds, abs=0.001)
+    plain = await spoken(client, stream_format="sse", word_timestamps=False)
+    assert "speech.audio.words" not in plain.text
+
+
+async def test_the_times_of_words_need_events(client):
+    answer = await spoken(client, word_timestamps=True)
+    assert answer.headers[IGNORED] == "word_timestamps"
+    assert (await refused(client, word_timestamps="yes"))["param"] == "word_timestamps"
+
+
 OTHER_NAMES = [(field.name, field.becomes) for field in FIELDS if field.becomes not in (None, field.name)]
 
 

@@ -121,6 +121,16 @@ async def test_fields_become_the_request_of_the_model(
     assert "x-chorale-ignored" not in answer.headers
 
 
+async def test_further_voices_add_their_timbre(client: httpx.AsyncClient, backend: ToneBackend) -> None:
+    backend.spec = replace(backend.spec, mixes=("pitch",))
+    answer = await client.post(
+        "/tts", json=FIELDS | {"aux_ref_audio_paths": ["refs/bob.wav"], "media_type": "raw"}
+    )
+    assert answer.status_code == 200, answer.text
+    sound = np.frombuffer(answer.content, "<i2") / 32768
+    np.testing.assert_allclose(sound, backend.expected(TEXT, 5, (220 + 110) / 2), atol=1e-3)
+
+
 async def test_what_another_model_lacks_is_named(client: httpx.AsyncClient) -> None:
     more = {"model": "tones", "sample_steps": 8, "text_split_method": "cut1", "text_lang": "EN"}
     answer = await client.post("/tts", json=FIELDS | more)
@@ -164,7 +174,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 FAILS: list[tuple[dict[str, Any], str, str]] = [
     ({"ref_audio_path": "/etc/passwd"}, "ref_audio_path", "it must name a voice"),
-    ({"aux_ref_audio_paths": ["bob"]}, "aux_ref_audio_paths", "a voice of this server is one recording"),
+    ({"aux_ref_audio_paths": ["bob"]}, "aux_ref_audio_paths", "a voice of sovits is one recording"),
+    ({"aux_ref_audio_paths": ["/etc/passwd"]}, "aux_ref_audio_paths", "it must name a voice"),
     ({"super_sampling": True}, "super_sampling", "sovits has no super-resolution"),
     ({"temperature": 9}, "temperature", "must be a number from 0 to 2"),
     ({"sample_steps": 0}, "sample_steps", "must be an integer from 1 to 128"),

@@ -24,6 +24,7 @@ from deployments.families.gpt_sovits.cfm.layout import STEPS
 from deployments.families.gpt_sovits.cfm.mel import restored
 from deployments.families.gpt_sovits.cfm.solver import Rows, directly, solve
 from deployments.families.gpt_sovits.cfm.sound import WINDOW, MelVocoder, shared_call, sounds
+from deployments.families.gpt_sovits.vits.encoder import FRAMES_PER_CODE
 
 CODES = (64, 128, 256, 512)  # and phones, to which segments are padded; longer ones run alone
 LENGTHS = (0.5, 0.75, 1.0)  # of the longest row of the solver, to which its rows are padded
@@ -93,9 +94,13 @@ class CfmDecoder:
 
     def decode(
         self, segments: Sequence[Spoken], steps: int, batches: Sequence[int] = (), call: Call = directly
-    ) -> list[Tensor]:
-        """The samples of each segment. batches: how many rows a call may have, ascending."""
-        features = self._features(segments, batches, call)
+    ) -> list[tuple[Tensor, Tensor]]:
+        """The samples of each segment, and the attention of its codes' frames to its phones, float16 (2 N, P).
+
+        batches: how many rows a call may have, ascending.
+        """
+        encoded = self._features(segments, batches, call)
+        features = [found for found, _ in encoded]
         parts = [
             Chunk(index, start, stop, len(segment.voice.mel) + stop - start)
             for index, segment in enumerate(segments)
@@ -106,7 +111,8 @@ class CfmDecoder:
             restored(joined([mel for part, mel in zip(parts, solved, strict=True) if part.segment == index]))
             for index in range(len(segments))
         ]
-        return [self._extended(sound) for sound in sounds(self.vocoder, mels, self.window, batches, call)]
+        waveforms = map(self._extended, sounds(self.vocoder, mels, self.window, batches, call))
+        return [(sound, attention.half()) for sound, (_, attention) in zip(waveforms, encoded, strict=True)]
 
     def rehearse(self, batches: Sequence[int], call: Call) -> None:
         """Every call of `decode`, in each of its shapes."""
@@ -127,37 +133,41 @@ class CfmDecoder:
             mel = zeros(batch, self.window, self.mels)
             shared_call(self.vocoder, mel, mel[:, :, :1], call)
 
-    def _features(self, segments: Sequence[Spoken], batches: Sequence[int], call: Call) -> list[Tensor]:
-        """(F, C) of each segment."""
+    def _features(
+        self, segments: Sequence[Spoken], batches: Sequence[int], call: Call
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Features (F, C) and attention (2 N, P) of each segment."""
         sizes = [max(len(segment.codes), len(segment.phones)) for segment in segments]
         shared = [i for i, size in enumerate(sizes) if batches and size <= self.codes[-1]]
-        found = {
-            i: self.features(segment.codes[None], segment.phones[None], segment.voice.ge[None])[0]
-            for i, segment in enumerate(segments)
-            if i not in shared
-        }
+        found: dict[int, tuple[Tensor, Tensor]] = {}
+        for i, segment in enumerate(segments):
+            if i not in shared:
+                made = self.features.attended(segment.codes[None], segment.phones[None], segment.voice.ge[None])
+                found[i] = made[0][0], made[1][0]
         for group, batch in grouped(shared, batches):
             width = next(count for count in self.codes if count >= max(sizes[i] for i in group))
             own = [segments[i] for i in group]
             codes, code_count = _padded([segment.codes for segment in own], batch, width)
             phones, phone_count = _padded([segment.phones for segment in own], batch, width)
             ge = F.pad(torch.stack([segment.voice.ge for segment in own]), (0, 0, 0, batch - len(own)))
-            made = self._encoded(codes, phones, code_count, phone_count, ge, call)
-            found |= {
-                i: made[row, : self.layout.frames(len(segments[i].codes))] for row, i in enumerate(group)
-            }
+            made, seen = self._encoded(codes, phones, code_count, phone_count, ge, call)
+            for row, i in enumerate(group):
+                count, phones = len(segments[i].codes), len(segments[i].phones)
+                found[i] = (
+                    made[row, : self.layout.frames(count)],
+                    seen[row, : FRAMES_PER_CODE * count, :phones],
+                )
         return [found[i] for i in range(len(segments))]
 
     def _encoded(
         self, codes: Tensor, phones: Tensor, code_count: Tensor, phone_count: Tensor, ge: Tensor, call: Call
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         def forward(inputs: Tensors) -> Tensors:
-            return {"features": self.features.padded(**inputs)}
+            return dict(zip(("features", "attention"), self.features.padded(**inputs), strict=True))
 
         inputs = {"codes": codes, "phones": phones, "code_count": code_count, "phone_count": phone_count}
-        return call(("codes to features", *codes.shape), forward, inputs | {"speaker": ge})[
-            "features"
-        ].clone()
+        made = call(("codes to features", *codes.shape), forward, inputs | {"speaker": ge})
+        return made["features"].clone(), made["attention"].clone()
 
     def _solved(
         self,

@@ -74,27 +74,33 @@ class Features(nn.Module):
 
     def forward(self, codes: Tensor, phones: Tensor, speaker: Tensor, speed: float = 1.0) -> Tensor:
         """Of rows without padding."""
+        return self.attended(codes, phones, speaker, speed)[0]
+
+    def attended(
+        self, codes: Tensor, phones: Tensor, speaker: Tensor, speed: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """The same, and the attention of the codes' frames to the phones (B, 2 N, P)."""
         style = speaker.unsqueeze(-1)
-        latents = self.enc_p.latents(embedded(self.codebook, codes), phones, style)
+        latents, attention = self.enc_p.latents(embedded(self.codebook, codes), phones, style)
         x = stretched(self.bridged(faster(latents, speed)), self.layout.stretch)
         seen = self.layout.unmasked(codes.shape[1], speed)
         mask = None
         if seen < x.shape[2]:
             mask = (torch.arange(x.shape[2], device=x.device) < seen).to(x.dtype)[None, None]
-        return self.wns1(x, style, mask).transpose(1, 2)
+        return self.wns1(x, style, mask).transpose(1, 2), attention
 
     def padded(
         self, codes: Tensor, code_count: Tensor, phones: Tensor, phone_count: Tensor, speaker: Tensor
-    ) -> Tensor:
-        """The same of rows of `code_count` and `phone_count` (B,) codes and phones, then padding. Shapes are fixed."""
+    ) -> tuple[Tensor, Tensor]:
+        """As `attended`, of rows of `code_count` and `phone_count` (B,) codes and phones, then padding. Shapes are fixed."""
         style = speaker.unsqueeze(-1)
         mask = _first(FRAMES_PER_CODE * codes.shape[1], FRAMES_PER_CODE * code_count)
-        latents = self.enc_p.latents(
+        latents, attention = self.enc_p.latents(
             embedded(self.codebook, codes), phones, style, mask, _first(phones.shape[1], phone_count)
         )
         x = stretched(self.bridged(latents), self.layout.stretch)
         frames = (FRAMES_PER_CODE * code_count * self.layout.stretch).floor()
-        return self.wns1(x, style, _first(x.shape[2], frames)).transpose(1, 2)
+        return self.wns1(x, style, _first(x.shape[2], frames)).transpose(1, 2), attention
 
 
 def _first(length: int, count: Tensor) -> Tensor:

@@ -48,6 +48,10 @@ class Attention(nn.Module):
             self.emb_rel_k, self.emb_rel_v = (nn.Parameter(torch.zeros(shape)) for _ in range(2))
 
     def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.seen(x, context, mask)[0]
+
+    def seen(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The output (B, C, T), and how much each head attends to each place (B, H, T, S)."""
         q, k, v = (
             conv(signal).unflatten(1, (self.heads, -1)).transpose(2, 3)
             for conv, signal in ((self.conv_q, x), (self.conv_k, context), (self.conv_v, context))
@@ -62,7 +66,7 @@ class Attention(nn.Module):
         mixed = shares @ v
         if self.window:
             mixed = mixed + unbanded(shares, self.window) @ self.emb_rel_v[0]
-        return self.conv_o(mixed.transpose(2, 3).flatten(1, 2))
+        return self.conv_o(mixed.transpose(2, 3).flatten(1, 2)), shares
 
 
 class ChannelNorm(nn.Module):

@@ -27,11 +27,13 @@ class CrossEncoder(nn.Module):
 
     def forward(
         self, y: Tensor, mask: Tensor | None, text: Tensor, text_mask: Tensor | None, speaker: Tensor
-    ) -> Tensor:
-        """y: (B, C, T); text: (B, C, P); speaker: (B, width, 1) -> (B, C, T)"""
+    ) -> tuple[Tensor, Tensor]:
+        """y: (B, C, T); text: (B, C, P); speaker: (B, width, 1) -> (B, C, T), and the heads' mean attention (B, T, P)."""
         content, text = self.c_pre(masked(y, mask)), self.text_pre(masked(text, text_mask))
-        mixed = self.cross_attention(masked(content, mask), masked(text, text_mask), text_mask)
-        return self.c_post(masked(mixed + content + speaker, mask))
+        mixed, shares = self.cross_attention.seen(
+            masked(content, mask), masked(text, text_mask), text_mask
+        )
+        return self.c_post(masked(mixed + content + speaker, mask)), shares.mean(1)
 
 
 class ContentEncoder(nn.Module):
@@ -78,10 +80,11 @@ class ContentEncoder(nn.Module):
         speaker: Tensor,
         mask: Tensor | None = None,
         phone_mask: Tensor | None = None,
-    ) -> Tensor:
-        """-> (B, C, 2 N)"""
+    ) -> tuple[Tensor, Tensor]:
+        """-> (B, C, 2 N), and the attention of each frame to the phones (B, 2 N, P)"""
         y, text = self.content(codes, mask), self.text(phones, phone_mask)
-        return self.encoder2(self.mrte(y, mask, text, phone_mask, speaker), mask)
+        mixed, attention = self.mrte(y, mask, text, phone_mask, speaker)
+        return self.encoder2(mixed, mask), attention
 
     def prior(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, T) -> mean and log of the standard deviation, (B, I, T) each."""

@@ -24,6 +24,7 @@ class ResBlock(nn.Module):
             )
 
         self.convs1, self.convs2 = convs(dilations), convs((1,) * len(dilations))
+        self.reach = kernel // 2 * sum(step + 1 for step in dilations)  # samples to each side
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         for wide, narrow in zip(self.convs1, self.convs2, strict=True):
@@ -42,7 +43,7 @@ class Generator(nn.Module):
         super().__init__()
         channels, inputs, kernel = shapes["conv_pre.weight"]
         self.rates = config.upsample_rates
-        self.conv_pre = nn.Conv1d(inputs, channels, kernel, padding=kernel // 2)
+        self.conv_pre: nn.Module = nn.Conv1d(inputs, channels, kernel, padding=kernel // 2)
         self.cond = nn.Conv1d(shapes["cond.weight"][1], channels, 1) if "cond.weight" in shapes else None
         self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
         self.sizes: list[tuple[int, int]] = []  # samples per frame and channels after each stage
@@ -56,10 +57,22 @@ class Generator(nn.Module):
             ):
                 self.resblocks.append(ResBlock(narrow, size, dilations))
         last, kernel = shapes["conv_post.weight"][1:]
+        self.margins = self._margins(kernel)
         self.conv_post = nn.Conv1d(last, 1, kernel, padding=kernel // 2, bias="conv_post.bias" in shapes)
 
-    def forward(self, x: Tensor, speaker: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """mask: (B, 1, T), 0 beyond a row's end. The row then sounds as it does without padding."""
+    def forward(
+        self,
+        x: Tensor,
+        speaker: Tensor | None = None,
+        mask: Tensor | None = None,
+        context: tuple[int, int] = (0, 0),
+    ) -> Tensor:
+        """mask: (B, 1, T), 0 beyond a row's end. The row then sounds as it does without padding.
+
+        context: frames before and after those whose samples are returned, which these depend on. Of them, each layer
+        computes only what the next ones still need: most of the work is in the last stages, which need little.
+        """
+        before, after = context
         x = self.conv_pre(x)
         if self.cond is not None:
             assert speaker is not None
@@ -70,6 +83,10 @@ class Generator(nn.Module):
                 x = x * mask
                 mask = mask.repeat_interleave(rate, dim=2)
             x = up(F.leaky_relu(x, SLOPE))
+            before, after = before * rate, after * rate
+            spare = max(0, before - self.margins[stage]), max(0, after - self.margins[stage])
+            x = x[:, :, spare[0] : x.shape[2] - spare[1]]
+            before, after = before - spare[0], after - spare[1]
             if mask is not None:
                 x = x * mask
             own = self.resblocks[stage * blocks : (stage + 1) * blocks]
@@ -77,4 +94,18 @@ class Generator(nn.Module):
             for block in own[1:]:
                 total = total + block(x, mask)
             x = total / blocks
-        return torch.tanh(self.conv_post(F.leaky_relu(x, LAST_SLOPE)))[:, 0]
+        sound = torch.tanh(self.conv_post(F.leaky_relu(x, LAST_SLOPE)))[:, 0]
+        return sound[:, before : sound.shape[1] - after]
+
+    def _margins(self, kernel: int) -> list[int]:
+        """Samples to each side that a stage's output must have beyond those that are wanted. kernel: the last one's."""
+        margins, needed = [], kernel // 2
+        blocks = len(self.resblocks) // len(self.ups)
+        for stage in reversed(range(len(self.ups))):
+            own = self.resblocks[stage * blocks : (stage + 1) * blocks]
+            needed += max(int(block.reach) for block in own)  # pyright: ignore[reportArgumentType]
+            margins.insert(0, needed)
+            up, rate = self.ups[stage], self.rates[stage]
+            padding = up.kernel_size[0] - 1 - up.padding[0]  # pyright: ignore
+            needed = -(-(needed + padding) // rate)
+        return margins

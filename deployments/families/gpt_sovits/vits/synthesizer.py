@@ -66,8 +66,8 @@ class Synthesizer(nn.Module):
         speaker: Tensor,
         mask: Tensor | None = None,
         phone_mask: Tensor | None = None,
-    ) -> Tensor:
-        """codes int64 (B, N), phones int64 (B, P) -> (B, C, 2 N)"""
+    ) -> tuple[Tensor, Tensor]:
+        """codes int64 (B, N), phones int64 (B, P) -> (B, C, 2 N), and the attention to the phones (B, 2 N, P)"""
         style = speaker if self.ge_to512 is None else self.ge_to512(speaker)
         y = embedded(self.codebook, codes)
         return self.enc_p.latents(y, phones, style.unsqueeze(-1), mask, phone_mask)

@@ -47,7 +47,7 @@ def test_the_mel_of_a_reference_is_the_published_one(whole_set: GoldenSet, versi
 def test_the_features_of_codes_are_the_published_ones(whole_set: GoldenSet, version: str) -> None:
     net, stored = whole_set.features(version), whole_set.tensors("enc")
     codes, phones, speaker = stored["codes"][None], stored["phones"][None], stored[f"{version}.ge"][None]
-    latents = net.enc_p.latents(embedded(net.codebook, codes), phones, speaker[..., None])
+    latents, _ = net.enc_p.latents(embedded(net.codebook, codes), phones, speaker[..., None])
     close(latents[0], stored[f"{version}.y"])
     close(net.bridged(latents)[0], stored[f"{version}.bridge"])
     close(net(codes, phones, speaker)[0].T, stored[f"{version}.fea"])
