@@ -24,6 +24,9 @@ log = logging.getLogger("chorale.models")
 ALIASES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")  # OpenAI's names, which mean the default model
 DATED = re.compile(rf"({'|'.join(ALIASES)})-[0-9]{{4}}(-[0-9]{{2}}-[0-9]{{2}})?")  # as tts-1-1106
 REQUESTS = "request"  # instead of a voice's id, for recordings in requests
+START_S = (
+    120.0  # that a request waits for a model that is starting, for instance in an ingress that is new itself
+)
 PATIENCE = 3.0  # seconds that a model's stages have to report their status
 UNKNOWN: dict[str, Any] = {"ready": False, "device": None, "stages": {}}  # status of a model
 
@@ -129,11 +132,19 @@ class Models:
         return asked
 
     async def get(self, asked: str | None) -> Model:
-        """Raises NotFound, and Unavailable (param "model") for a model that is starting or has failed."""
+        """Waits START_S at most for a model that is starting.
+
+        Raises NotFound, and Unavailable (param "model") for a model that is still starting or has failed.
+        """
         name = self.name(asked)
         if self.look is not None and self.entries.get(name, Entry()).state != "ready":
             await self.look()
             name = self.name(asked)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(START_S):
+                    while self.entries.get(name, Entry()).state == "starting":
+                        await self.look()
+                        name = self.name(asked)
         entry = self.entries.get(name, Entry())
         if entry.reason is not None:
             message = f"The model '{name}' failed: {entry.reason}"

@@ -155,11 +155,15 @@ class Discovery:
 def failure(
     application: ApplicationStatusOverview | None, stages: Iterable[DeploymentStatusOverview]
 ) -> str | None:
-    """Why a model cannot start, if it cannot. The reason is safe to show. application: the model's own, if any."""
-    broken = [stage for stage in stages if stage.status in FAILED]
-    if not broken and (application is None or application.status not in FAILED):
+    """Why a model cannot start, if it cannot. The reason is safe to show. application: the model's own, if any.
+
+    A stage whose replicas died is unhealthy while Serve starts others, which is no failure.
+    """
+    stages = list(stages)
+    refused = refusals(stage.message for stage in stages if stage.status in FAILED)
+    states = {stage.status for stage in stages} | ({application.status} if application else set())
+    if not refused and "DEPLOY_FAILED" not in states:
         return None
-    refused = refusals(stage.message for stage in broken)
     return "; ".join(refused) or "its stages do not start; the log of the service has the reason."
 
 

@@ -24,7 +24,8 @@ ATTEMPTS = 3  # to start Ray
 # For Ray's processes here, unless the user has set them. No stage computes on its event loop, so Serve needs no second
 # thread for its own work: with 8 clients on two cores the first sound came about 20 % earlier. A malloc arena for each
 # thread would grow for thousands of requests. The proxy gets its guard, and a dead one is replaced after three checks,
-# which are 10 s apart by default. docs/configuration.md describes other clusters.
+# which are 10 s apart by default. A lost node is noticed after five, by default 3 s apart. docs/configuration.md
+# describes other clusters.
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
@@ -33,6 +34,7 @@ RAY_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.http.proxy_guard:middlewares",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
+    "RAY_health_check_period_ms": "1000",
     "RAY_worker_niceness": "0",
 }
 CLUSTER = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # 0: Ray's address of this node is 127.0.0.1, on Linux too

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -155,6 +156,31 @@ async def test_a_model_is_looked_for_before_a_request_is_refused(tones):
 
     models.look = look
     assert (await models.get("tones")).backend is tones
+
+
+async def test_a_request_waits_for_a_model_that_is_starting(tones):
+    models, looks = Models(), 0
+    models.expect(["tones"], "tones")
+
+    async def look() -> None:
+        nonlocal looks
+        looks += 1
+        await asyncio.sleep(0)
+        if looks == 5:
+            models.put(Model("tones", ModelOptions(), tones))
+
+    models.look = look
+    assert (await models.get("tones")).backend is tones
+
+
+async def test_a_request_for_a_model_that_does_not_come_is_refused(tones, monkeypatch):
+    monkeypatch.setattr("serve_app.models.START_S", 0.05)
+    models = Models()
+    models.expect(["tones"], "tones")
+    models.look = lambda: asyncio.sleep(0)
+    with pytest.raises(Unavailable) as refused:
+        await models.get("tones")
+    assert refused.value.code == "model_starting"
 
 
 async def test_a_voice_can_be_added_as_soon_as_a_model_is_found(tones, shipped, tmp_path, make_wav):

@@ -1,8 +1,13 @@
-"""Why a model cannot start, from what Serve says."""
+"""When a model counts as failed, and why, from what Serve says."""
 
 from __future__ import annotations
 
-from serve_app.backends.discovery import refusals
+import time
+
+import pytest
+from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
+
+from serve_app.backends.discovery import failure, refusals
 
 FAILED = """The deployment failed to start 3 times in a row. Error:
 ray::ServeReplica:small:Gpt.initialize_and_get_metadata() (pid=71, ip={node}, actor_id=b1, repr=<x>)
@@ -20,3 +25,28 @@ def test_a_refusal_names_the_node_if_it_is_another_machine() -> None:
         said,
     ]
     assert refusals(["The deployment failed: OSError: no space left"]) == []
+
+
+def application(status: str, stage: str, message: str = "") -> ApplicationStatusOverview:
+    gpt = DeploymentStatusOverview(
+        status=stage, status_trigger="HEALTH_CHECK_FAILED", replica_states={"STARTING": 1}, message=message
+    )
+    return ApplicationStatusOverview(
+        status=status, message="", last_deployed_time_s=time.time(), deployments={"Gpt": gpt}
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "stage", "message", "reason"),
+    [
+        ("RUNNING", "HEALTHY", "", None),
+        ("DEPLOYING", "UPDATING", "", None),
+        ("UNHEALTHY", "UNHEALTHY", "a replica's health check failed", None),  # Serve starts another
+        ("UNHEALTHY", "UNHEALTHY", "x.CheckpointError: gpt.pth: not found", "gpt.pth: not found"),
+        ("DEPLOY_FAILED", "DEPLOY_FAILED", "x.ConfigError: too many slots", "too many slots"),
+        ("DEPLOY_FAILED", "UPDATING", "", "its stages do not start; the log of the service has the reason."),
+    ],
+)
+def test_a_model_has_failed_when_serve_gives_up_or_a_stage_refuses(status, stage, message, reason):
+    found = application(status, stage, message)
+    assert failure(found, found.deployments.values()) == reason
