@@ -15,7 +15,7 @@ ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := venv
-.PHONY: venv demo serve test nightly fuzz test-js system samples lint format bench gpu voice-gpu lock clean distclean
+.PHONY: venv demo serve test nightly fuzz test-js system samples lint audit format bench gpu voice-gpu lock clean distclean
 
 venv: $(STAMP)
 	@echo "Ready: make demo | serve | test | lint | bench, or $(BIN)/chorale --help"
@@ -84,6 +84,15 @@ lint: $(STAMP)
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
 
+# bandit over our code, and pip-audit over the pinned versions, which needs a registry with a database of vulnerabilities.
+# Both live in an environment of their own. docs/security.md explains what bandit is told to skip.
+AUDIT := .venv/audit/bin
+audit: $(STAMP)
+	@test -x $(AUDIT)/pip-audit || $(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/audit
+	@VIRTUAL_ENV=.venv/audit $(BIN)/uv pip install --quiet --require-hashes -r requirements-audit.lock
+	$(AUDIT)/bandit --quiet --recursive --configfile pyproject.toml serve_app deployments k8s
+	$(AUDIT)/pip-audit --requirement requirements.lock --disable-pip --require-hashes --progress-spinner off
+
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -107,6 +116,7 @@ lock: $(STAMP)
 	$(LOCK) pyproject.toml --extra dev --output-file requirements-dev.lock >/dev/null
 	$(LOCK) k8s/image/requirements-cluster.in --output-file k8s/image/requirements-cluster.lock >/dev/null
 	echo uv==$(UV_VERSION) | $(LOCK) - --no-annotate --output-file requirements-uv.lock >/dev/null
+	printf '%s\n' bandit pip-audit | $(LOCK) - --no-annotate --output-file requirements-audit.lock >/dev/null
 
 # Trains the small family's next voice from packed shards, within ten minutes on a GPU (training/README.md). Needs a Python
 # with numpy, pydantic, safetensors, soundfile and torch; installs nothing. `make voice-gpu PYTHON=python3 CORPUS=FOLDER`

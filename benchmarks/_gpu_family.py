@@ -32,7 +32,7 @@ def options_of(name: str, folder: str | None) -> dict[str, Any]:
 
 
 def device_of(preference: str, *, half: bool) -> Device:
-    """On a CPU, `half` means bfloat16, so that the step can be tried. The service never uses it there."""
+    """On a CPU, `half` means bfloat16, so that the step can be tried. The service uses it there for VoxCPM only."""
     device = choose_device(preference, half=half, threads=1)
     return replace(device, dtype=torch.bfloat16) if half and device.kind == "cpu" else device
 

@@ -36,7 +36,7 @@ class Answer:
     """The response to one request. Times are from time.perf_counter.
 
     arrivals: (time, bytes so far) of every piece. refusals: the number of 429 before it. code: the error's code or
-    None. left: the client disconnected on purpose.
+    None. left: the client disconnected on purpose. refused_at, retry_after: the time and the header of the last 429.
     """
 
     say: Say
@@ -45,6 +45,8 @@ class Answer:
     code: str | None = None
     refusals: int = 0
     left: bool = False
+    refused_at: float | None = None
+    retry_after: str | None = None
     arrivals: list[tuple[float, int]] = field(default_factory=list)
     data: bytes = b""
 
@@ -161,17 +163,21 @@ async def _attempt(
         if response.status_code != 200:
             await response.aread()
             answer.code = _code(response)
-            refused = response.status_code == TOO_MANY
-            return float(response.headers.get("retry-after", 1)) if refused else None
-        async for piece in response.aiter_raw():
-            held += len(piece)
-            answer.arrivals.append((time.perf_counter(), held))
-            if keep:
-                pieces.append(piece)
-            if leave_after_bytes is not None and held >= leave_after_bytes:
-                answer.left = True
-                break
-    answer.data = b"".join(pieces)
+            if response.status_code != TOO_MANY:
+                return None
+            answer.refused_at, answer.retry_after = time.perf_counter(), response.headers.get("retry-after")
+            return float(answer.retry_after or 1)
+        try:
+            async for piece in response.aiter_raw():
+                held += len(piece)
+                answer.arrivals.append((time.perf_counter(), held))
+                if keep:
+                    pieces.append(piece)
+                if leave_after_bytes is not None and held >= leave_after_bytes:
+                    answer.left = True
+                    break
+        finally:
+            answer.data = b"".join(pieces)
     return None
 
 

@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from deployments.contract.options import GptOptions
 from deployments.contract.speech import GptRequest, Run, Sampling, Segment, VoicePrompt
 from deployments.contract.work import Event, WorkItem
 from deployments.leases.ledger import Ledger
@@ -26,7 +25,6 @@ from deployments.leases.records import Orders
 
 T = TypeVar("T")
 
-EMIT_EVERY = GptOptions().emit_every
 CHUNK_ENDS = (15, 35, 75, 155)  # of the default chunk schedule: codes after which the vocoder can go on
 PROMPT = VoicePrompt.of("small", {"speaker": np.zeros(4, np.float32)})
 MOST_CODES = 10_000
@@ -147,24 +145,25 @@ def payload(codes: int) -> GptRequest:
     return GptRequest(segment, PROMPT, Sampling.of(seed=0))
 
 
-def event_end(sent: int) -> int:
+def event_end(sent: int, emit_every: int) -> int:
     """The end of the event that starts after `sent` codes."""
-    return min([sent + EMIT_EVERY, *(end for end in CHUNK_ENDS if end > sent)])
+    return min([sent + emit_every, *(end for end in CHUNK_ENDS if end > sent)])
 
 
 class _Row:
     """An active sequence. offset: the step before its code 0."""
 
-    __slots__ = ("end", "id", "offset", "sent")
+    __slots__ = ("emit_every", "end", "id", "offset", "sent")
 
-    def __init__(self, item: WorkItem, step: int) -> None:
+    def __init__(self, item: WorkItem, step: int, emit_every: int) -> None:
+        self.emit_every = emit_every
         prefix = item.payload.prefix
         self.id, self.sent = item.id, 0 if prefix is None else len(prefix)
         self.end, self.offset = int(item.payload.segment.features["codes"]), step - self.sent
 
     @property
     def next_end(self) -> int:
-        return min(event_end(self.sent), self.end)
+        return min(event_end(self.sent, self.emit_every), self.end)
 
 
 class Replica:
@@ -173,8 +172,10 @@ class Replica:
     An order takes effect in the first step that begins after the scheduler gave it.
     """
 
-    def __init__(self, name: str, ledger: Ledger, slots: int, step_s: StepTimes, meter: Meter) -> None:
-        self.name, self.slots = name, slots
+    def __init__(
+        self, name: str, ledger: Ledger, slots: int, step_s: StepTimes, emit_every: int, meter: Meter
+    ) -> None:
+        self.name, self.slots, self._emit_every = name, slots, emit_every
         self._ledger, self._step_s, self._meter = ledger, step_s, meter
         self._orders: deque[tuple[float, Orders]] = deque()
         self._rows: dict[str, _Row] = {}
@@ -207,7 +208,7 @@ class Replica:
         for item_id in orders.cancelled:
             self._rows.pop(item_id, None)
         for item in orders.items:
-            row = self._rows[item.id] = _Row(item, self._steps)
+            row = self._rows[item.id] = _Row(item, self._steps, self._emit_every)
             self._await(row)
         if len(self._rows) > self.slots:
             raise RuntimeError(f"{len(self._rows)} items for {self.slots} slots")

@@ -1,10 +1,11 @@
 """VoxCPM at full size with random weights: this engine against the published order of work, in one run.
 
-`published` is benchmarks/published_voxcpm.py: one request at a time, in bf16 and in fp32. Several requests take it
-several times as long, so one is measured. `chorale` is what `chorale speak` runs: continuous batching, weights kept in
-16 bits and multiplied in fp32, a cached voice, and chunks that are vocoded while patches are still being made. All use
-the same weights and steps of diffusion, and the same number of patches. Each runs in its own process, so that its
-memory can be measured. Random weights do not produce speech; `make test` compares the results with the golden set.
+`published` is benchmarks/published_voxcpm.py: one request at a time. Several requests take it several times as long, so
+one is measured. `chorale` is what `chorale speak` runs: continuous batching, a cached voice, and chunks that are
+vocoded while patches are still being made. In bf16, both multiply in bf16 (`device.half: true`); in fp32, chorale keeps
+the weights in 16 bits and multiplies in fp32. All use the same weights and steps of diffusion, the same number of
+patches and of threads. Each runs in its own process, so that its memory can be measured. Random weights do not produce
+speech; `make test` compares the results with the golden set.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ TEXT = "The weather is very nice today, so we walk in the park."
 SECONDS = 3.0  # of the recording
 FIELD = {"0.5B": 19, "1.5": 21, "2": 20}  # latent frames that a sample of the decoder depends on
 REPEATS = 5
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def recording() -> tuple[np.ndarray, int, str]:
@@ -65,10 +67,12 @@ def published(folder: Path, dtype: torch.dtype, patches: int, steps: int) -> dic
     sound = model.generate(TEXT, prompt(), transcript, max_len=patches)
     total, used = time.perf_counter() - began, time.process_time() - used
     found = _figures(total, used, len(sound) / vae.out_rate, patches)
-    return found | {"first_sound_s": round(first, 2), "first_sound_known_voice_s": round(first, 2)}
+    return found | {"first_sound_s": round(first, 3), "first_sound_known_voice_s": round(first, 3)}
 
 
-def chorale(folder: Path, batch: int, patches: int, steps: int, threads: int) -> dict[str, Any]:
+def chorale(
+    folder: Path, dtype: torch.dtype, batch: int, patches: int, steps: int, threads: int
+) -> dict[str, Any]:
     """`batch` requests at once, from text and recording to samples; then again with the voice in the caches."""
     from deployments.contract.options import ModelOptions
     from deployments.engine.vocode.schedule import ChunkSchedule
@@ -78,12 +82,15 @@ def chorale(folder: Path, batch: int, patches: int, steps: int, threads: int) ->
 
     options = {
         "family": {"name": "voxcpm", "options": {"model_dir": str(folder), "max_length": 512}},
-        "device": {"threads": threads},
+        "device": {"preference": "cpu", "threads": threads, "half": dtype == torch.bfloat16},
         "gpt": {"slots": batch},
         "chunks": {"first": 1},
         "sampling": {"inference_timesteps": steps},
     }
     backend = LocalBackend(ModelOptions.model_validate(options)).wait()
+    device = asyncio.run(backend.status())["device"]
+    if device["dtype"] != str(dtype).removeprefix("torch."):
+        sys.exit(f"{dtype} cannot be measured here: {device['reason']}")
     synthesizer = Synthesizer(backend, chunks=ChunkSchedule(1, 2.0, 20))
     waveform, rate, transcript = recording()
 
@@ -113,7 +120,7 @@ def chorale(folder: Path, batch: int, patches: int, steps: int, threads: int) ->
     *_, again = asyncio.run(run(2, waveform))
     backend.close()
     found = _figures(total, used, sound, batch * patches)
-    return found | {"first_sound_s": round(first, 2), "first_sound_known_voice_s": round(again, 2)}
+    return found | {"first_sound_s": round(first, 3), "first_sound_known_voice_s": round(again, 3)}
 
 
 def vocoder(folder: Path, version: str) -> dict[str, Any]:
@@ -158,33 +165,30 @@ def _figures(total: float, used: float, seconds: float, patches: int) -> dict[st
     }
 
 
-def _in_its_own_process(way: str, folder: Path, version: str, batch: int, options: argparse.Namespace) -> Any:
+def _in_its_own_process(way: str, folder: Path, dtype: str, batch: int, options: argparse.Namespace) -> Any:
     command = [sys.executable, "-m", "benchmarks.family_voxcpm", "--way", way, "--folder", str(folder)]
-    command += ["--version", version, "--batch", str(batch), "--patches", str(options.patches)]
+    command += ["--dtype", dtype, "--batch", str(batch), "--patches", str(options.patches)]
     command += ["--threads", str(options.threads), "--steps", str(options.steps)]
-    done = subprocess.run(command, cwd=_common.ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=_common.ROOT, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compare(folder: Path, version: str, options: argparse.Namespace) -> list[dict[str, Any]]:
-    rows = []
-    for way in ("published bf16", "published fp32"):
-        rows.append(
-            {"version": version, "way": way, "batch": 1}
-            | _in_its_own_process(way, folder, version, 1, options)
-        )
+def compare(folder: Path, version: str, dtype: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    about = {"version": version, "dtype": dtype}
+    baseline = _in_its_own_process("published", folder, dtype, 1, options)
+    rows = [about | {"way": "published", "batch": 1} | baseline]
     for batch in options.batch:
-        found = _in_its_own_process("chorale", folder, version, batch, options)
-        for row, name in zip(rows[:2], ("bf16", "fp32"), strict=True):
-            found[f"times_{name}"] = round(row["rtf"] / found["rtf"], 2)
-            found[f"cpu_times_{name}"] = round(row["cpu_s_per_patch"] / found["cpu_s_per_patch"], 2)
-        rows.append({"version": version, "way": "chorale", "batch": batch} | found)
+        found = _in_its_own_process("chorale", folder, dtype, batch, options)
+        found["times"] = round(baseline["rtf"] / found["rtf"], 2)
+        found["cpu_times"] = round(baseline["cpu_s_per_patch"] / found["cpu_s_per_patch"], 2)
+        rows.append(about | {"way": "chorale", "batch": batch} | found)
     return rows
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
     names = {
         "version": "version",
+        "dtype": "dtype",
         "way": "way",
         "batch": "requests",
         "rtf": "RTF",
@@ -193,8 +197,8 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
         "first_sound_s": "first sound, s",
         "first_sound_known_voice_s": "with a known voice, s",
         "peak_gib": "peak GiB",
-        "times_bf16": "x bf16",
-        "times_fp32": "x fp32",
+        "times": "x published",
+        "cpu_times": "x CPU time",
     }
     shown = Table(box=None, pad_edge=False)
     for name in names.values():
@@ -212,9 +216,8 @@ def main() -> None:
     parser.add_argument("--patches", type=int, default=12, help="of each request; 12 of 1.5 are 1.9 s")
     parser.add_argument("--steps", type=int, default=10, help="of the diffusion")
     parser.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False) or 1)
-    parser.add_argument(
-        "--way", choices=("published bf16", "published fp32", "chorale"), help=argparse.SUPPRESS
-    )
+    parser.add_argument("--dtype", choices=DTYPES, nargs="+", default=list(DTYPES))
+    parser.add_argument("--way", choices=("published", "chorale"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.way:
@@ -228,7 +231,8 @@ def main() -> None:
                 from tests.golden.random_voxcpm import make
 
                 folder = make(Path(scratch), version)
-            rows += compare(folder.resolve(), version, options)
+            for dtype in options.dtype:
+                rows += compare(folder.resolve(), version, dtype, options)
             decoders[version] = vocoder(folder.resolve(), version)
     console.print(table(rows))
     console.print("AudioVAE's decoder, one patch:", decoders)
@@ -237,11 +241,10 @@ def main() -> None:
 
 
 def _one(options: argparse.Namespace) -> dict[str, Any]:
-    (batch,), way = options.batch, options.way
-    if way == "chorale":
-        return chorale(options.folder, batch, options.patches, options.steps, options.threads)
-    dtype = torch.bfloat16 if way.endswith("bf16") else torch.float32
-    return published(options.folder, dtype, options.patches, options.steps)
+    (batch,), (dtype,), work = options.batch, options.dtype, (options.patches, options.steps)
+    if options.way == "chorale":
+        return chorale(options.folder, DTYPES[dtype], batch, *work, options.threads)
+    return published(options.folder, DTYPES[dtype], *work)
 
 
 if __name__ == "__main__":

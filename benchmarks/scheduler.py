@@ -76,14 +76,14 @@ def _front(kind: type) -> Any:
     )
 
 
-def deploy(design: str, shape: Shape) -> Speak:
+def deploy(design: str, shape: Shape, scheduler: type[StageScheduler] = StageScheduler) -> Speak:
     """Replaces the previous design, and returns the function that calls it."""
     serve.delete("bench")
     if design == OURS:
         stage = _replicas(SimGpt, shape, LEASES).bind(shape.slots, STEP_S)
         options = {"min_replicas": shape.replicas, "max_replicas": shape.replicas, "max_queue": 100_000}
-        scheduler = _front(StageScheduler).bind(stage, slots=shape.slots, **options)
-        handle = serve.run(scheduler, name="bench", route_prefix=None)
+        front = _front(scheduler).bind(stage, slots=shape.slots, **options)
+        handle = serve.run(front, name="bench", route_prefix=None)
         backend = RayBackend(families.load("small").spec, handle, handle, handle, handle)
 
         async def ours(seed: int, codes: int) -> AsyncIterator[np.ndarray]:

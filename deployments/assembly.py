@@ -61,11 +61,13 @@ def threads(options: ModelOptions, stage: ModelStage) -> int:
     return max(1, cgroup.cpus() // options.busy_replicas) if wanted == "auto" else wanted
 
 
-def device(options: ModelOptions, stage: ModelStage) -> Device:
+def device(options: ModelOptions, stage: ModelStage, spec: FamilySpec) -> Device:
     """Raises ConfigError if the requested device cannot be used."""
     from deployments.engine.device.choose import choose_device
 
-    chosen = choose_device(options.device.preference, options.device.half, threads(options, stage))
+    wanted = options.device
+    count = threads(options, stage)
+    chosen = choose_device(wanted.preference, wanted.half, count, half_on_cpu=spec.half_on_cpu)
     log.info("%s: %s", stage, chosen.describe())
     return chosen
 

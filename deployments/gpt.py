@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from deployments import assembly
+from deployments import assembly, placement
 from deployments.contract.options import ModelOptions
 from deployments.contract.work import StageWorker
 from deployments.replica import LeasedReplica
@@ -11,8 +11,9 @@ from deployments.replica import LeasedReplica
 class Gpt(LeasedReplica):
     def __init__(self, options: ModelOptions) -> None:
         def load() -> tuple[StageWorker, dict[str, Any]]:
-            device = assembly.device(options, "gpt")
-            decoder = assembly.decoder(options, assembly.load_family(options), device)
+            family = assembly.load_family(options)
+            device = placement.device(options, "gpt", family.spec)
+            decoder = assembly.decoder(options, family, device)
             decoder.warm_up()
             return decoder, {"device": device.describe(), "slots_suggested": assembly.suggested_slots(device)}
 

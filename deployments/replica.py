@@ -12,6 +12,7 @@ from ray.exceptions import RayError
 from ray.serve.handle import DeploymentHandle
 
 from deployments import logs
+from deployments.autoscaling import DEMAND
 from deployments.contract.work import StageWorker
 from deployments.engine.device import card, memory
 from deployments.engine.device.thread import DeviceThread, ModelReplica
@@ -71,6 +72,10 @@ class LeasedReplica(ModelReplica):
         async with aclosing(query) as reports:
             async for report in reports:
                 yield report
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """For Serve, which hands it to the policy (see `autoscaling`)."""
+        return {DEMAND: self._loop.demand}
 
     async def check_health(self) -> None:
         """Raises RuntimeError if the device thread is dead or stuck, or if its steps fail."""

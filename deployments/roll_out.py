@@ -1,4 +1,6 @@
-"""Detects that Serve stops replicas of a stage, so that their leases can end: Serve informs only the replicas."""
+"""Detects that Serve stops replicas of a stage or its scheduler, so that leases can end: Serve tells only the replicas,
+and a scheduler not before its last query has ended.
+"""
 
 import asyncio
 import logging
@@ -13,7 +15,7 @@ log = logging.getLogger("ray.serve")
 
 CHECK_S = 3.0
 REPORTED_S = 10.0  # a younger report is of a replica that is at work
-UNASKED_S = 12.0  # more than Serve's `health_check_period_s`
+UNASKED_S = 5.0  # more than Serve's `health_check_period_s`
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +31,49 @@ class ReplicaStatus:
         return self.status.get("unasked_s", 0.0) + age if age < REPORTED_S else 0.0
 
 
-async def watch_roll_out(
-    app: str, stage: str, replicas: Mapping[str, ReplicaStatus], changed: Callable[[bool], None]
-) -> None:
-    """Calls `changed` with whether replicas of the stage are being stopped, whenever that changes.
+@dataclass(frozen=True, slots=True)
+class RollOut:
+    """stage: some of its replicas are being stopped; scheduler: this one is."""
 
-    Serve stops checking the health of a replica that it stops. Its status is certain, but costs this process about 60
-    ms of work, so it is requested only if a busy replica's health was not checked for UNASKED_S.
+    stage: bool = False
+    scheduler: bool = False
+
+
+async def watch_roll_out(
+    app: str,
+    stage: str,
+    scheduler: str,
+    replicas: Mapping[str, ReplicaStatus],
+    asked_at: Callable[[], float],
+    changed: Callable[[RollOut], None],
+) -> None:
+    """Calls `changed` whenever what Serve is stopping changes.
+
+    Serve stops checking the health of what it stops. Its status is certain, but costs this process about 60 ms of work,
+    so it is requested only if the health of a busy replica or of this scheduler was not checked for UNASKED_S.
+
+    scheduler: the name of this deployment. asked_at: the last check of its health, on the monotonic clock.
     """
-    draining = False
+    known = RollOut()
     while True:
         await asyncio.sleep(CHECK_S)
         now = time.monotonic()
-        if not draining and all(replica.unasked(now) <= UNASKED_S for replica in replicas.values()):
+        unasked = now - asked_at() > UNASKED_S
+        quiet = [name for name, replica in replicas.items() if replica.unasked(now) > UNASKED_S]
+        if known == RollOut() and not unasked and not quiet:
             continue
         try:
             status = await asyncio.to_thread(serve.status)
-            states = status.applications[app].deployments[stage].replica_states
+            deployments = status.applications[app].deployments
+            stopping = [
+                any(
+                    state == "STOPPING" and count for state, count in deployments[name].replica_states.items()
+                )
+                for name in (stage, scheduler)
+            ]
         except Exception as error:
             log.debug("no status from the controller: %r", error)
             continue
-        before, draining = draining, any(state == "STOPPING" and count for state, count in states.items())
-        if draining != before:
-            changed(draining)
+        before, known = known, RollOut(stopping[0], unasked and stopping[1])
+        if known != before:
+            changed(known)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
-from deployments import assembly, logs
+from deployments import assembly, logs, placement
 from deployments.contract.controls import Value
 from deployments.contract.errors import ChoraleError
 from deployments.contract.family import FamilySpec, Frontend, read_segments
@@ -52,7 +52,7 @@ class TextFrontend:
             return
 
         def load() -> tuple[Frontend, dict[str, Any]]:
-            device = assembly.device(options, "text_frontend")
+            device = placement.device(options, "text_frontend", family.spec)
             return family.frontend(device), {"device": device.describe()}
 
         self._thread = DeviceThread("frontend", assembly.threads(options, "text_frontend"))

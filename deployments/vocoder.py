@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from deployments import assembly
+from deployments import assembly, placement
 from deployments.contract.options import ModelOptions
 from deployments.contract.work import StageWorker
 from deployments.replica import LeasedReplica
@@ -11,7 +11,8 @@ from deployments.replica import LeasedReplica
 class Vocoder(LeasedReplica):
     def __init__(self, options: ModelOptions) -> None:
         def load() -> tuple[StageWorker, dict[str, Any]]:
-            device, family = assembly.device(options, "vocoder"), assembly.load_family(options)
+            family = assembly.load_family(options)
+            device = placement.device(options, "vocoder", family.spec)
             worker = assembly.vocoder(options, family, device)
             worker.warm_up(family.example_prompt())
             return worker, {"device": device.describe()}

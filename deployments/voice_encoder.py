@@ -6,7 +6,7 @@ import os
 from functools import partial
 from typing import Any
 
-from deployments import assembly, logs
+from deployments import assembly, logs, placement
 from deployments.contract.errors import ChoraleError
 from deployments.contract.family import VoiceEncoder as Encoder
 from deployments.contract.options import ModelOptions
@@ -25,7 +25,8 @@ class VoiceEncoder(ModelReplica):
 
     def __init__(self, options: ModelOptions) -> None:
         def load() -> tuple[Encoder, PromptStore | None, dict[str, Any]]:
-            device, family = assembly.device(options, "voice_encoder"), assembly.load_family(options)
+            family = assembly.load_family(options)
+            device = placement.device(options, "voice_encoder", family.spec)
             encoder = family.voice_encoder(device)
             return encoder, assembly.prompt_store(options, family, device), device.describe()
 

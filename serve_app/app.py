@@ -26,7 +26,7 @@ log = logging.getLogger("ray.serve")
 SHORT_CALLS = {"initial_backoff_s": 0.002, "backoff_multiplier": 1.0, "max_backoff_s": 0.002}
 LEASES = {"initial_backoff_s": 0.01, "backoff_multiplier": 1.5, "max_backoff_s": 0.1}
 COMMON: dict[str, Any] = {  # to stages and schedulers
-    "health_check_period_s": 5,
+    "health_check_period_s": 1,  # until Serve notices a death
     "graceful_shutdown_wait_loop_s": 0.5,
 }
 
@@ -70,12 +70,14 @@ def _ingress(
     )
     return serve.deployment(
         name=INGRESS,
-        num_replicas=settings.ingress.replicas,
         max_ongoing_requests=100_000,  # the middleware limits requests, and lets /health through
+        max_surge_percent=settings.ingress.surge_percent,
         health_check_period_s=1,
         health_check_timeout_s=30,
-        ray_actor_options={"num_cpus": settings.ingress.num_cpus},
+        graceful_shutdown_timeout_s=settings.ingress.graceful_shutdown_s,
+        graceful_shutdown_wait_loop_s=0.5,
         user_config=models,
+        **settings.ingress.deployment(settings.ingress.max_ongoing_requests),
         **logs,
     )(Ingress).bind(settings, runner, *bound)
 
@@ -88,19 +90,23 @@ def _model(args: ModelArgs, prefix: str = "") -> serve.Application:
     options = args.stage_options(Path(args.data_dir).expanduser(), args.name)
     gpt, vocoder = args.gpt, args.vocoder
     slots = None if gpt.slots == "auto" else gpt.slots
-    queue = {
+    queue: dict[str, Any] = {
+        "max_backlog": gpt.max_backlog,
         "max_wait_s": gpt.max_wait_s,
         "max_start_s": gpt.max_start_s,
         "first_share": gpt.first_segment_share,
     }
     quiet = _quiet(args.logs)
+    # no limits on its queue, because its work belongs to accepted requests
+    vocoders = _leased(Vocoder, vocoder, options, prefix, quiet, slots=vocoder.max_batch)
+    if vocoder.bounds[0] == 0:  # a request at the Gpt starts one
+        queue["next_stage"] = vocoders
     return _stage(TextFrontend, args.text_frontend, SHORT_CALLS, prefix, quiet).bind(
         options,
         args.hash,
         _stage(VoiceEncoder, args.voice_encoder, SHORT_CALLS, prefix, quiet).bind(options),
         _leased(Gpt, gpt, options, prefix, quiet, slots=slots, **queue),
-        # no limits on its queue, because its work belongs to accepted requests
-        _leased(Vocoder, vocoder, options, prefix, quiet, slots=vocoder.max_batch),
+        vocoders,
     )
 
 
@@ -113,20 +119,14 @@ def _stage(
     replica: type, section: Scaled, router: dict[str, float], prefix: str, logs: dict[str, Any]
 ) -> serve.Deployment:
     """A stage whose replicas take one query at a time."""
-    options: dict[str, Any] = {"num_replicas": section.replicas}
-    if section.autoscaling is not None:
-        options = {"autoscaling_config": {**section.autoscaling.model_dump(), "target_ongoing_requests": 1}}
-    if isinstance(section, LeasedSettings):
-        options["graceful_shutdown_timeout_s"] = section.graceful_shutdown_s
     return serve.deployment(
         name=f"{prefix}{replica.__name__}",
         max_ongoing_requests=1,
         health_check_timeout_s=30,
-        ray_actor_options={"num_cpus": section.num_cpus, "num_gpus": section.num_gpus},
         request_router_config=router,
         logging_config=logs,
         **COMMON,
-        **options,
+        **section.deployment(),
     )(replica)
 
 
@@ -136,14 +136,18 @@ def _leased(
     options: ModelOptions,
     prefix: str,
     logs: dict[str, Any],
-    **own: float | None,
+    **own: Any,
 ) -> serve.Application:
     """A stage behind its scheduler, which keeps a lease on every replica. own: arguments of this scheduler alone."""
     smallest, largest = section.bounds
+    scale = {}
+    if (wanted := section.autoscaling) is not None:
+        scale = {"utilization": wanted.target_utilization, "demand_s": wanted.look_back_period_s}
     deployment = serve.deployment(
         name=f"{prefix}{replica.__name__}Scheduler",
         num_replicas=1,
         max_ongoing_requests=100_000,
+        graceful_shutdown_timeout_s=section.graceful_shutdown_s,  # its queries are those of its stage
         ray_actor_options={"num_cpus": section.scheduler_cpus},
         logging_config=logs,
         **COMMON,
@@ -154,6 +158,7 @@ def _leased(
         min_replicas=smallest,
         max_replicas=largest,
         lease_s=section.lease_s,
+        **scale,
         model=options.name,
         **own,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from deployments.placement import make_way
 from serve_app.backends.replica import ServiceReplica
 from serve_app.config.settings import ServiceSettings
 from serve_app.jobs.jobs import open_stores
@@ -15,6 +16,7 @@ class JobRunner(ServiceReplica):
 
     def __init__(self, settings: ServiceSettings) -> None:
         super().__init__(settings)
+        make_way()  # it encodes whole books
         runner = Runner(self.service, open_stores(settings), settings.jobs)
         self._running = asyncio.get_running_loop().create_task(runner.run())
 

@@ -1,9 +1,12 @@
-"""Builds the English pronouncing lexicon from misaki's US dictionaries.
+"""Builds the English pronouncing lexicon from misaki's US dictionaries, and its list of names from CMUdict.
 
     python -m training.lexicon
 
 misaki (the extra `train`) is needed for its data alone: `us_gold.json`, which its author has checked, and
 `us_silver.json`, which he has not. Apache License 2.0. Gold goes before silver, and the additions below before both.
+
+Names that misaki lacks (Olivia, Lopez, Gaza) come from the CMU Pronouncing Dictionary in
+`deployments/families/gpt_sovits/text`, 2-clause BSD.
 """
 
 from __future__ import annotations
@@ -11,13 +14,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from deployments.families.gpt_sovits.text.english_phones import dictionary
 from deployments.text.english.letters import LetterModel
-from deployments.text.english.lexicon import LEXICON_FILE, VOWELS, save_lexicon
+from deployments.text.english.lexicon import LEXICON_FILE, NAMES_FILE, VOWELS, save_lexicon
 from deployments.text.english.pronounce import Pronouncer
+from deployments.text.english.vocabulary import LOWER_ACRONYMS, SPELLED_ACRONYMS
 
 PARTS = {"NOUN": "noun", "VERB": "verb", "ADJ": "adjective", "ADV": "adverb", "VBD": "past"}
 LETTER_NAMES = dict(
@@ -46,6 +51,29 @@ ADDED = (
     "tiktok tˈɪktˌɑk, instagram ˈɪnstəɡɹˌæm, bitcoin bˈɪtkˌYn, covid kˈOvˌɪd, crypto kɹˈɪptO, hashtag hˈæʃtˌæɡ, "
     "vlog vlˈɑɡ, selfie sˈɛlfi, podcast pˈɑdkˌæst, google ɡˈuɡᵊl, askey ˈæski, lay lˈA, tek tˈɛk, "
     "tis tˈɪz, mcdonald məkdˈɑnᵊld"
+)
+# Names, medicines and programs that are read by no rule.
+NAMED = (
+    "uber ˈubəɹ, spacex spˌAsˈɛks, beyonce bˈiˌɑnsˌA, guillaume ɡijˈOm, guillermo ɡijˈɛɹmO, nguyen wˈɪn, xi ʃˈi, "
+    "zhao ʤˈW, zheng ʤˈʌŋ, "
+    "xie ʃjˈɛ, cao tsˈW, xiao ʃjˈW, zhang ʤˈɑŋ, huang hwˈɑŋ, zhu ʤˈu, hu hˈu, yu jˈu, su sˈu, lu lˈu, guo ɡwˈO, "
+    "jalapeno hˌɑləpˈAnjO, jalapenos hˌɑləpˈAnjOz, hyundai hˈʌndˌA, abu ˈɑbu, siobhan ʃəvˈɔn, niamh nˈiv, "
+    "saoirse sˈɜɹʃə, aoife ˈifə, jimenez himˈɛnɛz, le lˈə, des dˈA, marseille mɑɹsˈA, lyon liˈɔn, "
+    "cancun kænkˈun, moines mˈYn, json ʤˈAsᵊn, huawei wˈɑwˌA, xiaomi ʃˈWmi, airbnb ˌɛɹbiˌɛnbˈi, "
+    "alibaba ˌɑlibˈɑbə, openai ˌOpᵊnˌAˈI, nginx ˈɛnʤɪnˌɛks, postgres pˈOstɡɹˌɛs, postgresql pˈOstɡɹˌɛskjˌuˌɛl, "
+    "mongodb mˈɑŋɡOdˌibˌi, numpy nˈʌmpˌI, enum ˈinəm, yaml jˈæməl, toml tˈɑməl, sudo sˈudu, acai ˌɑsIˈi, "
+    "paneer pənˈɪɹ, metformin mɛtfˈɔɹmɪn, lisinopril lIsˈɪnəpɹˌɪl, atorvastatin ətˌɔɹvəstˈætᵊn, "
+    "omeprazole Omˈɛpɹəzˌɔl, azithromycin əzˌɪθɹəmˈIsᵊn, semaglutide sˌɛməɡlˈutˌId, ozempic Ozˈɛmpɪk, "
+    "wegovy wəɡˈOvi, levothyroxine lˌivOθIɹˈɑksɪn, gabapentin ɡˌæbəpˈɛntɪn, moderna mədˈɜɹnə, "
+    "zelensky zəlˈɛnski, zelenskyy zəlˈɛnski, lviv ləvˈiv, kharkiv hˈɑɹkɪv, marrakesh mˌɛɹəkˈɛʃ, busan busˈɑn, "
+    "tulum tulˈum, cusco kˈuskO, mbappe əmbˌɑpˈA, neymar nAmˈɑɹ, djokovic ʤˈOkəvˌɪʧ, verstappen vɜɹstˈɑpən, "
+    "bezos bˈAzOs, nadella nədˈɛlə, pichai pɪʧˈI, kanye kˈɑnjA, buttigieg bˈutəʤˌɪʤ, priya pɹˈiə, "
+    "okafor ˈOkəfˌɔɹ, kwame kwˈɑmi, sunita sunˈitə, neha nˈAhɑ, kavya kˈɑvjə, aditya ədˈɪtjə, vikram vˈɪkɹəm, "
+    "anjali ˈʌnʤəli, camila kəmˈilə, ximena himˈAnə, kayden kˈAdᵊn, brayden bɹˈAdᵊn, kaylee kˈAli, "
+    "makayla məkˈAlə, nevaeh nəvˈAə, giulia ʤˈuliə, beatriz bˈiətɹɪz, matthieu mætjˈu, anais ˌɑnɑˈis, "
+    "anya ˈɑnjə, agnieszka ˌɑɡniˈɛʃkə, pawel pˈɑvɛl, tomasz tˈOmɑʃ, zofia zˈOfiə, kasia kˈɑʃə, piotr pjˈOtəɹ, "
+    "yusuf jˈusʌf, zainab zˈAnəb, jisoo ʤˈisˌu, seong sˈʌŋ, haruki hɑɹˈuki, naoko nˈWkO, petrov pˈɛtɹɔf, "
+    "volkov vˈOlkɔf, sipho sˈipO, achoo əʧˈu, thessaloniki θˌɛsələnˈiki, ahmedabad ˈɑmədəbˌɑd"
 )
 # Readings that misaki lacks, or has as the rarer one.
 HETERONYMS = (
@@ -77,7 +105,7 @@ def _parsed(entries: str) -> dict[str, str]:
     return dict(entry.split(" ") for entry in entries.split(", "))
 
 
-ADDITIONS = _parsed(f"{HUMS}, {ADDED}, {HETERONYMS}")
+ADDITIONS = _parsed(f"{HUMS}, {ADDED}, {NAMED}, {HETERONYMS}")
 
 
 def entries(data: Path) -> dict[str, str]:
@@ -141,6 +169,64 @@ def compact(found: Mapping[str, str], gold: frozenset[str]) -> dict[str, str]:
     return kept
 
 
+def names(known: Mapping[str, str]) -> dict[str, str]:
+    """The words of CMUdict that are neither in `known` nor derived from it.
+
+    Left out are abbreviations that are spelled, words that draw out a known one (soo), and pairs that are usually
+    written with a hyphen (longterm).
+    """
+    rules = Pronouncer(known, LetterModel([""], {}))
+    found: dict[str, str] = {}
+    for word, sounds in dictionary().items():
+        spelled = "".join(known[c] for c in word.upper() if "A" <= c <= "Z")
+        phones = _from_arpabet(sounds)
+        if (
+            re.fullmatch("[a-z]{3,}", word)
+            and re.search("[aeiouy]", word)
+            and word.upper() not in SPELLED_ACRONYMS
+            and word not in LOWER_ACRONYMS
+            and not rules.known(word)
+            and not (len(word) < 5 and rules.known(_DOUBLED.sub(r"\1", word)))
+            and word.title() not in known
+            and not _is_pair(word, phones, known)
+            and _speakable(phones)
+            and _plain(phones).replace("ɾ", "t") != _plain(spelled)
+        ):
+            found[word] = phones
+    return found
+
+
+def _is_pair(word: str, phones: str, known: Mapping[str, str]) -> bool:
+    return any(
+        _plain(phones) == _plain(known.get(word[:at], "") + known.get(word[at:], "-"))
+        for at in range(4, len(word) - 3)
+    )
+
+
+_DOUBLED = re.compile(r"(.)\1")
+_SOUNDS = dict(
+    entry.split(":")
+    for entry in (
+        "AA:ɑ AE:æ AH:ʌ AO:ɔ AW:W AY:I EH:ɛ ER:ɜɹ EY:A IH:ɪ IY:i OW:O OY:Y UH:ʊ UW:u CH:ʧ DH:ð G:ɡ HH:h JH:ʤ NG:ŋ "
+        "R:ɹ SH:ʃ TH:θ Y:j ZH:ʒ"
+    ).split()
+)
+_FLAP = re.compile(f"(?<=[{VOWELS}])t(?=[{VOWELS}])|(?<=[{VOWELS}]ɹ)t(?=[{VOWELS}])")
+_SYLLABIC = re.compile("(?<=[tdszkɡpbfvʃʒʧʤ])ə(?=[ln](?:$|[^əiuɑɔɛɜɪʊʌæAIWYOᵊᵻˈˌ]))")
+
+
+def _from_arpabet(sounds: Iterable[str]) -> str:
+    """CMUdict's phones in misaki's notation."""
+    phones = ""
+    for sound in sounds:
+        name, stress = sound.rstrip("012"), sound[-1]
+        said = _SOUNDS.get(name, name.lower())
+        if stress == "0":
+            said = {"ʌ": "ə", "ɜɹ": "əɹ"}.get(said, said)
+        phones += {"1": "ˈ", "2": "ˌ"}.get(stress, "") + said
+    return _SYLLABIC.sub("ᵊ", _FLAP.sub("ɾ", phones))
+
+
 def _ends_regularly(word: str) -> bool:
     return word.endswith(("s", "ed", "ing"))
 
@@ -162,8 +248,11 @@ def main() -> None:
     data = misaki_data()
     found = entries(data)
     kept = compact(found, checked(data))
+    added = names(kept)
     save_lexicon(kept)
-    print(f"{len(found)} entries, {len(kept)} of them kept, {LEXICON_FILE.stat().st_size / 1024:.0f} KiB")
+    save_lexicon(added, NAMES_FILE)
+    size = sum(file.stat().st_size for file in (LEXICON_FILE, NAMES_FILE)) / 1024
+    print(f"{len(found)} entries, {len(kept)} of them kept, {len(added)} names, {size:.0f} KiB")
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ class FamilySpec:
     frontend_device: bool = False  # whether the frontend runs a model on a device thread
     needs_transcript: bool = False  # whether a voice needs the text of its recording
     mixes: tuple[str, ...] = ()  # tensors of a prompt whose mean over several voices is a mixed timbre
+    half_on_cpu: bool = False  # whether `device.half: true` is obeyed on a CPU that multiplies bf16
     text_controls: tuple[
         str, ...
     ] = ()  # those of `controls` that the frontend reads: see `ControlledFrontend`

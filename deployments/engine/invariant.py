@@ -13,6 +13,9 @@ kernels for one and two rows sum in another order, and some row counts (7, 14, 3
 up to 24 do not. Other CPUs and more threads may differ, so each shape is probed when it is first used. A model is
 therefore built on the thread that runs it (`DeviceThread`), whose thread count is set.
 
+In bf16 on a CPU, oneDNN multiplies weights that it has laid out once; F.linear lays them out at each call. Rows keep
+their bits there at every batch size (AVX512-BF16, one thread and two).
+
 Attention of one query per row over its own slot holds too, at any batch and with a mask of any length: rows in
 neighbouring slots attend in one call over a view of the cache, without a copy. This too is probed.
 
@@ -32,6 +35,7 @@ from torch.nn import functional as F
 
 log = logging.getLogger(__name__)
 LANES = 16  # of a vector loop: see above
+_TYPICAL_ROWS = 128  # for which oneDNN chooses a layout; another count changes the speed only
 _FP16_MAX = 65504.0
 Product = Callable[[Tensor], Tensor]
 
@@ -54,19 +58,23 @@ class Linear(nn.Module):
     """x (..., K) -> (..., N), x @ weight.T + bias; rows are invariant on a CPU in fp32, F.linear elsewhere.
 
     weight: (N, K), kept as fp16 on a CPU if they are 16-bit values; bias: (N,) or None; bytes: what a product reads of
-    weights. TorchScript takes it.
+    weights. TorchScript takes it, unless `once`: bf16 weights on a CPU are laid out once.
     """
 
-    __constants__ = ("packed", "row_multiple", "most_rows")
+    __constants__ = ("packed", "laid_out", "row_multiple", "most_rows")
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, once: bool = False) -> None:
         super().__init__()
         self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
-        self.packed = False
+        self.packed = self.laid_out = False
         self.bytes = self.weight.numel() * self.weight.element_size()
         self._use(_ANY)
         if weight.device.type == "cpu" and weight.dtype == torch.float32:
             self._make_invariant()
+        elif once and weight.device.type == "cpu" and weight.dtype == torch.bfloat16:
+            laid_out = lay_out(self.weight)
+            if laid_out is not None:
+                self.weight, self.laid_out = laid_out, True
 
     def _make_invariant(self) -> None:
         if _are_16_bit(self.weight):
@@ -86,6 +94,8 @@ class Linear(nn.Module):
         self.row_multiple, self.most_rows = blocks.multiple, blocks.most
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.laid_out:
+            return multiply(x, self.weight, self.bias)
         if self.most_rows == 0:
             return F.linear(x, self.weight, self.bias)
         flat = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])  # (M, K)
@@ -104,6 +114,20 @@ class Linear(nn.Module):
         if self.packed:
             return torch.ops.quantized.linear_dynamic_fp16(x, self.handle)
         return F.linear(x, self.weight, self.bias)
+
+
+def lay_out(weight: Tensor) -> Tensor | None:
+    """weight (N, K) as oneDNN reads it in `multiply`: no call lays it out again. None without oneDNN."""
+    try:
+        return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _TYPICAL_ROWS)
+    except (RuntimeError, AttributeError) as error:
+        log.info("plain linear layers: no oneDNN on this machine (%s)", str(error).splitlines()[0])
+        return None
+
+
+def multiply(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x (..., K) -> (..., N), x @ weight.T + bias. weight: from `lay_out`."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
 class Head(nn.Module):

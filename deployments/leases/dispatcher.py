@@ -1,21 +1,23 @@
-"""Which waiting item goes to which lease, and which one gives its slot to a first segment."""
+"""Which waiting item goes to which lease, and which one gives its slot to a first segment.
 
-from collections.abc import Callable, Iterable
+Every change of a lease moves it in the indexes, so that no decision looks at all items or asks all leases.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
 
 from cachetools import LRUCache
 
+from deployments.leases.by_load import ByLoad
 from deployments.leases.queue import AgingQueue
-from deployments.leases.records import Entry, Lease
-
-MAX_STRIKES = 3
-MOST_INTERRUPTIONS = 2  # of one segment, which decodes its codes again each time
+from deployments.leases.records import NOTHING, Entry, Lease
 
 
 class Dispatcher:
     """The waiting items of a stage and its leases.
 
     first_share: the share of a lease's slots that first segments can take by interrupting later ones.
-    keep: called for a lease whenever it may get work, and at each heartbeat; False closes the lease.
+    keep: called for a lease before it gets work, and at each heartbeat; False closes the lease.
     granted: called with a request's first item when it gets its first slot.
     """
 
@@ -25,24 +27,28 @@ class Dispatcher:
         self.first_share, self.keep, self.granted = first_share, keep, granted
         self.leases: dict[str, Lease] = {}
         self.queue: AgingQueue[Entry] = AgingQueue()
-        self.newcomers: dict[str, Entry] = {}  # that wait for their first slot, in order of arrival
+        self.newcomers: set[str] = set()  # that wait for their first slot
+        self.closing = 0  # leases
+        self.working = self.slots = 0  # leases that get work, and their slots
         self.interrupted = 0  # so far
         self.homes: LRUCache[str, str] = LRUCache(10_000)  # the lease that did the last item of each home
+        self._awaited: OrderedDict[str, Entry] = OrderedDict()  # newcomers that are first segments, in order
+        self._free = ByLoad()  # leases with a free slot
+        self._free_for_first = ByLoad()  # those of them with room for a first segment
+        self._interruptible: dict[
+            str, Lease
+        ] = {}  # leases with such room, and segments that may be interrupted
 
-    def hand_out(self) -> None:
-        """Assigns waiting items: first segments up to their share of the slots, then all items in order, and at last
-        first segments in the place of later ones, where their share allows it."""
-        for entry in self._awaited():
-            if not self._assign(entry, self._with_room()):
-                break
-        while (entry := self.queue.peek()) is not None and self._assign(entry, self.leases.values()):
-            pass
-        for entry in self._awaited():
-            leases = (one for one in self._with_room() if self.keeps(one) and not _on_last_chance(one))
-            if (found := to_interrupt(leases)) is None:
-                return
-            self._interrupt(*found)
-            self._grant(found[0], entry)
+    # -- items
+
+    def add(self, entry: Entry, now: float, newcomer: bool) -> None:
+        """Puts an item into the queue."""
+        item = entry.item
+        entry.arrival = self.queue.put(item.id, entry, item.priority, now)
+        if newcomer:
+            self.newcomers.add(item.id)
+            if entry.awaited and self.first_share:
+                self._awaited[item.id] = entry
 
     def put_back(self, entry: Entry) -> None:
         """Returns an item to the head of the queue."""
@@ -52,73 +58,129 @@ class Dispatcher:
     def remove(self, entry: Entry) -> None:
         """The item waits no longer, for a slot or for its first one."""
         self.queue.remove(entry.item.id)
-        self.newcomers.pop(entry.item.id, None)
+        self.newcomers.discard(entry.item.id)
+        self._awaited.pop(entry.item.id, None)
         if entry.expiry is not None:
             entry.expiry.cancel()
             entry.expiry = None
 
+    # -- leases
+
+    def open(self, lease: Lease) -> None:
+        self.leases[lease.id] = lease
+
+    def close(self, lease_id: str) -> Lease | None:
+        lease = self.leases.pop(lease_id, None)
+        if lease is not None:
+            self.closing -= lease.closing
+            self._count(lease, -1)
+            self._place(lease)
+        return lease
+
+    def resize(self, lease: Lease, slots: int) -> None:
+        self._count(lease, -1)
+        lease.slots = slots
+        self._count(lease, 1)
+        self._place(lease)
+
+    def release(self, lease: Lease, entry: Entry) -> None:
+        """The lease no longer holds the item, which is done."""
+        lease.release(entry)
+        self._place(lease)
+
+    def withdraw(self, lease: Lease, entry: Entry) -> None:
+        """Takes an item back that is not done."""
+        lease.withdraw(entry)
+        self._place(lease)
+
     def keeps(self, lease: Lease) -> bool:
         """Whether the lease may get work. Closes it if not."""
         if not lease.closing and not self.keep(lease):
+            self._count(lease, -1)
             lease.closing = lease.close = True
             lease.wake.set()
+            self.closing += 1
+            self._place(lease)
         return not lease.closing
 
-    def _assign(self, entry: Entry, leases: Iterable[Lease]) -> bool:
+    def _count(self, lease: Lease, change: int) -> None:
+        """Adds (1) or takes away (-1) what the lease can do now."""
+        if lease.slots and not lease.closing:
+            self.working += change
+            self.slots += change * lease.slots
+
+    def _place(self, lease: Lease) -> None:
+        """Moves the lease in the indexes. An item on its last chance runs alone, so that the blame is certain."""
+        takes = not lease.closing and not lease.last_chances and lease.id in self.leases
+        free = takes and len(lease.held) < lease.slots
+        room = takes and lease.awaited < self._reserved(lease)
+        self._free.set(lease, free)
+        self._free_for_first.set(lease, free and room)
+        if room and lease.cheapest != NOTHING:
+            self._interruptible[lease.id] = lease
+        else:
+            self._interruptible.pop(lease.id, None)
+
+    def _reserved(self, lease: Lease) -> int:
+        """The slots for which first segments interrupt later ones: a single slot cannot be shared."""
+        return max(1, int(lease.slots * self.first_share)) if self.first_share > 0 and lease.slots > 1 else 0
+
+    # -- decisions
+
+    def hand_out(self) -> None:
+        """Assigns waiting items: first segments up to their share of the slots, then all items in order, and at last
+        first segments in the place of later ones, where their share allows it."""
+        while (entry := self._first()) is not None and self._assign(entry, self._free_for_first):
+            pass
+        while (entry := self.queue.peek()) is not None and self._assign(entry, self._free):
+            pass
+        while (entry := self._first()) is not None and (found := self._to_interrupt()) is not None:
+            self._interrupt(*found)
+            self._grant(found[0], entry)
+
+    def _first(self) -> Entry | None:
+        """The first segment that has waited longest for a slot."""
+        return next(iter(self._awaited.values()), None)
+
+    def _assign(self, entry: Entry, leases: ByLoad) -> bool:
         """To the item's home, else to the one of `leases` that holds the fewest items; False if none can take it."""
-        takers = [lease for lease in leases if self._may_take(lease, entry)]
-        home = self.homes.get(entry.item.home or "")
-        if takers:
-            self._grant(min(takers, key=lambda lease: (lease.id != home, len(lease.held))), entry)
-        return bool(takers)
+        while (lease := self._taker(entry, leases)) is not None:
+            if self.keeps(lease):
+                self._grant(lease, entry)
+                return True
+        return False
+
+    def _taker(self, entry: Entry, leases: ByLoad) -> Lease | None:
+        home = leases.get(self.homes.get(entry.item.home, "")) if entry.item.home else None
+        for lease in (home, leases.least()):
+            if lease is not None and not (entry.last_chance and lease.held):
+                return lease
+        return None
 
     def _grant(self, lease: Lease, entry: Entry) -> None:
         if entry.item.id in self.newcomers:
             self.granted(entry)
         self.remove(entry)
         lease.grant(entry)
-
-    def _awaited(self) -> list[Entry]:
-        """First segments without a slot, in order of arrival."""
-        return [entry for entry in self.newcomers.values() if entry.awaited] if self.first_share else []
-
-    def _with_room(self) -> list[Lease]:
-        return [lease for lease in self.leases.values() if has_room(lease, self.first_share)]
+        self._place(lease)
 
     def _interrupt(self, lease: Lease, entry: Entry) -> None:
         """Takes the entry's slot. It resumes after the delivered codes, before all other waiting items."""
-        lease.withdraw(entry.item.id)
+        self.withdraw(lease, entry)
         entry.interruptions += 1
         self.interrupted += 1
         self.put_back(entry)
 
-    def _may_take(self, lease: Lease, entry: Entry) -> bool:
-        if len(lease.held) >= lease.slots or not self.keeps(lease):
-            return False
-        last_chance = entry.strikes == MAX_STRIKES - 1
-        return not (last_chance and lease.held) and not _on_last_chance(lease)
-
-
-def to_interrupt(leases: Iterable[Lease]) -> tuple[Lease, Entry] | None:
-    """The segment that is cheapest to interrupt, and its lease; None if no segment may be interrupted.
-
-    Never a first segment; background work before later segments; among equals the one with the fewest codes to repeat.
-    """
-    found = (
-        (lease, entry)
-        for lease in leases
-        for entry in lease.held.values()
-        if not entry.awaited and entry.interruptions < MOST_INTERRUPTIONS
-    )
-    return min(found, key=lambda pair: (-pair[1].item.priority, pair[1].end or 0), default=None)
-
-
-def has_room(lease: Lease, share: float) -> bool:
-    """Whether first segments hold less than their share of the lease's slots: a single slot cannot be shared."""
-    reserved = max(1, int(lease.slots * share)) if share > 0 and lease.slots > 1 else 0
-    return sum(entry.awaited for entry in lease.held.values()) < reserved
-
-
-def _on_last_chance(lease: Lease) -> bool:
-    """Whether the lease holds an item on its last chance: such an item runs alone, so that the blame is certain."""
-    return any(entry.strikes == MAX_STRIKES - 1 for entry in lease.held.values())
+    def _to_interrupt(self) -> tuple[Lease, Entry] | None:
+        """The segment that is cheapest to interrupt, and its lease; None if no segment may be interrupted."""
+        while True:
+            cost, found = NOTHING, None
+            for lease in self._interruptible.values():
+                if (
+                    lease.cheapest < cost
+                    and (entry := lease.find_cheapest()) is not None
+                    and entry.cost < cost
+                ):
+                    cost, found = entry.cost, (lease, entry)
+            if found is None or self.keeps(found[0]):
+                return found

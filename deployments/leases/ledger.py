@@ -11,42 +11,53 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from deployments.contract.errors import ChoraleError, InvalidInput, Overloaded, SynthesisFailed
+from deployments.contract.errors import InvalidInput, Overloaded, SynthesisFailed
 from deployments.contract.work import Event, WorkItem, log_fields
-from deployments.leases.dispatcher import MAX_STRIKES, Dispatcher
-from deployments.leases.records import Entry, Lease, Orders
+from deployments.leases.admission import Admission
+from deployments.leases.dispatcher import Dispatcher
+from deployments.leases.records import MAX_STRIKES, Entry, Lease, Orders
 
 log = logging.getLogger(__name__)
 
 RATE_WINDOW_S = 30.0
 HEARTBEAT_S = 2.0
 MOST_WAITS = 10_000  # kept until they are taken
+# Objects created between two garbage collections of a scheduler's process. Python's 700 would spend a third of the
+# processor time of 10,000 sequences in progress: they are all live, and nothing here makes cycles.
+COLLECT_EVERY = 10_000
 
 
 class Ledger:
     """The bookkeeping of one stage. One event loop owns it.
 
-    slots: items that one replica works on at once. max_queue: requests that may wait for their first slot, and
-    max_wait_s: for how long, before they are rejected; work of accepted requests does not count and is never rejected.
-    max_start_s: for how long they may wait in all while no replica has slots, as after the stage was scaled to zero.
-    first_share, keep: see `Dispatcher`.
+    slots: items that one replica works on at once. max_queue, max_backlog: how many requests may wait for their first
+    slot (see `Admission`; without max_backlog, as many as max_queue), and max_wait_s: for how long, before they are
+    rejected. Work of accepted requests does not count and is never rejected; background work does not count.
+    max_start_s: for how long they may wait in all while no replica has slots, as after the stage was scaled to zero,
+    and for how long a replica counts as missing. wanted: the number of replicas that should work.
+    first_share, keep: see `Dispatcher`. demand: the replicas that the work fills on average, for the orders.
     """
 
     def __init__(
         self,
         stage: str,
         slots: int,
-        max_queue: int,
+        max_queue: int | None,
         *,
+        max_backlog: int | None = None,
         max_wait_s: float = 30.0,
         max_start_s: float = 0.0,
         first_share: float = 0.0,
+        wanted: Callable[[], int] = lambda: 1,
         keep: Callable[[Lease], bool] = lambda lease: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.stage = stage
         self.slots = slots
-        self.max_queue = max_queue
+        self.demand = 0.0
+        self.admission = Admission(max_queue, max_backlog or max_queue or slots)
+        self._wanted = wanted
+        self._missing_since: float | None = None  # a replica that should work
         self.max_wait_s, self.max_start_s = max_wait_s, max_start_s
         self._waits: deque[float] = deque(maxlen=MOST_WAITS)
         self._dispatcher = Dispatcher(first_share, keep, self._granted)
@@ -65,6 +76,21 @@ class Ledger:
     def newcomers(self) -> int:
         return len(self._dispatcher.newcomers)
 
+    def limit(self) -> int:
+        """How many requests may wait for their first slot now."""
+        now = self._clock()
+        if self._dispatcher.working >= self._wanted():
+            self._missing_since = None
+        elif self._missing_since is None:
+            self._missing_since = now
+        missing = self._missing_since is not None and now - self._missing_since <= self.max_start_s
+        return self.admission.limit(self._dispatcher.slots, missing, now)
+
+    @property
+    def closing(self) -> int:
+        """Leases that get no more work and end when theirs is done."""
+        return self._dispatcher.closing
+
     @property
     def counts(self) -> dict[str, int]:
         return {**self._counts, "interrupted": self._dispatcher.interrupted}
@@ -73,15 +99,16 @@ class Ledger:
     def in_flight(self) -> int:
         return len(self._entries)
 
-    def _refusal(self, item: WorkItem, admitted: bool) -> ChoraleError | None:
-        if item.id in self._entries:
-            return InvalidInput(f"a request with the id {item.id!r} is already in progress", param="id")
-        if not admitted and self.newcomers >= self.max_queue:
-            return self._overloaded(f"{self.newcomers} requests are waiting, which is the limit")
-        return None
+    def _refusal(self, entry: Entry) -> Overloaded | None:
+        """Of a request that has just come and been handed out, if it could be."""
+        if entry.lease is not None or entry.item.background or self.newcomers <= self.limit():
+            return None
+        others = self.newcomers - 1
+        return self._overloaded("no slot is free" + (f" and {others} requests are waiting" if others else ""))
 
     def _overloaded(self, reason: str) -> Overloaded:
         self._counts["refused"] += 1
+        self.admission.rejected(self._clock())
         return Overloaded(f"{reason}; try again later", retry_after=self.retry_after())
 
     async def submit(self, item: WorkItem, admitted: bool = False) -> AsyncGenerator[Event]:
@@ -89,16 +116,20 @@ class Ledger:
 
         A rejection (Overloaded) is an event too. Leaving the iteration early cancels the item.
         """
-        if (refused := self._refusal(item, admitted)) is not None:
-            yield Event(item.id, error=refused)
+        if item.id in self._entries:
+            message = f"a request with the id {item.id!r} is already in progress"
+            yield Event(item.id, error=InvalidInput(message, param="id"))
             return
         entry = self._entries[item.id] = Entry(item, self._clock())
-        entry.arrival = self._dispatcher.queue.put(item.id, entry, item.priority, self._clock())
+        self._dispatcher.add(entry, entry.since, newcomer=not (admitted or item.background))
         if not admitted:
-            self._dispatcher.newcomers[item.id] = entry
             entry.expiry = asyncio.get_running_loop().call_later(self.max_wait_s, self._expire, entry)
         self._dispatcher.hand_out()
         self._changed.set()
+        if not admitted and (refused := self._refusal(entry)) is not None:
+            self._forget(item.id)
+            yield Event(item.id, error=refused)
+            return
         try:
             while (event := await entry.outbox.get()) is not None:
                 yield event
@@ -116,7 +147,7 @@ class Ledger:
         self._counts["cancelled"] += 1
         entry.outbox.put_nowait(None)
         if (lease := self.leases.get(entry.lease or "")) is not None:
-            lease.withdraw(item_id)
+            self._dispatcher.withdraw(lease, entry)
             self._dispatcher.hand_out()
         return True
 
@@ -157,6 +188,7 @@ class Ledger:
 
     def _granted(self, entry: Entry) -> None:
         self._waits.append(self._clock() - entry.since)
+        self.admission.granted(self.newcomers - 1)
 
     def rate(self) -> float:
         """Finished items per second over the last half minute."""
@@ -168,7 +200,8 @@ class Ledger:
         return len(self._finished) / max(1.0, now - self._finished[0])
 
     def open_lease(self, lease_id: str) -> Lease:
-        lease = self.leases[lease_id] = Lease(lease_id, self._clock())
+        lease = Lease(lease_id, self._clock())
+        self._dispatcher.open(lease)
         return lease
 
     async def orders(
@@ -177,7 +210,7 @@ class Ledger:
         """The lease's orders until it ends, an empty one each `heartbeat_s`. Opened again, a stream loses nothing."""
         while (lease := self.leases.get(lease_id)) is not None:
             if lease.slots != slots:
-                lease.slots = slots
+                self._dispatcher.resize(lease, slots)
                 self._dispatcher.hand_out()
             with suppress(TimeoutError):
                 async with asyncio.timeout(heartbeat_s):
@@ -185,7 +218,7 @@ class Ledger:
             if self.leases.get(lease_id) is not lease:
                 break
             self._dispatcher.keeps(lease)
-            yield lease.take()
+            yield lease.take(self.demand)
         yield Orders(end=True)
 
     def order_free(self, lease_id: str) -> None:
@@ -211,7 +244,7 @@ class Ledger:
             if event.value is not None or final:
                 entry.outbox.put_nowait(event)
             if final:
-                lease.held.pop(event.id, None)
+                self._dispatcher.release(lease, entry)
                 if entry.item.home is not None:
                     self._dispatcher.homes[entry.item.home] = lease_id
                 if entry.interruptions:  # this may end an earlier run, while a second one continues
@@ -224,7 +257,7 @@ class Ledger:
 
     def end_lease(self, lease_id: str, *, died: bool) -> int:
         """Ends the lease. Its unfinished items return to the head of the queue. Returns their number."""
-        lease = self.leases.pop(lease_id, None)
+        lease = self._dispatcher.close(lease_id)
         if lease is None:
             return 0
         lease.wake.set()

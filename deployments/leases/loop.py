@@ -42,7 +42,8 @@ class LeaseLoop:
     """Runs one lease at a time with a worker of the device loop.
 
     describe, free: called on the device thread; they return the replica's status and free memory. `free` runs when the
-    scheduler orders it, and once when a whole lease has passed without work. leases: their number so far.
+    scheduler orders it, and once when a whole lease has passed without work. leases: their number so far. demand: of
+    the whole stage, as the scheduler reported it last; 0 without a lease.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class LeaseLoop:
         self.describe = describe
         self.free = free
         self.leases = 0
+        self.demand = 0.0
         self._session: Session | None = None
         self._used = False  # since memory was last freed
 
@@ -104,6 +106,7 @@ class LeaseLoop:
         finally:
             for task in tasks:
                 task.cancel()
+            self.demand = 0.0
             self.device.obey(session, Orders(end=True))
 
     async def _obey(
@@ -112,6 +115,7 @@ class LeaseLoop:
         try:
             async with aclosing(source.orders(lease_id, self.worker.slots)) as stream:
                 async for orders in stream:
+                    self.demand = orders.demand
                     if orders.free:
                         self.device.thread.submit(lambda: post(Report(freed=self.free())))
                     self.device.obey(session, orders)

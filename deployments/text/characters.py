@@ -15,7 +15,7 @@ from deployments.text.rewritten import Rewritten
 LONGEST_WORD = 60  # letters
 
 # Kept: the normaliser knows how to say them.
-SYMBOLS = frozenset("£€¥₹₩₽₺₪₫฿₴₦₱₿¢°×÷±≈≠≤≥∞√§©–—…•µΩ−∈∉∪∩⊂∑∫∝²³¹⁰⁴⁵⁶⁷⁸⁹⁺⁻ⁿˣ₀₁₂₃₄₅₆₇₈₉₊₋ₙ")
+SYMBOLS = frozenset("£€¥₹₩₽₺₪₫฿₴₦₱₿¢°×÷±≈≠≤≥∞√§¶©–—…•µΩ−∈∉∪∩⊂∑∫∝²³¹⁰⁴⁵⁶⁷⁸⁹⁺⁻ⁿˣ₀₁₂₃₄₅₆₇₈₉₊₋ₙ")
 
 FOLDS = {
     "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ß": "ss", "ẞ": "SS", "ł": "l", "Ł": "L",
@@ -98,7 +98,7 @@ def _fold(rewritten: Rewritten, index: int, hanzi: bool) -> str:
         return ":"  # a time
     if char == "−" and not (_between_operands(text, index) and not _has_hanzi(text)):
         return "-"
-    piece = _fold_character(char)
+    piece = "n" if char == "ⁿ" and text[index + 1 : index + 2] == "ᵈ" else _fold_character(char)  # 2ⁿᵈ
     if piece is None:
         _refuse(char, rewritten.origin(index), hanzi)
     if piece.startswith(_GREEK_MARK):

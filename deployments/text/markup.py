@@ -47,7 +47,7 @@ _DEFINITION = re.compile(r"^ {0,3}\[(?!\^)[^\[\]\n]{1,200}\]:[ \t]+\S[^\n]*$", r
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*$", re.MULTILINE)
 _QUOTE = re.compile(r"^[ \t]*>(?:[ \t]?>)*(?![ \t]?[\d=])[ \t]?", re.MULTILINE)
 _CHECKBOX = re.compile(r"^([ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+)\[[ xX✓✔]?\](?=[ \t])", re.MULTILINE)
-_ESCAPE = re.compile(r"\\([`*_{}\[\]()#+.!|~>-])")
+_ESCAPE = re.compile(r"\\([`*_{}\[\]()#+.!|~>$&%'\"-])")
 _STRUCK = re.compile(r"~~(?=[^\s~])([^~\n]{1,500})(?<=\S)~~")
 _EMOTICON = re.compile(
     r"[:;=(<xX^](?<!\S.)(?:(?<=[:;=])[-o']?[()DPpO3/\\*\]\[]|(?<=\()[:;]|(?<=<)3|(?<=[xX])D|(?<=\^)_\^|(?<=:)'\()(?=\s|[.,!?]|$)"

@@ -26,6 +26,7 @@ _RULED = re.compile(
 )
 _WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+){0,3}")
 _MIXED = re.compile(r"(?=[A-Za-z]{0,60}\d)[A-Za-z0-9]+")
+_SQUARED = re.compile(r"(?<=[A-Za-z0-9)])\^([23])(?![\d.A-Za-z])")
 _DOTS = re.compile(r"\.{2,}|…+")
 _HAN = re.compile(f"[{HANZI}]")
 _MAYBE_ADDRESS = re.compile(r"\w\.[A-Za-z]|@\w|://|www\.|[A-Za-z]:\\|(?:^|[\s(\"~.])/[\w.-]", re.ASCII)
@@ -35,7 +36,9 @@ _EACH = frozenset("per a an one each every slash".split())  # the unit behind is
 _rules_for = worth_trying(order.DIGIT_RULES)
 _PER_UNIT = re.compile(rf"/({UNIT}|{PER})(?![A-Za-z0-9/])")
 _POINTED = DOTTED.keys() | STATES.keys()
-_IDENTIFIER = re.compile(r"[A-Z0-9]{1,8}-[A-Z0-9]|[A-Z]{2}\d\d[ \dA-Z]|[A-Fa-f][0-9A-Fa-f]{0,3}:[0-9A-Fa-f:]")
+_IDENTIFIER = re.compile(
+    r"[A-Z0-9]{1,8}-[A-Z0-9]|[A-Z]{2}\d\d[ \dA-Z]|[A-Z]\.\d|[A-Fa-f][0-9A-Fa-f]{0,3}:[0-9A-Fa-f:]"
+)
 _CALENDAR = frozenset(name[:3] for name in (*dates.MONTHS, *dates.DAYS))
 
 
@@ -257,6 +260,8 @@ class _Scanner:
         if char in CLAUSE:
             if char == ":" and before.isdecimal() and after.isdecimal():
                 return self.say("to", at, at + 1)
+            if char == "!" and (spoken := signs.symbol(self.text, at, "")):
+                return self.say(spoken, at, at + 1)
             self.pause(CLAUSE[char])
             return at + 1
         if char in "-–":
@@ -264,11 +269,17 @@ class _Scanner:
         if char == ".":
             if before.isalnum() and after.isalnum() and (before + after).isascii():
                 return self.say("dot", at, at + 1)
+            if spoken := signs.symbol(self.text, at, ""):
+                return self.say(spoken, at, at + 1)
             self.pause(COMMA)
             return at + 1
         if char in maths.SUPERSCRIPTS + "²³":
             spoken, end = maths.raised(self.text, at)
             return self.say(spoken, at, end) if spoken else end
+        if char == "§" == after:
+            return self.say("sections", at, at + 2)
+        if match := _SQUARED.match(self.text, at):
+            return self.say("squared" if match[1] == "2" else "cubed", at, match.end())
         if after == char:  # a run of signs is a line or an ornament
             return at + 1
         if (

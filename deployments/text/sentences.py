@@ -38,7 +38,7 @@ _BEFORE_NUMBER = frozenset(
 )
 _STREETS = frozenset("st ave blvd rd hwy ln ct pl sq pkwy apt ste bldg fl rm".split())
 _NAMES = frozenset(  # what a name may follow, or a new sentence
-    "inc corp co ltd llc jr sr bros dept univ assn govt intl natl mfg ft mt".split()
+    "inc corp co ltd llc jr sr bros dept univ assn govt intl natl mfg ft mt ed eds".split()
 )
 _DIRECTIONS = frozenset("NSEW")
 _UNITS = frozenset(

@@ -27,6 +27,11 @@ AGAIN_S = 0.5  # requests for a failed model must not keep the controller busy
 DESCRIBE_S = 10.0
 DRAIN_S = 600.0  # after which no request uses a removed model
 FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
+# Ray names the process before the error that it raised.
+RAISED = re.compile(
+    r"\(pid=\d+, ip=(?P<node>[^,)]+)|(?:^|\.)(?:Config|Checkpoint)Error: (?P<said>.+)", re.MULTILINE
+)
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 CALLED = ("TextFrontend", "VoiceEncoder", "GptScheduler", "VocoderScheduler")  # in the order of RayBackend
 
 
@@ -159,6 +164,12 @@ def failure(
 
 
 def refusals(messages: Iterable[str]) -> list[str]:
-    """The messages of ConfigErrors and CheckpointErrors that stages raised."""
-    found = re.findall(r"(?:^|\.)(?:Config|Checkpoint)Error: (.+)", "\n".join(messages), re.MULTILINE)
-    return list(dict.fromkeys(found))
+    """The messages of ConfigErrors and CheckpointErrors that stages raised, with the node if it is another machine."""
+    found, node = dict[str, None](), ""
+    for match in RAISED.finditer("\n".join(messages)):
+        if match["node"]:
+            node = match["node"]
+        else:
+            elsewhere = f" (on node {node})" if node and node not in LOOPBACK else ""
+            found[match["said"] + elsewhere] = None
+    return list(found)

@@ -24,9 +24,10 @@ log = logging.getLogger("ray.serve")
 
 R = TypeVar("R")
 Stage = DeploymentHandle
-ANSWER_S = 20.0  # for a scheduler to accept the work
+ANSWER_S = 60.0  # for a scheduler to accept the work; another one may have to start first
 UNARY_S = 120.0
-GIVE_UP_S = 30.0  # without any progress, before a stage counts as lost
+GIVE_UP_S = 60.0  # without any progress since a first failure, before a stage counts as lost
+AGAIN_S = 0.2  # between two tries
 STATUS_S = 2.0
 FORGET_S = 3.0  # for a deletion to reach every process; after that it continues in the background
 FORGET_TRIES = 5  # a second apart, while a replica cannot be reached: it may be restarting
@@ -74,7 +75,7 @@ class RayBackend:
     ) -> AsyncGenerator[speech.Run]:
         """Closing the iterator frees the slot. If the scheduler dies, the work resumes after the last delivered run."""
         delivered: list[speech.Run] = []
-        give_up = time.monotonic() + GIVE_UP_S
+        losses = Losses("gpt")
         submit = self._unary["gpt"].options(method_name="submit", stream=True)
         for attempt in itertools.count():
             work = request.resume(delivered) if attempt else request
@@ -90,7 +91,7 @@ class RayBackend:
                         raise event.error
                     if event.value is not None:
                         delivered.append(event.value)
-                        give_up = time.monotonic() + GIVE_UP_S
+                        losses.over()
                         if len(event.value):
                             yield event.value
                     if event.done:
@@ -102,7 +103,7 @@ class RayBackend:
             except (TimeoutError, StopAsyncIteration):
                 raise Unavailable("the gpt stage does not answer") from None
             except Exception as error:
-                await self._wait_or_give_up("gpt", error, give_up)
+                await losses.wait(error)
             finally:
                 if not finished:
                     self._cancel("gpt", item.id)
@@ -161,7 +162,7 @@ class RayBackend:
 
     async def _call(self, stage: str, call: Callable[[int], Awaitable[R]]) -> R:
         """The answer to a unary call, repeated if its replica dies. call: receives the number of the attempt."""
-        give_up, attempt = time.monotonic() + GIVE_UP_S, 0
+        losses, attempt = Losses(stage), 0
         while True:
             try:
                 async with asyncio.timeout(UNARY_S):
@@ -169,7 +170,7 @@ class RayBackend:
             except TimeoutError:
                 raise Unavailable(f"the {stage} stage does not answer") from None
             except Exception as error:
-                await self._wait_or_give_up(stage, error, give_up)
+                await losses.wait(error)
             attempt += 1
 
     def _cancel(self, stage: str, item_id: str) -> None:
@@ -179,15 +180,6 @@ class RayBackend:
         except Exception as error:
             log.warning("cancelling %s at %s failed: %r", item_id, stage, error)
 
-    async def _wait_or_give_up(self, stage: str, error: Exception, give_up: float) -> None:
-        """Returns when the call can be tried again. Raises ChoraleError if that would not help."""
-        if not is_lost(error):
-            raise _failure(stage, error) from None
-        if time.monotonic() > give_up:
-            raise Unavailable(f"the {stage} stage is gone") from None
-        log.warning("%s: %s; trying again", stage, type(error).__name__)
-        await asyncio.sleep(0.2)
-
     async def _stage_status(self, stage: str) -> dict[str, Any]:
         try:
             async with asyncio.timeout(STATUS_S):
@@ -196,6 +188,28 @@ class RayBackend:
             return {**self._status.get(stage, {"ready": False}), "busy": True}
         except Exception as error:
             return {"ready": False, "error": type(error).__name__}
+
+
+class Losses:
+    """The failures of a call that is repeated, since there was progress. A call that waited long has its whole time."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._give_up: float | None = None
+
+    async def wait(self, error: Exception) -> None:
+        """Returns when the call can be tried again. Raises ChoraleError if that would not help."""
+        if not is_lost(error):
+            raise _failure(self._stage, error) from None
+        now = time.monotonic()
+        self._give_up = self._give_up or now + GIVE_UP_S
+        if now > self._give_up:
+            raise Unavailable(f"the {self._stage} stage is gone") from None
+        log.warning("%s: %s; trying again", self._stage, type(error).__name__)
+        await asyncio.sleep(AGAIN_S)
+
+    def over(self) -> None:
+        self._give_up = None
 
 
 class Replicas:

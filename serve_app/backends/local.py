@@ -80,7 +80,7 @@ class LocalBackend:
 
     def _load(self, least_slots: int) -> Loaded:
         options, family = self.options, self.family
-        device = assembly.device(options, "gpt")
+        device = assembly.device(options, "gpt", self.spec)
         if self.spec.frontend_device:
             self._frontend = family.frontend(device)
         encoder = family.voice_encoder(device)

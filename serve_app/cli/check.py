@@ -61,7 +61,8 @@ def _software() -> Iterator[Finding]:
 def _device(settings: Settings, model: str) -> Iterator[Finding]:
     from deployments.engine.device.choose import has_fft
 
-    device = assembly.device(settings.options(model), "gpt")
+    options = settings.options(model)
+    device = assembly.device(options, "gpt", assembly.load_family(options).spec)
     for reason in device.reasons:
         yield Finding("device", reason)
     yield Finding("device", f"{device.torch_device}: {device.name}", True)

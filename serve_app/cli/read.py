@@ -16,7 +16,8 @@ def readings(options: ModelOptions, text: str, language: str | None) -> list[dic
     """Each segment's text, spoken words, phones and pause_after in seconds. Raises the frontend's InvalidInput."""
     family = assembly.load_family(options)
     spec = family.spec
-    frontend = family.frontend(assembly.device(options, "text_frontend") if spec.frontend_device else None)
+    device = assembly.device(options, "text_frontend", spec) if spec.frontend_device else None
+    frontend = family.frontend(device)
     try:
         segments = read_segments(frontend, text, language, spec.of_text(spec.defaults))
     except InvalidInput as error:

@@ -23,6 +23,7 @@ from deployments.contract.options import (
     ModelSection,
     Options,
     Positive,
+    Seconds,
 )
 from deployments.families import FAMILIES
 from serve_app.config.access import AccessSettings
@@ -32,7 +33,7 @@ from serve_app.config.stages import (
     Cpus,
     GptSettings,
     LogOptions,
-    Replicas,
+    Replicated,
     TextFrontendSettings,
     VocoderSettings,
     VoiceEncoderSettings,
@@ -45,14 +46,22 @@ ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+
 Kind = TypeVar("Kind", bound=Options)
 
 
-class IngressSettings(Options):
-    """`window`: segments of a request in progress at once; `voice_cache`: voice prompts kept in memory."""
+class IngressSettings(Replicated):
+    """`window`: segments of a request in progress at once; `voice_cache`: voice prompts kept in memory.
 
-    replicas: Replicas = 1
+    `graceful_shutdown_s`: streams in progress may continue for as long when the ingress is stopped.
+    """
+
     num_cpus: Cpus = 0.2
+    graceful_shutdown_s: Seconds = 60.0
     max_ongoing_requests: Positive = 256
     voice_cache: Positive = 256
     window: Positive = 3
+
+    @property
+    def surge_percent(self) -> int:
+        """Serve's max_surge_percent: a roll-out starts one more before it stops one, if a node may have one more."""
+        return 0 if self.max_replicas_per_node else max(1, 100 // self.bounds[1])
 
 
 class Limits(Options):
@@ -205,8 +214,11 @@ class Settings(ServiceSettings, ModelSettings):
 
     @property
     def reserved_cpus(self) -> float:
-        """Ray's logical CPUs for the largest numbers of replicas of all models."""
-        own = self.ingress.num_cpus * self.ingress.replicas + self.jobs.num_cpus
+        """Ray's logical CPUs for the largest numbers of replicas of all models.
+
+        With one ingress more, because a roll-out starts the new one first.
+        """
+        own = self.ingress.num_cpus * (self.ingress.bounds[1] + 1) + self.jobs.num_cpus
         return round(own + sum(model.stage_cpus for model in self.served.values()), 6)
 
     def place(self, model: str) -> Location:

@@ -123,6 +123,14 @@ class Database:
             command.upgrade(config, "head")
 
 
+def now(session: Session) -> float:
+    """Seconds since the epoch by the database's clock, because those of the machines may differ."""
+    query = "(julianday('now') - 2440587.5) * 86400.0"
+    if session.get_bind().dialect.name != "sqlite":
+        query = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+    return float(session.scalar(text(f"SELECT {query}")) or 0.0)
+
+
 def _prepare_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # transactions begin in `_begin_sqlite`, and hold DDL too
     cursor = connection.cursor()

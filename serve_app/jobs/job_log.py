@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from serve_app.jobs.database import now
 from serve_app.jobs.models import LogRow
 
 MOST_LINES = 10_000  # of a job
@@ -24,7 +24,7 @@ class Line:
 
 def add(session: Session, job_id: str, message: str) -> None:
     """Deletes the oldest lines above MOST_LINES."""
-    session.add(LogRow(job=job_id, at=time.time(), message=message))
+    session.add(LogRow(job=job_id, at=now(session), message=message))
     session.flush()
     newest = select(LogRow.number).where(LogRow.job == job_id).order_by(LogRow.number.desc())
     last_old = newest.offset(MOST_LINES).limit(1).scalar_subquery()

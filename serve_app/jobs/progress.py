@@ -77,23 +77,28 @@ class Conversion:
     The default is that of an M4B on one core of a small server, until a job of this process was converted.
     """
 
-    share: float = 0.005
+    share: float = 0.007
 
     def measured(self, seconds: float, audio_seconds: float) -> None:
-        """The files of `audio_seconds` of sound took `seconds`."""
+        """Files with `audio_seconds` of sound in all took `seconds`."""
         if audio_seconds:
             self.share = seconds / audio_seconds
 
 
 def figures(
-    total: Counts, batches: Batches, chapter: str | None, rate: int, conversion: Conversion
+    total: Counts, batches: Batches, chapter: str | None, rate: int, conversion: Conversion, copies: int = 1
 ) -> dict[str, Any]:
-    """What a runner stores with its job. total: of all segments; rate: of their sound, in Hz."""
+    """What a runner stores with its job.
+
+    total: of all segments; rate: of their sound, in Hz; copies: how often the files have the sound (twice with a
+    read-along).
+    """
     speed = realtime = None
     spoken = total.samples / rate if rate else 0.0
     remaining = batches.remaining(total.characters - total.characters_done)
     if remaining is not None:
-        remaining += conversion.share * spoken * total.characters / max(1, total.characters_done)
+        whole = spoken * total.characters / max(1, total.characters_done)
+        remaining += conversion.share * whole * copies
     if batches.audio_seconds and batches.seconds:
         speed = round(batches.characters / batches.seconds, 2)
         realtime = round(batches.seconds / batches.audio_seconds, 4)

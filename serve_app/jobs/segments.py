@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, or_, select, update
 
 from deployments.contract.errors import NotFound
-from serve_app.jobs.database import Database
+from serve_app.jobs.database import Database, now
 from serve_app.jobs.models import ChapterRow, JobRow, SegmentRow
 from serve_app.jobs.store import again, owned
 
@@ -96,11 +95,11 @@ class SegmentStore:
 
     def lease(self, job_id: str, owner: str, count: int, lease_s: float) -> list[SegmentRow]:
         """Up to `count` segments to speak. Those whose processes died too often are faults. Raises LeaseLost."""
-        now = time.time()
         with self.database.transaction() as session:
             owned(session, job_id, owner)
+            at = now(session)
             waiting = (SegmentRow.job == job_id, SegmentRow.state == "waiting")
-            free = or_(SegmentRow.owner.is_(None), SegmentRow.lease_until < now)
+            free = or_(SegmentRow.owner.is_(None), SegmentRow.lease_until < at)
             session.execute(
                 update(SegmentRow)
                 .where(*waiting, free, SegmentRow.leases >= MOST_LEASES)
@@ -112,7 +111,7 @@ class SegmentStore:
                 )
             )
             for row in rows:
-                row.owner, row.lease_until, row.leases = owner, now + lease_s, row.leases + 1
+                row.owner, row.lease_until, row.leases = owner, at + lease_s, row.leases + 1
             return rows
 
     def spoken(self, job_id: str, index: int, owner: str, **values: Any) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from sqlalchemy.orm import Session, aliased
 
 from deployments.contract.errors import InvalidInput, NotFound
 from serve_app.jobs import job_log
-from serve_app.jobs.database import Database
+from serve_app.jobs.database import Database, now
 from serve_app.jobs.job_log import Line
 from serve_app.jobs.models import ACTIVE, FINISHED, STATES, JobRow, SegmentRow
 
@@ -39,13 +38,13 @@ class JobStore:
     def add(self, title: str, request: dict[str, Any], job_id: str | None = None) -> JobRow:
         """A new job in the queue. Changes nothing if there is one with this id."""
         job_id = job_id or new_id()
-        row = JobRow(
-            id=job_id, state="queued", title=title, request=request, plan={}, figures={}, outputs=[],
-            created_at=time.time(), worked=0.0,
-        )  # fmt: skip
         with self.database.transaction() as session:
             if (found := session.scalar(select(JobRow).where(JobRow.id == job_id))) is not None:
                 return found
+            row = JobRow(
+                id=job_id, state="queued", title=title, request=request, plan={}, figures={}, outputs=[],
+                created_at=now(session), worked=0.0,
+            )  # fmt: skip
             session.add(row)
             session.flush()
             job_log.add(session, job_id, "The job waits in the queue.")
@@ -75,8 +74,8 @@ class JobStore:
         with self.database.transaction() as session:
             row = _found(session, job_id, lock=True)
             if row.state not in FINISHED:
-                if row.owner is None or (row.lease_until or 0) < time.time():
-                    _end(row, "cancelled")
+                if row.owner is None or (row.lease_until or 0) < now(session):
+                    _end(session, row, "cancelled")
                     job_log.add(session, job_id, "The job was cancelled.")
                 else:
                     row.cancelling = True
@@ -152,23 +151,23 @@ class JobStore:
         only: the id of the one job that may be claimed; held: those that the runner works on already, whose leases may
         have expired while the database was away. None if there is none, or as many as `concurrency` are leased.
         """
-        now = time.time()
         with self.database.transaction() as session:
             self.database.lock(session)
-            leased = (JobRow.owner.is_not(None)) & (JobRow.lease_until >= now)
-            free = or_(JobRow.owner.is_(None), JobRow.lease_until < now)
+            at = now(session)
+            leased = (JobRow.owner.is_not(None)) & (JobRow.lease_until >= at)
+            free = or_(JobRow.owner.is_(None), JobRow.lease_until < at)
             stopped = session.scalars(
                 select(JobRow).where(JobRow.cancelling, JobRow.state.not_in(FINISHED), free)
             )
             for row in stopped:  # its runner died before it noticed the cancellation
-                _end(row, "cancelled")
+                _end(session, row, "cancelled")
             session.flush()
             if (session.scalar(select(func.count()).where(leased)) or 0) >= concurrency:
                 return None
             waiting = (
                 select(JobRow)
                 .where(JobRow.state.in_(("queued", *ACTIVE)), free)
-                .where(or_(JobRow.retry_at.is_(None), JobRow.retry_at <= now))
+                .where(or_(JobRow.retry_at.is_(None), JobRow.retry_at <= at))
                 .order_by(case((JobRow.state == "queued", 1), else_=0), JobRow.number)
                 .limit(1)
                 .with_for_update(skip_locked=True)
@@ -179,8 +178,8 @@ class JobStore:
                 waiting = waiting.where(JobRow.id == only)
             row = session.scalar(waiting)
             if row is not None:
-                row.owner, row.lease_until, row.retry_at = owner, now + lease_s, None
-                row.started_at = row.started_at or now
+                row.owner, row.lease_until, row.retry_at = owner, at + lease_s, None
+                row.started_at = row.started_at or at
                 if row.state == "queued":
                     row.state = "initialising"
             return row
@@ -206,7 +205,7 @@ class JobStore:
         """
         with self.database.transaction() as session:
             row = _owned(session, job_id, owner)
-            until = time.time() + lease_s
+            until = now(session) + lease_s
             row.lease_until, row.worked, row.figures = until, row.worked + worked, figures
             held = (SegmentRow.job == job_id, SegmentRow.owner == owner)
             session.execute(update(SegmentRow).where(*held).values(lease_until=until))
@@ -227,7 +226,7 @@ class JobStore:
             row = _owned(session, job_id, owner)
             if row.paused != reason:
                 job_log.add(session, job_id, f"Paused: {reason}")
-            row.paused, row.retry_at = reason, time.time() + seconds
+            row.paused, row.retry_at = reason, now(session) + seconds
             row.owner = row.lease_until = None
             _give_back(session, job_id, owner)
 
@@ -242,7 +241,7 @@ class JobStore:
         """Finishes the job and gives it back. values: columns."""
         with self.database.transaction() as session:
             row = _owned(session, job_id, owner)
-            _end(row, state)
+            _end(session, row, state)
             for name, value in values.items():
                 setattr(row, name, value)
             _give_back(session, job_id, owner)
@@ -291,8 +290,8 @@ def owned(session: Session, job_id: str, owner: str) -> None:
     _owned(session, job_id, owner)
 
 
-def _end(row: JobRow, state: str) -> None:
-    row.state, row.finished_at, row.paused, row.cancelling = state, time.time(), None, False
+def _end(session: Session, row: JobRow, state: str) -> None:
+    row.state, row.finished_at, row.paused, row.cancelling = state, now(session), None, False
     row.owner = row.lease_until = row.retry_at = None
 
 

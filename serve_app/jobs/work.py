@@ -297,7 +297,8 @@ class Work:
     def _figures(self, total: Counts, status: Mapping[str, Any]) -> dict[str, Any]:
         chapter = None if self._chapter is None else self._titles.get(self._chapter)
         rate = int(self._plan.get("rate") or 0)
-        own = progress.figures(total, self._batches, chapter, rate, self._conversion)
+        copies = 1 + self._request.options.read_along
+        own = progress.figures(total, self._batches, chapter, rate, self._conversion, copies)
         machine = progress.machine()
         return {**own, "device": progress.device(status, machine["system"]), **machine}
 

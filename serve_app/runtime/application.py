@@ -69,7 +69,7 @@ def start(path: str | Path, host: str | None = None, port: int | None = None) ->
     os.environ.setdefault(CORS_VARIABLE, " ".join(settings.http.cors_origins))
     cpus = max(2, os.cpu_count() or 2, math.ceil(settings.reserved_cpus))
     dashboard = start_ray(num_cpus=cpus, host=http["host"])
-    shown = "127.0.0.1" if http["host"] in ("0.0.0.0", "::") else http["host"]
+    shown = "127.0.0.1" if http["host"] in ("0.0.0.0", "::") else http["host"]  # only shown # nosec B104
     shown = f"[{shown}]" if ":" in shown else shown
     deploy(dashboard, expanded(document, settings))
     name = document["applications"][0]["name"]

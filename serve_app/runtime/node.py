@@ -33,6 +33,7 @@ RAY_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.http.proxy_guard:middlewares",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
+    "RAY_worker_niceness": "0",
 }
 CLUSTER = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # 0: Ray's address of this node is 127.0.0.1, on Linux too
 LONGEST_SOCKET = 107  # bytes of an AF_UNIX path
@@ -48,18 +49,14 @@ def start_ray(*, num_cpus: int, dashboard: bool = True, host: str = "127.0.0.1")
 
     host: where Serve will listen; if it is loopback, a Ray that is started here listens on loopback only.
     """
-    for name, value in RAY_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if ROOT not in paths:  # Ray's workers find our packages, installed or not
-        os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, *filter(None, paths)])
+    set_environment()
     import ray
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "serve"}
     if address := os.environ.get("RAY_ADDRESS"):
         context = ray.init(address=address, **options)
     else:
-        with _for_this_user(), _for_this_machine() if is_loopback(host) else contextlib.nullcontext():
+        with for_this_user(), for_this_machine() if is_loopback(host) else contextlib.nullcontext():
             context = _start_node(
                 num_cpus=num_cpus,
                 include_dashboard=dashboard,
@@ -69,6 +66,15 @@ def start_ray(*, num_cpus: int, dashboard: bool = True, host: str = "127.0.0.1")
                 **options,
             )
     return f"http://{context.dashboard_url}" if context.dashboard_url else None
+
+
+def set_environment() -> None:
+    """Sets what Ray's processes on this machine inherit."""
+    for name, value in RAY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if ROOT not in paths:  # Ray's workers find our packages, installed or not
+        os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, *filter(None, paths)])
 
 
 def _start_node(**options: Any) -> Any:
@@ -92,7 +98,7 @@ def _start_node(**options: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _for_this_user() -> Iterator[None]:
+def for_this_user() -> Iterator[None]:
     """Other users cannot read the files that Ray's processes write, such as its token."""
     before = os.umask(0o077)
     try:
@@ -106,7 +112,7 @@ def _for_this_user() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _for_this_machine() -> Iterator[None]:
+def for_this_machine() -> Iterator[None]:
     """A Ray that is started meanwhile listens on loopback only, unless the user has set CLUSTER to 1."""
     from ray._private import ray_constants
 
@@ -131,7 +137,7 @@ def _own_folder() -> Path:
     name = f"chorale-{os.getuid()}"
     folder = Path(get_default_system_temp_dir(), name)
     if len(str(folder) + SOCKET) > LONGEST_SOCKET:
-        folder = Path("/tmp", name)
+        folder = Path("/tmp", name)  # closed and checked below # nosec B108
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700, parents=True)
     if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():

@@ -29,7 +29,7 @@ from typing import Any
 from deployments.contract.errors import InvalidInput
 
 BEGUN = b"+"
-NICE = 10  # speech has priority
+NICE = 19  # speech has priority
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
 

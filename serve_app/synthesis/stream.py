@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from deployments.contract.errors import SynthesisFailed
+from deployments.contract.errors import Overloaded, SynthesisFailed
 from deployments.contract.speech import Segment
+from deployments.contract.work import BACKGROUND
 from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.audio.tempo import Tempo
 from serve_app.synthesis.backend import Backend
@@ -24,6 +25,8 @@ from serve_app.synthesis.speech import Faults, SegmentBegan, SegmentDone, Sound,
 from serve_app.synthesis.text_flow import TextFlow
 from serve_app.synthesis.times import SaidAt, said_at
 
+REJECTING_S = 0.1  # after a rejection by the stages, further requests are rejected without asking them
+
 
 class Synthesizer:
     """Speaks on a backend. window: segments of a request in progress at once; chunks: the sizes of vocoder calls."""
@@ -31,10 +34,21 @@ class Synthesizer:
     def __init__(self, backend: Backend, *, window: int = 3, chunks: ChunkSchedule | None = None) -> None:
         self.backend, self.window, self.chunks = backend, window, chunks or ChunkSchedule()
         self.faults = Faults()
+        self._rejected: tuple[float, Overloaded] | None = None
         self._cancelling: set[asyncio.Future[Any]] = set()
 
     def stream(self, speech: Speech, meter: Meter | None = None) -> SpeechStream:
         return SpeechStream(self, speech, meter or Meter())
+
+    def check_room(self, priority: int) -> None:
+        """Raises Overloaded if a request was rejected a moment ago. So an overload costs the stages nothing."""
+        if self._rejected is not None and priority < BACKGROUND:
+            at, error = self._rejected
+            if time.monotonic() < at + REJECTING_S:
+                raise Overloaded(error.message, retry_after=error.retry_after)
+
+    def rejected(self, error: Overloaded) -> None:
+        self._rejected = time.monotonic(), error
 
     def cancel(self, work_ids: Collection[str]) -> None:
         """In the background, because the caller may itself be in the middle of being cancelled."""
@@ -120,6 +134,9 @@ class SpeechStream:
                     yield event
             if tempo is not None and len(tail := tempo.finish()):
                 yield Sound(tail)
+        except Overloaded as error:
+            self._synthesizer.rejected(error)
+            raise
         finally:
             self._meter.ended(self._speech, self)
 

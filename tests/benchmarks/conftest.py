@@ -21,7 +21,7 @@ def run(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     def run_it(name: str, *words: str) -> dict[str, Any]:
         out = tmp_path / f"{name}.json"
         command = [sys.executable, "-m", f"benchmarks.{name}", *words, "--out", str(out)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=290)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
         assert done.returncode == 0, done.stdout + done.stderr
         result = json.loads(out.read_text())
         assert result["command"].startswith(f"python -m benchmarks.{name}")

@@ -7,8 +7,9 @@ from argparse import Namespace
 
 import pytest
 
+from benchmarks._simulated_stage import Shape
 from benchmarks._simulation import StepTimes, VirtualLoop, event_end
-from benchmarks.cluster_sim import Shape, saturated
+from benchmarks.cluster_sim import saturated
 
 STEPS = StepTimes([1, 2, 4], [0.002, 0.003, 0.007])
 
@@ -18,11 +19,14 @@ def test_steps_are_interpolated_and_extrapolated():
     assert Shape(3, 4, STEPS).codes_per_s == pytest.approx(3 * 4 / 0.007)
 
 
-def test_events_end_with_chunks_and_every_sixteen_codes_in_between():
+@pytest.mark.parametrize(
+    ("emit_every", "expected"), [(16, [15, 31, 35, 51, 67, 75, 91]), (80, [15, 35, 75, 155])]
+)
+def test_events_end_with_chunks_and_every_so_many_codes_in_between(emit_every, expected):
     ends = [0]
     while ends[-1] < 80:
-        ends.append(event_end(ends[-1]))
-    assert ends[1:] == [15, 31, 35, 51, 67, 75, 91]
+        ends.append(event_end(ends[-1], emit_every))
+    assert ends[1:] == expected
 
 
 def test_virtual_time_jumps_to_the_next_timer_and_never_waits_for_nothing():
@@ -46,7 +50,7 @@ def test_a_small_cluster_comes_near_its_ideal(run, tmp_path):
 
 
 def test_a_slow_scheduler_keeps_its_replicas_waiting():
-    options = Namespace(slots=4, codes=40, segments=4, warm_up=1.0, seconds=2.0, message_us=10_000.0, seed=1)
-    row = saturated(Shape(4, 4, STEPS), options)
+    options = Namespace(slots=4, codes=40, segments=4, warm_up=1.0, seconds=2.0, seed=1)
+    row = saturated(Shape(4, 4, STEPS, message_us=10_000.0), options)
     assert row["share"] < 0.5, "each message takes 10 ms of its scheduler"
     assert row["scheduler_busy"] > 0.9

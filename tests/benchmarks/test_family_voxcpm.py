@@ -12,11 +12,11 @@ voxcpm = golden_set("voxcpm")
 @pytest.mark.nightly
 def test_all_methods_run_on_the_golden_checkpoint(run, voxcpm):
     words = ["--batch", "1", "2", "--patches", "4", "--steps", "3", "--threads", "1", "--version", "1.5"]
+    words += ["--dtype", "fp32"]  # bf16 needs a CPU that multiplies it
     found = run("family_voxcpm", *words, "--folder", str(voxcpm / "v15" / "checkpoint"))
     rows = found["rows"]
     assert [(row["way"], row["batch"]) for row in rows] == [
-        ("published bf16", 1),
-        ("published fp32", 1),
+        ("published", 1),
         ("chorale", 1),
         ("chorale", 2),
     ]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import operator
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from pydantic import BaseModel
 from ray.serve.schema import ServeDeploySchema
 
@@ -80,7 +85,7 @@ def test_a_profile_lists_its_shapes_and_they_fit_the_family(path):
 def test_the_default_and_the_profiles_fit_on_two_cores(path):
     _, settings = load_config(path, environ={})
     stages = (settings.gpt, settings.vocoder, settings.text_frontend, settings.voice_encoder)
-    assert settings.reserved_cpus <= 1.6
+    assert settings.reserved_cpus <= 1.8  # 0.2 are for an ingress that replaces another
     assert settings.busy_threads() <= 2
     assert all(stage.num_gpus == 0 for stage in stages)
 
@@ -117,6 +122,38 @@ def test_an_error_names_its_file_line_key_and_what_is_allowed(written, before, a
         assert line in lines, message
     for word in says:
         assert word in message
+
+
+def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The paths of all maps whose keys this project or Serve declares; a family checks its own options."""
+    if isinstance(value, dict):
+        if path[-1:] not in (("models",), ("options",)):
+            yield path
+        for key, inner in value.items():
+            yield from places(inner, (*path, key))
+    for index, inner in enumerate(value if isinstance(value, list) else ()):
+        yield from places(inner, (*path, index))
+
+
+@pytest.mark.parametrize("path", [*CONFIGS, Path("tests/data/config.yaml")], ids=lambda path: path.name)
+def test_a_wrong_key_is_refused_everywhere(path, written):
+    document = yaml.safe_load(path.read_text())
+    found = list(places(document))
+    assert len(found) > 3
+    for place in found:
+        wrong = copy.deepcopy(document)
+        functools.reduce(operator.getitem, place, wrong)["wrong_key"] = "x"
+        text = yaml.safe_dump(wrong)
+        line = text[: text.index("wrong_key")].count("\n") + 1
+        with pytest.raises(ConfigError, match=rf"mine\.yaml:{line}: .*wrong_key: unknown key; allowed: "):
+            load_config(written(text), environ={})
+
+
+@pytest.mark.parametrize("name", families.FAMILIES)
+def test_a_wrong_option_of_a_family_is_refused(name, tmp_path):
+    needed = {} if name == "small" else {"model_dir": str(tmp_path)}
+    with pytest.raises(ConfigError, match="wrong_key"):
+        families.load(name, {**needed, "wrong_key": "x"})
 
 
 def test_all_faults_are_reported_at_once(written):

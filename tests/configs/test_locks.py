@@ -12,6 +12,7 @@ LOCKS = (
     "requirements.lock",
     "requirements-dev.lock",
     "requirements-uv.lock",
+    "requirements-audit.lock",
     "k8s/image/requirements-cluster.lock",
 )
 
@@ -48,6 +49,6 @@ def test_no_lock_names_a_registry(name):
 def test_every_installation_checks_hashes():
     lines = (ROOT / "Makefile").read_text().replace("\\\n", " ").splitlines()
     installs = [line for line in lines if "pip install" in line]
-    assert len(installs) == 3
+    assert len(installs) == 4
     for line in installs:  # our own package is installed without dependencies
         assert "--require-hashes" in line or "--no-deps --no-build-isolation --editable ." in line

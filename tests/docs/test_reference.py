@@ -149,7 +149,8 @@ def test_the_defaults_on_the_configuration_page_are_those_of_the_code() -> None:
     assert checked > 20
     shares = ("gpt", 0.5), ("vocoder", 0.3), ("voice_encoder", 0.2), ("text_frontend", 0.1)
     assert [(name, sections[name]["num_cpus"]) for name, _ in shares] == list(shares)
-    assert "0.1 (`gpt` 0.5, `vocoder` 0.3, `voice_encoder` 0.2), 0" in page
+    assert sections["ingress"]["num_cpus"] == 0.2
+    assert "0.1 (`gpt` 0.5, `vocoder` 0.3, `voice_encoder` and `ingress` 0.2) |" in page
 
 
 def test_the_table_of_profiles_is_what_the_files_say() -> None:

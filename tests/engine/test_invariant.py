@@ -39,6 +39,28 @@ def test_a_linear_row_is_the_same_at_every_position_of_every_batch(inputs, outpu
             assert torch.equal(product(batch)[place], alone[0]), (rows, place)
 
 
+@pytest.mark.parametrize(("inputs", "outputs"), SHAPES)
+def test_a_bf16_row_is_the_same_in_every_batch_and_nearly_what_torch_makes(inputs, outputs):
+    weight, bias = (part.bfloat16() for part in layer(inputs, outputs, bf16=True))
+    product = Linear(weight, bias, once=True)
+    assert product.laid_out
+    row = torch.randn(1, inputs, generator=torch.Generator().manual_seed(5)).bfloat16()
+    alone = product(row)
+    torch.testing.assert_close(alone, F.linear(row, weight, bias))
+    for rows in (*SIZES, 72, 144):
+        batch = torch.randn(rows, inputs, generator=torch.Generator().manual_seed(rows)).bfloat16()
+        batch[rows // 2] = row[0]
+        assert torch.equal(product(batch)[rows // 2], alone[0]), rows
+
+
+def test_without_onednn_bf16_layers_are_plain(monkeypatch):
+    monkeypatch.setattr(invariant, "lay_out", lambda weight: None)
+    weight, bias = (part.bfloat16() for part in layer(64, 48, bf16=True))
+    product, x = Linear(weight, bias, once=True), torch.ones(2, 64, dtype=torch.bfloat16)
+    assert not product.laid_out
+    assert torch.equal(product(x), F.linear(x, weight, bias))
+
+
 def test_shapes_with_more_dimensions():
     weight, bias = layer(64, 48, bf16=True)
     x = torch.randn(3, 5, 64)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import copy
+import functools
 import importlib
 import json
+import operator
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 import yaml
 from ray._private.ray_constants import DEFAULT_DASHBOARD_AGENT_LISTEN_PORT
 from ray.dashboard.http_server_agent import PUBLIC_EXACT_PATHS
+from ray.scripts.scripts import start
 
 from serve_app.runtime.node import OBJECT_STORE_BYTES, RAY_ENVIRONMENT
 from tests.k8s.rendered import (
@@ -86,6 +91,40 @@ def test_wrong_manifests_are_refused(path, value, said):
         place = place[int(key) if key.isdigit() else key]
     place[last] = value
     assert any(said in fault for fault in faults(service)), faults(service)
+
+
+# Kubernetes leaves these keys to the manifest.
+NAMES = ("labels", "annotations", "matchLabels", "requests", "limits", "data", "rayStartParams")
+
+
+def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The paths of all maps whose keys are those of a schema."""
+    if isinstance(value, dict):
+        if path[-1:] != ("selector",) or "matchLabels" in value:  # a service's selector has labels
+            yield path
+        for key, inner in value.items():
+            if key not in NAMES:
+                yield from places(inner, (*path, key))
+    for index, inner in enumerate(value if isinstance(value, list) else ()):
+        yield from places(inner, (*path, index))
+
+
+@every_overlay
+def test_a_wrong_key_is_refused_everywhere(name):
+    for manifest in overlay(name):
+        for path in places(manifest):
+            wrong = copy.deepcopy(manifest)
+            functools.reduce(operator.getitem, path, wrong)["wrongKey"] = "x"
+            assert any("wrongKey" in fault for fault in faults(wrong)), (manifest["kind"], path)
+
+
+@every_overlay
+def test_the_parameters_of_ray_start_exist(name):
+    known = {option.lstrip("-") for parameter in start.params for option in parameter.opts}
+    service = rayservice(overlay(name))
+    groups = [service["rayClusterConfig"]["headGroupSpec"], *worker_groups(overlay(name)).values()]
+    for group in groups:
+        assert group["rayStartParams"].keys() <= known
 
 
 @every_overlay

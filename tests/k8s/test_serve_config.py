@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from ray.serve._private.constants import DEFAULT_GRACEFUL_SHUTDOWN_TIMEOUT_S, PROXY_MIN_DRAINING_PERIOD_S
+from ray.serve._private.constants import PROXY_MIN_DRAINING_PERIOD_S
 from ray.serve.schema import ServeDeploySchema
 
 from deployments.contract.errors import ConfigError
@@ -129,14 +129,9 @@ def drain(group: dict) -> list[int]:
 @every_overlay
 def test_a_pod_has_the_time_that_its_replicas_need_to_finish(name, tmp_path):
     config, settings = read(name, tmp_path)
+    assert "deployments" not in config["applications"][0]  # one could override the options
     leased = [model_stage for m in settings.served.values() for model_stage in (m.gpt, m.vocoder)]
-    overridden = [
-        deployment["graceful_shutdown_timeout_s"]
-        for deployment in config["applications"][0].get("deployments", [])
-    ]
-    needed = max(
-        [stage.graceful_shutdown_s for stage in leased] + overridden + [DEFAULT_GRACEFUL_SHUTDOWN_TIMEOUT_S]
-    )
+    needed = max(section.graceful_shutdown_s for section in (settings.ingress, *leased))
     for group in worker_groups(overlay(name)).values():
         start, graceful, connections = drain(group)
         assert graceful == needed

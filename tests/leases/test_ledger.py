@@ -10,6 +10,7 @@ import pytest
 from deployments.contract.errors import InvalidInput, Overloaded, SynthesisFailed
 from deployments.contract.speech import Run, VocodedChunk
 from deployments.contract.work import Event, WorkItem
+from deployments.leases.admission import PRESSED_S
 from deployments.leases.ledger import Ledger
 from deployments.leases.long_stream import More, bounded
 from deployments.leases.records import Orders
@@ -138,6 +139,60 @@ async def test_later_segments_do_not_keep_new_requests_out():
     assert isinstance(refused.error, Overloaded)
     assert "2 requests are waiting" in refused.error.message
     for task in (*tasks, *later):
+        task.cancel()
+
+
+async def test_after_a_rejection_a_request_is_accepted_only_if_a_slot_is_free():
+    now = [0.0]
+    book = ledger(max_queue=2, clock=lambda: now[0])
+    book.open_lease("a")
+    tasks = await submitted(book, item(0))
+    assert len((await next_orders(book, "a", slots=1)).items) == 1
+    tasks += await submitted(book, item(1), item(2))
+    (refused,) = await collect(book, item(3))
+    assert "no slot is free and 2 requests are waiting" in refused.error.message
+    for n in (1, 2):
+        book.cancel(f"i{n}")
+    (refused,) = await collect(book, item(4))
+    assert isinstance(refused.error, Overloaded) and book.newcomers == 0
+    book.deliver("a", events_of(item(0), 0, 30, done=True))
+    await tasks[0]
+    tasks += await submitted(book, item(5))
+    assert [one.id for one in (await next_orders(book, "a", slots=1)).items] == ["i5"]
+    now[0] += PRESSED_S + 0.1
+    tasks += await submitted(book, item(6), item(7))
+    assert book.newcomers == 2, "now a burst may wait again"
+    for task in tasks:
+        task.cancel()
+
+
+async def test_requests_wait_for_missing_replicas():
+    book = ledger(max_queue=1, max_backlog=5, max_start_s=60.0, wanted=lambda: 2)
+    book.open_lease("a")
+    tasks = await submitted(book, item(0))
+    assert len((await next_orders(book, "a", slots=1)).items) == 1
+    tasks += await submitted(book, *(item(n) for n in range(1, 6)))
+    assert book.newcomers == 5
+    (refused,) = await collect(book, item(6))
+    assert isinstance(refused.error, Overloaded)
+    tasks += await submitted(book, item(7, priority=10))
+    assert (book.newcomers, book.pending) == (5, 6), "background work is not counted"
+    for task in tasks:
+        task.cancel()
+
+
+async def test_a_replica_that_stays_away_is_not_missed_forever():
+    now = [0.0]
+    book = ledger(max_queue=1, max_backlog=5, max_start_s=60.0, wanted=lambda: 2, clock=lambda: now[0])
+    book.open_lease("a")
+    tasks = await submitted(book, item(0), item(1))
+    assert len((await next_orders(book, "a", slots=1)).items) == 1
+    now[0] = 61.0
+    tasks += await submitted(book, item(2))
+    assert book.limit() == 4, "what has accumulated is worked off"
+    book.deliver("a", events_of(item(0), 0, 30, done=True))
+    assert book.limit() == 3
+    for task in tasks:
         task.cancel()
 
 
@@ -438,7 +493,7 @@ async def test_an_item_goes_to_the_lease_that_did_the_last_one_of_its_home():
     book = ledger()
     for name in "abc":
         book.open_lease(name)
-        book.leases[name].slots = 2
+        await next_orders(book, name, slots=2, heartbeat_s=0.01)
     work = [replace(item(i, 4), home="here") for i in range(5)]
     (first,) = await submitted(book, work[0])
     home = next(name for name, lease in book.leases.items() if lease.held)

@@ -77,6 +77,21 @@ async def test_more_items_than_slots_share_the_device(device):
     await asyncio.wait_for(hold.task, 20)
 
 
+async def test_a_replica_knows_the_demand_while_it_has_a_lease(device):
+    keep = [True]
+    book = Ledger("Sim", 4, 100, keep=lambda lease: keep[0])
+    loop = LeaseLoop(SimWorker(4, step_s=0.001), device)
+    assert loop.demand == 0.0
+    book.demand = 2.5
+    hold = Hold(book, loop)
+    await listen(book, 1, 20)
+    assert loop.demand == 2.5
+    keep[0] = False
+    book.nudge()
+    await asyncio.wait_for(hold.task, 20)
+    assert loop.demand == 0.0
+
+
 async def test_closing_lets_the_active_ones_finish(device):
     keep = [True]
     book = Ledger("Sim", 4, 100, keep=lambda lease: keep[0])

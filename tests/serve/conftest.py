@@ -87,7 +87,10 @@ def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
     _, settings = load_config(default_config_path())
     args = {**settings.to_args(), "data_dir": str(tmp_path_factory.mktemp("data"))}
-    args["http"] = {"cors_origins": [PAGE]}
+    args |= {
+        "http": {"cors_origins": [PAGE]},
+        "gpt": {"max_queue": 80},
+    }  # some tests ask for more than a burst
     serve.run(build(args), name="chorale", route_prefix="/")
     with httpx.Client(base_url=cluster.http, timeout=60) as client:
         voices = tuple(voice["name"] for voice in client.get("/v1/audio/voices").json()["data"])

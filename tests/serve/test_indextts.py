@@ -38,6 +38,7 @@ def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "data_dir": str(tmp_path_factory.mktemp("data")),
         "family": {"name": "indextts", "options": options},
         "vocoder_chunk_size": 60,
+        "gpt": {"slots": 4, "max_queue": 40},
     }
     serve.run(build(args), name="chorale", route_prefix="/")
     with httpx.Client(base_url=cluster.http, timeout=120) as client:

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from serve_app.config.access import hashed
 from serve_app.runtime.ports import free_port
 from tests.golden.indextts_set import SHIPPED
 
@@ -137,16 +138,23 @@ def eventually(fulfilled: Callable[[], bool], within: float = 60.0) -> bool:
 
 @pytest.mark.timeout(300)
 def test_a_hangup_applies_the_edited_file_and_a_wrong_one_changes_nothing(tmp_path):
+    """The environment takes precedence in the processes that Serve starts, before and after."""
+    keys = json.dumps({"alice": {"hash": hashed("sk-alice")}})
     path, text = tmp_path / "mine.yaml", (ROOT / "configs" / "default.yaml").read_text()
     path.write_text(text)
-    process = launch(port := free_port(), path, CHORALE_DATA_DIR=str(tmp_path / "data"))
+    data = str(tmp_path / "data")
+    process = launch(port := free_port(), path, CHORALE_DATA_DIR=data, CHORALE_ACCESS__KEYS=keys)
     lines = until_ready(process)
 
-    def limit() -> int:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/status", timeout=30) as answer:
+    def limit(key: str = "sk-alice") -> int:
+        asked = urllib.request.Request(f"http://127.0.0.1:{port}/v1/status")
+        asked.add_header("authorization", f"Bearer {key}")
+        with urllib.request.urlopen(asked, timeout=30) as answer:
             return json.load(answer)["limits"]["max_input_chars"]
 
     assert limit() == 100_000
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        limit("sk-mallory")
     path.write_text(text.replace("family:", "famly:"))
     process.send_signal(signal.SIGHUP)
     assert process.stdout is not None
@@ -159,6 +167,8 @@ def test_a_hangup_applies_the_edited_file_and_a_wrong_one_changes_nothing(tmp_pa
     again = until_ready(process)
     assert [line.split()[0] for line in again] == ["settings", "ready"] and again[0] not in lines
     assert eventually(lambda: limit() == 77)
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        limit("sk-mallory")
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
 

@@ -13,6 +13,7 @@ from deployments.contract.errors import Overloaded
 from deployments.leases.loop import REPORT_PERIOD_S
 from deployments.roll_out import ReplicaStatus
 from deployments.scheduler import wanted_leases
+from serve_app.config.stages import POLICY
 from tests.serve.sim_stage import FIRST, expected, request
 
 ENDLESS = 10**9
@@ -151,6 +152,7 @@ async def test_a_full_queue_is_refused_with_a_retry_time(sim_stage):
 def test_wanted_leases_follow_the_work_within_the_limits():
     assert [wanted_leases(n, 8, 1, 3) for n in (0, 1, 8, 9, 16, 17, 400)] == [1, 1, 1, 2, 2, 3, 3]
     assert wanted_leases(0, 8, 0, 3) == 0
+    assert [wanted_leases(n, 8 * 0.75, 0, 3) for n in (1, 6, 7, 12, 13)] == [1, 1, 2, 2, 3]
 
 
 def test_a_replica_without_health_checks_may_be_stopping():
@@ -159,7 +161,7 @@ def test_a_replica_without_health_checks_may_be_stopping():
     assert ReplicaStatus({"unasked_s": 11.0}, at=50.0).unasked(now=100.0) == 0, "gone, or idle"
 
 
-async def test_surplus_leases_make_the_autoscaler_add_a_replica(sim_stage):
+async def test_the_demand_makes_the_autoscaler_add_a_replica(sim_stage):
     from ray import serve
 
     stage = sim_stage(
@@ -169,10 +171,11 @@ async def test_surplus_leases_make_the_autoscaler_add_a_replica(sim_stage):
         autoscaling={
             "min_replicas": 1,
             "max_replicas": 2,
-            "target_ongoing_requests": 1,
+            "target_ongoing_requests": 0.8,
             "upscale_delay_s": 0.5,
             "look_back_period_s": 1.0,
             "metrics_interval_s": 0.5,
+            "policy": {"policy_function": POLICY},
         },
     )
     streams = [

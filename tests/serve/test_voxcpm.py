@@ -1,4 +1,4 @@
-"""VoxCPM on the real graph beside the small family: the samples of one process, mixed load, and a killed replica."""
+"""VoxCPM on the real graph beside GPT-SoVITS and the small family: mixed load, killed replicas, wrong fields."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from tests.golden.archive import golden_set
 from tests.serve.conftest import Cluster
 from tests.serve.test_several_models import Service
 
-voxcpm = golden_set("voxcpm")
+voxcpm, gpt_sovits = golden_set("voxcpm"), golden_set("gpt_sovits")
 TEXTS = ("今天天气很好，我们一起去公园散步。", "Please speak slowly and clearly, thank you.", "你好，world!")
 TRANSCRIPT = "Our system streams audio."
+SOVITS_TRANSCRIPT = "The quick brown fox jumps over the lazy dog near the river bank."
 LENGTH = {"min_len": 6, "max_len": 14}
 MODES: list[dict[str, Any]] = [
     {"continuation": False, "reference": False},
@@ -36,15 +37,21 @@ MODES: list[dict[str, Any]] = [
 
 
 @pytest.fixture(scope="module")
-def models(voxcpm: Path) -> dict[str, dict[str, Any]]:
+def models(voxcpm: Path, gpt_sovits: Path) -> dict[str, dict[str, Any]]:
     options = {"model_dir": str(voxcpm / "v2" / "checkpoint")}
     vox = {
         "family": {"name": "voxcpm", "options": options},
         "chunks": {"first": 1},
         "sampling": {"inference_timesteps": 4},
+        "gpt": {"slots": 4, "num_cpus": 0.1, "max_queue": 40, "max_wait_s": 200},
+    }
+    files = {"model_dir": str(gpt_sovits / "bundle"), "gpt": "s1.ckpt", "sovits": "s2_v2Pro.pth"}
+    sovits = {
+        "family": {"name": "gpt_sovits", "options": files},
+        "vocoder_chunk_size": 1000,
         "gpt": {"slots": 4, "num_cpus": 0.1, "max_wait_s": 200},
     }
-    return {"small": {"family": {"name": "small"}}, "vox": vox}
+    return {"small": {"family": {"name": "small"}}, "vox": vox, "sovits": sovits}
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +80,13 @@ def recording(voxcpm: Path) -> bytes:
     return (voxcpm / "v2" / "prompt.wav").read_bytes()
 
 
-def bodies(recording: bytes) -> list[dict[str, Any]]:
-    """Every mode of VoxCPM with every text, and the small family."""
-    audio = {"reference_audio": base64.b64encode(recording).decode()}
+@pytest.fixture(scope="module")
+def asked(recording: bytes, gpt_sovits: Path) -> list[dict[str, Any]]:
+    """Every mode of VoxCPM with every text, and the other families."""
+    audio, sovits_audio = (
+        {"reference_audio": base64.b64encode(sound).decode()}
+        for sound in (recording, (gpt_sovits / "ref.wav").read_bytes())
+    )
     vox = [
         {"model": "vox", "input": text, "seed": seed, **LENGTH, **audio, **mode}
         for seed, (text, mode) in enumerate((text, mode) for text in TEXTS[:2] for mode in MODES)
@@ -83,7 +94,9 @@ def bodies(recording: bytes) -> list[dict[str, Any]]:
     small = [
         {"model": "small", "input": "The tea is cold.", "voice": "clara", "seed": seed} for seed in range(2)
     ]
-    return [{**body, "response_format": "wav"} for body in (*vox, *small)]
+    known = {"model": "sovits", "reference_text": SOVITS_TRANSCRIPT, **sovits_audio}
+    sovits = [{**known, "input": text, "seed": seed} for seed, text in enumerate(TEXTS[:2])]
+    return [{**body, "response_format": "wav"} for body in (*vox, *small, *sovits)]
 
 
 async def said(client: httpx.AsyncClient, body: dict[str, Any]) -> np.ndarray:
@@ -93,10 +106,9 @@ async def said(client: httpx.AsyncClient, body: dict[str, Any]) -> np.ndarray:
 
 
 @pytest.mark.timeout(300)
-async def test_both_families_at_once_give_what_each_gives_alone(
-    client: httpx.AsyncClient, recording: bytes
+async def test_three_families_at_once_give_what_each_gives_alone(
+    client: httpx.AsyncClient, asked: list[dict[str, Any]]
 ) -> None:
-    asked = bodies(recording)
     alone = [await said(client, body) for body in asked]
     assert len({sound.tobytes() for sound in alone}) == len(asked)
     together = await asyncio.gather(*(said(client, body) for body in asked * 2))
@@ -105,9 +117,11 @@ async def test_both_families_at_once_give_what_each_gives_alone(
 
 
 @pytest.mark.timeout(300)
-async def test_killed_replicas_do_not_change_the_sound(client: httpx.AsyncClient, recording: bytes) -> None:
+async def test_killed_replicas_do_not_change_the_sound(
+    client: httpx.AsyncClient, asked: list[dict[str, Any]]
+) -> None:
     """Of the GPT, which resumes, and of the vocoder, whose states are computed again."""
-    asked = [body for body in bodies(recording) if body["model"] == "vox"]
+    asked = [body for body in asked if body["model"] == "vox"]
     alone = [await said(client, body) for body in asked]
     stages = (await client.get("/v1/status")).json()["models"]["vox"]["stages"]
     asking = [asyncio.create_task(said(client, body)) for body in asked]

@@ -104,7 +104,7 @@ DATES = {
     "12:00": "twelve o'clock",
     "10am-11:30am": "ten a m to eleven thirty a m",
     "10:30-11:30": "ten thirty to eleven thirty",
-    "1:02:03": "one oh two and three seconds",
+    "1:02:03": "one hour two minutes three seconds",
 }
 
 MEASURES = {
@@ -131,7 +131,7 @@ ADDRESSES = {
     "1-800-555-1234": "one eight zero zero five five five one two three four",
     "https://example.com/path?x=1": "example dot com slash path question mark x equals one",
     "www.test.org.": "w w w dot test dot org",
-    "jane.doe@mail.co.uk": "jane dot doe at mail dot co dot uk",
+    "jane.doe@mail.co.uk": "jane dot doe at mail dot co dot u k",
     "node.js": "node dot j s",
 }
 

@@ -14,18 +14,20 @@ _HALF_WORDS = {"true": True, "1": True, "false": False, "0": False}
 _PREFERENCE = re.compile(r"auto|cpu|(?:cuda|musa)(?::\d+)?")
 _FULL = {
     "musa": "fp32: muDNN has no half-precision convolution",
-    "cpu": "fp32: the CPU does not use half precision",
+    "cpu": "fp32: on a CPU, only a family that supports it uses half precision, and only with half: true",
 }
 Half = bool | str
 Found = tuple[str | None, str]  # the device's name, None if it cannot be used, and what was found
 
 
-def choose_device(preference: str = "auto", half: Half = "auto", threads: int | None = None) -> Device:
+def choose_device(
+    preference: str = "auto", half: Half = "auto", threads: int | None = None, *, half_on_cpu: bool = False
+) -> Device:
     """The first usable one of MUSA, CUDA and CPU, or the requested one.
 
     preference: "auto", "cpu", "cuda", "musa", or with an index, as "cuda:1".
     half: "auto" reads the environment variable `is_half`, and if unset is true for CUDA cards of compute capability
-        7.0 and more; never on MUSA or the CPU.
+        7.0 and more; never on MUSA. On a CPU, true is bf16 if `half_on_cpu` and the CPU has instructions for it.
     threads: of a device thread; by default OMP_NUM_THREADS, else what torch found.
 
     Raises ConfigError for an unknown preference or `half`, and for a requested device that cannot be used.
@@ -58,6 +60,8 @@ def choose_device(preference: str = "auto", half: Half = "auto", threads: int | 
         reasons.append(_architecture_list(_dotted(capability)))
         if wanted is not False:
             dtype, precision = half_dtype(name, capability)
+    elif kind == "cpu" and half_on_cpu and wanted:
+        dtype, precision = _cpu_half()
     reasons.append(f"{precision} ({half_reason})")
     half, threads = dtype != torch.float32, threads or _default_threads()
     return Device(found, kind, name, dtype, half, threads, tuple(reasons))
@@ -149,6 +153,12 @@ def half_dtype(name: str, capability: tuple[int, int]) -> tuple[torch.dtype, str
     if capability >= (7, 0):
         return torch.float16, "half precision: fp16 from compute capability 7.0"
     return torch.float32, f"fp32: compute capability {_dotted(capability)} has no fast half precision"
+
+
+def _cpu_half() -> tuple[torch.dtype, str]:
+    if torch.cpu._is_avx512_bf16_supported():  # CPUs with AMX have it too
+        return torch.bfloat16, "half precision: bf16, for which this CPU has instructions"
+    return torch.float32, "fp32: this CPU has no instructions for bf16"
 
 
 def _dotted(capability: tuple[int, int]) -> str:

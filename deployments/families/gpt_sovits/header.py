@@ -82,7 +82,9 @@ def read_header(path: Path) -> Header:
     shapes = {str(key): value.shape for key, value in weight.items() if isinstance(value, _Tensor)}
     rank = content.get("lora_rank")
     rank = rank if isinstance(rank, int) else None
-    return Header(name, start[:2], hashlib.md5(start).hexdigest(), config, shapes, rank)
+    return Header(
+        name, start[:2], hashlib.md5(start, usedforsecurity=False).hexdigest(), config, shapes, rank
+    )
 
 
 class _Tensor:

@@ -80,6 +80,7 @@ class VoxFamily:
             controls=CONTROLS + controls(config.version),
             state_home="replica",
             needs_transcript=config.version == 1,
+            half_on_cpu=True,
         )
 
     def frontend(self, device: Device | None = None) -> Frontend:

@@ -36,7 +36,8 @@ class Weights:
         """One product for layers that share their input; biases where the first has one."""
         weight = torch.cat([self[f"{name}.weight"] for name in names])
         biased = f"{self.prefix}{names[0]}.bias" in self.tensors
-        return Linear(weight, torch.cat([self[f"{name}.bias"] for name in names]) if biased else None)
+        bias = torch.cat([self[f"{name}.bias"] for name in names]) if biased else None
+        return Linear(weight, bias, once=True)
 
 
 class RmsNorm:

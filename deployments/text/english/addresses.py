@@ -20,6 +20,7 @@ _SIGNS = {
     ".": "dot", "/": "slash", "@": "at", "-": "dash", "_": "underscore", ":": "colon", "?": "question mark",
     "=": "equals", "&": "and", "#": "hash", "%": "percent", "+": "plus", "~": "tilde", "\\": "backslash",
 }  # fmt: skip
+_NAMED = {"usr": "user", "docx": "doc X", "www": "W W W"}
 _PIECE = re.compile(r"[A-Za-z]+|\d+|.", re.DOTALL)
 
 
@@ -46,6 +47,8 @@ def _said(piece: str, known: Known) -> str:
     if piece.isdigit():
         return mixed_word(piece, False, known)
     lower = piece.lower()
+    if lower in _NAMED:
+        return _NAMED[lower]
     if known(lower) and len(piece) > 1 or lower in ("a", "i"):
         return lower
-    return plain_word(piece if piece != "www" else "W W W", False, known)
+    return plain_word(piece, False, known)

@@ -32,7 +32,7 @@ _LONGER = re.compile(
     re.IGNORECASE,
 )
 _ROADS = re.compile(
-    r"\b(?:routes?|highways?|interstate|hwy\.?|bus|line|studio|area|port|boeing(?:'s)?|airbus|apollo|p\.?o\.?\sbox)\s(?:no\.?\s)?$",
+    r"\b(?:routes?|highways?|interstate|hwy\.?|bus|line|studio|area|port|boeing(?:'s)?|airbus|apollo|form|section|p\.?o\.?\sbox)\s(?:no\.?\s)?$",
     re.IGNORECASE,
 )
 _may_be_named = mentions(
@@ -42,10 +42,12 @@ _may_be_named = mentions(
     "flight room suite apartment apt unit flat case ticket invoice account acct booking reservation ref claim policy "
     "member customer client employee student patient user parcel package shipment locker seat table train passport "
     "card visa id docket permit batch lot part model item channel frequency meeting session record route "
-    "highway interstate hwy bus line studio port boeing airbus apollo plate build box".split()
+    "highway interstate hwy bus line studio port boeing airbus apollo plate build box form section".split()
 )  # all the words above
 _SERIES = re.compile(r"\b([A-Z]{2,4})\s$")  # RFC 2616, UA 238
 _UNIT = re.compile(rf"\s?{UNIT}(?![A-Za-z])")
+_FORM = re.compile(r"\s[Ff]orms?\b")  # a 1099 form
+_PERCENT = re.compile(r"(?:\.\d{1,3})?\s?(?:%|percent)")
 _TIMES = frozenset("AM PM BC AD CE BCE EST PST GMT UTC CET US UK EU UN NATO".split())
 _PLACE = re.compile(r"[A-Z]\d{1,2}|\d{1,3}[A-Z]")  # gate C14, seat 22F
 _NAMED = re.compile(r"(?:number|numbers|no\.?|nr\.?|\#|id|:)\s?$", re.IGNORECASE)
@@ -54,7 +56,7 @@ _STATE = re.compile(
     rf",?\s$|,\s(?:{'|'.join(STATES)})\.\s$"
 )
 _WORDED = re.compile(r"[A-Za-z]")
-_TOKEN = r"[A-Za-z]{0,12}\d[A-Za-z0-9]{0,40}(?![A-Za-z0-9])"
+_TOKEN = r"[A-Za-z]{0,12}\d[A-Za-z0-9]{0,40}(?![A-Za-z0-9])"  # of codes in a text # nosec B105
 
 
 @rule(
@@ -83,7 +85,7 @@ def code(m: Match) -> str | None:
     if not _may_be_named(text):
         return _series(m, before)
     if _ALWAYS.search(before):
-        return _code(token) if not is_counted(text, m.end()) else None
+        return None if is_counted(text, m.end()) or _PERCENT.match(text, m.end()) else _code(token)
     if _LONGER.search(before):
         named = bool(_NAMED.search(before))
         plain = re.sub(r"[ -]", "", token).isdecimal()
@@ -99,7 +101,7 @@ def code(m: Match) -> str | None:
                 identifier(p) if p.isdecimal() else letters(p) for p in re.findall(r"\d+|[A-Z]+", token)
             )
         return _code(token) if plain or " " not in token else None
-    if token.isdecimal() and len(token) in (3, 4) and _ROADS.search(before):
+    if token.isdecimal() and len(token) in (3, 4) and (_ROADS.search(before) or _FORM.match(text, m.end())):
         return identifier(token)
     return _series(m, before)
 

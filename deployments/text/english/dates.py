@@ -120,6 +120,25 @@ def day_first(m: Match) -> str | None:
     return f"{spoken} {year(int(m[4]))}" if m[4] else spoken
 
 
+@rule(r"(0?[1-9]|1[0-2])/(0?[1-9]|[12]\d|3[01])(?![\d/A-Za-z%])(?!-\d|\.\d)", when=r"\d\d?/\d")
+def month_and_day(m: Match) -> str | None:
+    """on 12/25, Fri 6/3, 12/25 at 7"""
+    month, day, before = int(m[1]), int(m[2]), m.string[max(0, m.start() - 12) : m.start()]
+    if not (_DATED.search(before) or _AT_A_TIME.match(m.string, m.end())):
+        return None
+    if month < day <= 16 and _OF_A_WHOLE.match(m.string, m.end()):
+        return None  # on 3/4 of the plots
+    return _date(month, day, None)
+
+
+_DATED = re.compile(
+    r"(?:\b(?:on|due|dated|until|till|since|starting|effective|deadline:?|birthday:?|date:?)"
+    r"|(?:Mon|Tue|Tues|Wed|Thu|Thurs?|Fri|Sat|Sun|(?:[Mm]on|[Tt]ues|[Ww]ednes|[Tt]hurs|[Ff]ri|[Ss]atur|[Ss]un)day)[.,]?)\s\(?$"
+)
+_AT_A_TIME = re.compile(r"(?:,|\sat|\s@|\sfrom)?\s\d{1,2}(?::\d\d|\s?[ap]\.?m)")
+_OF_A_WHOLE = re.compile(r"\s(?:of|cup|tsp|tbsp|inch|mile|pound|full|empty|power|speed|size|scale|time)\b")
+
+
 def _clock(hour: int, minute: int) -> str:
     if minute:
         return f"{cardinal(hour)} {'oh ' if minute < 10 else ''}{cardinal(minute)}"
@@ -130,6 +149,8 @@ def _clock(hour: int, minute: int) -> str:
 def time(m: Match) -> str | None:
     """3:30 pm, 15:45"""
     hour, minute = int(m[1]), int(m[2])
+    if m[3] and not m[4] and _is_elapsed(m):
+        return _elapsed((hour, minute, int(m[3])))
     spoken = _clock(hour, minute)
     if m[4]:
         return f"{spoken} {m[4].upper()} M"
@@ -138,6 +159,22 @@ def time(m: Match) -> str | None:
     if minute:
         return spoken
     return f"{spoken} o'clock" if 1 <= hour <= 12 else f"{spoken} hundred"
+
+
+def _is_elapsed(m: Match) -> bool:
+    """Whether hours, minutes and seconds are a duration: at most one digit of hours, no word of the clock before."""
+    return (len(m[1]) == 1 or m[1] == "00") and not _BY_THE_CLOCK.search(
+        m.string, max(0, m.start() - 8), m.start()
+    )
+
+
+_BY_THE_CLOCK = re.compile(r"(?:\b(?:at|since|until|till|by|from)|[,T])\s?$")
+
+
+def _elapsed(parts: tuple[int, int, int]) -> str:
+    named = zip(parts, ("hour", "minute", "second"), strict=True)
+    said = [f"{cardinal(value)} {unit}{'' if value == 1 else 's'}" for value, unit in named if value]
+    return " ".join(said) or "zero seconds"
 
 
 @rule(rf"(1[0-2]|0?[1-9])\.([0-5]\d)\s?{_HALF}", when=r"\d\d?\.\d\d\s?[AaPp]")
@@ -222,6 +259,6 @@ def day_within(m: Match) -> str | None:
 
 _GOES_ON = re.compile(r"(?<!\bthe)(?:[a-z]|[a-z],|&) $")
 
-NUMERIC_RULES: tuple[Rule, ...] = (iso_date, numeric_date, years)
+NUMERIC_RULES: tuple[Rule, ...] = (iso_date, numeric_date, month_and_day, years)
 WORD_RULES: tuple[Rule, ...] = (short_range, day_before_hours, day_within, days, month_first, month_year)
 RULES: tuple[Rule, ...] = (time, pointed_time, half_day, era, decade, day_first, military)

@@ -108,6 +108,12 @@ def airliner(m: Match) -> str:
     return f"{letters(m[1])} {identifier(m[1].lstrip('A'))} {identifier(m[2])}".strip()
 
 
+@rule(r"([A-Z])\.([1-9]\d{2})(?![\w.,]\d|\w)")
+def standard(m: Match) -> str:
+    """H.264, X.509"""
+    return f"{m[1]} {identifier(m[2])}"
+
+
 @rule(r"[1-9]\d\d(?:\([a-z0-9]{1,2}\)){1,3}(?![A-Za-z0-9])", when=r"\d{3}\(")
 def clause(m: Match) -> str:
     """401(k), 501(c)(3)"""
@@ -118,4 +124,11 @@ def clause(m: Match) -> str:
 RULES: tuple[Rule, ...] = (
     hardware_address, internet_address_6, internet_address, hexadecimal, uuid, digest, part_number, airliner, clause,
 )  # fmt: skip
-WORD_RULES: tuple[Rule, ...] = (hardware_address, internet_address_6, bank_account, part_number, airliner)
+WORD_RULES: tuple[Rule, ...] = (
+    hardware_address,
+    internet_address_6,
+    bank_account,
+    part_number,
+    standard,
+    airliner,
+)

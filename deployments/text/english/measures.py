@@ -69,6 +69,8 @@ def measure(m: Match) -> str | None:
         and _PLACE.search(text, max(0, m.start() - 12), m.start())
     ):
         return None  # exit 12A
+    if unit == "in" and gap == "-" and re.match(r"-\d|-(?:a|one)\b", text[m.end() : m.end() + 5]):
+        return None  # 1-in-4
     spaced = gap == " "
     if spaced and unit in _ONLY_ATTACHED or not spaced and unit in _ONLY_SPACED:
         return None

@@ -61,11 +61,12 @@ SIGN = f"[{SIGNS}]"
 _CODE = any_of(_CODES)
 _NAME = r"(?:Rs\.?|kr\.?|Fr\.?)"
 _AMOUNT_STARTS = "".join({word[0] for word in (*SCALES, *_CODES, *_NAMES)}) + "hKMBTRz"  # behind a number
-_END = r"(?![\dA-Za-z]|\.\d|,\d)"
+_END = r"(?![\dA-Za-z]|\.\d|,\d)(?:\s?(?:USD|EUR|GBP|JPY)(?![A-Za-z]))?"  # $5 USD
 
 
 _MODIFIER = re.compile(r"\b[Aa]n?\s$")
 _NOUN = re.compile(r"[ -][a-z]{3}")
+_RATE = re.compile(r"-(?:an?|per|each)-[a-z]")  # $100-a-month
 
 
 def _money(amount: str, names: tuple[str, str, str, str], scale: str | None) -> str:
@@ -97,7 +98,8 @@ def _names(country: str | None, sign: str) -> tuple[str, str, str, str]:
 def money(m: Match) -> str | None:
     """$1,234.56, $3.2 billion, C$5, $5-10, $3/kg"""
     names = _names(m[1], m[2])
-    if _MODIFIER.search(m.string, max(0, m.start() - 4), m.start()) and _NOUN.match(m.string, m.end()):
+    modifies = _MODIFIER.search(m.string, max(0, m.start() - 4), m.start()) and _NOUN.match(m.string, m.end())
+    if modifies or _RATE.match(m.string, m.end()):
         names = (names[0], names[0], *names[2:])  # a $5 bill
     spoken = _money(m[5] or m[3], names, m[6])
     if m[5]:
@@ -108,7 +110,7 @@ def money(m: Match) -> str | None:
     return f"{spoken} per {_each(m[7])}" if m[7] else spoken
 
 
-@rule(rf"({_CODE}|{_NAME})\s?({NUMBER}){_SCALE}{_END}")
+@rule(rf"({_CODE}|{_NAME})\s?{SIGN}?({NUMBER}){_SCALE}{_END}")
 def money_by_code(m: Match) -> str | None:
     """USD 5, CHF 20.50"""
     return _money(m[2], CURRENCIES[m[1]], m[3])
@@ -139,4 +141,4 @@ def _each(unit: str) -> str:
 
 SIGN_RULES: tuple[Rule, ...] = (money, money_by_code)
 STARTS = SIGNS + "".join({name[0] for name in (*_CODES, *_NAMES, *_DOLLARS)} - {"z"}) + "R"
-STARTS_WITH_LETTER = re.compile(rf"(?:(?:{_CODE}|{_NAME})\s?[\d.]|(?:{'|'.join(_DOLLARS)}|R)\$)")
+STARTS_WITH_LETTER = re.compile(rf"(?:(?:{_CODE}|{_NAME})\s?{SIGN}?[\d.]|(?:{'|'.join(_DOLLARS)}|R)\$)")

@@ -1,4 +1,4 @@
-"""One word to phones: the lexicon, then its known parts, then letter-to-sound."""
+"""One word to phones: the lexicon, then names, then known parts, then letter-to-sound."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 
 from deployments.text.english.letters import LetterModel, load_letters
-from deployments.text.english.lexicon import NAME, PRIMARY, SECONDARY, STRESS, VOWELS, load_lexicon
+from deployments.text.english.lexicon import (
+    NAME,
+    NAMES_FILE,
+    PRIMARY,
+    SECONDARY,
+    STRESS,
+    VOWELS,
+    load_lexicon,
+)
 
 SIBILANTS = "szʃʒʧʤ"
 VOICELESS = "ptkfθsʃʧhʔ"
@@ -60,16 +68,19 @@ def past(stem: str) -> str:
 
 
 class Pronouncer:
-    """Thread-safe; `phones` never returns nothing."""
+    """Thread-safe; `phones` never returns nothing. names: further words, of which only plurals are derived."""
 
-    def __init__(self, lexicon: Mapping[str, str], letters: LetterModel) -> None:
+    def __init__(
+        self, lexicon: Mapping[str, str], letters: LetterModel, names: Mapping[str, str] | None = None
+    ) -> None:
         self.lexicon = lexicon
         self.letters = letters
+        self.names = names or {}
         self.readings = _readings(lexicon)
         self.phones = lru_cache(maxsize=8192)(self._phones)
 
     def known(self, word: str) -> bool:
-        return word in self.lexicon or bool(self.inflected(word))
+        return word in self.lexicon or bool(self.inflected(word)) or bool(self._name(word))
 
     def spell(self, word: str) -> str:
         """Letter names. The last one bears the primary stress."""
@@ -85,10 +96,18 @@ class Pronouncer:
         return (
             found
             or self.lexicon.get(word)
+            or self._name(word)
             or self._parts(word)
             or self.letters.phones(word)
             or self.spell(word)
         )
+
+    def _name(self, word: str) -> str | None:
+        """A name, or the plural of one."""
+        if found := self.names.get(word):
+            return None if self.inflected(word) else found
+        stem = self.names.get(word[:-1]) if word.endswith("s") and not word.endswith("ss") else None
+        return stem and stem + plural_ending(stem)
 
     def _contracted(self, word: str) -> str | None:
         for ending, phones in CLITICS.items():
@@ -187,4 +206,4 @@ def _stems(base: str) -> tuple[str, ...]:
 
 @cache
 def default_pronouncer() -> Pronouncer:
-    return Pronouncer(load_lexicon(), load_letters())
+    return Pronouncer(load_lexicon(), load_letters(), load_lexicon(NAMES_FILE))

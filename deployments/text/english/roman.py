@@ -24,6 +24,10 @@ _RULER = re.compile(
     r"\b(?:King|Queen|Pope|Emperor|Empress|Tsar|Czar|Prince|Princess|Sultan|Shah|Pharaoh|Kaiser|Duke|Earl|Patriarch|Saint|St\.?)"
     r"(?:\s[A-Z][a-z]+){1,2}\s$"
 )
+# What Elizabeth I did, not what the writer does.
+_RULED = re.compile(
+    r"\s(?:was|is|had|has|became|began|won|lost|came|went|made|gave|took|led|built|fell|[a-z]{2,12}ed|in|at|by|who|whose)\b"
+)
 _DRIP = re.compile(
     r"\s(?:drips?|fluids?|antibiotics?|lines?|bags?|push|therapy|infusions?|access|catheter|iron|doses?|meds?|medication)\b"
 )
@@ -100,7 +104,16 @@ def _named(text: str, at: int, word: str, value: int, end: int, before: list[str
         (" of", " and"), end
     )
     ruler = bool(_RULER.search(text, max(0, at - 40), at))
-    if (previous in MONARCHS or ruler) and name and (not single or alone or (ruler and word != "I")):
+    if (
+        (previous in MONARCHS or ruler)
+        and name
+        and (
+            not single
+            or alone
+            or (ruler and word != "I")
+            or ((ruler or len(before) == 1) and _RULED.match(text, end))
+        )
+    ):
         if word == "X" and previous == "malcolm":
             return None
         return f"the {ordinal(value)}" + (

@@ -9,7 +9,7 @@ from deployments.text.english.vocabulary import OPERATORS, SYMBOL_WORDS
 from deployments.text.words import DASH
 
 _OPERATOR = re.compile(
-    rf"(?:{'|'.join(map(re.escape, OPERATORS))})(?![-=<>+*/&|!])(?= ?[\w(\[\"'+-])", re.ASCII
+    rf"(?:{'|'.join(map(re.escape, OPERATORS))})(?![-=<>+*/&|])(?= ?[\w(\[\"'+!-])", re.ASCII
 )
 _OPERAND_ENDS = re.compile(r"[\w)\]\"'⁰¹²³⁴-⁹] ?$", re.ASCII)
 # a*b, 2*x; but not f*ck
@@ -21,9 +21,17 @@ GRADE = re.compile(r"(?<![A-Za-z-])(?:[A-F]|AB|O)$")
 _HOURS = re.compile(
     r"(?:Mon|Tue|Tues|Wed|Thu|Thurs|Fri|Sat|Sun|days?|[Oo]pen|[Hh]ours|[Dd]aily|[Ff]rom)[.:]? \d{1,2}$"
 )
-_SPACED_LEFT = re.compile(r"(?:^|[^\w.])((?:\d{1,4})?[a-zA-Z]|[\d.,]*\d)[)⁰¹²³⁴-⁹%]* $")
-_SPACED_RIGHT = re.compile(r" [-(√$]?(?:([\d.,]*\d)(?![a-zA-Z]{2})|[a-zA-Z](?![A-Za-z'.]))")
+_SPACED_LEFT = re.compile(r"(?:^|[^\w.])((?:\d{1,4})?[a-zA-Z]|\d{1,4}[a-z]{2}|[\d.,]*\d)[)⁰¹²³⁴-⁹%]* $")
+_SPACED_RIGHT = re.compile(
+    r" [-(√$]?(?:([\d.,]*\d)(?![a-zA-Z]{2}(?!(?<=[a-z]{2})(?![a-zA-Z])))|[a-zA-Z](?![A-Za-z'.]))"
+)
 _SUM = re.compile(r"[=+×÷≈≤≥]|(?<=\d) [*/] (?=\d)")
+
+
+_LABEL = re.compile(r"[A-Z]{1,4}-?\d{2}")  # #A-2093
+_SIZED = re.compile(r"\d\s?(?:[cmk]?m|in|ft|yd|[\"'])\s?$")
+_DIFFERENCE = re.compile(r"-[\d.,]{1,12}(?:[-+*/×÷][\d.,]{1,12}){0,4}\s?=\s?[-−]?[\d?x]")  # 8-3=5
+_EXTENSION = re.compile(r"(?<![^\s(\"'])\.[A-Za-z]{2,12}\b")  # .NET, .env
 
 
 def operator(text: str, at: int) -> str | None:
@@ -40,6 +48,11 @@ def is_range(text: str, at: int) -> bool:
     right = _RANGE_END.match(text, at + 1)
     if not left or not right:
         return False
+    if (
+        text[at - len(left[0]) - 1 : at - len(left[0])].isalpha()
+        and text[at + 1 + len(right[0]) :][:1].isalpha()
+    ):
+        return False  # i7-12700K
     hours = max(int(left[2] or 0), int(right[1])) <= 12 and bool(_HOURS.search(text, max(0, at - 20), at))
     return bool(left[1]) or hours or text[at] == "–" or int(left[2]) < int(right[1])
 
@@ -72,7 +85,14 @@ def symbol(text: str, at: int, said: str) -> str | None:
     """What is said for a sign alone, None for ornaments. said: the word before."""
     char, before, after = text[at], text[at - 1] if at else " ", text[at + 1 : at + 2] or " "
     if char == "#":
-        return "number" if after.isdecimal() else "hashtag" if after.isalpha() else None
+        numbered = _LABEL.match(text, at + 1)
+        return "number" if after.isdecimal() or numbered else "hashtag" if after.isalpha() else None
+    if char == "×" and _SIZED.search(text, max(0, at - 8), at):
+        return "by"  # 4.5 m × 3 m
+    if char == "!" and after.isalnum() and (before == "(" or text[max(0, at - 3) : at] in ("&& ", "|| ")):
+        return "not"
+    if char == "." and _EXTENSION.match(text, at):
+        return "dot"
     digits_around = text[max(0, at - 2) : at].rstrip(" ")[-1:].isdecimal()
     next_char = text[at + 1 : at + 3].lstrip()[:1]
     if char == "*":
@@ -132,6 +152,8 @@ def dash(text: str, at: int, said: str) -> tuple[str, int, int]:
         return "minus", 0, at + 1  # B-
     number_follows = after.isdecimal() or after in "$£€¥." and text[at + 2 : at + 3].isdecimal()
     if number_follows and (before.isspace() or before in "([=<>$£€,^"):
+        return "minus", 0, at + 1
+    if number_follows and before.isdecimal() and _DIFFERENCE.match(text, at):
         return "minus", 0, at + 1
     if number_follows and is_range(text, at):
         return "to", 0, at + 1

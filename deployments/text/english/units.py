@@ -58,6 +58,7 @@ _OTHERS = {  # one, many
     "sq km": ("square kilometer", "square kilometers"), "sq mi": ("square mile", "square miles"),
     "sq in": ("square inch", "square inches"), "cu ft": ("cubic foot", "cubic feet"),
     "sqft": ("square foot", "square feet"),
+    "inHg": ("inch of mercury", "inches of mercury"), "dz": ("dozen", "dozen"), "pcs": ("piece", "pieces"),
     "mmHg": ("millimeter of mercury", "millimeters of mercury"), "atm": ("atmosphere", "atmospheres"),
     "ppm": ("part per million", "parts per million"), "ppb": ("part per billion", "parts per billion"),
     "bpm": ("beat per minute", "beats per minute"), "IU": ("I U", "I U"), "dB": ("decibel", "decibels"),

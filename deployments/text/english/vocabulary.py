@@ -17,7 +17,8 @@ DOTTED = {  # only with the dot; a sentence may end here too
     "Pl": "place",
     "Ln": "lane", "Ct": "court", "Govt": "government", "govt": "government", "Intl": "international",
     "Natl": "national",
-    "Mfg": "manufacturing", "excl": "excluding", "resp": "respectively", "temp": "temperature",
+    "Mfg": "manufacturing", "excl": "excluding", "ea": "each", "Esq": "esquire", "resp": "respectively",
+    "temp": "temperature",
     "Temp": "temperature", "avg": "average",
     "qty": "quantity", "Qty": "quantity", "ed": "edition", "eds": "editors", "M.Sc": "M S C", "B.Sc": "B S C",
     "M.Phil": "M phil", "D.Phil": "D phil", "Ed.D": "E D D", "LL.B": "L L B", "LL.M": "L L M", "a.k.a": "A K A",
@@ -67,9 +68,11 @@ BARE = {  # without a dot, in exactly this case
     "vs": "versus", "etc": "et cetera", "OK": "okay", "Ok": "okay", "omg": "O M G", "idk": "I D K",
     "tbh": "T B H", "imo": "I M O", "imho": "I M H O", "brb": "B R B", "smh": "S M H", "irl": "I R L", "afk": "A F K",
     "thx": "thanks", "Thx": "thanks", "pls": "please", "Pls": "please", "plz": "please", "PhD": "P H D",
-    "eg": "for example",
+    "eg": "for example", "id": "I D", "ids": "I Ds",
     "w/o": "without",
-    "w/": "with", "b/c": "because", "c/o": "care of", "n/a": "N A", "N/A": "N A", "a/c": "A C", "A/C": "A C",
+    "w/": "with", "he/she": "he or she", "she/he": "she or he", "his/her": "his or her", "him/her": "him or her",
+    "He/she": "he or she", "She/he": "she or he", "His/her": "his or her", "s/he": "he or she", "b/c": "because",
+    "c/o": "care of", "n/a": "N A", "N/A": "N A", "a/c": "A C", "A/C": "A C",
     "I/O": "I O",
     "TCP/IP": "T C P I P", "R&D": "R and D", "Q&A": "Q and A", "B&B": "B and B", "M&A": "M and A", "R&B": "R and B",
     "P&L": "P and L", "H&M": "H and M", "M&M's": "M and M's", "aka": "A K A", "y/o": "year old",
@@ -77,7 +80,18 @@ BARE = {  # without a dot, in exactly this case
     "'til": "until",
     "'cause": "because", "'twas": "twas", "'Twas": "twas", "'tis": "tis", "'Tis": "tis",
     "iOS": "I O S", "macOS": "mac O S",
-    "LaTeX": "lay tek", "TODO": "to do", "FIXME": "fix me",
+    "LaTeX": "lay tek", "TODO": "to do", "FIXME": "fix me", "mgmt": "management", "Mgmt": "management",
+    "mtg": "meeting", "Mtg": "meeting",
+    "mtgs": "meetings", "wknd": "weekend", "dept": "department", "Dept": "department", "depts": "departments",
+    "govt": "government", "Govt": "government", "qty": "quantity", "Qty": "quantity", "QTY": "quantity",
+    "amt": "amount", "Amt": "amount", "acct": "account", "Acct": "account", "accts": "accounts",
+    "attn": "attention", "Attn": "attention", "ATTN": "attention", "Esq": "esquire", "bldg": "building",
+    "Bldg": "building", "mfr": "manufacturer", "mfg": "manufacturing", "mgr": "manager", "Mgr": "manager",
+    "pkg": "package", "pkgs": "packages", "qtr": "quarter", "rcvd": "received", "recd": "received", "fwd": "forward",
+    "Fwd": "forward", "stmt": "statement", "hwy": "highway", "tmw": "tomorrow", "tmr": "tomorrow", "bday": "birthday",
+    "srsly": "seriously", "std": "standard", "Mr/Mrs": "mister or missus", "approx": "approximately",
+    "Approx": "approximately",
+    "incl": "including", "Incl": "including", "excl": "excluding", "Excl": "excluding",
     "JPEG": "J peg", "jpeg": "J peg", "MPEG": "M peg", "ASCII": "askey", "GUI": "gooey", "SaaS": "sass",
     "WiFi": "wifi", "Wi-Fi": "wifi", "wi-fi": "wifi",
     "QoQ": "quarter over quarter", "YoY": "year over year", "MoM": "month over month", "tmrw": "tomorrow",
@@ -94,7 +108,7 @@ BARE = {  # without a dot, in exactly this case
 
 # All-capital words of up to five letters are spelled out, except these and those in a text mostly in capitals.
 READ_ACRONYMS = frozenset(
-    "AIDS GNU NASA NATO OPEC UNICEF UNESCO LASER RADAR SONAR SCUBA SIM PIN RAM ROM GIF LAN WAN ZIP NAFTA FIFA "
+    "AIDS GNU NASA NATO OPEC UNICEF UNESCO NET LASER RADAR SONAR SCUBA SIM PIN RAM ROM GIF LAN WAN ZIP NAFTA FIFA "
     "UEFA "
     "OSHA COBOL BASIC UNIX LINUX DOS YAML JSON CUDA SWAT FEMA TASER ICANN NASDAQ IKEA LEGO VISA".split()
 )
@@ -105,6 +119,12 @@ SPELLED_ACRONYMS = frozenset(
     "DNA RNA "
     "MRI ICU ER ATM VIP RSVP ASAP PHD MBA LLC IPO ETA GPS SUV IBM AMD BMW UPS PR HR QA UI UX VR "
     "PST AR ML NLP LLM TTS ASR IEEE ISO NGO UFO IQ EQ OS IP ISP VPN DNS SMS SOS AOL ADHD EPA ACLU NAACP".split()
+)
+# Spelled in lower case, too, although they can be pronounced.
+LOWER_ACRONYMS = frozenset(
+    "usa uk eu uae usb gpu cpu api url ai ui ux qa ide aws iot oem ota eod iirc afaik icymi ama omw lmao ceo cfo cto "
+    "hiv gop pto roi seo ipo ngo faq diy atm isp ios aol uefi rsvp nyc adhd asl ufo usps usd eur isbn iban "
+    "ssd lcd pov".split()
 )
 SHOUTED = frozenset(
     "A I AN AS AT BE BY DO GO HE IF IN IS ME MY NO OF OH ON OR SO TO UP WE ACT ADD AGE ALL AND ANY ARE ASK "
@@ -175,13 +195,14 @@ SYMBOL_WORDS = {
     "¥": "yen", "₹": "rupees", "₩": "won", "₽": "rubles", "¢": "cents", "°": "degrees", "²": "squared",
     "³": "cubed",
     "×": "times", "÷": "divided by", "±": "plus or minus", "≈": "approximately", "≠": "is not equal to",
-    "≤": "is at most", "≥": "is at least", "∞": "infinity", "√": "the square root of", "§": "section",
+    "≤": "is at most", "≥": "is at least", "∞": "infinity", "√": "the square root of", "§": "section", "¶": "paragraph",
     "∈": "in", "∉": "not in", "∪": "union", "∩": "intersection", "⊂": "subset of", "∑": "the sum of",
     "∫": "the integral of", "∝": "proportional to",
     "©": "copyright", "µ": "mu", "Ω": "omega", "/": "slash", "\\": "backslash",
 }  # fmt: skip
 
 OPERATORS = {  # of programming languages, between two operands
-    "==": "equals", "!=": "is not equal to", "<=": "is at most", ">=": "is at least", "&&": "and", "||": "or",
+    "===": "equals", "!==": "is not equal to", "==": "equals", "!=": "is not equal to", "<=": "is at most",
+    ">=": "is at least", "&&": "and", "||": "or",
     "**": "to the power of", "+=": "plus equals", "-=": "minus equals", "*=": "times equals", "/=": "divided by equals",
 }  # fmt: skip

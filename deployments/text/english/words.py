@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from deployments.text.english.dates import MONTHS
-from deployments.text.english.numbers import identifier, plural, spelled
+from deployments.text.english.numbers import cardinal, identifier, plural, spelled
 from deployments.text.english.vocabulary import (
     BARE,
     BEFORE_NUMBER,
@@ -14,6 +14,7 @@ from deployments.text.english.vocabulary import (
     DIRECTIONS,
     DOTTED,
     HUMS,
+    LOWER_ACRONYMS,
     READ_ACRONYMS,
     SHOUTED,
     SPELLED_ACRONYMS,
@@ -44,11 +45,33 @@ _INITIAL = re.compile(r"[A-Z]\.(?=\s?[A-Z])")
 _MIXED = re.compile(r"[A-Za-z]+|\d+")
 _ACRONYM = re.compile(r"([A-Z]{2,})('?s|'S)?")
 _AROUND_O = re.compile(r"[A-Z]o[A-Z]{1,2}")  # IoT, PoE
+_METAL = "Li|Na|Rb|Cs|Be|Mg|Ca|Sr|Ba|Al|Ga|In|Si|Ti|Cr|Mn|Fe|Co|Ni|Cu|Zn|Ag|Au|Hg|Pb|Sn"
+_COMPOUND = re.compile(rf"(?:{_METAL}|K|H|N|C|P|S|B)(?:F|Cl|Br|I|OH|O|S|N|P|As|H|CN|Se|Te)")
+_FORMULA = re.compile(
+    rf"(?=[A-Z]{{0,3}}(?:{_METAL}|Cl|Br))(?=.*\d)(?:(?:{_METAL}|Cl|Br|[HBCNOFPSKI])\d{{0,2}}){{2,8}}"
+)
 _CAMEL = re.compile(r"[A-Z]?[a-z']+|[A-Z]+(?![a-z])")
 _VOWELS = frozenset("aeiouyAEIOUY")
 _REPEATED = re.compile(r"(.)\1+")
 _STRETCHED = re.compile(r"(.)\1{2,}")
 _WITH_ACRONYM = re.compile("([a-z]{2,})([b-df-hj-np-tv-xz]{3,})")
+# Consonants that an English word can begin or end with.
+_BEGINNINGS = frozenset(
+    "bh bl br ch chl chr cl cr dh dj dr dw fl fr gh gl gn gr kh kl kn kr kw mc ng ph phl phr pl pn pr ps pt rh sc "
+    "sch scl "
+    "scr sh shr sk sl sm sn sp sph spl spr sq st str sv sw th thr thw tr ts tw vl vr wh wr zh".split()
+)
+_ENDINGS = frozenset(
+    "bs bt ch cht ck cks cs ct cts dd dh ds dth ff ft gg ggs gh ght gn gs hm hs kh ks lch ld lf lk lks ll lm ln lp "
+    "ls lt "
+    "lth mb mm mn mp mph mpt mps ms nc nch nct nd nds ng ngs ngth nk nks nn ns nst nt nth nts nx ph pp ps pt pts "
+    "rb rc rch "
+    "rd rds rf rg rk rks rl rm rn rp rph rr rs rst rt rth rts rv sc sh shh sk sks sm sp ss st sts tch th ths ts tt "
+    "tz vs wd "
+    "wk wks wl wn wp ws wt wth xt zz".split()
+)
+_SHORT_WORDS = frozenset("be go me do in on it us we my to or so up is as at an if of no he hi ya u".split())
+_SYLLABLE = re.compile(r"([b-df-hj-np-tv-xz]*)[a-z]*?([b-df-hj-np-tv-xz]*)")
 _BEFORE_MONTH = frozenset(m[:3] for m in MONTHS)
 
 
@@ -93,6 +116,12 @@ def _dotted(name: str, text: str, at: int, end: int, before: list[str]) -> str |
         return STATES[name]
     if name == "Sec" and following.startswith("of "):
         return "secretary"
+    if (
+        name in ("ed", "eds")
+        and following[:1].isupper()
+        and not (before and before[-1][-2:] in ("st", "nd", "rd", "th"))
+    ):
+        return "edited by"
     if name == "est":
         return "established" if following[:1].isdigit() else "estimated"
     if name in BEFORE_NUMBER and following:
@@ -156,6 +185,8 @@ def plain_word(word: str, shouting: bool, known: Known) -> str:
         return lower
     if _AROUND_O.fullmatch(word):
         return letters(word)
+    if _COMPOUND.fullmatch(word):
+        return letters(word)  # NaCl
     parts = _CAMEL.findall(word)
     if "".join(parts) != word:
         return lower
@@ -174,11 +205,22 @@ def _lower(word: str, lower: str, known: Known) -> str:
         return lower
     if found := hum(stem) or _unstretched(stem, known):
         return found + ending
-    if not _VOWELS & set(stem):
+    if stem.endswith("s") and stem[:-1] in LOWER_ACRONYMS:  # urls
+        return letters(stem[:-1]) + "'s"
+    if stem in LOWER_ACRONYMS or not _VOWELS & set(stem) or (word.islower() and _is_unpronounceable(stem)):
         return letters(stem) + ending
     if (joined := _WITH_ACRONYM.fullmatch(stem)) and known(joined[1]):  # chatgpt, mysql
         return f"{joined[1]} {letters(joined[2])}{ending}"
     return lower
+
+
+def _is_unpronounceable(word: str) -> bool:
+    """Whether a short word has consonants at either end that no word of English has: gpu, ocr, ttyl."""
+    ends = _SYLLABLE.fullmatch(word) if len(word) < 5 and word.upper() not in READ_ACRONYMS else None
+    if not ends:
+        return False
+    first, last = ends.groups()
+    return (len(first) > 1 and first not in _BEGINNINGS) or (len(last) > 1 and last not in _ENDINGS)
 
 
 def hum(word: str) -> str | None:
@@ -199,6 +241,10 @@ def mixed_word(word: str, shouting: bool, known: Known) -> str:
     """Letters and digits in one: H200, MP3, B2B."""
     if _DIGEST.fullmatch(word):
         return spelled(word)
+    if _FORMULA.fullmatch(word):  # CaCO3
+        return " ".join(
+            cardinal(int(p)) if p.isdigit() else p.upper() for p in re.findall(r"[A-Za-z]|\d+", word)
+        )
     if _PLURAL.fullmatch(word):
         return plural(mixed_word(word[:-1], shouting, known))
     spoken = []
@@ -206,6 +252,8 @@ def mixed_word(word: str, shouting: bool, known: Known) -> str:
     for piece in pieces:
         if piece.isdigit():
             spoken.append(identifier(piece))
+        elif piece is not pieces[0] and len(piece) == 2 and piece.islower() and piece not in _SHORT_WORDS:
+            spoken.append(letters(piece))  # 2ab
         elif (
             len(pieces) > 3
             and len(piece) < 3

@@ -43,6 +43,9 @@ _TOKEN = re.compile(r"[A-Za-z\d]{0,12}")  # the rest of a token: 3U8888
 _CHINESE_BEHIND = re.compile(f" ?[{HANZI}]")
 _ENGLISH_BEHIND = re.compile(r" [a-z]{2,}")
 _NAME_BEFORE = re.compile(f"(?:^|[{HANZI}]|[,.:;(\"'] ?)[ ]?[A-Za-z]+(?:[ -]?|: ?)$|[A-Z][A-Za-z]*[ -]?$")
+_ENGLISH_BEFORE = re.compile(
+    r" (?:at|in|on|for|with|by|from|to|of|is|are|was|costs?|about|around|after|before|until) $"
+)
 _WORD_GOES_ON = re.compile(r"[A-Za-z\d]$")
 _SPOKEN = re.compile(f"[{HANZI}]+|[A-Z]")
 
@@ -118,7 +121,11 @@ class Scripts:
             return True
         if last < 0:
             return self.chinese[min(following, len(self.chinese) - 1)]
-        return self.chinese[last] or bool(_NAME_BEFORE.search(self.text, max(0, start - 40), start))
+        if self.chinese[last]:
+            return True
+        before = max(0, start - 40)
+        named = _NAME_BEFORE.search(self.text, before, start)
+        return bool(named) and not _ENGLISH_BEFORE.search(self.text, before, start)
 
 
 def starts_chinese(text: Iterable[str], otherwise: bool = False) -> bool:

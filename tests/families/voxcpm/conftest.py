@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from deployments.contract.device import Device
 from deployments.contract.speech import GptRequest, Reference, Sampling, Segment, VoicePrompt
 from deployments.engine.device.choose import choose_device
 from deployments.engine.device.thread import DeviceThread
@@ -109,11 +110,13 @@ class Golden:
         reference = Reference(tuple(recordings), about["prompt_text"] or None)
         return Case(self.tensors(f"case_{name}"), about, reference)
 
-    def gpt(self, slots: int, steps: int, kind: type[VoxGpt] = VoxGpt) -> VoxGpt:
+    def gpt(self, slots: int, steps: int, kind: type[VoxGpt] = VoxGpt, device: Device = CPU) -> VoxGpt:
         """Call it on a device thread."""
         tensors, file = read_lm(self.checkpoint)
         context = self.config.max_length
-        return kind(tensors, self.config, self.tokenizer, CPU, slots, context=context, steps=steps, file=file)
+        return kind(
+            tensors, self.config, self.tokenizer, device, slots, context=context, steps=steps, file=file
+        )
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks._decoding import decoded
 from deployments.contract.options import DeviceOptions, FamilyOptions, GptOptions, ModelOptions
@@ -84,6 +85,33 @@ def test_a_batch_of_all_modes_gives_what_each_gives_alone(golden, on_device, ver
     for one, other in zip(together, alone, strict=True):
         assert (len(one), one.cut) == (len(other), other.cut)
         np.testing.assert_array_equal(one.codes, other.codes)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_in_bf16_a_batch_makes_nearly_the_first_patches_of_fp32(golden, on_device, version):
+    requests = mixed(golden(version))
+
+    def run() -> list[list[Run]]:
+        half = replace(CPU, dtype=torch.bfloat16, half=True)
+        return [
+            decode(Decoder(golden(version).gpt(8, STEPS, device=device), device), *requests)
+            for device in (CPU, half)
+        ]
+
+    for full, half in zip(*on_device(run), strict=True):
+        assert np.isfinite(half.codes).all() and len(half) > 3
+        assert error_of(half.codes[:1], full.codes[:1]) < 0.1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_wrong_transcript_neither_fails_nor_runs_away(golden, on_device, version):
+    request = mixed(golden(version))[0]
+    segment = replace(request.segment, max_codes=12)
+    wrong = [prompt_of(golden(version), transcript) for transcript in ("x", "不是这句话。" * 12)]
+    asked = replace(request.sampling, max_tokens=60, controls={"reference": False})
+    requests = [replace(request, segment=segment, prompt=prompt, sampling=asked) for prompt in wrong]
+    for run in on_device(lambda: decode(Decoder(golden(version).gpt(2, STEPS), CPU), *requests)):
+        assert np.isfinite(run.codes).all() and 4 <= len(run) <= 12
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -21,7 +21,7 @@ from serve_app.audio.encode import open_encoder
 from serve_app.audio.examine import examine
 from serve_app.audio.recording import Recording
 from serve_app.service import SHIPPED_VOICES
-from tests.bombs import matroska
+from tests.bombs import matroska, sample_tables
 
 
 def tone(seconds: float, rate: int, level: float = 0.5) -> np.ndarray:
@@ -248,6 +248,32 @@ def test_a_small_file_of_many_hours_costs_little():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 30e6
+
+
+def claims_of_ten_hours() -> dict[str, bytes]:
+    """Files of at most ten kilobytes whose headers claim ten hours."""
+    count = 10 * 3600 * 8_000
+    sound, flac = written(tone(0.5, 8_000), 8_000), bytearray(written(tone(0.5, 8_000), 8_000, "FLAC"))
+    flac[21:26] = ((flac[21] & 0xF0) | count >> 32).to_bytes(1, "big") + (count & 0xFFFFFFFF).to_bytes(
+        4, "big"
+    )
+    return {
+        "wav": sound[:40] + (2 * count).to_bytes(4, "little") + sound[44:],
+        "flac": bytes(flac),
+        "mp4": sample_tables(1, 10 * 3600 * 48_000 // 1024),
+    }
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "mp4"])
+def test_a_claim_of_ten_hours_costs_little(kind):
+    data = claims_of_ten_hours()[kind]
+    assert len(data) <= 10_240
+    tracemalloc.start()
+    with pytest.raises(InvalidInput):
+        decode(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3e6
 
 
 @settings(max_examples=150, deadline=None)

@@ -120,19 +120,22 @@ async def test_a_full_queue_refuses_newcomers_only(service, backend):
     segment = (await backend.segments("Hello there.", None))[0]
     request = GptRequest(segment, prompt, backend.spec.sampling(max_tokens=40))
     ledger = backend.scheduler.ledgers["gpt"]
-    limit = ledger.max_queue
+    limit = ledger.admission.max_queue
 
     async def run(i: int, admitted: bool) -> int:
         runs = backend.generate(request, id=f"{admitted}{i}", priority=0, admitted=admitted)
         return sum([len(codes) async for codes in runs])
 
     try:
-        ledger.max_queue = 0
-        with pytest.raises(Overloaded):
+        ledger.admission.max_queue = 0
+        accepted = [asyncio.create_task(run(i, admitted=True)) for i in range(2 * ledger.slots)]
+        while not ledger.pending:
+            await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="no slot is free"):
             await run(0, admitted=False)
-        counts = await asyncio.gather(*(run(i, admitted=True) for i in range(9)))
+        counts = await asyncio.gather(*accepted)
     finally:
-        ledger.max_queue = limit
+        ledger.admission.max_queue = limit
     assert len(set(counts)) == 1
     assert counts[0] > 0
 

@@ -62,6 +62,27 @@ def test_replicas_or_autoscaling_but_not_both():
     assert Settings.from_args(scaled.to_args(), {}) == scaled
 
 
+def test_a_section_becomes_options_of_its_deployment():
+    placed = {"max_replicas_per_node": 2, "label_selector": {"ray.io/accelerator-type": "!T4"}}
+    scale = {"min_replicas": 0, "max_replicas": 4, "target_utilization": 0.5}
+    settings = Settings.from_args({"gpt": {"autoscaling": scale, "num_gpus": 0.5, **placed}}, {})
+    gpt = settings.gpt.deployment()
+    assert gpt["autoscaling_config"].items() >= {"min_replicas": 0, "target_ongoing_requests": 0.5}.items()
+    assert gpt["max_replicas_per_node"] == 2 and "num_replicas" not in gpt
+    selector = {"label_selector": placed["label_selector"]}
+    assert gpt["ray_actor_options"] == {"num_cpus": 0.5, "num_gpus": 0.5, **selector}
+    assert settings.vocoder.deployment()["num_replicas"] == 1
+
+
+def test_the_ingress_scales_on_its_requests():
+    scaled = Settings.from_args({"ingress": {"autoscaling": {"max_replicas": 3}, "num_cpus": 0.5}}, {})
+    options = scaled.ingress.deployment(scaled.ingress.max_ongoing_requests)
+    assert options["autoscaling_config"]["target_ongoing_requests"] == pytest.approx(0.8 * 256)
+    assert options["ray_actor_options"] == {"num_cpus": 0.5}
+    more = 4 * 0.5 - 2 * 0.2  # one of them in a roll-out
+    assert scaled.reserved_cpus == pytest.approx(Settings.from_args({}, {}).reserved_cpus + more)
+
+
 @given(st.integers(1, 256), st.booleans())
 def test_the_hash_depends_on_the_values(slots, optimize):
     settings = Settings.from_args({"gpt": {"slots": slots}, "optimize": optimize}, {})
@@ -88,6 +109,25 @@ def test_every_fault_is_a_config_error(args):
 @pytest.mark.parametrize(
     ("args", "says"),
     [
+        ({"gpt": {"num_gpus": 1.5}}, r"gpt\.num_gpus: must be a share of one GPU, 0 to 1, or a whole number"),
+        ({"gpt": {"autoscaling": {"target_utilization": 0.0}}}, r"target_utilization: .*greater than 0"),
+        (
+            {"gpt": {"autoscaling": {"target_utilization": 1.1}}},
+            r"target_utilization: .*less than or equal to 1",
+        ),
+        ({"gpt": {"max_replicas_per_node": 0}}, r"gpt\.max_replicas_per_node: .*greater than 0"),
+        (
+            {"gpt": {"label_selector": {"zone": "a b"}}},
+            r"gpt\.label_selector: must be labels .*'zone': 'a b'",
+        ),
+        ({"gpt": {"label_selector": {"/zone": "a"}}}, r"gpt\.label_selector: .*not '/zone'"),
+        *(
+            (
+                {section: {"autoscaling": {"min_replicas": 0}}},
+                rf"{section}: .*min_replicas must be at least 1",
+            )
+            for section in ("ingress", "text_frontend", "voice_encoder")
+        ),
         ({"chunks": {"first": 0}}, r"chunks\.first: .*greater than 0.*'whole'"),
         ({"chunks": {"first": "half"}}, r"chunks\.first: .*'whole'.*'half'"),
         ({"chunks": {"growth": 0.5}}, r"chunks\.growth: .*greater than or equal to 1"),

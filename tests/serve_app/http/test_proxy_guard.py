@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -401,7 +403,20 @@ async def test_a_started_response_breaks_visibly(url, behind):
     assert len(behind.scopes) == 1
 
 
-async def test_a_client_that_reads_nothing_is_disconnected(monkeypatch):
+def reading(address: str, bytes_per_s: float, until: threading.Event) -> None:
+    """Sends a request and reads the response at this rate, until the connection breaks."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((host, int(port)))
+        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while not until.wait(1 / bytes_per_s if bytes_per_s else None) and client.recv(1):
+                pass
+
+
+@pytest.mark.parametrize("bytes_per_s", [0, 100])
+async def test_a_client_that_reads_almost_nothing_is_disconnected(monkeypatch, bytes_per_s):
     monkeypatch.setattr(proxy_protocol, "STALL_S", 0.5)
     left = asyncio.Event()
 
@@ -420,12 +435,14 @@ async def test_a_client_that_reads_nothing_is_disconnected(monkeypatch):
         left.set()
 
     async with serving(Guard(endless, LIMITS)) as url:
-        _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]), limit=1000)
-        writer.transport.pause_reading()
-        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        async with asyncio.timeout(10):
-            await left.wait()
-        writer.close()
+        over = threading.Event()
+        client = asyncio.create_task(asyncio.to_thread(reading, url, bytes_per_s, over))
+        try:
+            async with asyncio.timeout(10):
+                await left.wait()
+        finally:
+            over.set()
+        await client
 
 
 async def test_a_proxy_failure_shows_no_traceback():

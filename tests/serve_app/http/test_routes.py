@@ -396,14 +396,18 @@ async def test_unknown_routes_models_and_voices_have_the_same_error_shape(client
     assert code is None or error["code"] == code
 
 
-async def test_overload_and_unavailable(client, backend):
+async def test_overload(client, backend, monkeypatch):
+    monkeypatch.setattr("serve_app.synthesis.stream.REJECTING_S", 60.0)
     backend.max_queue = 0
-    response = await client.post(SPEECH, json=body())
-    assert response.status_code == 429
-    assert response.headers["retry-after"] == "2"
-    assert response.json()["error"]["code"] == "overloaded"
-    backend.max_queue = 10
+    for _ in range(3):
+        response = await client.post(SPEECH, json=body())
+        assert response.status_code == 429
+        assert response.headers["retry-after"] == "2"
+        assert response.json()["error"]["code"] == "overloaded"
+    assert len(backend.started) == 1, "the stages rejected the first one only"
 
+
+async def test_unavailable(client, backend):
     async def gone(*args):
         raise Unavailable("The text frontend is starting.")
 

@@ -65,6 +65,10 @@ def test_the_time_left_includes_the_files_as_the_last_job_needed(monkeypatch: py
     assert figures["remaining_seconds"] == pytest.approx(
         30 / 10 * 2.0 + 0.1 * 16.0
     )  # 4 s of sound so far, 16 in all
+    read_along = progress.figures(
+        Counts(2, 1, 0, 40, 10, 64_000), batches, None, 16_000, conversion, copies=2
+    )
+    assert read_along["remaining_seconds"] == pytest.approx(30 / 10 * 2.0 + 0.1 * 2 * 16.0)
 
 
 def test_progress_never_says_all_before_the_files_are_there() -> None:

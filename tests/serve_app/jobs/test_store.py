@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 
 from deployments.contract.errors import InvalidInput, NotFound
 from serve_app.jobs.access import Stores
-from serve_app.jobs.database import Database
+from serve_app.jobs.database import Database, now
 from serve_app.jobs.models import Base
 from serve_app.jobs.segments import MOST_FAILURES, MOST_LEASES, Counts, Planned
 from serve_app.jobs.store import LeaseLost
@@ -139,6 +140,30 @@ def test_a_leased_segment_is_not_leased_again_until_its_lease_expires(stores: St
     stores.jobs.free("me")
     assert stores.jobs.claim("other", LEASE, 1) is not None
     assert len(stores.segments.lease(job_id, "other", 5, LEASE)) == 3
+
+
+@pytest.mark.parametrize("ahead_s", [-3600.0, 3600.0])
+def test_a_runner_whose_clock_differs_takes_nothing_from_others(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, ahead_s: float
+) -> None:
+    job_id = begun(stores)
+    assert len(stores.segments.lease(job_id, "me", 1, LEASE)) == 1
+    at = time.time() + ahead_s
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(time, "time", lambda: at)
+        assert stores.jobs.claim("other", LEASE, 100) is None
+        assert stores.jobs.cancel(job_id).state != "cancelled", "its runner is alive, and will notice"
+    assert stores.jobs.beat(job_id, "me", LEASE, 0.0, {})
+    expire(stores, job_id, "me")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(time, "time", lambda: at)
+        stores.jobs.claim("other", LEASE, 100)
+    assert stores.jobs.get(job_id).state == "cancelled"
+
+
+def test_the_clock_is_the_databases(stores: Stores) -> None:
+    with stores.jobs.database.reading() as session:
+        assert now(session) == pytest.approx(time.time(), abs=60)
 
 
 def test_a_segment_that_fails_three_times_is_a_fault(stores: Stores) -> None:

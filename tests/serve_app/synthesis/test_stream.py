@@ -12,6 +12,7 @@ import pytest
 
 from deployments.contract.errors import Overloaded, SynthesisFailed
 from deployments.contract.speech import Sampling, Segment, VocodedChunk, VoicePrompt
+from deployments.contract.work import BACKGROUND
 from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.synthesis.segment import segment_seed
 from serve_app.synthesis.speech import SegmentBegan, SegmentDone, Sound, Speech
@@ -136,6 +137,20 @@ async def test_a_refusal_is_raised_and_leaves_no_work(backend):
         await anext(stream)
     assert len(backend.started) == 1
     assert not backend.active
+
+
+async def test_after_a_rejection_the_stages_are_not_asked_for_a_moment(backend, monkeypatch):
+    backend.max_queue = 0
+    synthesizer = Synthesizer(backend)
+    synthesizer.check_room(0)
+    with pytest.raises(Overloaded):
+        await anext(synthesizer.stream(speech()))
+    with pytest.raises(Overloaded, match="Too many requests wait") as again:
+        synthesizer.check_room(0)
+    assert again.value.retry_after == 2.0
+    synthesizer.check_room(BACKGROUND)
+    monkeypatch.setattr("serve_app.synthesis.stream.REJECTING_S", 0.0)
+    synthesizer.check_room(0)
 
 
 async def test_text_with_nothing_to_speak_is_a_short_silence_without_any_work(backend):

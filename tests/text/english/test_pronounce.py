@@ -7,7 +7,7 @@ import re
 import pytest
 
 from deployments.text.english.letters import load_letters
-from deployments.text.english.lexicon import CONSONANTS, PARTS, STRESS, VOWELS, load_lexicon
+from deployments.text.english.lexicon import CONSONANTS, NAMES_FILE, PARTS, STRESS, VOWELS, load_lexicon
 from deployments.text.english.pronounce import Pronouncer, default_pronouncer
 
 WORDS = ["cat", "bake", "stop", "carry", "box", "happy", "smart", "phone", "hate", "hat"]
@@ -69,22 +69,55 @@ def test_regular_spellings_are_read_by_rule(word: str, phones: str) -> None:
 def test_the_table_reads_most_of_the_lexicon() -> None:
     """It was trained on these words, so fewer correct ones would mean that file and code do not match."""
     letters, lexicon = load_letters(), load_lexicon()
-    words = [w for w in sorted(lexicon) if w.isalpha() and w.islower()][::50]
-    assert sum(letters.phones(w) == lexicon[w] for w in words) > 0.85 * len(words)
+    words = [w for w in sorted(lexicon) if w.isalpha() and w.islower()][::20]
+    assert sum(letters.phones(w) == lexicon[w] for w in words) > 0.84 * len(words)
 
 
-LEXICON = load_lexicon()
+LEXICON, NAMES = load_lexicon(), load_lexicon(NAMES_FILE)
 
 
 def test_every_entry_has_a_vowel_and_known_phones() -> None:
-    for word, phones in LEXICON.items():
+    for word, phones in [*LEXICON.items(), *NAMES.items()]:
         assert set(phones) & set(VOWELS), word
         assert set(phones) <= set(VOWELS + CONSONANTS + STRESS), word
         assert "/" not in word or word.partition("/")[2] in PARTS, word
 
 
+def test_names_add_to_the_lexicon() -> None:
+    assert not LEXICON.keys() & NAMES.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "phones"),
+    [
+        ("olivia", "Olˈɪviə"),
+        ("lopez", "lˈOpɛz"),
+        ("gaza", "ɡˈɑzə"),
+        ("sean", "ʃˈɔn"),
+        ("juan", "wˈɑn"),
+        ("mohammed", "mOhˈæmɪd"),
+        ("porsche", "pˈɔɹʃə"),
+        ("porsches", "pˈɔɹʃɪz"),
+        ("zuckerberg's", "zˈʌkəɹbˌɜɹɡz"),
+        ("nguyen", "wˈɪn"),
+        ("json", "ʤˈAsᵊn"),
+        ("metformin", "mɛtfˈɔɹmɪn"),
+    ],
+)
+def test_names_and_new_words_are_known(name: str, phones: str) -> None:
+    pronouncer = default_pronouncer()
+    assert pronouncer.known(name) or "'" in name
+    assert pronouncer.phones(name) == phones
+
+
+@pytest.mark.parametrize("word", ["soo", "longterm", "ibm", "ceo", "marslanding"])
+def test_what_is_no_name_stays_unknown(word: str) -> None:
+    """Drawn-out words, words of two, acronyms, and forms that a name does not have."""
+    assert not default_pronouncer().known(word)
+
+
 def test_stress_stands_before_a_vowel() -> None:
-    for word, phones in LEXICON.items():
+    for word, phones in [*LEXICON.items(), *NAMES.items()]:
         marks = [i for i, phone in enumerate(phones) if phone in STRESS]
         assert all(phones[i + 1 : i + 2] in set(VOWELS) for i in marks), word
 
@@ -97,6 +130,7 @@ NOT_PLURALS = frozenset(
         "chitterlings choctaws cicatrices clochards closers closes cloths concertos conjuncts contents "
         "contredanses cornetts corps cos cruces danaids demos dentelles desolates dioceses dives does "
         "dolphinariums donets dumas duodenums ecossaises eisteddfods ellipses emporiums epithalamiums fraises "
+        "lyons marseilles "
         "frequents galatians gas geladas girolles glassworks gobelins hades hamas has homs hoofs hydromagnetics "
         "imagines kinesics lacunas langues laos laths lesbos maillots manes menses metamorphoses mezuzahs mons "
         "mores mrs naiads nates negros neurilemmas neurolinguistics neuromas nones nucleonics obvs offscourings "
