@@ -42,8 +42,9 @@ class SpeechRequest:
     """A request to speak.
 
     voice: an id or a name. recording: an audio file to clone the voice from instead; transcript: the text spoken in
-    it; recording_language: its language. timbres: voices whose timbre is mixed with it, by id or name. model: None for the default one. seed: None for a random one. controls: values
-    of the model's `FamilySpec.controls` by name. priority, whole, id, began: see `Speech`.
+    it; recording_language: its language. timbres: voices whose timbre is mixed with it, by id or name. model: None for
+    the default one. seed: None for a random one. controls: values of the model's `FamilySpec.controls` by name.
+    priority, whole, id, began: see `Speech`.
     """
 
     input: str
@@ -232,7 +233,9 @@ class Service:
     async def _mixed(self, prompt: VoicePrompt, timbres: Sequence[str], model: Model) -> VoicePrompt:
         """Raises InvalidInput (param "timbres") if the model has no mixed timbres or cannot use one of the voices."""
         if not model.spec.mixes:
-            raise InvalidInput(f"Invalid 'timbres': a voice of {model.name} is one recording.", param="timbres")
+            raise InvalidInput(
+                f"Invalid 'timbres': a voice of {model.name} is one recording.", param="timbres"
+            )
         others = []
         for name in timbres:
             try:

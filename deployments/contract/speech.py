@@ -115,12 +115,12 @@ class VoicePrompt:
         return sum(value.nbytes for value in self.tensors.values())
 
     def mixed(self, others: Sequence[Self], names: Sequence[str]) -> Self:
-        """This voice, but with the mean of its tensors `names` and those of the others, as `Reference` mixes timbres."""
-        means = {
-            name: np.mean([prompt.tensors[name] for prompt in (self, *others)], axis=0, dtype=np.float32)
-            for name in names
-        }
-        return type(self).of(self.family, {**self.tensors, **means})
+        """This voice with the mean of its tensors `names` and those of the others, as `Reference` mixes timbres."""
+        tensors = dict(self.tensors)
+        for name in names:
+            together = np.stack([prompt.tensors[name] for prompt in (self, *others)])
+            tensors[name] = together.mean(0, dtype=np.float32)
+        return type(self).of(self.family, tensors)
 
     def to_bytes(self) -> bytes:
         """A safetensors file that names the family and the key."""

@@ -56,9 +56,7 @@ class ActiveItem:
             return None
         self.over = True
         chunk: VocoderChunk = self.item.payload
-        return Event(
-            self.item.id, VocodedChunk.joined(self.made), done=True, index=chunk.first + chunk.left
-        )
+        return Event(self.item.id, VocodedChunk.joined(self.made), done=True, index=chunk.first + chunk.left)
 
 
 class VocodeWorker:

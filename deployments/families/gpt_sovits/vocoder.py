@@ -31,10 +31,9 @@ Inputs = dict[str, Tensor]
 
 
 class VitsVocoder:
-    """Implements VocoderModel. Takes `net` over: it is moved to `device`. Always float32, but for the generator on a CPU
-    with `bf16`, if it has the instructions.
+    """Implements VocoderModel. Takes `net` over: it is moved to `device`. Always float32, but for `bf16`.
 
-    noise_scale: of the prior's standard deviation.
+    noise_scale: of the prior's standard deviation. bf16: in the generator, on a CPU that has the instructions.
     """
 
     frame_shape: tuple[int, ...] = ()

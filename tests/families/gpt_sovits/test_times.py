@@ -41,7 +41,8 @@ def test_the_chunks_of_a_stream_have_the_attention_of_their_own_frames(vocoder, 
         (one,) = streamed_chunks(vocoder, [whole])
         parts = streamed_chunks(vocoder, cut(whole))
     joined = VocodedChunk.joined(parts)
-    assert joined.attention is not None and joined.attention.shape == one.attention.shape
+    assert joined.attention is not None and one.attention is not None
+    assert joined.attention.shape == one.attention.shape
     assert len(joined.waveform) == len(one.waveform)
     assert np.abs(joined.attention - one.attention).mean() < 0.1 * one.attention.mean()
 
@@ -78,7 +79,17 @@ def test_times_rise_and_cover_the_text(speaking, gpt_sovits, gpt_sovits_v3v4, fi
     seconds = sum(len(e.waveform) for e in events if isinstance(e, Sound)) / backend.spec.sample_rate
     words = [TEXT[one.begin : one.end] for one in done.times]
     if not done.cut:
-        assert words == [*"今天天气真不错", *"我们去公园", "Dr", "Smith", "paid", "10", "dollars", "and", "left"]
+        assert words == [
+            *"今天天气真不错",
+            *"我们去公园",
+            "Dr",
+            "Smith",
+            "paid",
+            "10",
+            "dollars",
+            "and",
+            "left",
+        ]
     assert done.times[0].start == 0 and done.times[-1].stop == pytest.approx(seconds)
     for one, after in zip(done.times, done.times[1:], strict=False):
         assert one.start <= one.stop == after.start

@@ -142,7 +142,9 @@ class CfmDecoder:
         found: dict[int, tuple[Tensor, Tensor]] = {}
         for i, segment in enumerate(segments):
             if i not in shared:
-                made = self.features.attended(segment.codes[None], segment.phones[None], segment.voice.ge[None])
+                made = self.features.attended(
+                    segment.codes[None], segment.phones[None], segment.voice.ge[None]
+                )
                 found[i] = made[0][0], made[1][0]
         for group, batch in grouped(shared, batches):
             width = next(count for count in self.codes if count >= max(sizes[i] for i in group))

@@ -92,7 +92,7 @@ class Features(nn.Module):
     def padded(
         self, codes: Tensor, code_count: Tensor, phones: Tensor, phone_count: Tensor, speaker: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As `attended`, of rows of `code_count` and `phone_count` (B,) codes and phones, then padding. Shapes are fixed."""
+        """As `attended`, of rows of `code_count` and `phone_count` (B,) codes and phones, padded to fixed shapes."""
         style = speaker.unsqueeze(-1)
         mask = _first(FRAMES_PER_CODE * codes.shape[1], FRAMES_PER_CODE * code_count)
         latents, attention = self.enc_p.latents(

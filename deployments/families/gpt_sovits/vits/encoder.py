@@ -28,11 +28,9 @@ class CrossEncoder(nn.Module):
     def forward(
         self, y: Tensor, mask: Tensor | None, text: Tensor, text_mask: Tensor | None, speaker: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """y: (B, C, T); text: (B, C, P); speaker: (B, width, 1) -> (B, C, T), and the heads' mean attention (B, T, P)."""
+        """y: (B, C, T); text: (B, C, P); speaker: (B, width, 1) -> (B, C, T), and the heads' attention (B, T, P)."""
         content, text = self.c_pre(masked(y, mask)), self.text_pre(masked(text, text_mask))
-        mixed, shares = self.cross_attention.seen(
-            masked(content, mask), masked(text, text_mask), text_mask
-        )
+        mixed, shares = self.cross_attention.seen(masked(content, mask), masked(text, text_mask), text_mask)
         return self.c_post(masked(mixed + content + speaker, mask)), shares.mean(1)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from deployments.families.gpt_sovits.vits.generator import Generator
+from deployments.families.gpt_sovits.vits.generator import Generator, ResBlock
 
 _LENGTH = 1000  # of a signal for which oneDNN chooses the order of the weights
 
@@ -35,7 +35,16 @@ class PackedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.ops.mkldnn._convolution_pointwise(
-            _last(x.bfloat16()), self.weight, self.bias, self.padding, [1, 1], self.dilation, 1, "none", [], ""
+            _last(x.bfloat16()),
+            self.weight,
+            self.bias,
+            self.padding,
+            [1, 1],
+            self.dilation,
+            1,
+            "none",
+            [],
+            "",
         ).squeeze(2)
 
 
@@ -69,11 +78,16 @@ class PackedUp(nn.Module):
 
 def packed(generator: Generator) -> Generator:
     """Replaces the layers of a generator but the last. Signals between the blocks stay in fp32."""
+    assert isinstance(generator.conv_pre, nn.Conv1d)
     generator.conv_pre = PackedConv(generator.conv_pre)
-    generator.ups = nn.ModuleList([PackedUp(up) for up in generator.ups])
+    generator.ups = nn.ModuleList(
+        [PackedUp(up) for up in generator.ups if isinstance(up, nn.ConvTranspose1d)]
+    )
     for block in generator.resblocks:
+        assert isinstance(block, ResBlock)
         block.convs1, block.convs2 = (
-            nn.ModuleList([PackedConv(conv) for conv in convs]) for convs in (block.convs1, block.convs2)
+            nn.ModuleList([PackedConv(conv) for conv in convs if isinstance(conv, nn.Conv1d)])
+            for convs in (block.convs1, block.convs2)
         )
     return generator
 
