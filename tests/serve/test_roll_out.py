@@ -44,11 +44,14 @@ async def test_a_roll_out_cuts_no_stream(service: Service) -> None:
         await begun.wait()
         before, clock = await ingress(), asyncio.get_running_loop().time
         changed = build({**service.args, "ingress": {"window": 2}, "gpt": {"emit_every": 12}})
-        rolling = asyncio.to_thread(serve.run, changed, name="chorale", route_prefix="/")
         began = clock()
-        await rolling
-        assert await ingress() != before
-        await asyncio.sleep(began + DEFAULT_GRACEFUL_SHUTDOWN_TIMEOUT_S + 10 - clock())
+        rolling = asyncio.create_task(  # until the last old replica has ended
+            asyncio.to_thread(serve.run, changed, name="chorale", route_prefix="/")
+        )
+        while await ingress() == before:
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(began + DEFAULT_GRACEFUL_SHUTDOWN_TIMEOUT_S + 15 - clock())
         assert not listening.done()
         over.set()
         assert await listening == whole
+        await rolling
