@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from deployments.engine import invariant
+from deployments.engine.device.memory_report import held
 from deployments.engine.invariant import Linear
 
 SIZES = (1, 2, 3, 5, 7, 8, 14, 16, 31, 32, 33)
@@ -155,3 +156,8 @@ def test_elementwise_functions_of_a_step_are_invariant(function):
         batch = torch.randn(rows, 256)
         batch[rows // 2] = row[0]
         assert torch.equal(function(batch)[rows // 2], function(row)[0])
+
+
+def test_laid_out_weights_are_in_the_memory_report():
+    product = Linear(torch.zeros(32, 16, dtype=torch.bfloat16), once=True)
+    assert held([product])["weights_bytes"] == 32 * 16 * 2

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from deployments.engine.decode.kv_cache import KVCache
@@ -21,11 +22,12 @@ def held(worker: Any) -> dict[str, int]:
     left: list[tuple[Any, str]] = [(worker, "buffer_bytes")]
     while left:
         thing, kind = left.pop()
-        if isinstance(thing, Tensor):
+        if isinstance(thing, Tensor) and thing.layout == torch.strided:
             storage = thing.untyped_storage()
             key, size = (thing.device, storage.data_ptr()), storage.nbytes()
         else:
-            key, size = id(thing), 0
+            # a tensor in oneDNN's own layout has no storage that torch could see
+            key, size = id(thing), thing.nbytes if isinstance(thing, Tensor) else 0
         if key in seen:
             continue
         seen.add(key)
