@@ -3,10 +3,10 @@
 `published` is benchmarks/published_gpt_sovits.py: one text at a time, growing caches, whole segments, fp32. `chorale`
 is what `chorale speak` runs: continuous batching, and vocoding while codes are drawn. Both draw with the published
 settings and the same weights until every text has the same number of codes. `chorale bf16` is the same with the
-decoder's convolutions in bf16 (`family.options.decoder`), on a CPU that has instructions for it. The voice is encoded before the clock
-starts in both; the baseline repeats the part of it that the released code repeats. Each method runs in its own process,
-so that its memory can be measured. Random weights do not produce speech; `make test` compares the results with the
-golden set.
+decoder's convolutions in bf16 (`family.options.decoder`), on a CPU that has instructions for it. The voice is encoded
+before the clock starts in both; the baseline repeats the part of it that the released code repeats. Each method runs in
+its own process, so that its memory can be measured. Random weights do not produce speech; `make test` compares the
+results with the golden set.
 """
 
 from __future__ import annotations

@@ -63,8 +63,6 @@ class FamilySpec:
     needs_transcript: bool = False  # whether a voice needs the text of its recording
     half_on_cpu: bool = False  # whether `device.half: true` is obeyed on a CPU that multiplies bf16
     mixes: tuple[str, ...] = ()  # tensors of a prompt whose mean over several voices is a mixed timbre
-    mixes: tuple[str, ...] = ()  # tensors of a prompt whose mean over several voices is a mixed timbre
-    half_on_cpu: bool = False  # whether `device.half: true` is obeyed on a CPU that multiplies bf16
     text_controls: tuple[
         str, ...
     ] = ()  # those of `controls` that the frontend reads: see `ControlledFrontend`

@@ -28,8 +28,8 @@ class GptSovitsOptions(BaseModel):
 
     version: whose published files are used where gpt or sovits is not given; it must be the version of the SoVITS file.
     base: the full model of a LoRA file. ap_bwe: the folder of the bandwidth extension, with which v3 speaks at 48 kHz
-    instead of 24 kHz. decoder: the precision of VITS's generator on a CPU. noise_scale: of the decoder's prior. max_phones: of a transcript and a segment
-    together; max_codes: of a segment, 25 to the second.
+    instead of 24 kHz. decoder: the precision of VITS's generator on a CPU. noise_scale: of the decoder's prior.
+    max_phones: of a transcript and a segment together; max_codes: of a segment, 25 to the second.
     """
 
     model_config = ConfigDict(extra="forbid")
