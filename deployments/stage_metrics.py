@@ -24,6 +24,7 @@ def record_scheduler(metrics: ServeMetrics, ledger: Ledger, leases: int, wanted:
     metrics.record(telemetry.IN_SLOTS, ledger.in_flight - ledger.pending)
     metrics.record(telemetry.LEASES, leases)
     metrics.record(telemetry.LEASES_WANTED, wanted)
+    metrics.record(telemetry.DEMAND, ledger.demand)
     counts = ledger.counts
     metrics.total(telemetry.LEASE_LOSSES, counts["deaths"])
     for outcome in OUTCOMES:

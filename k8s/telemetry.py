@@ -99,6 +99,7 @@ PANELS = (
         {
             f"open {_STAGE}": gauge(t.LEASES, "model", "stage"),
             f"wanted {_STAGE}": gauge(t.LEASES_WANTED, "model", "stage"),
+            f"demand {_STAGE}": gauge(t.DEMAND, "model", "stage"),
         },
     ),
     Panel("Lost leases", "ops", {_STAGE: rate(t.LEASE_LOSSES, "model", "stage")}),

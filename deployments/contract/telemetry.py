@@ -126,6 +126,13 @@ LEASES_WANTED = Instrument(
     "leases that the work in flight would fill",
     ("model", "stage"),
 )
+DEMAND = Instrument(
+    "chorale_demand",
+    "gauge",
+    "replicas",
+    "replicas that the work fills on average, from which the stage is scaled",
+    ("model", "stage"),
+)
 LEASE_LOSSES = Instrument(
     "chorale_lease_losses", "counter", "leases", "leases that ended with their replica", ("model", "stage")
 )
@@ -179,7 +186,7 @@ GROUPS: Mapping[str, tuple[Instrument, ...]] = {
     ),
     "Jobs": (JOBS,),
     "Queues and leases": (
-        QUEUE_DEPTH, QUEUE_AGE, QUEUE_WAIT, IN_SLOTS, LEASES, LEASES_WANTED, LEASE_LOSSES, ITEMS
+        QUEUE_DEPTH, QUEUE_AGE, QUEUE_WAIT, IN_SLOTS, LEASES, LEASES_WANTED, DEMAND, LEASE_LOSSES, ITEMS
     ),
     "Replicas": (SLOTS, STEPS, BATCH_ROWS, CODES, DEVICE_MEMORY, DEVICE_UTILIZATION),
 }  # fmt: skip
