@@ -30,7 +30,7 @@ DELAYS = {
     "look_back_period_s": 4.0,
     "metrics_interval_s": 1.0,
     "upscale_delay_s": 2.0,
-    "downscale_delay_s": 8.0,
+    "downscale_delay_s": 20.0,
 }
 TO_ZERO = {"min_replicas": 0, "downscale_to_zero_delay_s": 15.0, **DELAYS}
 ARGS: dict[str, Any] = {
