@@ -65,6 +65,15 @@ class SmallConfig:
             raise ValueError(f"n_phones is {self.n_phones}; the phone set {self.phone_set} has {needed}")
         return self
 
+    @model_validator(mode="after")
+    def _a_code_is_a_number_of_frames(self) -> Self:
+        if min(self.sample_rate, self.hop, self.codes_per_second) < 1:
+            raise ValueError("sample_rate, hop and codes_per_second must be at least 1")
+        if self.sample_rate % (self.hop * self.codes_per_second):
+            message = f"codes_per_second is {self.codes_per_second}; it must divide sample_rate / hop"
+            raise ValueError(f"{message}, which is {self.sample_rate} / {self.hop}")
+        return self
+
     @property
     def phones(self) -> PhoneSet:
         return PHONE_SETS[self.phone_set]

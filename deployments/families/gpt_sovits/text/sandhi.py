@@ -40,7 +40,7 @@ class Tagged:
 
 def regrouped(words: list[Tagged], tones_of: Callable[[str], list[int]]) -> list[Tagged]:
     """Joins the words whose tones change together. tones_of: the tones of a word before any change."""
-    words = _joined(words, lambda last, _: last.text == "不")
+    words = _joined(words, lambda last, word: last.text == "不" and word.text not in MARKS)
     words = _with_yi(words)
     words = _joined(words, lambda last, word: last.text == word.text and word.text not in MARKS)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deployments.contract.errors import InvalidInput
@@ -77,6 +77,8 @@ def test_tones_change_as_the_weights_learnt_them(text: str, phones: str) -> None
 
 
 @given(text=st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FA5), min_size=1, max_size=30))
+@example(text="不").via("a mark is no word that it could be joined to")
+@example(text="一").via("as before")
 @settings(max_examples=100, deadline=None)
 def test_every_chinese_character_has_two_symbols(text: str) -> None:
     phones, sizes = chinese_phones.phones(text + ",")

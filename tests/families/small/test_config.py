@@ -77,3 +77,12 @@ def test_the_config_names_the_set(tmp_path: Path) -> None:
     )
     frontend = load({"weights": tmp_path}).frontend()
     assert isinstance(frontend, SmallFrontend) and frontend.phones is STRESSED
+
+
+@pytest.mark.parametrize(
+    ("codes", "reason"),
+    [(101, "codes_per_second is 101; it must divide"), (0, "at least 1"), (-1, "at least 1")],
+)
+def test_a_code_is_a_whole_number_of_frames(codes: int, reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        SmallConfig(codes_per_second=codes)
