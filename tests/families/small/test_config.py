@@ -1,4 +1,4 @@
-"""The phone set of the weights decides what the GPT reads."""
+"""The configuration of the small family: its phone set and the rate of its codes."""
 
 from __future__ import annotations
 
