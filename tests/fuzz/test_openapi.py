@@ -8,10 +8,11 @@ from __future__ import annotations
 from contextlib import nullcontext, suppress
 from typing import Any
 
+import httpx
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
@@ -72,7 +73,12 @@ def test_every_operation_answers_as_documented(
 
 
 def check(api: Api, case: Any) -> None:
-    answer = api.send(requests.Request(**case.as_transport_kwargs(base_url=URL)).prepare())
+    try:
+        answer = api.send(requests.Request(**case.as_transport_kwargs(base_url=URL)).prepare())
+    except (
+        httpx.InvalidURL
+    ):  # the client does not send one of over 64 KiB; test_proxy_guard sends them to a real server
+        reject()
     case.validate_response(answer, checks=CHECKS)
     if answer.status_code >= 400:
         error_of(answer)
