@@ -44,7 +44,7 @@ class SpeechRequest:
     voice: an id or a name. recording: an audio file to clone the voice from instead; transcript: the text spoken in
     it; recording_language: its language. timbres: voices whose timbre is mixed with it, by id or name. model: None for
     the default one. seed: None for a random one. controls: values of the model's `FamilySpec.controls` by name.
-    priority, whole, id, began: see `Speech`.
+    priority, whole, timed, id, began: see `Speech`.
     """
 
     input: str
@@ -62,6 +62,7 @@ class SpeechRequest:
     id: str = field(default_factory=lambda: uuid4().hex)
     recording_language: str | None = None
     timbres: Sequence[str] = ()
+    timed: bool = False
     began: float = field(default_factory=time.perf_counter)
 
 
@@ -154,6 +155,7 @@ class Service:
             request.whole,
             request.id,
             request.began,
+            timed=request.timed,
         )
         stream = model.synthesizer.stream(speech, Meter(self.recorder, model.name))
         return Spoken(stream, voice, seed, model.spec.sample_rate, warnings)

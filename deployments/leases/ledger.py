@@ -104,11 +104,13 @@ class Ledger:
         if entry.lease is not None or entry.item.background or self.newcomers <= self.limit():
             return None
         others = self.newcomers - 1
-        return self._overloaded("no slot is free" + (f" and {others} requests are waiting" if others else ""))
+        waiting = f" and {others} requests are waiting" if others else ""
+        return self._overloaded(entry.item, f"no slot is free{waiting}")
 
-    def _overloaded(self, reason: str) -> Overloaded:
+    def _overloaded(self, item: WorkItem, reason: str) -> Overloaded:
         self._counts["refused"] += 1
-        self.admission.rejected(self._clock())
+        if not item.background:  # which waits because it comes last, not because too much arrives
+            self.admission.rejected(self._clock())
         return Overloaded(f"{reason}; try again later", retry_after=self.retry_after())
 
     async def submit(self, item: WorkItem, admitted: bool = False) -> AsyncGenerator[Event]:
@@ -158,7 +160,9 @@ class Ledger:
             entry.expiry = asyncio.get_running_loop().call_later(left, self._expire, entry)
             return
         self._forget(entry.item.id)
-        refused = self._overloaded(f"no slot was free for {max(self.max_wait_s, round(waited)):g} s")
+        refused = self._overloaded(
+            entry.item, f"no slot was free for {max(self.max_wait_s, round(waited)):g} s"
+        )
         entry.outbox.put_nowait(Event(entry.item.id, error=refused))
 
     def retry_after(self) -> float:

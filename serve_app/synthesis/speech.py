@@ -17,8 +17,8 @@ class Speech:
     """A text to speak, with its voice and sampling.
 
     priority: 0 for interactive requests, 10 for background work; whole: the result is used only when complete, so any
-    segment can still be retried; id: the request's id in the logs of the stages; began: when the request was made, by
-    `time.perf_counter`.
+    segment can still be retried; timed: the times of words are wanted; id: the request's id in the logs of the stages;
+    began: when the request was made, by `time.perf_counter`.
     """
 
     text: str
@@ -27,6 +27,7 @@ class Speech:
     language: str | None = None
     priority: int = 0
     whole: bool = False
+    timed: bool = field(default=False, kw_only=True)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     began: float = field(default_factory=time.perf_counter)
 
@@ -51,7 +52,7 @@ class Sound:
 class SegmentDone:
     """codes: the number from the GPT; retried: synthesised again with another seed; cut: cut off at a fault.
 
-    times: of its words or characters, in the sound of the request; empty if the model does not tell.
+    times: of its words or characters, in the sound of the request; empty if not wanted, or if the model does not tell.
     """
 
     index: int

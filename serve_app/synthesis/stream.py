@@ -135,7 +135,8 @@ class SpeechStream:
             if tempo is not None and len(tail := tempo.finish()):
                 yield Sound(tail)
         except Overloaded as error:
-            self._synthesizer.rejected(error)
+            if self._speech.priority < BACKGROUND:
+                self._synthesizer.rejected(error)
             raise
         finally:
             self._meter.ended(self._speech, self)
@@ -162,7 +163,7 @@ class SpeechStream:
                 self._fill_window(text)
                 if not self._segments:
                     self._open(await text.next())
-                yield self._done(segment, begin, sent)
+                yield await self._done(segment, begin, sent)
                 pause = self._pause(segment.segment)
                 if self._segments and sent and pause and isinstance(segment, SegmentStream):
                     sent += pause
@@ -172,12 +173,15 @@ class SpeechStream:
         finally:
             self.close()
 
-    def _done(self, segment: SegmentStream | SilentSegment, begin: int, end: int) -> SegmentDone:
+    async def _done(self, segment: SegmentStream | SilentSegment, begin: int, end: int) -> SegmentDone:
         """begin, end: samples before any change of tempo."""
         rate = self._synthesizer.backend.spec.sample_rate * self._tempo
         seconds, offset = (end - begin) / rate, begin / rate
-        times = said_at(segment.segment, segment.attention, seconds, offset, segment.cut)
-        self.times += times
+        times: tuple[SaidAt, ...] = ()
+        if self._speech.timed:  # takes milliseconds for each second of sound
+            seen = segment.segment, segment.attention, seconds, offset, segment.cut
+            times = await asyncio.to_thread(said_at, *seen)
+            self.times += times
         return SegmentDone(segment.index, segment.codes, segment.retried, segment.cut, times)
 
     def _fill_window(self, text: TextFlow) -> None:

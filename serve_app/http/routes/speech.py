@@ -160,6 +160,7 @@ async def _request(asked: Asked, service: Service, request_id: str, whole: bool)
         controls=body.model_extra or {},
         whole=whole,
         id=request_id,
+        timed=bool(body.word_timestamps) and body.stream_format == "sse",
     )
 
 

@@ -71,7 +71,7 @@ def test_times_rise_and_cover_the_text(speaking, gpt_sovits, gpt_sovits_v3v4, fi
     async def run() -> list:
         prompt = await backend.encode_voice(cloned(gpt_sovits))
         sampling = backend.spec.sampling({"text_split_method": 0, "temperature": 0}, max_tokens=150)
-        stream = Synthesizer(backend, window=1).stream(Speech(TEXT, prompt, sampling))
+        stream = Synthesizer(backend, window=1).stream(Speech(TEXT, prompt, sampling, timed=True))
         return [event async for event in stream]
 
     events = asyncio.run(run())

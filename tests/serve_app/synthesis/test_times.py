@@ -73,7 +73,7 @@ async def test_events_carry_the_times_in_the_sound_of_the_request(backend, speed
     """The tone backend says each letter in three codes. Only paces up to 2 are its own; the rest changes the tempo."""
     backend.timed = True
     text = "One two three."
-    stream = Synthesizer(backend).stream(speech(text, speed=speed))
+    stream = Synthesizer(backend).stream(replace(speech(text, speed=speed), timed=True))
     events = [event async for event in stream]
     (done,) = [event for event in events if isinstance(event, SegmentDone)]
     assert [text[one.begin : one.end] for one in done.times] == ["One", "two", "three"]

@@ -16,7 +16,7 @@ _LENGTH = 1000  # of a signal for which oneDNN chooses the order of the weights
 
 def bf16_is_fast() -> bool:
     """Whether this CPU multiplies bf16 in hardware, and torch has oneDNN."""
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_bf16_supported()
 
 
 class PackedConv(nn.Module):
