@@ -1,5 +1,6 @@
 """GPT-SoVITS v1 to v4: loads its four parts from published checkpoints, which the user brings."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +48,6 @@ class GptSovitsFamily:
             raise ConfigError(
                 f"family.options.ap_bwe: is for v3, but {self.sovits.name} is {self.sovits.version}"
             )
-        if options.decoder == "bf16" and self.layout:
-            raise ConfigError(
-                f"family.options.decoder: bf16 is for v1 to v2ProPlus, but {self.sovits.name} is"
-                f" {self.sovits.version}"
-            )
         for name in self._needed:
             options.path(name)
 
@@ -78,6 +74,7 @@ class GptSovitsFamily:
             chunking="whole" if layout else "stream",
             frontend_device=True,
             needs_transcript=layout is not None,
+            half_on_cpu=layout is None,
             mixes=() if layout else ("ge",),
         )
 
@@ -112,7 +109,12 @@ class GptSovitsFamily:
 
         options = self.options
         return GptSovitsGpt(
-            self.gpt_file, self.gpt_file.tensors(), device, slots, options.max_phones, options.max_codes
+            self.gpt_file,
+            self.gpt_file.tensors(),
+            _exact(device),
+            slots,
+            options.max_phones,
+            options.max_codes,
         )
 
     def vocoder(self, device: Device) -> VocoderModel:
@@ -126,7 +128,7 @@ class GptSovitsFamily:
         from deployments.families.gpt_sovits.vocoder import VitsVocoder
 
         net = Synthesizer.load(self.sovits, self._tensors())
-        bf16 = self.options.decoder == "bf16"
+        bf16 = device.kind == "cpu" and device.half
         return VitsVocoder(net, device.torch_device, self.options.noise_scale, bf16)
 
     @property
@@ -160,8 +162,15 @@ class GptSovitsFamily:
         from deployments.families.gpt_sovits.text.frontend import GptSovitsFrontend
 
         return GptSovitsFrontend(
-            self.options.path("bert"), self.sovits.symbols, device, rules=self.options.text
+            self.options.path("bert"), self.sovits.symbols, _exact(device), rules=self.options.text
         )
+
+
+def _exact(device: Device) -> Device:
+    """In fp32 on a CPU: there, `device.half` is of the VITS generator alone."""
+    import torch
+
+    return replace(device, dtype=torch.float32) if device.kind == "cpu" else device
 
 
 def load(options: dict[str, Any]) -> GptSovitsFamily:

@@ -6,7 +6,6 @@ generator's input around the join, which then fades into the chunk's own. Each c
 one chunk is decoded as the published code decodes it.
 """
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,10 +16,9 @@ from deployments.contract.family import Packing
 from deployments.contract.speech import VocodedChunk, VocoderChunk
 from deployments.engine.noise import normal
 from deployments.families.gpt_sovits.vits.encoder import FRAMES_PER_CODE
-from deployments.families.gpt_sovits.vits.packed import bf16_is_fast, packed
+from deployments.families.gpt_sovits.vits.packed import packed
 from deployments.families.gpt_sovits.vits.synthesizer import Synthesizer
 
-log = logging.getLogger(__name__)
 CONTEXT = 6  # codes to each side, which the generator reaches over
 REACH = CONTEXT * FRAMES_PER_CODE  # frames
 HISTORY = 100  # codes before the context that the encoder sees: 4 s
@@ -33,7 +31,7 @@ Inputs = dict[str, Tensor]
 class VitsVocoder:
     """Implements VocoderModel. Takes `net` over: it is moved to `device`. Always float32, but for `bf16`.
 
-    noise_scale: of the prior's standard deviation. bf16: in the generator, on a CPU that has the instructions.
+    noise_scale: of the prior's standard deviation. bf16: in the generator's convolutions, by oneDNN on a CPU.
     """
 
     frame_shape: tuple[int, ...] = ()
@@ -44,10 +42,8 @@ class VitsVocoder:
     ) -> None:
         self.net = net.float().eval().to(device)
         self.noise_scale, self.on_cpu = noise_scale, device.type == "cpu"
-        if bf16 and self.on_cpu and bf16_is_fast():
+        if bf16:
             packed(self.net.dec)
-        elif bf16:
-            log.warning("the decoder runs in fp32: bf16 is for CPUs with instructions for it")
         self.samples_per_code = FRAMES_PER_CODE * net.samples_per_frame
         self.packing = Packing(paddable=self.paddable)  # on a CPU, `exactly` goes row by row
 
