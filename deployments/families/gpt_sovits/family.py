@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CODES_PER_SECOND = 25
 SAMPLE_RATE = 32_000
 CONTEXT = 6  # codes, as in vocoder.py, which imports torch
+PACES = (0.25, 4.0)  # all that a request may ask for
 MIN_SECONDS = 3.0
 # Longer recordings are refused by the voice encoder and not cut, because the transcript is of all that is said.
 MAX_SECONDS = 60.0
@@ -75,6 +76,7 @@ class GptSovitsFamily:
             frontend_device=True,
             needs_transcript=layout is not None,
             half_on_cpu=layout is None,
+            vocoder_paces=PACES,
             mixes=() if layout else ("ge",),
         )
 
