@@ -138,7 +138,7 @@ class VitsVocoder:
         width = inputs["phones"].shape[1]
         seen = [F.pad(attention, (0, width - attention.shape[1])) for attention in attentions]
         return {
-            "waveform": pad_sequence(waveforms, batch_first=True),
+            "waveform": pad_sequence(list(waveforms), batch_first=True),
             "state": torch.stack(states),
             "attention": pad_sequence(seen, batch_first=True),
         }
