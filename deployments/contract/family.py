@@ -65,6 +65,7 @@ class FamilySpec:
     frontend_device: bool = False  # whether the frontend runs a model on a device thread
     needs_transcript: bool = False  # whether a voice needs the text of its recording
     half_on_cpu: bool = False  # whether `device.half: true` is obeyed on a CPU that multiplies bf16
+    super_resolution: bool = False  # whether its sound is extended to a higher rate than its vocoder makes
     mixes: tuple[str, ...] = ()  # tensors of a prompt whose mean over several voices is a mixed timbre
     text_controls: tuple[
         str, ...

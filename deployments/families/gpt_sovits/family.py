@@ -77,6 +77,7 @@ class GptSovitsFamily:
             needs_transcript=layout is not None,
             half_on_cpu=layout is None,
             vocoder_paces=PACES,
+            super_resolution=self.options.ap_bwe is not None,
             mixes=() if layout else ("ge",),
         )
 
@@ -95,13 +96,18 @@ class GptSovitsFamily:
     def voice_encoder(self, device: Device) -> VoiceEncoder:
         from deployments.families.gpt_sovits.eres2net import Eres2Net
         from deployments.families.gpt_sovits.hubert import Hubert
+        from deployments.families.gpt_sovits.shared import shared
         from deployments.families.gpt_sovits.voice import GptSovitsVoiceEncoder
+
+        def pretrained(kind: "type[Hubert | Eres2Net]", name: str) -> Any:
+            path, on = self.options.path(name), device.torch_device
+            return shared(lambda: kind.load(path).eval().to(on), path, kind, on)
 
         return GptSovitsVoiceEncoder(
             self.sovits,
             self._tensors(),
-            Hubert.load(self.options.path("hubert")),
-            Eres2Net.load(self.options.path("speaker")) if self.sovits.pro else None,
+            pretrained(Hubert, "hubert"),
+            pretrained(Eres2Net, "speaker") if self.sovits.pro else None,
             self._frontend(device),
             device.torch_device,
         )

@@ -32,6 +32,7 @@ def test_v3_speaks_at_48_khz_with_bandwidth_extension(whole_set: GoldenSet) -> N
     family = families.load("gpt_sovits", options(whole_set))
     plain = families.load("gpt_sovits", options(whole_set, ap_bwe=None))
     assert (family.spec.sample_rate, plain.spec.sample_rate) == (48000, 24000)
+    assert (family.spec.super_resolution, plain.spec.super_resolution) == (True, False)
     assert family.spec.samples_per_code == 2 * plain.spec.samples_per_code == 1920
     device = choose_device("cpu", threads=1)
     chunk = replace(a_chunk(whole_set, a_voice(whole_set, "v3"), "en1"), controls={"sample_steps": 4})
