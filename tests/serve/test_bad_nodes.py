@@ -94,7 +94,7 @@ def in_its_own_process(scene: Callable[[Path], dict[str, Any]], folder: Path) ->
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_model_whose_files_one_node_lacks_speaks_on_the_other(tmp_path: Path) -> None:
     found = in_its_own_process(files_on_one_node, tmp_path)
     said = f"family.options.weights: no small.json in the folder 'voice' (on node {OTHER})"
@@ -107,7 +107,7 @@ def test_a_model_whose_files_one_node_lacks_speaks_on_the_other(tmp_path: Path) 
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_node_that_claims_a_gpu_it_lacks_is_named_and_other_models_speak(tmp_path: Path) -> None:
     found = in_its_own_process(a_gpu_that_is_not_there, tmp_path)
     said = found["failed"]["reason"]
