@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ray import serve
-from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview, ServeStatus
+from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview, ReplicaState, ServeStatus
 
 from deployments.contract.errors import ConfigError
 from deployments.text_frontend import ModelDescription
@@ -196,7 +196,7 @@ def shortage(stages: Iterable[DeploymentStatusOverview]) -> str | None:
 
 def _limited(stage: DeploymentStatusOverview) -> bool:
     """Whether a stage has a replica, and others refuse to start."""
-    running = stage.replica_states.get("RUNNING", 0) > 0
+    running = stage.replica_states.get(ReplicaState.RUNNING, 0) > 0
     return running and stage.message.startswith(STARTS_AGAIN) and bool(refusals([stage.message]))
 
 
