@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from deployments.families.gpt_sovits.checkpoints import read_sovits
 from deployments.families.gpt_sovits.options import PUBLISHED, GptSovitsOptions
 from deployments.families.gpt_sovits.vocoder_cfm import CfmVocoder
 from deployments.families.gpt_sovits.weights import without_weight_norm
-from tests.golden.random_gpt_sovits_cfm import MELS, SPEAKER, make
+from tests.golden.random_gpt_sovits_cfm import MELS, make
 
 LENGTHS = {"short": 60, "medium": 125, "long": 350}  # codes: 2.4, 5 and 14 s
 PHONES_PER_CODE = 0.4
@@ -54,7 +54,7 @@ class Bench:
         option = "bigvgan" if version == "v3" else "hifigan"
         sound = folder / GptSovitsOptions.model_fields[option].default
         file = read_sovits(folder / PUBLISHED[version][1])  # pyright: ignore[reportArgumentType]
-        tensors = file.tensors()
+        tensors, self.speaker = file.tensors(), file.shapes["ref_enc.fc.fc.bias"]
         self.model = CfmVocoder.load(file, tensors, sound, device)
         plain = {
             name: tensor.to(device.torch_device) for name, tensor in without_weight_norm(tensors).items()
@@ -117,7 +117,7 @@ class Bench:
             "codes": self.draw.integers(0, 1024, codes + 15),  # the published tail of 0.6 s
             "phones": self._phones(codes),
             "mel": mel.astype(np.float32),
-            "ge": self.draw.standard_normal(SPEAKER).astype(np.float32),
+            "ge": self.draw.standard_normal(self.speaker).astype(np.float32),
         }
         return VoicePrompt.of("gpt_sovits", arrays)
 
@@ -125,13 +125,16 @@ class Bench:
         return self.draw.integers(0, 700, max(4, round(PHONES_PER_CODE * codes)))
 
 
-def measure(bench: Bench, repeat: int, requests: int) -> list[dict[str, Any]]:
+def measure(
+    bench: Bench, repeat: int, requests: int, lengths: Mapping[str, int] = LENGTHS
+) -> list[dict[str, Any]]:
+    """lengths: codes of each text. Several requests take the first two of them in turn."""
     ways: dict[str, Callable[[Sequence[VocoderChunk]], int]] = {
         "published": bench.by_the_published_order,
         "chorale": bench.by_chorale,
     }
-    cases = {name: [codes] for name, codes in LENGTHS.items()}
-    cases[f"{requests} requests"] = [list(LENGTHS.values())[index % 2] for index in range(requests)]
+    cases = {name: [codes] for name, codes in lengths.items()}
+    cases[f"{requests} requests"] = [list(lengths.values())[index % 2] for index in range(requests)]
     rows = []
     for run in ways.values():  # first calls choose kernels
         run(bench.segments([10]))
