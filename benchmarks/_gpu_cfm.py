@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from benchmarks._gpu_common import graphs_as_due, on_device_thread, weights
-from benchmarks.gpt_sovits_cfm import LENGTHS, PROMPT_S, Bench, measure
+from benchmarks.gpt_sovits_cfm import LENGTHS, PROMPT_S, Bench, cases, measure
 from deployments.engine.device.choose import choose_device
 
 
@@ -27,7 +27,7 @@ def cfm(
     def run() -> dict[str, Any]:
         chosen = choose_device(device, threads=1)
         bench = Bench(Path(folder), "v4", chosen, steps, PROMPT_S, requests)
-        rows, status = measure(bench, repeat, requests, lengths or LENGTHS), bench.worker.status()
+        rows, status = measure(bench, repeat, cases(lengths or LENGTHS, requests)), bench.worker.status()
         return {
             "weights": weights(folder),
             "device": chosen.describe(),

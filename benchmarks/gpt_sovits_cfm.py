@@ -125,16 +125,17 @@ class Bench:
         return self.draw.integers(0, 700, max(4, round(PHONES_PER_CODE * codes)))
 
 
-def measure(
-    bench: Bench, repeat: int, requests: int, lengths: Mapping[str, int] = LENGTHS
-) -> list[dict[str, Any]]:
-    """lengths: codes of each text. Several requests take the first two of them in turn."""
+def cases(lengths: Mapping[str, int], requests: int) -> dict[str, list[int]]:
+    """The codes of each case's requests: each text alone, and `requests` of the first two in turn, at once."""
+    alone = {name: [codes] for name, codes in lengths.items()}
+    return alone | {f"{requests} requests": [list(lengths.values())[index % 2] for index in range(requests)]}
+
+
+def measure(bench: Bench, repeat: int, cases: Mapping[str, list[int]]) -> list[dict[str, Any]]:
     ways: dict[str, Callable[[Sequence[VocoderChunk]], int]] = {
         "published": bench.by_the_published_order,
         "chorale": bench.by_chorale,
     }
-    cases = {name: [codes] for name, codes in lengths.items()}
-    cases[f"{requests} requests"] = [list(lengths.values())[index % 2] for index in range(requests)]
     rows = []
     for run in ways.values():  # first calls choose kernels
         run(bench.segments([10]))
@@ -185,6 +186,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, choices=(4, 8, 16, 32), default=8, help="of the solver (8)")
     parser.add_argument("--requests", type=int, default=8, help="at once (8)")
     parser.add_argument(
+        "--cases", nargs="+", choices=(*LENGTHS, "requests"), default=[*LENGTHS, "requests"], help="(all)"
+    )
+    parser.add_argument(
         "--repeat", type=int, default=1, help="runs of each case, of which the median counts (1)"
     )
     parser.add_argument(
@@ -196,12 +200,14 @@ def main() -> None:
     )
     options = parser.parse_args()
     console, result = Console(), _common.origin("gpt_sovits_cfm")
+    every = cases(LENGTHS, options.requests)
+    chosen = {name: codes for name, codes in every.items() if name.split()[-1] in options.cases}
 
     def run(folder: Path) -> tuple[Device, list[dict[str, Any]], dict[str, Any]]:
         device = choose_device(options.device, threads=1)
         with torch.inference_mode():
             bench = Bench(folder, options.version, device, options.steps, options.prompt, options.requests)
-            return device, measure(bench, options.repeat, options.requests), bench.worker.status()
+            return device, measure(bench, options.repeat, chosen), bench.worker.status()
 
     thread = DeviceThread("device", threads=1)
     with tempfile.TemporaryDirectory() as scratch:
