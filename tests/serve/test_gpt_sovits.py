@@ -101,6 +101,8 @@ def test_speech_by_the_published_interface(service):
     fields = {"text": TEXT, "text_lang": "zh", "ref_audio_path": "golden.wav", "prompt_lang": "en", "seed": 1}
     whole, rate = sound_of(service.get("/tts", params=fields))
     assert rate == 32000 and len(whole) > rate and np.abs(whole).max() > 0.05
+    by_openai, _ = sound_of(service.post("/v1/audio/speech", json={**BODY, "input": TEXT, "language": "zh"}))
+    np.testing.assert_array_equal(whole, by_openai)
     answer = service.post("/tts", json={**fields, "streaming_mode": 2, "media_type": "raw", "top_k": 5})
     assert answer.status_code == 200 and len(answer.content) > rate
     answer = service.post("/tts", json={**fields, "text_split_method": "cut9"})
