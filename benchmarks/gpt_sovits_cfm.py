@@ -31,7 +31,7 @@ from deployments.contract.work import WorkItem
 from deployments.engine.device.choose import choose_device
 from deployments.engine.device.thread import DeviceThread
 from deployments.engine.vocode.worker import VocodeWorker
-from deployments.families.gpt_sovits.cfm.layout import CODES_PER_SECOND, LAYOUTS
+from deployments.families.gpt_sovits.cfm.layout import CODES_PER_SECOND, LAYOUTS, STEPS
 from deployments.families.gpt_sovits.checkpoints import read_sovits
 from deployments.families.gpt_sovits.options import PUBLISHED, GptSovitsOptions
 from deployments.families.gpt_sovits.vocoder_cfm import CfmVocoder
@@ -77,11 +77,12 @@ class Bench:
         self.worker = VocodeWorker(self.model, device, spec, max_batch=requests)
         self.worker.warm_up(self.prompt)
 
-    def segments(self, codes: Sequence[int]) -> list[VocoderChunk]:
+    def segments(self, codes: Sequence[int], steps: int = 0) -> list[VocoderChunk]:
+        """steps: of the solver, 0 for those of the benchmark."""
         return [
             VocoderChunk(
                 self.draw.integers(0, 1024, count), 0, 0, 0, self.prompt, seed=index,
-                conditions={"phones": self._phones(count)}, controls={"sample_steps": self.steps},
+                conditions={"phones": self._phones(count)}, controls={"sample_steps": steps or self.steps},
             )
             for index, count in enumerate(codes)
         ]  # fmt: skip
@@ -106,7 +107,8 @@ class Bench:
                 torch.from_numpy(part).to(self.device.torch_device)
                 for part in (segment.frames, segment.conditions["phones"])
             )
-            (sound,) = self.published.parallel([Item(codes, phones)], self.voice, self.steps)
+            steps = int(segment.controls["sample_steps"])
+            (sound,) = self.published.parallel([Item(codes, phones)], self.voice, steps)
             samples += len(sound.cpu())
         return samples
 
@@ -138,7 +140,7 @@ def measure(bench: Bench, repeat: int, cases: Mapping[str, list[int]]) -> list[d
     }
     rows = []
     for run in ways.values():  # first calls choose kernels
-        run(bench.segments([10]))
+        run(bench.segments([10], STEPS[0]))
     for name, codes in cases.items():
         spent: dict[str, list[float]] = {way: [] for way in ways}
         made = dict.fromkeys(ways, 0)
@@ -183,7 +185,7 @@ def table(rows: Sequence[dict[str, Any]], version: str, steps: int) -> Table:
 def main() -> None:
     parser = _common.arguments("gpt_sovits_cfm", __doc__)
     parser.add_argument("--version", choices=("v3", "v4"), default="v4")
-    parser.add_argument("--steps", type=int, choices=(4, 8, 16, 32), default=8, help="of the solver (8)")
+    parser.add_argument("--steps", type=int, choices=STEPS, default=8, help="of the solver (8)")
     parser.add_argument("--requests", type=int, default=8, help="at once (8)")
     parser.add_argument(
         "--cases", nargs="+", choices=(*LENGTHS, "requests"), default=[*LENGTHS, "requests"], help="(all)"
