@@ -77,11 +77,14 @@ class GptOptions(LeaseOptions):
 
     first_segment_share: the share of a replica's slots that first segments get at once, before later segments.
     first_sound_first: with this many active segments, those that have produced sound pause for those that have not.
-    slots: "auto" takes what the device's memory suggests. batch_buckets, length_buckets: the shapes that graphs
-    are captured for; if not given, powers of two up to the slots, and doublings from 256 up to the context.
+    slots: "auto" takes what the device's memory suggests. burst_slots: how many of them only first segments get, when
+    the others are taken and no request was rejected just before; at least one slot is not among them. batch_buckets,
+    length_buckets: the shapes that graphs are captured for; if not given, powers of two up to the slots, and doublings
+    from 256 up to the context.
     """
 
     slots: Annotated[int, Field(gt=0, le=100_000)] | Literal["auto"] = 8
+    burst_slots: Annotated[int, Field(ge=0, le=100_000)] = 0
     batch_buckets: Annotated[Buckets, _ending_at("slots")] | None = None
     length_buckets: Buckets | None = None
     emit_every: Positive = 16

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from deployments.contract.errors import InvalidInput, Overloaded, SynthesisFailed
 from deployments.contract.work import Event, WorkItem, log_fields
-from deployments.leases.admission import Admission
-from deployments.leases.dispatcher import Dispatcher
+from deployments.leases.admission import BURST_PRESSED_S, PRESSED_S, Admission
+from deployments.leases.dispatcher import Dispatcher, usual_slots
 from deployments.leases.records import MAX_STRIKES, Entry, Lease, Orders
 
 log = logging.getLogger(__name__)
@@ -30,9 +30,10 @@ COLLECT_EVERY = 10_000
 class Ledger:
     """The bookkeeping of one stage. One event loop owns it.
 
-    slots: items that one replica works on at once. max_queue, max_backlog: how many requests may wait for their first
-    slot (see `Admission`; without max_backlog, as many as max_queue), and max_wait_s: for how long, before they are
-    rejected. Work of accepted requests does not count and is never rejected; background work does not count.
+    slots: items that one replica works on at once; the attribute does not count the `burst_slots` among them (see
+    `Dispatcher`). max_queue, max_backlog: how many requests may wait for their first slot (see `Admission`; without
+    max_backlog, as many as max_queue), and max_wait_s: for how long, before they are rejected. Work of accepted
+    requests does not count and is never rejected; background work does not count.
     max_start_s: for how long they may wait in all while no replica has slots, as after the stage was scaled to zero,
     and for how long a replica counts as missing. wanted: the number of replicas that should work.
     first_share, keep: see `Dispatcher`. demand: the replicas that the work fills on average, for the orders.
@@ -48,25 +49,31 @@ class Ledger:
         max_wait_s: float = 30.0,
         max_start_s: float = 0.0,
         first_share: float = 0.0,
+        burst_slots: int = 0,
         wanted: Callable[[], int] = lambda: 1,
         keep: Callable[[Lease], bool] = lambda lease: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.stage = stage
-        self.slots = slots
         self.demand = 0.0
-        self.admission = Admission(max_queue, max_backlog or max_queue or slots)
+        pressed_s = BURST_PRESSED_S if burst_slots else PRESSED_S
+        self.admission = Admission(max_queue, max_backlog or max_queue or slots, pressed_s)
         self._wanted = wanted
         self._missing_since: float | None = None  # a replica that should work
         self.max_wait_s, self.max_start_s = max_wait_s, max_start_s
         self._waits: deque[float] = deque(maxlen=MOST_WAITS)
-        self._dispatcher = Dispatcher(first_share, keep, self._granted)
+        self._dispatcher = Dispatcher(first_share, keep, self._granted, burst_slots)
+        self.set_slots(slots)
         self.leases = self._dispatcher.leases
         self._counts = dict.fromkeys(("completed", "failed", "cancelled", "refused", "requeued", "deaths"), 0)
         self._clock = clock
         self._entries: dict[str, Entry] = {}
         self._changed = asyncio.Event()
         self._finished: deque[float] = deque(maxlen=1024)
+
+    def set_slots(self, slots: int) -> None:
+        """slots: all of a replica's."""
+        self.slots = usual_slots(slots, self._dispatcher.burst)
 
     @property
     def pending(self) -> int:
@@ -84,7 +91,7 @@ class Ledger:
         elif self._missing_since is None:
             self._missing_since = now
         missing = self._missing_since is not None and now - self._missing_since <= self.max_start_s
-        return self.admission.limit(self._dispatcher.slots, missing, now)
+        return self.admission.limit(self._dispatcher.slots, missing, now, self._dispatcher.burst_slots)
 
     @property
     def closing(self) -> int:
@@ -122,8 +129,9 @@ class Ledger:
             message = f"a request with the id {item.id!r} is already in progress"
             yield Event(item.id, error=InvalidInput(message, param="id"))
             return
-        entry = self._entries[item.id] = Entry(item, self._clock())
-        self._dispatcher.add(entry, entry.since, newcomer=not (admitted or item.background))
+        now = self._clock()
+        entry = self._entries[item.id] = Entry(item, now, burst=not self.admission.pressed(now))
+        self._dispatcher.add(entry, now, newcomer=not (admitted or item.background))
         if not admitted:
             entry.expiry = asyncio.get_running_loop().call_later(self.max_wait_s, self._expire, entry)
         self._dispatcher.hand_out()
