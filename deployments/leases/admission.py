@@ -12,8 +12,8 @@ class Admission:
 
     max_queue: how many may wait; None is one for each slot of the working replicas, QUEUE at least, less the slots that
     are kept for bursts. So a burst is accepted. A rejection means that more arrives than the stage can do: until
-    `pressed_s` after the last one, none may wait, nor take a slot that is kept for bursts. Then a request is accepted if
-    one of the other slots is free, and its first sound is as early as with all of them busy and no queue.
+    `pressed_s` after the last one, none may wait, nor take a slot that is kept for bursts. Then a request is accepted
+    if one of the other slots is free, and its first sound is as early as with all of them busy and no queue.
 
     max_backlog: instead, while replicas are missing, which will take what has accumulated. When they work, this limit
     falls by one with each request that gets a slot, and it ends as soon as none waits.
