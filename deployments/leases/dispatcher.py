@@ -17,8 +17,7 @@ class Dispatcher:
     """The waiting items of a stage and its leases.
 
     first_share: the share of a lease's slots that first segments can take by interrupting later ones.
-    burst: how many of a lease's slots only items with `burst` get, when the others are taken. Elsewhere here, slots are
-    the others.
+    burst_slots: how many of a lease's slots only items with `burst` get, when the others are taken.
     keep: called for a lease before it gets work, and at each heartbeat; False closes the lease.
     granted: called with a request's first item when it gets its first slot.
     """
@@ -28,20 +27,21 @@ class Dispatcher:
         first_share: float,
         keep: Callable[[Lease], bool],
         granted: Callable[[Entry], None],
-        burst: int = 0,
+        burst_slots: int = 0,
     ) -> None:
-        self.first_share, self.burst, self.keep, self.granted = first_share, burst, keep, granted
+        self.first_share, self.keep, self.granted = first_share, keep, granted
+        self.burst_slots = burst_slots  # of each lease
         self.leases: dict[str, Lease] = {}
         self.queue: AgingQueue[Entry] = AgingQueue()
         self.newcomers: set[str] = set()  # that wait for their first slot
         self.closing = 0  # leases
-        self.working = self.slots = self.burst_slots = 0  # leases that get work, and their slots
+        self.working = self.slots = 0  # leases that get work, and their slots without those for bursts
         self.interrupted = 0  # so far
         self.homes: LRUCache[str, str] = LRUCache(10_000)  # the lease that did the last item of each home
         self._awaited: OrderedDict[str, Entry] = OrderedDict()  # newcomers that are first segments, in order
         self._free = ByLoad()  # leases with a free slot
         self._free_for_first = ByLoad()  # those of them with room for a first segment
-        self._free_for_burst = ByLoad()  # leases with any free slot
+        self._free_for_burst = ByLoad()  # leases whose only free slots are for bursts
         self._interruptible: dict[
             str, Lease
         ] = {}  # leases with such room, and segments that may be interrupted
@@ -54,7 +54,7 @@ class Dispatcher:
         entry.arrival = self.queue.put(item.id, entry, item.priority, now)
         if newcomer:
             self.newcomers.add(item.id)
-            if entry.awaited and (self.first_share or self.burst):
+            if entry.awaited and (self.first_share or self.burst_slots):
                 self._awaited[item.id] = entry
 
     def put_back(self, entry: Entry) -> None:
@@ -114,26 +114,29 @@ class Dispatcher:
         """Adds (1) or takes away (-1) what the lease can do now."""
         if lease.slots and not lease.closing:
             self.working += change
-            usual = usual_slots(lease.slots, self.burst)
-            self.slots += change * usual
-            self.burst_slots += change * (lease.slots - usual)
+            self.slots += change * self.usual_slots(lease)
 
     def _place(self, lease: Lease) -> None:
         """Moves the lease in the indexes. An item on its last chance runs alone, so that the blame is certain."""
         takes = not lease.closing and not lease.last_chances and lease.id in self.leases
-        free = takes and len(lease.held) < usual_slots(lease.slots, self.burst)
+        usual = self.usual_slots(lease)
+        free = takes and len(lease.held) < usual
         room = takes and lease.awaited < self._reserved(lease)
         self._free.set(lease, free)
         self._free_for_first.set(lease, free and room)
-        self._free_for_burst.set(lease, takes and len(lease.held) < lease.slots)
+        self._free_for_burst.set(lease, takes and usual <= len(lease.held) < lease.slots)
         if room and lease.cheapest != NOTHING:
             self._interruptible[lease.id] = lease
         else:
             self._interruptible.pop(lease.id, None)
 
+    def usual_slots(self, lease: Lease) -> int:
+        """Those that are not kept for bursts: one at least."""
+        return max(min(lease.slots, 1), lease.slots - self.burst_slots)
+
     def _reserved(self, lease: Lease) -> int:
         """The slots for which first segments interrupt later ones: a single slot cannot be shared."""
-        slots = usual_slots(lease.slots, self.burst)
+        slots = self.usual_slots(lease)
         return max(1, int(slots * self.first_share)) if self.first_share > 0 and slots > 1 else 0
 
     # -- decisions
@@ -199,8 +202,3 @@ class Dispatcher:
                     cost, found = entry.cost, (lease, entry)
             if found is None or self.keeps(found[0]):
                 return found
-
-
-def usual_slots(slots: int, burst: int) -> int:
-    """How many of `slots` are not kept for bursts: one at least."""
-    return max(min(slots, 1), slots - burst)

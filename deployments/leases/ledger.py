@@ -14,7 +14,7 @@ from dataclasses import replace
 from deployments.contract.errors import InvalidInput, Overloaded, SynthesisFailed
 from deployments.contract.work import Event, WorkItem, log_fields
 from deployments.leases.admission import BURST_PRESSED_S, PRESSED_S, Admission
-from deployments.leases.dispatcher import Dispatcher, usual_slots
+from deployments.leases.dispatcher import Dispatcher
 from deployments.leases.records import MAX_STRIKES, Entry, Lease, Orders
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ COLLECT_EVERY = 10_000
 class Ledger:
     """The bookkeeping of one stage. One event loop owns it.
 
-    slots: items that one replica works on at once; the attribute does not count the `burst_slots` among them (see
+    slots: items that one replica works on at once, without the `burst_slots` that it has in addition (see
     `Dispatcher`). max_queue, max_backlog: how many requests may wait for their first slot (see `Admission`; without
     max_backlog, as many as max_queue), and max_wait_s: for how long, before they are rejected. Work of accepted
     requests does not count and is never rejected; background work does not count.
@@ -55,6 +55,7 @@ class Ledger:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.stage = stage
+        self.slots = slots
         self.demand = 0.0
         pressed_s = BURST_PRESSED_S if burst_slots else PRESSED_S
         self.admission = Admission(max_queue, max_backlog or max_queue or slots, pressed_s)
@@ -63,17 +64,12 @@ class Ledger:
         self.max_wait_s, self.max_start_s = max_wait_s, max_start_s
         self._waits: deque[float] = deque(maxlen=MOST_WAITS)
         self._dispatcher = Dispatcher(first_share, keep, self._granted, burst_slots)
-        self.set_slots(slots)
         self.leases = self._dispatcher.leases
         self._counts = dict.fromkeys(("completed", "failed", "cancelled", "refused", "requeued", "deaths"), 0)
         self._clock = clock
         self._entries: dict[str, Entry] = {}
         self._changed = asyncio.Event()
         self._finished: deque[float] = deque(maxlen=1024)
-
-    def set_slots(self, slots: int) -> None:
-        """slots: all of a replica's."""
-        self.slots = usual_slots(slots, self._dispatcher.burst)
 
     @property
     def pending(self) -> int:
@@ -91,7 +87,10 @@ class Ledger:
         elif self._missing_since is None:
             self._missing_since = now
         missing = self._missing_since is not None and now - self._missing_since <= self.max_start_s
-        return self.admission.limit(self._dispatcher.slots, missing, now, self._dispatcher.burst_slots)
+        dispatcher = self._dispatcher
+        return self.admission.limit(
+            dispatcher.slots, missing, now, dispatcher.working * dispatcher.burst_slots
+        )
 
     @property
     def closing(self) -> int:
