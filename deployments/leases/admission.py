@@ -4,7 +4,6 @@ import math
 
 QUEUE = 10
 PRESSED_S = 3.0
-BURST_PRESSED_S = 1.0  # a burst in slots of its own delays nobody's first sound by much
 
 
 class Admission:
@@ -12,15 +11,15 @@ class Admission:
 
     max_queue: how many may wait; None is one for each slot of the working replicas, QUEUE at least, less the slots that
     are kept for bursts. So a burst is accepted. A rejection means that more arrives than the stage can do: until
-    `pressed_s` after the last one, none may wait, nor take a slot that is kept for bursts. Then a request is accepted
+    PRESSED_S after the last one, none may wait, nor take a slot that is kept for bursts. Then a request is accepted
     if one of the other slots is free, and its first sound is as early as with all of them busy and no queue.
 
     max_backlog: instead, while replicas are missing, which will take what has accumulated. When they work, this limit
     falls by one with each request that gets a slot, and it ends as soon as none waits.
     """
 
-    def __init__(self, max_queue: int | None, max_backlog: int, pressed_s: float = PRESSED_S) -> None:
-        self.max_queue, self.max_backlog, self.pressed_s = max_queue, max_backlog, pressed_s
+    def __init__(self, max_queue: int | None, max_backlog: int) -> None:
+        self.max_queue, self.max_backlog = max_queue, max_backlog
         self._allowed = 0  # what is left of the backlog's limit
         self._pressed_until = -math.inf
 
@@ -42,4 +41,4 @@ class Admission:
         self._allowed = max(0, self._allowed - 1) if waiting else 0
 
     def rejected(self, now: float) -> None:
-        self._pressed_until = now + self.pressed_s
+        self._pressed_until = now + PRESSED_S

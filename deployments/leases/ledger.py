@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from deployments.contract.errors import InvalidInput, Overloaded, SynthesisFailed
 from deployments.contract.work import Event, WorkItem, log_fields
-from deployments.leases.admission import BURST_PRESSED_S, PRESSED_S, Admission
+from deployments.leases.admission import Admission
 from deployments.leases.dispatcher import Dispatcher
 from deployments.leases.records import MAX_STRIKES, Entry, Lease, Orders
 
@@ -57,8 +57,7 @@ class Ledger:
         self.stage = stage
         self.slots = slots
         self.demand = 0.0
-        pressed_s = BURST_PRESSED_S if burst_slots else PRESSED_S
-        self.admission = Admission(max_queue, max_backlog or max_queue or slots, pressed_s)
+        self.admission = Admission(max_queue, max_backlog or max_queue or slots)
         self._wanted = wanted
         self._missing_since: float | None = None  # a replica that should work
         self.max_wait_s, self.max_start_s = max_wait_s, max_start_s

@@ -10,7 +10,7 @@ import pytest
 from deployments.contract.errors import InvalidInput, Overloaded, SynthesisFailed
 from deployments.contract.speech import Run, VocodedChunk
 from deployments.contract.work import Event, WorkItem
-from deployments.leases.admission import BURST_PRESSED_S, PRESSED_S
+from deployments.leases.admission import PRESSED_S
 from deployments.leases.ledger import Ledger
 from deployments.leases.long_stream import More, bounded
 from deployments.leases.records import Orders
@@ -200,7 +200,7 @@ async def test_after_a_rejection_no_request_takes_a_slot_for_bursts():
     book.deliver("a", events_of(item(3), 0, 30, done=True))
     tasks += await submitted(book, item(7))
     assert [one.id for one in (await next_orders(book, "a", slots=4)).items] == ["i7"]
-    now[0] += BURST_PRESSED_S + 0.1
+    now[0] += PRESSED_S + 0.1
     tasks += await submitted(book, item(8), item(9))
     assert [one.id for one in (await next_orders(book, "a", slots=4)).items] == ["i8", "i9"]
     for task in tasks:
