@@ -28,6 +28,10 @@ from serve_app.synthesis.times import SaidAt, said_at
 REJECTING_S = 0.1  # after a rejection by the stages, further requests are rejected without asking them
 
 
+class RejectedBefore(Overloaded):
+    """Rejected because another request was, without asking the stages."""
+
+
 class Synthesizer:
     """Speaks on a backend. window: segments of a request in progress at once; chunks: the sizes of vocoder calls."""
 
@@ -41,11 +45,11 @@ class Synthesizer:
         return SpeechStream(self, speech, meter or Meter())
 
     def check_room(self, priority: int) -> None:
-        """Raises Overloaded if a request was rejected a moment ago. So an overload costs the stages nothing."""
+        """Raises RejectedBefore if the stages rejected a request a moment ago. So an overload costs them nothing."""
         if self._rejected is not None and priority < BACKGROUND:
             at, error = self._rejected
             if time.monotonic() < at + REJECTING_S:
-                raise Overloaded(error.message, retry_after=error.retry_after)
+                raise RejectedBefore(error.message, retry_after=error.retry_after)
 
     def rejected(self, error: Overloaded) -> None:
         self._rejected = time.monotonic(), error
@@ -137,7 +141,7 @@ class SpeechStream:
             if tempo is not None and len(tail := tempo.finish()):
                 yield Sound(tail)
         except Overloaded as error:
-            if self._speech.priority < BACKGROUND:
+            if self._speech.priority < BACKGROUND and not isinstance(error, RejectedBefore):
                 self._synthesizer.rejected(error)
             raise
         finally:
@@ -150,7 +154,9 @@ class SpeechStream:
         text = self._text = TextFlow(synthesizer.backend, speech.text, speech.language, controls)
         sent = 0  # samples
         try:
-            self._open(await text.next())  # alone until it sounds: early, and a refusal undoes little
+            first = await text.next()
+            synthesizer.check_room(speech.priority)  # others may have been rejected meanwhile
+            self._open(first)  # alone until it sounds: early, and a refusal undoes little
             while self._segments:
                 segment, began, begin = self._segments[0], False, sent
                 while (waveform := await segment.next()) is not None:

@@ -153,6 +153,27 @@ async def test_after_a_rejection_the_stages_are_not_asked_for_a_moment(backend, 
     synthesizer.check_room(0)
 
 
+async def test_requests_on_their_way_to_the_stages_are_rejected_with_the_first(backend, monkeypatch):
+    backend.max_queue = 0
+    synthesizer, read, reading = Synthesizer(backend), asyncio.Event(), backend.segments
+
+    async def segments(*args):
+        if args[0] == "Slowly read.":
+            await read.wait()
+        return await reading(*args)
+
+    backend.segments = segments
+    slow = asyncio.create_task(anext(synthesizer.stream(speech("Slowly read."))))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await anext(synthesizer.stream(speech()))
+    monkeypatch.setattr(synthesizer, "rejected", lambda error: pytest.fail("it would extend the moment"))
+    read.set()
+    with pytest.raises(Overloaded, match="Too many requests wait"):
+        await slow
+    assert len(backend.started) == 1
+
+
 async def test_text_with_nothing_to_speak_is_a_short_silence_without_any_work(backend):
     stream = Synthesizer(backend).stream(speech("?!"))
     waveforms = [waveform async for waveform in stream.sound]
