@@ -95,7 +95,9 @@ def published(options: dict[str, Any], batch: int, codes: int) -> dict[str, Any]
     return figures(first[-1], samples, batch * codes, float(np.median(first)), spent)
 
 
-def chorale(options: dict[str, Any], batch: int, codes: int, threads: int) -> dict[str, Any]:
+def chorale(
+    options: dict[str, Any], batch: int, codes: int, threads: int, half: bool
+) -> dict[str, Any]:
     """`batch` requests at once."""
     from deployments.contract.options import ModelOptions
     from serve_app.backends.local import LocalBackend
@@ -104,7 +106,7 @@ def chorale(options: dict[str, Any], batch: int, codes: int, threads: int) -> di
 
     model = {
         "family": {"name": "gpt_sovits", "options": options},
-        "device": {"threads": threads, "preference": "cpu"},
+        "device": {"threads": threads, "preference": "cpu", "half": half},
         "gpt": {"slots": batch},
         "vocoder_chunk_size": SEGMENT,
     }
@@ -219,8 +221,9 @@ def main() -> None:
         if options.way == "published":
             result = published(options.files, batch, options.codes)
         else:
-            files = options.files | ({"decoder": "bf16"} if options.way == "chorale bf16" else {})
-            result = chorale(files, batch, options.codes, options.threads)
+            half = options.way == "chorale bf16"
+            files = options.files | ({"decoder": "bf16"} if half else {})
+            result = chorale(files, batch, options.codes, options.threads, half)
         print(json.dumps(result))
         return
     machine = _common.machine()

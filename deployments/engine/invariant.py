@@ -141,7 +141,9 @@ class Head(nn.Module):
         outputs = len(bias)
         self.width = outputs + -outputs % LANES
         pad = self.width - outputs
-        self.linear = Linear(F.pad(weight.detach(), (0, 0, 0, pad)), F.pad(bias.detach(), (0, pad)))
+        self.linear = Linear(
+            F.pad(weight.detach(), (0, 0, 0, pad)), F.pad(bias.detach(), (0, pad)), once=True
+        )
         self.surplus = torch.arange(self.width, device=bias.device) >= outputs
 
     def forward(self, x: Tensor) -> Tensor:

@@ -77,6 +77,7 @@ class GptSovitsFamily:
             text_controls=TEXT_CONTROLS,
             chunking="whole" if layout else "stream",
             frontend_device=True,
+            half_on_cpu=True,
             needs_transcript=layout is not None,
             mixes=() if layout else ("ge",),
         )
