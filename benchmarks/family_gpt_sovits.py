@@ -95,9 +95,7 @@ def published(options: dict[str, Any], batch: int, codes: int) -> dict[str, Any]
     return figures(first[-1], samples, batch * codes, float(np.median(first)), spent)
 
 
-def chorale(
-    options: dict[str, Any], batch: int, codes: int, threads: int, half: bool
-) -> dict[str, Any]:
+def chorale(options: dict[str, Any], batch: int, codes: int, threads: int, half: bool) -> dict[str, Any]:
     """`batch` requests at once."""
     from deployments.contract.options import ModelOptions
     from serve_app.backends.local import LocalBackend

@@ -40,7 +40,9 @@ class KVCache:
     ) -> None:
         rows = lanes * (slots + 1)
         self.paged = device.type == "cpu" and dtype == torch.float16 and queries == 1
-        shape = paged_shape(rows, context, heads, head_dim) if self.paged else (rows, 2, heads, context, head_dim)
+        shape = (
+            paged_shape(rows, context, heads, head_dim) if self.paged else (rows, 2, heads, context, head_dim)
+        )
         self.slots, self.context = slots, context
         require(f"keys and values of {slots} slots", layers * prod(shape) * dtype.itemsize, device, "slots")
         # zeros and not empty, because masked values must be finite

@@ -24,7 +24,10 @@ from deployments.families.gpt_sovits.sampling import PublishedSampling
 
 FEWEST = 11  # codes of a segment before it may end
 PROMPT_CODES = 270  # of a reference of 10 s, and of the silence that is added to it
-PREFILL, PREFILL_BF16 = 240, 720  # positions x layers in a piece of a prefill on a CPU: about as long as a step
+PREFILL, PREFILL_BF16 = (
+    240,
+    720,
+)  # positions x layers in a piece of a prefill on a CPU: about as long as a step
 VOICES = 8  # whose prompt is kept on the device
 
 

@@ -13,7 +13,8 @@ from deployments.contract.errors import ConfigError
 from deployments.engine.device.choose import choose_device
 from deployments.families.gpt_sovits import vocoder as vits_vocoder
 from deployments.families.gpt_sovits.family import load
-from deployments.families.gpt_sovits.vits.packed import PackedConv, PackedUp, bf16_is_fast
+from deployments.families.gpt_sovits.vits.generator import ResBlock
+from deployments.families.gpt_sovits.vits.packed import PackedConv, PackedResBlock, PackedUp, bf16_is_fast
 from deployments.families.gpt_sovits.vocoder import VitsVocoder
 from tests.families.gpt_sovits.test_vocoder import (  # noqa: F401 (fixtures)
     CPU_DEVICE,
@@ -44,6 +45,16 @@ def test_a_packed_convolution_is_the_convolution(kernel, step):
     conv = nn.Conv1d(16, 32, kernel, padding="same", dilation=step)
     x = torch.randn(2, 16, 70)
     near(PackedConv(conv)(x).float(), conv(x))
+
+
+@needs_bf16
+@pytest.mark.parametrize("kernel", [3, 11])
+def test_a_packed_residual_block_is_the_block(kernel):
+    block = ResBlock(16, kernel, (1, 3, 5))
+    x = torch.randn(2, 16, 200)
+    found = PackedResBlock(block)(x)
+    assert found.dtype == torch.float32
+    near(found, block(x, None))
 
 
 @needs_bf16
