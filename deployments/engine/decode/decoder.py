@@ -41,9 +41,10 @@ class Decoder:
     """Continuous batching over a GptModel's static slots. A StageWorker for GptRequest payloads.
 
     A step runs one piece of a new sequence's prefill, then decodes one code of every running sequence. While nobody
-    hears any of those, it runs a whole prefill and decodes nothing: so requests that arrive together decode together,
-    and not the first ones in small batches that cost nearly as much. With graphs, batches are padded to one of `batch_buckets` with the scratch slot, and the
-    attended positions to one of `length_buckets`, so that a few shapes serve all.
+    hears any of these, it runs a whole prefill instead. So requests that arrive together decode in one batch, and not
+    the first ones in smaller batches, which take nearly as long. With graphs, batches are padded to one of
+    `batch_buckets` with the scratch slot, and the attended positions to one of `length_buckets`, so that a few shapes
+    serve all.
 
     While a listener waits for a first sound, background work is paused, but for every PATIENCE-th step. With at least
     `first_sound_first` active sequences (0: never), so are those that have sounded: the batch is smaller and its steps

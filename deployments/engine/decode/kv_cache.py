@@ -21,9 +21,9 @@ class KVCache:
     A slot has `lanes` rows, which share the prefix and differ after it: row `slot + lane * (slots + 1)`. heads: of keys
     and values; queries: query heads that share each. layers: (lanes * (slots + 1), 2, heads, context, head_dim) each,
     keys, then values; positions: int64 (lanes * (slots + 1),), how many are taken (change it through the methods only).
-    static: attends over whole buckets in static shapes, as graphs need; false on the CPU. Keys and values in fp16 on the
-    CPU are in pages, and the layers' shape is that of `paged_shape`. Raises DoesNotFit ("slots") if the slots do not fit
-    into the device's free memory.
+    static: attends over whole buckets in static shapes, as graphs need; false on the CPU. paged: fp16 on the CPU, where
+    the layers have the shape of `paged_shape`. Raises DoesNotFit ("slots") if the slots do not fit into the device's
+    free memory.
     """
 
     def __init__(

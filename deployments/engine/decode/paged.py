@@ -52,7 +52,8 @@ def fill_pages(layer: Tensor, rows: slice, k: Tensor, v: Tensor) -> None:
 def pages_of(rows: Tensor, positions: Tensor, shape: tuple[int, ...], spare: int) -> Pages:
     """rows, positions: int64 (B,), each row's next position, which it sees too. shape: of a layer.
 
-    spare: a row whose first page is read in place of pages that a shorter row does not have: it stays in the CPU's cache.
+    spare: a row whose first page is read in place of the pages that a shorter row lacks, because it stays in the CPU's
+    cache.
     """
     _, total, count, heads, width = shape
     dim = width // PAGE
