@@ -17,7 +17,8 @@ In bf16 on a CPU, oneDNN multiplies weights that it has laid out once; F.linear 
 their bits there at every batch size (AVX512-BF16, one thread and two).
 
 Attention of one query per row over its own slot holds too, at any batch and with a mask of any length: rows in
-neighbouring slots attend in one call over a view of the cache, without a copy. This too is probed.
+neighbouring slots attend in one call over a view of the cache, without a copy. This too is probed. Caches in fp16 need
+no probe (`decode/paged.py`).
 
 Safe as torch has them: softmax, layer norm, argmax and topk over the last dimension, embeddings, and + - * /.
 Elementwise exp, erf and tanh (so GELU and SiLU) only where the last dimension is a multiple of 16: a vector loop
@@ -58,7 +59,7 @@ class Linear(nn.Module):
     """x (..., K) -> (..., N), x @ weight.T + bias; rows are invariant on a CPU in fp32, F.linear elsewhere.
 
     weight: (N, K), kept as fp16 on a CPU if they are 16-bit values; bias: (N,) or None; bytes: what a product reads of
-    weights. TorchScript takes it, unless `once`: bf16 weights on a CPU are laid out once.
+    weights. once: bf16 weights on a CPU are laid out once. TorchScript takes it.
     """
 
     __constants__ = ("packed", "laid_out", "row_multiple", "most_rows")
@@ -141,7 +142,9 @@ class Head(nn.Module):
         outputs = len(bias)
         self.width = outputs + -outputs % LANES
         pad = self.width - outputs
-        self.linear = Linear(F.pad(weight.detach(), (0, 0, 0, pad)), F.pad(bias.detach(), (0, pad)))
+        self.linear = Linear(
+            F.pad(weight.detach(), (0, 0, 0, pad)), F.pad(bias.detach(), (0, pad)), once=True
+        )
         self.surplus = torch.arange(self.width, device=bias.device) >= outputs
 
     def forward(self, x: Tensor) -> Tensor:

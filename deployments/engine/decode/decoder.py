@@ -40,9 +40,11 @@ class Launch:
 class Decoder:
     """Continuous batching over a GptModel's static slots. A StageWorker for GptRequest payloads.
 
-    A step runs one piece of a new sequence's prefill (all of it if no sequence is running), then decodes one code of
-    every running sequence. With graphs, batches are padded to one of `batch_buckets` with the scratch slot, and the
-    attended positions to one of `length_buckets`, so that a few shapes serve all.
+    A step runs one piece of a new sequence's prefill, then decodes one code of every running sequence. While nobody
+    hears any of these, it runs a whole prefill instead. So requests that arrive together decode in one batch, and not
+    the first ones in smaller batches, which take nearly as long. With graphs, batches are padded to one of
+    `batch_buckets` with the scratch slot, and the attended positions to one of `length_buckets`, so that a few shapes
+    serve all.
 
     While a listener waits for a first sound, background work is paused, but for every PATIENCE-th step. With at least
     `first_sound_first` active sequences (0: never), so are those that have sounded: the batch is smaller and its steps
@@ -114,8 +116,9 @@ class Decoder:
         self._calls += 1
         events = self._prefill()
         launched = self._steps
-        for group in groups(self._turn()):
-            events += self._decode(group)
+        if not self._newcomers_first():
+            for group in groups(self._turn()):
+                events += self._decode(group)
         if self._steps == launched:
             events += self._drain(0)
         return events
@@ -128,6 +131,14 @@ class Decoder:
         background, sounding = bool(self._calls % PATIENCE), self.active >= self._crowd  # whether they pause
         paused = [(s.item.background and background) or (s.sounding and sounding) for s in running]
         return [s for s, pauses in zip(running, paused, strict=True) if s.alone or not pauses]
+
+    def _newcomers_first(self) -> bool:
+        """Whether sequences without a prefill go before those that decode."""
+        newcomers = self._roster.of(State.PREFILL) or self._roster.of(State.WAITING)
+        running = self._turn()
+        if not newcomers or any(s.sounding and not s.item.background for s in running):
+            return False
+        return not (all(s.item.background for s in newcomers) and any(s.awaited for s in running))
 
     def warm_up(self, batches: Ordered[int] | None = None, lengths: Ordered[int] | None = None) -> None:
         """Runs or captures every shape, or the given ones, on the scratch slot, so that no request waits for that."""
@@ -155,7 +166,7 @@ class Decoder:
         return {**self._runner.status(), "step": self._compiled or "eager"}
 
     def _prefill(self) -> list[Event]:
-        """One piece of one sequence's prefill, or all pieces while no sequence decodes."""
+        """One piece of one sequence's prefill, or all pieces while no sequence decodes or newcomers go first."""
         sequence = self._next_to_prefill()
         while sequence is not None and sequence.prefill is not None:
             try:
@@ -165,7 +176,7 @@ class Decoder:
             except Exception as error:
                 self.failing += not isinstance(error, ChoraleError)
                 return self._fail(sequence, error, "the model failed in the prefill of this segment")
-            if self._turn():
+            if self._turn() and not self._newcomers_first():
                 break
         return []
 

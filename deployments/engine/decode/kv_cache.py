@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from deployments.engine.decode.attention_plan import AttentionPlan, SlotRange, attend, write
+from deployments.engine.decode.paged import fill_pages, paged_shape, pages_of
 from deployments.engine.device.memory import require
 from deployments.engine.invariant import masked_attention_holds
 
@@ -20,8 +21,9 @@ class KVCache:
     A slot has `lanes` rows, which share the prefix and differ after it: row `slot + lane * (slots + 1)`. heads: of keys
     and values; queries: query heads that share each. layers: (lanes * (slots + 1), 2, heads, context, head_dim) each,
     keys, then values; positions: int64 (lanes * (slots + 1),), how many are taken (change it through the methods only).
-    static: attends over whole buckets in static shapes, as graphs need; false on the CPU. Raises DoesNotFit ("slots")
-    if the slots do not fit into the device's free memory.
+    static: attends over whole buckets in static shapes, as graphs need; false on the CPU. paged: fp16 on the CPU, where
+    the layers have the shape of `paged_shape`. Raises DoesNotFit ("slots") if the slots do not fit into the device's
+    free memory.
     """
 
     def __init__(
@@ -37,14 +39,17 @@ class KVCache:
         queries: int = 1,
     ) -> None:
         rows = lanes * (slots + 1)
-        shape = (rows, 2, heads, context, head_dim)
+        self.paged = device.type == "cpu" and dtype == torch.float16 and queries == 1
+        shape = (
+            paged_shape(rows, context, heads, head_dim) if self.paged else (rows, 2, heads, context, head_dim)
+        )
         self.slots, self.context = slots, context
         require(f"keys and values of {slots} slots", layers * prod(shape) * dtype.itemsize, device, "slots")
         # zeros and not empty, because masked values must be finite
         self.layers = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.positions = torch.zeros(rows, dtype=torch.int64, device=device)
         self.static = device.type != "cpu"
-        self._together = not self.static and masked_attention_holds(heads, head_dim, queries)
+        self._together = not (self.static or self.paged) and masked_attention_holds(heads, head_dim, queries)
         self._plan: AttentionPlan | None = None
 
     @property
@@ -53,6 +58,9 @@ class KVCache:
 
     def fill(self, layer: int, slot: int, k: Tensor, v: Tensor) -> None:
         """k, v: (T, heads, D) for positions 0..T-1 of the slot, in every lane."""
+        if self.paged:
+            fill_pages(self.layers[layer], slice(slot, None, self.slots + 1), k, v)
+            return
         lanes = self.layers[layer][slot :: self.slots + 1, :, :, : k.shape[0]]  # (lanes, 2, H, T, D)
         lanes[:, 0] = k.transpose(0, 1)
         lanes[:, 1] = v.transpose(0, 1)
@@ -82,7 +90,7 @@ class KVCache:
         """Clears the slot's memory too: a masked value that is not finite would still reach the next sequence."""
         self.set_length(slot, 0)
         for layer in self.layers:
-            layer[slot :: self.slots + 1] = 0
+            (layer[:, slot :: self.slots + 1] if self.paged else layer[slot :: self.slots + 1]).zero_()
 
     def index(self, rows: Tensor) -> Tensor | slice:
         """`rows`, or the same as a range where they are neighbours: on the CPU a view is cheaper than a gather."""
@@ -94,8 +102,9 @@ class KVCache:
         known = self._plan
         if known is None or known.rows is not rows:
             positions = self.positions[rows]
-            ranges = [] if self.static else self._ranges(rows.tolist(), positions)
-            known = self._plan = AttentionPlan(rows, positions, ranges, length)
+            ranges = [] if self.static or self.paged else self._ranges(rows.tolist(), positions)
+            pages = pages_of(rows, positions, self.layers[0].shape, self.slots) if self.paged else None
+            known = self._plan = AttentionPlan(rows, positions, ranges, length, pages)
         if self.static and length and known.length != length:
             known = self._plan = known._replace(length=length)
         return known

@@ -74,8 +74,8 @@ class GptSovitsFamily:
             text_controls=TEXT_CONTROLS,
             chunking="whole" if layout else "stream",
             frontend_device=True,
+            half_on_cpu=True,
             needs_transcript=layout is not None,
-            half_on_cpu=layout is None,
             vocoder_paces=PACES,
             super_resolution=self.options.ap_bwe is not None,
             mixes=() if layout else ("ge",),
@@ -119,7 +119,7 @@ class GptSovitsFamily:
         return GptSovitsGpt(
             self.gpt_file,
             self.gpt_file.tensors(),
-            _exact(device),
+            device,
             slots,
             options.max_phones,
             options.max_codes,
@@ -175,7 +175,7 @@ class GptSovitsFamily:
 
 
 def _exact(device: Device) -> Device:
-    """In fp32 on a CPU: there, `device.half` is of the VITS generator alone."""
+    """In fp32 on a CPU: there, `device.half` is of the GPT and the VITS generator alone."""
     import torch
 
     return replace(device, dtype=torch.float32) if device.kind == "cpu" else device

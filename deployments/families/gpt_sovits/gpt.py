@@ -24,7 +24,10 @@ from deployments.families.gpt_sovits.sampling import PublishedSampling
 
 FEWEST = 11  # codes of a segment before it may end
 PROMPT_CODES = 270  # of a reference of 10 s, and of the silence that is added to it
-PREFILL = 240  # positions x layers in a piece of a prefill on a CPU: about as long as a step
+PREFILL, PREFILL_BF16 = (
+    240,
+    720,
+)  # positions x layers in a piece of a prefill on a CPU: about as long as a step
 VOICES = 8  # whose prompt is kept on the device
 
 
@@ -50,9 +53,11 @@ class GptSovitsGpt(SlotModel):
         self.net = GptNet(gpt, tensors, positions, self.device, self.dtype).eval()
         self.run: Callable[..., Tensor] = self.net
         width, heads = self.net.codes.shape[1], gpt.config.head
-        self.cache = KVCache(
-            layers_of(gpt), slots, heads, self.context, width // heads, self.dtype, self.device
-        )
+        # fp16 and not bf16 on a CPU: attention over pages rounds scores to it
+        half = self.device.type == "cpu" and self.dtype == torch.bfloat16
+        cached = torch.float16 if half else self.dtype
+        self.cache = KVCache(layers_of(gpt), slots, heads, self.context, width // heads, cached, self.device)
+        self.piece = PREFILL_BF16 if half else PREFILL
         self.sampling = PublishedSampling(slots, self.net.head.width, self.device, steps=max_codes)
         self.prompts: LRUCache[str, tuple[Tensor, Tensor, Tensor]] = LRUCache(VOICES)
         self.code = self.per_slot(0)
@@ -71,7 +76,7 @@ class GptSovitsGpt(SlotModel):
         x, codes = self._embedded(request)
         known = codes[:-1]  # the last one is fed by a step, as the last phone is without codes
         layers = (
-            max(1, PREFILL // (len(x) + len(known))) if self.device.type == "cpu" else len(self.net.blocks)
+            max(1, self.piece // (len(x) + len(known))) if self.device.type == "cpu" else len(self.net.blocks)
         )
         for layer, ((k, v), _) in enumerate(self.net.prefix(x, known)):
             if layer and layer % layers == 0:

@@ -73,9 +73,9 @@ class Block(nn.Module):
             name = f"h.layers.{layer}.{name}{joint}"
             return tensors[f"{name}weight"], tensors[f"{name}bias"]
 
-        self.project = Linear(*both("self_attn.in_proj", "_"))
-        self.merge = Linear(*both("self_attn.out_proj"))
-        self.widen, self.narrow = Linear(*both("linear1")), Linear(*both("linear2"))
+        self.project = Linear(*both("self_attn.in_proj", "_"), once=True)
+        self.merge = Linear(*both("self_attn.out_proj"), once=True)
+        self.widen, self.narrow = (Linear(*both(name), once=True) for name in ("linear1", "linear2"))
         self.norm_1, self.norm_2 = Norm(*both("norm1")), Norm(*both("norm2"))
 
     def heads_of(self, x: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ class GptNet(nn.Module):
         super().__init__()
         check_shapes(expected_shapes(gpt), tensors, gpt.name, "model.")
         tensors = {name: tensor.to(device, dtype) for name, tensor in tensors.items()}
-        self.bert = Linear(tensors["bert_proj.weight"], tensors["bert_proj.bias"])
+        self.bert = Linear(tensors["bert_proj.weight"], tensors["bert_proj.bias"], once=True)
         self.phones = tensors["ar_text_embedding.word_embeddings.weight"]
         self.codes = tensors["ar_audio_embedding.word_embeddings.weight"]
         table = sinusoids(positions, self.codes.shape[1]).to(device)

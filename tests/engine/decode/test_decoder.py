@@ -110,20 +110,49 @@ def test_sequences_that_join_or_leave_do_not_change_other_codes(on, decoder, eng
         np.testing.assert_array_equal(staggered[name], alone[name])
 
 
-def test_a_prefill_runs_at_once_when_alone_and_otherwise_in_pieces(on, decoder, engine):
+def rows_of_steps(decoder, count):
+    """How many sequences decode in each of the next `count` steps."""
+    rows = []
+    for _ in range(count):
+        before = decoder.stats()["rows"]
+        decoder.step()
+        rows.append(int(decoder.stats()["rows"] - before))
+    return rows
+
+
+def test_requests_that_arrive_together_are_prefilled_before_any_decodes(on, decoder, engine):
     def run():
         for i in range(3):
             decoder.admit(WorkItem(f"r{i}", engine.request(i, max_tokens=40)))
-        rows = []
-        for _ in range(7):
-            before = decoder.stats()
-            decoder.step()
-            after = decoder.stats()
-            rows.append(round(after["mean_batch"] * after["steps"] - before["mean_batch"] * before["steps"]))
-        return rows
+        return rows_of_steps(decoder, 5)
+
+    assert on(run) == [0, 0, 3, 3, 3], "a whole prefill in each step, and the last one decodes"
+
+
+def test_a_prefill_runs_in_pieces_while_somebody_listens(on, cpu, engine):
+    def run():
+        decoder = endless(fresh(engine, cpu))
+        decoder.admit(WorkItem("r0", engine.request(0, max_tokens=40)))
+        heard = 0
+        while not heard:
+            heard = len([event for event in decoder.step() if event.value is not None])
+        for i in (1, 2):
+            decoder.admit(WorkItem(f"r{i}", engine.request(i, max_tokens=40)))
+        return rows_of_steps(decoder, 7)
 
     # two layers, so three pieces; a newcomer decodes in the step of its last piece
-    assert on(run) == [1, 1, 1, 2, 2, 2, 3]
+    assert on(run) == [1, 1, 2, 2, 2, 3, 3]
+
+
+def test_a_prefill_of_background_work_does_not_delay_a_first_sound(on, cpu, engine):
+    def run():
+        decoder = endless(fresh(engine, cpu))
+        decoder.admit(WorkItem("listener", engine.request(0, max_tokens=40)))
+        first = rows_of_steps(decoder, 1)
+        decoder.admit(WorkItem("background", engine.request(1, max_tokens=40), priority=BACKGROUND))
+        return first + rows_of_steps(decoder, 4)
+
+    assert all(on(run)), "the listener's sequence decodes in every step"
 
 
 def test_cancelling_during_prefill_frees_the_slot(on, decoder, engine):

@@ -15,6 +15,7 @@ from deployments.contract.errors import InvalidInput
 from deployments.contract.speech import GptRequest, Run, Sampling, Segment, VoicePrompt
 from deployments.contract.work import WorkItem
 from deployments.engine.decode import Decoder
+from deployments.engine.device.choose import choose_device
 from deployments.engine.device.thread import DeviceThread
 from deployments.families.gpt_sovits.checkpoints import read_gpt
 from deployments.families.gpt_sovits.gpt import FEWEST, GptSovitsGpt
@@ -27,6 +28,8 @@ ITEMS = ("zh1", "en1", "mix1")
 GREEDY = Sampling.of(temperature=0.0, top_k=1, top_p=1.0, repetition_penalty=1.35)
 SAMPLED = Sampling.of(temperature=1.0, top_k=15, top_p=1.0, repetition_penalty=1.35, max_tokens=80)
 PHONES, CODES = 300, 400
+HALF = choose_device("cpu", half=True, threads=1, half_on_cpu=True)
+needs_bf16 = pytest.mark.skipif(HALF.dtype != torch.bfloat16, reason="this CPU has no instructions for bf16")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +46,7 @@ def prompt(gpt_sovits) -> VoicePrompt:
 def make(gpt_sovits) -> Callable[..., GptSovitsGpt]:
     gpt = read_gpt(gpt_sovits / "bundle" / "s1.ckpt")
     loaded = gpt.tensors()
-    return lambda slots=2: GptSovitsGpt(gpt, loaded, CPU, slots, PHONES, CODES)
+    return lambda slots=2, device=CPU: GptSovitsGpt(gpt, loaded, device, slots, PHONES, CODES)
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +221,52 @@ def test_eight_segments_together_equal_each_alone(decode, facts, prompt):
         (alone,) = decode([request], 1)
         np.testing.assert_array_equal(run.codes, alone.codes)
         np.testing.assert_array_equal(run.kept, alone.kept)
+
+
+@needs_bf16
+def test_eight_segments_together_equal_each_alone_in_bf16(on, make, facts, prompt):
+    """Nearly the published logits, one TorchScript call, and the same codes in every batch."""
+    requests = [
+        request_of(facts, prompt, ITEMS[index % 3], replace(SAMPLED, seed=index, max_tokens=40))
+        for index in range(8)
+    ]
+
+    def codes(requests: list[GptRequest]) -> list[Run]:
+        decoder, runs = Decoder(make(8, HALF), HALF), {}
+        assert decoder.status()["step"] == "one TorchScript call"
+        for number, request in enumerate(requests):
+            decoder.admit(WorkItem(str(number), request))
+        while decoder.active:
+            for event in decoder.step():
+                assert event.error is None
+                if event.value is not None:
+                    runs.setdefault(int(event.id), []).append(event.value)
+        return [joined(runs[number]) for number in range(len(requests))]
+
+    together = on(codes, requests)
+    assert len({run.codes.tobytes() for run in together}) == 8
+    for request, run in zip(requests, together, strict=True):
+        (alone,) = on(codes, [request])
+        np.testing.assert_array_equal(run.codes, alone.codes)
+    for index in (1, 6):
+        (rest,) = on(codes, [requests[index].resume([together[index][:5]])])
+        np.testing.assert_array_equal(rest.codes, together[index].codes[5:])
+
+
+@needs_bf16
+def test_logits_in_bf16_are_near_the_published_ones(on, make, facts, prompt):
+    def run() -> Tensor:
+        model, found = make(1, HALF), []
+        inner = model.run
+        model.run = lambda *args: found.append(inner(*args).clone()) or found[-1].clone()
+        taken = prefill_at_once(model, 0, request_of(facts, prompt, "zh1"))
+        model.step(torch.tensor([0]), taken + 1)
+        return found[0]
+
+    wanted = facts["t2s.zh1.step_logits_raw"][:1]
+    found = on(run)[:, : wanted.shape[1] - 1]  # the end is not allowed yet
+    wanted = wanted[:, :-1]
+    assert (found - wanted).abs().max() < 0.03 * wanted.abs().max()
 
 
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])

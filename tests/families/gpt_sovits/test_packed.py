@@ -15,8 +15,11 @@ from deployments.contract.options import ModelOptions
 from deployments.engine.device.choose import choose_device
 from deployments.families.gpt_sovits.family import GptSovitsFamily, load
 from deployments.families.gpt_sovits.gpt import GptSovitsGpt
-from deployments.families.gpt_sovits.vits.packed import PackedConv, PackedUp
+from deployments.families.gpt_sovits.text.frontend import GptSovitsFrontend
+from deployments.families.gpt_sovits.vits.generator import ResBlock
+from deployments.families.gpt_sovits.vits.packed import PackedConv, PackedResBlock, PackedUp
 from deployments.families.gpt_sovits.vocoder import VitsVocoder
+from deployments.families.gpt_sovits.vocoder_cfm import CfmVocoder
 from tests.families.gpt_sovits.test_vocoder import (  # noqa: F401 (fixtures)
     CPU_DEVICE,
     net,
@@ -50,6 +53,16 @@ def test_a_packed_convolution_is_the_convolution(kernel, step):
 
 
 @needs_bf16
+@pytest.mark.parametrize("kernel", [3, 11])
+def test_a_packed_residual_block_is_the_block(kernel):
+    block = ResBlock(16, kernel, (1, 3, 5))
+    x = torch.randn(2, 16, 200)
+    found = PackedResBlock(block)(x)
+    assert found.dtype == torch.float32
+    near(found, block(x, None))
+
+
+@needs_bf16
 @pytest.mark.parametrize(("size", "rate"), [(16, 10), (20, 10), (16, 8), (8, 2), (2, 2), (4, 2)])
 def test_a_packed_upsampling_is_the_upsampling(size, rate):
     up = nn.ConvTranspose1d(16, 8, size, rate, padding=(size - rate) // 2)
@@ -78,8 +91,8 @@ def chosen(family: GptSovitsFamily, **device) -> Device:
 
 
 @pytest.mark.parametrize("able", [True, False])
-def test_device_half_chooses_the_generators_precision_on_a_cpu(gpt_sovits, whole, monkeypatch, able):  # noqa: F811
-    """The GPT and BERT keep fp32 there."""
+def test_device_half_chooses_the_precision_on_a_cpu(gpt_sovits, whole, monkeypatch, able):  # noqa: F811
+    """And the GPT's. BERT keeps fp32 there."""
     if able and not HALF.half:
         pytest.skip(HALF.reasons[-1])
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: able)
@@ -91,11 +104,16 @@ def test_device_half_chooses_the_generators_precision_on_a_cpu(gpt_sovits, whole
     same = np.array_equal(vocoded(plain, [whole])[0].waveform, vocoded(half, [whole])[0].waveform)
     assert same is not able
     gpt = family.gpt(asked, 1)
-    assert isinstance(gpt, GptSovitsGpt) and gpt.dtype == torch.float32
+    assert isinstance(gpt, GptSovitsGpt) and gpt.dtype == (torch.bfloat16 if able else torch.float32)
+    frontend = family.frontend(asked)
+    assert isinstance(frontend, GptSovitsFrontend)
+    assert {parameter.dtype for parameter in frontend.bert._net.parameters()} == {torch.float32}
 
 
-def test_v3_and_v4_stay_in_fp32_on_a_cpu_and_say_so(gpt_sovits, gpt_sovits_v3v4):
+def test_the_decoder_of_v3_and_v4_stays_in_fp32_on_a_cpu(gpt_sovits, gpt_sovits_v3v4):
     there = gpt_sovits_v3v4 / "bundle"
     options = {"sovits": f"{there}/s2_v4.pth", "hifigan": f"{there}/gsv-v4-pretrained/vocoder.pth"}
-    asked = chosen(load(files(gpt_sovits, **options)), half=True)
-    assert not asked.half and asked.reasons[-1].startswith("fp32: on a CPU, only a family that supports it")
+    family = load(files(gpt_sovits, **options))
+    decoder = family.vocoder(chosen(family, half=True))
+    assert isinstance(decoder, CfmVocoder)
+    assert {parameter.dtype for parameter in decoder.decoder.net.parameters()} == {torch.float32}

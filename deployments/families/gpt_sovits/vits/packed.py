@@ -7,18 +7,22 @@ oneDNN wants channels last, and weights in an order of its own. Here the weights
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deployments.families.gpt_sovits.vits.generator import Generator, ResBlock
+from deployments.families.gpt_sovits.vits.generator import SLOPE, Generator, ResBlock
 
 _LENGTH = 1000  # of a signal for which oneDNN chooses the order of the weights
 
 
 class PackedConv(nn.Module):
-    """A Conv1d: (B, C, T) -> (B, D, T) bf16, with D as the innermost dimension in memory."""
+    """A Conv1d, with a leaky ReLU after it if `relu`: (B, C, T) -> (B, D, T) bf16, with D as the innermost dimension in
+    memory.
+    """
 
-    def __init__(self, conv: nn.Conv1d) -> None:
+    def __init__(self, conv: nn.Conv1d, relu: bool = False) -> None:
         super().__init__()
+        self.after: tuple[str, list[float]] = ("leaky_relu", [SLOPE]) if relu else ("none", [])
         (kernel,), (step,) = conv.kernel_size, conv.dilation
         self.padding, self.dilation = [0, step * (kernel // 2)], [1, step]
         weight = _last(conv.weight.detach().bfloat16())
@@ -37,10 +41,28 @@ class PackedConv(nn.Module):
             [1, 1],
             self.dilation,
             1,
-            "none",
-            [],
+            *self.after,
             "",
         ).squeeze(2)
+
+
+class PackedResBlock(nn.Module):
+    """A ResBlock whose sum stays in fp32: x (B, C, T) -> (B, C, T). The first ReLU of a pair is computed in bf16, the
+    second one by the convolution before it.
+    """
+
+    def __init__(self, block: ResBlock) -> None:
+        super().__init__()
+        self.wide, self.narrow = (
+            nn.ModuleList([PackedConv(conv, relu) for conv in convs if isinstance(conv, nn.Conv1d)])
+            for convs, relu in ((block.convs1, True), (block.convs2, False))
+        )
+
+    def forward(self, x: Tensor, mask: None = None) -> Tensor:
+        """mask: None, because a CPU goes row by row, without padding."""
+        for wide, narrow in zip(self.wide, self.narrow, strict=True):
+            x = x + narrow(wide(F.leaky_relu(x.bfloat16(), SLOPE)))
+        return x
 
 
 class PackedUp(nn.Module):
@@ -78,12 +100,9 @@ def packed(generator: Generator) -> Generator:
     generator.ups = nn.ModuleList(
         [PackedUp(up) for up in generator.ups if isinstance(up, nn.ConvTranspose1d)]
     )
-    for block in generator.resblocks:
-        assert isinstance(block, ResBlock)
-        block.convs1, block.convs2 = (
-            nn.ModuleList([PackedConv(conv) for conv in convs if isinstance(conv, nn.Conv1d)])
-            for convs in (block.convs1, block.convs2)
-        )
+    generator.resblocks = nn.ModuleList(
+        [PackedResBlock(block) for block in generator.resblocks if isinstance(block, ResBlock)]
+    )
     return generator
 
 
