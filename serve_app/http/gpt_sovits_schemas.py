@@ -91,7 +91,7 @@ def check_values(fields: Mapping[str, Any]) -> None:
         if fields.get(name) in (None, ""):
             raise InvalidInput(f"{name} is required", param=name, code="missing_required_parameter")
     media_type = fields.get("media_type")
-    if media_type is not None and media_type not in FORMATS:
+    if media_type is not None and media_type not in tuple(FORMATS):  # it may be unhashable
         allowed = f"media_type: {_shown(media_type)} is not supported; allowed: {', '.join(FORMATS)}"
         raise InvalidInput(allowed, param="media_type")
     method = fields.get("text_split_method")
