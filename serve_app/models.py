@@ -117,6 +117,11 @@ class Models:
     def put(self, model: Model) -> None:
         self.entries[model.name] = Entry(model)
 
+    def changed(self, name: str) -> None:
+        """A model has another configuration: what was wrong with the last one no longer counts."""
+        entry = self.entries[name]
+        entry.reason, entry.failed = None, False
+
     def fail(self, name: str, reason: str) -> None:
         """reason: safe to show to clients."""
         entry = self.entries[name]

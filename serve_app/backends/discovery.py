@@ -71,6 +71,8 @@ class Discovery:
         for model in self._models.expect(places, wanted["default"]):
             self._close(model)
         changed = {name for name, place in places.items() if self._places.get(name) != place}
+        for name in changed:
+            self._models.changed(name)
         self._unsettled = changed | (self._unsettled & places.keys())
         self._limited = (self._limited - changed) & places.keys()
         self._places = places

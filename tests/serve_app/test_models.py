@@ -162,6 +162,18 @@ async def test_a_model_with_too_few_replicas_is_ready_and_has_a_reason(service, 
     assert await reason() is None
 
 
+async def test_a_failed_model_whose_configuration_changes_is_starting(tones):
+    models = Models()
+    models.expect(["tones"], "tones")
+    models.fail("tones", "gpt.num_gpus: none can be used here")
+    models.changed("tones")
+    assert (models.entries["tones"].state, models.entries["tones"].reason) == ("starting", None)
+    models.put(Model("tones", ModelOptions(), tones))
+    models.fail("tones", "gpt.pth: not found")
+    models.changed("tones")
+    assert [model.name for model in models] == ["tones"], "the old one serves until the new one is ready"
+
+
 async def test_a_model_is_looked_for_before_a_request_is_refused(tones):
     models = Models()
     models.expect(["tones"], "tones")
