@@ -26,6 +26,7 @@ from deployments.autoscaling import Demand
 from deployments.contract.errors import SynthesisFailed
 from deployments.contract.work import Event, WorkItem
 from deployments.engine.device import memory
+from deployments.item_spans import traced
 from deployments.leases.ledger import COLLECT_EVERY, Ledger
 from deployments.leases.long_stream import AGAIN_S, More, bounded, joined
 from deployments.leases.records import Lease, Orders
@@ -125,12 +126,12 @@ class StageScheduler:
     async def submit(self, item: WorkItem, admitted: bool = False) -> AsyncIterator[Event]:
         """An empty event that acknowledges the item, then its own (see `Ledger.submit`)."""
         yield Event(item.id)
-        async for event in self.ledger.submit(item, admitted):
+        async for event in self.ledger.submit(traced(item), admitted):
             yield event
 
     async def finish(self, item: WorkItem, admitted: bool = False) -> Event:
         """The item's last event, for work whose result is a single value."""
-        async with aclosing(self.ledger.submit(item, admitted)) as events:
+        async with aclosing(self.ledger.submit(traced(item), admitted)) as events:
             async for event in events:
                 if event.done or event.error is not None:
                     return event

@@ -44,8 +44,9 @@ WEIGHTS = {
 
 
 def reduced(device: torch.device) -> AbstractContextManager:
-    """bfloat16 for matrix products and convolutions on a GPU."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+    """bfloat16 for matrix products and convolutions on a GPU, and on a CPU with instructions for it."""
+    fast = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
 class Batches:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import html.entities
 import re
+import sys
 from typing import Any
 
 from lxml import etree
@@ -32,6 +33,7 @@ _DOCTYPE = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _BARE = re.compile(r"&(?!#[0-9]{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{0,31};)")
+_NUMBERED = re.compile(r"&#(?:[xX]([0-9a-fA-F]{1,6})|([0-9]{1,7}));")
 _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]{0,31});")
 _KEPT = frozenset(("lt", "gt", "amp", "quot", "apos"))
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # in XML 1.0
@@ -87,7 +89,10 @@ def _parsed(text: str, parser: etree.XMLParser | etree.HTMLParser, name: str) ->
 
 
 def _prepared(data: bytes, name: str) -> str:
-    """The text without declaration and document type, with characters for HTML's named entities; others are dropped."""
+    """The text without declaration and document type, with characters for HTML's named entities.
+
+    Other entities are dropped, and references by number to characters that XML does not have.
+    """
     text = _ILLEGAL.sub("", _decoded(data))
     if declaration := _DECLARATION.match(text):
         text = text[declaration.end() :]
@@ -97,7 +102,9 @@ def _prepared(data: bytes, name: str) -> str:
         prolog = _PROLOG.match(text)
     if prolog and text.startswith("<!", prolog.end()):
         raise refused(f"its file {name!r} has a document type that cannot be read")
-    return _ENTITY.sub(_character, _BARE.sub("&amp;", text)) if "&" in text else text
+    if "&" not in text:
+        return text
+    return _ENTITY.sub(_character, without_illegal_references(_BARE.sub("&amp;", text)))
 
 
 def _character(m: re.Match[str]) -> str:
@@ -105,6 +112,17 @@ def _character(m: re.Match[str]) -> str:
         return m[0]
     known = html.entities.html5.get(m[1] + ";")
     return "" if known is None else known.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def without_illegal_references(text: str) -> str:
+    """Without references by number to characters that XML does not have, such as &#0; and &#xD800;."""
+    return _NUMBERED.sub(_numbered, text)
+
+
+def _numbered(m: re.Match[str]) -> str:
+    # the recovering parser keeps references to surrogates, and then cannot decode its own text
+    number = int(m[1], 16) if m[1] else int(m[2])
+    return "" if number > sys.maxunicode or _ILLEGAL.match(chr(number)) else m[0]
 
 
 def _decoded(data: bytes) -> str:

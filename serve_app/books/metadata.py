@@ -11,7 +11,7 @@ from deployments.contract.errors import InvalidInput
 from serve_app.books.archive import Archive, resolve
 from serve_app.books.book import About
 from serve_app.books.furniture import local_name
-from serve_app.books.markup import Element, parse_xhtml, text_of
+from serve_app.books.markup import Element, parse_xhtml, text_of, without_illegal_references
 from serve_app.books.package import Package, children
 
 _LINE, _PROSE, _LIST = 500, 10_000, 50  # characters of a field, of a description; entries of a list
@@ -141,6 +141,7 @@ def _prose(text: str) -> str:
     """A description, which often is HTML within XML."""
     if "<" not in text:
         return text
+    text = without_illegal_references(text)
     root = etree.fromstring(f"<div>{text}</div>", etree.HTMLParser(no_network=True))
     return "" if root is None else " ".join(" ".join(map(str, root.itertext())).split())
 

@@ -21,7 +21,6 @@ REQUIRED = ("ref_audio_path", "text", "text_lang", "prompt_lang")
 # Fields that are controls, of the models that have them
 CONTROLS = (
     "top_k", "top_p", "temperature", "repetition_penalty", "sample_steps", "fragment_interval", "text_split_method",
-    "super_sampling",
 )  # fmt: skip
 MODES = "the value of streaming_mode must be 0, 1, 2, 3(int) or true/false(bool)"
 
@@ -82,7 +81,7 @@ class TtsFields(BaseModel):
         found = {name: getattr(self, name) for name in CONTROLS}
         if self.text_split_method is not None:
             found["text_split_method"] = CUTS.index(self.text_split_method)
-        return {name: value for name, value in found.items() if value is not None and value is not False}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def check_values(fields: Mapping[str, Any]) -> None:
@@ -91,7 +90,7 @@ def check_values(fields: Mapping[str, Any]) -> None:
         if fields.get(name) in (None, ""):
             raise InvalidInput(f"{name} is required", param=name, code="missing_required_parameter")
     media_type = fields.get("media_type")
-    if media_type is not None and media_type not in FORMATS:
+    if media_type is not None and media_type not in tuple(FORMATS):  # it may be unhashable
         allowed = f"media_type: {_shown(media_type)} is not supported; allowed: {', '.join(FORMATS)}"
         raise InvalidInput(allowed, param="media_type")
     method = fields.get("text_split_method")

@@ -80,7 +80,9 @@ class SpeechStream:
         pace = min(max(asked.speed, slowest), fastest)
         work_id = f"{speech.id}.{secrets.token_hex(4)}"  # a client may give two requests one id
         self._speech = replace(speech, sampling=replace(asked, speed=pace), id=work_id)
-        self._tempo = asked.speed / pace  # of the finished sound
+        slowest, fastest = synthesizer.backend.spec.vocoder_paces
+        self._pace = min(max(asked.speed / pace, slowest), fastest)  # of the vocoder
+        self._tempo = asked.speed / pace / self._pace  # of the finished sound
         self._text: TextFlow | None = None
         # the one being sent, and the next ones
         self._segments: deque[SegmentStream | SilentSegment] = deque()
@@ -163,7 +165,8 @@ class SpeechStream:
                     if not began:
                         began = True
                         yield SegmentBegan(segment.index, segment.segment.text, segment.segment.span)
-                    yield Sound(waveform)
+                    if len(waveform):  # a short chunk of fast speech may have none
+                        yield Sound(waveform)
                 self.output_tokens += segment.codes
                 self._segments.popleft()
                 self._fill_window(text)
@@ -196,7 +199,7 @@ class SpeechStream:
 
     def _pause(self, segment: Segment) -> int:
         """Samples of silence after the segment."""
-        seconds = segment.pause_after / self._speech.sampling.speed
+        seconds = segment.pause_after / (self._speech.sampling.speed * self._pace)
         return round(seconds * self._synthesizer.backend.spec.sample_rate)
 
     def _open(self, segment: Segment | None) -> None:
@@ -206,7 +209,7 @@ class SpeechStream:
         self.input_tokens += len(segment.token_ids)
         if len(segment.token_ids):
             backend, chunks = self._synthesizer.backend, self._synthesizer.chunks
-            opened = SegmentStream(backend, chunks, self.faults, self._speech, index, segment)
+            opened = SegmentStream(backend, chunks, self.faults, self._speech, index, segment, self._pace)
         else:
             opened = SilentSegment(index, segment, self._pause(segment))
         self._segments.append(opened)

@@ -64,3 +64,11 @@ def test_the_other_fields() -> None:
     )
     assert (found.title, found.language, found.description) == ("A Test Book", "en", "A bold tale.")
     assert (found.publisher, found.date, found.genres) == ("House", "2024-05-01", ("Fiction", "Sea"))
+
+
+def test_references_to_characters_that_xml_lacks_are_dropped() -> None:
+    references = "&#xD800;&#57343;&#0;&#x1;&#xFFFF;&#x110000;&#9999999;"
+    assert about(f"<dc:publisher>A{references}&#66;&#x43;</dc:publisher>").publisher == "ABC"
+    doubled = references.replace("&", "&amp;")
+    described = about(f"<dc:description>&lt;p>A{doubled}B&lt;/p></dc:description>")
+    assert described.description == "AB"

@@ -131,6 +131,15 @@ async def test_further_voices_add_their_timbre(client: httpx.AsyncClient, backen
     np.testing.assert_allclose(sound, backend.expected(TEXT, 5, (220 + 110) / 2), atol=1e-3)
 
 
+async def test_super_sampling_is_accepted_of_a_model_that_has_it(
+    client: httpx.AsyncClient, backend: ToneBackend
+) -> None:
+    backend.spec = replace(backend.spec, super_resolution=True)
+    answer = await client.post("/tts", json=FIELDS | {"super_sampling": True})
+    assert answer.status_code == 200, answer.text
+    assert "x-chorale-ignored" not in answer.headers
+
+
 async def test_what_another_model_lacks_is_named(client: httpx.AsyncClient) -> None:
     more = {"model": "tones", "sample_steps": 8, "text_split_method": "cut1", "text_lang": "EN"}
     answer = await client.post("/tts", json=FIELDS | more)
@@ -163,6 +172,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"text_lang": "ja"}, "text_lang: ja is not supported by sovits; allowed: auto, zh, en, all_zh"),
     ({"prompt_lang": "ko"}, "prompt_lang: ko is not supported by sovits; allowed: auto, zh, en, all_zh"),
     ({"media_type": "mp3"}, "media_type: mp3 is not supported; allowed: wav, raw, ogg, aac"),
+    ({"media_type": {"wav": 1}}, "media_type: {'wav': 1} is not supported; allowed: wav, raw, ogg, aac"),
+    ({"media_type": ["wav"]}, "media_type: ['wav'] is not supported"),
+    ({"streaming_mode": [1]}, "the value of streaming_mode must be"),
+    ({"text_split_method": {}}, "text_split_method:{} is not supported"),
     ({"text_split_method": "cut6"}, "text_split_method:cut6 is not supported; allowed: cut0, cut1, "),
     ({"streaming_mode": 4}, "the value of streaming_mode must be 0, 1, 2, 3(int) or true/false(bool)"),
     ({"streaming_mode": "often"}, "the value of streaming_mode must be"),

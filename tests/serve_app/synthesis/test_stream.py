@@ -288,6 +288,32 @@ async def test_speed_beyond_the_models_range_is_applied_as_tempo(backend, monkey
     assert len(heard) == pytest.approx(whole * pace / speed, rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("speed", "gpt", "vocoder"), [(1.0, 1.0, 1.0), (3.0, 2.0, 1.5), (0.4, 0.5, 0.8), (8.0, 2.0, 2.0)]
+)
+async def test_the_vocoder_follows_the_speed_that_the_gpt_does_not(backend, speed, gpt, vocoder):
+    """And what both do not follow is tempo. Pauses follow all of it."""
+    backend.spec = replace(backend.spec, vocoder_paces=(0.5, 2.0))
+    asked, vocode = set(), backend.vocode
+
+    async def spied(chunk, **options):
+        asked.add(chunk.speed)
+        made = await vocode(chunk, **options)
+        resampled = np.interp(
+            np.arange(0, len(made.waveform), chunk.speed), np.arange(len(made.waveform)), made.waveform
+        )
+        return replace(made, waveform=resampled.astype(np.float32))
+
+    backend.vocode = spied
+    text = "A sentence of some length. And another one."
+    heard = await collect(Synthesizer(backend), speech(text, speed=speed))
+    (found,) = asked
+    assert found == pytest.approx(vocoder)
+    codes = sum(3 * len(part) for part in (text[:26], text[27:]))
+    wanted = (codes * 320 + 0.1 * 16_000 / gpt) * gpt / speed
+    assert len(heard) == pytest.approx(wanted, rel=0.05)
+
+
 async def test_a_long_text_equals_one_piece_and_few_segments_are_in_memory(backend):
     words = random.Random(5)
     text = " ".join(f"{'word ' * words.randint(1, 12)}{n}{words.choice('.!?')}" for n in range(200))
