@@ -36,8 +36,8 @@ class Cluster:
         self.nodes: list[Any] = []
         self.service = _service.Service(f"http://127.0.0.1:{self._port}", psutil.Process())
 
-    def deploy(self, args: Mapping[str, Any]) -> None:
-        """Deploys the application, or what differs from the last call. Returns when all models are ready.
+    def deploy(self, args: Mapping[str, Any]) -> application.Missing:
+        """Deploys the application, or what differs from the last call. Returns when all models are ready or failed.
 
         args: as in a config file. A data folder inside the cluster's own is the default. Raises ConfigError and
         Unavailable.
@@ -50,7 +50,7 @@ class Cluster:
             self._running = application.start(self._file, port=self._port)
         else:
             self._running = application.redeploy(self._running, self._file, None, self._port)
-        application.wait_ready(self._running)
+        return application.wait_ready(self._running)
 
     def add_node(self, cpus: int = CPUS, **more: Any) -> Any:
         """more: arguments of Ray's `Cluster.add_node`. Returns Ray's node."""

@@ -1,9 +1,7 @@
-"""The measurements of benchmarks.gpu. Each public function is a step, which runs in its own process."""
+"""Steps of benchmarks.gpu, each in its own process: the card, checkpoints, and decode steps of the GPT."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import _bound, _gpu_family
+from benchmarks import _bound, _gpu_checkpoints, _gpu_family
 from benchmarks._decoding import WARM_UP, decoded, step_s
+from benchmarks._gpu_common import best_of, graphs_as_due, on_device_thread, weights
 from deployments.contract.device import Device
-from deployments.contract.family import Family, GptModel, VocoderModel
-from deployments.contract.speech import GptRequest, VocoderChunk
+from deployments.contract.family import Family, GptModel
 from deployments.contract.work import WorkItem
 from deployments.engine.decode import Decoder
 from deployments.engine.decode.shapes import Shapes
 from deployments.engine.device.choose import choose_device
-from deployments.engine.device.thread import DeviceThread
-from deployments.engine.graphs import GraphRunner
 
 COPY_BYTES = {"cpu": 2**26}  # the size of the copied buffer
 COPY_BYTES_ON_A_CARD = 2**30
@@ -43,15 +39,9 @@ def card(device: str) -> dict[str, Any]:
     return found
 
 
-def checkpoint(folder: str) -> dict[str, Any]:
-    """Creates an IndexTTS 1.5 checkpoint of the published size with random weights."""
-    from tests.golden.random_indextts import make
-
-    made = make(Path(folder))
-    return {"gib": round(sum(file.stat().st_size for file in made.iterdir()) / 2**30, 2)}
-
-
-# the GPT
+def checkpoint(family: str, folder: str) -> dict[str, Any]:
+    """Creates a checkpoint of the published size with random weights."""
+    return {"gib": _gpu_checkpoints.gib(_gpu_checkpoints.published_size(family, Path(folder)))}
 
 
 def decode(
@@ -67,12 +57,12 @@ def decode(
 
     def measure() -> dict[str, Any]:
         loaded, chosen = _gpu_family.load(family, folder), choose_device(device, threads=1)
-        graphs, model = _decoder(loaded, chosen, batches, optimize=True)
-        eager, _ = _decoder(loaded, chosen, batches, optimize=False)
+        graphs, model, shapes = _decoder(loaded, chosen, batches, steps, optimize=True)
+        eager, *_ = _decoder(loaded, chosen, batches, steps, optimize=False)
         status, rows = graphs.status(), []
         for batch in batches:
             items = _items(loaded, batch)
-            best = _best_of(
+            best = best_of(
                 rounds,
                 {
                     "graphs": lambda items=items: step_s(graphs, items, steps),
@@ -83,23 +73,22 @@ def decode(
             for way, seconds in best.items():
                 row[f"{way}_ms"] = round(1e3 * seconds, 3)
                 row[f"{way}_codes_per_s"] = round(batch / seconds, 1)
-            if copy_gb_per_s:
-                payload: GptRequest = items[0].payload
-                positions = len(payload.segment.token_ids) + batch + WARM_UP + steps // 2
+            if copy_gb_per_s and family != "voxcpm":  # whose step reads the flow's weights several times
+                positions = _gpu_family.positions(items[0].payload) + batch + WARM_UP + steps // 2
                 size = _bound.bytes_of_a_step(model, batch, positions)
                 row["step_mib"] = round(size / 2**20, 1)
                 row["share_of_bandwidth"] = round(size / (copy_gb_per_s * 1e9) / best["graphs"], 4)
             rows.append(row)
-        captured = not status["optimize"] or len(status["captured"]) == len(batches)
+        captured = not status["optimize"] or len(status["captured"]) == shapes
         return {
-            "weights": _weights(family, folder),
+            "weights": weights(folder),
             "device": chosen.describe(),
             "status": status,
             "rows": rows,
-            "checks": {"graphs where there is CUDA": _graphs_as_due(chosen, status) and captured},
+            "checks": {"graphs where there is CUDA": graphs_as_due(chosen, status) and captured},
         }
 
-    return _on_device_thread(measure)
+    return on_device_thread(measure)
 
 
 def half(
@@ -110,7 +99,10 @@ def half(
     def measure() -> dict[str, Any]:
         loaded = _gpu_family.load(family, folder)
         devices = {name: _gpu_family.device_of(device, half=name == "half") for name in ("fp32", "half")}
-        decoders = {name: _decoder(loaded, chosen, batches, True)[0] for name, chosen in devices.items()}
+        decoders = {
+            name: _decoder(loaded, chosen, batches, steps, optimize=True)[0]
+            for name, chosen in devices.items()
+        }
         rows = []
         for batch in batches:
             items = _items(loaded, batch)
@@ -118,177 +110,70 @@ def half(
                 name: lambda decoder=decoder, items=items: step_s(decoder, items, steps)
                 for name, decoder in decoders.items()
             }
-            best = _best_of(rounds, ways)
+            best = best_of(rounds, ways)
             rows.append(
                 {"batch": batch, "times_fp32": round(best["fp32"] / best["half"], 3)}
                 | {f"{name}_ms": round(1e3 * seconds, 3) for name, seconds in best.items()}
             )
         return {
-            "weights": _weights(family, folder),
+            "weights": weights(folder),
             "dtype": devices["half"].describe()["dtype"],
             "rows": rows,
             "difference": _difference(loaded, decoders, requests),
         }
 
-    return _on_device_thread(measure)
+    return on_device_thread(measure)
 
 
 def _difference(family: Family, decoders: dict[str, Decoder], requests: int) -> dict[str, Any]:
-    """Compares the most likely next code and its frame when half precision continues the codes of fp32."""
-    same, drawn, worst = 0, 0, 0.0
+    """Compares the most likely next code, or the patch, and its frame when half precision continues the codes of fp32.
+
+    The noise of a patch is that of its seed and place, so both have the same.
+    """
+    same, drawn, worst, steady = 0, 0, 0.0, _gpu_family.lasting(family)
     for index in range(requests):
-        greedy = _gpu_family.request(
-            family, index, _gpu_family.prompt(family, index), temperature=0.0, max_tokens=FOLLOWED[-1] + 1
-        )
-        said = decoded(decoders["fp32"], [WorkItem("fp32", greedy)])["fp32"]
+        prompt = _gpu_family.prompt(family, index)
+        request = _gpu_family.request(family, index, prompt, max_tokens=FOLLOWED[-1] + 1, **steady)
+        said = decoded(decoders["fp32"], [WorkItem("fp32", request)])["fp32"]
+        numbers = np.issubdtype(said.codes.dtype, np.integer)
         for known in (known for known in FOLLOWED if known < len(said)):
-            sampling = replace(greedy.sampling, max_tokens=known + 1)
-            follow = replace(greedy, sampling=sampling, prefix=said.codes[:known] if known else None)
+            sampling = replace(request.sampling, max_tokens=known + 1)
+            follow = replace(request, sampling=sampling, prefix=said.codes[:known] if known else None)
             run = decoded(decoders["half"], [WorkItem("half", follow)])["half"]
-            same += np.array_equal(run.codes[0], said.codes[known])
-            drawn += 1
+            same += numbers and np.array_equal(run.codes[0], said.codes[known])
+            drawn += numbers
             if run.frames is not None and said.frames is not None:
-                apart = np.linalg.norm(run.frames[0] - said.frames[known])
-                worst = max(worst, float(apart / np.linalg.norm(said.frames[known])))
-    return {"same_next_code": f"{same} of {drawn}", "largest_relative_frame_difference": round(worst, 5)}
+                worst = max(worst, _apart(run.frames[0], said.frames[known]))
+            elif not numbers:
+                worst = max(worst, _apart(run.codes[0], said.codes[known]))
+    found = {"same_next_code": f"{same} of {drawn}"} if drawn else {}
+    return {**found, "largest_relative_frame_difference": round(worst, 5)}
 
 
-def _decoder(family: Family, device: Device, batches: list[int], optimize: bool) -> tuple[Decoder, GptModel]:
-    """A decoder warmed up for the batches and the shortest length bucket, which suffices here."""
+def _apart(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.linalg.norm(one - other) / np.linalg.norm(other))
+
+
+def _decoder(
+    family: Family, device: Device, batches: list[int], steps: int, *, optimize: bool
+) -> tuple[Decoder, GptModel, int]:
+    """A decoder warmed up for the batches and the lengths that `steps` steps reach, and how many shapes these are."""
     slots = max(batches)
     model = family.gpt(device, slots)
     decoder = Decoder(model, device, optimize=optimize, batch_buckets=batches)
-    shortest = Shapes(slots, model.context, batches).lengths[:1]
-    decoder.warm_up(batches, shortest if decoder.status()["optimize"] else None)
-    return decoder, model
+    shapes = Shapes(slots, model.context, batches)
+    start = _gpu_family.positions(_items(family, 1)[0].payload)
+    ends = start + 1, start + slots + WARM_UP + steps, FOLLOWED[-1] + start + 1
+    lengths = sorted({shapes.length(end, padded=True) for end in (1, *ends)})
+    decoder.warm_up(batches, lengths if decoder.status()["optimize"] else None)
+    return decoder, model, len(batches) * len(lengths)
 
 
 def _items(family: Family, batch: int) -> list[WorkItem]:
-    """Greedy requests: a step costs the same, and random weights do not sample an early end."""
+    """Requests whose steps cost the same."""
+    steady = _gpu_family.lasting(family)
     prompts = [_gpu_family.prompt(family, row) for row in range(batch)]
     return [
-        WorkItem(str(row), _gpu_family.request(family, row, prompt, temperature=0.0))
+        WorkItem(str(row), _gpu_family.request(family, row, prompt, **steady))
         for row, prompt in enumerate(prompts)
     ]
-
-
-# the vocoder
-
-
-def vocoder(
-    family: str, folder: str | None, device: str, batches: list[int], frames: list[int], rounds: int
-) -> dict[str, Any]:
-    """Graphs against the eager network, by shape: frames per row without context."""
-
-    def measure() -> dict[str, Any]:
-        loaded, chosen = _gpu_family.load(family, folder), choose_device(device, threads=1)
-        model, runner, rows = loaded.vocoder(chosen), GraphRunner(chosen, "vocoder"), []
-        for count in sorted(frames, reverse=True):
-            for batch in sorted(batches, reverse=True):
-                chunks = _chunks(loaded, model, batch, count)
-                row: dict[str, Any] = {"batch": batch, "frames": count}
-                try:
-                    row |= _vocoder_row(loaded, model, runner, chosen, chunks, rounds)
-                except Exception as error:  # the largest shape may not fit a small card
-                    row["error"] = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-                rows.append(row)
-        status = runner.status()
-        return {
-            "weights": _weights(family, folder),
-            "device": chosen.describe(),
-            "status": status,
-            "rows": rows[::-1],
-            "checks": {
-                "graphs where there is CUDA": _graphs_as_due(chosen, status),
-                "every shape runs": not any("error" in row for row in rows),
-                "graphs sound as eager does": all(row.get("difference", 0) < 1e-3 for row in rows),
-            },
-        }
-
-    return _on_device_thread(measure)
-
-
-def _vocoder_row(
-    family: Family,
-    model: VocoderModel,
-    runner: GraphRunner,
-    device: Device,
-    chunks: list[VocoderChunk],
-    rounds: int,
-) -> dict[str, Any]:
-    total = len(chunks[0].frames)
-    inputs, key = model.collate(chunks, len(chunks), total), (len(chunks), total)
-    runner.capture(key, model.forward, inputs)
-    model.forward({name: value.to(device.torch_device) for name, value in inputs.items()})
-
-    def sound(run: Callable[[], dict[str, torch.Tensor]]) -> list[np.ndarray]:
-        outputs = {name: value.cpu() for name, value in run().items()}
-        return [chunk.waveform for chunk in model.split(outputs, chunks)]
-
-    ways = {
-        "graphs": lambda: runner.call(key, model.forward, inputs),
-        "eager": lambda: model.forward({name: t.to(device.torch_device) for name, t in inputs.items()}),
-    }
-    graphs, eager = sound(ways["graphs"]), sound(ways["eager"])
-    best = _best_of(rounds, {name: lambda run=run: _seconds(run) for name, run in ways.items()})
-    speech_s = sum(len(waveform) for waveform in graphs) / family.spec.sample_rate
-    return {
-        "graphs_ms": round(1e3 * best["graphs"], 3),
-        "eager_ms": round(1e3 * best["eager"], 3),
-        "graphs_rtf": round(best["graphs"] / speech_s, 6),
-        "times_eager": round(best["eager"] / best["graphs"], 3),
-        "difference": max(float(np.abs(a - b).max()) for a, b in zip(graphs, eager, strict=True)),
-    }
-
-
-def _chunks(family: Family, model: VocoderModel, batch: int, count: int) -> list[VocoderChunk]:
-    """Chunks from the middle of a segment, with context on both sides."""
-    left, right = family.spec.left_context, family.spec.right_context
-    draw, shape = np.random.default_rng(0), (left + count + right, *model.frame_shape)
-    found = []
-    for row in range(batch):
-        if issubclass(model.frame_dtype, np.integer):
-            frames = draw.integers(0, getattr(family, "config").n_codes, shape)  # noqa: B009
-        else:
-            frames = draw.standard_normal(shape)
-        prompt = _gpu_family.prompt(family, row)
-        found.append(VocoderChunk(frames.astype(model.frame_dtype), left, right, left, prompt, seed=row))
-    return found
-
-
-# both
-
-
-def _graphs_as_due(device: Device, status: dict[str, Any]) -> bool:
-    return status["optimize"] == (device.kind == "cuda")
-
-
-def _weights(family: str, folder: str | None) -> str:
-    if family != "indextts":
-        return "shipped"
-    return "random, of the published size" if folder else "random, of a few megabytes (the golden set)"
-
-
-def _on_device_thread(function: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    thread = DeviceThread("gpu", threads=1)
-    try:
-        return thread.submit(function).result()
-    finally:
-        thread.close()
-
-
-def _best_of(rounds: int, ways: dict[str, Callable[[], float]]) -> dict[str, float]:
-    """Alternates between the methods. Each returns seconds; the least counts."""
-    best: dict[str, float] = {}
-    for _ in range(rounds):
-        for name, way in ways.items():
-            best[name] = min(way(), best.get(name, float("inf")))
-    return best
-
-
-def _seconds(run: Callable[[], Any]) -> float:
-    _bound.synchronise()
-    began = time.perf_counter()
-    run()
-    _bound.synchronise()
-    return time.perf_counter() - began

@@ -10,20 +10,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Thread
 from typing import Any, TypeVar
-from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks import _gpu_family
 from deployments.contract.family import FamilySpec
 from deployments.contract.options import (
+    ChunkOptions,
     DeviceOptions,
     FamilyOptions,
     GptOptions,
     ModelOptions,
     VocoderOptions,
 )
-from deployments.contract.speech import GptRequest, Reference, VocoderChunk, VoicePrompt
+from deployments.contract.speech import GptRequest, VocoderChunk, VoicePrompt
 from deployments.engine.device import memory
 from serve_app.backends.local import LocalBackend
 
@@ -66,16 +66,20 @@ class Loop:
 class Voices:
     """A backend without the text frontend, whose packages may be missing."""
 
-    def __init__(self, family: str, folder: str | None, device: str, slots: int, references: int) -> None:
-        options = ModelOptions(
+    def __init__(
+        self, family: str, folder: str | None, device: str, slots: int, references: int, most_chunks: int = 8
+    ) -> None:
+        """most_chunks: of a vocoder batch."""
+        self.options = ModelOptions(
             family=FamilyOptions(name=family, options=_gpu_family.options_of(family, folder)),
             device=DeviceOptions.model_validate({"preference": device}),
             gpt=GptOptions(slots=slots),
-            vocoder=VocoderOptions(max_batch=slots),
+            vocoder=VocoderOptions(max_batch=min(slots, most_chunks)),
+            chunks=ChunkOptions(first=1 if family == "voxcpm" else 10),  # as its configuration has it
         )
         self.family = _gpu_family.load(family, folder)
-        with patch.object(type(self.family), "frontend", lambda self, on: None):
-            self.backend = LocalBackend(options).wait()
+        with _gpu_family.without_frontends(self.family):
+            self.backend = LocalBackend(self.options).wait()
         self.references = references
         self.owner = Loop()
 
@@ -84,7 +88,7 @@ class Voices:
         self.backend.close()
 
     def prompt(self, index: int) -> VoicePrompt:
-        return self.owner.run(self.backend.encode_voice(Reference.of(*_gpu_family.recording(index))))
+        return self.owner.run(self.backend.encode_voice(_gpu_family.reference(self.family, index)))
 
     def speak(self, number: int, tokens: int, most: int, name: str) -> np.ndarray:
         """Returns (N,) float32. The same number gives the same voice, text and seed. Callable from any thread."""
@@ -186,13 +190,23 @@ def is_flat(usage: dict[str, dict[str, int]]) -> bool:
 
 def _halves(frames: np.ndarray, spec: FamilySpec, request: GptRequest) -> list[VocoderChunk]:
     """Two chunks as in a stream: the first with the context after it, the second with the context before it."""
-    middle, whole = len(frames) // 2, (request.prompt, request.sampling.seed)
+    middle = len(frames) // 2
+    whole = VocoderChunk(
+        frames,
+        0,
+        0,
+        0,
+        request.prompt,
+        request.sampling.seed,
+        conditions=request.segment.conditions,
+        controls=request.sampling.controls,
+    )
     if not middle:
-        return [VocoderChunk(frames, 0, 0, 0, *whole)]
+        return [whole]
     left, right = min(spec.left_context, middle), min(spec.right_context, len(frames) - middle)
     return [
-        VocoderChunk(frames[: middle + right], 0, right, 0, *whole),
-        VocoderChunk(frames[middle - left :], left, 0, middle - left, *whole),
+        replace(whole, frames=frames[: middle + right], right=right),
+        replace(whole, frames=frames[middle - left :], left=left, first=middle - left),
     ]
 
 

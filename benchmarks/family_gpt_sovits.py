@@ -2,8 +2,8 @@
 
 `published` is benchmarks/published_gpt_sovits.py: one text at a time, growing caches, whole segments, fp32. `chorale`
 is what `chorale speak` runs: continuous batching, and vocoding while codes are drawn. Both draw with the published
-settings and the same weights until every text has the same number of codes. `chorale bf16` is the same in bf16 on a CPU
-that has instructions for it: the GPT (`device.half`) and the decoder (`family.options.decoder`). The voice is encoded
+settings and the same weights until every text has the same number of codes. `chorale bf16` is the same with
+`device.half: true`: the GPT and the decoder in bf16, on a CPU that has instructions for it. The voice is encoded
 before the clock starts in both; the baseline repeats the part of it that the released code repeats. Each method runs in
 its own process, so that its memory can be measured. Random weights do not produce speech; `make test` compares the
 results with the golden set.
@@ -96,7 +96,7 @@ def published(options: dict[str, Any], batch: int, codes: int) -> dict[str, Any]
 
 
 def chorale(options: dict[str, Any], batch: int, codes: int, threads: int, half: bool) -> dict[str, Any]:
-    """`batch` requests at once."""
+    """`batch` requests at once. half: `device.half`."""
     from deployments.contract.options import ModelOptions
     from serve_app.backends.local import LocalBackend
     from serve_app.synthesis.speech import Speech
@@ -221,8 +221,7 @@ def main() -> None:
             result = published(options.files, batch, options.codes)
         else:
             half = options.way == "chorale bf16"
-            files = options.files | ({"decoder": "bf16"} if half else {})
-            result = chorale(files, batch, options.codes, options.threads, half)
+            result = chorale(options.files, batch, options.codes, options.threads, half)
         print(json.dumps(result))
         return
     machine = _common.machine()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,12 @@ from deployments.contract.work import WorkItem
 from deployments.engine.device.choose import choose_device
 from deployments.engine.device.thread import DeviceThread
 from deployments.engine.vocode.worker import VocodeWorker
-from deployments.families.gpt_sovits.cfm.layout import CODES_PER_SECOND, LAYOUTS
+from deployments.families.gpt_sovits.cfm.layout import CODES_PER_SECOND, LAYOUTS, STEPS
 from deployments.families.gpt_sovits.checkpoints import read_sovits
 from deployments.families.gpt_sovits.options import PUBLISHED, GptSovitsOptions
 from deployments.families.gpt_sovits.vocoder_cfm import CfmVocoder
 from deployments.families.gpt_sovits.weights import without_weight_norm
-from tests.golden.random_gpt_sovits_cfm import MELS, SPEAKER, make
+from tests.golden.random_gpt_sovits_cfm import MELS, make
 
 LENGTHS = {"short": 60, "medium": 125, "long": 350}  # codes: 2.4, 5 and 14 s
 PHONES_PER_CODE = 0.4
@@ -54,7 +54,7 @@ class Bench:
         option = "bigvgan" if version == "v3" else "hifigan"
         sound = folder / GptSovitsOptions.model_fields[option].default
         file = read_sovits(folder / PUBLISHED[version][1])  # pyright: ignore[reportArgumentType]
-        tensors = file.tensors()
+        tensors, self.speaker = file.tensors(), file.shapes["ref_enc.fc.fc.bias"]
         self.model = CfmVocoder.load(file, tensors, sound, device)
         plain = {
             name: tensor.to(device.torch_device) for name, tensor in without_weight_norm(tensors).items()
@@ -77,11 +77,12 @@ class Bench:
         self.worker = VocodeWorker(self.model, device, spec, max_batch=requests)
         self.worker.warm_up(self.prompt)
 
-    def segments(self, codes: Sequence[int]) -> list[VocoderChunk]:
+    def segments(self, codes: Sequence[int], steps: int = 0) -> list[VocoderChunk]:
+        """steps: of the solver, 0 for those of the benchmark."""
         return [
             VocoderChunk(
                 self.draw.integers(0, 1024, count), 0, 0, 0, self.prompt, seed=index,
-                conditions={"phones": self._phones(count)}, controls={"sample_steps": self.steps},
+                conditions={"phones": self._phones(count)}, controls={"sample_steps": steps or self.steps},
             )
             for index, count in enumerate(codes)
         ]  # fmt: skip
@@ -106,7 +107,8 @@ class Bench:
                 torch.from_numpy(part).to(self.device.torch_device)
                 for part in (segment.frames, segment.conditions["phones"])
             )
-            (sound,) = self.published.parallel([Item(codes, phones)], self.voice, self.steps)
+            steps = int(segment.controls["sample_steps"])
+            (sound,) = self.published.parallel([Item(codes, phones)], self.voice, steps)
             samples += len(sound.cpu())
         return samples
 
@@ -117,7 +119,7 @@ class Bench:
             "codes": self.draw.integers(0, 1024, codes + 15),  # the published tail of 0.6 s
             "phones": self._phones(codes),
             "mel": mel.astype(np.float32),
-            "ge": self.draw.standard_normal(SPEAKER).astype(np.float32),
+            "ge": self.draw.standard_normal(self.speaker).astype(np.float32),
         }
         return VoicePrompt.of("gpt_sovits", arrays)
 
@@ -125,16 +127,20 @@ class Bench:
         return self.draw.integers(0, 700, max(4, round(PHONES_PER_CODE * codes)))
 
 
-def measure(bench: Bench, repeat: int, requests: int) -> list[dict[str, Any]]:
+def cases(lengths: Mapping[str, int], requests: int) -> dict[str, list[int]]:
+    """The codes of each case's requests: each text alone, and `requests` of the first two in turn, at once."""
+    alone = {name: [codes] for name, codes in lengths.items()}
+    return alone | {f"{requests} requests": [list(lengths.values())[index % 2] for index in range(requests)]}
+
+
+def measure(bench: Bench, repeat: int, cases: Mapping[str, list[int]]) -> list[dict[str, Any]]:
     ways: dict[str, Callable[[Sequence[VocoderChunk]], int]] = {
         "published": bench.by_the_published_order,
         "chorale": bench.by_chorale,
     }
-    cases = {name: [codes] for name, codes in LENGTHS.items()}
-    cases[f"{requests} requests"] = [list(LENGTHS.values())[index % 2] for index in range(requests)]
     rows = []
     for run in ways.values():  # first calls choose kernels
-        run(bench.segments([10]))
+        run(bench.segments([10], STEPS[0]))
     for name, codes in cases.items():
         spent: dict[str, list[float]] = {way: [] for way in ways}
         made = dict.fromkeys(ways, 0)
@@ -179,8 +185,11 @@ def table(rows: Sequence[dict[str, Any]], version: str, steps: int) -> Table:
 def main() -> None:
     parser = _common.arguments("gpt_sovits_cfm", __doc__)
     parser.add_argument("--version", choices=("v3", "v4"), default="v4")
-    parser.add_argument("--steps", type=int, choices=(4, 8, 16, 32), default=8, help="of the solver (8)")
+    parser.add_argument("--steps", type=int, choices=STEPS, default=8, help="of the solver (8)")
     parser.add_argument("--requests", type=int, default=8, help="at once (8)")
+    parser.add_argument(
+        "--cases", nargs="+", choices=(*LENGTHS, "requests"), default=[*LENGTHS, "requests"], help="(all)"
+    )
     parser.add_argument(
         "--repeat", type=int, default=1, help="runs of each case, of which the median counts (1)"
     )
@@ -193,12 +202,14 @@ def main() -> None:
     )
     options = parser.parse_args()
     console, result = Console(), _common.origin("gpt_sovits_cfm")
+    every = cases(LENGTHS, options.requests)
+    chosen = {name: codes for name, codes in every.items() if name.split()[-1] in options.cases}
 
     def run(folder: Path) -> tuple[Device, list[dict[str, Any]], dict[str, Any]]:
         device = choose_device(options.device, threads=1)
         with torch.inference_mode():
             bench = Bench(folder, options.version, device, options.steps, options.prompt, options.requests)
-            return device, measure(bench, options.repeat, options.requests), bench.worker.status()
+            return device, measure(bench, options.repeat, chosen), bench.worker.status()
 
     thread = DeviceThread("device", threads=1)
     with tempfile.TemporaryDirectory() as scratch:

@@ -4,9 +4,10 @@
     python -m benchmarks.gpu --cpu          # the same steps, small, without a GPU
 
 Each step runs in its own process with its own time limit, all of them within --minutes. It needs numpy, psutil,
-pydantic, pyyaml, rich, safetensors, soxr and torch, and for IndexTTS protobuf and sentencepiece; neither Ray nor HTTP.
-A step with missing packages fails and names them. IndexTTS gets random weights of the published size in a temporary
-folder (1.7 GB) or, if that fails, the golden set's small ones.
+pydantic, pyyaml, rich, safetensors, soxr, torch and torchaudio, and for IndexTTS protobuf and sentencepiece; neither
+Ray nor HTTP. A step with missing packages fails and names them. IndexTTS, GPT-SoVITS (v2Pro, and the decoder of v4) and
+VoxCPM (1.5) get random weights of the published size in a temporary folder (6 GB in all) or, if that fails, the golden
+sets' small ones.
 """
 
 from __future__ import annotations
@@ -21,34 +22,52 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import _common
+from benchmarks import _common, _gpu_checkpoints
 from benchmarks._steps import OK, Step, run_all
 
-FAMILIES = ("small", "indextts")
-STEPS = ("card", "tests", "checkpoint", "decode", "vocoder", "half", "voices")
+FAMILIES = ("small", "indextts", "gpt_sovits", "voxcpm")
+KINDS = ("decode", "listeners", "cfm", "voices", "vocoder", "half")  # the most wanted first
+STEPS = ("card", "tests", "checkpoint", *KINDS)
+OF = {"listeners": ("gpt_sovits", "voxcpm"), "cfm": ("gpt_sovits",)}  # steps of some families only
 RESERVE_S = 15.0  # of --minutes, for everything outside the steps
 
 ON_A_CARD: dict[str, dict[str, Any]] = {
     "decode": {"batches": [1, 8, 32], "steps": 40, "rounds": 3},
+    "listeners": {"listeners": [1, 2, 4, 8, 16, 32, 64], "rounds": 1, "tokens": 30, "most": 60},
+    "cfm": {"lengths": None, "requests": 8, "repeat": 3, "steps": 8},
+    "voices": {"references": 50, "syntheses": 200, "callers": 8, "tokens": 30, "most": 120, "slots": 8},
     "vocoder": {"batches": [1, 8], "frames": [16, 32, 64, 96, 128], "rounds": 5},
     "half": {"batches": [1, 8, 32], "steps": 40, "rounds": 3, "requests": 8},
-    "voices": {"references": 50, "syntheses": 200, "callers": 8, "tokens": 30, "most": 120, "slots": 8},
 }
 ON_A_CPU: dict[str, dict[str, Any]] = {
     "decode": {"batches": [1, 2], "steps": 3, "rounds": 1},
+    "listeners": {"listeners": [1, 2], "rounds": 1, "tokens": 6, "most": 10},
+    "cfm": {"lengths": {"short": 5, "long": 8}, "requests": 2, "repeat": 1, "steps": 4},
+    "voices": {"references": 4, "syntheses": 8, "callers": 8, "tokens": 6, "most": 24, "slots": 4},
     "vocoder": {"batches": [1, 2], "frames": [16], "rounds": 1},
     "half": {"batches": [1, 2], "steps": 3, "rounds": 1, "requests": 1},
-    "voices": {"references": 4, "syntheses": 8, "callers": 8, "tokens": 6, "most": 24, "slots": 4},
 }
-LIMITS = {"card": 60, "tests": 120, "checkpoint": 90, "decode": 75, "vocoder": 75, "half": 75, "voices": 110}
+LIMITS = {
+    "card": 60,
+    "tests": 120,
+    "checkpoint": 90,
+    "decode": 75,
+    "listeners": 120,
+    "cfm": 90,
+    "voices": 110,
+    "vocoder": 75,
+    "half": 75,
+}
 FUNCTIONS = {
     "card": "benchmarks._gpu_measure:card",
     "tests": "benchmarks._gpu_tests:tests",
     "checkpoint": "benchmarks._gpu_measure:checkpoint",
     "decode": "benchmarks._gpu_measure:decode",
-    "vocoder": "benchmarks._gpu_measure:vocoder",
-    "half": "benchmarks._gpu_measure:half",
+    "listeners": "benchmarks._gpu_listeners:listeners",
+    "cfm": "benchmarks._gpu_cfm:cfm",
     "voices": "benchmarks._gpu_voices:voices",
+    "vocoder": "benchmarks._gpu_vocoder:vocoder",
+    "half": "benchmarks._gpu_measure:half",
 }
 
 
@@ -71,16 +90,24 @@ class Bench:
             self.note("No CUDA GPU is used: small sizes, eager code; the figures say nothing about a GPU.")
         self.step("tests")
         with tempfile.TemporaryDirectory() as temporary:
-            folder: str | None = str(Path(temporary) / "indextts")
             families = self.options.families
-            if not on_a_card or "indextts" not in families or self.step("checkpoint", folder=folder) is None:
-                folder = None
-            for kind in ("decode", "voices", "vocoder", "half"):
+            folders = {family: self.folder(family, Path(temporary), on_a_card) for family in families}
+            for kind in KINDS:
                 sizes = (ON_A_CARD if on_a_card else ON_A_CPU)[kind]
-                for family in families:
+                for family in (family for family in families if family in OF.get(kind, FAMILIES)):
                     own = {"copy_gb_per_s": found.get("copy_gb_per_s")} if kind == "decode" else {}
-                    self.step(kind, family, family=family, folder=folder, device=self.device, **sizes, **own)
+                    where = {"folder": folders[family], "device": self.device}
+                    self.step(kind, family, family=family, **where, **sizes, **own)
         return self.result
+
+    def folder(self, family: str, temporary: Path, on_a_card: bool) -> str | None:
+        """The family's checkpoint: of the published size on a card, else the golden set's; None if it is shipped."""
+        if family == "small":
+            return None
+        folder = temporary / family
+        if on_a_card and self.step("checkpoint", family, family=family, folder=str(folder)) is not None:
+            return str(folder)
+        return str(_gpu_checkpoints.golden(family, temporary / f"{family}-golden"))
 
     def step(self, kind: str, of: str = "", **arguments: Any) -> Any:
         """The step's result; None if it failed or was not selected."""
@@ -124,7 +151,7 @@ def main() -> None:
     parser = _common.arguments("gpu", __doc__)
     parser.set_defaults(out=None)
     parser.add_argument("--cpu", action="store_true", help="small sizes, without a GPU")
-    parser.add_argument("--minutes", type=float, default=7.5, help="limit for all steps together (7.5)")
+    parser.add_argument("--minutes", type=float, default=9.5, help="limit for all steps together (9.5)")
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
     parser.add_argument(
         "--only", nargs="+", choices=STEPS, default=list(STEPS), help="steps to run, besides the card"

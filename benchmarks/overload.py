@@ -30,7 +30,7 @@ from rich.table import Table
 from benchmarks import _common, _judge, _load, _memory, _plot, _service, _statistics
 from benchmarks._memory import MIB
 
-SAMPLE_S = 2.0  # between two samples of the memory
+SAMPLE_S = 5.0  # between two samples of the memory, which take a fifth of a second of processor time
 PROMPT_S = 0.1  # a 429 should arrive within this time
 
 

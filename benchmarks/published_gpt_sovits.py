@@ -27,22 +27,25 @@ from deployments.families.gpt_sovits.weights import without_weight_norm
 
 FEWEST, MOST = 11, 1500  # codes of a segment
 POSITIONS = 4000
+CPU = torch.device("cpu")
 Cache = tuple[Tensor, Tensor]  # keys and values (1, T, D)
 
 
 class PublishedGpt:
-    """A transformer with growing caches. tensors: the checkpoint's in fp32."""
+    """A transformer with growing caches. tensors: the checkpoint's. All that it is given is on `device`."""
 
-    def __init__(self, gpt: GptFile, tensors: Mapping[str, Tensor]) -> None:
-        self.weights, self.layers, self.heads, self.eos = (
-            tensors,
-            layers_of(gpt),
-            gpt.config.head,
-            gpt.config.EOS,
-        )
-        table = sinusoids(POSITIONS, tensors["bert_proj.bias"].shape[0])
+    def __init__(
+        self,
+        gpt: GptFile,
+        tensors: Mapping[str, Tensor],
+        device: torch.device = CPU,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.weights = {name: tensor.to(device, dtype) for name, tensor in tensors.items()}
+        self.layers, self.heads, self.eos = layers_of(gpt), gpt.config.head, gpt.config.EOS
+        table = sinusoids(POSITIONS, tensors["bert_proj.bias"].shape[0]).to(device, dtype)
         self.phone_places, self.code_places = (
-            tensors[f"ar_{kind}_position.alpha"] * table for kind in ("text", "audio")
+            self.weights[f"ar_{kind}_position.alpha"] * table for kind in ("text", "audio")
         )
 
     def codes(
@@ -54,7 +57,7 @@ class PublishedGpt:
         x = x + F.linear(bert, w["bert_proj.weight"], w["bert_proj.bias"]) + self.phone_places[: len(phones)]
         y = w["ar_audio_embedding.word_embeddings.weight"][prompt] + self.code_places[: len(prompt)]
         length = len(x) + len(y)
-        mask = torch.ones(length, length, dtype=torch.bool).tril()
+        mask = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
         mask[: len(x), : len(x)] = True
         hidden, caches = self._forward(torch.cat([x, y])[None], [None] * self.layers, mask)
         history = prompt[None]
@@ -115,12 +118,19 @@ def _drawn(logits: Tensor, asked: Mapping[str, float], generator: torch.Generato
 
 
 class PublishedVits:
-    """v2Pro's decoder, and what it needs of a reference. raw: the tensors of the file, weight norm included."""
+    """v2Pro's decoder, and what it needs of a reference. raw: the tensors of the file, weight norm included. fp32."""
 
-    def __init__(self, sovits: SovitsFile, raw: dict[str, Tensor], speaker: Eres2Net) -> None:
-        self.raw, self.speaker = raw, speaker.eval()
-        self.net = Synthesizer.load(sovits, raw).eval()
-        self.timbre = Timbre(sovits, raw).eval()
+    def __init__(
+        self,
+        sovits: SovitsFile,
+        raw: dict[str, Tensor],
+        speaker: Eres2Net,
+        device: torch.device = CPU,
+    ) -> None:
+        self.device, self.raw = device, {name: tensor.to(device) for name, tensor in raw.items()}
+        self.speaker = speaker.eval().to(device)
+        self.net = Synthesizer.load(sovits, raw).eval().to(device)
+        self.timbre = Timbre(sovits, raw).eval().to(device)
         self.names = [name for name, _ in self.net.named_parameters()]
 
     def decode(
@@ -128,10 +138,11 @@ class PublishedVits:
     ) -> Tensor:
         """codes (N,), phones (P,), a reference (M,) at `rate` -> samples (1280 N,)"""
         samples = timbre_samples(waveform, rate)
-        style = self.timbre(spectrogram(samples)[None], self.speaker(filter_banks(samples)[None]))
+        spectrum, banks = (made(samples)[None].to(self.device) for made in (spectrogram, filter_banks))
+        style = self.timbre(spectrum, self.speaker(banks))
         plain = without_weight_norm(self.raw)
         weights = {name: plain[name] for name in self.names}
-        noise = noise_scale * torch.randn(1, self.net.channels, 2 * len(codes))
+        noise = noise_scale * torch.randn(1, self.net.channels, 2 * len(codes), device=self.device)
         inputs = (codes, phones, style, noise)
         return functional_call(_Decoder(self.net), {f"net.{name}": w for name, w in weights.items()}, inputs)[
             0

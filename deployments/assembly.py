@@ -85,7 +85,8 @@ def decoder(options: ModelOptions, family: Family, on: Device, least_slots: int 
     from deployments.engine.decode import Decoder
 
     wanted = options.gpt
-    slots = suggested_slots(on)["suggested"] if wanted.slots == "auto" else wanted.slots
+    usual = suggested_slots(on)["suggested"] if wanted.slots == "auto" else wanted.slots
+    slots = usual + wanted.burst_slots
     model = family.gpt(on, max(slots, least_slots))
     return Decoder(
         model,

@@ -16,6 +16,7 @@ from deployments.autoscaling import DEMAND
 from deployments.contract.work import StageWorker
 from deployments.engine.device import card, memory
 from deployments.engine.device.thread import DeviceThread, ModelReplica
+from deployments.item_spans import ItemSpans
 from deployments.leases.device_loop import DeviceLoop
 from deployments.leases.ledger import HEARTBEAT_S
 from deployments.leases.long_stream import LongStream, More, joined
@@ -58,7 +59,7 @@ class LeasedReplica(ModelReplica):
         self._sources: dict[str, HandleSource] = {}
         self._asked_at = time.monotonic()  # the last health check
         context = serve.get_replica_context()
-        self._app, self._tag = context.app_name, context.replica_tag
+        self._app, self._tag, self._name = context.app_name, context.replica_tag, context.deployment
         self._metrics = ServeMetrics(model=model, stage=stage_of(context.deployment))
 
     async def lease(
@@ -67,8 +68,8 @@ class LeasedReplica(ModelReplica):
         """Reports of work for the deployment `scheduler`, until the lease ends or continues in another query."""
         if scheduler not in self._sources:
             self._sources[scheduler] = HandleSource(serve.get_deployment_handle(scheduler, self._app))
-        source = self._sources[scheduler]
-        query = self._reports.query(lease_id, lambda: self._loop.run(source, lease_id), resume)
+        spans = ItemSpans(self._sources[scheduler], self._name, self._tag)
+        query = self._reports.query(lease_id, lambda: spans.reports(self._loop.run(spans, lease_id)), resume)
         async with aclosing(query) as reports:
             async for report in reports:
                 yield report

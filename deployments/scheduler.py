@@ -26,6 +26,7 @@ from deployments.autoscaling import Demand
 from deployments.contract.errors import SynthesisFailed
 from deployments.contract.work import Event, WorkItem
 from deployments.engine.device import memory
+from deployments.item_spans import traced
 from deployments.leases.ledger import COLLECT_EVERY, Ledger
 from deployments.leases.long_stream import AGAIN_S, More, bounded, joined
 from deployments.leases.records import Lease, Orders
@@ -47,10 +48,10 @@ class StageScheduler:
 
     Args:
         stage: handle of the model deployment; its replicas offer `lease(scheduler_name, lease_id)`.
-        slots: items that one replica processes at once; None until a replica reports it.
+        slots: items that one replica processes at once, without `burst_slots`; None until a replica reports it.
         max_queue, max_backlog: requests that may wait for a first slot (see `Admission`); `submit` rejects further
             ones with Overloaded. No max_backlog means QUEUED_PER_SLOT times the slots.
-        max_wait_s, max_start_s, first_share: see `Ledger`.
+        max_wait_s, max_start_s, first_share, burst_slots: see `Ledger`.
         min_replicas, max_replicas: the least and greatest number of leases.
         lease_s: age in seconds from which a lease may end if it is idle, no longer wanted, or its stage is being
             rolled out. Any other busy lease continues, so that new work does not wait for old work.
@@ -72,6 +73,7 @@ class StageScheduler:
         max_wait_s: float = 30.0,
         max_start_s: float = 0.0,
         first_share: float = 0.0,
+        burst_slots: int = 0,
         min_replicas: int = 1,
         max_replicas: int = 1,
         lease_s: float = 10.0,
@@ -89,7 +91,7 @@ class StageScheduler:
         self.stage_name = stage.deployment_name
         self.min_replicas, self.max_replicas = min_replicas, max_replicas
         self.lease_s, self.silence_s, self.utilization = lease_s, silence_s, utilization
-        self._slots, self._max_backlog = slots, max_backlog
+        self._slots, self._burst_slots, self._max_backlog = slots, burst_slots, max_backlog
         known = slots or UNKNOWN_SLOTS
         self.ledger = Ledger(
             self.stage_name,
@@ -99,6 +101,7 @@ class StageScheduler:
             max_wait_s=max_wait_s,
             max_start_s=max_start_s,
             first_share=first_share,
+            burst_slots=burst_slots,
             wanted=self._wanted,
             keep=self._keep,
         )
@@ -123,12 +126,12 @@ class StageScheduler:
     async def submit(self, item: WorkItem, admitted: bool = False) -> AsyncIterator[Event]:
         """An empty event that acknowledges the item, then its own (see `Ledger.submit`)."""
         yield Event(item.id)
-        async for event in self.ledger.submit(item, admitted):
+        async for event in self.ledger.submit(traced(item), admitted):
             yield event
 
     async def finish(self, item: WorkItem, admitted: bool = False) -> Event:
         """The item's last event, for work whose result is a single value."""
-        async with aclosing(self.ledger.submit(item, admitted)) as events:
+        async with aclosing(self.ledger.submit(traced(item), admitted)) as events:
             async for event in events:
                 if event.done or event.error is not None:
                     return event
@@ -291,7 +294,7 @@ class StageScheduler:
         self._replicas[replica] = ReplicaStatus(status, now)
         slots = [said.status["slots"] for said in self._replicas.values() if "slots" in said.status]
         if self._slots is None and slots:  # the replicas choose them by their memory, so unlike cards differ
-            self.ledger.slots = round(fmean(slots))
+            self.ledger.slots = max(1, round(fmean(slots)) - self._burst_slots)
             self.ledger.admission.max_backlog = self._max_backlog or QUEUED_PER_SLOT * self.ledger.slots
 
 

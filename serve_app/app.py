@@ -95,6 +95,7 @@ def _model(args: ModelArgs, prefix: str = "") -> serve.Application:
         "max_wait_s": gpt.max_wait_s,
         "max_start_s": gpt.max_start_s,
         "first_share": gpt.first_segment_share,
+        "burst_slots": gpt.burst_slots,
     }
     quiet = _quiet(args.logs)
     # no limits on its queue, because its work belongs to accepted requests

@@ -58,14 +58,18 @@ class Model:
 
 @dataclass(slots=True)
 class Entry:
-    """reason: why the model failed. A model that is being replaced serves until the new one is ready."""
+    """reason: why the model failed, or why one that is ready has fewer replicas than configured.
+
+    A model that is being replaced serves until the new one is ready.
+    """
 
     model: Model | None = None
     reason: str | None = None
+    failed: bool = False
 
     @property
     def state(self) -> Literal["starting", "ready", "failed"]:
-        if self.reason is not None:
+        if self.failed:
             return "failed"
         return "ready" if self.model is not None else "starting"
 
@@ -80,7 +84,7 @@ class Models:
 
     def __iter__(self) -> Iterator[Model]:
         """The models that can speak."""
-        return iter([entry.model for entry in self.entries.values() if entry.model and not entry.reason])
+        return iter([entry.model for entry in self.entries.values() if entry.model and not entry.failed])
 
     def by_rank(self) -> list[Model]:
         """The models that can speak, the default one first."""
@@ -94,7 +98,7 @@ class Models:
 
         async def of(entry: Entry) -> dict[str, Any]:
             stages = UNKNOWN
-            if entry.model and not entry.reason:
+            if entry.model and not entry.failed:
                 with suppress(Exception):  # a stage's trouble must not hide that this process is alive
                     stages = await asyncio.wait_for(entry.model.backend.status(), PATIENCE)
             return {"state": entry.state, "reason": entry.reason, **stages}
@@ -115,9 +119,17 @@ class Models:
 
     def fail(self, name: str, reason: str) -> None:
         """reason: safe to show to clients."""
-        if self.entries[name].reason != reason:
+        entry = self.entries[name]
+        if not entry.failed or entry.reason != reason:
             log.error("model %s failed: %s", name, reason)
-        self.entries[name].reason = reason
+        entry.reason, entry.failed = reason, True
+
+    def limit(self, name: str, reason: str | None) -> None:
+        """A model that can speak has fewer replicas than configured, and why; None: it has all of them."""
+        entry = self.entries[name]
+        if reason is not None and entry.reason != reason:
+            log.warning("model %s has fewer replicas than configured: %s", name, reason)
+        entry.reason = reason
 
     def name(self, asked: str | None) -> str:
         """The model's own name. Raises NotFound (param "model"), which lists the models."""
@@ -146,7 +158,7 @@ class Models:
                         await self.look()
                         name = self.name(asked)
         entry = self.entries.get(name, Entry())
-        if entry.reason is not None:
+        if entry.failed:
             message = f"The model '{name}' failed: {entry.reason}"
             raise Unavailable(message, param="model", code="model_failed")
         if entry.model is None:

@@ -10,6 +10,7 @@ This module imports no torch, so that processes without a device stay small.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +50,10 @@ class FamilySpec:
     max_tokens: int  # of a segment, if a request does not set it
     min_reference_seconds: float
     max_reference_seconds: float
-    # the range of Sampling.speed that the GPT follows; beyond it, the tempo of the finished sound is changed
+    # the range of Sampling.speed that the GPT follows, and the range of the rest that the vocoder follows; beyond both,
+    # the tempo of the finished sound is changed
     paces: tuple[float, float] = (1.0, 1.0)
+    vocoder_paces: tuple[float, float] = (1.0, 1.0)
     window: int | None = None  # the most segments of a request in progress at once, if the family limits them
     # the plausible range of codes per token of a segment
     plausible_codes: tuple[float, float] | None = None
@@ -62,6 +65,7 @@ class FamilySpec:
     frontend_device: bool = False  # whether the frontend runs a model on a device thread
     needs_transcript: bool = False  # whether a voice needs the text of its recording
     half_on_cpu: bool = False  # whether `device.half: true` is obeyed on a CPU that multiplies bf16
+    super_resolution: bool = False  # whether its sound is extended to a higher rate than its vocoder makes
     mixes: tuple[str, ...] = ()  # tensors of a prompt whose mean over several voices is a mixed timbre
     text_controls: tuple[
         str, ...
@@ -83,6 +87,10 @@ class FamilySpec:
         values = chosen(self.controls, controls or {}, model or self.name)
         return Sampling(seed, max_tokens or self.max_tokens, speed, values)
 
+    def context(self, speed: float) -> tuple[int, int]:
+        """Frames before and after a chunk at a speed of the vocoder (see `faster_context`)."""
+        return faster_context(self.left_context, speed), faster_context(self.right_context, speed)
+
     @property
     def defaults(self) -> dict[str, Value]:
         """The value of each control if a request does not set it."""
@@ -91,6 +99,11 @@ class FamilySpec:
     def of_text(self, controls: Mapping[str, Value]) -> dict[str, Value]:
         """Those of `controls` that the frontend reads."""
         return {name: controls[name] for name in self.text_controls if name in controls}
+
+
+def faster_context(frames: int, speed: float) -> int:
+    """As much sound as `frames` are at a speed of 1 takes more of them when it is faster."""
+    return math.ceil(frames * max(1.0, speed))
 
 
 class StepOutput(NamedTuple):

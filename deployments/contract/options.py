@@ -14,13 +14,16 @@ def _ascending(buckets: list[int]) -> list[int]:
     return buckets
 
 
-def _ending_at(key: str) -> AfterValidator:
+def _ending_at(key: str, more: str = "") -> AfterValidator:
+    """more: a further key whose number is added, if it is not 0."""
+
     def check(buckets: list[int], info: ValidationInfo) -> list[int]:
-        most = info.data.get(key)  # None where it is wrong itself
+        most, added = info.data.get(key), info.data.get(more, 0)  # absent where they are wrong themselves
         if most == "auto":
             raise ValueError(f"cannot be listed while {key} is auto: give {key} a number, or omit the list")
-        if most is not None and buckets[-1] != most:
-            raise ValueError(f"must end at {key}, {most} (is {buckets})")
+        named = f"the sum of {key} and {more}" if added else key
+        if most is not None and buckets[-1] != most + added:
+            raise ValueError(f"must end at {named}, {most + added} (is {buckets})")
         return buckets
 
     return AfterValidator(check)
@@ -77,12 +80,14 @@ class GptOptions(LeaseOptions):
 
     first_segment_share: the share of a replica's slots that first segments get at once, before later segments.
     first_sound_first: with this many active segments, those that have produced sound pause for those that have not.
-    slots: "auto" takes what the device's memory suggests. batch_buckets, length_buckets: the shapes that graphs
-    are captured for; if not given, powers of two up to the slots, and doublings from 256 up to the context.
+    slots: "auto" takes what the device's memory suggests. burst_slots: further ones, which only first segments take,
+    when the others are taken and no request was rejected just before. batch_buckets, length_buckets: the shapes that
+    graphs are captured for; if not given, powers of two up to all slots, and doublings from 256 up to the context.
     """
 
     slots: Annotated[int, Field(gt=0, le=100_000)] | Literal["auto"] = 8
-    batch_buckets: Annotated[Buckets, _ending_at("slots")] | None = None
+    burst_slots: Annotated[int, Field(ge=0, le=100_000)] = 0
+    batch_buckets: Annotated[Buckets, _ending_at("slots", "burst_slots")] | None = None
     length_buckets: Buckets | None = None
     emit_every: Positive = 16
     first_segment_share: Annotated[float, Field(ge=0, le=1)] = 0.25

@@ -188,10 +188,11 @@ class VocoderChunk:
 
     first: index in the segment of frames[0]; state: what the segment's chunk before returned, None for the first;
     conditions: the segment's, in each chunk, because any replica may process it; controls: the request's, as in
-    Sampling. follows: in a batch, the earlier row whose chunk it continues, instead of a state. home: the name under
-    which the replica keeps the segment's state, if that stays there (`FamilySpec.state_home`).
+    Sampling. speed: within the spec's `vocoder_paces`; timed: whether the attention is wanted. follows: in a batch, the
+    earlier row whose chunk it continues, instead of a state. home: the name under which the replica keeps the segment's
+    state, if that stays there (`FamilySpec.state_home`).
     cuts: frames of sound after which earlier chunks ended that this one repeats, so that its bits are theirs.
-    Fewer than the spec's context on a side means that the segment begins or ends there.
+    Fewer than the spec's context at this speed on a side means that the segment begins or ends there.
     """
 
     frames: np.ndarray
@@ -203,6 +204,8 @@ class VocoderChunk:
     state: Mapping[str, np.ndarray] | None = None
     conditions: Mapping[str, np.ndarray] = field(default_factory=dict)
     controls: Mapping[str, Value] = field(default_factory=dict)
+    speed: float = 1.0
+    timed: bool = False
     follows: int | None = None
     home: str | None = None
     cuts: tuple[int, ...] = ()
@@ -214,10 +217,11 @@ class VocoderChunk:
 
 @dataclass(frozen=True, slots=True)
 class VocodedChunk:
-    """waveform: float32 (n * samples_per_code,), in -1..1; state: for the next chunk of the segment.
+    """waveform: float32, in -1..1, n * samples_per_code samples at a speed of 1; state: for the next chunk of the
+    segment.
 
     attention: float16 (M, T), how much each of M equal parts of the waveform is of each of the segment's T tokens, None
-    if the vocoder does not see them.
+    if the chunk is not timed, or if the vocoder does not see them.
     """
 
     waveform: np.ndarray

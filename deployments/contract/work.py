@@ -16,12 +16,14 @@ class WorkItem:
 
     `home`: if it can, the item goes where the last one of this name was done.
     `payload` is a GptRequest or a VocoderChunk: it knows how to `resume(delivered)`.
+    `trace`: the W3C trace context (`traceparent`) of the request's span in the scheduler, if the request is traced.
     """
 
     id: str
     payload: Any
     priority: int = 0
     home: str | None = None
+    trace: str | None = None
 
     @property
     def background(self) -> bool:

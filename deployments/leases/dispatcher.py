@@ -17,24 +17,31 @@ class Dispatcher:
     """The waiting items of a stage and its leases.
 
     first_share: the share of a lease's slots that first segments can take by interrupting later ones.
+    burst_slots: how many of a lease's slots only items with `burst` get, when the others are taken.
     keep: called for a lease before it gets work, and at each heartbeat; False closes the lease.
     granted: called with a request's first item when it gets its first slot.
     """
 
     def __init__(
-        self, first_share: float, keep: Callable[[Lease], bool], granted: Callable[[Entry], None]
+        self,
+        first_share: float,
+        keep: Callable[[Lease], bool],
+        granted: Callable[[Entry], None],
+        burst_slots: int = 0,
     ) -> None:
         self.first_share, self.keep, self.granted = first_share, keep, granted
+        self.burst_slots = burst_slots  # of each lease
         self.leases: dict[str, Lease] = {}
         self.queue: AgingQueue[Entry] = AgingQueue()
         self.newcomers: set[str] = set()  # that wait for their first slot
         self.closing = 0  # leases
-        self.working = self.slots = 0  # leases that get work, and their slots
+        self.working = self.slots = 0  # leases that get work, and their slots without those for bursts
         self.interrupted = 0  # so far
         self.homes: LRUCache[str, str] = LRUCache(10_000)  # the lease that did the last item of each home
         self._awaited: OrderedDict[str, Entry] = OrderedDict()  # newcomers that are first segments, in order
         self._free = ByLoad()  # leases with a free slot
         self._free_for_first = ByLoad()  # those of them with room for a first segment
+        self._free_for_burst = ByLoad()  # leases whose only free slots are for bursts
         self._interruptible: dict[
             str, Lease
         ] = {}  # leases with such room, and segments that may be interrupted
@@ -47,7 +54,7 @@ class Dispatcher:
         entry.arrival = self.queue.put(item.id, entry, item.priority, now)
         if newcomer:
             self.newcomers.add(item.id)
-            if entry.awaited and self.first_share:
+            if entry.awaited and (self.first_share or self.burst_slots):
                 self._awaited[item.id] = entry
 
     def put_back(self, entry: Entry) -> None:
@@ -107,32 +114,43 @@ class Dispatcher:
         """Adds (1) or takes away (-1) what the lease can do now."""
         if lease.slots and not lease.closing:
             self.working += change
-            self.slots += change * lease.slots
+            self.slots += change * self.usual_slots(lease)
 
     def _place(self, lease: Lease) -> None:
         """Moves the lease in the indexes. An item on its last chance runs alone, so that the blame is certain."""
         takes = not lease.closing and not lease.last_chances and lease.id in self.leases
-        free = takes and len(lease.held) < lease.slots
+        usual = self.usual_slots(lease)
+        free = takes and len(lease.held) < usual
         room = takes and lease.awaited < self._reserved(lease)
         self._free.set(lease, free)
         self._free_for_first.set(lease, free and room)
+        self._free_for_burst.set(lease, takes and usual <= len(lease.held) < lease.slots)
         if room and lease.cheapest != NOTHING:
             self._interruptible[lease.id] = lease
         else:
             self._interruptible.pop(lease.id, None)
 
+    def usual_slots(self, lease: Lease) -> int:
+        """Those that are not kept for bursts: one at least."""
+        return max(min(lease.slots, 1), lease.slots - self.burst_slots)
+
     def _reserved(self, lease: Lease) -> int:
         """The slots for which first segments interrupt later ones: a single slot cannot be shared."""
-        return max(1, int(lease.slots * self.first_share)) if self.first_share > 0 and lease.slots > 1 else 0
+        slots = self.usual_slots(lease)
+        return max(1, int(slots * self.first_share)) if self.first_share > 0 and slots > 1 else 0
 
     # -- decisions
 
     def hand_out(self) -> None:
-        """Assigns waiting items: first segments up to their share of the slots, then all items in order, and at last
-        first segments in the place of later ones, where their share allows it."""
+        """Assigns waiting items: first segments up to their share of the slots, then all items in order, then first
+        segments to the slots for bursts, and at last in the place of later ones, where their share allows it."""
         while (entry := self._first()) is not None and self._assign(entry, self._free_for_first):
             pass
         while (entry := self.queue.peek()) is not None and self._assign(entry, self._free):
+            pass
+        while (
+            (entry := self._first()) is not None and entry.burst and self._assign(entry, self._free_for_burst)
+        ):
             pass
         while (entry := self._first()) is not None and (found := self._to_interrupt()) is not None:
             self._interrupt(*found)

@@ -30,9 +30,10 @@ COLLECT_EVERY = 10_000
 class Ledger:
     """The bookkeeping of one stage. One event loop owns it.
 
-    slots: items that one replica works on at once. max_queue, max_backlog: how many requests may wait for their first
-    slot (see `Admission`; without max_backlog, as many as max_queue), and max_wait_s: for how long, before they are
-    rejected. Work of accepted requests does not count and is never rejected; background work does not count.
+    slots: items that one replica works on at once, without the `burst_slots` that it has in addition (see
+    `Dispatcher`). max_queue, max_backlog: how many requests may wait for their first slot (see `Admission`; without
+    max_backlog, as many as max_queue), and max_wait_s: for how long, before they are rejected. Work of accepted
+    requests does not count and is never rejected; background work does not count.
     max_start_s: for how long they may wait in all while no replica has slots, as after the stage was scaled to zero,
     and for how long a replica counts as missing. wanted: the number of replicas that should work.
     first_share, keep: see `Dispatcher`. demand: the replicas that the work fills on average, for the orders.
@@ -48,6 +49,7 @@ class Ledger:
         max_wait_s: float = 30.0,
         max_start_s: float = 0.0,
         first_share: float = 0.0,
+        burst_slots: int = 0,
         wanted: Callable[[], int] = lambda: 1,
         keep: Callable[[Lease], bool] = lambda lease: True,
         clock: Callable[[], float] = time.monotonic,
@@ -60,7 +62,7 @@ class Ledger:
         self._missing_since: float | None = None  # a replica that should work
         self.max_wait_s, self.max_start_s = max_wait_s, max_start_s
         self._waits: deque[float] = deque(maxlen=MOST_WAITS)
-        self._dispatcher = Dispatcher(first_share, keep, self._granted)
+        self._dispatcher = Dispatcher(first_share, keep, self._granted, burst_slots)
         self.leases = self._dispatcher.leases
         self._counts = dict.fromkeys(("completed", "failed", "cancelled", "refused", "requeued", "deaths"), 0)
         self._clock = clock
@@ -84,7 +86,10 @@ class Ledger:
         elif self._missing_since is None:
             self._missing_since = now
         missing = self._missing_since is not None and now - self._missing_since <= self.max_start_s
-        return self.admission.limit(self._dispatcher.slots, missing, now)
+        dispatcher = self._dispatcher
+        return self.admission.limit(
+            dispatcher.slots, missing, now, dispatcher.working * dispatcher.burst_slots
+        )
 
     @property
     def closing(self) -> int:
@@ -122,8 +127,9 @@ class Ledger:
             message = f"a request with the id {item.id!r} is already in progress"
             yield Event(item.id, error=InvalidInput(message, param="id"))
             return
-        entry = self._entries[item.id] = Entry(item, self._clock())
-        self._dispatcher.add(entry, entry.since, newcomer=not (admitted or item.background))
+        now = self._clock()
+        entry = self._entries[item.id] = Entry(item, now, burst=not self.admission.pressed(now))
+        self._dispatcher.add(entry, now, newcomer=not (admitted or item.background))
         if not admitted:
             entry.expiry = asyncio.get_running_loop().call_later(self.max_wait_s, self._expire, entry)
         self._dispatcher.hand_out()

@@ -27,6 +27,7 @@ class Entry:
     strikes: int = 0  # leases lost while they held this item
     interruptions: int = 0  # how often it gave its slot to a first segment
     expiry: asyncio.TimerHandle | None = None  # while it waits for its first slot
+    burst: bool = False  # whether it may take a slot that is kept for bursts
     outbox: asyncio.Queue[Event | None] = field(default_factory=asyncio.Queue)
 
     @property

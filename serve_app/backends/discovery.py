@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ray import serve
-from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview, ServeStatus
+from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview, ReplicaState, ServeStatus
 
 from deployments.contract.errors import ConfigError
 from deployments.text_frontend import ModelDescription
@@ -27,6 +27,9 @@ AGAIN_S = 0.5  # requests for a failed model must not keep the controller busy
 DESCRIBE_S = 10.0
 DRAIN_S = 600.0  # after which no request uses a removed model
 FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
+# What Serve says of a replica that does not start, while others of its version run and none of an older one; otherwise
+# it gives the number of tries that are left.
+STARTS_AGAIN = "A replica failed to start with exception. Retrying. "
 # Ray names the process before the error that it raised.
 RAISED = re.compile(
     r"\(pid=\d+, ip=(?P<node>[^,)]+)|(?:^|\.)(?:Config|Checkpoint)Error: (?P<said>.+)", re.MULTILINE
@@ -54,6 +57,7 @@ class Discovery:
         self._models, self._application, self._ingress = models, application, ingress
         self._places: dict[str, Place] = {}
         self._unsettled: set[str] = set()
+        self._limited: set[str] = set()  # those of them that can speak
         self._changed = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
         self._looked = 0.0
@@ -68,6 +72,7 @@ class Discovery:
             self._close(model)
         changed = {name for name, place in places.items() if self._places.get(name) != place}
         self._unsettled = changed | (self._unsettled & places.keys())
+        self._limited = (self._limited - changed) & places.keys()
         self._places = places
         self._changed.set()
 
@@ -86,8 +91,8 @@ class Discovery:
         while True:
             self._changed.clear()
             await self.look()
-            failed = all(self._models.entries[name].reason is not None for name in self._unsettled)
-            wait = (FAILED_S if failed else STARTING_S) if self._unsettled else None
+            starting = any(self._models.entries[name].reason is None for name in self._unsettled)
+            wait = (STARTING_S if starting else FAILED_S) if self._unsettled else None
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), wait)
 
@@ -110,8 +115,10 @@ class Discovery:
         stages = application.deployments
         found = [stages[name] for name in (place.prefix + stage for stage in STAGES) if name in stages]
         reason, model = failure(application if place.application else None, found), None
+        limit = shortage(found) if len(found) == len(STAGES) else None
+        whole = len(found) == len(STAGES) and all(stage.status == "HEALTHY" for stage in found)
         try:
-            if len(found) == len(STAGES) and all(stage.status == "HEALTHY" for stage in found):
+            if (whole or limit) and name not in self._limited:
                 model = await self._found(name, place)
         except ConfigError as error:
             reason = error.message
@@ -120,13 +127,21 @@ class Discovery:
         if self._places.get(name) != place:  # no longer wanted
             return
         if reason is not None:
+            self._limited.discard(name)
             self._models.fail(name, reason)
-        elif model is not None:
+            return
+        if model is not None:
             if (before := self._models.entries[name].model) is not None:
                 self._close(before)
             self._models.put(model)
-            self._unsettled.discard(name)
+            self._limited.add(name)
             log.info("model %s is ready", name)
+        if limit is not None and name in self._limited:
+            self._models.limit(name, limit)
+        elif whole and name in self._limited:
+            self._models.limit(name, None)
+            self._limited.discard(name)
+            self._unsettled.discard(name)
 
     async def _found(self, name: str, place: Place) -> Model | None:
         """None while an older version answers."""
@@ -157,14 +172,32 @@ def failure(
 ) -> str | None:
     """Why a model cannot start, if it cannot. The reason is safe to show. application: the model's own, if any.
 
-    A stage whose replicas died is unhealthy while Serve starts others, which is no failure.
+    A stage whose replicas died is unhealthy while Serve starts others, which is no failure; nor is a `shortage`.
     """
     stages = list(stages)
-    refused = refusals(stage.message for stage in stages if stage.status in FAILED)
+    stuck = [stage for stage in stages if stage.status in FAILED and not _limited(stage)]
+    refused = refusals(stage.message for stage in stuck)
     states = {stage.status for stage in stages} | ({application.status} if application else set())
     if not refused and "DEPLOY_FAILED" not in states:
         return None
     return "; ".join(refused) or "its stages do not start; the log of the service has the reason."
+
+
+def shortage(stages: Iterable[DeploymentStatusOverview]) -> str | None:
+    """Why stages have fewer replicas than configured, if each has one and the others refuse to start.
+
+    That is so where one node of a cluster lacks a checkpoint, for instance; Serve tries again, there and on others.
+    """
+    stages = list(stages)
+    if not all(stage.status == "HEALTHY" or _limited(stage) for stage in stages):
+        return None
+    return "; ".join(refusals(stage.message for stage in stages)) or None
+
+
+def _limited(stage: DeploymentStatusOverview) -> bool:
+    """Whether a stage has a replica, and others refuse to start."""
+    running = stage.replica_states.get(ReplicaState.RUNNING, 0) > 0
+    return running and stage.message.startswith(STARTS_AGAIN) and bool(refusals([stage.message]))
 
 
 def refusals(messages: Iterable[str]) -> list[str]:

@@ -8,6 +8,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from serve_app.http import errors, routes
 from serve_app.http.access import Access
@@ -18,6 +19,9 @@ from serve_app.http.schemas import ErrorBody
 from serve_app.jobs.jobs import Jobs
 from serve_app.service import Service
 
+# Serve makes the spans. FastAPI's own would begin another trace, with the text that a query holds.
+OFF: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+
 
 def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
     """The routes over one service. echo_request_id: False behind a proxy that sets x-request-id itself."""
@@ -27,6 +31,7 @@ def create_app(service: Service, *, echo_request_id: bool = True) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         responses={"default": {"description": "An error", "model": ErrorBody}},
+        telemetry=OFF,
     )
     app.state.service, app.state.traffic, app.state.jobs = service, Traffic(), Jobs(service)
     for found in iter_modules(routes.__path__):

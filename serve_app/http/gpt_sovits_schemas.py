@@ -21,7 +21,6 @@ REQUIRED = ("ref_audio_path", "text", "text_lang", "prompt_lang")
 # Fields that are controls, of the models that have them
 CONTROLS = (
     "top_k", "top_p", "temperature", "repetition_penalty", "sample_steps", "fragment_interval", "text_split_method",
-    "super_sampling",
 )  # fmt: skip
 MODES = "the value of streaming_mode must be 0, 1, 2, 3(int) or true/false(bool)"
 
@@ -82,7 +81,7 @@ class TtsFields(BaseModel):
         found = {name: getattr(self, name) for name in CONTROLS}
         if self.text_split_method is not None:
             found["text_split_method"] = CUTS.index(self.text_split_method)
-        return {name: value for name, value in found.items() if value is not None and value is not False}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def check_values(fields: Mapping[str, Any]) -> None:

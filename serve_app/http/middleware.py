@@ -18,6 +18,7 @@ from deployments.contract.telemetry import ERRORS, REQUESTS, Recorder, Unrecorde
 from serve_app.books.cover import MOST_BYTES
 from serve_app.config.access import AccessSettings
 from serve_app.http.access import Access, Account
+from serve_app.http.delivery import WAITING, Waiting
 from serve_app.http.errors import ERROR_CODE, to_http, too_large
 
 log = logging.getLogger("chorale.http")
@@ -43,7 +44,7 @@ PARAMETERS = 64
 
 class RequestMiddleware:
     """max_upload, max_book: bytes of a recording and of a book; max_text: characters of a text; max_requests: at once,
-    more get 429.
+    more get 429, unless one that its client hardly reads can give its place (`Waiting`).
 
     echo: set x-request-id on responses; recorder: of the metrics; access: None for everyone's.
     """
@@ -60,6 +61,7 @@ class RequestMiddleware:
         access: Access | None = None,
     ) -> None:
         self.access = access or Access(AccessSettings())
+        self.waiting = Waiting()
         self.recorder = recorder or Unrecorded()
         self.app, self.max_requests, self.echo, self.requests = app, max_requests, echo, 0
         self.max_body = {  # bytes, for the routes that read a body
@@ -77,7 +79,7 @@ class RequestMiddleware:
         asked = headers.get("x-request-id", "")
         request_id = asked if SANE_ID.fullmatch(asked) else f"req_{uuid.uuid4().hex}"
         state = scope.setdefault("state", {})
-        state["request_id"] = request_id
+        state["request_id"], state[WAITING] = request_id, self.waiting
         started, answered = False, 0
         account: Account | None = None
 
@@ -112,7 +114,8 @@ class RequestMiddleware:
             state[ERROR_CODE] = "client_left"
             await Response(status_code=499)(scope, receive, tagged_send)
         except Exception as error:
-            http = to_http(error)
+            # Starlette has wrapped what was raised after the start of the response
+            http = to_http((error.__cause__ or error) if started else error)
             state[ERROR_CODE] = http.code
             if started:  # closing the connection is the only way left to show that the body is incomplete
                 raise
@@ -137,7 +140,7 @@ class RequestMiddleware:
 
     def _check(self, scope: Scope, headers: Headers, works: bool, most: int) -> None:
         """Checks the request line and the headers. most: bytes of a body. Raises Overloaded and InvalidInput."""
-        if works and self.requests > self.max_requests:
+        if works and self.requests > self.max_requests and not self.waiting.make_room():
             message = f"{self.max_requests} requests are in progress, which is the limit; try again later."
             raise Overloaded(message)
         if scope["query_string"].count(b"&") >= PARAMETERS:

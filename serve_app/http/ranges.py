@@ -16,6 +16,7 @@ from serve_app.http.errors import HttpError
 RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 RATE = 2**20  # bytes that count as a second of sound for the backpressure
 AHEAD_S = 8.0
+PACE = 2**13 / RATE  # of a sound of 64 kbit/s, as it plays
 
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
@@ -94,7 +95,7 @@ class _Paced(StreamingResponse):
         self._body, self._bytes = body, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        listener = Listener(scope, AHEAD_S)
+        listener = Listener(scope, AHEAD_S, PACE)
         self.body_iterator = no_faster_than(listener, self._counted(), lambda: self._bytes / RATE)
         await super().__call__(scope, listener.listens_to(receive), send)
 

@@ -177,7 +177,7 @@ class ModelCard(BaseModel):
     default: bool
     alias_of: str | None = None
     state: Literal["starting", "ready", "failed"]
-    reason: str | None = None  # the reason if it failed
+    reason: str | None = None  # why it failed, or has fewer replicas than configured
     family: str | None = None
     languages: list[str] | None = None
     sample_rate: int | None = None  # Hz

@@ -51,6 +51,14 @@ class Running:
     broken: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Of the configuration. models: why they failed, by name; replicas: why ready models have fewer, by name."""
+
+    models: dict[str, str]
+    replicas: dict[str, str]
+
+
 def start(path: str | Path, host: str | None = None, port: int | None = None) -> Running:
     """Deploys the applications; returns before they are ready (see `wait_ready`). host, port: override the file's.
 
@@ -114,17 +122,15 @@ def deploy(dashboard: str | None, document: dict[str, Any]) -> None:
         raise Unavailable(f"Serve did not accept the configuration: {error}") from None
 
 
-def wait_ready(
-    running: Running, stop: threading.Event | None = None, timeout: float = 120.0
-) -> dict[str, str]:
-    """Waits until every model has started or failed and GET /ready answers 200. Returns why models failed, by name.
+def wait_ready(running: Running, stop: threading.Event | None = None, timeout: float = 120.0) -> Missing:
+    """Waits until every model has started or failed and GET /ready answers 200. Returns what is missing.
 
     Raises ConfigError if no model can speak because stages refused their configuration, checkpoint or memory, else
     Unavailable. timeout: seconds for each model.
     """
     from ray import serve
 
-    from serve_app.backends.discovery import FAILED, failure, refusals
+    from serve_app.backends.discovery import FAILED, failure, refusals, shortage
 
     stop = stop or threading.Event()
     deadline = time.monotonic() + timeout * len(running.settings.served)
@@ -137,6 +143,8 @@ def wait_ready(
         models = {name: app for name, app in ours.items() if app is not None and name != running.app}
         reasons = {name: failure(app, app.deployments.values()) for name, app in models.items()}
         failed = {name: reason for name, reason in reasons.items() if reason is not None}
+        short = {name: shortage(app.deployments.values()) for name, app in models.items()}
+        limited = {name: reason for name, reason in short.items() if reason and name not in failed}
         if len(failed) == len(running.settings.served):
             stages = [stage for app in models.values() for stage in app.deployments.values()]
             if refused := refusals(stage.message for stage in stages):
@@ -144,12 +152,14 @@ def wait_ready(
             said = "\n".join(app.message.strip() for app in models.values())
             raise Unavailable(f"no model started:\n{said}")
         states = {name: app.status.value if app else "NOT_STARTED" for name, app in ours.items()}
-        waiting = [name for name, state in states.items() if state in DEPLOYING and name not in failed]
+        settled = failed.keys() | limited.keys()
+        waiting = [name for name, state in states.items() if state in DEPLOYING and name not in settled]
         if stop.is_set() or (not waiting and _answers_ready(running)):
-            return failed
+            return Missing(failed, limited)
         if time.monotonic() > deadline:
             named = ", ".join(f"{name} is {state}" for name, state in states.items())
-            raise Unavailable(f"the service was not ready in time ({named})")
+            said = refusals(stage.message for app in models.values() for stage in app.deployments.values())
+            raise Unavailable("\n".join([f"the service was not ready in time ({named})", *said]))
         stop.wait(0.25)
 
 
@@ -198,8 +208,11 @@ def serve_forever(
 
     def announce(running: Running) -> None:
         echo(f"settings   {running.settings.hash[:16]}")
-        for name, reason in wait_ready(running, stopping).items():
+        missing = wait_ready(running, stopping)
+        for name, reason in missing.models.items():
             echo(f"failed     {name}: {running.broken.get(name, reason)}")
+        for name, reason in missing.replicas.items():
+            echo(f"limited    {name}: replicas are missing: {reason}")
         if not stopping.is_set():
             echo(f"ready      {running.http}")
 

@@ -31,6 +31,7 @@ class SegmentStream:
     """One segment in progress: codes stream in, are vocoded chunk by chunk, and the sound waits in a short queue.
 
     If the codes cannot be speech, the segment is retried with another seed, or cut off if part of it was already sent.
+    pace: the speed of the vocoder.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class SegmentStream:
         speech: Speech,
         index: int,
         segment: Segment,
+        pace: float = 1.0,
     ) -> None:
         self.segment, self.index = segment, index
+        self._pace, self._timed = pace, speech.timed
         self.retried = self.cut = False
         self._backend, self._schedule, self._faults = backend, chunks, faults
         self._sampling = replace(speech.sampling, seed=segment_seed(speech.sampling.seed, index))
@@ -61,7 +64,7 @@ class SegmentStream:
         """Starts at the segment's first code, at a retry too."""
         self.codes = self._chunks = 0
         self.work_ids = [work_id]  # the GPT's, then the current chunk's in the vocoder
-        self._chunker = self._schedule.chunker(self._backend.spec)
+        self._chunker = self._schedule.chunker(self._backend.spec, self._pace)
         self._state = None
         self._home = uuid.uuid4().hex if self._backend.spec.state_home == "replica" else None
         self._frames: list[np.ndarray] = []  # all of them, if the state may have to be computed again
@@ -140,6 +143,8 @@ class SegmentStream:
             state=self._state,
             conditions=self.segment.conditions,
             controls=self._sampling.controls,
+            speed=self._pace,
+            timed=self._timed,
             home=self._home,
         )
         chunk_id = f"{work_id}.{self._chunks}"

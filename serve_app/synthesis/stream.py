@@ -28,6 +28,10 @@ from serve_app.synthesis.times import SaidAt, said_at
 REJECTING_S = 0.1  # after a rejection by the stages, further requests are rejected without asking them
 
 
+class RejectedBefore(Overloaded):
+    """Rejected because another request was, without asking the stages."""
+
+
 class Synthesizer:
     """Speaks on a backend. window: segments of a request in progress at once; chunks: the sizes of vocoder calls."""
 
@@ -41,11 +45,11 @@ class Synthesizer:
         return SpeechStream(self, speech, meter or Meter())
 
     def check_room(self, priority: int) -> None:
-        """Raises Overloaded if a request was rejected a moment ago. So an overload costs the stages nothing."""
+        """Raises RejectedBefore if the stages rejected a request a moment ago. So an overload costs them nothing."""
         if self._rejected is not None and priority < BACKGROUND:
             at, error = self._rejected
             if time.monotonic() < at + REJECTING_S:
-                raise Overloaded(error.message, retry_after=error.retry_after)
+                raise RejectedBefore(error.message, retry_after=error.retry_after)
 
     def rejected(self, error: Overloaded) -> None:
         self._rejected = time.monotonic(), error
@@ -76,7 +80,9 @@ class SpeechStream:
         pace = min(max(asked.speed, slowest), fastest)
         work_id = f"{speech.id}.{secrets.token_hex(4)}"  # a client may give two requests one id
         self._speech = replace(speech, sampling=replace(asked, speed=pace), id=work_id)
-        self._tempo = asked.speed / pace  # of the finished sound
+        slowest, fastest = synthesizer.backend.spec.vocoder_paces
+        self._pace = min(max(asked.speed / pace, slowest), fastest)  # of the vocoder
+        self._tempo = asked.speed / pace / self._pace  # of the finished sound
         self._text: TextFlow | None = None
         # the one being sent, and the next ones
         self._segments: deque[SegmentStream | SilentSegment] = deque()
@@ -135,7 +141,7 @@ class SpeechStream:
             if tempo is not None and len(tail := tempo.finish()):
                 yield Sound(tail)
         except Overloaded as error:
-            if self._speech.priority < BACKGROUND:
+            if self._speech.priority < BACKGROUND and not isinstance(error, RejectedBefore):
                 self._synthesizer.rejected(error)
             raise
         finally:
@@ -148,7 +154,9 @@ class SpeechStream:
         text = self._text = TextFlow(synthesizer.backend, speech.text, speech.language, controls)
         sent = 0  # samples
         try:
-            self._open(await text.next())  # alone until it sounds: early, and a refusal undoes little
+            first = await text.next()
+            synthesizer.check_room(speech.priority)  # others may have been rejected meanwhile
+            self._open(first)  # alone until it sounds: early, and a refusal undoes little
             while self._segments:
                 segment, began, begin = self._segments[0], False, sent
                 while (waveform := await segment.next()) is not None:
@@ -157,7 +165,8 @@ class SpeechStream:
                     if not began:
                         began = True
                         yield SegmentBegan(segment.index, segment.segment.text, segment.segment.span)
-                    yield Sound(waveform)
+                    if len(waveform):  # a short chunk of fast speech may have none
+                        yield Sound(waveform)
                 self.output_tokens += segment.codes
                 self._segments.popleft()
                 self._fill_window(text)
@@ -190,7 +199,7 @@ class SpeechStream:
 
     def _pause(self, segment: Segment) -> int:
         """Samples of silence after the segment."""
-        seconds = segment.pause_after / self._speech.sampling.speed
+        seconds = segment.pause_after / (self._speech.sampling.speed * self._pace)
         return round(seconds * self._synthesizer.backend.spec.sample_rate)
 
     def _open(self, segment: Segment | None) -> None:
@@ -200,7 +209,7 @@ class SpeechStream:
         self.input_tokens += len(segment.token_ids)
         if len(segment.token_ids):
             backend, chunks = self._synthesizer.backend, self._synthesizer.chunks
-            opened = SegmentStream(backend, chunks, self.faults, self._speech, index, segment)
+            opened = SegmentStream(backend, chunks, self.faults, self._speech, index, segment, self._pace)
         else:
             opened = SilentSegment(index, segment, self._pause(segment))
         self._segments.append(opened)

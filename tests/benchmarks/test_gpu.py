@@ -72,10 +72,23 @@ def test_every_step_runs_without_ray_or_the_frontends_packages(tmp_path, bare):
     assert len(voices["checks"]) == 7 and all(voices["checks"].values())
 
 
-def test_every_step_runs_with_indextts(tmp_path, bare):
-    words = ["--families", "indextts", "--only", "decode", "voices"]
-    result, _ = run_command(tmp_path / "gpu.json", bare, *words)
-    assert [row["status"] for row in result["steps"]] == ["ok", "ok", "ok"]
+@pytest.mark.parametrize(
+    ("family", "steps"),
+    [
+        ("indextts", ["decode", "voices"]),
+        ("gpt_sovits", ["decode", "voices", "vocoder"]),
+        ("gpt_sovits", ["listeners", "cfm"]),
+        ("voxcpm", ["decode", "listeners", "voices", "half"]),
+    ],
+)
+def test_every_step_runs_with_other_families(tmp_path, bare, family, steps):
+    result, _ = run_command(tmp_path / "gpu.json", bare, "--families", family, "--only", *steps)
+    assert [row["name"] for row in result["steps"]] == ["card", *(f"{step} {family}" for step in steps)]
+    assert {row["status"] for row in result["steps"]} == {"ok"}
+    for row in (row for row in result["steps"] if row["name"].startswith("listeners")):
+        heard = [line for line in row["result"]["rows"] if "requests" in line]
+        assert [line["requests"] for line in heard] == gpu.ON_A_CPU["listeners"]["listeners"]
+        assert all(0 < line["first_sound_p50_ms"] <= 1000 * line["total_s"] for line in heard)
 
 
 def test_gpu_tests_can_be_collected_without_ray(bare):
@@ -92,7 +105,7 @@ def test_gpu_tests_can_be_collected_without_ray(bare):
     environment = bare | {"PYTHONPATH": bare["PYTHONPATH"], "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "8 tests collected" in done.stdout
+    assert "12 tests collected" in done.stdout
 
 
 def test_a_failed_step_is_reported_and_the_others_run(tmp_path):

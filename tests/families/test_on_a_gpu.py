@@ -1,6 +1,7 @@
-"""Both families on a CUDA card: graphs against eager code, half precision against fp32, changing voices.
+"""Families on a CUDA card: graphs against eager code, half precision against fp32, changing voices.
 
-IndexTTS uses the golden set's small checkpoint. Imports neither Ray nor HTTP, so that `make gpu` needs only torch.
+IndexTTS and GPT-SoVITS (v2Pro) use the golden sets' small checkpoints; `voxcpm/test_graphs.py` has the tests of VoxCPM.
+Imports neither Ray nor HTTP, so that `make gpu` needs only torch.
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import _gpu_family
+from benchmarks import _gpu_checkpoints, _gpu_family
 from benchmarks._decoding import decoded
 from deployments.contract.device import Device
 from deployments.contract.family import Family
@@ -32,9 +34,11 @@ DEVICE = "cuda"
 ROWS, CODES = 4, 16
 
 
-@pytest.fixture(params=["small", "indextts"])
-def family(request: pytest.FixtureRequest) -> Family:
-    return _gpu_family.load(request.param, None)
+@pytest.fixture(params=["small", "indextts", "gpt_sovits"])
+def family(request: pytest.FixtureRequest, tmp_path: Path) -> Family:
+    golden = request.param == "gpt_sovits"
+    folder = str(_gpu_checkpoints.golden(request.param, tmp_path / "golden")) if golden else None
+    return _gpu_family.load(request.param, folder)
 
 
 @pytest.fixture
@@ -111,6 +115,7 @@ def test_vocoder_graphs_match_the_eager_network(family, on, caplog):
         integers = issubclass(model.frame_dtype, np.integer)
         frames = draw.integers(0, 100, shape) if integers else draw.standard_normal(shape)
         chunk = VocoderChunk(frames.astype(model.frame_dtype), 0, 0, 0, _gpu_family.prompt(family), seed=1)
+        chunk = replace(chunk, conditions=_gpu_family.segment(family, 0).conditions)
         for optimize in (True, False):
             worker = VocodeWorker(model, device, family.spec, max_batch=2, optimize=optimize)
             worker.warm_up(family.example_prompt())

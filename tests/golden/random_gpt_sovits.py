@@ -1,9 +1,9 @@
 """Creates a full-size GPT-SoVITS folder of random tensors with the published shapes. It runs, but does not speak.
 
-    python -m tests.golden.random_gpt_sovits FOLDER [--version v1|v2|v2Pro|v2ProPlus]
+    python -m tests.golden.random_gpt_sovits FOLDER [--version v1|v2|v2Pro|v2ProPlus|v3|v4]
 
-The shapes are those of the golden set's small files, with the published widths. It takes 1.2 GB of disk, in fp16 as
-published.
+The shapes are those of the golden set's small files, with the published widths. It takes 1.2 GB of disk (v3 and v4:
+2 GB), in fp16 as published.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from torch import Tensor
 
 from deployments.families.gpt_sovits.checkpoints import Version, read_sovits
 from deployments.families.gpt_sovits.options import PUBLISHED
+from tests.golden import random_gpt_sovits_cfm
 from tests.golden.archive import unpacked
 
 Shapes = dict[str, tuple[int, ...]]
-VITS = ("v1", "v2", "v2Pro", "v2ProPlus")
+VERSIONS: tuple[Version, ...] = ("v1", "v2", "v2Pro", "v2ProPlus", "v3", "v4")
 WIDTH, LAYERS, HEADS, CODES, BERT = 512, 24, 16, 1025, 1024
 BERT_LAYERS, BERT_HEADS, HUBERT, HUBERT_LAYERS = 24, 16, 768, 12
 PLANES, BLOCKS = (64, 128, 256, 512), (3, 4, 6, 3)  # of the speaker network
@@ -57,7 +58,10 @@ def make(folder: Path, version: Version = "v2Pro", seed: int = 0) -> Path:
         _save(
             gpt, {"weight": filled(gpt_shapes(version), generator), "config": gpt_config(version), "info": ""}
         )
-        _save(sovits, sovits_content(template, version, generator))
+        if version == "v3" or version == "v4":
+            random_gpt_sovits_cfm.make(folder, version, seed)
+        else:
+            _save(sovits, sovits_content(template, version, generator))
         for name in ("chinese-hubert-base", "chinese-roberta-wwm-ext-large"):
             shutil.copytree(small / name, folder / name, dirs_exist_ok=True)
     hubert, bert = folder / "chinese-hubert-base", folder / "chinese-roberta-wwm-ext-large"
@@ -293,7 +297,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--version", choices=VITS, default="v2Pro")
+    parser.add_argument("--version", choices=VERSIONS, default="v2Pro")
     options = parser.parse_args()
     print(make(options.folder, options.version))
 

@@ -11,6 +11,15 @@ def test_a_burst_may_fill_the_slots_twice():
     assert Admission(5, max_backlog=100).limit(8, missing=False, now=0.0) == 5
 
 
+def test_a_burst_in_slots_of_its_own_need_not_wait():
+    admission = Admission(None, max_backlog=100)
+    limits = [
+        admission.limit(slots, False, 0.0, burst) for slots, burst in ((8, 4), (8, 10), (32, 10), (4, 20))
+    ]
+    assert limits == [6, 0, 22, 0]
+    assert Admission(5, max_backlog=100).limit(8, False, 0.0, burst_slots=10) == 5, "as configured"
+
+
 def test_none_may_wait_until_some_time_after_the_last_rejection():
     for configured, usual in ((None, 32), (80, 80)):
         admission = Admission(configured, max_backlog=100)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,28 +13,32 @@ from deployments.leases.by_load import ByLoad
 from deployments.leases.dispatcher import Dispatcher
 from deployments.leases.records import MAX_STRIKES, MOST_INTERRUPTIONS, Entry, Lease
 
-SHARE, SLOTS, RESERVED = 0.5, 4, 2
+SHARE, SLOTS = 0.5, 4
 
 
 class Searching(Dispatcher):
     """Compares each choice with that of a search."""
 
-    def can_take(self, lease: Lease, entry: Entry) -> bool:
+    def can_take(self, lease: Lease, entry: Entry, slots: range) -> bool:
+        """slots: how many of them may be taken before."""
         alone = entry.strikes == MAX_STRIKES - 1
         held = lease.held.values()
         return not (
             lease.closing
-            or len(held) >= lease.slots
+            or len(held) not in slots
             or (alone and held)
             or any(other.strikes == MAX_STRIKES - 1 for other in held)
         )
 
     def has_room(self, lease: Lease) -> bool:
-        return sum(entry.awaited for entry in lease.held.values()) < RESERVED
+        reserved = max(1, int((SLOTS - self.burst_slots) * SHARE))
+        return sum(entry.awaited for entry in lease.held.values()) < reserved
 
     def _taker(self, entry: Entry, leases: ByLoad) -> Lease | None:
         chosen = super()._taker(entry, leases)
-        takers = [lease for lease in self.leases.values() if self.can_take(lease, entry)]
+        usual = SLOTS - self.burst_slots
+        slots = range(usual, SLOTS) if leases is self._free_for_burst else range(usual)
+        takers = [lease for lease in self.leases.values() if self.can_take(lease, entry, slots)]
         if leases is self._free_for_first:
             takers = [lease for lease in takers if self.has_room(lease)]
         assert (chosen is None) == (not takers)
@@ -62,10 +67,12 @@ class Searching(Dispatcher):
 class Stage:
     """A dispatcher, and what its ledger would do to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, burst_slots: int) -> None:
         self.unwanted: set[str] = set()
         self.granted: list[str] = []
-        self.dispatcher = Searching(SHARE, self.keep, lambda entry: self.granted.append(entry.item.id))
+        self.dispatcher = Searching(
+            SHARE, self.keep, lambda entry: self.granted.append(entry.item.id), burst_slots
+        )
         self.number = 0
 
     def keep(self, lease: Lease) -> bool:
@@ -84,7 +91,8 @@ class Stage:
             dispatcher.resize(lease, SLOTS)
         elif action == "item":
             priority, home = (0, 0, 1, 1, 10)[pick % 5], (None, "home")[pick % 7 == 0]
-            entry = Entry(WorkItem(f"item {self.number}", None, priority, home), float(self.number))
+            item = WorkItem(f"item {self.number}", None, priority, home)
+            entry = Entry(item, float(self.number), burst=bool(pick % 4))
             dispatcher.add(entry, entry.since, newcomer=priority != 1)
         elif action == "lost" and leases:
             lost = dispatcher.close(leases[pick % len(leases)].id)
@@ -109,15 +117,18 @@ class Stage:
 ACTIONS = ("open", "item", "item", "item", "item", "codes", "codes", "done", "cancel", "lost", "unwanted")
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("burst_slots", [0, 1])
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 100)), max_size=120))
-def test_every_choice_is_that_of_a_search_over_all_leases(changes):
+def test_every_choice_is_that_of_a_search_over_all_leases(burst_slots, changes):
     async def run() -> None:
-        stage = Stage()
+        stage = Stage(burst_slots)
         for action, pick in [("open", 0), ("open", 0), *changes]:
             stage.change(action, pick)
             for lease in stage.dispatcher.leases.values():
                 assert len(lease.held) <= SLOTS
+                others = [entry for entry in lease.held.values() if not (entry.awaited and entry.burst)]
+                assert len(others) <= SLOTS - burst_slots
             assert stage.dispatcher.closing == sum(one.closing for one in stage.dispatcher.leases.values())
         assert len(set(stage.granted)) == len(stage.granted), "a request gets its first slot once"
 

@@ -166,6 +166,71 @@ async def test_after_a_rejection_a_request_is_accepted_only_if_a_slot_is_free():
         task.cancel()
 
 
+async def test_a_burst_of_first_segments_takes_slots_that_no_other_work_gets():
+    book = ledger(slots=4, burst_slots=3, max_queue=1, first_share=0.25)
+    book.open_lease("a")
+    later = [asyncio.create_task(collect(book, item(n, priority=1), admitted=True)) for n in range(5)]
+    tasks = [*later, *await submitted(book, item(9, priority=10))]
+    assert len((await next_orders(book, "a", slots=7)).items) == 4, "later segments and jobs leave them free"
+    burst = [item(n) for n in range(10, 13)]
+    tasks += await submitted(book, *burst)
+    assert await next_orders(book, "a", slots=7) == Orders(items=tuple(burst)), "and none is interrupted"
+    book.deliver("a", events_of(item(0), 0, 30, done=True))
+    assert await next_orders(book, "a", slots=7, heartbeat_s=0.01) == Orders(), "six are at work"
+    for task in tasks:
+        task.cancel()
+
+
+async def test_after_a_rejection_no_request_takes_a_slot_for_bursts():
+    now = [0.0]
+    book = ledger(slots=2, burst_slots=2, max_queue=1, clock=lambda: now[0])
+    book.open_lease("a")
+    assert await next_orders(book, "a", slots=4, heartbeat_s=0.01) == Orders()
+    tasks = await submitted(book, *(item(n) for n in range(4)))
+    assert len((await next_orders(book, "a", slots=4)).items) == 4
+    tasks += await submitted(book, item(4))
+    (refused,) = await collect(book, item(5))
+    assert isinstance(refused.error, Overloaded)
+    book.deliver("a", events_of(item(0), 0, 30, done=True))
+    assert [one.id for one in (await next_orders(book, "a", slots=4)).items] == ["i4"], "it waited before"
+    for n in (1, 2):
+        book.deliver("a", events_of(item(n), 0, 30, done=True))
+    (refused,) = await collect(book, item(6))
+    assert isinstance(refused.error, Overloaded), "two are at work"
+    book.deliver("a", events_of(item(3), 0, 30, done=True))
+    tasks += await submitted(book, item(7))
+    assert [one.id for one in (await next_orders(book, "a", slots=4)).items] == ["i7"]
+    now[0] += PRESSED_S + 0.1
+    tasks += await submitted(book, item(8), item(9))
+    assert [one.id for one in (await next_orders(book, "a", slots=4)).items] == ["i8", "i9"]
+    for task in tasks:
+        task.cancel()
+
+
+async def test_a_replica_with_a_single_slot_still_works():
+    """A replica may have fewer slots than expected, while another configuration is being rolled out."""
+    book = ledger(slots=4, burst_slots=3)
+    book.open_lease("a")
+    tasks = await submitted(book, item(0, priority=10), item(1))
+    assert [one.id for one in (await next_orders(book, "a", slots=1)).items] == ["i1"]
+    for task in tasks:
+        task.cancel()
+
+
+async def test_background_work_that_waited_too_long_is_no_overload():
+    book = ledger(max_queue=2, max_wait_s=0.05)
+    book.open_lease("a")
+    begun, expired = await submitted(book, item(0, priority=10), item(1, priority=10))
+    assert len((await next_orders(book, "a", slots=1)).items) == 1
+    refused = (await expired)[-1].error
+    assert isinstance(refused, Overloaded) and "0.05 s" in refused.message
+    assert book.limit() == 2
+    tasks = [begun, *await submitted(book, item(2), item(3))]
+    assert book.newcomers == 2, "requests may wait as before"
+    for task in tasks:
+        task.cancel()
+
+
 async def test_requests_wait_for_missing_replicas():
     book = ledger(max_queue=1, max_backlog=5, max_start_s=60.0, wanted=lambda: 2)
     book.open_lease("a")

@@ -19,6 +19,10 @@ from serve_app.runtime import application as runtime
 from serve_app.runtime import ports
 
 PAGE = "https://page.example"  # a web page that may call the service
+TRACING = {  # of requests whose client asks for it (`traceparent`), in files
+    "RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH": "ray.serve._private.tracing_utils:default_tracing_exporter",
+    "RAY_SERVE_TRACING_SAMPLING_RATIO": "0",
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,10 @@ def cluster() -> Iterator[Cluster]:
     from ray import serve
 
     port = ports.free_port()
-    dashboard = runtime.start_ray(num_cpus=8)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in TRACING.items():
+            patch.setenv(name, value)
+        dashboard = runtime.start_ray(num_cpus=8)
     assert dashboard is not None
     serve.start(
         proxy_location="HeadOnly",

@@ -54,7 +54,7 @@ class Service:
         path.write_text(yaml.safe_dump({"applications": [application]}, sort_keys=False))
         document, settings = load_config(path, {})
         runtime.deploy(self.running.dashboard, expanded(document, settings))
-        return runtime.wait_ready(replace(self.running, settings=settings), timeout=200)
+        return runtime.wait_ready(replace(self.running, settings=settings), timeout=200).models
 
 
 @pytest.fixture(scope="module")

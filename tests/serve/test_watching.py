@@ -1,4 +1,4 @@
-"""What a running service tells about itself: metrics at Ray's port, JSON logs, and the states that others show."""
+"""What a running service tells about itself: metrics, JSON logs, traces, and the states that others show."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from tests.serve.conftest import Cluster
 KEY, APP = "sk-watched", "watched"
 MODEL = "chorale-small"
 REQUEST = "watched-request-1"
+TRACE, CLIENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"  # of the client's trace and span
+FIRST = {"x-request-id": REQUEST, "traceparent": f"00-{TRACE}-{CLIENT}-01"}
 PROXY = "proxy"  # its guard counts what it refuses
 SAMPLE = re.compile(r"(\w+)\{(.*)\} (\S+)")
 # nothing on a CPU measures the first; a segment's codes are implausible too rarely to wait for
@@ -74,7 +76,7 @@ async def traffic(http: str) -> dict[str, httpx.Response]:
             return await client.post("/v1/audio/speech", json=body(text), headers=headers)
 
         answers = {
-            "first": await speak("The first sentence is spoken.", **{"x-request-id": REQUEST}),
+            "first": await speak("The first sentence is spoken.", **FIRST),
             "second": await speak("The second one has the same voice."),
             "no voice": await client.post("/v1/audio/speech", json=body("Hello.") | {"voice": "nobody"}),
             "no key": await speak("Hello.", authorization="Bearer sk-other"),
@@ -192,14 +194,17 @@ def test_serve_the_dashboard_and_the_status_agree_with_the_metrics(watched: Watc
         assert total(telemetry.LEASE_LOSSES.exported, stage=stage) == said["deaths"]
 
 
-def test_json_logs_have_the_request_in_every_stage(watched: Watched) -> None:
+def logs() -> Path:
     from ray._private import worker
 
     assert worker._global_node is not None
-    logs = Path(worker._global_node.get_logs_dir_path()) / "serve"
+    return Path(worker._global_node.get_logs_dir_path()) / "serve"
+
+
+def test_json_logs_have_the_request_in_every_stage(watched: Watched) -> None:
     lines = [
         json.loads(line)
-        for file in logs.glob(f"replica_{APP}_*.log")
+        for file in logs().glob(f"replica_{APP}_*.log")
         for line in file.read_text().splitlines()
         if line.startswith("{")
     ]
@@ -210,3 +215,60 @@ def test_json_logs_have_the_request_in_every_stage(watched: Watched) -> None:
     assert said.keys() >= stages, said.keys()  # a prompt of the voice encoder may serve several requests
     assert said["Vocoder"]["item"].startswith(f"{REQUEST}.")
     assert KEY not in "".join(map(str, lines))
+
+
+def spans() -> dict[str, dict[str, Any]]:
+    """The spans that Serve's exporter has written, by id."""
+    found, decoder = {}, json.JSONDecoder()
+    for file in (logs() / "spans").iterdir():
+        text = file.read_text()
+        while text := text.strip():
+            try:
+                span, end = decoder.raw_decode(text)
+            except json.JSONDecodeError:  # it is being written
+                break
+            found[span["context"]["span_id"].removeprefix("0x")] = span
+            text = text[end:]
+    return found
+
+
+def ways(found: dict[str, dict[str, Any]], name: str) -> set[tuple[str, ...]]:
+    """The names of each span `name` of the trace and of all that it is in, the outermost first."""
+    ways = set[tuple[str, ...]]()
+    for span in found.values():
+        if span["name"] == name and span["context"]["trace_id"] == f"0x{TRACE}":
+            names, parent = [name], span["parent_id"].removeprefix("0x")
+            while parent in found:
+                names.append(found[parent]["name"])
+                parent = found[parent]["parent_id"].removeprefix("0x")
+            ways.add(tuple(reversed([*names, "client"] if parent == CLIENT else names)))
+    return ways
+
+
+@pytest.mark.timeout(300)
+def test_one_trace_reaches_from_the_client_to_the_items_of_gpt_and_vocoder(watched: Watched) -> None:
+    def way(*inner: str) -> set[tuple[str, ...]]:
+        outer = ("proxy_http_request Ingress POST /v1/audio/speech", "route_to_replica Ingress __call__")
+        return {("client", *outer, "replica_handle_request Ingress __call__", *inner)}
+
+    def to(stage: str, call: str) -> tuple[str, str]:
+        return f"route_to_replica {stage} {call}", f"replica_handle_request {stage} {call}"
+
+    wanted = [
+        way(*to("TextFrontend", "segments")),
+        way(*to("GptScheduler", "submit"), "item Gpt"),
+        way(*to("VocoderScheduler", "finish"), "item Vocoder"),
+    ]
+    last = [next(iter(each))[-1] for each in wanted]
+    found: list[set[tuple[str, ...]]] = []
+
+    def complete() -> bool:
+        written = spans()
+        found[:] = [ways(written, name) for name in last]
+        return found == wanted
+
+    assert eventually(complete), found
+    traces = {span["context"]["trace_id"] for span in spans().values()}
+    assert traces == {f"0x{TRACE}"}, "a request is traced whose client does not ask for it"
+    items = [span for span in spans().values() if span["name"] in ("item Gpt", "item Vocoder")]
+    assert {span["attributes"]["request_id"] for span in items} == {REQUEST}

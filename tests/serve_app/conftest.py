@@ -168,7 +168,7 @@ class ToneBackend:
         phase = float(chunk.state["phase"]) if chunk.state else 0.0
         waveform, phase = tones(middle, float(chunk.prompt.tensors["pitch"][0]), phase)
         attention = None
-        if self.timed:
+        if self.timed and chunk.timed:
             count, first = len(chunk.conditions["letters"]), chunk.first + chunk.left
             attention = np.eye(count, dtype=np.float16)[np.arange(first, first + len(middle)) // 3]
         return VocodedChunk(waveform, {"phase": np.array(phase)}, attention)

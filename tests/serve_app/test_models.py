@@ -145,6 +145,23 @@ async def test_models_that_start_or_have_failed_are_listed_and_answer_503(servic
     assert (await client.post("/v1/audio/voices", files=files)).status_code == 503
 
 
+async def test_a_model_with_too_few_replicas_is_ready_and_has_a_reason(service, client):
+    said = "gpt.pth: not found in the model folder (on node 10.0.0.2)"
+
+    async def reason() -> str | None:
+        card = (await client.get("/v1/models/reader")).json()
+        assert card["state"] == "ready"
+        return card["reason"]
+
+    service.models.limit("reader", said)
+    assert await reason() == said
+    assert (await client.get("/ready")).status_code == 200
+    assert (await client.get("/v1/status")).json()["models"]["reader"]["reason"] == said
+    assert (await service.models.get("reader")).name == "reader"
+    service.models.limit("reader", None)
+    assert await reason() is None
+
+
 async def test_a_model_is_looked_for_before_a_request_is_refused(tones):
     models = Models()
     models.expect(["tones"], "tones")

@@ -156,6 +156,8 @@ def half_dtype(name: str, capability: tuple[int, int]) -> tuple[torch.dtype, str
 
 
 def _cpu_half() -> tuple[torch.dtype, str]:
+    if not torch.backends.mkldnn.is_available():
+        return torch.float32, "fp32: this torch has no oneDNN, which multiplies bf16"
     if torch.cpu._is_avx512_bf16_supported():  # CPUs with AMX have it too
         return torch.bfloat16, "half precision: bf16, for which this CPU has instructions"
     return torch.float32, "fp32: this CPU has no instructions for bf16"

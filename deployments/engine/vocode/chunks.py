@@ -25,13 +25,15 @@ class Chunker:
 
     A piece is returned once its frames and their right context are there. Sizes start at `first` frames and grow by
     `growth` up to `maximum`; the last piece takes up to `first` more, so that it is never tiny. Only needed frames are
-    held.
+    held. speed: of the vocoder, on which the context depends.
     """
 
-    def __init__(self, spec: FamilySpec, first: int = 10, growth: float = 2.0, maximum: int = 100) -> None:
+    def __init__(
+        self, spec: FamilySpec, first: int = 10, growth: float = 2.0, maximum: int = 100, speed: float = 1.0
+    ) -> None:
         if first < 1 or growth < 1 or maximum < first:
             raise ValueError("a chunk schedule needs 1 <= first <= maximum and growth >= 1")
-        self._left, self._right = spec.left_context, spec.right_context
+        self._left, self._right = spec.context(speed)
         self._first, self._growth, self._maximum = first, growth, maximum
         self._size = first
         self._held: np.ndarray | None = None  # frames from index `_base` on
@@ -91,9 +93,12 @@ def grown(size: int, growth: float, maximum: int) -> int:
 
 
 def cut(chunk: VocoderChunk, spec: FamilySpec, most: int) -> list[VocoderChunk]:
-    """Splits a chunk into ones of at most `most` frames (views), of about one length. The first has the state."""
+    """Splits a chunk into ones of at most `most` frames (views), of about one length. The first has the state.
+
+    A slow one has fewer frames, so that it makes no more sound.
+    """
     count = len(chunk.frames) - chunk.left - chunk.right
-    parts = -(-count // most)
+    parts = -(-count // max(1, int(most * min(1.0, chunk.speed))))
     return _parts(chunk, spec, [count * part // parts for part in range(1, parts)])
 
 
@@ -107,10 +112,10 @@ def _parts(chunk: VocoderChunk, spec: FamilySpec, cuts: Sequence[int]) -> list[V
     if not cuts:
         return [chunk]
     edges = [chunk.left + cut for cut in (0, *cuts)] + [len(chunk.frames) - chunk.right]
-    chunks = []
+    chunks, (left, right) = [], spec.context(chunk.speed)
     for start, stop in pairwise(edges):
-        begin = max(0, start - spec.left_context)
-        end = min(len(chunk.frames), stop + spec.right_context)
+        begin = max(0, start - left)
+        end = min(len(chunk.frames), stop + right)
         piece = replace(
             chunk,
             frames=chunk.frames[begin:end],

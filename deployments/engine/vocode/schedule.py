@@ -55,5 +55,5 @@ class ChunkSchedule:
             ends.append(ends[-1] + size)
         return ends
 
-    def chunker(self, spec: FamilySpec) -> Chunker:
-        return Chunker(spec, self.first, self.growth, self.maximum)
+    def chunker(self, spec: FamilySpec, speed: float = 1.0) -> Chunker:
+        return Chunker(spec, self.first, self.growth, self.maximum, speed)

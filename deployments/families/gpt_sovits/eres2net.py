@@ -9,12 +9,12 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from deployments.families.checkpoint import fill, read_tensors
-from deployments.families.gpt_sovits.weights import Shapes
+from deployments.families.checkpoint import read_tensors
+from deployments.families.gpt_sovits.weights import Shapes, loaded
 
 STRIDES = (1, 2, 2, 2)  # of the four layers
 CEILING = 20.0  # of the clipped ReLU
-_COUNTERS = "num_batches_tracked"
+_VARIANCE = "running_var"
 _HEAD = ("seg_1.", "seg_2.", "pool.", "seg_bn_1.")
 
 
@@ -86,11 +86,10 @@ class Eres2Net(nn.Module):
     def load(cls, path: Path) -> Self:
         """Raises CheckpointError for a file that is not an ERes2NetV2."""
         tensors = {name: tensor for name, tensor in read_tensors(path).items() if not name.startswith(_HEAD)}
-        module = cls(Shapes(tensors, path.name))
-        for name, counter in module.state_dict().items():
-            if name.endswith(_COUNTERS):  # a statistic of training that some files lack
-                tensors.setdefault(name, counter)
-        return fill(module, tensors, path.name)
+        norms = [name.removesuffix(_VARIANCE) for name in tensors if name.endswith(_VARIANCE)]
+        for norm in norms:  # a statistic of training that some files lack
+            tensors.setdefault(f"{norm}num_batches_tracked", torch.tensor(0))
+        return loaded(cls, tensors, path.name, "")
 
     def forward(self, banks: Tensor) -> Tensor:
         return self.frames(banks).mean(-1)
@@ -108,5 +107,5 @@ def clipped(x: Tensor) -> Tensor:
 
 def _layer(shapes: Shapes, prefix: str, stride: int) -> nn.Sequential:
     own = shapes.part(prefix)
-    numbers = sorted({int(name.split(".")[0]) for name in own})
+    numbers = sorted({0, *(int(name.split(".")[0]) for name in own)})
     return nn.Sequential(*(Block(own.part(f"{number}."), 1 if number else stride) for number in numbers))

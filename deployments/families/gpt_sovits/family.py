@@ -1,5 +1,6 @@
 """GPT-SoVITS v1 to v4: loads its four parts from published checkpoints, which the user brings."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 CODES_PER_SECOND = 25
 SAMPLE_RATE = 32_000
 CONTEXT = 6  # codes, as in vocoder.py, which imports torch
+PACES = (0.25, 4.0)  # all that a request may ask for
 MIN_SECONDS = 3.0
 # Longer recordings are refused by the voice encoder and not cut, because the transcript is of all that is said.
 MAX_SECONDS = 60.0
@@ -46,11 +48,6 @@ class GptSovitsFamily:
         if options.ap_bwe and self.sovits.version != "v3":
             raise ConfigError(
                 f"family.options.ap_bwe: is for v3, but {self.sovits.name} is {self.sovits.version}"
-            )
-        if options.decoder == "bf16" and self.layout:
-            raise ConfigError(
-                f"family.options.decoder: bf16 is for v1 to v2ProPlus, but {self.sovits.name} is"
-                f" {self.sovits.version}"
             )
         for name in self._needed:
             options.path(name)
@@ -79,6 +76,8 @@ class GptSovitsFamily:
             frontend_device=True,
             half_on_cpu=True,
             needs_transcript=layout is not None,
+            vocoder_paces=PACES,
+            super_resolution=self.options.ap_bwe is not None,
             mixes=() if layout else ("ge",),
         )
 
@@ -97,13 +96,18 @@ class GptSovitsFamily:
     def voice_encoder(self, device: Device) -> VoiceEncoder:
         from deployments.families.gpt_sovits.eres2net import Eres2Net
         from deployments.families.gpt_sovits.hubert import Hubert
+        from deployments.families.gpt_sovits.shared import shared
         from deployments.families.gpt_sovits.voice import GptSovitsVoiceEncoder
+
+        def pretrained(kind: "type[Hubert | Eres2Net]", name: str) -> Any:
+            path, on = self.options.path(name), device.torch_device
+            return shared(lambda: kind.load(path).eval().to(on), path, kind, on)
 
         return GptSovitsVoiceEncoder(
             self.sovits,
             self._tensors(),
-            Hubert.load(self.options.path("hubert")),
-            Eres2Net.load(self.options.path("speaker")) if self.sovits.pro else None,
+            pretrained(Hubert, "hubert"),
+            pretrained(Eres2Net, "speaker") if self.sovits.pro else None,
             self._frontend(device),
             device.torch_device,
         )
@@ -113,7 +117,12 @@ class GptSovitsFamily:
 
         options = self.options
         return GptSovitsGpt(
-            self.gpt_file, self.gpt_file.tensors(), device, slots, options.max_phones, options.max_codes
+            self.gpt_file,
+            self.gpt_file.tensors(),
+            device,
+            slots,
+            options.max_phones,
+            options.max_codes,
         )
 
     def vocoder(self, device: Device) -> VocoderModel:
@@ -127,7 +136,7 @@ class GptSovitsFamily:
         from deployments.families.gpt_sovits.vocoder import VitsVocoder
 
         net = Synthesizer.load(self.sovits, self._tensors())
-        bf16 = self.options.decoder == "bf16"
+        bf16 = device.kind == "cpu" and device.half
         return VitsVocoder(net, device.torch_device, self.options.noise_scale, bf16)
 
     @property
@@ -161,8 +170,15 @@ class GptSovitsFamily:
         from deployments.families.gpt_sovits.text.frontend import GptSovitsFrontend
 
         return GptSovitsFrontend(
-            self.options.path("bert"), self.sovits.symbols, device, rules=self.options.text
+            self.options.path("bert"), self.sovits.symbols, _exact(device), rules=self.options.text
         )
+
+
+def _exact(device: Device) -> Device:
+    """In fp32 on a CPU: there, `device.half` is of the GPT and the VITS generator alone."""
+    import torch
+
+    return replace(device, dtype=torch.float32) if device.kind == "cpu" else device
 
 
 def load(options: dict[str, Any]) -> GptSovitsFamily:

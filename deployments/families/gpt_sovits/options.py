@@ -28,8 +28,8 @@ class GptSovitsOptions(BaseModel):
 
     version: whose published files are used where gpt or sovits is not given; it must be the version of the SoVITS file.
     base: the full model of a LoRA file. ap_bwe: the folder of the bandwidth extension, with which v3 speaks at 48 kHz
-    instead of 24 kHz. decoder: the precision of VITS's generator on a CPU. noise_scale: of the decoder's prior.
-    max_phones: of a transcript and a segment together; max_codes: of a segment, 25 to the second.
+    instead of 24 kHz. noise_scale: of the decoder's prior. max_phones: of a transcript and a segment together;
+    max_codes: of a segment, 25 to the second.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -45,7 +45,6 @@ class GptSovitsOptions(BaseModel):
     hifigan: Path = Path("gsv-v4-pretrained/vocoder.pth")
     ap_bwe: Path | None = None
     text: Literal["mixed", "published"] = "mixed"
-    decoder: Literal["fp32", "bf16"] = "fp32"
     noise_scale: Annotated[float, Field(ge=0, le=2)] = 0.5
     max_phones: Annotated[int, Field(ge=64, le=2000)] = 512
     max_codes: Annotated[int, Field(ge=25, le=2000)] = 1000

@@ -4,23 +4,27 @@ The encoder attends over all codes that it sees, so its output near the end of a
 chunk therefore takes two things over from the one before: the codes before its own context, for the encoder, and the
 generator's input around the join, which then fades into the chunk's own. Each chunk sees the whole text. A segment in
 one chunk is decoded as the published code decodes it.
+
+At another speed than 1, the latents between encoder and flow are interpolated (see `pace.py`), as published. Such a
+chunk has a length of its own, so it runs alone.
 """
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from deployments.contract.family import Packing
+from deployments.contract.family import Packing, faster_context
 from deployments.contract.speech import VocodedChunk, VocoderChunk
 from deployments.engine.noise import normal
+from deployments.families.gpt_sovits.pace import Frames
 from deployments.families.gpt_sovits.vits.encoder import FRAMES_PER_CODE
-from deployments.families.gpt_sovits.vits.packed import bf16_is_fast, packed
+from deployments.families.gpt_sovits.vits.packed import packed
 from deployments.families.gpt_sovits.vits.synthesizer import Synthesizer
 
-log = logging.getLogger(__name__)
 CONTEXT = 6  # codes to each side, which the generator reaches over
 REACH = CONTEXT * FRAMES_PER_CODE  # frames
 HISTORY = 100  # codes before the context that the encoder sees: 4 s
@@ -33,7 +37,7 @@ Inputs = dict[str, Tensor]
 class VitsVocoder:
     """Implements VocoderModel. Takes `net` over: it is moved to `device`. Always float32, but for `bf16`.
 
-    noise_scale: of the prior's standard deviation. bf16: in the generator, on a CPU that has the instructions.
+    noise_scale: of the prior's standard deviation. bf16: in the generator's convolutions, by oneDNN on a CPU.
     """
 
     frame_shape: tuple[int, ...] = ()
@@ -44,22 +48,21 @@ class VitsVocoder:
     ) -> None:
         self.net = net.float().eval().to(device)
         self.noise_scale, self.on_cpu = noise_scale, device.type == "cpu"
-        if bf16 and self.on_cpu and bf16_is_fast():
+        if bf16:
             packed(self.net.dec)
-        elif bf16:
-            log.warning("the decoder runs in fp32: bf16 is for CPUs with instructions for it")
         self.samples_per_code = FRAMES_PER_CODE * net.samples_per_frame
         self.packing = Packing(paddable=self.paddable)  # on a CPU, `exactly` goes row by row
 
     def paddable(self, chunk: VocoderChunk) -> bool:
-        """False if the chunk waits for the state of the one before, which is in the same batch."""
-        return bool(chunk.state) or chunk.first + chunk.left == 0
+        """False if the chunk waits for the state of the one before, which is in the same batch, or is not at a speed
+        of 1."""
+        return chunk.speed == 1 and (bool(chunk.state) or chunk.first + chunk.left == 0)
 
     def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> Inputs:
         """codes (B, HISTORY + N): `past` (B,) of them are the history, at the end of its part, and `count` (B,) the
         chunk's; `place` (B,): of its first code in the segment; `left`, `right` (B,): its context; phones (B, P) of
         `phone_count` (B,); speaker (B, G); seed (B,); state (B, I, 2 REACH): the generator's input around the join,
-        where it is `continued` (B,).
+        where it is `continued` (B,); speed (B,), if one is not 1.
 
         Raises ValueError if a chunk does not fit.
         """
@@ -76,6 +79,8 @@ class VitsVocoder:
             "state": torch.zeros(batch, self.net.channels, 2 * REACH),
             "continued": torch.zeros(batch, dtype=torch.bool),
         }
+        if any(chunk.speed != 1 for chunk in chunks):
+            inputs["speed"] = torch.tensor([chunk.speed for chunk in chunks], dtype=torch.float64)
         inputs["count"] += 1  # in unused rows too, because attention over nothing is not finite
         inputs["phone_count"] += 1
         for row, (chunk, spoken) in enumerate(zip(chunks, phones, strict=True)):
@@ -106,7 +111,7 @@ class VitsVocoder:
     def forward(self, inputs: Inputs) -> Inputs:
         """waveform (B, N * samples_per_code) of the chunk with its context; state (B, I, 2 REACH) for the next one;
         attention (B, 2 N, P)."""
-        return self.exactly(inputs) if self.on_cpu else self.together(inputs)
+        return self.exactly(inputs) if self.on_cpu or "speed" in inputs else self.together(inputs)
 
     def together(self, inputs: Inputs) -> Inputs:
         """All rows at once, padded, with masks."""
@@ -116,52 +121,74 @@ class VitsVocoder:
         past, count = (FRAMES_PER_CODE * inputs[name][:, None] for name in ("past", "count"))
         mask = ((frames >= -past) & (frames < count))[:, None].float()  # (B, 1, T)
         phone_mask = (torch.arange(phones, device=device) < inputs["phone_count"][:, None])[:, None].float()
-        z, attention = self._z(inputs, frames, mask, phone_mask)
-        inside = mask[:, :, FRAMES_PER_CODE * HISTORY :]
+        codes, own = inputs["codes"], FRAMES_PER_CODE * HISTORY
+        latents, attention = self.net.latents(codes, inputs["phones"], inputs["speaker"], mask, phone_mask)
+        places = FRAMES_PER_CODE * inputs["place"][:, None] + frames  # (B, T), in the segment
+        z = self._z(latents, inputs, places, own, FRAMES_PER_CODE * inputs["left"][:, None], mask)
+        inside = mask[:, :, own:]
         waveform = self.net.dec(z * inside, inputs["speaker"].unsqueeze(-1), inside)
-        return {"waveform": waveform, "state": self._state(z, inputs), "attention": attention}
+        state = _around(z, FRAMES_PER_CODE * (inputs["count"] - inputs["right"])[:, None])
+        return {"waveform": waveform, "state": state, "attention": attention[:, own:].half()}
 
     def exactly(self, inputs: Inputs) -> Inputs:
         """Row by row, without padding: on a CPU, a batch saves no time. The context stays silent."""
-        rows, length = inputs["codes"].shape
-        waveform = torch.zeros(rows, (length - HISTORY) * self.samples_per_code)
-        states = torch.zeros_like(inputs["state"])
-        frames, width = FRAMES_PER_CODE * (length - HISTORY), inputs["phones"].shape[1]
-        attentions = torch.zeros(rows, frames, width, dtype=torch.float16)
-        for row in range(rows):
-            own = {name: value[row : row + 1] for name, value in inputs.items()}
-            past, count, phones = (int(own[name]) for name in ("past", "count", "phone_count"))
-            own["codes"] = own["codes"][:, HISTORY - past : HISTORY + count]
-            own["phones"] = own["phones"][:, :phones]
-            z, attention = self._z(own, torch.arange(-FRAMES_PER_CODE * past, FRAMES_PER_CODE * count))
-            left, right = int(own["left"]), int(own["right"])
-            context = FRAMES_PER_CODE * left, FRAMES_PER_CODE * right
-            sound = self.net.dec(z, own["speaker"].unsqueeze(-1), context=context)
-            begin = left * self.samples_per_code
-            waveform[row, begin : begin + sound.shape[1]] = sound[0]
-            states[row] = self._state(z, own)[0]
-            attentions[row, : attention.shape[1], :phones] = attention[0]
-        return {"waveform": waveform, "state": states, "attention": attentions}
+        rows = range(len(inputs["codes"]))
+        made = [self._row({name: value[row : row + 1] for name, value in inputs.items()}) for row in rows]
+        waveforms, states, attentions = zip(*made, strict=True)
+        width = inputs["phones"].shape[1]
+        seen = [F.pad(attention, (0, width - attention.shape[1])) for attention in attentions]
+        return {
+            "waveform": pad_sequence(list(waveforms), batch_first=True),
+            "state": torch.stack(states),
+            "attention": pad_sequence(seen, batch_first=True),
+        }
+
+    def _row(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
+        """Of one row: waveform (N,), state (I, 2 REACH), attention (2 N, P)."""
+        past, count, place, left, right, phones = (
+            int(inputs[name]) for name in ("past", "count", "place", "left", "right", "phone_count")
+        )
+        speed = float(inputs["speed"]) if "speed" in inputs else 1.0
+        frames = Frames.of(place, past, count, left, right, speed)
+        codes = inputs["codes"][:, HISTORY - past : HISTORY + count]
+        latents, attention = self.net.latents(codes, inputs["phones"][:, :phones], inputs["speaker"])
+        places = torch.arange(frames.history, frames.end, device=codes.device)
+        before = frames.own - frames.chunk
+        z = self._z(frames.interpolated(latents), inputs, places, frames.chunk - frames.history, before)
+        # slow speech has a longer context than the generator reaches over
+        spare = max(0, before - REACH), max(0, frames.end - frames.right - REACH)
+        sound = self.net.dec(
+            z[:, :, spare[0] : z.shape[2] - spare[1]],
+            inputs["speaker"].unsqueeze(-1),
+            context=(before - spare[0], frames.end - frames.right - spare[1]),
+        )
+        waveform = F.pad(sound[0], (before * self.net.samples_per_frame, 0))
+        state = _around(z, torch.tensor([[frames.right - frames.chunk]], device=z.device))
+        return waveform, state[0], attention[0, FRAMES_PER_CODE * past :].half()
 
     def split(self, outputs: Inputs, chunks: Sequence[VocoderChunk]) -> list[VocodedChunk]:
         results = []
         for row, chunk in enumerate(chunks):
-            end = len(chunk.frames) - chunk.right  # the first code of the next chunk
-            samples = slice(chunk.left * self.samples_per_code, end * self.samples_per_code)
-            waveform = outputs["waveform"][row, samples].numpy().copy()
+            count = len(chunk.frames)
+            frames = Frames.of(chunk.first, 0, count, chunk.left, chunk.right, chunk.speed)
+            begin, end = (
+                (at - frames.chunk) * self.net.samples_per_frame for at in (frames.own, frames.right)
+            )
+            waveform = outputs["waveform"][row, begin:end].numpy().copy()
             state = {}
-            if chunk.right:  # another chunk follows; its context begins CONTEXT codes before its own
+            if chunk.right:  # another chunk follows; its context begins that many codes before its own
                 known = np.concatenate(
                     [chunk.state["codes"] if chunk.state else chunk.frames[:0], chunk.frames]
                 )
-                until = max(0, len(known) - chunk.right - CONTEXT)
+                until = max(0, len(known) - chunk.right - faster_context(CONTEXT, chunk.speed))
                 state = {
                     "codes": known[:until][-HISTORY:].astype(np.int64),
                     "z": outputs["state"][row].numpy().copy(),
                 }
-            span = slice(FRAMES_PER_CODE * chunk.left, FRAMES_PER_CODE * end)
-            phones = len(chunk.conditions.get("phones", ()))
-            attention = outputs["attention"][row, span, :phones].numpy().copy() if phones else None
+            span = slice(FRAMES_PER_CODE * chunk.left, FRAMES_PER_CODE * (count - chunk.right))
+            phones, attention = len(chunk.conditions.get("phones", ())), None
+            if chunk.timed and phones:
+                attention = outputs["attention"][row, span, :phones].numpy().copy()
             results.append(VocodedChunk(waveform, state, attention))
         return results
 
@@ -173,33 +200,34 @@ class VitsVocoder:
         return 4 * rows * FRAMES_PER_CODE * (_SIGNALS * largest * frames + scores)
 
     def _z(
-        self, inputs: Inputs, frames: Tensor, mask: Tensor | None = None, phone_mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The generator's input from the chunk's first code on, (B, I, T), and the attention to the phones (B, T, P).
+        self,
+        latents: Tensor,
+        inputs: Inputs,
+        places: Tensor,
+        own: int,
+        left: Tensor | int,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """The generator's input from the chunk's first frame on: (B, I, T) of latents (B, C, own + T).
 
-        frames (history + T,): counted from there.
+        places: of the frames in the segment, (B, own + T) or (own + T,); left: frames of the left context, (B, 1).
         """
-        codes, speaker, channels = inputs["codes"], inputs["speaker"], self.net.channels
-        latents, attention = self.net.latents(codes, inputs["phones"], speaker, mask, phone_mask)
-        places = FRAMES_PER_CODE * inputs["place"][:, None] + frames  # (B, T), in the segment
-        counter = places[:, None] * channels + torch.arange(channels, device=codes.device)[:, None]
+        channels = self.net.channels
+        counter = places.unsqueeze(-2) * channels + torch.arange(channels, device=places.device)[:, None]
         noise = self.noise_scale * normal(inputs["seed"][:, None, None], counter)
-        own = len(frames) - int((frames >= 0).sum()) if self.on_cpu else FRAMES_PER_CODE * HISTORY
-        z = self.net.z(latents, speaker, noise, mask)[:, :, own:]
+        z = self.net.z(latents, inputs["speaker"], noise, mask)[:, :, own:]
 
         # the chunk before continues: its own input up to the join, then a fade
-        since = (
-            torch.arange(z.shape[2], device=z.device) - FRAMES_PER_CODE * inputs["left"][:, None]
-        )  # (B, T)
+        since = torch.arange(z.shape[2], device=z.device) - left  # (B, T) or (T,)
         share = (1 - since.clamp(min=0) / REACH).clamp(min=0) * inputs["continued"][:, None]
         share = share[:, None].to(z.dtype)
-        z = torch.where(share > 0, share * _taken(inputs["state"], since + REACH) + (1 - share) * z, z)
-        return z, attention[:, own:].half()
+        before = _taken(inputs["state"], (since + REACH).expand(len(z), -1))
+        return torch.where(share > 0, share * before + (1 - share) * z, z)
 
-    def _state(self, z: Tensor, inputs: Inputs) -> Tensor:
-        """z around the join with the next chunk: (B, I, 2 REACH)"""
-        join = FRAMES_PER_CODE * (inputs["count"] - inputs["right"])[:, None]
-        return _taken(z, join + torch.arange(-REACH, REACH, device=z.device))
+
+def _around(z: Tensor, join: Tensor) -> Tensor:
+    """z (B, I, T) around the join with the next chunk, at frame `join` (B, 1): (B, I, 2 REACH)"""
+    return _taken(z, join + torch.arange(-REACH, REACH, device=z.device))
 
 
 def _taken(signal: Tensor, frames: Tensor) -> Tensor:

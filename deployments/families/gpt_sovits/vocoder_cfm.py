@@ -85,8 +85,8 @@ class CfmVocoder:
         """A row for each chunk, all of one number of steps; `batch` and `frames` have no effect.
 
         codes, phones (B, _) of `codes_count`, `phones_count` (B,); prompt_codes, prompt_phones and mel (B, _, M)
-        likewise; ge (B, G); seed, voice (B,); steps (). Raises InvalidInput for steps that the solver does not take,
-        and for a voice without a transcript.
+        likewise; ge (B, G); seed, voice, speed (B,); steps (). Raises InvalidInput for steps that the solver does not
+        take, and for a voice without a transcript.
         """
         steps = self.steps_of(chunks[0])
         self.layout.control.checked(steps)
@@ -106,6 +106,7 @@ class CfmVocoder:
             "ge": torch.from_numpy(np.stack([chunk.prompt.tensors["ge"] for chunk in chunks])),
             "seed": torch.tensor([chunk.seed for chunk in chunks]),
             "voice": torch.tensor([_number(chunk.prompt) for chunk in chunks]),
+            "speed": torch.tensor([chunk.speed for chunk in chunks], dtype=torch.float64),
             "steps": torch.tensor(steps),
         }
         for name, arrays in ragged.items():
@@ -134,8 +135,8 @@ class CfmVocoder:
             if key not in self._voices:
                 prompt = of("prompt_codes", row), of("prompt_phones", row)
                 self._voices[key] = self.decoder.voice(*prompt, on_device["ge"][row], of("mel", row))
-            seed = on_device["seed"][row]
-            segments.append(Spoken(of("codes", row), of("phones", row), self._voices[key], seed))
+            seed, speed = on_device["seed"][row], float(inputs["speed"][row])
+            segments.append(Spoken(of("codes", row), of("phones", row), self._voices[key], seed, speed))
         decoded = self.decoder.decode(segments, int(inputs["steps"]), batches, call)
         sizes = torch.tensor([len(waveform) for waveform, _ in decoded])
         waveform = torch.cat([waveform for waveform, _ in decoded])
@@ -150,10 +151,12 @@ class CfmVocoder:
         results, begin = [], 0
         parts = outputs["waveform"].split(outputs["sizes"].tolist())
         for waveform, chunk in zip(parts, chunks, strict=True):
-            missing = len(chunk.frames) * self.samples_per_code - len(waveform)
+            missing = len(chunk.frames) * self.samples_per_code - len(waveform) if chunk.speed == 1 else 0
             phones = len(chunk.conditions.get("phones", ())) or 1
             end = begin + FRAMES_PER_CODE * len(chunk.frames) * phones
-            attention = outputs["attention"][begin:end].view(-1, phones).numpy().copy()
+            attention = None
+            if chunk.timed:
+                attention = outputs["attention"][begin:end].view(-1, phones).numpy().copy()
             begin = end
             results.append(VocodedChunk(np.pad(waveform.numpy(), (0, max(0, missing))), {}, attention))
         return results

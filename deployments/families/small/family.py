@@ -31,7 +31,7 @@ class SmallFamily:
     """Implements Family. `spec` and `frontend()` import no torch."""
 
     def __init__(self, options: SmallOptions) -> None:
-        self.folder = options.weights
+        self.folder = options.weights.expanduser()
         path = self.folder / "small.json"
         try:
             self.config = SmallConfig(**json.loads(path.read_text()))

@@ -164,7 +164,7 @@ async def _request(
 ) -> tuple[SpeechRequest, list[str]]:
     """The request in our terms, and the controls that the model does not have."""
     known = {control.name for control in model.spec.controls if control.scope == "request"}
-    if asked.super_sampling and "super_sampling" not in known:
+    if asked.super_sampling and not model.spec.super_resolution:
         reason = f"Invalid 'super_sampling': {model.name} has no super-resolution."
         raise InvalidInput(reason, param="super_sampling")
     voice = await _voice(service, asked.ref_audio_path, "ref_audio_path")

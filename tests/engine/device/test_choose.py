@@ -57,12 +57,19 @@ def test_only_a_cpu():
 
 @pytest.mark.parametrize("instructions", [True, False])
 def test_a_cpu_uses_half_precision_if_asked_by_a_family_that_supports_it(monkeypatch, instructions):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: instructions)
     device = choose_device("cpu", half=True, half_on_cpu=True)
     assert (device.dtype, device.half) == (torch.bfloat16 if instructions else torch.float32, instructions)
     assert instructions or any("no instructions for bf16" in reason for reason in device.reasons)
     for half, half_on_cpu in ((True, False), ("auto", True), (False, True)):
         assert choose_device("cpu", half=half, half_on_cpu=half_on_cpu).dtype == torch.float32
+
+
+def test_a_torch_without_onednn_keeps_fp32_on_a_cpu(monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    device = choose_device("cpu", half=True, half_on_cpu=True)
+    assert not device.half and any("no oneDNN" in reason for reason in device.reasons)
 
 
 def test_musa_precedes_cuda_and_never_uses_half_precision(card, musa):

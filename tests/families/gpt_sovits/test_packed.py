@@ -9,13 +9,17 @@ import pytest
 import torch
 from torch import nn
 
-from deployments.contract.errors import ConfigError
+from deployments.assembly import device as device_of
+from deployments.contract.device import Device
+from deployments.contract.options import ModelOptions
 from deployments.engine.device.choose import choose_device
-from deployments.families.gpt_sovits import vocoder as vits_vocoder
-from deployments.families.gpt_sovits.family import load
+from deployments.families.gpt_sovits.family import GptSovitsFamily, load
+from deployments.families.gpt_sovits.gpt import GptSovitsGpt
+from deployments.families.gpt_sovits.text.frontend import GptSovitsFrontend
 from deployments.families.gpt_sovits.vits.generator import ResBlock
-from deployments.families.gpt_sovits.vits.packed import PackedConv, PackedResBlock, PackedUp, bf16_is_fast
+from deployments.families.gpt_sovits.vits.packed import PackedConv, PackedResBlock, PackedUp
 from deployments.families.gpt_sovits.vocoder import VitsVocoder
+from deployments.families.gpt_sovits.vocoder_cfm import CfmVocoder
 from tests.families.gpt_sovits.test_vocoder import (  # noqa: F401 (fixtures)
     CPU_DEVICE,
     net,
@@ -25,7 +29,8 @@ from tests.families.gpt_sovits.test_vocoder import (  # noqa: F401 (fixtures)
 )
 
 ROUNDING = 2.0**-8
-needs_bf16 = pytest.mark.skipif(not bf16_is_fast(), reason="this CPU has no instructions for bf16")
+HALF = choose_device("cpu", half=True, half_on_cpu=True)
+needs_bf16 = pytest.mark.skipif(not HALF.half, reason=HALF.reasons[-1])
 
 
 @pytest.fixture(autouse=True)
@@ -81,21 +86,34 @@ def files(golden, **options) -> dict:
     return {"model_dir": str(golden / "bundle"), "gpt": "s1.ckpt", "sovits": "s2_v2Pro.pth"} | options
 
 
+def chosen(family: GptSovitsFamily, **device) -> Device:
+    return device_of(ModelOptions.model_validate({"device": device}), "vocoder", family.spec)
+
+
 @pytest.mark.parametrize("able", [True, False])
-def test_a_cpu_without_bf16_uses_fp32(gpt_sovits, whole, monkeypatch, caplog, able):  # noqa: F811
-    if able and not bf16_is_fast():
-        pytest.skip("this CPU has no instructions for bf16")
-    monkeypatch.setattr(vits_vocoder, "bf16_is_fast", lambda: able)
-    device = choose_device("cpu")
-    plain, asked = (load(files(gpt_sovits, decoder=kind)).vocoder(device) for kind in ("fp32", "bf16"))
-    assert isinstance(plain, VitsVocoder) and isinstance(asked, VitsVocoder)
-    same = np.array_equal(vocoded(plain, [whole])[0].waveform, vocoded(asked, [whole])[0].waveform)
+def test_device_half_chooses_the_precision_on_a_cpu(gpt_sovits, whole, monkeypatch, able):  # noqa: F811
+    """And the GPT's. BERT keeps fp32 there."""
+    if able and not HALF.half:
+        pytest.skip(HALF.reasons[-1])
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: able)
+    family = load(files(gpt_sovits))
+    asked = chosen(family, half=True)
+    assert asked.half is able
+    plain, half = (family.vocoder(on) for on in (chosen(family), asked))
+    assert isinstance(plain, VitsVocoder) and isinstance(half, VitsVocoder)
+    same = np.array_equal(vocoded(plain, [whole])[0].waveform, vocoded(half, [whole])[0].waveform)
     assert same is not able
-    assert ("fp32" in caplog.text) is not able
+    gpt = family.gpt(asked, 1)
+    assert isinstance(gpt, GptSovitsGpt) and gpt.dtype == (torch.bfloat16 if able else torch.float32)
+    frontend = family.frontend(asked)
+    assert isinstance(frontend, GptSovitsFrontend)
+    assert {parameter.dtype for parameter in frontend.bert._net.parameters()} == {torch.float32}
 
 
-def test_other_decoders_have_no_such_choice(gpt_sovits, gpt_sovits_v3v4):
+def test_the_decoder_of_v3_and_v4_stays_in_fp32_on_a_cpu(gpt_sovits, gpt_sovits_v3v4):
     there = gpt_sovits_v3v4 / "bundle"
     options = {"sovits": f"{there}/s2_v4.pth", "hifigan": f"{there}/gsv-v4-pretrained/vocoder.pth"}
-    with pytest.raises(ConfigError, match=r"family\.options\.decoder"):
-        load(files(gpt_sovits, decoder="bf16", **options))
+    family = load(files(gpt_sovits, **options))
+    decoder = family.vocoder(chosen(family, half=True))
+    assert isinstance(decoder, CfmVocoder)
+    assert {parameter.dtype for parameter in decoder.decoder.net.parameters()} == {torch.float32}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ TEXT = "今天天气真不错，我们去公园。Dr. Smith paid 10 dollars, and
 
 def test_a_chunk_says_how_its_frames_attend_to_the_phones(vocoder, net, whole):  # noqa: F811
     with torch.inference_mode():
-        (made,) = streamed_chunks(vocoder, [whole])
+        (made,) = streamed_chunks(vocoder, [replace(whole, timed=True)])
         codes = torch.from_numpy(whole.frames)[None]
         phones = torch.from_numpy(whole.conditions["phones"].astype(np.int64))[None]
         encoder, mrte = net.enc_p, net.enc_p.mrte
@@ -38,6 +39,7 @@ def test_a_chunk_says_how_its_frames_attend_to_the_phones(vocoder, net, whole): 
 def test_the_chunks_of_a_stream_have_the_attention_of_their_own_frames(vocoder, whole):  # noqa: F811
     """As of the whole segment, but for what the encoder cannot know yet."""
     with torch.inference_mode():
+        whole = replace(whole, timed=True)
         (one,) = streamed_chunks(vocoder, [whole])
         parts = streamed_chunks(vocoder, cut(whole))
     joined = VocodedChunk.joined(parts)
@@ -47,15 +49,11 @@ def test_the_chunks_of_a_stream_have_the_attention_of_their_own_frames(vocoder, 
     assert np.abs(joined.attention - one.attention).mean() < 0.1 * one.attention.mean()
 
 
-@pytest.mark.parametrize(
-    "files",
-    [
-        {},
-        {"sovits": "{}/s2_v4.pth", "hifigan": "{}/gsv-v4-pretrained/vocoder.pth"},
-    ],
-    ids=["v2Pro", "v4"],
-)
-def test_times_rise_and_cover_the_text(speaking, gpt_sovits, gpt_sovits_v3v4, files, monkeypatch):  # noqa: F811
+V4 = {"sovits": "{}/s2_v4.pth", "hifigan": "{}/gsv-v4-pretrained/vocoder.pth"}
+
+
+@pytest.mark.parametrize(("files", "speed"), [({}, 1.0), ({}, 2.0), (V4, 1.0)], ids=["v2Pro", "fast", "v4"])
+def test_times_rise_and_cover_the_text(speaking, gpt_sovits, gpt_sovits_v3v4, files, speed, monkeypatch):  # noqa: F811
     backend = speaking(
         text="mixed", **{name: path.format(gpt_sovits_v3v4 / "bundle") for name, path in files.items()}
     )
@@ -70,13 +68,15 @@ def test_times_rise_and_cover_the_text(speaking, gpt_sovits, gpt_sovits_v3v4, fi
 
     async def run() -> list:
         prompt = await backend.encode_voice(cloned(gpt_sovits))
-        sampling = backend.spec.sampling({"text_split_method": 0, "temperature": 0}, max_tokens=150)
+        wanted = {"text_split_method": 0, "temperature": 0}
+        sampling = backend.spec.sampling(wanted, max_tokens=150, speed=speed)
         stream = Synthesizer(backend, window=1).stream(Speech(TEXT, prompt, sampling, timed=True))
         return [event async for event in stream]
 
     events = asyncio.run(run())
     (done,) = [event for event in events if isinstance(event, SegmentDone)]
     seconds = sum(len(e.waveform) for e in events if isinstance(e, Sound)) / backend.spec.sample_rate
+    assert seconds == pytest.approx(done.codes / 25 / speed, abs=0.1)
     words = [TEXT[one.begin : one.end] for one in done.times]
     if not done.cut:
         assert words == [

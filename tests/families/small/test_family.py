@@ -39,6 +39,11 @@ def test_the_shipped_weights_are_small_and_half_precision() -> None:
     assert {tensor.dtype for tensor in tensors.values()} == {torch.bfloat16}
 
 
+def test_the_folder_may_be_below_the_users_home(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(weights.parent))
+    assert families.load("small", {"weights": f"~/{weights.name}"}).folder == weights
+
+
 def test_a_missing_file_is_named(weights: Path, cpu: Device) -> None:
     (weights / "small.safetensors").unlink()
     family = families.load("small", {"weights": str(weights)})

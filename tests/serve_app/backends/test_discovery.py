@@ -7,7 +7,7 @@ import time
 import pytest
 from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 
-from serve_app.backends.discovery import failure, refusals
+from serve_app.backends.discovery import failure, refusals, shortage
 
 FAILED = """The deployment failed to start 3 times in a row. Error:
 ray::ServeReplica:small:Gpt.initialize_and_get_metadata() (pid=71, ip={node}, actor_id=b1, repr=<x>)
@@ -27,9 +27,16 @@ def test_a_refusal_names_the_node_if_it_is_another_machine() -> None:
     assert refusals(["The deployment failed: OSError: no space left"]) == []
 
 
-def application(status: str, stage: str, message: str = "") -> ApplicationStatusOverview:
+AGAIN = "A replica failed to start with exception. Retrying{}. Error:\n" + FAILED.format(node="10.0.0.2")
+ELSEWHERE = "gpt.pth: not found in the model folder (on node 10.0.0.2)"
+
+
+def application(status: str, stage: str, message: str = "", **states: int) -> ApplicationStatusOverview:
     gpt = DeploymentStatusOverview(
-        status=stage, status_trigger="HEALTH_CHECK_FAILED", replica_states={"STARTING": 1}, message=message
+        status=stage,
+        status_trigger="HEALTH_CHECK_FAILED",
+        replica_states=states or {"STARTING": 1},
+        message=message,
     )
     return ApplicationStatusOverview(
         status=status, message="", last_deployed_time_s=time.time(), deployments={"Gpt": gpt}
@@ -50,3 +57,21 @@ def application(status: str, stage: str, message: str = "") -> ApplicationStatus
 def test_a_model_has_failed_when_serve_gives_up_or_a_stage_refuses(status, stage, message, reason):
     found = application(status, stage, message)
     assert failure(found, found.deployments.values()) == reason
+
+
+@pytest.mark.parametrize(
+    ("stage", "message", "running", "short", "failed"),
+    [
+        ("UPDATING", AGAIN.format(""), 1, ELSEWHERE, None),
+        ("UNHEALTHY", AGAIN.format(""), 1, ELSEWHERE, None),  # the replica of the other node died
+        ("UNHEALTHY", AGAIN.format(""), 0, None, ELSEWHERE),
+        ("UPDATING", AGAIN.format(" 2 more time(s)"), 1, None, None),  # perhaps the other one is of an older version
+        ("DEPLOY_FAILED", FAILED.format(node="10.0.0.2"), 1, None, ELSEWHERE),
+        ("UPDATING", "A replica failed to start with exception. Retrying. Error:\nOSError: no space", 1, None, None),
+        ("HEALTHY", "", 2, None, None),
+    ],
+)  # fmt: skip
+def test_a_model_that_runs_on_one_node_only_is_limited_and_not_failed(stage, message, running, short, failed):
+    found = application("DEPLOYING", stage, message, RUNNING=running, STARTING=1)
+    assert shortage(found.deployments.values()) == short
+    assert failure(found, found.deployments.values()) == failed

@@ -139,6 +139,11 @@ def test_every_fault_is_a_config_error(args):
             {"gpt": {"slots": 8, "batch_buckets": [1, 4]}},
             r"gpt\.batch_buckets: must end at slots, 8 \(is \[1, 4\]",
         ),
+        (
+            {"gpt": {"slots": 8, "burst_slots": 4, "batch_buckets": [1, 8]}},
+            r"gpt\.batch_buckets: must end at the sum of slots and burst_slots, 12 \(is \[1, 8\]",
+        ),
+        ({"gpt": {"burst_slots": -1}}, r"gpt\.burst_slots: .*greater than or equal to 0"),
         ({"gpt": {"slots": 4, "batch_buckets": [4, 1, 4]}}, r"gpt\.batch_buckets: must be ascending"),
         (
             {"gpt": {"slots": 4, "batch_buckets": []}},

@@ -8,6 +8,8 @@ import json
 import numpy as np
 import pytest
 
+from deployments.contract.errors import Overloaded
+from serve_app.config.settings import Settings
 from serve_app.http import delivery
 from serve_app.http.app import create_app
 from serve_app.http.delivery import DELIVERED, HEADER, Listener, ReportDelivery
@@ -30,7 +32,7 @@ class Client:
         self._request = json.dumps(body).encode()
         self._asked = self.left = False
         self._more = asyncio.Event()
-        self.data = b""
+        self.data, self.status = b"", 0
         self.task = asyncio.create_task(self._run())
 
     def reads_on(self) -> None:
@@ -53,6 +55,7 @@ class Client:
         return {"type": "http.disconnect"}
 
     async def _send(self, message) -> None:
+        self.status = message.get("status", self.status)
         self.data += message.get("body", b"")
         while len(self.data) > self._room:
             self._more.clear()
@@ -168,6 +171,90 @@ async def test_a_slow_client_that_leaves_frees_everything(service, backend):
     await asyncio.sleep(0.1)
     assert not backend.active
     assert app.state.traffic.listening == 0
+
+
+def through_serve(app):
+    """The application behind the proxy's middleware. As in Serve, the proxy takes all that a replica sends."""
+
+    async def queued(scope, receive, send) -> None:
+        messages: asyncio.Queue[dict] = asyncio.Queue()
+
+        async def pump() -> None:
+            more = True
+            while more:
+                message = await messages.get()
+                await send(message)
+                more = message["type"] == "http.response.start" or message.get("more_body", False)
+
+        pumping = asyncio.create_task(pump())
+        try:
+            await app(scope, receive, messages.put)
+        except BaseException:
+            pumping.cancel()
+            raise
+        await pumping
+
+    return ReportDelivery(queued)
+
+
+@pytest.fixture
+def full_with_two(service) -> object:
+    """An application that answers two requests at once."""
+    service.settings = Settings.from_args(
+        {"data_dir": service.settings.data_dir, "ingress": {"max_ongoing_requests": 2}}, {}
+    )
+    return through_serve(create_app(service))
+
+
+async def waits(app, backend, since: float) -> Client:
+    """A client that has stopped reading, `since` seconds ago."""
+    client = Client(app, BODY | {"input": SENTENCE * 20}, room=1)
+    await settled(backend)
+    await asyncio.sleep(since)
+    return client
+
+
+async def test_clients_that_hardly_read_give_their_places_to_others(full_with_two, backend, monkeypatch):
+    monkeypatch.setattr(delivery, "LATE_S", 1.0)
+    alone = Client(full_with_two, BODY | {"input": SENTENCE * 20})
+    await alone.task
+    first, second = await waits(full_with_two, backend, 0.5), await waits(full_with_two, backend, 1.0)
+    short = Client(full_with_two, BODY | {"input": SENTENCE})
+    await short.task
+    assert short.status == 200 and len(short.data) > RATE
+    with pytest.raises(RuntimeError, match="already started") as cut:  # the connection closes before the end
+        await first.task
+    assert isinstance(cut.value.__cause__, Overloaded) and cut.value.__cause__.code == "client_too_slow"
+    assert 0 < len(first.data) < len(alone.data)
+    second.reads_on()
+    await second.task
+    assert second.data == alone.data
+
+
+async def test_a_client_that_keeps_up_with_its_sound_keeps_its_place(full_with_two, backend, monkeypatch):
+    monkeypatch.setattr(delivery, "LATE_S", 60.0)
+    clients = [await waits(full_with_two, backend, 0.0) for _ in range(2)]
+    refused = Client(full_with_two, BODY | {"input": SENTENCE})
+    await refused.task
+    assert refused.status == 429
+    for client in clients:
+        client.reads_on()
+        await client.task
+        assert client.status == 200
+
+
+def test_a_listener_is_late_by_what_its_client_should_have_received(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(delivery.time, "monotonic", lambda: now[0])
+    speech, file = Listener({"headers": [(HEADER, b"1")]}), Listener({"headers": [(HEADER, b"1")]}, pace=0.5)
+    for listener in (speech, file):
+        assert listener.late_s == 0.0
+        listener.sent(10, seconds=40.0)
+    now[0] += 25.0
+    assert speech.late_s == file.late_s == 25.0
+    for listener in (speech, file):
+        listener.taken(10)
+    assert speech.late_s == -15.0 and file.late_s == -55.0
 
 
 async def test_a_whole_file_is_not_throttled(service, backend):

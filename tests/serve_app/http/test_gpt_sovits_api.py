@@ -131,6 +131,15 @@ async def test_further_voices_add_their_timbre(client: httpx.AsyncClient, backen
     np.testing.assert_allclose(sound, backend.expected(TEXT, 5, (220 + 110) / 2), atol=1e-3)
 
 
+async def test_super_sampling_is_accepted_of_a_model_that_has_it(
+    client: httpx.AsyncClient, backend: ToneBackend
+) -> None:
+    backend.spec = replace(backend.spec, super_resolution=True)
+    answer = await client.post("/tts", json=FIELDS | {"super_sampling": True})
+    assert answer.status_code == 200, answer.text
+    assert "x-chorale-ignored" not in answer.headers
+
+
 async def test_what_another_model_lacks_is_named(client: httpx.AsyncClient) -> None:
     more = {"model": "tones", "sample_steps": 8, "text_split_method": "cut1", "text_lang": "EN"}
     answer = await client.post("/tts", json=FIELDS | more)

@@ -153,6 +153,27 @@ async def test_after_a_rejection_the_stages_are_not_asked_for_a_moment(backend, 
     synthesizer.check_room(0)
 
 
+async def test_requests_on_their_way_to_the_stages_are_rejected_with_the_first(backend, monkeypatch):
+    backend.max_queue = 0
+    synthesizer, read, reading = Synthesizer(backend), asyncio.Event(), backend.segments
+
+    async def segments(*args):
+        if args[0] == "Slowly read.":
+            await read.wait()
+        return await reading(*args)
+
+    backend.segments = segments
+    slow = asyncio.create_task(anext(synthesizer.stream(speech("Slowly read."))))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await anext(synthesizer.stream(speech()))
+    monkeypatch.setattr(synthesizer, "rejected", lambda error: pytest.fail("it would extend the moment"))
+    read.set()
+    with pytest.raises(Overloaded, match="Too many requests wait"):
+        await slow
+    assert len(backend.started) == 1
+
+
 async def test_text_with_nothing_to_speak_is_a_short_silence_without_any_work(backend):
     stream = Synthesizer(backend).stream(speech("?!"))
     waveforms = [waveform async for waveform in stream.sound]
@@ -265,6 +286,32 @@ async def test_speed_beyond_the_models_range_is_applied_as_tempo(backend, monkey
     whole = sum(3 * 320 * len(part) for part in (text[:26], text[27:])) + 0.1 / pace * 16_000
     assert set(asked) == {pace}
     assert len(heard) == pytest.approx(whole * pace / speed, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("speed", "gpt", "vocoder"), [(1.0, 1.0, 1.0), (3.0, 2.0, 1.5), (0.4, 0.5, 0.8), (8.0, 2.0, 2.0)]
+)
+async def test_the_vocoder_follows_the_speed_that_the_gpt_does_not(backend, speed, gpt, vocoder):
+    """And what both do not follow is tempo. Pauses follow all of it."""
+    backend.spec = replace(backend.spec, vocoder_paces=(0.5, 2.0))
+    asked, vocode = set(), backend.vocode
+
+    async def spied(chunk, **options):
+        asked.add(chunk.speed)
+        made = await vocode(chunk, **options)
+        resampled = np.interp(
+            np.arange(0, len(made.waveform), chunk.speed), np.arange(len(made.waveform)), made.waveform
+        )
+        return replace(made, waveform=resampled.astype(np.float32))
+
+    backend.vocode = spied
+    text = "A sentence of some length. And another one."
+    heard = await collect(Synthesizer(backend), speech(text, speed=speed))
+    (found,) = asked
+    assert found == pytest.approx(vocoder)
+    codes = sum(3 * len(part) for part in (text[:26], text[27:]))
+    wanted = (codes * 320 + 0.1 * 16_000 / gpt) * gpt / speed
+    assert len(heard) == pytest.approx(wanted, rel=0.05)
 
 
 async def test_a_long_text_equals_one_piece_and_few_segments_are_in_memory(backend):

@@ -42,12 +42,14 @@ class Voice:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spoken:
-    """A segment: int64 codes (N,) and phones (P,); seed: int64 (), of its noise."""
+    """A segment: int64 codes (N,) and phones (P,); seed: int64 (), of its noise. Only at a speed of 1, its codes and
+    phones share a call with others."""
 
     codes: Tensor
     phones: Tensor
     voice: Voice
     seed: Tensor
+    speed: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +140,14 @@ class CfmDecoder:
     ) -> list[tuple[Tensor, Tensor]]:
         """Features (F, C) and attention (2 N, P) of each segment."""
         sizes = [max(len(segment.codes), len(segment.phones)) for segment in segments]
-        shared = [i for i, size in enumerate(sizes) if batches and size <= self.codes[-1]]
+        shared = [
+            i for i, size in enumerate(sizes) if batches and size <= self.codes[-1] and segments[i].speed == 1
+        ]
         found: dict[int, tuple[Tensor, Tensor]] = {}
         for i, segment in enumerate(segments):
             if i not in shared:
                 made = self.features.attended(
-                    segment.codes[None], segment.phones[None], segment.voice.ge[None]
+                    segment.codes[None], segment.phones[None], segment.voice.ge[None], segment.speed
                 )
                 found[i] = made[0][0], made[1][0]
         for group, batch in grouped(shared, batches):

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deployments.contract.errors import CheckpointError
+from deployments.engine.invariant import lay_out, multiply
 from deployments.families.checkpoint import fill, part_of
 from deployments.families.gpt_sovits.cfm.embeddings import (
     EPS,
@@ -73,27 +74,26 @@ def _blocks(tensors: Mapping[str, Tensor], name: str) -> int:
 class Attention(nn.Module):
     """Full attention of each frame over all: (B, T, D) -> same. Only the first head knows positions, by rotation."""
 
-    weight: Tensor
-    bias: Tensor
-
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.heads = dim // HEAD
         self.to_q, self.to_k, self.to_v = (nn.Linear(dim, dim) for _ in range(3))
+        self.joint: nn.Module | None = None  # of all three, once prepared
         self.to_out = nn.Sequential(nn.Linear(dim, dim))
 
     def prepare(self) -> None:
         """Queries, keys and values become one product."""
         parts = [self.to_q, self.to_k, self.to_v]
         del self.to_q, self.to_k, self.to_v
-        weight = torch.cat([part.weight.detach() for part in parts])
-        bias = torch.cat([part.bias.detach() for part in parts])
-        self.register_buffer("weight", weight, persistent=False)
-        self.register_buffer("bias", bias, persistent=False)
+        joint = nn.utils.skip_init(nn.Linear, parts[0].in_features, 3 * parts[0].out_features)
+        joint.weight = nn.Parameter(torch.cat([part.weight.detach() for part in parts]), requires_grad=False)
+        joint.bias = nn.Parameter(torch.cat([part.bias.detach() for part in parts]), requires_grad=False)
+        self.joint = joint
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, bias: Tensor | None) -> Tensor:
         """bias: (B, 1, 1, T), added to the scores."""
-        both = F.linear(x, self.weight, self.bias).unflatten(-1, (3, self.heads, HEAD))
+        assert self.joint is not None
+        both = self.joint(x).unflatten(-1, (3, self.heads, HEAD))
         first = both[:, :, :2, 0]  # (B, T, queries and keys, 64)
         first.copy_(rotated(first, cos[:, None], sin[:, None]))
         q, k, v = both.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, T, 64)
@@ -113,6 +113,27 @@ class Linear(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.linear = nn.Linear(inputs, outputs)
+
+
+class LaidOut(nn.Module):
+    """The product of a linear layer on a CPU in fp32. Its weight is kept as oneDNN reads it: a quarter faster."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        """weight: from `lay_out`."""
+        super().__init__()
+        self.weight, self.bias = weight, bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return multiply(x, self.weight, self.bias)
+
+
+def _lay_out_all(net: nn.Module) -> None:
+    """Replaces every linear layer in `net`, if this machine has oneDNN."""
+    for name, part in list(net.named_children()):
+        if not isinstance(part, nn.Linear):
+            _lay_out_all(part)
+        elif (weight := lay_out(part.weight.detach())) is not None:
+            setattr(net, name, LaidOut(weight, part.bias.detach()))
 
 
 class FeedForward(nn.Module):
@@ -216,6 +237,8 @@ class Dit(nn.Module):
         self.text_embed.prepare(device)
         for part in (self.input_embed, self.transformer_blocks, self.proj_out):
             part.to(dtype)
+        if device.type == "cpu" and dtype == torch.float32:
+            _lay_out_all(self.transformer_blocks)
         return self
 
     def still(self, features: Tensor, prompt: Tensor, mask: Mask) -> Tensor:

@@ -21,6 +21,7 @@ from deployments.contract.device import Device
 from deployments.contract.errors import CheckpointError
 from deployments.families.checkpoint import fill, read_tensors
 from deployments.families.gpt_sovits.pretrained import read_config, weights_file
+from deployments.families.gpt_sovits.shared import shared
 
 UNUSED_LAYERS = 2
 CACHE_BYTES = 64 * 2**20
@@ -116,15 +117,25 @@ class BertFeatures:
 
     def __init__(self, net: Bert, vocabulary: dict[str, int], longest: int, device: Device) -> None:
         self._device = device
-        self._net = net.to(device.torch_device, device.dtype).eval()
+        self._net = net
         self._ids, self._longest = vocabulary, longest
         self._known: LRUCache[str, np.ndarray] = LRUCache(CACHE_BYTES, lambda rows: rows.nbytes)
         self.width = net.embeddings.word_embeddings.embedding_dim
 
     @classmethod
     def load(cls, folder: Path, device: Device) -> Self:
-        """folder: config.json, vocab.txt and the weights. Raises CheckpointError, which names the file at fault."""
+        """folder: config.json, vocab.txt and the weights. The network is shared with others of the same files, device
+        and precision. Raises CheckpointError, which names the file at fault.
+        """
         config = read_config(folder, BertConfig)
+        vocabulary = _vocabulary(folder, config.vocab_size)
+        on, dtype = device.torch_device, device.dtype
+        net = shared(lambda: cls.network(folder, config).to(on, dtype).eval(), folder, Bert, on, dtype)
+        return cls(net, vocabulary, config.max_position_embeddings, device)
+
+    @staticmethod
+    def network(folder: Path, config: BertConfig) -> Bert:
+        """In float32 on the CPU. Raises CheckpointError."""
         path = weights_file(folder)
         tensors = {}
         for name, tensor in read_tensors(path, ()).items():
@@ -134,8 +145,7 @@ class BertFeatures:
                 tensors[_own_name(name, layer)] = tensor.float()
             elif name.startswith("embeddings.") and not name.endswith("position_ids"):
                 tensors[_renamed(name, _OLD_NAMES)] = tensor.float()
-        net = fill(Bert(config), tensors, path.name)
-        return cls(net, _vocabulary(folder, config.vocab_size), config.max_position_embeddings, device)
+        return fill(Bert(config), tensors, path.name)
 
     def ids(self, text: str) -> list[int]:
         """The token ids of `text`, one for each character, between those of [CLS] and [SEP]."""

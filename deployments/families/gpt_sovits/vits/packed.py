@@ -15,11 +15,6 @@ from deployments.families.gpt_sovits.vits.generator import SLOPE, Generator, Res
 _LENGTH = 1000  # of a signal for which oneDNN chooses the order of the weights
 
 
-def bf16_is_fast() -> bool:
-    """Whether this CPU multiplies bf16 in hardware, and torch has oneDNN."""
-    return torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_bf16_supported()
-
-
 class PackedConv(nn.Module):
     """A Conv1d, with a leaky ReLU after it if `relu`: (B, C, T) -> (B, D, T) bf16, with D as the innermost dimension in
     memory.

@@ -98,42 +98,52 @@ def alone(vocoder: CfmVocoder, chunk: VocoderChunk) -> np.ndarray:
 
 
 @by_version
+@pytest.mark.parametrize(
+    ("case", "items", "speed"), [("naive_bucket", ("zh1", "mix1"), 1.0), ("naive_speed", ("mix1",), 1.1)]
+)
 def test_a_segment_of_one_chunk_has_the_published_samples(
-    whole_set: GoldenSet, vocoders: dict[str, CfmVocoder], version: str, monkeypatch: pytest.MonkeyPatch
+    whole_set: GoldenSet,
+    vocoders: dict[str, CfmVocoder],
+    version: str,
+    case: str,
+    items: tuple[str, ...],
+    speed: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """TTS.run with `parallel_infer` false, of two items, the shorter one first. The noise is the golden set's."""
+    """TTS.run with `parallel_infer` false, the shorter item first. The noise is the golden set's."""
     prompt, layout = a_voice(whole_set, version), LAYOUTS[version]
     begin = layout.prompt_frames(len(prompt.tensors["mel"]), layout.frames(len(prompt.tensors["codes"])))
-    waveforms = {}
-    for call, item in enumerate(("zh1", "mix1")):
+    waveforms = []
+    for call, item in enumerate(items):
 
         def normal(seed: Tensor, counter: Tensor, call: int = call) -> Tensor:
             return whole_set.noise(call, 0, begin + len(counter))[begin:]
 
         monkeypatch.setattr(decoder, "normal", normal)
-        chunk = a_chunk(whole_set, prompt, item)
-        samples = layout.frames(len(chunk.frames)) * layout.frame_samples
+        chunk = replace(a_chunk(whole_set, prompt, item), speed=speed)
+        samples = layout.frames(len(chunk.frames), speed) * layout.frame_samples
         waveform = alone(vocoders[version], chunk)
-        assert len(waveform) == len(chunk.frames) * layout.output_rate // 25
+        whole = len(chunk.frames) * layout.output_rate // 25
+        assert len(waveform) == (whole if speed == 1 else samples)
         assert not waveform[samples:].any()  # less than a frame of each code
-        waveforms[item] = waveform[:samples]
-    silence = np.zeros(9600, np.float32)
-    found = np.concatenate([waveforms["mix1"], silence, waveforms["zh1"], silence])
+        waveforms += [np.zeros(9600, np.float32), waveform[:samples]]
+    found = np.concatenate(waveforms[::-1])  # text order
     found = (found * 32768).astype(np.int16).astype(np.int64)
 
-    stored, facts = whole_set.tensors("e2e"), whole_set.facts("e2e")[f"{version}.naive_bucket"]
+    stored, facts = whole_set.tensors("e2e"), whole_set.facts("e2e")[f"{version}.{case}"]
     assert len(found) == sum(facts["chunk_lens"]) and facts["sr"] == layout.output_rate
     tail = facts["tail_start"]
-    assert np.abs(found[:6000] - stored[f"{version}.naive_bucket.head"].numpy()).max() <= 8
-    assert np.abs(found[tail : tail + 2000] - stored[f"{version}.naive_bucket.tail"].numpy()).max() <= 8
+    assert np.abs(found[:6000] - stored[f"{version}.{case}.head"].numpy()).max() <= 8
+    assert np.abs(found[tail : tail + 2000] - stored[f"{version}.{case}.tail"].numpy()).max() <= 8
     blocks = found[: len(found) // 1000 * 1000].reshape(-1, 1000).astype(np.float64)
     rms = np.sqrt((blocks**2).mean(1))
-    assert np.abs(rms - stored[f"{version}.naive_bucket.block_rms"].numpy()).max() <= 2
+    assert np.abs(rms - stored[f"{version}.{case}.block_rms"].numpy()).max() <= 2
 
 
 @pytest.fixture(scope="module")
 def requests(whole_set: GoldenSet) -> Callable[[str], list[VocoderChunk]]:
-    """Of three voices, one of which is shorter than a prompt may be, and of one to four chunks in `small`."""
+    """Of three voices, one of which is shorter than a prompt may be, of one to four chunks in `small`, and of two
+    speeds."""
 
     def make(version: str) -> list[VocoderChunk]:
         voice, other = a_voice(whole_set, version), a_voice(whole_set, version, pitch=-0.7)
@@ -145,6 +155,7 @@ def requests(whole_set: GoldenSet) -> Callable[[str], list[VocoderChunk]]:
             a_chunk(whole_set, other, "mix1", seed=3),
             a_chunk(whole_set, voice, "en1", seed=4),
             replace(a_chunk(whole_set, short, "en1", seed=5), frames=np.arange(6)),
+            replace(a_chunk(whole_set, voice, "zh1", seed=6), speed=0.7),
         ]
 
     return make
