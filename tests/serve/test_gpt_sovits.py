@@ -45,7 +45,7 @@ def service(
 
     _, settings = load_config(default_config_path(), {})
     files = {"model_dir": str(gpt_sovits / "bundle"), "gpt": "s1.ckpt", "sovits": "s2_v2Pro.pth"}
-    args = {name: value for name, value in settings.to_args().items() if name != "family"} | {
+    args = {name: value for name, value in settings.to_args().items() if name not in ("family", "gpt")} | {
         "data_dir": str(tmp_path_factory.mktemp("data")),
         "default_model": MODEL,
         "models": {

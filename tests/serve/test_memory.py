@@ -166,5 +166,5 @@ def test_a_config_that_does_not_fit_is_refused_with_the_bytes(tmp_path) -> None:
     process = launch(free_port(), CHORALE_GPT__SLOTS="90000", CHORALE_DATA_DIR=str(tmp_path))
     out, _ = process.communicate(timeout=200)
     assert process.returncode == 2, out
-    assert "gpt.slots: " in out and "90000 slots need 1384." in out and "GiB are free on cpu" in out, out
+    assert "gpt.slots: " in out and "90010 slots need 1384." in out and "GiB are free on cpu" in out, out
     assert "Traceback" not in out
