@@ -22,9 +22,7 @@ DELIVERED = "chorale.delivered"  # type of a report: {"type": DELIVERED, "bytes"
 PERIOD_S = 1.0  # between reports, each of which is a call from the replica to the proxy
 MOST_AHEAD_S = 30.0  # of sound
 WAITING = "waiting"  # in a request's state: `Waiting`
-LATE_S = (
-    10.0  # behind its sound, from which a listener gives its place to another request if there is no other
-)
+LATE_S = 10.0  # behind its sound: from here on, a listener may have to give its place to another request
 
 
 class ReportDelivery:

@@ -67,9 +67,8 @@ def statuses(cluster: _cluster.Cluster) -> dict[str, int]:
 
 
 def files_on_one_node(folder: Path) -> dict[str, Any]:
-    os.environ["RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT"] = (
-        "10"  # as docs/configuration.md advises for a cluster
-    )
+    # as docs/configuration.md advises for a cluster
+    os.environ["RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT"] = "10"
     found: dict[str, Any] = {}
     with two_nodes(folder) as cluster:
         (folder / "first" / "voice").symlink_to(WEIGHTS)

@@ -117,12 +117,7 @@ class GptSovitsFamily:
 
         options = self.options
         return GptSovitsGpt(
-            self.gpt_file,
-            self.gpt_file.tensors(),
-            device,
-            slots,
-            options.max_phones,
-            options.max_codes,
+            self.gpt_file, self.gpt_file.tensors(), device, slots, options.max_phones, options.max_codes
         )
 
     def vocoder(self, device: Device) -> VocoderModel:

@@ -24,10 +24,8 @@ from deployments.families.gpt_sovits.sampling import PublishedSampling
 
 FEWEST = 11  # codes of a segment before it may end
 PROMPT_CODES = 270  # of a reference of 10 s, and of the silence that is added to it
-PREFILL, PREFILL_BF16 = (
-    240,
-    720,
-)  # positions x layers in a piece of a prefill on a CPU: about as long as a step
+PREFILL = 240  # positions x layers in a piece of a prefill on a CPU: about as long as a step
+PREFILL_BF16 = 720  # likewise
 VOICES = 8  # whose prompt is kept on the device
 
 

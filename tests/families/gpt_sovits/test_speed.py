@@ -9,8 +9,6 @@ import pytest
 import torch
 
 from deployments.contract.speech import VocodedChunk, VocoderChunk
-from deployments.contract.work import WorkItem
-from deployments.engine.device.thread import DeviceThread
 from deployments.engine.noise import normal
 from deployments.engine.vocode.schedule import ChunkSchedule
 from deployments.engine.vocode.worker import VocodeWorker
@@ -21,6 +19,7 @@ from tests.families.gpt_sovits.test_vocoder import (  # noqa: F401 (fixtures)
     CPU_DEVICE,
     inference,
     net,
+    through,
     vocoded,
     vocoder,
     whole,
@@ -121,26 +120,13 @@ def test_the_worker_cuts_long_segments_of_any_speed(net, spec, whole, on_cpu, sp
     """On an accelerator beside a segment at a speed of 1, which it does not change."""
     segments = [replace(whole, speed=speed), replace(whole, seed=8)]
 
-    def run() -> list[np.ndarray]:
+    def worker() -> VocodeWorker:
         model = VitsVocoder(net, CPU_DEVICE)
         model.on_cpu = on_cpu
-        worker = VocodeWorker(model, CPU, spec, max_batch=2, chunk_frames=60)
-        for number, segment in enumerate(segments):
-            worker.admit(WorkItem(str(number), segment))
-        found = {}
-        while worker.active:
-            for event in worker.step():
-                assert event.error is None
-                found[event.id] = event.value.waveform
-        assert worker.stats()["retries"] == 0
-        assert worker.stats()["chunks"] == (5 if speed < 1 else 3) + 3
-        return [found[name] for name in sorted(found)]
+        return VocodeWorker(model, CPU, spec, max_batch=2, chunk_frames=60)
 
-    thread = DeviceThread("test", threads=1)
-    try:
-        sounds = thread.submit(run).result()
-    finally:
-        thread.close()
+    sounds, counts = through(worker, segments)
+    assert counts["chunks"] == (5 if speed < 1 else 3) + 3
     for segment, sound in zip(segments, sounds, strict=True):
         wanted = at_once(net, segment)
         assert sound.shape == wanted.shape

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -201,6 +202,29 @@ def test_padded_batches_equal_each_row_alone(net, vocoder, whole):
     np.testing.assert_allclose(streamed(padded, whole, 9), streamed(vocoder, whole), atol=1e-4)
 
 
+def through(
+    worker: Callable[[], VocodeWorker], segments: list[VocoderChunk]
+) -> tuple[list[np.ndarray], dict[str, Any]]:
+    """The sound of each segment from a worker on a device thread, and the worker's counts. None may fail."""
+
+    def run() -> tuple[list[np.ndarray], dict[str, Any]]:
+        working, found = worker(), {}
+        for number, segment in enumerate(segments):
+            working.admit(WorkItem(str(number), segment))
+        while working.active:
+            for event in working.step():
+                assert event.error is None
+                found[event.id] = event.value.waveform
+        assert working.stats()["retries"] == 0
+        return [found[name] for name in sorted(found)], working.stats()
+
+    thread = DeviceThread("test", threads=1)
+    try:
+        return thread.submit(run).result()
+    finally:
+        thread.close()
+
+
 @pytest.mark.parametrize("graphs", [False, True])
 def test_segments_longer_than_a_chunk_through_the_worker(net, gpt_sovits, whole, graphs):
     """Two segments at once, each cut by the worker; with a recorder in place of CUDA graphs."""
@@ -222,27 +246,15 @@ def test_segments_longer_than_a_chunk_through_the_worker(net, gpt_sovits, whole,
     spec = load(files).spec
     segments = [whole, replace(whole, seed=8, frames=whole.frames[:90])]
 
-    def run() -> list[np.ndarray]:
+    def worker() -> VocodeWorker:
         model = VitsVocoder(net, CPU_DEVICE)
         model.on_cpu = not graphs
         options = {"backend": Recorder(), "frame_buckets": [16, 64]} if graphs else {}
         worker = VocodeWorker(model, CPU, spec, max_batch=2, chunk_frames=60, **options)
         worker.warm_up(whole.prompt)
-        for number, segment in enumerate(segments):
-            worker.admit(WorkItem(str(number), segment))
-        found = {}
-        while worker.active:
-            for event in worker.step():
-                assert event.error is None
-                found[event.id] = event.value.waveform
-        assert worker.stats()["retries"] == 0
-        return [found[name] for name in sorted(found)]
+        return worker
 
-    thread = DeviceThread("test", threads=1)
-    try:
-        sounds = thread.submit(run).result()
-    finally:
-        thread.close()
+    sounds, _ = through(worker, segments)
     for segment, sound in zip(segments, sounds, strict=True):
         (one,) = vocoded(VitsVocoder(net, CPU_DEVICE), [segment])
         assert sound.shape == one.waveform.shape
