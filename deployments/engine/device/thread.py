@@ -4,6 +4,7 @@ torch is imported by that thread, on first use, so this module costs nothing whe
 """
 
 import asyncio
+import contextlib
 import inspect
 import queue
 import threading
@@ -74,7 +75,11 @@ class DeviceThread:
 
     def _loop(self) -> None:
         _local.device_thread = True
-        inference = None
+        with contextlib.ExitStack() as modes:
+            self._serve(modes)
+
+    def _serve(self, modes: contextlib.ExitStack) -> None:
+        inference = False
         while True:
             self._turned = time.monotonic()
             try:
@@ -89,8 +94,9 @@ class DeviceThread:
                 continue
             self._busy_since = time.monotonic()
             try:
-                if inference is None:
-                    inference = self._enter_inference()
+                if not inference:
+                    self._enter_inference(modes)
+                    inference = True
                 future.set_result(function())
             except BaseException as error:  # the caller's future carries it; the thread lives on
                 future.set_exception(error)
@@ -98,14 +104,16 @@ class DeviceThread:
                 self._busy_since = None
                 del future, function, call  # a finished call keeps no tensor alive
 
-    def _enter_inference(self) -> Any:
+    def _enter_inference(self, modes: contextlib.ExitStack) -> None:
+        """This thread must leave the mode itself. Collected as garbage, it ends the mode of the collecting thread.
+
+        A call's error refers to the frames of this thread, so they outlive it.
+        """
         import torch
 
         if self._threads is not None:
             torch.set_num_threads(self._threads)
-        mode = torch.inference_mode()
-        mode.__enter__()
-        return mode
+        modes.enter_context(torch.inference_mode())
 
 
 def assert_on_device_thread(owner: int | None = None) -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from functools import cached_property
@@ -42,6 +43,18 @@ def test_an_exception_reaches_the_caller_and_the_thread_continues(thread):
     with pytest.raises(ZeroDivisionError):
         thread.submit(lambda: 1 / 0).result(60)
     assert thread.submit(lambda: 7).result(60) == 7
+
+
+def test_an_ended_thread_leaves_the_mode_of_others_alone():
+    """The frames of its calls outlive it in an error, and are collected on any thread."""
+    thread = DeviceThread("short")
+    failed = thread.submit(lambda: 1 / 0)
+    assert isinstance(failed.exception(60), ZeroDivisionError)
+    thread.close()
+    with torch.inference_mode():
+        del failed
+        gc.collect()
+        assert torch.is_inference_mode_enabled()
 
 
 def test_the_heartbeat_reports_the_call_in_progress(thread):
