@@ -12,14 +12,8 @@ NEXT = SmallConfig(
     hop=240,
     n_fft=768,
     n_mels=100,
-    fsq_levels=(5, 5, 5, 5, 5),
-    vocoder_dim=320,
-    vocoder_hidden=960,
     top_harmonic=11900.0,
     phase_filter=True,
-    gpt_dim=320,
-    gpt_heads=5,
-    gpt_ff=1280,
     paces=(0.8, 1.25),
 )
 PHONES = NEXT.phones
