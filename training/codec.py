@@ -120,8 +120,10 @@ def losses(
         "level": level_loss(waveform, real),
     }
     if critics is not None:
+        half = waveform.shape[1] // 2  # a random half of the crop: they cost more than all the rest
+        start = int(torch.randint(waveform.shape[1] - half + 1, ()))
         with reduced(device):
-            verdicts = critics(waveform, real)
+            verdicts = critics(waveform[:, start : start + half], real[:, start : start + half])
         parts |= dict(zip(("critics", "passing", "apart"), verdicts, strict=True))
     total = torch.stack([WEIGHTS[name] * value.float() for name, value in parts.items()]).sum()
     return total, {name: value.detach() for name, value in parts.items()}
