@@ -123,7 +123,7 @@ class Service:
         InvalidInput (param "input", "voice", "reference_audio" or a control).
         """
         model = await self.models.get(request.model)
-        model.synthesizer.check_room(request.priority)
+        model.synthesizer.room.check(request.priority)
         seed = model.options.sampling.seed if request.seed is None else request.seed
         seed = secrets.randbelow(2**31) if seed is None else seed
         sampling = model.spec.sampling(

@@ -18,6 +18,7 @@ from deployments.contract.speech import GptRequest, Run, Segment, VocodedChunk, 
 from deployments.engine.vocode.chunks import Piece
 from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.synthesis.backend import Backend
+from serve_app.synthesis.room import Room
 from serve_app.synthesis.sanity import Implausible, Watch
 from serve_app.synthesis.speech import Faults, Speech
 
@@ -39,6 +40,7 @@ class SegmentStream:
         backend: Backend,
         chunks: ChunkSchedule,
         faults: Faults,
+        room: Room,
         speech: Speech,
         index: int,
         segment: Segment,
@@ -47,7 +49,7 @@ class SegmentStream:
         self.segment, self.index = segment, index
         self._pace, self._timed = pace, speech.timed
         self.retried = self.cut = False
-        self._backend, self._schedule, self._faults = backend, chunks, faults
+        self._backend, self._schedule, self._faults, self._room = backend, chunks, faults, room
         self._sampling = replace(speech.sampling, seed=segment_seed(speech.sampling.seed, index))
         self._prompt, self._priority = speech.prompt, speech.priority
         self._heard = False
@@ -122,14 +124,18 @@ class SegmentStream:
         later = self.index > 0
         admitted, priority = later or self.retried, self._priority + later
         runs = self._backend.generate(request, id=work_id, priority=priority, admitted=admitted)
-        async with aclosing(cast("AsyncGenerator[Run, None]", runs)):
-            async for run in runs:
-                self.codes += len(run)
-                watch.take(run)
-                if self._home is not None:
-                    self._frames.append(run.spoken)
-                for piece in self._chunker.push(run.spoken):
-                    await self._vocode(piece, work_id)
+        try:
+            async with aclosing(cast("AsyncGenerator[Run, None]", runs)):
+                async for run in runs:
+                    self.codes += len(run)
+                    watch.take(run)
+                    if self._home is not None:
+                        self._frames.append(run.spoken)
+                    for piece in self._chunker.push(run.spoken):
+                        await self._vocode(piece, work_id)
+        finally:
+            if self.codes:
+                self._room.ended()
         watch.finish()
 
     async def _vocode(self, piece: Piece, work_id: str) -> None:

@@ -20,16 +20,11 @@ from deployments.engine.vocode.schedule import ChunkSchedule
 from serve_app.audio.tempo import Tempo
 from serve_app.synthesis.backend import Backend
 from serve_app.synthesis.meter import Meter
+from serve_app.synthesis.room import RejectedBefore, Room
 from serve_app.synthesis.segment import SegmentStream, SilentSegment
 from serve_app.synthesis.speech import Faults, SegmentBegan, SegmentDone, Sound, Speech, SpeechEvent
 from serve_app.synthesis.text_flow import TextFlow
 from serve_app.synthesis.times import SaidAt, said_at
-
-REJECTING_S = 0.1  # after a rejection by the stages, further requests are rejected without asking them
-
-
-class RejectedBefore(Overloaded):
-    """Rejected because another request was, without asking the stages."""
 
 
 class Synthesizer:
@@ -38,21 +33,11 @@ class Synthesizer:
     def __init__(self, backend: Backend, *, window: int = 3, chunks: ChunkSchedule | None = None) -> None:
         self.backend, self.window, self.chunks = backend, window, chunks or ChunkSchedule()
         self.faults = Faults()
-        self._rejected: tuple[float, Overloaded] | None = None
+        self.room = Room()
         self._cancelling: set[asyncio.Future[Any]] = set()
 
     def stream(self, speech: Speech, meter: Meter | None = None) -> SpeechStream:
         return SpeechStream(self, speech, meter or Meter())
-
-    def check_room(self, priority: int) -> None:
-        """Raises RejectedBefore if the stages rejected a request a moment ago. So an overload costs them nothing."""
-        if self._rejected is not None and priority < BACKGROUND:
-            at, error = self._rejected
-            if time.monotonic() < at + REJECTING_S:
-                raise RejectedBefore(error.message, retry_after=error.retry_after)
-
-    def rejected(self, error: Overloaded) -> None:
-        self._rejected = time.monotonic(), error
 
     def cancel(self, work_ids: Collection[str]) -> None:
         """In the background, because the caller may itself be in the middle of being cancelled."""
@@ -142,7 +127,7 @@ class SpeechStream:
                 yield Sound(tail)
         except Overloaded as error:
             if self._speech.priority < BACKGROUND and not isinstance(error, RejectedBefore):
-                self._synthesizer.rejected(error)
+                self._synthesizer.room.rejected(error)
             raise
         finally:
             self._meter.ended(self._speech, self)
@@ -155,7 +140,7 @@ class SpeechStream:
         sent = 0  # samples
         try:
             first = await text.next()
-            synthesizer.check_room(speech.priority)  # others may have been rejected meanwhile
+            synthesizer.room.enter(speech.priority)  # others may have been rejected meanwhile
             self._open(first)  # alone until it sounds: early, and a refusal undoes little
             while self._segments:
                 segment, began, begin = self._segments[0], False, sent
@@ -209,7 +194,8 @@ class SpeechStream:
         self.input_tokens += len(segment.token_ids)
         if len(segment.token_ids):
             backend, chunks = self._synthesizer.backend, self._synthesizer.chunks
-            opened = SegmentStream(backend, chunks, self.faults, self._speech, index, segment, self._pace)
+            shared = backend, chunks, self.faults, self._synthesizer.room
+            opened = SegmentStream(*shared, self._speech, index, segment, self._pace)
         else:
             opened = SilentSegment(index, segment, self._pause(segment))
         self._segments.append(opened)

@@ -397,7 +397,7 @@ async def test_unknown_routes_models_and_voices_have_the_same_error_shape(client
 
 
 async def test_overload(client, backend, monkeypatch):
-    monkeypatch.setattr("serve_app.synthesis.stream.REJECTING_S", 60.0)
+    monkeypatch.setattr("serve_app.synthesis.room.REJECTING_S", 60.0)
     backend.max_queue = 0
     for _ in range(3):
         response = await client.post(SPEECH, json=body())

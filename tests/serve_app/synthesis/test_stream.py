@@ -14,6 +14,7 @@ from deployments.contract.errors import Overloaded, SynthesisFailed
 from deployments.contract.speech import Sampling, Segment, VocodedChunk, VoicePrompt
 from deployments.contract.work import BACKGROUND
 from deployments.engine.vocode.schedule import ChunkSchedule
+from serve_app.synthesis.room import RejectedBefore
 from serve_app.synthesis.segment import segment_seed
 from serve_app.synthesis.speech import SegmentBegan, SegmentDone, Sound, Speech
 from serve_app.synthesis.stream import Synthesizer
@@ -141,16 +142,30 @@ async def test_a_refusal_is_raised_and_leaves_no_work(backend):
 
 async def test_after_a_rejection_the_stages_are_not_asked_for_a_moment(backend, monkeypatch):
     backend.max_queue = 0
-    synthesizer = Synthesizer(backend)
-    synthesizer.check_room(0)
+    room = (synthesizer := Synthesizer(backend)).room
+    room.check(0)
     with pytest.raises(Overloaded):
         await anext(synthesizer.stream(speech()))
-    with pytest.raises(Overloaded, match="Too many requests wait") as again:
-        synthesizer.check_room(0)
+    with pytest.raises(RejectedBefore, match="Too many requests wait") as again:
+        room.check(0)
     assert again.value.retry_after == 2.0
-    synthesizer.check_room(BACKGROUND)
-    monkeypatch.setattr("serve_app.synthesis.stream.REJECTING_S", 0.0)
-    synthesizer.check_room(0)
+    room.check(BACKGROUND)
+    monkeypatch.setattr("serve_app.synthesis.room.REJECTING_S", 0.0)
+    room.rejected(again.value)
+    room.check(0)
+
+
+async def test_after_a_rejection_one_request_asks_for_each_segment_that_ends(backend):
+    room = (synthesizer := Synthesizer(backend)).room
+    room.rejected(Overloaded("Too many requests wait."))
+    room.ended()
+    room.check(0)
+    await collect(synthesizer, replace(speech("One sentence."), id="first"))
+    room.enter(0)  # for the segment that this one spoke
+    with pytest.raises(RejectedBefore):
+        room.enter(0)
+    with pytest.raises(RejectedBefore):
+        await anext(synthesizer.stream(speech()))
 
 
 async def test_requests_on_their_way_to_the_stages_are_rejected_with_the_first(backend, monkeypatch):
@@ -167,7 +182,7 @@ async def test_requests_on_their_way_to_the_stages_are_rejected_with_the_first(b
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
         await anext(synthesizer.stream(speech()))
-    monkeypatch.setattr(synthesizer, "rejected", lambda error: pytest.fail("it would extend the moment"))
+    monkeypatch.setattr(synthesizer.room, "rejected", lambda error: pytest.fail("it would extend the moment"))
     read.set()
     with pytest.raises(Overloaded, match="Too many requests wait"):
         await slow
