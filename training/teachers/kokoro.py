@@ -50,6 +50,7 @@ class Parts:
             "INFERENCE_NUM_THREADS": 1,
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,
+            "CPU_RUNTIME_CACHE_CAPACITY": "0",  # of every length, gigabytes in all
         }
         self._decoder = core.compile_model(core.read_model(folder / "decoder.onnx"), "CPU", options)
         self._request = self._decoder.create_infer_request()
