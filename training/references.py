@@ -54,7 +54,8 @@ def main() -> None:
             [kokoro.say(reader.phonemes(sentence, language), speaker).waveform for sentence in sentences]
         )
         waveform *= LOUDNESS / np.sqrt(np.mean(waveform**2))
-        soundfile.write(args.out / f"{name}.wav", np.clip(waveform, -1, 1), RATE)
+        file = args.out / f"{name}.flac"
+        soundfile.write(file, np.clip(waveform, -1, 1), RATE, "PCM_16", format="FLAC", compression_level=1.0)
         card = {
             "name": name,
             "language": language,

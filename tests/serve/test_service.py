@@ -36,7 +36,7 @@ def sayings(voices: tuple[str, ...], count: int) -> list[Say]:
 def voice_encoder() -> tuple[VoiceEncoder, dict[str, np.ndarray]]:
     """The family's own encoder, and the vector of each shipped voice."""
     encoder = families.load("small").voice_encoder(choose_device("cpu"))
-    files = Path("deployments/families/small/voices").glob("*.wav")
+    files = Path("deployments/families/small/voices").glob("*.flac")
     return encoder, {file.stem: vector(encoder, *soundfile.read(file, dtype="float32")) for file in files}
 
 

@@ -21,7 +21,7 @@ from serve_app.models import Model, Models
 from serve_app.service import SHIPPED_VOICES, Service, SpeechRequest
 from tests.serve_app.conftest import SPEC, ToneBackend
 
-VOICE, RATE = soundfile.read(SHIPPED_VOICES / "ross.wav", dtype="float32")
+VOICE, RATE = soundfile.read(SHIPPED_VOICES / "ross.flac", dtype="float32")
 NOISE = np.random.default_rng(3)
 NAMES = (f"voice {number}" for number in count())
 

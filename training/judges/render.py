@@ -2,7 +2,8 @@
 
 The teacher speaks them with speakers of the corpus or unseen ones (extra `train`, `training.teachers.fetch`). The
 student is the small family with the shipped weights or those of `--weights`, as in the service with default settings.
-Its speakers are recordings NAME.wav of a folder: the shipped voices, or `--voices`, which may be strangers to clone.
+Its speakers are recordings NAME.flac or NAME.wav of a folder: the shipped voices, or `--voices`, which may be strangers
+to clone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from serve_app.voices.library import recordings
 from training.judges.samples import Sample, store
 from training.teachers.speakers import speakers, strangers
 from training.teachers.texts import Text, held_out
@@ -45,16 +47,17 @@ def teacher() -> Iterator[Say]:
 
 @contextmanager
 def student(weights: Path | None, voices: Path) -> Iterator[Say]:
-    """Raises FileNotFoundError for a speaker without a recording."""
+    """Raises KeyError for a speaker without a recording."""
     from serve_app.cli.speaker import Speaker
     from serve_app.config.settings import Settings
 
+    files = {path.stem: path for path in recordings(voices)}
     options = {"weights": str(weights)} if weights else {}
     settings = {"device": {"preference": "cpu"}, "family": {"name": "small", "options": options}}
     with Speaker(Settings.from_args(settings)) as speaker:
 
         def say(text: Text, voice: str) -> tuple[np.ndarray, int]:
-            said = speaker.say(text.text, recording=(voices / f"{voice}.wav").read_bytes(), seed=SEED)
+            said = speaker.say(text.text, recording=files[voice].read_bytes(), seed=SEED)
             return said.waveform, said.rate
 
         yield say
@@ -80,7 +83,7 @@ def main() -> None:
         parser.error(f"{args.out} already contains speech")
     known = SPEAKERS[args.by]
     if args.voices:
-        names = sorted(path.stem for path in args.voices.glob("*.wav"))
+        names = [path.stem for path in recordings(args.voices)]
         known = {"en": names, "zh": names}
     speakers = {
         "en": known["en"] if args.english is None else args.english,

@@ -24,12 +24,12 @@ from deployments.families.small.voice import SmallVoiceEncoder
 
 RATE = 16000
 RECORDINGS = Path("deployments/families/small/voices")
-VOICES = sorted(path.stem for path in RECORDINGS.glob("*.wav"))
+VOICES = sorted(path.stem for path in RECORDINGS.glob("*.flac"))
 DB = 20 / np.log(10)
 
 
 def reference(voice: str) -> np.ndarray:
-    return soundfile.read(RECORDINGS / f"{voice}.wav", dtype="float32")[0]
+    return soundfile.read(RECORDINGS / f"{voice}.flac", dtype="float32")[0]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ NOISE = np.random.default_rng(1)
 
 
 def recording(name: str) -> np.ndarray:
-    waveform, rate = soundfile.read(SHIPPED_VOICES / f"{name}.wav", dtype="float32")
+    waveform, rate = soundfile.read(SHIPPED_VOICES / f"{name}.flac", dtype="float32")
     assert rate == RATE
     return waveform
 
@@ -28,7 +28,7 @@ def seconds(count: float) -> np.ndarray:
     return np.arange(int(count * RATE)) / RATE
 
 
-@pytest.mark.parametrize("path", sorted(SHIPPED_VOICES.glob("*.wav")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(SHIPPED_VOICES.glob("*.flac")), ids=lambda path: path.stem)
 @pytest.mark.parametrize("rate", [16_000, 44_100, 96_000])
 def test_the_shipped_voices_are_clean(path: Path, rate: int) -> None:
     waveform = recording(path.stem)

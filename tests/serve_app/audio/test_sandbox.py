@@ -28,7 +28,7 @@ from serve_app.service import SHIPPED_VOICES
 from tests.bombs import BOMBS, discarded_hours, sample_tables
 from tests.serve_app.audio.test_decode import in_matroska, written
 
-VOICE = (SHIPPED_VOICES / "ross.wav").read_bytes()
+VOICE = (SHIPPED_VOICES / "ross.flac").read_bytes()
 LIMITS = {"min_seconds": 1.0, "max_seconds": 60.0, "param": "reference_audio"}
 
 
@@ -60,7 +60,7 @@ async def child_of(sandbox: Sandbox) -> psutil.Process:
 
 
 def copies(rate: int, channels: int, format: str, subtype: str) -> bytes:
-    voice, own = soundfile.read(SHIPPED_VOICES / "ross.wav", dtype="float32")
+    voice, own = soundfile.read(SHIPPED_VOICES / "ross.flac", dtype="float32")
     at = np.arange(rate * 4) * own // rate
     return written(np.tile(voice[at][:, None], channels), rate, format, subtype)
 
