@@ -61,12 +61,12 @@ class Judge:
 
 
 def _recording(voice: str) -> str:
-    return str(SHIPPED_VOICES / f"{voice}.wav")
+    return str(SHIPPED_VOICES / f"{voice}.flac")
 
 
 def judged_voices(names: Iterable[str]) -> list[str]:
     """The voices whose recording is available: the shipped ones."""
-    return [name for name in names if (SHIPPED_VOICES / f"{name}.wav").exists()]
+    return [name for name in names if (SHIPPED_VOICES / f"{name}.flac").exists()]
 
 
 def fingerprint(answer: Answer) -> str:

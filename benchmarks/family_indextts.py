@@ -32,7 +32,7 @@ from benchmarks import _common
 from deployments.contract.family import Frontend
 from deployments.contract.speech import Reference, VoicePrompt
 
-REFERENCE = _common.ROOT / "deployments" / "families" / "small" / "voices" / "clara.wav"
+REFERENCE = _common.ROOT / "deployments" / "families" / "small" / "voices" / "clara.flac"
 WAYS = ("published", "chorale")
 
 

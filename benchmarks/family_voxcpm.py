@@ -42,7 +42,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 def recording() -> tuple[np.ndarray, int, str]:
     """The beginning of a shipped voice, and a transcript of about its length."""
-    waveform, rate = soundfile.read(f"{VOICE}.wav", dtype="float32")
+    waveform, rate = soundfile.read(f"{VOICE}.flac", dtype="float32")
     transcript = json.loads(Path(f"{VOICE}.json").read_text("utf-8"))["transcript"]
     return waveform[: int(SECONDS * rate)], rate, transcript[:45]
 

@@ -149,7 +149,7 @@ def spoken(family: Family, worker: StageWorker, way: Way, texts: list[str], prom
 
 
 def clara(family: Family, device: Device) -> VoicePrompt:
-    waveform, rate = soundfile.read(SHIPPED_VOICES / "clara.wav", dtype="float32")
+    waveform, rate = soundfile.read(SHIPPED_VOICES / "clara.flac", dtype="float32")
     return family.voice_encoder(device).encode(Reference.of(waveform, rate))
 
 

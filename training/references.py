@@ -23,7 +23,7 @@ VOICES = {  # name: the teacher's voice, language, gender, description
     "lily": ("bf_emma", "en", "female", "British woman"),
     "emma": ("af_sarah", "en", "female", "American woman"),
     "ross": ("am_michael", "en", "male", "American man"),
-    "ben": ("am_fenrir", "en", "male", "American man"),
+    "ben": ("am_liam", "en", "male", "American man"),
     "angus": ("bm_george", "en", "male", "British man"),
     "kai": ("am_onyx", "en", "male", "American man"),
     "mei": ("zf_xiaoxiao", "zh", "female", "女声"),
@@ -33,6 +33,7 @@ VOICES = {  # name: the teacher's voice, language, gender, description
     "jun": ("zm_yunyang", "zh", "male", "男声"),
     "tao": ("zm_yunxi", "zh", "male", "男声"),
 }
+PEAK = 0.95  # at most
 SENTENCES = {
     "en": ("The quick brown fox jumps over the lazy dog.", "A cold wind blew across the open field tonight."),
     "zh": ("小河的水很清，河边有几只白鹅。", "窗外的风很大，树叶落了一地。"),
@@ -53,8 +54,9 @@ def main() -> None:
         waveform = np.concatenate(
             [kokoro.say(reader.phonemes(sentence, language), speaker).waveform for sentence in sentences]
         )
-        waveform *= LOUDNESS / np.sqrt(np.mean(waveform**2))
-        soundfile.write(args.out / f"{name}.wav", np.clip(waveform, -1, 1), RATE)
+        waveform *= min(LOUDNESS / np.sqrt(np.mean(waveform**2)), PEAK / np.abs(waveform).max())
+        file = args.out / f"{name}.flac"
+        soundfile.write(file, waveform, RATE, "PCM_16", format="FLAC", compression_level=1.0)
         card = {
             "name": name,
             "language": language,

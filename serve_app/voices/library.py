@@ -16,6 +16,11 @@ from serve_app.voices.files import Damaged, Meta, Stamp
 log = logging.getLogger("chorale.voices")
 
 
+def recordings(folder: Path) -> list[Path]:
+    """The files NAME.flac and NAME.wav of a folder of voices."""
+    return sorted([*folder.glob("*.flac"), *folder.glob("*.wav")])
+
+
 class Voice(Meta):
     """A named reference recording. stamp: of an uploaded voice's files, another one for another recording."""
 
@@ -33,7 +38,7 @@ class VoiceLibrary:
 
     def __init__(self, shipped: Path, uploads: Path, *, capacity: int = 1000) -> None:
         self.uploads, self.capacity = uploads, capacity
-        self._shipped = {voice.id: voice for voice in map(_shipped_voice, sorted(shipped.glob("*.wav")))}
+        self._shipped = {voice.id: voice for voice in map(_shipped_voice, recordings(shipped))}
         self._shipped_names = {voice_names.key(voice.name): voice for voice in self._shipped.values()}
         self.aliases = voice_names.openai_aliases(list(self._shipped.values()))
         self._read: dict[str, Voice] = {}  # uploaded voices by id

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
-RECORDING = Path("deployments/families/small/voices/clara.wav").resolve()
+RECORDING = Path("deployments/families/small/voices/clara.flac").resolve()
 ARGUMENTS = [
     "--autoplay-policy=no-user-gesture-required",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
-    f"--use-file-for-fake-audio-capture={RECORDING}",
 ]
 WAIT_MS = 60_000
 
@@ -56,11 +56,16 @@ class Visitor:
 
 
 @pytest.fixture(scope="module")  # as long as it runs, asyncio cannot: Playwright's own loop is in this thread
-def browser() -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
+    heard = (
+        tmp_path_factory.mktemp("microphone") / "clara.wav"
+    )  # Chromium's fake microphone reads nothing else
+    soundfile.write(heard, *soundfile.read(RECORDING, dtype="int16"))
+    arguments = [*ARGUMENTS, f"--use-file-for-fake-audio-capture={heard}"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         browser.close()
 

@@ -70,7 +70,7 @@ def noise(seconds: float, rate: int, channels: int = 1) -> np.ndarray:
 
 def voice(seconds: float, rate: int, channels: int = 1) -> np.ndarray:
     """A shipped recording, repeated."""
-    waveform, own = soundfile.read(SHIPPED_VOICES / "ross.wav")
+    waveform, own = soundfile.read(SHIPPED_VOICES / "ross.flac")
     made = np.resize(soxr.resample(waveform, own, rate), int(seconds * rate))
     return np.repeat(made[:, None], channels, axis=1)
 

@@ -34,7 +34,7 @@ TEXT = "The boat left at noon."
 @cache
 def minute(rate: int, channels: int, seconds: int = 60) -> bytes:
     """FLAC. The second channel is quieter, as for a speaker who sits to one side."""
-    voice, own = soundfile.read(SHIPPED_VOICES / "ross.wav", dtype="float32")
+    voice, own = soundfile.read(SHIPPED_VOICES / "ross.flac", dtype="float32")
     sound = soxr.resample(np.tile(voice, 1 + seconds * own // len(voice))[: seconds * own], own, rate)
     file = io.BytesIO()
     soundfile.write(file, np.stack([sound, 0.5 * sound][:channels], axis=1), rate, "PCM_16", format="FLAC")
@@ -87,7 +87,7 @@ async def test_a_longer_recording_is_cut_with_a_warning(service: Service) -> Non
     "kind", [("WAV", "FLOAT"), ("FLAC", "PCM_24"), ("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III")]
 )
 async def test_an_upload_and_a_reference_sound_the_same(service: Service, kind: tuple[str, str]) -> None:
-    voice, own = soundfile.read(SHIPPED_VOICES / "clara.wav", dtype="float32")
+    voice, own = soundfile.read(SHIPPED_VOICES / "clara.flac", dtype="float32")
     sound, file, name = soxr.resample(voice, own, 22_050), io.BytesIO(), next(NAMES)
     soundfile.write(file, np.stack([sound, np.roll(sound, 7)], axis=1), 22_050, kind[1], format=kind[0])
     async with httpx.AsyncClient(base_url=service.http, timeout=60) as client:

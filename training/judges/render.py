@@ -1,8 +1,9 @@
 """Speak the held-out sentences for the judges: python -m training.judges.render --by teacher --out FOLDER
 
-The teacher speaks them with speakers of the corpus or unseen ones (extra `train`, `training.teachers.fetch`). The
-student is the small family with the shipped weights or those of `--weights`, as in the service with default settings.
-Its speakers are recordings NAME.wav of a folder: the shipped voices, or `--voices`, which may be strangers to clone.
+The teacher speaks them as the voices of `training.references`, or with speakers of the corpus or unseen ones (extra
+`train`, `training.teachers.fetch`). The student is the small family with the shipped weights or those of `--weights`,
+as in the service with default settings. Its speakers are recordings NAME.flac or NAME.wav of a folder: the shipped
+voices, or `--voices`, which may be strangers to clone.
 """
 
 from __future__ import annotations
@@ -15,15 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from training.judges.samples import Sample, store
-from training.teachers.speakers import speakers, strangers
+from training.references import VOICES
+from training.teachers.speakers import Speaker, speakers, strangers
 from training.teachers.texts import Text, held_out
 
 SHIPPED_VOICES = Path("deployments/families/small/voices")
 SEED = 1
-SPEAKERS = {
-    "teacher": {"en": ["af_heart", "am_michael"], "zh": ["zf_xiaoxiao", "zm_yunxi"]},
-    "student": {"en": ["clara", "ross"], "zh": ["mei", "wei"]},
-}
+SPEAKERS = {"en": ["clara", "ross"], "zh": ["mei", "tao"]}
 Say = Callable[[Text, str], tuple[np.ndarray, int]]  # of a speaker: (N,) float32 and its rate
 
 
@@ -35,6 +34,7 @@ def teacher() -> Iterator[Say]:
     kokoro = Kokoro()
     reader = Reader(kokoro.folder)
     known = {speaker.name: speaker for speaker in speakers() + strangers()}
+    known |= {name: Speaker(voice, language, {voice: 1.0}) for name, (voice, language, *_) in VOICES.items()}
 
     def say(text: Text, voice: str) -> tuple[np.ndarray, int]:
         phonemes = reader.phonemes(text.marked, text.language)
@@ -45,16 +45,18 @@ def teacher() -> Iterator[Say]:
 
 @contextmanager
 def student(weights: Path | None, voices: Path) -> Iterator[Say]:
-    """Raises FileNotFoundError for a speaker without a recording."""
+    """Raises KeyError for a speaker without a recording."""
     from serve_app.cli.speaker import Speaker
     from serve_app.config.settings import Settings
+    from serve_app.voices.library import recordings
 
+    files = {path.stem: path for path in recordings(voices)}
     options = {"weights": str(weights)} if weights else {}
     settings = {"device": {"preference": "cpu"}, "family": {"name": "small", "options": options}}
     with Speaker(Settings.from_args(settings)) as speaker:
 
         def say(text: Text, voice: str) -> tuple[np.ndarray, int]:
-            said = speaker.say(text.text, recording=(voices / f"{voice}.wav").read_bytes(), seed=SEED)
+            said = speaker.say(text.text, recording=files[voice].read_bytes(), seed=SEED)
             return said.waveform, said.rate
 
         yield say
@@ -64,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--by", choices=list(SPEAKERS), required=True)
+    parser.add_argument("--by", choices=["teacher", "student"], required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--english", nargs="*", help="English speakers")
     parser.add_argument("--mandarin", nargs="*", help="Mandarin speakers")
@@ -78,9 +80,11 @@ def main() -> None:
     args = parser.parse_args()
     if (args.out / "index.jsonl").exists():
         parser.error(f"{args.out} already contains speech")
-    known = SPEAKERS[args.by]
+    known = SPEAKERS
     if args.voices:
-        names = sorted(path.stem for path in args.voices.glob("*.wav"))
+        from serve_app.voices.library import recordings
+
+        names = [path.stem for path in recordings(args.voices)]
         known = {"en": names, "zh": names}
     speakers = {
         "en": known["en"] if args.english is None else args.english,

@@ -34,7 +34,7 @@ def family() -> SmallFamily:
 def prompts(family: SmallFamily, cpu: Device) -> dict[str, VoicePrompt]:
     """The shipped voices' prompts, by name."""
     encoder = family.voice_encoder(cpu)
-    return {path.stem: encoder.encode(Reference.of(*_read(path))) for path in sorted(VOICES.glob("*.wav"))}
+    return {path.stem: encoder.encode(Reference.of(*_read(path))) for path in sorted(VOICES.glob("*.flac"))}
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ def test_every_word_of_the_lexicon_can_be_spelled() -> None:
         STRESSED.ids(STRESSED.english(phones))
 
 
-def test_the_first_set_is_that_of_the_shipped_weights() -> None:
+def test_the_first_set_has_flites_phones() -> None:
     plain = SmallFrontend()
     (segment,) = plain.segments("Is it late, dear?")
     assert plain.symbols(segment) == "pau ih z ih t l ey t pau d ih r pau?".split()
@@ -62,7 +62,8 @@ def test_the_first_set_is_that_of_the_shipped_weights() -> None:
 
 def test_the_config_names_the_set(tmp_path: Path) -> None:
     values = json.loads((WEIGHTS / "small.json").read_text())
-    assert SmallConfig(**values).phone_set == "flite"
+    unnamed = {name: value for name, value in values.items() if name != "phone_set"}
+    assert SmallConfig(**unnamed).phone_set == "flite"
     for change, reason in (
         ({"phone_set": "stressed", "n_phones": 100}, "n_phones is 100; the phone set stressed has"),
         ({"phone_set": "other"}, "phone_set"),

@@ -115,5 +115,5 @@ def test_the_phase_changes_the_waveform_and_hardly_the_spectrum() -> None:
     assert float((spectra[1] - spectra[0]).norm() / spectra[0].norm()) < 0.15
 
 
-def test_the_shipped_kind_has_no_phase() -> None:
+def test_without_a_phase_filter_a_net_makes_two_magnitudes() -> None:
     assert VocoderNet(replace(CONFIG, phase_filter=False)).filter_head.out_features == 2 * CONFIG.n_bins

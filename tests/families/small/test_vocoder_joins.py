@@ -15,11 +15,12 @@ from deployments.contract.speech import VocoderChunk, VoicePrompt
 from deployments.contract.work import WorkItem
 from deployments.engine.device.thread import DeviceThread
 from deployments.engine.vocode.worker import VocodeWorker
-from deployments.families.small.family import SmallFamily
+from deployments.families.small.family import SmallFamily, load
 from deployments.families.small.vocoder import SmallVocoder
 
 CODES = 8  # per chunk
-WINDOW, HOP = 256, 64  # samples
+RATE = load({}).config.sample_rate
+WINDOW, HOP = 2 * (RATE // 125), RATE // 250  # samples: 16 ms and 4 ms
 
 
 class Forgetful(SmallVocoder):

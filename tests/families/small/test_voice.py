@@ -13,7 +13,7 @@ from deployments.contract.speech import Reference, VoicePrompt
 from deployments.families.small.family import SmallFamily
 from deployments.families.small.voice import SmallVoiceEncoder, trim_silence
 
-VOICES = sorted(Path("deployments/families/small/voices").glob("*.wav"))
+VOICES = sorted(Path("deployments/families/small/voices").glob("*.flac"))
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,7 @@ def test_a_stored_recording_decodes_to_the_same_samples(rate, level):
     np.testing.assert_array_equal(again.samples, first.samples)
 
 
-@pytest.mark.parametrize("path", sorted(SHIPPED_VOICES.glob("*.wav")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(SHIPPED_VOICES.glob("*.flac")), ids=lambda path: path.stem)
 def test_shipped_recordings_are_unchanged(path):
     samples, rate = soundfile.read(path, dtype="float32")
     made = recording(path.read_bytes())
@@ -121,7 +121,7 @@ def test_shipped_recordings_are_unchanged(path):
 
 @pytest.mark.parametrize("rate", [44_100, 96_000, 192_000])
 def test_overdriven_recordings_at_any_rate_are_accepted(rate):
-    voice, own = soundfile.read(SHIPPED_VOICES / "ross.wav", dtype="float32")
+    voice, own = soundfile.read(SHIPPED_VOICES / "ross.flac", dtype="float32")
     loud = np.clip(8 * soxr.resample(voice, own, rate), -1, 1)
     made = recording(written(loud, rate))
     assert "clipped" in examine(made.waveform, made.rate, "p")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from deployments.contract.errors import ChoraleError, InvalidInput, NotFound
 from deployments.contract.speech import Reference, VoicePrompt
@@ -36,6 +37,19 @@ def test_shipped_voices(library):
     ada = library.get("ada")
     assert (ada.shipped, ada.gender, ada.language, ada.transcript) == (True, "female", "en", "la")
     assert library.read(ada)[:4] == b"RIFF"
+
+
+def test_a_shipped_voice_may_be_flac(shipped, tmp_path):
+    wav = shipped / "bob.wav"
+    samples, rate = soundfile.read(wav, dtype="int16")
+    soundfile.write(shipped / "bob.flac", samples, rate)
+    wav.unlink()
+    library = VoiceLibrary(shipped, tmp_path / "uploads")
+    assert [voice.name for voice in library.list()] == ["ada", "bob"]
+    bob = library.get("bob")
+    assert (bob.transcript, library.read(bob)[:4]) == ("la", b"fLaC")
+    decoded = decode_recording(library.read(bob), min_seconds=1.0, max_seconds=15.0, param="voice")
+    np.testing.assert_array_equal(decoded.waveform, samples / np.float32(32768))
 
 
 def test_openai_names_are_aliases_of_voices_of_the_same_gender(library):
