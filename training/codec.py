@@ -148,11 +148,13 @@ def train(
     width: int,
     start: Path | None = None,
     steps: int | None = None,
+    new_codes: bool = False,
 ) -> None:
     """width: of the critics. batch: crops per rank and step. start: a checkpoint to begin with, whose codes stay valid,
-    because only the vocoder is trained. steps: instead of minutes."""
+    because only the vocoder is trained, unless new_codes are allowed. steps: instead of minutes."""
     codec = load_codec(start) if start else Codec(NEXT)
-    if start:
+    codec.train()
+    if start and not new_codes:
         for part in (codec.encoder, codec.speaker):
             part.requires_grad_(False)
     critics = Critics(width)

@@ -1,5 +1,7 @@
 """Discriminators for the vocoder: of the waveform at five periods, and of complex spectra at three resolutions.
 
+A vocoder without a phase filter cannot imitate phases: its critics see magnitudes alone, and no waveform.
+
 The first kind is that of HiFi-GAN (Kong et al. 2020), the second that of UnivNet (Jang et al. 2021) on real and
 imaginary parts, so that the phase counts. The losses are least squares (Mao et al. 2017) and feature matching
 (Larsen et al. 2016).
@@ -14,8 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from training.next_voice import NEXT, RATE
+
 PERIODS = (2, 3, 5, 7, 11)
-WINDOWS = (384, 768, 1536)  # samples
+WINDOWS = (0.016, 0.032, 0.064)  # seconds
 Features = list[Tensor]
 
 
@@ -54,20 +58,23 @@ class PeriodCritic(Critic):
 class SpectrumCritic(Critic):
     window: Tensor
 
-    def __init__(self, size: int, width: int) -> None:
+    def __init__(self, size: int, width: int, phases: bool) -> None:
         layers = [nn.Conv2d(2, width, (3, 9), padding=(1, 4))]
         layers += [nn.Conv2d(width, width, (3, 9), (1, 2), (1, 4)) for _ in range(3)]
         super().__init__([*layers, nn.Conv2d(width, 1, (3, 3), padding=(1, 1))])
-        self.size = size
+        self.size, self.phases = size, phases
         self.register_buffer("window", torch.hann_window(size), persistent=False)
 
     def picture(self, waveform: Tensor) -> Tensor:
-        """(B, N) -> (B, 2, T, bins): real and imaginary parts, of about unit size."""
+        """(B, N) -> (B, 2, T, bins), of about unit size: real and imaginary parts, or magnitude and its logarithm."""
         with torch.autocast(waveform.device.type, enabled=False):
             spectrum = torch.stft(
                 waveform.float(), self.size, self.size // 4, window=self.window, return_complex=True
             )
-        return torch.view_as_real(spectrum).permute(0, 3, 2, 1) * (8 / self.size**0.5)
+        spectrum = spectrum.transpose(1, 2) * (8 / self.size**0.5)
+        if self.phases:
+            return torch.view_as_real(spectrum).movedim(3, 1)
+        return torch.stack([spectrum.abs(), torch.log(spectrum.abs() + 0.01) / 3], dim=1)
 
 
 class Critics(nn.Module):
@@ -75,8 +82,9 @@ class Critics(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        nets: list[Critic] = [PeriodCritic(period, width) for period in PERIODS]
-        nets += [SpectrumCritic(size, width) for size in WINDOWS]
+        phases = NEXT.phase_filter
+        nets: list[Critic] = [PeriodCritic(period, width) for period in PERIODS] if phases else []
+        nets += [SpectrumCritic(round(seconds * RATE), width, phases) for seconds in WINDOWS]
         self.nets = nn.ModuleList(nets)
 
     def forward(self, made: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """Writes the weights that inference needs: speaker encoder, vocoder and merged GPT in bfloat16, and their sizes.
 
-`small.safetensors` and `small.json` in a folder that `family.options.weights` names.
+`small.safetensors` and `small.json` in a folder that `family.options.weights` names. `encoder.safetensors` has what
+they leave out, without which they cannot be trained further (training/start.py).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def export(codec: Codec, gpt: StructuredGpt, rows: Encoded, out: Path) -> int:
         raise ValueError(f"{size / 2**20:.1f} MiB of weights; {LIMIT / 2**20:.0f} MiB are allowed")
     made.rename(out / "small.safetensors")
     (out / "small.safetensors").chmod(0o644)
+    save_file(rounded({"encoder": codec.encoder}), out / "encoder.safetensors")
     (out / "small.json").write_text(json.dumps(asdict(NEXT), indent=2) + "\n")
     return size
 

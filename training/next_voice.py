@@ -1,11 +1,18 @@
-"""Sizes of the voice that the recipe trains. Why they differ from the shipped ones: docs/voice.md, "The next voice"."""
+"""Sizes of the voice that the recipe trains: those of a small.json that CHORALE_VOICE names, or a voice at 24 kHz.
+
+Why the latter differ from the shipped ones: docs/voice.md, "The next voice".
+"""
 
 from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
 
 from deployments.families.small.config import SmallConfig
 from deployments.families.small.phones import PHONE_SETS
 
-NEXT = SmallConfig(
+_WIDE = SmallConfig(
     phone_set="stressed",
     n_phones=len(PHONE_SETS["stressed"].symbols),
     sample_rate=24000,
@@ -16,5 +23,7 @@ NEXT = SmallConfig(
     phase_filter=True,
     paces=(0.8, 1.25),
 )
+_given = os.environ.get("CHORALE_VOICE")
+NEXT = SmallConfig(**json.loads(Path(_given).read_text())) if _given else _WIDE
 PHONES = NEXT.phones
 RATE, HOP, CODE_SAMPLES = NEXT.sample_rate, NEXT.hop, NEXT.samples_per_code

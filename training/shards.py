@@ -64,23 +64,30 @@ def encoded(waveform: np.ndarray) -> bytes:
 
 
 def decoded(sound: bytes, samples: int) -> np.ndarray:
-    """(samples,) int16."""
-    waveform, _ = soundfile.read(io.BytesIO(sound), dtype="int16")
+    """(samples,) int16 at RATE."""
+    waveform, rate = soundfile.read(io.BytesIO(sound), dtype="float32")
+    if rate != RATE:
+        import torch
+        import torchaudio
+
+        waveform = torchaudio.functional.resample(torch.from_numpy(waveform), rate, RATE).numpy()
+    waveform = np.clip(np.rint(waveform * 32767), -32768, 32767).astype(np.int16)
     return np.pad(waveform[:samples], (0, max(0, samples - len(waveform))))
 
 
 def read(path: Path, threads: int = 1) -> Iterator[tuple[Utterance, np.ndarray]]:
     """The utterances of a shard, without a waveform, and their samples (N,) int16.
 
-    Raises ValueError if the shard has other phones or another rate, or its arrays do not fit.
+    Sound of another rate is resampled. Raises ValueError if the shard has other phones, or its arrays do not fit.
     """
     with safe_open(path, "np") as file:
         known = file.metadata() or {}
-        if known.get("phones") != _NAMES or known.get("rate") != str(RATE):
-            raise ValueError(f"{path.name} was packed for another phone set or rate; pack it again")
+        if known.get("phones") != _NAMES:
+            raise ValueError(f"{path.name} was packed for another phone set; pack it again")
         arrays = {name: file.get_tensor(name) for name in ("audio", "f0", "phones", "ends", "index")}
     rows = json.loads(arrays["index"].tobytes())
     sizes = np.array([row[4:] for row in rows], np.int64).reshape(-1, 3)
+    sizes[:, 1] = sizes[:, 1] * RATE // int(known["rate"])
     if (sizes <= 0).any() or (sizes[:, 1] % CODE_SAMPLES).any():
         raise ValueError(f"{path.name}: an utterance is empty or not a whole number of codes")
     starts = np.vstack([np.zeros((1, 3), np.int64), np.cumsum(sizes, axis=0)])

@@ -3,7 +3,7 @@
 The whole recipe on one machine: it reads packed shards, trains the codec and then the GPT, and exports weights that the
 family loads. On a GPU it uses bfloat16, elsewhere two single-threaded processes. Every line of output has the losses,
 also of held-out utterances. A killed run resumes from its checkpoints, and more `--minutes` continue a finished one.
-`--start` begins with the networks of another run and keeps its codes.
+`--start` begins with the networks of another run and keeps its codes, unless `--new-codes` trains its encoders too.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def train_codec(rank: int, size: int, args: argparse.Namespace) -> None:
         speakers = len(set(corpus.speakers))
         print(f"{len(corpus)} utterances, {corpus.hours:.2f} h, {speakers} speakers", flush=True)
     start = args.start and args.start / "codec.pt"
-    how = args.codec_minutes, args.codec_rate, args.crops, args.width, start, args.steps
+    how = args.codec_minutes, args.codec_rate, args.crops, args.width, start, args.steps, args.new_codes
     codec.train(rank, corpus, args.out / "codec.pt", *how)
 
 
@@ -64,6 +64,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--corpus", type=Path, nargs="+", default=[Path("training/runs/packed")])
     parser.add_argument("--out", type=Path, default=Path("training/runs/next"))
     parser.add_argument("--start", type=Path, help="the `--out` of another run, whose networks to begin with")
+    parser.add_argument("--new-codes", action="store_true", help="with --start: train the encoders too")
     parser.add_argument("--minutes", type=float, default=9.0, help="of wall-clock time (9)")
     parser.add_argument("--steps", type=int, help="of each training, instead of the minutes")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
