@@ -19,6 +19,7 @@ from deployments.contract.speech import VoicePrompt
 from deployments.engine.device.choose import choose_device
 from deployments.families.gpt_sovits.eres2net import Eres2Net
 from deployments.families.gpt_sovits.family import GptSovitsFamily
+from serve_app.synthesis.room import Room
 from serve_app.synthesis.segment import SegmentStream
 from serve_app.synthesis.speech import Faults, Speech
 
@@ -77,7 +78,7 @@ async def _all(
         steady = _gpu_family.lasting(family)
         request = _gpu_family.request(family, number, prompt, tokens, max_tokens=most, **steady)
         speech = Speech("", prompt, request.sampling, id=f"{count}.{turn}.{number}")
-        stream = SegmentStream(backend, chunks, faults, speech, 0, request.segment)
+        stream = SegmentStream(backend, chunks, faults, Room(), speech, 0, request.segment)
         first, samples = 0.0, 0
         while (piece := await stream.next()) is not None:
             first, samples = first or time.perf_counter() - began, samples + len(piece)
