@@ -7,6 +7,7 @@ F0: multi-resolution STFT, mel, level, and after a third of the time the critics
 
 from __future__ import annotations
 
+import random
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def losses(
     }
     if critics is not None:
         half = waveform.shape[1] // 2  # a random half of the crop: they cost more than all the rest
-        start = int(torch.randint(waveform.shape[1] - half + 1, ()))
+        start = random.randrange(waveform.shape[1] - half + 1)
         with reduced(device):
             verdicts = critics(waveform[:, start : start + half], real[:, start : start + half])
         parts |= dict(zip(("critics", "passing", "apart"), verdicts, strict=True))

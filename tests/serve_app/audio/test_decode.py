@@ -284,4 +284,4 @@ def test_damaged_files_never_crash(data):
         return
     assert np.isfinite(samples).all()
     assert np.abs(samples).max() <= 1.0
-    assert rate <= len(samples) <= 15 * rate
+    assert 1 <= round(len(samples) / rate, 2) <= 15
