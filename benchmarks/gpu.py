@@ -4,10 +4,10 @@
     python -m benchmarks.gpu --cpu          # the same steps, small, without a GPU
 
 Each step runs in its own process with its own time limit, all of them within --minutes. It needs numpy, psutil,
-pydantic, pyyaml, rich, safetensors, soundfile, soxr, torch and torchaudio, and for IndexTTS protobuf and
-sentencepiece; neither Ray nor HTTP. A step with missing packages fails and names them. IndexTTS, GPT-SoVITS (v2Pro, and
-the decoder of v4) and VoxCPM (1.5) get random weights of the published size in a temporary folder (6 GB in all) or, if
-that fails, the golden sets' small ones.
+pydantic, pyyaml, rich, safetensors, soxr, torch and torchaudio, and for IndexTTS protobuf and sentencepiece; neither
+Ray nor HTTP. A step with missing packages fails and names them. IndexTTS, GPT-SoVITS (v2Pro, and the decoder of v4) and
+VoxCPM (1.5) get random weights of the published size in a temporary folder (6 GB in all) or, if that fails, the golden
+sets' small ones.
 """
 
 from __future__ import annotations
