@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -19,7 +18,6 @@ from deployments.contract.speech import GptRequest, Reference, Segment, VoicePro
 from deployments.engine.device.choose import choose_device
 from tests.golden.indextts_set import SHIPPED
 
-ROOT = Path(__file__).resolve().parent.parent
 RECORDED_S, RATE = 4.0, 24_000  # of a recording
 MOST_TOKENS = 100  # of a random text
 TRANSCRIPT = "This is what the recording says, word by word."
