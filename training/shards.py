@@ -78,7 +78,8 @@ def decoded(sound: bytes, samples: int) -> np.ndarray:
 def read(path: Path, threads: int = 1) -> Iterator[tuple[Utterance, np.ndarray]]:
     """The utterances of a shard, without a waveform, and their samples (N,) int16.
 
-    Sound of another rate is resampled. Raises ValueError if the shard has other phones, or its arrays do not fit.
+    Sound of another rate is resampled. Raises ValueError if the shard has other phones, or no rate, or its
+    arrays do not fit.
     """
     with safe_open(path, "np") as file:
         known = file.metadata() or {}
@@ -87,7 +88,9 @@ def read(path: Path, threads: int = 1) -> Iterator[tuple[Utterance, np.ndarray]]
         arrays = {name: file.get_tensor(name) for name in ("audio", "f0", "phones", "ends", "index")}
     rows = json.loads(arrays["index"].tobytes())
     sizes = np.array([row[4:] for row in rows], np.int64).reshape(-1, 3)
-    sizes[:, 1] = sizes[:, 1] * RATE // int(known["rate"])
+    if not (rate := known.get("rate", "")).isdecimal() or int(rate) < 1:
+        raise ValueError(f"{path.name} does not say its rate")
+    sizes[:, 1] = sizes[:, 1] * RATE // int(rate)
     if (sizes <= 0).any() or (sizes[:, 1] % CODE_SAMPLES).any():
         raise ValueError(f"{path.name}: an utterance is empty or not a whole number of codes")
     starts = np.vstack([np.zeros((1, 3), np.int64), np.cumsum(sizes, axis=0)])

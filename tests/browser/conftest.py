@@ -59,9 +59,7 @@ class Visitor:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
-    heard = (
-        tmp_path_factory.mktemp("microphone") / "clara.wav"
-    )  # Chromium's fake microphone reads nothing else
+    heard = tmp_path_factory.mktemp("microphone") / "clara.wav"  # a fake microphone reads nothing else
     soundfile.write(heard, *soundfile.read(RECORDING, dtype="int16"))
     arguments = [*ARGUMENTS, f"--use-file-for-fake-audio-capture={heard}"]
     with sync_playwright() as playwright:

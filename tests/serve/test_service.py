@@ -152,7 +152,7 @@ async def test_the_command_line_and_the_service_have_the_same_samples(service: S
     encoder = open_encoder("wav", rate)
     spoken, _ = soundfile.read(io.BytesIO(encoder.encode(waveform) + encoder.finish()), dtype="float32")
     np.testing.assert_allclose(
-        served, spoken, atol=4e-4
+        served, spoken, atol=2e-4
     )  # other chunk sizes, so the last of 16 bits may differ
 
 

@@ -13,7 +13,7 @@ from tests.training.tones import SPEAKERS, utterance
 from training import ranks
 from training.corpus import Corpus, pointer, shards_in
 from training.next_voice import CODE_SAMPLES, HOP, RATE
-from training.shards import _NAMES, read, write
+from training.shards import _NAMES, decoded, encoded, read, write
 
 CPU = torch.device("cpu")
 
@@ -45,10 +45,24 @@ def test_a_damaged_shard_is_refused(shard: Path, tmp_path: Path, name: str) -> N
     save_file(arrays, tmp_path / "other.safetensors", metadata)
     with pytest.raises(ValueError, match="another phone set"):
         next(read(tmp_path / "other.safetensors"))
+    save_file(arrays, tmp_path / "other.safetensors", {"phones": _NAMES})
+    with pytest.raises(ValueError, match="does not say its rate"):
+        next(read(tmp_path / "other.safetensors"))
     arrays[name] = arrays[name][:-1].copy()
     save_file(arrays, tmp_path / "cut.safetensors", metadata | {"phones": _NAMES})
     with pytest.raises(ValueError, match=f"{name} does not fit"):
         next(read(tmp_path / "cut.safetensors"))
+
+
+def test_sound_of_another_rate_is_resampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)
+    stored = encoded(tone.astype(np.float32))
+    monkeypatch.setattr("training.shards.RATE", 16_000)
+    again = decoded(stored, 16_000) / 32768
+    assert len(again) == 16_000
+    spectrum = np.abs(np.fft.rfft(again * np.hanning(16_000)))
+    assert spectrum.argmax() == 440
+    assert np.std(again[2000:-2000]) == pytest.approx(np.std(tone), rel=0.05)
 
 
 def test_folders_and_files_are_found(shard: Path, tmp_path: Path) -> None:

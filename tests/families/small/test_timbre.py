@@ -120,7 +120,7 @@ def test_both_vocoder_implementations_apply_it_equally(family: SmallFamily, cpu:
     packed = vocoder.packing.forward
     assert packed is not None
     lean, plain = packed(inputs), vocoder.forward(inputs)
-    assert torch.allclose(lean["waveform"], plain["waveform"], atol=3e-4)
+    assert torch.allclose(lean["waveform"], plain["waveform"], atol=1e-4)
     neutral = VoicePrompt.of("small", {"speaker": voice["speaker"]})
     other = packed(vocoder.collate([VocoderChunk(chunk.frames, 0, 0, 0, neutral, 1)], 1, 40))
     assert not torch.allclose(lean["waveform"], other["waveform"], atol=1e-3)
