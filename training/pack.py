@@ -1,19 +1,24 @@
 """Pack the natural corpus for training: python -m training.pack CORPUS --out training/runs/packed
 
 CORPUS is a folder of `training.teachers.make_corpus`. Its utterances are cut where the frontend cuts a text: at the
-signs that end a segment, if there is a pause. Each shard stays under `--megabytes`, about 3.5 hours.
+signs that end a segment, if there is a pause. Each shard stays under `--megabytes`, about 3.5 hours. `--lossless` keeps
+the sound as it is, in four times the space.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import soundfile
+import soxr
 
 from training.next_voice import HOP, NEXT, PHONES, RATE
 from training.shards import Writer
@@ -27,6 +32,8 @@ CUTTING = frozenset(SIGNS.values()) - {","}
 PAUSE = 0.16  # seconds; a shorter silence does not separate segments
 QUIET = 0.03  # seconds; a shorter silence is no pause
 SHORTEST = 0.4  # seconds of a segment
+
+Packed = tuple[int, float, Counter[str]]  # shards, seconds, and the lines left out by reason
 
 
 def utterances(entry: dict, waveform: np.ndarray, curve: np.ndarray) -> list[Utterance]:
@@ -145,29 +152,46 @@ def lines(corpus: Path) -> Iterator[dict]:
     yield from sorted((one for one in entries if "file" in one), key=lambda one: one["number"])
 
 
-def pack(corpus: Path, out: Path, megabytes: float) -> None:
-    """Writes shard-000.safetensors and so on. Raises ValueError if the corpus holds nothing usable."""
-    shard, count, seconds, left_out = Writer(), 0, 0.0, Counter[str]()
-    for entry in lines(corpus):
-        place = corpus / entry["file"]
-        waveform, _ = soundfile.read(place, dtype="float32")
-        curve = np.load(corpus / "curves" / place.parent.name / f"{place.stem}.npy")[0].astype(np.float32)
+def packed(worker: int, corpus: Path, out: Path, megabytes: float, workers: int, lossless: bool) -> Packed:
+    """Writes shard-WORKER-000.safetensors and so on, of the lines whose place is `worker` modulo `workers`."""
+    shard, count, seconds, left_out = Writer(lossless), 0, 0.0, Counter[str]()
+    for entry in islice(lines(corpus), worker, None, workers):
         try:
-            made = utterances(entry, waveform, curve)
+            made = utterances(entry, *recording(corpus, entry["file"]))
         except ValueError as error:
             left_out[str(error)] += 1
             continue
         for one in made:
             shard.add(one)
         if shard.bytes > megabytes * 2**20 - 2**18:
-            shard.store(out / f"shard-{count:03d}.safetensors")
-            seconds, count, shard = seconds + shard.seconds, count + 1, Writer()
+            shard.store(out / f"shard-{worker}-{count:03d}.safetensors")
+            seconds, count, shard = seconds + shard.seconds, count + 1, Writer(lossless)
     if shard.rows:
-        shard.store(out / f"shard-{count:03d}.safetensors")
+        shard.store(out / f"shard-{worker}-{count:03d}.safetensors")
         seconds, count = seconds + shard.seconds, count + 1
+    return count, seconds, left_out
+
+
+def recording(corpus: Path, file: str) -> tuple[np.ndarray, np.ndarray]:
+    """The samples (N,) at RATE, and the teacher's F0 (K,)."""
+    place = corpus / file
+    waveform, rate = soundfile.read(place, dtype="float32")
+    if rate != RATE:
+        waveform = soxr.resample(waveform, rate, RATE)
+    curve = np.load(corpus / "curves" / place.parent.name / f"{place.stem}.npy")[0]
+    return waveform, curve.astype(np.float32)
+
+
+def pack(corpus: Path, out: Path, megabytes: float, workers: int = 1, lossless: bool = False) -> None:
+    """Writes the shards with `workers` processes. Raises ValueError if the corpus holds nothing usable."""
+    how = {"megabytes": megabytes, "workers": workers, "lossless": lossless}
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        parts = pool.map(partial(packed, corpus=corpus, out=out, **how), range(workers))
+    count, seconds = sum(part[0] for part in parts), sum(part[1] for part in parts)
+    left_out = dict(sum((part[2] for part in parts), Counter[str]()))
     if not count:
-        raise ValueError(f"{corpus} contains no usable utterance: {dict(left_out)}")
-    print(f"{out}: {count} shards, {seconds / 3600:.2f} h, left out: {dict(left_out)}")
+        raise ValueError(f"{corpus} contains no usable utterance: {left_out}")
+    print(f"{out}: {count} shards, {seconds / 3600:.2f} h, left out: {left_out}")
 
 
 def main() -> None:
@@ -177,8 +201,10 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--out", type=Path, default=Path("training/runs/packed"))
     parser.add_argument("--megabytes", type=float, default=58.0)
+    parser.add_argument("--workers", type=int, default=2, help="processes (2)")
+    parser.add_argument("--lossless", action="store_true", help="FLAC instead of Opus")
     args = parser.parse_args()
-    pack(args.corpus, args.out, args.megabytes)
+    pack(args.corpus, args.out, args.megabytes, args.workers, args.lossless)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Packed corpora: one file holds hours of utterances as Opus, with F0 and phone times.
+"""Packed corpora: one file holds hours of utterances as Opus or FLAC, with F0 and phone times.
 
-A shard is a safetensors file. `audio` holds the Ogg Opus files one after the other, `f0`, `phones` and `ends` the
-utterances' values; `index` is JSON with a row per utterance. The metadata names the phones.
+A shard is a safetensors file. `audio` holds the Ogg Opus or FLAC files one after the other, `f0`, `phones` and `ends`
+the utterances' values; `index` is JSON with a row per utterance. The metadata names the phones.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ _NAMES = " ".join(PHONES.symbols)
 class Writer:
     """Collects utterances until `bytes` are enough for a file."""
 
-    def __init__(self) -> None:
+    def __init__(self, lossless: bool = False) -> None:
+        self.lossless = lossless
         self.bytes, self.seconds, self.rows = 0, 0.0, []
         self._parts: dict[str, list[np.ndarray]] = {"audio": [], "f0": [], "phones": [], "ends": []}
 
     def add(self, one: Utterance) -> None:
-        sound = encoded(one.waveform)
+        sound = encoded(one.waveform, self.lossless)
         arrays = {
             "audio": np.frombuffer(sound, np.uint8),
             "f0": one.f0.astype(np.float16),
@@ -56,10 +57,13 @@ class Writer:
         made.rename(path)
 
 
-def encoded(waveform: np.ndarray) -> bytes:
-    """Ogg Opus."""
+def encoded(waveform: np.ndarray, lossless: bool = False) -> bytes:
+    """FLAC of 16 bits if lossless, else Ogg Opus."""
     file = io.BytesIO()
-    soundfile.write(file, waveform, RATE, format="OGG", subtype="OPUS", compression_level=QUALITY)
+    if lossless:
+        soundfile.write(file, waveform, RATE, format="FLAC", subtype="PCM_16")
+    else:
+        soundfile.write(file, waveform, RATE, format="OGG", subtype="OPUS", compression_level=QUALITY)
     return file.getvalue()
 
 

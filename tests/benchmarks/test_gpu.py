@@ -88,7 +88,8 @@ def test_every_step_runs_with_other_families(tmp_path, bare, family, steps):
     for row in (row for row in result["steps"] if row["name"].startswith("listeners")):
         heard = [line for line in row["result"]["rows"] if "requests" in line]
         assert [line["requests"] for line in heard] == gpu.ON_A_CPU["listeners"]["listeners"]
-        assert all(0 < line["first_sound_p50_ms"] <= 1000 * line["total_s"] for line in heard)
+        # a sound in one piece is first and last; both figures are rounded
+        assert all(0 < line["first_sound_p50_ms"] <= 1000 * line["total_s"] + 1 for line in heard)
 
 
 def test_gpu_tests_can_be_collected_without_ray(bare):

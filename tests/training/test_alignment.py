@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
-from training.next_voice import HOP, PHONES, RATE
+from training.next_voice import CODE_SAMPLES, HOP, PHONES, RATE
 from training.pack import boundaries, longest_silence, pack, utterances
 from training.shards import read
 from training.teachers.alignment import Timed, syllables, timed
@@ -118,18 +119,46 @@ def test_an_utterance_is_cut_at_the_pauses_that_end_a_segment() -> None:
     assert [PHONES.symbols[i] for i in whole.phones] == ["^", "h", "ˈO", ".", "h", "ˈO", "!"]
 
 
-def test_a_corpus_is_packed_and_bad_lines_are_left_out(tmp_path: Path, capsys) -> None:
-    corpus, out = tmp_path / "natural", tmp_path / "packed"
-    for folder in ("audio/000", "curves/000"):
-        (corpus / folder).mkdir(parents=True)
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Two good lines, one with wrong durations and one that was dropped."""
+    folder = tmp_path / "natural"
+    for part in ("audio/000", "curves/000"):
+        (folder / part).mkdir(parents=True)
     rows = [{"number": 1, "dropped": "silent"}]
-    for number in (0, 2):
-        soundfile.write(corpus / f"audio/000/{number:06d}.flac", SOUND, RATE)
-        np.save(corpus / f"curves/000/{number:06d}.npy", np.full((2, 184), 200, np.float16))
+    for number in (0, 2, 3):
+        soundfile.write(folder / f"audio/000/{number:06d}.flac", SOUND, RATE)
+        np.save(folder / f"curves/000/{number:06d}.npy", np.full((2, 184), 200, np.float16))
         rows.append(ENTRY | {"number": number, "file": f"audio/000/{number:06d}.flac"})
     rows[-1] = rows[-1] | {"durations": [1]}
-    (corpus / "index-0.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    pack(corpus, out, 58)
+    (folder / "index-0.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def test_a_corpus_is_packed_and_bad_lines_are_left_out(corpus: Path, tmp_path: Path, capsys) -> None:
+    pack(corpus, tmp_path / "packed", 58)
     assert "another number of durations" in capsys.readouterr().out
-    (shard,) = out.glob("*.safetensors")
-    assert [one.text for one, _ in read(shard)] == ["Ho. Ho!"] * 2
+    (shard,) = (tmp_path / "packed").glob("*.safetensors")
+    assert [one.text for one, _ in read(shard)] == ["Ho. Ho!"] * 4
+
+
+def test_processes_share_the_lines_and_flac_keeps_every_sample(corpus: Path, tmp_path: Path) -> None:
+    pack(corpus, tmp_path / "packed", 58, workers=2, lossless=True)
+    shards = sorted((tmp_path / "packed").glob("*.safetensors"))
+    assert [shard.name for shard in shards] == ["shard-0-000.safetensors", "shard-1-000.safetensors"]
+    whole, _ = soundfile.read(corpus / "audio/000/000000.flac", dtype="float32")
+    kept = utterances(ENTRY, whole, np.full(184, 200.0))
+    for shard in shards:
+        for (_, sound), own in zip(read(shard), kept, strict=True):
+            assert np.abs(sound / 32768 - own.waveform).max() < 1.01 / 32768
+
+
+def test_a_corpus_of_another_rate_is_resampled(corpus: Path, tmp_path: Path) -> None:
+    for path in corpus.glob("audio/000/*.flac"):
+        soundfile.write(path, soxr.resample(SOUND, RATE, 2 * RATE), 2 * RATE)
+    pack(corpus, tmp_path / "packed", 58, lossless=True)
+    (shard,) = (tmp_path / "packed").glob("*.safetensors")
+    kept = utterances(ENTRY, SOUND, np.full(184, 200.0))
+    for (one, sound), own in zip(read(shard), [*kept, *kept], strict=True):
+        assert abs(len(sound) - len(own.waveform)) <= CODE_SAMPLES
+        assert np.abs(one.ends - own.ends).max() < 0.03
