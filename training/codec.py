@@ -82,10 +82,15 @@ def mean_mels(corpus: Corpus, codec: Codec) -> Tensor:
     means = torch.zeros(len(corpus), NEXT.n_mels, device=corpus.device)
     for some in np.array_split(np.argsort(corpus.codes), -(-len(corpus) // WHOLE)):
         whole = corpus.crop(some, np.zeros(len(some), np.int64), int(corpus.codes[some].max()))
-        real = whole["real"].repeat_interleave(NEXT.frames_per_code, dim=1).unsqueeze(-1)
         mel = codec.log_mel(whole["waveform"])
-        means[torch.from_numpy(some).to(corpus.device)] = (mel * real).sum(1) / real.sum(1)
+        means[torch.from_numpy(some).to(corpus.device)] = mean_mel(mel, whole["real"])
     return means
+
+
+def mean_mel(mel: Tensor, real: Tensor) -> Tensor:
+    """Log-mels (B, F, M), real (B, T): 0 for padding -> (B, M)."""
+    frames = real.repeat_interleave(NEXT.frames_per_code, dim=1).unsqueeze(-1)
+    return (mel * frames).sum(1) / frames.sum(1)
 
 
 def losses(

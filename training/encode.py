@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.codec import WHOLE, mean_mels
+from training import ranks
+from training.codec import WHOLE, mean_mel
 from training.codec_net import Codec
 from training.corpus import Corpus
 from training.next_voice import NEXT
@@ -38,21 +39,26 @@ class Encoded:
 
 
 @torch.no_grad()
-def encode(corpus: Corpus, codec: Codec) -> Encoded:
-    """All utterances whose phones are not too fast for the pointer, nor too many for the GPT."""
-    means, device, every = mean_mels(corpus, codec), corpus.device, corpus.pointer.cpu()
-    own_pointer = [every[at : at + size] for at, size in zip(corpus.codes_at, corpus.codes, strict=True)]
+def encode(corpus: Corpus, codec: Codec, rank: int = 0, size: int = 1) -> Encoded:
+    """All utterances whose phones are not too fast for the pointer, nor too many for the GPT.
+
+    The ranks share the work.
+    """
+    device, every = corpus.device, corpus.pointer.cpu()
+    own_pointer = [every[at : at + count] for at, count in zip(corpus.codes_at, corpus.codes, strict=True)]
     usable = [i for i in (*corpus.train, *corpus.valid) if _fits(own_pointer[i], len(corpus.phones[i]))]
     usable.sort(key=lambda i: int(corpus.codes[i]))
     made, vectors = [], []
-    for some in np.array_split(np.array(usable), -(-len(usable) // WHOLE)):
+    for some in np.array_split(np.array(usable), -(-len(usable) // WHOLE))[rank::size]:
         own, steps = torch.from_numpy(some).to(device), int(corpus.codes[some].max())
         zeros = np.zeros(len(some), np.int64)
         whole = corpus.crop(some, zeros, steps)
-        features = codec.log_mel(whole["waveform"]), whole["log_f0"], whole["voiced"]
-        _, codes = codec.encode(*features, means[own], corpus.mean_log_f0[own], mask=whole["real"])
+        mel = codec.log_mel(whole["waveform"])
+        means = mean_mel(mel, whole["real"]), corpus.mean_log_f0[own]
+        _, codes = codec.encode(mel, whole["log_f0"], whole["voiced"], *means, mask=whole["real"])
         made.append((codes * whole["real"].long()).short())
         vectors.append(codec.speaker(corpus.crop(some, zeros, REFERENCE)["waveform"]))
+    made, vectors = ranks.gather(made), ranks.gather(vectors)
     longest = max(part.shape[1] for part in made)
     codes = torch.cat([torch.nn.functional.pad(part, (0, longest - part.shape[1])) for part in made])
     pointers = [own_pointer[i] for i in usable]

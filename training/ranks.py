@@ -54,6 +54,15 @@ def share_parameters(net: nn.Module) -> None:
             dist.broadcast(parameter.data, 0)
 
 
+def gather(parts: list[Tensor]) -> list[Tensor]:
+    """The parts of all ranks, in the order of a list that `[rank::size]` was taken from."""
+    if not dist.is_initialized():
+        return parts
+    every: list[list[Tensor]] = [[] for _ in range(dist.get_world_size())]
+    dist.all_gather_object(every, parts)
+    return [every[i % len(every)][i // len(every)] for i in range(sum(map(len, every)))]
+
+
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Averages all gradients in one all-reduce."""
     if not dist.is_initialized():

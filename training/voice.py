@@ -47,14 +47,14 @@ def train_codec(rank: int, size: int, args: argparse.Namespace) -> None:
 
 def train_gpt(rank: int, size: int, args: argparse.Namespace) -> None:
     start = args.start and args.start / "gpt.pt"
-    rows = encoded(args)
+    rows = encoded(args, rank, size)
     how = args.gpt_minutes, args.gpt_rate, args.tokens, start, args.steps
     gpt.train(rank, size, rows, args.out / "gpt.pt", *how)
 
 
-def encoded(args: argparse.Namespace) -> Encoded:
+def encoded(args: argparse.Namespace, rank: int = 0, size: int = 1) -> Encoded:
     corpus = corpus_of(args)
-    return encode(corpus, codec.load_codec(args.out / "codec.pt").to(corpus.device))
+    return encode(corpus, codec.load_codec(args.out / "codec.pt").to(corpus.device), rank, size)
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -9,6 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+import torch
+
+from training import ranks
+
 LAUNCHER = """
 import os, signal, time, pathlib
 from training import ranks
@@ -42,6 +47,23 @@ def test_ranks_end_with_their_launcher(tmp_path: Path) -> None:
     while any(map(running, pids)):
         assert time.monotonic() < until, "a rank trains on without its launcher"
         time.sleep(0.1)
+
+
+def save_gathered(rank: int, size: int, folder: Path) -> None:
+    parts = [torch.full((number + 1,), number) for number in range(5)]
+    torch.save(ranks.gather(parts[rank::size]), folder / f"{rank}.pt")
+
+
+def test_every_rank_gets_the_parts_of_all_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"):  # `launch` sets them
+        monkeypatch.setenv(name, "")
+    ranks.launch(save_gathered, 2, tmp_path)
+    for rank in range(2):
+        assert [part.tolist() for part in torch.load(tmp_path / f"{rank}.pt")] == [
+            [number] * (number + 1) for number in range(5)
+        ]
+    alone = [torch.zeros(2)]
+    assert ranks.gather(alone) is alone
 
 
 def running(pid: int) -> bool:
