@@ -34,7 +34,7 @@ WEIGHTS = {
     "log_f0": 3.0,
     "other_f0": 2.0,
     "voicing": 0.5,
-    "phone": 0.3,
+    "phone": 0.6,
     "stft": 2.0,
     "wave_mel": 1.5,
     "level": 3.0,
