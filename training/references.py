@@ -1,6 +1,7 @@
 """Make the voices' references: python -m training.references --out training/runs/next/voices
 
-Each of the teacher's voices speaks two sentences that are not in the corpus. Needs `training.teachers.fetch`.
+Each of the teacher's voices speaks two sentences that are not in the corpus. `--strangers 40` makes recordings of
+unseen speakers instead: all ten voices and some of the blends. Needs `training.teachers.fetch`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import soundfile
 
 from training.teachers.kokoro import RATE, Kokoro
 from training.teachers.phonemes import Reader
-from training.teachers.speakers import Speaker
+from training.teachers.speakers import Speaker, strangers
 from training.utterances import LOUDNESS
 
 VOICES = {  # name: the teacher's voice, language, gender, description
@@ -45,28 +46,48 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("training/runs/next/voices"))
+    parser.add_argument("--strangers", type=int, help="this number of unseen speakers, at least 11")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     kokoro = Kokoro()
     reader = Reader(kokoro.folder)
-    for name, (voice, language, gender, description) in VOICES.items():
-        speaker, sentences = Speaker(voice, language, {voice: 1.0}), SENTENCES[language]
+    for name, speaker in (unseen(args.strangers) if args.strangers else shipped()).items():
+        sentences = SENTENCES[speaker.home]
         waveform = np.concatenate(
-            [kokoro.say(reader.phonemes(sentence, language), speaker).waveform for sentence in sentences]
+            [kokoro.say(reader.phonemes(sentence, speaker.home), speaker).waveform for sentence in sentences]
         )
         waveform *= min(LOUDNESS / np.sqrt(np.mean(waveform**2)), PEAK / np.abs(waveform).max())
         file = args.out / f"{name}.flac"
         soundfile.write(file, waveform, RATE, "PCM_16", format="FLAC", compression_level=1.0)
-        card = {
-            "name": name,
-            "language": language,
-            "gender": gender,
-            "description": description,
-            "transcript": " ".join(sentences),
-            "consent": "synthetic teacher voice",
-        }
-        (args.out / f"{name}.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+        if name in VOICES:
+            card = json.dumps(described(name), indent=2, ensure_ascii=False)
+            (args.out / f"{name}.json").write_text(card + "\n")
         print(f"{name}: {len(waveform) / RATE:.2f} s")
+
+
+def shipped() -> dict[str, Speaker]:
+    return {name: Speaker(voice, language, {voice: 1.0}) for name, (voice, language, *_) in VOICES.items()}
+
+
+def unseen(count: int) -> dict[str, Speaker]:
+    """The reserved voices, and blends at equal distances in their list."""
+    every = strangers()
+    voices = [one for one in every if len(one.voices) == 1]
+    blends = [one for one in every if len(one.voices) > 1]
+    places = np.linspace(0, len(blends) - 1, count - len(voices)).round().astype(int)
+    return {one.name: one for one in [*voices, *(blends[place] for place in places)]}
+
+
+def described(name: str) -> dict[str, str]:
+    _, language, gender, description = VOICES[name]
+    return {
+        "name": name,
+        "language": language,
+        "gender": gender,
+        "description": description,
+        "transcript": " ".join(SENTENCES[language]),
+        "consent": "synthetic teacher voice",
+    }
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from training.judges.clones import summary, trial
 from training.judges.hearing import syllables, units
 from training.judges.judge import Heard, distance, errors, likeness, mean, table, verdicts
 from training.judges.samples import RATE, Sample, load, store
@@ -95,3 +96,15 @@ def test_samples_are_read_back(tmp_path: Path) -> None:
     assert len(sample.waveform(tmp_path)) == 2 * RATE
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "ann")
+
+
+def test_a_clone_is_compared_with_its_speaker_and_the_shipped_voices() -> None:
+    like, other = np.eye(3)[0], np.eye(3)[1]
+    shipped = {"clara": other, "ross": np.eye(3)[2]}
+    good = trial("ann", np.array([0.8, 0.6, 0.0]), like, shipped, 1.02)
+    bad = trial("bob", np.array([0.6, 0.8, 0.0]), like, shipped, 0.9)
+    assert (good.recognised, good.voice, bad.recognised) == (True, "clara", False)
+    assert (good.own, good.nearest) == pytest.approx((0.8, 0.6))
+    text = summary([good, bad])
+    assert "any shipped voice: 1 of 2" in text and "1 of 2; median error 6.0%" in text
+    assert "bob: 0.600, clara 0.800" in text and "ann" not in text

@@ -24,8 +24,13 @@ class Sample:
 
     def waveform(self, folder: Path) -> np.ndarray:
         """(N,) float32 at RATE."""
-        waveform, rate = soundfile.read(folder / self.file, dtype="float32")
-        return soxr.resample(waveform, rate, RATE) if rate != RATE else waveform
+        return waveform_of(folder / self.file)
+
+
+def waveform_of(path: Path) -> np.ndarray:
+    """A mono file: (N,) float32 at RATE."""
+    waveform, rate = soundfile.read(path, dtype="float32")
+    return soxr.resample(waveform, rate, RATE) if rate != RATE else waveform
 
 
 def load(folder: Path) -> list[Sample]:
