@@ -9,6 +9,7 @@ imaginary parts, so that the phase counts. The losses are least squares (Mao et 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -24,9 +25,9 @@ Features = list[Tensor]
 
 
 class Critic(nn.Module):
-    """Convolutions (B, C, T, bands) -> the output of each layer; the last one tends to 1 for real sound."""
+    """Convolutions of the waveforms' pictures -> the output of each layer; the last one tends to 1 for real sound."""
 
-    def __init__(self, layers: list[nn.Conv2d]) -> None:
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
 
@@ -45,21 +46,21 @@ class Critic(nn.Module):
 class PeriodCritic(Critic):
     def __init__(self, period: int, width: int) -> None:
         sizes = [1, width, 2 * width, 4 * width, 8 * width]
-        layers = [nn.Conv2d(enter, leave, (5, 1), (3, 1), (2, 0)) for enter, leave in pairwise(sizes)]
-        super().__init__([*layers, nn.Conv2d(sizes[-1], 1, (3, 1), padding=(1, 0))])
+        layers = [nn.Conv1d(enter, leave, 5, 3, 2) for enter, leave in pairwise(sizes)]
+        super().__init__([*layers, nn.Conv1d(sizes[-1], 1, 3, padding=1)])
         self.period = period
 
     def picture(self, waveform: Tensor) -> Tensor:
-        """(B, N) -> (B, 1, N / period, period)"""
+        """(B, N) -> (B * period, 1, N / period): every `period`-th sample."""
         padded = F.pad(waveform, (0, -waveform.shape[1] % self.period))
-        return padded.unflatten(1, (-1, self.period)).unsqueeze(1)
+        return padded.unflatten(1, (-1, self.period)).transpose(1, 2).flatten(0, 1).unsqueeze(1)
 
 
 class SpectrumCritic(Critic):
     window: Tensor
 
     def __init__(self, size: int, width: int, phases: bool) -> None:
-        layers = [nn.Conv2d(2, width, (3, 9), padding=(1, 4))]
+        layers = [nn.Conv2d(2, width, (3, 9), (1, 2), (1, 4))]
         layers += [nn.Conv2d(width, width, (3, 9), (1, 2), (1, 4)) for _ in range(3)]
         super().__init__([*layers, nn.Conv2d(width, 1, (3, 3), padding=(1, 1))])
         self.size, self.phases = size, phases
@@ -96,8 +97,8 @@ class Critics(nn.Module):
         own, passing, apart = [], [], []
         for net in self.nets:
             of_both = net(torch.cat([real, made.detach()]))
-            of_real = [features[: len(real)] for features in of_both]
-            of_fake = of_both[-1][len(real) :]
+            of_real = [features.chunk(2)[0] for features in of_both]
+            of_fake = of_both[-1].chunk(2)[1]
             own.append(((of_real[-1] - 1) ** 2).mean() + (of_fake**2).mean())
             held = {name: value.detach() for name, value in net.named_parameters()}
             seen = functional_call(net, held, (made,))
