@@ -47,8 +47,8 @@ test: $(STAMP) system
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE:%=--ignore=%)
-	$(BIN)/python -m pytest $(ALONE)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=15 $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest --durations=40 $(ALONE)
 endif
 
 # What takes too long for every change.

@@ -21,7 +21,7 @@ from training import loop
 from training.codec_net import Codec
 from training.corpus import Corpus
 from training.critics import Critics
-from training.losses import level_loss, mean_where, spectral_loss
+from training.losses import level_loss, mean_where, spectral_loss, without_harmonics
 from training.next_voice import NEXT
 
 CROP = 48  # codes
@@ -38,6 +38,7 @@ WEIGHTS = {
     "stft": 2.0,
     "wave_mel": 1.5,
     "level": 3.0,
+    "noise": 3.0,
     "critics": 1.0,
     "passing": 0.3,
     "apart": 1.0,
@@ -124,6 +125,10 @@ def losses(
         "stft": spectral_loss(waveform, real),
         "wave_mel": (codec.log_mel(waveform) - mel).abs().mean(),
         "level": level_loss(waveform, real),
+        # deterministic harmonics are nearer to noise, bin by bin, than other noise is: without this they replace it
+        "noise": level_loss(
+            *(without_harmonics(x, log_f0.exp(), NEXT.sample_rate) for x in (waveform, real))
+        ),
     }
     if critics is not None:
         half = waveform.shape[1] // 2  # a random half of the crop: they cost more than all the rest
@@ -176,7 +181,9 @@ def train(
         if not corpus.valid:
             return {}
         _, parts = losses(codec, None, batches.valid())
-        return {f"valid_{name}": parts[name] for name in ("log_f0", "phone", "stft", "wave_mel", "level")}
+        return {
+            f"valid_{name}": parts[name] for name in ("log_f0", "phone", "stft", "wave_mel", "level", "noise")
+        }
 
     tell_s = 10.0 if corpus.device.type == "cuda" else 60.0
     schedule = loop.Schedule(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 RESOLUTIONS = (256, 512, 1024, 2048)  # samples
+LOWEST = 40.0  # Hz
+TAPS = 4  # on each side of an interpolated sample
 PATCH_FFT, PATCHES = 384, ((8, 3), (16, 8), (4, 16))  # bins of 62.5 Hz, and frames of 8 ms
 
 
@@ -37,6 +41,28 @@ def level_loss(made: Tensor, real: Tensor) -> Tensor:
         a, b = torch.log(F.avg_pool2d(power, patch, tuple(max(1, s // 2) for s in patch)) + 1e-6).chunk(2)
         total = total + (a - b).abs().mean() / (2 * len(PATCHES))  # of amplitudes
     return total
+
+
+def without_harmonics(waveform: Tensor, f0: Tensor, rate: int) -> Tensor:
+    """Subtracts the sound one period earlier: what is left of harmonics is little, and noise stays.
+
+    waveform (B, N), f0 (B, F) in Hz, equally spaced -> (B, N). The delay is interpolated by a windowed sinc.
+    """
+    length = waveform.shape[1]
+    delay = F.interpolate(
+        rate / f0.clamp(min=LOWEST).unsqueeze(1), length, mode="linear", align_corners=False
+    )[:, 0]
+    place = torch.arange(length, device=waveform.device) - delay
+    whole = place.floor()
+    rest = (place - whole).unsqueeze(-1) - torch.arange(
+        1 - TAPS, TAPS + 1, device=waveform.device
+    )  # (B, N, 2 TAPS)
+    weights = torch.sinc(rest) * torch.cos(0.5 * torch.pi * rest / TAPS) ** 2
+    before = math.ceil(rate / LOWEST) + TAPS + 1
+    padded = F.pad(waveform, (before, TAPS + 1))
+    first = whole.long() + before + 1 - TAPS
+    earlier = sum(padded.gather(1, first + tap) * weights[..., tap] for tap in range(2 * TAPS))
+    return waveform - earlier
 
 
 def mean_where(values: Tensor, mask: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 CLONES is a folder of `training.judges.render --by student --voices RECORDINGS`, and RECORDINGS may be made by
 `training.references --strangers 40`. Resemblyzer compares each clone with the recording that it was made from and with
-those of the shipped voices. Needs the extra `judge`.
+those of the shipped voices or of `--voices`. Needs the extra `judge`.
 """
 
 from __future__ import annotations
@@ -75,13 +75,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("clones", type=Path)
-    parser.add_argument("--strangers", type=Path, required=True)
+    parser.add_argument("--strangers", type=Path, required=True, help="the recordings that were cloned")
+    parser.add_argument("--voices", type=Path, default=SHIPPED_VOICES, help="recordings to tell them from")
     args = parser.parse_args()
     torch.set_num_threads(1)
     verifier = Verifier()
     sounds = {path.stem: waveform_of(path) for path in recordings(args.strangers)}
     own = {name: verifier.embed(sound) for name, sound in sounds.items()}
-    shipped = {path.stem: verifier.embed(waveform_of(path)) for path in recordings(SHIPPED_VOICES)}
+    shipped = {path.stem: verifier.embed(waveform_of(path)) for path in recordings(args.voices)}
     trials = []
     for sample in load(args.clones):
         sound = sample.waveform(args.clones)
