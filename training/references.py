@@ -46,7 +46,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("training/runs/next/voices"))
-    parser.add_argument("--strangers", type=int, help="this number of unseen speakers, at least 11")
+    parser.add_argument("--strangers", type=int, help="this number of unseen speakers, at least 10")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     kokoro = Kokoro()
@@ -74,6 +74,8 @@ def unseen(count: int) -> dict[str, Speaker]:
     every = strangers()
     voices = [one for one in every if len(one.voices) == 1]
     blends = [one for one in every if len(one.voices) > 1]
+    if count < len(voices):
+        raise SystemExit(f"--strangers: at least {len(voices)}")
     places = np.linspace(0, len(blends) - 1, count - len(voices)).round().astype(int)
     return {one.name: one for one in [*voices, *(blends[place] for place in places)]}
 

@@ -50,13 +50,15 @@ def phone_rows(rows: Tensor, old: SmallConfig) -> Tensor:
 def widened(state: dict[str, Tensor], old: SmallConfig) -> dict[str, Tensor]:
     """The tensors of encoder, speaker encoder and vocoder for the rate, bands and filters of NEXT.
 
-    Raises ValueError if the bins or frames have another width.
+    Raises ValueError if the bins or frames have another width, or there are fewer filters.
     """
     if (NEXT.sample_rate, NEXT.n_mels, NEXT.filters) == (old.sample_rate, old.n_mels, old.filters):
         return state
     ratio = NEXT.sample_rate / old.sample_rate
     if (NEXT.n_fft, NEXT.hop) != (ratio * old.n_fft, ratio * old.hop) or ratio < 1:
         raise ValueError("n_fft and hop must be as large relative to sample_rate, which must not be smaller")
+    if NEXT.filters < old.filters:
+        raise ValueError("phase_filter must be true, as in the weights")
     made, bands, shift = dict(state), old_bands(old), math.log(ratio)  # magnitudes grow with the rate
 
     weight = state["encoder.enter.weight"]  # (D, M + 2); the means of the bands are subtracted

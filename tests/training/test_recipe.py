@@ -17,8 +17,9 @@ from serve_app.config.settings import Settings
 from tests.training.tones import SPEAKERS, utterance
 from training import folder, voice
 from training.codec import load_codec
+from training.judges import copies as copies_module
 from training.judges import render
-from training.judges.samples import load
+from training.judges.samples import Sample, load, store
 from training.next_voice import NEXT, RATE
 from training.shards import read, write
 
@@ -113,6 +114,23 @@ def test_the_judges_hear_any_weights_and_voices(
     made = load(tmp_path / "speech")
     assert [(one.speaker, one.language) for one in made] == [("stranger", "en"), ("stranger", "zh")]
     assert all(soundfile.info(tmp_path / "speech" / one.file).samplerate == RATE for one in made)
+
+
+def test_the_codec_copies_speech_for_the_judges(
+    trained: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher, voices, copies = (tmp_path / name for name in ("teacher", "voices", "copies"))
+    voices.mkdir()
+    soundfile.write(voices / "high.wav", utterance("high", 99).waveform, RATE)
+    own = utterance("high", 3).waveform
+    store(teacher, Sample("One.", "en", "high", "high/one.flac"), own, RATE)
+    how = ("--codec", trained[0] / "codec.pt", "--voices", voices, "--out", copies)
+    run(copies_module, monkeypatch, teacher, *how)
+    (made,) = load(copies)
+    sound, rate = soundfile.read(copies / made.file)
+    assert (made.text, made.speaker, rate) == ("One.", "high", RATE)
+    assert 0 <= len(sound) - len(own) < NEXT.samples_per_code
+    assert np.sqrt(np.mean(sound**2)) > 0.005
 
 
 def test_own_recordings_continue_a_run_and_keep_its_codes(
