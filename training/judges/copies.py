@@ -1,8 +1,8 @@
 """Copy speech through a codec: python -m training.judges.copies TEACHER --codec FILE --voices FOLDER --out COPIES
 
-For the judges. TEACHER is a folder of `training.judges.render --by teacher`. The speaker vector comes from the speaker's
-recording in `--voices`, and F0 is measured, so that the difference to TEACHER is what the codec loses. Set CHORALE_VOICE
-as in the codec's training.
+For the judges. TEACHER is a folder of `training.judges.render --by teacher`. The speaker vector comes from the
+speaker's recording in `--voices`, and F0 is measured, so that the difference to TEACHER is what the codec loses. Set
+CHORALE_VOICE as in the codec's training.
 """
 
 from __future__ import annotations
