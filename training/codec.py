@@ -29,6 +29,7 @@ REFERENCE = 125  # codes of another utterance of the speaker
 WHOLE = 64  # utterances at a time when means are measured
 VALID = 48  # held-out utterances that are measured
 PLAIN = 0.3  # share of the time without critics, which cost half the steps
+OTHERS = 4  # one crop in this many is also given another speaker's timbre
 WEIGHTS = {
     "mel": 0.3,
     "log_f0": 3.0,
@@ -104,12 +105,14 @@ def losses(
     speaker = codec.speaker(batch["reference"])  # float32: it measures pitch
     with reduced(device):
         latents, _ = codec.encode(mel, log_f0, voiced, batch["mean_mel"], batch["mean_log_f0"])
+        entered = vocoder.entered(latents, batch["phone"])
         mask_of_codes = torch.ones(size, frames // NEXT.frames_per_code, device=device)
-        x, mask = vocoder.convolved(latents, speaker, mask_of_codes)
+        x, mask = vocoder.convolved(entered, speaker, mask_of_codes)
         hidden = vocoder.norm(x)
         # the pitch is measured; it must not follow from the timbre, or an unseen speaker would get another one's pitch
         other = torch.cat([speaker[:, :-PITCH_DIMS].roll(1, 0), speaker[:, -PITCH_DIMS:]], dim=-1)
-        other_hidden = vocoder.norm(vocoder.convolved(latents, other, mask_of_codes)[0])
+        some = slice(0, -(-size // OTHERS))
+        other_hidden = vocoder.norm(vocoder.convolved(entered[some], other[some], mask_of_codes[some])[0])
         said, made_mel = codec.phones(latents), codec.mel_head(hidden)
     made_log_f0, voicing = vocoder.pitch(hidden)
     other_log_f0, _ = vocoder.pitch(other_hidden)
@@ -119,7 +122,7 @@ def losses(
     parts = {
         "mel": (made_mel * 3 - 5 - mel).abs().mean(),
         "log_f0": mean_where((made_log_f0 + base - log_f0).abs(), voiced).float(),
-        "other_f0": mean_where((other_log_f0 + base - log_f0).abs(), voiced).float(),
+        "other_f0": mean_where((other_log_f0 + base[some] - log_f0[some]).abs(), voiced[some]).float(),
         "voicing": F.binary_cross_entropy_with_logits(voicing, voiced),
         "phone": F.cross_entropy(said.float().flatten(0, 1), batch["phone"].flatten()),
         "stft": spectral_loss(waveform, real),

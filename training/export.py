@@ -51,11 +51,15 @@ def rounded(parts: dict[str, nn.Module]) -> dict[str, Tensor]:
 
 
 def calibration(rows: Encoded) -> Tensor:
-    """Codes (T,) int32 of utterances of different speakers, the longest first."""
+    """Units (T,) int32 of utterances of different speakers, the longest first."""
     chosen, names, total = [], set(), 0
     for index in reversed(range(len(rows.steps))):
         if total < CALIBRATION and rows.names[index] not in names:
             names.add(rows.names[index])
-            chosen.append(rows.codes[index, : rows.steps[index]].int().cpu())
+            codes, pointer = (
+                part[index, : rows.steps[index]].int().cpu() for part in (rows.codes, rows.pointer)
+            )
+            phones = rows.phones[index].int().cpu()[pointer]
+            chosen.append(codes + phones * NEXT.n_codes if NEXT.vocoder_phones else codes)
             total += len(chosen[-1])
     return torch.cat(chosen)[:CALIBRATION]

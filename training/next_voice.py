@@ -21,6 +21,7 @@ _WIDE = SmallConfig(
     n_mels=100,
     top_harmonic=11900.0,
     phase_filter=True,
+    vocoder_phones=True,
     paces=(0.8, 1.25),
 )
 _given = os.environ.get("CHORALE_VOICE")

@@ -23,7 +23,7 @@ async def codes_of(speaker: Speaker, text: str, voice: str, seed: int) -> list[i
     sampling = speaker.backend.spec.sampling(seed=seed)
     request = GptRequest(segment, await speaker.prompt_of(voice), sampling)
     runs = speaker.backend.generate(request, id=text, priority=0, admitted=True)
-    return [int(code) async for run in runs for code in run.codes]
+    return [int(unit) async for run in runs for unit in run.spoken]
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 The checkpoints are for `training.voice --start`. Set CHORALE_VOICE to a small.json of the same sizes. The phone set may
 be another one: a new phone begins as the most similar old one. The sample rate may be another one, with bins and frames
-as wide as before, and a phase filter may be added: what is known about the old bands stays (`widened`).
+as wide as before, and a phase filter or the vocoder's phones may be added: what is known about the old bands stays
+(`widened`).
 """
 
 from __future__ import annotations
@@ -45,6 +46,15 @@ def phone_rows(rows: Tensor, old: SmallConfig) -> Tensor:
         return rows
     places = {symbol: index for index, symbol in enumerate(old.phones.symbols)}
     return torch.stack([rows[places[similar(symbol)]] for symbol in PHONES.symbols])
+
+
+def vocoder_phones(state: dict[str, Tensor], old: SmallConfig) -> dict[str, Tensor]:
+    """The vocoder's embedding of phones, of which it knows nothing if the weights have none."""
+    if not NEXT.vocoder_phones:
+        return {}
+    name = "vocoder.phones.weight"
+    rows = phone_rows(state[name], old) if name in state else torch.zeros(NEXT.n_phones, NEXT.vocoder_dim)
+    return {name: rows}
 
 
 def widened(state: dict[str, Tensor], old: SmallConfig) -> dict[str, Tensor]:
@@ -104,7 +114,7 @@ def main() -> None:
     state = load_file(args.weights / "small.safetensors") | load_file(args.encoder)
     state = {name: value.float() for name, value in state.items()}
     old = SmallConfig(**json.loads((args.weights / "small.json").read_text()))
-    state = widened(state, old)
+    state = widened(state, old) | vocoder_phones(state, old)
     codec, gpt = Codec(NEXT), StructuredGpt(NEXT)
     names = ("encoder.", "speaker.", "vocoder.")
     found = codec.load_state_dict({n: v for n, v in state.items() if n.startswith(names)}, strict=False)

@@ -16,7 +16,7 @@ from deployments.families.small.speaker import SpeakerEncoder
 from deployments.families.small.vocoder_net import VocoderNet
 from training.codec_net import Encoder
 from training.next_voice import NEXT, PHONES
-from training.start import phone_rows, similar, widened
+from training.start import phone_rows, similar, vocoder_phones, widened
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,13 @@ def test_every_phone_has_a_row_of_the_old_set():
 def test_the_same_set_stays():
     rows = torch.rand(NEXT.n_phones, 4)
     assert phone_rows(rows, NEXT) is rows
+
+
+def test_the_vocoder_knows_no_phones_at_first_and_keeps_what_it_has_learned():
+    old, name = replace(NEXT, vocoder_phones=False), "vocoder.phones.weight"
+    assert not vocoder_phones({}, old)[name].any()
+    rows = torch.rand(NEXT.n_phones, NEXT.vocoder_dim)
+    assert vocoder_phones({name: rows}, NEXT)[name] is rows
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Copy speech through a codec: python -m training.judges.copies TEACHER --codec FILE --voices FOLDER --out COPIES
 
 For the judges. TEACHER is a folder of `training.judges.render --by teacher`. The speaker vector comes from the
-speaker's recording in `--voices`, and F0 is measured, so that the difference to TEACHER is what the codec loses. Set
-CHORALE_VOICE as in the codec's training.
+speaker's recording in `--voices`, F0 is measured, and the times of the phones are found by the codec, so that the
+difference to TEACHER is what the codec loses. Set CHORALE_VOICE as in the codec's training.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import soundfile
 import soxr
 import torch
 
+from deployments.families.small.frontend import SmallFrontend
 from serve_app.voices.library import recordings
+from training.align import aligned
 from training.codec import load_codec
 from training.codec_net import Codec
-from training.corpus import continuous_pitch
+from training.corpus import continuous_pitch, pointer
 from training.judges.samples import load, store
-from training.next_voice import HOP, NEXT, RATE
-from training.pitch import measured_f0
+from training.next_voice import HOP, NEXT, PHONES, RATE
 from training.utterances import levelled
 
 SEED = 1  # of the vocoder's noise
@@ -34,9 +35,12 @@ def heard(path: Path) -> np.ndarray:
 
 
 @torch.inference_mode()
-def copied(codec: Codec, waveform: np.ndarray, recording: np.ndarray) -> np.ndarray:
-    """The waveform (N,) through encoder and vocoder, in the voice of the recording; (N,)."""
-    f0 = measured_f0(waveform, RATE)
+def copied(codec: Codec, waveform: np.ndarray, phones: np.ndarray, recording: np.ndarray) -> np.ndarray:
+    """The waveform (N,), in which the phones (P,) are said, through encoder and vocoder, in the voice of the recording.
+
+    Returns (N,).
+    """
+    f0, ends, _ = aligned(codec, waveform, phones)
     f0 = np.pad(f0, (0, max(0, len(waveform) // HOP - len(f0))))[: len(waveform) // HOP]
     log_f0, voiced, mean = continuous_pitch(f0)
 
@@ -46,8 +50,11 @@ def copied(codec: Codec, waveform: np.ndarray, recording: np.ndarray) -> np.ndar
     mel, speaker = codec.log_mel(row(waveform)), codec.speaker(row(recording))
     _, codes = codec.encode(mel, row(log_f0), row(voiced), mel.mean(1), torch.tensor([mean]))
     count, zero = codes.shape[1], torch.zeros(1, dtype=torch.int64)
+    said = torch.from_numpy(phones[pointer(ends, count)]) if NEXT.vocoder_phones else zero
     phase, mask = torch.zeros(1, dtype=torch.float64), torch.ones(1, count)
-    made, _ = codec.vocoder(codes, speaker, mask, zero + SEED, zero, zero, zero + count, phase)
+    made, _ = codec.vocoder(
+        codes + said * NEXT.n_codes, speaker, mask, zero + SEED, zero, zero, zero + count, phase
+    )
     return made[0, : count * NEXT.samples_per_code].numpy()
 
 
@@ -62,10 +69,11 @@ def main() -> None:
     args = parser.parse_args()
     if (args.out / "index.jsonl").exists():
         parser.error(f"{args.out} already contains speech")
-    codec = load_codec(args.codec)
+    codec, frontend = load_codec(args.codec), SmallFrontend(phones=PHONES)
     voices = {path.stem: heard(path) for path in recordings(args.voices)}
     for sample in load(args.teacher):
-        made = copied(codec, heard(args.teacher / sample.file), voices[sample.speaker])
+        phones = np.array(PHONES.ids(tuple(frontend.phones_of(sample.text))))
+        made = copied(codec, heard(args.teacher / sample.file), phones, voices[sample.speaker])
         store(args.out, sample, made, RATE)
     print(args.out)
 

@@ -31,6 +31,9 @@ class SmallConfig:
     speaker_hidden: int = 192
 
     # vocoder trunk
+    vocoder_phones: bool = (
+        False  # whether the vocoder also gets the phone of each code, as a unit (see n_units)
+    )
     vocoder_dim: int = 256
     vocoder_hidden: int = 768
     # steps before and after its own that each block sees; steps after delay the first sound
@@ -86,6 +89,11 @@ class SmallConfig:
     @property
     def n_codes(self) -> int:
         return prod(self.fsq_levels)
+
+    @property
+    def n_units(self) -> int:
+        """A unit is what the vocoder gets for each code: the code, or with `vocoder_phones` phone * n_codes + code."""
+        return self.n_codes * (self.n_phones if self.vocoder_phones else 1)
 
     @property
     def bos(self) -> int:

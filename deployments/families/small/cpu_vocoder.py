@@ -29,10 +29,10 @@ _PLANS = 64  # cached: chunks have few lengths
 
 @dataclass(frozen=True, slots=True)
 class CpuChunk:
-    """codes: int64 (left + count + right,); first: index of codes[0] in the segment; speaker (S,); timbre (bins,);
+    """units: int64 (left + count + right,); first: index of units[0] in the segment; speaker (S,); timbre (bins,);
     kept: (K, D) of the previous chunk, layer by layer, if `extent.ahead` is given."""
 
-    codes: Tensor
+    units: Tensor
     extent: Extent
     first: int
     seed: int
@@ -48,6 +48,7 @@ class CpuVocoder:
         config = self.config = net.config
         with torch.inference_mode():
             self.table = net.enter(net.fsq.decode(torch.arange(config.n_codes)))  # (codes, D)
+        self.phones = None if net.phones is None else net.phones.weight.detach()  # (phones, D)
         self.trunk, _ = scripted(CpuTrunk(net))
         self.filter_head, self.filter_bias = linear(net.filter_head)
         self.normed, self.pitch, self.base = net.normed, net.pitch, net.base
@@ -69,12 +70,12 @@ class CpuVocoder:
         config = self.config
         extents = [chunk.extent for chunk in chunks]
         plan, slots, saved = self.laid_out(tuple(extents))
-        codes = [
-            chunk.codes[span.start + chunk.extent.left :][: span.size]
+        units = [
+            chunk.units[span.start + chunk.extent.left :][: span.size]
             for chunk, span in zip(chunks, plan.have[0], strict=True)
         ]
         x, kept = self.trunk(
-            self.table.index_select(0, torch.cat(codes)),
+            self._embedded(torch.cat(units)),
             plan.have,
             plan.made,
             [self._modulation(chunk.speaker) for chunk in chunks],
@@ -102,6 +103,14 @@ class CpuVocoder:
         slots = Slots.of(plan.have[-1], extents, shape.rate)
         saved = [shape.kept(e.right, e.left + e.count) if e.right else [] for e in extents]
         return plan, slots, saved
+
+    def _embedded(self, units: Tensor) -> Tensor:
+        """(R,) int64 -> (R, D)"""
+        if self.phones is None:
+            return self.table.index_select(0, units)
+        phones = units.div(self.config.n_codes, rounding_mode="floor")
+        codes = units - phones * self.config.n_codes
+        return self.table.index_select(0, codes).add_(self.phones.index_select(0, phones))
 
     def _modulation(self, speaker: Tensor) -> Tensor:
         """Speaker (S,) -> (blocks, 2, D): the gain and shift of each block's norm."""

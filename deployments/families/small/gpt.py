@@ -50,6 +50,7 @@ class SmallGpt(SlotModel):
             thresholds=self.per_slot(0.5, torch.float64, config.max_phones),
             pointers=self.per_slot(0.0, self.dtype, config.max_phones, config.gpt_dim),
         )
+        self.phones = self.per_slot(0, torch.int64, config.max_phones) if config.vocoder_phones else None
 
     def compile(self) -> str:
         if self.device.type != "cpu":
@@ -75,15 +76,19 @@ class SmallGpt(SlotModel):
             if layer < self.config.gpt_layers - 1:  # the last layer's output is not used
                 x = block.finish(x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
         self._begin(slot, request.sampling, pointers[0])
+        if self.phones is not None:
+            self.phones[slot, :count] = phones
         return 1 + count
 
     def step(self, rows: Tensor, length: int) -> StepOutput:
+        said = None if self.phones is None else self.phones[rows, self.state.phone[rows]]
         logits, ended = self.run(self.state, self.cache.layers, self.cache.plan(rows, length))
         at = self.cache.index(rows)
         codes = self.sampling.draw(logits, at)
         self.code[at] = codes
         self.cache.advance(rows)
-        return StepOutput(codes, ended)
+        units = None if said is None else said * self.config.n_codes + codes
+        return StepOutput(codes, ended, units)
 
     def _begin(self, slot: int, sampling: Sampling, pointers: Tensor) -> None:
         """pointers: (P, D)"""

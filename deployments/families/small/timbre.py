@@ -30,8 +30,8 @@ def calibration_codes(tensors: Mapping[str, Tensor], config: SmallConfig, file: 
     if codes is None or codes.dim() != 1 or not 0 < len(codes) <= config.max_codes:
         raise CheckpointError(f"{file}: timbre.codes is missing or not a row of codes")
     codes = codes.long()
-    if not 0 <= int(codes.min()) <= int(codes.max()) < config.n_codes:
-        raise CheckpointError(f"{file}: timbre.codes contains a code outside 0..{config.n_codes - 1}")
+    if not 0 <= int(codes.min()) <= int(codes.max()) < config.n_units:
+        raise CheckpointError(f"{file}: timbre.codes contains a unit outside 0..{config.n_units - 1}")
     return codes
 
 

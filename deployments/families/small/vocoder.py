@@ -1,4 +1,4 @@
-"""Vocoder part of the small family: chunks of codes to padded batches and back."""
+"""Vocoder part of the small family: chunks of units to padded batches and back."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,7 +15,7 @@ from deployments.families.small.cpu_vocoder import CpuChunk, CpuVocoder
 from deployments.families.small.spans import AFTER, BEFORE, Extent
 from deployments.families.small.vocoder_net import VocoderNet
 
-_PACKED_FRAMES = 256  # codes: enough rows for fast products, few enough for the cache
+_PACKED_FRAMES = 256  # units: enough rows for fast products, few enough for the cache
 _PACKED_SIGNALS, _PADDED_SIGNALS = 8, 13  # floats for each sample of a frame's window, at the peak (measured)
 
 
@@ -38,9 +38,9 @@ class SmallVocoder:
         )
 
     def collate(self, chunks: Sequence[VocoderChunk], batch: int, frames: int) -> dict[str, Tensor]:
-        """Rows [left | codes | right | padding], masked. Raises SynthesisFailed for a code that does not exist."""
+        """Rows [left | units | right | padding], masked. Raises SynthesisFailed for a unit that does not exist."""
         inputs = {
-            "codes": torch.zeros(batch, frames, dtype=torch.int64),
+            "units": torch.zeros(batch, frames, dtype=torch.int64),
             "speaker": torch.zeros(batch, self.config.speaker_dim),
             "timbre": torch.zeros(batch, self.config.n_bins),
             "mask": torch.zeros(batch, frames),
@@ -55,11 +55,11 @@ class SmallVocoder:
             inputs["ahead"] = torch.full((batch,), -1)
             inputs["kept"] = torch.empty(batch, self.cpu.most_kept, self.config.vocoder_dim)
         for row, chunk in enumerate(chunks):
-            codes = torch.from_numpy(np.ascontiguousarray(chunk.frames))
-            count = len(codes)
-            if count and not 0 <= int(codes.min()) <= int(codes.max()) < self.config.n_codes:
-                raise SynthesisFailed(f"the vocoder received a code outside 0..{self.config.n_codes - 1}")
-            inputs["codes"][row, :count] = codes
+            units = torch.from_numpy(np.ascontiguousarray(chunk.frames))
+            count = len(units)
+            if count and not 0 <= int(units.min()) <= int(units.max()) < self.config.n_units:
+                raise SynthesisFailed(f"the vocoder received a unit outside 0..{self.config.n_units - 1}")
+            inputs["units"][row, :count] = units
             inputs["speaker"][row] = torch.from_numpy(np.ascontiguousarray(chunk.prompt.tensors["speaker"]))
             if (timbre := chunk.prompt.tensors.get("timbre")) is not None:
                 inputs["timbre"][row] = torch.from_numpy(np.ascontiguousarray(timbre))
@@ -79,7 +79,7 @@ class SmallVocoder:
         return inputs
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """waveform (B, frames * samples_per_code), aligned with the codes; phase (B,) after them."""
+        """waveform (B, frames * samples_per_code), aligned with the units; phase (B,) after them."""
         waveform, phase = self.net(**{name: inputs[name] for name in inputs if name not in ("ahead", "kept")})
         return {"waveform": waveform, "phase": phase}
 
@@ -121,7 +121,7 @@ class SmallVocoder:
         ahead = [right if right >= 0 else None for right in inputs["ahead"].tolist()]
         chunks = [
             CpuChunk(
-                inputs["codes"][row],
+                inputs["units"][row],
                 Extent(left[row], counts[row], lengths[row] - left[row] - counts[row], ahead[row]),
                 firsts[row],
                 seeds[row],
@@ -132,7 +132,7 @@ class SmallVocoder:
             for row in range(used)
         ]
         per_code = self.config.samples_per_code
-        waveform = torch.zeros(len(left), inputs["codes"].shape[1] * per_code)
+        waveform = torch.zeros(len(left), inputs["units"].shape[1] * per_code)
         phase = inputs["phase"].clone()
         made, phase[:used], saved = cpu(chunks, phase[:used], inputs["chain"][:used, :used])
         kept, kept_rows = torch.empty(len(left), cpu.most_kept, self.config.vocoder_dim), [0] * len(left)

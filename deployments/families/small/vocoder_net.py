@@ -1,4 +1,4 @@
-"""The vocoder of the small family: codes and a speaker vector to a waveform.
+"""The vocoder of the small family: units (codes, with their phones) and a speaker vector to a waveform.
 
 A trunk of convolutions predicts F0, voicing and two spectral filters for each 10 ms frame; `SourceFilter` synthesises
 the sound. Run it in float32, because F0 is exponentiated and its phase accumulates.
@@ -26,6 +26,7 @@ class VocoderNet(nn.Module):
         dim, hidden, speaker = config.vocoder_dim, config.vocoder_hidden, config.speaker_dim
         self.fsq = FSQ(config.fsq_levels)
         self.enter = nn.Linear(len(config.fsq_levels), dim)
+        self.phones = nn.Embedding(config.n_phones, dim) if config.vocoder_phones else None
         self.code_blocks = nn.ModuleList(
             [ConvBlock(dim, hidden, reach, speaker) for reach in config.code_reach]
         )
@@ -42,10 +43,19 @@ class VocoderNet(nn.Module):
         self.source_filter = SourceFilter(config)
         self.left_context, self.right_context = config.left_context, config.right_context
 
-    def convolved(self, latents: Tensor, speaker: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """latents (B, T, Q), speaker (B, S), mask (B, T) -> hidden before the norm (B, F, D), frame mask (B, F)."""
-        config = self.config
-        x, code_mask = self.enter(latents), mask.unsqueeze(-1)  # (B, T, D), (B, T, 1)
+    def embed(self, units: Tensor) -> Tensor:
+        """Units (...) int64 -> (..., D)."""
+        phones = units.div(self.config.n_codes, rounding_mode="floor")
+        return self.entered(self.fsq.decode(units % self.config.n_codes), phones)
+
+    def entered(self, latents: Tensor, phones: Tensor) -> Tensor:
+        """latents (..., Q), phones (...) int64, which count only with `vocoder_phones` -> (..., D)."""
+        x = self.enter(latents)
+        return x if self.phones is None else x + self.phones(phones)
+
+    def convolved(self, x: Tensor, speaker: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, T, D), speaker (B, S), mask (B, T) -> hidden before the norm (B, F, D), frame mask (B, F)."""
+        config, code_mask = self.config, mask.unsqueeze(-1)  # (B, T, 1)
         for block in self.code_blocks:
             x = block(x, code_mask, speaker)
         x = self.upsample(x).unflatten(-1, (config.frames_per_code, config.vocoder_dim)).flatten(1, 2)
@@ -86,7 +96,7 @@ class VocoderNet(nn.Module):
 
     def forward(
         self,
-        codes: Tensor,
+        units: Tensor,
         speaker: Tensor,
         mask: Tensor,
         seed: Tensor,
@@ -97,7 +107,7 @@ class VocoderNet(nn.Module):
         chain: Tensor | None = None,
         timbre: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """One chunk per row: codes (B, T) int64 -> waveform (B, T * samples_per_code), next phase (B,) float64.
+        """One chunk per row: units (B, T) int64 -> waveform (B, T * samples_per_code), next phase (B,) float64.
 
         A row is [left context | emitted codes | right context | padding]. Samples are aligned with the codes: the
         caller keeps [left * samples_per_code, (left + n) * samples_per_code). Give `left_context` codes on the left and
@@ -113,16 +123,16 @@ class VocoderNet(nn.Module):
         row i, back to the row whose phase is known. Then phase[i] is the phase of that row.
         """
         config = self.config
-        x, frame_mask = self.convolved(self.fsq.decode(codes), speaker, mask)
+        x, frame_mask = self.convolved(self.embed(units), speaker, mask)
         hidden = self.normed(x)
         log_f0, voicing = self.pitch(hidden)
         exact = torch.exp(log_f0 + self.base(speaker).unsqueeze(-1)).clamp(config.f0_floor, config.f0_ceil)
         voiced = (voicing > 0).to(voicing.dtype)
         turn, next_phase = self._phases(exact, voiced * frame_mask, frame_mask, left, n, phase, chain)
         pulses = self.source_filter.pulses(exact.float(), voiced, turn, frame_mask)
-        samples = codes.shape[1] * config.samples_per_code
+        samples = units.shape[1] * config.samples_per_code
         start = first_code.unsqueeze(1) * config.samples_per_code
-        noise = normal(seed.unsqueeze(1), torch.arange(samples, device=codes.device) + start)  # (B, N)
+        noise = normal(seed.unsqueeze(1), torch.arange(samples, device=units.device) + start)  # (B, N)
         harmonic, noisy = self.filters(hidden.to(x.dtype), timbre)
         return self.source_filter(pulses, noise, harmonic, noisy, frame_mask), next_phase
 

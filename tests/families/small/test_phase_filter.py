@@ -1,4 +1,4 @@
-"""A vocoder whose pulses have a phase, at another rate: the same sound whole, in chunks and in both programs."""
+"""A vocoder with a phase filter and phones, at another rate: the same sound whole, in chunks and in both programs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ CONFIG = SmallConfig(
     vocoder_dim=64,
     vocoder_hidden=128,
     phase_filter=True,
+    vocoder_phones=True,
 )
-CODES = np.random.default_rng(0).integers(0, CONFIG.n_codes, 40)
+UNITS = np.random.default_rng(0).integers(0, CONFIG.n_units, 40)
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +61,8 @@ def spoken(vocoder: SmallVocoder, chunks: list[VocoderChunk]) -> list[np.ndarray
     ]
 
 
-def whole(seed: int = 0, codes: np.ndarray = CODES) -> VocoderChunk:
-    return VocoderChunk(codes, 0, 0, 0, voice(seed), 1)
+def whole(seed: int = 0, units: np.ndarray = UNITS) -> VocoderChunk:
+    return VocoderChunk(units, 0, 0, 0, voice(seed), 1)
 
 
 def test_both_programs_and_both_transforms_give_the_same_sound() -> None:
@@ -77,7 +78,7 @@ def test_both_programs_and_both_transforms_give_the_same_sound() -> None:
 def test_a_row_does_not_depend_on_its_batch() -> None:
     vocoder = SmallVocoder(network(), torch.device("cpu"), packed=True)
     (alone,) = spoken(vocoder, [whole()])
-    others = [whole(1, CODES[:17]), whole(), whole(2, CODES[3:31])]
+    others = [whole(1, UNITS[:17]), whole(), whole(2, UNITS[3:31])]
     np.testing.assert_array_equal(spoken(vocoder, others)[1], alone)
 
 
@@ -86,10 +87,10 @@ def test_chunks_join_to_the_whole_sound() -> None:
     left, right = CONFIG.left_context, CONFIG.right_context
     state, parts = None, []
     with torch.inference_mode():
-        for start in range(0, len(CODES), 10):
-            begin, end = max(0, start - left), min(len(CODES), start + 10 + right)
-            context = (start - begin, end - min(len(CODES), start + 10))
-            chunk = VocoderChunk(CODES[begin:end], *context, begin, voice(), 1, state=state)
+        for start in range(0, len(UNITS), 10):
+            begin, end = max(0, start - left), min(len(UNITS), start + 10 + right)
+            context = (start - begin, end - min(len(UNITS), start + 10))
+            chunk = VocoderChunk(UNITS[begin:end], *context, begin, voice(), 1, state=state)
             inputs = vocoder.collate([chunk], 1, len(chunk.frames))
             assert vocoder.packing.forward is not None
             (made,) = vocoder.split(vocoder.packing.forward(inputs), [chunk])

@@ -130,7 +130,7 @@ def test_both_vocoder_implementations_apply_it_equally(family: SmallFamily, cpu:
     ("spoil", "reason"),
     [
         (lambda codes: None, "is missing"),
-        (lambda codes: codes + CONFIG.n_codes, rf"outside 0\.\.{CONFIG.n_codes - 1}"),
+        (lambda codes: codes + CONFIG.n_units, rf"outside 0\.\.{CONFIG.n_units - 1}"),
         (lambda codes: codes.reshape(1, -1), "not a row of codes"),
         (lambda codes: codes[:0], "not a row of codes"),
     ],

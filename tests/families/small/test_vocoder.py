@@ -302,10 +302,10 @@ def test_the_noise_follows_the_seed(vocoder: SmallVocoder, prompt: VoicePrompt) 
 
 
 @pytest.mark.parametrize("beyond", [-1, 0])
-def test_an_invalid_code_never_reaches_the_device(
+def test_an_invalid_unit_never_reaches_the_device(
     vocoder: SmallVocoder, prompt: VoicePrompt, beyond: int
 ) -> None:
-    count = vocoder.config.n_codes
+    count = vocoder.config.n_units
     codes = random_codes(30)
     codes[7] = beyond if beyond < 0 else count
     with pytest.raises(SynthesisFailed, match=rf"0\.\.{count - 1}"):
