@@ -45,8 +45,6 @@ WEIGHTS = {
     "apart": 1.0,
 }
 
-Drawn = tuple[Tensor, np.ndarray]  # versions of the corpus' codes, and the utterances that have them
-
 
 def reduced(device: torch.device) -> AbstractContextManager:
     """bfloat16 for matrix products and convolutions on a GPU, and on a CPU with instructions for it."""
@@ -57,24 +55,17 @@ def reduced(device: torch.device) -> AbstractContextManager:
 class Batches:
     """Random crops of random utterances, and the mean log-mel of every utterance."""
 
-    def __init__(self, corpus: Corpus, codec: Codec, seed: int, drawn: Drawn | None = None) -> None:
+    def __init__(self, corpus: Corpus, codec: Codec, seed: int) -> None:
         self.corpus, self.rng = corpus, np.random.default_rng(seed)
-        self.train, self.held, self.versions = np.array(corpus.train), np.array(corpus.valid), None
-        if drawn is not None:
-            self.versions, usable = drawn
-            self.train, self.held = (np.intersect1d(part, usable) for part in (self.train, self.held))
+        self.train = np.array(corpus.train)
         self.mean_mel = mean_mels(corpus, codec)
 
     def draw(self, size: int) -> dict[str, Tensor]:
-        batch = self.of(self.rng.choice(self.train, size), self.rng)
-        if self.versions is not None:
-            version = torch.from_numpy(self.rng.integers(len(self.versions), size=(size, 1)))
-            batch["codes"] = self.versions[version.to(self.corpus.device), batch["place"]]
-        return batch
+        return self.of(self.rng.choice(self.train, size), self.rng)
 
     def valid(self) -> dict[str, Tensor]:
         """The same crops of the held-out utterances every time."""
-        return self.of(self.held[:VALID], np.random.default_rng(0))
+        return self.of(np.array(self.corpus.valid[:VALID]), np.random.default_rng(0))
 
     def of(self, indices: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
         corpus = self.corpus
@@ -113,10 +104,7 @@ def losses(
     mel = codec.log_mel(real)
     speaker = codec.speaker(batch["reference"])  # float32: it measures pitch
     with reduced(device):
-        if "codes" in batch:
-            latents = vocoder.fsq.decode(batch["codes"])
-        else:
-            latents, _ = codec.encode(mel, log_f0, voiced, batch["mean_mel"], batch["mean_log_f0"])
+        latents, _ = codec.encode(mel, log_f0, voiced, batch["mean_mel"], batch["mean_log_f0"])
         entered = vocoder.entered(latents, batch["phone"])
         mask_of_codes = torch.ones(size, frames // NEXT.frames_per_code, device=device)
         x, mask = vocoder.convolved(entered, speaker, mask_of_codes)
@@ -175,11 +163,9 @@ def train(
     start: Path | None = None,
     steps: int | None = None,
     new_codes: bool = False,
-    drawn: Drawn | None = None,
 ) -> None:
     """width: of the critics. batch: crops per rank and step. start: a checkpoint to begin with, whose codes stay valid,
-    because only the vocoder is trained, unless new_codes are allowed. steps: instead of minutes. drawn: the
-    codes of training/drawn.py, for the vocoder."""
+    because only the vocoder is trained, unless new_codes are allowed. steps: instead of minutes."""
     codec = load_codec(start) if start else Codec(NEXT)
     codec.train()
     if start and not new_codes:
@@ -189,7 +175,7 @@ def train(
     codec.critics = critics  # part of the checkpoint, but not of the exported weights
     codec.to(corpus.device)
     seed = rank + 2 * (torch.load(checkpoint, map_location="cpu")["step"] if checkpoint.exists() else 0)
-    batches = Batches(corpus, codec, seed, drawn)
+    batches = Batches(corpus, codec, seed)
 
     def step(progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         return losses(codec, critics if progress > PLAIN else None, batches.draw(batch))
@@ -206,9 +192,7 @@ def train(
     schedule = loop.Schedule(
         minutes, rate, steps, warmup=50, hold=0.5, betas=(0.8, 0.98), clip=5.0, tell_s=tell_s
     )
-    phones = codec.vocoder.phones
-    rare = [] if phones is None else [phones.weight]
-    loop.train("codec", codec, step, checkpoint, schedule, rank, validate, rare)
+    loop.train("codec", codec, step, checkpoint, schedule, rank, validate)
 
 
 def load_codec(checkpoint: Path) -> Codec:

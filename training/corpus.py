@@ -81,7 +81,7 @@ class Corpus:
         """`codes` codes of each utterance from code `starts`; where it is shorter, it begins again.
 
         waveform (B, codes * CODE_SAMPLES), log_f0, voiced (B, frames), phone (B, codes), real (B, codes): 0 for codes
-        that are repeated; place (B, codes): of the code in the corpus.
+        that are repeated.
         """
         at = torch.from_numpy(self.codes_at[indices]).to(self.device).unsqueeze(1)
         steps = torch.from_numpy(starts).to(self.device).unsqueeze(1) + torch.arange(
@@ -100,7 +100,6 @@ class Corpus:
             "voiced": spread(self.voiced, PER_CODE),
             "phone": self.phone[code],
             "real": (steps < size).float(),
-            "place": code,
         }
 
     def others(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:

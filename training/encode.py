@@ -23,7 +23,7 @@ class Encoded:
     """Rows of utterances, padded with zeros, on the training device.
 
     codes, pointer, stay (R, T) int16; phones (R, P) int16; speaker (R, S); pace (R,); steps, phones_of (R,) int64:
-    lengths; names: of the speakers; held: of validation; indices: of the utterances in the corpus.
+    lengths; names: of the speakers; held: of validation.
     """
 
     codes: Tensor
@@ -36,7 +36,6 @@ class Encoded:
     phones_of: np.ndarray
     names: list[str]
     held: np.ndarray
-    indices: np.ndarray
 
 
 @torch.no_grad()
@@ -76,7 +75,6 @@ def encode(corpus: Corpus, codec: Codec, rank: int = 0, size: int = 1) -> Encode
         phones_of=np.array([len(one) for one in phones]),
         names=[corpus.speakers[i] for i in usable],
         held=np.array([i in valid for i in usable]),
-        indices=np.array(usable),
     )
 
 

@@ -18,7 +18,6 @@ import torch
 
 from training import codec, gpt, ranks
 from training.corpus import Corpus, shards_in
-from training.drawn import drawn
 from training.encode import Encoded, encode
 from training.export import export
 
@@ -43,8 +42,7 @@ def train_codec(rank: int, size: int, args: argparse.Namespace) -> None:
         print(f"{len(corpus)} utterances, {corpus.hours:.2f} h, {speakers} speakers", flush=True)
     start = args.start and args.start / "codec.pt"
     how = args.codec_minutes, args.codec_rate, args.crops, args.width, start, args.steps, args.new_codes
-    codes = args.drawn and drawn(corpus, codec.load_codec(start), gpt.load_gpt(args.drawn), rank, size)
-    codec.train(rank, corpus, args.out / "codec.pt", *how, codes)
+    codec.train(rank, corpus, args.out / "codec.pt", *how)
 
 
 def train_gpt(rank: int, size: int, args: argparse.Namespace) -> None:
@@ -67,11 +65,6 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("training/runs/next"))
     parser.add_argument("--start", type=Path, help="the `--out` of another run, whose networks to begin with")
     parser.add_argument("--new-codes", action="store_true", help="with --start: train the encoders too")
-    parser.add_argument(
-        "--drawn",
-        type=Path,
-        help="with --start: a gpt.pt, whose codes the vocoder also learns, and not the codec's alone",
-    )
     parser.add_argument("--minutes", type=float, default=9.0, help="of wall-clock time (9)")
     parser.add_argument("--steps", type=int, help="of each training, instead of the minutes")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -91,8 +84,6 @@ CPU = {"ranks": 2, "codec_rate": 1e-3, "gpt_rate": 1.5e-3, "crops": 6, "tokens":
 
 def main() -> None:
     args = arguments().parse_args()
-    if args.drawn and (args.new_codes or not args.start):
-        raise SystemExit("--drawn needs --start, and codes that stay")
     gpu = torch.device(args.device).type == "cuda"
     for name, value in (GPU if gpu else CPU).items():
         if getattr(args, name) is None:

@@ -17,9 +17,6 @@ from serve_app.config.settings import Settings
 from tests.training.tones import SPEAKERS, utterance
 from training import folder, voice
 from training.codec import load_codec
-from training.corpus import Corpus
-from training.drawn import drawn
-from training.gpt import load_gpt
 from training.judges import copies as copies_module
 from training.judges import render
 from training.judges.samples import Sample, load, store
@@ -192,40 +189,6 @@ def test_own_recordings_continue_a_run_and_keep_its_codes(
     moved = {name.split(".")[0] for name, value in before.items() if not torch.equal(value, after[name])}
     assert "vocoder" in moved and not moved & {"encoder", "speaker"}
     assert (tmp_path / "ann-voice" / "small.safetensors").exists()
-
-
-def test_the_vocoder_learns_the_codes_that_the_gpt_draws(
-    trained: tuple[Path, list[str]], packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out, _ = trained
-    corpus, codec, gpt = (
-        Corpus([packed], torch.device("cpu")),
-        load_codec(out / "codec.pt"),
-        load_gpt(out / "gpt.pt"),
-    )
-    (versions, usable), (again, _) = (drawn(corpus, codec, gpt) for _ in range(2))
-    assert torch.equal(versions, again)
-    index = int(usable[-1])
-    place, count = int(corpus.codes_at[index]), int(corpus.codes[index])
-    own, *others = versions[:, place : place + count]
-    whole = corpus.crop(np.array([index]), np.zeros(1, np.int64), count)
-    mel, mean = codec.log_mel(whole["waveform"]), corpus.mean_log_f0[[index]]
-    _, codes = codec.encode(mel, whole["log_f0"], whole["voiced"], mel.mean(1), mean)
-    assert (own == codes[0]).float().mean() > 0.95  # as padding rounds otherwise
-    assert all((other != own).float().mean() > 0.1 for other in others)
-    assert versions.min() >= 0 and versions.max() < NEXT.n_codes
-
-    how = (*ONE, "--crops", 2, "--width", 4, "--steps", 2, "--stage", "codec", "--out", tmp_path / "more")
-    run(voice, monkeypatch, "--corpus", packed, "--start", out, "--drawn", out / "gpt.pt", *how)
-    before, after = (load_codec(folder / "codec.pt").state_dict() for folder in (out, tmp_path / "more"))
-    assert not torch.equal(before["vocoder.enter.weight"], after["vocoder.enter.weight"])
-    assert torch.equal(before["encoder.enter.weight"], after["encoder.enter.weight"])
-
-
-def test_drawn_codes_must_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    for rest in ((), ("--start", "here", "--new-codes")):
-        with pytest.raises(SystemExit, match="--drawn needs --start"):
-            run(voice, monkeypatch, "--drawn", "gpt.pt", *rest)
 
 
 def test_a_strange_recording_is_not_aligned(
