@@ -118,7 +118,7 @@ lock: $(STAMP)
 	echo uv==$(UV_VERSION) | $(LOCK) - --no-annotate --output-file requirements-uv.lock >/dev/null
 	printf '%s\n' bandit pip-audit | $(LOCK) - --no-annotate --output-file requirements-audit.lock >/dev/null
 
-# Trains the small family's next voice from packed shards, within ten minutes on a GPU (training/README.md). Needs a Python
+# Trains the small family's voice from packed shards, within ten minutes on a GPU (training/README.md). Needs a Python
 # with numpy, pydantic, safetensors, soundfile and torch; installs nothing. `make voice-gpu PYTHON=python3 CORPUS=FOLDER`
 CORPUS ?= training/runs/packed
 voice-gpu:

@@ -1,7 +1,4 @@
-"""Sizes of the voice that the recipe trains: those of a small.json that CHORALE_VOICE names, or a voice at 24 kHz.
-
-Why the latter differ from the shipped ones: docs/voice.md, "The next voice".
-"""
+"""Sizes of the voice that the recipe trains: those of a small.json that CHORALE_VOICE names, or of a wider voice."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from training.judges.samples import Sample, store
-from training.references import VOICES
-from training.teachers.speakers import Speaker, speakers, strangers
+from training.references import shipped
+from training.teachers.speakers import speakers, strangers
 from training.teachers.texts import Text, held_out
 
 SHIPPED_VOICES = Path("deployments/families/small/voices")
@@ -34,7 +34,7 @@ def teacher() -> Iterator[Say]:
     kokoro = Kokoro()
     reader = Reader(kokoro.folder)
     known = {speaker.name: speaker for speaker in speakers() + strangers()}
-    known |= {name: Speaker(voice, language, {voice: 1.0}) for name, (voice, language, *_) in VOICES.items()}
+    known |= shipped()
 
     def say(text: Text, voice: str) -> tuple[np.ndarray, int]:
         phonemes = reader.phonemes(text.marked, text.language)

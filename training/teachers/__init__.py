@@ -1,1 +1,1 @@
-"""Kokoro, the natural synthesiser that the next voice is trained on, and the corpus that it speaks."""
+"""Kokoro, the natural synthesiser that the voice is trained on, and the corpus that it speaks."""
