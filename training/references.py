@@ -27,7 +27,7 @@ VOICES = {  # name: the teacher's voices with their weights, language, gender, d
     "emma": ({"af_alloy": 1.0}, "en", "female", "deep American woman"),
     "ross": ({"am_michael": 1.0}, "en", "male", "American man"),
     "ben": ({"am_liam": 1.0}, "en", "male", "American man"),
-    "angus": ({"bm_fable": 1.0}, "en", "male", "British man"),
+    "angus": ({"bm_daniel": 1.0}, "en", "male", "British man"),
     "kai": ({"am_onyx": 1.0}, "en", "male", "deep American man"),
     "mei": ({"zm_yunyang": 0.37, "zf_xiaoxiao": 0.27, "zf_xiaobei": 0.36}, "zh", "female", "低沉的女声"),
     "lan": ({"zf_xiaobei": 1.0}, "zh", "female", "明亮的女声"),

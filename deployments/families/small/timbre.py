@@ -1,7 +1,7 @@
 """Corrects the timbre of a cloned voice: the measured error of the vocoder's spectrum is added to its filters.
 
-The networks were trained on about a hundred speakers, and for an unseen speaker they produce a similar voice. Therefore
-the vocoder speaks a few calibration sentences, whose codes ship with the weights, with the new speaker vector. The
+The networks were trained on a few hundred speakers, and for an unseen speaker they produce a similar voice. Therefore
+the vocoder speaks a few calibration sentences, whose units ship with the weights, with the new speaker vector. The
 difference between the long-term spectra of the recording and of this speech corrects the filters, minus the part that
 chance explains: the words differ, and a few seconds are not a stable average.
 """

@@ -22,7 +22,7 @@ from deployments.families.small.family import SmallFamily
 from deployments.families.small.vocoder import SmallVocoder
 
 WAYS = ("lean", "padded")  # a CPU's and an accelerator's
-CLOSE = 2e-4  # tolerance for samples in -1..1
+CLOSE = 1e-3  # tolerance for samples in -1..1: float32 rounds F0, and harmonics up to 12 kHz follow it
 
 
 @pytest.fixture(autouse=True)
