@@ -9,7 +9,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from deployments.families.small.frontend import SmallFrontend
+from deployments import families
 from serve_app.cli.main import app
 from serve_app.service import Service
 from tests.serve_app.conftest import PAUSE, ToneBackend
@@ -20,7 +20,7 @@ PATH = "/v1/audio/read"
 class Reader(ToneBackend):
     """Reads as the small family does."""
 
-    frontend = SmallFrontend()
+    frontend = families.load("small").frontend()
 
     async def check_text(self, text: str, language: str | None) -> None:
         self.frontend.check(text, language)
