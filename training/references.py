@@ -1,6 +1,6 @@
 """Make the voices' references: python -m training.references --out training/runs/next/voices
 
-Each of them is a voice of the teacher, or a blend, and speaks two sentences that are not in the corpus. `--strangers 40`
+Each is a voice of the teacher, or a blend, and speaks two sentences that are not in the corpus. `--strangers 40`
 makes recordings of unseen speakers instead: all ten voices and some of the blends. Needs `training.teachers.fetch`.
 """
 
