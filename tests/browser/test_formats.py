@@ -165,8 +165,9 @@ def test_a_whole_response_has_its_duration(
     )
     kind = answer.headers["content-type"]
     source = page.evaluate(ADDRESS, [text_of(answer.content), kind])
-    assert page.evaluate(LOADED, source) == pytest.approx(true, abs=CLOSE_S)
+    padding = MP3_FRAME_S if format == "mp3" else 0.0  # Chromium keeps the last frame's padding
+    assert -CLOSE_S <= page.evaluate(LOADED, source) - true <= CLOSE_S + padding
     for sound in (in_chromium(page, answer.content), by_ffmpeg(answer.content)):
-        assert len(sound) / RATE == pytest.approx(true, abs=CLOSE_S)
+        assert -CLOSE_S <= len(sound) / RATE - true <= CLOSE_S + padding
     (tmp_path / "speech").write_bytes(answer.content)
     check_stated(tmp_path / "speech", true)
