@@ -192,7 +192,9 @@ def train(
     schedule = loop.Schedule(
         minutes, rate, steps, warmup=50, hold=0.5, betas=(0.8, 0.98), clip=5.0, tell_s=tell_s
     )
-    loop.train("codec", codec, step, checkpoint, schedule, rank, validate)
+    phones = codec.vocoder.phones
+    rare = [] if phones is None else [phones.weight]
+    loop.train("codec", codec, step, checkpoint, schedule, rank, validate, rare)
 
 
 def load_codec(checkpoint: Path) -> Codec:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from training import ranks
 
 Parts = dict[str, Tensor]  # scalars to print
+RARE = 10.0
 Losses = Callable[[float], tuple[Tensor, Parts]]  # of the next batch, given the progress from 0 to 1
 
 
@@ -47,13 +48,18 @@ def train(
     schedule: Schedule,
     rank: int,
     validate: Callable[[], Parts] | None = None,
+    rare: Sequence[nn.Parameter] = (),
 ) -> None:
     """Trains the parameters of `net` that require gradients, until the minutes are spent.
 
+    rare: embeddings of which a step sees few rows; their rate is RARE times as high.
     Raises FloatingPointError if a loss is not finite; the last checkpoint is kept.
     """
+    own = {id(parameter) for parameter in rare}
+    common = [parameter for parameter in net.parameters() if id(parameter) not in own]
+    groups = [{"params": common, "factor": 1.0}, *([{"params": list(rare), "factor": RARE}] if rare else [])]
     optimiser = torch.optim.AdamW(
-        net.parameters(), schedule.rate, betas=schedule.betas, weight_decay=schedule.decay, fused=True
+        groups, schedule.rate, betas=schedule.betas, weight_decay=schedule.decay, fused=True
     )
     first, spent, best, score = 0, 0.0, None, math.inf
     if checkpoint.exists():
@@ -102,7 +108,8 @@ def train(
         if progress >= 1:
             break
         for group in optimiser.param_groups:
-            group["lr"] = schedule.rate * ranks.rate(progress, step, schedule.warmup, schedule.hold)
+            rate = schedule.rate * ranks.rate(progress, step, schedule.warmup, schedule.hold)
+            group["lr"] = group["factor"] * rate
         loss, parts = losses(progress)
         optimiser.zero_grad()
         loss.backward()

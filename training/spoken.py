@@ -1,6 +1,7 @@
 """Write tests/data/small_codes.json, real speech for the vocoder's tests: python -m training.spoken
 
-It holds the first eight test sentences, two in each of four shipped voices, as codes from the shipped GPT.
+It holds the first eight test sentences, two in each of four shipped voices, as units (codes with their phones) from the
+shipped GPT.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ EACH = 2  # sentences per voice
 SEED = 7  # of the first voice; each next voice has the next seed
 
 
-async def codes_of(speaker: Speaker, text: str, voice: str, seed: int) -> list[int]:
+async def units_of(speaker: Speaker, text: str, voice: str, seed: int) -> list[int]:
     (segment,) = await speaker.backend.segments(text, None)
     sampling = speaker.backend.spec.sampling(seed=seed)
     request = GptRequest(segment, await speaker.prompt_of(voice), sampling)
@@ -31,8 +32,8 @@ def main() -> None:
     with Speaker() as speaker:
         for index, text in enumerate(SENTENCES.read_text("utf-8").splitlines()[: EACH * len(VOICES)]):
             voice, seed = VOICES[index // EACH], SEED + index // EACH
-            codes = speaker.run(codes_of(speaker, text, voice, seed))
-            said.append({"voice": voice, "text": text, "codes": codes})
+            units = speaker.run(units_of(speaker, text, voice, seed))
+            said.append({"voice": voice, "text": text, "units": units})
     OUT.write_text("[\n " + ",\n ".join(json.dumps(one) for one in said) + "\n]\n", "utf-8")
 
 

@@ -31,9 +31,7 @@ class SmallConfig:
     speaker_hidden: int = 192
 
     # vocoder trunk
-    vocoder_phones: bool = (
-        False  # whether the vocoder also gets the phone of each code, as a unit (see n_units)
-    )
+    vocoder_phones: bool = False  # whether the vocoder also gets the phone of each code, see n_units
     vocoder_dim: int = 256
     vocoder_hidden: int = 768
     # steps before and after its own that each block sees; steps after delay the first sound

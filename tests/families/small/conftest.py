@@ -57,7 +57,7 @@ def _read(path: Path) -> tuple[np.ndarray, int]:
 
 @pytest.fixture(scope="session")
 def speech() -> list[dict[str, Any]]:
-    """Sentences decoded by the shipped GPT: {"voice", "text", "codes"} each.
+    """Sentences decoded by the shipped GPT: {"voice", "text", "units"} each.
 
     `python -m training.spoken` regenerates the file.
     """

@@ -187,7 +187,7 @@ def test_chunks_cut_at_any_offset_of_a_period_give_the_whole(
 ) -> None:
     """Codes are 20 ms, two to four periods, so each cut is at another point of the period."""
     for said in speech[:6:2]:  # low and high voices
-        codes = np.array(said["codes"])[:64]
+        codes = np.array(said["units"])[:64]
         utterance = VocoderChunk(codes, 0, 0, 0, prompts[said["voice"]], seed=5)
         whole, phases = plain(vocoder, utterance).waveform, []
         for cut in range(16, 48):
@@ -219,7 +219,7 @@ def test_state_passes_within_a_batch_as_between_batches(
 @pytest.fixture(scope="module")
 def minute(speech: list[dict[str, Any]]) -> np.ndarray:
     """The codes of 60 s of sentences."""
-    said = np.concatenate([sentence["codes"] for sentence in speech])
+    said = np.concatenate([sentence["units"] for sentence in speech])
     return np.resize(said, 60 * 50)
 
 
@@ -270,7 +270,7 @@ def test_a_wrong_phase_is_corrected_after_a_pause(
     """So a difference accumulates only while speech stays voiced, here for 2 s at most."""
     last = []
     for said in speech:
-        codes = np.array(said["codes"])[20:]  # from the middle of a word
+        codes = np.array(said["units"])[20:]  # from the middle of a word
         chunk = VocoderChunk(codes, 0, 0, 0, prompts[said["voice"]], seed=5)
         one, other = (
             vocode(vocoder, [replace(chunk, state={"phase": np.float64(phase)})])[0] for phase in (0.0, 0.3)

@@ -65,7 +65,7 @@ def flux_of(
     def run() -> dict[str, np.ndarray]:
         worker = VocodeWorker(model, cpu, family.spec, max_batch=len(speech), chunk_frames=CODES)
         for index, said in enumerate(speech):
-            codes = np.array(said["codes"])
+            codes = np.array(said["units"])
             worker.admit(WorkItem(str(index), VocoderChunk(codes, 0, 0, 0, prompts[said["voice"]], seed=3)))
         done: dict[str, np.ndarray] = {}
         while worker.active:
@@ -74,7 +74,7 @@ def flux_of(
 
     at_joins, elsewhere = [], []
     for index, waveform in thread.submit(run).result(timeout=120).items():
-        flux, count = log_flux(waveform), len(speech[int(index)]["codes"])
+        flux, count = log_flux(waveform), len(speech[int(index)]["units"])
         parts = -(-count // CODES)
         joins = np.array([count * part // parts for part in range(1, parts)]) * family.spec.samples_per_code
         begin = np.arange(len(flux))[:, None] * HOP
