@@ -48,7 +48,7 @@ def train(
     schedule: Schedule,
     rank: int,
     validate: Callable[[], Parts] | None = None,
-    rare: Sequence[nn.Parameter] = (),
+    rare: Sequence[Tensor] = (),
 ) -> None:
     """Trains the parameters of `net` that require gradients, until the minutes are spent.
 

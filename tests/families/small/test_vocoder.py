@@ -267,7 +267,7 @@ def test_chunks_of_speech_in_one_batch_equal_the_whole(
 def test_a_wrong_phase_is_corrected_after_a_pause(
     vocoder: SmallVocoder, prompts: dict[str, VoicePrompt], speech: list[dict[str, Any]]
 ) -> None:
-    """So a difference accumulates only while speech stays voiced, here for 2 s at most."""
+    """So a difference accumulates only while speech stays voiced, here for 2.5 s at most."""
     last = []
     for said in speech:
         codes = np.array(said["units"])[20:]  # from the middle of a word
@@ -278,7 +278,7 @@ def test_a_wrong_phase_is_corrected_after_a_pause(
         last += np.flatnonzero(one.waveform != other.waveform)[-1:].tolist()
         assert float(one.state["phase"]) == float(other.state["phase"])
     assert len(last) > len(speech) / 2
-    assert max(last) < 2.0 * vocoder.config.sample_rate
+    assert max(last) < 2.5 * vocoder.config.sample_rate
 
 
 def test_a_chunk_is_the_same_after_padding_and_in_a_batch(
