@@ -118,11 +118,14 @@ class Linear(nn.Module):
 
 
 def lay_out(weight: Tensor) -> Tensor | None:
-    """weight (N, K) as oneDNN reads it in `multiply`: no call lays it out again. None without oneDNN."""
+    """weight (N, K) as oneDNN reads it in `multiply`: no call lays it out again. None if this CPU's oneDNN cannot."""
     try:
         return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _TYPICAL_ROWS)
     except (RuntimeError, AttributeError) as error:
-        log.info("plain linear layers: no oneDNN on this machine (%s)", str(error).splitlines()[0])
+        log.info(
+            "plain linear layers: oneDNN cannot lay their weights out (%s)",
+            str(error).splitlines()[0],
+        )
         return None
 
 

@@ -167,7 +167,7 @@ def overdriven() -> Iterator[tuple[str, bytes]]:
 
 
 def quiet() -> Iterator[tuple[str, bytes]]:
-    for decibels in (-40, -50, -60, -66, -72):
+    for decibels in (-42, -50, -60, -66, -72):
         level = 10 ** (decibels / 20) / float(np.abs(VOICE).max())
         yield f"float, {decibels} dB", written(at(22_050, level), 22_050, "FLOAT")
         yield f"24 bit, {decibels} dB", written(at(44_100, level), 44_100, "PCM_24")
