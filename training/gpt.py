@@ -23,6 +23,9 @@ from training.next_voice import NEXT
 IGNORED = -100
 DROPOUT = 0.1
 HIDDEN = 0.15  # share of code inputs hidden, so that the model relies on phones and speaker
+DRAWN = (
+    0.2  # share of code inputs that the model drew itself when it last saw the utterance, as when it speaks
+)
 VALID = 40  # rows of a validation batch
 
 
@@ -32,6 +35,7 @@ class Batches:
     def __init__(self, rows: Encoded, budget: int, rank: int, size: int, seed: int) -> None:
         self.rows, self.budget, self.rank, self.size = rows, budget, rank, size
         self.known, self.held = np.flatnonzero(~rows.held), np.flatnonzero(rows.held)
+        self.drawn = rows.codes.clone()  # at each step, given the true codes before it
         self.order_rng, self.rng = np.random.default_rng(seed), np.random.default_rng(seed + 7 + rank)
         self.of_speaker: dict[str, list[int]] = defaultdict(list)
         for index in self.known:
@@ -43,7 +47,20 @@ class Batches:
             lengths = self.rows.steps[self.known]
             groups = ranks.epoch(lengths, self.budget, 12, self.size, self.order_rng)
             self.queue = [self.known[group] for group in groups[self.rank :: self.size]]
-        return self.collate(self.queue.pop())
+        self.own = self.queue.pop()
+        batch = self.collate(self.own)
+        codes = batch["codes"]
+        drawn = self.drawn[torch.from_numpy(self.own).to(codes.device), : codes.shape[1] - 1].long()
+        swap = torch.rand(drawn.shape, device=codes.device) < DRAWN
+        codes[:, 1:] = torch.where(swap, drawn, codes[:, 1:])
+        return batch
+
+    @torch.no_grad()
+    def remember(self, logits: Tensor) -> None:
+        """Draws a code at every step of the last batch. logits: (B, T, n_codes)"""
+        own = torch.from_numpy(self.own).to(logits.device)
+        drawn = torch.multinomial(logits.float().softmax(-1).flatten(0, 1), 1).view(logits.shape[:2])
+        self.drawn[own, : drawn.shape[1]] = drawn.short()
 
     def collate(self, indices: np.ndarray) -> dict[str, Tensor]:
         """Padded tensors: inputs of `StructuredGpt.forward` and the targets `next` and `advance`."""
@@ -72,7 +89,10 @@ class Batches:
         }
 
 
-def losses(net: StructuredGpt, batch: dict[str, Tensor], hidden: float) -> tuple[Tensor, dict[str, Tensor]]:
+def losses(
+    net: StructuredGpt, batch: dict[str, Tensor], hidden: float
+) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+    """The sum, its parts, and the logits of the codes."""
     inputs = [batch[name] for name in ("speaker", "phones", "pace", "codes", "pointer", "stay")]
     with reduced(batch["codes"].device):
         code_logits, advance_logits = net(*inputs, drop=hidden)
@@ -80,7 +100,7 @@ def losses(net: StructuredGpt, batch: dict[str, Tensor], hidden: float) -> tuple
     advance = F.cross_entropy(
         advance_logits.float().flatten(0, 1), batch["advance"].flatten(), ignore_index=IGNORED
     )
-    return code + advance, {"code": code.detach(), "advance": advance.detach()}
+    return code + advance, {"code": code.detach(), "advance": advance.detach()}, code_logits.detach()
 
 
 def train(
@@ -101,6 +121,11 @@ def train(
     seed = torch.load(checkpoint, map_location="cpu")["step"] if checkpoint.exists() else 0
     batches = Batches(rows, tokens, rank, size, seed)
 
+    def step(_: float) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, parts, logits = losses(net, batches.next(), HIDDEN)
+        batches.remember(logits)
+        return loss, parts
+
     def validate() -> dict[str, Tensor]:
         groups = [batches.held[i : i + VALID] for i in range(0, len(batches.held), VALID)]
         parts = [losses(net, batches.collate(group), 0.0)[1] for group in groups]
@@ -113,9 +138,7 @@ def train(
     schedule = loop.Schedule(
         minutes, rate, steps, warmup=150, hold=0.4, betas=(0.9, 0.95), decay=0.05, tell_s=tell_s
     )
-    loop.train(
-        "gpt", net, lambda _: losses(net, batches.next(), HIDDEN), checkpoint, schedule, rank, validate
-    )
+    loop.train("gpt", net, step, checkpoint, schedule, rank, validate)
 
 
 def load_gpt(checkpoint: Path) -> StructuredGpt:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from training import codec, gpt, ranks
+from training import codec, codes, gpt, ranks
 from training.corpus import Corpus, shards_in
 from training.encode import Encoded, encode
 from training.export import export
@@ -53,6 +53,8 @@ def train_gpt(rank: int, size: int, args: argparse.Namespace) -> None:
 
 
 def encoded(args: argparse.Namespace, rank: int = 0, size: int = 1) -> Encoded:
+    if args.codes:
+        return codes.load(args.codes, torch.device(args.device))
     corpus = corpus_of(args)
     return encode(corpus, codec.load_codec(args.out / "codec.pt").to(corpus.device), rank, size)
 
@@ -62,6 +64,7 @@ def arguments() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--corpus", type=Path, nargs="+", default=[Path("training/runs/packed")])
+    parser.add_argument("--codes", type=Path, nargs="+", help="files of training.codes, for the GPT")
     parser.add_argument("--out", type=Path, default=Path("training/runs/next"))
     parser.add_argument("--start", type=Path, help="the `--out` of another run, whose networks to begin with")
     parser.add_argument("--new-codes", action="store_true", help="with --start: train the encoders too")

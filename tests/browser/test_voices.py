@@ -112,7 +112,7 @@ def test_a_recording_by_the_microphone_is_the_voice(visitor: Visitor) -> None:
 def test_the_search_finds_voices_by_name_and_description(visitor: Visitor) -> None:
     page = visitor.open()
     whole = page.locator("#voices li:visible").count()
-    page.fill("#voice-search", "scottish")
+    page.fill("#voice-search", "british")
     assert page.locator("#voices li:visible").count() == 1
     page.fill("#voice-search", "")
     assert page.locator("#voices li:visible").count() == whole
