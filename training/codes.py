@@ -1,7 +1,7 @@
 """Encoded utterances in a file: python -m training.codes --corpus PACKED --codec codec.pt --out codes.npz
 
-A GPT is trained from it with `training.voice --stage gpt --codes codes.npz`, without the corpus, which is a thousand
-times as large. The encoder's weights decide what a code means, so a file belongs to one encoder.
+A GPT is trained from it with `training.voice --stage gpt --codes codes.npz`, without the corpus, which is hundreds of
+times as large. The encoder's weights decide what a code means, so a file belongs to one encoder; this is not checked.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def store(rows: Encoded, path: Path) -> None:
 
 
 def load(paths: Sequence[Path], device: torch.device) -> Encoded:
-    """The rows of several files. Raises ValueError if one was made for another phone set or does not fit."""
+    """The rows of several files. Raises ValueError if one was made for another phone set or its arrays do not fit,
+    KeyError if one is missing."""
     names: list[str] = []
     made: dict[str, list[torch.Tensor]] = defaultdict(list)
     lengths, held = [], []
@@ -65,8 +66,7 @@ def load(paths: Sequence[Path], device: torch.device) -> Encoded:
         if about["phones"] != _NAMES:
             raise ValueError(f"{path.name} was made for another phone set")
         steps, counts = found["lengths"].T.astype(np.int64)
-        fits = len(found["codes"]) == steps.sum() and len(found["phones"]) == counts.sum()
-        if not fits or found["codes"].max() >= NEXT.n_codes or found["spent"].sum() != steps.sum():
+        if not _fits(found, steps, counts, len(about["names"])):
             raise ValueError(f"{path.name}: its arrays do not fit")
         spent = np.split(found["spent"].astype(np.int64), np.cumsum(counts)[:-1])
         made["codes"] += torch.from_numpy(found["codes"]).split(steps.tolist())
@@ -97,6 +97,18 @@ def load(paths: Sequence[Path], device: torch.device) -> Encoded:
         names=names,
         held=np.concatenate(held),
     )
+
+
+def _fits(found: dict[str, np.ndarray], steps: np.ndarray, counts: np.ndarray, rows: int) -> bool:
+    """Whether all lengths agree, also those of each utterance, and all ids are known."""
+    ends = np.cumsum(counts)
+    if not len(steps) == len(found["pace"]) == len(found["held"]) == rows or counts.min() < 1:
+        return False
+    if len(found["codes"]) != steps.sum() or not len(found["phones"]) == len(found["spent"]) == ends[-1]:
+        return False
+    spent = np.add.reduceat(found["spent"].astype(np.int64), ends - counts)
+    ids = ((found["codes"], NEXT.n_codes), (found["phones"], NEXT.n_phones))
+    return np.array_equal(spent, steps) and all(x.min() >= 0 and x.max() < limit for x, limit in ids)
 
 
 def main() -> None:

@@ -23,9 +23,7 @@ from training.next_voice import NEXT
 IGNORED = -100
 DROPOUT = 0.1
 HIDDEN = 0.15  # share of code inputs hidden, so that the model relies on phones and speaker
-DRAWN = (
-    0.2  # share of code inputs that the model drew itself when it last saw the utterance, as when it speaks
-)
+DRAWN = 0.2  # share of code inputs that the model drew itself when it last saw the utterance
 VALID = 40  # rows of a validation batch
 
 
@@ -47,23 +45,21 @@ class Batches:
             lengths = self.rows.steps[self.known]
             groups = ranks.epoch(lengths, self.budget, 12, self.size, self.order_rng)
             self.queue = [self.known[group] for group in groups[self.rank :: self.size]]
-        self.own = self.queue.pop()
-        batch = self.collate(self.own)
+        batch = self.collate(self.queue.pop())
         codes = batch["codes"]
-        drawn = self.drawn[torch.from_numpy(self.own).to(codes.device), : codes.shape[1] - 1].long()
+        drawn = self.drawn[batch["rows"], : codes.shape[1] - 1].long()
         swap = torch.rand(drawn.shape, device=codes.device) < DRAWN
         codes[:, 1:] = torch.where(swap, drawn, codes[:, 1:])
         return batch
 
     @torch.no_grad()
-    def remember(self, logits: Tensor) -> None:
-        """Draws a code at every step of the last batch. logits: (B, T, n_codes)"""
-        own = torch.from_numpy(self.own).to(logits.device)
+    def remember(self, rows: Tensor, logits: Tensor) -> None:
+        """Draws a code at every step of some rows. rows (B,) int64, logits (B, T, n_codes)"""
         drawn = torch.multinomial(logits.float().softmax(-1).flatten(0, 1), 1).view(logits.shape[:2])
-        self.drawn[own, : drawn.shape[1]] = drawn.short()
+        self.drawn[rows, : drawn.shape[1]] = drawn.short()
 
     def collate(self, indices: np.ndarray) -> dict[str, Tensor]:
-        """Padded tensors: inputs of `StructuredGpt.forward` and the targets `next` and `advance`."""
+        """Padded tensors: inputs of `StructuredGpt.forward`, the targets `next` and `advance`, and the `rows`."""
         rows, device = self.rows, self.rows.codes.device
         own = torch.from_numpy(indices).to(device)
         steps, phones = int(rows.steps[indices].max()), int(rows.phones_of[indices].max())
@@ -78,6 +74,7 @@ class Batches:
             for i, name in zip(indices, names, strict=True)
         ]
         return {
+            "rows": own,
             "speaker": rows.speaker[torch.tensor(others, device=device)],
             "phones": rows.phones[own, :phones].long(),
             "pace": rows.pace[own],
@@ -122,8 +119,9 @@ def train(
     batches = Batches(rows, tokens, rank, size, seed)
 
     def step(_: float) -> tuple[Tensor, dict[str, Tensor]]:
-        loss, parts, logits = losses(net, batches.next(), HIDDEN)
-        batches.remember(logits)
+        batch = batches.next()
+        loss, parts, logits = losses(net, batch, HIDDEN)
+        batches.remember(batch["rows"], logits)
         return loss, parts
 
     def validate() -> dict[str, Tensor]:

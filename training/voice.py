@@ -64,7 +64,9 @@ def arguments() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--corpus", type=Path, nargs="+", default=[Path("training/runs/packed")])
-    parser.add_argument("--codes", type=Path, nargs="+", help="files of training.codes, for the GPT")
+    parser.add_argument(
+        "--codes", type=Path, nargs="+", help="of training.codes, for the stages gpt and export"
+    )
     parser.add_argument("--out", type=Path, default=Path("training/runs/next"))
     parser.add_argument("--start", type=Path, help="the `--out` of another run, whose networks to begin with")
     parser.add_argument("--new-codes", action="store_true", help="with --start: train the encoders too")
@@ -86,7 +88,10 @@ CPU = {"ranks": 2, "codec_rate": 1e-3, "gpt_rate": 1.5e-3, "crops": 6, "tokens":
 
 
 def main() -> None:
-    args = arguments().parse_args()
+    parser = arguments()
+    args = parser.parse_args()
+    if args.codes and args.stage not in ("gpt", "export"):
+        parser.error("--codes: only with --stage gpt or export; a codec is trained on sound")
     gpu = torch.device(args.device).type == "cuda"
     for name, value in (GPU if gpu else CPU).items():
         if getattr(args, name) is None:

@@ -167,6 +167,7 @@ def overdriven() -> Iterator[tuple[str, bytes]]:
 
 
 def quiet() -> Iterator[tuple[str, bytes]]:
+    """Below the -40 dB from which nothing is amplified, also where resampling raises the peak."""
     for decibels in (-42, -50, -60, -66, -72):
         level = 10 ** (decibels / 20) / float(np.abs(VOICE).max())
         yield f"float, {decibels} dB", written(at(22_050, level), 22_050, "FLOAT")

@@ -69,12 +69,23 @@ def test_a_file_of_other_phones_or_with_wrong_sizes_is_refused(
     codes.store(rows(1, ["a", "b", "c"]), path)
     with np.load(path) as file:
         found = {name: file[name] for name in file.files}
-    np.savez(tmp_path / "short.npz", **(found | {"codes": found["codes"][:-1]}))
-    with pytest.raises(ValueError, match=r"short\.npz: its arrays do not fit"):
-        codes.load([tmp_path / "short.npz"], CPU)
-    np.savez(tmp_path / "large.npz", **(found | {"codes": found["codes"] + np.int16(NEXT.n_codes)}))
-    with pytest.raises(ValueError, match="its arrays do not fit"):
-        codes.load([tmp_path / "large.npz"], CPU)
+    moved = found["spent"].copy()
+    moved[[0, -1]] += np.array([1, -1]).astype(
+        np.uint8
+    )  # from the last utterance to the first: the sum is the same
+    wrong = {
+        "codes": [found["codes"][:-1], found["codes"] + np.int16(NEXT.n_codes), -1 - found["codes"]],
+        "phones": [found["phones"][:-1], found["phones"] + np.int16(NEXT.n_phones)],
+        "spent": [moved, found["spent"][:-1]],
+        "pace": [found["pace"][:-1]],
+        "held": [found["held"][:-1]],
+        "lengths": [found["lengths"][:-1]],
+    }
+    for name, values in wrong.items():
+        for value in values:
+            np.savez(tmp_path / "wrong.npz", **(found | {name: value}))
+            with pytest.raises(ValueError, match=r"wrong\.npz: its arrays do not fit"):
+                codes.load([tmp_path / "wrong.npz"], CPU)
     monkeypatch.setattr(codes, "_NAMES", "a b")
     with pytest.raises(ValueError, match="another phone set"):
         codes.load([path], CPU)

@@ -41,7 +41,7 @@ def test_a_part_of_the_inputs_are_codes_that_the_model_drew_and_the_targets_are_
     )
     sure = torch.full((*first["codes"].shape, NEXT.n_codes), -20.0)
     sure[..., OWN] = 20.0
-    batches.remember(sure)
+    batches.remember(first["rows"], sure)
     batch = batches.next()
     assert (batch["codes"][:, 0] == NEXT.bos).all()
     real = batch["next"][:, :-1] != IGNORED
@@ -52,10 +52,9 @@ def test_a_part_of_the_inputs_are_codes_that_the_model_drew_and_the_targets_are_
 
 def test_a_drawn_code_stands_where_it_was_drawn() -> None:
     batches = Batches(encoded(), budget=sum(STEPS) * 2, rank=0, size=1, seed=0)
-    batches.own = np.array([1])
     drawn = torch.arange(STEPS[1]) % NEXT.n_codes
     logits = torch.full((1, STEPS[1], NEXT.n_codes), -20.0)
     logits[0, torch.arange(STEPS[1]), drawn] = 20.0
-    batches.remember(logits)
+    batches.remember(torch.tensor([1]), logits)
     assert torch.equal(batches.drawn[1, : STEPS[1]].long(), drawn)
     assert torch.equal(batches.drawn[0], batches.rows.codes[0]), "other rows keep theirs"

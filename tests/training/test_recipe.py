@@ -15,7 +15,7 @@ import torch
 from serve_app.cli.speaker import Speaker
 from serve_app.config.settings import Settings
 from tests.training.tones import SPEAKERS, utterance
-from training import folder, voice
+from training import codes, folder, voice
 from training.codec import load_codec
 from training.judges import copies as copies_module
 from training.judges import render
@@ -102,6 +102,20 @@ def test_the_exported_weights_speak_both_languages(trained: tuple[Path, list[str
             assert np.isfinite(spoken.waveform).all() and np.abs(spoken.waveform).max() > 0.01
         again = speaker.say(text, "ross", seed=1)
     np.testing.assert_array_equal(again.waveform, spoken.waveform)
+
+
+def test_a_file_of_codes_trains_the_gpt_as_the_corpus_does(
+    trained: tuple[Path, list[str]], packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, made = trained[0], tmp_path / "codes.npz"
+    run(codes, monkeypatch, "--corpus", packed, "--codec", out / "codec.pt", "--out", made)
+    assert made.stat().st_size < packed.stat().st_size / 10
+    nowhere = ("--corpus", tmp_path / "nowhere", "--start", out, "--out", tmp_path)
+    run(voice, monkeypatch, "--stage", "gpt", "--codes", made, *nowhere, "--tokens", 300, "--steps", 2, *ONE)
+    old, new = (torch.load(folder / "gpt.pt")["net"] for folder in (out, tmp_path))
+    assert any(not torch.equal(old[name], new[name]) for name in old)
+    with pytest.raises(SystemExit):
+        run(voice, monkeypatch, "--codes", made, *nowhere)
 
 
 def test_the_judges_hear_any_weights_and_voices(
