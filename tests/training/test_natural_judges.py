@@ -10,6 +10,8 @@ import pytest
 from training.judges.clones import summary, trial
 from training.judges.hearing import syllables, units
 from training.judges.judge import Heard, distance, errors, likeness, mean, table, verdicts
+from training.judges.render import turn
+from training.judges.runaways import lost_group, times
 from training.judges.samples import RATE, Sample, load, store
 
 
@@ -108,3 +110,31 @@ def test_a_clone_is_compared_with_its_speaker_and_the_shipped_voices() -> None:
     text = summary([good, bad])
     assert "any shipped voice: 1 of 2" in text and "1 of 2; median error 6.0%" in text
     assert "bob: 0.600, clara 0.800" in text and "ann" not in text
+
+
+def test_each_sentence_goes_to_the_next_speakers_in_turn() -> None:
+    names = ["a", "b", "c"]
+    assert [turn(names, number, 2) for number in range(3)] == [["a", "b"], ["c", "a"], ["b", "c"]]
+    assert turn(names, 5, None) == names
+    assert turn(names, 0, 9) == names
+
+
+def test_the_time_of_each_phone_is_known_also_where_phones_are_left_out() -> None:
+    phones = [7, 8, 7, 9]
+    assert times(np.array([7, 7, 8, 7, 9, 9]), phones).tolist() == [2, 1, 1, 2]
+    assert times(np.array([7, 9]), phones).tolist() == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize("said", [[7, 8, 7, 8], [7, 9, 8], [5]])
+def test_a_phone_that_is_said_again_or_does_not_belong_is_an_error(said: list[int]) -> None:
+    with pytest.raises(ValueError, match="out of order"):
+        times(np.array(said), [7, 8, 7, 9])
+
+
+def test_a_group_of_phones_that_is_rushed_is_lost() -> None:
+    typical = np.full(12, 4.0)
+    assert lost_group(np.full(12, 3), typical) is None
+    rushed = np.array([4, 4, 4, 1, 1, 1, 1, 1, 1, 4, 4, 4])
+    assert lost_group(rushed, typical) == 3
+    assert lost_group(np.ones(6, int), np.full(6, 4.0)) == 0
+    assert lost_group(np.zeros(6, int), np.zeros(6)) == 0  # lost with every seed

@@ -23,7 +23,7 @@ from training.teachers.texts import Text, held_out
 SHIPPED_VOICES = Path("deployments/families/small/voices")
 SEED = 1
 SPEAKERS = {"en": ["clara", "ross"], "zh": ["mei", "tao"]}
-Say = Callable[[Text, str], tuple[np.ndarray, int]]  # of a speaker: (N,) float32 and its rate
+Say = Callable[[Text, str, float], tuple[np.ndarray, int]]  # speaker and speed: (N,) float32 and its rate
 
 
 @contextmanager
@@ -36,9 +36,9 @@ def teacher() -> Iterator[Say]:
     known = {speaker.name: speaker for speaker in speakers() + strangers()}
     known |= shipped()
 
-    def say(text: Text, voice: str) -> tuple[np.ndarray, int]:
+    def say(text: Text, voice: str, speed: float) -> tuple[np.ndarray, int]:
         phonemes = reader.phonemes(text.marked, text.language)
-        return kokoro.say(phonemes, known[voice]).waveform, RATE
+        return kokoro.say(phonemes, known[voice], speed).waveform, RATE
 
     yield say
 
@@ -55,11 +55,18 @@ def student(weights: Path | None, voices: Path) -> Iterator[Say]:
     settings = {"device": {"preference": "cpu"}, "family": {"name": "small", "options": options}}
     with Speaker(Settings.from_args(settings)) as speaker:
 
-        def say(text: Text, voice: str) -> tuple[np.ndarray, int]:
-            said = speaker.say(text.text, recording=files[voice].read_bytes(), seed=SEED)
+        def say(text: Text, voice: str, speed: float) -> tuple[np.ndarray, int]:
+            said = speaker.say(text.text, recording=files[voice].read_bytes(), seed=SEED, speed=speed)
             return said.waveform, said.rate
 
         yield say
+
+
+def turn(speakers: list[str], number: int, each: int | None) -> list[str]:
+    """The speakers of a sentence: all, or the next `each` of them after those of the sentence before."""
+    if each is None:
+        return speakers
+    return [speakers[(number * each + place) % len(speakers)] for place in range(min(each, len(speakers)))]
 
 
 def main() -> None:
@@ -71,6 +78,8 @@ def main() -> None:
     parser.add_argument("--english", nargs="*", help="English speakers")
     parser.add_argument("--mandarin", nargs="*", help="Mandarin speakers")
     parser.add_argument("--count", type=int, default=40, help="sentences per language")
+    parser.add_argument("--each", type=int, help="speakers of each sentence, in turn (all)")
+    parser.add_argument("--speed", type=float, default=1.0, help="1.1 is a tenth faster (1)")
     parser.add_argument(
         "--weights", type=Path, help="a folder written by training.voice (default: the shipped one)"
     )
@@ -93,9 +102,9 @@ def main() -> None:
     by = teacher() if args.by == "teacher" else student(args.weights, args.voices or SHIPPED_VOICES)
     with by as say:
         for language, own in speakers.items():
-            for speaker in own:
-                for number, text in enumerate(held_out(language)[: args.count]):
-                    waveform, rate = say(text, speaker)
+            for number, text in enumerate(held_out(language)[: args.count]):
+                for speaker in turn(own, number, args.each):
+                    waveform, rate = say(text, speaker, args.speed)
                     sample = Sample(text.text, language, speaker, f"{speaker}/{language}{number:02d}.flac")
                     store(args.out, sample, waveform, rate)
     print(args.out)
