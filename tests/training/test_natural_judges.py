@@ -11,7 +11,7 @@ from training.judges.clones import summary, trial
 from training.judges.hearing import syllables, units
 from training.judges.judge import Heard, distance, errors, likeness, mean, table, verdicts
 from training.judges.render import turn
-from training.judges.runaways import lost_group, times
+from training.judges.runaways import Count, lost_group, times
 from training.judges.samples import RATE, Sample, load, store
 
 
@@ -138,3 +138,17 @@ def test_a_group_of_phones_that_is_rushed_is_lost() -> None:
     assert lost_group(rushed, typical) == 3
     assert lost_group(np.ones(6, int), np.full(6, 4.0)) == 0
     assert lost_group(np.zeros(6, int), np.zeros(6)) == 0  # lost with every seed
+
+
+def test_runaways_repeats_and_lost_groups_are_counted_over_the_seeds() -> None:
+    phones = list(range(1, 9))
+    usual = np.repeat(phones, 4)
+    found = Count()
+    found.add(
+        [usual, usual, usual, np.repeat(phones, 7), np.append(usual, 1), np.array(phones)], phones, "ann"
+    )
+    assert found.segments == 6
+    assert found.runaways == ["ann, seed 3: 1.75 of the median"]
+    assert found.repeats == ["ann, seed 4: code 32 says phone 1 out of order"]
+    assert found.lost == ["ann, seed 5: [1, 1, 1, 1, 1, 1] codes from phone 0"]
+    assert found.lengths == [1.0, 1.0, 1.0, 1.75, 0.25]

@@ -89,6 +89,8 @@ def main() -> None:
     args = parser.parse_args()
     if (args.out / "index.jsonl").exists():
         parser.error(f"{args.out} already contains speech")
+    if args.each is not None and args.each < 1:
+        parser.error("--each: at least 1")
     known = SPEAKERS
     if args.voices:
         from serve_app.voices.library import recordings

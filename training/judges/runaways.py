@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from deployments.contract.speech import GptRequest, Segment
+from deployments.families.small.family import SmallFamily
 from serve_app.cli.speaker import Speaker
 from serve_app.config.settings import Settings
 from training.judges.render import turn
@@ -32,10 +33,32 @@ BATCH = 8
 class Count:
     """Of one language. segments: all that were decoded; lengths: each relative to the median of its text."""
 
-    segments: int
-    runaways: list[str]
-    lost: list[str]
-    lengths: np.ndarray
+    segments: int = 0
+    runaways: list[str] = field(default_factory=list)
+    repeats: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    lengths: list[float] = field(default_factory=list)
+
+    def add(self, said: list[np.ndarray], phones: Sequence[int], where: str) -> None:
+        """One segment with every seed: the phone of every code (T,), and the phones (P,)."""
+        spent = {}  # codes of each phone (P,) by seed
+        for seed, one in enumerate(said):
+            try:
+                spent[seed] = times(one, phones)
+            except ValueError as error:
+                self.repeats.append(f"{where}, seed {seed}: {error}")
+        self.segments += len(said)
+        if not spent:
+            return
+        typical = np.median(list(spent.values()), axis=0)
+        usual = np.median([own.sum() for own in spent.values()])
+        for seed, own in spent.items():
+            self.lengths.append(float(own.sum() / usual))
+            if self.lengths[-1] > LONG:
+                self.runaways.append(f"{where}, seed {seed}: {self.lengths[-1]:.2f} of the median")
+            if (place := lost_group(own, typical)) is not None:
+                group = own[place : place + GROUP].tolist()
+                self.lost.append(f"{where}, seed {seed}: {group} codes from phone {place}")
 
 
 def times(said: np.ndarray, phones: Sequence[int]) -> np.ndarray:
@@ -69,35 +92,23 @@ async def spoken(
     speaker: Speaker, segment: Segment, voice: str, seed: int, room: asyncio.Semaphore
 ) -> np.ndarray:
     """The phone of every code (T,)."""
-    backend, codes = speaker.backend, speaker.backend.family.config.n_codes  # pyright: ignore[reportAttributeAccessIssue]
+    backend = speaker.backend
+    assert isinstance(backend.family, SmallFamily)
     async with room:
         request = GptRequest(segment, await speaker.prompt_of(voice), backend.spec.sampling(seed=seed))
         runs = backend.generate(request, id=f"{id(segment)} {seed}", priority=0, admitted=True)
-        return np.concatenate([run.spoken async for run in runs]) // codes
+        return np.concatenate([run.spoken async for run in runs]) // backend.family.config.n_codes
 
 
 async def count(speaker: Speaker, language: str, sentences: int, seeds: int) -> Count:
     voices = [name for name, (_, home, *_) in VOICES.items() if home == language]
-    found, lengths, room = Count(0, [], [], np.zeros(0)), [], asyncio.Semaphore(BATCH)
+    found, room = Count(), asyncio.Semaphore(BATCH)
     for number, text in enumerate(held_out(language)[:sentences]):
         (voice,) = turn(voices, number, 1)
         for segment in await speaker.backend.segments(text.text, None):
-            phones = segment.token_ids.tolist()
             work = [spoken(speaker, segment, voice, seed, room) for seed in range(seeds)]
-            spent = np.stack([times(said, phones) for said in await asyncio.gather(*work)])  # (S, P)
-            typical = np.median(spent, axis=0)
-            length = spent.sum(1) / np.median(spent.sum(1))
-            lengths.append(length)
-            found.segments += seeds
-            for seed in range(seeds):
-                where = f"{voice}, seed {seed}: {segment.text}"
-                if length[seed] > LONG:
-                    found.runaways.append(f"{where} ({length[seed]:.2f} of the median)")
-                if (place := lost_group(spent[seed], typical)) is not None:
-                    found.lost.append(
-                        f"{where} (from phone {place}: {spent[seed][place : place + GROUP].tolist()})"
-                    )
-    found.lengths = np.concatenate(lengths)
+            said = await asyncio.gather(*work)
+            found.add(said, segment.token_ids.tolist(), f"{voice}, {segment.text!r}")
     return found
 
 
@@ -113,14 +124,16 @@ def main() -> None:
     options = {"weights": str(args.weights)} if args.weights else {}
     settings = {"device": {"preference": "cpu"}, "family": {"name": "small", "options": options}}
     with Speaker(Settings.from_args(settings), slots=BATCH) as speaker:
+        family = speaker.backend.family
+        if not (isinstance(family, SmallFamily) and family.config.vocoder_phones):
+            parser.error("--weights: the units of these weights do not contain phones (vocoder_phones)")
         for language in args.language:
             found = speaker.run(count(speaker, language, args.count, args.seeds))
-            low, high = found.lengths.min(), found.lengths.max()
-            print(f"{language}: {found.segments} segments, {low:.2f} to {high:.2f} of their median length,")
-            print(
-                f"  {len(found.runaways)} runaways, {len(found.lost)} with a lost group of phones", flush=True
-            )
-            for line in found.runaways + found.lost:
+            low, high = min(found.lengths, default=0.0), max(found.lengths, default=0.0)
+            print(f"{language}: {found.segments} segments, {low:.2f} to {high:.2f} of their median length")
+            print(f"  {len(found.runaways)} runaways, {len(found.repeats)} repeats,", end=" ")
+            print(f"{len(found.lost)} with a lost group of phones", flush=True)
+            for line in found.runaways + found.repeats + found.lost:
                 print(f"  {line}")
 
 
