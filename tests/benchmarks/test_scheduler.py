@@ -17,6 +17,8 @@ def test_latency_counts_from_when_a_request_was_due():
     assert (one.first_s, one.total_s) == (0.5, 1.0)
 
 
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
 def test_every_design_runs_and_none_exceeds_the_ideal(run, tmp_path):
     result = run("scheduler", "--slots", "2", "--requests", "40", "--codes", "20", "--repeat", "1")
     assert set(result["designs"]) == {OURS, ALONE, BATCH}

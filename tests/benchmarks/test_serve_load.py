@@ -54,6 +54,8 @@ def test_every_level_speaks_the_same_sentences():
     assert {say.voice for say in few} == {"x", "y"}
 
 
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
 def test_it_measures_a_service_that_it_starts(run, tmp_path):
     words = ["--clients", "1,3", "--sentences", "3", "--requests", "3", "--share", "0.5"]
     words += ["--listeners", "2"]

@@ -65,6 +65,8 @@ def test_a_text_has_the_requested_length(chars):
     assert text.endswith(".")
 
 
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
 def test_a_real_service_is_measured(run, tmp_path):
     result = run("soak", "--requests", "32", "--round", "2", "--clients", "2", "--trim", "--idle-s", "30")
     assert {"Gpt", "Vocoder", "Ingress", "GptScheduler", "VocoderScheduler", TOTAL} <= set(result["slopes"])
@@ -79,6 +81,8 @@ def test_a_real_service_is_measured(run, tmp_path):
     assert (tmp_path / "soak.png").exists()
 
 
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
 def test_texts_longer_than_the_limit_are_compared(run):
     (row,) = run("soak", "--text-length", "--chars", "5050", "--budget-s", "5")["lengths"]
     assert row["chars"] == 5050

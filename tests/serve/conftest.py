@@ -18,7 +18,6 @@ import soundfile
 from serve_app.runtime import application as runtime
 from serve_app.runtime import ports
 
-PAGE = "https://page.example"  # a web page that may call the service
 TRACING = {  # of requests whose client asks for it (`traceparent`), in files
     "RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH": "ray.serve._private.tracing_utils:default_tracing_exporter",
     "RAY_SERVE_TRACING_SAMPLING_RATIO": "0",
@@ -84,27 +83,6 @@ def cluster() -> Iterator[Cluster]:
     runtime.stop()
 
 
-@pytest.fixture(scope="module")
-def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The small family behind HTTP, with its own voice library."""
-    from ray import serve
-
-    from serve_app.app import build
-    from serve_app.config.file import default_config_path, load_config
-
-    _, settings = load_config(default_config_path())
-    args = {**settings.to_args(), "data_dir": str(tmp_path_factory.mktemp("data"))}
-    args |= {
-        "http": {"cors_origins": [PAGE]},
-        "gpt": {"max_queue": 80},
-    }  # some tests ask for more than a burst
-    serve.run(build(args), name="chorale", route_prefix="/")
-    with httpx.Client(base_url=cluster.http, timeout=60) as client:
-        voices = tuple(voice["name"] for voice in client.get("/v1/audio/voices").json()["data"])
-    yield Service(cluster.http, voices, args)
-    serve.delete("chorale")
-
-
 @dataclass(frozen=True)
 class Stage:
     """A scheduler with simulated replicas."""
@@ -114,11 +92,11 @@ class Stage:
     scheduler: Any
 
 
-@pytest.fixture(scope="session")
-def sim_stage(cluster: Cluster) -> Callable[..., Stage]:
+@pytest.fixture(scope="module")
+def sim_stage(cluster: Cluster) -> Iterator[Callable[..., Stage]]:
     """sim_stage(replicas=1, slots=8, step_s=0.004, autoscaling=None, **options of `application`) -> Stage
 
-    The same options return the same stage, because a replica takes seconds to start.
+    The same options return the same stage within a module, because a replica takes seconds to start.
     """
     from ray import serve
 
@@ -146,4 +124,6 @@ def sim_stage(cluster: Cluster) -> Callable[..., Stage]:
         stages[wanted] = Stage(app, backend, handle)
         return stages[wanted]
 
-    return deploy
+    yield deploy
+    for stage in stages.values():  # an idle one takes CPU time too
+        serve.delete(stage.app)

@@ -164,7 +164,7 @@ async def streamed(client: httpx.AsyncClient, seed: int, sounding: asyncio.Event
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("stage", ["gpt", "vocoder"])
+@pytest.mark.parametrize("stage", ["gpt", pytest.param("vocoder", marks=pytest.mark.nightly)])
 async def test_streams_have_the_same_samples_if_a_replica_dies(service, stage):
     """The replica is killed while all streams sound, and the rest of their work is done by its successor."""
     async with httpx.AsyncClient(base_url=service.base_url, timeout=120) as client:

@@ -15,7 +15,7 @@ import soundfile
 from deployments.leases.admission import QUEUE
 from serve_app.runtime.ports import free_port
 from tests.serve.conftest import Cluster
-from tests.serve.test_runtime import launch
+from tests.serve_app.runtime.test_application import launch
 
 TEXT = "The kettle is on the stove."
 BURST = 3  # slots of the GPT
@@ -161,7 +161,8 @@ async def test_memory_is_freed_while_work_continues(service: str) -> None:
     assert status["stages"]["gpt"]["deaths"] == status["stages"]["vocoder"]["deaths"] == 0
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.nightly
+@pytest.mark.timeout(400)
 def test_a_config_that_does_not_fit_is_refused_with_the_bytes(tmp_path) -> None:
     process = launch(free_port(), CHORALE_GPT__SLOTS="90000", CHORALE_DATA_DIR=str(tmp_path))
     out, _ = process.communicate(timeout=200)

@@ -24,7 +24,7 @@ from serve_app.runtime import application as runtime
 from tests.golden.indextts_set import SHIPPED
 from tests.serve.conftest import Cluster
 
-CLIENTS, REQUESTS = 16, 200
+CLIENTS, REQUESTS = 16, 100
 TEXTS = ["Good morning.", "The tea is cold.", "Not today, thank you.", "It rains again."]
 VOICES = ["clara", "ross"]
 LONG = "The train to the coast leaves in twenty minutes, and the harbour is old and quiet. " * 8
@@ -226,7 +226,8 @@ async def until(client: httpx.AsyncClient, names: list[str]) -> bool:
     return False
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
 async def test_a_model_that_is_changed_to_a_broken_checkpoint_fails_alone_and_recovers(
     client: httpx.AsyncClient, service: Service
 ) -> None:

@@ -15,7 +15,7 @@ import pytest
 from tests.serve.conftest import Say, Service
 
 LONG = " ".join(Path("tests/data/sentences.txt").read_text().splitlines() * 5)[:4990]
-SOON_S = 4.0  # for the first sound of a short sentence; 0.3 s alone on two cores, 15 s after a long text
+SOON_S = 10.0  # for the first sound of a short sentence; 0.3 s alone on two cores, 15 s after a long text
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import pytest
 from ray.serve._private.constants import DEFAULT_GRACEFUL_SHUTDOWN_TIMEOUT_S
 
 from tests.serve.conftest import Service
-from tests.serve.test_service import SENTENCES
+from tests.serve.shared.test_service import SENTENCES
 
 
 @pytest.mark.nightly

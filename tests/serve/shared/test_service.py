@@ -25,7 +25,7 @@ from tests.samples import SMALL, Case, check_http
 from tests.serve.conftest import Say, Service
 
 SENTENCES = Path("tests/data/sentences.txt").read_text().splitlines()
-CLIENTS, REQUESTS, DISTINCT = 16, 200, 32
+CLIENTS, REQUESTS, DISTINCT = 16, 100, 20
 
 
 def sayings(voices: tuple[str, ...], count: int) -> list[Say]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.serve.conftest import Say, Service
-from tests.serve.test_service import sayings
+from tests.serve.shared.test_service import sayings
 
 CLIENTS, DISTINCT = 4, 8
 

@@ -18,12 +18,13 @@ import soundfile
 
 from serve_app.audio.encode import OUTPUT_RATE
 from serve_app.voices.names import OPENAI_VOICES
-from tests.serve.clients import HomeAssistant, LiveKit, OpenWebUI, WyomingOpenAI, pipecat, silly_tavern
-from tests.serve.conftest import PAGE, Service
+from tests.serve.conftest import Service
+from tests.serve.shared.clients import HomeAssistant, LiveKit, OpenWebUI, WyomingOpenAI, pipecat, silly_tavern
+from tests.serve.shared.conftest import PAGE
 
 TEXT = "Good morning."
 PIECES = ["...", "…", "—", "*", "()", "**", "---", "😊", "👍🏽", "❤️", "!", '"', "。", "→", "%", "1.", "Hi 😊"]
-JAVASCRIPT = Path(__file__).resolve().parents[1] / "clients"
+JAVASCRIPT = Path(__file__).resolve().parents[2] / "clients"
 
 
 @pytest.fixture

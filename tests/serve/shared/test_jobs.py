@@ -166,7 +166,7 @@ async def test_a_killed_process_costs_a_job_nothing(
     await client.delete(f"/v1/jobs/{job_id}")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 async def test_a_killed_service_goes_on_with_its_jobs(alone: np.ndarray, tmp_path: Path) -> None:
     """SIGKILL of every process of `chorale serve`, twice."""
