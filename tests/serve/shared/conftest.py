@@ -31,3 +31,13 @@ def service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         voices = tuple(voice["name"] for voice in client.get("/v1/audio/voices").json()["data"])
     yield Service(cluster.http, voices, args)
     serve.delete("chorale")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def only_shipped_voices(service: Service) -> Iterator[None]:
+    """Deletes what a module has uploaded, so that the next one finds the service as it was."""
+    yield
+    with httpx.Client(base_url=service.http, timeout=60) as client:
+        for voice in client.get("/v1/audio/voices").json()["data"]:
+            if voice["name"] not in service.voices:
+                assert client.delete(f"/v1/audio/voices/{voice['id']}").status_code == 200

@@ -246,33 +246,39 @@ async def test_two_ingresses_share_voices_and_survive_each_other(service: Servic
     async def deploy(args: dict[str, Any]) -> None:
         await asyncio.to_thread(serve.run, build(args), name="chorale", route_prefix="/")
 
-    await deploy({**service.args, "ingress": {**service.args.get("ingress", {}), "replicas": 2}})
+    try:
+        await deploy({**service.args, "ingress": {**service.args.get("ingress", {}), "replicas": 2}})
 
-    async def pids(client: httpx.AsyncClient) -> set[int]:
-        answers = await asyncio.gather(*(client.get(f"{service.http}/v1/status") for _ in range(8)))
-        return {answer.json()["ingress"]["pid"] for answer in answers}
+        async def pids(client: httpx.AsyncClient) -> set[int]:
+            answers = await asyncio.gather(*(client.get(f"{service.http}/v1/status") for _ in range(8)))
+            return {answer.json()["ingress"]["pid"] for answer in answers}
 
-    async with httpx.AsyncClient(timeout=120) as client:
-        both = await pids(client) | await pids(client)
-        assert len(both) == 2
-        recording = (
-            await client.post(f"{service.http}/v1/audio/speech", json=sayings(service.voices, 1)[0].body())
-        ).content
-        files = {"audio_sample": ("a.wav", recording)}
-        added = await client.post(f"{service.http}/v1/audio/voices", data={"name": "shared"}, files=files)
-        assert added.status_code == 200, added.text
-        spoken = Say(SENTENCES[0], "shared", 1)
-        heard = await asyncio.gather(*(whole(client, service, spoken) for _ in range(8)))
-        assert all(np.array_equal(sound, heard[0]) for sound in heard)
-        os.kill(min(both), signal.SIGKILL)
-        began = time.monotonic()
-        for _ in range(10):
-            assert (await client.get(f"{service.http}/health")).status_code == 200
-        print(f"ten answers in {time.monotonic() - began:.1f} s after one of two ingresses was killed")
-        assert (await client.delete(f"{service.http}/v1/audio/voices/shared")).status_code == 200
-        gone = await asyncio.gather(*(client.get(f"{service.http}/v1/audio/voices/shared") for _ in range(8)))
-        assert {answer.status_code for answer in gone} == {404}
-    await deploy(service.args)
+        async with httpx.AsyncClient(timeout=120) as client:
+            both = await pids(client) | await pids(client)
+            assert len(both) == 2
+            recording = (
+                await client.post(
+                    f"{service.http}/v1/audio/speech", json=sayings(service.voices, 1)[0].body()
+                )
+            ).content
+            files = {"audio_sample": ("a.wav", recording)}
+            added = await client.post(f"{service.http}/v1/audio/voices", data={"name": "shared"}, files=files)
+            assert added.status_code == 200, added.text
+            spoken = Say(SENTENCES[0], "shared", 1)
+            heard = await asyncio.gather(*(whole(client, service, spoken) for _ in range(8)))
+            assert all(np.array_equal(sound, heard[0]) for sound in heard)
+            os.kill(min(both), signal.SIGKILL)
+            began = time.monotonic()
+            for _ in range(10):
+                assert (await client.get(f"{service.http}/health")).status_code == 200
+            print(f"ten answers in {time.monotonic() - began:.1f} s after one of two ingresses was killed")
+            assert (await client.delete(f"{service.http}/v1/audio/voices/shared")).status_code == 200
+            gone = await asyncio.gather(
+                *(client.get(f"{service.http}/v1/audio/voices/shared") for _ in range(8))
+            )
+            assert {answer.status_code for answer in gone} == {404}
+    finally:  # for the tests that share the service
+        await deploy(service.args)
 
 
 @pytest.mark.timeout(300)

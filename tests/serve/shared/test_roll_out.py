@@ -55,3 +55,4 @@ async def test_a_roll_out_cuts_no_stream(service: Service) -> None:
         over.set()
         assert await listening == whole
         await rolling
+    await asyncio.to_thread(serve.run, build(service.args), name="chorale", route_prefix="/")
